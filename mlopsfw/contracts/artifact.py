@@ -1,0 +1,29 @@
+"""`Artifact`: a reference to a stored value, which is all that steps exchange."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+ArtifactKind = Literal["json", "table", "file", "folder", "bundle", "dataset", "model"]
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stored value by reference.
+
+    Args:
+        kind: `json` (a value), `table` (Arrow rows), `file` (bytes), `folder` (a manifest of files), `bundle` (a folder
+            that is a model bundle), `dataset` (`name@version` of a dataset), `model` (`name@version` of the registry).
+        digest: The logical content's sha256 in hex: equal values have equal digests, however they were written.
+            For `table` and `dataset` it is over logical Arrow content, so chunking and compression do not count.
+        blob: Digest of the blob that holds it (`json`, `table`, `file`), or of its manifest (`folder`, `bundle`).
+        ref: `data:/name@3` or `models:/name@3` where `kind` is `dataset` or `model`.
+        meta: Facts for people and pages: rows, columns, bytes, media type. Never needed to read the value.
+    """
+
+    kind: ArtifactKind
+    digest: str
+    blob: str = ""
+    ref: str = ""
+    meta: dict[str, Any] = {}

@@ -1,0 +1,66 @@
+"""The deployer role: a model bundle becomes an endpoint that answers requests."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+
+class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to serve.
+
+    Args:
+        endpoint: The endpoint's name; also the model name in URLs.
+        model: The registry's name of the model.
+        version: Its version.
+        bundle: Digest of the bundle's manifest blob (`host.blobs.get_folder`).
+        revision: Rises by one with each change of the endpoint; a process of an older one must not come back.
+    """
+
+    endpoint: str
+    model: str
+    version: int
+    bundle: str
+    revision: int
+
+
+class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an endpoint is doing.
+
+    Args:
+        endpoint: Its name.
+        state: `ready` answers requests; `starting`; `failed` (see `detail`); `stopped`.
+        url: Base URL, such as `http://127.0.0.1:8080`.
+        model, version, revision: What it serves.
+        detail: Why it failed, or where its log lies.
+        facts: Whatever else the deployer can tell: process ids, requests, latency.
+    """
+
+    endpoint: str
+    state: Literal["starting", "ready", "failed", "stopped"]
+    url: str = ""
+    model: str = ""
+    version: int = 0
+    revision: int = 0
+    detail: str = ""
+    facts: dict[str, Any] = {}
+
+
+class Deployer(Protocol):
+    """Starts, changes and stops endpoints. Which version an endpoint should serve is the kernel's (`mlopsfw.endpoints`)."""
+
+    def deploy(self, spec: EndpointSpec) -> EndpointStatus:
+        """Serve `spec`, replacing what the endpoint serves now with no failed request; return once it is ready.
+
+        Raise `ServingError` when the new model cannot be loaded: then the old one goes on serving.
+        """
+        ...
+
+    def status(self, endpoint: str) -> EndpointStatus:
+        """Tell what the endpoint is doing, from the process itself."""
+        ...
+
+    def stop(self, endpoint: str) -> EndpointStatus:
+        """Stop it: in-flight requests finish, what was captured is durable."""
+        ...
