@@ -146,7 +146,9 @@ class MissingExtra(PluginError):
     """
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs packages that are not installed", hint=f"Run: pip install 'mlopsfw[{extra}]'")
+        super().__init__(
+            f"{feature} needs packages that are not installed", hint=f"Run: pip install 'mlopsfw[{extra}]'"
+        )
         self.extra = extra
 
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.training import Trainer
 
 PROJECT = "mlopsfw"
-API_VERSION = 1
-"""The major version of these hooks; the entry-point group is `mlopsfw.v<API_VERSION>`."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -1,0 +1,91 @@
+"""What verbs share: opening the project, printing JSON and tables. No verb prints in any other way."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from mlopsfw.project import Project
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+
+
+def open_project(context: click.Context) -> Project:
+    """Open the project that the global options name; it is closed when the command ends."""
+    from mlopsfw.project import Project
+
+    root = context.find_root()
+    options: dict[str, Any] = root.obj or {}
+    if "opened" not in options:
+        options["opened"] = root.with_resource(
+            Project.open(options.get("project"), env=options.get("env"), overrides=options.get("overrides", ()))
+        )
+        root.obj = options
+    opened: Project = options["opened"]
+    return opened
+
+
+def pass_project(verb: Callable[..., R]) -> Callable[..., R]:
+    """Give `verb` the project as its first argument."""
+
+    @click.pass_context
+    @functools.wraps(verb)
+    def opened(context: click.Context, /, *args: Any, **kwargs: Any) -> R:
+        return verb(open_project(context), *args, **kwargs)
+
+    return opened
+
+
+def emit_json(value: Any) -> None:
+    """Print one JSON document (RFC 8259: no NaN); records of msgspec and paths are understood."""
+    import msgspec
+
+    plain = msgspec.to_builtins(value, enc_hook=str)
+    click.echo(json.dumps(plain, indent=2 if sys.stdout.isatty() else None, allow_nan=False, ensure_ascii=False))
+
+
+def table(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None, *, empty: str = "Nothing yet."
+) -> None:
+    """Print rows as a plain aligned table, numbers to the right; `empty` where there are none."""
+    listed = list(rows)
+    if not listed:
+        click.echo(empty)
+        return
+    names = list(columns or listed[0])
+    cells = [[_cell(row.get(name)) for name in names] for row in listed]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    right = [all(isinstance(row.get(name), int | float) for row in listed) for name in names]
+    click.echo("  ".join(click.style(_pad(n, w, r), bold=True) for n, w, r in zip(names, widths, right, strict=True)))
+    for line in cells:
+        click.echo("  ".join(_pad(c, w, r) for c, w, r in zip(line, widths, right, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    text = str(value)
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)  # names must not drive a terminal
+
+
+def _pad(text: str, width: int, right: bool) -> str:  # noqa: FBT001 - one of two sides
+    return text.rjust(width) if right else text.ljust(width)
+
+
+def path_argument(name: str = "file", *, exists: bool = True) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a click argument for a file."""
+    return click.argument(name, type=click.Path(exists=exists, path_type=Path))

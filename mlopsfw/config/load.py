@@ -1,0 +1,194 @@
+"""Read `mlopsfw.toml`: find it, apply the overlay and the overrides, and check every key before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlopsfw.config.locate import key_lines
+from mlopsfw.config.model import ProjectConfig, Selection, StepConfig
+from mlopsfw.errors import ConfigError, UsageError
+from mlopsfw.ids import check_name, nearest
+
+FILE_NAME = "mlopsfw.toml"
+
+_SINGLE = ("storage", "trainer", "deployer", "engine")
+_MANY = {"monitor": "monitors", "alerter": "alerters"}
+_TOP = ("project", "plugins", "runtime", "steps", "env", *_SINGLE, *_MANY)
+_STEP = ("use", "python", "inputs", "outputs", "params", "needs", "reads", "cache", "retries", "timeout")
+
+Fail = Callable[..., ConfigError]
+
+
+def find_project(start: Path | None = None) -> Path:
+    """Return the nearest `mlopsfw.toml` at or above `start` (the current folder). Raise `UsageError` if there is none."""
+    here = (start or Path.cwd()).absolute()
+    if here.is_file():
+        return here
+    for folder in (here, *here.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    raise UsageError(
+        f"no {FILE_NAME} in {here} or above it", hint="Run `mlopsfw init` here, or name a project with --project."
+    )
+
+
+def load_config(file: Path, *, env: str | None = None, overrides: Sequence[str] = ()) -> ProjectConfig:
+    """Read `file`, lay `[env.<env>]` over it, then each `a.b=value` of `overrides`.
+
+    Raises:
+        ConfigError: A syntax error, an unknown key or environment, or a value of the wrong type; nothing is run.
+    """
+    text = _read(file)
+    lines = key_lines(text)
+    tree = _parse(text, file)
+
+    def fail(message: str, key: str, *, hint: str = "") -> ConfigError:
+        return ProjectConfig(name="", file=str(file), lines=lines).error(message, key, hint=hint)
+
+    overlays = tree.pop("env", {})
+    if env is not None:
+        if env not in overlays:
+            raise fail(f"there is no environment {env!r}", "env", hint=nearest(env, overlays))
+        tree = _merge(tree, overlays[env])
+    for override in overrides:
+        tree = _merge(tree, _override(override))
+    return _build(tree, fail, file=str(file), env=env or "", lines=lines)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(
+            f"{file} does not exist", hint="Run `mlopsfw init`, or name a project with --project."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 at byte {error.start}", file=file, hint="Save the file as UTF-8.") from None
+
+
+def _parse(text: str, file: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r"line (\d+)", str(error))
+        line = int(where[1]) if where else text.count("\n") + 1
+        raise ConfigError(f"not valid TOML: {error}", file=file, line=line) from None
+
+
+def _override(text: str) -> dict[str, Any]:
+    import tomllib
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text!r} is not KEY=VALUE", hint="Write --set trainer.torch.epochs=3.")
+    try:
+        parsed: Any = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is a string, so that a shell needs no second pair of quotes
+    for part in reversed(key.strip().split(".")):
+        parsed = {part: parsed}
+    return dict(parsed)
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
+    _only(tree, _TOP, "", fail)
+    project, plugins = _table(tree, "project", fail), _table(tree, "plugins", fail)
+    _only(project, ("name", "code"), "project", fail)
+    _only(plugins, ("disabled",), "plugins", fail)
+    name = project.get("name", Path(origin["file"]).absolute().parent.name.lower() if origin["file"] else "project")
+    try:
+        check_name(str(name), "project name")
+    except UsageError as error:
+        raise fail(error.message, "project.name", hint=error.hint) from None
+    fields: dict[str, Any] = {role: _selection(tree[role], role, fail) for role in _SINGLE if role in tree}
+    fields |= {field: _selections(tree[role], role, fail) for role, field in _MANY.items() if role in tree}
+    steps = _table(tree, "steps", fail)
+    fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
+    plain = {"name": name, "runtimes": _table(tree, "runtime", fail), "disabled": plugins.get("disabled", [])}
+    if "code" in project:
+        plain["code"] = project["code"]
+    return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
+
+
+def _table(tree: Mapping[str, Any], key: str, fail: Fail, above: str = "") -> dict[str, Any]:
+    value = tree.get(key, {})
+    if not isinstance(value, dict):
+        raise fail(f"must be a table, is {type(value).__name__}", above + key, hint=f"Write [{above}{key}].")
+    return value
+
+
+def _only(table: Mapping[str, Any], known: Sequence[str], above: str, fail: Fail) -> None:
+    for key in table:
+        if key not in known:
+            raise fail("unknown key", f"{above}.{key}" if above else key, hint=nearest(key, known))
+
+
+def _selection(value: Any, key: str, fail: Fail) -> Selection:
+    if not isinstance(value, dict):
+        raise fail("must be a table", key, hint=f'Write [{key}] with use = "…".')
+    tables = {name: options for name, options in value.items() if isinstance(options, dict)}
+    _only({name: None for name in value if name not in tables}, ("use",), key, fail)
+    use = value.get("use", next(iter(tables)) if len(tables) == 1 else None)
+    if not isinstance(use, str) or not use:
+        raise fail("names no provider", f"{key}.use", hint='Write use = "…"; `mlopsfw plugins list` shows the names.')
+    return Selection(use=use, options=tables.get(use, {}), key=key)
+
+
+def _selections(value: Any, role: str, fail: Fail) -> list[Selection]:
+    if not isinstance(value, list):
+        raise fail("must be an array of tables", role, hint=f"Write [[{role}]], once for each.")
+    return [_selection(item, f"{role}.{number}", fail) for number, item in enumerate(value)]
+
+
+def _step(name: str, table: dict[str, Any], fail: Fail) -> StepConfig:
+    key = f"steps.{name}"
+    try:
+        check_name(name, "step name")
+    except UsageError as error:
+        raise fail(error.message, key, hint=error.hint) from None
+    own = {field: value for field, value in table.items() if field in _STEP}
+    extra = {field: value for field, value in table.items() if field not in _STEP}
+    if own.get("python") and own.get("use"):
+        raise fail("has both `use` and `python`", key, hint="Keep one: a built-in step, or a function of yours.")
+    if own.get("python"):
+        _only(extra, _STEP, key, fail)
+    else:
+        own.setdefault("use", name)
+        own["params"] = {**own.get("params", {}), **extra}
+    return _convert(own, StepConfig, key, fail)
+
+
+def _convert(value: Any, kind: type[Any], key: str, fail: Fail) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise validation_error(error, kind, key, fail) from None
+
+
+def validation_error(error: msgspec.ValidationError, kind: type[Any], key: str, fail: Fail) -> ConfigError:
+    """Turn msgspec's complaint about a value read into `kind` at `key` into a `ConfigError` with the nearest field."""
+    message, _, path = str(error).partition(" - at `$")
+    inner = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path.rstrip("`")).strip(".")
+    unknown = re.search(r"unknown field `([^`]*)`", message)
+    where = ".".join(part for part in (key, inner, unknown[1] if unknown else "") if part)
+    if unknown:
+        return fail("unknown key", where, hint=nearest(unknown[1], getattr(kind, "__struct_fields__", ())))
+    missing = re.search(r"missing required field `([^`]*)`", message)
+    if missing:
+        return fail(f"the key `{missing[1]}` is missing", where, hint=f"Add {missing[1]} = … there.")
+    return fail(message[:1].lower() + message[1:], where)

@@ -1,0 +1,101 @@
+"""What a configuration says, as frozen records. Reading the file is `load`'s; what a plugin's options mean is the plugin's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlopsfw.errors import ConfigError
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A provider chosen by name.
+
+    Args:
+        use: The provider's name.
+        options: Its own configuration, still unread: the plugin's `config` struct decides.
+        key: Where it stands in the file, such as `trainer` or `monitor.0`.
+    """
+
+    use: str
+    options: dict[str, Any] = {}
+    key: str = ""
+
+
+class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One step of the pipeline.
+
+    Args:
+        use: A built-in step's name; empty if `python` is given.
+        python: `module:function` in the project; empty if `use` is given.
+        inputs: Parameter name → `step`, `step.output`, `data:/name@version` or `models:/name@alias`.
+        outputs: Names of the values it returns.
+        params: Everything else it is given.
+        needs: Steps that must be done first although nothing of theirs is taken.
+        reads: Files and globs, relative to the project, that it opens by itself: their content counts for the cache.
+        cache: Whether a result may be reused.
+        retries: Further attempts after a failure.
+        timeout: Seconds an attempt may take; None for no limit.
+    """
+
+    use: str = ""
+    python: str = ""
+    inputs: dict[str, str] = {}
+    outputs: tuple[str, ...] = ()
+    params: dict[str, Any] = {}
+    needs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    cache: bool = True
+    retries: int = 0
+    timeout: float | None = None
+
+
+class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole project.
+
+    Args:
+        name: The project's name.
+        code: Folders, relative to the project, from which its Python modules are imported.
+        storage, trainer, deployer, engine: The selected providers.
+        monitors, alerters: The selected providers, in order.
+        runtimes: Options of runtimes by bundle format.
+        steps: The pipeline, in the order of the file.
+        disabled: Entry points never to load, such as `observer.acme`.
+        env: The overlay that was applied, or empty.
+        file: Where it was read from, or empty.
+        lines: Dotted key → 1-based line in `file`.
+    """
+
+    name: str
+    code: tuple[str, ...] = (".",)
+    storage: Selection = Selection(use="object", key="storage")
+    trainer: Selection = Selection(use="torch", key="trainer")
+    deployer: Selection = Selection(use="http", key="deployer")
+    engine: Selection = Selection(use="local", key="engine")
+    monitors: tuple[Selection, ...] = ()
+    alerters: tuple[Selection, ...] = ()
+    runtimes: dict[str, dict[str, Any]] = {}
+    steps: dict[str, StepConfig] = {}
+    disabled: tuple[str, ...] = ()
+    env: str = ""
+    file: str = ""
+    lines: dict[str, int] = {}
+
+    def to_json(self) -> str:
+        """Return it as JSON, for a worker or a run's record."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ProjectConfig:
+        """Read what `to_json` wrote."""
+        return msgspec.json.decode(text, type=cls)
+
+    def error(self, message: str, key: str, *, hint: str = "") -> ConfigError:
+        """Return a `ConfigError` that points at `key`, or at the nearest key above it that the file has."""
+        probe = key
+        while probe and probe not in self.lines:
+            probe = probe.rpartition(".")[0]
+        file = Path(self.file) if self.file else None
+        return ConfigError(message, file=file, line=self.lines.get(probe), key=key, hint=hint)

@@ -1,0 +1,149 @@
+"""Load plugins when their name is selected, keep the broken ones apart, and tell observers what happened."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pluggy
+
+from mlopsfw import hookspecs
+from mlopsfw.contracts.provider import Provider
+from mlopsfw.errors import PluginBroken, PluginError
+from mlopsfw.ids import nearest
+from mlopsfw.plugins.blame import Blamed, blaming
+from mlopsfw.plugins.catalog import Catalog, Claim
+
+if TYPE_CHECKING:
+    import click
+
+    from mlopsfw.config.model import ProjectConfig, Selection
+    from mlopsfw.contracts.check import Check
+    from mlopsfw.contracts.event import Event
+    from mlopsfw.contracts.host import Host
+
+
+class PluginManager:
+    """The plugins of one project.
+
+    Args:
+        catalog: Which claims there are.
+
+    A plugin that fails while it is imported or registered is quarantined: one warning, and `PluginBroken` with the stored
+    cause whenever its name is selected.
+    """
+
+    def __init__(self, catalog: Catalog | None = None) -> None:
+        self.catalog = catalog or Catalog()
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._broken: dict[Claim, Exception] = {}
+        for name in self.catalog.disabled:
+            self._manager.set_blocked(name)
+
+    def load(self, claim: Claim) -> Any:
+        """Import and register the claim's module; return it. Raise `PluginBroken` with the cause."""
+        if claim in self._broken:
+            raise self._quarantined(claim)
+        registered = self._manager.get_plugin(claim.module)
+        if registered is not None:
+            return registered
+        try:
+            plugin = _import(claim.module)
+            self._manager.register(plugin, name=claim.module)
+            self._manager.check_pending()
+        except Exception as error:
+            self._broken[claim] = error
+            warnings.warn(f"{claim} cannot be loaded and is set aside: {error!r}", RuntimeWarning, stacklevel=2)
+            raise self._quarantined(claim) from error
+        return plugin
+
+    def _quarantined(self, claim: Claim) -> PluginBroken:
+        cause = self._broken[claim]
+        broken = PluginBroken(
+            f"{claim} failed when it was loaded: {type(cause).__name__}: {cause}",
+            hint=f"Reinstall or upgrade {claim.distribution}, or disable {claim.key!r}; --traceback shows the cause.",
+        )
+        broken.__cause__ = cause
+        return broken
+
+    def provider(self, role: str, name: str) -> tuple[Claim, Provider[Any]]:
+        """Return the claim to `role.name` and the provider behind it, importing that plugin alone.
+
+        Raises:
+            UnknownName, PluginConflict, PluginApiMismatch: As `Catalog.find`.
+            PluginBroken: It fails at import, or offers no provider of that name.
+        """
+        claim = self.catalog.find(role, name)
+        plugin = self.load(claim)
+        with blaming(claim, f"mlopsfw_{role}s"):
+            offered = {p.name: p for p in self._call(plugin, f"mlopsfw_{role}s")}
+        if name not in offered:
+            raise PluginBroken(
+                f"{claim} offers no {role} called {name!r}: its hook mlopsfw_{role}s yields {sorted(offered) or 'nothing'}",
+                hint="The entry point and the Provider must carry the same name.",
+            )
+        return claim, offered[name]
+
+    def build(self, role: str, selection: Selection, config: ProjectConfig, host: Host) -> Any:
+        """Build what `selection` selects: read its options into the provider's config, then call `build`, blame attached."""
+        claim, provider = self.provider(role, selection.use)
+        options = read_options(provider.config, selection, config)
+        with blaming(claim, "build"):
+            built = provider.build(options, host)
+        return Blamed(built, claim, role)
+
+    def _call(self, plugin: Any, hook: str) -> list[Any]:
+        caller = self._manager.subset_hook_caller(hook, [p for p in self._manager.get_plugins() if p is not plugin])
+        return [item for offer in caller() for item in offer]
+
+    def notify(self, event: Event) -> None:
+        """Tell every observer of `event`. An observer that raises is warned about; it never ends a run."""
+        for claim in self.catalog.of("observer"):
+            try:
+                plugin = self.load(claim)
+                with blaming(claim, "mlopsfw_event"):
+                    self._manager.subset_hook_caller(
+                        "mlopsfw_event", [p for p in self._manager.get_plugins() if p is not plugin]
+                    )(event=event)
+            except PluginBroken:
+                continue  # warned about when it was set aside
+            except Exception as error:  # noqa: BLE001 - the promise is that no observer can end a run
+                warnings.warn(f"{claim} failed on {event.type}: {error!r}", RuntimeWarning, stacklevel=2)
+
+    def command(self, name: str) -> click.Command:
+        """Return the verb `name` of the plugin that claims it."""
+        claim = self.catalog.find("command", name)
+        plugin = self.load(claim)
+        with blaming(claim, "mlopsfw_commands"):
+            commands = {c.name: c for c in self._call(plugin, "mlopsfw_commands")}
+        if name not in commands:
+            raise PluginError(f"{claim} brings no command {name!r}", hint=nearest(name, [str(c) for c in commands]))
+        return commands[name]  # type: ignore[no-any-return]
+
+    def checks(self) -> Iterable[Check]:
+        """Yield what `doctor` asks on behalf of plugins."""
+        for claim in self.catalog.of("check"):
+            plugin = self.load(claim)
+            with blaming(claim, "mlopsfw_checks"):
+                yield from self._call(plugin, "mlopsfw_checks")
+
+
+def _import(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def read_options(kind: type[msgspec.Struct], selection: Selection, config: ProjectConfig) -> msgspec.Struct:
+    """Read a selection's options into a provider's config struct; errors point at the line in the file."""
+    from mlopsfw.config.load import validation_error
+
+    key = f"{selection.key}.{selection.use}"
+    try:
+        return msgspec.convert(selection.options, kind)
+    except msgspec.ValidationError as error:
+        raise validation_error(error, kind, key, config.error) from None

@@ -1,0 +1,57 @@
+"""References such as `models:/delay@champion`: one grammar for every verb and every config key.
+
+models:/NAME[@ALIAS|@VERSION]      a model version; without a selector the latest
+data:/NAME[@VERSION]               a dataset version; without one the latest
+runs:/ID[/STEP[.OUTPUT]]           a run, or what one of its steps returned
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from mlopsfw.errors import InvalidReference
+
+Scheme = Literal["models", "data", "runs"]
+
+_REFERENCE = re.compile(
+    r"(?P<scheme>models|data|runs):/(?P<name>[a-z0-9][a-z0-9._-]{0,99})"
+    r"(?:@(?P<selector>[a-z0-9][a-z0-9._-]{0,99}))?(?:/(?P<path>[a-z0-9][a-z0-9._/-]{0,199}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A parsed reference.
+
+    Args:
+        scheme: What it points at.
+        name: The model, dataset or run.
+        selector: What follows `@`: an alias or a version; empty means the latest.
+        path: What follows, for runs: `step` or `step.output`.
+    """
+
+    scheme: Scheme
+    name: str
+    selector: str = ""
+    path: str = ""
+
+    @property
+    def version(self) -> int | None:
+        """The version where the selector is a number."""
+        return int(self.selector) if self.selector.isdecimal() else None
+
+    def __str__(self) -> str:
+        selector = f"@{self.selector}" if self.selector else ""
+        return f"{self.scheme}:/{self.name}{selector}{f'/{self.path}' if self.path else ''}"
+
+
+def parse_reference(text: str, scheme: Scheme | None = None) -> Reference:
+    """Parse `text`; raise `InvalidReference` if it is none, or not of `scheme`. A bare name is taken to be of `scheme`."""
+    full = f"{scheme}:/{text}" if scheme and ":/" not in text else text
+    match = _REFERENCE.fullmatch(full)
+    if match is None or (scheme and match["scheme"] != scheme):
+        wanted = f"{scheme}:/NAME@VERSION" if scheme else "models:/NAME@ALIAS, data:/NAME@VERSION or runs:/ID"
+        raise InvalidReference(f"{text!r} is not a reference", hint=f"Write {wanted}.")
+    return Reference(cast("Scheme", match["scheme"]), match["name"], match["selector"] or "", match["path"] or "")
