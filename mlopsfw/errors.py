@@ -43,8 +43,10 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class MlopsfwError(Exception):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mlopsfw.index import Index
     from mlopsfw.labels import Labels
     from mlopsfw.ledger import Ledger
-    from mlopsfw.plugins import PluginManager
+    from mlopsfw.plugins.manager import PluginManager
     from mlopsfw.registry import Registry
     from mlopsfw.runs import Runs
 
@@ -127,7 +127,8 @@ class Project:
     @cached_property
     def plugins(self) -> PluginManager:
         """The installed plugins, less the disabled ones."""
-        from mlopsfw.plugins import Catalog, PluginManager
+        from mlopsfw.plugins.catalog import Catalog
+        from mlopsfw.plugins.manager import PluginManager
 
         extra = os.environ.get("MLOPSFW_DISABLE_PLUGINS", "").split()
         return PluginManager(Catalog(disabled=(*self.config.disabled, *extra)))

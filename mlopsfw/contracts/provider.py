@@ -13,12 +13,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-API_VERSION = 1
-"""The major version of the hooks; the entry-point group is `mlopsfw.v<API_VERSION>`."""
-
-ROLES = ("storage", "trainer", "runtime", "deployer", "monitor", "alerter", "engine")
-"""The roles selected by name; also the first part of an entry point's name."""
-
 
 @dataclass(frozen=True, slots=True)
 class Provider(Generic[T]):

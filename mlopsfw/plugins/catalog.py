@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from importlib import metadata
+from typing import NamedTuple
 
-from mlopsfw.contracts.provider import API_VERSION, ROLES
+from mlopsfw.contracts.roles import API_VERSION, ROLES
 from mlopsfw.errors import PluginApiMismatch, PluginConflict, PluginError, UnknownName
 from mlopsfw.ids import nearest
 
-_GROUP = re.compile(r"mlopsfw\.v(\d+)")
 KINDS = (*ROLES, "observer", "command", "check")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Claim:
+class Claim(NamedTuple):
     """One entry point: a distribution says that a module provides a name.
 
     Args:
@@ -45,23 +43,66 @@ class Claim:
         return f"plugin {self.key!r} ({self.distribution} {self.version})"
 
 
-def installed() -> Iterator[Claim]:
-    """Yield every claim of every installed distribution, of any API version."""
+def installed(path: Sequence[str] | None = None) -> Iterator[Claim]:
+    """Yield every claim of every distribution installed on `path` (`sys.path`), of any API version.
+
+    The files are read here rather than through `importlib.metadata`, whose import and parsing would cost more than all the
+    rest of `mlopsfw --help`. As for imports, a distribution in an earlier folder hides one of its name in a later folder.
+    """
     seen = set()
-    for distribution in metadata.distributions():
-        text = distribution.read_text("entry_points.txt")
-        if text is None or "mlopsfw.v" not in text or distribution.name in seen:
-            continue
-        seen.add(distribution.name)  # an earlier folder of sys.path hides a later one, as for imports
-        yield from _claims(distribution)
+    for folder in sys.path if path is None else path:
+        for info in sorted(_metadata_folders(folder or ".")):
+            name, version = _identity(info)
+            if name not in seen:
+                seen.add(name)
+                yield from _claims(info, name, version)
 
 
-def _claims(distribution: metadata.Distribution) -> Iterator[Claim]:
-    for point in distribution.entry_points:
-        group = _GROUP.fullmatch(point.group)
-        kind, dot, name = point.name.partition(".")
-        if group and dot and kind in KINDS:
-            yield Claim(kind, name, point.value, distribution.name, distribution.version, int(group[1]))
+def _metadata_folders(folder: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith((".dist-info", ".egg-info")) and _mentions_us(entry.path):
+                    yield entry.path
+    except OSError:
+        return  # a zip file or a folder that is not there: nothing of ours is installed like that
+
+
+def _mentions_us(info: str) -> bool:
+    try:
+        with open(f"{info}/entry_points.txt", "rb") as file:  # noqa: PTH123 - pathlib is slower to import than this file
+            return b"[mlopsfw.v" in file.read()
+    except OSError:
+        return False
+
+
+def _identity(info: str) -> tuple[str, str]:
+    """Return the distribution's name and version from the head of its metadata."""
+    fields = {"Name": "", "Version": ""}
+    file = f"{info}/{'METADATA' if info.endswith('.dist-info') else 'PKG-INFO'}"
+    with open(file, encoding="utf-8") as lines:  # noqa: PTH123
+        for line in lines:
+            key, _, value = line.partition(":")
+            if key in fields:
+                fields[key] = value.strip()
+            if all(fields.values()) or not line.strip():
+                break
+    return fields["Name"], fields["Version"]
+
+
+def _claims(info: str, distribution: str, version: str) -> Iterator[Claim]:
+    api = None
+    with open(f"{info}/entry_points.txt", encoding="utf-8") as lines:  # noqa: PTH123
+        for line in map(str.strip, lines):
+            if line.startswith("["):
+                group = line.strip("[]").strip()
+                number = group.removeprefix("mlopsfw.v")
+                api = int(number) if group != number and number.isdecimal() else None
+            elif api is not None and "=" in line and not line.startswith(("#", ";")):
+                point, _, module = (part.strip() for part in line.partition("="))
+                kind, dot, name = point.partition(".")
+                if dot and kind in KINDS:
+                    yield Claim(kind, name, module, distribution, version, api)
 
 
 class Catalog:
