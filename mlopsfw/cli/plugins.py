@@ -1,0 +1,123 @@
+"""`mlopsfw plugins`: what is installed, from metadata alone; `--load` imports each one and says what is wrong."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlopsfw.cli.output import emit_json, json_option, table
+from mlopsfw.errors import MlopsfwError, PluginError
+from mlopsfw.plugins.catalog import Catalog, Claim, api_accepted
+
+
+@click.group()
+def plugins() -> None:
+    """List plugins, and say what is wrong with them."""
+
+
+def _disabled(context: click.Context) -> tuple[str, ...]:
+    from mlopsfw.cli.output import open_project
+
+    try:
+        return open_project(context).config.disabled
+    except MlopsfwError:
+        return ()  # outside a project everything that is installed is listed
+
+
+def _state(claim: Claim, catalog: Catalog) -> str:
+    if catalog.is_disabled(claim):
+        return "disabled"
+    if not api_accepted(claim.api):
+        return f"needs hooks v{claim.api}"
+    rivals = [c for c in catalog.claims if c.key == claim.key and not catalog.is_disabled(c)]
+    return "clash" if len(rivals) > 1 else "ok"
+
+
+@plugins.command("list")
+@click.option("--load", is_flag=True, help="Import each plugin and check that it keeps what its metadata promises.")
+@json_option
+@click.pass_context
+def list_(context: click.Context, *, load: bool, as_json: bool) -> None:
+    """List what each installed distribution provides. Imports no plugin unless asked to."""
+    catalog = Catalog(disabled=_disabled(context))
+    rows = [_row(claim, catalog, load=load) for claim in catalog.claims]
+    if as_json:
+        emit_json(rows)
+        return
+    table(
+        rows, ["name", "distribution", "version", "state", "summary"] if load else None, empty="No plugin is installed."
+    )
+    if any(row["state"] == "clash" or row["state"].startswith("broken") for row in rows):
+        raise PluginError("some plugins cannot be used", hint="Disable them under [plugins] or reinstall them.")
+
+
+def _row(claim: Claim, catalog: Catalog, *, load: bool) -> dict[str, Any]:
+    row = {
+        "name": claim.key,
+        "distribution": claim.distribution,
+        "version": claim.version,
+        "module": claim.module,
+        "state": _state(claim, catalog),
+    }
+    return row | _loaded(claim, catalog) if load and row["state"] == "ok" else row
+
+
+def _loaded(claim: Claim, catalog: Catalog) -> dict[str, str]:
+    from mlopsfw.contracts.roles import ROLES
+    from mlopsfw.plugins.manager import PluginManager
+
+    manager = PluginManager(catalog)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            if claim.kind in ROLES:
+                return {"summary": manager.provider(claim.kind, claim.name)[1].summary}
+            manager.load(claim)
+    except PluginError as error:
+        return {"state": f"broken: {error.message}"}
+    return {}
+
+
+@plugins.command()
+@click.argument("name")
+@click.pass_context
+def disable(context: click.Context, name: str) -> None:
+    """Keep NAME (such as observer.acme, or a distribution) from ever being loaded in this project."""
+    from mlopsfw.cli.output import open_project
+    from mlopsfw.errors import UnknownName
+    from mlopsfw.ids import nearest
+
+    known = {key for claim in Catalog().claims for key in (claim.key, claim.distribution)}
+    if name not in known:
+        raise UnknownName(f"no plugin or distribution is called {name!r}", hint=nearest(name, known))
+    project = open_project(context)
+    if name in project.config.disabled:
+        click.echo(f"{name} is disabled already.")
+        return
+    _add_disabled(Path(project.config.file), [*project.config.disabled, name])
+    click.echo(f"{name} is disabled in {project.config.file}.")
+
+
+def _add_disabled(file: Path, names: list[str]) -> None:
+    """Write `[plugins] disabled`, leaving every other line of the file as the user wrote it."""
+    import json
+
+    from mlopsfw.config.locate import key_lines
+
+    text = file.read_text(encoding="utf-8")
+    lines, where = text.splitlines(keepends=True), key_lines(text)
+    entry = f"disabled = {json.dumps(names, ensure_ascii=False)}\n"
+    if "plugins.disabled" in where:
+        start = where["plugins.disabled"] - 1
+        end = start + 1
+        while "]" not in "".join(lines[start:end]):
+            end += 1
+        lines[start:end] = [entry]
+    elif "plugins" in where:
+        lines.insert(where["plugins"], entry)
+    else:
+        lines += ["" if text.endswith("\n") or not text else "\n", "\n[plugins]\n", entry]
+    file.write_text("".join(lines), encoding="utf-8")

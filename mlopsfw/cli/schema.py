@@ -1,0 +1,20 @@
+"""`mlopsfw schema`: the JSON Schema of `mlopsfw.toml`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of mlopsfw.toml, with the options of every installed plugin.
+
+    Save it beside the file and point your editor at it; with Taplo: #:schema ./mlopsfw.schema.json
+    """
+    from mlopsfw.config.schema import config_schema
+    from mlopsfw.plugins.catalog import Catalog
+    from mlopsfw.plugins.manager import PluginManager
+
+    click.echo(json.dumps(config_schema(PluginManager(Catalog())), indent=2))
