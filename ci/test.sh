@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Set up a fresh environment in .venv-test and run every test. Servers that the tests start are Debian packages, installed here
+# where apt-get can; elsewhere install Ceph's RGW, Chromium, strace and nginx's like by hand, or leave them out with
+#   bash ci/test.sh -m "not server"
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+  missing=""
+  for pair in radosgw:radosgw ceph-mon:ceph-mon ceph-osd:ceph-osd ceph:ceph-common chromium:chromium strace:strace; do
+    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
+  done
+  if [ -n "$missing" ]; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+  fi
+fi
+[ -x .venv-test/bin/python ] || "${PYTHON:-python3}" -m venv .venv-test
+.venv-test/bin/python -m pip install --quiet -c ci/cpu.txt torch
+.venv-test/bin/python -m pip install --quiet -c ci/cpu.txt -e '.[test,ray]'
+exec .venv-test/bin/python -m pytest -n 2 --dist loadfile "$@"

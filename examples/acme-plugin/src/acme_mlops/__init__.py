@@ -1,0 +1,54 @@
+"""Acme's plugin for mlopsfw: a storage in one SQLite file, and an alerter that appends to a log file.
+
+It is shaped exactly like a bundled plugin: config records, one hook implementation per role, heavy imports inside `build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlopsfw import Provider, hookimpl
+
+if TYPE_CHECKING:
+    from acme_mlops.alerter import AcmeAlerter
+    from acme_mlops.storage import AcmeStorage
+    from mlopsfw.contracts.host import Host
+
+
+class StorageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[storage.acme]`: `file` is the database, relative to the project."""
+
+    file: str = "acme.sqlite"
+
+
+class AlerterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[alerter.acme]` under `[[alerter]]`: `log` is the file to append to, relative to the project."""
+
+    log: str = "acme-alerts.jsonl"
+
+
+def _build_storage(config: StorageConfig, host: Host) -> AcmeStorage:
+    from acme_mlops.storage import AcmeStorage
+
+    return AcmeStorage(host.root / config.file, host.root / "acme-tables")
+
+
+def _build_alerter(config: AlerterConfig, host: Host) -> AcmeAlerter:
+    from acme_mlops.alerter import AcmeAlerter
+
+    return AcmeAlerter(host.root / config.log)
+
+
+@hookimpl
+def mlopsfw_storages() -> Iterable[Provider[AcmeStorage]]:
+    """Offer the SQLite storage."""
+    yield Provider("acme", StorageConfig, _build_storage, "Acme's vault: one SQLite file")
+
+
+@hookimpl
+def mlopsfw_alerters() -> Iterable[Provider[AcmeAlerter]]:
+    """Offer the log-file alerter."""
+    yield Provider("acme", AlerterConfig, _build_alerter, "Acme's alert log")

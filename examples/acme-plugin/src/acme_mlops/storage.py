@@ -1,0 +1,104 @@
+"""A storage in one SQLite file. SQLite's own transactions give the guarantees: durable (synchronous=FULL), atomic, ordered."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlopsfw.contracts.storage import Entry, TableLocation
+from mlopsfw.errors import NotFound, StorageError, StorageFull
+
+_SEGMENT = re.compile(r"[A-Za-z0-9._=@+-]+")
+_PAGE = 500
+
+
+class AcmeStorage:
+    """Bytes under keys in `file`; tables in `tables`."""
+
+    def __init__(self, file: Path, tables: Path) -> None:
+        self._file, self._tables = file, tables
+        self._local = threading.local()  # a connection belongs to its thread
+        with self._transaction() as db:
+            db.execute("CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, data BLOB NOT NULL, modified REAL NOT NULL)")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        db = getattr(self._local, "db", None)
+        if db is None:
+            db = self._local.db = sqlite3.connect(self._file, timeout=60, isolation_level=None)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            kind = StorageFull if "full" in str(error) else StorageError
+            raise kind(f"{self._file}: {error}") from error
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Store `data` under `key`."""
+        row = (_checked(key), _bytes(data), time.time())
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)", row)
+
+    def put_if_absent(self, key: str, data: bytes | Path) -> bool:
+        """Store `data` unless `key` exists; return whether this call created it."""
+        row = (_checked(key), _bytes(data), time.time())
+        with self._transaction() as db:
+            return db.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?)", row).rowcount == 1
+
+    def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """Return the bytes, or a range of them."""
+        end = -1 if length is None else length
+        with self._transaction() as db:
+            row = db.execute(
+                "SELECT CASE WHEN ? < 0 THEN substr(data, ?) ELSE substr(data, ?, ?) END FROM objects WHERE key = ?",
+                (end, start + 1, start + 1, end, _checked(key)),
+            ).fetchone()
+        if row is None:
+            raise NotFound(f"{self.describe()} holds no {key!r}")
+        return bytes(row[0])
+
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
+        """Yield entries in ascending key order, a page at a time."""
+        while True:
+            with self._transaction() as db:
+                rows = db.execute(
+                    "SELECT key, length(data), modified FROM objects WHERE key > ? AND substr(key, 1, ?) = ? ORDER BY key LIMIT ?",
+                    (after, len(prefix), prefix, _PAGE),
+                ).fetchall()
+            if not rows:
+                return
+            yield from (Entry(*row) for row in rows)
+            after = rows[-1][0]
+
+    def delete(self, key: str) -> None:
+        """Remove the object if it is there."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM objects WHERE key = ?", (_checked(key),))
+
+    def table_location(self, name: str) -> TableLocation | None:
+        """Return the folder of the table."""
+        return TableLocation(str((self._tables / _checked(name)).absolute()))
+
+    def describe(self) -> str:
+        """Return where this is."""
+        return self._file.absolute().as_uri()
+
+
+def _checked(key: str) -> str:
+    if all(_SEGMENT.fullmatch(part) and part not in (".", "..") for part in key.split("/")):
+        return key
+    raise StorageError(f"{key!r} cannot be a key", hint="Use segments of letters, digits and ._=@+- between slashes.")
+
+
+def _bytes(data: bytes | Path) -> bytes:
+    return data.read_bytes() if isinstance(data, Path) else data
