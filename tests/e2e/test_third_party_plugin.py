@@ -1,0 +1,192 @@
+"""A third party's package, built as a wheel and pip-installed into a fresh environment beside ours, carries a whole pipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ACME = ROOT / "examples" / "acme-plugin"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+PIPELINE = """
+[project]
+name = "beside"
+
+[storage]
+use = "acme"
+
+[[alerter]]
+use = "acme"
+
+[steps.numbers]
+python = "work:numbers"
+
+[steps.tell]
+use = "alert"
+inputs = { about = "numbers" }
+title = "The numbers are in"
+"""
+WORK = "def numbers():\n    return [1, 2, 3]\n"
+
+MINIMAL = """
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "{name}"
+version = "2.0"
+[project.entry-points."{group}"]
+"{point}" = "{module}"
+[tool.setuptools]
+py-modules = ["{module}"]
+"""
+
+
+def pip(*args):
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *map(str, args)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+class Beside:
+    """A fresh environment that sees our packages, and in which wheels are installed by pip."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        venv.create(folder / "venv", with_pip=False, symlinks=True)
+        self.python = folder / "venv" / "bin" / "python"
+        self.site = next((folder / "venv" / "lib").glob("python*")) / "site-packages"
+        ours = sysconfig.get_path("purelib")
+        (self.site / "beside.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
+        self.project = folder / "project"
+        self.project.mkdir()
+
+    def install(self, source):
+        wheels = self.folder / f"wheels-{Path(source).name}"
+        pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, source)
+        (wheel,) = wheels.glob("*.whl")
+        pip("install", "--no-deps", "--no-index", "--target", self.site, wheel)
+
+    def package(self, name, source, *, point, group="mlopsfw.v1"):
+        """Make a distribution of one module and install it."""
+        module = name.replace("-", "_")
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "pyproject.toml").write_text(MINIMAL.format(name=name, module=module, point=point, group=group))
+        (folder / f"{module}.py").write_text(source)
+        self.install(folder)
+
+    def mlopsfw(self, *args):
+        env = os.environ | {"PYTHONWARNINGS": "default"}
+        return subprocess.run(
+            [self.python, "-m", "mlopsfw", *args], cwd=self.project, capture_output=True, text=True, env=env, check=False
+        )
+
+
+@pytest.fixture
+def beside(tmp_path):
+    made = Beside(tmp_path)
+    (made.project / "mlopsfw.toml").write_text(PIPELINE)
+    (made.project / "work.py").write_text(WORK)
+    return made
+
+
+@pytest.fixture
+def acme(beside, tmp_path):
+    import shutil
+
+    source = tmp_path / "acme-plugin"
+    shutil.copytree(ACME, source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    beside.install(source)
+    return beside
+
+
+def test_a_pipeline_uses_its_storage_and_its_alerter(acme):
+    ran = acme.mlopsfw("run")
+    assert ran.returncode == 0, ran.stderr
+    (line,) = (acme.project / "acme-alerts.jsonl").read_text().splitlines()
+    assert json.loads(line)["title"] == "The numbers are in"
+    assert (acme.project / "acme.sqlite").stat().st_size > 0
+    assert not (acme.project / ".mlopsfw" / "store").exists()
+    again = acme.mlopsfw("status", "--json")
+    assert again.returncode == 0, again.stderr
+    assert acme.mlopsfw("audit", "verify").returncode == 0
+
+
+def test_its_own_suite_passes_where_it_is_installed(acme, tmp_path):
+    out = subprocess.run(
+        [acme.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, ACME / "tests"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert out.returncode == 0, out.stdout + out.stderr
+
+
+def test_a_plugin_that_fails_at_import_disturbs_nobody_until_it_is_selected(acme):
+    acme.package("bad-import", "raise OSError('no licence')", point="storage.bad")
+    assert acme.mlopsfw("run").returncode == 0
+    chosen = acme.mlopsfw("--set", "storage.use=bad", "run")
+    assert chosen.returncode == 5
+    assert "bad-import 2.0" in chosen.stderr
+    assert "no licence" in chosen.stderr
+
+
+def test_a_plugin_that_claims_a_taken_name_is_refused_and_both_are_named(acme):
+    acme.package("copycat", "", point="storage.acme")
+    ran = acme.mlopsfw("run")
+    assert ran.returncode == 5
+    assert "acme-mlops 1.2.0" in ran.stderr
+    assert "copycat 2.0" in ran.stderr
+    listed = acme.mlopsfw("plugins", "list", "--json")
+    assert [row["state"] for row in json.loads(listed.stdout) if row["name"] == "storage.acme"] == ["clash", "clash"]
+    assert acme.mlopsfw("--set", 'plugins.disabled=["copycat"]', "run").returncode == 0
+
+
+def test_a_plugin_for_a_newer_mlopsfw_is_refused_with_the_remedy(acme):
+    acme.package("from-the-future", "", point="storage.future", group="mlopsfw.v2")
+    ran = acme.mlopsfw("--set", "storage.use=future", "run")
+    assert ran.returncode == 5
+    assert "mlopsfw.v2" in ran.stderr
+    assert "pip install --upgrade mlopsfw" in ran.stderr
+
+
+OBSERVER = """
+from mlopsfw import hookimpl
+@hookimpl
+def mlopsfw_event(event):
+    raise RuntimeError("observer fell over on " + event.type)
+"""
+MID_RUN = """
+import msgspec
+from mlopsfw import Provider, hookimpl
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True): pass
+class Falling:
+    def deliver(self, alert):
+        raise ZeroDivisionError("in the middle")
+@hookimpl
+def mlopsfw_alerters():
+    yield Provider("falling", Config, lambda config, host: Falling(), "Falls over")
+"""
+
+
+def test_an_observer_that_raises_in_the_middle_of_a_run_does_not_end_it(acme):
+    acme.package("loud-observer", OBSERVER, point="observer.loud")
+    ran = acme.mlopsfw("run")
+    assert ran.returncode == 0, ran.stderr
+    assert "loud-observer 2.0" in ran.stderr
+
+
+def test_an_alerter_that_raises_in_the_middle_of_a_run_is_named_and_its_alert_is_kept(acme):
+    acme.package("falling-alerter", MID_RUN, point="alerter.falling")
+    acme.mlopsfw("--set", 'alerter=[{use="falling"}]', "run")
+    alerts = json.loads(acme.mlopsfw("alerts", "list", "--json").stdout)
+    assert "falling-alerter 2.0" in json.dumps(alerts)
+    assert [a["title"] for a in alerts] == ["The numbers are in"]
