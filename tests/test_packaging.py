@@ -1,0 +1,81 @@
+"""What ships is whole: the sdist has every source, a wheel built from that sdist has every extension and every plugin."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def tracked():
+    out = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    return [Path(name) for name in out.decode().split("\0") if name]
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory):
+    """Build the sdist from what git tracks, then the wheel from the sdist alone."""
+    source, dist = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    for name in tracked():
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, source / name)
+    run = {"check": True, "capture_output": True, "cwd": dist}
+    subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", dist, source], **run)
+    (sdist,) = dist.glob("*.tar.gz")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", dist, sdist], **run
+    )
+    return dist
+
+
+def names_in(dist, pattern):
+    (file,) = dist.glob(pattern)
+    if pattern.endswith(".gz"):
+        with tarfile.open(file) as tar:
+            return {name.partition("/")[2] for name in tar.getnames()}
+    with zipfile.ZipFile(file) as wheel:
+        return set(wheel.namelist())
+
+
+def test_the_sdist_has_every_tracked_source(dist):
+    ours = {str(f) for f in tracked() if f.parts[0] in {"mlopsfw", "mlopsfw_core", "plugins", "tests", "benchmarks", "examples", "docs"}}
+    assert ours - names_in(dist, "*.tar.gz") == set()
+
+
+def test_the_sdist_has_no_generated_file(dist):
+    assert [n for n in names_in(dist, "*.tar.gz") if n.endswith((".c", ".so", ".pyc"))] == []
+
+
+def test_the_wheel_has_an_extension_for_every_pyx(dist):
+    names = names_in(dist, "*.whl")
+    for source in ROOT.joinpath("mlopsfw_core").rglob("*.pyx"):
+        stem = str(source.relative_to(ROOT).with_suffix(""))
+        assert any(n.startswith(f"{stem}.") and n.endswith((".so", ".pyd")) for n in names), stem
+
+
+def test_the_wheel_has_every_package_typed_and_no_test(dist):
+    names = names_in(dist, "*.whl")
+    packages = {n.partition("/")[0] for n in names if not n.partition("/")[0].endswith(".dist-info")}
+    plugins = {p.parent.name for p in (ROOT / "plugins").glob("*/__init__.py")}
+    assert packages == {"mlopsfw", "mlopsfw_core"} | plugins
+    assert {f"{p}/py.typed" for p in ("mlopsfw", "mlopsfw_core")} <= names
+
+
+def test_every_entry_point_leads_to_a_module_in_the_wheel(dist):
+    (file,) = dist.glob("*.whl")
+    with zipfile.ZipFile(file) as wheel:
+        (points,) = [n for n in wheel.namelist() if n.endswith("entry_points.txt")]
+        lines = wheel.read(points).decode().splitlines()
+        modules = [line.split("=")[1].strip().partition(":")[0] for line in lines if "=" in line]
+        assert modules
+        for module in modules:
+            assert {f"{module.replace('.', '/')}/__init__.py", f"{module.replace('.', '/')}.py"} & set(wheel.namelist())
