@@ -21,6 +21,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         version: Version of the body's schema for this type; readers upcast older ones.
         epoch: The writer's fencing number within the stream (0 where nothing is fenced).
         prev: sha256 (hex) of the stored bytes of the entry before this one; empty for the first.
+        final: Whether the stream ends with it; nothing is appended after a final entry.
     """
 
     stream: str
@@ -33,3 +34,4 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     version: int = 1
     epoch: int = 0
     prev: str = ""
+    final: bool = False

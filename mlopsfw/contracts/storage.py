@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import msgspec
+
+from mlopsfw.errors import StorageError
+
+_KEY = re.compile(r"[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]{0,199}(?:/[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]{0,199}){0,15}")
+_PREFIX = re.compile(rf"(?:{_KEY.pattern}/?)?")
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -30,17 +36,32 @@ class TableLocation(msgspec.Struct, frozen=True):
     options: Mapping[str, str] = {}
 
 
+def check_key(key: str) -> str:
+    """Return `key` if it is one, else raise `StorageError`; every implementation asks this before anything else."""
+    if _KEY.fullmatch(key):
+        return key
+    raise StorageError(f"{key!r} is not a storage key", hint="Keys are relative paths of letters, digits and ._=@+-")
+
+
+def check_prefix(prefix: str) -> str:
+    """Return `prefix` if a key can start with it, else raise `StorageError`."""
+    if _PREFIX.fullmatch(prefix):
+        return prefix
+    raise StorageError(f"{prefix!r} is not the beginning of a storage key")
+
+
 @runtime_checkable
 class Storage(Protocol):
     """Bytes under keys.
 
-    Keys are relative, `/`-separated, of `[A-Za-z0-9._=@+-]` segments; `..`, empty segments and anything else is refused with
-    `StorageError` before the store is touched. Guarantees that every implementation gives, and `mlopsfw.testing` checks:
+    Keys are relative, `/`-separated, of at most 16 segments of 1 to 200 characters `[A-Za-z0-9._=@+-]` that do not start with
+    a dot; anything else is refused with `StorageError` before the store is touched (`check_key`). Guarantees that every implementation gives, and `mlopsfw.testing` checks:
 
     - *durable*: when `put` or `put_if_absent` returns, the bytes survive power loss; what was never acknowledged is
       either absent or whole.
     - *atomic*: a reader sees all of an object or none of it; of any number of racing `put_if_absent`, exactly one
-      returns True.
+      returns True. Where the store's answer was lost on the way, False may stand for one's own success: whoever must
+      know puts something of its own into the bytes and reads it back.
     - *read your writes*: after a write returns, every reader anywhere sees it.
 
     Errors: `NotFound`, `StorageFull`, `StorageUnavailable` (after the implementation's own bounded retries), `StorageError`.
@@ -63,7 +84,7 @@ class Storage(Protocol):
         ...
 
     def delete(self, key: str) -> None:
-        """Remove the object; an absent one is no error."""
+        """Remove the object; an absent one is no error. After power loss it may be there again."""
         ...
 
     def table_location(self, name: str) -> TableLocation | None:

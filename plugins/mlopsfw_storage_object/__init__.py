@@ -1,0 +1,65 @@
+"""Storage `object`: a local folder, or whatever obstore opens (`s3://`, `gs://`, `az://`).
+
+On a local disk durability is our own, since obstore neither fsyncs nor renames with care; elsewhere it is the store's.
+What is kept under which key is the kernel's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import unquote
+
+import msgspec
+
+from mlopsfw.contracts.provider import Provider
+from mlopsfw.errors import UsageError
+from mlopsfw.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.host import Host
+    from mlopsfw.contracts.storage import Storage
+
+
+class ObjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Configure `[storage.object]`.
+
+    Args:
+        url: `file:PATH` (relative to the project) or `file:///PATH`, `s3://bucket/prefix`, `gs://…`, `az://…`.
+        options: Options of the store as obstore and deltalake name them (`aws_endpoint`, `aws_region`, `allow_http`, …); a value
+            `env:NAME` or `file:/path` is a secret reference.
+        attempts: How often a request is tried.
+        budget: Seconds that one operation may take with all its tries.
+    """
+
+    url: str = "file:.mlopsfw/store"
+    options: dict[str, str] = {}
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=20)] = 6
+    budget: float = 30.0
+
+
+def build(config: ObjectConfig, host: Host) -> Storage:
+    """Open the storage that `config.url` names."""
+    scheme, colon, rest = config.url.partition(":")
+    if not colon or not scheme.isalnum():
+        raise UsageError(f"storage url {config.url!r} has no scheme", hint="Write file:PATH or s3://bucket/prefix.")
+    if scheme == "file":
+        from mlopsfw_storage_object.local import LocalStorage
+
+        path = unquote(rest.removeprefix("//"))
+        return LocalStorage(host.root / Path(path).expanduser())
+    from mlopsfw_storage_object.remote import open_remote
+
+    options = {key: _resolve(value, host) for key, value in config.options.items()}
+    return open_remote(config.url, options, attempts=config.attempts, budget=config.budget)
+
+
+def _resolve(value: str, host: Host) -> str:
+    return host.secrets.resolve(value) if value.startswith(("env:", "file:")) else value
+
+
+@hookimpl
+def mlopsfw_storages() -> Iterable[Provider[Storage]]:
+    """Offer the storage `object`."""
+    yield Provider("object", ObjectConfig, build, "A local folder, or S3, GCS or Azure through obstore")

@@ -1,0 +1,158 @@
+"""`LocalStorage`: the storage contract on a folder. A file is durable before it has its name; a name is durable before we return.
+
+Not for folders that are shared over a network without hard links, nor for keys of other stores: one root, one layout, key = path.
+"""
+# System calls by their own names: which of them happen, and in which order, is the point.
+# ruff: noqa: PTH100, PTH102, PTH108, PTH112, PTH116, PTH118, PTH120, PTH123
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from mlopsfw.contracts.storage import Entry, TableLocation, check_key, check_prefix
+from mlopsfw.errors import NotFound, StorageError
+from mlopsfw_storage_object import durable
+
+_TEMPORARY = ".tmp"  # keys cannot start with a dot
+_ABANDONED = 86_400.0  # seconds after which a temporary file has lost its writer
+
+
+class LocalStorage:
+    """Bytes under keys in the folder `root`, made (mode 0700) on the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.path.abspath(root)
+        self._settled: set[str] = set()  # folders whose own name is known to be on the disk
+
+    # -- writing ---------------------------------------------------------------------------------------------------------
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Store `data` under `key`, replacing what was there."""
+        path = self._path(key)
+        with durable.told("put", key):
+            folder = self._settle(os.path.dirname(path))
+            durable.replace(self._write(data), path)
+            durable.flush_folder(folder)
+
+    def put_if_absent(self, key: str, data: bytes | Path) -> bool:
+        """Store `data` unless `key` exists; return whether this call created it.
+
+        False, too, is returned only once what is there is durable: the caller may build on it.
+        """
+        path = self._path(key)
+        with durable.told("put_if_absent", key):
+            folder = self._settle(os.path.dirname(path))
+            created = not os.path.lexists(path) and durable.publish(self._write(data), path)
+            if not created and os.path.isdir(path):
+                raise StorageError(f"{key!r} is a folder of other keys in {self.describe()}")
+            durable.flush_folder(folder)
+        return created
+
+    def delete(self, key: str) -> None:
+        """Remove the object; an absent one is no error."""
+        with durable.told("delete", key), suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(self._path(key))
+
+    # -- reading ---------------------------------------------------------------------------------------------------------
+
+    def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """Return the object's bytes, or `length` of them from `start`. Raise `NotFound`."""
+        path = self._path(key)
+        with durable.told("get", key):
+            try:
+                with open(path, "rb", buffering=0) as file:
+                    return _read(file.fileno(), start, length)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise NotFound(f"{key!r} is not in {self.describe()}") from None
+
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
+        """Yield the objects whose key starts with `prefix` and sorts after `after`, in ascending key order."""
+        above = check_prefix(prefix).rpartition("/")[0]
+        with durable.told("list", prefix):
+            yield from self._walk(f"{above}/" if above else "", prefix, after)
+
+    def _walk(self, at: str, prefix: str, after: str) -> Iterator[Entry]:
+        for name in self._names(at):
+            key = at + name
+            if name.endswith("/"):
+                if (key.startswith(prefix) or prefix.startswith(key)) and (key > after or after.startswith(key)):
+                    yield from self._walk(key, prefix, after)
+            elif key > after and key.startswith(prefix):
+                with suppress(FileNotFoundError):  # deleted since the folder was read
+                    status = os.stat(self._join(key))
+                    yield Entry(key=key, size=status.st_size, modified=status.st_mtime)
+
+    def _names(self, at: str) -> Sequence[str]:
+        """Return the names in a folder in the order of their keys: a folder sorts as `name/`."""
+        try:
+            with os.scandir(self._join(at)) as entries:
+                return sorted(f"{e.name}/" if e.is_dir() else e.name for e in entries if e.name[0] != ".")
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    # -- where things are ------------------------------------------------------------------------------------------------
+
+    def table_location(self, name: str) -> TableLocation | None:
+        """Return the folder of the Delta table `name`; delta-rs makes it, so only its parent is made here."""
+        path = self._path(f"tables/{name}")
+        with durable.told("table_location", name):
+            self._settle(os.path.dirname(path))
+        return TableLocation(uri=path)
+
+    def describe(self) -> str:
+        """Return the folder as a URL."""
+        return Path(self._root).as_uri()
+
+    def _path(self, key: str) -> str:
+        return self._join(check_key(key))
+
+    def _join(self, key: str) -> str:
+        return os.path.join(self._root, *key.split("/"))
+
+    # -- durability ------------------------------------------------------------------------------------------------------
+
+    def _write(self, data: bytes | Path) -> str:
+        temporary = os.path.join(self._root, _TEMPORARY, f"{os.getpid()}-{secrets.token_hex(8)}")
+        durable.write_temporary(temporary, data)
+        return temporary
+
+    def _settle(self, folder: str) -> str:
+        """Make `folder`, and what is missing above it, exist on the disk; once per process and folder."""
+        if folder in self._settled:
+            return folder
+        above = os.path.dirname(folder)
+        if folder.startswith(self._root + os.sep) or not os.path.isdir(above):
+            self._settle(above)
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        with suppress(PermissionError):  # above the root others rule
+            durable.flush_folder(above)  # also where another made `folder`: it may not have got this far
+        self._settled.add(folder)
+        if folder == self._root:
+            self._settle(os.path.join(folder, _TEMPORARY))
+            self._sweep()
+        return folder
+
+    def _sweep(self) -> None:
+        """Remove the temporary files of writers that died."""
+        with os.scandir(os.path.join(self._root, _TEMPORARY)) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if entry.stat().st_mtime < time.time() - _ABANDONED:
+                        os.unlink(entry.path)
+
+
+def _read(descriptor: int, start: int, length: int | None) -> bytes:
+    """Return `length` bytes from `start`; an interrupted or short read goes on until the end of the file."""
+    wanted = max(0, os.fstat(descriptor).st_size - start)
+    wanted = wanted if length is None else min(wanted, length)
+    parts, at = [], start
+    while wanted > 0 and (part := os.pread(descriptor, min(wanted, 1 << 30), at)):
+        parts.append(part)
+        at, wanted = at + len(part), wanted - len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,164 @@
+"""`RemoteStorage`: the storage contract over obstore. Durability and order are the store's; retries and error names are ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import obstore
+from obstore import exceptions as failures
+
+from mlopsfw.contracts.storage import Entry, TableLocation, check_key, check_prefix
+from mlopsfw.errors import NotFound, StorageError, StorageFull, UsageError
+from mlopsfw_storage_object.retry import Retries
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+T = TypeVar("T")
+
+_PAGE = 1000
+_ASK_FIRST = 1 << 20  # bytes from which put_if_absent asks whether the key is there before it uploads
+_CLIENT = frozenset(
+    {"allow_http", "allow_invalid_certificates", "proxy_url", "timeout", "connect_timeout", "user_agent"}
+)
+_FULL = ("QuotaExceeded", "InsufficientStorage", "507")
+
+
+def open_remote(url: str, options: Mapping[str, str], *, attempts: int, budget: float) -> RemoteStorage:
+    """Open the store at `url` with `options`; nothing is asked of it yet.
+
+    Raises:
+        UsageError: The URL or an option is not one that obstore knows.
+    """
+    from obstore.store import from_url
+
+    config: dict[str, Any] = {key: value for key, value in options.items() if key.lower() not in _CLIENT}
+    client: dict[str, Any] = {"timeout": f"{budget:g}s", "connect_timeout": "5s"}
+    client |= {key.lower(): _plain(value) for key, value in options.items() if key.lower() in _CLIENT}
+    try:
+        store: Any = from_url(
+            url,
+            config=config or None,  # type: ignore[call-overload]  # the scheme decides which keys there are
+            client_options=client,
+            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=budget)},
+        )
+    except (failures.BaseError, ValueError, TypeError) as error:
+        raise UsageError(f"storage {_shown(url)} cannot be opened: {error}") from None
+    return RemoteStorage(store, url, options, Retries(attempts=attempts, budget=budget))
+
+
+def _plain(value: str) -> str | bool:
+    return {"true": True, "false": False}.get(value.lower(), value)
+
+
+def _shown(url: str) -> str:
+    """Return the URL without what a person may have put before the `@`."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+class RemoteStorage:
+    """Bytes under keys in a bucket.
+
+    Args:
+        store: obstore's own store, without retries.
+        url: Where it is.
+        options: What it was opened with; tables are opened with the same.
+        retries: How often and how long to try.
+    """
+
+    def __init__(self, store: ObjectStore, url: str, options: Mapping[str, str], retries: Retries) -> None:
+        self._store, self._url, self._options, self._retries = store, url, options, retries
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Store `data` under `key`, replacing what was there; large data goes up in parts."""
+        check_key(key)
+        self._ask("put", key, lambda: obstore.put(self._store, key, data))
+
+    def put_if_absent(self, key: str, data: bytes | Path) -> bool:
+        """Store `data` unless `key` exists; return whether this call created it."""
+        check_key(key)
+        large = data.stat().st_size if isinstance(data, Path) else len(data)
+        if large >= _ASK_FIRST and self._size(key) is not None:
+            return False
+        try:
+            self._ask("put_if_absent", key, lambda: obstore.put(self._store, key, data, mode="create"))
+        except failures.AlreadyExistsError:
+            return False
+        return True
+
+    def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """Return the object's bytes, or `length` of them from `start`. Raise `NotFound`."""
+        check_key(key)
+        if start == 0 and length is None:
+            return self._ask("get", key, lambda: obstore.get(self._store, key).bytes().to_bytes())
+        size = self._size(key)
+        if size is None:
+            raise NotFound(f"{key!r} is not in {self.describe()}")
+        end = size if length is None else min(size, start + length)
+        if end <= start:  # stores answer an empty range with an error
+            return b""
+        return self._ask("get", key, lambda: obstore.get_range(self._store, key, start=start, end=end).to_bytes())
+
+    def _size(self, key: str) -> int | None:
+        try:
+            return self._ask("head", key, lambda: obstore.head(self._store, key))["size"]
+        except NotFound:
+            return None
+
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
+        """Yield the objects whose key starts with `prefix` and sorts after `after`, in ascending key order."""
+        above = check_prefix(prefix).rpartition("/")[0]
+        stream = self._pages(above, after)
+        while page := self._ask("list", prefix, lambda: next(stream, None)):
+            for meta in page:
+                key = meta["path"]
+                if key.startswith(prefix) and key > after:
+                    yield Entry(key=key, size=meta["size"], modified=meta["last_modified"].timestamp())
+                elif key > prefix and not key.startswith(prefix):
+                    return
+            after = page[-1]["path"]
+
+    def _pages(self, above: str, after: str) -> Iterator[Any]:
+        return iter(obstore.list(self._store, above or None, offset=after or None, chunk_size=_PAGE))
+
+    def delete(self, key: str) -> None:
+        """Remove the object; an absent one is no error."""
+        check_key(key)
+        try:
+            self._ask("delete", key, lambda: obstore.delete(self._store, key))
+        except NotFound:
+            return
+
+    def table_location(self, name: str) -> TableLocation | None:
+        """Return the URI of the Delta table `name`, with the options that this store was opened with."""
+        check_key(f"tables/{name}")
+        return TableLocation(uri=f"{self._url.rstrip('/')}/tables/{name}", options=dict(self._options))
+
+    def describe(self) -> str:
+        """Return the URL, without credentials."""
+        return _shown(self._url)
+
+    def _ask(self, what: str, key: str, request: Callable[[], T]) -> T:
+        """Make a request, again where that can help; name its failure as the storage contract does."""
+        where = f"{what} of {key!r} in {self.describe()}"
+        try:
+            return self._retries.run(request, where, again=failures.GenericError)
+        except failures.AlreadyExistsError:
+            raise
+        except FileNotFoundError:
+            raise NotFound(f"{key!r} is not in {self.describe()}") from None
+        except failures.NotFoundError:
+            raise NotFound(f"{key!r} is not in {self.describe()}") from None
+        except failures.BaseError as error:
+            if any(mark in str(error) for mark in _FULL):
+                raise StorageFull(
+                    f"{where} failed: the quota is used up", hint="Raise the quota or run `mlopsfw gc`."
+                ) from error
+            raise StorageError(
+                f"{where} failed: {error}", hint="Check the credentials and the bucket's name."
+            ) from error
