@@ -1,0 +1,189 @@
+"""Is a column different from its reference, and which columns of a table are? Effect and significance, both.
+
+Each column is asked two questions: have its values moved, and has its share of missing rows? The p-value of a column is twice that
+of the finding it reports (Bonferroni), and over columns the false discovery rate is controlled (Benjamini-Hochberg). A
+column counts as drifted when its adjusted p-value is at most `alpha` and its effect at least `threshold`. Rows are taken to be
+exchangeable; where they cluster, p-values are too small and only the effect speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ._buffers import table_columns
+from ._categories import Categories, align, category_details, compare_counts
+from ._numbers import Numbers, Sorted, ks_against, shift_details, sort_column
+from ._text import category_counts
+from .drift.chi2 import homogeneity_pvalue
+from .drift.fdr import benjamini_hochberg
+from .prepared import Reference
+
+QUESTIONS = 2
+"""Values and missing share: what a column's p-value is corrected for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDrift:
+    """What became of one column.
+
+    `statistic` names the test that speaks: "ks", "chisquare", "missing", or, with p-value 0, "type" (the column can no longer be
+    read as what it was) and "absent". `value` is its statistic. `effect` is on one scale for all, the share of rows that
+    would have to change: Kolmogorov's D, total variation beyond sampling, or the change of the missing share.
+    """
+
+    column: str
+    type: str
+    statistic: str
+    value: float
+    pvalue: float
+    effect: float
+    threshold: float
+    drifted: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    statistic: str
+    value: float
+    pvalue: float
+    effect: float
+
+
+def _value_finding(reference: Numbers, current: Sorted) -> _Finding:
+    if reference.levels is None:
+        distance, pvalue = ks_against(reference, current.values)
+        return _Finding("ks", distance, pvalue, distance)
+    values, counts = np.unique(current.values, return_counts=True)
+    before = dict(reference.levels)
+    after = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    levels = sorted(before.keys() | after.keys())
+    tested = compare_counts(
+        np.array([before.get(level, 0) for level in levels], dtype=np.float64),
+        np.array([after.get(level, 0) for level in levels], dtype=np.float64),
+    )
+    return _Finding("chisquare", tested.statistic, tested.pvalue, tested.effect)
+
+
+def _missing_finding(reference: Reference, rows: int, missing: int) -> _Finding:
+    if not rows or not reference.rows:
+        return _Finding("missing", 0.0, 1.0, 0.0)
+    change = missing / rows - reference.missing / reference.rows
+    before = np.array([reference.missing, reference.rows - reference.missing], dtype=np.float64)
+    after = np.array([missing, rows - missing], dtype=np.float64)
+    return _Finding("missing", change, homogeneity_pvalue(before, after) if missing + reference.missing else 1.0, abs(change))
+
+
+def _speaking(findings: list[_Finding], threshold: float) -> _Finding:
+    """Choose the finding to report: with a sufficient effect if there is one, then the surest, then the largest."""
+    return min(findings, key=lambda finding: (finding.effect < threshold, finding.pvalue, -finding.effect))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was found in a current column: the finding on its values, how many rows are missing and present, and details."""
+
+    finding: _Finding
+    missing: int
+    present: int
+    details: Mapping[str, Any]
+
+
+def _see(content: Numbers | Categories, read: Sorted | tuple[dict[str, int], int]) -> _Seen:
+    if isinstance(content, Numbers):
+        assert isinstance(read, Sorted)  # noqa: S101 - `_read` returns what the content asks for
+        return _Seen(
+            _value_finding(content, read), read.nulls + read.nan, read.values.size, shift_details(content, read.values)
+        )
+    assert isinstance(read, tuple)  # noqa: S101 - as above
+    counts, missing = read
+    tested = compare_counts(*align(content, counts))
+    finding = _Finding("chisquare", tested.statistic, tested.pvalue, tested.effect)
+    return _Seen(finding, missing, sum(counts.values()), category_details(content, counts))
+
+
+def _read(content: Numbers | Categories, column: Any) -> Sorted | tuple[dict[str, int], int]:
+    return sort_column(column) if isinstance(content, Numbers) else category_counts(column)
+
+
+def _compare(reference: Reference, column: Any, threshold: float) -> ColumnDrift:
+    """Compare one column, leaving `drifted` to who knows how many others there are."""
+    try:
+        read = _read(reference.content, column)
+    except TypeError as error:
+        return _lost(reference, "type", threshold, str(error))
+    seen = _see(reference.content, read)
+    rows = seen.present + seen.missing
+    gone = _missing_finding(reference, rows, seen.missing)
+    speaks = _speaking([seen.finding, gone], threshold)
+    details = {
+        **seen.details,
+        "rows": rows,
+        "missing_share": seen.missing / max(rows, 1),
+        "reference_missing_share": reference.missing / max(reference.rows, 1),
+        "tests": {finding.statistic: {"value": finding.value, "pvalue": finding.pvalue} for finding in (seen.finding, gone)},
+    }
+    pvalue = min(1.0, QUESTIONS * speaks.pvalue)
+    return ColumnDrift(
+        reference.name, reference.kind, speaks.statistic, speaks.value, pvalue, speaks.effect, threshold, drifted=False, details=details
+    )
+
+
+def _lost(reference: Reference, statistic: str, threshold: float, reason: str) -> ColumnDrift:
+    """Report a column that is gone, or cannot be read any more: no test is needed."""
+    return ColumnDrift(reference.name, reference.kind, statistic, 1.0, 0.0, 1.0, threshold, drifted=True, details={"reason": reason})
+
+
+def _decide(drifts: list[ColumnDrift], alpha: float) -> list[ColumnDrift]:
+    """Set `drifted` by adjusted p-value and effect; most drifted first, ties by name."""
+    adjusted = benjamini_hochberg([drift.pvalue for drift in drifts])
+    decided = [
+        replace(
+            drift,
+            drifted=bool(q <= alpha and drift.effect >= drift.threshold),
+            details={**drift.details, "pvalue_adjusted": float(q)},
+        )
+        for drift, q in zip(drifts, adjusted, strict=True)
+    ]
+    return sorted(decided, key=lambda drift: (not drift.drifted, -drift.effect, drift.pvalue, drift.column))
+
+
+def compare_column(reference: Reference, column: Any, *, alpha: float = 0.05, threshold: float = 0.05) -> ColumnDrift:
+    """Compare one current column with its reference; see `compare_table` for the arguments."""
+    return _decide([_compare(reference, column, threshold)], alpha)[0]
+
+
+def compare_table(
+    references: Mapping[str, Reference],
+    table: Any,
+    alpha: float = 0.05,
+    threshold: float = 0.05,
+    thresholds: Mapping[str, float] | None = None,
+) -> list[ColumnDrift]:
+    """Compare a table with the references of its columns, most drifted first.
+
+    Args:
+        references: by column name. Columns of the table without a reference are left out.
+        table: a mapping of columns, or anything that exports Arrow record batches (Polars, PyArrow, ...).
+        alpha: the false discovery rate over the columns; without any drift, the chance of any alarm.
+        threshold: the least effect that counts, as a share of rows.
+        thresholds: the same for single columns.
+
+    Returns:
+        One ColumnDrift for each reference. The same input gives the same answer: nothing here is random.
+    """
+    columns = table_columns(table)
+    floors = thresholds or {}
+    drifts = []
+    for name, reference in references.items():
+        named = reference if reference.name == name else replace(reference, name=name)
+        floor = floors.get(name, threshold)
+        if name in columns:
+            drifts.append(_compare(named, columns[name], floor))
+        else:
+            drifts.append(_lost(named, "absent", floor, f"the table has no column {name!r}"))
+    return _decide(drifts, alpha)

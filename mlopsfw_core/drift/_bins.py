@@ -1,0 +1,97 @@
+"""How two samples become counts over common bins. The reference decides the bins; the current sample never does.
+
+Edges frozen from the reference keep one outlier in the current sample from moving every bin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._text import category_counts
+from ._binning import count_bins
+from ._samples import Floats, present_values, sorted_values
+
+Bins = int | tuple[Literal["uniform"], int] | str | Sequence[float] | NDArray[Any] | None
+"""How to bin.
+
+None: the arguments are counts (or shares) already. An integer: that many bins at the reference's quantiles. ("uniform", k): k
+bins of equal width over the reference's range. A string: "categories" counts texts; any other names one of NumPy's rules
+(`numpy.histogram_bin_edges`) for the reference. An array: edges as `numpy.histogram` takes them. The outer bins are always
+open, so that every value is in one.
+"""
+
+
+def quantile_edges(ordered: Floats, bins: int) -> Floats:
+    """Return the inner edges of `bins` bins of equal share of a sorted sample; fewer where ties make edges coincide.
+
+    An edge is the sample's own value at rank ceil(k n / bins), so that no arithmetic on the values is done. An edge at
+    the minimum would leave the first bin empty and is dropped.
+    """
+    finite = ordered[np.isfinite(ordered)]
+    if not finite.size:
+        return np.zeros(0)
+    ranks = np.arange(1, bins) * finite.size // bins
+    edges = np.unique(finite[ranks])
+    return edges[edges > finite[0]]
+
+
+def _inner_edges(reference: Any, bins: Any) -> Floats:
+    if isinstance(bins, (int, np.integer)):
+        if bins < 1:
+            raise ValueError(f"bins is at least 1, not {bins}")
+        return quantile_edges(sorted_values(reference), int(bins))
+    if isinstance(bins, str) or (isinstance(bins, tuple) and bins and bins[0] == "uniform"):
+        values = present_values(reference)
+        rule = bins if isinstance(bins, str) else int(bins[1])
+        return np.asarray(np.histogram_bin_edges(values[np.isfinite(values)], bins=rule)[1:-1], dtype=np.float64)
+    edges = np.ascontiguousarray(bins, dtype=np.float64)
+    if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
+        raise ValueError("bin edges are one-dimensional, at least two, and strictly ascending")
+    return edges[1:-1].copy()
+
+
+def _category_table(reference: Any, current: Any) -> tuple[Floats, Floats]:
+    first, _ = category_counts(reference)
+    second, _ = category_counts(current)
+    names = sorted(first.keys() | second.keys())
+    return (
+        np.array([first.get(name, 0) for name in names], dtype=np.float64),
+        np.array([second.get(name, 0) for name in names], dtype=np.float64),
+    )
+
+
+def _counts(values: ArrayLike, position: str) -> Floats:
+    counts = np.asarray(values, dtype=np.float64)
+    if counts.ndim != 1 or not np.isfinite(counts).all() or (counts < 0).any():
+        raise ValueError(f"the {position} counts are one-dimensional, finite and not negative; to bin a sample, give bins=")
+    return counts
+
+
+def binned(reference: Any, current: Any, bins: Bins) -> tuple[Floats, Floats]:
+    """Return both samples as counts over the same bins, as float64.
+
+    Raises:
+        ValueError: the counts do not match, or a sample has nothing to count.
+    """
+    if bins is None:
+        first, second = _counts(reference, "first"), _counts(current, "second")
+    elif isinstance(bins, str) and bins == "categories":
+        first, second = _category_table(reference, current)
+    else:
+        edges = _inner_edges(reference, bins)
+        first, second = (count_bins(present_values(sample), edges).astype(np.float64) for sample in (reference, current))
+    if first.shape != second.shape:
+        raise ValueError(f"the two samples have {first.size} and {second.size} bins")
+    if not first.sum() or not second.sum():
+        raise ValueError("a sample has nothing to count after leaving out nulls and NaN")
+    return first, second
+
+
+def shares(reference: Any, current: Any, bins: Bins) -> tuple[Floats, Floats]:
+    """Return both samples as shares of their rows in each bin."""
+    first, second = binned(reference, current, bins)
+    return first / first.sum(), second / second.sum()

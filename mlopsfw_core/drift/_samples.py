@@ -1,0 +1,48 @@
+"""What every two-sample statistic does first: numbers without the missing ones, in order.
+
+Nulls and NaN are missing and are left out; infinities are values. The caller's data is never changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._buffers import numeric_values
+
+Floats = NDArray[np.float64]
+
+
+class TestResult(NamedTuple):
+    """A test statistic and its p-value."""
+
+    __test__ = False  # the name is not a test's, whatever a collector thinks
+
+    statistic: float
+    pvalue: float
+
+
+def present_values(column: Any) -> Floats:
+    """Return a column's numbers in their order, without nulls and NaN."""
+    values, _ = numeric_values(column)
+    missing = np.isnan(values)
+    return values[~missing] if missing.any() else values
+
+
+def sorted_values(column: Any) -> Floats:
+    """Return a column's numbers in ascending order, without nulls and NaN, as a fresh array."""
+    values, _ = numeric_values(column)
+    ordered = np.sort(values)
+    if ordered.size and np.isnan(ordered[-1]):  # NumPy sorts NaN last
+        ordered = ordered[: np.searchsorted(ordered, np.nan)]
+    return ordered
+
+
+def nonempty(statistic: str, *samples: Floats) -> None:
+    """Raise ValueError where a distance is asked of an empty sample."""
+    for position, sample in enumerate(samples, start=1):
+        if not sample.size:
+            message = f"{statistic}: sample {position} is empty after leaving out nulls and NaN; a distance needs values in both"
+            raise ValueError(message)

@@ -1,0 +1,152 @@
+"""`Reference`: one column of the training data, prepared once, kept with the model, compared with at any time.
+
+It holds what a comparison needs and no more, as plain values that JSON can carry. It does not decide over many columns: that
+is `compare_table`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ._buffers import column_kind
+from ._categories import Categories, fit_categories
+from ._numbers import Numbers, fit_numbers, sort_column
+from ._text import category_counts
+
+FORMAT = 1
+"""Version of the dictionaries that `Reference.to_dict` writes. A reader refuses a later one."""
+
+Kind = Literal["numeric", "categorical"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference column: its kind, how many rows it had, which were missing, and the distribution of the others."""
+
+    name: str
+    kind: Kind
+    rows: int
+    nulls: int
+    nan: int
+    content: Numbers | Categories
+
+    @property
+    def missing(self) -> int:
+        """Rows without a value: nulls and NaN."""
+        return self.nulls + self.nan
+
+    @classmethod
+    def fit(
+        cls,
+        column: Any,
+        kind: Kind | None = None,
+        max_points: int = 4096,
+        bins: int = 10,
+        name: str = "",
+        max_categories: int = 1000,
+    ) -> Reference:
+        """Prepare a column.
+
+        Args:
+            column: NumPy, Arrow, Polars or a sequence, of any length.
+            kind: "numeric" or "categorical"; None takes the column's type (numbers and times are numeric).
+            max_points: a numeric sample up to this size is kept whole, a larger one as this many quantile points.
+            bins: quantile bins whose counts are frozen for PSI.
+            name: the column's name, for reports.
+            max_categories: up to this many categories are counted one by one, more by hash cell.
+
+        Raises:
+            TypeError: the column cannot be read as its kind.
+        """
+        decided = kind or column_kind(column)
+        if decided == "numeric":
+            ordered = sort_column(column)
+            rows = ordered.values.size + ordered.nulls + ordered.nan
+            return cls(name, "numeric", rows, ordered.nulls, ordered.nan, fit_numbers(ordered, max_points, bins))
+        if decided != "categorical":
+            raise ValueError(f"kind is 'numeric', 'categorical' or None, not {kind!r}")
+        counts, nulls = category_counts(column)
+        content = fit_categories(counts, max_categories)
+        return cls(name, "categorical", content.rows + nulls, nulls, 0, content)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values (finite numbers, strings, lists) that JSON carries without loss."""
+        shared = {"format": FORMAT, "name": self.name, "kind": self.kind, "rows": self.rows, "nulls": self.nulls}
+        if isinstance(self.content, Numbers):
+            return {**shared, "nan": self.nan, "numbers": _numbers_to_dict(self.content)}
+        kept = self.content
+        counts = None if kept.counts is None else dict(kept.counts)
+        cells = None if kept.cells is None else list(kept.cells)
+        body = {"rows": kept.rows, "distinct": kept.distinct, "counts": counts, "cells": cells}
+        return {**shared, "nan": self.nan, "categories": body}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Reference:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError: the format is a later one, or the values do not make a reference.
+        """
+        if data.get("format") != FORMAT:
+            raise ValueError(f"a reference of format {data.get('format')!r} is not read here; this version reads format {FORMAT}")
+        try:
+            content = _numbers_from_dict(data["numbers"]) if data["kind"] == "numeric" else _categories_from_dict(data["categories"])
+            return cls(data["name"], data["kind"], data["rows"], data["nulls"], data["nan"], content)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"a stored reference is damaged: {error!r}") from error
+
+    def compare(self, column: Any, alpha: float = 0.05, threshold: float = 0.05) -> Any:
+        """Compare a current column with this one, on its own; see `comparison.compare_column`."""
+        from .comparison import compare_column
+
+        return compare_column(self, column, alpha=alpha, threshold=threshold)
+
+
+def _numbers_to_dict(kept: Numbers) -> dict[str, Any]:
+    return {
+        "points": kept.points.tolist(),
+        "finite": kept.finite,
+        "neg_inf": kept.neg_inf,
+        "pos_inf": kept.pos_inf,
+        "min": kept.minimum,
+        "max": kept.maximum,
+        "mean": kept.mean,
+        "std": kept.std,
+        "edges": kept.edges.tolist(),
+        "counts": kept.counts.tolist(),
+        "levels": None if kept.levels is None else [list(level) for level in kept.levels],
+    }
+
+
+def _numbers_from_dict(body: Mapping[str, Any]) -> Numbers:
+    points = np.array(body["points"], dtype=np.float64)
+    edges = np.array(body["edges"], dtype=np.float64)
+    if not np.isfinite(points).all() or (np.diff(points) < 0).any() or points.size > body["finite"]:
+        raise ValueError("a stored reference is damaged: its points are finite, ascending, and no more than its rows")
+    if not (np.diff(edges) > 0).all() or len(body["counts"]) != edges.size + 1:
+        raise ValueError("a stored reference is damaged: its bins do not fit their edges")
+    return Numbers(
+        points=points,
+        finite=body["finite"],
+        neg_inf=body["neg_inf"],
+        pos_inf=body["pos_inf"],
+        minimum=body["min"],
+        maximum=body["max"],
+        mean=body["mean"],
+        std=body["std"],
+        edges=edges,
+        counts=np.array(body["counts"], dtype=np.int64),
+        levels=None if body["levels"] is None else tuple((float(value), int(count)) for value, count in body["levels"]),
+    )
+
+
+def _categories_from_dict(body: Mapping[str, Any]) -> Categories:
+    if (body["counts"] is None) == (body["cells"] is None):
+        raise ValueError("a stored reference is damaged: it holds either category counts or hash cells")
+    counts = None if body["counts"] is None else {str(name): int(count) for name, count in body["counts"].items()}
+    cells = None if body["cells"] is None else tuple(int(count) for count in body["cells"])
+    return Categories(body["rows"], body["distinct"], counts, cells)
