@@ -36,6 +36,11 @@ class ProjectHost:
         return self._project.name
 
     @property
+    def config(self) -> str:
+        """The resolved configuration as JSON."""
+        return self._project.config.to_json()
+
+    @property
     def scratch(self) -> Path:
         """A private folder for this provider."""
         return self._project.private_folder("plugins", self._name)

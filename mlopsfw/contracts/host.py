@@ -95,6 +95,11 @@ class Host(Protocol):
         ...
 
     @property
+    def config(self) -> str:
+        """The project's resolved configuration as JSON (no secrets), for a process of the plugin's own to open the project with."""
+        ...
+
+    @property
     def scratch(self) -> Path:
         """A private folder (mode 0700) on this machine for this provider; may be emptied between runs."""
         ...
