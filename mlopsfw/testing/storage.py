@@ -1,4 +1,4 @@
-"""`StorageContract`: what every storage must do, as a test class. A plugin's author subclasses it and overrides one fixture::
+"""`StorageContract`: what every storage must do, as a test class. A plugin's author subclasses it and overrides one fixture.
 
 class TestAcmeStorage(StorageContract):
     @pytest.fixture
@@ -148,7 +148,7 @@ class StorageContract:
 
     def test_list_goes_past_one_page(self, storage: Storage) -> None:
         keys = [f"many/{number:05d}" for number in range(1100)]
-        _race(8, lambda who: [storage.put(key, b"") for key in keys[who::8]] != [])
+        _race(8, lambda who: [storage.put_if_absent(key, b"") for key in keys[who::8]])
         assert [e.key for e in storage.list("many/")] == keys
 
     def test_entries_carry_the_stores_clock(self, storage: Storage) -> None:
