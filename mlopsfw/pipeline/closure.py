@@ -60,10 +60,14 @@ class Code(msgspec.Struct, frozen=True):
     Args:
         digest: Of all of it; what the cache key takes.
         units: `module.name` (or `module, line n`) → its own part, to say what changed.
+        parameters, required, takes_any: As `source.Unit` has them for the root.
     """
 
     digest: str
     units: dict[str, CodeUnit]
+    parameters: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    takes_any: bool = True
 
 
 def code_of(codebase: Codebase, target: str) -> Code:
@@ -112,7 +116,9 @@ class _Walk:
         parts = [self._line(*entry) for entry in self._entries]
         parts += sorted(f"outside {name}" for name in self._outside) + self._compiled
         units = dict(self._shown(*entry) for entry in self._entries)
-        return Code(hashlib.sha256("\n".join(parts).encode()).hexdigest(), units)
+        root = self._entries[0][1]
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return Code(digest, units, root.parameters, root.required, root.takes_any)
 
     def _line(self, _place: Place, unit: Unit, tokens: list[str], _outside: list[str]) -> str:
         return " ".join((unit.named if self._introspected or unit.kind == "class" else unit.digest, *tokens))

@@ -11,6 +11,7 @@ import ast
 import hashlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Any
 
 import msgspec
 
@@ -54,6 +55,9 @@ class Unit(msgspec.Struct, array_like=True, frozen=True):
         open_imports: Whether it imports by a call with a name that is worked out.
         introspects: Whether it asks for names or docstrings of what it is given.
         subclasses: Whether it asks a class for its subclasses.
+        parameters: A function's parameters that can be given by name.
+        required: Those without a default.
+        takes_any: Whether it takes `**keywords` (or is no function, so that nobody knows).
     """
 
     kind: str
@@ -71,6 +75,9 @@ class Unit(msgspec.Struct, array_like=True, frozen=True):
     open_imports: bool
     introspects: bool
     subclasses: bool
+    parameters: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    takes_any: bool = True
 
 
 class ModuleFacts(msgspec.Struct, array_like=True, frozen=True):
@@ -175,7 +182,20 @@ def _unit(node: ast.stmt, package: str) -> Unit:
         open_imports=plain.open_imports,
         introspects=bool(plain.attributes & _INTROSPECTION),
         subclasses="__subclasses__" in plain.attributes,
+        **(_parameters(node) if isinstance(node, _Function) else {}),
     )
+
+
+def _parameters(node: _Function) -> dict[str, Any]:
+    spec = node.args
+    plain = [argument.arg for argument in spec.args]
+    keyword = [argument.arg for argument in spec.kwonlyargs]
+    with_default = plain[len(plain) - len(spec.defaults) :] if spec.defaults else []
+    with_default += [name for name, default in zip(keyword, spec.kw_defaults, strict=True) if default is not None]
+    names = (*plain, *keyword)
+    required = tuple(argument.arg for argument in spec.posonlyargs) + tuple(n for n in names if n not in with_default)
+    # A decorator may change the signature, so it is not held against a caller.
+    return {"parameters": names, "required": required, "takes_any": bool(spec.kwarg or node.decorator_list)}
 
 
 def _kind(node: ast.stmt) -> tuple[str, tuple[str, ...]]:

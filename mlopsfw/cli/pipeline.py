@@ -1,0 +1,158 @@
+"""`run`, `resume`, `status`, `why`: the pipeline from the command line."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.engine import Failure
+    from mlopsfw.pipeline.display import Display
+    from mlopsfw.pipeline.sitting import Outcome
+    from mlopsfw.project import Project
+
+debug_option = click.option("--debug", is_flag=True, help="Run the steps in this process, so that a debugger can stop in them.")
+
+
+@click.command()
+@click.option("--step", "steps", multiple=True, metavar="NAME", help="Only this step and what it needs; may be repeated.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would run, and why; run nothing.")
+@click.option("--force", is_flag=True, help="Run although nothing changed (with --step: that step alone).")
+@click.option("--certify", is_flag=True, help="Run what is cached all the same, and compare the results.")
+@debug_option
+@json_option
+@pass_project
+def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> int:
+    """Run the pipeline. What has not changed is not run again.
+
+    Exit codes: 0 done, 1 a step failed, 2 the configuration is wrong, 3 a gate refused, 5 a plugin failed, 130 interrupted.
+    """
+    if only_plan:
+        return _show_plan(project, options["steps"], force=options["force"], as_json=as_json)
+    from mlopsfw.pipeline.sitting import run_pipeline
+
+    overrides = _root_options().get("overrides", ())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return _tell(project, run_pipeline(project, _display(project, as_json=as_json), overrides=overrides, **options), as_json=as_json)
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", default="")
+@debug_option
+@json_option
+@pass_project
+def resume(project: Project, run_id: str, *, debug: bool, as_json: bool) -> int:
+    """Go on with the newest run that failed, was interrupted or got lost, or with RUN. Finished steps are not run again."""
+    from mlopsfw.pipeline.sitting import latest, resume_run
+
+    view = latest(project, run_id)
+    project = _as_it_was(project, view.facts)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return _tell(project, resume_run(project, _display(project, as_json=as_json), view, debug=debug), as_json=as_json)
+
+
+def _as_it_was(project: Project, facts: dict[str, Any]) -> Project:
+    """Return the project with the overlay and overrides that the run was started with, unless others are given now."""
+    given = _root_options()
+    if given.get("env") or given.get("overrides") or not (facts.get("env") or facts.get("overrides")):
+        return project
+    from mlopsfw.project import Project
+
+    again = Project.open(project.root, env=facts.get("env") or None, overrides=facts.get("overrides", ()))
+    return click.get_current_context().with_resource(again)
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", default="latest")
+@json_option
+@pass_project
+def status(project: Project, run_id: str, *, as_json: bool) -> None:
+    """Show the steps of the newest run, or of RUN, and what state they are in."""
+    if run_id == "latest" and not project.runs.ids():
+        click.echo("No runs yet." if not as_json else "null")
+        return
+    view = project.runs.get(run_id)
+    if as_json:
+        emit_json(view)
+        return
+    click.echo(f"run {view.id}: {view.status}, started {view.started[:19]} by {view.actor}")
+    columns = ("name", "status", "attempt", "seconds", "node", "failure")
+    rows = [{**{c: getattr(step, c) or None for c in columns}, "name": step.name} for step in view.steps.values()]
+    table([{**row, "failure": str(row["failure"] or "").partition("\n")[0]} for row in rows], columns)
+
+
+@click.command()
+@click.argument("step")
+@json_option
+@pass_project
+def why(project: Project, step: str, *, as_json: bool) -> None:
+    """Say why STEP would run, or why it need not."""
+    from mlopsfw.pipeline.plan import plan
+
+    (found,) = [item for item in plan(project, steps=(step,)) if item.step == step]
+    if as_json:
+        emit_json(found)
+        return
+    click.echo(f"{step}: {found.verdict}")
+    for reason in found.reasons:
+        click.echo(f"  {reason}")
+
+
+def _show_plan(project: Project, steps: tuple[str, ...], *, force: bool, as_json: bool) -> int:
+    from mlopsfw.pipeline.plan import plan
+
+    items = plan(project, steps=steps, force=force)
+    if as_json:
+        emit_json(items)
+    else:
+        rows = [{"step": item.step, "plan": item.action, "why": "; ".join((item.verdict, *item.reasons[:3]))} for item in items]
+        table(rows)
+    return 0
+
+
+def _root_options() -> dict[str, Any]:
+    options: dict[str, Any] = click.get_current_context().find_root().obj or {}
+    return options
+
+
+def _display(project: Project, *, as_json: bool) -> Display:
+    from mlopsfw.pipeline.display import Display
+
+    return Display(project, None if as_json else sys.stdout)
+
+
+def _tell(project: Project, outcome: Outcome, *, as_json: bool) -> int:
+    if as_json:
+        from mlopsfw.pipeline.sitting import as_json as to_json
+
+        emit_json(to_json(outcome))
+        return outcome.exit_code
+    if outcome.failure is not None:
+        _tell_failure(outcome, outcome.failure)
+    elif outcome.different:
+        click.echo(f"not reproduced: {', '.join(outcome.different)}: something outside of the cache key decides", err=True)
+    elif outcome.status == "interrupted":
+        click.echo(f"Interrupted. Go on with: mlopsfw resume {outcome.run}", err=True)
+    else:
+        click.echo(f"{outcome.status} in {outcome.seconds:.2f} s")
+    del project
+    return outcome.exit_code
+
+
+def _tell_failure(outcome: Outcome, failure: Failure) -> None:
+    shown = click.get_current_context().find_root().params.get("traceback")
+    if shown and failure.traceback:
+        click.echo(failure.traceback, err=True)
+    first, *rest = failure.message.splitlines() or [""]
+    click.echo(f"{click.style('error:', fg='red', bold=True)} step {outcome.failed!r}: {failure.type}: {first}", err=True)
+    for line in rest:
+        click.echo(f"  {line.strip()}", err=True)
+    if outcome.status == "refused":
+        return
+    click.echo(f"  Its log: mlopsfw runs log {outcome.run} {outcome.failed}", err=True)
+    click.echo("  Once it is corrected: mlopsfw resume", err=True)

@@ -1,0 +1,60 @@
+"""Results by cache key: one stream for each key, so that a result is found from any run, process or node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.blobs import key_of
+from mlopsfw.contracts.artifact import Artifact
+from mlopsfw.pipeline.fingerprint import Fingerprint
+
+if TYPE_CHECKING:
+    from mlopsfw.project import Project
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A step's kept result.
+
+    Args:
+        run: The run that made it.
+        step: The step that made it.
+        outputs: Its values.
+        fingerprint: What it hangs on.
+        seconds: How long it took.
+        environment: Blob with what was installed.
+    """
+
+    run: str
+    step: str
+    outputs: dict[str, Artifact]
+    fingerprint: Fingerprint
+    seconds: float = 0.0
+    environment: str = ""
+
+
+def find(project: Project, key: str) -> Result | None:
+    """Return the result kept under `key`, or None; also None if a value of it is no longer stored."""
+    result = None
+    for event in project.ledger.stream(f"step/{key}").events():
+        result = msgspec.convert(event.body, Result)
+    return result if result and all(_is_stored(project, a) for a in result.outputs.values()) else None
+
+
+def keep(project: Project, key: str, result: Result) -> None:
+    """Keep a result under `key`; a later one takes its place, an equal one adds nothing."""
+    stream = project.ledger.stream(f"step/{key}")
+    known = None
+    for event in stream.events():
+        known = msgspec.convert(event.body, Result)
+    if known is None or known.outputs != result.outputs:
+        body: dict[str, Any] = msgspec.to_builtins(result)
+        stream.append("step.result", body)
+
+
+def _is_stored(project: Project, artifact: Artifact) -> bool:
+    if not artifact.blob:
+        return True
+    key = key_of(artifact.blob)
+    return any(entry.key == key for entry in project.storage.list(key))

@@ -1,0 +1,52 @@
+"""An exception as the record that travels: the user's own frames first, the plugin to blame, and whether to try again."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from mlopsfw.contracts.engine import Failure
+from mlopsfw.errors import DriftFound, GateRefused, MlopsfwError, PluginError, UsageError
+
+_BLAME = "raised by plugin "
+_PLUGIN = 5
+
+
+def failure_of(error: BaseException, root: Path) -> Failure:
+    """Describe `error`, raised while a step of the project in `root` ran."""
+    return Failure(
+        type=type(error).__name__,
+        message="\n".join((_text(error), *_own_frames(error, root), *getattr(error, "__notes__", ()))),
+        traceback="".join(traceback.format_exception(error)),
+        exit_code=_exit_code(error),
+        retryable=not isinstance(error, GateRefused | UsageError | DriftFound | KeyboardInterrupt),
+    )
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, PluginError) or is_blamed(error):
+        return _PLUGIN
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, MlopsfwError) and not isinstance(error, UsageError):
+        return error.exit_code
+    return 1  # a usage error inside a step is a step's failure: something was run
+
+
+def is_blamed(error: BaseException) -> bool:
+    """Return whether a plugin was named as the culprit."""
+    return any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ()))
+
+
+def _own_frames(error: BaseException, root: Path) -> list[str]:
+    """Return the frames in the project's own files, the innermost first."""
+    lines = []
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.is_relative_to(root) and "site-packages" not in file.parts:
+            lines.append(f"at {file.relative_to(root)}:{frame.lineno} in {frame.name}: {frame.line}")
+    return lines

@@ -1,0 +1,234 @@
+"""Values to artifacts and back: what steps return is stored once, by content, and handed on by reference.
+
+A table is stored as an Arrow IPC file; its digest is over its logical content (`mlopsfw.digest`), so that chunking and
+compression do not count. Nothing is ever pickled: a value that has no open format is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.contracts.artifact import Artifact
+from mlopsfw.errors import DataError
+from mlopsfw.pipeline import canonical
+from mlopsfw.pipeline.step import BundleFolder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.project import Project
+
+_BATCH_ROWS = 1 << 17
+_TABLE_LIBRARIES = frozenset({"polars", "pyarrow", "pandas"})
+
+
+def store(project: Project, value: object, what: str = "value") -> Artifact:
+    """Store a step's value; return the reference to it.
+
+    Args:
+        project: Where.
+        value: A table (polars, pyarrow or pandas), a `Path` to a file or folder, a `BundleFolder`, an `Artifact` (passed on
+            as it is), or JSON values.
+        what: How to call it in an error.
+
+    Raises:
+        DataError: It is none of these.
+    """
+    if isinstance(value, Artifact):
+        return value
+    if isinstance(value, BundleFolder):
+        return _store_folder(project, value.path, "bundle", what)
+    if isinstance(value, Path):
+        return _store_folder(project, value, "folder", what) if value.is_dir() else _store_file(project, value, what)
+    if type(value).__module__.partition(".")[0] in _TABLE_LIBRARIES:
+        return _store_table(project, value, what)
+    data = canonical.encode(value, what)
+    return Artifact(kind="json", digest=hashlib.sha256(data).hexdigest(), blob=project.blobs.put(data), meta={"bytes": len(data)})
+
+
+def load(project: Project, artifact: Artifact, wanted: Any = None, *, folder: Path | None = None) -> Any:
+    """Return the value behind a reference.
+
+    Args:
+        project: Where it is stored.
+        artifact: The reference.
+        wanted: `pl.DataFrame`, `pl.LazyFrame`, `pa.Table`, `pd.DataFrame` or `Path` (the class or its dotted name), or None for
+            what the kind gives by default.
+        folder: Where files and folders are laid out; without it a file keeps its blob's name and a folder gets a new temporary
+            one that the caller removes.
+
+    Raises:
+        DataError: The kind cannot be had as `wanted`.
+    """
+    kind = type_name(wanted)
+    if kind == "mlopsfw.contracts.artifact.Artifact":
+        return artifact
+    match artifact.kind:
+        case "json":
+            return canonical.decode(project.blobs.get(artifact.blob))
+        case "table":
+            return _load_table(project.blobs.path(artifact.blob), kind)
+        case "dataset":
+            return _as_frame(project.datasets.scan(artifact.ref), kind or "polars.LazyFrame")
+        case "file":
+            return _lay_file(project, artifact, folder)
+        case "folder" | "bundle":
+            return _lay_folder(project, artifact, folder)
+        case "model":
+            return artifact.ref
+
+
+def type_name(wanted: Any) -> str:
+    """Return `library.Class` of an annotation, or nothing where it does not choose between representations."""
+    if wanted is None or isinstance(wanted, str):
+        return wanted or ""
+    if not isinstance(wanted, type):
+        return ""
+    library = wanted.__module__.partition(".")[0]
+    full = f"{wanted.__module__}.{wanted.__qualname__}"
+    return f"{library}.{wanted.__qualname__}" if library in (*_TABLE_LIBRARIES, "pathlib") else full
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------------
+
+
+def _store_table(project: Project, value: Any, what: str) -> Artifact:
+    import pyarrow as pa
+
+    from mlopsfw.digest import table_digest
+
+    table = _arrow_table(value, what)
+    with _temporary(project, ".arrow") as file:
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as writer:
+            writer.write_table(table, max_chunksize=_BATCH_ROWS)
+        meta = {"rows": table.num_rows, "columns": table.column_names[:200], "bytes": file.stat().st_size}
+        return Artifact(kind="table", digest=table_digest(table), blob=project.blobs.put(file), meta=meta)
+
+
+def _arrow_table(value: Any, what: str) -> pa.Table:
+    import pyarrow as pa
+
+    kind = type(value).__name__
+    library = type(value).__module__.partition(".")[0]
+    if library == "polars" and kind == "LazyFrame":
+        value = value.collect()
+    if library == "polars" and kind in ("DataFrame", "LazyFrame"):
+        table = value.to_arrow()
+    elif library == "pandas" and kind == "DataFrame":
+        table = pa.Table.from_pandas(value, preserve_index=False).replace_schema_metadata(None)
+    elif isinstance(value, pa.RecordBatch):
+        table = pa.Table.from_batches([value])
+    elif isinstance(value, pa.Table):
+        table = value
+    else:
+        raise DataError(f"{what} is a {library} {kind}", hint="Return a DataFrame, a LazyFrame or a pa.Table.")
+    return table.combine_chunks().unify_dictionaries()
+
+
+def _load_table(file: Path, kind: str) -> Any:
+    if kind == "polars.LazyFrame":
+        import polars as pl
+
+        return pl.scan_ipc(file)
+    import pyarrow as pa
+
+    with pa.memory_map(str(file)) as source, pa.ipc.open_file(source) as reader:
+        table = reader.read_all()
+    if kind == "pyarrow.Table":
+        return table
+    if kind == "pandas.DataFrame":
+        return table.to_pandas()
+    return _frame(table)
+
+
+def _frame(table: pa.Table) -> Any:
+    import polars as pl
+
+    frame = pl.from_arrow(table)
+    return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
+
+
+def _as_frame(lazy: Any, kind: str) -> Any:
+    if kind == "polars.LazyFrame":
+        return lazy
+    frame = lazy.collect()
+    if kind == "pyarrow.Table":
+        return frame.to_arrow()
+    return frame.to_pandas() if kind == "pandas.DataFrame" else frame
+
+
+# -- files and folders -------------------------------------------------------------------------------------------------------
+
+
+def _store_file(project: Project, path: Path, what: str) -> Artifact:
+    if not path.is_file():
+        raise DataError(f"{what} is the path {path}, where there is no file", hint="Write the file before you return its path.")
+    meta = {"bytes": path.stat().st_size, "name": path.name}
+    return Artifact(kind="file", digest=file_digest(path), blob=project.blobs.put(path), meta=meta)
+
+
+def _store_folder(project: Project, path: Path, kind: Any, what: str) -> Artifact:
+    if not path.is_dir():
+        raise DataError(f"{what} is the path {path}, which is no folder", hint="Write the folder before you return it.")
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    listing = [[file.relative_to(path).as_posix(), file_digest(file)] for file in files]
+    digest = hashlib.sha256(canonical.encode(listing)).hexdigest()
+    meta = {"files": len(files), "bytes": sum(file.stat().st_size for file in files), "name": path.name}
+    return Artifact(kind=kind, digest=digest, blob=project.blobs.put_folder(path), meta=meta)
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 (hex) of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lay_file(project: Project, artifact: Artifact, folder: Path | None) -> Path:
+    """Return the file under the name that it was returned with: libraries go by its ending."""
+    file = project.blobs.path(artifact.blob)
+    if folder is None:
+        return file
+    place = _new_folder(folder) / Path(str(artifact.meta.get("name") or "file")).name
+    place.symlink_to(file)
+    return place
+
+
+def _lay_folder(project: Project, artifact: Artifact, folder: Path | None) -> Path:
+    place = _new_folder(folder) if folder else Path(tempfile.mkdtemp(prefix="mlopsfw-"))
+    return project.blobs.get_folder(artifact.blob, place)
+
+
+def _new_folder(above: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix="input-", dir=above))
+
+
+class _temporary:  # noqa: N801 - used as a context manager, named as one
+    """A file of a given ending in the project's scratch, gone at the end."""
+
+    def __init__(self, project: Project, ending: str) -> None:
+        descriptor, name = tempfile.mkstemp(suffix=ending, dir=project.private_folder("scratch"))
+        os.close(descriptor)
+        self._file = Path(name)
+
+    def __enter__(self) -> Path:
+        return self._file
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.unlink(missing_ok=True)
+
+
+def summary(artifacts: Mapping[str, Artifact]) -> str:
+    """Return a few words on what a step returned, for its line on the terminal."""
+    return ", ".join(filter(None, (_words(name, artifact) for name, artifact in artifacts.items())))
+
+
+def _words(name: str, artifact: Artifact) -> str:
+    if artifact.kind == "table":
+        return f"{name}: {artifact.meta.get('rows', 0):,} rows"
+    return f"{name}: {artifact.ref}" if artifact.ref else ""
