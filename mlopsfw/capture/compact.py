@@ -1,0 +1,115 @@
+"""Append-log segments into the Delta tables `captures/<endpoint>` and `labels/<model>`: at least once, in order, resumable.
+
+A crash between the append to a table and the note of how far it went repeats rows; readers drop them by prediction id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.capture import appendlog
+from mlopsfw.capture.frames import labels_frame, predictions_frame
+from mlopsfw.capture.records import Header, LabelRows, Predictions, decode_header, decode_record
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.host import Tables
+
+_BATCH = 200_000  # rows a commit: bounds memory when much has piled up
+_PROGRESS = "progress.json"
+
+
+def compact(folder: Path, tables: Tables) -> int:
+    """Move every whole record of `folder` into its table; return how many prediction rows that were.
+
+    One process at a time; another waits. A segment whose writer is gone is deleted once all of it is in the tables, or kept
+    under another name if its end is torn.
+    """
+    with _alone(folder):
+        return sum(_segment(path, tables) for path in appendlog.segments(folder))
+
+
+def _segment(path: Path, tables: Tables) -> int:
+    finished = not appendlog.is_open(path)  # asked before reading: what is read after it is all there will be
+    moved, end = 0, 0
+    for header, records, end in _batches(path, _offset(path)):
+        moved += _store(header, records, tables)
+        _note(path, end)
+    if finished:
+        _put_away(path, max(end, _offset(path)))
+    return moved
+
+
+def _batches(path: Path, offset: int) -> Iterator[tuple[Header, list[Predictions | LabelRows], int]]:
+    first = next(appendlog.read(path), None)
+    if first is None:
+        return
+    header, batch, rows, end = decode_header(first[1]), [], 0, 0
+    for end, payload in appendlog.read(path, max(offset, first[0])):
+        batch.append(decode_record(payload))
+        rows += len(batch[-1].ids)
+        if rows >= _BATCH:
+            yield header, batch, end
+            batch, rows = [], 0
+    if batch:
+        yield header, batch, end
+
+
+def _store(header: Header, records: list[Predictions | LabelRows], tables: Tables) -> int:
+    predictions = [r for r in records if isinstance(r, Predictions)]
+    labels = [r for r in records if isinstance(r, LabelRows)]
+    if predictions:
+        tables.append(f"captures/{header.endpoint}", predictions_frame(header, predictions))
+    if labels:
+        tables.append(f"labels/{header.model}", labels_frame(labels))
+    return sum(len(r.ids) for r in predictions)
+
+
+def _put_away(path: Path, read: int) -> None:
+    if read < path.stat().st_size:
+        path.rename(
+            path.with_suffix(".torn")
+        )  # the machine went down in the middle of a record; kept for a person to see
+    else:
+        path.unlink()
+    progress = _progress(path.parent)
+    progress.pop(path.name, None)
+    _write(path.parent, progress)
+
+
+def _progress(folder: Path) -> dict[str, int]:
+    try:
+        return msgspec.json.decode((folder / _PROGRESS).read_bytes(), type=dict[str, int])
+    except FileNotFoundError:
+        return {}
+
+
+def _offset(path: Path) -> int:
+    return _progress(path.parent).get(path.name, 0)
+
+
+def _note(path: Path, end: int) -> None:
+    _write(path.parent, {**_progress(path.parent), path.name: end})
+
+
+def _write(folder: Path, progress: dict[str, int]) -> None:
+    new = folder / f"{_PROGRESS}.new"
+    with new.open("wb") as file:
+        file.write(msgspec.json.encode(progress))
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(folder / _PROGRESS)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[Any]:
+    import fcntl
+
+    with (folder / "compact.lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,47 @@
+"""The verbs of labels: what turned out to be true of predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+
+if TYPE_CHECKING:
+    from mlopsfw.project import Project
+
+
+@click.group()
+def labels() -> None:
+    """Add the labels that arrive after predictions, and show them."""
+
+
+@labels.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--model", required=True, help="The model's name.")
+@pass_project
+def add(project: Project, *, file: Path, model: str) -> None:
+    """Add the labels in FILE (CSV, Parquet or JSON lines): prediction_id, label and, with zone, label_time.
+
+    A later label_time for the same prediction corrects the earlier label.
+    """
+    click.echo(f"{project.labels.add_file(model, file)} labels added to {model}")
+
+
+@labels.command()
+@click.option("--model", required=True, help="The model's name.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many of the latest.")
+@json_option
+@pass_project
+def show(project: Project, *, model: str, limit: int, as_json: bool) -> None:
+    """Show the latest labels of a model, corrections applied."""
+    rows = project.labels.scan(model).sort("label_time", descending=True).limit(limit).collect().to_dicts()
+    if as_json:
+        emit_json(rows)
+    else:
+        table(
+            [{**row, "label_time": row["label_time"].isoformat()} for row in rows],
+            ("prediction_id", "label", "label_time"),
+        )

@@ -1,0 +1,167 @@
+"""The verbs of serving: deploy, endpoints, serve, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlopsfw.cli.output import emit_json, json_option, open_project, pass_project, table
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.deployer import EndpointStatus
+    from mlopsfw.project import Project
+
+_COLUMNS = ("endpoint", "state", "model", "version", "revision", "url", "detail")
+
+port_option = click.option("--port", type=click.IntRange(0, 65535), help="Listen on this port instead of a free one.")
+
+
+@click.command()
+@click.argument("model")
+@click.option("--name", help="The endpoint; the model's name where it is not given.")
+@port_option
+@click.option("--reason", default="", help="Why, for the ledger.")
+@json_option
+@click.pass_context
+def deploy(
+    context: click.Context, *, model: str, name: str | None, port: int | None, reason: str, as_json: bool
+) -> None:
+    """Serve MODEL, such as models:/delay@champion, and print the URL.
+
+    What the endpoint served before answers until the new version does; no request fails.
+    """
+    project = _project(context, port)
+    status = project.endpoints.deploy(model, name, reason=reason)
+    if as_json:
+        emit_json(status)
+    else:
+        click.echo(status.url)
+        click.echo(f"{status.endpoint} serves {status.model}@{status.version} (revision {status.revision})", err=True)
+
+
+def _project(context: click.Context, port: int | None) -> Project:
+    """Open the project, its deployer told to listen on `port`."""
+    if port is not None:
+        root = context.find_root()
+        options: dict[str, Any] = root.obj or {}
+        root.obj = {**options, "overrides": (*options.get("overrides", ()), f"deployer.http.port={port}")}
+    return open_project(context)
+
+
+@click.group()
+def endpoints() -> None:
+    """List, show, stop and roll back endpoints."""
+
+
+@endpoints.command(name="list")
+@json_option
+@pass_project
+def list_(project: Project, *, as_json: bool) -> None:
+    """List the endpoints and what they are doing."""
+    rows = [_row(project.endpoints.status(name)) for name in project.endpoints.list()]
+    if as_json:
+        emit_json(rows)
+    else:
+        table(rows, _COLUMNS, empty="There are no endpoints; `mlopsfw deploy models:/NAME@ALIAS` makes one.")
+
+
+def _row(status: EndpointStatus) -> dict[str, Any]:
+    return {name: getattr(status, name) for name in _COLUMNS}
+
+
+@endpoints.command()
+@click.argument("name")
+@json_option
+@pass_project
+def status(project: Project, *, name: str, as_json: bool) -> None:
+    """Show what the endpoint NAME is doing, and the changes that led there. Exit code 1 unless it is ready."""
+    now, history = project.endpoints.status(name), project.endpoints.history(name)
+    if as_json:
+        emit_json({"status": now, "history": history})
+    else:
+        table([{**_row(now), **now.facts}])
+        click.echo()
+        table([{key: getattr(c, key) for key in ("revision", "model", "version", "state", "reason")} for c in history])
+    if now.state != "ready":
+        raise click.exceptions.Exit(1)
+
+
+@endpoints.command()
+@click.argument("name")
+@pass_project
+def stop(project: Project, *, name: str) -> None:
+    """Stop the endpoint NAME: requests in flight finish."""
+    click.echo(f"{name}: {project.endpoints.stop(name).state}")
+
+
+@endpoints.command()
+@click.argument("name")
+@pass_project
+def start(project: Project, *, name: str) -> None:
+    """Start the endpoint NAME again where it should serve and does not, such as after a reboot."""
+    click.echo(f"{name}: {project.endpoints.supervise(name).state}")
+
+
+@endpoints.command()
+@click.argument("name")
+@pass_project
+def rollback(project: Project, *, name: str) -> None:
+    """Serve again what the endpoint NAME served before."""
+    now = project.endpoints.rollback(name)
+    click.echo(f"{name} serves {now.model}@{now.version} (revision {now.revision}) at {now.url}")
+
+
+@endpoints.command()
+@click.argument("name")
+@click.option("--lines", type=click.IntRange(1), default=50, show_default=True, help="How many of the last lines.")
+@pass_project
+def logs(project: Project, *, name: str, lines: int) -> None:
+    """Print the last lines of the log of endpoint NAME."""
+    from collections import deque
+
+    project.endpoints.history(name)  # an unknown name is told as such
+    file = project.state / "endpoints" / name / "server.log"
+    if file.exists():
+        with file.open(encoding="utf-8", errors="replace") as log:
+            click.echo("".join(deque(log, maxlen=lines)), nl=False)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--name", help="The endpoint; the model's name where it is not given.")
+@port_option
+@click.pass_context
+def serve(context: click.Context, *, model: str, name: str | None, port: int | None) -> None:
+    """Serve MODEL until Ctrl-C, then stop the endpoint."""
+    import signal
+    import threading
+
+    project, done = _project(context, port), threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: done.set())
+    now = project.endpoints.deploy(model, name, reason="serve")
+    click.echo(f"{now.url}  {now.model}@{now.version}  (Ctrl-C stops it)")
+    while not done.wait(5.0):
+        project.endpoints.supervise(now.endpoint)
+    project.endpoints.stop(now.endpoint)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write Parquet, CSV or JSON lines here, not to the terminal."
+)
+@pass_project
+def predict(project: Project, *, model: str, file: Path, out: Path | None) -> None:
+    """Score FILE (CSV, Parquet or JSON lines) with MODEL; its rows come back with the model's outputs beside them."""
+    from mlopsfw.scoring import score_file, write_rows
+
+    rows = score_file(project, model, file)
+    if out is None:
+        click.echo(rows.write_ndjson(), nl=False)
+    else:
+        write_rows(rows, out)
+        click.echo(f"{rows.height} rows in {out}")

@@ -1,0 +1,148 @@
+"""Labels: what turned out to be true of a model's predictions. Kept in the table `labels/<model>`, corrections and all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.errors import DataError, NotFound
+from mlopsfw.ids import check_name
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.contracts.bundle import Manifest
+    from mlopsfw.project import Project
+
+Label = str | int | float | bool
+
+
+def as_class(label: Label, manifest: Manifest) -> Label:
+    """Return `label` as the model's manifest has it: one of its classes, or a finite number for regression.
+
+    Raises:
+        DataError: It is neither.
+    """
+    if manifest.task == "regression":
+        if isinstance(label, bool | str) or not math.isfinite(label):
+            raise DataError(f"the label {label!r} is not a number")
+        return float(label)
+    for known in manifest.classes:
+        if known == label and isinstance(known, str) == isinstance(label, str):
+            return known
+    raise DataError(
+        f"the label {str(label)[:60]!r} is not a class", hint=f"Classes: {', '.join(map(str, manifest.classes))}."
+    )
+
+
+class Labels:
+    """The labels of one project's models.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def add(self, model: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add labels.
+
+        Args:
+            model: The model's name.
+            rows: Each with `prediction_id`, `label` and, unless it became known now, `label_time` (a `datetime` with zone,
+                or RFC 3339). A later `label_time` for the same prediction is a correction.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            DataError: A row lacks a field, its label is no class of the latest version, or its time has no zone; nothing is added.
+        """
+        from mlopsfw.capture.frames import labels_frame
+        from mlopsfw.capture.records import LabelRows
+        from mlopsfw.capture.times import now_micros
+
+        check_name(model, "model")
+        manifest = self._manifest(model)
+        now = now_micros(self._project.clock.now())
+        checked = [_checked(row, number, manifest, now) for number, row in enumerate(rows)]
+        if not checked:
+            return 0
+        ids, labels, times = (list(column) for column in zip(*checked, strict=True))
+        record = LabelRows(ids=ids, labels=labels, label_times=times, received_time=now)
+        version = self._project.tables.append(f"labels/{model}", labels_frame([record]))
+        self._project.ledger.stream(f"labels/{model}").append(
+            "labels.added", {"rows": len(checked), "table_version": version}
+        )
+        return len(checked)
+
+    def add_file(self, model: str, file: Path) -> int:
+        """Add the labels of a CSV, Parquet or JSON-lines file with the columns that `add` takes."""
+        from mlopsfw.scoring import read_rows
+
+        return self.add(model, read_rows(file).iter_rows(named=True))
+
+    def scan(self, model: str) -> pl.LazyFrame:
+        """Return the labels of `model`, for each prediction the one that became known last.
+
+        Returns:
+            Columns `prediction_id`, `label` (boolean, number or text, as the labels are), `label_time` and `received_time`
+            (microseconds, UTC).
+        """
+        import polars as pl
+
+        from mlopsfw.capture.frames import LABEL_COLUMNS
+
+        for endpoint in self._project.captures.local():  # labels that came through an endpoint
+            self._project.captures.compact(endpoint)
+        try:
+            rows = self._project.tables.scan(f"labels/{model}")
+        except NotFound:
+            return pl.LazyFrame(schema=LABEL_COLUMNS)
+        last = rows.sort("label_time", "received_time", maintain_order=True).unique(
+            "prediction_id", keep="last", maintain_order=True
+        )
+        return last.with_columns(_decoded(rows).alias("label"))
+
+    def _manifest(self, model: str) -> Manifest:
+        """Return the manifest of the model's latest version, read from its blob alone."""
+        import msgspec
+
+        from mlopsfw.contracts.bundle import Manifest
+
+        bundle = self._project.registry.resolve(f"models:/{model}").bundle
+        files = msgspec.json.decode(self._project.blobs.get(bundle))
+        return msgspec.json.decode(self._project.blobs.get(files["bundle.json"]), type=Manifest)
+
+
+def _checked(row: Mapping[str, Any], number: int, manifest: Manifest, now: int) -> tuple[str, Label, int]:
+    from mlopsfw.capture.times import micros
+
+    identity, label, moment = row.get("prediction_id"), row.get("label"), row.get("label_time")
+    if not isinstance(identity, str) or not identity:
+        raise DataError(
+            f"row {number}: `prediction_id` is missing or no text", hint="Give each label its prediction's id."
+        )
+    if not isinstance(label, str | int | float | bool):
+        raise DataError(f"row {number}: `label` is missing", hint="Leave out what has no label yet.")
+    if moment is not None and not isinstance(moment, str | datetime):
+        raise DataError(f"row {number}: `label_time` must be a time", hint="Write RFC 3339 with a zone.")
+    try:
+        return identity, as_class(label, manifest), now if moment is None else micros(moment)
+    except DataError as error:
+        raise DataError(f"row {number}: {error.message}", hint=error.hint) from None
+
+
+def _decoded(rows: pl.LazyFrame) -> pl.Expr:
+    """Return `label` decoded from JSON text: as numbers or booleans where all of them are, else as text."""
+    import polars as pl
+
+    first = pl.col("label").str.slice(0, 1)
+    kinds = rows.select(text=(first == '"').any(), truth=first.is_in(["t", "f"]).all()).collect()
+    if kinds["truth"][0]:
+        return pl.col("label") == "true"
+    return pl.col("label").str.json_decode(pl.String) if kinds["text"][0] else pl.col("label").cast(pl.Float64)

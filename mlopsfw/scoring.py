@@ -1,0 +1,89 @@
+"""Score a file offline with a registered model: the same bundle, plan and runtime as a server, without one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.errors import DataError, SignatureMismatch
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.contracts.bundle import Bundle, SignatureColumn
+    from mlopsfw.project import Project
+
+_BATCH = 65_536  # rows scored at a time
+
+
+def score_file(project: Project, model: str, file: Path) -> pl.DataFrame:
+    """Return the rows of `file` (CSV, Parquet or JSON lines) with the outputs of `model` (`models:/name@alias`) beside them.
+
+    Raises:
+        DataError: The file cannot be read.
+        SignatureMismatch: Its rows do not fit the model.
+    """
+    found = project.registry.resolve(model)
+    with tempfile.TemporaryDirectory(dir=project.private_folder("scratch")) as scratch:
+        bundle = project.bundles.open(project.blobs.get_folder(found.bundle, Path(scratch) / "bundle"))
+        return score(bundle, read_rows(file))
+
+
+def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return `rows` with one column for each output of `bundle`."""
+    import polars as pl
+
+    missing = [column.name for column in bundle.manifest.inputs if column.name not in rows.columns]
+    if missing:
+        raise SignatureMismatch(f"the rows lack {', '.join(missing)}, which the model needs")
+    scored: list[pl.DataFrame] = []
+    for part in rows.iter_slices(_BATCH):
+        columns = {column.name: _values(part[column.name], column) for column in bundle.manifest.inputs}
+        outputs = {name: values.tolist() for name, values in bundle.predict(columns).items()}
+        scored.append(part.with_columns(**{name: pl.Series(values) for name, values in outputs.items()}))
+    return pl.concat(scored) if scored else rows
+
+
+def _values(series: pl.Series, column: SignatureColumn) -> list[Any]:
+    """Return a column as a request would send it."""
+    if column.type == "datetime" and series.dtype.is_temporal():
+        zone = "Z" if getattr(series.dtype, "time_zone", None) in (None, "UTC") else "%:z"
+        return series.dt.to_string(f"%Y-%m-%dT%H:%M:%S%.f{zone}").to_list()
+    if column.type == "date" and series.dtype.is_temporal():
+        return series.dt.to_string("%Y-%m-%d").to_list()
+    return series.to_list()
+
+
+def read_rows(file: Path) -> pl.DataFrame:
+    """Return the rows of a CSV, Parquet or JSON-lines file. Raise `DataError` if it cannot be read."""
+    import polars as pl
+
+    readers: dict[str, Any] = {
+        ".csv": lambda path: pl.read_csv(path, infer_schema_length=None),
+        ".parquet": pl.read_parquet,
+        ".jsonl": pl.read_ndjson,
+        ".ndjson": pl.read_ndjson,
+    }
+    reader = readers.get(file.suffix.lower())
+    if reader is None:
+        raise DataError(f"{file}: rows are read from {', '.join(readers)}", hint="Convert the file, or rename it.")
+    try:
+        rows: pl.DataFrame = reader(file)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{file} cannot be read: {error}") from None
+    return rows
+
+
+def write_rows(rows: pl.DataFrame, file: Path) -> None:
+    """Write `rows` as what the suffix of `file` says: Parquet, CSV or JSON lines."""
+    writers: dict[str, Any] = {
+        ".parquet": rows.write_parquet,
+        ".csv": rows.write_csv,
+        ".jsonl": rows.write_ndjson,
+        ".ndjson": rows.write_ndjson,
+    }
+    writer = writers.get(file.suffix.lower())
+    if writer is None:
+        raise DataError(f"{file}: rows are written as {', '.join(writers)}", hint="Choose one of these suffixes.")
+    writer(file)

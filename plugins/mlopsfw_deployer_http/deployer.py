@@ -1,0 +1,256 @@
+"""The deployer: lays a bundle out, tells the supervisor what is wanted, and asks the server how it is."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mlopsfw.capture import FOLDER as CAPTURES
+from mlopsfw.contracts.deployer import EndpointSpec, EndpointStatus
+from mlopsfw.errors import ConfigError, ServingError
+from mlopsfw.ids import check_name
+from mlopsfw.project import STATE
+from mlopsfw_deployer_http.gate import digest
+from mlopsfw_deployer_http.listener import Limits
+from mlopsfw_deployer_http.settings import LOCK, LOG, STATUS, WANTED, Settings, Status, read, write
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.host import Host
+    from mlopsfw_deployer_http import HttpConfig
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
+_POLL = 0.02  # seconds
+_LOG_SIZE = 16 << 20  # bytes after which a supervisor's start puts the log aside
+
+
+class HttpDeployer:
+    """Serves endpoints as processes of this machine.
+
+    Args:
+        config: `[deployer.http]`.
+        host: What the kernel offers.
+
+    Raises:
+        ConfigError: It would listen beyond this machine without asking for a token.
+    """
+
+    def __init__(self, config: HttpConfig, host: Host) -> None:
+        if config.host not in _LOOPBACK and not config.token:
+            raise ConfigError(
+                f"host {config.host!r} can be reached from other machines, and no token is set",
+                key="deployer.http.token", hint='Set token = "env:NAME", or host = "127.0.0.1".',
+            )  # fmt: skip
+        self._config, self._host = config, host
+
+    # -- the contract ----------------------------------------------------------------------------------------------------
+
+    def deploy(self, spec: EndpointSpec) -> EndpointStatus:
+        """Serve `spec` in place of what the endpoint serves now, without a failed request; return once it is ready."""
+        folder = self._folder(spec.endpoint)
+        with _alone(folder / "deploy.lock"):
+            self._refuse_older(folder, spec)
+            settings = self._settings(folder, spec)
+            self._refuse_moved(folder, settings)
+            write(folder / WANTED, settings)
+            self._tell(folder)
+            self._await(folder, settings)
+            self._clean(folder, spec)
+        return self.status(spec.endpoint)
+
+    def status(self, endpoint: str) -> EndpointStatus:
+        """Tell what the endpoint is doing, from the process itself."""
+        folder = self._folder(endpoint)
+        status = read(folder / STATUS, Status)
+        if status is None:
+            return EndpointStatus(endpoint=endpoint, state="stopped", detail="it was never started on this machine")
+        if not _alive(folder):
+            return self._gone(endpoint, status, folder)
+        spec = status.serving
+        if spec is None:
+            return EndpointStatus(endpoint=endpoint, state="starting", url=status.url, detail=str(folder / LOG))
+        answered, detail = self._ask(status.url)
+        return EndpointStatus(
+            endpoint=endpoint, state="ready" if answered else "starting", url=status.url, model=spec.model,
+            version=spec.version, revision=spec.revision, detail=detail or str(folder / LOG), facts=_facts(status),
+        )  # fmt: skip
+
+    def stop(self, endpoint: str) -> EndpointStatus:
+        """Stop it: in-flight requests finish, what was captured is durable."""
+        folder = self._folder(endpoint)
+        with _alone(folder / "deploy.lock"):
+            if _alive(folder):
+                os.kill(_supervisor(folder), signal.SIGTERM)
+                patience = self._config.drain_seconds + self._config.grace_seconds + self._config.start_timeout + 10.0
+                self._until(lambda: not _alive(folder), patience, f"endpoint {endpoint} does not stop")
+        return self.status(endpoint)
+
+    # -- deploying -------------------------------------------------------------------------------------------------------
+
+    def _folder(self, endpoint: str) -> Path:
+        folder = self._host.root / STATE
+        for part in ("", "endpoints", check_name(endpoint, "endpoint")):
+            folder = folder / part
+            folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def _refuse_older(self, folder: Path, spec: EndpointSpec) -> None:
+        status = read(folder / STATUS, Status)
+        if (
+            status is not None
+            and status.serving is not None
+            and status.serving.revision > spec.revision
+            and _alive(folder)
+        ):
+            raise ServingError(
+                f"endpoint {spec.endpoint} already serves revision {status.serving.revision}, later than {spec.revision}",
+                hint="Deploy again: the ledger has moved on.",
+            )
+
+    def _refuse_moved(self, folder: Path, settings: Settings) -> None:
+        """A running endpoint keeps its address: moving it would fail the requests of whoever uses the old one."""
+        old = read(folder / WANTED, Settings)
+        if old is None or not _alive(folder):
+            return
+        now = urlsplit(status.url).port if (status := read(folder / STATUS, Status)) else None
+        if old.host != settings.host or settings.port not in (0, old.port, now):
+            raise ServingError(
+                f"endpoint {settings.spec.endpoint} listens on {old.host}, port {now}, and keeps that while it runs",
+                hint=f"Run: mlopsfw endpoints stop {settings.spec.endpoint}, then deploy again.",
+            )
+
+    def _settings(self, folder: Path, spec: EndpointSpec) -> Settings:
+        config = self._config
+        token = digest(self._host.secrets.resolve(config.token)) if config.token else ""
+        captures = self._host.root / STATE / CAPTURES / spec.endpoint
+        return Settings(
+            spec=spec, root=str(self._host.root), config=self._host.config, bundle=str(self._lay_out(folder, spec)),
+            captures=str(captures), host=config.host, port=config.port, hosts=(config.host, *config.hosts), token=token,
+            limits=Limits(body=config.max_body), drain_seconds=config.drain_seconds, grace_seconds=config.grace_seconds,
+            start_timeout=config.start_timeout, compact_seconds=config.compact_seconds,
+        )  # fmt: skip
+
+    def _lay_out(self, folder: Path, spec: EndpointSpec) -> Path:
+        """Return the bundle's folder; it appears whole."""
+        there = folder / "bundles" / spec.bundle
+        if not there.is_dir():
+            part = there.with_name(f"{spec.bundle}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            part.parent.mkdir(mode=0o700, exist_ok=True)
+            self._host.blobs.get_folder(spec.bundle, part)
+            part.rename(there)
+        return there
+
+    def _clean(self, folder: Path, spec: EndpointSpec) -> None:
+        """Keep the bundles of this change and the two before: a server that drains may still map its file."""
+        laid = sorted((folder / "bundles").iterdir(), key=lambda path: path.stat().st_mtime)
+        for old in [path for path in laid if path.name != spec.bundle][:-2]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _tell(self, folder: Path) -> None:
+        if _alive(folder):
+            os.kill(_supervisor(folder), signal.SIGHUP)
+            return
+        (folder / STATUS).unlink(missing_ok=True)
+        command = [sys.executable, "-P", "-m", "mlopsfw_deployer_http.supervisor", "--folder", str(folder), "--daemon"]
+        with _log(folder) as log:
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=True
+            )
+
+    def _await(self, folder: Path, settings: Settings) -> None:
+        revision, seen = settings.spec.revision, None
+        log = f"Its log is {folder / LOG}."
+
+        def decided() -> bool:
+            nonlocal seen
+            alive = _alive(folder)  # asked first: what the last one wrote counts
+            seen = read(folder / STATUS, Status)
+            if not alive and (seen is None or seen.attempt.state == "starting"):
+                raise ServingError(f"the supervisor of {settings.spec.endpoint} ended while it started", hint=log)
+            return seen is not None and seen.attempt.revision == revision and seen.attempt.state != "starting"
+
+        self._until(decided, settings.start_timeout + 10.0, f"endpoint {settings.spec.endpoint} did not start", log)
+        if seen is not None and seen.attempt.state == "failed":
+            going_on = f" Version {seen.serving.version} goes on serving." if seen.serving else ""
+            detail = seen.attempt.detail
+            raise ServingError(
+                f"{settings.spec.model}@{settings.spec.version} cannot be served: {detail}", hint=log + going_on
+            )
+
+    def _until(self, done: Any, seconds: float, complaint: str, hint: str = "") -> None:
+        end = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > end:
+                raise ServingError(f"{complaint} within {seconds:g} s", hint=hint)
+            time.sleep(_POLL)
+
+    # -- asking ----------------------------------------------------------------------------------------------------------
+
+    def _gone(self, endpoint: str, status: Status, folder: Path) -> EndpointStatus:
+        if status.stopped:
+            return EndpointStatus(endpoint=endpoint, state="stopped")
+        detail = status.attempt.detail or f"its supervisor is gone; see {folder / LOG}"
+        return EndpointStatus(endpoint=endpoint, state="failed", detail=detail, revision=status.attempt.revision)
+
+    def _ask(self, url: str) -> tuple[bool, str]:
+        """Return whether the server says that it is ready, and if not, what it says."""
+        parts = urlsplit(url)
+        host = "127.0.0.1" if parts.hostname in ("0.0.0.0", None) else parts.hostname  # noqa: S104 - asked, not bound
+        connection = http.client.HTTPConnection(host, parts.port, timeout=5.0)
+        try:
+            connection.request("GET", "/v2/health/ready")
+            answer = connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            return False, f"it does not answer: {error}"
+        finally:
+            connection.close()
+        return answer.status == http.HTTPStatus.OK, "" if answer.status == http.HTTPStatus.OK else "it is not ready"
+
+
+def _facts(status: Status) -> dict[str, Any]:
+    facts: dict[str, Any] = {"supervisor": status.supervisor, "worker": status.worker, "restarts": status.restarts}
+    if status.attempt.state == "failed":
+        facts["refused"] = {"revision": status.attempt.revision, "reason": status.attempt.detail}
+    return facts
+
+
+def _alive(folder: Path) -> bool:
+    """Return whether a supervisor holds the folder: a lock cannot be mistaken for another process, as an id can."""
+    try:
+        with (folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _supervisor(folder: Path) -> int:
+    return int((folder / LOCK).read_text(encoding="ascii"))
+
+
+def _log(folder: Path) -> IO[bytes]:
+    file = folder / LOG
+    if file.exists() and file.stat().st_size > _LOG_SIZE:
+        file.replace(file.with_suffix(".log.1"))
+    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    with file.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield

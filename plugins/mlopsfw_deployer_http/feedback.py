@@ -1,0 +1,66 @@
+"""`POST /labels`: what turned out to be true of earlier predictions. A later label of the same prediction corrects it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlopsfw.capture.records import LabelRows, encode
+from mlopsfw.capture.times import micros, now_micros
+from mlopsfw.errors import DataError
+from mlopsfw.labels import as_class
+from mlopsfw_deployer_http import message
+from mlopsfw_deployer_http.message import Answer, Refusal, Request
+from mlopsfw_deployer_http.strict import read
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.bundle import Manifest
+    from mlopsfw.contracts.host import Clock
+
+
+class Label(msgspec.Struct, forbid_unknown_fields=True):
+    """One label.
+
+    Args:
+        prediction_id: The prediction it belongs to.
+        label: What was true: a class of the model, or a number for regression.
+        label_time: When that became known, RFC 3339 with zone; now where it is absent.
+    """
+
+    prediction_id: str
+    label: str | int | float | bool
+    label_time: str | None = None
+
+
+class LabelsRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /labels`."""
+
+    labels: list[Label]
+
+
+_decoder = msgspec.json.Decoder(LabelsRequest)
+
+
+def accept(manifest: Manifest, clock: Clock, request: Request) -> Answer:
+    """Take the labels, all or none; they are kept before the answer leaves."""
+    labels = read(request, _decoder).labels
+    if not labels:
+        raise Refusal(400, "the request holds no labels")
+    now = now_micros(clock.now())
+    rows = [_checked(label, row, manifest, now) for row, label in enumerate(labels)]
+    record = LabelRows(
+        ids=[label.prediction_id for label in labels],
+        labels=[value for value, _ in rows],
+        label_times=[moment for _, moment in rows],
+        received_time=now,
+    )
+    return Answer(200, message.encode({"accepted": len(labels)}), record=encode(record), rows=len(labels))
+
+
+def _checked(label: Label, row: int, manifest: Manifest, now: int) -> tuple[str | int | float | bool, int]:
+    try:
+        value = as_class(label.label, manifest)
+        return value, now if label.label_time is None else micros(label.label_time)
+    except DataError as error:
+        raise Refusal(400, f"row {row}: {error.message}. {error.hint}".rstrip()) from None

@@ -1,0 +1,62 @@
+"""Who may ask: the Host and Origin that are ours, and the bearer token where one is set."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+
+from mlopsfw_deployer_http.message import Refusal, Request
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+
+
+def digest(token: str) -> str:
+    """Return what is stored of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Gate:
+    """Refuses requests before anything looks at them.
+
+    Args:
+        hosts: Names, without port, under which this server may be addressed.
+        token: `digest` of the bearer token; empty where none is asked for.
+    """
+
+    def __init__(self, hosts: Iterable[str], token: str = "") -> None:
+        self._hosts = LOOPBACK | {host.lower() for host in hosts}
+        self._token = token
+        self._known: set[bytes] = (
+            set()
+        )  # Host headers found good; bounded below, since a port is the client's to choose
+
+    def check(self, request: Request, *, public: bool) -> None:
+        """Raise `Refusal` unless `request` may pass; a `public` route asks for no token.
+
+        An unknown Host is a name that an attacker made point here (DNS rebinding); a foreign Origin is another site's page.
+        """
+        host = request.headers.get(b"host")
+        if host is None:
+            raise Refusal(400, "the Host header is missing")
+        if host not in self._known:
+            self._check_host(host)
+        origin = request.headers.get(b"origin")
+        if origin is not None and origin.partition(b"://")[2] != host:
+            raise Refusal(403, "requests from another site's page are refused")
+        if self._token and not public:
+            self._check_token(request.headers.get(b"authorization", b""))
+
+    def _check_host(self, host: bytes) -> None:
+        found = _AUTHORITY.fullmatch(host.decode("latin-1"))
+        if found is None or found["host"].lower() not in self._hosts:
+            raise Refusal(403, "this server does not answer to that Host; add it to `hosts` in its configuration")
+        if len(self._known) < 16:  # noqa: PLR2004 - few are ever used
+            self._known.add(host)
+
+    def _check_token(self, header: bytes) -> None:
+        scheme, _, token = header.decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(digest(token.strip()), self._token):
+            raise Refusal(401, "a bearer token is needed", headers=b"www-authenticate: Bearer\r\n")

@@ -1,0 +1,165 @@
+"""The Open Inference Protocol, version 2: named tensors in, named tensors out. One tensor is one column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw_deployer_http.message import Answer, Refusal, Request, encode
+from mlopsfw_deployer_http.strict import read
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mlopsfw.contracts.bundle import ColumnType
+    from mlopsfw_deployer_http.model import Model, Scored
+
+_WHOLE = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
+_NUMBER = _WHOLE | {"FP16", "FP32", "FP64"}
+_TEXT = frozenset({"BYTES"})
+_ACCEPTED: dict[ColumnType, frozenset[str]] = {
+    "number": _NUMBER, "integer": _WHOLE, "boolean": frozenset({"BOOL"}), "string": _TEXT, "date": _TEXT, "datetime": _TEXT,
+}  # fmt: skip
+_OFFERED: dict[ColumnType, str] = {
+    "number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES", "date": "BYTES", "datetime": "BYTES",
+}  # fmt: skip
+_DATATYPES = {"float64": "FP64", "float32": "FP32", "int64": "INT64", "int32": "INT32", "bool": "BOOL"}
+
+
+class Tensor(msgspec.Struct):
+    """A named tensor of a request.
+
+    Args:
+        name: The column.
+        datatype: `FP64`, `INT64`, `BOOL`, `BYTES`, …
+        shape: `[rows]` or `[rows, 1]`.
+        data: The values, flat or nested as `shape` says; null where the column may be null.
+        parameters: Ignored, but for what would mean a binary body, which is refused.
+    """
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[Any]
+    parameters: dict[str, Any] = {}
+
+
+class Wanted(msgspec.Struct):
+    """An output that a request asks for."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferRequest(msgspec.Struct):
+    """The body of `POST /v2/models/{model}/infer`.
+
+    Args:
+        inputs: One tensor a column.
+        id: Echoed; it is the prediction's id, and `<id>-<row>` are those of several rows.
+        parameters: `event_time` (RFC 3339 with zone): when it happened, for all rows.
+        outputs: What to return; all where it is empty.
+    """
+
+    inputs: list[Tensor]
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+    outputs: list[Wanted] = []
+
+
+_decoder = msgspec.json.Decoder(InferRequest)
+
+
+def infer(model: Model, request: Request) -> tuple[Scored, Answer]:
+    """Answer an inference request."""
+    asked = read(request, _decoder)
+    columns: dict[str, list[Any]] = {}
+    for tensor in asked.inputs:
+        if tensor.name in columns:
+            raise Refusal(400, f"input {tensor.name[:100]!r} is there twice")
+        columns[tensor.name] = _values(tensor, model)
+    scored = model.score(columns, asked.id, _event_time(asked.parameters))
+    names = _wanted(asked.outputs, model)
+    request_id = asked.id or (scored.ids[0] if len(scored.ids) == 1 else scored.ids[0].rpartition("-")[0])
+    body = {
+        "model_name": model.spec.endpoint,
+        "model_version": str(model.spec.version),
+        "id": request_id,
+        "parameters": {"bundle": model.spec.bundle, "prediction_ids": scored.ids},
+        "outputs": [_tensor(name, scored.outputs[name], scored.lists[name]) for name in names],
+    }
+    return scored, Answer(200, encode(body), record=scored.record, rows=len(scored.ids))
+
+
+def _values(tensor: Tensor, model: Model) -> list[Any]:
+    column = model.columns.get(tensor.name)
+    if column is not None and tensor.datatype not in _ACCEPTED[column.type]:
+        wanted = _OFFERED[column.type]
+        raise Refusal(
+            400, f"column {column.name!r} is of type {column.type}: send {wanted}, not {tensor.datatype[:20]!r}"
+        )
+    if "binary_data_size" in tensor.parameters:
+        raise Refusal(400, f"input {tensor.name[:100]!r}: binary tensors are not read; send JSON")
+    data, shape = tensor.data, tensor.shape
+    if len(shape) == 2 and shape[1] == 1:  # noqa: PLR2004 - rows and one value each
+        data = [item[0] if isinstance(item, list) and len(item) == 1 else item for item in data]
+    elif len(shape) != 1:
+        raise Refusal(
+            400, f"input {tensor.name[:100]!r}: its shape must be [rows] or [rows, 1]: one tensor is one column"
+        )
+    if len(data) != shape[0]:
+        raise Refusal(400, f"input {tensor.name[:100]!r}: shape says {shape[0]} rows, data holds {len(data)}")
+    return data
+
+
+def _event_time(parameters: dict[str, Any]) -> str | None:
+    stamp = parameters.get("event_time")
+    if stamp is None or isinstance(stamp, str):
+        return stamp
+    raise Refusal(400, "event_time: write RFC 3339 with a zone, as a string")
+
+
+def _wanted(outputs: list[Wanted], model: Model) -> tuple[str, ...]:
+    known = model.manifest.outputs
+    for output in outputs:
+        if output.name not in known:
+            raise Refusal(400, f"there is no output {output.name[:100]!r}; there are: {', '.join(known)}")
+    return tuple(output.name for output in outputs) or known
+
+
+def _tensor(name: str, values: np.ndarray, data: list[Any]) -> dict[str, Any]:
+    flat = data if values.ndim == 1 else values.ravel().tolist()
+    return {
+        "name": name,
+        "datatype": _DATATYPES.get(values.dtype.name, "BYTES"),
+        "shape": list(values.shape),
+        "data": flat,
+    }
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """Return a model's metadata."""
+    manifest = model.manifest
+    inputs = [
+        {
+            "name": c.name,
+            "datatype": _OFFERED[c.type],
+            "shape": [-1],
+            "parameters": {"type": c.type, "nullable": c.nullable},
+        }
+        for c in manifest.inputs
+    ]
+    wide = len(manifest.classes) if manifest.task == "multiclass" else 0
+    outputs = [{"name": n, "datatype": "FP32", "shape": [-1, wide] if wide else [-1]} for n in manifest.outputs]
+    return {
+        "name": model.spec.endpoint,
+        "versions": [str(model.spec.version)],
+        "platform": f"mlopsfw_{next(iter(manifest.formats), 'unknown')}",
+        "inputs": inputs,
+        "outputs": outputs,
+        "parameters": {
+            "model": model.spec.model, "bundle": model.spec.bundle, "revision": model.spec.revision,
+            "task": manifest.task, "classes": list(manifest.classes),
+        },
+    }  # fmt: skip

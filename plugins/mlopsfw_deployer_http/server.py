@@ -1,0 +1,166 @@
+"""The server process: `python -m mlopsfw_deployer_http.server --state FILE`. Loads one model, answers until told to end.
+
+Under a supervisor it is given the listening socket and a control socket: it says `ready` or why it failed, and is told `replace`
+(another process answers from now on) or `stop`. By itself it binds what FILE says, and ends on SIGTERM or Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlopsfw.capture.writer import CaptureWriter
+from mlopsfw.config import ProjectConfig
+from mlopsfw.contracts.bundle import Bundle
+from mlopsfw.errors import MlopsfwError, ServingError
+from mlopsfw.project import Project
+from mlopsfw_deployer_http.gate import Gate
+from mlopsfw_deployer_http.listener import Listener
+from mlopsfw_deployer_http.metrics import Metrics
+from mlopsfw_deployer_http.model import Model
+from mlopsfw_deployer_http.service import Service, log
+from mlopsfw_deployer_http.settings import Settings, read
+
+FAILED = 3  # exit status of a process that could not load its model
+
+
+def refuse_pickle() -> None:
+    """End any attempt to unpickle a class in this process: nothing we serve needs it, and hostile bytes ask for it."""
+
+    def hook(event: str, _: tuple[Any, ...]) -> None:
+        if event == "pickle.find_class":
+            raise ServingError("unpickling is refused in a server")
+
+    sys.addaudithook(hook)
+
+
+def load(settings: Settings) -> tuple[Project, Bundle]:
+    """Open the project and its bundle; golden rows are replayed."""
+    config = ProjectConfig.from_json(settings.config) if settings.config else None
+    project = Project.open(Path(settings.root), config=config)
+    return project, project.bundles.open(Path(settings.bundle))
+
+
+def bind(settings: Settings, port: int) -> socket.socket:
+    """Return a listening socket on the settings' host."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.create_server((settings.host.strip("[]"), port), family=family, backlog=1024)
+    listening.settimeout(0.0)
+    return listening
+
+
+class Serving:
+    """One model, served on one event loop.
+
+    Args:
+        settings: What and how.
+        project: Brings the clock.
+        bundle: The model.
+    """
+
+    def __init__(self, settings: Settings, project: Project, bundle: Bundle) -> None:
+        self._settings = settings
+        model = Model(settings.spec, bundle, project.clock)
+        self._capture = CaptureWriter(Path(settings.captures), model.header)
+        spec = settings.spec
+        metrics = Metrics(endpoint=spec.endpoint, model=spec.model, version=str(spec.version))
+        self._service = Service(model, Gate(settings.hosts, settings.token), metrics, project.clock, self._gauges)
+        self._begun = time.time()
+        self._listener: Listener | None = None
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "captured_total": self._capture.captured,
+            "lost_total": self._capture.lost,
+            "connections": self._listener.open if self._listener else 0,
+            "revision": self._settings.spec.revision,
+            "start_seconds": self._begun,
+        }
+
+    async def start(self, listening: socket.socket) -> None:
+        """Answer what comes to `listening`."""
+        self._listener = Listener(self._service, self._capture, self._settings.limits)
+        await self._listener.start(listening)
+
+    async def end(self, *, keep_accepting: bool) -> None:
+        """Drain; what was captured is durable when this returns."""
+        assert self._listener is not None  # noqa: S101 - start comes first
+        await self._listener.drain(
+            self._settings.drain_seconds, self._settings.grace_seconds, keep_accepting=keep_accepting
+        )
+        self._capture.close()
+
+
+async def serve(serving: Serving, listening: socket.socket, control: socket.socket | None) -> None:
+    """Serve until a signal or the supervisor ends it."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[bool] = loop.create_future()  # whether to keep accepting while it drains
+
+    def tell(keep_accepting: bool) -> None:  # noqa: FBT001 - the one thing there is to tell
+        if not told.done():
+            told.set_result(keep_accepting)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell, control is None)
+    await serving.start(listening)
+    if control is not None:
+        loop.add_reader(control, lambda: tell(control.recv(64) != b"replace\n"))  # its end means: nobody else is there
+        control.sendall(msgspec.json.encode({"ready": os.getpid()}) + b"\n")
+    keep_accepting = await told
+    if control is not None:
+        loop.remove_reader(control)
+    await serving.end(keep_accepting=keep_accepting)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one server process; return its exit status."""
+    parser = argparse.ArgumentParser(prog="mlopsfw_deployer_http.server")
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--listen", type=int, help="descriptor of a listening socket")
+    parser.add_argument("--control", type=int, help="descriptor of the supervisor's socket")
+    options = parser.parse_args(arguments)
+    os.umask(0o077)
+    control = socket.socket(fileno=options.control) if options.control is not None else None
+    settings = read(options.state, Settings)
+    if settings is None:
+        raise SystemExit(f"{options.state} does not exist")
+    refuse_pickle()
+    try:
+        serving = Serving(settings, *load(settings))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
+        return _failed(error, control)
+    listening = socket.socket(fileno=options.listen) if options.listen is not None else bind(settings, settings.port)
+    log("serving", pid=os.getpid(), revision=settings.spec.revision, bundle=settings.spec.bundle)
+    _run(serve(serving, listening, control))
+    log("ended", pid=os.getpid(), revision=settings.spec.revision)
+    return 0
+
+
+def _failed(error: Exception, control: socket.socket | None) -> int:
+    text = str(error) if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
+    log("failed", error=text, notes=list(getattr(error, "__notes__", ())))
+    if control is not None:
+        control.sendall(msgspec.json.encode({"failed": text}) + b"\n")
+    return FAILED
+
+
+def _run(main: Any) -> None:
+    try:
+        import uvloop
+    except ImportError:  # not on Windows; asyncio's own loop does the same, slower
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,158 @@
+"""Routes, and the promise that bad input gets a 4xx and never anything else. Every route is in one table."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlopsfw_deployer_http import feedback, inference, invocations
+from mlopsfw_deployer_http.message import TEXT, Answer, Refusal, Request, encode
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.host import Clock
+    from mlopsfw_deployer_http.gate import Gate
+    from mlopsfw_deployer_http.metrics import Metrics
+    from mlopsfw_deployer_http.model import Model, Scored
+
+LIVE, READY = "/v2/health/live", "/v2/health/ready"
+PUBLIC = frozenset({LIVE, READY})
+"""The only routes that ask for no token."""
+
+
+class Route(NamedTuple):
+    """One route: what answers it, and the name under which it is counted."""
+
+    act: Callable[[Request], Answer]
+    name: str
+
+
+class Service:
+    """Answers requests for one model.
+
+    Args:
+        model: What is served.
+        gate: Who may ask.
+        metrics: Where requests are counted.
+        clock: Time.
+        gauges: Samples of now for `/metrics`: captured, lost, connections.
+    """
+
+    def __init__(
+        self, model: Model, gate: Gate, metrics: Metrics, clock: Clock, gauges: Callable[[], dict[str, float]]
+    ) -> None:
+        self.ready = True
+        self._model, self._gate, self._metrics, self._clock, self._gauges = model, gate, metrics, clock, gauges
+        spec = model.spec
+        self._served = f"mlopsfw-model: {spec.model}@{spec.version}\r\nmlopsfw-bundle: {spec.bundle}\r\n".encode()
+        self.routes = self._table()
+
+    def _table(self) -> dict[str, dict[str, Route]]:
+        named = f"/v2/models/{self._model.spec.endpoint}"
+        table: dict[str, dict[str, Route]] = {
+            LIVE: {"GET": Route(lambda _: _json({"live": True}), "live")},
+            READY: {"GET": Route(self._ready, "ready")},
+            "/v2": {"GET": Route(self._server, "server")},
+            "/invocations": {"POST": Route(self._scored(invocations.invoke), "invocations")},
+            "/labels": {"POST": Route(self._labels, "labels")},
+            "/metrics": {"GET": Route(self._metrics_text, "metrics")},
+            "/openapi.json": {"GET": Route(self._openapi, "openapi")},
+        }
+        for base in (named, f"{named}/versions/{self._model.spec.version}"):
+            table[base] = {"GET": Route(lambda _: _json(inference.describe(self._model)), "model")}
+            table[f"{base}/ready"] = {"GET": Route(self._ready, "model_ready")}
+            table[f"{base}/infer"] = {"POST": Route(self._scored(inference.infer), "infer")}
+        return table
+
+    # -- answering -------------------------------------------------------------------------------------------------------
+
+    def answer(self, request: Request) -> Answer:
+        """Return the answer, whatever the request is."""
+        begun, name = time.perf_counter(), "none"
+        try:
+            self._gate.check(request, public=request.path in PUBLIC)
+            route = self._route(request)
+            name = route.name
+            answer = route.act(request)
+        except Refusal as refusal:
+            answer = self.refused(refusal)
+        except Exception:  # noqa: BLE001 - a fault of ours must not end the process; it is told in full in the log
+            answer = self._fault(request)
+        self._metrics.request(name, answer.status, time.perf_counter() - begun)
+        return answer
+
+    def refused(self, refusal: Refusal) -> Answer:
+        """Count a refusal, and return it as an answer."""
+        self._metrics.error(str(refusal.status))
+        return refusal.answer()
+
+    def _fault(self, request: Request) -> Answer:
+        self._metrics.error("500")
+        log("fault", method=request.method, path=request.path[:200], traceback=traceback.format_exc())
+        return Answer(500, encode({"error": "the server failed on this request; its log says how"}))
+
+    def _route(self, request: Request) -> Route:
+        methods = self.routes.get(request.path)
+        if methods is None:
+            raise Refusal(404, self._unknown(request.path))
+        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        if route is None:
+            allowed = ", ".join(methods)
+            raise Refusal(405, f"{request.method} is not allowed here: {allowed} is", headers=_allow(allowed))
+        return route
+
+    def _unknown(self, path: str) -> str:
+        spec = self._model.spec
+        if path.startswith("/v2/models/"):
+            return f"this endpoint serves the model {spec.endpoint!r}, version {spec.version}, and no other"
+        return "there is nothing at this path; see /openapi.json"
+
+    # -- routes ----------------------------------------------------------------------------------------------------------
+
+    def _ready(self, _: Request) -> Answer:
+        if not self.ready:
+            return Answer(503, encode({"ready": False}), headers=b"retry-after: 1\r\n")
+        return Answer(200, encode({"ready": True}), headers=self._served)
+
+    def _server(self, _: Request) -> Answer:
+        from importlib.metadata import version
+
+        return _json({"name": "mlopsfw", "version": version("mlopsfw"), "extensions": []})
+
+    def _scored(self, score: Callable[[Model, Request], tuple[Scored, Answer]]) -> Callable[[Request], Answer]:
+        def act(request: Request) -> Answer:
+            scored, answer = score(self._model, request)
+            self._metrics.rows += len(scored.ids)
+            answer.headers = self._served
+            return answer
+
+        return act
+
+    def _labels(self, request: Request) -> Answer:
+        return feedback.accept(self._model.manifest, self._clock, request)
+
+    def _metrics_text(self, _: Request) -> Answer:
+        return Answer(200, self._metrics.text(**self._gauges()), kind=TEXT)
+
+    def _openapi(self, _: Request) -> Answer:
+        from mlopsfw_deployer_http.openapi import document
+
+        return _json(document(self._model))
+
+
+def _json(value: object) -> Answer:
+    return Answer(200, encode(value))
+
+
+def _allow(methods: str) -> bytes:
+    return f"allow: {methods}\r\n".encode()
+
+
+def log(event: str, **facts: object) -> None:
+    """Write one JSON line to the log; control characters are escaped by JSON, so nothing can forge a line."""
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event, **facts}
+    sys.stderr.write(json.dumps(line) + "\n")
+    sys.stderr.flush()

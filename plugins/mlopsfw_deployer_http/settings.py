@@ -1,0 +1,101 @@
+"""The files through which deployer, supervisor and server agree: what to serve, and what is being served. No secret is in them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from mlopsfw.contracts.deployer import EndpointSpec
+from mlopsfw_deployer_http.listener import Limits
+
+T = TypeVar("T")
+
+WANTED, STATUS, LOCK, LOG, PORT = "wanted.json", "status.json", "supervisor.lock", "server.log", "port"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a server process needs.
+
+    Args:
+        spec: The endpoint, model, version and revision.
+        root: The project's folder.
+        config: The project's resolved configuration as JSON.
+        bundle: The folder with the bundle.
+        captures: The folder of the capture log.
+        host, port: Where to listen; port 0 takes a free one.
+        hosts: Names under which clients may address it.
+        token: sha256 of the bearer token; empty for none.
+        limits: What a client may ask for.
+        drain_seconds, grace_seconds, start_timeout, compact_seconds: As in `HttpConfig`.
+    """
+
+    spec: EndpointSpec
+    root: str
+    config: str
+    bundle: str
+    captures: str
+    host: str = "127.0.0.1"
+    port: int = 0
+    hosts: tuple[str, ...] = ()
+    token: str = ""
+    limits: Limits = Limits()
+    drain_seconds: float = 1.5
+    grace_seconds: float = 10.0
+    start_timeout: float = 60.0
+    compact_seconds: float = 60.0
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the last change went.
+
+    Args:
+        revision: Which change.
+        state: What became of it.
+        detail: Why it failed.
+    """
+
+    revision: int
+    state: Literal["starting", "ready", "failed"]
+    detail: str = ""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the supervisor says.
+
+    Args:
+        url: Base URL.
+        supervisor, worker: Process ids; 0 for none.
+        serving: What answers requests now; None before the first model is ready and after the end.
+        attempt: How the last change went.
+        restarts: How often a server process that died was replaced.
+        stopped: Whether it ended as it was told.
+    """
+
+    url: str
+    supervisor: int
+    worker: int = 0
+    serving: EndpointSpec | None = None
+    attempt: Attempt
+    restarts: int = 0
+    stopped: bool = False
+
+
+def write(file: Path, value: msgspec.Struct) -> None:
+    """Put `value` into `file` as JSON, whole or not at all, readable by this user alone."""
+    new = file.with_name(f"{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(msgspec.json.encode(value))
+        out.flush()
+        os.fsync(out.fileno())
+    new.replace(file)
+
+
+def read(file: Path, kind: type[T]) -> T | None:
+    """Return what `file` holds; None where it does not exist."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,226 @@
+"""HTTP/1.1 on asyncio: bytes to `Request`, `Answer` to bytes, limits, time-outs, and how a connection ends.
+
+Parsing is llhttp's (strict, through httptools). Which answer a request gets is the service's; this module never looks inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+import httptools
+
+from mlopsfw_deployer_http.message import Answer, Refusal, Request, to_bytes
+
+if TYPE_CHECKING:
+    from mlopsfw_deployer_http.listener import Listener
+
+_ONCE = frozenset({b"host", b"content-length", b"content-type", b"authorization", b"origin", b"content-encoding"})
+_MAX_HEADERS = 100
+
+
+class Connection(asyncio.Protocol):
+    """One client.
+
+    Args:
+        listener: Who accepted it: holds the limits, the service and what all connections share.
+    """
+
+    __slots__ = (
+        "_body", "_busy", "_headers", "_listener", "_parser", "_queue", "_size", "_transport", "_url",
+        "blocked", "finished", "in_message", "since", "unsent",
+    )  # fmt: skip
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._queue: deque[tuple[Request, bool]] = deque()
+        self._busy = False
+        self.unsent = 0  # requests received whose answer has not been written
+        self.in_message = False
+        self.blocked = False  # the client does not read what we write
+        self.finished = False  # nothing more is read as a request: the last answer is on its way
+        self.since = 0.0  # when it last changed between idle, receiving and ending
+
+    # -- the transport's calls -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start; refuse where there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.since = self._listener.loop.time()
+        if not self._listener.admit(self):
+            self.refuse(Refusal(503, "too many connections; try again", headers=b"retry-after: 1\r\n"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        del exc
+        self.finished = True
+        self._queue.clear()
+        self._listener.forget(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; answer what is not HTTP with 400 and the end of the connection."""
+        if self.finished:
+            return  # lingering: read and dropped, so that the client gets to see our last answer
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._finish()  # the request was answered as if it had not asked; what follows is not HTTP/1.1
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, Refusal):
+                raise
+            self.refuse(error.__context__)
+        except httptools.HttpParserError as error:
+            self.refuse(Refusal(400, f"not a valid HTTP/1.1 request: {error}"))
+
+    def eof_received(self) -> bool:
+        """Close, unless an answer is still owed."""
+        return self.unsent > 0
+
+    def pause_writing(self) -> None:
+        """Read no further requests from a client that does not read answers."""
+        self.blocked, self.since = True, self._listener.loop.time()
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self.blocked = False
+        if not self._busy:
+            self._transport.resume_reading()
+
+    # -- the parser's calls ----------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Start a request."""
+        self.in_message, self.since = True, self._listener.loop.time()
+        self._url, self._size = b"", 0
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+
+    def on_url(self, url: bytes) -> None:
+        """Take (a part of) the request's target."""
+        self._url += url
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self._count(len(name) + len(value))
+        name = name.lower()
+        if name in self._headers:
+            if name in _ONCE:
+                raise Refusal(400, f"the header {name.decode('ascii', 'replace')} is there twice")
+            value = b"%b, %b" % (self._headers[name], value)
+        elif len(self._headers) >= _MAX_HEADERS:
+            raise Refusal(431, f"more than {_MAX_HEADERS} headers")
+        self._headers[name] = value
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._size > self._listener.limits.head:
+            raise Refusal(431, f"the request's head is longer than {self._listener.limits.head} bytes")
+
+    def on_headers_complete(self) -> None:
+        """Refuse a body that is too long before it is read; answer `Expect: 100-continue`."""
+        length = self._headers.get(b"content-length", b"0")
+        if int(length) > self._listener.limits.body:
+            raise self._too_long()
+        self._size = 0
+        if self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._queue and not self.unsent:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._size += len(body)
+        if self._size > self._listener.limits.body:
+            raise self._too_long()
+        self._body.append(body)
+
+    def _too_long(self) -> Refusal:
+        return Refusal(413, f"the body is longer than {self._listener.limits.body} bytes; send fewer rows at a time")
+
+    def on_message_complete(self) -> None:
+        """Answer the request, or queue it behind the one that is being answered."""
+        self.in_message, self.since = False, self._listener.loop.time()
+        if self.finished:
+            return  # pipelined behind a request that ended the connection
+        path = self._url.partition(b"?")[0].decode("ascii", "replace")
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        request = Request(self._parser.get_method().decode("ascii"), path, self._headers, body)
+        self.unsent += 1
+        if self._busy:
+            self._queue.append((request, self._parser.should_keep_alive()))
+        else:
+            self._serve(request, keep_alive=self._parser.should_keep_alive())
+
+    # -- answering -------------------------------------------------------------------------------------------------------
+
+    def _serve(self, request: Request, *, keep_alive: bool) -> None:
+        if len(request.body) <= self._listener.limits.inline:
+            self._send(self._listener.answer(request), request, keep_alive=keep_alive)
+            return
+        self._busy = True
+        self._transport.pause_reading()
+        job = self._listener.answer_aside(request)
+        job.add_done_callback(lambda done: self._served(done.result(), request, keep_alive=keep_alive))
+
+    def _served(self, answer: Answer, request: Request, *, keep_alive: bool) -> None:
+        self._busy = False
+        self._send(answer, request, keep_alive=keep_alive)
+        while self._queue and not self._busy and not self.finished:
+            following, keep = self._queue.popleft()
+            self._serve(following, keep_alive=keep)
+        if not self._busy and not self.blocked and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _send(self, answer: Answer, request: Request, *, keep_alive: bool) -> None:
+        close = not keep_alive or self._listener.draining
+        self._listener.commit(self, to_bytes(answer, close=close, with_body=request.method != "HEAD"), answer)
+        if close:
+            self._finish()
+
+    def written(self, data: bytes) -> None:
+        """Send what capture has made safe."""
+        self.unsent -= 1
+        if not self._transport.is_closing():
+            self._transport.write(data)
+        if self.finished and not self.unsent:
+            self._end()
+
+    # -- ending ----------------------------------------------------------------------------------------------------------
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer something that is not a whole request, and end the connection."""
+        if self._busy:  # it came behind a request that is being answered: that answer is the last
+            self._finish()
+            return
+        answer = self._listener.refused(refusal)
+        self.unsent += 1
+        self._finish()
+        self._listener.commit(self, to_bytes(answer, close=True), answer)
+
+    def _finish(self) -> None:
+        self.finished, self.since = True, self._listener.loop.time()
+        self.unsent -= len(self._queue)
+        self._queue.clear()
+        if not self.unsent:
+            self._end()
+
+    def _end(self) -> None:
+        """Send FIN and linger: closing at once with unread data in the buffer would reset the connection over our answer."""
+        self.since = self._listener.loop.time()
+        if not self._transport.is_closing() and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def close(self) -> None:
+        """Close, whatever is under way."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Drop a client that does not read."""
+        self._transport.abort()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request."""
+        return not (self.in_message or self.unsent or self.finished)
