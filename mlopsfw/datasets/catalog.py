@@ -1,0 +1,355 @@
+"""`Datasets`: the datasets of a project, as `Project.datasets` offers them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.contracts.artifact import Artifact
+from mlopsfw.datasets.versions import REFERENCED, RESTORED, DatasetVersion, History, fold
+from mlopsfw.errors import Conflict, Corrupt, DataError, TablesUnsupported, UsageError
+from mlopsfw.ids import check_name
+from mlopsfw.references import parse_reference
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.contracts.host import Blobs
+    from mlopsfw.datasets.commits import Mode
+    from mlopsfw.datasets.csvsource import CsvOptions
+    from mlopsfw.datasets.delta import DeltaLog
+    from mlopsfw.datasets.difference import Difference
+    from mlopsfw.datasets.files import TableFiles
+    from mlopsfw.datasets.manifest import Manifest
+    from mlopsfw.datasets.tables import PlainTables
+    from mlopsfw.ledger import Stream
+    from mlopsfw.project import Project
+
+_PREFIX = "dataset/"
+_LEFTOVER_AGE = 24 * 3600.0  # seconds; a commit that takes longer than this would lose its files to `tidy`
+
+
+class Datasets:
+    """The datasets of a project.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    # -- what there is ---------------------------------------------------------------------------------------------------
+
+    def list(self) -> list[DatasetVersion]:
+        """Return the newest version of every dataset, by name."""
+        names = sorted(stream.removeprefix(_PREFIX) for stream in self._project.ledger.streams(_PREFIX))
+        return [latest for name in names if (latest := self.history(name).latest)]
+
+    def log(self, name: str) -> list[DatasetVersion]:
+        """Return the versions of a dataset, newest first. Raise `UnknownName`."""
+        history = self.history(name)
+        history.get(None)
+        return list(reversed(history.versions))
+
+    def resolve(self, ref: str | Artifact | DatasetVersion, version: int | None = None) -> DatasetVersion:
+        """Return the version that `ref` (`data:/name@3`, `data:/name`, a bare name, an artifact) means.
+
+        Raises:
+            InvalidReference: It is no reference to a dataset.
+            UnknownName: There is no such dataset or version.
+        """
+        if isinstance(ref, DatasetVersion):
+            return ref
+        reference = parse_reference(ref.ref if isinstance(ref, Artifact) else ref, "data")
+        if reference.selector not in ("", "latest") and reference.version is None:
+            raise UsageError(f"{ref}: a dataset's version is a number", hint=f"Write data:/{reference.name}@1.")
+        return self.history(reference.name).get(version if version is not None else reference.version)
+
+    def scan(self, ref: str | Artifact | DatasetVersion, version: int | None = None) -> pl.LazyFrame:
+        """Return the rows of a version lazily, in the order in which they were added.
+
+        Raises:
+            ReferenceChanged: An outside table is no longer what was registered.
+        """
+        found = self.resolve(ref, version)
+        if found.mode == "reference":
+            from mlopsfw.datasets import pins
+
+            pins.check(found.uri, found.pin, found.name)
+            return pins.scan(found.uri, found.pin)
+        return self.files(found.name).scan(self.manifest(found).files)
+
+    # -- new versions ----------------------------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        name: str,
+        rows: Any,
+        mode: Mode = "append",
+        source: str = "",
+        message: str = "",
+        *,
+        run: str = "",
+        force: bool = False,
+    ) -> DatasetVersion:
+        """Add rows to a dataset, or replace its rows, as a new version; create it if need be.
+
+        Args:
+            name: The dataset's name.
+            rows: A table, a frame (a lazy one is streamed), record batches, or anything that speaks Arrow's C stream.
+            mode: `append`: the columns must be the dataset's. `replace`: the columns may be others.
+            source: Where the rows came from, for people.
+            message: Why, for people.
+            run: The run that makes it.
+            force: Make a version even where the content is already there.
+
+        Returns:
+            The new version, or the newest one with `new=False` where the content is already there.
+
+        Raises:
+            DataError: The rows do not fit the dataset, or a type cannot be stored. Nothing is committed.
+            StorageFull: There is no room. Nothing is committed.
+        """
+        from mlopsfw.datasets.commits import Commit
+        from mlopsfw.digest import record_batches
+
+        if mode not in ("append", "replace"):
+            raise UsageError(f"rows are added by 'append' or 'replace', not {mode!r}")
+        check_name(name, "dataset")
+        commit = Commit(self, name, mode=mode, source=source, message=message, run=run, force=force)
+        return commit.make(record_batches(rows))
+
+    def add(
+        self,
+        name: str,
+        paths: Sequence[Path],
+        mode: Mode = "replace",
+        message: str = "",
+        *,
+        csv: CsvOptions | None = None,
+        run: str = "",
+        force: bool = False,
+        progress: Any = None,
+    ) -> DatasetVersion:
+        """Stream files into a dataset as one new version; arguments and errors as for `commit`.
+
+        Args:
+            name: The dataset's name.
+            paths: CSV, JSON lines, Parquet or Arrow IPC files, in order.
+            mode: `append` or `replace`.
+            message: Why, for people.
+            csv: How CSV files are written.
+            run: The run that makes it.
+            force: Make a version even where the content is already there.
+            progress: Told the rows read so far, or None.
+        """
+        from mlopsfw.datasets import sources
+        from mlopsfw.datasets.csvsource import CsvOptions, WrongGuess
+
+        source, options = ", ".join(path.name for path in paths), csv or CsvOptions()
+        guesses: dict[str, str] = {}
+        while True:  # each round knows the type of one more column
+            batches = sources.read(paths, options, guesses)
+            counted = _counted(batches, progress) if progress else batches
+            try:
+                return self.commit(name, counted, mode, source, message, run=run, force=force)
+            except WrongGuess as error:
+                if guesses.get(error.column) == error.type:
+                    raise
+                guesses[error.column] = error.type
+
+    def reference(
+        self, name: str, uri: str, message: str = "", *, run: str = "", force: bool = False
+    ) -> DatasetVersion:
+        """Register an outside table (Parquet, CSV, JSONL or IPC file, folder of them, or Delta table) without copying it.
+
+        It is read once, for its digest, and held fast by its files' digests, ETag or table version.
+
+        Raises:
+            DataError: There is no table.
+            UsageError: The dataset holds rows of its own.
+        """
+        from mlopsfw.datasets import columns, pins
+        from mlopsfw.digest import TableDigest, record_batches
+
+        check_name(name, "dataset")
+        uri = pins.absolute(uri, self._project.root)
+        pinned = pins.pin(uri)
+        batches = record_batches(pins.scan(uri, pinned))
+        first = next(batches)
+        digest = TableDigest(first.schema)
+        for batch in itertools.chain((first,), batches):
+            digest.update(batch)
+        total, _ = digest.finish()
+        facts = DatasetVersion(
+            name=name, version=0, digest=total, rows=digest.rows, columns=columns.describe(first.schema),
+            mode="reference", source=uri, message=message, uri=uri, pin=pinned, run=run,
+        )  # fmt: skip
+        return self._append(name, REFERENCED, lambda history: _referenced(history, facts, force=force))
+
+    def restore(self, name: str, version: int, message: str = "") -> DatasetVersion:
+        """Make the content of an earlier version the newest one again, as a new version; nothing is copied or lost."""
+
+        def again(history: History) -> DatasetVersion:
+            old, latest = history.get(version), history.get(None)
+            if old.digest == latest.digest and old.pin == latest.pin:
+                return msgspec.structs.replace(latest, new=False)
+            source = f"version {version}"
+            mode = "reference" if old.mode == "reference" else "restore"
+            return msgspec.structs.replace(
+                old,
+                version=len(history.versions) + 1,
+                mode=mode,
+                of=version,
+                source=source,
+                message=message,
+                added="",
+                run="",
+            )
+
+        restored = self._append(name, RESTORED, again)
+        if restored.new and restored.mode != "reference":
+            self.bring_up(name)
+        return restored
+
+    def _append(self, name: str, kind: str, decide: Any) -> DatasetVersion:
+        while True:
+            history = self.history(name)
+            version: DatasetVersion = decide(history)
+            if not version.new:
+                return version
+            try:
+                event = self.stream(name).append(kind, version.body(), expecting=history.seq)
+            except Conflict:
+                continue
+            return msgspec.structs.replace(version, time=event.time, actor=event.actor)
+
+    # -- comparing and checking ------------------------------------------------------------------------------------------
+
+    def diff(self, name: str, before: int, after: int, key: Sequence[str] = ()) -> Difference:
+        """Compare two versions; see `mlopsfw.datasets.difference.compare`."""
+        from mlopsfw.datasets.difference import compare
+
+        history = self.history(name)
+        a, b = history.get(before), history.get(after)
+        return compare(a, b, self.scan(a), self.scan(b), key)
+
+    def verify(self, ref: str | DatasetVersion) -> DatasetVersion:
+        """Read a version anew and return it; raise `Corrupt` where its rows no longer have its digest."""
+        from mlopsfw.datasets.commits import digest_of
+
+        version = self.resolve(ref)
+        try:
+            now = digest_of(self, version)
+        except DataError:
+            raise
+        except Exception as error:
+            raise Corrupt(f"{version.ref} cannot be read: {error}", hint=_HOW_TO_MEND) from error
+        if now != version.digest:
+            raise Corrupt(f"{version.ref} holds other rows than were committed", hint=_HOW_TO_MEND)
+        return version
+
+    def tidy(self, name: str, older: float = _LEFTOVER_AGE) -> list[str]:
+        """Finish what crashes left half-done: bring the Delta log up to the events, remove files that no version has.
+
+        Args:
+            name: The dataset.
+            older: Seconds; younger files may belong to a commit that is being made, and are left.
+
+        Returns:
+            The files removed.
+        """
+        history = self.history(name)
+        self.bring_up(name)
+        files, limit = self.files(name), self._project.clock.now() - older
+        there = [path for path, modified in files.list() if modified < limit]
+        used = {file.path for version in history.versions if version.manifest for file in self.manifest(version).files}
+        removed = [path for path in there if path not in used]
+        files.delete(removed)
+        return removed
+
+    # -- what the pieces are ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def tables(self) -> PlainTables:
+        """Plain appendable tables, such as captured predictions."""
+        from mlopsfw.datasets.tables import PlainTables
+
+        return PlainTables(self._project.storage)
+
+    @property
+    def blobs(self) -> Blobs:
+        """Where manifests are kept."""
+        return self._project.blobs
+
+    def stream(self, name: str) -> Stream:
+        """Return the ledger's stream of a dataset."""
+        return self._project.ledger.stream(_PREFIX + check_name(name, "dataset"))
+
+    def history(self, name: str) -> History:
+        """Return the versions of a dataset, none where it does not exist."""
+        return fold(name, self.stream(name).events())
+
+    def files(self, name: str) -> TableFiles:
+        """Return the files of a dataset. Raise `TablesUnsupported` where the storage holds none."""
+        from mlopsfw.datasets.files import TableFiles
+
+        location = self._project.storage.table_location(f"datasets/{check_name(name, 'dataset')}")
+        if location is None:
+            raise TablesUnsupported(
+                f"{self._project.storage.describe()} holds no tables",
+                hint="Use the storage 'object', or another that does.",
+            )
+        return TableFiles(location, self._project.clock)
+
+    def manifest(self, version: DatasetVersion) -> Manifest:
+        """Return which files make a version."""
+        from mlopsfw.datasets import manifest
+
+        return manifest.load(version.manifest, self.blobs)
+
+    def schema(self, version: DatasetVersion) -> pa.Schema:
+        """Return the Arrow schema of a version."""
+        import pyarrow as pa
+
+        if version.manifest:
+            return pa.ipc.read_schema(pa.py_buffer(self.manifest(version).schema))
+        return self.scan(version).head(0).collect().to_arrow().schema
+
+    def bring_up(self, name: str) -> int:
+        """Write to the dataset's Delta log what it lacks of the events; return how many commits were missing."""
+        return self._delta(name).bring_up(self.history(name).versions)
+
+    def _delta(self, name: str) -> DeltaLog:
+        from mlopsfw.datasets.delta import DeltaLog
+
+        return DeltaLog(self.files(name), self.blobs)
+
+
+_HOW_TO_MEND = "Restore the storage from a copy, or `mlopsfw data restore` a version that verifies."
+
+
+def _counted(batches: Iterator[pa.RecordBatch], progress: Any) -> Iterator[pa.RecordBatch]:
+    rows = 0
+    for batch in batches:
+        rows += batch.num_rows
+        progress(rows)
+        yield batch
+
+
+def _referenced(history: History, facts: DatasetVersion, *, force: bool) -> DatasetVersion:
+    latest = history.latest
+    if latest and latest.mode != "reference":
+        raise UsageError(
+            f"dataset {history.name!r} holds rows of its own", hint="Register the table under another name."
+        )
+    if latest and not force and (latest.digest, latest.uri, latest.pin) == (facts.digest, facts.uri, facts.pin):
+        return msgspec.structs.replace(latest, new=False)
+    return msgspec.structs.replace(facts, version=len(history.versions) + 1)

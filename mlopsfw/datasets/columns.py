@@ -1,0 +1,155 @@
+"""What Arrow types are stored as, and batches brought to them without losing a value. Delta has fewer types than Arrow.
+
+Unsigned integers go to the next wider signed type, times to microseconds (in UTC where they have a zone), text to one kind of
+text, dictionaries to their values, maps to lists of entries, a column of nothing but nulls to text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mlopsfw.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def stored_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that rows of `schema` are stored with.
+
+    Raises:
+        DataError: There is no column, two have one name, or a type has no place in a table; it names the column.
+    """
+    import pyarrow as pa
+
+    if not schema.names:
+        raise DataError("there are no columns")
+    seen: set[str] = set()
+    for name in schema.names:
+        if not name or name.casefold() in seen:
+            raise DataError(
+                f"two columns are called {name!r}" if name else "a column has no name",
+                hint="Give each column a name of its own; names that differ only in case count as one.",
+            )
+        seen.add(name.casefold())
+    return pa.schema([pa.field(field.name, stored_type(field.type, field.name)) for field in schema])
+
+
+def stored_type(kind: pa.DataType, column: str) -> pa.DataType:
+    """Return what `kind` is stored as. Raise `DataError` naming `column` where it cannot be."""
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if isinstance(kind, pa.BaseExtensionType):
+        return stored_type(kind.storage_type, column)
+    if t.is_dictionary(kind) or t.is_run_end_encoded(kind):
+        return stored_type(kind.value_type, column)
+    if t.is_nested(kind):
+        return _nested(kind, column)
+    scalar = _scalar(kind)
+    if scalar is None:
+        raise DataError(
+            f"column {column!r}: type {kind} cannot be stored in a table",
+            hint="Cast it first: durations to whole microseconds, times of day to seconds or text.",
+        )
+    return scalar
+
+
+def _nested(kind: pa.DataType, column: str) -> pa.DataType:
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if t.is_struct(kind):
+        return pa.struct([pa.field(f.name, stored_type(f.type, f"{column}.{f.name}")) for f in kind])
+    if t.is_map(kind):
+        entry = pa.struct([("key", kind.key_type), ("value", kind.item_type)])
+        return pa.large_list(stored_type(entry, column))
+    if t.is_union(kind):
+        raise DataError(f"column {column!r}: a union cannot be stored in a table", hint="Split it into columns.")
+    return pa.large_list(stored_type(kind.value_type, column))
+
+
+def _scalar(kind: pa.DataType) -> pa.DataType | None:
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if t.is_timestamp(kind):
+        return pa.timestamp("us", tz="UTC" if kind.tz else None)
+    if t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind) or t.is_null(kind):
+        return pa.large_string()
+    if t.is_binary(kind) or t.is_large_binary(kind) or t.is_binary_view(kind) or t.is_fixed_size_binary(kind):
+        return pa.large_binary()
+    if t.is_decimal(kind):
+        return pa.decimal128(kind.precision, kind.scale) if kind.precision <= 38 else None  # noqa: PLR2004 - Delta's limit
+    if t.is_date(kind):
+        return pa.date32()
+    return _number(kind)
+
+
+def _number(kind: pa.DataType) -> pa.DataType | None:
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if t.is_signed_integer(kind) or t.is_boolean(kind) or t.is_float32(kind) or t.is_float64(kind):
+        return kind
+    wider = {pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.uint64(): pa.int64()}
+    return wider.get(kind) or (pa.float32() if t.is_float16(kind) else None)
+
+
+def fit(batch: pa.RecordBatch, schema: pa.Schema, what: str) -> pa.RecordBatch:
+    """Return `batch` with the columns of `schema`, in its order and types, every value kept.
+
+    Args:
+        batch: The rows.
+        schema: A stored schema.
+        what: Whose schema that is, for the error.
+
+    Raises:
+        DataError: A column is missing or too many, or a value does not fit; it names the column.
+    """
+    import pyarrow as pa
+
+    missing = [name for name in schema.names if name not in batch.schema.names]
+    extra = [name for name in batch.schema.names if name not in schema.names]
+    if missing or extra:
+        raise DataError(_mismatch(what, missing, extra), hint="Make the columns agree, or replace the whole dataset.")
+    columns = [_cast(batch.column(field.name), field, what) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _mismatch(what: str, missing: Sequence[str], extra: Sequence[str]) -> str:
+    parts = [f"{label} {', '.join(map(repr, names))}" for label, names in (("lack", missing), ("add", extra)) if names]
+    return f"the rows do not fit {what}: they {' and '.join(parts)}"
+
+
+def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if values.type == field.type:
+        return values
+    try:
+        if t.is_list_view(values.type) or t.is_large_list_view(values.type) or t.is_map(values.type):
+            return pa.array(_entries(values), field.type)  # Arrow casts views wrongly where there are nulls
+        if t.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        return values.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise DataError(f"column {field.name!r} does not fit {what} as {field.type}: {error}") from None
+
+
+def _entries(values: pa.Array) -> list[object]:
+    import pyarrow.types as t
+
+    rows = values.to_pylist()
+    if not t.is_map(values.type):
+        return rows
+    return [None if row is None else [{"key": key, "value": value} for key, value in row] for row in rows]
+
+
+def describe(schema: pa.Schema) -> dict[str, str]:
+    """Return column → type's name, for events, listings and comparison."""
+    from mlopsfw.digest import logical_type
+
+    return {field.name: logical_type(field.type) for field in schema}

@@ -1,0 +1,121 @@
+"""The Delta log of a dataset: written after the events and from them, so that other readers (Spark, DuckDB, Ray) open it too.
+
+A version exists once its event does; the log only repeats it, version N as table version N-1. Whoever finds the log behind
+brings it up, in order, each commit at exactly its number, so of several who try at once one writes and the others see it done.
+A process killed in between leaves a log that is behind, never one that is ahead or wrong. We ourselves read by manifest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.datasets import manifest as manifests
+from mlopsfw.datasets.files import sync, told
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+    from mlopsfw.contracts.host import Blobs
+    from mlopsfw.datasets.files import TableFiles
+    from mlopsfw.datasets.manifest import Manifest
+    from mlopsfw.datasets.versions import DatasetVersion
+
+
+class DeltaLog:
+    """The log beside the files of one dataset.
+
+    Args:
+        files: The table's files.
+        blobs: Where manifests are.
+    """
+
+    def __init__(self, files: TableFiles, blobs: Blobs) -> None:
+        self._files, self._blobs = files, blobs
+        self._uri, self._options = files.location.uri, dict(files.location.options) or None
+
+    def version(self) -> int:
+        """Return the table's version; -1 where there is no table yet."""
+        table = self._open()
+        return -1 if table is None else table.version()
+
+    def bring_up(self, versions: Sequence[DatasetVersion]) -> int:
+        """Write the commits that the log lacks of `versions` (all, oldest first); return how many this call wrote."""
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        written = 0
+        while (head := self.version()) + 1 < len(versions):
+            before = versions[head] if head >= 0 else None
+            try:
+                self._write(before, versions[head + 1])
+            except (CommitFailedError, DeltaError):
+                if self.version() <= head:  # nobody else wrote it: the failure is a real one
+                    raise
+                continue
+            self._sync(head + 1)
+            written += 1
+        return written
+
+    def _open(self) -> DeltaTable | None:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        with contextlib.suppress(TableNotFoundError):
+            return DeltaTable(self._uri, storage_options=self._options)
+        return None
+
+    def _write(self, before: DatasetVersion | None, version: DatasetVersion) -> None:
+        from deltalake import CommitProperties, Schema
+        from deltalake.transaction import create_table_with_add_actions
+
+        note = CommitProperties(
+            custom_metadata={"mlopsfw.dataset": version.ref, "mlopsfw.digest": version.digest}, max_commit_retries=0
+        )
+        content = manifests.load(version.manifest, self._blobs)
+        schema = Schema.from_arrow(_arrow_schema(content))
+        if before is None:
+            create_table_with_add_actions(
+                self._uri,
+                schema,
+                _adds(content, ()),
+                mode="error",
+                storage_options=self._options,
+                commit_properties=note,
+            )
+            return
+        table = self._open()
+        if table is None or table.version() != before.table_version:
+            return
+        if version.of:
+            table.restore(version.of - 1, commit_properties=note)
+            return
+        known = manifests.load(before.manifest, self._blobs).files if version.mode == "append" else ()
+        mode = "append" if version.mode == "append" else "overwrite"
+        table.create_write_transaction(_adds(content, known), mode, schema, commit_properties=note)
+
+    def _sync(self, version: int) -> None:
+        """Make the commit durable where that is ours to do, so that power loss leaves no torn log behind."""
+        if self._files.folder is None:
+            return
+        log = self._files.folder / "_delta_log"
+        with told(f"syncing {log}"):
+            for path in (log / f"{version:020}.json", log, self._files.folder):
+                sync(path)
+
+
+def _arrow_schema(content: Manifest) -> Any:
+    import pyarrow as pa
+
+    return pa.ipc.read_schema(pa.py_buffer(content.schema))
+
+
+def _adds(content: Manifest, known: Sequence[manifests.DataFile]) -> list[Any]:
+    from deltalake.transaction import AddAction
+
+    old = {file.path for file in known}
+    return [
+        AddAction(file.path, file.size, {}, file.modified, data_change=True, stats=file.stats)
+        for file in content.files
+        if file.path not in old
+    ]

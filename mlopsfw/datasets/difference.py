@@ -1,0 +1,155 @@
+"""What differs between two versions of a dataset: columns, row counts, and rows by key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.errors import DataError, UnknownName
+from mlopsfw.ids import nearest
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.datasets.versions import DatasetVersion
+
+_SHOWN = 5  # example keys of each kind
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """How `after` differs from `before`.
+
+    Args:
+        before, after: The versions, as references.
+        rows_before, rows_after: Row counts.
+        equal: Whether the logical content is the same.
+        columns_added, columns_removed: Names.
+        columns_retyped: Column → [type before, type after].
+        key: The columns that identify a row; without them rows are compared whole.
+        added, removed, changed: Row counts; `changed` is 0 without a key.
+        changed_columns: Column → rows in which it differs (with a key).
+        examples: `added`, `removed`, `changed` → a few keys (with a key).
+    """
+
+    before: str
+    after: str
+    rows_before: int
+    rows_after: int
+    equal: bool
+    columns_added: dict[str, str]
+    columns_removed: dict[str, str]
+    columns_retyped: dict[str, tuple[str, str]]
+    key: tuple[str, ...] = ()
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    changed_columns: dict[str, int] = {}
+    examples: dict[str, list[dict[str, Any]]] = {}
+
+
+def compare(
+    before: DatasetVersion, after: DatasetVersion, old: pl.LazyFrame, new: pl.LazyFrame, key: Sequence[str] = ()
+) -> Difference:
+    """Compare two versions.
+
+    Args:
+        before: One version.
+        after: The other.
+        old: The rows of `before`.
+        new: The rows of `after`.
+        key: Columns that identify a row; each must be in both versions, and no two rows may share one. Nulls equal nulls.
+
+    Raises:
+        UnknownName: A key column is not in both.
+        DataError: The key does not identify rows, or a key column changed its type.
+    """
+    a, b = before.columns, after.columns
+    result = Difference(
+        before=before.ref,
+        after=after.ref,
+        rows_before=before.rows,
+        rows_after=after.rows,
+        equal=before.digest == after.digest,
+        columns_added={name: kind for name, kind in b.items() if name not in a},
+        columns_removed={name: kind for name, kind in a.items() if name not in b},
+        columns_retyped={name: (a[name], b[name]) for name in a if name in b and a[name] != b[name]},
+        key=tuple(key),
+    )
+    _check_key(result, a, b)
+    if result.equal:
+        return result
+    return msgspec.structs.replace(result, **(_by_key(result, old, new) if key else _whole_rows(result, old, new)))
+
+
+def _check_key(result: Difference, a: dict[str, str], b: dict[str, str]) -> None:
+    for name in result.key:
+        if name not in a or name not in b:
+            raise UnknownName(
+                f"the key {name!r} is not a column of both versions", hint=nearest(name, a.keys() & b.keys())
+            )
+        if name in result.columns_retyped:
+            kinds = " and ".join(result.columns_retyped[name])
+            raise DataError(f"the key {name!r} has two types: {kinds}", hint="Compare by another key, or by none.")
+
+
+def _whole_rows(result: Difference, old: pl.LazyFrame, new: pl.LazyFrame) -> dict[str, Any]:
+    """Count the rows of each side that the other has not, copies counted; columns of one side only are left out."""
+    import polars as pl
+
+    shared = [name for name in old.collect_schema() if name not in {**result.columns_removed, **result.columns_retyped}]
+    if not shared:
+        return {"added": result.rows_after, "removed": result.rows_before}
+    sides = [side.select(shared).with_columns(pl.lit(sign).alias("__sign")) for side, sign in ((old, -1), (new, 1))]
+    surplus = pl.concat(sides).group_by(shared).agg(pl.col("__sign").sum()).select("__sign")
+    up, down = pl.col("__sign").clip(lower_bound=0).sum(), (-pl.col("__sign")).clip(lower_bound=0).sum()
+    row = surplus.select(up.alias("up"), down.alias("down")).collect(engine="streaming").row(0)
+    return {"added": row[0], "removed": row[1]}
+
+
+def _by_key(result: Difference, old: pl.LazyFrame, new: pl.LazyFrame) -> dict[str, Any]:
+    key = list(result.key)
+    _check_unique(old, key, result.before)
+    _check_unique(new, key, result.after)
+    apart = {
+        "added": new.join(old, on=key, how="anti", nulls_equal=True).select(key),
+        "removed": old.join(new, on=key, how="anti", nulls_equal=True).select(key),
+    }
+    found: dict[str, Any] = {"examples": {}}
+    for what, keys in apart.items():
+        _tell(found, what, keys.collect(engine="streaming"))
+    both, counted = _changed(result, old, new)
+    _tell(found, "changed", both)
+    return found | {"changed_columns": counted}
+
+
+def _tell(found: dict[str, Any], what: str, keys: pl.DataFrame) -> None:
+    found[what] = keys.height
+    if keys.height:
+        found["examples"][what] = keys.head(_SHOWN).to_dicts()
+
+
+def _check_unique(side: pl.LazyFrame, key: list[str], ref: str) -> None:
+    import polars as pl
+
+    repeated = side.group_by(key).len().filter(pl.col("len") > 1).head(1).collect(engine="streaming")
+    if repeated.height:
+        values = {name: repeated[name][0] for name in key}
+        raise DataError(f"{ref}: {repeated['len'][0]} rows share the key {values}", hint="Name more key columns.")
+
+
+def _changed(result: Difference, old: pl.LazyFrame, new: pl.LazyFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Return the keys of rows on both sides that differ, and how often each column does. A retyped column differs in every row."""
+    import polars as pl
+
+    key = list(result.key)
+    skip = {*key, *result.columns_added, *result.columns_removed, *result.columns_retyped}
+    values = [name for name in old.collect_schema() if name not in skip]
+    if not values:
+        return old.select(key).head(0).collect(), {}
+    both = old.join(new, on=key, how="inner", nulls_equal=True, suffix="\0new")
+    marks = both.select(*key, *(pl.col(name).ne_missing(pl.col(f"{name}\0new")) for name in values))
+    different = marks.filter(pl.any_horizontal(values)).collect(engine="streaming")
+    counts = different.select(pl.col(values).sum()).row(0, named=True)
+    return different.select(key), {name: count for name, count in counts.items() if count}

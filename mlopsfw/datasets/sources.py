@@ -1,0 +1,110 @@
+"""Files that people have, as record batches: CSV, JSON lines, Parquet and Arrow IPC, chosen by suffix."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlopsfw.datasets.csvsource import CsvOptions, read_csv
+from mlopsfw.datasets.jsonsource import read_jsonl
+from mlopsfw.datasets.opened import inner_suffix
+from mlopsfw.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "ipc",
+    ".ipc": "ipc",
+    ".feather": "ipc",
+}
+"""Suffix → format."""
+
+
+def format_of(path: Path) -> str:
+    """Return the format that a file's suffix names. Raise `UsageError`."""
+    try:
+        return FORMATS[inner_suffix(path)]
+    except KeyError:
+        raise UsageError(
+            f"{path}: its suffix does not say what it is",
+            hint=f"Known suffixes: {', '.join(FORMATS)}, each also with .gz or .zip.",
+        ) from None
+
+
+def read(paths: Sequence[Path], options: CsvOptions, guesses: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of `paths`, one file after the other.
+
+    Raises:
+        WrongGuess: A CSV column's guessed type does not hold; read again with the error's.
+        DataError: A file is not there, cannot be read (with the line where it has lines), or changed while it was read.
+    """
+    for path in paths:
+        kind = format_of(path)
+        with _unchanged(path):
+            if kind == "csv":
+                yield from read_csv(path, options, guesses)
+            elif kind == "jsonl":
+                yield from read_jsonl(path)
+            else:
+                yield from _read_arrow(path, kind)
+
+
+@contextlib.contextmanager
+def _unchanged(path: Path) -> Iterator[None]:
+    try:
+        before = path.stat()
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    yield
+    after = path.stat()
+    if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
+        raise DataError(
+            f"{path} changed while it was read", hint="Nothing was committed; try again once it is at rest."
+        )
+
+
+def _read_arrow(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if kind == "parquet":
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                empty = pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
+                yield from file.iter_batches() if file.metadata.num_rows else [empty]
+        else:
+            yield from _read_ipc(path)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise DataError(f"{path} cannot be read as {kind}: {error}") from None
+
+
+def _read_ipc(path: Path) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    with pa.OSFile(str(path)) as raw:
+        is_file = raw.read(6) == b"ARROW1"
+        raw.seek(0)
+        if is_file:
+            file = pa.ipc.open_file(raw)
+            batches = (file.get_batch(index) for index in range(file.num_record_batches))
+            schema = file.schema
+        else:
+            batches = pa.ipc.open_stream(raw)
+            schema = batches.schema
+        any_rows = False
+        for batch in batches:
+            batch.validate(full=True)  # a stranger's file: offsets may point anywhere
+            any_rows = True
+            yield batch
+        if not any_rows:
+            yield pa.RecordBatch.from_pylist([], schema=schema)

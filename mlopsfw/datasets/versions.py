@@ -1,0 +1,121 @@
+"""What versions a dataset has: the fold of its events. Reading or changing tables is not done here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from mlopsfw.contracts.artifact import Artifact
+from mlopsfw.contracts.event import Event
+from mlopsfw.errors import UnknownName
+
+COMMITTED, RESTORED, REFERENCED = "dataset.committed", "dataset.restored", "dataset.referenced"
+
+
+class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a dataset.
+
+    Args:
+        name: The dataset's name.
+        version: From 1, without gaps.
+        digest: Of the logical content (`mlopsfw.digest`).
+        rows: How many.
+        columns: Column → logical type, in order.
+        mode: `append`, `replace`, `restore` or `reference`.
+        source: Where the rows came from, for people.
+        message: Why, for people.
+        manifest: Blob that lists its files; empty for a reference.
+        added: Digest of the rows that an append added.
+        of: The version that a restore brought back.
+        uri: What a reference points at, made absolute.
+        pin: What holds a reference fast: see `mlopsfw.datasets.pins`.
+        run: The run that made it, if one did.
+        time: When, RFC 3339.
+        actor: Who.
+        new: False where a commit found the content already there and made no version.
+    """
+
+    name: str
+    version: int
+    digest: str
+    rows: int
+    columns: dict[str, str]
+    mode: str
+    source: str = ""
+    message: str = ""
+    manifest: str = ""
+    added: str = ""
+    of: int = 0
+    uri: str = ""
+    pin: dict[str, Any] = {}
+    run: str = ""
+    time: str = ""
+    actor: str = ""
+    new: bool = True
+
+    @property
+    def ref(self) -> str:
+        """The exact reference, `data:/name@3`."""
+        return f"data:/{self.name}@{self.version}"
+
+    @property
+    def table_version(self) -> int:
+        """The version of the Delta table that holds it: they go in step, from 0."""
+        return self.version - 1
+
+    def artifact(self) -> Artifact:
+        """Return it as what steps exchange."""
+        meta = {"rows": self.rows, "columns": list(self.columns)}
+        return Artifact(kind="dataset", digest=self.digest, ref=self.ref, meta=meta)
+
+    def body(self) -> dict[str, Any]:
+        """Return the facts that its event holds."""
+        facts = msgspec.to_builtins(self)
+        left_out = {"name", "time", "actor", "new"}
+        return {"table_version": self.table_version} | {k: v for k, v in facts.items() if k not in left_out and v != ""}
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset as its events tell it.
+
+    Args:
+        name: The dataset's name.
+        seq: Number of the newest event; 0 where there is none.
+        versions: All versions, oldest first.
+    """
+
+    name: str
+    seq: int
+    versions: tuple[DatasetVersion, ...]
+
+    @property
+    def latest(self) -> DatasetVersion | None:
+        """The newest version."""
+        return self.versions[-1] if self.versions else None
+
+    def get(self, version: int | None) -> DatasetVersion:
+        """Return that version, or the newest for None. Raise `UnknownName`."""
+        if not self.versions:
+            raise UnknownName(f"there is no dataset {self.name!r}", hint="`mlopsfw data list` shows those there are.")
+        if version is None:
+            return self.versions[-1]
+        if not 1 <= version <= len(self.versions):
+            hint = f"It has versions 1 to {len(self.versions)}; see `mlopsfw data log {self.name}`."
+            raise UnknownName(f"dataset {self.name!r} has no version {version}", hint=hint)
+        return self.versions[version - 1]
+
+
+def fold(name: str, events: Iterable[Event]) -> History:
+    """Return the history that `events` (a whole `dataset/NAME` stream) tell."""
+    seq, versions = 0, []
+    for event in events:
+        seq = event.seq
+        if event.type in (COMMITTED, RESTORED, REFERENCED):
+            versions.append(_version(name, event))
+    return History(name=name, seq=seq, versions=tuple(versions))
+
+
+def _version(name: str, event: Event) -> DatasetVersion:
+    return msgspec.convert({**event.body, "name": name, "time": event.time, "actor": event.actor}, DatasetVersion)
