@@ -58,8 +58,8 @@ class Captures:
 
         Returns:
             Columns `prediction_id`, `event_time` and `processed_time` (microseconds, UTC), `model`, `version`, `bundle`,
-            `revision`, the model's inputs, its outputs; `input_<name>` for an input that is called like one of the former.
-            Without any row, the first seven.
+            `revision`, the model's inputs, its outputs; `input_<name>` for an input that is called like one of the former, and
+            `<name>:<type>` for one that was of another type in an earlier version. Without any row, the first seven.
         """
         import polars as pl
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlopsfw.capture import appendlog
-from mlopsfw.capture.frames import labels_frame, predictions_frame
+from mlopsfw.capture.frames import beside, labels_frame, predictions_frame
 from mlopsfw.capture.records import Header, LabelRows, Predictions, decode_header, decode_record
+from mlopsfw.errors import NotFound
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.host import Tables
@@ -64,10 +65,18 @@ def _store(header: Header, records: list[Predictions | LabelRows], tables: Table
     predictions = [r for r in records if isinstance(r, Predictions)]
     labels = [r for r in records if isinstance(r, LabelRows)]
     if predictions:
-        tables.append(f"captures/{header.endpoint}", predictions_frame(header, predictions))
+        name = f"captures/{header.endpoint}"
+        tables.append(name, beside(predictions_frame(header, predictions), _schema(tables, name)))
     if labels:
         tables.append(f"labels/{header.model}", labels_frame(labels))
     return sum(len(r.ids) for r in predictions)
+
+
+def _schema(tables: Tables, name: str) -> Mapping[str, Any]:
+    try:
+        return tables.scan(name).collect_schema()
+    except NotFound:
+        return {}
 
 
 def _put_away(path: Path, read: int) -> None:

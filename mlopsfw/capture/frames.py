@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -60,6 +60,20 @@ def predictions_frame(header: Header, records: Sequence[Predictions]) -> pl.Data
         *(_output(name, records) for name in header.outputs),
     ]
     return pl.DataFrame(series)
+
+
+def beside(rows: pl.DataFrame, table: Mapping[str, Any]) -> pl.DataFrame:
+    """Return `rows` with each column whose type differs from the table's under the name `<column>:<type>`.
+
+    A later version of a model may take another type under an old name; its rows are kept beside, never cast or refused.
+    """
+    return rows.rename(
+        {
+            name: f"{name}:{str(kind).partition('(')[0].lower()}"
+            for name, kind in rows.schema.items()
+            if name in table and table[name] != kind
+        }
+    )
 
 
 def labels_frame(records: Sequence[LabelRows]) -> pl.DataFrame:

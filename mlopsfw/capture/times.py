@@ -27,7 +27,7 @@ def micros(stamp: str | datetime) -> int:
 def _parse(stamp: str) -> datetime:
     try:
         if _RFC3339.fullmatch(stamp):
-            return datetime.fromisoformat(stamp)
+            return datetime.fromisoformat(stamp.upper())
     except ValueError:
         pass  # such as month 13: the same complaint as for any other text
     shown = stamp if len(stamp) <= 40 else f"{stamp[:40]}…"  # noqa: PLR2004 - enough to recognise it

@@ -26,6 +26,7 @@ class CaptureWriter:
         self._folder, self._header, self._rotate = folder, encode(header), rotate
         self._segment: Segment | None = None
         self._next_try = 0.0
+        self._vanished = False
         self.captured = self.lost = 0
         self.error = ""
         self._open()
@@ -42,14 +43,13 @@ class CaptureWriter:
         except OSError as error:
             self.lost += rows
             self.error = str(error)
-            self._give_up_if_broken()
         else:
             self.captured += rows
             self.error = ""
 
     def _current(self) -> Segment:
-        if self._segment is not None and self._segment.size > self._rotate:
-            done, self._segment = self._segment, None
+        if self._segment is not None and (self._vanished or self._segment.size > self._rotate):
+            done, self._segment, self._vanished = self._segment, None, False
             done.close()
         if self._segment is None and time.monotonic() >= self._next_try:
             self._open()
@@ -64,11 +64,6 @@ class CaptureWriter:
             self.error = str(error)
             self._next_try = time.monotonic() + _RETRY
 
-    def _give_up_if_broken(self) -> None:
-        """Leave a segment whose file has gone, so that the next write begins another."""
-        if self._segment is not None and not self._segment.path.exists():
-            self._segment, self._next_try = None, 0.0
-
     def sync(self) -> None:
         """Make what was written outlive a loss of power; called once a second, from any thread."""
         segment = self._segment
@@ -77,6 +72,7 @@ class CaptureWriter:
                 segment.sync()
             except OSError as error:
                 self.error = str(error)
+            self._vanished = not segment.path.exists()  # deleted under us: what goes there, nobody will find
 
     def close(self) -> None:
         """Sync and close; readers then know that nothing follows."""
