@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.event import Event
     from mlopsfw.contracts.provider import Provider
     from mlopsfw.hookspecs import hookimpl
+    from mlopsfw.metrics import log_metric, start_run
+    from mlopsfw.pipeline.form import Pipeline
+    from mlopsfw.pipeline.step import StepContext
     from mlopsfw.project import Project
 
 _PUBLIC = {
@@ -23,10 +26,14 @@ _PUBLIC = {
     "Check": "mlopsfw.contracts.check",
     "Diagnosis": "mlopsfw.contracts.check",
     "Event": "mlopsfw.contracts.event",
+    "Pipeline": "mlopsfw.pipeline.form",
     "Project": "mlopsfw.project",
     "ProjectConfig": "mlopsfw.config",
     "Provider": "mlopsfw.contracts.provider",
+    "StepContext": "mlopsfw.pipeline.step",
     "hookimpl": "mlopsfw.hookspecs",
+    "log_metric": "mlopsfw.metrics",
+    "start_run": "mlopsfw.metrics",
 }
 
 __all__ = [
@@ -35,11 +42,15 @@ __all__ = [
     "Check",
     "Diagnosis",
     "Event",
+    "Pipeline",
     "Project",
     "ProjectConfig",
     "Provider",
+    "StepContext",
     "__version__",
     "hookimpl",
+    "log_metric",
+    "start_run",
 ]
 
 

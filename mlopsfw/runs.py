@@ -41,10 +41,6 @@ class Runs:
         """Yield the runs, newest first, each read when it is asked for."""
         return map(self._view, self.ids())
 
-    def list(self, limit: int | None = None) -> list[RunView]:
-        """Return the newest runs, newest first."""
-        return [self._view(run) for run in self.ids()[:limit]]
-
     def get(self, run: str) -> RunView:
         """Return one run by its id, an unambiguous beginning or end of it (6 characters at least), or `latest`.
 
@@ -79,7 +75,9 @@ class Runs:
             raise UnknownName(f"run {view.id} has no step {name!r}", hint=nearest(name, view.steps))
         outputs = view.steps[name].outputs
         if not outputs or (output and output not in outputs):
-            raise UnknownName(f"step {name!r} of run {view.id} returned no {output or 'value'!r}", hint=nearest(output, outputs))
+            raise UnknownName(
+                f"step {name!r} of run {view.id} returned no {output or 'value'!r}", hint=nearest(output, outputs)
+            )
         return outputs[output or next(iter(outputs))]
 
     def metrics(self, run: str) -> list[Metric]:
@@ -132,6 +130,10 @@ class Runs:
         blob = view.facts.get("environment")
         found: dict[str, str] = msgspec.json.decode(self._project.blobs.get(blob)) if blob else {}
         return found
+
+    def list(self, limit: int | None = None) -> list[RunView]:
+        """Return the newest runs, newest first."""
+        return [self._view(run) for run in self.ids()[:limit]]
 
 
 def _digests(view: RunView) -> dict[str, str]:

@@ -52,14 +52,21 @@ def show(project: Project, run_id: str, *, as_json: bool) -> None:
     if as_json:
         emit_json({**{name: getattr(view, name) for name in view.__struct_fields__}, "metrics": view.metrics})
         return
-    click.echo(f"run {view.id} of {view.pipeline}: {view.status}, {view.seconds:.2f} s, started {view.started[:19]} by {view.actor}")
+    click.echo(
+        f"run {view.id} of {view.pipeline}: {view.status}, {view.seconds:.2f} s, started {view.started[:19]} by {view.actor}"
+    )
     if commit := view.facts.get("code", {}).get("commit"):
         click.echo(f"code {commit[:12]}{' with uncommitted changes' if 'diff' in view.facts['code'] else ''}")
     rows = [
-        {"step": step.name, "status": step.status, "output": name, "kind": artifact.kind, "digest": artifact.digest[:12]}
+        {
+            "step": step.name,
+            "status": step.status,
+            "output": name,
+            "kind": artifact.kind,
+            "digest": artifact.digest[:12],
+        }
         for step in view.steps.values()
-        for name, artifact in (step.outputs or {"": None}).items()
-        if artifact is not None
+        for name, artifact in step.outputs.items()
     ]
     table(rows, ("step", "status", "output", "kind", "digest"), empty="No results yet.")
     for step in view.steps.values():

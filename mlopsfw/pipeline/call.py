@@ -84,4 +84,6 @@ def named_outputs(value: Any, outputs: tuple[str, ...], function: str) -> Mappin
     if isinstance(value, tuple) and len(value) == len(outputs):
         return dict(zip(outputs, value, strict=True))
     got = f"a dict with {sorted(map(str, value))}" if isinstance(value, Mapping) else f"a {type(value).__name__}"
-    raise DataError(f"{function} returned {got}", hint=f"Return a dict with {list(outputs)}, or a tuple of {len(outputs)}.")
+    raise DataError(
+        f"{function} returned {got}", hint=f"Return a dict with {list(outputs)}, or a tuple of {len(outputs)}."
+    )

@@ -28,7 +28,7 @@ def decode(data: bytes) -> Any:
     return _restored(msgspec.json.decode(data))
 
 
-def _plain(value: Any, path: str) -> Any:
+def _plain(value: Any, path: str) -> Any:  # noqa: PLR0911 - one for each kind
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, int):
@@ -63,5 +63,7 @@ def _restored(value: Any) -> Any:
     if isinstance(value, list):
         return [_restored(item) for item in value]
     if isinstance(value, dict):
-        return float(value[_FLOAT]) if value.keys() == {_FLOAT} else {key: _restored(item) for key, item in value.items()}
+        return (
+            float(value[_FLOAT]) if value.keys() == {_FLOAT} else {key: _restored(item) for key, item in value.items()}
+        )
     return value

@@ -26,8 +26,32 @@ from mlopsfw.pipeline.codebase import Codebase, Module
 from mlopsfw.pipeline.source import ModuleFacts, Ref, Unit
 
 _PURE_MODULES = frozenset(
-    {"abc", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "itertools"}
-    | {"logging", "math", "operator", "pathlib", "re", "string", "threading", "time", "types", "typing", "uuid", "msgspec"}
+    {
+        "abc",
+        "collections",
+        "contextlib",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "enum",
+        "fractions",
+        "functools",
+        "itertools",
+    }
+    | {
+        "logging",
+        "math",
+        "operator",
+        "pathlib",
+        "re",
+        "string",
+        "threading",
+        "time",
+        "types",
+        "typing",
+        "uuid",
+        "msgspec",
+    }
 )
 """Calls into these, made at import, act on nothing but their result."""
 _PURE_BASES = frozenset({"torch.nn.Module", "torch.nn:Module", "pydantic:BaseModel"})
@@ -76,7 +100,9 @@ def code_of(codebase: Codebase, target: str) -> Code:
     module = codebase.module(module_name)
     if module is None:
         where = ", ".join(map(str, codebase.roots))
-        raise UsageError(f"there is no module {module_name!r} for {target!r} in {where}", hint="Set [project] code, or correct it.")
+        raise UsageError(
+            f"there is no module {module_name!r} for {target!r} in {where}", hint="Set [project] code, or correct it."
+        )
     walk = _Walk(codebase)
     if not walk.start(module, name):
         known = [n for unit in module.facts.units for n in unit.names]

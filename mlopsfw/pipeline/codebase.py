@@ -88,7 +88,9 @@ class Codebase:
         try:
             facts = self._store.facts(digest, content, name, is_package=bool(folders))
         except SyntaxError as error:
-            raise UsageError(f"{file}:{error.lineno}: {error.msg}", hint="Correct the syntax; nothing was run.") from None
+            raise UsageError(
+                f"{file}:{error.lineno}: {error.msg}", hint="Correct the syntax; nothing was run."
+            ) from None
         return Module(name, file, facts, digest, folders)
 
     def every_module(self) -> Iterator[Module]:
@@ -154,12 +156,14 @@ class FactStore:
             return {}
 
     def facts(self, digest: str, content: bytes, name: str, *, is_package: bool) -> ModuleFacts:
+        """Return what is kept for a source, or read it. Raise `SyntaxError`."""
         key = f"{FORMAT} {sys.version_info[0]}.{sys.version_info[1]} {name} {int(is_package)} {digest}"
         facts = self._kept.get(key) or read_module(content, name, is_package=is_package)
         self._used[key] = facts
         return facts
 
     def save(self) -> None:
+        """Write what was read anew, so that it is whole or absent."""
         if self._file is None or self._used.keys() <= self._kept.keys():
             return
         fresh = self._file.with_name(f"{self._file.name}.{os.getpid()}")

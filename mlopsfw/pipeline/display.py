@@ -51,8 +51,12 @@ class Display:
 
     def finished(self, name: str, result: StepResult) -> None:
         """Tell that a step is done."""
-        numbers = [f"{key}={value:.4g}" for key, value in list(result.metrics.items())[:4] if isinstance(value, int | float)]
-        self._step("done", name, _duration(result.seconds), ", ".join(filter(None, (summary(result.outputs), *numbers))))
+        numbers = [
+            f"{key}={value:.4g}" for key, value in list(result.metrics.items())[:4] if isinstance(value, int | float)
+        ]
+        self._step(
+            "done", name, _duration(result.seconds), ", ".join(filter(None, (summary(result.outputs), *numbers)))
+        )
 
     def failed(self, name: str, failure: Failure, pause: float | None) -> None:
         """Tell that an attempt failed, and whether it is tried again."""
@@ -78,7 +82,9 @@ class Display:
         import msgspec
 
         try:
-            phase, share = msgspec.json.decode((self._project.state / "runs" / run / name / "progress.json").read_bytes())
+            phase, share = msgspec.json.decode(
+                (self._project.state / "runs" / run / name / "progress.json").read_bytes()
+            )
         except (OSError, msgspec.DecodeError, ValueError):
             return ""
         return f" {phase} {share:.0%}"

@@ -31,7 +31,7 @@ def environment(folders: Iterable[str] | None = None) -> dict[str, str]:
 
 def _installed(folder: str) -> Iterable[tuple[str, str]]:
     try:
-        names = os.listdir(folder)
+        names = os.listdir(folder)  # noqa: PTH208 - names are all that is needed, and there are thousands
     except OSError:
         return
     for name in names:

@@ -112,7 +112,11 @@ class Fingerprinter:
         for name in code.required if not code.takes_any else ():
             if name not in given and name != "context":
                 key = f"steps.{node.name}.inputs"
-                raise error(f"{node.config.python} needs {name!r}", key, hint=f'Add {name} = "step" there, or a value under params.')
+                raise error(
+                    f"{node.config.python} needs {name!r}",
+                    key,
+                    hint=f'Add {name} = "step" there, or a value under params.',
+                )
 
     def fingerprint(self, node: Node, inputs: Mapping[str, Artifact]) -> Fingerprint:
         """Return what the step's result hangs on, given its inputs. Raise `DataError` where a declared file is missing."""
@@ -127,7 +131,9 @@ class Fingerprinter:
 
     def _python(self, node: Node, common: dict[str, Any]) -> Fingerprint:
         code = self.code(node)
-        return Fingerprint(runs=node.config.python, code=code.digest, units=code.units, reads=self._reads(node.config.reads), **common)
+        return Fingerprint(
+            runs=node.config.python, code=code.digest, units=code.units, reads=self._reads(node.config.reads), **common
+        )
 
     def _builtin(self, node: Node, common: dict[str, Any]) -> Fingerprint:
         builtin = node.builtin

@@ -119,23 +119,34 @@ def _outputs(name: str, step: StepConfig, builtin: BuiltinStep | None, config: P
     if builtin is None:
         return step.outputs or ("result",)
     if step.outputs and step.outputs != builtin.outputs:
-        raise config.error(f"{builtin.name!r} returns {list(builtin.outputs)}", f"steps.{name}.outputs", hint="Leave `outputs` out.")
+        raise config.error(
+            f"{builtin.name!r} returns {list(builtin.outputs)}", f"steps.{name}.outputs", hint="Leave `outputs` out."
+        )
     return builtin.outputs
 
 
 def _node(
-    name: str, step: StepConfig, builtin: BuiltinStep | None, outputs: Mapping[str, tuple[str, ...]], config: ProjectConfig
+    name: str,
+    step: StepConfig,
+    builtin: BuiltinStep | None,
+    outputs: Mapping[str, tuple[str, ...]],
+    config: ProjectConfig,
 ) -> Node:
     key = f"steps.{name}"
     params = _params(builtin, step, key, config) if builtin else step.params
     if builtin:
         _check_inputs(builtin, step, key, config)
     elif not all(step.python.partition(":")):
-        raise config.error(f"{step.python!r} names no function", f"{key}.python", hint='Write python = "module:function".')
+        raise config.error(
+            f"{step.python!r} names no function", f"{key}.python", hint='Write python = "module:function".'
+        )
     for need in step.needs:
         if need not in outputs:
             raise config.error(f"there is no step {need!r}", f"{key}.needs", hint=nearest(need, outputs))
-    inputs = {parameter: _source(text, f"{key}.inputs.{parameter}", outputs, config) for parameter, text in step.inputs.items()}
+    inputs = {
+        parameter: _source(text, f"{key}.inputs.{parameter}", outputs, config)
+        for parameter, text in step.inputs.items()
+    }
     return Node(name=name, config=step, outputs=outputs[name], inputs=inputs, builtin=builtin, params=params)
 
 
@@ -144,7 +155,9 @@ def _builtin(step: StepConfig, key: str, config: ProjectConfig) -> BuiltinStep |
         return None
     if step.use not in BUILTIN_STEPS:
         hint = nearest(step.use, BUILTIN_STEPS)
-        raise config.error(f"there is no built-in step {step.use!r}", f"{key}.use", hint=f'{hint} Or write python = "module:function".')
+        raise config.error(
+            f"there is no built-in step {step.use!r}", f"{key}.use", hint=f'{hint} Or write python = "module:function".'
+        )
     return builtin_step(step.use)
 
 
@@ -159,11 +172,15 @@ def _check_inputs(builtin: BuiltinStep, step: StepConfig, key: str, config: Proj
     known = (*builtin.inputs, *builtin.optional)
     for parameter in step.inputs:
         if parameter not in known and not builtin.variadic:
-            raise config.error(f"{builtin.name!r} takes no such input", f"{key}.inputs.{parameter}", hint=nearest(parameter, known))
+            raise config.error(
+                f"{builtin.name!r} takes no such input", f"{key}.inputs.{parameter}", hint=nearest(parameter, known)
+            )
     for parameter in builtin.inputs:
         if parameter not in step.inputs:
             raise config.error(
-                f"the input {parameter!r} of {builtin.name!r} is missing", f"{key}.inputs", hint=f'Add {parameter} = "step.output".'
+                f"the input {parameter!r} of {builtin.name!r} is missing",
+                f"{key}.inputs",
+                hint=f'Add {parameter} = "step.output".',
             )
 
 

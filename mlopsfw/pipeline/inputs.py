@@ -32,5 +32,7 @@ def resolve_reference(project: Project, text: str) -> Artifact:
         return Artifact(kind="dataset", digest=dataset.digest, ref=f"data:/{dataset.name}@{dataset.version}")
     if reference.scheme == "models":
         model = project.registry.resolve(text)
-        return Artifact(kind="model", digest=model.bundle, blob=model.bundle, ref=f"models:/{model.name}@{model.version}")
+        return Artifact(
+            kind="model", digest=model.bundle, blob=model.bundle, ref=f"models:/{model.name}@{model.version}"
+        )
     return project.runs.artifact(text)

@@ -37,7 +37,7 @@ class Journal:
         body = {**facts, "environment": self.environment, "process": identity()}
         self._stream.append("run.started", msgspec.to_builtins(body), expecting=0, epoch=self.epoch)
 
-    def append(self, type: str, **body: Any) -> Event:  # noqa: A002 - the event's own field name
+    def append(self, type: str, /, **body: Any) -> Event:  # noqa: A002 - the event's own field name
         """Append an event of this run."""
         self._spoke = time.monotonic()
         return self._stream.append(type, msgspec.to_builtins(body), epoch=self.epoch)

@@ -62,7 +62,9 @@ def wait_until_lost(
     owner = view.facts.get("process", {})
     if owner.get("machine") and owner["machine"] == _machine():
         if _born(int(owner["pid"])) == owner["born"]:
-            raise Conflict(f"run {view.id} is going on in process {owner['pid']}", hint="Wait for it, or stop that process.")
+            raise Conflict(
+                f"run {view.id} is going on in process {owner['pid']}", hint="Wait for it, or stop that process."
+            )
         return view.head
     head, seen = stream.head(), clock.monotonic()
     if head != view.head:

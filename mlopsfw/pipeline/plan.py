@@ -66,11 +66,15 @@ class _Planner:
         self._outputs[node.name] = kept.outputs
         return Planned(step=node.name, action="cached", verdict=f"nothing changed; the result is of run {kept.run}")
 
-    def _after_others(self, node: Node, unknown: dict[str, str], before: Fingerprint | None, reasons: tuple[str, ...]) -> Planned:
+    def _after_others(
+        self, node: Node, unknown: dict[str, str], before: Fingerprint | None, reasons: tuple[str, ...]
+    ) -> Planned:
         waiting = tuple(f"input {name}: step {step!r} would run first" for name, step in unknown.items())
         if before is None or reasons:
             return self._runs(node, "it has changed" if before else "it has never run", (*reasons, *waiting))
-        return Planned(step=node.name, action="maybe", verdict="it runs unless its inputs come out the same", reasons=waiting)
+        return Planned(
+            step=node.name, action="maybe", verdict="it runs unless its inputs come out the same", reasons=waiting
+        )
 
     def _runs(self, node: Node, verdict: str, reasons: tuple[str, ...] = ()) -> Planned:
         return Planned(step=node.name, action="run", verdict=verdict, reasons=reasons)

@@ -55,4 +55,5 @@ class Retries:
 
 def pause_before(retry: int) -> float:
     """Return the seconds to wait before the `retry`-th further try: doubling, with jitter so that steps do not march in step."""
-    return min(FIRST_PAUSE * 2 ** (retry - 1), LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
+    pause: float = min(FIRST_PAUSE * 2.0 ** (retry - 1), LONGEST_PAUSE)
+    return pause * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret

@@ -10,9 +10,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from mlopsfw.contracts.engine import Failure, Handle, StepResult, StepSpec
 from mlopsfw.pipeline import cache
@@ -189,7 +187,9 @@ class Coordinator:
             from mlopsfw.pipeline.failure import failure_of
 
             result = StepResult(failure=failure_of(error, self.project.root))
-        self._results.put((attempt, result or StepResult(failure=Failure(type="WorkerLost", message="no answer", lost=True))))
+        self._results.put(
+            (attempt, result or StepResult(failure=Failure(type="WorkerLost", message="no answer", lost=True)))
+        )
 
     def _run_here(self, attempt: Attempt) -> None:
         from mlopsfw.pipeline.worker import run_step
@@ -223,7 +223,9 @@ class Coordinator:
         limit = attempt.node.config.timeout
         if limit is None or attempt.stopped or time.monotonic() - attempt.began < limit or attempt.handle is None:
             return
-        attempt.stopped = Failure(type="StepTimeout", message=f"took longer than its timeout of {limit:g} s and was stopped")
+        attempt.stopped = Failure(
+            type="StepTimeout", message=f"took longer than its timeout of {limit:g} s and was stopped"
+        )
         threading.Thread(target=attempt.handle.cancel, daemon=True).start()
 
     # -- results -----------------------------------------------------------------------------------------------------------
@@ -242,7 +244,9 @@ class Coordinator:
         changed = self.prints.codebase.changed()
         facts = {"outputs": result.outputs, "seconds": result.seconds, "metrics": result.metrics, "node": result.node}
         key = "" if changed else attempt.key
-        self.journal.append("step.finished", step=name, attempt=attempt.number, logs=result.logs, fingerprint=key, **facts)
+        self.journal.append(
+            "step.finished", step=name, attempt=attempt.number, logs=result.logs, fingerprint=key, **facts
+        )
         if changed:
             self.display.note(f"{name}: {changed[0].name} was edited while it ran, so its result is not kept for reuse")
         elif node.cacheable:
@@ -269,7 +273,9 @@ class Coordinator:
         was = {name: artifact.digest for name, artifact in kept.outputs.items()}
         now = {name: artifact.digest for name, artifact in result.outputs.items()}
         differing = sorted(name for name in now if now[name] != was.get(name))
-        self.journal.append("step.certified", step=attempt.node.name, equal=not differing, differing=differing, from_run=kept.run)
+        self.journal.append(
+            "step.certified", step=attempt.node.name, equal=not differing, differing=differing, from_run=kept.run
+        )
         self.different += [f"{attempt.node.name}.{name}" for name in differing]
 
     def _failed(self, attempt: Attempt, result: StepResult, failure: Failure) -> None:
@@ -300,5 +306,3 @@ class Coordinator:
             for event in self.project.ledger.stream(stream).events(seq - 1):
                 if event.seq == seq:
                     self.project.plugins.notify(event)
-
-

@@ -94,10 +94,14 @@ def run_pipeline(
     )
     forced = frozenset(steps or graph.nodes) if force else frozenset[str]()
     options = Options(force=forced, certify=certify, debug=debug)
-    return _see_through(Coordinator(project=project, graph=graph, journal=journal, prints=prints, options=options, display=display))
+    return _see_through(
+        Coordinator(project=project, graph=graph, journal=journal, prints=prints, options=options, display=display)
+    )
 
 
-def resume_run(project: Project, display: Display, view: RunView, *, lost_after: float = LOST_AFTER, debug: bool = False) -> Outcome:
+def resume_run(
+    project: Project, display: Display, view: RunView, *, lost_after: float = LOST_AFTER, debug: bool = False
+) -> Outcome:
     """Go on with a run that failed, was interrupted, or whose coordinator is gone. What it finished is not run again.
 
     Raises:
@@ -105,19 +109,33 @@ def resume_run(project: Project, display: Display, view: RunView, *, lost_after:
         UsageError: It has ended for good.
     """
     if view.status not in OPEN:
-        raise UsageError(f"run {view.id} is {view.status}: there is nothing to resume", hint="Start a new one: mlopsfw run")
+        raise UsageError(
+            f"run {view.id} is {view.status}: there is nothing to resume", hint="Start a new one: mlopsfw run"
+        )
     graph, prints = prepare(project, view.facts.get("only", ()))
     stream = project.ledger.stream(f"run/{view.id}")
-    head = wait_until_lost(stream, view, project.clock, lost_after=lost_after) if view.status == "running" else view.head
+    head = (
+        wait_until_lost(stream, view, project.clock, lost_after=lost_after) if view.status == "running" else view.head
+    )
     from mlopsfw.pipeline.liveness import identity
 
     epoch = stream.takeover(expecting=head, body={"process": identity()})
     view = fold(view.id, stream.events())
     environment = project.blobs.put(canonical.encode(prints.environment))
     journal = Journal(project, view.id, epoch=epoch, environment=environment)
-    done = {s.name: (s.fingerprint, s.outputs) for s in view.steps.values() if s.status in ("done", "cached") and s.fingerprint}
+    done = {
+        s.name: (s.fingerprint, s.outputs)
+        for s in view.steps.values()
+        if s.status in ("done", "cached") and s.fingerprint
+    }
     coordinator = Coordinator(
-        project=project, graph=graph, journal=journal, prints=prints, options=Options(debug=debug), display=display, finished=done
+        project=project,
+        graph=graph,
+        journal=journal,
+        prints=prints,
+        options=Options(debug=debug),
+        display=display,
+        finished=done,
     )
     return _see_through(coordinator)
 

@@ -115,7 +115,11 @@ def read_module(source: bytes, module: str, *, is_package: bool) -> ModuleFacts:
 
 def _is_main_guard(statement: ast.stmt) -> bool:
     """Tell `if __name__ == "__main__":`, which an import never enters."""
-    return isinstance(statement, ast.If) and not statement.orelse and ast.unparse(statement.test) == "__name__ == '__main__'"
+    return (
+        isinstance(statement, ast.If)
+        and not statement.orelse
+        and ast.unparse(statement.test) == "__name__ == '__main__'"
+    )
 
 
 class _Imports:
@@ -136,7 +140,10 @@ class _Imports:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 self.modules[alias.name] = None
-                self._bind(alias.asname or alias.name.partition(".")[0], alias.name if alias.asname else alias.name.partition(".")[0])
+                self._bind(
+                    alias.asname or alias.name.partition(".")[0],
+                    alias.name if alias.asname else alias.name.partition(".")[0],
+                )
             return
         module = self._absolute(node)
         self.modules[module] = None
@@ -234,7 +241,9 @@ def _bound_within(node: ast.AST) -> Iterator[str]:
 def _has_hooks(node: ast.ClassDef) -> bool:
     own = {inner.name for inner in node.body if isinstance(inner, _Function)}
     metaclasses = [_path(word.value) for word in node.keywords if word.arg in ("metaclass", None)]
-    return bool(own & {"__init_subclass__", "__prepare__"}) or any(name not in ("ABCMeta", "abc.ABCMeta") for name in metaclasses)
+    return bool(own & {"__init_subclass__", "__prepare__"}) or any(
+        name not in ("ABCMeta", "abc.ABCMeta") for name in metaclasses
+    )
 
 
 def _effects(node: ast.AST) -> Iterator[str]:
@@ -266,7 +275,9 @@ def _path(node: ast.AST) -> str:
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     first = body[0] if body else None
-    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    is_docstring = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
     return body[1:] if is_docstring else body
 
 

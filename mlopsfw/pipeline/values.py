@@ -48,10 +48,14 @@ def store(project: Project, value: object, what: str = "value") -> Artifact:
     if type(value).__module__.partition(".")[0] in _TABLE_LIBRARIES:
         return _store_table(project, value, what)
     data = canonical.encode(value, what)
-    return Artifact(kind="json", digest=hashlib.sha256(data).hexdigest(), blob=project.blobs.put(data), meta={"bytes": len(data)})
+    return Artifact(
+        kind="json", digest=hashlib.sha256(data).hexdigest(), blob=project.blobs.put(data), meta={"bytes": len(data)}
+    )
 
 
-def load(project: Project, artifact: Artifact, wanted: Any = None, *, folder: Path | None = None) -> Any:
+def load(  # noqa: PLR0911 - one for each kind
+    project: Project, artifact: Artifact, wanted: Any = None, *, folder: Path | None = None
+) -> Any:
     """Return the value behind a reference.
 
     Args:
@@ -168,7 +172,9 @@ def _as_frame(lazy: Any, kind: str) -> Any:
 
 def _store_file(project: Project, path: Path, what: str) -> Artifact:
     if not path.is_file():
-        raise DataError(f"{what} is the path {path}, where there is no file", hint="Write the file before you return its path.")
+        raise DataError(
+            f"{what} is the path {path}, where there is no file", hint="Write the file before you return its path."
+        )
     meta = {"bytes": path.stat().st_size, "name": path.name}
     return Artifact(kind="file", digest=file_digest(path), blob=project.blobs.put(path), meta=meta)
 

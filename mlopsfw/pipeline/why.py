@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from mlopsfw.project import Project
 
 
-def changes(project: Project, before: Fingerprint, now: Fingerprint, *, without: Collection[str] = ()) -> tuple[str, ...]:
+def changes(
+    project: Project, before: Fingerprint, now: Fingerprint, *, without: Collection[str] = ()
+) -> tuple[str, ...]:
     """Return one line for each thing that changed; nothing if the keys are equal.
 
     Args:

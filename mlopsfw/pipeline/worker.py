@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -45,7 +45,9 @@ def execute(spec: bytes) -> bytes:
     try:
         project = _project(wanted)
     except Exception as error:  # noqa: BLE001 - the coordinator must hear of it, whatever it is
-        result = StepResult(failure=failure_of(error, Path(wanted.project)), node=node_name(), seconds=time.monotonic() - began)
+        result = StepResult(
+            failure=failure_of(error, Path(wanted.project)), node=node_name(), seconds=time.monotonic() - began
+        )
     else:
         result = run_step(project, wanted)
     return msgspec.json.encode(result)
@@ -216,5 +218,3 @@ def _redirected(target: int) -> Iterator[None]:
         for number, descriptor in zip((1, 2), kept, strict=True):
             os.dup2(descriptor, number)
             os.close(descriptor)
-
-
