@@ -76,7 +76,7 @@ cdef class Chunk:
         cdef int64_t n = self.array.length, offset = self.array.offset
         if self.dictionary is not None:
             codes, values = self.codes(), self.dictionary.numbers()
-            return values[np.clip(codes, 0, None)] if len(values) else np.zeros(n)
+            return values[np.maximum(codes, 0)] if len(values) else np.zeros(n)
         if self.format == "n" or n == 0:
             return np.zeros(n)
         if self.format == "b":
@@ -283,50 +283,61 @@ cdef str _kind_of_objects(object values):
     return "numeric"
 
 
-def numeric_values(column) -> tuple:
-    """Read a column's numbers.
+def numeric_rows(column) -> tuple:
+    """Read a column's numbers, one for each row.
 
     Args:
         column: a NumPy array of any numeric dtype and stride (masked arrays too), a sequence of numbers and None, or
             an Arrow column of a numeric, boolean, decimal or temporal type (times count in their own unit).
 
     Returns:
-        (values, nulls): the values that are not null, as contiguous float64, NaN kept; and the number of nulls. The
-        array is the caller's own buffer when that is float64 already: it is not to be written to.
+        (values, valid): contiguous float64, undefined where null; and a boolean array of the rows that are not null, or
+        None when all are. The values are the caller's own buffer when that is float64 already: not to be written to.
 
     Raises:
         TypeError: the column holds no numbers.
     """
     if isinstance(column, Column) or speaks_arrow(column):
-        return _arrow_numbers(arrow_column(column))
-    mask = np.ma.getmaskarray(column).ravel() if isinstance(column, np.ma.MaskedArray) else None
+        values, valid = _arrow_numbers(arrow_column(column))
+    else:
+        values, valid = _array_numbers(column)
+    return np.ascontiguousarray(values, dtype=np.float64), None if valid is None or valid.all() else valid
+
+
+def numeric_values(column) -> tuple:
+    """Read a column's numbers, as `numeric_rows` does; return those that are not null (NaN kept), and the number of nulls."""
+    values, valid = numeric_rows(column)
+    if valid is None:
+        return values, 0
+    present = values[valid]
+    return present, len(values) - len(present)
+
+
+cdef tuple _array_numbers(object column):
+    valid = ~np.ma.getmaskarray(column).ravel() if isinstance(column, np.ma.MaskedArray) else None
     array = np.asarray(column).ravel()
     if array.dtype.kind in "mM":
-        mask = np.isnat(array) if mask is None else mask | np.isnat(array)
-        array = array.view(np.int64)
-    elif array.dtype.kind == "O":
-        mask = np.fromiter((value is None for value in array), dtype=bool, count=array.size)
-    elif array.dtype.kind not in "biuf":
+        present = ~np.isnat(array)
+        return array.view(np.int64), present if valid is None else valid & present
+    if array.dtype.kind == "O":
+        present = np.fromiter((value is not None for value in array), dtype=bool, count=array.size)
+        return np.where(present, array, 0), present if valid is None else valid & present
+    if array.dtype.kind not in "biuf":
         raise TypeError(f"a column of dtype {array.dtype} holds no numbers")
-    nulls = 0 if mask is None else int(np.count_nonzero(mask))
-    if nulls:
-        array = array[~mask]
-    return np.ascontiguousarray(array, dtype=np.float64), nulls
+    return array, valid
 
 
 cdef tuple _arrow_numbers(Column column):
     if column.is_text:
         raise TypeError("a text column holds no numbers; read it as categorical")
-    pieces = []
-    nulls = 0
+    values, flags = [], []
     for chunk in column.chunks:
-        valid = chunk.valid() if not column.encoded else chunk.codes() >= 0
-        values = chunk.numbers()
-        if valid is not None:
-            missing = valid.size - int(np.count_nonzero(valid))
-            nulls += missing
-            values = values[valid] if missing else values
-        pieces.append(values)
-    if len(pieces) == 1:
-        return np.ascontiguousarray(pieces[0], dtype=np.float64), nulls
-    return np.concatenate([np.zeros(0), *pieces]).astype(np.float64, copy=False), nulls
+        values.append(chunk.numbers())
+        flags.append(chunk.codes() >= 0 if column.encoded else chunk.valid())
+    if len(values) == 1:
+        return values[0], flags[0]
+    joined = np.concatenate([np.zeros(0), *values])
+    if all(valid is None for valid in flags):
+        return joined, None
+    filled = (np.ones(len(part), dtype=bool) if valid is None else valid for part, valid in zip(values, flags))
+    return joined, np.concatenate([np.zeros(0, dtype=bool), *filled])

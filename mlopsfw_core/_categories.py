@@ -45,7 +45,7 @@ def hash_cells(counts: Mapping[str, int]) -> Floats:
     """Sum counts by MurmurHash3 cell."""
     cell = hash_indices(list(counts), HASH_CELLS + 1) - 1
     weights = np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
-    return np.bincount(cell, weights, minlength=HASH_CELLS)
+    return np.bincount(cell, weights, minlength=HASH_CELLS).astype(np.float64)
 
 
 def align(reference: Categories, current: Mapping[str, int]) -> tuple[Floats, Floats]:

@@ -75,7 +75,9 @@ def _missing_finding(reference: Reference, rows: int, missing: int) -> _Finding:
     change = missing / rows - reference.missing / reference.rows
     before = np.array([reference.missing, reference.rows - reference.missing], dtype=np.float64)
     after = np.array([missing, rows - missing], dtype=np.float64)
-    return _Finding("missing", change, homogeneity_pvalue(before, after) if missing + reference.missing else 1.0, abs(change))
+    return _Finding(
+        "missing", change, homogeneity_pvalue(before, after) if missing + reference.missing else 1.0, abs(change)
+    )
 
 
 def _speaking(findings: list[_Finding], threshold: float) -> _Finding:
@@ -125,17 +127,29 @@ def _compare(reference: Reference, column: Any, threshold: float) -> ColumnDrift
         "rows": rows,
         "missing_share": seen.missing / max(rows, 1),
         "reference_missing_share": reference.missing / max(reference.rows, 1),
-        "tests": {finding.statistic: {"value": finding.value, "pvalue": finding.pvalue} for finding in (seen.finding, gone)},
+        "tests": {
+            finding.statistic: {"value": finding.value, "pvalue": finding.pvalue} for finding in (seen.finding, gone)
+        },
     }
     pvalue = min(1.0, QUESTIONS * speaks.pvalue)
     return ColumnDrift(
-        reference.name, reference.kind, speaks.statistic, speaks.value, pvalue, speaks.effect, threshold, drifted=False, details=details
+        reference.name,
+        reference.kind,
+        speaks.statistic,
+        speaks.value,
+        pvalue,
+        speaks.effect,
+        threshold,
+        drifted=False,
+        details=details,
     )
 
 
 def _lost(reference: Reference, statistic: str, threshold: float, reason: str) -> ColumnDrift:
     """Report a column that is gone, or cannot be read any more: no test is needed."""
-    return ColumnDrift(reference.name, reference.kind, statistic, 1.0, 0.0, 1.0, threshold, drifted=True, details={"reason": reason})
+    return ColumnDrift(
+        reference.name, reference.kind, statistic, 1.0, 0.0, 1.0, threshold, drifted=True, details={"reason": reason}
+    )
 
 
 def _decide(drifts: list[ColumnDrift], alpha: float) -> list[ColumnDrift]:

@@ -22,7 +22,7 @@ from ._murmur cimport Murmur, murmur3, murmur_begin, murmur_finish
 from ._text cimport TextSegment, text_segments
 from ._types cimport TextView, text_at
 
-from ._buffers import column_kind, numeric_values, speaks_arrow, table_columns
+from ._buffers import column_kind, numeric_rows, speaks_arrow, table_columns
 from ._text import text_of
 
 cnp.import_array()
@@ -261,9 +261,9 @@ cdef tuple _column_tokens(str name, object column):
     """Read one column as tokens: (hashes, numbers or None, present or None)."""
     if column_kind(column) == "categorical":
         return _text_tokens(name, text_segments(column))
-    values, nulls = numeric_values(column)
-    if nulls:
-        raise ValueError(f"column {name!r} has {nulls} nulls; fill them or leave the rows out, a number has no token for null")
+    values, valid = numeric_rows(column)
+    # A null is a key left out, and so is the number 0.
+    values = values if valid is None else np.where(valid, values, 0.0)
     return np.array([murmurhash3_32(name, positive=True)], dtype=np.uint32), values, None
 
 
@@ -334,7 +334,7 @@ def hash_features(X, int64_t n_features=1 << 20, *, str input_type="dict", dtype
 
     Args:
         X: a table, as a mapping of names to columns or anything that exports Arrow record batches, which is read as the
-            dicts {name: value} of its rows (nulls in text columns are keys left out); or an iterable of rows as
+            dicts {name: value} of its rows (nulls are keys left out); or an iterable of rows as
             FeatureHasher takes them.
         n_features: columns of the matrix, from 1 to 2^31 - 1.
         input_type: how rows are read: "dict" (name to number or string), "pair" ((name, value) pairs) or "string" (names).
@@ -345,7 +345,7 @@ def hash_features(X, int64_t n_features=1 << 20, *, str input_type="dict", dtype
         SparseRows with sorted indices and no duplicates.
 
     Raises:
-        ValueError: no rows, columns of unequal length, or a null in a numeric column.
+        ValueError: no rows, or columns of unequal length.
         TypeError: a feature's name is not a string.
     """
     if not 1 <= n_features <= 0x7FFFFFFF:

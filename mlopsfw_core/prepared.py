@@ -44,6 +44,7 @@ class Reference:
         cls,
         column: Any,
         kind: Kind | None = None,
+        *,
         max_points: int = 4096,
         bins: int = 10,
         name: str = "",
@@ -92,9 +93,15 @@ class Reference:
             ValueError: the format is a later one, or the values do not make a reference.
         """
         if data.get("format") != FORMAT:
-            raise ValueError(f"a reference of format {data.get('format')!r} is not read here; this version reads format {FORMAT}")
+            raise ValueError(
+                f"a reference of format {data.get('format')!r} is not read here; this version reads format {FORMAT}"
+            )
         try:
-            content = _numbers_from_dict(data["numbers"]) if data["kind"] == "numeric" else _categories_from_dict(data["categories"])
+            content = (
+                _numbers_from_dict(data["numbers"])
+                if data["kind"] == "numeric"
+                else _categories_from_dict(data["categories"])
+            )
             return cls(data["name"], data["kind"], data["rows"], data["nulls"], data["nan"], content)
         except (KeyError, TypeError) as error:
             raise ValueError(f"a stored reference is damaged: {error!r}") from error
@@ -125,9 +132,9 @@ def _numbers_to_dict(kept: Numbers) -> dict[str, Any]:
 def _numbers_from_dict(body: Mapping[str, Any]) -> Numbers:
     points = np.array(body["points"], dtype=np.float64)
     edges = np.array(body["edges"], dtype=np.float64)
-    if not np.isfinite(points).all() or (np.diff(points) < 0).any() or points.size > body["finite"]:
+    if not np.isfinite(points).all() or (points[1:] < points[:-1]).any() or points.size > body["finite"]:
         raise ValueError("a stored reference is damaged: its points are finite, ascending, and no more than its rows")
-    if not (np.diff(edges) > 0).all() or len(body["counts"]) != edges.size + 1:
+    if not (edges[1:] > edges[:-1]).all() or len(body["counts"]) != edges.size + 1:
         raise ValueError("a stored reference is damaged: its bins do not fit their edges")
     return Numbers(
         points=points,

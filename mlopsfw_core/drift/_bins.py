@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._text import category_counts
+from mlopsfw_core._text import category_counts
+
 from ._binning import count_bins
 from ._samples import Floats, present_values, sorted_values
 
@@ -35,8 +36,9 @@ def quantile_edges(ordered: Floats, bins: int) -> Floats:
     if not finite.size:
         return np.zeros(0)
     ranks = np.arange(1, bins) * finite.size // bins
-    edges = np.unique(finite[ranks])
-    return edges[edges > finite[0]]
+    edges: Floats = np.unique(finite[ranks])
+    above: Floats = edges[edges > finite[0]]
+    return above
 
 
 def _inner_edges(reference: Any, bins: Any) -> Floats:
@@ -49,7 +51,7 @@ def _inner_edges(reference: Any, bins: Any) -> Floats:
         rule = bins if isinstance(bins, str) else int(bins[1])
         return np.asarray(np.histogram_bin_edges(values[np.isfinite(values)], bins=rule)[1:-1], dtype=np.float64)
     edges = np.ascontiguousarray(bins, dtype=np.float64)
-    if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
+    if edges.ndim != 1 or edges.size <= 1 or not (edges[1:] > edges[:-1]).all():
         raise ValueError("bin edges are one-dimensional, at least two, and strictly ascending")
     return edges[1:-1].copy()
 
@@ -67,7 +69,9 @@ def _category_table(reference: Any, current: Any) -> tuple[Floats, Floats]:
 def _counts(values: ArrayLike, position: str) -> Floats:
     counts = np.asarray(values, dtype=np.float64)
     if counts.ndim != 1 or not np.isfinite(counts).all() or (counts < 0).any():
-        raise ValueError(f"the {position} counts are one-dimensional, finite and not negative; to bin a sample, give bins=")
+        raise ValueError(
+            f"the {position} counts are one-dimensional, finite and not negative; to bin a sample, give bins="
+        )
     return counts
 
 
@@ -83,7 +87,9 @@ def binned(reference: Any, current: Any, bins: Bins) -> tuple[Floats, Floats]:
         first, second = _category_table(reference, current)
     else:
         edges = _inner_edges(reference, bins)
-        first, second = (count_bins(present_values(sample), edges).astype(np.float64) for sample in (reference, current))
+        first, second = (
+            count_bins(present_values(sample), edges).astype(np.float64) for sample in (reference, current)
+        )
     if first.shape != second.shape:
         raise ValueError(f"the two samples have {first.size} and {second.size} bins")
     if not first.sum() or not second.sum():

@@ -23,7 +23,7 @@ cdef int _NODES = 8192         # of the trapezoidal sum that stands for a sum of
 def kolmogorov_sf(double d, long long n) -> float:
     """Return P(D_n >= d) for the two-sided one-sample statistic of n values.
 
-    Exact to about 1e-12 for n <= 140; above, Pelz & Good's expansion is within 0.03 / n^2 where z < 1.48, and the upper tail
+    Exact to about 1e-12 for n <= 140; above, Pelz & Good's expansion is within 0.04 / n^2 where z < 1.48, and the upper tail
     keeps its relative precision. The borders are those of SciPy's `kstwo`, so that p-values agree.
     """
     cdef double result
@@ -43,7 +43,7 @@ cdef double _kolmogorov_sf(double d, long long n) noexcept nogil:
     # Above these borders both one-sided events together are too rare to count (Miller), and never happen from d = 1/2 on.
     if d >= 0.5 or z2 > (4.0 if n <= _SMALL else 2.2):
         return 0.0 if z2 > 370 else 2 * _smirnov_sf(d, n)
-    # Pelz & Good's error, 0.03 / n^2, matters below 5,000 values; their expansion is at its worst for small distances.
+    # Pelz & Good's error, 0.04 / n^2, matters below 5,000 values; their expansion is at its worst for small distances.
     if n <= _SMALL or (n <= 5000 and n * pow(d, 1.5) <= 1.4):
         return 1 - _durbin_cdf(d, <int> n)
     return 1 - _pelz_good_cdf(d, n)

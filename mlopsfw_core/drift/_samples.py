@@ -10,15 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._buffers import numeric_values
+from mlopsfw_core._buffers import numeric_values
 
 Floats = NDArray[np.float64]
 
 
-class TestResult(NamedTuple):
+class Tested(NamedTuple):
     """A test statistic and its p-value."""
-
-    __test__ = False  # the name is not a test's, whatever a collector thinks
 
     statistic: float
     pvalue: float

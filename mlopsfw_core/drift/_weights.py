@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .._buffers import numeric_values
+from mlopsfw_core._buffers import numeric_values
+
 from ._samples import Floats, nonempty
 
 
@@ -24,7 +24,7 @@ def _weighted(values: Any, weights: Any) -> tuple[Floats, Floats]:
     return numbers[kept], shares[kept] / max(shares[kept].sum(), np.finfo(float).tiny)
 
 
-def weighted_steps(u: Any, u_weights: Any, v: Any, v_weights: Any, statistic: str) -> tuple[Floats, NDArray[np.float64]]:
+def weighted_steps(u: Any, u_weights: Any, v: Any, v_weights: Any, statistic: str) -> tuple[Floats, Floats]:
     """Return (points, gaps): the distinct values in order, and F - G from each point up to the next.
 
     Rows of weight 0 and NaN values vanish. The last gap is exactly 0.
@@ -33,6 +33,6 @@ def weighted_steps(u: Any, u_weights: Any, v: Any, v_weights: Any, statistic: st
     nonempty(statistic, a, b)
     points, place = np.unique(np.concatenate([a, b]), return_inverse=True)
     steps = np.bincount(place, np.concatenate([a_shares, -b_shares]), minlength=points.size)
-    gaps = np.cumsum(steps)
+    gaps: Floats = np.cumsum(steps, dtype=np.float64)
     gaps[-1] = 0.0
     return points, gaps

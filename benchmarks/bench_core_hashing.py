@@ -1,0 +1,47 @@
+"""Feature hashing of ten categorical columns against scikit-learn's FeatureHasher, the same matrix asserted first.
+
+Run: python -m pytest benchmarks/bench_core_hashing.py --benchmark-enable -s -o addopts=--import-mode=importlib
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from sklearn.feature_extraction import FeatureHasher
+
+from mlopsfw_core import hash_features, hash_indices
+
+sys.path.insert(0, str(Path(__file__).parent))
+from core_peers import compare
+
+ROWS = 100_000
+TABLES = {"arrow": pa.table, "polars": pl.DataFrame, "lists": dict, "dicts": lambda columns: _rows(columns)}
+
+
+def _columns() -> dict[str, list[str]]:
+    rng = np.random.default_rng(1)
+    return {f"column_{i}": rng.choice([f"value_{i}_{k}" for k in range(1000)], ROWS).tolist() for i in range(10)}
+
+
+def _rows(columns):
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+@pytest.mark.parametrize("source", TABLES)
+def bench_hash_features_against_dicts(benchmark, source):
+    columns = _columns()
+    rows, table, hasher = _rows(columns), TABLES[source](columns), FeatureHasher(1 << 20)
+    ours, theirs = hash_features(table), hasher.transform(rows)
+    assert np.array_equal(ours.indices, theirs.indices)
+    assert np.array_equal(ours.data, theirs.data)
+    assert np.array_equal(ours.indptr, theirs.indptr)
+    compare(benchmark, lambda: hash_features(table), lambda: hasher.transform(rows), "scikit-learn", rounds=5)
+
+
+def bench_one_request(benchmark):
+    benchmark(hash_indices, ["JFK"], 1000)
