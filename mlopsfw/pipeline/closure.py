@@ -17,6 +17,7 @@ import hashlib
 import sys
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -54,6 +55,10 @@ _PURE_MODULES = frozenset(
     }
 )
 """Calls into these, made at import, act on nothing but their result."""
+_CALLERS = frozenset(
+    {"eval", "exec", "setattr", "delattr", "__import__", "map", "filter", "sorted", "min", "max", "functools.reduce"}
+)
+"""Except these, which call what they are given or reach further."""
 _PURE_BASES = frozenset({"torch.nn.Module", "torch.nn:Module", "pydantic:BaseModel"})
 _PROJECT_WIDE = frozenset({"eval", "exec", "compile", "sys.modules", "importlib.reload"})
 _PROJECT_WIDE_MODULES = ("importlib.util", "importlib.machinery", "runpy", "pkgutil")
@@ -64,6 +69,20 @@ _MODULE_NAMES = frozenset({"__name__", "__file__", "__package__", "__spec__", "_
 
 Place = tuple[str, int]
 """A unit's module and its number there."""
+
+
+class Hit(NamedTuple):
+    """What a reference stands for.
+
+    Args:
+        place: The unit of the project, or None for something outside it.
+        name: What the unit binds it as; outside, `module` or `module:name`, and nothing for a plain name.
+        rest: The attributes left over, dotted; for a plain name all of it.
+    """
+
+    place: Place | None
+    name: str
+    rest: str
 
 
 class CodeUnit(msgspec.Struct, frozen=True):
@@ -110,6 +129,16 @@ def code_of(codebase: Codebase, target: str) -> Code:
     return walk.finish()
 
 
+def _top(name: str) -> str:
+    return name.partition(":")[0].partition(".")[0]
+
+
+def _is_pure(hit: Hit) -> bool:
+    """Tell whether calling something outside the project acts on nothing but its result."""
+    full = ".".join(part for part in (hit.name.replace(":", "."), hit.rest) if part)
+    return full not in _CALLERS and (_top(hit.name) in _PURE_MODULES if hit.name else hit.rest in _BUILTINS)
+
+
 class _Walk:
     """One traversal, breadth first."""
 
@@ -128,9 +157,9 @@ class _Walk:
     def start(self, module: Module, name: str) -> bool:
         targets = list(self._lookup(module.name, name.split("."), ()))
         self._import(module.name)
-        for place, _rest in targets:
-            if isinstance(place, tuple):
-                self._reach(place)
+        for hit in targets:
+            if hit.place is not None:
+                self._reach(hit.place)
         return bool(self._numbers)
 
     def finish(self) -> Code:
@@ -219,32 +248,22 @@ class _Walk:
         )
 
     def _pure(self, module: str, unit: Unit, path: str) -> bool:
-        for place, rest in self._resolve(module, unit, path):
-            if isinstance(place, tuple):
-                target = self._unit(place)
-                if target.kind != "class" or rest or any(self._hooked(place[0], target, b) for b in target.bases):
-                    return False
-            elif place.partition(":")[0].partition(".")[0] in _PURE_MODULES:
-                continue
-            elif not (place == "" and rest in _BUILTINS and rest not in ("exec", "eval", "setattr", "__import__")):
-                return False
-        return True
+        return all(hit.place is None and _is_pure(hit) for hit in self._resolve(module, unit, path))
 
     def _hooked(self, module: str, unit: Unit, base: str, depth: int = 0) -> bool:
         """Tell whether subclassing `base` may act on more than the subclass."""
         if depth > 50:  # noqa: PLR2004 - a class that is its own base cannot be made
             return True
-        for place, rest in self._resolve(module, unit, base):
-            if isinstance(place, tuple):
+        for place, name, rest in self._resolve(module, unit, base):
+            if place is not None:
                 target = self._unit(place)
                 if target.kind != "class" or rest or target.hooks:
                     return True
                 if any(self._hooked(place[0], target, inner, depth + 1) for inner in target.bases):
                     return True
-            elif place:
-                if place.partition(":")[0].partition(".")[0] not in _PURE_MODULES and place not in _PURE_BASES:
-                    return True
-            elif rest not in _BUILTINS:
+            elif name and (_top(name) in _PURE_MODULES or name in _PURE_BASES):
+                continue
+            elif name or rest not in _BUILTINS:
                 return True
         return False
 
@@ -271,20 +290,25 @@ class _Walk:
 
     def _token(self, module: str, unit: Unit, ref: Ref) -> tuple[str, bool]:
         tokens, is_outside = [], True
-        for place, rest in self._resolve(module, unit, ref.path):
-            if isinstance(place, tuple):
-                target = self._unit(place)
-                name = target.names[0] if target.kind == "function" and (rest or not ref.called) else ""
-                tokens.append(f"#{self._reach(place)}{name}.{rest}")
+        for hit in self._resolve(module, unit, ref.path):
+            if hit.place is not None:
+                tokens.append(f"#{self._reach(hit.place)}{self._counted_name(hit, ref)}.{hit.rest}")
                 is_outside = False
-            else:
-                self._follow_outside(place, rest, module, unit)
-                tokens.append(f"{module}:{rest}" if not place and rest in _MODULE_NAMES else f"{place}.{rest}")
+                continue
+            self._follow_outside(hit, module, unit)
+            of_module = not hit.name and hit.rest in _MODULE_NAMES
+            tokens.append(f"{module}:{hit.rest}" if of_module else f"{hit.name}.{hit.rest}")
         return "|".join(tokens), is_outside
 
-    def _follow_outside(self, place: str, rest: str, module: str, unit: Unit) -> None:
+    def _counted_name(self, hit: Hit, ref: Ref) -> str:
+        """Return the name where it matters: several are bound together, or a function may be asked for its own."""
+        target = self._unit(hit.place) if hit.place else None
+        asked = target and target.kind == "function" and (hit.rest or not ref.called)
+        return hit.name if asked or (target and len(target.names) != 1) else ""
+
+    def _follow_outside(self, hit: Hit, module: str, unit: Unit) -> None:
         """Act on names of the language and the standard library that reach further than can be followed."""
-        full = ".".join(part for part in (place.replace(":", "."), rest) if part).removeprefix("builtins.")
+        full = ".".join(part for part in (hit.name.replace(":", "."), hit.rest) if part).removeprefix("builtins.")
         if full in _IMPORTERS and (unit.open_imports or not unit.named_imports):
             self._whole_project()
         elif full in _IMPORTERS:
@@ -294,15 +318,15 @@ class _Walk:
             self._whole_project()
         elif full in _MODULE_WIDE:
             self._whole_module(module)
-        elif place and self._codebase.module(place) is not None:
-            self._whole_module(place)
+        elif hit.name and self._codebase.module(hit.name) is not None:
+            self._whole_module(hit.name)
 
     # -- resolving ---------------------------------------------------------------------------------------------------------
 
-    def _resolve(self, module: str, unit: Unit, path: str) -> Iterator[tuple[Place | str, str]]:
+    def _resolve(self, module: str, unit: Unit, path: str) -> Iterator[Hit]:
         """Yield what `path` may stand for: a unit and the attributes left over, or an outside name (empty: a plain name)."""
         if path == "?":
-            yield "", path
+            yield Hit(None, "", path)
             return
         first, *rest = path.split(".")
         found = False
@@ -314,9 +338,9 @@ class _Walk:
                 found = True
                 yield item
         if not found:
-            yield "", path
+            yield Hit(None, "", path)
 
-    def _lookup(self, module: str, path: list[str], seen: tuple[str, ...]) -> Iterator[tuple[Place | str, str]]:
+    def _lookup(self, module: str, path: list[str], seen: tuple[str, ...]) -> Iterator[Hit]:
         """Yield what `path` names in a module of the project; nothing if it has no such name."""
         found = self._codebase.module(module)
         mark = f"{module}:{path[0]}"
@@ -327,25 +351,25 @@ class _Walk:
         for number, unit in enumerate(found.facts.units):
             if first in unit.names:
                 hit = True
-                yield (module, number), ".".join(rest)
+                yield Hit((module, number), first, ".".join(rest))
         for target in found.facts.imports.get(first, ()):
             hit = True
             yield from self._import_target(target, rest, seen)
         if not hit:
             yield from self._starred(found.facts, path, seen)
 
-    def _starred(self, facts: ModuleFacts, path: list[str], seen: tuple[str, ...]) -> Iterator[tuple[Place | str, str]]:
+    def _starred(self, facts: ModuleFacts, path: list[str], seen: tuple[str, ...]) -> Iterator[Hit]:
         for star in facts.stars:
             if self._codebase.module(star) is not None:
                 yield from self._lookup(star, path, seen)
             elif path[0] not in _BUILTINS:
-                yield f"{star}:*", ".".join(path)
+                yield Hit(None, f"{star}:*", ".".join(path))
 
-    def _import_target(self, target: str, rest: list[str], seen: tuple[str, ...]) -> Iterator[tuple[Place | str, str]]:
+    def _import_target(self, target: str, rest: list[str], seen: tuple[str, ...]) -> Iterator[Hit]:
         """Resolve what an import bound (`module` or `module:name`) and then the attributes after it."""
         module, colon, name = target.partition(":")
         if self._codebase.module(module) is None:
-            yield target, ".".join(rest)
+            yield Hit(None, target, ".".join(rest))
             return
         path = [name, *rest] if colon else rest
         while path and not (hits := list(self._lookup(module, path, seen))):
@@ -356,4 +380,6 @@ class _Walk:
             if path:
                 yield from hits
                 return
-        yield module, ".".join(path)  # the module itself, or something of it that cannot be found: it counts whole
+        yield Hit(
+            None, module, ".".join(path)
+        )  # the module itself, or something of it that cannot be found: it counts whole

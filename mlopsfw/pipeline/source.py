@@ -281,6 +281,15 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     return body[1:] if is_docstring else body
 
 
+def _name_field(node: ast.AST) -> str:
+    """Return the field with the one name that a statement binds, where that name is no part of what it means."""
+    if isinstance(node, _Function):
+        return "name"
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        return "targets"
+    return "target" if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else ""
+
+
 class _Template:
     """A tree as text with its references numbered."""
 
@@ -336,7 +345,7 @@ class _Template:
                 continue
             if name == "body" and isinstance(node, _Function | ast.ClassDef) and not self._keep:
                 value = _without_docstring(node.body)
-            if name == "name" and node is self._root and isinstance(node, _Function) and not self._keep:
+            if node is self._root and not self._keep and name == _name_field(node):
                 continue
             if name == "func" and isinstance(value, ast.Name | ast.Attribute):
                 self._node(value, called=True)
