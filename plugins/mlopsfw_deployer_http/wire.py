@@ -28,7 +28,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_busy", "_headers", "_listener", "_parser", "_queue", "_size", "_transport", "_url",
+        "_body", "_busy", "_headers", "_in_head", "_listener", "_parser", "_queue", "_size", "_transport", "_url",
         "blocked", "finished", "in_message", "since", "unsent",
     )  # fmt: skip
 
@@ -36,7 +36,7 @@ class Connection(asyncio.Protocol):
         self._listener = listener
         self._parser: Any = httptools.HttpRequestParser(self)
         self._queue: deque[tuple[Request, bool]] = deque()
-        self._busy = False
+        self._busy = self._in_head = False
         self.unsent = 0  # requests received whose answer has not been written
         self.in_message = False
         self.blocked = False  # the client does not read what we write
@@ -64,7 +64,11 @@ class Connection(asyncio.Protocol):
         if self.finished:
             return  # lingering: read and dropped, so that the client gets to see our last answer
         try:
+            if self._in_head:  # the parser hands a header over once it is whole, so its growth is counted here
+                self._count(len(data))
             self._parser.feed_data(data)
+        except Refusal as refusal:
+            self.refuse(refusal)
         except httptools.HttpParserUpgrade:
             self._finish()  # the request was answered as if it had not asked; what follows is not HTTP/1.1
         except httptools.HttpParserCallbackError as error:
@@ -93,7 +97,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Start a request."""
-        self.in_message, self.since = True, self._listener.loop.time()
+        self.in_message = self._in_head = True
+        self.since = self._listener.loop.time()
         self._url, self._size = b"", 0
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
@@ -125,7 +130,7 @@ class Connection(asyncio.Protocol):
         length = self._headers.get(b"content-length", b"0")
         if int(length) > self._listener.limits.body:
             raise self._too_long()
-        self._size = 0
+        self._size, self._in_head = 0, False
         if self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._queue and not self.unsent:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -191,6 +196,8 @@ class Connection(asyncio.Protocol):
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer something that is not a whole request, and end the connection."""
+        if self.finished:
+            return  # the last answer is on its way; what follows it is nobody's
         if self._busy:  # it came behind a request that is being answered: that answer is the last
             self._finish()
             return

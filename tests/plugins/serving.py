@@ -134,7 +134,7 @@ def _until_closed(client: socket.socket) -> Iterator[bytes]:
 def ask(port: int, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, dict[str, str]]:
     """Send one request to 127.0.0.1; headers are given with `_` for `-`."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    data = body if isinstance(body, bytes) or (body is None and method != "POST") else json.dumps(body).encode()
     sent = {"Content-Type": "application/json"} if data is not None else {}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     try:
