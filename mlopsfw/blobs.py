@@ -235,7 +235,7 @@ class BlobStore:
 def _corrupt(digest: str, storage: Storage) -> Corrupt:
     return Corrupt(
         f"blob {digest} in {storage.describe()} does not match its digest",
-        hint="Run `mlopsfw doctor --verify`; restore it from a copy (`mlopsfw import`), or run again the step that made it.",
+        hint="Run `mlopsfw doctor --verify`; restore it from a copy (`mlopsfw import URL --heal`), or run again the step that made it.",
     )
 
 

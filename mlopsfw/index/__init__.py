@@ -59,12 +59,13 @@ class Index:
             if fresh:
                 self.refresh()
             try:
-                return self._select(sql, params)
+                names, rows = self._select(sql, params)
             except sqlite3.DatabaseError:
                 self.rebuild()
-                return self._select(sql, params)
+                names, rows = self._select(sql, params)
+            return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def _select(self, sql: str, params: Sequence[Any]) -> list[dict[str, Any]]:
+    def _select(self, sql: str, params: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
         db = self._connection()
         db.execute("PRAGMA query_only = ON")
         try:
@@ -76,8 +77,10 @@ class Index:
             ) from None
         finally:
             db.execute("PRAGMA query_only = OFF")
-        names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return [column[0] for column in cursor.description or ()], rows
+
+    def _contents(self) -> dict[str, set[tuple[Any, ...]]]:
+        return {name: set(self._select(f'SELECT * FROM "{name}"')[1]) for name in self.counts()}  # noqa: S608 - our own tables
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each table holds."""
@@ -85,6 +88,16 @@ class Index:
             row["name"] for row in self.query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
         ]
         return {name: self.query(f'SELECT count(*) AS n FROM "{name}"', fresh=False)[0]["n"] for name in tables}  # noqa: S608
+
+    def differences(self, other: Index) -> list[str]:
+        """Return the tables in which the two, both brought up to date, do not hold the same rows."""
+        mine, theirs = self._contents(), other._contents()
+        return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+
+    def delete(self) -> None:
+        """Remove the file; the next question makes it anew."""
+        with self._lock:
+            self._discard()
 
     def close(self) -> None:
         """Let go of the file."""

@@ -121,16 +121,17 @@ class Stream:
         """
         return self._append("takeover", body or {}, expecting=expecting, further=1).epoch
 
-    def tidy(self) -> None:
-        """Finish what a crash left half-done: give each whole window, and a stream's end, its segment."""
+    def tidy(self) -> bool:
+        """Finish what a crash left half-done: give each whole window, and a stream's end, its segment; return whether there was any."""
         with self._lock:
             self._find_head()
             self._read_on()
+            end = self._head.seq if self._head.final else self._head.seq // layout.WINDOW * layout.WINDOW
             smalls = {layout.first_of(place.seq) for place in self._reader.places() if not place.is_segment}
-            for first in sorted(smalls):
-                end = first + layout.WINDOW - 1
-                if end <= self._head.seq or self._head.final:
-                    self._gather(min(end, self._head.seq))
+            unfinished = sorted(first for first in smalls if first <= end)
+            for first in unfinished:
+                self._gather(min(first + layout.WINDOW - 1, end))
+            return bool(unfinished)
 
     # -- how -------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,212 @@
+"""The verbs of the store: `gc`, `doctor`, `audit`, `index`, `export`, `import`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.errors import ChainBroken, MlopsfwError, UnknownName, UsageError
+from mlopsfw.ids import nearest
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.storage import Storage
+    from mlopsfw.project import Project
+    from mlopsfw.transfer import Transfer
+
+_DAY = 86_400.0
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+@click.command()
+@click.option(
+    "--grace", type=float, default=7.0, show_default=True, help="Days for which an unreferenced blob is kept."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted; delete nothing.")
+@json_option
+@pass_project
+def gc(project: Project, *, grace: float, dry_run: bool, as_json: bool) -> None:
+    """Delete blobs that nothing refers to, and finish what crashes left half-done in the ledger."""
+    from mlopsfw.gc import collect
+
+    done = collect(project.storage, project.ledger, grace=grace * _DAY, dry_run=dry_run)
+    if as_json:
+        emit_json(done)
+        return
+    verb = "would be deleted" if dry_run else "deleted"
+    click.echo(f"{len(done.deleted)} of {done.blobs} blobs {verb}, {done.freed} of {done.size} bytes.")
+    if done.young:
+        click.echo(f"{done.young} more are not referred to, but younger than {grace:g} days.")
+    if done.tidied:
+        click.echo(f"Finished what was cut short in: {', '.join(done.tidied)}")
+
+
+@click.command()
+@click.option("--verify", is_flag=True, help="Read every blob again and name each that does not match its digest.")
+@click.option("--list", "listing", is_flag=True, help="Show what is asked; ask nothing.")
+@json_option
+@pass_project
+def doctor(project: Project, *, verify: bool, listing: bool, as_json: bool) -> None:
+    """Check the project, its storage and this machine."""
+    from mlopsfw.doctor import QUESTIONS, examine
+
+    if listing:
+        _show(
+            [{"check": q.name, "asks": q.summary, "verify": "--verify" if q.thorough else ""} for q in QUESTIONS],
+            as_json,
+        )
+        return
+    findings = list(examine(project, verify=verify))
+    if as_json:
+        emit_json(findings)
+    else:
+        for found in findings:
+            level = click.style(f"{found.level:<7}", fg=_COLOURS.get(found.level))
+            click.echo(f"{level}  {found.check}: {found.message}")
+            if found.hint:
+                click.echo(f"         {found.hint}")
+    errors = sum(found.level == "error" for found in findings)
+    if errors:
+        raise MlopsfwError(f"doctor found {errors} errors", hint="Each says above what to do.")
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:  # noqa: FBT001 - the flag as it was given
+    if as_json:
+        emit_json(rows)
+    else:
+        table(rows)
+
+
+@click.group()
+def audit() -> None:
+    """Verify and show the ledger."""
+
+
+@audit.command()
+@click.argument("prefix", default="")
+@json_option
+@pass_project
+def verify(project: Project, prefix: str, *, as_json: bool) -> None:
+    """Hash every event again, of all streams or of those whose name starts with PREFIX."""
+    from mlopsfw.ledger.audit import audit as audited
+
+    found = list(audited(project.storage, prefix))
+    problems = [problem for stream in found for problem in stream.problems]
+    if as_json:
+        emit_json(found)
+    else:
+        for problem in problems:
+            click.echo(problem)
+        events = sum(stream.entries for stream in found)
+        click.echo(f"{events} events in {len(found)} streams, {len(problems)} problems.")
+    if problems:
+        raise ChainBroken(f"the ledger has {len(problems)} problems", hint="Restore what is named from a copy.")
+
+
+@audit.command()
+@click.argument("stream")
+@click.option("--after", type=int, default=0, help="Only events after this number.")
+@json_option
+@pass_project
+def show(project: Project, stream: str, *, after: int, as_json: bool) -> None:
+    """Show the events of STREAM, such as model/delay, checked on the way."""
+    events = [event for event in project.ledger.stream(stream).events() if event.seq > after]
+    if not events and project.ledger.stream(stream).head() == 0:
+        raise UnknownName(f"there is no stream {stream!r}", hint=nearest(stream, project.ledger.streams()))
+    if as_json:
+        emit_json(events)
+        return
+    rows = [{"seq": e.seq, "time": e.time, "actor": e.actor, "type": e.type, "body": _line(e.body)} for e in events]
+    table(rows, ["seq", "time", "actor", "type", "body"])
+
+
+def _line(body: dict[str, Any]) -> str:
+    return msgspec.json.encode(body).decode()
+
+
+@click.group()
+def index() -> None:
+    """Rebuild the derived index, or ask it."""
+
+
+@index.command()
+@pass_project
+def rebuild(project: Project) -> None:
+    """Forget the index and derive it from the ledger anew."""
+    click.echo(f"Derived from {project.index.rebuild()} events.")
+
+
+@index.command("status")
+@json_option
+@pass_project
+def status(project: Project, *, as_json: bool) -> None:
+    """Bring the index up to date and show how much each table holds."""
+    _show([{"table": name, "rows": rows} for name, rows in project.index.counts().items()], as_json)
+
+
+@index.command()
+@click.argument("sql")
+@json_option
+@pass_project
+def query(project: Project, sql: str, *, as_json: bool) -> None:
+    """Answer one SELECT over the index's tables."""
+    _show(project.index.query(sql), as_json)
+
+
+def _place(verb: Any) -> Any:
+    """Give a verb the place to copy to or from."""
+    option = click.option(
+        "--option",
+        "options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Option of that storage, such as aws_endpoint=https://…; secrets as env:NAME or file:/path. May be repeated.",
+    )
+    heal = click.option(
+        "--heal", is_flag=True, help="Read every blob of the copy again and replace those that have rotted."
+    )
+    return click.argument("url")(option(heal(verb)))
+
+
+@click.command()
+@_place
+@json_option
+@pass_project
+def export(project: Project, url: str, *, options: tuple[str, ...], heal: bool, as_json: bool) -> None:
+    """Copy the whole project (ledger, blobs, tables) to URL, such as file:PATH or s3://bucket/prefix."""
+    from mlopsfw.transfer import transfer
+
+    _report(transfer(project.storage, _open(project, url, options), heal=heal), as_json)
+
+
+@click.command("import")
+@_place
+@json_option
+@pass_project
+def import_(project: Project, url: str, *, options: tuple[str, ...], heal: bool, as_json: bool) -> None:
+    """Copy a whole project in from URL, which `mlopsfw export` wrote or another project uses as its storage."""
+    from mlopsfw.transfer import transfer
+
+    _report(transfer(_open(project, url, options), project.storage, heal=heal), as_json)
+
+
+def _open(project: Project, url: str, options: tuple[str, ...]) -> Storage:
+    from mlopsfw.config.model import Selection
+
+    pairs = [option.partition("=") for option in options]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise UsageError(f"--option {wrong[0]!r} is not KEY=VALUE", hint="Write --option aws_endpoint=https://….")
+    chosen = {"url": url, "options": {key: value for key, _, value in pairs}}
+    selection = Selection(use="object", options=chosen, key="storage")
+    storage: Storage = project.plugins.build("storage", selection, project.config, project.host("storage.object"))
+    return storage
+
+
+def _report(done: Transfer, as_json: bool) -> None:  # noqa: FBT001 - the flag as it was given
+    if as_json:
+        emit_json(done)
+        return
+    click.echo(f"{done.copied} objects copied ({done.size} bytes); what was there already was left alone.")
+    click.echo(f"The copy's ledger holds {done.events} events in {done.streams} streams; the chain is whole.")

@@ -1,0 +1,170 @@
+"""`gc`: delete the blobs that nothing refers to, and finish what crashes left half-done in the ledger.
+
+A blob is kept if any event names its digest, or a kept blob that is JSON does (a folder's manifest, a list of outputs), or if it is
+younger than the grace period by the store's own clock. What looks like a digest counts as one: too much is kept rather than too
+little. Tables are not touched.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from mlopsfw.blobs import PENDING, REFRESH, ROOT, key_of
+from mlopsfw.contracts.storage import Entry, Storage
+from mlopsfw.errors import Conflict, NotFound, UsageError
+from mlopsfw.ledger import Ledger, layout
+
+GRACE = 7 * 86_400.0
+"""Seconds for which an unreferenced blob is kept by default."""
+
+_DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_JSON = (b"{", b"[")
+_LARGEST = 64 << 20  # bytes; no manifest is larger
+_BATCH = 500
+_DEAD = 900.0  # seconds after which another collection's list of deletions is taken to be a dead one's
+
+
+class Collection(msgspec.Struct, kw_only=True):
+    """What a collection did, or would do.
+
+    Args:
+        blobs, size: How many blobs there are, and their bytes.
+        deleted, freed: Digests of those deleted, and their bytes.
+        young: How many nothing refers to, but which are within the grace period.
+        tidied: Streams whose seal or segments were finished.
+        dry_run: Whether nothing was done.
+    """
+
+    blobs: int = 0
+    size: int = 0
+    deleted: list[str] = []
+    freed: int = 0
+    young: int = 0
+    tidied: list[str] = []
+    dry_run: bool = False
+
+
+def collect(storage: Storage, ledger: Ledger, *, grace: float = GRACE, dry_run: bool = False) -> Collection:
+    """Collect once.
+
+    Args:
+        storage: What to collect in.
+        ledger: The ledger on it.
+        grace: Seconds for which an unreferenced blob is kept. Below two days only 0 is taken: it says that nothing else is at work.
+        dry_run: Delete nothing.
+
+    Raises:
+        Conflict: Another collection is at work.
+    """
+    if 0 < grace < 2 * REFRESH:
+        raise UsageError(
+            f"a grace period of {grace:g} s is too short for runs that are going on",
+            hint="Give 2 days at least, or 0 when nothing else uses the project.",
+        )
+    result = Collection(dry_run=dry_run)
+    now = _store_time(storage)
+    entries = list(storage.list(ROOT))  # before the marks: what is stored from now on is not in it
+    kept = _marked(storage, {entry.key for entry in entries})
+    doomed = [entry for entry in entries if entry.key not in kept and entry.modified <= now - grace]
+    result.blobs, result.size = len(entries), sum(entry.size for entry in entries)
+    result.young = len(entries) - len(doomed) - sum(entry.key in kept for entry in entries)
+    gone = doomed if dry_run else list(_delete(storage, doomed, now))
+    result.deleted, result.freed = [_digest(entry.key) for entry in gone], sum(entry.size for entry in gone)
+    result.tidied = [] if dry_run else _tidy(storage, ledger)
+    return result
+
+
+def _store_time(storage: Storage) -> float:
+    """Return the time by the clock that stamps the store's objects."""
+    key = f"gc/clock-{secrets.token_hex(8)}"
+    storage.put(key, b"")
+    try:
+        return next(entry.modified for entry in storage.list(key))
+    finally:
+        storage.delete(key)
+
+
+def _digest(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+# -- what is kept ------------------------------------------------------------------------------------------------------------
+
+
+def _marked(storage: Storage, keys: set[str]) -> set[str]:
+    """Return those of the blobs `keys` that the ledger leads to."""
+    marked: set[str] = set()
+    waiting = _named(_ledger_bytes(storage)) & keys
+    while waiting:
+        marked |= waiting
+        waiting = (_named(filter(None, (_as_json(storage, key) for key in waiting))) & keys) - marked
+    return marked
+
+
+def _named(texts: Iterable[bytes]) -> set[str]:
+    return {key_of(found.decode()) for text in texts for found in _DIGEST.findall(text)}
+
+
+def _ledger_bytes(storage: Storage) -> Iterator[bytes]:
+    """Yield the bytes of every entry. One that is gone since it was listed is in its segment, which was there before it went."""
+    for entry in storage.list(layout.ROOT):
+        try:
+            yield storage.get(entry.key)
+        except NotFound:
+            if place := layout.parse(entry.key):
+                yield storage.get(layout.segment_key(place.stream, place.seq))
+
+
+def _as_json(storage: Storage, key: str) -> bytes | None:
+    """Return a blob that may name others, or None."""
+    try:
+        if storage.get(key, length=1) not in _JSON:
+            return None
+        return storage.get(key, length=_LARGEST)
+    except NotFound:
+        return None
+
+
+# -- what goes ---------------------------------------------------------------------------------------------------------------
+
+
+def _delete(storage: Storage, doomed: list[Entry], now: float) -> Iterator[Entry]:
+    """Delete blobs, telling writers beforehand which (`BlobStore` stores again what it stored meanwhile); yield those deleted."""
+    for first in range(0, len(doomed), _BATCH):
+        batch = doomed[first : first + _BATCH]
+        _announce(storage, [_digest(entry.key) for entry in batch], now)
+        try:
+            for entry in batch:
+                if next(iter(storage.list(entry.key)), None) == entry:  # not stored again since it was listed
+                    storage.delete(entry.key)
+                    yield entry
+        finally:
+            storage.delete(PENDING)
+
+
+def _announce(storage: Storage, digests: list[str], now: float) -> None:
+    names = msgspec.json.encode(digests)
+    if storage.put_if_absent(PENDING, names):
+        return
+    other = next(iter(storage.list(PENDING)), None)
+    if other is not None and other.modified > now - _DEAD:
+        raise Conflict(
+            "another gc is at work", hint="Wait for it to end; one that died is passed over after 15 minutes."
+        )
+    storage.delete(PENDING)
+    if not storage.put_if_absent(PENDING, names):
+        raise Conflict("another gc has begun", hint="Wait for it to end.")
+
+
+def _tidy(storage: Storage, ledger: Ledger) -> list[str]:
+    """Finish seals and segments that were cut short; return the streams."""
+    smalls: dict[str, int] = {}
+    for entry in storage.list(layout.ROOT):
+        place = layout.parse(entry.key)
+        if place and not place.is_segment:
+            smalls[place.stream] = smalls.get(place.stream, 0) + 1
+    return [name for name in smalls if ledger.stream(name).tidy()]
