@@ -1,6 +1,6 @@
 """Two-sample statistics of a million values against SciPy, equal answers asserted first.
 
-Run: python -m pytest benchmarks/bench_core_drift.py --benchmark-enable -s -o addopts=--import-mode=importlib
+Run: python -m pytest benchmarks/bench_core_drift.py -s -o addopts=--import-mode=importlib
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS = pytest.mark.parametrize("kind", ["uniform", "heavy", "tied"])
 
 
 @KINDS
-def bench_ks_2samp(benchmark, kind):
+def test_ks_2samp(benchmark, kind):
     x, y = _draw(kind)
     ours, theirs = ks_2samp(x, y), stats.ks_2samp(x, y)
     assert ours.statistic == pytest.approx(theirs.statistic, abs=1e-15)
@@ -44,7 +44,7 @@ def bench_ks_2samp(benchmark, kind):
 
 
 @KINDS
-def bench_ks_against_a_prepared_reference(benchmark, kind):
+def test_ks_against_a_prepared_reference(benchmark, kind):
     x, y = _draw(kind)
     reference = Reference.fit(x, max_points=SIZE).content
     ours, theirs = ks_against(reference, np.sort(y)), stats.ks_2samp(x, y)
@@ -53,7 +53,7 @@ def bench_ks_against_a_prepared_reference(benchmark, kind):
 
 
 @KINDS
-def bench_wasserstein_distance(benchmark, kind):
+def test_wasserstein_distance(benchmark, kind):
     x, y = _draw(kind)
     assert wasserstein_distance(x, y) == pytest.approx(stats.wasserstein_distance(x, y), rel=1e-9)
     compare(benchmark, lambda: wasserstein_distance(x, y), lambda: stats.wasserstein_distance(x, y), "scipy", rounds=3)

@@ -1,6 +1,6 @@
 """Feature hashing of ten categorical columns against scikit-learn's FeatureHasher, the same matrix asserted first.
 
-Run: python -m pytest benchmarks/bench_core_hashing.py --benchmark-enable -s -o addopts=--import-mode=importlib
+Run: python -m pytest benchmarks/bench_core_hashing.py -s -o addopts=--import-mode=importlib
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _rows(columns):
 
 
 @pytest.mark.parametrize("source", TABLES)
-def bench_hash_features_against_dicts(benchmark, source):
+def test_hash_features_against_dicts(benchmark, source):
     columns = _columns()
     rows, table, hasher = _rows(columns), TABLES[source](columns), FeatureHasher(1 << 20)
     ours, theirs = hash_features(table), hasher.transform(rows)
@@ -43,5 +43,5 @@ def bench_hash_features_against_dicts(benchmark, source):
     compare(benchmark, lambda: hash_features(table), lambda: hasher.transform(rows), "scikit-learn", rounds=5)
 
 
-def bench_one_request(benchmark):
+def test_one_request(benchmark):
     benchmark(hash_indices, ["JFK"], 1000)

@@ -127,8 +127,8 @@ def hash_indices(column, int64_t n_buckets, uint32_t seed=0):
 
 cdef inline int32_t _slot(uint32_t h, uint32_t n_features) noexcept nogil:
     """scikit-learn's index: |h| mod n_features, and |INT_MIN| as if it could be written."""
-    cdef int32_t signed_hash = <int32_t> h
-    cdef uint32_t size = (~h) + 1 if signed_hash < 0 else h
+    # |h| without a branch, which a hash's sign would mispredict every other time.
+    cdef uint32_t negative = <uint32_t> -(<int32_t> (h >> 31)), size = (h ^ negative) - negative
     return <int32_t> (size & (n_features - 1)) if n_features & (n_features - 1) == 0 else <int32_t> (size % n_features)
 
 
@@ -139,17 +139,20 @@ cdef struct TokenColumn:
 
 
 cdef int64_t _hash_run(const TextView* view, Murmur prefix, uint32_t* hashes, uint8_t* present) noexcept nogil:
-    """Hash prefix + text for every text of a view; returns how many are null."""
+    """Hash prefix + text for every text of a view; clears `present` where one is null, and returns how many are."""
     cdef int64_t i, size, nulls = 0
     cdef const char* start = NULL
     for i in range(view.length):
         size = text_at(view, i, &start)
-        present[i] = size >= 0
         if size >= 0:
             hashes[i] = murmur_finish(prefix, start, size)
         else:
+            present[i] = 0
             nulls += 1
     return nulls
+
+
+cdef double* _SIGNS = [1.0, -1.0, 1.0, 1.0]  # by the hash's top bit; with alternate_sign, then without
 
 
 cdef inline int64_t _gather_row(
@@ -159,6 +162,7 @@ cdef inline int64_t _gather_row(
     cdef int64_t column, used = 0
     cdef uint32_t h
     cdef double value
+    cdef const double* sign = _SIGNS if alternate_sign else _SIGNS + 2
     for column in range(width):
         if columns[column].numbers != NULL:
             h, value = columns[column].hashes[0], columns[column].numbers[row]
@@ -169,22 +173,64 @@ cdef inline int64_t _gather_row(
                 continue
             h, value = columns[column].hashes[row], 1.0
         slots[used] = _slot(h, n_features)
-        values[used] = -value if alternate_sign and <int32_t> h < 0 else value
+        values[used] = value * sign[h >> 31]
         used += 1
     return used
 
 
-cdef inline void _place_row(const int32_t* slots, const double* values, int64_t used, int32_t* indices, double* data) noexcept nogil:
-    """Sort tokens by slot, equal ones in the order given: each goes to its rank. Without branches, fit for short rows."""
-    cdef int64_t i, j
-    cdef int32_t slot, rank
-    for i in range(used):
-        slot, rank = slots[i], 0
-        for j in range(i):
-            rank += slots[j] <= slot
-        for j in range(i + 1, used):
-            rank += slots[j] < slot
-        indices[rank], data[rank] = slot, values[i]
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <stdlib.h>
+    #include <string.h>
+    #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
+    #define WIDE __attribute__((target_clones("avx2", "default")))
+    #else
+    #define WIDE
+    #endif
+    #define NARROW 16
+    typedef struct { int32_t slot; int32_t order; double value; } token;
+
+    static int by_slot(const void *left, const void *right) {
+      const token *a = left, *b = right;
+      return a->slot != b->slot ? (a->slot > b->slot) - (a->slot < b->slot) : (a->order > b->order) - (a->order < b->order);
+    }
+
+    /* Sort tokens by slot, equal ones in the order given. Any width. */
+    static void place_any(const int32_t *slots, const double *values, int64_t used, int32_t *indices, double *data, token *room) {
+      for (int64_t i = 0; i < used; ++i) { room[i].slot = slots[i]; room[i].order = (int32_t)i; room[i].value = values[i]; }
+      qsort(room, used, sizeof(token), by_slot);
+      for (int64_t i = 0; i < used; ++i) { indices[i] = room[i].slot; data[i] = room[i].value; }
+    }
+
+    /* The same for up to NARROW tokens, without branches: each goes to the number of smaller slots. Slots are padded with
+       INT32_MAX. Equal slots would collide, which the sum of the ranks shows: then, returns 0 with nothing written. */
+    WIDE static int place_narrow(const int32_t *slots, const double *values, int64_t used, int32_t *indices, double *data) {
+      int32_t rank[NARROW] = {0}, total = 0;
+      for (int64_t j = 0; j < used; ++j)
+        for (int i = 0; i < NARROW; ++i) rank[i] += slots[j] < slots[i];
+      for (int64_t i = 0; i < used; ++i) total += rank[i];
+      if (total != used * (used - 1) / 2) return 0;
+      for (int64_t i = 0; i < used; ++i) { indices[rank[i]] = slots[i]; data[rank[i]] = values[i]; }
+      return 1;
+    }
+    """
+    const int NARROW
+    ctypedef struct token:
+        pass
+    void place_any(const int32_t*, const double*, int64_t, int32_t*, double*, token*) noexcept nogil
+    int place_narrow(const int32_t*, const double*, int64_t, int32_t*, double*) noexcept nogil
+
+
+cdef inline void _place_row(int32_t* slots, const double* values, int64_t used, int32_t* indices, double* data, token* room) noexcept nogil:
+    """Write one row's tokens by slot; `slots` has room for NARROW."""
+    cdef int64_t i
+    if used <= NARROW:
+        for i in range(used, NARROW):
+            slots[i] = 0x7FFFFFFF
+        if place_narrow(slots, values, used, indices, data):
+            return
+    place_any(slots, values, used, indices, data, room)
 
 
 cdef inline int64_t _sum_duplicates(int32_t* indices, double* data, int64_t used) noexcept nogil:
@@ -201,13 +247,13 @@ cdef inline int64_t _sum_duplicates(int32_t* indices, double* data, int64_t used
 
 cdef int64_t _build_rows(
     const TokenColumn* columns, int64_t width, int64_t rows, uint32_t n_features, bint alternate_sign,
-    int32_t* slots, double* values, int32_t* indices, double* data, int64_t* indptr,
+    int32_t* slots, double* values, token* room, int32_t* indices, double* data, int64_t* indptr,
 ) noexcept nogil:
-    """Write each row's tokens sorted and summed, one row after the other; `slots` and `values` are room for one row."""
+    """Write each row's tokens sorted and summed, one row after the other; `slots`, `values` and `room` hold one row."""
     cdef int64_t row, used, end = 0
     for row in range(rows):
         used = _gather_row(columns, width, row, n_features, alternate_sign, slots, values)
-        _place_row(slots, values, used, indices + end, data + end)
+        _place_row(slots, values, used, indices + end, data + end, room)
         end += _sum_duplicates(indices + end, data + end, used)
         indptr[row + 1] = end
     return end
@@ -216,29 +262,32 @@ cdef int64_t _build_rows(
 cdef object _sparse(TokenColumn* columns, int64_t width, int64_t rows, int64_t n_features, bint alternate_sign, dtype):
     cdef cnp.ndarray indices = np.empty(rows * width, dtype=np.int32), data = np.empty(rows * width)
     cdef cnp.ndarray indptr = np.zeros(rows + 1, dtype=np.int64)
-    cdef cnp.ndarray slots = np.empty(width, dtype=np.int32), values = np.empty(width)
+    cdef cnp.ndarray slots = np.empty(width + NARROW, dtype=np.int32), values = np.empty(width), room = np.empty(2 * width)
     cdef int64_t used
     with nogil:
         used = _build_rows(
             columns, width, rows, <uint32_t> n_features, alternate_sign,
-            <int32_t*> cnp.PyArray_DATA(slots), <double*> cnp.PyArray_DATA(values),
+            <int32_t*> cnp.PyArray_DATA(slots), <double*> cnp.PyArray_DATA(values), <token*> cnp.PyArray_DATA(room),
             <int32_t*> cnp.PyArray_DATA(indices), <double*> cnp.PyArray_DATA(data), <int64_t*> cnp.PyArray_DATA(indptr),
         )
     place = np.int32 if used <= 0x7FFFFFFF else np.int64
-    kept = data[:used].copy() if used < rows * width else data
+    # Room for tokens that were not there is given back only when it is much: copying costs more than holding a little.
+    if used < 0.75 * rows * width:
+        data, indices = data[:used].copy(), indices[:used].copy()
     return SparseRows(
-        kept.astype(dtype, copy=False), indices[:used].astype(place, copy=False), indptr.astype(place, copy=False), (rows, n_features)
+        data[:used].astype(dtype, copy=False), indices[:used].astype(place, copy=False), indptr.astype(place, copy=False), (rows, n_features)
     )
 
 
 cdef tuple _hash_segment(TextSegment segment, Murmur prefix):
     """Return (hashes, present or None) of a segment's rows."""
     cdef int64_t n = segment.view.length, nulls
-    cdef cnp.ndarray hashes = np.zeros(n + 1, dtype=np.uint32), present = np.zeros(n + 1, dtype=np.uint8)
+    cdef cnp.ndarray hashes = np.empty(n + 1, dtype=np.uint32), present = np.ones(n + 1, dtype=np.uint8)
     with nogil:
         nulls = _hash_run(&segment.view, prefix, <uint32_t*> cnp.PyArray_DATA(hashes), <uint8_t*> cnp.PyArray_DATA(present))
     if segment.codes is not None:
         # The spare last cell is "not present", so that code -1 finds it by Python's indexing.
+        (<uint8_t*> cnp.PyArray_DATA(present))[n] = 0
         return hashes[segment.codes], present[segment.codes]
     return hashes[:n], present[:n] if nulls else None
 
