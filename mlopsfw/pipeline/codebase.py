@@ -53,7 +53,7 @@ class Codebase:
     def __init__(self, roots: Iterable[Path], store: Path | None = None) -> None:
         self.roots = tuple(dict.fromkeys(root.resolve() for root in roots))
         self._modules: dict[str, Module | None] = {}
-        self._stamps: dict[Path, tuple[int, ...]] = {}
+        self._stamps: dict[Path, tuple[tuple[int, ...], str]] = {}
         self._store = FactStore(store)
 
     def module(self, name: str) -> Module | None:
@@ -80,9 +80,10 @@ class Codebase:
         return Module(name, None, _NO_FACTS, "", spread) if spread else None
 
     def _read(self, name: str, file: Path, folders: tuple[Path, ...]) -> Module:
-        self._stamps[file] = _stamp(file)
+        stamp = _stamp(file)
         content = file.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
+        self._stamps[file] = stamp, digest
         if file.suffix != ".py":
             return Module(name, file, _NO_FACTS, digest, folders)
         try:
@@ -102,7 +103,7 @@ class Codebase:
 
     def changed(self) -> list[Path]:
         """Return the files that are no longer as they were when they were read."""
-        return [file for file, stamp in self._stamps.items() if _stamp(file) != stamp]
+        return [f for f, (stamp, digest) in self._stamps.items() if _stamp(f) != stamp and _digest(f) != digest]
 
     def save(self) -> None:
         """Keep the facts for the next process."""
@@ -123,6 +124,13 @@ def _stamp(file: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _names(root: Path) -> Iterator[str]:
