@@ -241,7 +241,7 @@ class _Column:
         values = _plain(values)
         if nulls := values.null_count:
             positions = pc.indices_nonzero(values.is_null(nan_is_null=False)).to_numpy()
-            self.nulls.update(memoryview(positions + self.rows).cast("B"))
+            self.nulls.update((positions + self.rows).data.cast("B"))
         self.rows += len(values)
         if len(values) > nulls:
             self.add(values.drop_null() if nulls else values)
@@ -303,7 +303,7 @@ class _Variable(_Column):
         values = values.cast(pa.large_string() if _is_text(values.type) else pa.large_binary())
         _, places, data = values.buffers()
         offsets = np.frombuffer(places, np.int64, len(values) + 1, values.offset * 8)
-        self.sums[0].update(memoryview(np.diff(offsets)).cast("B"))
+        self.sums[0].update(np.diff(offsets).data.cast("B"))
         if data is not None:
             self.sums[1].update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
 
@@ -322,7 +322,7 @@ class _List(_Column):
         if t.is_map(values.type):
             values = values.cast(_arrow().list_(_entries(values.type)))
         lengths = pc.list_value_length(values).cast("int64").to_numpy()
-        self.sums[0].update(memoryview(lengths).cast("B"))
+        self.sums[0].update(lengths.data.cast("B"))
         self.items.update(values.flatten())
 
     def parts(self) -> list[Any]:

@@ -47,7 +47,7 @@ class Datasets:
 
     # -- what there is ---------------------------------------------------------------------------------------------------
 
-    def list(self) -> list[DatasetVersion]:
+    def newest(self) -> list[DatasetVersion]:
         """Return the newest version of every dataset, by name."""
         names = sorted(stream.removeprefix(_PREFIX) for stream in self._project.ledger.streams(_PREFIX))
         return [latest for name in names if (latest := self.history(name).latest)]

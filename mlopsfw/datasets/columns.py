@@ -142,10 +142,10 @@ def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
 def _entries(values: pa.Array) -> list[object]:
     import pyarrow.types as t
 
-    rows = values.to_pylist()
+    rows: list[object] = values.to_pylist()
     if not t.is_map(values.type):
         return rows
-    return [None if row is None else [{"key": key, "value": value} for key, value in row] for row in rows]
+    return [None if row is None else [{"key": key, "value": value} for key, value in row] for row in values.to_pylist()]
 
 
 def describe(schema: pa.Schema) -> dict[str, str]:

@@ -64,7 +64,7 @@ class Commit:
         self, datasets: Datasets, name: str, *, mode: Mode, source: str, message: str, run: str, force: bool
     ) -> None:
         self._datasets, self._name, self._mode, self._force = datasets, name, mode, force
-        self._facts = {"source": source, "message": message, "run": run}
+        self._source, self._message, self._run = source, message, run
         self._files: TableFiles = datasets.files(name)
 
     def make(self, batches: Iterable[pa.RecordBatch]) -> DatasetVersion:
@@ -146,7 +146,9 @@ class Commit:
             mode=self._mode,
             manifest=manifests.save(content, self._datasets.blobs),
             added=written.digest if base else "",
-            **self._facts,
+            source=self._source,
+            message=self._message,
+            run=self._run,
         )
 
     def _adds_nothing(self, written: Written, base: DatasetVersion) -> bool:

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from mlopsfw.errors import DataError
 
@@ -29,7 +29,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
 
 def _open(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
     if path.suffix == ".gz":
-        return gzip.open(path)
+        return cast("IO[bytes]", gzip.open(path))
     if path.suffix != ".zip":
         return path.open("rb")
     archive = stack.enter_context(zipfile.ZipFile(path))

@@ -1,0 +1,97 @@
+"""The built-in step `ingest`: files, or an outside table by reference, become a version of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from mlopsfw.errors import UsageError
+from mlopsfw.pipeline.step import BuiltinStep, StepContext
+
+
+class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[steps.ingest]`.
+
+    Args:
+        dataset: The dataset's name.
+        path: File, or files in order, relative to the project: CSV, JSON lines, Parquet, Arrow IPC, packed or not.
+        reference: Instead of `path`: a table that is registered, not copied.
+        mode: Whether the rows come instead of those there are, or after them.
+        message: Why, for people.
+        null: Texts that mean "no value" in CSV files, besides the empty one.
+        separator: Between the fields of CSV files.
+        encoding: Of CSV files.
+        types: Column → type in CSV files, instead of guessing.
+    """
+
+    dataset: str
+    path: str | tuple[str, ...] = ()
+    reference: str = ""
+    mode: Literal["replace", "append"] = "replace"
+    message: str = ""
+    null: tuple[str, ...] = ()
+    separator: str = ""
+    encoding: str = "utf-8"
+    types: dict[str, str] = {}
+
+    def paths(self) -> tuple[str, ...]:
+        """Return the files."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+
+def _reads(params: IngestParams) -> Iterable[str]:
+    return params.paths()
+
+
+def _facts(project: Any, params: IngestParams) -> Mapping[str, object]:
+    """Pin what a reference points at: its content is not among `reads`, since it may be anywhere and of any size."""
+    if not params.reference:
+        return {}
+    from mlopsfw.datasets import pins
+
+    return pins.pin(pins.absolute(params.reference, project.root))
+
+
+def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
+    if bool(params.paths()) == bool(params.reference):
+        raise UsageError(f"step {context.step} must have either path or reference", hint='Write path = "file.csv".')
+    datasets = context.project.datasets
+    if params.reference:
+        version = datasets.reference(params.dataset, params.reference, params.message, run=context.run)
+    else:
+        version = datasets.add(
+            params.dataset,
+            _files(context.project.root, params.paths()),
+            params.mode,
+            params.message,
+            csv=_csv(params),
+            run=context.run,
+        )
+    done = "" if version.new else " (was there already)"
+    context.log(f"{version.ref}: {version.rows:,} rows, {len(version.columns)} columns{done}")
+    context.log_metric("rows", version.rows)
+    return {"rows": version.artifact()}
+
+
+def _files(root: Path, paths: Iterable[str]) -> list[Path]:
+    return [root / path for path in paths]
+
+
+def _csv(params: IngestParams) -> Any:
+    from mlopsfw.datasets.csvsource import CsvOptions
+
+    return CsvOptions(separator=params.separator, null=params.null, encoding=params.encoding, types=params.types)
+
+
+STEP = BuiltinStep(
+    name="ingest",
+    run=_run,
+    params=IngestParams,
+    outputs=("rows",),
+    reads=_reads,
+    facts=_facts,
+    summary="Make a dataset version of files, or of an outside table by reference",
+)

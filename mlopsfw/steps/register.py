@@ -1,0 +1,79 @@
+"""The built-in step `register`: a bundle becomes a version of a model, with all that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.contracts.artifact import Artifact
+from mlopsfw.errors import UsageError
+from mlopsfw.pipeline.step import BuiltinStep, StepContext
+
+if TYPE_CHECKING:
+    from mlopsfw.registry import ModelVersion
+
+
+class RegisterParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[steps.register]`.
+
+    Args:
+        name: The model's name.
+        alias: An alias to point at the version; empty for none. One that pointed at it before is not moved back to it.
+        message: Why, for people.
+    """
+
+    name: str
+    alias: str = ""
+    message: str = ""
+
+
+def _run(context: StepContext, params: RegisterParams) -> Mapping[str, Any]:
+    bundle = context.inputs["model"]
+    if bundle.kind != "bundle":
+        raise UsageError(f"step {context.step} was given a {bundle.kind}, not a bundle", hint='model = "train"')
+    from mlopsfw.lineage import datasets_of
+
+    registry = context.project.registry
+    version = registry.register(
+        params.name,
+        bundle.blob,
+        run=context.run,
+        step=context.step,
+        datasets=datasets_of(context.project, context.run, context.step),
+        metrics=_metrics(context),
+        task=str(bundle.meta.get("task", "")),
+        message=params.message,
+    )
+    context.log(f"{version.ref}{'' if version.new else ' (has this bundle already)'}")
+    if params.alias:
+        _point(context, params.alias, version)
+    return {"model": Artifact(kind="model", digest=version.bundle, blob=version.bundle, ref=version.ref)}
+
+
+def _metrics(context: StepContext) -> Mapping[str, Any] | None:
+    name = next((name for name in ("metrics", "gate") if name in context.inputs), None)
+    found = context.load(name) if name else None
+    return found if isinstance(found, Mapping) else None
+
+
+def _point(context: StepContext, alias: str, version: ModelVersion) -> None:
+    """Move the alias, unless it ever pointed here: then someone has moved it on since, and a rerun must not undo that."""
+    moves = context.project.registry.model(version.name).moves
+    if any(move.alias == alias and move.version == version.version for move in moves):
+        return
+    move = context.project.registry.promote(version.name, version.version, alias, reason=f"run {context.run}")
+    context.log(f"{version.name}@{alias}: version {move.version}, was {move.was or 'nowhere'}")
+
+
+STEP = BuiltinStep(
+    name="register",
+    run=_run,
+    params=RegisterParams,
+    inputs=("model",),
+    optional=("metrics", "gate"),
+    outputs=("model",),
+    cacheable=False,
+    summary="Register a bundle as the next version of a model",
+)

@@ -1,0 +1,158 @@
+"""The built-in step `split`: rows into train, validation and test, by time, by share or by a column's values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from mlopsfw.errors import DataError, UsageError
+from mlopsfw.ids import nearest
+from mlopsfw.pipeline.step import BuiltinStep, StepContext
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PARTS = ("train", "validation", "test")
+_BUCKETS = 1 << 30
+
+
+class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[steps.split]`.
+
+    Args:
+        by: `time`, `fraction` or `column`.
+        column: By time: the dates or datetimes. By column: what names the part.
+        validation: By fraction: its share, 0 to 1. By time: where it begins; empty for none. By column: its values.
+        test: Likewise. By time the three parts follow each other: train, validation, test.
+        train: By column: its values; otherwise it is what is left.
+        start: By time: rows before it are left out.
+        end: By time: rows from it on are left out.
+        key: By fraction: columns whose values decide, so that rows of one key stay together and stay where they are when rows are
+            added; without it each row is drawn by itself.
+        seed: By fraction: another one draws other rows.
+    """
+
+    by: Literal["time", "fraction", "column"]
+    column: str = ""
+    validation: float | str | tuple[str, ...] = ""
+    test: float | str | tuple[str, ...] = ""
+    train: str | tuple[str, ...] = ()
+    start: str = ""
+    end: str = ""
+    key: tuple[str, ...] = ()
+    seed: int = 0
+
+
+def _run(context: StepContext, params: SplitParams) -> Mapping[str, Any]:
+    import polars as pl
+
+    rows: pl.DataFrame = context.load("rows", pl.DataFrame)
+    for name in (params.column, *params.key):
+        if name and name not in rows.columns:
+            raise DataError(f"step {context.step}: there is no column {name!r}", hint=nearest(name, rows.columns))
+    parts = split(rows, params)
+    context.log(", ".join(f"{name} {part.height:,}" for name, part in parts.items()) + f" of {rows.height:,} rows")
+    if not parts["train"].height:
+        raise DataError(f"step {context.step} leaves no rows to train on", hint="Look at its limits and shares.")
+    return parts
+
+
+def split(rows: pl.DataFrame, params: SplitParams) -> dict[str, pl.DataFrame]:
+    """Return train, validation and test rows, each in the order of `rows`; no row is in two of them."""
+    import polars as pl
+
+    labels = {"time": _by_time, "fraction": _by_fraction, "column": _by_column}[params.by](rows, params)
+    return {name: rows.filter(pl.lit(labels) == name) for name in PARTS}
+
+
+def _by_time(rows: pl.DataFrame, params: SplitParams) -> pl.Series:
+    """Label rows by limits in time; a row without a time, or outside of start and end, is in no part."""
+    import polars as pl
+
+    if not params.column or not isinstance(params.validation, str) or not isinstance(params.test, str):
+        raise UsageError("a split by time needs column, and dates for validation or test", hint='test = "2013-03-01".')
+    time = pl.col(params.column)
+    kind = rows.schema[params.column]
+    if not kind.is_temporal():
+        raise DataError(f"column {params.column!r} is {kind}, not a date or datetime")
+    label = pl.lit("train")
+    for name, begin in (("validation", params.validation), ("test", params.test)):
+        if begin:
+            label = pl.when(time >= _moment(begin, kind)).then(pl.lit(name)).otherwise(label)
+    inside = time.is_not_null()
+    if params.start:
+        inside &= time >= _moment(params.start, kind)
+    if params.end:
+        inside &= time < _moment(params.end, kind)
+    return rows.select(pl.when(inside).then(label).alias("part"))["part"]
+
+
+def _moment(text: str, kind: Any) -> pl.Expr:
+    import polars as pl
+
+    zone = getattr(kind, "time_zone", None)
+    moment = pl.Series([text]).str.to_datetime(
+        time_unit="us", strict=False, time_zone="UTC" if "+" in text or "Z" in text else None
+    )
+    if moment.null_count():
+        raise UsageError(f"{text!r} is no date or datetime", hint="Write 2013-03-01 or 2013-03-01T05:00:00Z.")
+    if moment.dtype.time_zone and not zone:  # type: ignore[attr-defined]
+        raise UsageError(f"{text!r} has a zone, the column has none", hint="Leave the zone out.")
+    fitted = moment if moment.dtype.time_zone or not zone else moment.dt.replace_time_zone(zone)  # type: ignore[attr-defined]
+    return pl.lit(fitted[0]) if not zone else pl.lit(fitted.dt.convert_time_zone(zone)[0])
+
+
+def _by_fraction(rows: pl.DataFrame, params: SplitParams) -> pl.Series:
+    import polars as pl
+
+    shares = [0.0 if share == "" else share for share in (params.validation, params.test)]
+    if not all(isinstance(share, int | float) and 0 <= share < 1 for share in shares) or sum(map(float, shares)) >= 1:  # type: ignore[arg-type]
+        raise UsageError("a split by fraction needs shares in [0, 1) that leave rows to train on", hint="test = 0.2")
+    validation, test = map(float, shares)  # type: ignore[arg-type]
+    drawn = _keyed(rows, params) if params.key else _drawn(rows.height, params.seed)
+    part = pl.when(drawn < test).then(pl.lit("test")).when(drawn < test + validation).then(pl.lit("validation"))
+    return pl.select(part.otherwise(pl.lit("train")).alias("part"))["part"]
+
+
+def _keyed(rows: pl.DataFrame, params: SplitParams) -> pl.Series:
+    """Return a number in [0, 1) for each row's key, by MurmurHash3 of its text: the same on every machine and release."""
+    import polars as pl
+
+    from mlopsfw_core.hashing import hash_indices
+
+    parts = [pl.col(name).cast(pl.String).fill_null("\0") for name in params.key]
+    keys = rows.select(pl.concat_str(parts, separator="\x1f").alias("key"))["key"].to_arrow()
+    return pl.Series(hash_indices(keys, _BUCKETS, params.seed % (1 << 32))) / _BUCKETS
+
+
+def _drawn(count: int, seed: int) -> pl.Series:
+    import numpy as np
+    import polars as pl
+
+    return pl.Series(np.random.Generator(np.random.PCG64(seed)).random(count))
+
+
+def _by_column(rows: pl.DataFrame, params: SplitParams) -> pl.Series:
+    """Label rows by a column's text; a row with none of the values is in no part."""
+    import polars as pl
+
+    if not params.column or isinstance(params.validation, float) or isinstance(params.test, float):
+        raise UsageError("a split by column needs column, and the values of each part", hint='test = ["test"]')
+    label = pl.lit(None, pl.String)
+    text = pl.col(params.column).cast(pl.String)
+    for name, values in (("train", params.train), ("validation", params.validation), ("test", params.test)):
+        wanted = [values] if isinstance(values, str) else list(values)
+        label = pl.when(text.is_in([value for value in wanted if value])).then(pl.lit(name)).otherwise(label)
+    return rows.select(label.alias("part"))["part"]
+
+
+STEP = BuiltinStep(
+    name="split",
+    run=_run,
+    params=SplitParams,
+    inputs=("rows",),
+    outputs=PARTS,
+    summary="Split rows into train, validation and test, by time, share or a column",
+)
