@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from hashlib import sha256
 
 import msgspec
@@ -122,9 +123,23 @@ def test_writers_that_reuse_old_blobs_while_collections_run_lose_none(project, a
         assert {key_of(sha256(item).hexdigest()) for item in data} <= there
 
 
+class SlowToDelete:
+    """A storage that thinks before it deletes, so that others come in between."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def delete(self, key):
+        time.sleep(0.002)
+        self._inner.delete(key)
+
+
 def collect_until(project, stop):
     while not stop.is_set():
-        collect(project.storage, project.ledger)
+        collect(SlowToDelete(project.storage), project.ledger)
 
 
 def store_again(project, who, data):
