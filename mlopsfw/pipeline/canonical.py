@@ -29,12 +29,14 @@ def decode(data: bytes) -> Any:
 
 
 def _plain(value: Any, path: str) -> Any:  # noqa: PLR0911 - one for each kind
-    if value is None or isinstance(value, str | bool):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return str.__str__(value)  # a text enum is its text
     if isinstance(value, int):
-        return value if -_INT64 <= value < _INT64 else _refuse(path, "an integer beyond 64 bits")
+        return int(value) if -_INT64 <= value < _INT64 else _refuse(path, "an integer beyond 64 bits")
     if isinstance(value, float):
-        return value if math.isfinite(value) else {_FLOAT: str(float(value))}
+        return float(value) if math.isfinite(value) else {_FLOAT: str(float(value))}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, Mapping):
