@@ -98,6 +98,7 @@ class Datasets:
         *,
         run: str = "",
         force: bool = False,
+        once: bool = False,
     ) -> DatasetVersion:
         """Add rows to a dataset, or replace its rows, as a new version; create it if need be.
 
@@ -108,7 +109,8 @@ class Datasets:
             source: Where the rows came from, for people.
             message: Why, for people.
             run: The run that makes it.
-            force: Make a version even where the content is already there.
+            force: Make a version even where the content is already there. Rows appended again by one run are never added twice.
+            once: Add nothing where the newest version is an append of these very rows.
 
         Returns:
             The new version, or the newest one with `new=False` where the content is already there.
@@ -123,7 +125,7 @@ class Datasets:
         if mode not in ("append", "replace"):
             raise UsageError(f"rows are added by 'append' or 'replace', not {mode!r}")
         check_name(name, "dataset")
-        commit = Commit(self, name, mode=mode, source=source, message=message, run=run, force=force)
+        commit = Commit(self, name, mode=mode, source=source, message=message, run=run, force=force, once=once)
         return commit.make(record_batches(rows))
 
     def add(
@@ -136,6 +138,7 @@ class Datasets:
         csv: CsvOptions | None = None,
         run: str = "",
         force: bool = False,
+        once: bool = False,
         progress: Any = None,
     ) -> DatasetVersion:
         """Stream files into a dataset as one new version; arguments and errors as for `commit`.
@@ -148,6 +151,7 @@ class Datasets:
             csv: How CSV files are written.
             run: The run that makes it.
             force: Make a version even where the content is already there.
+            once: Add nothing where the newest version is an append of these very rows.
             progress: Told the rows read so far, or None.
         """
         from mlopsfw.datasets import sources
@@ -159,7 +163,7 @@ class Datasets:
             batches = sources.read(paths, options, guesses)
             counted = _counted(batches, progress) if progress else batches
             try:
-                return self.commit(name, counted, mode, source, message, run=run, force=force)
+                return self.commit(name, counted, mode, source, message, run=run, force=force, once=once)
             except WrongGuess as error:
                 if guesses.get(error.column) == error.type:
                     raise

@@ -58,12 +58,22 @@ class Commit:
         message: Why, for people.
         run: The run that makes it.
         force: Make a version even where the content is already there.
+        once: Add nothing where the newest version is an append of these very rows.
     """
 
     def __init__(
-        self, datasets: Datasets, name: str, *, mode: Mode, source: str, message: str, run: str, force: bool
+        self,
+        datasets: Datasets,
+        name: str,
+        *,
+        mode: Mode,
+        source: str,
+        message: str,
+        run: str,
+        force: bool,
+        once: bool,
     ) -> None:
-        self._datasets, self._name, self._mode, self._force = datasets, name, mode, force
+        self._datasets, self._name, self._mode, self._force, self._once = datasets, name, mode, force, once
         self._source, self._message, self._run = source, message, run
         self._files: TableFiles = datasets.files(name)
 
@@ -129,13 +139,10 @@ class Commit:
 
     def _decide(self, written: Written, history: History) -> DatasetVersion:
         """Return the version that these rows make upon `history`, or its newest, marked as not new."""
-        latest, base = history.latest, self._base(history)
-        if (
-            latest
-            and not self._force
-            and (latest.digest == written.digest if not base else self._adds_nothing(written, base))
-        ):
-            return replace(latest, new=False)
+        base = self._base(history)
+        same = self._same(written, history)
+        if same is not None:
+            return replace(same, new=False)
         digest, content = self._content(written, base)
         return DatasetVersion(
             name=self._name,
@@ -151,8 +158,20 @@ class Commit:
             run=self._run,
         )
 
-    def _adds_nothing(self, written: Written, base: DatasetVersion) -> bool:
-        return written.rows == 0 and self._datasets.schema(base).equals(written.schema)
+    def _same(self, written: Written, history: History) -> DatasetVersion | None:
+        """Return the version that makes this commit needless, if one does."""
+        if self._run:  # a step that is tried again after it was killed has perhaps committed already
+            for version in history.versions:
+                facts = version.run, version.source, version.mode, version.added or version.digest
+                if facts == (self._run, self._source, self._mode, written.digest):
+                    return version
+        latest = history.latest
+        if latest is None or self._force:
+            return None
+        if self._mode == "replace":
+            return latest if latest.digest == written.digest else None
+        again = self._once and latest.mode == "append" and (latest.added or latest.digest) == written.digest
+        return latest if again or written.rows == 0 else None
 
     def _content(self, written: Written, base: DatasetVersion | None) -> tuple[str, Manifest]:
         schema = written.schema.serialize().to_pybytes()

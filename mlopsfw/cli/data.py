@@ -1,0 +1,245 @@
+"""`data`: add files to datasets, list and show versions, compare and restore them."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlopsfw.datasets import DatasetVersion
+    from mlopsfw.datasets.commits import Mode
+    from mlopsfw.datasets.difference import Difference
+    from mlopsfw.project import Project
+
+
+@click.group()
+def data() -> None:
+    """Add, list, compare and restore dataset versions."""
+
+
+@data.command()
+@click.argument("name")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--append", is_flag=True, help="Add the rows after those there are, instead of replacing them.")
+@click.option(
+    "--reference", metavar="URI", help="Register an outside table (file, folder, Delta table) without copying."
+)
+@click.option("-m", "--message", default="", help="Why, for people.")
+@click.option("--null", multiple=True, metavar="TEXT", help="In CSV, a text that means no value. May be repeated.")
+@click.option("--separator", default="", metavar="CHAR", help="In CSV, what stands between fields.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Of CSV files.")
+@click.option(
+    "--type", "types", multiple=True, metavar="COLUMN=TYPE", help="In CSV, a column's type, such as zip=string."
+)
+@click.option("--force", is_flag=True, help="Make a version even where the content is already there.")
+@json_option
+@pass_project
+def add(
+    project: Project,
+    name: str,
+    files: tuple[Path, ...],
+    *,
+    append: bool,
+    reference: str | None,
+    message: str,
+    force: bool,
+    as_json: bool,
+    **csv: Any,
+) -> None:
+    """Stream FILES (CSV, JSON lines, Parquet, Arrow IPC) into the dataset NAME as its next version."""
+    if bool(files) == bool(reference):
+        raise UsageError("give either files or --reference", hint="mlopsfw data add flights flights.csv")
+    if reference:
+        version = project.datasets.reference(name, reference, message, force=force)
+    else:
+        mode: Mode = "append" if append else "replace"
+        with _counter() as counter:
+            version = project.datasets.add(
+                name, files, mode, message, csv=_csv_options(**csv), force=force, once=not force, progress=counter
+            )
+    if as_json:
+        emit_json(version)
+        return
+    size = f"{version.rows:,} rows, {len(version.columns)} columns, digest {version.digest[:12]}"
+    if version.new:
+        click.echo(f"{version.ref}: {size}")
+    else:
+        click.echo(
+            f"Nothing new: {version.ref} has this content already ({size}). --force makes a version all the same."
+        )
+
+
+def _csv_options(*, null: tuple[str, ...], separator: str, encoding: str, types: tuple[str, ...]) -> Any:
+    from mlopsfw.datasets.csvsource import CsvOptions
+
+    pairs = [text.partition("=") for text in types]
+    if wrong := [name for name, equals, kind in pairs if not (equals and kind)]:
+        raise UsageError(f"--type {wrong[0]} names no type", hint="Write --type COLUMN=TYPE, such as zip=string.")
+    chosen = {name: kind for name, _, kind in pairs}
+    return CsvOptions(null=null, separator=separator.replace("\\t", "\t"), encoding=encoding, types=chosen)
+
+
+class _counter:  # noqa: N801 - used as a context manager, named as one
+    """Shows the rows read so far on a terminal, and wipes them out at the end."""
+
+    def __enter__(self) -> Callable[[int], None] | None:
+        self._shown = sys.stderr.isatty()
+        return self._show if self._shown else None
+
+    def _show(self, rows: int) -> None:
+        click.echo(f"\r{rows:,} rows", nl=False, err=True)
+
+    def __exit__(self, *_error: object) -> None:
+        if self._shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+@data.command("list")
+@json_option
+@pass_project
+def list_datasets(project: Project, *, as_json: bool) -> None:
+    """List the datasets, each with its newest version."""
+    newest = project.datasets.newest()
+    if as_json:
+        emit_json(newest)
+        return
+    table([{"dataset": version.name, **_row(version)} for version in newest], empty="No datasets yet.")
+
+
+@data.command()
+@click.argument("name")
+@json_option
+@pass_project
+def log(project: Project, name: str, *, as_json: bool) -> None:
+    """List the versions of a dataset, newest first."""
+    versions = project.datasets.log(_bare(name))
+    if as_json:
+        emit_json(versions)
+        return
+    table([_row(version) for version in versions])
+
+
+def _bare(name: str) -> str:
+    from mlopsfw.references import parse_reference
+
+    return parse_reference(name, "data").name
+
+
+def _row(version: DatasetVersion) -> dict[str, Any]:
+    return {
+        "version": version.version,
+        "rows": version.rows,
+        "columns": len(version.columns),
+        "digest": version.digest[:12],
+        "mode": version.mode,
+        "time": version.time[:19],
+        "by": version.actor,
+        "source": version.source,
+        "message": version.message,
+    }
+
+
+@data.command()
+@click.argument("ref", metavar="NAME[@VERSION]")
+@click.option("--rows", default=5, show_default=True, type=click.IntRange(0, 10_000), help="How many rows to show.")
+@json_option
+@pass_project
+def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
+    """Show a version: what it is, its columns, its first rows."""
+    version = project.datasets.resolve(ref)
+    head = project.datasets.scan(version).head(rows).collect().to_dicts() if rows else []
+    shown = [{name: _plain(value) for name, value in row.items()} for row in head]
+    if as_json:
+        emit_json({"version": version, "head": shown})
+        return
+    click.echo(f"{version.ref}: {version.rows:,} rows, digest {version.digest}")
+    click.echo(f"{version.mode}, {version.time[:19]}, by {version.actor}{_why(version)}\n")
+    table([{"column": name, "type": kind} for name, kind in version.columns.items()])
+    if rows:
+        click.echo()
+        table(shown, list(version.columns), empty="No rows.")
+
+
+def _why(version: DatasetVersion) -> str:
+    return "".join(f", {text}" for text in (version.source and f"from {version.source}", version.message) if text)
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as JSON has it; what is not finite is null there."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@data.command()
+@click.argument("name")
+@click.argument("before", type=int)
+@click.argument("after", type=int)
+@click.option("--key", multiple=True, metavar="COLUMN", help="A column that identifies a row. May be repeated.")
+@json_option
+@pass_project
+def diff(project: Project, name: str, before: int, after: int, *, key: tuple[str, ...], as_json: bool) -> None:
+    """Compare two versions: columns, row counts, and rows by key (whole rows without one)."""
+    found = project.datasets.diff(_bare(name), before, after, key)
+    if as_json:
+        emit_json(found)
+        return
+    click.echo(f"{found.before} → {found.after}: {found.rows_before:,} → {found.rows_after:,} rows")
+    if found.equal:
+        click.echo("The content is the same.")
+        return
+    table(_changes(found), empty="The columns are the same.")
+    _print_rows(found)
+
+
+def _changes(found: Difference) -> list[dict[str, Any]]:
+    added = [{"column": name, "before": None, "after": kind} for name, kind in found.columns_added.items()]
+    removed = [{"column": name, "before": kind, "after": None} for name, kind in found.columns_removed.items()]
+    retyped = [{"column": name, "before": a, "after": b} for name, (a, b) in found.columns_retyped.items()]
+    return [*added, *removed, *retyped]
+
+
+def _print_rows(found: Difference) -> None:
+    changed = f", {found.changed:,} changed" if found.key else ""
+    by = f"by {', '.join(found.key)}" if found.key else "whole rows compared"
+    click.echo(f"Rows ({by}): {found.added:,} added, {found.removed:,} removed{changed}")
+    for what, keys in found.examples.items():
+        click.echo(f"  {what}, such as {'; '.join(', '.join(f'{k}={v}' for k, v in row.items()) for row in keys)}")
+    if found.changed_columns:
+        table([{"column": name, "rows changed": count} for name, count in found.changed_columns.items()])
+
+
+@data.command()
+@click.argument("name")
+@click.argument("version", type=int)
+@click.option("-m", "--message", default="", help="Why, for people.")
+@json_option
+@pass_project
+def restore(project: Project, name: str, version: int, *, message: str, as_json: bool) -> None:
+    """Make an earlier version's content the newest one again, as a new version."""
+    restored = project.datasets.restore(_bare(name), version, message)
+    if as_json:
+        emit_json(restored)
+    elif restored.new:
+        click.echo(f"{restored.ref} has the content of version {version}: {restored.rows:,} rows")
+    else:
+        click.echo(f"Nothing to do: {restored.ref} has that content already.")
+
+
+@data.command()
+@click.argument("ref", metavar="NAME[@VERSION]")
+@json_option
+@pass_project
+def verify(project: Project, ref: str, *, as_json: bool) -> None:
+    """Read a version anew and compare it with its digest."""
+    version = project.datasets.verify(ref)
+    if as_json:
+        emit_json({"ref": version.ref, "digest": version.digest, "ok": True})
+    else:
+        click.echo(f"{version.ref}: {version.rows:,} rows match their digest")

@@ -1,0 +1,206 @@
+"""`models`: list and show model versions, move aliases, approve, verify bundles, print cards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.errors import UsageError
+from mlopsfw.references import parse_reference
+
+if TYPE_CHECKING:
+    from mlopsfw.project import Project
+    from mlopsfw.registry import AliasMove, ModelVersion
+
+_METRICS_SHOWN = 4
+
+
+@click.group()
+def models() -> None:
+    """List, show, promote, approve, roll back and verify models."""
+
+
+@models.command("list")
+@click.argument("name", required=False)
+@json_option
+@pass_project
+def list_models(project: Project, name: str | None, *, as_json: bool) -> None:
+    """List the newest version of every model, or all versions of NAME."""
+    registry = project.registry
+    versions = registry.versions(_bare(name)) if name else [version for m in registry.models() for version in _worth(m)]
+    if as_json:
+        emit_json(versions)
+        return
+    table([_row(version) for version in versions], empty="No models yet.")
+
+
+def _worth(model: Any) -> list[ModelVersion]:
+    """Return the newest version and those that an alias points at, newest first."""
+    return [v for v in reversed(model.versions) if v.aliases or v is model.versions[-1]]
+
+
+def _bare(name: str) -> str:
+    return parse_reference(name, "models").name
+
+
+def _row(version: ModelVersion) -> dict[str, Any]:
+    numbers = list(_numbers(version).items())[:_METRICS_SHOWN]
+    return {
+        "model": version.name,
+        "version": version.version,
+        "aliases": ", ".join(version.aliases),
+        "metrics": " ".join(f"{name}={value:.4g}" for name, value in numbers),
+        "run": version.run,
+        "data": ", ".join(ref.removeprefix("data:/") for ref in version.datasets),
+        "approved": ", ".join(approval.actor for approval in version.approvals),
+        "time": version.time[:19],
+    }
+
+
+def _numbers(version: ModelVersion) -> dict[str, float]:
+    found = version.metrics.items()
+    return {name: value for name, value in found if isinstance(value, int | float) and not isinstance(value, bool)}
+
+
+@models.command()
+@click.argument("ref", metavar="NAME[@ALIAS|@VERSION]")
+@json_option
+@pass_project
+def show(project: Project, ref: str, *, as_json: bool) -> None:
+    """Show a version: its metrics, where it came from, how its aliases moved."""
+    version = project.registry.resolve(ref)
+    moves = [move for move in project.registry.model(version.name).moves if version.version in (move.version, move.was)]
+    if as_json:
+        emit_json({"version": version, "moves": moves})
+        return
+    click.echo(
+        f"{version.ref}{f' ({version.task})' if version.task else ''}, registered {version.time[:19]} by {version.actor}"
+    )
+    for name, value in _facts(version):
+        click.echo(f"  {name:<12}{value}")
+    if version.metrics:
+        from mlopsfw.runs import flat
+
+        click.echo()
+        table([{"metric": name, "value": value} for name, value in flat(version.metrics).items()])
+    if moves:
+        click.echo()
+        table([_move_row(move) for move in moves])
+
+
+def _facts(version: ModelVersion) -> list[tuple[str, str]]:
+    commit = version.code.get("commit", "")
+    state = f"{commit}{' with uncommitted changes' if version.code.get('diff') else ''}"
+    approved = "; ".join(f"{a.actor} {a.time[:19]} {a.comment}".rstrip() for a in version.approvals)
+    found = {
+        "aliases": ", ".join(version.aliases),
+        "bundle": version.bundle,
+        "run": version.run,
+        "data": ", ".join(version.datasets),
+        "code": state,
+        "environment": version.environment,
+        "approved": approved,
+        "message": version.message,
+    }
+    return [(name, value) for name, value in found.items() if value]
+
+
+def _move_row(move: AliasMove) -> dict[str, Any]:
+    return {
+        "alias": move.alias,
+        "to": move.version,
+        "from": move.was or None,
+        "how": move.how,
+        "time": move.time[:19],
+        "by": move.actor,
+        "reason": move.reason,
+    }
+
+
+@models.command()
+@click.argument("name")
+@click.argument("version", type=int)
+@click.option("--alias", default="champion", show_default=True, help="The alias to point at it.")
+@click.option("--expecting", type=int, help="Do it only if the alias points at this version now (0: at none).")
+@click.option("--reason", default="", help="Why, for people.")
+@json_option
+@pass_project
+def promote(
+    project: Project, name: str, version: int, *, alias: str, expecting: int | None, reason: str, as_json: bool
+) -> None:
+    """Point an alias at VERSION of the model NAME."""
+    move = project.registry.promote(_bare(name), version, alias, expecting=expecting, reason=reason)
+    _tell(_bare(name), move, as_json=as_json)
+
+
+@models.command()
+@click.argument("name")
+@click.option("--alias", default="champion", show_default=True, help="The alias to move.")
+@click.option("--reason", default="", help="Why, for people.")
+@json_option
+@pass_project
+def rollback(project: Project, name: str, *, alias: str, reason: str, as_json: bool) -> None:
+    """Point an alias at what it pointed at before."""
+    _tell(_bare(name), project.registry.rollback(_bare(name), alias, reason=reason), as_json=as_json)
+
+
+def _tell(name: str, move: AliasMove, *, as_json: bool) -> None:
+    if as_json:
+        emit_json(move)
+        return
+    was = f"version {move.was}" if move.was else "nowhere"
+    click.echo(f"{name}@{move.alias} points at version {move.version} (was {was})")
+
+
+@models.command()
+@click.argument("name")
+@click.argument("version", type=int)
+@click.option("-m", "--comment", default="", help="What was looked at.")
+@json_option
+@pass_project
+def approve(project: Project, name: str, version: int, *, comment: str, as_json: bool) -> None:
+    """Record that you approve VERSION of the model NAME."""
+    approved = project.registry.approve(_bare(name), version, comment)
+    if as_json:
+        emit_json(approved)
+    else:
+        click.echo(f"{approved.ref} approved by {approved.approvals[-1].actor}")
+
+
+@models.command()
+@click.argument("ref", metavar="NAME[@ALIAS|@VERSION]")
+@json_option
+@pass_project
+def verify(project: Project, ref: str, *, as_json: bool) -> None:
+    """Read a version's bundle anew and check every file of it."""
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory(dir=project.private_folder("scratch")) as folder:
+        version = project.registry.verify(ref, Path(folder) / "bundle")
+    if as_json:
+        emit_json({"ref": version.ref, "bundle": version.bundle, "ok": True})
+    else:
+        click.echo(f"{version.ref}: bundle {version.bundle[:12]} is whole")
+
+
+@models.command()
+@click.argument("ref", metavar="NAME[@ALIAS|@VERSION]")
+@click.option("--out", type=click.Path(dir_okay=False, writable=True), help="Write it to a file.")
+@pass_project
+def card(project: Project, ref: str, *, out: str | None) -> None:
+    """Print a version's model card as Markdown."""
+    from pathlib import Path
+
+    from mlopsfw.registry.card import model_card
+
+    text = model_card(project, project.registry.resolve(ref))
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        Path(out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}") from None
