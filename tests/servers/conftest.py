@@ -1,0 +1,32 @@
+"""Lets these tests share `s3`, which pytest's importlib mode keeps off the path, and one server a session."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """A running S3 server."""
+    from s3 import s3_server
+
+    with (
+        tempfile.TemporaryDirectory(prefix="s3-") as folder,
+        s3_server(Path(folder)) as server,
+    ):  # short: sockets lie in it
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server):
+    """The URL of a new bucket."""
+    return s3_server.make_bucket(f"bucket-{next(_numbers)}")
