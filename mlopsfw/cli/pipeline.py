@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.sitting import Outcome
     from mlopsfw.project import Project
 
-debug_option = click.option("--debug", is_flag=True, help="Run the steps in this process, so that a debugger can stop in them.")
+debug_option = click.option(
+    "--debug", is_flag=True, help="Run the steps in this process, so that a debugger can stop in them."
+)
 
 
 @click.command()
-@click.option("--step", "steps", multiple=True, metavar="NAME", help="Only this step and what it needs; may be repeated.")
+@click.option(
+    "--step", "steps", multiple=True, metavar="NAME", help="Only this step and what it needs; may be repeated."
+)
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run, and why; run nothing.")
 @click.option("--force", is_flag=True, help="Run although nothing changed (with --step: that step alone).")
 @click.option("--certify", is_flag=True, help="Run what is cached all the same, and compare the results.")
@@ -38,7 +42,11 @@ def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> 
 
     overrides = _root_options().get("overrides", ())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return _tell(project, run_pipeline(project, _display(project, as_json=as_json), overrides=overrides, **options), as_json=as_json)
+    return _tell(
+        project,
+        run_pipeline(project, _display(project, as_json=as_json), overrides=overrides, **options),
+        as_json=as_json,
+    )
 
 
 @click.command()
@@ -110,7 +118,10 @@ def _show_plan(project: Project, steps: tuple[str, ...], *, force: bool, as_json
     if as_json:
         emit_json(items)
     else:
-        rows = [{"step": item.step, "plan": item.action, "why": "; ".join((item.verdict, *item.reasons[:3]))} for item in items]
+        rows = [
+            {"step": item.step, "plan": item.action, "why": "; ".join((item.verdict, *item.reasons[:3]))}
+            for item in items
+        ]
         table(rows)
     return 0
 
@@ -135,7 +146,9 @@ def _tell(project: Project, outcome: Outcome, *, as_json: bool) -> int:
     if outcome.failure is not None:
         _tell_failure(outcome, outcome.failure)
     elif outcome.different:
-        click.echo(f"not reproduced: {', '.join(outcome.different)}: something outside of the cache key decides", err=True)
+        click.echo(
+            f"not reproduced: {', '.join(outcome.different)}: something outside of the cache key decides", err=True
+        )
     elif outcome.status == "interrupted":
         click.echo(f"Interrupted. Go on with: mlopsfw resume {outcome.run}", err=True)
     else:
@@ -149,7 +162,9 @@ def _tell_failure(outcome: Outcome, failure: Failure) -> None:
     if shown and failure.traceback:
         click.echo(failure.traceback, err=True)
     first, *rest = failure.message.splitlines() or [""]
-    click.echo(f"{click.style('error:', fg='red', bold=True)} step {outcome.failed!r}: {failure.type}: {first}", err=True)
+    click.echo(
+        f"{click.style('error:', fg='red', bold=True)} step {outcome.failed!r}: {failure.type}: {first}", err=True
+    )
     for line in rest:
         click.echo(f"  {line.strip()}", err=True)
     if outcome.status == "refused":

@@ -86,7 +86,10 @@ class LocalHandle:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         hint = " (out of memory?)" if code == -9 else ""  # noqa: PLR2004 - SIGKILL is what the kernel sends then
         message = f"the worker process {self._worker.process.pid} {how}{hint}"
-        return StepResult(failure=Failure(type="WorkerLost", message=message, lost=True), node=f"{os.uname().nodename}/{self._worker.process.pid}")
+        return StepResult(
+            failure=Failure(type="WorkerLost", message=message, lost=True),
+            node=f"{os.uname().nodename}/{self._worker.process.pid}",
+        )
 
     def wait(self, timeout: float | None = None) -> StepResult | None:
         """Return the result, or None when `timeout` seconds pass first."""

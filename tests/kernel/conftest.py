@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +69,6 @@ class Workbench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Workbench]:
+def bench(tmp_path: Path) -> Workbench:
     """An empty workbench."""
-    yield Workbench(tmp_path / "bench")
+    return Workbench(tmp_path / "bench")
