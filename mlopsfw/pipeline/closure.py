@@ -182,7 +182,9 @@ class _Walk:
         name, _ = place
         module = self._codebase.module(name)
         label = f"{name}.{unit.names[0]}" if unit.kind != "body" else f"{name}, line {unit.line}"
-        digest = hashlib.sha256(" ".join((unit.digest, *outside)).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(
+            " ".join((unit.digest, *outside, *(ref.path for ref in unit.refs))).encode()
+        ).hexdigest()[:16]
         return label, CodeUnit(str(module.file) if module else "", digest)
 
     # -- reaching ----------------------------------------------------------------------------------------------------------

@@ -329,7 +329,7 @@ def test_no_edit_of_a_generated_project_leaves_a_stale_key(tmp_path):
 @pytest.mark.timeout(600)
 def test_no_edit_of_a_hundred_generated_projects_leaves_a_stale_key(tmp_path, record_property):
     found = tally(tmp_path, range(1000, 1100))
-    print(
+    print(  # noqa: T201 - the figures are the report
         f"{found.edits} edits, {found.moved} moved the result, {len(found.stale)} stale, needless reruns: {found.needless}"
     )
     record_property("needless", found.needless)

@@ -381,6 +381,44 @@ def test_why_and_plan_and_status_tell_what_changed(bench):
     assert "one" in cli(bench.root, "status").stdout
 
 
+def test_an_unchanged_run_imports_nothing_heavy(bench):
+    frames = "import polars as pl\ndef one(): return pl.DataFrame({'x': [1]})\ndef two(x): return x\ndef three(x, y): return x\n"
+    bench.write(CHAIN, steps=frames).run()
+    code = "import sys; from mlopsfw.cli import run; code = run(sys.argv[1:]); print(code, *sorted({m.partition('.')[0] for m in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--project", str(bench.root), "run"], capture_output=True, text=True, check=True
+    )
+    code, *modules = done.stdout.splitlines()[-1].split()
+    assert code == "0"
+    assert not {"polars", "pyarrow", "numpy", "torch", "rich", "obstore", "deltalake", "steps", "subprocess"} & set(
+        modules
+    )
+
+
+def test_observers_are_told_in_the_coordinator_of_what_workers_append(bench, tmp_path):
+    site = tmp_path / "site"
+    info = site / "watcher-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: watcher\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mlopsfw.v1]\nobserver.watcher = watcher\n")
+    watcher = "import os\nfrom mlopsfw import hookimpl\n@hookimpl\ndef mlopsfw_event(event):\n"
+    watcher += f"    open({str(tmp_path / 'seen')!r}, 'a').write(f'{{os.getpid()}} {{event.type}}\\n')\n    raise RuntimeError('observers cannot end a run')\n"
+    (site / "watcher.py").write_text(watcher)
+    bench.write('[steps.a]\npython = "steps:a"\n', steps="import mlopsfw\ndef a(): mlopsfw.log_metric('x', 1)\n")
+    done = cli(bench.root, "run", env={**os.environ, "PYTHONPATH": str(site)})
+    assert done.returncode == 0, done.stderr
+    seen = [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
+    assert len({pid for pid, _ in seen}) == 1
+    assert [kind for _, kind in seen] == [
+        "run.started",
+        "step.started",
+        "metrics.segment",
+        "step.finished",
+        "step.result",
+        "run.finished",
+    ]
+
+
 def test_options_by_default_use_the_cache():
     assert Options() == Options(force=frozenset(), certify=False, debug=False)
     assert Failure(type="x", message="y").retryable
