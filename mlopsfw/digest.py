@@ -194,8 +194,8 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(t.is_binary(kind) or t.is_large_binary(kind) or t.is_binary_view(kind))
 
 
-def _plain(values: pa.Array) -> pa.Array:
-    """Return the values without extension, dictionary or run-end encoding."""
+def decoded(values: pa.Array) -> pa.Array:
+    """Return the values without extension, dictionary, run-end encoding or views."""
     import pyarrow.compute as pc
     import pyarrow.types as t
 
@@ -203,9 +203,13 @@ def _plain(values: pa.Array) -> pa.Array:
         if isinstance(values.type, _arrow().BaseExtensionType):
             values = values.storage
         elif t.is_dictionary(values.type):
-            values = values.dictionary_decode()
+            values = decoded(values.dictionary).take(values.indices)
         elif t.is_run_end_encoded(values.type):
             values = pc.run_end_decode(values)
+        elif t.is_string_view(values.type):  # few kernels take views
+            values = values.cast(_arrow().large_string())
+        elif t.is_binary_view(values.type):
+            values = values.cast(_arrow().large_binary())
         else:
             return values
 
@@ -238,7 +242,7 @@ class _Column:
     def update(self, values: pa.Array) -> None:
         import pyarrow.compute as pc
 
-        values = _plain(values)
+        values = decoded(values)
         if nulls := values.null_count:
             positions = pc.indices_nonzero(values.is_null(nan_is_null=False)).to_numpy()
             self.nulls.update((positions + self.rows).data.cast("B"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mlopsfw.digest import decoded
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:
@@ -132,9 +133,7 @@ def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
     try:
         if t.is_list_view(values.type) or t.is_large_list_view(values.type) or t.is_map(values.type):
             return pa.array(_entries(values), field.type)  # Arrow casts views wrongly where there are nulls
-        if t.is_dictionary(values.type):
-            values = values.dictionary_decode()
-        return values.cast(field.type)
+        return decoded(values).cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise DataError(f"column {field.name!r} does not fit {what} as {field.type}: {error}") from None
 
