@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-import numpy
+import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
@@ -22,11 +22,18 @@ MODULES = {
     "mlopsfw_core.drift._special": CAREFUL,
     "mlopsfw_core.drift._kolmogorov": CAREFUL,
     "mlopsfw_core.drift._binning": CAREFUL,
+    "mlopsfw_core.drift._ranks": CAREFUL,
     "mlopsfw_core.drift.ks": CAREFUL,
     "mlopsfw_core.drift.wasserstein": CAREFUL,
 }
 
-DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "cdivision": True, "initializedcheck": False}
+DIRECTIVES = {
+    "language_level": "3",
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+}
 
 
 def extension(name: str, level: str) -> Extension:
@@ -39,7 +46,7 @@ def extension(name: str, level: str) -> Extension:
     return Extension(
         name,
         [name.replace(".", "/") + ".pyx"],
-        include_dirs=[numpy.get_include()],
+        include_dirs=[np.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=flags,
     )

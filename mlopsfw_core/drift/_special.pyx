@@ -177,6 +177,23 @@ def hypergeometric_two_sided(long long a, long long row, long long column, long 
     return min(1.0, p * peak)
 
 
+def hypergeometric_tail(long long a, long long row, long long column, long long total, bint upper) -> float:
+    """Return the mass of the tables with these margins whose first cell is at least a (upper), or at most a."""
+    cdef long long low = max(0, row + column - total), high = min(row, column), k = a
+    cdef double term = 1, p = 0, first
+    with nogil:
+        first = exp(log_choose(row, a) + log_choose(total - row, column - a) - log_choose(total, column))
+        while low <= k <= high and term > 0:
+            p += term
+            if upper:
+                term *= <double> (row - k) * (column - k) / ((k + 1.0) * (total - row - column + k + 1))
+                k += 1
+            else:
+                term *= <double> k * (total - row - column + k) / ((row - k + 1.0) * (column - k + 1))
+                k -= 1
+    return min(1.0, p * first)
+
+
 cdef double _relative_mass(long long a, long long mode, long long row, long long column, long long total) noexcept nogil:
     cdef double term = 1
     cdef long long k
