@@ -176,7 +176,7 @@ class _Walk:
         return Code(digest, units, root.parameters, root.required, root.takes_any)
 
     def _line(self, _place: Place, unit: Unit, tokens: list[str], _outside: list[str]) -> str:
-        return " ".join((unit.named if self._introspected or unit.kind == "class" else unit.digest, *tokens))
+        return " ".join((unit.named if self._introspected else unit.digest, *tokens))
 
     def _shown(self, place: Place, unit: Unit, _tokens: list[str], outside: list[str]) -> tuple[str, CodeUnit]:
         name, _ = place

@@ -46,7 +46,7 @@ def unreached(x):
     return x
 """
 
-FAR = """\
+FAR = '''\
 import functools
 
 OFFSET = 4
@@ -55,7 +55,10 @@ UNUSED = 9
 
 
 class Base:
+    """A base."""
+
     def double(self, x):
+        """Double it."""
         return 2 * x
 
 
@@ -79,7 +82,7 @@ def fallback():
 @traced
 def low(x, extra=fallback()):
     return Model().apply(x) + extra
-"""
+'''
 
 
 @pytest.fixture
@@ -124,13 +127,15 @@ def test_a_reachable_edit_changes_the_key(wired, file, old, new):
         ("near.py", "    return x\n", "    return -x\n"),
         ("far.py", "UNUSED = 9", "UNUSED = 10"),
         ("steps.py", '"""Do it."""', '"""Do it well."""'),
+        ("far.py", '"""A base."""', '"""The base."""'),
+        ("far.py", '"""Double it."""', '"""Twice as much."""'),
         ("steps.py", '"""The step."""', '"""A step."""'),
         ("near.py", "return distant.low(x)", "# why\n\n    return (distant . low( x ))"),
         ("far.py", "class Base:", "class Other:\n    pass\n\n\nclass Base:"),
         ("steps.py", "def never", "if __name__ == '__main__':\n    run()\n\n\ndef never"),
     ],
     ids=[
-        "a function beside the step", "a function beside a helper", "a constant nobody reads", "a docstring",
+        "a function beside the step", "a function beside a helper", "a constant nobody reads", "a docstring", "a class's docstring", "a method's docstring",
         "a module's docstring", "a comment and spaces", "a class nobody uses", "what runs only as a script",
     ],
 )  # fmt: skip
