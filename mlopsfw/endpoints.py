@@ -105,7 +105,7 @@ class Endpoints:
             ServingError: It cannot be served; what was served before goes on.
         """
         found = self._project.registry.resolve(model)
-        endpoint = check_name(name or found.name, "endpoint")
+        endpoint = check_name(found.name if name is None else name, "endpoint")
         return self._change(endpoint, found.name, found.version, found.bundle, reason or f"deploy {model}")
 
     def rollback(self, name: str) -> EndpointStatus:
@@ -179,8 +179,9 @@ class Endpoints:
         stream = self._stream(endpoint)
         try:
             status = self._project.deployer.deploy(wanted.spec(endpoint))
-        except MlopsfwError as error:
-            stream.append("endpoint.failed", {"revision": wanted.revision, "reason": error.message})
+        except Exception as error:  # a deployer of another's may raise anything, and what was served before goes on
+            reason = error.message if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
+            stream.append("endpoint.failed", {"revision": wanted.revision, "reason": reason})
             raise
         stream.append("endpoint.ready", {"revision": wanted.revision, "url": status.url})
         return status

@@ -115,7 +115,7 @@ class Labels:
         from mlopsfw.contracts.bundle import Manifest
 
         bundle = self._project.registry.resolve(f"models:/{model}").bundle
-        files = msgspec.json.decode(self._project.blobs.get(bundle))
+        files = self._project.blobs.manifest(bundle)
         return msgspec.json.decode(self._project.blobs.get(files["bundle.json"]), type=Manifest)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -105,20 +106,36 @@ async def serve(serving: Serving, listening: socket.socket, control: socket.sock
     loop = asyncio.get_running_loop()
     told: asyncio.Future[bool] = loop.create_future()  # whether to keep accepting while it drains
 
-    def tell(keep_accepting: bool) -> None:  # noqa: FBT001 - the one thing there is to tell
+    def tell(*, keep_accepting: bool) -> None:
         if not told.done():
             told.set_result(keep_accepting)
 
+    def asked_to_end() -> None:
+        if control is None:
+            tell(keep_accepting=True)
+        else:  # another process takes our place first; it will be the supervisor who tells us to go
+            with contextlib.suppress(OSError):
+                control.sendall(msgspec.json.encode({"leaving": os.getpid()}) + b"\n")
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, tell, control is None)
+        loop.add_signal_handler(number, asked_to_end)
     await serving.start(listening)
     if control is not None:
-        loop.add_reader(control, lambda: tell(control.recv(64) != b"replace\n"))  # its end means: nobody else is there
+        loop.add_reader(
+            control, lambda: tell(keep_accepting=_told(control) != b"replace\n")
+        )  # its end means: nobody else is there
         control.sendall(msgspec.json.encode({"ready": os.getpid()}) + b"\n")
     keep_accepting = await told
     if control is not None:
         loop.remove_reader(control)
     await serving.end(keep_accepting=keep_accepting)
+
+
+def _told(control: socket.socket) -> bytes:
+    try:
+        return control.recv(64)
+    except OSError:
+        return b""  # the supervisor has gone without a word
 
 
 def main(arguments: list[str]) -> int:

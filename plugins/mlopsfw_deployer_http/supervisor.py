@@ -66,7 +66,8 @@ class Supervisor:
         while not self._ended.is_set():
             assert self._worker is not None  # noqa: S101 - there always is one between the first start and the end
             died = asyncio.create_task(self._worker.exited())
-            await asyncio.wait({ended, asked, died}, return_when=asyncio.FIRST_COMPLETED)
+            leaving = self._worker.leaving()
+            await asyncio.wait({ended, asked, died, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if self._asked.is_set():
                 self._asked.clear()
                 asked = asyncio.create_task(self._asked.wait())
@@ -75,6 +76,8 @@ class Supervisor:
                     await self._change(wanted)
             elif died.done() and not self._ended.is_set():
                 await self._revive()
+            elif leaving.done() and not self._ended.is_set():
+                await self._relieve()
             died.cancel()
         asked.cancel()
 
@@ -110,6 +113,12 @@ class Supervisor:
         task = asyncio.create_task(worker.end(b"replace\n"))
         self._draining.add(task)
         task.add_done_callback(self._draining.discard)
+
+    async def _relieve(self) -> None:
+        """Put another process in the place of one that was asked to end; it serves until the other does."""
+        leaving = self._worker
+        if not await self._change(self._settings) and leaving is not None:
+            await leaving.end(b"replace\n")  # its death is noticed, and starting another is tried again
 
     async def _revive(self) -> None:
         """Replace a process that died; at once the first time, then ever slower while it keeps dying."""

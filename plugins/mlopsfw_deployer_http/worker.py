@@ -29,6 +29,7 @@ class Worker:
 
     def __init__(self, process: asyncio.subprocess.Process, control: socket.socket, patience: float) -> None:
         self._process, self._control, self._patience = process, control, patience
+        self._words: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
@@ -56,7 +57,18 @@ class Worker:
         except (StartFailed, TimeoutError) as error:
             await worker._kill()
             raise StartFailed(str(error) or f"the model was not ready within {settings.start_timeout:g} s") from None
+        worker._words = asyncio.create_task(worker._next_word())
         return worker
+
+    async def _next_word(self) -> None:
+        """Wait until it says something more, which can only be that it was told to leave; for ever if it just dies."""
+        if not await asyncio.get_running_loop().sock_recv(self._control, 4096):
+            await asyncio.Event().wait()
+
+    def leaving(self) -> asyncio.Task[None]:
+        """Return a task that is done once the process was asked by a signal to end, and waits for another to take over."""
+        assert self._words is not None  # noqa: S101 - set when it is started
+        return self._words
 
     async def _await_ready(self) -> None:
         loop, said = asyncio.get_running_loop(), b""
@@ -81,10 +93,15 @@ class Worker:
             await asyncio.wait_for(self._process.wait(), self._patience)
         except TimeoutError:
             await self._kill()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._words is not None:
+            self._words.cancel()
         self._control.close()
 
     async def _kill(self) -> None:
-        self._control.close()
+        self._let_go()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()

@@ -1,0 +1,177 @@
+"""Labels: they arrive late, in any order, more than once, and by two doors; the one that became known last holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pytest
+
+from mlopsfw.capture.records import Header, LabelRows, encode
+from mlopsfw.capture.times import micros
+from mlopsfw.capture.writer import CaptureWriter
+from mlopsfw.contracts.bundle import Manifest
+from mlopsfw.errors import DataError, UnknownName
+from mlopsfw.labels import as_class
+from mlopsfw.project import Project
+
+HEADER = Header(endpoint="delay", revision=1, model="delay", version=1, bundle="b" * 64, inputs=(), outputs=())
+LATE = {"prediction_id": "p1", "label": True, "label_time": "2013-04-02T12:00:00Z"}
+
+
+def manifest(task: Any, classes: Sequence[Any]) -> Manifest:
+    return Manifest(task=task, target="late", inputs=(), outputs=(), classes=tuple(classes), formats={}, files={})
+
+
+def register(project: Project, tmp_path: Path, task: str = "binary", classes: Sequence[Any] = (False, True)) -> None:
+    folder = tmp_path / f"bundle-{task}"
+    folder.mkdir()
+    (folder / "bundle.json").write_bytes(msgspec.json.encode(manifest(task, classes)))
+    project.registry.register("delay", project.blobs.put_folder(folder))
+
+
+@pytest.fixture
+def labelled(project: Project, tmp_path: Path) -> Project:
+    register(project, tmp_path)
+    return project
+
+
+def labels(project: Project) -> dict[str, Any]:
+    return dict(project.labels.scan("delay").select("prediction_id", "label").collect().iter_rows())
+
+
+def test_a_label_is_scanned_with_its_times(labelled: Project) -> None:
+    assert labelled.labels.add("delay", [LATE]) == 1
+    (row,) = labelled.labels.scan("delay").collect().to_dicts()
+    assert (row["prediction_id"], row["label"]) == ("p1", True)
+    assert row["label_time"] == datetime(2013, 4, 2, 12, tzinfo=UTC)
+    assert abs(row["received_time"] - datetime.now(UTC)).total_seconds() < 60
+
+
+def test_the_label_that_became_known_last_holds_in_whatever_order_they_arrive(labelled: Project) -> None:
+    correction = {**LATE, "label": False, "label_time": "2013-04-03T12:00:00Z"}
+    labelled.labels.add("delay", [correction])
+    labelled.labels.add("delay", [LATE])
+    assert labels(labelled) == {"p1": False}
+
+
+def test_of_two_labels_of_one_moment_the_one_that_arrived_last_holds(labelled: Project) -> None:
+    labelled.labels.add("delay", [LATE])
+    labelled.labels.add("delay", [{**LATE, "label": False}])
+    assert labels(labelled) == {"p1": False}
+
+
+def test_labels_that_came_through_an_endpoint_are_there_too(labelled: Project) -> None:
+    writer = CaptureWriter(labelled.captures.folder("delay"), HEADER)
+    rows = LabelRows(
+        ids=["p1", "p2"], labels=[False, True], label_times=[micros("2013-04-04T00:00:00Z")] * 2, received_time=1
+    )
+    writer.write([(encode(rows), 2)])
+    labelled.labels.add("delay", [LATE])
+    assert labels(labelled) == {"p1": False, "p2": True}
+    writer.close()
+
+
+def test_a_model_without_labels_scans_as_no_rows(labelled: Project) -> None:
+    assert labelled.labels.scan("delay").collect().is_empty()
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"label": True}, "row 1: `prediction_id` is missing"),
+        ({"prediction_id": "", "label": True}, "row 1: `prediction_id` is missing"),
+        ({"prediction_id": 7, "label": True}, "row 1: `prediction_id` is missing"),
+        ({"prediction_id": "a"}, "row 1: `label` is missing"),
+        ({"prediction_id": "a", "label": None}, "row 1: `label` is missing"),
+        ({"prediction_id": "a", "label": "late"}, "row 1: the label 'late' is not a class\n  Classes: False, True."),
+        ({**LATE, "label_time": "2013-04-02"}, "row 1: '2013-04-02' is not a time with a zone"),
+        ({**LATE, "label_time": datetime(2013, 4, 2)}, "row 1: the time 2013-04-02T00:00:00 carries no zone"),  # noqa: DTZ001
+        ({**LATE, "label_time": 7}, "row 1: `label_time` must be a time"),
+    ],
+)
+def test_a_wrong_row_is_named_and_nothing_is_added(labelled: Project, row: dict[str, Any], says: str) -> None:
+    with pytest.raises(DataError) as raised:
+        labelled.labels.add("delay", [LATE, row])
+    assert says in str(raised.value)
+    assert labels(labelled) == {}
+
+
+def test_labels_of_an_unknown_model_are_refused(labelled: Project) -> None:
+    with pytest.raises(UnknownName, match="dely"):
+        labelled.labels.add("dely", [LATE])
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "given", "kept"),
+    [
+        ("binary", (False, True), 1, True),
+        ("binary", (False, True), 0.0, False),
+        ("binary", (0, 1), True, 1),
+        ("multiclass", ("UA", "AA", "1"), "1", "1"),
+        ("regression", (), 7, 7.0),
+    ],
+)
+def test_a_label_is_kept_as_the_class_it_equals(task: str, classes: Sequence[Any], given: Any, kept: Any) -> None:
+    found = as_class(given, manifest(task, classes))
+    assert found == kept
+    assert type(found) is type(kept)
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "given"),
+    [
+        ("binary", (False, True), 2), ("binary", (False, True), "true"), ("multiclass", ("1", "2"), 1), ("multiclass", ("a",), ""),
+        ("regression", (), "7"), ("regression", (), True), ("regression", (), float("nan")), ("regression", (), float("inf")),
+    ],
+)  # fmt: skip
+def test_what_is_no_label_of_the_model_is_refused(task: str, classes: Sequence[Any], given: Any) -> None:
+    with pytest.raises(DataError):
+        as_class(given, manifest(task, classes))
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "given", "dtype"),
+    [
+        ("regression", (), [1, 2.5], pl.Float64),
+        ("multiclass", ("UA", 'quo"te', "true"), ["true", 'quo"te'], pl.String),
+        ("binary", (0, 1), [0, 1], pl.Float64),
+        ("binary", (False, True), [True, False], pl.Boolean),
+    ],
+)
+def test_labels_come_back_as_what_they_are(
+    project: Project, tmp_path: Path, task: str, classes: Sequence[Any], given: list[Any], dtype: Any
+) -> None:
+    register(project, tmp_path, task, classes)
+    project.labels.add("delay", [{"prediction_id": f"p{n}", "label": label} for n, label in enumerate(given)])
+    scanned = project.labels.scan("delay").sort("prediction_id").collect()
+    assert scanned["label"].dtype == dtype
+    assert scanned["label"].to_list() == given
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_labels_are_read_from_files(labelled: Project, tmp_path: Path, suffix: str) -> None:
+    rows = pl.DataFrame([LATE, {**LATE, "prediction_id": "p2", "label": False}])
+    file = tmp_path / f"labels.{suffix}"
+    {"csv": rows.write_csv, "parquet": rows.write_parquet, "jsonl": rows.write_ndjson}[suffix](file)
+    assert labelled.labels.add_file("delay", file) == 2
+    assert labels(labelled) == {"p1": True, "p2": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("labels.xml", "x"), ("labels.parquet", "no parquet"), ("labels.jsonl", "{")]
+)
+def test_a_file_that_cannot_be_read_is_named(labelled: Project, tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=name):
+        labelled.labels.add_file("delay", tmp_path / name)
+
+
+def test_the_ledger_holds_counts_of_labels_and_no_label(labelled: Project) -> None:
+    labelled.labels.add("delay", [LATE])
+    (event,) = labelled.ledger.stream("labels/delay").events()
+    assert (event.type, event.body) == ("labels.added", {"rows": 1, "table_version": 0})
