@@ -1,0 +1,185 @@
+"""Alerts: raised once per group, delivered at least once to every alerter, through an outbox that is the stream `alerts`.
+
+The order makes the promise: the alert is in the ledger before anyone is told, and "delivered" is in the ledger only after the
+receiver has it. A crash between the two delivers again, under the same id.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from mlopsfw.alerts.state import SEVERITIES, AlertState, Delivery, Outbox, fold
+from mlopsfw.clock import rfc3339
+from mlopsfw.contracts.alerting import Alert
+from mlopsfw.errors import MlopsfwError, UnknownName
+from mlopsfw.ids import nearest
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.event import Event
+    from mlopsfw.ledger import Stream
+    from mlopsfw.project import Project
+
+__all__ = ["AlertState", "Alerts", "Pumped"]
+
+STREAM = "alerts"
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 600.0
+
+
+class _AlreadyOpenError(Exception):
+    """The group has an open alert of this severity or more."""
+
+    def __init__(self, state: AlertState) -> None:
+        super().__init__(state.alert.id)
+        self.state = state
+
+
+@dataclass(frozen=True)
+class Pumped:
+    """What one pass over the outbox did: notices delivered, failed, and waiting (silenced or not yet due)."""
+
+    delivered: int = 0
+    failed: int = 0
+    waiting: int = 0
+
+
+class Alerts:
+    """The alerts of one project."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    @property
+    def _stream(self) -> Stream:
+        return self._project.ledger.stream(STREAM)
+
+    def outbox(self) -> Outbox:
+        """Return the state of every alert."""
+        return fold(self._stream.events())
+
+    def raise_(
+        self,
+        group: str,
+        severity: Literal["info", "warning", "critical"],
+        title: str,
+        text: str,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        links: Mapping[str, str] | None = None,
+    ) -> Alert:
+        """Raise an alert, unless the group has an open one that is as severe: then that one is counted as repeated.
+
+        Returns:
+            The open alert; it is in the ledger, and `pump` delivers it.
+        """
+        alert = Alert(
+            id=uuid.uuid4().hex,
+            group=group,
+            severity=severity,
+            title=title,
+            text=text,
+            time=rfc3339(self._project.clock.now()),
+            project=self._project.name,
+            links=dict(links or {}),
+            facts=dict(facts or {}),
+        )
+
+        def unless_open(events: Sequence[Event]) -> Mapping[str, Any]:
+            state = fold(events).open_in(group)
+            if state and SEVERITIES.index(severity) <= SEVERITIES.index(state.alert.severity):
+                raise _AlreadyOpenError(state)
+            return {"alert": msgspec.to_builtins(alert)}
+
+        try:
+            self._stream.append("alert.raised", unless_open)
+        except _AlreadyOpenError as already:
+            alert = already.state.alert
+            self._stream.append("alert.repeated", {"id": alert.id, "title": title, "facts": dict(facts or {})})
+        return alert
+
+    def resolve(self, group: str, text: str = "") -> Alert | None:
+        """Say that what the group's open alert told of is over; return the notice, or None when there is no open alert."""
+
+        def if_open(events: Sequence[Event]) -> Mapping[str, Any]:
+            state = fold(events).open_in(group)
+            if state is None:
+                raise UnknownName(f"no alert of group {group!r} is open")
+            over = msgspec.structs.replace(
+                state.alert, state="resolved", text=text or state.alert.text, time=rfc3339(self._project.clock.now())
+            )
+            return {"id": over.id, "group": group, "alert": msgspec.to_builtins(over)}
+
+        try:
+            event = self._stream.append("alert.resolved", if_open)
+        except UnknownName:
+            return None
+        return msgspec.convert(event.body["alert"], Alert)
+
+    def acknowledge(self, alert_id: str) -> None:
+        """Note that somebody looks after it. Raise `UnknownName`. An unambiguous beginning of the id is enough."""
+        self._stream.append("alert.acknowledged", {"id": self.find(alert_id).alert.id})
+
+    def silence(self, group: str, seconds: float) -> float:
+        """Hold back deliveries of a group, and of `group/…`, for so many seconds; return until when. 0 ends a silence."""
+        until = self._project.clock.now() + seconds
+        self._stream.append("alert.silenced", {"group": group, "until": until})
+        return until
+
+    def find(self, alert_id: str) -> AlertState:
+        """Return the alert whose id begins so. Raise `UnknownName`."""
+        alerts = self.outbox().alerts
+        found = [state for key, state in alerts.items() if key.startswith(alert_id)] if alert_id else []
+        if len(found) != 1:
+            reason = "no alert has" if not found else f"{len(found)} alerts have"
+            raise UnknownName(f"{reason} an id that begins with {alert_id!r}", hint=nearest(alert_id, alerts))
+        return found[0]
+
+    def pump(self) -> Pumped:
+        """Try every delivery that is due, once. Alerters that fail are tried again later; nothing is ever dropped."""
+        outbox, now = self.outbox(), self._project.clock.now()
+        delivered = failed = waiting = 0
+        for notice, alerter, delivery in self._undelivered(outbox):
+            if now < delivery.due or outbox.silent(notice.group, now):
+                waiting += 1
+            elif self._deliver(notice, alerter, delivery):
+                delivered += 1
+            else:
+                failed += 1
+        return Pumped(delivered, failed, waiting)
+
+    def _undelivered(self, outbox: Outbox) -> Iterator[tuple[Alert, str, Delivery]]:
+        names = [selection.use for selection in self._project.config.alerters]
+        for state in outbox.alerts.values():
+            for notice in state.notices():
+                for alerter in names:
+                    delivery = state.delivery(notice.state, alerter)
+                    if not delivery.delivered:
+                        yield notice, alerter, delivery
+
+    def _deliver(self, notice: Alert, alerter: str, delivery: Delivery) -> bool:
+        attempt = delivery.attempts + 1
+        about = {"id": notice.id, "state": notice.state, "alerter": alerter, "attempt": attempt}
+        try:
+            self._project.alerters[alerter].deliver(notice)
+        except Exception as error:  # noqa: BLE001 - whatever an alerter raises, the others go on and it is tried again
+            self._stream.append(
+                "alert.failed", {**about, "reason": _reason(error), "retry_after": wait(attempt)}
+            )
+            return False
+        self._stream.append("alert.delivered", about)
+        return True
+
+
+def wait(attempt: int) -> float:
+    """Return seconds to wait after the attempt of this number: doubling from 1 s to 10 min, with up to half again as jitter."""
+    return float(min(_FIRST_WAIT * 2 ** min(attempt - 1, 20), _LONGEST_WAIT)) * random.uniform(1.0, 1.5)  # noqa: S311
+
+
+def _reason(error: Exception) -> str:
+    message = error.message if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
+    return "\n".join([message, *getattr(error, "__notes__", ())])

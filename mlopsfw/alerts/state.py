@@ -1,0 +1,129 @@
+"""What the events of the stream `alerts` come to: which alerts are open, who has them, when a delivery is due again.
+
+A pure fold; it neither delivers nor appends. All times are the ledger's, so every reader comes to the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from mlopsfw.contracts.alerting import Alert
+from mlopsfw.contracts.event import Event
+
+SEVERITIES = ("info", "warning", "critical")
+
+
+def seconds(stamp: str) -> float:
+    """Return an RFC 3339 stamp as seconds since the epoch."""
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+@dataclass
+class Delivery:
+    """One notice (an alert, firing or resolved) on its way to one alerter.
+
+    Args:
+        delivered: When it arrived, RFC 3339; empty until then.
+        attempts: How often it was tried.
+        due: Seconds since the epoch before which it is not tried again.
+        reason: Why the last attempt failed.
+    """
+
+    delivered: str = ""
+    attempts: int = 0
+    due: float = 0.0
+    reason: str = ""
+
+
+@dataclass
+class AlertState:
+    """One alert and what became of it.
+
+    Args:
+        alert: As it was raised.
+        repeats: Further alarms of its group while it was open.
+        acknowledged: Who acknowledged it; empty if nobody.
+        resolved: The notice that it is over, or None.
+        deliveries: `(state, alerter)` → delivery.
+    """
+
+    alert: Alert
+    repeats: int = 0
+    acknowledged: str = ""
+    resolved: Alert | None = None
+    deliveries: dict[tuple[str, str], Delivery] = field(default_factory=dict)
+
+    @property
+    def open(self) -> bool:
+        """Whether it still calls for attention."""
+        return self.resolved is None
+
+    def notices(self) -> Iterator[Alert]:
+        """Yield what receivers should have: the alert, then that it is over."""
+        yield self.alert
+        if self.resolved is not None:
+            yield self.resolved
+
+    def delivery(self, state: str, alerter: str) -> Delivery:
+        """Return how far the notice is on its way to `alerter`."""
+        return self.deliveries.setdefault((state, alerter), Delivery())
+
+
+@dataclass
+class Outbox:
+    """Every alert, and which groups are silent until when."""
+
+    alerts: dict[str, AlertState] = field(default_factory=dict)
+    silences: dict[str, float] = field(default_factory=dict)
+
+    def open_in(self, group: str) -> AlertState | None:
+        """Return the open alert of a group."""
+        return next((a for a in reversed(self.alerts.values()) if a.alert.group == group and a.open), None)
+
+    def silent(self, group: str, now: float) -> bool:
+        """Return whether the group is silenced at `now`; a silence of `a` covers `a/b`."""
+        return any(
+            now < until and (group == silenced or group.startswith(f"{silenced}/"))
+            for silenced, until in self.silences.items()
+        )
+
+
+def fold(events: Iterable[Event]) -> Outbox:
+    """Return what the events come to."""
+    outbox = Outbox()
+    for event in events:
+        _apply(outbox, event)
+    return outbox
+
+
+def _apply(outbox: Outbox, event: Event) -> None:
+    body = event.body
+    match event.type:
+        case "alert.raised":
+            alert = msgspec.convert(body["alert"], Alert)
+            outbox.alerts[alert.id] = AlertState(alert)
+        case "alert.silenced":
+            outbox.silences[body["group"]] = body["until"]
+        case _ if (state := outbox.alerts.get(body.get("id", ""))) is not None:
+            _apply_to(state, event)
+
+
+def _apply_to(state: AlertState, event: Event) -> None:
+    body = event.body
+    match event.type:
+        case "alert.repeated":
+            state.repeats += 1
+        case "alert.acknowledged":
+            state.acknowledged = event.actor
+        case "alert.resolved":
+            state.resolved = msgspec.convert(body["alert"], Alert)
+        case "alert.delivered":
+            state.delivery(body["state"], body["alerter"]).delivered = event.time
+        case "alert.failed":
+            delivery = state.delivery(body["state"], body["alerter"])
+            delivery.attempts, delivery.reason = body["attempt"], body["reason"]
+            delivery.due = seconds(event.time) + body["retry_after"]

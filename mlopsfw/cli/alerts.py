@@ -1,0 +1,112 @@
+"""`alerts`: list, acknowledge, silence and deliver."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+
+if TYPE_CHECKING:
+    from mlopsfw.alerts import AlertState
+    from mlopsfw.project import Project
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@click.group()
+def alerts() -> None:
+    """List, acknowledge and silence alerts."""
+
+
+@alerts.command("list")
+@click.option("--open", "only_open", is_flag=True, help="Only those that are not resolved.")
+@json_option
+@pass_project
+def list_(project: Project, *, only_open: bool, as_json: bool) -> None:
+    """List alerts, newest first, and how far each is on its way."""
+    states = reversed(project.alerts.outbox().alerts.values())
+    rows = [_row(state) for state in states if state.open or not only_open]
+    if as_json:
+        emit_json(rows)
+    else:
+        for row in rows:
+            row["id"] = row["id"][:8]
+        table(rows, ["id", "time", "severity", "state", "title", "repeats", "delivered", "waiting"], empty="No alerts.")
+
+
+def _row(state: AlertState) -> dict[str, Any]:
+    alert = state.alert
+    deliveries = [(key, delivery) for key, delivery in state.deliveries.items()]
+    return {
+        "id": alert.id,
+        "time": alert.time,
+        "group": alert.group,
+        "severity": alert.severity,
+        "state": "firing" if state.open else "resolved",
+        "title": alert.title,
+        "text": alert.text,
+        "repeats": state.repeats,
+        "acknowledged": state.acknowledged,
+        "delivered": [f"{name} ({notice})" for (notice, name), d in deliveries if d.delivered],
+        "waiting": [f"{name} ({notice}): {d.reason}" for (notice, name), d in deliveries if not d.delivered],
+        "facts": alert.facts,
+        "links": alert.links,
+    }
+
+
+@alerts.command()
+@click.argument("alert_id", metavar="ID")
+@pass_project
+def ack(project: Project, alert_id: str) -> None:
+    """Note that you look after the alert ID (its beginning is enough)."""
+    project.alerts.acknowledge(alert_id)
+    click.echo(f"Acknowledged {alert_id}.")
+
+
+def _duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+    match = re.fullmatch(r"(\d+)([smhd])", value)
+    if match is None:
+        raise click.BadParameter("write a number and s, m, h or d, such as 4h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+@alerts.command()
+@click.argument("group")
+@click.option(
+    "--for", "seconds", default="1h", show_default=True, callback=_duration, help="How long: 30m, 4h, 2d; 0s ends it."
+)
+@pass_project
+def silence(project: Project, group: str, seconds: float) -> None:
+    """Hold back deliveries of GROUP, and of everything below it; they go out when the silence ends."""
+    from mlopsfw.clock import rfc3339
+
+    click.echo(f"{group} is silent until {rfc3339(project.alerts.silence(group, seconds))}.")
+
+
+@alerts.command()
+@click.argument("group")
+@pass_project
+def resolve(project: Project, group: str) -> None:
+    """Say that what GROUP's open alert told of is over."""
+    from mlopsfw.errors import UnknownName
+    from mlopsfw.ids import nearest
+
+    if project.alerts.resolve(group) is None:
+        known = {state.alert.group for state in project.alerts.outbox().alerts.values() if state.open}
+        raise UnknownName(f"no alert of group {group!r} is open", hint=nearest(group, known))
+    click.echo(f"{group} is resolved.")
+
+
+@alerts.command()
+@json_option
+@pass_project
+def pump(project: Project, *, as_json: bool) -> None:
+    """Try every delivery that is due. Run it from a scheduler where no `monitor watch` does."""
+    done = project.alerts.pump()
+    if as_json:
+        emit_json({"delivered": done.delivered, "failed": done.failed, "waiting": done.waiting})
+    else:
+        click.echo(f"{done.delivered} delivered, {done.failed} failed, {done.waiting} waiting.")

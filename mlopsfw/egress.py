@@ -1,0 +1,129 @@
+"""The one client through which mlopsfw calls out: every address checked and pinned, no redirects, size and time capped.
+
+A URL in a config can name a host that resolves, now or on the second look, to something inside the network (SSRF, DNS
+rebinding). So the name is resolved once, all its addresses must be public unless the config says otherwise, and the connection goes
+to the address that was checked.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from mlopsfw.errors import ConfigError, MlopsfwError
+
+LARGEST_ANSWER = 64 * 1024
+
+
+class EgressError(MlopsfwError):
+    """The request was refused before it left, or got no usable answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the status, and at most 64 KiB of the body."""
+
+    status: int
+    body: bytes
+
+
+def check_url(url: str) -> SplitResult:
+    """Return the parts of an absolute http(s) URL without credentials. Raise `ConfigError`."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"{url!r} is not a URL: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ConfigError(f"{url!r} is not an http or https URL")
+    if parts.username or parts.password:
+        raise ConfigError("a URL must not carry credentials", hint="Use a secret reference.")
+    return parts
+
+
+def post(
+    url: str, body: bytes, headers: Mapping[str, str], *, timeout: float = 10.0, allow_private: bool = False
+) -> Answer:
+    """POST `body`; return the answer, whatever its status. A redirect is an answer like any other.
+
+    Args:
+        url: An absolute http(s) URL.
+        body: The body.
+        headers: Its headers; `Host` is ours.
+        timeout: Seconds for the whole exchange.
+        allow_private: Whether addresses that are not public may be called.
+
+    Raises:
+        EgressError: An address is not allowed, or there was no answer.
+        ConfigError: The URL is none.
+    """
+    parts = check_url(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    address = _address(host, port, allow_private=allow_private)
+    connection = _Pinned(host, port, address, tls=parts.scheme == "https", timeout=timeout)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    deadline = threading.Timer(timeout, connection.abort)  # per-read time-outs alone would let an answer drip for ever
+    deadline.start()
+    try:
+        connection.request("POST", target, body, {**headers, "User-Agent": "mlopsfw"})
+        response = connection.getresponse()
+        return Answer(response.status, response.read(LARGEST_ANSWER))
+    except (OSError, http.client.HTTPException) as error:
+        raise EgressError(f"{parts.scheme}://{host}:{port} did not answer: {type(error).__name__}: {error}") from error
+    finally:
+        deadline.cancel()
+        connection.close()
+
+
+def _address(host: str, port: int, *, allow_private: bool) -> str:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise EgressError(f"{host} cannot be resolved: {error}") from error
+    addresses = [str(info[4][0]) for info in found]
+    for address in addresses:
+        if not allow_private and not is_public(address):
+            raise EgressError(
+                f"{host} resolves to {address}, which is not a public address",
+                hint="If that is meant, write allow_private = true.",
+            )
+    return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Return whether an address is on the public internet, seen through IPv4-mapped, 6to4, Teredo and NAT64 forms."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is None and ip in ipaddress.ip_network("64:ff9b::/96"):
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast
+
+
+class _Pinned(http.client.HTTPConnection):
+    """A connection to one checked address, with the host's name in the request and in TLS."""
+
+    def __init__(self, host: str, port: int, address: str, *, tls: bool, timeout: float) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self.default_port = 443 if tls else 80
+        self._address, self._tls = address, tls
+
+    def connect(self) -> None:
+        """Connect to the address that was checked."""
+        sock = socket.create_connection((self._address, self.port), self.timeout)
+        self.sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self.host) if self._tls else sock
+
+    def abort(self) -> None:
+        """Break the connection off, whatever another thread is waiting for on it."""
+        if self.sock is not None:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,64 @@
+"""Delivering: one signed POST through the egress client; any 2xx means that the receiver has it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+
+import msgspec
+
+from mlopsfw.contracts.alerting import Alert
+from mlopsfw.contracts.host import Clock, Host
+from mlopsfw.egress import EgressError, check_url, post
+from mlopsfw.errors import ConfigError, DeliveryFailed
+from mlopsfw_alerter_webhook import WebhookConfig
+
+_PREFIX = "whsec_"
+_KEY_BYTES = range(24, 65)
+
+
+class WebhookAlerter:
+    """Delivers to one URL. The secret is read at each delivery, so that it can be rotated."""
+
+    def __init__(self, config: WebhookConfig, host: Host) -> None:
+        check_url(config.url)
+        self._config, self._secrets = config, host.secrets
+        self._clock: Clock = host.clock
+
+    def deliver(self, alert: Alert) -> None:
+        """POST the alert. A redirect, like every other answer outside 2xx, is a failed delivery."""
+        body = msgspec.json.encode({"type": f"alert.{alert.state}", "timestamp": alert.time, "data": alert})
+        message_id = alert.id if alert.state == "firing" else f"{alert.id}-{alert.state}"
+        headers = {"Content-Type": "application/json", **self._signed(message_id, body)}
+        config = self._config
+        try:
+            answer = post(config.url, body, headers, timeout=config.timeout, allow_private=config.allow_private)
+        except EgressError as error:
+            raise DeliveryFailed(error.message, hint=error.hint) from error
+        if not 200 <= answer.status < 300:  # noqa: PLR2004 - RFC 9110's class of success
+            raise DeliveryFailed(f"the receiver answered {answer.status}")
+
+    def _signed(self, message_id: str, body: bytes) -> dict[str, str]:
+        stamp = str(int(self._clock.now()))
+        headers = {"webhook-id": message_id, "webhook-timestamp": stamp}
+        if self._config.secret:
+            key = signing_key(self._secrets.resolve(self._config.secret))
+            digest = hmac.digest(key, f"{message_id}.{stamp}.".encode() + body, hashlib.sha256)
+            headers["webhook-signature"] = "v1," + base64.b64encode(digest).decode()
+        return headers
+
+
+def signing_key(secret: str) -> bytes:
+    """Return the key that a Standard Webhooks secret stands for. Raise `ConfigError`, never showing the secret."""
+    try:
+        key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) not in _KEY_BYTES:
+        raise ConfigError(
+            "the webhook's secret is not base64 of 24 to 64 bytes",
+            hint="Make one: python -c \"import os, base64; print('whsec_' + base64.b64encode(os.urandom(32)).decode())\"",
+        )
+    return key

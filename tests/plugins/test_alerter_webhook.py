@@ -1,0 +1,111 @@
+"""The webhook: signed as Standard Webhooks has it, at least once, and never sent where it must not go."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+import time
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from mlopsfw.errors import ConfigError, DeliveryFailed
+from mlopsfw.testing.alerter import ALERT, AlerterContract
+from mlopsfw_alerter_webhook import WebhookConfig
+from mlopsfw_alerter_webhook.alerter import WebhookAlerter
+
+spec = spec_from_file_location("receiver", Path(__file__).parent / "receiver.py")
+module = module_from_spec(spec)
+spec.loader.exec_module(module)
+Receiver = module.Receiver
+
+SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
+
+
+@pytest.fixture
+def receiver():
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def webhook(project, monkeypatch):
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+
+    def make(url, **options):
+        options = {"secret": "env:HOOK_SECRET", "allow_private": True, "timeout": 1.0} | options
+        return WebhookAlerter(WebhookConfig(url=url, **options), project.host("alerter.webhook"))
+
+    return make
+
+
+def closed_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class TestWebhookAlerter(AlerterContract):
+    @pytest.fixture
+    def alerter(self, webhook, receiver):
+        return webhook(receiver.url)
+
+    @pytest.fixture
+    def received(self, receiver):
+        return receiver.ids
+
+    @pytest.fixture
+    def broken(self, webhook):
+        return webhook(f"http://127.0.0.1:{closed_port()}/")
+
+
+def test_the_signature_is_that_of_standard_webhooks(webhook, receiver):
+    webhook(receiver.url).deliver(ALERT)
+    ((headers, body),) = receiver.got
+    headers = {k.lower(): v for k, v in headers.items()}
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    wanted = base64.b64encode(hmac.digest(b"k" * 32, signed, hashlib.sha256)).decode()
+    assert headers["webhook-signature"] == f"v1,{wanted}"
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+    assert json.loads(body)["data"]["title"] == ALERT.title
+
+
+@pytest.mark.parametrize("answer", [500, 401, 404, 410, "redirect", "hang", "drip"])
+def test_anything_but_success_is_a_failed_delivery_within_the_time_limit(webhook, receiver, answer):
+    receiver.behaviour = [answer]
+    began = time.monotonic()
+    with pytest.raises(DeliveryFailed):
+        webhook(receiver.url, timeout=0.5).deliver(ALERT)
+    assert time.monotonic() - began < 2.5
+    assert receiver.got == []
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
+)
+def test_private_addresses_in_any_spelling_are_refused_unless_configured(webhook, receiver, host):
+    with pytest.raises(DeliveryFailed, match=r"not a public address|cannot be resolved"):
+        webhook(f"http://{host}:{receiver.port}/hook", allow_private=False).deliver(ALERT)
+    assert receiver.got == []
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://x/", "http://", "//x", "http://user:pw@example.org/", "http://x:99999/"]
+)
+def test_what_is_no_plain_http_url_is_a_config_error(webhook, url):
+    with pytest.raises(ConfigError):
+        webhook(url)
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_AAAA", "not base64!", "x" * 200])
+def test_a_weak_secret_is_refused_and_not_shown(webhook, receiver, monkeypatch, secret):
+    monkeypatch.setenv("HOOK_SECRET", secret)
+    with pytest.raises(ConfigError) as caught:
+        webhook(receiver.url).deliver(ALERT)
+    assert secret not in str(caught.value) or not secret.strip("whsec_")
+    assert receiver.got == []
