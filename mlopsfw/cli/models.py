@@ -179,7 +179,7 @@ def verify(project: Project, ref: str, *, as_json: bool) -> None:
     from pathlib import Path
 
     with tempfile.TemporaryDirectory(dir=project.private_folder("scratch")) as folder:
-        version = project.registry.verify(ref, Path(folder) / "bundle")
+        version = project.registry.verify(ref, Path(folder))
     if as_json:
         emit_json({"ref": version.ref, "bundle": version.bundle, "ok": True})
     else:

@@ -200,17 +200,23 @@ class Registry:
         self._stream(name).append(APPROVED, {"version": version, "comment": comment})
         return self.model(name).number(version)
 
-    def verify(self, ref: str | ModelVersion, folder: Path) -> ModelVersion:
-        """Read a version's bundle anew into `folder` (new or empty), check every file and the bundle as a whole; return the version.
+    def verify(self, ref: str | ModelVersion, scratch: Path) -> ModelVersion:
+        """Read a version's bundle anew from the storage and check every file, and the bundle as a whole; return the version.
+
+        Args:
+            ref: The version.
+            scratch: An empty folder to work in; copies that this machine keeps are not trusted.
 
         Raises:
             Corrupt: Stored bytes do not match their digest.
             NotFound: A file is missing.
             BundleError: What lies there is no whole bundle.
         """
+        from mlopsfw.blobs import BlobStore
+
         version = self.resolve(ref)
-        self._project.blobs.get_folder(version.bundle, folder)
-        self._project.bundles.verify(folder)
+        stored = BlobStore(self._project.storage, scratch / "blobs", self._project.clock)
+        self._project.bundles.verify(stored.get_folder(version.bundle, scratch / "bundle"))
         return version
 
     # -- how -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,57 @@
+"""Where a model came from: commit, uncommitted changes, what was installed; of a run, or of this process without one."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+
+import pytest
+
+from mlopsfw import provenance
+
+
+@pytest.fixture
+def repository(project):
+    """Make the project's folder a repository with one commit; return the commit."""
+
+    def git(*words: str) -> str:
+        identity = ("-c", "user.name=Tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false")
+        run = subprocess.run(["git", *identity, *words], cwd=project.root, capture_output=True, text=True, check=True)
+        return run.stdout.strip()
+
+    git("init", "-q")
+    (project.root / ".gitignore").write_text(".mlopsfw/\n")
+    (project.root / "train.py").write_text("rate = 1\n")
+    git("add", ".")
+    git("commit", "-q", "-m", "begin")
+    return git("rev-parse", "HEAD")
+
+
+def test_a_clean_repository_is_told_by_its_commit_alone(project, repository):
+    assert provenance.capture(project).code == {"commit": repository}
+
+
+def test_what_was_not_committed_is_kept_as_a_blob(project, repository):
+    (project.root / "train.py").write_text("rate = 2\n")
+    found = provenance.capture(project)
+    assert found.code["commit"] == repository
+    assert "+rate = 2" in provenance.uncommitted(project, found)
+
+
+def test_outside_of_a_repository_there_is_no_code_state(project):
+    found = provenance.capture(project)
+    assert found.code == {}
+    assert provenance.uncommitted(project, found) == ""
+
+
+def test_the_environment_lists_what_is_installed(project):
+    installed = provenance.installed(project, provenance.capture(project))
+    assert installed["python"] == platform.python_version()
+    assert installed["polars"]
+    assert provenance.installed(project, provenance.Provenance()) == {}
+
+
+def test_a_model_registered_outside_of_a_run_carries_the_state_of_this_process(project, repository):
+    version = project.registry.register("delay", project.blobs.put(b"{}"))
+    assert version.code == {"commit": repository}
+    assert version.environment == provenance.capture(project).environment
