@@ -74,12 +74,15 @@ def post(
     try:
         connection.request("POST", target, body, {**headers, "User-Agent": "mlopsfw"})
         response = connection.getresponse()
-        return Answer(response.status, response.read(LARGEST_ANSWER))
+        answer = Answer(response.status, response.read(LARGEST_ANSWER))
     except (OSError, http.client.HTTPException) as error:
         raise EgressError(f"{parts.scheme}://{host}:{port} did not answer: {type(error).__name__}: {error}") from error
     finally:
         deadline.cancel()
         connection.close()
+    if connection.aborted:  # http.client takes an answer that is cut off among its headers for a whole one
+        raise EgressError(f"{parts.scheme}://{host}:{port} did not finish its answer in {timeout:g} s")
+    return answer
 
 
 def _address(host: str, port: int, *, allow_private: bool) -> str:
@@ -116,6 +119,7 @@ class _Pinned(http.client.HTTPConnection):
         super().__init__(host, port, timeout=timeout)
         self.default_port = 443 if tls else 80
         self._address, self._tls = address, tls
+        self.aborted = False
 
     def connect(self) -> None:
         """Connect to the address that was checked."""
@@ -124,6 +128,7 @@ class _Pinned(http.client.HTTPConnection):
 
     def abort(self) -> None:
         """Break the connection off, whatever another thread is waiting for on it."""
+        self.aborted = True
         if self.sock is not None:
             with suppress(OSError):
                 self.sock.shutdown(socket.SHUT_RDWR)
