@@ -2,7 +2,8 @@
 
 `python load.py PORT CLIENTS` runs until its standard input closes, then prints what it saw as one JSON line. A request counts as
 failed unless the whole of a 200 answer came back; no request is ever sent again. A client opens a new connection where the
-answer before said `Connection: close`, as HTTP/1.1 asks of it.
+answer before said `Connection: close`, as HTTP/1.1 asks of it. A failure is told with whether its connection had answered before
+(`held`) or may never have been accepted (`new`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 BODY = json.dumps(
     {
@@ -35,6 +36,7 @@ class Client:
         self.port, self.seen = port, seen
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self.request = head.encode() + body
+        self.answered = 0  # on this connection
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -43,7 +45,7 @@ class Client:
             try:
                 await self.once()
             except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-                self.seen["failed"].append([time.time(), repr(error)])
+                self.seen["failed"].append(["held" if self.answered else "new", repr(error)])
                 self.drop()
                 await asyncio.sleep(0.01)
             self.seen["seconds"].append(time.perf_counter() - began)
@@ -53,6 +55,7 @@ class Client:
         if self.streams is None:
             self.streams = await asyncio.open_connection("127.0.0.1", self.port)
             self.seen["connections"] += 1
+            self.answered = 0
         reader, writer = self.streams
         writer.write(self.request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -60,6 +63,7 @@ class Client:
         if not head.startswith(b"http/1.1 200"):
             raise ValueError(head.split(b"\r\n")[0].decode())
         answer = json.loads(body)
+        self.answered += 1
         self.seen["ids"] += answer["parameters"]["prediction_ids"]
         digest = answer["parameters"]["bundle"]
         if f"mlopsfw-bundle: {digest}".encode() not in head:
@@ -95,7 +99,7 @@ class Load:
         self._process.stdin.flush()
         self.seen: dict[str, Any] = {}
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,4 +116,4 @@ class Load:
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
         sent = sys.stdin.buffer.raw.read(1 << 20).rstrip(b"\n")  # type: ignore[attr-defined]
-        print(json.dumps(asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sent, sys.argv[3]))))
+        sys.stdout.write(json.dumps(asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sent, sys.argv[3]))) + "\n")

@@ -1,0 +1,121 @@
+"""Changes, ends and deaths under load: what was answered was captured, and nothing fails that need not.
+
+The clients are a process of their own (`load.py`): 16 keep-alive connections that never send a request twice.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from bundles import write_broken, write_bundle
+from load import Load
+
+from mlopsfw.contracts.deployer import EndpointSpec
+from mlopsfw.errors import ServingError
+from mlopsfw.project import Project
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+CLIENTS = 16
+
+
+class Endpoint:
+    """An endpoint `delay` whose revisions alternate between two bundles."""
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        self.project = project
+        self.bundles = [write_bundle(project, folder / f"bundle{n}", float(n)) for n in range(2)]
+        self.broken = write_broken(project, folder / "broken")
+        self.revision = 0
+        self.port = int(self.change().url.rsplit(":", 1)[1])
+
+    def change(self, bundle: str = ""):
+        self.revision += 1
+        return self.project.deployer.deploy(
+            EndpointSpec(
+                endpoint="delay", model="delay", version=self.revision, revision=self.revision,
+                bundle=bundle or self.bundles[self.revision % 2],
+            )
+        )  # fmt: skip
+
+    @property
+    def worker(self) -> int:
+        return self.project.deployer.status("delay").facts["worker"]
+
+    def captured(self) -> set[str]:
+        return set(self.project.captures.scan("delay").select("prediction_id").collect()["prediction_id"])
+
+
+@pytest.fixture
+def endpoint(make_project: Callable[..., Project], tmp_path: Path) -> Iterator[Endpoint]:
+    project = make_project("[deployer.http]\ndrain_seconds = 1.5\ncompact_seconds = 0\n")
+    yield Endpoint(project, tmp_path)
+    project.deployer.stop("delay")
+
+
+@pytest.mark.timeout(400)
+def test_a_hundred_changes_under_load_fail_no_request(endpoint: Endpoint) -> None:
+    with Load(endpoint.port, CLIENTS) as load:
+        for number in range(100):
+            if number % 20 == 10:
+                with pytest.raises(ServingError):
+                    endpoint.change(endpoint.broken)  # gets no traffic: no answer names it
+            endpoint.change()
+    assert load.seen["failed"] == []
+    assert load.requests > 10_000
+    assert set(load.seen["bundles"]) == set(endpoint.bundles)
+    assert set(load.seen["ids"]) <= endpoint.captured()
+
+
+def test_a_server_that_gets_sigterm_under_load_fails_no_request(endpoint: Endpoint) -> None:
+    with Load(endpoint.port, CLIENTS) as load:
+        for _ in range(5):
+            time.sleep(1.0)
+            os.kill(endpoint.worker, signal.SIGTERM)
+        time.sleep(2.0)
+    assert load.seen["failed"] == []
+    assert max(load.seen["seconds"]) < 1.0
+
+
+def test_an_endpoint_that_is_stopped_under_load_answers_what_it_took(endpoint: Endpoint) -> None:
+    with Load(endpoint.port, CLIENTS) as load:
+        time.sleep(1.0)
+        endpoint.project.deployer.stop("delay")
+    assert {connection for connection, _ in load.seen["failed"]} <= {"new"}  # nobody listens any more: not what it took
+    assert set(load.seen["ids"]) <= endpoint.captured()
+
+
+@pytest.mark.faults
+def test_a_killed_server_costs_what_was_in_flight_loses_no_capture_and_is_back_in_two_seconds(
+    endpoint: Endpoint,
+) -> None:
+    kills = 5
+    with Load(endpoint.port, CLIENTS) as load:
+        for _ in range(kills):
+            time.sleep(0.7)
+            os.kill(endpoint.worker, signal.SIGKILL)
+        time.sleep(2.0)
+    assert len(load.seen["failed"]) <= kills * CLIENTS
+    assert max(load.seen["seconds"]) < 2.0
+    assert load.requests > 1_000
+    assert set(load.seen["ids"]) <= endpoint.captured()
+    assert endpoint.project.deployer.status("delay").facts["restarts"] == kills
+
+
+@pytest.mark.faults
+def test_a_killed_supervisor_lets_its_server_finish_and_loses_no_capture(endpoint: Endpoint) -> None:
+    with Load(endpoint.port, CLIENTS) as load:
+        time.sleep(1.0)
+        status = endpoint.project.deployer.status("delay")
+        os.kill(status.facts["supervisor"], signal.SIGKILL)
+        time.sleep(2.5)
+        again = endpoint.change()
+        time.sleep(0.5)
+    assert again.url == status.url
+    assert {connection for connection, _ in load.seen["failed"]} <= {"new"}  # nobody listens any more: not what it took
+    assert set(load.seen["ids"]) <= endpoint.captured()
