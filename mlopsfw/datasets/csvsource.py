@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import msgspec
 
 from mlopsfw.datasets.opened import open_bytes
-from mlopsfw.errors import DataError
+from mlopsfw.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,15 +64,35 @@ def read_csv(path: Path, options: CsvOptions, guesses: Mapping[str, str]) -> Ite
     """
     import pyarrow as pa
 
+    _check(options)
     _refuse_utf16(path, options)
     known = dict(guesses) | options.types
     try:
         with open_bytes(path) as raw:
             reader = _open(raw, path, options, known)
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema)  # a header alone makes a table too
             for batch in reader:
                 yield _text_nulls(batch, options.null)
     except pa.ArrowInvalid as error:
         raise _explain(path, options, known, str(error)) from None
+
+
+def _check(options: CsvOptions) -> None:
+    """Raise `UsageError` where an option cannot be."""
+    import pyarrow as pa
+
+    for column, kind in options.types.items():
+        try:
+            pa.type_for_alias(kind)
+        except ValueError:
+            hint = "Types are int64, double, string, bool, date32[day], timestamp[us] and the like."
+            raise UsageError(f"column {column!r}: there is no type {kind!r}", hint=hint) from None
+    if len(options.separator) > 1:
+        raise UsageError(f"the separator {options.separator!r} is not one character", hint="Such as ; or \\t.")
+    try:
+        codecs.lookup(options.encoding)
+    except LookupError:
+        raise UsageError(f"there is no encoding {options.encoding!r}", hint="Such as utf-8, latin-1, cp1252.") from None
 
 
 def _open(raw: Any, path: Path, options: CsvOptions, known: Mapping[str, str]) -> Any:

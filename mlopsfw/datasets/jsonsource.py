@@ -30,7 +30,9 @@ def read_jsonl(path: Path) -> Iterator[pa.RecordBatch]:
     schema = _schema(path)
     try:
         with open_bytes(path) as raw:
-            yield from _open(raw, schema)
+            for batch in _open(raw, schema):
+                batch.validate(full=True)  # the reader lets through text that is not UTF-8
+                yield batch
     except pa.ArrowInvalid as error:
         raise _explain(path, str(error)) from None
 

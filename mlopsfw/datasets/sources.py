@@ -80,10 +80,10 @@ def _read_arrow(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
     try:
         if kind == "parquet":
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                empty = pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
-                yield from file.iter_batches() if file.metadata.num_rows else [empty]
+                yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)  # without rows there are no batches
+                yield from map(_sound, file.iter_batches())
         else:
-            yield from _read_ipc(path)
+            yield from map(_sound, _read_ipc(path))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise DataError(f"{path} cannot be read as {kind}: {error}") from None
 
@@ -101,10 +101,11 @@ def _read_ipc(path: Path) -> Iterator[pa.RecordBatch]:
         else:
             batches = pa.ipc.open_stream(raw)
             schema = batches.schema
-        any_rows = False
-        for batch in batches:
-            batch.validate(full=True)  # a stranger's file: offsets may point anywhere
-            any_rows = True
-            yield batch
-        if not any_rows:
-            yield pa.RecordBatch.from_pylist([], schema=schema)
+        yield pa.RecordBatch.from_pylist([], schema=schema)
+        yield from batches
+
+
+def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the batch if its buffers are what they should be: a stranger's offsets may point anywhere, his text be no text."""
+    batch.validate(full=True)
+    return batch

@@ -10,6 +10,7 @@ import msgspec
 from mlopsfw.errors import DataError, UsageError
 from mlopsfw.ids import nearest
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.steps.moments import moment
 
 if TYPE_CHECKING:
     import polars as pl
@@ -80,28 +81,13 @@ def _by_time(rows: pl.DataFrame, params: SplitParams) -> pl.Series:
     label = pl.lit("train")
     for name, begin in (("validation", params.validation), ("test", params.test)):
         if begin:
-            label = pl.when(time >= _moment(begin, kind)).then(pl.lit(name)).otherwise(label)
+            label = pl.when(time >= moment(begin, kind)).then(pl.lit(name)).otherwise(label)
     inside = time.is_not_null()
     if params.start:
-        inside &= time >= _moment(params.start, kind)
+        inside &= time >= moment(params.start, kind)
     if params.end:
-        inside &= time < _moment(params.end, kind)
+        inside &= time < moment(params.end, kind)
     return rows.select(pl.when(inside).then(label).alias("part"))["part"]
-
-
-def _moment(text: str, kind: Any) -> pl.Expr:
-    import polars as pl
-
-    zone = getattr(kind, "time_zone", None)
-    moment = pl.Series([text]).str.to_datetime(
-        time_unit="us", strict=False, time_zone="UTC" if "+" in text or "Z" in text else None
-    )
-    if moment.null_count():
-        raise UsageError(f"{text!r} is no date or datetime", hint="Write 2013-03-01 or 2013-03-01T05:00:00Z.")
-    if moment.dtype.time_zone and not zone:  # type: ignore[attr-defined]
-        raise UsageError(f"{text!r} has a zone, the column has none", hint="Leave the zone out.")
-    fitted = moment if moment.dtype.time_zone or not zone else moment.dt.replace_time_zone(zone)  # type: ignore[attr-defined]
-    return pl.lit(fitted[0]) if not zone else pl.lit(fitted.dt.convert_time_zone(zone)[0])
 
 
 def _by_fraction(rows: pl.DataFrame, params: SplitParams) -> pl.Series:

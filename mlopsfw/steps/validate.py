@@ -9,6 +9,7 @@ import msgspec
 
 from mlopsfw.errors import DataError
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.steps.moments import moment
 
 if TYPE_CHECKING:
     import polars as pl
@@ -142,7 +143,7 @@ def _literal(bound: Bound, kind: Any) -> pl.Expr:
     import polars as pl
 
     if isinstance(bound, str) and kind.is_temporal():
-        return pl.lit(bound).str.to_datetime(time_unit="us").dt.replace_time_zone(getattr(kind, "time_zone", None))
+        return moment(bound, kind)
     return pl.lit(bound)
 
 
