@@ -16,6 +16,7 @@ except ImportError as error:  # pragma: no cover - seen only where the build is 
     )
     raise ImportError(message) from error
 
+from .clusters import design_effect
 from .comparison import ColumnDrift, compare_column, compare_table
 from .drift import benjamini_hochberg, chi2_2samp, jensenshannon, ks_2samp, psi, wasserstein_distance
 from .hashing import NULL_BUCKET, SparseRows, hash_features, hash_indices, murmurhash3_32
@@ -30,6 +31,7 @@ __all__ = [
     "chi2_2samp",
     "compare_column",
     "compare_table",
+    "design_effect",
     "hash_features",
     "hash_indices",
     "jensenshannon",

@@ -69,14 +69,14 @@ class Homogeneity:
     cells: int
 
 
-def compare_counts(first: Floats, second: Floats) -> Homogeneity:
-    """Test whether two samples fall into cells alike; rare cells are pooled by the sum of both.
+def compare_counts(first: Floats, second: Floats, design: float = 1.0) -> Homogeneity:
+    """Test whether two samples fall into cells alike; rare cells are pooled by the sum of both. Rows count for 1 / `design` each.
 
     The effect is the total variation distance less what sampling alone puts there (see `expected_variation`), at least 0.
     """
     if not first.sum() or not second.sum():
         return Homogeneity(0.0, 1.0, 0.0, 0)
-    a, b = pool_rare(first, second, MIN_EXPECTED)
+    a, b = pool_rare(first / design, second / design, MIN_EXPECTED)
     used = a + b > 0
     a, b = a[used], b[used]
     distance = float(np.abs(a / a.sum() - b / b.sum()).sum()) / 2

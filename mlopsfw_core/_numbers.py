@@ -122,10 +122,11 @@ def _levels(ordered: Floats) -> tuple[tuple[float, int], ...] | None:
     return tuple((float(value), int(count)) for value, count in zip(ordered[starts], counts, strict=True))
 
 
-def ks_against(reference: Numbers, ordered: Floats) -> tuple[float, float]:
+def ks_against(reference: Numbers, ordered: Floats, design: float = 1.0) -> tuple[float, float]:
     """Return (D, p) of the two-sample Kolmogorov-Smirnov test of a sorted column against the kept points.
 
-    Where the points stand for a larger sample, D less `slack` is tested: the p-value is at least that of the whole sample.
+    Where the points stand for a larger sample, D less `slack` is tested: the p-value is at least that of the whole sample. Rows that
+    cluster count for 1 / `design` each, by the limiting distribution.
     """
     n, m = reference.rows, ordered.size
     if not n or not m:
@@ -136,10 +137,16 @@ def ks_against(reference: Numbers, ordered: Floats) -> tuple[float, float]:
     if reference.exact:
         gaps = np.concatenate([before * m - current_before * n, after * m - current_after * n])
         units = int(np.abs(gaps).max())
+        if design > 1.0:
+            return units / (n * m), kolmogorov_sf(units / (n * m), _effective(n, m, design))
         return units / (n * m), ks_pvalue(units, n, m, "two-sided", "auto" if max(n, m) <= MAX_EXACT else "asymp")
     gaps = np.concatenate([before / n - current_before / m, after / n - current_after / m])
     distance = float(np.abs(gaps).max())
-    return distance, kolmogorov_sf(max(0.0, distance - reference.slack), round(n * m / (n + m)))
+    return distance, kolmogorov_sf(max(0.0, distance - reference.slack), _effective(n, m, design))
+
+
+def _effective(n: int, m: int, design: float) -> int:
+    return max(1, round(n * m / (n + m) / design))
 
 
 def _stops(reference: Numbers) -> Floats:

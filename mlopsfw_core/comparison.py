@@ -3,7 +3,7 @@
 Each column is asked two questions: have its values moved, and has its share of missing rows? The p-value of a column is twice that
 of the finding it reports (Bonferroni), and over columns the false discovery rate is controlled (Benjamini-Hochberg). A
 column counts as drifted when its adjusted p-value is at most `alpha` and its effect at least `threshold`. Rows are taken to be
-exchangeable; where they cluster, p-values are too small and only the effect speaks.
+exchangeable; where they cluster, give each column's design effect (`mlopsfw_core.clusters`), by which row counts are divided.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class _Finding:
     effect: float
 
 
-def _value_finding(reference: Numbers, current: Sorted) -> _Finding:
+def _value_finding(reference: Numbers, current: Sorted, design: float) -> _Finding:
     if reference.levels is None:
-        distance, pvalue = ks_against(reference, current.values)
+        distance, pvalue = ks_against(reference, current.values, design)
         return _Finding("ks", distance, pvalue, distance)
     values, counts = np.unique(current.values, return_counts=True)
     before = dict(reference.levels)
@@ -65,19 +65,19 @@ def _value_finding(reference: Numbers, current: Sorted) -> _Finding:
     tested = compare_counts(
         np.array([before.get(level, 0) for level in levels], dtype=np.float64),
         np.array([after.get(level, 0) for level in levels], dtype=np.float64),
+        design,
     )
     return _Finding("chisquare", tested.statistic, tested.pvalue, tested.effect)
 
 
-def _missing_finding(reference: Reference, rows: int, missing: int) -> _Finding:
+def _missing_finding(reference: Reference, rows: int, missing: int, design: float) -> _Finding:
     if not rows or not reference.rows:
         return _Finding("missing", 0.0, 1.0, 0.0)
     change = missing / rows - reference.missing / reference.rows
     before = np.array([reference.missing, reference.rows - reference.missing], dtype=np.float64)
     after = np.array([missing, rows - missing], dtype=np.float64)
-    return _Finding(
-        "missing", change, homogeneity_pvalue(before, after) if missing + reference.missing else 1.0, abs(change)
-    )
+    pvalue = homogeneity_pvalue(before / design, after / design) if missing + reference.missing else 1.0
+    return _Finding("missing", change, pvalue, abs(change))
 
 
 def _speaking(findings: list[_Finding], threshold: float) -> _Finding:
@@ -95,15 +95,18 @@ class _Seen:
     details: Mapping[str, Any]
 
 
-def _see(content: Numbers | Categories, read: Sorted | tuple[dict[str, int], int]) -> _Seen:
+def _see(content: Numbers | Categories, read: Sorted | tuple[dict[str, int], int], design: float) -> _Seen:
     if isinstance(content, Numbers):
         assert isinstance(read, Sorted)  # noqa: S101 - `_read` returns what the content asks for
         return _Seen(
-            _value_finding(content, read), read.nulls + read.nan, read.values.size, shift_details(content, read.values)
+            _value_finding(content, read, design),
+            read.nulls + read.nan,
+            read.values.size,
+            shift_details(content, read.values),
         )
     assert isinstance(read, tuple)  # noqa: S101 - as above
     counts, missing = read
-    tested = compare_counts(*align(content, counts))
+    tested = compare_counts(*align(content, counts), design)
     finding = _Finding("chisquare", tested.statistic, tested.pvalue, tested.effect)
     return _Seen(finding, missing, sum(counts.values()), category_details(content, counts))
 
@@ -112,19 +115,20 @@ def _read(content: Numbers | Categories, column: Any) -> Sorted | tuple[dict[str
     return sort_column(column) if isinstance(content, Numbers) else category_counts(column)
 
 
-def _compare(reference: Reference, column: Any, threshold: float) -> ColumnDrift:
+def _compare(reference: Reference, column: Any, threshold: float, design: float) -> ColumnDrift:
     """Compare one column, leaving `drifted` to who knows how many others there are."""
     try:
         read = _read(reference.content, column)
     except TypeError as error:
         return _lost(reference, "type", threshold, str(error))
-    seen = _see(reference.content, read)
+    seen = _see(reference.content, read, design)
     rows = seen.present + seen.missing
-    gone = _missing_finding(reference, rows, seen.missing)
+    gone = _missing_finding(reference, rows, seen.missing, design)
     speaks = _speaking([seen.finding, gone], threshold)
     details = {
         **seen.details,
         "rows": rows,
+        "design_effect": design,
         "missing_share": seen.missing / max(rows, 1),
         "reference_missing_share": reference.missing / max(reference.rows, 1),
         "tests": {
@@ -168,7 +172,7 @@ def _decide(drifts: list[ColumnDrift], alpha: float) -> list[ColumnDrift]:
 
 def compare_column(reference: Reference, column: Any, *, alpha: float = 0.05, threshold: float = 0.05) -> ColumnDrift:
     """Compare one current column with its reference; see `compare_table` for the arguments."""
-    return _decide([_compare(reference, column, threshold)], alpha)[0]
+    return _decide([_compare(reference, column, threshold, 1.0)], alpha)[0]
 
 
 def compare_table(
@@ -177,6 +181,7 @@ def compare_table(
     alpha: float = 0.05,
     threshold: float = 0.05,
     thresholds: Mapping[str, float] | None = None,
+    design_effects: Mapping[str, float] | None = None,
 ) -> list[ColumnDrift]:
     """Compare a table with the references of its columns, most drifted first.
 
@@ -186,18 +191,19 @@ def compare_table(
         alpha: the false discovery rate over the columns; without any drift, the chance of any alarm.
         threshold: the least effect that counts, as a share of rows.
         thresholds: the same for single columns.
+        design_effects: by column, by how much the clustering of rows inflates variances (at least 1).
 
     Returns:
         One ColumnDrift for each reference. The same input gives the same answer: nothing here is random.
     """
     columns = table_columns(table)
-    floors = thresholds or {}
+    floors, designs = thresholds or {}, design_effects or {}
     drifts = []
     for name, reference in references.items():
         named = reference if reference.name == name else replace(reference, name=name)
         floor = floors.get(name, threshold)
         if name in columns:
-            drifts.append(_compare(named, columns[name], floor))
+            drifts.append(_compare(named, columns[name], floor, designs.get(name, 1.0)))
         else:
             drifts.append(_lost(named, "absent", floor, f"the table has no column {name!r}"))
     return _decide(drifts, alpha)
