@@ -243,3 +243,19 @@ def verify(project: Project, ref: str, *, as_json: bool) -> None:
         emit_json({"ref": version.ref, "digest": version.digest, "ok": True})
     else:
         click.echo(f"{version.ref}: {version.rows:,} rows match their digest")
+
+
+@data.command()
+@click.argument("name")
+@click.option("--older", default=86_400.0, show_default=True, help="Seconds; younger files are left to their commits.")
+@json_option
+@pass_project
+def tidy(project: Project, name: str, *, older: float, as_json: bool) -> None:
+    """Finish what crashes left half-done: bring the Delta log up, remove files that no version has."""
+    name = _bare(name)
+    behind = project.datasets.behind(name)
+    removed = project.datasets.tidy(name, older)
+    if as_json:
+        emit_json({"commits_written": behind, "files_removed": removed})
+    else:
+        click.echo(f"{behind} commits written to the Delta log, {len(removed)} files removed")

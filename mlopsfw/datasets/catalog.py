@@ -270,14 +270,25 @@ class Datasets:
         Returns:
             The files removed.
         """
-        history = self.history(name)
         self.bring_up(name)
-        files, limit = self.files(name), self._project.clock.now() - older
-        there = [path for path, modified in files.list() if modified < limit]
+        _, strays = self.stocktaking(name, older)
+        self.files(name).delete(strays)
+        return strays
+
+    def stocktaking(self, name: str, older: float = _LEFTOVER_AGE) -> tuple[list[str], list[str]]:
+        """Return the files that versions have but that are gone, and the files older than `older` seconds that no version has."""
+        limit = self._project.clock.now() - older
+        there = dict(self.files(name).list())  # before the events: what is committed meanwhile is no stray
+        history = self.history(name)
+        history.get(None)
         used = {file.path for version in history.versions if version.manifest for file in self.manifest(version).files}
-        removed = [path for path in there if path not in used]
-        files.delete(removed)
-        return removed
+        strays = [path for path, modified in there.items() if path not in used and modified < limit]
+        known = dict(self.files(name).list()) if used - there.keys() else there
+        return sorted(used - known.keys()), strays
+
+    def behind(self, name: str) -> int:
+        """Return how many versions the dataset's Delta log lacks."""
+        return len(self.history(name).versions) - 1 - self._delta(name).version()
 
     # -- what the pieces are ---------------------------------------------------------------------------------------------
 

@@ -22,22 +22,28 @@ class ValidateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """`[steps.validate]`.
 
     Args:
-        columns: Column → kind; each must be there and of it. An integer is a number too.
+        columns: Column → kind, or a list of columns; each must be there, and of its kind. An integer is a number too.
         only: Whether further columns are an error.
         nulls: Column → the largest share of nulls allowed, 0 to 1; `"*"` for the columns not named.
         ranges: Column → [least, greatest] allowed value, ends included; `""` in the place of an open end. Dates as ISO 8601.
         values: Column → the allowed values.
         unique: Columns that together identify a row.
-        rows: [fewest, most] rows; the second may be left out.
+        min_rows: The fewest rows.
+        max_rows: The most rows.
     """
 
-    columns: dict[str, Kind] = {}
+    columns: dict[str, Kind] | tuple[str, ...] = {}
     only: bool = False
     nulls: dict[str, float] = {}
     ranges: dict[str, tuple[Bound, Bound]] = {}
     values: dict[str, tuple[str | int | float | bool, ...]] = {}
     unique: tuple[str, ...] = ()
-    rows: tuple[int, ...] = ()
+    min_rows: int = 0
+    max_rows: int | None = None
+
+    def kinds(self) -> dict[str, Kind | None]:
+        """Return the columns that must be there, each with its kind, or None where any will do."""
+        return dict(self.columns) if isinstance(self.columns, dict) else dict.fromkeys(self.columns)
 
 
 def _run(context: StepContext, params: ValidateParams) -> Mapping[str, Any]:
@@ -68,10 +74,10 @@ def examine(rows: pl.LazyFrame, params: ValidateParams) -> tuple[list[str], int]
 
 
 def _check_columns(schema: Mapping[str, Any], params: ValidateParams) -> Iterator[str]:
-    for name, kind in params.columns.items():
+    for name, kind in params.kinds().items():
         if name not in schema:
             yield f"column {name!r} is missing"
-        elif not _is_kind(schema[name], kind):
+        elif kind is not None and not _is_kind(schema[name], kind):
             yield f"column {name!r} is {schema[name]}, not {kind}"
     named = {*params.nulls, *params.ranges, *params.values, *params.unique} - {"*"} - set(params.columns)
     for name in sorted(named - set(schema)):
@@ -148,10 +154,10 @@ def _literal(bound: Bound, kind: Any) -> pl.Expr:
 
 
 def _check_rows(count: int, params: ValidateParams) -> Iterator[str]:
-    if params.rows and count < params.rows[0]:
-        yield f"{count:,} rows, fewer than {params.rows[0]:,}"
-    if len(params.rows) > 1 and count > params.rows[1]:
-        yield f"{count:,} rows, more than {params.rows[1]:,}"
+    if count < params.min_rows:
+        yield f"{count:,} rows, fewer than {params.min_rows:,}"
+    if params.max_rows is not None and count > params.max_rows:
+        yield f"{count:,} rows, more than {params.max_rows:,}"
 
 
 def _check_aggregates(found: Mapping[str, Any], params: ValidateParams) -> Iterator[str]:

@@ -314,6 +314,33 @@ def test_a_storage_without_tables_says_so(datasets, project, monkeypatch):
         datasets.tables.append("captures/x", FIRST)
 
 
+def findings(project, *, verify=False) -> list[tuple[str, str]]:
+    """What the doctor says of datasets, but that all is well."""
+    from mlopsfw import doctor
+
+    asked = [f for f in doctor.examine(project, verify=verify) if f.check in ("datasets", "rows")]
+    return [(found.level, found.message) for found in asked if found.level != "ok"]
+
+
+def test_the_doctor_finds_lost_stray_and_altered_files_and_changed_references(datasets, project):
+    datasets.commit("flights", FIRST)
+    datasets.commit("lost", FIRST)
+    write(project.root / "outside.parquet", FIRST)
+    datasets.reference("outside", "outside.parquet")
+    assert findings(project, verify=True) == []
+    stray = folder(project) / "part-00000000000000000000000000.parquet"
+    pq.write_table(pa.table({"id": [1]}), stray)
+    os.utime(stray, (1, 1))
+    next(folder(project, "lost").glob("*.parquet")).unlink()
+    write(project.root / "outside.parquet", MORE)
+    told = findings(project)
+    assert [level for level, _ in told] == ["warning", "error", "warning"]
+    assert all(what in message for what, (_, message) in zip(("belong to no", "is gone", "outside.parquet"), told, strict=True))
+    [file] = [path for path in folder(project).glob("*.parquet") if path != stray]
+    pq.write_table(pa.table({"id": [1, 2, 4], "name": ["a", None, "c"]}), file)
+    assert ("error", "data:/flights@1 holds other rows than were committed") in findings(project, verify=True)
+
+
 # -- by reference ------------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ path = "nums.csv"
 [steps.check]
 use = "validate"
 inputs = { rows = "get" }
-rows = [1]
+min_rows = 1
 
 [steps.other]
 python = "made:count"

@@ -109,7 +109,8 @@ def violations(**params) -> list[str]:
         {"ranges": {"id": [1, 3], "day": ["2013-01-01", ""], "at": ["", "2013-01-05"]}},
         {"values": {"carrier": ["AA", "UA", "??"], "id": [1, 2, 3]}},
         {"unique": ["id", "day"]},
-        {"rows": [4, 4]},
+        {"min_rows": 4, "max_rows": 4},
+        {"columns": ["id", "delay"]},
         {},
     ],
 )
@@ -132,8 +133,9 @@ def test_rows_that_keep_to_the_checks_pass(params):
         ({"ranges": {"day": ["2013-01-02", "2013-01-03"]}}, "column 'day': 2 values outside"),
         ({"values": {"carrier": ["AA", "UA"]}}, "column 'carrier': 1 values that are not allowed, such as '??'"),
         ({"unique": ["id"]}, "1 keys are not unique, such as {'id': 3} (2 rows)"),
-        ({"rows": [5]}, "4 rows, fewer than 5"),
-        ({"rows": [0, 3]}, "4 rows, more than 3"),
+        ({"columns": ["gone"]}, "column 'gone' is missing"),
+        ({"min_rows": 5}, "4 rows, fewer than 5"),
+        ({"max_rows": 3}, "4 rows, more than 3"),
     ],
 )
 def test_each_violation_is_told_in_words(params, complaint):
@@ -141,11 +143,11 @@ def test_each_violation_is_told_in_words(params, complaint):
 
 
 def test_all_violations_are_told_at_once():
-    assert len(violations(rows=[9], columns={"gone": "date"}, nulls={"*": 0.0}, unique=["id"])) == 5
+    assert len(violations(min_rows=9, columns={"gone": "date"}, nulls={"*": 0.0}, unique=["id"])) == 5
 
 
 def test_no_rows_break_no_check_but_the_row_count():
-    params = ValidateParams(nulls={"*": 0.0}, ranges={"id": (1, 3)}, unique=("id",), rows=(1,))
+    params = ValidateParams(nulls={"*": 0.0}, ranges={"id": (1, 3)}, unique=("id",), min_rows=1)
     assert examine(ROWS.clear().lazy(), params) == (["0 rows, fewer than 1"], 0)
 
 
