@@ -1,0 +1,93 @@
+"""What a model was made with: requirements to load it, and a software bill of materials (CycloneDX 1.5) of all that was involved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from typing import Any
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TO_LOAD = ("mlopsfw", "msgspec", "numpy", "onnxruntime")
+_LONGEST_LICENCE = 100
+
+
+def requirements(facts: Mapping[str, Any]) -> str:
+    """Return the packages that loading the model takes, at the versions that were there, and as comments those that trained it."""
+    lines = [f"{name}=={version}" for name in _TO_LOAD if (version := _version(name))]
+    trained = [
+        f"# trained with {name}=={version}" for name, version in sorted(_told(facts).items()) if name not in _TO_LOAD
+    ]
+    return "\n".join([*lines, *trained]) + "\n"
+
+
+def sbom(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a CycloneDX document of the packages that loading or training takes, with all that they require."""
+    found = _closure({*_TO_LOAD, *_told(facts)})
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "components": [_component(each) for _, each in sorted(found.items())],
+        "dependencies": [
+            {"ref": _purl(each), "dependsOn": sorted(_purl(found[name]) for name in _required(each) if name in found)}
+            for _, each in sorted(found.items())
+        ],
+    }
+
+
+def _told(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions that the trainer told."""
+    told = facts.get("versions", {})
+    return {str(name): str(version) for name, version in told.items()} if isinstance(told, Mapping) else {}
+
+
+def _closure(names: Iterable[str]) -> dict[str, metadata.Distribution]:
+    found: dict[str, metadata.Distribution] = {}
+    waiting = sorted(map(_normal, names))
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        try:
+            found[name] = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue  # required on another platform only, or by an extra
+        waiting.extend(_required(found[name]))
+    return found
+
+
+def _required(distribution: metadata.Distribution) -> list[str]:
+    """Return the names that a distribution requires, those of extras left out."""
+    lines = [line for line in distribution.requires or () if "extra ==" not in line]
+    return sorted({_normal(match[0]) for line in lines if (match := _NAME.match(line))})
+
+
+def _component(distribution: metadata.Distribution) -> dict[str, Any]:
+    component: dict[str, Any] = {
+        "type": "library",
+        "bom-ref": _purl(distribution),
+        "name": distribution.name,
+        "version": distribution.version,
+        "purl": _purl(distribution),
+    }
+    told: Any = distribution.metadata  # a mapping with get, which its type does not tell
+    written = told.get("License-Expression") or told.get("License") or ""
+    if 0 < len(written) <= _LONGEST_LICENCE and "\n" not in written:
+        component["licenses"] = [{"license": {"name": written}}]
+    return component
+
+
+def _purl(distribution: metadata.Distribution) -> str:
+    return f"pkg:pypi/{_normal(distribution.name)}@{distribution.version}"
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,153 @@
+"""Choose a feature plan for a training table: which columns are learned from, and how each becomes numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from mlopsfw.contracts.bundle import SignatureColumn
+from mlopsfw.errors import DataError, UsageError
+from mlopsfw.features.plan import Cycle, FeaturePlan, Hash, Lookup, Missing, Operation, Ramp, Scale
+from mlopsfw.features.tables import as_frame, column_type
+from mlopsfw.ids import nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.contracts.training import TrainingTask
+
+_VOCABULARY = 1000  # categories that are told apart one by one; more are hashed
+_SEEN = 3  # times a category must have been seen to be told apart
+_BUCKETS = (64, 1 << 16)  # fewest and most that are chosen without a wish
+
+
+class ColumnWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `task.options` may ask for a column.
+
+    Args:
+        kind: `number` or `category`; empty for what its type suggests. Integers may be either.
+        buckets: Hash the category to so many buckets, rather than keep a vocabulary.
+        bins: Quantile intervals of a number's piecewise-linear encoding; 0 for none, None for as many as suit it.
+        pii: Whether it is personal: no value of it is kept, neither in the plan nor in the profile.
+    """
+
+    kind: Literal["", "number", "category"] = ""
+    buckets: int = 0
+    bins: int | None = None
+    pii: bool = False
+
+
+DEFAULT_BINS = 16
+
+
+def fit(table: pa.Table | pl.DataFrame, task: TrainingTask) -> FeaturePlan:
+    """Return the plan for a table's columns. Raise `DataError` or `UsageError` where a column or a wish does not fit."""
+    frame = as_frame(table)
+    names = learned_columns(frame.columns, task)
+    wishes = read_wishes(task)
+    inputs: list[SignatureColumn] = []
+    operations: list[Operation] = []
+    for name in names:
+        series = frame[name]
+        column = _signature(series)
+        inputs.append(column)
+        operations.extend(_operations(series, column, wishes.get(name, ColumnWish()), task.seed))
+    plan = FeaturePlan(inputs=tuple(inputs), operations=tuple(operations))
+    plan.check()
+    return plan
+
+
+def learned_columns(columns: list[str], task: TrainingTask) -> list[str]:
+    """Return the names of the columns to learn from. Raise `DataError` where one is not there."""
+    wanted = [*task.features, task.target, *filter(None, (task.weight,))]
+    for name in wanted:
+        if name not in columns:
+            raise DataError(f"the training rows have no column {name!r}", hint=nearest(name, columns))
+    apart = {task.target, task.time, task.weight, *task.exclude}
+    names = list(task.features) if task.features else [name for name in columns if name not in apart]
+    if task.target in names:
+        raise UsageError(f"the target {task.target!r} is among the features", hint="Take it out of `features`.")
+    if not names:
+        raise DataError("the training rows have no column to learn from")
+    return names
+
+
+def read_wishes(task: TrainingTask) -> dict[str, ColumnWish]:
+    """Return `task.options` checked. Raise `UsageError`."""
+    wishes: dict[str, ColumnWish] = {}
+    for name, options in task.options.items():
+        try:
+            wishes[name] = msgspec.convert(options, ColumnWish)
+        except msgspec.ValidationError as error:
+            known = ", ".join(ColumnWish.__struct_fields__)
+            raise UsageError(f"options of column {name!r}: {error}", hint=f"Known: {known}.") from None
+    return wishes
+
+
+def _signature(series: pl.Series) -> SignatureColumn:
+    kind = column_type(series.dtype)
+    if kind is None:
+        raise DataError(
+            f"column {series.name!r} holds {series.dtype}, which no feature is made of",
+            hint="Put it in `exclude`, or turn it into a number, text, boolean, date or datetime upstream.",
+        )
+    missing = series.null_count() > 0 or (series.dtype.is_float() and bool(series.is_nan().any()))
+    return SignatureColumn(name=series.name, type=kind, nullable=missing)
+
+
+def _operations(series: pl.Series, column: SignatureColumn, wish: ColumnWish, seed: int) -> Iterator[Operation]:
+    category = column.type == "string" or wish.kind == "category" or wish.buckets > 0
+    if category and column.type not in ("string", "integer"):
+        raise UsageError(f"column {column.name!r} is of type {column.type} and cannot be a category")
+    if wish.kind == "number" and column.type in ("string", "date", "datetime"):
+        raise UsageError(f"column {column.name!r} is of type {column.type} and cannot be a number")
+    if category:
+        yield _category(series.cast(pl.String), wish, seed)
+    elif column.type in ("date", "datetime"):
+        parts = ("hour", "weekday", "month") if column.type == "datetime" else ("weekday", "month")
+        for part in parts:
+            yield Cycle(column=column.name, part=part)  # type: ignore[arg-type]  # each is a Part
+    else:
+        yield from _number(series, column, wish)
+
+
+def _category(texts: pl.Series, wish: ColumnWish, seed: int) -> Operation:
+    counts = texts.drop_nulls().value_counts()
+    if not wish.buckets and not wish.pii:
+        kept = counts.filter(pl.col("count") >= _SEEN)[texts.name].sort()
+        if len(kept) <= _VOCABULARY:
+            return Lookup(column=texts.name, values=tuple(kept.to_list()))
+    suited = 1 << (2 * max(counts.height, 1) - 1).bit_length()  # a power of two, at least twice the categories
+    fewest, most = _BUCKETS
+    return Hash(column=texts.name, buckets=wish.buckets or min(max(suited, fewest), most), seed=seed)
+
+
+def _number(series: pl.Series, column: SignatureColumn, wish: ColumnWish) -> Iterator[Operation]:
+    values = series.cast(pl.Float64).drop_nulls().to_numpy()
+    values = values[np.isfinite(values)]
+    yield _scale(column, values)
+    if column.nullable:
+        yield Missing(column=column.name)
+    bins = DEFAULT_BINS if wish.bins is None else wish.bins
+    if column.type == "boolean" or bins < 2 or not values.size:  # noqa: PLR2004 - one interval is a scaled number again
+        return
+    edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1)))
+    if len(edges) > 2:  # noqa: PLR2004 - as above
+        yield Ramp(column=column.name, edges=tuple(edges.tolist()))
+
+
+def _scale(column: SignatureColumn, values: np.ndarray) -> Scale:
+    if column.type == "boolean":
+        return Scale(column=column.name, mean=0.5, factor=2.0)
+    if not values.size:
+        return Scale(column=column.name, mean=0.0, factor=1.0)
+    with np.errstate(over="ignore"):
+        mean, spread = float(values.mean()), float(values.std())
+    if not np.isfinite(mean) or not np.isfinite(spread):  # values near the largest float: their middle serves
+        mean, spread = float(np.median(values)), float(np.abs(values).max())
+    factor = 1.0 / spread if spread > 0 else 1.0
+    return Scale(column=column.name, mean=mean, factor=factor if np.isfinite(factor) else 1.0)

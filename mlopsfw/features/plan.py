@@ -1,0 +1,238 @@
+"""`FeaturePlan`: the operations, their JSON, and what must hold of them. Running them is the executors' work, fitting is `fit`'s.
+
+Operations that yield floats fill the columns of `numeric` (float32, `[rows, k]`) in the order of the plan; those that yield codes
+fill the columns of `categorical` (int64, `[rows, c]`). A value is missing where it is null or NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from mlopsfw.contracts.bundle import SignatureColumn
+from mlopsfw.errors import BundleError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.contracts.training import TrainingTask
+    from mlopsfw.features.columns import RequestPlan
+
+FORMAT = 1
+NUMERIC, CATEGORICAL = "numeric", "categorical"
+Part = Literal["hour", "weekday", "month"]
+
+_LONGEST_JSON = 64 << 20
+_MOST_CODES = 1 << 26
+
+
+class Scale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="scale", tag_field="op"):
+    """`(x - mean) * factor`, held within ±`limit`; 0 where missing. One float.
+
+    Args:
+        column: A number, integer or boolean (false 0, true 1).
+        mean: What becomes 0.
+        factor: One over the spread. A factor, not a divisor: executors divide by a constant in different ways.
+        limit: Where outliers and infinities stop.
+    """
+
+    column: str
+    mean: float
+    factor: float
+    limit: float = 8.0
+
+
+class Missing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="missing", tag_field="op"):
+    """1 where `column` (a number, integer or boolean) is missing, else 0. One float."""
+
+    column: str
+
+
+class Ramp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ramp", tag_field="op"):
+    """How far `column` has come through each interval between neighbouring `edges`, in [0, 1]; 0 where missing.
+
+    `len(edges) - 1` floats: the piecewise-linear encoding of Gorishniy, Rubachev & Babenko, "On Embeddings for Numerical
+    Features in Tabular Deep Learning" (2022), eq. 1.
+    """
+
+    column: str
+    edges: tuple[float, ...]
+
+
+class Cycle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="cycle", tag_field="op"):
+    """Sine and cosine of a date's or time's place in the day (by minute), week or year (by month), in UTC; 0, 0 where missing."""
+
+    column: str
+    part: Part
+
+
+class Lookup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="lookup", tag_field="op"):
+    """The code of a category: 0 missing, 1 to n for `values` in order, n + 1 for any other. One code."""
+
+    column: str
+    values: tuple[str, ...]
+
+
+class Hash(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="hash", tag_field="op"):
+    """The bucket of a category by `mlopsfw_core.hash_indices`: 0 missing, else 1 to `buckets` - 1. One code."""
+
+    column: str
+    buckets: int
+    seed: int = 0
+
+
+Operation = Scale | Missing | Ramp | Cycle | Lookup | Hash
+
+_NUMBERS = frozenset({"number", "integer", "boolean"})
+_TAKES: dict[type[msgspec.Struct], frozenset[str]] = {
+    Scale: _NUMBERS,
+    Missing: _NUMBERS,
+    Ramp: _NUMBERS,
+    Cycle: frozenset({"date", "datetime"}),
+    Lookup: frozenset({"string", "integer"}),
+    Hash: frozenset({"string", "integer"}),
+}
+
+
+class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """What a request holds, and how each row becomes floats and codes.
+
+    Args:
+        inputs: The columns of a request.
+        operations: What is made of them, in order.
+        format: Version of this layout.
+    """
+
+    inputs: tuple[SignatureColumn, ...]
+    operations: tuple[Operation, ...]
+    format: int = FORMAT
+
+    # -- making, keeping -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def fit(cls, table: pa.Table | pl.DataFrame, task: TrainingTask) -> FeaturePlan:
+        """Return the plan that the columns of `table`, and the wishes in `task.options`, ask for.
+
+        Raises:
+            DataError: A column is missing, or of a type that no operation takes.
+            UsageError: A wish cannot be granted.
+        """
+        from mlopsfw.features.fit import fit
+
+        return fit(table, task)
+
+    def to_json(self) -> bytes:
+        """Return the plan as JSON: equal plans give equal bytes."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> FeaturePlan:
+        """Read what `to_json` wrote. Raise `BundleError` where it is no plan, or one that cannot be run."""
+        if len(data) > _LONGEST_JSON:
+            raise BundleError(f"the feature plan has {len(data):,} bytes; {_LONGEST_JSON:,} is the most that is read")
+        try:
+            plan = msgspec.json.decode(data, type=cls)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise BundleError(f"the feature plan cannot be read: {error}") from None
+        plan.check()
+        return plan
+
+    def check(self) -> None:
+        """Raise `BundleError` where an operation names no input, takes another type, or has numbers that cannot be."""
+        if self.format != FORMAT:
+            raise BundleError(
+                f"the feature plan has layout {self.format}, this version reads {FORMAT}", hint="Upgrade mlopsfw."
+            )
+        types = {column.name: column.type for column in self.inputs}
+        if len(types) != len(self.inputs):
+            raise BundleError("the feature plan names an input twice")
+        for operation in self.operations:
+            what = f"the feature plan's {type(operation).__name__.lower()} of {operation.column!r}"
+            if types.get(operation.column) not in _TAKES[type(operation)]:
+                raise BundleError(f"{what} has no input of a type that it takes")
+            if not _sound(operation):
+                raise BundleError(f"{what} has numbers that cannot be")
+
+    # -- running ---------------------------------------------------------------------------------------------------------
+
+    def numpy(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Check columns against the signature and return the feature arrays of their rows.
+
+        Args:
+            columns: Input → one value a row: a list, a NumPy array, or what has `to_list` or `to_pylist`. Others are ignored.
+
+        Raises:
+            SignatureMismatch: A column is missing, or holds what it cannot; names column and row.
+        """
+        return self._request.run(columns)
+
+    @cached_property
+    def _request(self) -> RequestPlan:
+        from mlopsfw.features.columns import RequestPlan
+
+        return RequestPlan(self)
+
+    def polars(self, frame: pl.DataFrame | pa.Table) -> dict[str, np.ndarray]:
+        """Return the feature arrays of a table's rows, by Polars. Nulls are taken in any column.
+
+        Raises:
+            SignatureMismatch: A column is missing or has another type.
+        """
+        from mlopsfw.features.tables import run
+
+        return run(self, frame)
+
+    # -- what comes out --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def numeric_sources(self) -> tuple[str, ...]:
+        """For each column of `numeric` the input that it is made of."""
+        return tuple(op.column for op in self.operations for _ in range(width(op)))
+
+    @cached_property
+    def categorical_sources(self) -> tuple[str, ...]:
+        """For each column of `categorical` the input that it is made of."""
+        return tuple(op.column for op in self.operations if isinstance(op, Lookup | Hash))
+
+    @cached_property
+    def code_counts(self) -> tuple[int, ...]:
+        """For each column of `categorical` how many codes there are; codes run from 0."""
+        return tuple(codes(op) for op in self.operations if isinstance(op, Lookup | Hash))
+
+
+def width(operation: Operation) -> int:
+    """Return how many floats an operation yields."""
+    match operation:
+        case Scale() | Missing():
+            return 1
+        case Cycle():
+            return 2
+        case Ramp(edges=edges):
+            return len(edges) - 1
+    return 0
+
+
+def codes(operation: Lookup | Hash) -> int:
+    """Return how many codes an operation may yield."""
+    return operation.buckets if isinstance(operation, Hash) else len(operation.values) + 2
+
+
+def _sound(operation: Operation) -> bool:
+    match operation:
+        case Scale(mean=mean, factor=factor, limit=limit):
+            return all(map(math.isfinite, (mean, factor, limit))) and factor > 0 and limit > 0
+        case Ramp(edges=edges):
+            rising = all(a < b for a, b in pairwise(edges))
+            return len(edges) > 1 and rising and all(map(math.isfinite, edges))
+        case Lookup(values=values):
+            return len(set(values)) == len(values) <= _MOST_CODES
+        case Hash(buckets=buckets, seed=seed):
+            return 1 < buckets <= _MOST_CODES and 0 <= seed < 1 << 32
+    return True

@@ -1,0 +1,117 @@
+"""The executor for tables: a whole training table in, feature arrays out, by Polars. Gives the bits that the one for requests gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from mlopsfw.contracts.bundle import ColumnType, SignatureColumn
+from mlopsfw.errors import SignatureMismatch
+from mlopsfw.features.columns import factors
+from mlopsfw.features.plan import CATEGORICAL, NUMERIC, Cycle, Hash, Lookup, Missing, Operation, Ramp, Scale, width
+from mlopsfw.features.times import MISSING, cycle
+from mlopsfw_core import hash_indices
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.features.plan import FeaturePlan
+
+_TEXT = (pl.String, pl.Categorical, pl.Enum)
+
+
+def run(plan: FeaturePlan, rows: pl.DataFrame | pa.Table) -> dict[str, np.ndarray]:
+    """Return `numeric` and `categorical`, those that the plan yields, for the rows of a table."""
+    frame = as_frame(rows)
+    for column in plan.inputs:
+        _check(frame, column)
+    arrays: dict[str, np.ndarray] = {}
+    if plan.numeric_sources:
+        arrays[NUMERIC] = _numeric(plan, frame)
+    coded = [op for op in plan.operations if isinstance(op, Lookup | Hash)]
+    if coded:
+        codes = np.empty((frame.height, len(coded)), dtype=np.int64)
+        for at, operation in enumerate(coded):
+            codes[:, at] = _codes(operation, frame[operation.column].cast(pl.String))
+        arrays[CATEGORICAL] = codes
+    return arrays
+
+
+def as_frame(rows: pl.DataFrame | pa.Table) -> pl.DataFrame:
+    """Return rows as a frame, sharing memory where that can be."""
+    if isinstance(rows, pl.DataFrame):
+        return rows
+    frame = pl.from_arrow(rows)
+    return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
+
+
+def column_type(dtype: pl.DataType) -> ColumnType | None:
+    """Return the signature's type for a column of a table, None where a request could not send one."""
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_numeric():
+        return "number"
+    if dtype == pl.Boolean:
+        return "boolean"
+    if isinstance(dtype, _TEXT):
+        return "string"
+    if dtype == pl.Date:
+        return "date"
+    return "datetime" if isinstance(dtype, pl.Datetime) else None
+
+
+def _check(frame: pl.DataFrame, column: SignatureColumn) -> None:
+    if column.name not in frame.columns:
+        raise SignatureMismatch(f"the rows lack the column {column.name!r}, which the model needs", column=column.name)
+    dtype = frame[column.name].dtype
+    found = column_type(dtype)
+    numbers = ("number", "integer")
+    if dtype != pl.Null and found != column.type and not (found in numbers and column.type in numbers):
+        raise SignatureMismatch(
+            f"column {column.name!r} holds {dtype}, the model takes {column.type}", column=column.name
+        )
+
+
+def _numeric(plan: FeaturePlan, frame: pl.DataFrame) -> np.ndarray:
+    out = np.empty((frame.height, len(plan.numeric_sources)), dtype=np.float32)
+    at = 0
+    for operation in plan.operations:
+        end = at + width(operation)
+        if isinstance(operation, Cycle):
+            out[:, at:end] = cycle(_times(frame[operation.column]), operation.part)
+        elif end > at:
+            made = frame.select(e.cast(pl.Float32).alias(str(i)) for i, e in enumerate(_expressions(operation)))
+            for i, series in enumerate(made.iter_columns()):
+                out[:, at + i] = series.to_numpy()
+        at = end
+    return out
+
+
+def _expressions(operation: Operation) -> list[pl.Expr]:
+    value = pl.col(operation.column).cast(pl.Float64).fill_nan(None)
+    match operation:
+        case Scale(mean=mean, factor=factor, limit=limit):
+            return [((value - mean) * factor).clip(-limit, limit).fill_null(0.0)]
+        case Missing():
+            return [value.is_null()]
+        case Ramp(edges=edges):
+            lows = zip(edges[:-1], factors(operation), strict=True)
+            return [((value - low) * factor).clip(0.0, 1.0).fill_null(0.0) for low, factor in lows]
+    raise TypeError(operation)
+
+
+def _times(series: pl.Series) -> np.ndarray:
+    wide = series.dt.cast_time_unit("us") if isinstance(series.dtype, pl.Datetime) else series.cast(pl.Datetime("us"))
+    return wide.to_physical().fill_null(MISSING).to_numpy()
+
+
+def _codes(operation: Lookup | Hash, texts: pl.Series) -> np.ndarray | pl.Series:
+    if isinstance(operation, Hash):
+        return hash_indices(texts, operation.buckets, operation.seed)
+    known = pl.Series(operation.values, dtype=pl.String)
+    made = texts.replace_strict(
+        known, pl.int_range(1, len(known) + 1, eager=True), default=len(known) + 1, return_dtype=pl.Int64
+    )
+    return made.zip_with(texts.is_not_null(), pl.zeros(len(texts), dtype=pl.Int64, eager=True))

@@ -1,0 +1,72 @@
+"""Trainer `torch`: a network for tables, with numbers scaled and categories embedded. Torch is imported when it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+from mlopsfw.contracts.provider import Provider
+from mlopsfw.errors import MissingExtra
+from mlopsfw.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.host import Host
+    from mlopsfw.contracts.training import Trainer
+
+_NEEDS = ("torch", "safetensors", "onnx", "onnxruntime")
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+_NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+_Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+
+
+class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Configure `[trainer.torch]`.
+
+    Args:
+        epochs: Passes over the training rows, at most.
+        batch_size: Rows in a step.
+        learning_rate: The largest; it rises over the first twentieth of all steps and falls to zero along a cosine.
+        hidden: Widths of the hidden layers; none for a linear model.
+        embedding: Width of each category's embedding.
+        dropout: Share of activations dropped in training.
+        weight_decay: Of AdamW.
+        patience: Epochs without a better validation loss before it stops; 0 to use all epochs.
+        class_weights: `balanced` weighs rows so that all classes count the same.
+        device: `cuda` fails where there is none; `auto` then takes the CPU. Which it was is told in the model's facts.
+        precision: `mixed` computes in bfloat16 where that is safe, on CUDA only; `auto` does so where the device can.
+        threads: Threads on the CPU; 0 for torch's own choice.
+        checkpoint_every: Steps between checkpoints; 0 for one at the end of each epoch.
+    """
+
+    epochs: _Positive = 12
+    batch_size: _Positive = 512
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 2e-3
+    hidden: tuple[_Positive, ...] = (128, 64)
+    embedding: _Positive = 8
+    dropout: _Share = 0.1
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 1e-2
+    patience: _NotNegative = 3
+    class_weights: Literal["none", "balanced"] = "none"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "full", "mixed"] = "auto"
+    threads: _NotNegative = 0
+    checkpoint_every: _NotNegative = 0
+
+
+def build(config: TorchConfig, host: Host) -> Trainer:
+    """Return the trainer. Raise `MissingExtra` where torch, or what it exports with, is not installed."""
+    del host
+    if any(find_spec(name) is None for name in _NEEDS):
+        raise MissingExtra("the trainer 'torch'", "torch")
+    from mlopsfw_trainer_torch.trainer import TorchTrainer
+
+    return TorchTrainer(config)
+
+
+@hookimpl
+def mlopsfw_trainers() -> Iterable[Provider[Trainer]]:
+    """Offer the trainer `torch`."""
+    yield Provider("torch", TorchConfig, build, "A network for tables: numbers, categories, dates; CPU or CUDA")

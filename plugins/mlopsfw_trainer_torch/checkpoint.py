@@ -1,0 +1,148 @@
+"""Checkpoints: the whole state of a training in safetensors and JSON, written so that a kill leaves the last whole one.
+
+A checkpoint is a folder `step-N`: `state.safetensors` and `state.json`, which holds the first one's digest. It is used only
+if both are whole and its identity (rows, plan, configuration, versions) is that of the training at hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from mlopsfw_trainer_torch.loop import Training
+
+_KEPT = 2  # the last one, and the one before for when the last is damaged
+_TENSORS, _VALUES = "state.safetensors", "state.json"
+
+
+class _Values(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    identity: str
+    tensors: str
+    epoch: int
+    batch: int
+    step: int
+    best: float | None
+    best_epoch: int
+    history: list[tuple[float | None, float | None]]
+
+
+class Checkpoints:
+    """The checkpoints of one training step.
+
+    Args:
+        folder: Kept between attempts.
+        identity: What the training is; a checkpoint of another is passed over.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self._folder, self._identity = folder, identity
+
+    def save(self, training: Training) -> None:
+        """Write a checkpoint, durable before it has its name, and drop all but the last two."""
+        data = save(_tensors_of(training))
+        p = training.progress
+        values = _Values(
+            identity=self._identity,
+            tensors=hashlib.sha256(data).hexdigest(),
+            epoch=p.epoch,
+            batch=p.batch,
+            step=p.step,
+            best=p.best,
+            best_epoch=p.best_epoch,
+            history=list(p.history),
+        )
+        beside = self._folder / f"unfinished-{p.step:09d}-{p.batch}"
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        _write(beside / _TENSORS, data)
+        _write(beside / _VALUES, msgspec.json.encode(values))
+        _sync(beside)
+        place = self._folder / f"step-{p.step:09d}-{p.epoch:06d}"
+        shutil.rmtree(place, ignore_errors=True)
+        beside.rename(place)
+        _sync(self._folder)
+        for old in self._found()[_KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def restore(self, training: Training) -> bool:
+        """Put `training` where the last whole checkpoint of it stood; return whether there was one."""
+        for place in self._found():
+            found = self._read(place)
+            if found is not None:
+                _restore(training, *found)
+                return True
+        return False
+
+    def _found(self) -> list[Path]:
+        return sorted(self._folder.glob("step-*"), reverse=True)
+
+    def _read(self, place: Path) -> tuple[_Values, dict[str, Tensor]] | None:
+        try:
+            values = msgspec.json.decode((place / _VALUES).read_bytes(), type=_Values)
+            data = (place / _TENSORS).read_bytes()
+            if values.identity != self._identity or hashlib.sha256(data).hexdigest() != values.tensors:
+                return None
+            return values, load(data)
+        except (OSError, msgspec.DecodeError, SafetensorError):
+            return None
+
+
+def _tensors_of(training: Training) -> dict[str, Tensor]:
+    tensors = {f"model.{name}": value for name, value in training.network.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in training.best.items()}
+    for number, slots in training.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in slots.items()}
+    tensors |= {"loss_sum": training.loss_sum, "rng.order": training.order_state, "rng.torch": torch.get_rng_state()}
+    if training.device.type == "cuda":
+        tensors["rng.cuda"] = torch.cuda.get_rng_state(training.device)
+    return {name: value.detach().contiguous().clone() for name, value in tensors.items()}
+
+
+def _restore(training: Training, values: _Values, tensors: dict[str, Tensor]) -> None:
+    training.network.load_state_dict(_under(tensors, "model."))
+    training.best = {name: value.to(training.device) for name, value in _under(tensors, "best.").items()}
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in _under(tensors, "optimizer.").items():
+        number, _, slot = name.partition(".")
+        slots.setdefault(int(number), {})[slot] = value
+    groups: list[dict[str, Any]] = training.optimizer.state_dict()["param_groups"]
+    training.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    training.loss_sum = tensors["loss_sum"].to(training.device)
+    training.order_state = tensors["rng.order"]
+    torch.set_rng_state(tensors["rng.torch"])
+    if "rng.cuda" in tensors and training.device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["rng.cuda"], training.device)
+    p = training.progress
+    p.epoch, p.batch, p.step = values.epoch, values.batch, values.step
+    p.best = float("inf") if values.best is None else values.best
+    p.best_epoch = values.best_epoch
+    p.history = [(float("nan") if a is None else a, b) for a, b in values.history]
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _write(file: Path, data: bytes) -> None:
+    with file.open("xb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,53 @@
+"""Where to compute, and how exactly: device, precision, threads, and the settings that make two runs equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from mlopsfw.errors import PluginError
+
+if TYPE_CHECKING:
+    from mlopsfw_trainer_torch import TorchConfig
+
+
+def choose_device(config: TorchConfig) -> torch.device:
+    """Return the device that the configuration asks for. Raise `PluginError` where it asks for CUDA and there is none."""
+    there = torch.cuda.is_available()
+    if config.device == "cuda" and not there:
+        build = "can use none" if torch.version.cuda is None else "finds none"
+        raise PluginError(
+            f"[trainer.torch] device = 'cuda', but torch {torch.__version__} {build} on this machine",
+            hint="Set device = 'auto' to take the CPU where there is no GPU.",
+        )
+    return torch.device("cuda" if there and config.device != "cpu" else "cpu")
+
+
+def choose_mixed(config: TorchConfig, device: torch.device) -> bool:
+    """Return whether to compute in bfloat16. Raise `PluginError` where that is asked of a device that cannot."""
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    if config.precision == "mixed" and not able:
+        raise PluginError(
+            f"[trainer.torch] precision = 'mixed', which {device.type} cannot do here",
+            hint="Set precision = 'auto' to compute in full where mixed precision is not to be had.",
+        )
+    return able and config.precision != "full"
+
+
+@contextmanager
+def repeatable(seed: int, threads: int, device: torch.device) -> Iterator[None]:
+    """Seed torch and ask it for deterministic algorithms; leave its settings and generators as they were found."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
+        if threads:
+            torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0])
+            torch.set_num_threads(before[1])

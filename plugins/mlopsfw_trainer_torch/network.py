@@ -1,0 +1,56 @@
+"""The network: one embedding table for all categories, a stack of dense layers, and a linear path beside them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+_SMALL = 0.05  # an embedding that training never touched should say next to nothing
+
+
+class TabularNetwork(nn.Module):
+    """Floats and codes of a feature plan in, logits (or a standardised value) out.
+
+    Args:
+        numeric: Columns of the float input.
+        code_counts: For each column of the code input how many codes there are.
+        embedding: Width of an embedding.
+        hidden: Widths of the hidden layers.
+        dropout: Share of activations dropped in training.
+        outputs: Width of the output.
+    """
+
+    offsets: Tensor
+
+    def __init__(
+        self, *, numeric: int, code_counts: tuple[int, ...], embedding: int, hidden: tuple[int, ...], dropout: float,
+        outputs: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        starts = torch.tensor([0, *code_counts], dtype=torch.int64).cumsum(0)
+        self.register_buffer("offsets", starts[:-1])
+        self.embedding = nn.Embedding(int(starts[-1]), embedding) if code_counts else None
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=_SMALL)
+        width = numeric + embedding * len(code_counts)
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((width, *hidden)))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(hidden[-1], outputs) if hidden else None
+        self.linear = nn.Linear(width, outputs)
+
+    def forward(self, numeric: Tensor, codes: Tensor) -> Tensor:
+        """Return `[rows, outputs]` for `numeric` (float32 `[rows, k]`) and `codes` (int64 `[rows, c]`)."""
+        whole = numeric
+        if self.embedding is not None:
+            embedded = self.dropout(self.embedding(codes + self.offsets).flatten(1))
+            whole = torch.cat((numeric, embedded), dim=1)
+        flat: Tensor = self.linear(whole)
+        if self.head is None:
+            return flat
+        deep = whole
+        for layer in self.hidden:
+            deep = self.dropout(torch.relu(layer(deep)))
+        above: Tensor = self.head(deep)
+        return flat + above

@@ -1,0 +1,132 @@
+"""Rows as tensors: the whole table at once, so that a batch is one indexing and no row is ever touched by Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlopsfw.errors import DataError
+from mlopsfw.evaluation import class_codes
+from mlopsfw.features.plan import CATEGORICAL, NUMERIC
+from mlopsfw.features.tables import as_frame
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.contracts.training import TrainingTask
+    from mlopsfw.features import FeaturePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table on the device.
+
+    Args:
+        numeric: float32 `[rows, k]`.
+        codes: int64 `[rows, c]`.
+        target: float32 `[rows, 1]` for binary (0, 1) and regression (standardised), int64 `[rows]` for multiclass.
+        weight: float32 `[rows]`, or None where all rows count the same.
+    """
+
+    numeric: Tensor
+    codes: Tensor
+    target: Tensor
+    weight: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def at(self, index: Tensor) -> Self:
+        """Return the rows at `index`."""
+        weight = None if self.weight is None else self.weight[index]
+        return type(self)(self.numeric[index], self.codes[index], self.target[index], weight)
+
+    def to(self, device: torch.device) -> Self:
+        """Return the rows on `device`."""
+        weight = None if self.weight is None else self.weight.to(device)
+        return type(self)(self.numeric.to(device), self.codes.to(device), self.target.to(device), weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How labels become numbers.
+
+    Args:
+        task: `binary`, `multiclass` or `regression`.
+        classes: Label values by code; empty for regression.
+        mean, scale: What a regression's target is standardised by.
+    """
+
+    task: str
+    classes: tuple[str | int | bool, ...]
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """Width of the network's output."""
+        return len(self.classes) if self.task == "multiclass" else 1
+
+    def encode(self, labels: pl.Series) -> Tensor:
+        """Return labels as the network's target."""
+        if self.task == "regression":
+            return torch.from_numpy(((numbers(labels) - self.mean) / self.scale).astype(np.float32))[:, None]
+        codes = torch.from_numpy(class_codes(labels, self.classes))
+        return codes if self.task == "multiclass" else codes.to(torch.float32)[:, None]
+
+
+def labelled(table: pa.Table, task: TrainingTask, which: str) -> pl.DataFrame:
+    """Return the rows that have a label. Raise `DataError` where the target is not there or none has."""
+    frame = as_frame(table)
+    if task.target not in frame.columns:
+        raise DataError(f"the {which} rows have no column {task.target!r}, which is the target")
+    kept = frame.drop_nulls(task.target)
+    if frame[task.target].dtype.is_float():
+        kept = kept.drop_nans(task.target)
+    if not kept.height:
+        raise DataError(f"none of the {frame.height} {which} rows has a label in {task.target!r}")
+    return kept
+
+
+def numbers(labels: pl.Series) -> np.ndarray:
+    """Return the labels of a regression as float64. Raise `DataError` where they are no finite numbers."""
+    import polars as pl
+
+    if not (labels.dtype.is_numeric() or labels.dtype == pl.Boolean):
+        raise DataError(f"the target {labels.name!r} holds {labels.dtype}; a regression needs numbers")
+    values = labels.cast(pl.Float64).to_numpy()
+    if not np.isfinite(values).all():
+        raise DataError(f"the target {labels.name!r} holds infinities")
+    return values
+
+
+def tensors(frame: pl.DataFrame, plan: FeaturePlan, target: Target, task: TrainingTask) -> Rows:
+    """Return a table's rows as tensors on the CPU."""
+    arrays = plan.polars(frame)
+    none = np.empty((frame.height, 0))
+    numeric = torch.from_numpy(arrays.get(NUMERIC, none.astype(np.float32)))
+    codes = torch.from_numpy(arrays.get(CATEGORICAL, none.astype(np.int64)))
+    return Rows(numeric, codes, target.encode(frame[task.target]), _weights(frame, task))
+
+
+def _weights(frame: pl.DataFrame, task: TrainingTask) -> Tensor | None:
+    if not task.weight or task.weight not in frame.columns:
+        return None
+    values = frame[task.weight].cast(float).fill_null(0.0).to_numpy().astype(np.float32)
+    if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
+        raise DataError(f"the weights in {task.weight!r} must be finite, not negative, and not all zero")
+    return torch.from_numpy(values)
+
+
+def balanced(rows: Rows, classes: int) -> Rows:
+    """Return the rows weighted so that every class has the same total weight."""
+    code = rows.target.reshape(-1).to(torch.int64)
+    own = torch.ones(len(code)) if rows.weight is None else rows.weight
+    totals = torch.zeros(classes).index_add_(0, code, own)
+    weight = own * (own.sum() / (classes * totals.clamp_min(1e-12)))[code]
+    return Rows(rows.numeric, rows.codes, rows.target, weight)

@@ -1,0 +1,195 @@
+"""`TorchTrainer`: from tables to a trained model. It wires plan, rows, network, loop, checkpoints and export; each has its module."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import numpy as np
+import polars as pl
+import torch
+
+from mlopsfw import evaluation
+from mlopsfw.contracts.training import TrainedModel
+from mlopsfw.errors import DataError
+from mlopsfw.features import FeaturePlan
+from mlopsfw_trainer_torch.checkpoint import Checkpoints
+from mlopsfw_trainer_torch.device import choose_device, choose_mixed, repeatable
+from mlopsfw_trainer_torch.export import OUTPUTS, check_export, export_onnx, export_weights, outputs_of
+from mlopsfw_trainer_torch.importance import importance
+from mlopsfw_trainer_torch.loop import Training, loss_of
+from mlopsfw_trainer_torch.network import TabularNetwork
+from mlopsfw_trainer_torch.rows import Rows, Target, balanced, labelled, numbers, tensors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.contracts.training import TrainingContext, TrainingTask
+    from mlopsfw_trainer_torch import TorchConfig
+
+_PROBED = 512
+
+
+class TorchTrainer:
+    """Trains a network on a table.
+
+    Args:
+        config: `[trainer.torch]`.
+    """
+
+    def __init__(self, config: TorchConfig) -> None:
+        self._config = config
+
+    def fit(
+        self, task: TrainingTask, train: pa.Table, valid: pa.Table | None, context: TrainingContext
+    ) -> TrainedModel:
+        """Train on `train`, stopping early and choosing the best epoch by `valid` where given.
+
+        Rows without a label are passed over and counted in the facts. A checkpoint of the same training in
+        `context.checkpoints` is gone on from.
+
+        Raises:
+            DataError: The rows cannot be learned from.
+            PluginError: The device that is asked for is not there.
+        """
+        device = choose_device(self._config)
+        mixed = choose_mixed(self._config, device)
+        context.progress("preparing rows", 0.0)
+        problem = _prepare(task, train, valid)
+        with repeatable(task.seed, self._config.threads, device):
+            training = self._training(problem, task, device, mixed=mixed)
+            checkpoints = Checkpoints(context.checkpoints, self._identity(problem, task, device, mixed=mixed))
+            if checkpoints.restore(training):
+                context.log_metric("resumed_at_step", training.progress.step)
+            training.run(context, checkpoints)
+            return self._result(training, problem, task, context)
+
+    def _training(self, problem: _Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> Training:
+        c, plan = self._config, problem.plan
+        network = TabularNetwork(
+            numeric=len(plan.numeric_sources), code_counts=plan.code_counts, embedding=c.embedding, hidden=c.hidden,
+            dropout=c.dropout, outputs=problem.target.outputs,
+        ).to(device)  # fmt: skip
+        train = problem.train
+        if c.class_weights == "balanced" and task.task != "regression":
+            train = balanced(train, len(problem.target.classes))
+        valid = None if problem.valid is None else problem.valid.to(device)
+        return Training(network, train.to(device), valid, loss_of(task.task), c, seed=task.seed, mixed=mixed)
+
+    def _identity(self, problem: _Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> str:
+        """Return what a checkpoint must have been made of to be this training's."""
+        said = msgspec.json.encode(
+            [self._config, task, str(torch.__version__), str(device), mixed, torch.get_num_threads()], order="sorted"
+        )
+        digest = hashlib.sha256(said)
+        digest.update(problem.plan.to_json())
+        for rows in filter(None, (problem.train, problem.valid)):
+            for tensor in (rows.numeric, rows.codes, rows.target, rows.weight):
+                if tensor is not None:
+                    digest.update(tensor.numpy().data)
+        return digest.hexdigest()
+
+    def _result(
+        self, training: Training, problem: _Problem, task: TrainingTask, context: TrainingContext
+    ) -> TrainedModel:
+        files = {name: context.scratch / name for name in ("model.onnx", "weights.safetensors")}
+        network: Any = training.network
+        export_weights(network, files["weights.safetensors"])
+        export_onnx(network, problem.target, files["model.onnx"])
+        judged = (problem.train if problem.valid is None else problem.valid).to(training.device)
+        probed = judged.at(torch.arange(min(_PROBED, len(judged)), device=training.device))
+        expected = outputs_of(training.logits(probed), problem.target)
+        difference = check_export(files["model.onnx"], probed, expected, problem.target.scale)
+        facts = _facts(training, problem) | {
+            "importance": importance(training, problem.plan, judged, task.seed),
+            "precision": "mixed" if choose_mixed(self._config, training.device) else "full",
+            "export_difference": float(f"{difference:.1e}"),
+            "settings": msgspec.to_builtins(self._config),
+        }
+        return TrainedModel(
+            plan=problem.plan.to_json(),
+            files=files,
+            formats={"onnx": "model.onnx"},
+            outputs=(OUTPUTS[task.task],),
+            classes=problem.target.classes,
+            metrics=_metrics(training, problem),
+            facts=facts,
+        )
+
+
+class _Problem(NamedTuple):
+    plan: FeaturePlan
+    target: Target
+    train: Rows
+    valid: Rows | None
+    unlabelled: int
+
+
+def _prepare(task: TrainingTask, train: pa.Table, valid: pa.Table | None) -> _Problem:
+    frame = labelled(train, task, "training")
+    plan = FeaturePlan.fit(frame, task)
+    target = _target(frame, task)
+    rows = tensors(frame, plan, target, task)
+    checked = None if valid is None or not valid.num_rows else labelled(valid, task, "validation")
+    judged = None if checked is None else tensors(checked, plan, target, task)
+    return _Problem(plan, target, rows, judged, train.num_rows - frame.height)
+
+
+def _target(frame: pl.DataFrame, task: TrainingTask) -> Target:
+    labels = frame[task.target]
+    if task.task == "regression":
+        values = numbers(labels)
+        return Target(task.task, (), float(values.mean()), float(values.std()) or 1.0)
+    if labels.dtype.is_float():
+        raise DataError(f"the target {task.target!r} holds {labels.dtype}; classes are text, integers or booleans")
+    classes = tuple(
+        labels.cast(pl.String).unique().sort().to_list() if _is_text(labels) else labels.unique().sort().to_list()
+    )
+    if len(classes) < 2 or (task.task == "binary" and len(classes) != 2):  # noqa: PLR2004
+        shown = ", ".join(map(repr, classes[:5]))
+        raise DataError(
+            f"the target {task.target!r} has {len(classes)} classes ({shown}) in the training rows",
+            hint="A binary task has exactly two; set task = 'multiclass' for more.",
+        )
+    return Target(task.task, classes)
+
+
+def _is_text(labels: pl.Series) -> bool:
+    return not (labels.dtype.is_integer() or labels.dtype.is_(pl.Boolean))
+
+
+def _facts(training: Training, problem: _Problem) -> dict[str, Any]:
+    p = training.progress
+    return {
+        "trainer": "torch",
+        "versions": {"torch": str(torch.__version__), "numpy": np.__version__},
+        "device": torch.cuda.get_device_name(training.device) if training.device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "parameters": sum(each.numel() for each in training.network.parameters()),
+        "rows": len(problem.train),
+        "validation_rows": 0 if problem.valid is None else len(problem.valid),
+        "rows_without_label": problem.unlabelled,
+        "epochs": p.epoch,
+        "best_epoch": p.best_epoch + 1,
+        "steps": p.step,
+    }
+
+
+def _metrics(training: Training, problem: _Problem) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for name, rows in (("train", problem.train), ("valid", problem.valid)):
+        if rows is not None:
+            there = rows.to(training.device)
+            outputs = outputs_of(training.logits(there), problem.target)
+            found = evaluation.evaluate(problem.target.task, _labels(rows, problem.target), outputs)
+            metrics |= {f"{name}_{metric}": value for metric, value in found.items() if math.isfinite(value)}
+    return metrics
+
+
+def _labels(rows: Rows, target: Target) -> np.ndarray:
+    flat = rows.target.reshape(-1).numpy()
+    if target.task == "regression":
+        return flat.astype(np.float64) * target.scale + target.mean
+    return flat.astype(np.int64)
