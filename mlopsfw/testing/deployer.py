@@ -133,9 +133,12 @@ class DeployerContract:
         self, deployer: Deployer, bundles: Bundles, name: str
     ) -> None:
         hostile = EndpointSpec(endpoint=name, model="model", version=1, bundle=bundles.first, revision=1)
-        for act in (lambda: deployer.deploy(hostile), lambda: deployer.status(name), lambda: deployer.stop(name)):
-            with pytest.raises(UsageError):
-                act()
+        with pytest.raises(UsageError):
+            deployer.deploy(hostile)
+        with pytest.raises(UsageError):
+            deployer.status(name)
+        with pytest.raises(UsageError):
+            deployer.stop(name)
 
 
 def spec(revision: int, bundle: str) -> EndpointSpec:

@@ -31,6 +31,7 @@ from mlopsfw_deployer_http.model import Model
 from mlopsfw_deployer_http.service import Service, log
 from mlopsfw_deployer_http.settings import Settings, read
 
+_OWN_FILES = 64  # descriptors that are no connection: libraries, logs, segments
 FAILED = 3  # exit status of a process that could not load its model
 
 
@@ -42,6 +43,23 @@ def refuse_pickle() -> None:
             raise ServingError("unpickling is refused in a server")
 
     sys.addaudithook(hook)
+
+
+def raise_open_files(wanted: int) -> int:
+    """Allow this process as many descriptors as `wanted` connections need; return how many connections there can be.
+
+    A server that runs out of descriptors drops connections without a word; one that knows its limit answers 503.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    target = wanted + _OWN_FILES
+    if hard != resource.RLIM_INFINITY:
+        target = min(target, hard)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+        soft = target
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, soft - _OWN_FILES)
 
 
 def load(settings: Settings) -> tuple[Project, Bundle]:
@@ -89,7 +107,9 @@ class Serving:
 
     async def start(self, listening: socket.socket) -> None:
         """Answer what comes to `listening`."""
-        self._listener = Listener(self._service, self._capture, self._settings.limits)
+        limits = self._settings.limits
+        limits = msgspec.structs.replace(limits, connections=raise_open_files(limits.connections))
+        self._listener = Listener(self._service, self._capture, limits)
         await self._listener.start(listening)
 
     async def end(self, *, keep_accepting: bool) -> None:

@@ -9,7 +9,6 @@ import onnx
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopsfw import bundle
 from mlopsfw.contracts.training import TrainedModel, TrainingTask
 from mlopsfw.features import FeaturePlan
 from mlopsfw.project import Project
@@ -34,7 +33,7 @@ def write_bundle(project: Project, folder: Path, bias: float) -> str:
     trained = TrainedModel(
         plan=plan.to_json(), files={"model.onnx": made}, formats={"onnx": "model.onnx"}, outputs=("probability",), classes=(False, True)
     )  # fmt: skip
-    bundle.write(folder, trained, TASK, ROWS, {"onnx": project.runtime("onnx")})
+    project.bundles.write(folder, trained, TASK, ROWS)
     return project.blobs.put_folder(folder)
 
 

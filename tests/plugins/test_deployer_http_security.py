@@ -85,7 +85,9 @@ def test_no_path_that_a_client_sends_is_opened_or_written(server: RunningServer,
         for method in (b"GET", b"PUT", b"DELETE", b"POST"):
             answer = server.raw(method + b" " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             status = answer.split(b" ")[1]
-            described = b"?" in target and target.split(b"?")[0].decode() in server.service.routes  # no part of the path
+            described = (
+                b"?" in target and target.split(b"?")[0].decode() in server.service.routes
+            )  # no part of the path
             assert status.startswith(b"4") or (described and method == b"GET"), (method, target, answer)
             assert b"untouched" not in answer
     assert canary.read_text() == "untouched"
@@ -409,3 +411,14 @@ def test_a_fault_of_ours_is_one_line_in_the_log_and_tells_the_client_nothing(
     (line,) = capfd.readouterr().err.strip().split("\n")
     assert msgspec.json.decode(line)["event"] == "fault"
     assert "\x1b" not in line
+
+
+def test_a_process_allows_itself_the_descriptors_it_needs_and_knows_its_limit() -> None:
+    code = """
+import resource
+from mlopsfw_deployer_http.server import raise_open_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512))
+print(raise_open_files(100), raise_open_files(400), raise_open_files(4096), resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "100 400 448 (512, 512)"
