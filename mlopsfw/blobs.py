@@ -11,7 +11,6 @@ import secrets
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path, PurePosixPath
@@ -269,5 +268,7 @@ def _beside(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
     listed = list(items)
     if len(listed) <= 1:
         return [act(item) for item in listed]
+    from concurrent.futures import ThreadPoolExecutor  # costs a start-up what only folders need
+
     with ThreadPoolExecutor(min(_BESIDE, len(listed))) as pool:
         return list(pool.map(act, listed))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from mlopsfw.contracts.event import Event
@@ -120,6 +119,8 @@ class Reader:
             return None
 
     def _beside(self, seq: int, end: int) -> list[bytes]:
+        from concurrent.futures import ThreadPoolExecutor  # costs a start-up what only a far store needs
+
         lines: list[bytes] = []
         with ThreadPoolExecutor(_BESIDE) as pool:
             for first in range(seq, end, _BESIDE * 2):
