@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -18,12 +21,15 @@ from mlopsfw.contracts.storage import Entry, Storage
 from mlopsfw.errors import Conflict, NotFound, UsageError
 from mlopsfw.ledger import Ledger, layout
 
+T = TypeVar("T")
+
 GRACE = 7 * 86_400.0
 """Seconds for which an unreferenced blob is kept by default."""
 
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _JSON = (b"{", b"[")
 _LARGEST = 64 << 20  # bytes; no manifest is larger
+_BESIDE = 8
 _BATCH = 500
 _DEAD = 900.0  # seconds after which another collection's list of deletions is taken to be a dead one's
 
@@ -101,7 +107,7 @@ def _marked(storage: Storage, keys: set[str]) -> set[str]:
     waiting = _named(_ledger_bytes(storage)) & keys
     while waiting:
         marked |= waiting
-        waiting = (_named(filter(None, (_as_json(storage, key) for key in waiting))) & keys) - marked
+        waiting = (_named(filter(None, _beside(partial(_as_json, storage), waiting))) & keys) - marked
     return marked
 
 
@@ -110,13 +116,24 @@ def _named(texts: Iterable[bytes]) -> set[str]:
 
 
 def _ledger_bytes(storage: Storage) -> Iterator[bytes]:
-    """Yield the bytes of every entry. One that is gone since it was listed is in its segment, which was there before it went."""
-    for entry in storage.list(layout.ROOT):
-        try:
-            yield storage.get(entry.key)
-        except NotFound:
-            if place := layout.parse(entry.key):
-                yield storage.get(layout.segment_key(place.stream, place.seq))
+    """Yield the bytes of every entry."""
+    return _beside(partial(_entry, storage), [entry.key for entry in storage.list(layout.ROOT)])
+
+
+def _entry(storage: Storage, key: str) -> bytes:
+    """Return an entry; one that is gone since it was listed is in its segment, which was there before it went."""
+    try:
+        return storage.get(key)
+    except NotFound:
+        place = layout.parse(key)
+        if place is None:
+            raise
+        return storage.get(layout.segment_key(place.stream, place.seq))
+
+
+def _beside(read: Callable[[str], T], keys: Iterable[str]) -> Iterator[T]:
+    with ThreadPoolExecutor(_BESIDE) as pool:
+        yield from pool.map(read, keys)
 
 
 def _as_json(storage: Storage, key: str) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +16,7 @@ from mlopsfw.errors import NotFound, StorageError, StorageFull, UsageError
 from mlopsfw_storage_object.retry import Retries
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 T = TypeVar("T")
@@ -112,18 +113,29 @@ class RemoteStorage:
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
         """Yield the objects whose key starts with `prefix` and sorts after `after`, in ascending key order."""
-        above = check_prefix(prefix).rpartition("/")[0]
-        stream = self._pages(above, after)
-        while page := self._ask("list", prefix, lambda: next(stream, None)):
-            for meta in page:
-                key = meta["path"]
-                if key.startswith(prefix) and key > after:
-                    yield Entry(key=key, size=meta["size"], modified=meta["last_modified"].timestamp())
-                elif key > prefix and not key.startswith(prefix):
-                    return
-            after = page[-1]["path"]
+        for key, meta in self._metas(check_prefix(prefix).rpartition("/")[0], prefix, after):
+            if key.startswith(prefix) and key > after:
+                yield Entry(key=key, size=meta["size"], modified=meta["last_modified"].timestamp())
+            elif key > prefix and not key.startswith(prefix):
+                return
 
-    def _pages(self, above: str, after: str) -> Iterator[Any]:
+    def _metas(self, above: str, prefix: str, after: str) -> Iterator[tuple[str, ObjectMeta]]:
+        """Yield what lies below the folder `above`, from `after` on; a listing that breaks off is begun anew where it did."""
+        last, pages = after, self._pages(above, after)
+
+        def page() -> Sequence[ObjectMeta] | None:
+            nonlocal pages
+            try:
+                return next(pages, None)
+            except failures.BaseError:
+                pages = self._pages(above, last)  # asking the broken one again would look like the end
+                raise
+
+        while metas := self._ask("list", prefix, page):
+            yield from ((meta["path"], meta) for meta in metas)
+            last = metas[-1]["path"]
+
+    def _pages(self, above: str, after: str) -> Iterator[Sequence[ObjectMeta]]:
         return iter(obstore.list(self._store, above or None, offset=after or None, chunk_size=_PAGE))
 
     def delete(self, key: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
+import obstore
 import pytest
 
 from mlopsfw.errors import StorageError, StorageUnavailable, UsageError
@@ -185,3 +186,23 @@ def test_retries_end_with_the_budget():
     with pytest.raises(StorageUnavailable):
         Retries(attempts=20, budget=0).run(request, "get", again=OSError)
     assert len(tries) == 1
+
+
+def test_a_listing_that_breaks_off_goes_on_where_it_did(monkeypatch):
+    storage = open_remote("memory:///", {}, attempts=3, budget=5)
+    keys = [f"k/{n:04d}" for n in range(25)]
+    for key in keys:
+        storage.put(key, b"")
+    real, broken = obstore.list, []
+
+    def breaking(store, prefix, *, offset, chunk_size):
+        pages = iter(real(store, prefix, offset=offset, chunk_size=10))
+        yield next(pages)
+        if len(broken) < 2:
+            broken.append(offset)
+            raise obstore.exceptions.GenericError("connection reset")
+        yield from pages
+
+    monkeypatch.setattr(obstore, "list", breaking)
+    assert [entry.key for entry in storage.list("k/")] == keys
+    assert broken == [None, "k/0009"]
