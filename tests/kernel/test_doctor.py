@@ -8,7 +8,7 @@ import pytest
 
 from mlopsfw.blobs import key_of
 from mlopsfw.cli import run
-from mlopsfw.doctor import examine
+from mlopsfw.doctor import QUESTIONS, examine
 from mlopsfw.ledger.layout import entry_key
 
 
@@ -36,7 +36,7 @@ def found(project, check, **options):
     return [f for f in examine(project, **options) if f.check == check and f.level != "ok"]
 
 
-CHECKS = ["machine", "startup", "storage", "ledger", "references", "blobs", "index"]
+CHECKS = [question.name for question in QUESTIONS]
 
 
 @pytest.mark.parametrize("check", CHECKS)
