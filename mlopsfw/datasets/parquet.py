@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ _TEXT = 32  # characters of a bound; Delta cuts there, and a cut maximum would b
 
 
 class ParquetFile:
-    """A file that is being written.
+    """A file that is being written: one row group at a time beside the gathering of the next.
 
     Args:
         path: Its name within the table.
@@ -38,10 +39,19 @@ class ParquetFile:
         self._waiting: list[pa.RecordBatch] = []
         self._schema, self._where, self._filesystem = schema, where, filesystem
         self._metadata: list[Any] = []
+        self._beside: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
         self._writer = pq.ParquetWriter(
-            where, schema, filesystem=filesystem, compression="zstd", compression_level=1, store_schema=False,
-            write_page_checksum=True, metadata_collector=self._metadata,
-        )  # fmt: skip
+            where,
+            schema,
+            filesystem=filesystem,
+            compression="zstd",
+            compression_level=1,
+            store_schema=False,
+            write_page_checksum=True,
+            use_dictionary=_texts(schema),  # of numbers it makes a slow start, and zstd does as well
+            metadata_collector=self._metadata,
+        )
 
     @property
     def is_full(self) -> bool:
@@ -56,25 +66,45 @@ class ParquetFile:
         self._waiting_rows += batch.num_rows
         self._waiting_bytes += batch.nbytes
         if self._waiting_rows >= _GROUP_ROWS or self._waiting_bytes >= _GROUP_BYTES:
-            self._flush()
+            self._flush_beside()
 
-    def _flush(self) -> None:
+    def _flush_beside(self) -> None:
+        """Hand what waits to a thread, once the row group before it is written: memory stays at two."""
+        self._settle()
+        self._beside = self._beside or ThreadPoolExecutor(1)
+        self._writing = self._beside.submit(self._flush, self._waiting)
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+
+    def _settle(self) -> None:
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _flush(self, batches: list[pa.RecordBatch]) -> None:
         import pyarrow as pa
 
-        self._writer.write_table(pa.Table.from_batches(self._waiting, self._schema), row_group_size=2 * _GROUP_ROWS)
-        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+        self._writer.write_table(pa.Table.from_batches(batches, self._schema), row_group_size=2 * _GROUP_ROWS)
 
     def close(self) -> None:
         """Write what waits, and the footer. A second call does nothing."""
-        if self._writer.is_open:
-            if self._waiting_rows:
-                self._flush()
-            self._writer.close()
+        if not self._writer.is_open:
+            return
+        self._settle()
+        if self._waiting_rows:
+            self._flush(self._waiting)
+            self._waiting = []
+        self._writer.close()
+        self._dismiss()
 
     def abandon(self) -> None:
         """Let go of the file after a failure; its content is of no use."""
+        self._dismiss()
         with contextlib.suppress(Exception):  # the first failure is the one to tell
             self._writer.close()
+
+    def _dismiss(self) -> None:
+        if self._beside is not None:
+            self._beside.shutdown()
 
     def describe(self, now: int) -> DataFile:
         """Return what the manifest and Delta's log say of the closed file; `now` in milliseconds."""
@@ -86,6 +116,12 @@ class ParquetFile:
 
         filesystem = self._filesystem or pyarrow.fs.LocalFileSystem()
         return int(filesystem.get_file_info(self._where).size)
+
+
+def _texts(schema: pa.Schema) -> list[str]:
+    import pyarrow.types as t
+
+    return [field.name for field in schema if t.is_large_string(field.type) or t.is_string(field.type)]
 
 
 def _statistics(metadata: Any) -> str:
