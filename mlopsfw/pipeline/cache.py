@@ -39,7 +39,7 @@ def find(project: Project, key: str) -> Result | None:
     result = None
     for event in project.ledger.stream(f"step/{key}").events():
         result = msgspec.convert(event.body, Result)
-    return result if result and all(_is_stored(project, a) for a in result.outputs.values()) else None
+    return result if result and all(is_stored(project, a) for a in result.outputs.values()) else None
 
 
 def keep(project: Project, key: str, result: Result) -> None:
@@ -53,7 +53,8 @@ def keep(project: Project, key: str, result: Result) -> None:
         stream.append("step.result", body)
 
 
-def _is_stored(project: Project, artifact: Artifact) -> bool:
+def is_stored(project: Project, artifact: Artifact) -> bool:
+    """Return whether the storage still has the bytes behind a reference."""
     if not artifact.blob:
         return True
     key = key_of(artifact.blob)

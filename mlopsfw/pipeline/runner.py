@@ -233,7 +233,7 @@ class Coordinator:
     def _settle(self, attempt: Attempt, result: StepResult) -> None:
         del self._running[attempt.node.name]
         self._broadcast(result)
-        failure = attempt.stopped if attempt.stopped and result.failure else result.failure
+        failure = attempt.stopped if attempt.stopped and result.failure else result.failure or self._missing(result)
         if failure is None:
             self._succeeded(attempt, result)
         else:
@@ -253,6 +253,15 @@ class Coordinator:
             self._keep(attempt, result)
         self.outputs[name] = result.outputs
         self.display.finished(name, result)
+
+    def _missing(self, result: StepResult) -> Failure | None:
+        """Return a failure where a worker's result is not in our storage: it must have written to another one."""
+        lost = [name for name, artifact in result.outputs.items() if not cache.is_stored(self.project, artifact)]
+        if not lost:
+            return None
+        message = f"the result {lost[0]!r} from {result.node} is not in {self.project.storage.describe()}"
+        hint = "Give [storage] a place that every node of the engine reaches, such as s3://bucket/prefix."
+        return Failure(type="ResultMissing", message=f"{message}\n{hint}", retryable=False)
 
     def _keep(self, attempt: Attempt, result: StepResult) -> None:
         if attempt.kept is not None:

@@ -1,0 +1,30 @@
+"""What runs on a node: find the shipped code, call the kernel's worker, say which node it was."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import ray
+
+from mlopsfw.contracts.engine import StepSpec
+
+
+def attempt(spec: bytes) -> bytes:
+    """Run one attempt here; `spec` is a `StepSpec` as JSON, the answer a `StepResult`.
+
+    The project is where Ray laid out its code: the folder that this process was started in. It is named by the module's
+    own variable, since a step of ours may have changed the current folder.
+    """
+    from mlopsfw.pipeline.worker import execute
+
+    context = ray.get_runtime_context()
+    os.environ["MLOPSFW_NODE"] = context.get_node_id()[:12]
+    wanted = msgspec.json.decode(spec, type=StepSpec)
+    here = msgspec.structs.replace(wanted, project=str(CODE))
+    return execute(msgspec.json.encode(here))
+
+
+CODE = Path.cwd()
+"""Where the project's code lies on this node: Ray starts a worker in its working directory."""

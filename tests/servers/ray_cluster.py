@@ -1,0 +1,130 @@
+"""A Ray cluster of nodes with folders of their own on this machine, started and ended by process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DISABLE_METRICS_COLLECTION": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "4",
+}
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all that it started, directly or not."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in task.read_text().split():
+                found += family(int(child))
+    return found
+
+
+@dataclass
+class Node:
+    process: subprocess.Popen
+    folder: Path
+
+    def kill(self) -> None:
+        """Take the whole node away at once, as a power cut would."""
+        for pid in family(self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+@dataclass
+class Cluster:
+    address: str
+    nodes: list[Node] = field(default_factory=list)
+
+
+@contextmanager
+def ray_cluster(root: Path, nodes: int = 2):
+    """Yield a cluster; node 0 is the head. `root` must be short: sockets lie below it."""
+    port = free_port()
+    cluster = Cluster(f"127.0.0.1:{port}")
+    try:
+        for number in range(nodes):
+            where = (
+                ["--head", f"--port={port}", "--include-dashboard=false"]
+                if number == 0
+                else [f"--address={cluster.address}"]
+            )
+            cluster.nodes.append(start(root / f"n{number}", f"127.0.0.{number + 1}", where))
+            wait_for_nodes(cluster, number + 1)
+        yield cluster
+    finally:
+        for node in reversed(cluster.nodes):
+            node.stop()
+
+
+def start(folder: Path, address: str, where: list[str]) -> Node:
+    folder.mkdir()
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", *where, f"--node-ip-address={address}"]
+    command += ["--num-cpus=1", f"--temp-dir={folder}", "--object-store-memory=80000000", "--disable-usage-stats"]
+    with (folder / "output.txt").open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, **ENVIRONMENT}, start_new_session=True
+        )
+    return Node(process, folder)
+
+
+COUNT = """
+import sys, ray
+ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
+print(sum(n["Alive"] for n in ray.nodes()))
+"""
+
+
+def wait_for_nodes(cluster: Cluster, count: int, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while alive(cluster) < count:
+        for node in cluster.nodes:
+            assert node.process.poll() is None, (node.folder / "output.txt").read_text()
+        assert time.monotonic() < end, [(n.folder / "output.txt").read_text() for n in cluster.nodes]
+        time.sleep(0.5)
+
+
+def alive(cluster: Cluster) -> int:
+    host, port = cluster.address.split(":")
+    with socket.socket() as probe:
+        if probe.connect_ex((host, int(port))) != 0:
+            return 0
+    command = [sys.executable, "-c", COUNT, cluster.address]
+    done = subprocess.run(
+        command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, timeout=60, check=False
+    )
+    return int(done.stdout.split()[-1]) if done.returncode == 0 else 0
+
+
+def free_port() -> int:
+    """Return a port that Ray does not use for its workers (10002 to 19999)."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if not 10002 <= port <= 19999:
+            return port
