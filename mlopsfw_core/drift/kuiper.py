@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import exp, sqrt
 from typing import Any
 
-from ._samples import Tested, sorted_values
-from .ks import ks_extremes
+from ._samples import Tested
+from .ks import gap_extremes
 
 
 def kuiper_sf(distance: float, effective: float) -> float:
@@ -35,9 +35,8 @@ def kuiper_2samp(data1: Any, data2: Any) -> Tested:
     Returns:
         Statistic and asymptotic p-value. Nulls and NaN are left out; an empty sample is no evidence (0, 1).
     """
-    x, y = sorted_values(data1), sorted_values(data2)
-    if not x.size or not y.size:
+    (above, below, _, _), m, n = gap_extremes(data1, data2)
+    if not m or not n:
         return Tested(0.0, 1.0)
-    above, below, _, _ = ks_extremes(x, y)
-    distance = (above + below) / (x.size * y.size)
-    return Tested(distance, kuiper_sf(distance, x.size * y.size / (x.size + y.size)))
+    distance = (above + below) / (m * n)
+    return Tested(distance, kuiper_sf(distance, m * n / (m + n)))
