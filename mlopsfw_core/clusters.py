@@ -33,13 +33,17 @@ def design_effect(reference: Reference, column: Any, groups: NDArray[np.int64]) 
 
     Returns:
         At least 1. For numbers, the largest over the cuts, since Kolmogorov's test looks at all of them; for categories, the mean that
-        Rao and Scott prescribe, weighted by 1 - share. 1 with fewer than 5 groups or fewer than two rows.
+        Rao and Scott prescribe, weighted by 1 - share. 1 with fewer than 5 groups or fewer than two rows a group, and for a column
+        that can no longer be read as what its reference is.
     """
     used = np.unique(groups).size
     if used < FEWEST_GROUPS or groups.size <= used:
         return 1.0
     numeric = isinstance(reference.content, Numbers)
-    effects, weights = _by_cut(reference.content, column, groups) if numeric else _by_category(column, groups)
+    try:
+        effects, weights = _by_cut(reference.content, column, groups) if numeric else _by_category(column, groups)
+    except TypeError:
+        return 1.0
     if not effects.size:
         return 1.0
     return max(1.0, float(effects.max() if numeric else np.average(effects, weights=weights)))

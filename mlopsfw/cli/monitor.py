@@ -1,0 +1,168 @@
+"""`monitor`: examine captured predictions, once, over all that was captured, or as it comes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlopsfw.monitoring import Examined
+    from mlopsfw.project import Project
+
+_COLUMNS = ["column", "type", "statistic", "value", "pvalue", "effect", "threshold", "drifted"]
+
+
+@click.group()
+def monitor() -> None:
+    """Examine captured predictions for drift and decay."""
+
+
+@monitor.command()
+@click.argument("endpoint")
+@click.option(
+    "--from",
+    "start",
+    metavar="TIME",
+    help="Where the window begins: RFC 3339 or a date (UTC). Else the first prediction.",
+)
+@click.option("--to", "end", metavar="TIME", help="Where it ends, itself not included. Else the last prediction.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the page to this file.")
+@click.option("--check", is_flag=True, help="Exit with 4 when there is an alarm.")
+@click.option("--alert/--no-alert", default=True, help="Raise and deliver an alert when there is an alarm.")
+@json_option
+@pass_project
+def run(
+    project: Project,
+    endpoint: str,
+    *,
+    start: str | None,
+    end: str | None,
+    html: Path | None,
+    check: bool,
+    alert: bool,
+    as_json: bool,
+) -> None:
+    """Examine one window of ENDPOINT's predictions with every monitor of the project."""
+    from mlopsfw.errors import DriftFound, NotFound
+    from mlopsfw.monitoring import examine
+
+    low, high = _bounds(project, endpoint, start, end)
+    examined = examine(project, endpoint, low, high, alert=alert)
+    if not examined:
+        raise NotFound(f"the endpoint {endpoint!r} has no prediction between {low} and {high}")
+    if alert:
+        project.alerts.pump()
+    _show(examined, as_json=as_json)
+    if html is not None and examined[-1].page is not None:
+        html.write_text(examined[-1].page.read_text(encoding="utf-8"), encoding="utf-8")
+    if check and any(one.report.alarm for one in examined):
+        raise DriftFound(f"{endpoint}: {'; '.join(one.report.summary for one in examined if one.report.alarm)}")
+
+
+def _bounds(project: Project, endpoint: str, start: str | None, end: str | None) -> Any:
+    from datetime import timedelta
+
+    from mlopsfw.monitoring.windows import moment, span
+
+    low, high = (None, None) if start and end else span(project, endpoint)
+    after = high + timedelta(microseconds=1) if high else None
+    return moment(start) if start else low, moment(end) if end else after
+
+
+def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
+    if as_json:
+        emit_json([{"report": one.report, "digest": one.digest, "page": one.page} for one in examined])
+        return
+    for one in examined:
+        report = one.report
+        click.secho(
+            f"{'ALARM' if report.alarm else 'calm'}: {report.summary}", fg="red" if report.alarm else "green", bold=True
+        )
+        click.echo(
+            f"{report.model} version {report.version}, {report.start} to {report.end}, {report.rows:,} rows, {report.labelled:,} with labels"
+        )
+        if report.metrics:
+            click.echo("  ".join(f"{name} {value:.4g}" for name, value in report.metrics.items()))
+        if report.columns:
+            table([{**c, "drifted": "yes" if c["drifted"] else ""} for c in report.columns], _COLUMNS)
+        for finding in report.findings:
+            click.echo(f"- {finding.message}")
+        if one.page:
+            click.echo(f"Page: {one.page}")
+
+
+@monitor.command()
+@click.argument("endpoint")
+@click.option("--every", default="7d", show_default=True, metavar="SPAN", help="Length of a window: 6h, 7d, 2w.")
+@click.option("--from", "start", metavar="TIME", help="Where to begin; else at the first prediction.")
+@click.option("--to", "end", metavar="TIME", help="Where to end; else at the last.")
+@json_option
+@pass_project
+def replay(project: Project, endpoint: str, *, every: str, start: str | None, end: str | None, as_json: bool) -> None:
+    """Examine all of ENDPOINT's predictions, window after window, raising no alert."""
+    from mlopsfw.monitoring import replay
+    from mlopsfw.monitoring.windows import duration
+
+    low, high = _bounds(project, endpoint, start, end)
+    rows = [_line(one) for one in replay(project, endpoint, duration(every), start=low, end=high)]
+    if as_json:
+        emit_json(rows)
+    else:
+        table(rows, ["start", "version", "rows", "labelled", "alarm", "summary"], empty="No window is complete.")
+
+
+def _line(one: Examined) -> dict[str, Any]:
+    report = one.report
+    return {
+        "start": report.start, "end": report.end, "version": report.version, "rows": report.rows, "labelled": report.labelled,
+        "alarm": "ALARM" if report.alarm else "", "summary": report.summary, "metrics": report.metrics, "report": one.digest,
+    }  # fmt: skip
+
+
+@monitor.command()
+@click.argument("endpoint")
+@click.option("--every", default="1d", show_default=True, metavar="SPAN", help="Length of a window: 6h, 7d, 2w.")
+@click.option(
+    "--delay", default="5m", show_default=True, metavar="SPAN", help="How long after its end a window is examined."
+)
+@pass_project
+def watch(project: Project, endpoint: str, *, every: str, delay: str) -> None:
+    """Examine each window of ENDPOINT as soon as it is over, and deliver alerts, until Ctrl-C.
+
+    Goes on where the last watcher left off. Several may run: one works, the others wait for it to die.
+    """
+    from mlopsfw.monitoring.watch import watch
+    from mlopsfw.monitoring.windows import duration
+
+    click.echo(f"Watching {endpoint} in windows of {every}. Ctrl-C ends it.")
+    watch(
+        project,
+        endpoint,
+        duration(every),
+        delay=duration(delay),
+        report=lambda one: click.echo(f"{one.report.start}  {one.report.summary}"),
+    )
+
+
+@monitor.command()
+@click.argument("endpoint")
+@json_option
+@pass_project
+def report(project: Project, endpoint: str, *, as_json: bool) -> None:
+    """List the windows of ENDPOINT that were examined, newest last, with what was found."""
+    events = [e for e in project.ledger.stream(f"monitor/{endpoint}").events() if e.type == "window.examined"]
+    rows = [{**e.body, "alarm": "ALARM" if e.body["alarm"] else "", "report": e.body["report"]} for e in events]
+    if as_json:
+        emit_json(rows)
+    else:
+        table(
+            rows,
+            ["start", "end", "version", "rows", "labelled", "alarm", "summary"],
+            empty="No window was examined yet.",
+        )

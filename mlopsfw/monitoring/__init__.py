@@ -1,0 +1,147 @@
+"""Monitoring: cut captured predictions into windows, have every monitor examine them, keep the reports, raise and resolve alerts.
+
+What counts as drift is a monitor's business; how alerts travel is `mlopsfw.alerts`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.errors import ConfigError
+from mlopsfw.monitoring.baseline import baseline_of
+from mlopsfw.monitoring.windows import span, tiles, windows
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.monitoring import Report, Window
+    from mlopsfw.project import Project
+
+__all__ = ["Examined", "examine", "replay"]
+
+CALM_WINDOWS = 2
+"""An alert is resolved after so many calm windows in a row: one calm window between two alarms is not the end of it."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A report, and where it is kept.
+
+    Args:
+        report: What the monitor says.
+        digest: The report's blob.
+        page: The page on this machine, or None.
+    """
+
+    report: Report
+    digest: str
+    page: Path | None
+
+
+def examine(project: Project, endpoint: str, start: datetime, end: datetime, *, alert: bool = True) -> list[Examined]:
+    """Examine the predictions with event time in [start, end), each model version by itself.
+
+    Args:
+        project: The project.
+        endpoint: The endpoint.
+        start: The first moment, with zone.
+        end: The first moment that is no longer in.
+        alert: Whether an alarm raises an alert, and calm resolves one. Deliveries are `project.alerts.pump`'s.
+
+    Raises:
+        ConfigError: The project has no monitor.
+    """
+    if not project.config.monitors:
+        raise ConfigError("the project has no monitor", key="monitor", hint='Add [[monitor]] with use = "drift".')
+    return [
+        _examine(project, name, window, alert=alert)
+        for window in windows(project, endpoint, start, end)
+        for name in project.monitors
+    ]
+
+
+def replay(
+    project: Project,
+    endpoint: str,
+    every: timedelta,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> Iterator[Examined]:
+    """Examine all that was captured, a window of length `every` after the other, raising no alert.
+
+    Raises:
+        NotFound: Nothing was captured.
+    """
+    first, last = span(project, endpoint)
+    for low, high in tiles(start or first, end or last + timedelta(microseconds=1), every):
+        yield from examine(project, endpoint, low, high, alert=False)
+
+
+def _examine(project: Project, name: str, window: Window, *, alert: bool) -> Examined:
+    monitor = project.monitors[name]
+    baseline = baseline_of(project, window.model, window.version)
+    report = monitor.examine(window, baseline)
+    page = monitor.page(report, window, baseline)
+    digest = project.blobs.put(msgspec.json.encode(report))
+    page_digest = project.blobs.put(page.encode()) if page is not None else ""
+    examined = Examined(report, digest, _lay_out(project, report, page))
+    project.ledger.stream(f"monitor/{window.endpoint}").append("window.examined", _body(report, digest, page_digest))
+    if alert:
+        _tell(project, examined)
+    return examined
+
+
+def _lay_out(project: Project, report: Report, page: str | None) -> Path | None:
+    """Write the page where a browser can open it; the blob is what is kept."""
+    if page is None:
+        return None
+    day = report.start[:19].replace(":", "")
+    file = project.private_folder("reports", report.endpoint) / f"{day}-v{report.version}-{report.monitor}.html"
+    file.write_text(page, encoding="utf-8")
+    return file
+
+
+def _body(report: Report, digest: str, page: str) -> dict[str, Any]:
+    names = ("monitor", "model", "version", "start", "end", "rows", "labelled", "alarm", "summary", "metrics")
+    return {name: getattr(report, name) for name in names} | {
+        "report": digest,
+        "page": page,
+        "drifted": [column["column"] for column in report.columns if column.get("drifted")],
+    }
+
+
+def _tell(project: Project, examined: Examined) -> None:
+    report = examined.report
+    group = f"{report.endpoint}/{report.monitor}"
+    if report.alarm:
+        critical = any(finding.severity == "critical" for finding in report.findings)
+        project.alerts.raise_(
+            group,
+            "critical" if critical else "warning",
+            f"{report.model} at {report.endpoint}: {report.summary}"[:200],
+            _text(report),
+            facts={"report": examined.digest, "version": report.version, "start": report.start, "end": report.end},
+            links={"page": examined.page.as_uri()} if examined.page else {},
+        )
+    elif _calm(project, report):
+        project.alerts.resolve(
+            group, f"{CALM_WINDOWS} windows in a row without an alarm, the last from {report.start}."
+        )
+
+
+def _text(report: Report) -> str:
+    lines = [f"Window {report.start} to {report.end}, {report.rows:,} rows, {report.labelled:,} with labels."]
+    lines += [f"- {finding.message}" for finding in report.findings[:10]]
+    lines.append(f"See which: mlopsfw monitor run {report.endpoint} --from {report.start} --to {report.end}")
+    return "\n".join(lines)
+
+
+def _calm(project: Project, report: Report) -> bool:
+    events = list(project.ledger.stream(f"monitor/{report.endpoint}").events())
+    seen = [e.body for e in events if e.type == "window.examined" and e.body["monitor"] == report.monitor]
+    return len(seen) >= CALM_WINDOWS and not any(body["alarm"] for body in seen[-CALM_WINDOWS:])

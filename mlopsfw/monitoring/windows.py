@@ -1,0 +1,86 @@
+"""Windows: captured predictions of a span of event time, with the labels that have come, one window for each model version."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlopsfw.capture.times import micros
+from mlopsfw.contracts.monitoring import Window
+from mlopsfw.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.project import Project
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION = re.compile(r"([1-9]\d{0,5})([mhdw])")
+
+
+def duration(text: str) -> timedelta:
+    """Return `15m`, `6h`, `7d` or `2w` as a span. Raise `UsageError`."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} is not a span of time", hint="Write a number and m, h, d or w, such as 7d.")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def stamp(moment: datetime) -> str:
+    """Return a moment as reports carry it: RFC 3339, UTC."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def moment(text: str) -> datetime:
+    """Return an RFC 3339 stamp, or a date (its midnight UTC), as a moment. Raise `DataError`."""
+    whole = f"{text}T00:00:00Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text
+    return datetime.fromtimestamp(micros(whole) / 1e6, UTC)
+
+
+def span(project: Project, endpoint: str) -> tuple[datetime, datetime]:
+    """Return the event times of the first and last captured prediction. Raise `NotFound` where there is none."""
+    import polars as pl
+
+    times = (
+        project.captures.scan(endpoint)
+        .select(low=pl.col("event_time").min(), high=pl.col("event_time").max())
+        .collect()
+    )
+    low, high = times.row(0)
+    if low is None:
+        raise NotFound(
+            f"the endpoint {endpoint!r} has captured no prediction",
+            hint="`mlopsfw endpoints list` shows what is served.",
+        )
+    return low, high
+
+
+def tiles(start: datetime, end: datetime, every: timedelta) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the spans of length `every` that lie wholly within [start, end], in order."""
+    while start + every <= end:
+        yield start, start + every
+        start += every
+
+
+def windows(project: Project, endpoint: str, start: datetime, end: datetime) -> list[Window]:
+    """Return the window [start, end) of each model version that answered in it, oldest version first."""
+    rows = project.captures.scan(endpoint, start, end).collect()
+    cut = rows.partition_by("model", "version", as_dict=True, include_key=True)
+    made = []
+    for (model, version), part in sorted(cut.items(), key=lambda item: item[0]):
+        made.append(
+            Window(
+                endpoint=endpoint, model=model, version=version, start=stamp(start), end=stamp(end),
+                rows=part.to_arrow(), labels=_labels(project, model, part),
+            )
+        )  # fmt: skip
+    return made
+
+
+def _labels(project: Project, model: str, rows: pl.DataFrame) -> pa.Table | None:
+    known = project.labels.scan(model).select("prediction_id", "label", "label_time")
+    joined = known.join(rows.lazy().select("prediction_id"), on="prediction_id", how="semi").collect()
+    return joined.to_arrow() if joined.height else None

@@ -1,0 +1,55 @@
+"""The built-in step `monitor`: examine a window of an endpoint's predictions, and raise what alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mlopsfw.errors import DriftFound
+from mlopsfw.pipeline.step import BuiltinStep, StepContext
+
+
+class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[steps.monitor]`.
+
+    Args:
+        endpoint: The endpoint.
+        start: Where the window begins: RFC 3339, or a date (midnight UTC).
+        end: Where it ends, itself not included.
+        check: Whether an alarm fails the step.
+    """
+
+    endpoint: str
+    start: str
+    end: str
+    check: bool = False
+
+
+def _run(context: StepContext, params: MonitorParams) -> Mapping[str, Any]:
+    from mlopsfw.monitoring import examine
+    from mlopsfw.monitoring.windows import moment
+
+    examined = examine(context.project, params.endpoint, moment(params.start), moment(params.end))
+    context.project.alerts.pump()
+    for one in examined:
+        context.log(f"{one.report.monitor}, version {one.report.version}: {one.report.summary}")
+    alarms = [one.report.summary for one in examined if one.report.alarm]
+    if alarms and params.check:
+        raise DriftFound(
+            f"step {context.step} found: {'; '.join(alarms)}", hint=f"mlopsfw monitor report {params.endpoint}"
+        )
+    return {"reports": [msgspec.to_builtins(one.report) for one in examined]}
+
+
+STEP = BuiltinStep(
+    name="monitor",
+    run=_run,
+    params=MonitorParams,
+    variadic=True,
+    outputs=("reports",),
+    cacheable=False,
+    plugins=("monitor",),
+    summary="Examine a window of an endpoint's predictions",
+)

@@ -1,0 +1,54 @@
+"""The monitor `drift`: have a model's inputs and outputs moved from what it was trained on, and has it grown worse where labels came?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from mlopsfw import Provider, hookimpl
+from mlopsfw.contracts.host import Host
+
+if TYPE_CHECKING:
+    from mlopsfw_monitor_drift.monitor import DriftMonitor
+
+
+class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[monitor.drift]` under `[[monitor]]`.
+
+    Args:
+        alpha: The false-alarm budget of one window: without any drift, the chance that it alarms on a column, all columns together.
+        threshold: The least effect that counts, as a share of rows that would have to change: Kolmogorov's D, or the total
+            variation beyond what sampling puts there.
+        thresholds: The same for single columns.
+        group: What makes rows alike: `day` (of event time), `none`, or a column. Grouped rows count for what they are worth.
+        zone: The time zone whose days are meant, such as `America/New_York`.
+        min_rows: Below this many rows nothing is compared, and the report says so.
+        alarm: `any` column, a `share` of the columns, or columns that carry `importance` calls for an alarm.
+        share: That share of the columns, or of the importance.
+        metric_drop: How much worse than at evaluation the model's metric may be, beyond its sampling error, before that is
+            an alarm; for an error such as RMSE it is relative.
+    """
+
+    alpha: float = 0.01
+    threshold: float = 0.05
+    thresholds: dict[str, float] = {}
+    group: str = "day"
+    zone: str = "UTC"
+    min_rows: int = 200
+    alarm: Literal["any", "share", "importance"] = "any"
+    share: float = 0.5
+    metric_drop: float = 0.02
+
+
+def _build(config: DriftConfig, _host: Host) -> DriftMonitor:
+    from mlopsfw_monitor_drift.monitor import DriftMonitor
+
+    return DriftMonitor(config)
+
+
+@hookimpl
+def mlopsfw_monitors() -> Iterable[Provider[DriftMonitor]]:
+    """Offer the drift monitor."""
+    yield Provider("drift", DriftConfig, _build, "Drift of inputs and outputs, and decay where labels came")

@@ -1,0 +1,190 @@
+"""`DriftMonitor`: compares a window with the training profile, decides whether it calls for attention, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlopsfw.contracts.monitoring import Baseline, Finding, Report, Window
+from mlopsfw.errors import ConfigError
+from mlopsfw_core import ColumnDrift, Reference, compare_table, design_effect
+from mlopsfw_monitor_drift import DriftConfig
+from mlopsfw_monitor_drift.page import render
+from mlopsfw_monitor_drift.performance import Decay, decay
+
+NAME = "drift"
+
+
+class DriftMonitor:
+    """Examines windows with one configuration."""
+
+    def __init__(self, config: DriftConfig) -> None:
+        self._config = config
+
+    def examine(self, window: Window, baseline: Baseline) -> Report:
+        """Compare the window's columns with the profile, and its labels with the metrics at evaluation."""
+        head = {name: getattr(window, name) for name in ("endpoint", "model", "version", "start", "end")}
+        if window.rows.num_rows < self._config.min_rows:
+            few = f"{window.rows.num_rows} rows: too few to compare (min_rows = {self._config.min_rows})"
+            return Report(monitor=NAME, **head, rows=window.rows.num_rows, alarm=False, summary=few)
+        groups = row_groups(window.rows, self._config)
+        drifts = self._compare(by_class(window.rows, baseline), baseline, groups)
+        decayed = decay(window, baseline, groups, self._config)
+        findings = self._findings(drifts, decayed, baseline)
+        alarm = self._calls(drifts, baseline) or decayed.alarm
+        return Report(
+            monitor=NAME,
+            **head,
+            rows=window.rows.num_rows,
+            labelled=decayed.labelled,
+            alarm=alarm,
+            summary=_summary(drifts, decayed, baseline),
+            findings=tuple(findings),
+            columns=tuple(_row(drift, baseline) for drift in drifts),
+            metrics=decayed.metrics,
+        )
+
+    def page(self, report: Report, window: Window, baseline: Baseline) -> str | None:
+        """Return the page."""
+        flat = msgspec.structs.replace(window, rows=by_class(window.rows, baseline))
+        return render(report, flat, baseline, self._config)
+
+    def _compare(self, rows: pa.Table, baseline: Baseline, groups: NDArray[np.int64] | None) -> list[ColumnDrift]:
+        profile = {name: Reference.from_dict(kept) for name, kept in baseline.profile.items()}
+        known = {name: reference for name, reference in profile.items() if name != baseline.target}
+        effects = {}
+        if groups is not None:
+            effects = {n: design_effect(r, rows.column(n), groups) for n, r in known.items() if n in rows.column_names}
+        config = self._config
+        return compare_table(known, rows, config.alpha, config.threshold, config.thresholds, effects)
+
+    def _calls(self, drifts: Sequence[ColumnDrift], baseline: Baseline) -> bool:
+        drifted = [drift.column for drift in drifts if drift.drifted]
+        if self._config.alarm == "any" or not drifted:
+            return bool(drifted)
+        if self._config.alarm == "share":
+            return len(drifted) >= self._config.share * len(drifts)
+        known = sum(baseline.importance.values())
+        return known <= 0 or sum(baseline.importance.get(c, 0.0) for c in drifted) >= self._config.share * known
+
+    def _findings(self, drifts: Sequence[ColumnDrift], decayed: Decay, baseline: Baseline) -> list[Finding]:
+        found = [
+            _finding(drift, baseline) for drift in sorted(drifts, key=lambda d: -_weight(d, baseline)) if drift.drifted
+        ]
+        return [*decayed.findings, *found]
+
+
+def by_class(rows: pa.Table, baseline: Baseline) -> pa.Table:
+    """Return the rows with an output that is a list as one column a class, `output[class]`, as the profile has it."""
+    import pyarrow.compute as pc
+
+    for name in baseline.outputs:
+        if name in rows.column_names and pa.types.is_nested(rows.schema.field(name).type):
+            for place, label in enumerate(baseline.classes):
+                rows = rows.append_column(f"{name}[{label}]", pc.list_element(rows.column(name), place))
+    return rows
+
+
+def row_groups(rows: pa.Table, config: DriftConfig) -> NDArray[np.int64] | None:
+    """Return the number of each row's group, or None where rows are taken to be independent."""
+    import pyarrow.compute as pc
+
+    if config.group == "none":
+        return None
+    if config.group != "day":
+        if config.group not in rows.column_names:
+            raise ConfigError(f"the column {config.group!r} is not among the captured ones", key="monitor.drift.group")
+        codes = pc.dictionary_encode(rows.column(config.group), null_encoding="encode").combine_chunks()
+        return np.asarray(codes.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+    if "event_time" not in rows.column_names:
+        return None
+    zoned = pc.cast(rows.column("event_time"), pa.timestamp("us", tz="UTC"))
+    local = pc.local_timestamp(pc.cast(zoned, pa.timestamp("us", tz=config.zone)))
+    numbers = pc.cast(local, pa.int64()).to_numpy() // (86_400 * 1_000_000)
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+
+
+def _weight(drift: ColumnDrift, baseline: Baseline) -> float:
+    """Rank by drift times importance: drift is not harm. Without known importance all columns weigh the same."""
+    if not baseline.importance or drift.column in baseline.outputs:
+        return drift.effect
+    return drift.effect * max(baseline.importance.get(drift.column, 0.0), 0.0)
+
+
+def _finding(drift: ColumnDrift, baseline: Baseline) -> Finding:
+    output = drift.column in baseline.outputs
+    gone = drift.statistic in ("absent", "type")
+    return Finding(
+        kind="quality" if gone or drift.statistic == "missing" else "drift",
+        subject=drift.column,
+        severity="critical" if gone else "warning",
+        message=_sentence(drift, output=output),
+        value=drift.effect,
+        threshold=drift.threshold,
+        pvalue=drift.pvalue,
+        facts={
+            "statistic": drift.statistic,
+            "importance": baseline.importance.get(drift.column),
+            **_plain(drift.details),
+        },
+    )
+
+
+def _sentence(drift: ColumnDrift, *, output: bool) -> str:
+    what = f"the prediction {drift.column!r}" if output else f"{drift.column!r}"
+    details = drift.details
+    if drift.statistic in ("absent", "type"):
+        return f"{what}: {details['reason']}"
+    if drift.statistic == "missing":
+        return f"{what} is missing in {details['missing_share']:.1%} of rows, was in {details['reference_missing_share']:.1%}"
+    moved = f"{what} has moved: {drift.effect:.1%} of rows would have to change"
+    if details.get("moved"):
+        most = details["moved"][0]
+        return f"{moved}; most of all {most['category']!r}, from {most['reference']:.1%} to {most['current']:.1%}"
+    if details.get("current_mean") is not None:
+        return f"{moved}; its mean went from {details['reference_mean']:.4g} to {details['current_mean']:.4g}"
+    return moved
+
+
+def _summary(drifts: Sequence[ColumnDrift], decayed: Decay, baseline: Baseline) -> str:
+    drifted = [d.column for d in sorted(drifts, key=lambda d: -_weight(d, baseline)) if d.drifted]
+    text = f"{len(drifted)} of {len(drifts)} columns drifted"
+    text += f": {', '.join(drifted[:5])}{', …' if len(drifted) > 5 else ''}" if drifted else ""  # noqa: PLR2004
+    return "; ".join(filter(None, [text, decayed.summary]))
+
+
+def _row(drift: ColumnDrift, baseline: Baseline) -> dict[str, Any]:
+    return {
+        "column": drift.column,
+        "type": drift.type,
+        "statistic": drift.statistic,
+        "value": _finite(drift.value),
+        "pvalue": _finite(drift.pvalue),
+        "effect": _finite(drift.effect),
+        "threshold": drift.threshold,
+        "drifted": drift.drifted,
+        "importance": baseline.importance.get(drift.column),
+        "details": _plain(drift.details),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _plain(details: Any) -> Any:
+    """Return details as JSON can carry them: no NumPy scalars, nothing that is not finite."""
+    if isinstance(details, dict):
+        return {str(key): _plain(value) for key, value in details.items()}
+    if isinstance(details, list | tuple):
+        return [_plain(value) for value in details]
+    if isinstance(details, float | np.floating):
+        return _finite(float(details))
+    if isinstance(details, np.integer):
+        return int(details)
+    return details if details is None or isinstance(details, str | int | bool) else msgspec.to_builtins(details)

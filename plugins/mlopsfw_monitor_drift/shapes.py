@@ -1,0 +1,68 @@
+"""What a plot of a column needs: the shares of reference and current in the same cells. Numbers in, numbers out; no drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mlopsfw_core import Reference
+
+BINS = 24
+MOST_CATEGORIES = 8
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Two distributions over the same cells.
+
+    Args:
+        labels: One for each cell (categories), or the edges, one more than cells (numbers).
+        reference, current: Shares, shape (cells,).
+    """
+
+    labels: tuple[str, ...]
+    reference: NDArray[np.float64]
+    current: NDArray[np.float64]
+    categorical: bool
+
+
+def shape_of(kept: Mapping[str, Any], rows: pl.Series) -> Shape | None:
+    """Return the shape of one column, or None where either side is empty or only hash cells are kept."""
+    content = Reference.from_dict(kept).content
+    counts = getattr(content, "counts", None)
+    if hasattr(content, "points"):
+        return _numeric(content.points, rows)
+    return _categorical(counts, rows) if counts else None
+
+
+def _numeric(points: NDArray[np.float64], rows: pl.Series) -> Shape | None:
+    physical = rows.to_physical() if rows.dtype.is_temporal() else rows
+    values = physical.cast(pl.Float64, strict=False).drop_nulls().to_numpy()
+    values = values[np.isfinite(values)]
+    if not points.size or not values.size:
+        return None
+    both = np.quantile(points, [0.005, 0.995]), np.quantile(values, [0.005, 0.995])
+    low, high = float(min(both[0][0], both[1][0])), float(max(both[0][1], both[1][1]))
+    edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+    shares = [np.histogram(np.clip(side, edges[0], edges[-1]), edges)[0] / side.size for side in (points, values)]
+    return Shape(tuple(f"{edge:.4g}" for edge in edges), shares[0], shares[1], categorical=False)
+
+
+def _categorical(counts: Mapping[str, int], rows: pl.Series) -> Shape | None:
+    now = {str(name): int(n) for name, n in rows.drop_nulls().value_counts().iter_rows()}
+    before_rows, now_rows = sum(counts.values()), sum(now.values())
+    if not before_rows or not now_rows:
+        return None
+    pairs = {n: (counts.get(n, 0) / before_rows, now.get(n, 0) / now_rows) for n in counts.keys() | now.keys()}
+    shown = sorted(pairs, key=lambda n: (-sum(pairs[n]), n))[:MOST_CATEGORIES]
+    rest = [sum(pair[side] for name, pair in pairs.items() if name not in shown) for side in (0, 1)]
+    cells = [(name, *pairs[name]) for name in shown] + (
+        [(f"{len(pairs) - len(shown)} others", *rest)] if any(rest) else []
+    )
+    names, before, after = zip(*cells, strict=True)
+    return Shape(tuple(names), np.array(before), np.array(after), categorical=True)
