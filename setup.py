@@ -23,7 +23,7 @@ MODULES = {
     "mlopsfw_core.drift._kolmogorov": CAREFUL,
     "mlopsfw_core.drift._binning": CAREFUL,
     "mlopsfw_core.drift._ranks": CAREFUL,
-    "mlopsfw_core.drift.ks": CAREFUL,
+    "mlopsfw_core.drift._gaps": FAST,
     "mlopsfw_core.drift.wasserstein": CAREFUL,
 }
 
