@@ -19,7 +19,7 @@ import pytest
 
 from mlopsfw_storage_object.local import LocalStorage
 
-from workload import Worker, anomalies  # isort: skip
+from workload import Worker, anomalies, fork  # isort: skip
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -56,7 +56,7 @@ def die_at(call_number, *, after):
 
 def child(root, pipe, seed):
     """Fork a writer that dies at a random call; what it acknowledged goes into `pipe`."""
-    pid = os.fork()
+    pid = fork()
     if pid:
         return pid
     try:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from workload import Worker, anomalies
+from workload import Worker, anomalies, fork
 
 from mlopsfw.clock import SystemClock
 from mlopsfw.errors import Fenced, MlopsfwError
@@ -47,7 +47,7 @@ def race(act, racers=RACERS):
 
 def _racer(act, who, pipes):
     gate, opened, reader, writer = pipes
-    pid = os.fork()
+    pid = fork()
     if pid:
         return pid
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
@@ -142,3 +143,10 @@ def _blob(storage: Storage, digest: str, who: str) -> list[str]:
 def small_windows() -> None:
     """Make segments of 8 entries, so that gathering them happens often."""
     layout.WINDOW = 8
+
+
+def fork() -> int:
+    """Fork. Newer Pythons warn where the parent has threads: pytest's own; our children touch nothing of theirs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
