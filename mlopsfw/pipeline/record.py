@@ -19,7 +19,7 @@ class StepView(msgspec.Struct, kw_only=True):
 
     Args:
         name: Its name.
-        status: `waiting`, `running`, `done`, `cached` or `failed`.
+        status: `waiting`, `running`, `done`, `cached`, `failed` or `interrupted`.
         attempt: The latest attempt, from 1; 0 before the first.
         seconds: Of the attempt that finished.
         node: Where it ran.
@@ -110,6 +110,8 @@ def _run_event(view: RunView, what: str, event: Event) -> None:
         view.steps = {name: StepView(name=name) for name in event.body.get("steps", ())}
     elif what == "finished":
         view.status, view.finished = event.body["status"], event.time
+        for step in view.steps.values():
+            step.status = "interrupted" if step.status == "running" else step.status
         view.exit_code, view.seconds = event.body["exit_code"], view.seconds + event.body["seconds"]
 
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from mlopsfw.project import Project
 
 
+_LAST_WORD = 2.0
+"""Seconds for a cancelled attempt's result to come in."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How to run.
@@ -99,10 +103,18 @@ class Coordinator:
             raise
 
     def stop(self) -> None:
-        """Cancel what is in flight; what has ended by then is still recorded."""
+        """Cancel what is in flight; what has succeeded by then is still recorded."""
         for attempt in list(self._running.values()):
             if attempt.handle is not None:
                 attempt.handle.cancel()
+        while self._running:
+            try:
+                attempt, result = self._results.get(timeout=_LAST_WORD)
+            except Empty:
+                return
+            del self._running[attempt.node.name]
+            if result.failure is None:
+                self._succeeded(attempt, result)
 
     def _advance(self) -> bool:
         """Start what can be started; return whether something was settled at once, so that more may have become ready."""

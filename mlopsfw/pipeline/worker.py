@@ -60,10 +60,45 @@ def _project(spec: StepSpec) -> Project:
     key = (spec.project, spec.config)
     if key not in _projects:
         _projects[key] = Project.open(Path(spec.project), config=ProjectConfig.from_json(spec.config))
-    project = _projects[key]
+        _collect_events(_projects[key])
+    return _projects[key]
+
+
+_appended: list[tuple[str, int]] = []
+"""What the running step has appended to the ledger so far."""
+
+
+def _collect_events(project: Project) -> None:
+    """Note what is appended here instead of telling observers: they live in the coordinator."""
+    from mlopsfw.ledger import Ledger
+
+    def note(event: Event) -> None:
+        _appended.append((event.stream, event.seq))
+
+    ledger = Ledger(project.storage, actor=project.actor, clock=project.clock, on_append=note)
+    project.__dict__["ledger"] = ledger
+
+
+@contextlib.contextmanager
+def _as_if_alone(project: Project) -> Iterator[None]:
+    """Give a step of a worker that is used again what the first one found: no trace of the step before it.
+
+    Folder, environment, import path and the project's own modules are as they were; libraries stay imported.
+    """
+    environment, path, modules = dict(os.environ), list(sys.path), set(sys.modules)
     os.chdir(project.root)
     project.add_code_path()
-    return project
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.path[:] = path
+        roots = tuple(str((project.root / folder).resolve()) + os.sep for folder in project.config.code)
+        for name in sys.modules.keys() - modules:
+            file = getattr(sys.modules[name], "__file__", None) or ""
+            if file.startswith(roots) and "site-packages" not in file:
+                del sys.modules[name]
 
 
 def node_name() -> str:
@@ -79,47 +114,28 @@ def run_step(project: Project, spec: StepSpec, *, debug: bool = False) -> StepRe
         spec: What to run.
         debug: Leave the terminal to the step and let its exception pass, for a debugger.
     """
-    appended: list[tuple[str, int]] = []
     attempt = _Attempt(project, spec, debug=debug)
     began = time.monotonic()
     outputs: dict[str, Artifact] = {}
     failure = None
-    with _collecting(project, appended):
-        try:
-            with attempt.captured():
-                outputs = attempt.run()
-        except BaseException as error:
-            if debug or isinstance(error, SystemExit | GeneratorExit):
-                raise
-            failure = failure_of(error, project.root)
-        logs = attempt.finish(succeeded=failure is None)
+    _appended.clear()
+    try:
+        with _as_if_alone(project), attempt.captured():
+            outputs = attempt.run()
+    except BaseException as error:
+        if debug:
+            raise
+        failure = failure_of(error, project.root)
+    logs = attempt.finish(succeeded=failure is None)
     return StepResult(
         outputs=outputs,
         failure=failure,
         node=node_name(),
         seconds=time.monotonic() - began,
-        events=tuple(appended),
+        events=tuple(_appended),
         logs=logs,
         metrics=dict(attempt.metrics.last),
     )
-
-
-@contextlib.contextmanager
-def _collecting(project: Project, appended: list[tuple[str, int]]) -> Iterator[None]:
-    """Note what is appended here instead of telling observers: they live in the coordinator."""
-    from mlopsfw.ledger import Ledger
-
-    def note(event: Event) -> None:
-        appended.append((event.stream, event.seq))
-
-    before = project.__dict__.get("ledger")
-    project.__dict__["ledger"] = Ledger(project.storage, actor=project.actor, clock=project.clock, on_append=note)
-    try:
-        yield
-    finally:
-        project.__dict__.pop("ledger")
-        if before is not None:
-            project.__dict__["ledger"] = before
 
 
 class _Attempt:

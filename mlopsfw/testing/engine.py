@@ -8,7 +8,6 @@ class TestAcmeEngine(EngineContract):
         engine.close()
 """
 # A test's name is its docstring, and asserting is what it is for.
-# ruff: noqa: S101, D102, PLR2004
 
 from __future__ import annotations
 

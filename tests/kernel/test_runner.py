@@ -395,6 +395,14 @@ def test_an_unchanged_run_imports_nothing_heavy(bench):
     )
 
 
+def test_a_step_finds_no_trace_of_the_one_before_it_in_the_same_process(bench):
+    toml = '[engine.local]\nworkers = 1\n[steps.a]\npython = "steps:a"\n[steps.b]\npython = "steps:b"\nneeds = ["a"]\n'
+    leave = "import os, sys, shared\ndef a():\n    shared.LIST.append(1); os.environ['TRACE'] = '1'; os.chdir('/'); sys.path.append('x')\n    return os.getpid()\n"
+    look = "def b():\n    return [os.getpid(), shared.LIST, os.environ.get('TRACE'), os.path.basename(os.getcwd()), 'x' in sys.path]\n"
+    outcome = bench.write(toml, steps=leave + look, shared="LIST = []\n").run()
+    assert bench.value(outcome, "b") == [bench.value(outcome, "a"), [], None, "bench", False]
+
+
 def test_observers_are_told_in_the_coordinator_of_what_workers_append(bench, tmp_path):
     site = tmp_path / "site"
     info = site / "watcher-1.0.dist-info"
