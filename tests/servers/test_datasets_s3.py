@@ -1,0 +1,90 @@
+"""Datasets in a bucket of a real S3 server: the same versions, digests and Delta tables as on a disk, and races without lost commits."""
+
+from __future__ import annotations
+
+import threading
+
+import polars as pl
+import pytest
+
+from mlopsfw.digest import table_digest
+from mlopsfw.errors import DataError, NotFound
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+
+ROWS = pl.DataFrame({"id": [1, 2, 3], "name": ["a", None, "c"]})
+MORE = pl.DataFrame({"id": [4], "name": ["d"]})
+
+
+@pytest.fixture
+def project(make_project, s3_server, bucket):
+    options = "\n".join(f'{name} = "{value}"' for name, value in s3_server.options.items())
+    return make_project(f'[storage.object]\nurl = "{bucket}/some/prefix"\n\n[storage.object.options]\n{options}\n')
+
+
+def test_a_dataset_lives_its_whole_life_in_a_bucket(project, s3_server, bucket):
+    datasets = project.datasets
+    assert [datasets.commit("flights", rows).version for rows in (ROWS, MORE)] == [1, 2]
+    assert datasets.resolve("flights").digest == table_digest(pl.concat([ROWS, MORE]))
+    datasets.commit("flights", pl.DataFrame({"other": [1]}), "replace")
+    assert datasets.restore("flights", 2).rows == 4
+    assert datasets.scan("flights").collect().equals(pl.concat([ROWS, MORE]))
+    assert not datasets.commit("flights", pl.concat([ROWS, MORE]), "replace").new
+    with pytest.raises(DataError):
+        datasets.commit("flights", pl.DataFrame({"id": ["x"], "name": ["x"]}))
+    for version in datasets.log("flights"):
+        assert datasets.verify(version) == version
+        theirs = pl.read_delta(
+            f"{bucket}/some/prefix/tables/datasets/flights",
+            version=version.table_version,
+            storage_options=s3_server.options,
+        )
+        assert theirs.height == version.rows
+    assert datasets.tidy("flights", older=-60) == []
+    assert datasets.stocktaking("flights", older=-60) == ([], [])
+    assert datasets.diff("flights", 1, 2, ["id"]).added == 1
+
+
+def test_racing_writers_lose_no_commit(make_project, project):
+    others = [project, make_project(project.root.joinpath("mlopsfw.toml").read_text()), make_project(project.root.joinpath("mlopsfw.toml").read_text())]  # fmt: skip
+    failures = []
+
+    def write(who, one):
+        try:
+            for number in range(4):
+                one.datasets.commit("races", pl.DataFrame({"who": [who], "number": [number]}))
+        except Exception as error:  # noqa: BLE001 - shown below, where it fails the test
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(who, one)) for who, one in enumerate(others)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert [version.version for version in project.datasets.log("races")] == list(range(12, 0, -1))
+    found = project.datasets.scan("races").collect()
+    assert sorted(found.rows()) == [(who, number) for who in range(3) for number in range(4)]
+    assert project.datasets.behind("races") == 0
+    assert project.datasets.verify("races").rows == 12
+
+
+def test_plain_tables_live_in_a_bucket_too(project):
+    assert [project.tables.append("captures/delay", rows) for rows in (ROWS, MORE.with_columns(new=1))] == [0, 1]
+    assert project.tables.scan("captures/delay").collect().height == 4
+    with pytest.raises(NotFound):
+        project.tables.scan("captures/none")
+
+
+def test_a_reference_into_a_bucket_is_held_by_its_etag(project, s3_server, bucket, monkeypatch):
+    from mlopsfw.errors import ReferenceChanged
+
+    for name, value in s3_server.options.items():
+        monkeypatch.setenv(name.upper() if name != "allow_http" else "AWS_ALLOW_HTTP", value)
+    uri = f"{bucket}/outside.parquet"
+    ROWS.write_parquet(uri, storage_options=s3_server.options)
+    assert project.datasets.reference("outside", uri).rows == 3
+    assert project.datasets.scan("outside").collect().equals(ROWS)
+    MORE.write_parquet(uri, storage_options=s3_server.options)
+    with pytest.raises(ReferenceChanged):
+        project.datasets.scan("outside")
