@@ -79,7 +79,9 @@ class HttpDeployer:
         spec = status.serving
         if spec is None:
             return EndpointStatus(endpoint=endpoint, state="starting", url=status.url, detail=str(folder / LOG))
-        answered, detail = self._ask(status.url)
+        answered, detail = (
+            self._ask(status.url) if status.worker else (False, "its server process died and is being replaced")
+        )
         return EndpointStatus(
             endpoint=endpoint, state="ready" if answered else "starting", url=status.url, model=spec.model,
             version=spec.version, revision=spec.revision, detail=detail or str(folder / LOG), facts=_facts(status),

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from mlopsfw.contracts.deployer import EndpointSpec
 from mlopsfw_deployer_http.compactor import Compactor
 from mlopsfw_deployer_http.server import bind
 from mlopsfw_deployer_http.service import log
@@ -38,6 +39,7 @@ class Supervisor:
         self._folder, self._settings = folder, settings
         self._socket = _listen(folder, settings)
         self._worker: Worker | None = None
+        self._serving: EndpointSpec | None = None  # the last that was ready
         self._attempt = Attempt(revision=settings.spec.revision, state="starting")
         self._restarts = 0
         self._stopped = False
@@ -94,7 +96,7 @@ class Supervisor:
             log("refused", revision=wanted.spec.revision, error=str(error))
             self._publish()
             return False
-        old, self._worker, self._settings = self._worker, started, wanted
+        old, self._worker, self._settings, self._serving = self._worker, started, wanted, wanted.spec
         self._attempt = Attempt(revision=wanted.spec.revision, state="ready")
         self._publish()
         if old is not None:
@@ -124,6 +126,8 @@ class Supervisor:
         """Replace a process that died; at once the first time, then ever slower while it keeps dying."""
         wait = 0.0
         log("died", worker=self._worker.pid if self._worker else 0)
+        self._worker = None
+        self._publish()
         while not self._ended.is_set():
             self._restarts += 1
             try:
@@ -142,15 +146,14 @@ class Supervisor:
         self._socket.close()
         if self._draining:
             await asyncio.wait(self._draining)
-        self._worker, self._stopped = None, True
+        self._worker, self._serving, self._stopped = None, None, True
         self._publish()
 
     def _publish(self) -> None:
-        serving = self._settings.spec if self._worker is not None else None
         write(
             self._folder / STATUS,
             Status(
-                url=_url(self._settings, self._socket), supervisor=os.getpid(), serving=serving, attempt=self._attempt,
+                url=_url(self._settings, self._socket), supervisor=os.getpid(), serving=self._serving, attempt=self._attempt,
                 worker=self._worker.pid if self._worker else 0, restarts=self._restarts, stopped=self._stopped,
             ),
         )  # fmt: skip
