@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mlopsfw_deployer_http import HttpConfig
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to ask a server that was bound to all addresses
 _POLL = 0.02  # seconds
 _LOG_SIZE = 16 << 20  # bytes after which a supervisor's start puts the log aside
 
@@ -208,8 +209,8 @@ class HttpDeployer:
     def _ask(self, url: str) -> tuple[bool, str]:
         """Return whether the server says that it is ready, and if not, what it says."""
         parts = urlsplit(url)
-        host = "127.0.0.1" if parts.hostname in ("0.0.0.0", None) else parts.hostname  # noqa: S104 - asked, not bound
-        connection = http.client.HTTPConnection(host, parts.port, timeout=5.0)
+        host = parts.hostname or "127.0.0.1"
+        connection = http.client.HTTPConnection(_WILDCARDS.get(host, host), parts.port, timeout=5.0)
         try:
             connection.request("GET", "/v2/health/ready")
             answer = connection.getresponse()

@@ -18,6 +18,11 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def _as_sent(host: str) -> str:
+    """Return `host` as a Host header has it: IPv6 addresses in brackets."""
+    return f"[{host.lower()}]" if ":" in host and not host.startswith("[") else host.lower()
+
+
 class Gate:
     """Refuses requests before anything looks at them.
 
@@ -27,7 +32,7 @@ class Gate:
     """
 
     def __init__(self, hosts: Iterable[str], token: str = "") -> None:
-        self._hosts = LOOPBACK | {host.lower() for host in hosts}
+        self._hosts = LOOPBACK | {_as_sent(host) for host in hosts}
         self._token = token
         self._known: set[bytes] = (
             set()

@@ -140,6 +140,17 @@ def test_deploy_roll_back_and_stop_by_the_command_line(delay: Project, capsys: p
     assert mlopsfw("endpoints", "status", "delay")[0] == 1
 
 
+def test_the_deploy_step_of_a_pipeline_serves_what_it_is_told(
+    make_project: Callable[..., Project], delay: Project
+) -> None:
+    project = make_project(TOML + '[steps.deploy]\nmodel = "models:/delay@champion"\n')
+    assert run(["--project", str(project.root), "run"]) == 0
+    (change,) = project.endpoints.history("delay")
+    assert (change.version, change.state, change.reason.startswith("run ")) == (1, "ready", True)
+    assert run(["--project", str(project.root), "--set", "steps.deploy.model=models:/delay@3", "run"]) != 0
+    assert project.endpoints.status("delay").version == 1
+
+
 def test_serving_in_the_foreground_ends_with_the_terminal(delay: Project) -> None:
     command = [sys.executable, "-m", "mlopsfw", "--project", str(delay.root), "serve", "models:/delay@1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as shown:

@@ -25,8 +25,9 @@ from mlopsfw.errors import ConfigError
 from mlopsfw.project import Project
 from mlopsfw_deployer_http import HttpConfig
 from mlopsfw_deployer_http.deployer import HttpDeployer
-from mlopsfw_deployer_http.gate import digest
+from mlopsfw_deployer_http.gate import Gate, digest
 from mlopsfw_deployer_http.listener import Limits
+from mlopsfw_deployer_http.message import Refusal, Request
 from mlopsfw_deployer_http.service import PUBLIC
 
 pytestmark = pytest.mark.server
@@ -422,3 +423,13 @@ print(raise_open_files(100), raise_open_files(400), raise_open_files(4096), reso
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "100 400 448 (512, 512)"
+
+
+@pytest.mark.parametrize(
+    ("named", "sent"),
+    [("fd00::1", b"[fd00::1]:80"), ("[FD00::1]", b"[fd00::1]"), ("Models.Example", b"models.example:8080")],
+)
+def test_a_further_name_is_answered_however_it_is_written(named: str, sent: bytes) -> None:
+    Gate([named]).check(Request("GET", "/", {b"host": sent}), public=False)
+    with pytest.raises(Refusal):
+        Gate([]).check(Request("GET", "/", {b"host": sent}), public=False)
