@@ -12,7 +12,7 @@ from mlopsfw.ids import check_name
 
 _TOML = """\
 # The whole project: where things are kept, and the steps from raw data to a result.
-# Every key is explained by `mlopsfw schema`; `mlopsfw run --set steps.fit.params.degree=2` overrides one for one run.
+# Every key is explained by `mlopsfw schema`; `mlopsfw run --set steps.split.params.seed=8` overrides one for one run.
 
 [project]
 name = "{name}"
@@ -51,7 +51,9 @@ inputs = {{ model = "fit", test = "split.test" }}
 #
 # [steps.model]
 # use = "train"
-# inputs = {{ train = "split.train", validation = "split.test" }}
+# task = "regression"
+# target = "price"
+# inputs = {{ train = "split.train", valid = "split.test" }}
 
 # [env.prod]                    # `mlopsfw --env prod run` lays this over the rest
 # [env.prod.storage.object]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,27 @@ debug_option = click.option(
 )
 
 
+def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """Return a callback that adds a verb's option to the global ones, before the project is opened."""
+
+    def keep(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
+        options = context.find_root().ensure_object(dict)
+        if value:
+            options[name] = (*options.get(name, ()), *value) if isinstance(value, tuple) else value
+
+    return keep
+
+
+def overriding(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the global options `--env` and `--set` stand after the verb too, where fingers put them."""
+    for flags, name, more in (("--env", "env", {}), ("--set", "overrides", {"multiple": True, "metavar": "KEY=VALUE"})):
+        text = "As before the verb."
+        verb = click.option(flags, name, callback=_keep(name), expose_value=False, is_eager=True, help=text, **more)(
+            verb
+        )
+    return verb
+
+
 @click.command()
 @click.option(
     "--step", "steps", multiple=True, metavar="NAME", help="Only this step and what it needs; may be repeated."
@@ -29,6 +51,7 @@ debug_option = click.option(
 @click.option("--force", is_flag=True, help="Run although nothing changed (with --step: that step alone).")
 @click.option("--certify", is_flag=True, help="Run what is cached all the same, and compare the results.")
 @debug_option
+@overriding
 @json_option
 @pass_project
 def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> int:
@@ -52,6 +75,7 @@ def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", default="")
 @debug_option
+@overriding
 @json_option
 @pass_project
 def resume(project: Project, run_id: str, *, debug: bool, as_json: bool) -> int:
@@ -96,6 +120,7 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("step")
+@overriding
 @json_option
 @pass_project
 def why(project: Project, step: str, *, as_json: bool) -> None:

@@ -52,6 +52,7 @@ class Attempt:
 
     node: Node
     number: int
+    inputs: dict[str, Artifact]  # what they are when the key is made; a reference such as data:/x may mean another version later
     key: str
     fingerprint: Fingerprint
     began: float
@@ -145,23 +146,25 @@ class Coordinator:
         inputs = resolve_inputs(self.project, node, self.outputs)
         fingerprint = self.prints.fingerprint(node, inputs)
         key = fingerprint.key
-        attempt = Attempt(node=node, number=1, key=key, fingerprint=fingerprint, began=0.0)
+        attempt = Attempt(node=node, number=1, inputs=inputs, key=key, fingerprint=fingerprint, began=0.0)
         mine = self.finished.get(node.name)
         if mine is not None and mine[0] == key:
-            self._use(node, mine[1], self.journal.run, key)
+            self._use(attempt, mine[1], self.journal.run)
             return None
         if not node.cacheable or node.name in self.options.force:
             return attempt
         attempt.kept = cache.find(self.project, key)
         if attempt.kept is None or self.options.certify:
             return attempt
-        self._use(node, attempt.kept.outputs, attempt.kept.run, key)
+        self._use(attempt, attempt.kept.outputs, attempt.kept.run)
         return None
 
-    def _use(self, node: Node, outputs: dict[str, Artifact], run: str, key: str) -> None:
-        self.journal.append("step.cached", step=node.name, outputs=outputs, from_run=run, fingerprint=key)
-        self.outputs[node.name] = outputs
-        self.display.cached(node.name, run)
+    def _use(self, attempt: Attempt, outputs: dict[str, Artifact], run: str) -> None:
+        name = attempt.node.name
+        facts = {"inputs": attempt.inputs, "outputs": outputs, "from_run": run, "fingerprint": attempt.key}
+        self.journal.append("step.cached", step=name, **facts)
+        self.outputs[name] = outputs
+        self.display.cached(name, run)
 
     # -- attempts ----------------------------------------------------------------------------------------------------------
 
@@ -174,7 +177,7 @@ class Coordinator:
             step=node.name,
             attempt=attempt.number,
             epoch=self.journal.epoch,
-            inputs=resolve_inputs(self.project, node, self.outputs),
+            inputs=attempt.inputs,
             outputs=node.outputs,
             fingerprint=attempt.key,
         )
@@ -183,7 +186,8 @@ class Coordinator:
         name = attempt.node.name
         del self._ready[name]
         self._running[name] = attempt
-        self.journal.append("step.started", step=name, attempt=attempt.number, fingerprint=attempt.key)
+        facts = {"attempt": attempt.number, "inputs": attempt.inputs, "fingerprint": attempt.key}
+        self.journal.append("step.started", step=name, **facts)
         self.display.started(name, attempt.number)
         attempt.began = time.monotonic()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +150,21 @@ def prepare(project: Project, steps: Sequence[str]) -> tuple[Graph, Fingerprinte
     for node in graph.nodes.values():
         prints.check_function(node)
     prints.codebase.save()
+    check_options(project, {role for node in graph.nodes.values() if node.builtin for role in node.builtin.plugins})
     return graph, prints
+
+
+def check_options(project: Project, used: Collection[str]) -> None:
+    """Read the options of every plugin that the pipeline uses or the file selects. Raise `ConfigError`, `UnknownName`."""
+    from mlopsfw.plugins.manager import read_options
+
+    config = project.config
+    single = {"engine": config.engine, "trainer": config.trainer, "deployer": config.deployer}
+    chosen = [(role, s) for role, s in single.items() if role == "engine" or role in used or role in config.lines]
+    chosen += [("monitor", s) for s in config.monitors] + [("alerter", s) for s in config.alerters]
+    for role, selection in chosen:
+        _, provider = project.plugins.provider(role, selection.use)
+        read_options(provider.config, selection, config)
 
 
 def latest(project: Project, run: str = "") -> RunView:

@@ -345,6 +345,9 @@ def test_two_runs_at_once_both_end_right(bench):
         (("steps:three", "steps:tree"), 2, "mlopsfw.toml:11: steps.three.python"),
         (('x = "one"', 'x = "onee"'), 2, "Did you mean 'one'?"),
         (("[steps.two]", "[steps.two]\ntimout = 3"), 2, "steps.two.timout"),
+        (("[steps.two]", "[engine.local]\nworker = 3\n[steps.two]"), 2, "engine.local.worker"),
+        (("[steps.two]", "[trainer.torch]\nepoch = 3\n[steps.two]"), 2, "trainer.torch.epoch"),
+        (("[steps.two]", '[deployer]\nuse = "htpp"\n[steps.two]'), 2, "Did you mean 'http'?"),
     ],
 )  # fmt: skip
 def test_a_typo_exits_2_and_says_file_line_key_and_the_nearest_name(bench, edit, code, says):
