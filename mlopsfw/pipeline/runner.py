@@ -52,7 +52,7 @@ class Attempt:
 
     node: Node
     number: int
-    inputs: dict[str, Artifact]  # what they are when the key is made; a reference such as data:/x may mean another version later
+    inputs: dict[str, Artifact]  # as the key counts them: data:/x may mean another version later
     key: str
     fingerprint: Fingerprint
     began: float

@@ -138,3 +138,15 @@ def test_what_does_not_exist_is_told(ran):
         walk(ran, "runs:/0000000000")
     with pytest.raises(InvalidReference):
         walk(ran, "nums")
+
+
+def test_a_floating_reference_is_traced_to_the_version_that_it_meant_then(make_project):
+    import polars as pl
+
+    project = make_project('[steps.count]\npython = "made:count"\ninputs = { rows = "data:/other" }\n', made=MADE)
+    project.datasets.commit("other", pl.DataFrame({"x": [1]}))
+    assert run(project, "run").exit_code == 0
+    project.datasets.commit("other", pl.DataFrame({"x": [2]}))
+    [ref] = project.runs.ids()
+    assert {(edge.source, edge.how) for edge in walk(project, f"runs:/{ref}").up} >= {("data:/other@1", "read by")}
+    assert not any(edge.source == "data:/other@2" for edge in walk(project, f"runs:/{ref}").up)
