@@ -37,22 +37,23 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         class_weights: `balanced` weighs rows so that all classes count the same.
         device: `cuda` fails where there is none; `auto` then takes the CPU. Which it was is told in the model's facts.
         precision: `mixed` computes in bfloat16 where that is safe, on CUDA only; `auto` does so where the device can.
-        threads: Threads on the CPU; 0 for torch's own choice.
+        threads: Threads on the CPU; 0 for torch's own choice. Small networks gain little from more than one, lose much where
+            cores are shared, and come out otherwise for every number of threads.
         checkpoint_every: Steps between checkpoints; 0 for one at the end of each epoch.
     """
 
-    epochs: _Positive = 12
-    batch_size: _Positive = 512
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 2e-3
+    epochs: _Positive = 10
+    batch_size: _Positive = 1024
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
     hidden: tuple[_Positive, ...] = (128, 64)
     embedding: _Positive = 8
-    dropout: _Share = 0.1
+    dropout: _Share = 0.2
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 1e-2
     patience: _NotNegative = 3
     class_weights: Literal["none", "balanced"] = "none"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "full", "mixed"] = "auto"
-    threads: _NotNegative = 0
+    threads: _NotNegative = 1
     checkpoint_every: _NotNegative = 0
 
 

@@ -1,0 +1,172 @@
+"""The built-in step `evaluate`: how well a model does on rows that it has not seen, beside baselines and the champion, and by segment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.errors import DataError, UnknownName, UsageError
+from mlopsfw.ids import nearest
+from mlopsfw.pipeline.step import BuiltinStep, StepContext
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from mlopsfw.bundle.loaded import LoadedBundle
+    from mlopsfw.project import Project
+
+
+class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[steps.evaluate]`.
+
+    Args:
+        segments: Columns by whose values the metrics are told apart.
+        min_rows: Rows that a segment needs to be told.
+        champion: A model to compare with on the same rows, such as `models:/delay@champion`; passed over while it does not
+            exist. (The input `champion` does the same, and must exist.)
+        metric: What the comparison goes by; AUC for binary, log loss for multiclass, RMSE for regression where it is empty.
+    """
+
+    segments: tuple[str, ...] = ()
+    min_rows: int = 30
+    champion: str = ""
+    metric: str = ""
+
+
+def _facts(project: Project, params: EvaluateParams) -> Mapping[str, object]:
+    return {"champion": _champion(project, params)}
+
+
+def _champion(project: Project, params: EvaluateParams) -> str:
+    """Return the digest of the champion's bundle, or nothing while there is none."""
+    if not params.champion:
+        return ""
+    try:
+        return project.registry.resolve(params.champion).bundle
+    except UnknownName:
+        return ""
+
+
+def _run(context: StepContext, params: EvaluateParams) -> Mapping[str, Any]:
+    bundle = context.project.bundles.open(context.load("model", Path))
+    rows, labels = _labelled(bundle, context.load("rows"), "rows")
+    outputs = bundle.predict_table(rows)[bundle.manifest.outputs[0]]
+    metrics: dict[str, Any] = {"rows": rows.height, **_score(bundle, labels, outputs)}
+    if "train" in context.inputs:
+        metrics["baseline"] = _baselines(bundle, context.load("train"), rows, labels)
+    if params.segments:
+        metrics["segments"] = _segments(bundle, params, rows, labels, outputs)
+    champion = _champion_metrics(context, params, rows)
+    if champion is not None:
+        metrics["compare"] = _compare(params.metric or _primary(bundle), metrics, champion)
+    _report(context, metrics)
+    return {"metrics": metrics, "champion": champion}
+
+
+def _labelled(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFrame, np.ndarray]:
+    """Return the rows that have a label, and the labels as codes or numbers."""
+    import numpy as np
+    import polars as pl
+
+    from mlopsfw.evaluation import class_codes
+
+    manifest = bundle.manifest
+    frame: pl.DataFrame = loaded.collect() if isinstance(loaded, pl.LazyFrame) else loaded
+    if manifest.target not in frame.columns:
+        raise DataError(f"the {what} have no column {manifest.target!r}", hint=nearest(manifest.target, frame.columns))
+    kept = frame.drop_nulls(manifest.target)
+    if not kept.height:
+        raise DataError(f"none of the {frame.height} {what} has a label in {manifest.target!r}")
+    if manifest.task != "regression":
+        return kept, class_codes(kept[manifest.target], manifest.classes)
+    return kept, kept[manifest.target].cast(pl.Float64).to_numpy().astype(np.float64)
+
+
+def _score(bundle: LoadedBundle, labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+    from mlopsfw.evaluation import evaluate
+
+    return evaluate(bundle.manifest.task, labels, outputs)
+
+
+def _primary(bundle: LoadedBundle) -> str:
+    from mlopsfw.evaluation import primary_metric
+
+    return primary_metric(bundle.manifest.task)
+
+
+def _baselines(bundle: LoadedBundle, train: Any, rows: pl.DataFrame, labels: np.ndarray) -> dict[str, dict[str, float]]:
+    from mlopsfw.baselines import majority, regression
+
+    manifest = bundle.manifest
+    learned, known = _labelled(bundle, train, "training rows")
+    always = majority(known, len(manifest.classes), rows.height)
+    fitted = regression(manifest, learned, known, rows)
+    name = "linear" if manifest.task == "regression" else "logistic"
+    return {"majority": _score(bundle, labels, always), name: _score(bundle, labels, fitted)}
+
+
+def _segments(
+    bundle: LoadedBundle, params: EvaluateParams, rows: pl.DataFrame, labels: np.ndarray, outputs: np.ndarray
+) -> dict[str, Any]:
+    from mlopsfw.evaluation import by_segment
+
+    for name in params.segments:
+        if name not in rows.columns:
+            raise UsageError(f"segments: the rows have no column {name!r}", hint=nearest(name, rows.columns))
+    return {
+        name: by_segment(rows[name], lambda at: _score(bundle, labels[at], outputs[at]), fewest=params.min_rows)
+        for name in params.segments
+    }
+
+
+def _champion_metrics(context: StepContext, params: EvaluateParams, rows: pl.DataFrame) -> dict[str, Any] | None:
+    wired = context.inputs.get("champion")
+    digest = wired.blob if wired is not None else _champion(context.project, params)
+    if not digest:
+        return None
+    folder = context.project.blobs.get_folder(digest, context.scratch / "champion")
+    bundle = context.project.bundles.open(folder)
+    labelled, labels = _labelled(bundle, rows, "rows")
+    return {
+        "rows": labelled.height,
+        **_score(bundle, labels, bundle.predict_table(labelled)[bundle.manifest.outputs[0]]),
+    }
+
+
+def _compare(metric: str, metrics: Mapping[str, Any], champion: Mapping[str, Any]) -> dict[str, Any]:
+    from mlopsfw.evaluation import higher_is_better
+
+    for name, found in (("the model", metrics), ("the champion", champion)):
+        if metric not in found:
+            raise UsageError(f"{name} has no metric {metric!r} on these rows", hint=nearest(metric, found))
+    gain = float(metrics[metric]) - float(champion[metric])
+    better = gain > 0 if higher_is_better(metric) else gain < 0
+    return {"metric": metric, "model": metrics[metric], "champion": champion[metric], "gain": gain, "better": better}
+
+
+def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
+    for name, value in metrics.items():
+        if isinstance(value, int | float):
+            context.log_metric(name, float(value))
+    told = {"model": metrics, **metrics.get("baseline", {})}
+    for name, found in told.items():
+        context.log(f"{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items() if isinstance(v, int | float)))
+    if "compare" in metrics:
+        c = metrics["compare"]
+        context.log(f"{c['metric']} {c['model']:.4f}, the champion's {c['champion']:.4f}")
+
+
+STEP = BuiltinStep(
+    name="evaluate",
+    run=_run,
+    params=EvaluateParams,
+    inputs=("model", "rows"),
+    optional=("train", "champion"),
+    outputs=("metrics", "champion"),
+    facts=_facts,
+    summary="Score a model on rows it has not seen, beside baselines, the champion, and by segment",
+)
