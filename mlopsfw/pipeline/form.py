@@ -57,6 +57,7 @@ class Pipeline:
 
         self._file = find_project(start)
         self._base = load_config(self._file, env=env, overrides=overrides)
+        self._lines = {key: line for key, line in self._base.lines.items() if not key.startswith("steps")}
         self._steps: dict[str, StepConfig] = {}
 
     def step(
@@ -120,7 +121,7 @@ class Pipeline:
     @property
     def config(self) -> ProjectConfig:
         """The whole configuration, as if it had been read from a file."""
-        return msgspec.structs.replace(self._base, steps=dict(self._steps), lines={})
+        return msgspec.structs.replace(self._base, steps=dict(self._steps), lines=self._lines)
 
     def open(self) -> Project:
         """Open the project with this pipeline in it."""
