@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mlopsfw.digest import decoded
 from mlopsfw.errors import DataError
+from mlopsfw.logical import decoded, logical_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -149,6 +149,4 @@ def _entries(values: pa.Array) -> list[object]:
 
 def describe(schema: pa.Schema) -> dict[str, str]:
     """Return column → type's name, for events, listings and comparison."""
-    from mlopsfw.digest import logical_type
-
     return {field.name: logical_type(field.type) for field in schema}

@@ -20,6 +20,7 @@ from mlopsfw.registry.versions import APPROVED, MOVED, REGISTERED, AliasMove, Mo
 
 if TYPE_CHECKING:
     from mlopsfw.ledger import Stream
+    from mlopsfw.lineage import Lineage
     from mlopsfw.project import Project
 
 _PREFIX = "model/"
@@ -66,6 +67,12 @@ class Registry:
             return ref
         reference = parse_reference(ref.ref if isinstance(ref, Artifact) else ref, "models")
         return self.model(reference.name).get(reference.selector)
+
+    def lineage(self, ref: str | Artifact | ModelVersion) -> Lineage:
+        """Return what a version came from and what came of it; see `mlopsfw.lineage`."""
+        from mlopsfw.lineage import walk
+
+        return walk(self._project, self.resolve(ref).ref)
 
     # -- changing --------------------------------------------------------------------------------------------------------
 

@@ -88,27 +88,28 @@ def test_every_listing_has_json(verb, file, project):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "complaint"),
+    ("words", "expected"),
     [
-        (("data", "add", "flights"), 2, "either files or --reference"),
-        (("data", "add", "flights", "gone.csv"), 1, "no file"),
-        (("data", "add", "FLIGHTS", "x.csv"), 2, "cannot be used"),
-        (("data", "add", "flights", "x.csv", "--type", "id"), 2, "names no type"),
-        (("data", "add", "flights", "x.csv", "--type", "id=bool"), 1, "x.csv:3: column 'id'"),
-        (("data", "show", "trains"), 2, "no dataset 'trains'"),
-        (("data", "show", "flights@9"), 2, "no version 9"),
-        (("data", "diff", "flights", 1, 9), 2, "no version 9"),
-        (("data", "diff", "flights", 1, 2, "--key", "idd"), 2, "Did you mean 'id'"),
-        (("data", "restore", "flights", 9), 2, "no version 9"),
-        (("models", "show", "delay"), 2, "no model 'delay'"),
-        (("models", "promote", "delay", 1), 2, "no model 'delay'"),
+        (("data", "add", "flights"), (2, "either files or --reference")),
+        (("data", "add", "flights", "gone.csv"), (1, "no file")),
+        (("data", "add", "FLIGHTS", "x.csv"), (2, "cannot be used")),
+        (("data", "add", "flights", "x.csv", "--type", "id"), (2, "names no type")),
+        (("data", "add", "flights", "x.csv", "--type", "id=bool"), (1, "x.csv:3: column 'id'")),
+        (("data", "show", "trains"), (2, "no dataset 'trains'")),
+        (("data", "show", "flights@9"), (2, "no version 9")),
+        (("data", "diff", "flights", 1, 9), (2, "no version 9")),
+        (("data", "diff", "flights", 1, 2, "--key", "idd"), (2, "Did you mean 'id'")),
+        (("data", "restore", "flights", 9), (2, "no version 9")),
+        (("models", "show", "delay"), (2, "no model 'delay'")),
+        (("models", "promote", "delay", 1), (2, "no model 'delay'")),
     ],
 )
-def test_what_is_wrong_is_one_line_with_its_exit_code(verb, file, project, words, code, complaint):
+def test_what_is_wrong_is_one_line_with_its_exit_code(verb, file, project, words, expected):
     file(CSV)
     project.datasets.add("flights", [project.root / "x.csv"])
     project.datasets.commit("flights", pl.DataFrame({"id": [9], "name": ["z"]}))
     found, text = verb(*(project.root / word if str(word).endswith(".csv") else word for word in words))
+    code, complaint = expected
     assert (found, complaint in text) == (code, True), text
 
 

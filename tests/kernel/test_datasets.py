@@ -259,7 +259,7 @@ def test_every_write_is_durable_before_the_event_says_so(datasets, project, monk
     real = os.fsync
 
     def fsync(handle):
-        order.append(os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
+        order.append(Path(f"/proc/self/fd/{handle}").readlink().name)
         real(handle)
 
     monkeypatch.setattr("os.fsync", fsync)
@@ -335,7 +335,9 @@ def test_the_doctor_finds_lost_stray_and_altered_files_and_changed_references(da
     write(project.root / "outside.parquet", MORE)
     told = findings(project)
     assert [level for level, _ in told] == ["warning", "error", "warning"]
-    assert all(what in message for what, (_, message) in zip(("belong to no", "is gone", "outside.parquet"), told, strict=True))
+    assert all(
+        what in message for what, (_, message) in zip(("belong to no", "is gone", "outside.parquet"), told, strict=True)
+    )
     [file] = [path for path in folder(project).glob("*.parquet") if path != stray]
     pq.write_table(pa.table({"id": [1, 2, 4], "name": ["a", None, "c"]}), file)
     assert ("error", "data:/flights@1 holds other rows than were committed") in findings(project, verify=True)
@@ -442,11 +444,15 @@ def test_a_diff_by_key_agrees_with_dictionaries(old, new):
 
     sides, versions = [], []
     for number, rows in enumerate((old, new), 1):
-        frame = pl.DataFrame({"k": [r[0] for r in rows], "v": [r[1] for r in rows]}, schema={"k": pl.Int64, "v": pl.Int64})
+        frame = pl.DataFrame(
+            {"k": [r[0] for r in rows], "v": [r[1] for r in rows]}, schema={"k": pl.Int64, "v": pl.Int64}
+        )
         sides.append(frame.lazy())
         columns = {"k": "int64", "v": "int64"}
         versions.append(
-            DatasetVersion(name="d", version=number, digest=table_digest(frame), rows=len(rows), columns=columns, mode="")
+            DatasetVersion(
+                name="d", version=number, digest=table_digest(frame), rows=len(rows), columns=columns, mode=""
+            )
         )
     found = compare(*versions, *sides, ["k"])
     a, b = dict(old), dict(new)
@@ -499,7 +505,7 @@ def test_a_plain_append_is_durable_when_it_returns(project, monkeypatch):
     real = os.fsync
 
     def fsync(handle):
-        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink().name)
         real(handle)
 
     monkeypatch.setattr("os.fsync", fsync)

@@ -69,9 +69,7 @@ def test_csv_as_it_comes(add, content, rows, options):
     assert add(content, **options).rows() == rows
 
 
-@pytest.mark.parametrize(
-    ("late", "value"), [("1.5", 1.5), ("9999999999999999999999", 1e22), ("", None)]
-)
+@pytest.mark.parametrize(("late", "value"), [("1.5", 1.5), ("9999999999999999999999", 1e22), ("", None)])
 def test_a_column_that_turns_out_otherwise_far_down_is_read_anew(add, monkeypatch, late, value):
     monkeypatch.setattr(csvsource, "_BLOCK", 64)
     found = add("a,b\n" + "1,x\n" * 100 + f"{late},y\n")
@@ -140,7 +138,11 @@ def test_packed_files_are_unpacked_on_the_way(add, tmp_path, project):
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("x.csv.gz", gzip.compress(b"a,b\n" + random.Random(0).randbytes(9000).hex().encode(), mtime=0)[:-2000], "damaged or cut short"),
+        (
+            "x.csv.gz",
+            gzip.compress(b"a,b\n" + random.Random(0).randbytes(9000).hex().encode(), mtime=0)[:-2000],
+            "damaged or cut short",
+        ),
         ("x.csv.gz", b"not packed", "damaged"),
         ("x.csv.zip", b"PK no", "damaged"),
         ("x.parquet", b"PAR1 no", "cannot be read as parquet"),
