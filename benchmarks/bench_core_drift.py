@@ -9,14 +9,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 
-from mlopsfw_core import Reference, ks_2samp, wasserstein_distance
+from mlopsfw_core import Reference, compare_table, drift, ks_2samp, wasserstein_distance
 from mlopsfw_core._numbers import ks_against
+from mlopsfw_core.drift._binning import count_bins
+from mlopsfw_core.drift._ranks import rank_sums
 
 sys.path.insert(0, str(Path(__file__).parent))
-from core_peers import compare
+from core_peers import best_of, compare
 
 SIZE = 1_000_000
 
@@ -57,3 +60,96 @@ def test_wasserstein_distance(benchmark, kind):
     x, y = _draw(kind)
     assert wasserstein_distance(x, y) == pytest.approx(stats.wasserstein_distance(x, y), rel=1e-9)
     compare(benchmark, lambda: wasserstein_distance(x, y), lambda: stats.wasserstein_distance(x, y), "scipy", rounds=3)
+
+
+@KINDS
+def test_cramervonmises_2samp(benchmark, kind):
+    x, y = _draw(kind)
+    ours, theirs = drift.cramervonmises_2samp(x, y), stats.cramervonmises_2samp(x, y)
+    assert ours.pvalue == pytest.approx(theirs.pvalue, abs=1e-7)
+    compare(
+        benchmark,
+        lambda: drift.cramervonmises_2samp(x, y),
+        lambda: stats.cramervonmises_2samp(x, y),
+        "scipy",
+        rounds=3,
+    )
+
+
+@KINDS
+def test_energy_distance(benchmark, kind):
+    x, y = _draw(kind)
+    assert drift.energy_distance(x, y) == pytest.approx(stats.energy_distance(x, y), rel=1e-9)
+    compare(benchmark, lambda: drift.energy_distance(x, y), lambda: stats.energy_distance(x, y), "scipy", rounds=3)
+
+
+@KINDS
+@pytest.mark.filterwarnings("ignore")  # SciPy warns that its p-value is capped
+def test_anderson_ksamp(benchmark, kind):
+    x, y = _draw(kind)
+    assert drift.anderson_ksamp([x, y]).statistic == pytest.approx(stats.anderson_ksamp([x, y]).statistic, rel=1e-6)
+    compare(benchmark, lambda: drift.anderson_ksamp([x, y]), lambda: stats.anderson_ksamp([x, y]), "scipy", rounds=2)
+
+
+@KINDS
+def test_all_rank_sums_beside_the_two_sorts(benchmark, kind):
+    """Everything that KS, Kuiper, W1, CvM, energy, AD and MWU need: the ratio is to the sorts alone, so it is below 1."""
+    x, y = _draw(kind)
+    compare(benchmark, lambda: rank_sums(np.sort(x), np.sort(y)), lambda: (np.sort(x), np.sort(y)), "the sorts alone")
+
+
+def _numpy_psi(p, edges, y):
+    q = np.histogram(y, edges)[0] / y.size
+    return float(np.sum((q - p) * np.log(q / p)))
+
+
+def test_psi_of_a_million_against_frozen_bins(benchmark):
+    x, y = _draw("uniform")
+    content = Reference.fit(x).content
+    edges = np.concatenate([[-np.inf], content.edges, [np.inf]])
+    shares = content.counts / x.size
+    expected = _numpy_psi(shares, edges, y)
+    assert drift.psi(content.counts, count_bins(y, content.edges)) == pytest.approx(expected, rel=1e-9)
+    compare(
+        benchmark,
+        lambda: drift.psi(content.counts, count_bins(y, content.edges)),
+        lambda: _numpy_psi(shares, edges, y),
+        "numpy.histogram",
+    )
+
+
+def test_psi_of_two_samples_end_to_end(benchmark):
+    x, y = _draw("uniform")
+
+    def peer():
+        edges = np.quantile(x, np.linspace(0, 1, 11))
+        edges[0], edges[-1] = -np.inf, np.inf
+        return _numpy_psi(np.histogram(x, edges)[0] / x.size, edges, y)
+
+    assert drift.psi(x, y, 10) == pytest.approx(peer(), rel=1e-2)
+    compare(benchmark, lambda: drift.psi(x, y, 10), peer, "numpy.histogram")
+
+
+def test_mmd_with_a_hundred_permutations(benchmark):
+    """The peer is the same statistic once, by its definition, without any permutation."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(2000, 20)), rng.normal(size=(2000, 20))
+
+    def peer():
+        return drift.mmd2_unbiased(x, y, 0.05)
+
+    assert drift.mmd_test(x, y, 0.05).statistic == pytest.approx(peer(), abs=1e-12)
+    compare(benchmark, lambda: drift.mmd_test(x, y, 0.05), peer, "one evaluation", rounds=2)
+
+
+def test_drift_report_of_100k_rows_by_25_columns(benchmark):
+    rng = np.random.default_rng(4)
+    names = [f"category {i}" for i in range(40)]
+    columns = {f"n{i:02}": rng.normal(size=100_000) for i in range(20)}
+    columns |= {f"c{i}": rng.choice(names, 100_000) for i in range(5)}
+    frame = pl.DataFrame(columns)
+    references = {name: Reference.fit(frame[name]) for name in frame.columns}
+    report = benchmark.pedantic(lambda: compare_table(references, frame), rounds=5, warmup_rounds=1)
+    assert not any(column.drifted for column in report)
+    fit = benchmark.extra_info["fit_seconds"] = best_of(lambda: [Reference.fit(frame[name]) for name in frame.columns])
+    print(f"\n    report {benchmark.stats.stats.min * 1e3:.0f} ms, references fitted in {fit * 1e3:.0f} ms")

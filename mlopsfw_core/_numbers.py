@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from ._buffers import numeric_values
 from .drift._binning import count_bins
 from .drift._bins import quantile_edges
+from .drift._gaps import sorted_extremes
 from .drift._kolmogorov import kolmogorov_sf
 from .drift._samples import Floats
-from .drift.ks import MAX_EXACT, ks_pvalue
+from .drift.ks import ks_pvalue
 from .drift.psi import psi
 from .drift.wasserstein import sorted_distance
 
@@ -131,18 +132,25 @@ def ks_against(reference: Numbers, ordered: Floats, design: float = 1.0) -> tupl
     n, m = reference.rows, ordered.size
     if not n or not m:
         return 0.0, 1.0
+    if reference.exact:
+        units = max(sorted_extremes(_whole(reference), ordered)[:2])
+        if design > 1.0:
+            return units / (n * m), kolmogorov_sf(units / (n * m), _effective(n, m, design))
+        return units / (n * m), ks_pvalue(units, n, m)
     before, after = _steps(reference)
     current_before = np.searchsorted(ordered, _stops(reference), side="left")
     current_after = np.searchsorted(ordered, _stops(reference), side="right")
-    if reference.exact:
-        gaps = np.concatenate([before * m - current_before * n, after * m - current_after * n])
-        units = int(np.abs(gaps).max())
-        if design > 1.0:
-            return units / (n * m), kolmogorov_sf(units / (n * m), _effective(n, m, design))
-        return units / (n * m), ks_pvalue(units, n, m, "two-sided", "auto" if max(n, m) <= MAX_EXACT else "asymp")
     gaps = np.concatenate([before / n - current_before / m, after / n - current_after / m])
     distance = float(np.abs(gaps).max())
     return distance, kolmogorov_sf(max(0.0, distance - reference.slack), _effective(n, m, design))
+
+
+def _whole(reference: Numbers) -> Floats:
+    """The reference's sample in order, infinities at its ends; only where the points are the sample."""
+    if not reference.neg_inf and not reference.pos_inf:
+        return reference.points
+    ends = np.full(reference.neg_inf, -np.inf), np.full(reference.pos_inf, np.inf)
+    return np.concatenate([ends[0], reference.points, ends[1]])
 
 
 def _effective(n: int, m: int, design: float) -> int:
@@ -155,9 +163,9 @@ def _stops(reference: Numbers) -> Floats:
 
 
 def _steps(reference: Numbers) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Rows of the reference below each stop, and at or below it; whole numbers where the points are the sample."""
+    """Rows of the reference below each stop, and at or below it."""
     points = reference.points
-    weight = 1 if reference.exact else reference.finite / max(points.size, 1)
+    weight = reference.finite / points.size
     low, n = reference.neg_inf, reference.rows
     before = np.concatenate([[0], low + weight * np.searchsorted(points, points, side="left"), [n - reference.pos_inf]])
     after = np.concatenate([[low], low + weight * np.searchsorted(points, points, side="right"), [n]])
