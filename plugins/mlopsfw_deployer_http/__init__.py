@@ -42,6 +42,12 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def _build(config: HttpConfig, host: Host) -> Deployer:
+    try:
+        import httptools  # noqa: F401 - looked for here, so that a missing one is told by whoever deploys, not by a process's log
+    except ImportError as error:
+        from mlopsfw.errors import MissingExtra
+
+        raise MissingExtra("the deployer 'http'", "http") from error
     from mlopsfw_deployer_http.deployer import HttpDeployer
 
     return HttpDeployer(config, host)

@@ -21,7 +21,7 @@ import msgspec
 import pytest
 from serving import ROW, RunningServer, ask, infer_body
 
-from mlopsfw.errors import ConfigError
+from mlopsfw.errors import ConfigError, MissingExtra
 from mlopsfw.project import Project
 from mlopsfw_deployer_http import HttpConfig
 from mlopsfw_deployer_http.deployer import HttpDeployer
@@ -433,3 +433,11 @@ def test_a_further_name_is_answered_however_it_is_written(named: str, sent: byte
     Gate([named]).check(Request("GET", "/", {b"host": sent}), public=False)
     with pytest.raises(Refusal):
         Gate([]).check(Request("GET", "/", {b"host": sent}), public=False)
+
+
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "httptools", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'mlopsfw\[http\]'"):
+        _ = project.deployer
