@@ -87,17 +87,19 @@ def test_1000_kills_lose_no_acknowledged_write(tmp_path):
 
 
 STRACED = """
-import json, os, sys, pathlib
+import ctypes, json, os, sys, pathlib
+ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)  # PR_SET_PTRACER: strace is not our parent
 sys.path.insert(0, sys.argv[1])
 from workload import Worker, small_windows
 from mlopsfw_storage_object.local import LocalStorage
 small_windows()
 root = pathlib.Path(sys.argv[2])
 worker = Worker(LocalStorage(root / "store"), root / "scratch", lambda *ack: os.write(1, json.dumps(ack).encode() + b"\\n"), int(sys.argv[3]))
+os.write(1, b"ready\\n")
 sys.stdin.read()
 worker.work(rounds=300)
 """
-STRUCK = ("openat", "write", "fsync", "close", "link", "unlink", "mkdir", "newfstatat", "read", "pread64")
+STRUCK = ("openat", "write", "fsync", "close", "link", "unlink", "mkdir", "newfstatat", "pread64")
 STRUCK_BY_STRACE = 40
 
 
@@ -106,6 +108,7 @@ def strike(tmp_path, seed):
     rng = random.Random(seed)
     command = [sys.executable, "-c", STRACED, str(Path(__file__).parent), str(tmp_path), str(seed)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == b"ready\n"
         call = STRUCK[seed % len(STRUCK)]
         inject = f"inject={call}:signal=KILL:when={rng.randrange(1, 20 if call == 'mkdir' else 120)}"
         trace = ["strace", "-f", "-o", os.devnull, "-e", f"trace={call}", "-e", inject, "-p", str(writer.pid)]
