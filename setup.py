@@ -25,6 +25,8 @@ MODULES = {
     "mlopsfw_core.drift._ranks": CAREFUL,
     "mlopsfw_core.drift._gaps": FAST,
     "mlopsfw_core.drift.wasserstein": CAREFUL,
+    "mlopsfw_core.online._detector": CAREFUL,
+    "mlopsfw_core.online.adwin": FAST,
 }
 
 DIRECTIVES = {
