@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from mlopsfw.errors import NotFound, StorageUnavailable, TablesUnsupported
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
     from deltalake import DeltaTable
 
     from mlopsfw.contracts.storage import Storage, TableLocation
@@ -38,9 +40,9 @@ class PlainTables:
             StorageUnavailable: Other writers were first, again and again.
         """
         location = self._location(name)
-        table = _rows(rows)
+        batches = list(record_batches(rows))
         for _ in range(_TRIES):
-            version = _try_append(location, table)
+            version = _try_append(location, batches, name)
             if version is not None:
                 folder = local_folder(location.uri)
                 if folder is not None:
@@ -78,12 +80,18 @@ class PlainTables:
         return location
 
 
-def _rows(rows: Any) -> Any:
+def _fitted(batches: Sequence[pa.RecordBatch], table: DeltaTable | None, name: str) -> pa.Table:
+    """Return the rows in the table's types, or in stored types where a column is new; a value that would change is refused.
+
+    A new column of nothing but nulls has no type yet, so it is left for later.
+    """
     import pyarrow as pa
 
-    batches = list(record_batches(rows))
-    schema = columns.stored_schema(batches[0].schema)
-    return pa.Table.from_batches([columns.fit(batch, schema, "the table") for batch in batches], schema)
+    known = {} if table is None else {field.name: field.type for field in pa.schema(table.schema())}
+    kept = [f for f in batches[0].schema if f.name in known or not pa.types.is_null(f.type)]
+    wanted = columns.stored_schema(pa.schema([pa.field(f.name, known.get(f.name, f.type)) for f in kept]))
+    parts = [columns.fit(batch.select(wanted.names), wanted, f"table {name!r}") for batch in batches]
+    return pa.Table.from_batches(parts, wanted)
 
 
 def _open(location: TableLocation) -> DeltaTable | None:
@@ -96,12 +104,13 @@ def _open(location: TableLocation) -> DeltaTable | None:
         return None
 
 
-def _try_append(location: TableLocation, rows: Any) -> int | None:
+def _try_append(location: TableLocation, batches: Sequence[pa.RecordBatch], name: str) -> int | None:
     """Append once; return the version, or None where another writer made the table, or changed it, meanwhile."""
     from deltalake import write_deltalake
     from deltalake.exceptions import CommitFailedError
 
     table = _open(location)
+    rows = _fitted(batches, table, name)
     options = dict(location.options) or None
     try:
         with told(f"writing to {location.uri}"):

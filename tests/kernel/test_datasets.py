@@ -512,3 +512,25 @@ def test_a_plain_append_is_durable_when_it_returns(project, monkeypatch):
     project.tables.append("captures/delay", FIRST)
     assert {"00000000000000000000.json", "_delta_log", "delay"} <= set(synced)
     assert any(name.endswith(".parquet") for name in synced)
+
+
+def test_a_plain_table_keeps_its_types_and_refuses_what_would_change_a_value(project):
+    tables = project.tables
+    tables.append("t", pa.table({"n": pa.array([1], pa.int64()), "later": pa.nulls(1)}))
+    tables.append("t", pa.table({"n": pa.array([2], pa.int8()), "later": [0.5]}))
+    tables.append("t", pa.table({"n": pa.nulls(1), "later": pa.array([1], pa.int32())}))
+    found = tables.scan("t").sort("n").collect()
+    assert found.schema == {"n": pl.Int64, "later": pl.Float64}
+    assert found.rows() == [(None, 1.0), (1, None), (2, 0.5)]
+    for wrong in ([1.5], ["x"]):
+        with pytest.raises(DataError, match="column 'n'"):
+            tables.append("t", pa.table({"n": wrong}))
+    assert tables.scan("t").collect().height == 3
+
+
+def test_threads_append_to_one_plain_table_without_losing_a_row(project):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda n: project.tables.append("captures/x", pl.DataFrame({"n": [n]})), range(24)))
+    assert sorted(project.tables.scan("captures/x").collect()["n"]) == list(range(24))
