@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 _ROOM = 1 << 30  # bytes of free disk below which a warning is due
 _SKEW = 5.0  # seconds between this machine's clock and the store's
-_BLOB_FIELDS = frozenset({"blob", "bundle", "config", "environment", "logs", "traceback", "report", "page", "manifest", "diff"})
+_BLOB_FIELDS = frozenset(
+    {"blob", "bundle", "config", "environment", "logs", "traceback", "report", "page", "manifest", "diff"}
+)
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -226,7 +228,9 @@ QUESTIONS = (
     Question("storage", "The storage answers and keeps its contract", _storage),
     Question("ledger", "Every event follows the one before it", _ledger),
     Question("references", "What events refer to is there", _references),
-    Question("datasets", "The files of every dataset are there, its Delta log is up, references are unchanged", _datasets),
+    Question(
+        "datasets", "The files of every dataset are there, its Delta log is up, references are unchanged", _datasets
+    ),
     Question("blobs", "Every blob matches its digest", _flipped, thorough=True),
     Question("rows", "Every dataset version still has the rows of its digest", _rows, thorough=True),
     Question("index", "The index says what the ledger says", _index, thorough=True),
