@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -365,3 +366,25 @@ def test_answers_are_strict_json(server: RunningServer) -> None:
     for body in (infer(server, ROW), server.ask("GET", "/openapi.json")[1]):
         json.dumps(body, allow_nan=False)
     assert not math.isnan(infer(server, {**ROW, "distance": 1e300})["outputs"][0]["data"][0])
+
+
+def test_what_was_answered_reaches_the_disk_within_two_seconds(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+        infer(server, ROW)
+        segment = server.capture._segment
+        assert segment is not None
+        end = time.monotonic() + 2.0
+        while segment._synced < segment.size:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+
+def test_a_pipeline_of_requests_in_one_turn_is_kept_with_one_write_and_answered_in_full(tmp_path: Path) -> None:
+    body = json.dumps(infer_body(ROW)).encode()
+    head = (
+        f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    )
+    requests = (head.encode() + b"\r\n" + body) * 49 + head.encode() + b"Connection: close\r\n\r\n" + body
+    with RunningServer(tmp_path) as server:
+        assert server.raw(requests).count(b"HTTP/1.1 200 OK") == 50
+    assert len({record.ids[0] for record in records(tmp_path)}) == 50

@@ -19,6 +19,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from serving import ROW, RunningServer, ask, infer_body
 
 from mlopsfw.errors import ConfigError, MissingExtra
@@ -441,3 +443,19 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, "httptools", None)
     with pytest.raises(MissingExtra, match=r"pip install 'mlopsfw\[http\]'"):
         _ = project.deployer
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_no_mangled_request_brings_the_server_down(server: RunningServer, data: st.DataObject) -> None:
+    whole = bytearray(post(REQUEST, "Host: localhost", "Connection: close"))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at, change = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.binary(max_size=4))
+        whole[at : at + data.draw(st.integers(0, 8))] = change
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5.0) as client:
+        client.sendall(bytes(whole))
+        client.shutdown(socket.SHUT_WR)  # a request cut short is then not waited for
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    statuses = re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)
+    assert all(status[:1] in b"24" for status in statuses), answer
+    assert server.ask("GET", "/v2/health/ready")[0] == 200
