@@ -35,11 +35,10 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
 def overriding(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Let the global options `--env` and `--set` stand after the verb too, where fingers put them."""
-    for flags, name, more in (("--env", "env", {}), ("--set", "overrides", {"multiple": True, "metavar": "KEY=VALUE"})):
-        text = "As before the verb."
-        verb = click.option(flags, name, callback=_keep(name), expose_value=False, is_eager=True, help=text, **more)(
-            verb
-        )
+    text = "As before the verb."
+    shared: dict[str, Any] = {"expose_value": False, "is_eager": True, "help": text}
+    verb = click.option("--env", callback=_keep("env"), **shared)(verb)
+    verb = click.option("--set", callback=_keep("overrides"), multiple=True, metavar="KEY=VALUE", **shared)(verb)
     return verb
 
 
