@@ -97,6 +97,6 @@ def write(
         BundleError: The trainer's files do not make a bundle.
         UnknownFormat: No runtime loads its first format.
     """
-    from mlopsfw.bundle.write import write_bundle
+    from mlopsfw.bundle.writing import write_bundle
 
     return write_bundle(folder, trained, task, train, runtimes)
