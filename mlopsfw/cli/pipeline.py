@@ -38,8 +38,7 @@ def overriding(verb: Callable[..., Any]) -> Callable[..., Any]:
     text = "As before the verb."
     shared: dict[str, Any] = {"expose_value": False, "is_eager": True, "help": text}
     verb = click.option("--env", callback=_keep("env"), **shared)(verb)
-    verb = click.option("--set", callback=_keep("overrides"), multiple=True, metavar="KEY=VALUE", **shared)(verb)
-    return verb
+    return click.option("--set", callback=_keep("overrides"), multiple=True, metavar="KEY=VALUE", **shared)(verb)
 
 
 @click.command()
