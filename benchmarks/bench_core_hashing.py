@@ -20,16 +20,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 from core_peers import compare
 
 ROWS = 100_000
-TABLES = {"arrow": pa.table, "polars": pl.DataFrame, "lists": dict, "dicts": lambda columns: _rows(columns)}
+
+
+def _rows(columns):
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+TABLES = {"arrow": pa.table, "polars": pl.DataFrame, "lists": dict, "dicts": _rows}
 
 
 def _columns() -> dict[str, list[str]]:
     rng = np.random.default_rng(1)
     return {f"column_{i}": rng.choice([f"value_{i}_{k}" for k in range(1000)], ROWS).tolist() for i in range(10)}
-
-
-def _rows(columns):
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 @pytest.mark.parametrize("source", TABLES)

@@ -16,7 +16,8 @@ cimport cython
 cimport numpy as cnp
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy
 
 from ._murmur cimport Murmur, murmur3, murmur_begin, murmur_finish
 from ._text cimport TextSegment, text_segments
@@ -337,45 +338,106 @@ cdef object _hash_table(dict table, int64_t n_features, dtype, bint alternate_si
         free(columns)
 
 
-cdef object _hash_rows(object rows, str input_type, int64_t n_features, dtype, bint alternate_sign):
-    """Hash an iterable of rows as scikit-learn reads them, token by token."""
-    slots, values, indptr = [], [], [0]
+@cython.final
+cdef class _Tokens:
+    """Tokens of rows of any length, one after the other; grows by doubling."""
+
+    cdef int32_t* slots
+    cdef double* values
+    cdef int64_t used, room
+
+    def __dealloc__(self):
+        free(self.slots)
+        free(self.values)
+
+    cdef int add(self, uint32_t h, double value, uint32_t n_features, bint alternate_sign) except -1:
+        if self.used == self.room:
+            self._grow(2 * self.room + 1024)
+        self.slots[self.used] = _slot(h, n_features)
+        self.values[self.used] = -value if alternate_sign and h >> 31 else value
+        self.used += 1
+        return 0
+
+    cdef int _grow(self, int64_t room) except -1:
+        cdef void* slots = realloc(self.slots, room * sizeof(int32_t))
+        cdef void* values
+        if slots != NULL:
+            self.slots = <int32_t*> slots
+        values = realloc(self.values, room * sizeof(double))
+        if values != NULL:
+            self.values = <double*> values
+        if slots == NULL or values == NULL:
+            raise MemoryError("no room for the tokens of the rows")
+        self.room = room
+        return 0
+
+
+cdef uint32_t _hash_name(name) except? 0:
     cdef Py_ssize_t size = 0
     cdef const char* start
-    cdef uint32_t h
+    if isinstance(name, bytes):
+        return murmur3(<const char*> name, len(name), 0)
+    if not isinstance(name, str):
+        raise TypeError(f"feature names are strings, not {type(name).__name__}")
+    start = PyUnicode_AsUTF8AndSize(name, &size)
+    return murmur3(start, size, 0)
+
+
+cdef uint32_t _hash_pair(name, value) except? 0:
+    """Hash "name=value"; the usual short pair without making that string."""
+    cdef char token[256]
+    cdef Py_ssize_t first = 0, second = 0
+    cdef const char* left
+    cdef const char* right
+    if not isinstance(name, str):
+        return _hash_name(f"{name}={value}")
+    left, right = PyUnicode_AsUTF8AndSize(name, &first), PyUnicode_AsUTF8AndSize(value, &second)
+    if first + second + 1 > 256:
+        return _hash_name(f"{name}={value}")
+    memcpy(token, left, first)
+    token[first] = c"="
+    memcpy(token + first + 1, right, second)
+    return murmur3(token, first + 1 + second, 0)
+
+
+cdef object _hash_rows(object rows, str input_type, int64_t n_features, dtype, bint alternate_sign):
+    """Hash an iterable of rows as scikit-learn reads them, token by token."""
+    cdef _Tokens tokens = _Tokens()
+    cdef double number
+    ends = [0]
     for row in rows:
         pairs = row.items() if input_type == "dict" else ((name, 1) for name in row) if input_type == "string" else row
         for name, value in pairs:
             if isinstance(value, str):
-                name, value = f"{name}={value}", 1
-            if value == 0:
+                tokens.add(_hash_pair(name, value), 1.0, <uint32_t> n_features, alternate_sign)
                 continue
-            if isinstance(name, bytes):
-                h = murmur3(<const char*> name, len(name), 0)
-            elif isinstance(name, str):
-                start = PyUnicode_AsUTF8AndSize(name, &size)
-                h = murmur3(start, size, 0)
-            else:
-                raise TypeError(f"feature names are strings, not {type(name).__name__}")
-            slots.append(_slot(h, <uint32_t> n_features))
-            values.append(-value if alternate_sign and <int32_t> h < 0 else value)
-        indptr.append(len(slots))
-    if len(indptr) == 1:
+            number = value
+            if number != 0:
+                tokens.add(_hash_name(name), number, <uint32_t> n_features, alternate_sign)
+        ends.append(tokens.used)
+    if len(ends) == 1:
         raise ValueError("there is no row to hash")
-    return _summed(np.array(slots, dtype=np.int32), np.array(values, dtype=np.float64), np.array(indptr), n_features, dtype)
+    return _summed(tokens, np.array(ends, dtype=np.int64), n_features, dtype)
 
 
-cdef object _summed(object slots, object values, object indptr, int64_t n_features, dtype):
+cdef object _summed(_Tokens tokens, cnp.ndarray ends, int64_t n_features, dtype):
     """Sort each row's tokens by slot and add up equal ones, in the order in which they came."""
-    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    order = np.lexsort((slots, rows))
-    slots, values, rows = slots[order], values[order], rows[order]
-    first = np.ones(len(slots), dtype=bool)
-    first[1:] = (np.diff(slots) != 0) | (np.diff(rows) != 0)
-    data = np.add.reduceat(values, np.flatnonzero(first)) if len(slots) else values
-    counts = np.bincount(rows[first], minlength=len(indptr) - 1)
-    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return SparseRows(data.astype(dtype), slots[first], starts, (len(indptr) - 1, n_features))
+    cdef int64_t rows = len(ends) - 1, row, begin, size, used = 0
+    cdef cnp.ndarray indices = np.empty(tokens.used, dtype=np.int32), data = np.empty(tokens.used)
+    cdef cnp.ndarray indptr = np.zeros(rows + 1, dtype=np.int64), room
+    cdef const int64_t* end = <const int64_t*> cnp.PyArray_DATA(ends)
+    cdef int32_t* slots = <int32_t*> cnp.PyArray_DATA(indices)
+    cdef double* values = <double*> cnp.PyArray_DATA(data)
+    room = np.empty(2 * int(np.max(np.diff(ends))) + 1)
+    for row in range(rows):
+        begin, size = end[row], end[row + 1] - end[row]
+        place_any(tokens.slots + begin, tokens.values + begin, size, slots + used, values + used, <token*> cnp.PyArray_DATA(room))
+        used += _sum_duplicates(slots + used, values + used, size)
+        (<int64_t*> cnp.PyArray_DATA(indptr))[row + 1] = used
+    place = np.int32 if used <= 0x7FFFFFFF else np.int64
+    return SparseRows(
+        data[:used].astype(dtype, copy=False), indices[:used].astype(place, copy=False), indptr.astype(place), (rows, n_features)
+    )
 
 
 def hash_features(X, int64_t n_features=1 << 20, *, str input_type="dict", dtype=np.float64, bint alternate_sign=True):
