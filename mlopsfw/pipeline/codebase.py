@@ -18,6 +18,7 @@ from mlopsfw.errors import UsageError
 from mlopsfw.pipeline.source import FORMAT, ModuleFacts, read_module
 
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "venv", "build", "dist"})
+_OURS = Path(__file__).resolve().parents[2]
 _COMPILED = (".so", ".pyd")
 
 
@@ -111,10 +112,16 @@ class Codebase:
 
 
 def project_codebase(root: Path, code: Sequence[str], store: Path | None) -> Codebase:
-    """Return the code of the project at `root`: its own folders, then those of PYTHONPATH that are nobody's installation."""
-    extra = (Path(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder)
+    """Return the code of the project at `root`: its own folders, then those of `sys.path` that are nobody's installation.
+
+    The latter are PYTHONPATH and packages installed in editable mode by a path: edits there change no version.
+    """
     installed = tuple(str(Path(p).resolve()) for p in (sys.prefix, sys.base_prefix))
-    outside = [folder for folder in extra if not str(folder.resolve()).startswith(installed)]
+    ours = (_OURS, _OURS / "plugins")  # a checkout of mlopsfw itself: its steps and plugins carry versions
+    here = {"", str(Path.cwd())} - set(os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    extra = [Path(folder) for folder in sys.path if folder not in here]
+    folders = [folder.resolve() for folder in extra if folder.is_dir()]
+    outside = [folder for folder in folders if folder not in ours and not str(folder).startswith(installed)]
     return Codebase([*(root / folder for folder in code), *outside], store)
 
 

@@ -373,6 +373,17 @@ def test_an_installed_package_of_another_version_changes_the_key(bench, tmp_path
     assert bench.key() != before
 
 
+def test_a_library_that_is_on_the_path_without_being_installed_counts_by_its_source(bench, tmp_path, monkeypatch):
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "shared.py").write_text("def value():\n    return 1\n")
+    monkeypatch.syspath_prepend(str(library))
+    bench.write(TOML, steps="import shared\n\ndef run():\n    return shared.value()\n")
+    before = bench.key()
+    (library / "shared.py").write_text("def value():\n    return 2\n")
+    assert bench.key() != before
+
+
 def test_facts_kept_on_disk_give_the_same_code_and_never_a_stale_one(wired):
     def digest(store: Path | None) -> str:
         codebase = Codebase([wired.root], store)
