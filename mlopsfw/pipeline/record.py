@@ -99,6 +99,10 @@ def fold(run: str, events: Iterable[Event]) -> RunView:
             view.segments.append(event.body["blob"])
         elif event.type == "takeover":
             view.status, view.finished = "running", ""
+            view.facts = {
+                **view.facts,
+                "process": event.body.get("process", {}),
+            }  # it is this one's life that counts now
     return view
 
 

@@ -17,7 +17,7 @@ from mlopsfw.pipeline.codestate import CodeState
 from mlopsfw.pipeline.fingerprint import Fingerprinter
 from mlopsfw.pipeline.graph import Graph, build_graph
 from mlopsfw.pipeline.journal import Journal
-from mlopsfw.pipeline.liveness import LOST_AFTER, wait_until_lost
+from mlopsfw.pipeline.liveness import LOST_AFTER, identity, wait_until_lost
 from mlopsfw.pipeline.record import OPEN, RunView, fold
 from mlopsfw.pipeline.runner import Coordinator, Options
 
@@ -117,8 +117,6 @@ def resume_run(
     head = (
         wait_until_lost(stream, view, project.clock, lost_after=lost_after) if view.status == "running" else view.head
     )
-    from mlopsfw.pipeline.liveness import identity
-
     epoch = stream.takeover(expecting=head, body={"process": identity()})
     view = fold(view.id, stream.events())
     environment = project.blobs.put(canonical.encode(prints.environment))

@@ -63,6 +63,13 @@ def test_another_process_under_the_same_number_is_not_taken_for_it(project, cloc
     assert wait_until_lost(stream, view, clock, sleep=clock.sleep) == 1
 
 
+def test_a_run_that_was_taken_over_lives_as_long_as_who_took_it(project, clock):
+    stream, view = begin(project, {**identity(), "born": 1})
+    stream.takeover(expecting=view.head, body={"process": identity()})
+    with pytest.raises(Conflict, match="is going on in process"):
+        wait_until_lost(stream, fold("01", stream.events()), clock, sleep=clock.sleep)
+
+
 def test_silence_from_another_machine_is_waited_out_on_the_monotonic_clock(project, clock):
     stream, view = begin(project, {"host": "elsewhere", "machine": "other", "pid": 1, "born": 1})
     assert wait_until_lost(stream, view, clock, lost_after=30, sleep=clock.sleep) == 1
