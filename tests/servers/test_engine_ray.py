@@ -127,7 +127,7 @@ class TestRayEngine(EngineContract):
 def test_an_address_where_nothing_answers_is_told_at_once(tmp_path):
     from mlopsfw_engine_ray.engine import RayEngine
 
-    with pytest.raises(PluginError, match="no Ray cluster answers at '127.0.0.1:1'"):
+    with pytest.raises(PluginError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
         RayEngine(RayConfig(address="127.0.0.1:1"), tmp_path)
 
 
