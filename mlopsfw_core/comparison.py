@@ -18,12 +18,17 @@ from ._buffers import table_columns
 from ._categories import Categories, align, category_details, compare_counts
 from ._numbers import Numbers, Sorted, ks_against, shift_details, sort_column
 from ._text import category_counts
+from ._threads import map_columns
 from .drift.chi2 import homogeneity_pvalue
 from .drift.fdr import benjamini_hochberg
 from .prepared import Reference
 
 QUESTIONS = 2
 """Values and missing share: what a column's p-value is corrected for."""
+
+
+MANY_ROWS = 20_000
+"""From this many rows on, columns are compared in parallel; below, starting threads costs more than it gains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,7 @@ def compare_table(
     table: Any,
     alpha: float = 0.05,
     threshold: float = 0.05,
+    *,
     thresholds: Mapping[str, float] | None = None,
     design_effects: Mapping[str, float] | None = None,
 ) -> list[ColumnDrift]:
@@ -194,16 +200,18 @@ def compare_table(
         design_effects: by column, by how much the clustering of rows inflates variances (at least 1).
 
     Returns:
-        One ColumnDrift for each reference. The same input gives the same answer: nothing here is random.
+        One ColumnDrift for each reference. The same input gives the same answer: nothing here is random, and the number of
+        threads (`MLOPSFW_THREADS`) changes nothing.
     """
     columns = table_columns(table)
     floors, designs = thresholds or {}, design_effects or {}
-    drifts = []
-    for name, reference in references.items():
+
+    def drift_of(name: str) -> ColumnDrift:
+        reference, floor = references[name], floors.get(name, threshold)
         named = reference if reference.name == name else replace(reference, name=name)
-        floor = floors.get(name, threshold)
-        if name in columns:
-            drifts.append(_compare(named, columns[name], floor, designs.get(name, 1.0)))
-        else:
-            drifts.append(_lost(named, "absent", floor, f"the table has no column {name!r}"))
-    return _decide(drifts, alpha)
+        if name not in columns:
+            return _lost(named, "absent", floor, f"the table has no column {name!r}")
+        return _compare(named, columns[name], floor, designs.get(name, 1.0))
+
+    rows = max((len(column) for column in columns.values() if hasattr(column, "__len__")), default=0)
+    return _decide(map_columns(drift_of, list(references), worthwhile=rows >= MANY_ROWS), alpha)
