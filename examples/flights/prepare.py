@@ -43,7 +43,8 @@ def scheduled_departure() -> pl.Expr:
 def flight_id() -> pl.Expr:
     """Return what names one flight: date, carrier, number, origin and destination, scheduled minute."""
     return pl.format(
-        "{}-{}-{}-{}-{}-{}-{}", *(pl.col(c) for c in ("month", "day", "carrier", "flight", "origin", "dest", "sched_dep_time"))
+        "{}-{}-{}-{}-{}-{}-{}",
+        *(pl.col(c) for c in ("month", "day", "carrier", "flight", "origin", "dest", "sched_dep_time")),
     )
 
 

@@ -123,7 +123,7 @@ def _tell(project: Project, examined: Examined) -> None:
         project.alerts.raise_(
             group,
             "critical" if critical else "warning",
-            f"{report.model} at {report.endpoint}: {report.summary}"[:200],
+            f"{report.endpoint}: {report.summary}"[:200],
             _text(report),
             facts={"report": examined.digest, "version": report.version, "start": report.start, "end": report.end},
             links={"page": examined.page.as_uri()} if examined.page else {},

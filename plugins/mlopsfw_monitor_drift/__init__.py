@@ -18,7 +18,8 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[monitor.drift]` under `[[monitor]]`.
 
     Args:
-        alpha: The false-alarm budget of one window: without any drift, the chance that it alarms on a column, all columns together.
+        alpha: The false-alarm budget of one window: the chance that it alarms although nothing has changed. Half of it is the columns',
+            all together; half is the metrics', where labels came.
         threshold: The least effect that counts, as a share of rows that would have to change: Kolmogorov's D, or the total
             variation beyond what sampling puts there.
         thresholds: The same for single columns.
@@ -27,8 +28,8 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         min_rows: Below this many rows nothing is compared, and the report says so.
         alarm: `any` column, a `share` of the columns, or columns that carry `importance` calls for an alarm.
         share: That share of the columns, or of the importance.
-        metric_drop: How much worse than at evaluation the model's metric may be, beyond its sampling error, before that is
-            an alarm; for an error such as RMSE it is relative.
+        metric_drop: By how much a metric such as AUC may be lower than at evaluation.
+        error_rise: By what share an error such as log loss or RMSE may be higher.
     """
 
     alpha: float = 0.01
@@ -40,6 +41,7 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alarm: Literal["any", "share", "importance"] = "any"
     share: float = 0.5
     metric_drop: float = 0.02
+    error_rise: float = 0.1
 
 
 def _build(config: DriftConfig, _host: Host) -> DriftMonitor:

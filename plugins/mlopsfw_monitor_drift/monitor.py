@@ -61,7 +61,7 @@ class DriftMonitor:
         if groups is not None:
             effects = {n: design_effect(r, rows.column(n), groups) for n, r in known.items() if n in rows.column_names}
         config = self._config
-        return compare_table(known, rows, config.alpha, config.threshold, config.thresholds, effects)
+        return compare_table(known, rows, config.alpha / 2, config.threshold, config.thresholds, effects)
 
     def _calls(self, drifts: Sequence[ColumnDrift], baseline: Baseline) -> bool:
         drifted = [drift.column for drift in drifts if drift.drifted]

@@ -107,6 +107,7 @@ def _rule(config: DriftConfig) -> str:
     )
     return (
         f"A column has drifted when its effect is at least {config.threshold:g} and its p-value, corrected over columns "
-        f"(Benjamini-Hochberg), at most {config.alpha:g}: without any drift {config.alpha:.0%} of windows alarm. "
+        f"(Benjamini-Hochberg), at most {config.alpha / 2:g}. A model has grown worse when a metric lost more than is allowed "
+        f"and more than its sampling error explains. Where nothing has changed, at most {config.alpha:.0%} of windows alarm. "
         f"The effect is the share of rows that would have to change. For the p-values {grouped}."
     )

@@ -1,13 +1,15 @@
-"""Has the model grown worse? Where labels have come, its metric on the window against its metric at evaluation.
+"""Has the model grown worse? Where labels have come, its metrics on the window against those at evaluation.
 
-The metric of a window has a sampling error, and rows of one day share their weather: it is a jackknife that leaves out whole
-groups (Wolter, Introduction to Variance Estimation, 2nd ed., chapter 4). An alarm needs the drop beyond the allowed one to
-exceed what that error explains.
+Both have a sampling error, and rows of one day share their weather: that of the window is a jackknife that leaves out whole groups
+(Wolter, Introduction to Variance Estimation, 2nd ed., chapter 4), that of the evaluation is taken to be the same for the same number of
+rows. An alarm needs a loss beyond the allowed one that these errors do not explain. Ranking (AUC) and probabilities (log loss) are
+both looked at: a model can go on ranking well while the world's base rate leaves its probabilities behind.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mlopsfw.contracts.monitoring import Baseline, Finding, Window
-from mlopsfw.evaluation import class_codes, evaluate, higher_is_better, primary_metric
+from mlopsfw.evaluation import class_codes, evaluate, higher_is_better
 
 if TYPE_CHECKING:
     from mlopsfw_monitor_drift import DriftConfig
@@ -35,33 +37,57 @@ class Decay:
     summary: str = ""
 
 
+WATCHED = {"binary": ("auc", "log_loss"), "multiclass": ("log_loss", "accuracy"), "regression": ("rmse",)}
+"""The metrics that are compared with those at evaluation."""
+
+
 def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, config: DriftConfig) -> Decay:
-    """Compare the realised metric with the one at evaluation."""
+    """Compare the realised metrics with those at evaluation."""
     joined = _joined(window, groups)
     if joined is None or joined.height < config.min_rows:
         return Decay(labelled=0 if joined is None else joined.height)
     labels, outputs = _arrays(joined, baseline)
     metrics = evaluate(baseline.task, labels, outputs)
-    name = primary_metric(baseline.task)
-    now, before = metrics.get(name), baseline.metrics.get(name)
-    if now is None:
-        return Decay(joined.height, metrics)
-    error = _standard_error(baseline.task, name, labels, outputs, joined["group"].to_numpy())
-    metrics = metrics | {f"{name}_standard_error": error} | _label_mean(baseline, labels)
-    if before is None:
-        return Decay(joined.height, metrics, summary=f"{name} {now:.3f}")
-    better = higher_is_better(name)
-    drop = before - now if better else now - before
-    allowed = config.metric_drop if better else config.metric_drop * abs(before)
-    pvalue = 0.5 * math.erfc((drop - allowed) / error / math.sqrt(2)) if error > 0 else float(drop <= allowed)
-    worse = drop > allowed and pvalue <= config.alpha
-    text = f"{name} {now:.3f} ± {error:.3f}, was {before:.3f} at evaluation"
-    finding = Finding(
-        kind="performance", subject=name, severity="critical", message=f"the model has grown worse: {text}",
-        value=now, threshold=before - allowed if better else before + allowed, pvalue=pvalue,
-        facts={"drop": drop, "standard_error": error, "labelled": joined.height},
+    watched = [name for name in WATCHED[baseline.task] if name in metrics]
+    errors = _standard_errors(baseline.task, watched, labels, outputs, joined["group"].to_numpy())
+    told = metrics | {f"{name}_standard_error": errors[name] for name in watched} | _label_mean(baseline, labels)
+    known = [name for name in watched if name in baseline.metrics]
+    alpha = config.alpha / 2 / max(len(known), 1)
+    realised = [Realised(name, metrics[name], errors[name], joined.height) for name in known]
+    findings = tuple(found for each in realised if (found := _worse(each, baseline, config, alpha)) is not None)
+    text = ", ".join(_text(name, metrics[name], errors[name], baseline.metrics.get(name)) for name in watched)
+    return Decay(joined.height, told, findings, alarm=bool(findings), summary=text)
+
+
+@dataclass(frozen=True)
+class Realised:
+    """A metric on the window: its name, value and standard error, and the rows it rests on."""
+
+    name: str
+    value: float
+    error: float
+    rows: int
+
+
+def _worse(now: Realised, baseline: Baseline, config: DriftConfig, alpha: float) -> Finding | None:
+    """Return the finding if the metric lost more than is allowed, and more than both errors explain."""
+    before, better = baseline.metrics[now.name], higher_is_better(now.name)
+    loss = before - now.value if better else now.value - before
+    allowed = config.metric_drop if better else config.error_rise * abs(before)
+    spread = now.error * math.sqrt(1 + now.rows / baseline.metrics.get("rows", now.rows))
+    pvalue = 0.5 * math.erfc((loss - allowed) / spread / math.sqrt(2)) if spread > 0 else float(loss <= allowed)
+    if loss <= allowed or pvalue > alpha:
+        return None
+    return Finding(
+        kind="performance", subject=now.name, severity="critical",
+        message=f"the model has grown worse: {_text(now.name, now.value, now.error, before)}",
+        value=now.value, threshold=before - allowed if better else before + allowed, pvalue=pvalue,
+        facts={"loss": loss, "standard_error": now.error, "labelled": now.rows},
     )  # fmt: skip
-    return Decay(joined.height, metrics, (finding,) if worse else (), alarm=worse, summary=text)
+
+
+def _text(name: str, now: float, error: float, before: float | None) -> str:
+    return f"{name} {now:.3f} ± {error:.3f}" + ("" if before is None else f", was {before:.3f} at evaluation")
 
 
 def _joined(window: Window, groups: NDArray[np.int64] | None) -> pl.DataFrame | None:
@@ -85,12 +111,20 @@ def _label_mean(baseline: Baseline, labels: NDArray[np.generic]) -> dict[str, fl
     return {"label_mean": float(labels.astype(np.float64).mean())} if baseline.task != "multiclass" else {}
 
 
-def _standard_error(
-    task: str, name: str, labels: NDArray[np.generic], outputs: NDArray[np.generic], groups: NDArray[np.int64]
-) -> float:
-    """Return the delete-a-group jackknife's standard error; 0 where there are fewer than two groups that leave a metric."""
-    kept = (groups != group for group in np.unique(groups))
-    values = [v for k in kept if (v := evaluate(task, labels[k], outputs[k]).get(name)) is not None]
+def _standard_errors(
+    task: str,
+    names: Sequence[str],
+    labels: NDArray[np.generic],
+    outputs: NDArray[np.generic],
+    groups: NDArray[np.int64],
+) -> dict[str, float]:
+    """Return the delete-a-group jackknife's standard errors; 0 where fewer than two groups leave a metric."""
+    without = [groups != group for group in np.unique(groups)]
+    left = [evaluate(task, labels[kept], outputs[kept]) for kept in without if kept.any()]
+    return {name: _jackknife([metrics[name] for metrics in left if name in metrics]) for name in names}
+
+
+def _jackknife(values: Sequence[float]) -> float:
     if len(values) < 2:  # noqa: PLR2004 - a variance needs two
         return 0.0
     spread = np.square(np.array(values) - np.mean(values)).sum()

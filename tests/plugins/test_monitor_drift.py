@@ -123,12 +123,25 @@ def test_an_alarm_can_ask_for_columns_that_carry_the_model(rng):
 
 
 def test_a_model_that_has_grown_worse_is_found_by_its_labels_although_no_column_moved(rng):
-    kept = baseline(make(rng), metrics={"auc": 0.92})
+    kept = baseline(make(rng), metrics={"auc": 0.92, "rows": ROWS})
     worse = examine(window(make(rng, quality=1.0), labelled=True), msgspec.structs.replace(kept, profile={}))
     assert worse.alarm
     assert [(f.kind, f.subject) for f in worse.findings] == [("performance", "auc")]
     assert worse.metrics["auc"] < 0.85
     assert worse.labelled == ROWS
+
+
+def test_a_base_rate_that_moved_is_found_by_the_log_loss_although_the_ranking_holds(rng):
+    def rate(share):
+        frame = make(rng).with_columns(probability=pl.lit(0.2) + 0.2 * pl.Series(rng.random(ROWS)))
+        return frame.with_columns(label=pl.Series(rng.random(ROWS)) < share * pl.col("probability") / 0.3)
+
+    kept = msgspec.structs.replace(
+        baseline(rate(0.3)), profile={}, metrics={"auc": 0.58, "log_loss": 0.61, "rows": ROWS}
+    )
+    assert not examine(window(rate(0.3), labelled=True), kept).alarm
+    report = examine(window(rate(0.6), labelled=True), kept)
+    assert [f.subject for f in report.findings] == ["log_loss"]
 
 
 def test_a_drop_that_sampling_explains_is_no_alarm(rng):

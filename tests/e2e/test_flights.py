@@ -1,0 +1,61 @@
+"""The main job's outcome moves with its data: what it finds is found, and where there is nothing it finds nothing.
+
+Each run is the example as a user starts it: a project of its own, a real endpoint, a real webhook receiver, requests over HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MAIN = Path(__file__).parents[2] / "examples" / "flights" / "main.py"
+pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(600)]
+
+
+def run(folder, *options):
+    out = subprocess.run(
+        [sys.executable, MAIN, "--folder", folder, *map(str, options)], capture_output=True, text=True, check=False
+    )
+    assert out.returncode == 0, out.stdout[-3000:] + out.stderr[-3000:]
+    return json.loads((folder / "summary.json").read_text())
+
+
+def test_the_whole_year(tmp_path):
+    found = run(tmp_path / "run")
+    assert found["failed"] == []
+    assert found["predictions"] == 255_987  # every flight of April to December
+    assert found["requests_during_rollouts"] > 0
+    assert found["alarms"] >= 1
+    raised = [title for title in found["alerts_received"] if title.startswith("firing")]
+    assert raised, "an alarm, and nobody was told"
+    assert found["challengers"]
+    for challenger in found["challengers"]:
+        assert challenger["promoted"] == (challenger["auc"] > challenger["champion_auc"])
+    assert Path(found["page"]).read_text().startswith("<!doctype html>")
+
+
+def test_with_the_dates_permuted_there_is_no_drift_beyond_the_budget(tmp_path):
+    found = run(tmp_path / "run", "--permute-dates", "--until", "2013-07-08")
+    assert len(found["windows"]) == 7
+    assert found["alarms"] <= 1  # at a budget of one in twenty
+
+
+def test_two_swapped_columns_are_named_first(tmp_path):
+    found = run(
+        tmp_path / "run", "--swap", "departs", "distance", "--until", "2013-04-15", "--patience", "0", "--handicap"
+    )
+    (window, *_) = found["windows"]
+    assert window["alarm"]
+    assert set(window["drifted"][:2]) <= {"departs", "distance", "probability"}
+    assert {"departs", "distance"} <= set(window["drifted"])
+
+
+def test_a_worse_challenger_is_refused_and_the_champion_goes_on(tmp_path):
+    found = run(tmp_path / "run", "--swap", "departs", "distance", "--until", "2013-04-22", "--handicap")
+    assert [c["promoted"] for c in found["challengers"]] == [False]
+    assert {w["version"] for w in found["windows"]} == {1}
+    assert found["failed"] == []
