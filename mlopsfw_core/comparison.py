@@ -180,12 +180,11 @@ def compare_column(reference: Reference, column: Any, *, alpha: float = 0.05, th
     return _decide([_compare(reference, column, threshold, 1.0)], alpha)[0]
 
 
-def compare_table(
+def compare_table(  # noqa: PLR0917 - each is a plain setting, named where it is called
     references: Mapping[str, Reference],
     table: Any,
     alpha: float = 0.05,
     threshold: float = 0.05,
-    *,
     thresholds: Mapping[str, float] | None = None,
     design_effects: Mapping[str, float] | None = None,
 ) -> list[ColumnDrift]:
