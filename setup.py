@@ -21,7 +21,7 @@ MODULES = {
     "mlopsfw_core.hashing": FAST,
     "mlopsfw_core.drift._special": CAREFUL,
     "mlopsfw_core.drift._kolmogorov": CAREFUL,
-    "mlopsfw_core.drift._binning": CAREFUL,
+    "mlopsfw_core.drift._binning": FAST,
     "mlopsfw_core.drift._ranks": CAREFUL,
     "mlopsfw_core.drift._gaps": FAST,
     "mlopsfw_core.drift.wasserstein": CAREFUL,
