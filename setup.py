@@ -27,6 +27,14 @@ MODULES = {
     "mlopsfw_core.drift.wasserstein": CAREFUL,
     "mlopsfw_core.online._detector": CAREFUL,
     "mlopsfw_core.online.adwin": FAST,
+    "mlopsfw_core.online._twister": CAREFUL,
+    "mlopsfw_core.online.ddm": FAST,
+    "mlopsfw_core.online.eddm": FAST,
+    "mlopsfw_core.online.fhddm": FAST,
+    "mlopsfw_core.online.hddm_a": FAST,
+    "mlopsfw_core.online.hddm_w": FAST,
+    "mlopsfw_core.online.kswin": CAREFUL,
+    "mlopsfw_core.online.page_hinkley": FAST,
 }
 
 DIRECTIVES = {

@@ -24,3 +24,18 @@ cdef class Detector:
 
 cdef class WarningDetector(Detector):
     pass
+
+
+cdef struct Mean:
+    double n
+    double value
+
+
+cdef inline void add_to_mean(Mean* mean, double x) noexcept nogil:
+    """Add a value to a running mean (West 1979), rounding as river does."""
+    mean.n += 1.0
+    mean.value += (1.0 / mean.n) * (x - mean.value)
+
+
+cdef int check_unit(const double* x, int64_t n) except -1
+cdef int check_bits(const double* x, int64_t n) except -1

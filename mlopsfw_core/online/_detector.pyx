@@ -125,7 +125,7 @@ cdef class Detector:
             }
 
     @classmethod
-    def from_dict(cls, kept: dict):
+    def from_dict(cls, kept):
         """Resume a detector where `to_dict` left it.
 
         Raises:
@@ -183,3 +183,28 @@ def _values(value):
     if isinstance(value, list):
         return [_values(item) for item in value]
     return float(value) if isinstance(value, str) and value in ("inf", "-inf", "nan") else value
+
+
+cdef int64_t _outside(const double* x, int64_t n, bint bits) noexcept nogil:
+    """Return the first row whose value is neither NaN nor in [0, 1] (or neither 0 nor 1), or -1."""
+    cdef int64_t i
+    for i in range(n):
+        if x[i] < 0 or x[i] > 1 or (bits and 0 < x[i] < 1):
+            return i
+    return -1
+
+
+cdef int check_unit(const double* x, int64_t n) except -1:
+    """Raise ValueError where a value is neither missing nor in [0, 1]."""
+    cdef int64_t row = _outside(x, n, False)
+    if row >= 0:
+        raise ValueError(f"losses are in [0, 1] (0 right, 1 wrong), but row {row} is {x[row]}; nothing was taken in")
+    return 0
+
+
+cdef int check_bits(const double* x, int64_t n) except -1:
+    """Raise ValueError where a value is neither missing nor 0 nor 1."""
+    cdef int64_t row = _outside(x, n, True)
+    if row >= 0:
+        raise ValueError(f"errors are 0 (right) or 1 (wrong), but row {row} is {x[row]}; nothing was taken in")
+    return 0

@@ -61,7 +61,7 @@ def test_a_long_window_is_rivers():
     ],
 )
 def test_arguments_without_meaning_are_refused(wrong):
-    with pytest.raises(ValueError, match="ADWIN|delta"):
+    with pytest.raises(ValueError, match=r"ADWIN|delta"):
         ADWIN(**wrong)
 
 

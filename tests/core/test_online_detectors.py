@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,13 @@ from mlopsfw_core import online
 
 MAKERS = {
     "ADWIN": (online.ADWIN, NUMBERS),
+    "PageHinkley": (lambda: online.PageHinkley(threshold=5), NUMBERS),
+    "KSWIN": (lambda: online.KSWIN(seed=3), NUMBERS),
+    "DDM": (online.DDM, ERRORS),
+    "EDDM": (lambda: online.EDDM(warm_start=10), ERRORS),
+    "HDDM_A": (lambda: online.HDDM_A(two_sided_test=True), ERRORS),
+    "HDDM_W": (lambda: online.HDDM_W(two_sided_test=True), ERRORS),
+    "FHDDM": (lambda: online.FHDDM(short_window_size=25), ERRORS),
 }
 EACH = pytest.mark.parametrize("name", MAKERS)
 
@@ -34,7 +42,7 @@ def test_a_resumed_detector_goes_on_exactly(name):
         rng, values = stream(kinds, seed, 900)
         cuts = [0, *np.sort(rng.integers(0, len(values), 5)), len(values)]
         whole, resumed, fired = make(), make(), []
-        for low, high in zip(cuts, cuts[1:], strict=False):
+        for low, high in pairwise(cuts):
             fired += (resumed.update_many(values[low:high]) + low).tolist()
             resumed = through_json(resumed)
         assert fired == whole.update_many(values).tolist()
