@@ -6,7 +6,6 @@ class TestAcmeStorage(StorageContract):
         return AcmeStorage(tmp_path)
 """
 # A test's name is its docstring, and asserting is what it is for.
-# ruff: noqa: S101, D102, PLR2004
 
 from __future__ import annotations
 

@@ -88,7 +88,12 @@ class Beside:
     def mlopsfw(self, *args):
         env = os.environ | {"PYTHONWARNINGS": "default"}
         return subprocess.run(
-            [self.python, "-m", "mlopsfw", *args], cwd=self.project, capture_output=True, text=True, env=env, check=False
+            [self.python, "-m", "mlopsfw", *args],
+            cwd=self.project,
+            capture_output=True,
+            text=True,
+            env=env,
+            check=False,
         )
 
 

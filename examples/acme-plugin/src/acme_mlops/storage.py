@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import threading
 import time
@@ -10,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlopsfw.contracts.storage import Entry, TableLocation
+from mlopsfw.contracts.storage import Entry, TableLocation, check_key, check_prefix
 from mlopsfw.errors import NotFound, StorageError, StorageFull
 
-_SEGMENT = re.compile(r"[A-Za-z0-9._=@+-]+")
 _PAGE = 500
 
 
@@ -24,7 +22,9 @@ class AcmeStorage:
         self._file, self._tables = file, tables
         self._local = threading.local()  # a connection belongs to its thread
         with self._transaction() as db:
-            db.execute("CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, data BLOB NOT NULL, modified REAL NOT NULL)")
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, data BLOB NOT NULL, modified REAL NOT NULL)"
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -38,20 +38,21 @@ class AcmeStorage:
             yield db
             db.execute("COMMIT")
         except sqlite3.Error as error:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
             kind = StorageFull if "full" in str(error) else StorageError
             raise kind(f"{self._file}: {error}") from error
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
 
     def put(self, key: str, data: bytes | Path) -> None:
         """Store `data` under `key`."""
-        row = (_checked(key), _bytes(data), time.time())
+        row = (check_key(key), _bytes(data), time.time())
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)", row)
 
     def put_if_absent(self, key: str, data: bytes | Path) -> bool:
         """Store `data` unless `key` exists; return whether this call created it."""
-        row = (_checked(key), _bytes(data), time.time())
+        row = (check_key(key), _bytes(data), time.time())
         with self._transaction() as db:
             return db.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?)", row).rowcount == 1
 
@@ -61,14 +62,17 @@ class AcmeStorage:
         with self._transaction() as db:
             row = db.execute(
                 "SELECT CASE WHEN ? < 0 THEN substr(data, ?) ELSE substr(data, ?, ?) END FROM objects WHERE key = ?",
-                (end, start + 1, start + 1, end, _checked(key)),
+                (end, start + 1, start + 1, end, check_key(key)),
             ).fetchone()
         if row is None:
             raise NotFound(f"{self.describe()} holds no {key!r}")
-        return bytes(row[0])
+        return bytes(row[0] or b"")  # SQLite has no empty range of an empty value
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
-        """Yield entries in ascending key order, a page at a time."""
+        """Return the entries in ascending key order, read a page at a time."""
+        return self._pages(check_prefix(prefix), after)
+
+    def _pages(self, prefix: str, after: str) -> Iterator[Entry]:
         while True:
             with self._transaction() as db:
                 rows = db.execute(
@@ -83,21 +87,15 @@ class AcmeStorage:
     def delete(self, key: str) -> None:
         """Remove the object if it is there."""
         with self._transaction() as db:
-            db.execute("DELETE FROM objects WHERE key = ?", (_checked(key),))
+            db.execute("DELETE FROM objects WHERE key = ?", (check_key(key),))
 
     def table_location(self, name: str) -> TableLocation | None:
         """Return the folder of the table."""
-        return TableLocation(str((self._tables / _checked(name)).absolute()))
+        return TableLocation(str((self._tables / check_key(name)).absolute()))
 
     def describe(self) -> str:
         """Return where this is."""
         return self._file.absolute().as_uri()
-
-
-def _checked(key: str) -> str:
-    if all(_SEGMENT.fullmatch(part) and part not in (".", "..") for part in key.split("/")):
-        return key
-    raise StorageError(f"{key!r} cannot be a key", hint="Use segments of letters, digits and ._=@+- between slashes.")
 
 
 def _bytes(data: bytes | Path) -> bytes:
