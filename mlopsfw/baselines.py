@@ -109,7 +109,7 @@ class Design(NamedTuple):
 
     def times(self, beta: np.ndarray) -> np.ndarray:
         """Return X @ beta, for beta `[width, k]`."""
-        product = self.dense @ beta[: self.dense.shape[1]]
+        product: np.ndarray = self.dense @ beta[: self.dense.shape[1]]
         for at, start in enumerate(self.starts[:-1]):
             product += beta[start + self.codes[:, at]]
         return product

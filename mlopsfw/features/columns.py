@@ -25,7 +25,8 @@ _EXPECTED = {
     "boolean": frozenset({bool, type(None)}),
     "string": frozenset({str, type(None)}),
 }
-_SHORTEST_INTEGER_RANGE = 2.0**63
+_INTEGERS_END = 2.0**63
+_FLOATS_END = 2**1023
 
 
 class RequestPlan:
@@ -41,7 +42,7 @@ class RequestPlan:
         self._others = [c for c in plan.inputs if c.type not in ("number", "integer", "boolean")]
         self._row = {column.name: row for row, column in enumerate(self._numbers)}
         self._strict = np.array([not c.nullable for c in self._numbers], dtype=bool)[:, None]
-        self._integers = np.array([c.type == "integer" for c in self._numbers], dtype=bool)
+        self._any_integer = any(c.type == "integer" for c in self._numbers)
         self._width = len(plan.numeric_sources)
         self._fills = list(self._numeric_fills(plan.operations))
         self._cycles = [(at, op) for at, op in _placed(plan.operations) if isinstance(op, Cycle)]
@@ -82,12 +83,12 @@ class RequestPlan:
         try:
             matrix = np.array([values[column.name] for column in self._numbers], dtype=np.float64)
         except OverflowError:
-            raise self._too_large(values) from None
+            self._refuse_long(values)
+            raise
         matrix = matrix.reshape(len(self._numbers), rows)
         self._refuse(np.isnan(matrix) & self._strict, "is null or NaN, and none was in training")
-        if self._integers.any():
-            large = np.abs(matrix) >= _SHORTEST_INTEGER_RANGE
-            self._refuse(large & self._integers[:, None], "does not fit in 64 bits")
+        if self._any_integer and (np.abs(matrix) >= _INTEGERS_END).any():
+            self._refuse_long(values)
         return matrix
 
     def _refuse(self, wrong: np.ndarray, why: str) -> None:
@@ -95,12 +96,12 @@ class RequestPlan:
             which, row = (int(i) for i in np.argwhere(wrong)[0])
             raise SignatureMismatch(f"the value {why}", column=self._numbers[which].name, row=row)
 
-    def _too_large(self, values: Mapping[str, Any]) -> SignatureMismatch:
+    def _refuse_long(self, values: Mapping[str, Any]) -> None:
+        """Refuse what no 64 bits hold: in a column of integers, or an integer that is no float either."""
         for column in self._numbers:
             for row, value in enumerate(values[column.name]):
-                if isinstance(value, int) and abs(value) >= _SHORTEST_INTEGER_RANGE:
-                    return SignatureMismatch("the value does not fit in 64 bits", column=column.name, row=row)
-        return SignatureMismatch("a number is too large")
+                if value is not None and not _fits(column.type, value):
+                    raise SignatureMismatch("the value does not fit in 64 bits", column=column.name, row=row)
 
     def _numeric(self, matrix: np.ndarray, read: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
         out = np.empty((rows, self._width), dtype=np.float32)
@@ -229,6 +230,12 @@ def _check_numbers(column: SignatureColumn, values: Any) -> None:
         for row, value in enumerate(values):
             if not _is_number(column.type, value):
                 raise mismatch(column, row, value)
+
+
+def _fits(kind: str, value: Any) -> bool:
+    if kind == "integer":
+        return bool(value != value or -_INTEGERS_END <= value < _INTEGERS_END)  # noqa: PLR0124 - NaN
+    return not isinstance(value, int) or -_FLOATS_END < value < _FLOATS_END
 
 
 def _is_number(kind: str, value: Any) -> bool:

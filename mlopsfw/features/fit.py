@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _VOCABULARY = 1000  # categories that are told apart one by one; more are hashed
 _SEEN = 3  # times a category must have been seen to be told apart
+_NEAR = 1e-9  # of a column's range
+_SMALLEST = 1e-300
 _BUCKETS = (64, 1 << 16)  # fewest and most that are chosen without a wish
 
 
@@ -135,9 +137,17 @@ def _number(series: pl.Series, column: SignatureColumn, wish: ColumnWish) -> Ite
     bins = DEFAULT_BINS if wish.bins is None else wish.bins
     if column.type == "boolean" or bins < 2 or not values.size:  # noqa: PLR2004 - one interval is a scaled number again
         return
-    edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1)))
+    edges = _edges(values, bins)
     if len(edges) > 2:  # noqa: PLR2004 - as above
-        yield Ramp(column=column.name, edges=tuple(edges.tolist()))
+        yield Ramp(column=column.name, edges=edges)
+
+
+def _edges(values: np.ndarray, bins: int) -> tuple[float, ...]:
+    """Return quantiles, without those too near the one before for their distance to be told from rounding."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1)))
+        apart = np.diff(found, prepend=-np.inf) > max(_NEAR * (found[-1] - found[0]), _SMALLEST)
+    return tuple(found[apart].tolist()) if np.isfinite(found[-1] - found[0]) else ()
 
 
 def _scale(column: SignatureColumn, values: np.ndarray) -> Scale:

@@ -229,8 +229,8 @@ def _sound(operation: Operation) -> bool:
         case Scale(mean=mean, factor=factor, limit=limit):
             return all(map(math.isfinite, (mean, factor, limit))) and factor > 0 and limit > 0
         case Ramp(edges=edges):
-            rising = all(a < b for a, b in pairwise(edges))
-            return len(edges) > 1 and rising and all(map(math.isfinite, edges))
+            widths = [high - low for low, high in pairwise(edges)]
+            return bool(widths) and all(0 < each < math.inf and 1 / each < math.inf for each in widths)
         case Lookup(values=values):
             return len(set(values)) == len(values) <= _MOST_CODES
         case Hash(buckets=buckets, seed=seed):

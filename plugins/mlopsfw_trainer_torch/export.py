@@ -111,8 +111,10 @@ def _ending(graph: _Graph, result: str, target: Target) -> tuple[str, list[str |
     result = graph.node("Squeeze", [result, graph.weight("last", np.array([1], dtype=np.int64))], "squeezed")
     if target.task == "binary":
         return graph.node("Sigmoid", [result], "sigmoid"), ["rows"]
-    scaled = graph.node("Mul", [result, graph.weight("scale", np.float32(target.scale))], "scaled")  # type: ignore[arg-type]
-    return graph.node("Add", [scaled, graph.weight("mean", np.float32(target.mean))], "shifted"), ["rows"]  # type: ignore[arg-type]
+    scaled = graph.node("Mul", [result, graph.weight("scale", np.array([target.scale], dtype=np.float32))], "scaled")
+    return graph.node("Add", [scaled, graph.weight("mean", np.array([target.mean], dtype=np.float32))], "shifted"), [
+        "rows"
+    ]
 
 
 def outputs_of(logits: Tensor, target: Target) -> np.ndarray:
