@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 cimport numpy as cnp
-from libc.math cimport fabs
+from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int64_t
 
 from ._samples import nonempty, sorted_values
@@ -20,29 +20,27 @@ cnp.import_array()
 cdef int64_t _BLOCK = 512
 
 
-cdef double _walk(const double* x, int64_t m, const double* y, int64_t n) noexcept nogil:
-    """Sum |i n - j m| times the length of each piece; over m n that is the distance.
+cdef double _walk(const double* x, int64_t x_end, const double* y, int64_t y_end, int64_t n, int64_t m) noexcept nogil:
+    """Sum |i n - j m| times the length of each piece, over finite values; over m n that is the distance.
 
-    Partial sums of a block of steps keep the rounding error of millions of terms near that of a few hundred.
+    One value a step, without a branch: ties make pieces of no length. Partial sums of a block of steps keep the rounding error of
+    millions of terms near that of a few hundred.
     """
-    cdef int64_t i = 0, j = 0, gap = 0, left = _BLOCK
-    cdef bint from_x, from_y
-    cdef double value = min(x[0], y[0]), head, total = 0, part = 0
-    while i < m and j < n:
-        head = x[i] if x[i] <= y[j] else y[j]
-        if head > value:  # not within a tie: infinities would give inf - inf
-            part += fabs(<double> gap) * (head - value) if gap else 0.0
+    cdef int64_t i = 0, j = 0, gap = 0, block, from_x
+    cdef double value = min(x[0], y[0]), head, total = 0, part
+    while i < x_end and j < y_end:
+        part = 0
+        # No step of a block can pass an end, so that none needs to look for it.
+        for block in range(min(_BLOCK, x_end - i, y_end - j)):
+            from_x = x[i] <= y[j]
+            head = min(x[i], y[j])
+            part += fabs(<double> gap) * (head - value)
             value = head
-        from_x, from_y = x[i] <= y[j], y[j] <= x[i]
-        i += from_x
-        j += from_y
-        gap += (n if from_x else 0) - (m if from_y else 0)
-        left -= 1
-        if left == 0:
-            total += part
-            part, left = 0, _BLOCK
-    total += part + _rest(x + i, m - i, n, gap, value) + _rest(y + j, n - j, -m, gap, value)
-    return total
+            i += from_x
+            j += 1 - from_x
+            gap += (-from_x & (n + m)) - m
+        total += part
+    return total + _rest(x + i, x_end - i, n, gap, value) + _rest(y + j, y_end - j, -m, gap, value)
 
 
 cdef double _rest(const double* x, int64_t count, int64_t step, int64_t gap, double value) noexcept nogil:
@@ -50,19 +48,30 @@ cdef double _rest(const double* x, int64_t count, int64_t step, int64_t gap, dou
     cdef int64_t i
     cdef double total = 0
     for i in range(count):
-        if x[i] > value:
-            total += fabs(<double> gap) * (x[i] - value) if gap else 0.0
-            value = x[i]
+        total += fabs(<double> gap) * (x[i] - value)
+        value = x[i]
         gap += step
     return total
 
 
 def sorted_distance(const double[::1] x, const double[::1] y) -> float:
     """Return W1 of two sorted, non-empty samples; infinite where they hold different shares of an infinity."""
+    cdef int64_t m = x.shape[0], n = y.shape[0], x_low = 0, y_low = 0, x_high = m, y_high = n
     cdef double total
-    cdef int64_t m = x.shape[0], n = y.shape[0]
+    while x_low < m and x[x_low] == -INFINITY:
+        x_low += 1
+    while y_low < n and y[y_low] == -INFINITY:
+        y_low += 1
+    while x_high > x_low and x[x_high - 1] == INFINITY:
+        x_high -= 1
+    while y_high > y_low and y[y_high - 1] == INFINITY:
+        y_high -= 1
+    if x_low * n != y_low * m or (m - x_high) * n != (n - y_high) * m:
+        return float("inf")
+    if x_low == x_high or y_low == y_high:
+        return 0.0
     with nogil:
-        total = _walk(&x[0], m, &y[0], n)
+        total = _walk(&x[x_low], x_high - x_low, &y[y_low], y_high - y_low, n, m)
     return total / m / n
 
 
