@@ -24,7 +24,7 @@ MODULES = {
     "mlopsfw_core.drift._binning": FAST,
     "mlopsfw_core.drift._ranks": CAREFUL,
     "mlopsfw_core.drift._gaps": FAST,
-    "mlopsfw_core.drift.wasserstein": CAREFUL,
+    "mlopsfw_core.drift.wasserstein": FAST,
     "mlopsfw_core.online._detector": CAREFUL,
     "mlopsfw_core.online.adwin": FAST,
     "mlopsfw_core.online._twister": CAREFUL,
