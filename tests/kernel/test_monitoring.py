@@ -1,0 +1,202 @@
+"""Windows are cut by event time and model version, reports are kept, alarms raise one alert and calm resolves it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+
+from mlopsfw.contracts.bundle import Manifest, SignatureColumn
+from mlopsfw.contracts.monitoring import Report
+from mlopsfw.errors import ConfigError, DataError, NotFound, UsageError
+from mlopsfw.monitoring import examine, replay
+from mlopsfw.monitoring.baseline import baseline_of
+from mlopsfw.monitoring.watch import watch
+from mlopsfw.monitoring.windows import duration, moment, span, tiles
+from mlopsfw_core import Reference
+
+DAY = timedelta(days=1)
+START = datetime(2026, 3, 1, tzinfo=UTC)
+TOML = '[[monitor]]\nuse = "drift"\n[monitor.drift]\nmin_rows = 50\n'
+
+
+def numbers(rows, *, mean=0.0, seed=1):
+    return np.random.default_rng(seed).normal(mean, 1, rows)
+
+
+@pytest.fixture
+def project(make_project, tmp_path):
+    """A project with a registered model whose bundle holds a profile of one number, and no captured prediction yet."""
+    made = make_project(TOML)
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    manifest = Manifest(
+        task="binary", target="late", inputs=(SignatureColumn(name="x", type="number"),), outputs=("probability",),
+        classes=(False, True), formats={"onnx": "m"}, files={}, facts={"importance": {"x": 0.9}},
+    )  # fmt: skip
+    profile = {"x": Reference.fit(numbers(5000), name="x").to_dict()}
+    (folder / "bundle.json").write_bytes(msgspec.json.encode(manifest))
+    (folder / "profile.json").write_bytes(msgspec.json.encode(profile))
+    metrics = {"auc": 0.7, "baseline": {"majority": {"auc": 0.5}}}
+    made.registry.register("delay", made.blobs.put_folder(folder), metrics=metrics)
+    (folder / "more").write_text("second version")
+    made.registry.register("delay", made.blobs.put_folder(folder), metrics=metrics)
+    return made
+
+
+def capture(project, day, *, rows=200, mean=0.0, version=1):
+    times = [START + day * DAY + n * DAY / rows for n in range(rows)]
+    frame = pl.DataFrame(
+        {
+            "prediction_id": [f"{day}-{version}-{n}" for n in range(rows)],
+            "event_time": times,
+            "processed_time": times,
+            "model": "delay",
+            "version": version,
+            "bundle": "b",
+            "revision": 1,
+            "x": numbers(rows, mean=mean, seed=day),
+            "probability": [0.5] * rows,
+        },
+        schema_overrides={"event_time": pl.Datetime("us", "UTC"), "processed_time": pl.Datetime("us", "UTC")},
+    )
+    project.tables.append("captures/delay", frame)
+
+
+def alarms(project, days):
+    return [e.report.alarm for d in days for e in examine(project, "delay", START + d * DAY, START + (d + 1) * DAY)]
+
+
+def test_a_window_takes_its_start_in_and_leaves_its_end_out(project):
+    capture(project, 0)
+    capture(project, 1)
+    (one,) = examine(project, "delay", START, START + DAY)
+    assert one.report.rows == 200
+    assert (one.report.start, one.report.end) == ("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z")
+
+
+def test_each_version_that_answered_is_examined_by_itself(project):
+    capture(project, 0, mean=2.0)
+    capture(project, 0, version=2)
+    found = examine(project, "delay", START, START + DAY)
+    assert [(e.report.version, e.report.alarm) for e in found] == [(1, True), (2, False)]
+
+
+def test_the_report_and_the_page_are_kept_and_the_event_says_where(project):
+    capture(project, 0, mean=2.0)
+    (one,) = examine(project, "delay", START, START + DAY)
+    (event,) = [e for e in project.ledger.stream("monitor/delay").events() if e.type == "window.examined"]
+    assert msgspec.json.decode(project.blobs.get(event.body["report"]), type=Report) == one.report
+    assert project.blobs.get(event.body["page"]).decode() == one.page.read_text()
+    assert event.body["drifted"] == ["x"]
+    json.dumps(event.body, allow_nan=False)
+
+
+def test_an_alarm_raises_one_alert_and_two_calm_windows_resolve_it(project):
+    for day, mean in enumerate([2.0, 2.0, 0.0, 2.0, 0.0, 0.0]):
+        capture(project, day, mean=mean)
+    seen = []
+    for day in range(6):
+        alarms(project, [day])
+        seen.append([(a.open, a.repeats) for a in project.alerts.outbox().alerts.values()])
+    assert seen == [[(True, 0)], [(True, 1)], [(True, 1)], [(True, 2)], [(True, 2)], [(False, 2)]]
+
+
+def test_a_replay_examines_every_whole_window_in_order_and_alerts_nobody(project):
+    for day, mean in enumerate([0.0, 2.0, 0.0]):
+        capture(project, day, mean=mean)
+    found = list(replay(project, "delay", DAY, start=START))
+    assert [e.report.alarm for e in found] == [False, True]  # the third day is not over
+    assert project.alerts.outbox().alerts == {}
+
+
+def test_the_baseline_has_the_models_own_metrics_and_importance(project):
+    kept = baseline_of(project, "delay", 1)
+    assert kept.metrics == {"auc": 0.7}
+    assert kept.importance == {"x": 0.9}
+    assert kept.classes == (False, True)
+
+
+def test_an_endpoint_without_predictions_says_so(project):
+    with pytest.raises(NotFound, match="no prediction"):
+        span(project, "delay")
+    assert examine(project, "delay", START, START + DAY) == []
+
+
+def test_a_project_without_a_monitor_says_how_to_add_one(make_project):
+    with pytest.raises(ConfigError, match=r"\[\[monitor\]\]"):
+        examine(make_project(), "delay", START, START + DAY)
+
+
+class HeldClock:
+    def __init__(self, now):
+        self.time = now.timestamp()
+
+    def now(self):
+        return self.time
+
+    def monotonic(self):
+        return self.time
+
+
+def examined(project):
+    return [
+        e.body["start"][:10] for e in project.ledger.stream("monitor/delay").events() if e.type == "window.examined"
+    ]
+
+
+def run_watch(project, until, *, days):
+    """Watch until so many windows in all were examined, then end it."""
+    project.clock = HeldClock(START + until * DAY)
+    stop = threading.Event()
+    reports = []
+
+    def report(one):
+        reports.append(one)
+        if len(examined(project)) >= days:
+            stop.set()
+
+    timer = threading.Timer(20, stop.set)
+    timer.start()
+    watch(project, "delay", DAY, stop=stop, report=report, beat=0.01)
+    timer.cancel()
+    return reports
+
+
+def test_a_watcher_examines_what_is_over_and_the_next_goes_on_where_it_left_off(project):
+    for day in range(4):
+        capture(project, day)
+    run_watch(project, 2, days=2)
+    assert examined(project) == ["2026-03-01", "2026-03-02"]
+    run_watch(project, 4, days=4)
+    assert examined(project) == ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"]
+
+
+@pytest.mark.parametrize(("text", "span_"), [("15m", 900), ("6h", 21_600), ("7d", 604_800), ("2w", 1_209_600)])
+def test_spans_are_read(text, span_):
+    assert duration(text).total_seconds() == span_
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "0d", "-1d", "1y", "1.5h", "7 d"])
+def test_what_is_no_span_is_refused(text):
+    with pytest.raises(UsageError):
+        duration(text)
+
+
+def test_moments_carry_a_zone_and_a_date_is_its_midnight_in_utc():
+    assert moment("2026-03-01") == START
+    assert moment("2026-03-01T00:00:00-05:00") == START + timedelta(hours=5)
+    with pytest.raises(DataError, match="zone"):
+        moment("2026-03-01T00:00:00")
+
+
+def test_tiles_do_not_overlap_and_stay_within():
+    assert list(tiles(START, START + timedelta(days=2, hours=23), DAY)) == [
+        (START, START + DAY),
+        (START + DAY, START + 2 * DAY),
+    ]
