@@ -63,7 +63,10 @@ class LoadedBundle:
     def profile(self) -> dict[str, Any]:
         """Return the training profile: column → `mlopsfw_core.Reference` as a dict, outputs included."""
         data = read_listed(self.folder, self.manifest, PROFILE, _LONGEST_PROFILE)
-        return msgspec.json.decode(data, type=dict[str, Any])
+        try:
+            return msgspec.json.decode(data, type=dict[str, Any])
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise BundleError(f"{self.folder / PROFILE} cannot be read: {error}") from None
 
 
 def load(folder: Path, runtimes: Callable[[str], Runtime]) -> LoadedBundle:

@@ -54,10 +54,10 @@ def _tensors(file: Path, header: bytes) -> dict[str, _Tensor]:
     import json  # the only reader at hand that shows a name that is there twice
 
     try:
-        pairs = json.loads(header, object_pairs_hook=_once)
+        pairs: dict[str, Any] = msgspec.convert(json.loads(header, object_pairs_hook=_once), dict)
         pairs.pop(_METADATA, None)
         tensors = msgspec.convert(pairs, dict[str, _Tensor])
-    except (ValueError, AttributeError, RecursionError) as error:  # msgspec's and json's errors are ValueErrors
+    except (ValueError, RecursionError) as error:  # msgspec's and json's errors are ValueErrors
         raise BundleError(f"{file}: its header cannot be read: {error}") from None
     if not header.startswith(b"{") or len(tensors) > _MOST_TENSORS:
         raise BundleError(f"{file}: its header does not start with a brace, or names over {_MOST_TENSORS:,} tensors")

@@ -134,7 +134,7 @@ def _number(series: pl.Series, column: SignatureColumn, wish: ColumnWish) -> Ite
     yield _scale(column, values)
     if column.nullable:
         yield Missing(column=column.name)
-    bins = DEFAULT_BINS if wish.bins is None else wish.bins
+    bins = 0 if wish.pii else DEFAULT_BINS if wish.bins is None else wish.bins  # edges are values
     if column.type == "boolean" or bins < 2 or not values.size:  # noqa: PLR2004 - one interval is a scaled number again
         return
     edges = _edges(values, bins)

@@ -1,0 +1,36 @@
+"""The runtime `onnx`: the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bundles import ROWS, TASK, _logistic
+
+from mlopsfw import bundle
+from mlopsfw.contracts.training import TrainedModel
+from mlopsfw.errors import UnknownFormat
+from mlopsfw.features import FeaturePlan
+from mlopsfw.testing.runtime import RuntimeContract
+from mlopsfw_runtime_onnx.runtime import OnnxRuntime
+
+
+class TestContract(RuntimeContract):
+    @pytest.fixture
+    def runtime(self):
+        return OnnxRuntime()
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        plan = FeaturePlan.fit(ROWS, TASK)
+        (tmp_path / "made.onnx").write_bytes(_logistic(plan, 0.1))
+        trained = TrainedModel(plan=plan.to_json(), files={"model.onnx": tmp_path / "made.onnx"}, formats={"onnx": "model.onnx"},
+                               outputs=("probability",), classes=(False, True))  # fmt: skip
+        bundle.write(tmp_path / "bundle", trained, TASK, ROWS, {"onnx": OnnxRuntime()})
+        return tmp_path / "bundle"
+
+
+def test_the_project_selects_it_by_the_bundles_format(project):
+    assert callable(project.runtime("onnx").load)
+    with pytest.raises(UnknownFormat, match="pickle"):
+        project.runtime("pickle")
