@@ -181,7 +181,7 @@ def test_a_missing_file_is_found(folder, name):
 def test_an_extra_file_folder_or_link_is_refused(folder, tmp_path):
     (tmp_path / "secret").write_text("secret")
     for add in (
-        lambda: (folder / "extra.txt").write_text(""), lambda: (folder / "sub").mkdir(), lambda: (folder / "link").symlink_to(tmp_path / "secret"),
+        lambda: (folder / "extra.txt").write_text(""), (folder / "sub").mkdir, lambda: (folder / "link").symlink_to(tmp_path / "secret"),
         lambda: os.mkfifo(folder / "pipe"), lambda: (folder / ".hidden").write_text(""),
     ):  # fmt: skip
         before = set(folder.iterdir())
