@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,10 @@ def dist(tmp_path_factory):
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, source / name)
-    run = {"check": True, "capture_output": True, "cwd": dist}
-    subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", dist, source], **run)
+    run = partial(subprocess.run, check=True, capture_output=True, cwd=dist)
+    run([sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", dist, source])
     (sdist,) = dist.glob("*.tar.gz")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", dist, sdist], **run
-    )
+    run([sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", dist, sdist])
     return dist
 
 
@@ -47,7 +46,11 @@ def names_in(dist, pattern):
 
 
 def test_the_sdist_has_every_tracked_source(dist):
-    ours = {str(f) for f in tracked() if f.parts[0] in {"mlopsfw", "mlopsfw_core", "plugins", "tests", "benchmarks", "examples", "docs"}}
+    ours = {
+        str(f)
+        for f in tracked()
+        if f.parts[0] in {"mlopsfw", "mlopsfw_core", "plugins", "tests", "benchmarks", "examples", "docs"}
+    }
     assert ours - names_in(dist, "*.tar.gz") == set()
 
 

@@ -54,7 +54,7 @@ def _about(option: str) -> str:
 @click.option("--traceback", is_flag=True, envvar="MLOPSFW_TRACEBACK", help=_about("--traceback"))
 @click.version_option(package_name="mlopsfw", help=_about("--version"))
 @click.pass_context
-def cli(context: click.Context, **options: Any) -> None:
+def cli(context: click.Context, /, **options: Any) -> None:
     """Machine learning in production."""
     context.obj = options
 

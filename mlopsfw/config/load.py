@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ _MANY = {"monitor": "monitors", "alerter": "alerters"}
 _TOP = ("project", "plugins", "runtime", "steps", "env", *_SINGLE, *_MANY)
 _STEP = ("use", "python", "inputs", "outputs", "params", "needs", "reads", "cache", "retries", "timeout")
 
+T = TypeVar("T")
 Fail = Callable[..., ConfigError]
 
 
@@ -173,7 +174,7 @@ def _step(name: str, table: dict[str, Any], fail: Fail) -> StepConfig:
     return _convert(own, StepConfig, key, fail)
 
 
-def _convert(value: Any, kind: type[Any], key: str, fail: Fail) -> Any:
+def _convert(value: Any, kind: type[T], key: str, fail: Fail) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

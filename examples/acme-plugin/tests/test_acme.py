@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
 from acme_mlops.alerter import AcmeAlerter
 from acme_mlops.storage import AcmeStorage
+
 from mlopsfw.contracts.alerting import Alert
 from mlopsfw.errors import DeliveryFailed
 from mlopsfw.testing.storage import StorageContract
