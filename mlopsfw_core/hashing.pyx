@@ -6,7 +6,7 @@ hash on every platform and in every layout. This module builds arrays; SciPy is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from typing import NamedTuple
 
@@ -20,11 +20,11 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 from ._murmur cimport Murmur, murmur3, murmur_begin, murmur_finish
+from ._sparse cimport NARROW, place_any, place_row, slot_of, sum_duplicates, token
 from ._text cimport TextSegment, text_segments
 from ._types cimport TextView, text_at
 
 from ._buffers import column_kind, numeric_rows, speaks_arrow, table_columns
-from ._text import text_of
 
 cnp.import_array()
 
@@ -126,13 +126,6 @@ def hash_indices(column, int64_t n_buckets, uint32_t seed=0):
     return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, dtype=np.int64), *parts])
 
 
-cdef inline int32_t _slot(uint32_t h, uint32_t n_features) noexcept nogil:
-    """scikit-learn's index: |h| mod n_features, and |INT_MIN| as if it could be written."""
-    # |h| without a branch, which a hash's sign would mispredict every other time.
-    cdef uint32_t negative = <uint32_t> -(<int32_t> (h >> 31)), size = (h ^ negative) - negative
-    return <int32_t> (size & (n_features - 1)) if n_features & (n_features - 1) == 0 else <int32_t> (size % n_features)
-
-
 cdef struct TokenColumn:
     const uint32_t* hashes    # one per row, or a single one where `numbers` is given
     const double* numbers     # values of a numeric column; NULL for text, where each token counts 1
@@ -173,77 +166,10 @@ cdef inline int64_t _gather_row(
             if columns[column].present != NULL and not columns[column].present[row]:
                 continue
             h, value = columns[column].hashes[row], 1.0
-        slots[used] = _slot(h, n_features)
+        slots[used] = slot_of(h, n_features)
         values[used] = value * sign[h >> 31]
         used += 1
     return used
-
-
-cdef extern from *:
-    """
-    #include <stdint.h>
-    #include <stdlib.h>
-    #include <string.h>
-    #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
-    #define WIDE __attribute__((target_clones("avx2", "default")))
-    #else
-    #define WIDE
-    #endif
-    #define NARROW 16
-    typedef struct { int32_t slot; int32_t order; double value; } token;
-
-    static int by_slot(const void *left, const void *right) {
-      const token *a = left, *b = right;
-      return a->slot != b->slot ? (a->slot > b->slot) - (a->slot < b->slot) : (a->order > b->order) - (a->order < b->order);
-    }
-
-    /* Sort tokens by slot, equal ones in the order given. Any width. */
-    static void place_any(const int32_t *slots, const double *values, int64_t used, int32_t *indices, double *data, token *room) {
-      for (int64_t i = 0; i < used; ++i) { room[i].slot = slots[i]; room[i].order = (int32_t)i; room[i].value = values[i]; }
-      qsort(room, used, sizeof(token), by_slot);
-      for (int64_t i = 0; i < used; ++i) { indices[i] = room[i].slot; data[i] = room[i].value; }
-    }
-
-    /* The same for up to NARROW tokens, without branches: each goes to the number of smaller slots. Slots are padded with
-       INT32_MAX. Equal slots would collide, which the sum of the ranks shows: then, returns 0 with nothing written. */
-    WIDE static int place_narrow(const int32_t *slots, const double *values, int64_t used, int32_t *indices, double *data) {
-      int32_t rank[NARROW] = {0}, total = 0;
-      for (int64_t j = 0; j < used; ++j)
-        for (int i = 0; i < NARROW; ++i) rank[i] += slots[j] < slots[i];
-      for (int64_t i = 0; i < used; ++i) total += rank[i];
-      if (total != used * (used - 1) / 2) return 0;
-      for (int64_t i = 0; i < used; ++i) { indices[rank[i]] = slots[i]; data[rank[i]] = values[i]; }
-      return 1;
-    }
-    """
-    const int NARROW
-    ctypedef struct token:
-        pass
-    void place_any(const int32_t*, const double*, int64_t, int32_t*, double*, token*) noexcept nogil
-    int place_narrow(const int32_t*, const double*, int64_t, int32_t*, double*) noexcept nogil
-
-
-cdef inline void _place_row(int32_t* slots, const double* values, int64_t used, int32_t* indices, double* data, token* room) noexcept nogil:
-    """Write one row's tokens by slot; `slots` has room for NARROW."""
-    cdef int64_t i
-    if used <= NARROW:
-        for i in range(used, NARROW):
-            slots[i] = 0x7FFFFFFF
-        if place_narrow(slots, values, used, indices, data):
-            return
-    place_any(slots, values, used, indices, data, room)
-
-
-cdef inline int64_t _sum_duplicates(int32_t* indices, double* data, int64_t used) noexcept nogil:
-    """Add up neighbours of equal slot; returns how many are left."""
-    cdef int64_t i, kept = 0
-    for i in range(1, used):
-        if indices[i] == indices[kept]:
-            data[kept] += data[i]
-        else:
-            kept += 1
-            indices[kept], data[kept] = indices[i], data[i]
-    return kept + 1 if used else 0
 
 
 cdef int64_t _build_rows(
@@ -254,8 +180,8 @@ cdef int64_t _build_rows(
     cdef int64_t row, used, end = 0
     for row in range(rows):
         used = _gather_row(columns, width, row, n_features, alternate_sign, slots, values)
-        _place_row(slots, values, used, indices + end, data + end, room)
-        end += _sum_duplicates(indices + end, data + end, used)
+        place_row(slots, values, used, indices + end, data + end, room)
+        end += sum_duplicates(indices + end, data + end, used)
         indptr[row + 1] = end
     return end
 
@@ -353,7 +279,7 @@ cdef class _Tokens:
     cdef int add(self, uint32_t h, double value, uint32_t n_features, bint alternate_sign) except -1:
         if self.used == self.room:
             self._grow(2 * self.room + 1024)
-        self.slots[self.used] = _slot(h, n_features)
+        self.slots[self.used] = slot_of(h, n_features)
         self.values[self.used] = -value if alternate_sign and h >> 31 else value
         self.used += 1
         return 0
@@ -432,7 +358,7 @@ cdef object _summed(_Tokens tokens, cnp.ndarray ends, int64_t n_features, dtype)
     for row in range(rows):
         begin, size = end[row], end[row + 1] - end[row]
         place_any(tokens.slots + begin, tokens.values + begin, size, slots + used, values + used, <token*> cnp.PyArray_DATA(room))
-        used += _sum_duplicates(slots + used, values + used, size)
+        used += sum_duplicates(slots + used, values + used, size)
         (<int64_t*> cnp.PyArray_DATA(indptr))[row + 1] = used
     place = np.int32 if used <= 0x7FFFFFFF else np.int64
     return SparseRows(
