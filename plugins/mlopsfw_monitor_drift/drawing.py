@@ -48,16 +48,18 @@ def _steps(heights: NDArray[np.float64], step: float) -> str:
 
 
 def _bars(shape: Shape, title: str) -> str:
-    top = max(float(shape.reference.max()), float(shape.current.max()), 1e-12)
-    room, left = _WIDTH - 150, 96
+    named = slice(None, -1) if shape.labels[-1].endswith(" others") and len(shape.labels) > 1 else slice(None)
+    top = max(float(shape.reference[named].max()), float(shape.current[named].max()), 1e-12)  # the rest may be cut off
+    left, numbers = 96, 104
+    room = _WIDTH - left - numbers
     rows = []
     for number, (name, before, after) in enumerate(zip(shape.labels, shape.reference, shape.current, strict=True)):
         y = number * _ROW
         short = name if len(name) <= 14 else name[:13] + "…"  # noqa: PLR2004 - what fits
         rows.append(
             f'<text x="{left - 6}" y="{y + 12}" text-anchor="end"><title>{escape(name)}</title>{escape(short)}</text>'
-            f'<rect class="ref" x="{left}" y="{y + 2}" width="{room * before / top:.1f}" height="12"/>'
-            f'<rect class="cur" x="{left}" y="{y + 6}" width="{room * after / top:.1f}" height="4"/>'
+            f'<rect class="ref" x="{left}" y="{y + 2}" width="{room * min(before / top, 1.0):.1f}" height="12"/>'
+            f'<rect class="cur" x="{left}" y="{y + 6}" width="{room * min(after / top, 1.0):.1f}" height="4"/>'
             f'<text x="{_WIDTH}" y="{y + 12}" text-anchor="end">{before:.1%} → {after:.1%}</text>'
         )
     height = max(len(rows), 1) * _ROW + 4
