@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("mlopsfw.cli.serving:predict", "Score a file with a model"),
     "labels": ("mlopsfw.cli.labels:labels", "Add the labels that arrive after predictions"),
     "monitor": ("mlopsfw.cli.monitor:monitor", "Examine captured predictions for drift and decay"),
+    "drift": ("mlopsfw.cli.drift:drift", "Compare two files of rows, column by column"),
     "alerts": ("mlopsfw.cli.alerts:alerts", "List, acknowledge and silence alerts"),
     "plugins": ("mlopsfw.cli.plugins:plugins", "List plugins and say what is wrong with them"),
     "schema": ("mlopsfw.cli.schema:schema", "Print the JSON Schema of mlopsfw.toml, for editors"),

@@ -18,8 +18,8 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[monitor.drift]` under `[[monitor]]`.
 
     Args:
-        alpha: The false-alarm budget of one window: the chance that it alarms although nothing has changed. Half of it is the columns',
-            all together; half is the metrics', where labels came.
+        alpha: The false-alarm budget of one window: the chance that it alarms although nothing has changed. Where labels came, half
+            of it is the columns', all together, and half the metrics'; otherwise all of it is the columns'.
         threshold: The least effect that counts, as a share of rows that would have to change: Kolmogorov's D, or the total
             variation beyond what sampling puts there.
         thresholds: The same for single columns.

@@ -33,7 +33,7 @@ class DriftMonitor:
             few = f"{window.rows.num_rows} rows: too few to compare (min_rows = {self._config.min_rows})"
             return Report(monitor=NAME, **head, rows=window.rows.num_rows, alarm=False, summary=few)
         groups = row_groups(window.rows, self._config)
-        drifts = self._compare(by_class(window.rows, baseline), baseline, groups)
+        drifts = self._compare(window, baseline, groups)
         decayed = decay(window, baseline, groups, self._config)
         findings = self._findings(drifts, decayed, baseline)
         alarm = self._calls(drifts, baseline) or decayed.alarm
@@ -54,14 +54,15 @@ class DriftMonitor:
         flat = msgspec.structs.replace(window, rows=by_class(window.rows, baseline))
         return render(report, flat, baseline, self._config)
 
-    def _compare(self, rows: pa.Table, baseline: Baseline, groups: NDArray[np.int64] | None) -> list[ColumnDrift]:
+    def _compare(self, window: Window, baseline: Baseline, groups: NDArray[np.int64] | None) -> list[ColumnDrift]:
+        rows = by_class(window.rows, baseline)
         profile = {name: Reference.from_dict(kept) for name, kept in baseline.profile.items()}
         known = {name: reference for name, reference in profile.items() if name != baseline.target}
         effects = {}
         if groups is not None:
             effects = {n: design_effect(r, rows.column(n), groups) for n, r in known.items() if n in rows.column_names}
         config = self._config
-        return compare_table(known, rows, config.alpha / 2, config.threshold, config.thresholds, effects)
+        return compare_table(known, rows, columns_alpha(window, config), config.threshold, config.thresholds, effects)
 
     def _calls(self, drifts: Sequence[ColumnDrift], baseline: Baseline) -> bool:
         drifted = [drift.column for drift in drifts if drift.drifted]
@@ -77,6 +78,11 @@ class DriftMonitor:
             _finding(drift, baseline) for drift in sorted(drifts, key=lambda d: -_weight(d, baseline)) if drift.drifted
         ]
         return [*decayed.findings, *found]
+
+
+def columns_alpha(window: Window, config: DriftConfig) -> float:
+    """Return the columns' part of the false-alarm budget."""
+    return config.alpha if window.labels is None else config.alpha / 2
 
 
 def by_class(rows: pa.Table, baseline: Baseline) -> pa.Table:

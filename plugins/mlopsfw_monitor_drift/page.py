@@ -30,7 +30,7 @@ def render(report: Report, window: Window, baseline: Baseline, config: DriftConf
         findings=_findings(report),
         table=_table(report),
         plots=_plots(report, window, baseline),
-        rule=escape(_rule(config)),
+        rule=escape(_rule(window, config)),
     )
 
 
@@ -99,7 +99,8 @@ def _plots(report: Report, window: Window, baseline: Baseline) -> str:
     return "".join(parts)
 
 
-def _rule(config: DriftConfig) -> str:
+def _rule(window: Window, config: DriftConfig) -> str:
+    labelled = window.labels is not None
     grouped = (
         "rows are taken to be independent"
         if config.group == "none"
@@ -107,7 +108,12 @@ def _rule(config: DriftConfig) -> str:
     )
     return (
         f"A column has drifted when its effect is at least {config.threshold:g} and its p-value, corrected over columns "
-        f"(Benjamini-Hochberg), at most {config.alpha / 2:g}. A model has grown worse when a metric lost more than is allowed "
-        f"and more than its sampling error explains. Where nothing has changed, at most {config.alpha:.0%} of windows alarm. "
+        f"(Benjamini-Hochberg), at most {config.alpha / (2 if labelled else 1):g}. "
+        + (
+            "A model has grown worse when a metric lost more than is allowed and more than its sampling error explains. "
+            if labelled
+            else ""
+        )
+        + f"Where nothing has changed, at most {config.alpha:.0%} of windows alarm. "
         f"The effect is the share of rows that would have to change. For the p-values {grouped}."
     )
