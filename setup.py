@@ -25,7 +25,7 @@ MODULES = {
     "mlopsfw_core.drift._ranks": CAREFUL,
     "mlopsfw_core.drift._gaps": FAST,
     "mlopsfw_core.drift.wasserstein": FAST,
-    "mlopsfw_core.online._detector": CAREFUL,
+    "mlopsfw_core.online._detector": FAST,
     "mlopsfw_core.online.adwin": FAST,
     "mlopsfw_core.online._twister": CAREFUL,
     "mlopsfw_core.online.ddm": FAST,

@@ -75,7 +75,7 @@ cdef class Detector:
         Returns:
             The rows where drift was detected, ascending (int64). Rows are counted from the start of `values`.
         """
-        return np.flatnonzero(self._signals(values) & np.uint8(DRIFT))
+        return _rows(self._signals(values), DRIFT)
 
     cdef object _signals(self, values):
         rows, valid = numeric_rows(values)
@@ -164,7 +164,12 @@ cdef class WarningDetector(Detector):
             Signals: the rows where drift was detected, and the rows where a warning stood.
         """
         signals = self._signals(values)
-        return Signals(np.flatnonzero(signals & np.uint8(DRIFT)), np.flatnonzero(signals & np.uint8(WARNING)))
+        return Signals(_rows(signals, DRIFT), _rows(signals, WARNING))
+
+
+cdef object _rows(signals, uint8_t kind):
+    """Return the rows that carry a signal."""
+    return np.flatnonzero((signals & np.uint8(kind)) != 0)
 
 
 def _plain(value):
@@ -185,26 +190,41 @@ def _values(value):
     return float(value) if isinstance(value, str) and value in ("inf", "-inf", "nan") else value
 
 
-cdef int64_t _outside(const double* x, int64_t n, bint bits) noexcept nogil:
-    """Return the first row whose value is neither NaN nor in [0, 1] (or neither 0 nor 1), or -1."""
-    cdef int64_t i
+cdef bint _all_unit(const double* x, int64_t n) noexcept nogil:
+    """Say whether every value is in [0, 1] or NaN; without branches, for vectors."""
+    cdef int64_t i, wrong = 0
     for i in range(n):
-        if x[i] < 0 or x[i] > 1 or (bits and 0 < x[i] < 1):
-            return i
-    return -1
+        wrong |= (x[i] < 0) | (x[i] > 1)
+    return wrong == 0
+
+
+cdef bint _all_bits(const double* x, int64_t n) noexcept nogil:
+    """Say whether every value is 0 or 1; no other finite number is its own square."""
+    cdef int64_t i, wrong = 0
+    for i in range(n):
+        wrong |= (x[i] * x[i] != x[i]) | (x[i] > 1)
+    return wrong == 0
 
 
 cdef int check_unit(const double* x, int64_t n) except -1:
     """Raise ValueError where a value is neither missing nor in [0, 1]."""
-    cdef int64_t row = _outside(x, n, False)
-    if row >= 0:
+    cdef int64_t row
+    if not _all_unit(x, n):
+        row = 0
+        while not (x[row] < 0 or x[row] > 1):
+            row += 1
         raise ValueError(f"losses are in [0, 1] (0 right, 1 wrong), but row {row} is {x[row]}; nothing was taken in")
     return 0
 
 
 cdef int check_bits(const double* x, int64_t n) except -1:
     """Raise ValueError where a value is neither missing nor 0 nor 1."""
-    cdef int64_t row = _outside(x, n, True)
-    if row >= 0:
+    cdef int64_t row
+    if not _all_bits(x, n):
+        row = 0
+        while row < n and (x[row] == 0 or x[row] == 1 or x[row] != x[row]):
+            row += 1
+        if row == n:  # nothing but NaN is beside the bits
+            return 0
         raise ValueError(f"errors are 0 (right) or 1 (wrong), but row {row} is {x[row]}; nothing was taken in")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 cimport cython
 from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memset
 
 from ._detector cimport DRIFT, QUIET, WARNING, Mean, WarningDetector, add_to_mean, check_unit, is_finite
 
@@ -61,11 +62,13 @@ cdef class DDM(WarningDetector):
         cdef State s = self.state      # a copy, so that writing signals cannot touch it
         cdef uint8_t signal = self._signal
         cdef int64_t i
+        memset(signals, QUIET, n)
         for i in range(n):
             if signal & DRIFT:
                 s = _fresh()
             signal = self._step(&s, x[i]) if is_finite(x[i]) else QUIET
-            signals[i] = signal
+            if signal:
+                signals[i] = signal
         self.state = s
 
     def _arguments(self):

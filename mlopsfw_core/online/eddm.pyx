@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 cimport cython
-from libc.math cimport pow
+from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memset
 
 from ._detector cimport DRIFT, QUIET, WARNING, Mean, WarningDetector, add_to_mean, check_bits, is_finite
 
@@ -39,27 +40,36 @@ cdef class EDDM(WarningDetector):
     cdef readonly int64_t warm_start
     cdef readonly double alpha, beta
     cdef State state
+    cdef double calm            # a ratio surely above alpha
 
     def __cinit__(self, int64_t warm_start=30, double alpha=0.95, double beta=0.9):
         if alpha < beta:
             raise ValueError(f"alpha ({alpha}) is at least beta ({beta}): it warns before it detects")
         self.warm_start, self.alpha, self.beta = warm_start, alpha, beta
+        self.calm = alpha * (1 + 1e-12)  # far above what sqrt and pow differ by
         self.state = _fresh()
 
     cdef int _check(self, const double* x, int64_t n) except -1:
         return check_bits(x, n)
 
-    cdef uint8_t _error(self, State* s) noexcept nogil:
+    cdef inline uint8_t _error(self, State* s) noexcept nogil:
         """Take an error into account; as in river, a warning stands until an error takes it back."""
-        cdef double gap = <double> (s.rows - s.last_error), before = s.distance.value, reach
+        cdef double gap = <double> (s.rows - s.last_error), before = s.distance.value, variance, reach
         s.errors += 1
         s.last_error = s.rows
         add_to_mean(&s.distance, gap)
         s.squares += (gap - before) * (gap - s.distance.value)
         if s.rows <= self.warm_start:
             return QUIET
-        # pow, not sqrt: river writes ** 0.5, and the two may differ in the last bit.
-        reach = s.distance.value + 2 * (pow(s.squares / (s.distance.n - 1), 0.5) if s.distance.n > 1 else 0.0)
+        variance = s.squares / (s.distance.n - 1) if s.distance.n > 1 else 0.0
+        reach = s.distance.value + 2 * sqrt(variance)
+        if self.calm * s.longest < reach < (1 - 1e-12) * s.longest and s.errors > self.warm_start:
+            s.warned = 0
+            return QUIET
+        return self._compare(s, s.distance.value + 2 * pow(variance, 0.5))
+
+    cdef uint8_t _compare(self, State* s, double reach) noexcept nogil:
+        """Compare with the longest reach; `reach` is by pow, since river writes ** 0.5, which sqrt misses by a last bit."""
         if reach > s.longest:
             s.longest = reach
         elif s.errors > self.warm_start:
@@ -72,6 +82,7 @@ cdef class EDDM(WarningDetector):
         cdef State s = self.state      # a copy, so that writing signals cannot touch it
         cdef uint8_t signal = self._signal
         cdef int64_t i
+        memset(signals, QUIET, n)
         for i in range(n):
             if signal & DRIFT:
                 s = _fresh()
@@ -81,7 +92,8 @@ cdef class EDDM(WarningDetector):
                 if x[i] == 1:
                     signal = self._error(&s)
                 signal |= WARNING if s.warned else QUIET
-            signals[i] = signal
+            if signal:
+                signals[i] = signal
         self.state = s
 
     def _arguments(self):

@@ -6,6 +6,7 @@ cimport cython
 from libc.math cimport log, sqrt
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from ._detector cimport DRIFT, QUIET, Detector, check_bits, is_finite
 
@@ -15,11 +16,18 @@ cdef struct State:
     int64_t at              # where the next value goes
     int64_t ones            # in the window
     int64_t short_ones      # among its newest short_window_size
-    double highest, short_highest
+    int64_t highest, short_highest      # the most ones that either has held
 
 
 cdef State _fresh() noexcept nogil:
     return State(0, 0, 0, 0, 0, 0)
+
+
+cdef inline bint _fell(int64_t highest, int64_t ones, int64_t size, double margin, int64_t calm) noexcept nogil:
+    """Say whether the share of ones fell by more than the margin; divides, as river does, only where it is near."""
+    if highest - ones < calm:
+        return False
+    return <double> highest / <double> size - <double> ones / <double> size > margin
 
 
 @cython.final
@@ -42,6 +50,7 @@ cdef class FHDDM(Detector):
     cdef readonly object short_window_size
     cdef State state
     cdef double margin, short_margin
+    cdef int64_t calm, short_calm   # fewer ones than these under the highest are surely within the margin
     cdef int64_t short_size         # 0 where there is no short window
     cdef uint8_t* window            # a ring of sliding_window_size; owned
 
@@ -56,6 +65,7 @@ cdef class FHDDM(Detector):
         self.short_window_size, self.short_size = short_window_size, short_window_size or 0
         self.margin = sqrt(log(1 / confidence_level) / (2 * sliding_window_size))
         self.short_margin = sqrt(log(1 / confidence_level) / (2 * self.short_size)) if self.short_size else 0.0
+        self.calm, self.short_calm = <int64_t> (self.margin * sliding_window_size), <int64_t> (self.short_margin * self.short_size)
         self.window = <uint8_t*> calloc(sliding_window_size, 1)
         if self.window == NULL:
             raise MemoryError
@@ -77,7 +87,6 @@ cdef class FHDDM(Detector):
 
     cdef inline bint _step(self, State* s, uint8_t x) noexcept nogil:
         cdef int64_t at = s.at, size = self.sliding_window_size
-        cdef double u
         cdef bint fired = False
         if self.short_size:
             s.short_ones += x
@@ -89,13 +98,11 @@ cdef class FHDDM(Detector):
         s.held += 1
         if s.held < size:
             return False
-        u = <double> s.ones / <double> size
-        s.highest = u if s.highest < u else s.highest
-        fired = s.highest - u > self.margin
+        s.highest = max(s.highest, s.ones)
+        fired = _fell(s.highest, s.ones, size, self.margin, self.calm)
         if self.short_size:
-            u = <double> s.short_ones / <double> self.short_size
-            s.short_highest = u if s.short_highest < u else s.short_highest
-            fired |= s.short_highest - u > self.short_margin
+            s.short_highest = max(s.short_highest, s.short_ones)
+            fired |= _fell(s.short_highest, s.short_ones, self.short_size, self.short_margin, self.short_calm)
         s.ones -= self.window[s.at]
         s.held -= 1
         if self.short_size == size:
@@ -106,11 +113,13 @@ cdef class FHDDM(Detector):
         cdef State s = self.state      # a copy, so that writing signals cannot touch it
         cdef bint fired = self._signal & DRIFT
         cdef int64_t i
+        memset(signals, QUIET, n)
         for i in range(n):
             if fired:
                 s = _fresh()
             fired = is_finite(x[i]) and self._step(&s, x[i] == 1)
-            signals[i] = DRIFT if fired else QUIET
+            if fired:
+                signals[i] = DRIFT
         self.state = s
 
     def _arguments(self):

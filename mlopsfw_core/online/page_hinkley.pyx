@@ -8,6 +8,7 @@ from __future__ import annotations
 cimport cython
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memset
 
 from ._detector cimport DRIFT, QUIET, Detector, Mean, add_to_mean, is_finite
 
@@ -74,11 +75,13 @@ cdef class PageHinkley(Detector):
         cdef State s = self.state      # a copy, so that writing signals cannot touch it
         cdef bint fired = self._signal & DRIFT
         cdef int64_t i
+        memset(signals, QUIET, n)
         for i in range(n):
             if fired:
                 s = _fresh()
             fired = is_finite(x[i]) and self._step(&s, x[i])
-            signals[i] = DRIFT if fired else QUIET
+            if fired:
+                signals[i] = DRIFT
         self.state = s
 
     def _arguments(self):
