@@ -20,10 +20,12 @@ import pytest
 
 from mlopsfw import bundle
 from mlopsfw.bundle.loaded import LoadedBundle
+from mlopsfw.config import ProjectConfig
 from mlopsfw.contracts.bundle import Runtime
 from mlopsfw.contracts.training import TrainedModel, Trainer, TrainingTask
 from mlopsfw.errors import MlopsfwError
 from mlopsfw.evaluation import auc
+from mlopsfw.project import Project
 
 TASKS = ("binary", "multiclass", "regression")
 OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
@@ -112,11 +114,11 @@ class TrainerContract:
         raise NotImplementedError("override the fixture `trainer`")
 
     @pytest.fixture
-    def runtimes(self) -> Mapping[str, Runtime]:
-        """Return runtimes by format. Override it where models come in another format than ONNX."""
-        from mlopsfw_runtime_onnx.runtime import OnnxRuntime
-
-        return {"onnx": OnnxRuntime()}
+    def runtimes(self, tmp_path: Path) -> Mapping[str, Runtime]:
+        """Return the runtime of ONNX, as a project selects it. Override it where models come in another format."""
+        (tmp_path / "project").mkdir()
+        with Project(tmp_path / "project", ProjectConfig(name="contract")) as project:
+            return {"onnx": project.runtime("onnx")}
 
     @pytest.fixture
     def opened(self, trainer: Trainer, runtimes: Mapping[str, Runtime], tmp_path: Path) -> Callable[..., LoadedBundle]:

@@ -141,6 +141,8 @@ def _write(file: Path, data: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there, and its file system keeps renames in order
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

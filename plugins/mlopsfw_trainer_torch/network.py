@@ -10,6 +10,31 @@ from torch import Tensor, nn
 _SMALL = 0.05  # an embedding that training never touched should say next to nothing
 
 
+_BYTE = 256
+_WORD = 8  # bytes
+
+
+class ByteDropout(nn.Module):
+    """Dropout that decides by one random byte a value: torch's own draws 64 bits, a third of a small network's training time.
+
+    Args:
+        share: Share of values to drop; taken to the nearest of 256 steps.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self._limit = min(round(share * _BYTE), _BYTE - 1)
+        self._scale = _BYTE / (_BYTE - self._limit)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` with values dropped and the others scaled up, in training; `x` itself otherwise."""
+        if not self.training or not self._limit:
+            return x
+        words = torch.empty(-(-x.numel() // _WORD), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[: x.numel()].view_as(x) >= self._limit
+        return x * kept.to(x.dtype).mul_(self._scale)
+
+
 class TabularNetwork(nn.Module):
     """Floats and codes of a feature plan in, logits (or a standardised value) out.
 
@@ -36,7 +61,7 @@ class TabularNetwork(nn.Module):
             nn.init.normal_(self.embedding.weight, std=_SMALL)
         width = numeric + embedding * len(code_counts)
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((width, *hidden)))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = ByteDropout(dropout)
         self.head = nn.Linear(hidden[-1], outputs) if hidden else None
         self.linear = nn.Linear(width, outputs)
 

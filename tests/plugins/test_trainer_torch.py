@@ -220,3 +220,18 @@ def test_the_onnx_model_answers_as_torch_does(tmp_path, kind):
                         files={file.name: digests(model)[file.name]})  # fmt: skip
     found = OnnxRuntime().load(Path(file.parent), manifest).predict(arrays)[model.outputs[0]]
     assert np.abs(found - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("shape", [(1000, 33), (7,), (0, 4), (3, 5, 7)])
+def test_dropout_drops_its_share_and_keeps_the_mean(shape):
+    from mlopsfw_trainer_torch.network import ByteDropout
+
+    layer, x = ByteDropout(0.25), torch.ones(shape)
+    torch.manual_seed(0)
+    made = layer(x)
+    assert made.shape == x.shape
+    assert torch.isclose(made[made > 0], torch.tensor(4 / 3)).all()
+    if x.numel() > 10_000:
+        assert (made == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+        assert made.mean().item() == pytest.approx(1.0, abs=0.02)
+    assert torch.equal(layer.eval()(x), x)

@@ -1,0 +1,144 @@
+"""Training speed, samples a second: ours with its checkpoints, against a hand-written torch loop and a DataLoader loop.
+
+All three train the same network on the same rows in the same order, and must come to the same weights bit for bit.
+
+Run: python -m pytest benchmarks/bench_training.py -s -o addopts=--import-mode=importlib
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.data import DataLoader, TensorDataset
+
+from mlopsfw_trainer_torch import TorchConfig
+from mlopsfw_trainer_torch.checkpoint import Checkpoints
+from mlopsfw_trainer_torch.device import repeatable
+from mlopsfw_trainer_torch.loop import Training, loss_of
+from mlopsfw_trainer_torch.network import TabularNetwork
+from mlopsfw_trainer_torch.rows import Rows
+
+ROWS, COUNTS, WIDTH = 100_000, (20, 100, 4096), 40
+CONFIG = TorchConfig(epochs=2, dropout=0.2)
+SILENT = SimpleNamespace(log_metric=lambda *_: None, progress=lambda *_: None)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    draw = torch.Generator().manual_seed(0)
+    numeric = torch.randn(ROWS, WIDTH, generator=draw)
+    codes = torch.stack([torch.randint(0, n, (ROWS,), generator=draw) for n in COUNTS], dim=1)
+    target = (numeric[:, :1] + codes[:, :1] / 10 > 1).float()
+    return Rows(numeric, codes, target, None)
+
+
+def network():
+    return TabularNetwork(
+        numeric=WIDTH,
+        code_counts=COUNTS,
+        embedding=CONFIG.embedding,
+        hidden=CONFIG.hidden,
+        dropout=CONFIG.dropout,
+        outputs=1,
+    )
+
+
+def ours(rows, folder):
+    with repeatable(1, CONFIG.threads, CPU):
+        training = Training(network(), rows, None, loss_of("binary"), CONFIG, seed=1, mixed=False)
+        start = time.perf_counter()
+        training.run(SILENT, Checkpoints(folder, "bench"))
+        return training.network.state_dict(), time.perf_counter() - start
+
+
+def rates(batches):
+    """The learning rate of each step: a short rise, then a cosine."""
+    total = CONFIG.epochs * batches
+    warm = max(1, int(total * 0.05))
+    for step in range(total):
+        rise = (step + 1) / warm
+        yield CONFIG.learning_rate * (
+            rise if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+        )
+
+
+def step(model, optimizer, rate, numeric, codes, target):  # noqa: PLR0917 - three of them are one batch
+    optimizer.param_groups[0]["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    binary_cross_entropy_with_logits(model(numeric, codes), target).backward()
+    optimizer.step()
+
+
+def by_hand(rows, _folder):
+    with repeatable(1, CONFIG.threads, CPU):
+        model = network()
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=CONFIG.learning_rate, weight_decay=CONFIG.weight_decay, fused=True
+        )
+        sampler, rate = torch.Generator().manual_seed(1), rates(math.ceil(ROWS / CONFIG.batch_size))
+        start = time.perf_counter()
+        model.train()
+        for _ in range(CONFIG.epochs):
+            order = torch.randperm(ROWS, generator=sampler)
+            for at in range(0, ROWS, CONFIG.batch_size):
+                index = order[at : at + CONFIG.batch_size]
+                step(model, optimizer, next(rate), rows.numeric[index], rows.codes[index], rows.target[index])
+        return model.state_dict(), time.perf_counter() - start
+
+
+class Order:
+    """Draws an epoch's order as the others do."""
+
+    def __init__(self):
+        self.generator = torch.Generator().manual_seed(1)
+
+    def __iter__(self):
+        return iter(torch.randperm(ROWS, generator=self.generator).tolist())
+
+    def __len__(self):
+        return ROWS
+
+
+def by_loader(rows, _folder):
+    with repeatable(1, CONFIG.threads, CPU):
+        model = network()
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=CONFIG.learning_rate, weight_decay=CONFIG.weight_decay, fused=True
+        )
+        loader = DataLoader(
+            TensorDataset(rows.numeric, rows.codes, rows.target),
+            batch_size=CONFIG.batch_size,
+            sampler=Order(),
+            generator=torch.Generator(),
+        )
+        rate = rates(math.ceil(ROWS / CONFIG.batch_size))
+        start = time.perf_counter()
+        model.train()
+        for _ in range(CONFIG.epochs):
+            for numeric, codes, target in loader:
+                step(model, optimizer, next(rate), numeric, codes, target)
+        return model.state_dict(), time.perf_counter() - start
+
+
+@pytest.mark.parametrize(
+    ("peer", "target"), [(by_hand, 0.95), (by_loader, 5.0)], ids=["hand-written loop", "DataLoader loop"]
+)
+def test_samples_a_second(benchmark, rows, tmp_path, peer, target):
+    times = {ours: [], peer: []}
+    for turn in range(5):
+        weights = {}
+        for each, found in times.items():
+            weights[each], seconds = each(rows, tmp_path / str(turn))
+            found.append(seconds)
+        assert all(torch.equal(value, weights[peer][name]) for name, value in weights[ours].items())
+    benchmark.pedantic(lambda: ours(rows, tmp_path / "last"), rounds=1)
+    best = {each: CONFIG.epochs * ROWS / min(found) for each, found in times.items()}
+    ratio = best[ours] / best[peer]
+    benchmark.extra_info["ratio"] = ratio
+    print(f"\n{best[ours]:,.0f} samples/s against {best[peer]:,.0f}: {ratio:.2f} x (target {target} x)")
