@@ -39,7 +39,7 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         precision: `mixed` computes in bfloat16 where that is safe, on CUDA only; `auto` does so where the device can.
         threads: Threads on the CPU; 0 for torch's own choice. Small networks gain little from more than one, lose much where
             cores are shared, and come out otherwise for every number of threads.
-        checkpoint_every: Steps between checkpoints; 0 for one at the end of each epoch.
+        checkpoint_every: Steps between checkpoints; 0 for one at the end of an epoch, where the last is two seconds old.
     """
 
     epochs: _Positive = 10

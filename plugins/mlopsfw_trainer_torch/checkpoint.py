@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,12 @@ class Checkpoints:
 
     def __init__(self, folder: Path, identity: str) -> None:
         self._folder, self._identity = folder, identity
+        self._last = time.monotonic()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last one was written, or since this was made."""
+        return time.monotonic() - self._last
 
     def save(self, training: Training) -> None:
         """Write a checkpoint, durable before it has its name, and drop all but the last two."""
@@ -73,6 +80,7 @@ class Checkpoints:
         _sync(self._folder)
         for old in self._found()[_KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
+        self._last = time.monotonic()
 
     def restore(self, training: Training) -> bool:
         """Put `training` where the last whole checkpoint of it stood; return whether there was one."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlopsfw_trainer_torch.rows import Rows
 
 _WARM_UP = 0.05
+_SECONDS_BETWEEN = 2.0  # checkpoints of short epochs: less is sooner done again than kept
 _EVALUATED_AT_ONCE = 8192
 
 Loss = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
@@ -77,7 +78,8 @@ class Training:
         """Train to the end; the network then has its best weights."""
         while not self.finished:
             self._run_epoch(context, checkpoints)
-            checkpoints.save(self)
+            if self.finished or self._config.checkpoint_every or checkpoints.age >= _SECONDS_BETWEEN:
+                checkpoints.save(self)
         self.network.load_state_dict(self.best)
         self.network.eval()
 

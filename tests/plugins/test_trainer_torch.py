@@ -123,7 +123,8 @@ def test_a_model_whose_training_was_finished_is_not_trained_again(tmp_path):
 
 def test_at_most_two_checkpoints_are_kept(tmp_path):
     context = Context.under(tmp_path, "a", "kept")
-    TorchTrainer(QUICK).fit(training_task("binary"), training_rows(400).to_arrow(), None, context)
+    often = msgspec.structs.replace(QUICK, checkpoint_every=2)
+    TorchTrainer(often).fit(training_task("binary"), training_rows(400).to_arrow(), None, context)
     assert len(list((tmp_path / "kept").iterdir())) == 2
     assert {file.name for file in (tmp_path / "kept").rglob("*.*")} == {"state.safetensors", "state.json"}
 
