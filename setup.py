@@ -27,6 +27,7 @@ MODULES = {
     "mlopsfw_core.drift.wasserstein": FAST,
     "mlopsfw_core.online._detector": FAST,
     "mlopsfw_core.online.adwin": FAST,
+    "mlopsfw_core.online._betting": FAST,
     "mlopsfw_core.online._twister": CAREFUL,
     "mlopsfw_core.online.ddm": FAST,
     "mlopsfw_core.online.eddm": FAST,

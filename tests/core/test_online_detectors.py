@@ -21,6 +21,9 @@ MAKERS = {
     "HDDM_A": (lambda: online.HDDM_A(two_sided_test=True), ERRORS),
     "HDDM_W": (lambda: online.HDDM_W(two_sided_test=True), ERRORS),
     "FHDDM": (lambda: online.FHDDM(short_window_size=25), ERRORS),
+    "BettingMeanDetector": (lambda: online.BettingMeanDetector((-0.1, 0.1), 100, (-3, 4)), NUMBERS),
+    "ProportionDetector": (lambda: online.ProportionDetector((0.2, 0.3), 100), ERRORS),
+    "QuantileShiftDetector": (lambda: online.QuantileShiftDetector([-1, 0.5], [(0.1, 0.3), (0.5, 0.7)], 50), NUMBERS),
 }
 EACH = pytest.mark.parametrize("name", MAKERS)
 
