@@ -39,24 +39,24 @@ def design_effect(reference: Reference, column: Any, groups: NDArray[np.int64]) 
     used = np.unique(groups).size
     if used < FEWEST_GROUPS or groups.size <= used:
         return 1.0
-    numeric = isinstance(reference.content, Numbers)
+    content = reference.content
     try:
-        effects, weights = _by_cut(reference.content, column, groups) if numeric else _by_category(column, groups)
+        if isinstance(content, Numbers):
+            return max(1.0, float(_by_cut(content, column, groups).max(initial=1.0)))
+        effects, weights = _by_category(column, groups)
     except TypeError:
         return 1.0
-    if not effects.size:
-        return 1.0
-    return max(1.0, float(effects.max() if numeric else np.average(effects, weights=weights)))
+    return max(1.0, float(np.average(effects, weights=weights))) if effects.size else 1.0
 
 
-def _by_cut(content: Numbers, column: Any, groups: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _by_cut(content: Numbers, column: Any, groups: NDArray[np.int64]) -> Floats:
     values, valid = numeric_rows(column)
     present = ~np.isnan(values) if valid is None else valid & ~np.isnan(values)
     if not content.points.size or not present.any():
-        return np.empty(0), np.empty(0)
+        return np.empty(0)
     cuts = np.unique(np.quantile(content.points, np.linspace(0, 1, _CUTS + 2)[1:-1]))
     below = values[present, None] <= cuts
-    return _share_effects(below, groups[present])
+    return _share_effects(below, groups[present])[0]
 
 
 def _by_category(column: Any, groups: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -77,7 +77,8 @@ def _coded_effects(codes: NDArray[Any], groups: NDArray[np.int64]) -> tuple[Floa
 
 def _share_effects(indicators: NDArray[np.bool_], groups: NDArray[np.int64]) -> tuple[Floats, Floats]:
     size = int(groups.max()) + 1
-    table = np.stack([np.bincount(groups, column, size) for column in indicators.T.astype(np.float64)], axis=1)
+    weights = indicators.T.astype(np.float64)
+    table = np.stack([np.bincount(groups, each, size) for each in weights], axis=1).astype(np.float64)
     return _effects(table, np.bincount(groups, minlength=size).astype(np.float64))
 
 

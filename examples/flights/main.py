@@ -52,9 +52,13 @@ def raw_flights() -> pl.DataFrame:
 
 
 def permuted(raw: pl.DataFrame) -> pl.DataFrame:
-    """Give every flight another flight's date, at random: each window is then a fair sample of the year."""
-    dates = ["year", "month", "day"]
-    return raw.with_columns(raw.select(dates).sample(fraction=1.0, shuffle=True, seed=20130401))
+    """Give every flight another flight's date, at random: each window is then a fair sample of the year.
+
+    Of the flights that come to have one number on one day only the first is kept.
+    """
+    dates, flight = ["year", "month", "day"], ["carrier", "flight", "origin", "dest", "sched_dep_time"]
+    moved = raw.with_columns(raw.select(dates).sample(fraction=1.0, shuffle=True, seed=20130401))
+    return moved.unique([*dates, *flight], keep="first", maintain_order=True)
 
 
 def set_up(folder: Path, receiver: Receiver) -> None:

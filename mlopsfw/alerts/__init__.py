@@ -167,9 +167,7 @@ class Alerts:
         try:
             self._project.alerters[alerter].deliver(notice)
         except Exception as error:  # noqa: BLE001 - whatever an alerter raises, the others go on and it is tried again
-            self._stream.append(
-                "alert.failed", {**about, "reason": _reason(error), "retry_after": wait(attempt)}
-            )
+            self._stream.append("alert.failed", {**about, "reason": _reason(error), "retry_after": wait(attempt)})
             return False
         self._stream.append("alert.delivered", about)
         return True
