@@ -58,6 +58,7 @@ class Story:
         """January to March: data in, a model trained, judged, registered and served."""
         self.add_data(date(2013, 4, 1))
         self.verb("run")
+        self.first = self.judged()
         self.verb("deploy", "models:/delay@champion", "--name", "delay")
 
     def client(self, tally: Tally) -> Client:
@@ -148,7 +149,9 @@ class Story:
                 load(project, project.runs.artifact(f"runs:/{run}/evaluate.{name}"), folder=self.folder)
                 for name in ("metrics", "champion")
             )
-            return {"auc": metrics["auc"], "champion_auc": champion["auc"], "rows": metrics["rows"]}
+            baseline = {name: found["auc"] for name, found in metrics["baseline"].items()}
+            rival = champion["auc"] if champion else None
+            return {"auc": metrics["auc"], "champion_auc": rival, "baseline_auc": baseline, "rows": metrics["rows"]}
 
     def roll_out(self) -> None:
         """Roll the new champion out while requests keep coming."""
@@ -187,6 +190,7 @@ class Story:
             "alarms": len(alarms),
             "drifted": sorted({column for w in alarms for column in w["drifted"]}),
             "alerts_received": [f"{a['data']['state']}: {a['data']['title']}" for a in self.receiver.alerts.values()],
+            "first_model": self.first,
             "challengers": self.challengers,
             "requests": self.tally.requests,
             "predictions": self.tally.rows,
@@ -233,6 +237,9 @@ def moment(day: date) -> datetime:
 def tell(found: dict) -> None:
     """Print the summary."""
     print("\n== what happened " + "=" * 60)
+    first = found["first_model"]
+    rivals = ", ".join(f"{name} {value:.4f}" for name, value in first["baseline_auc"].items())
+    print(f"first model: AUC {first['auc']:.4f} on {first['rows']:,} later flights ({rivals})")
     for window in found["windows"]:
         mark = "ALARM" if window["alarm"] else "  -  "
         metrics = window["metrics"]
