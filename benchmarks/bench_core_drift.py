@@ -1,6 +1,6 @@
 """Two-sample statistics of a million values against SciPy, equal answers asserted first.
 
-Run: python -m pytest benchmarks/bench_core_drift.py -s -o addopts=--import-mode=importlib
+Run: python -m pytest benchmarks/bench_core_drift.py --benchmark-only
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Feature hashing of ten categorical columns against scikit-learn's FeatureHasher, the same matrix asserted first.
 
-Run: python -m pytest benchmarks/bench_core_hashing.py -s -o addopts=--import-mode=importlib
+Run: python -m pytest benchmarks/bench_core_hashing.py --benchmark-only
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Serving beside its peers: one worker each, the same bundle, the same machine, in turns. Needs `wrk` (Debian: wrk) and fastapi.
 
-Run: python -m pytest benchmarks/bench_serving.py -s -o addopts=--import-mode=importlib
+Run: python -m pytest benchmarks/bench_serving.py --benchmark-only
 
 Ours does what it always does: validates, allocates an id, captures to disk before it answers, counts. The clients share the cores
 with the server, so ratios mean something and the figures themselves little.
@@ -57,11 +57,22 @@ def servers(project, bundle, folder):
             EndpointSpec(endpoint="bench", model="bench", version=1, bundle=bundle, revision=1)
         ).url
         body = json.dumps(infer_body(ROW))
-        yield {
+        found = {
             "ours": (f"{ours}/v2/models/bench/infer", body),
             "echo": (stack.enter_context(_granian(project, folder, "rsgi", "serving_peers:echo")) + "/", body),
             "fastapi": (stack.enter_context(_uvicorn(project, folder)) + "/predict", json.dumps({"rows": [ROW]})),
         }
+        _assert_alike(_port(found["ours"][0]), _port(found["fastapi"][0]))
+        yield found
+
+
+def _port(url):
+    return int(url.split(":")[2].split("/")[0])
+
+
+def _assert_alike(ours, fastapi):
+    mine = ask(ours, "POST", "/v2/models/bench/infer", infer_body(ROW))[1]["outputs"][0]["data"]
+    assert mine == pytest.approx(ask(fastapi, "POST", "/predict", {"rows": [ROW]})[1]["probability"])
 
 
 def _granian(project, folder, interface, target):
@@ -132,15 +143,6 @@ def _wrk(folder, url, body, connections):
     return float(rate), float(median)
 
 
-def test_the_peers_answer_alike(servers):
-    port = int(servers["ours"][0].split(":")[2].split("/")[0])
-    ours = ask(port, "POST", "/v2/models/bench/infer", infer_body(ROW))[1]["outputs"][0]["data"]
-    theirs = ask(int(servers["fastapi"][0].split(":")[2].split("/")[0]), "POST", "/predict", {"rows": [ROW]})[1][
-        "probability"
-    ]
-    assert ours == pytest.approx(theirs)
-
-
 @pytest.mark.parametrize("connections", [1, 16, 64])
 def test_one_row_as_json(benchmark, servers, folder, connections):
     seen = {name: [] for name in servers}
@@ -159,10 +161,9 @@ def test_one_row_as_json(benchmark, servers, folder, connections):
 
 
 def test_a_thousand_rows(benchmark, servers):
-    port = int(servers["ours"][0].split(":")[2].split("/")[0])
+    port, peer = _port(servers["ours"][0]), _port(servers["fastapi"][0])
     rows = [{**ROW, "distance": float(n)} for n in range(1000)]
     body = json.dumps(infer_body(*rows)).encode()
-    peer = int(servers["fastapi"][0].split(":")[2].split("/")[0])
     theirs = json.dumps({"rows": rows}).encode()
     peer_seconds = min(_timed(lambda: ask(peer, "POST", "/predict", theirs)) for _ in range(20))
     benchmark.pedantic(ask, args=(port, "POST", "/v2/models/bench/infer", body), rounds=20, warmup_rounds=3)
