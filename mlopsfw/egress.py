@@ -21,6 +21,13 @@ from mlopsfw.errors import ConfigError, MlopsfwError
 
 LARGEST_ANSWER = 64 * 1024
 
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.ip_network(
+    "2000::/3"
+)  # all that IANA gives out; outside lie site-local and IPv4 in old clothes
+_DOCUMENTATION = ipaddress.ip_network("3fff::/20")  # RFC 9637, newer than the interpreter's own list
+_RELAY = ipaddress.ip_network("192.88.99.0/24")  # 6to4 relays, RFC 7526: whoever is nearest answers
+
 
 class EgressError(MlopsfwError):
     """The request was refused before it left, or got no usable answer."""
@@ -45,6 +52,8 @@ def check_url(url: str) -> SplitResult:
         raise ConfigError(f"{url!r} is not an http or https URL")
     if parts.username or parts.password:
         raise ConfigError("a URL must not carry credentials", hint="Use a secret reference.")
+    if not (parts.path + parts.query).isascii() or any(c <= " " for c in url):
+        raise ConfigError("a URL must be ASCII without spaces", hint="Percent-encode its path: %20 is a space.")
     return parts
 
 
@@ -105,11 +114,13 @@ def is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is None and ip in ipaddress.ip_network("64:ff9b::/96"):
+        if inner is None and ip in _NAT64:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
+        if ip not in _GLOBAL_UNICAST or ip in _DOCUMENTATION:
+            return False
+    return ip.is_global and not ip.is_multicast and ip not in _RELAY
 
 
 class _Pinned(http.client.HTTPConnection):
@@ -123,8 +134,16 @@ class _Pinned(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Connect to the address that was checked."""
-        sock = socket.create_connection((self._address, self.port), self.timeout)
-        self.sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self.host) if self._tls else sock
+        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+        if self.aborted:
+            raise TimeoutError("connecting took too long")
+        if self._tls:
+            context = ssl.create_default_context()
+            # what `abort` is to shut must be in place before the other side can let the handshake drip
+            self.sock = wrapped = context.wrap_socket(
+                self.sock, server_hostname=self.host, do_handshake_on_connect=False
+            )
+            wrapped.do_handshake()
 
     def abort(self) -> None:
         """Break the connection off, whatever another thread is waiting for on it."""
