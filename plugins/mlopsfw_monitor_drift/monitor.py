@@ -158,10 +158,13 @@ def _sentence(drift: ColumnDrift, *, output: bool) -> str:
 
 
 def _summary(drifts: Sequence[ColumnDrift], decayed: Decay, baseline: Baseline) -> str:
+    """Return one sentence that begins with what calls for attention."""
     drifted = [d.column for d in sorted(drifts, key=lambda d: -_weight(d, baseline)) if d.drifted]
-    text = f"{len(drifted)} of {len(drifts)} columns drifted"
-    text += f": {', '.join(drifted[:5])}{', …' if len(drifted) > 5 else ''}" if drifted else ""  # noqa: PLR2004
-    return "; ".join(filter(None, [text, decayed.summary]))
+    moved = f"{len(drifted)} of {len(drifts)} columns drifted"
+    moved += f": {', '.join(drifted[:5])}{', …' if len(drifted) > 5 else ''}" if drifted else ""  # noqa: PLR2004
+    told = f"the model has grown worse: {decayed.summary}" if decayed.alarm else decayed.summary
+    parts = [told, moved] if decayed.alarm and not drifted else [moved, told]
+    return "; ".join(filter(None, parts))
 
 
 def _row(drift: ColumnDrift, baseline: Baseline) -> dict[str, Any]:
