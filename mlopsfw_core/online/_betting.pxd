@@ -10,11 +10,12 @@ cdef class Bettor(Detector):
     cdef int64_t count          # of bets
     cdef int64_t features       # thresholds; 0 where the scaled value itself is bet on
     cdef int64_t rows           # since the start, or since a detection
+    cdef int64_t moved          # 1 where the last row moved a bet
     cdef double low, scale
     cdef object _buffers        # owns what the pointers below point into
     cdef const double* thresholds   # of x, one for each feature
     cdef const int64_t* first       # features + 1: where each feature's bets begin
-    cdef const double* base         # a bet's factor is base + slope z
+    cdef const double* limit        # a bet's factor is 1 + slope (z - limit)
     cdef const double* slope
     cdef double* running        # each bet's e-SR statistic
     cdef double* spent          # each bet's e-process over the rows of a change, weighed

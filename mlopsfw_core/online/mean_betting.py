@@ -39,7 +39,8 @@ class BettingMeanDetector(Bettor):
             raise ValueError(f"bounds are two finite numbers, the lower one first, not {bounds}")
         lowest, highest = (mean, mean) if isinstance(mean, (int, float)) else mean
         self.mean, self.bounds = (float(lowest), float(highest)), (float(low), float(high))
-        self._open(arl, [((lowest - low) / (high - low), (highest - low) / (high - low))], self.bounds)
+        scale = 1.0 / (high - low)  # as values are scaled, so that one that equals the mean moves no bet
+        self._open(arl, [((lowest - low) * scale, (highest - low) * scale)], self.bounds)
 
     @classmethod
     def against(

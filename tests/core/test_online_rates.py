@@ -136,9 +136,27 @@ def test_the_recursion_is_the_sum_over_rows_of_the_change(values, mean):
     factors = np.array([[1 + stake * (value - mean) for value in values] for stake in stakes])
     since = np.cumprod(factors[:, ::-1], axis=1)[:, ::-1]  # the product from each row on
     rows = np.arange(1, len(values) + 1)
-    assert detector.evidence == pytest.approx(since.sum(axis=1).mean(), rel=1e-9)
+    moved = np.array([True, *(value != mean for value in values[:-1])])
+    assert detector.evidence == pytest.approx((since * moved).sum(axis=1).mean(), rel=1e-9)
     expected = (since / (rows * (rows + 1))).sum(axis=1).mean() + 1 / (len(values) + 1)
     assert detector.e_value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        (lambda: BettingMeanDetector(0.3, 100), 0.3), (lambda: BettingMeanDetector(-4, 100, (-5, 7)), -4),
+        (lambda: ProportionDetector(0.0, 100), 0), (lambda: ProportionDetector(1.0, 100), 1),
+        (lambda: BettingMeanDetector.against([0.3] * 20, 100), 0.3), (lambda: BettingMeanDetector.against([0.3], 100), 0.9),
+        (lambda: QuantileShiftDetector.against([2.0] * 50, 100), 2.0), (lambda: ProportionDetector.against(0, 0, 100), 1),
+    ],
+)  # fmt: skip
+def test_what_stands_still_or_cannot_be_told_never_alarms(make, value):
+    assert not make().update_many([value] * 5000).size
+
+
+def test_what_stood_still_is_found_as_soon_as_it_moves():
+    assert ProportionDetector(0.0).update_many([0] * 5000 + [1])[0] == 5000
 
 
 def test_values_beyond_the_bounds_count_as_the_bounds():
