@@ -16,7 +16,7 @@ import msgspec
 
 from mlopsfw.alerts.state import SEVERITIES, AlertState, Delivery, Outbox, fold
 from mlopsfw.clock import rfc3339
-from mlopsfw.contracts.alerting import Alert
+from mlopsfw.contracts.alerting import Alert, Alerter
 from mlopsfw.errors import MlopsfwError, UnknownName
 from mlopsfw.ids import nearest
 
@@ -53,6 +53,7 @@ class Alerts:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self._built: dict[str, Alerter] = {}
 
     @property
     def _stream(self) -> Stream:
@@ -93,7 +94,7 @@ class Alerts:
             state = fold(events).open_in(group)
             if state and SEVERITIES.index(severity) <= SEVERITIES.index(state.alert.severity):
                 raise _AlreadyOpenError(state)
-            return {"alert": msgspec.to_builtins(alert)}
+            return {"alert": msgspec.to_builtins(alert), "alerters": self._alerters()}
 
         try:
             self._stream.append("alert.raised", unless_open)
@@ -140,37 +141,57 @@ class Alerts:
         return found[0]
 
     def pump(self) -> Pumped:
-        """Try every delivery that is due, once. Alerters that fail are tried again later; nothing is ever dropped."""
+        """Try every delivery that is due, once. Alerters that fail are tried again later; nothing is ever dropped.
+
+        The first failure of an alerter ends its turn: a receiver that hangs costs one time-out a pass, however much waits for it.
+        """
         outbox, now = self.outbox(), self._project.clock.now()
-        delivered = failed = waiting = 0
+        failing: set[str] = set()
+        delivered = waiting = 0
         for notice, alerter, delivery in self._undelivered(outbox):
-            if now < delivery.due or outbox.silent(notice.group, now):
+            if alerter in failing or not delivery.is_due(now) or outbox.silent(notice.group, now):
                 waiting += 1
             elif self._deliver(notice, alerter, delivery):
                 delivered += 1
             else:
-                failed += 1
-        return Pumped(delivered, failed, waiting)
+                failing.add(alerter)
+        return Pumped(delivered, len(failing), waiting)
+
+    def _alerters(self) -> list[str]:
+        return [selection.use for selection in self._project.config.alerters]
 
     def _undelivered(self, outbox: Outbox) -> Iterator[tuple[Alert, str, Delivery]]:
-        names = [selection.use for selection in self._project.config.alerters]
+        """Yield what is to be delivered; nobody is told that it is over before having been told of it."""
+        names = self._alerters()
         for state in outbox.alerts.values():
-            for notice in state.notices():
-                for alerter in names:
+            for alerter in filter(state.concerns, names):
+                for notice in state.notices():
                     delivery = state.delivery(notice.state, alerter)
                     if not delivery.delivered:
                         yield notice, alerter, delivery
+                    if not delivery.delivered:
+                        break
 
     def _deliver(self, notice: Alert, alerter: str, delivery: Delivery) -> bool:
         attempt = delivery.attempts + 1
         about = {"id": notice.id, "state": notice.state, "alerter": alerter, "attempt": attempt}
         try:
-            self._project.alerters[alerter].deliver(notice)
+            self._alerter(alerter).deliver(notice)
         except Exception as error:  # noqa: BLE001 - whatever an alerter raises, the others go on and it is tried again
             self._stream.append("alert.failed", {**about, "reason": _reason(error), "retry_after": wait(attempt)})
             return False
-        self._stream.append("alert.delivered", about)
+        delivery.delivered = self._stream.append("alert.delivered", about).time
         return True
+
+    def _alerter(self, name: str) -> Alerter:
+        """Return an alerter, built by itself: one that cannot be built must not keep the others from delivering."""
+        if name not in self._built:
+            project = self._project
+            selection = next(each for each in project.config.alerters if each.use == name)
+            self._built[name] = project.plugins.build(
+                "alerter", selection, project.config, project.host(f"alerter.{name}")
+            )
+        return self._built[name]
 
 
 def wait(attempt: int) -> float:

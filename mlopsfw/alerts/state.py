@@ -29,14 +29,20 @@ class Delivery:
     Args:
         delivered: When it arrived, RFC 3339; empty until then.
         attempts: How often it was tried.
+        failed: When the last attempt failed, in seconds since the epoch.
         due: Seconds since the epoch before which it is not tried again.
         reason: Why the last attempt failed.
     """
 
     delivered: str = ""
     attempts: int = 0
+    failed: float = 0.0
     due: float = 0.0
     reason: str = ""
+
+    def is_due(self, now: float) -> bool:
+        """Return whether to try it at `now`; a clock that was set back must not hold it up."""
+        return not self.failed <= now < self.due
 
 
 @dataclass
@@ -49,6 +55,7 @@ class AlertState:
         acknowledged: Who acknowledged it; empty if nobody.
         resolved: The notice that it is over, or None.
         deliveries: `(state, alerter)` → delivery.
+        alerters: Those that were selected when it was raised; None in ledgers that do not say.
     """
 
     alert: Alert
@@ -56,6 +63,7 @@ class AlertState:
     acknowledged: str = ""
     resolved: Alert | None = None
     deliveries: dict[tuple[str, str], Delivery] = field(default_factory=dict)
+    alerters: tuple[str, ...] | None = None
 
     @property
     def open(self) -> bool:
@@ -67,6 +75,10 @@ class AlertState:
         yield self.alert
         if self.resolved is not None:
             yield self.resolved
+
+    def concerns(self, alerter: str) -> bool:
+        """Return whether `alerter` is to have it: one that was added later is not told of what was over by then."""
+        return self.open or self.alerters is None or alerter in self.alerters or ("firing", alerter) in self.deliveries
 
     def delivery(self, state: str, alerter: str) -> Delivery:
         """Return how far the notice is on its way to `alerter`."""
@@ -105,7 +117,8 @@ def _apply(outbox: Outbox, event: Event) -> None:
     match event.type:
         case "alert.raised":
             alert = msgspec.convert(body["alert"], Alert)
-            outbox.alerts[alert.id] = AlertState(alert)
+            known = body.get("alerters")
+            outbox.alerts[alert.id] = AlertState(alert, alerters=None if known is None else tuple(known))
         case "alert.silenced":
             outbox.silences[body["group"]] = body["until"]
         case _ if (state := outbox.alerts.get(body.get("id", ""))) is not None:
@@ -126,4 +139,5 @@ def _apply_to(state: AlertState, event: Event) -> None:
         case "alert.failed":
             delivery = state.delivery(body["state"], body["alerter"])
             delivery.attempts, delivery.reason = body["attempt"], body["reason"]
-            delivery.due = seconds(event.time) + body["retry_after"]
+            delivery.failed = seconds(event.time)
+            delivery.due = delivery.failed + body["retry_after"]

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from mlopsfw.alerts import wait
+from mlopsfw.config import Selection
+from mlopsfw.contracts.alerting import Alert
 from mlopsfw.errors import UnknownName
 
 PLUGIN = """
@@ -25,6 +28,8 @@ class File:
     def deliver(self, alert):
         if (self.root / "down").exists():
             raise DeliveryFailed("the file is down")
+        if alert.title == "poison":
+            raise DeliveryFailed("I do not like it")
         with (self.root / "got").open("a") as f:
             f.write(json.dumps([alert.id, alert.state, alert.title]) + "\\n")
         if (self.root / "die").exists():
@@ -98,12 +103,72 @@ def test_a_graver_alarm_of_the_same_group_is_a_new_alert(project):
 def test_a_receiver_that_is_down_gets_everything_when_it_is_back_and_is_not_hammered(project):
     (project.root / "down").touch()
     alerts = [raise_one(project, group=f"g{n}") for n in range(5)]
-    assert project.alerts.pump().failed == 5
+    first = project.alerts.pump()
+    assert (first.failed, first.waiting) == (1, 4)  # one failure ends the alerter's turn
+    for _ in range(4):
+        project.alerts.pump()
     assert project.alerts.pump().waiting == 5  # not due yet
     (project.root / "down").unlink()
     project.clock.time += 2
     assert project.alerts.pump().delivered == 5
     assert {i for i, _, _ in got(project)} == {a.id for a in alerts}
+
+
+def test_a_notice_that_cannot_be_delivered_does_not_hold_up_the_others(project):
+    poison = raise_one(project, title="poison")
+    others = [raise_one(project, group=f"g{n}") for n in range(3)]
+    project.alerts.pump()
+    assert project.alerts.pump().delivered == 3
+    assert {i for i, _, _ in got(project)} == {a.id for a in others}
+    assert not project.alerts.find(poison.id).delivery("firing", "file").delivered
+
+
+def test_nobody_hears_that_it_is_over_before_having_heard_of_it(project):
+    (project.root / "down").touch()
+    alert = raise_one(project)
+    project.alerts.pump()
+    project.alerts.resolve(alert.group)
+    (project.root / "down").unlink()
+    assert project.alerts.pump().delivered == 0  # the first notice is not due yet
+    project.clock.time += 2
+    assert project.alerts.pump().delivered == 2
+    assert [(i, s) for i, s, _ in got(project)] == [(alert.id, "firing"), (alert.id, "resolved")]
+
+
+def test_an_alerter_that_is_added_hears_of_what_is_open_and_not_of_what_is_over(project):
+    selected = project.config
+    project.config = msgspec.structs.replace(selected, alerters=())
+    raise_one(project, group="over")
+    project.alerts.resolve("over")
+    still = raise_one(project, group="open")
+    project.config = selected
+    assert project.alerts.pump().delivered == 1
+    assert [i for i, _, _ in got(project)] == [still.id]
+
+
+def test_an_alerter_that_cannot_be_built_keeps_no_other_from_delivering(project):
+    broken = Selection(use="webhook", options={"url": "no url"}, key="alerter.0")
+    project.config = msgspec.structs.replace(project.config, alerters=(broken, *project.config.alerters))
+    alert = raise_one(project)
+    done = project.alerts.pump()
+    assert (done.delivered, done.failed) == (1, 1)
+    assert "no url" in project.alerts.find(alert.id).delivery("firing", "webhook").reason
+
+
+def test_a_clock_that_is_set_back_holds_nothing_up(project):
+    (project.root / "down").touch()
+    raise_one(project)
+    project.alerts.pump()
+    (project.root / "down").unlink()
+    project.clock.time -= 86_400
+    assert project.alerts.pump().delivered == 1
+
+
+def test_alerts_of_ledgers_that_do_not_say_who_was_selected_are_delivered(project):
+    alert = Alert(id="0" * 32, group="g", severity="info", title="t", text="", time="2026-01-01T00:00:00Z", project="p")
+    project.ledger.stream("alerts").append("alert.raised", {"alert": msgspec.to_builtins(alert)})
+    project.alerts.resolve("g")
+    assert project.alerts.pump().delivered == 2
 
 
 def test_waits_double_up_to_ten_minutes_and_carry_jitter():

@@ -27,11 +27,10 @@ def listener(answer, *, wrap=None):
         with suppress(OSError):
             while True:
                 connection, _ = server.accept()
-                with connection, suppress(OSError):
-                    with wrap(connection) if wrap else connection as spoken:
-                        if answer is not drip_handshake:
-                            seen.append(whole_request(spoken))
-                        answer(spoken)
+                with connection, suppress(OSError), wrap(connection) if wrap else connection as spoken:
+                    if answer is not drip_handshake:
+                        seen.append(whole_request(spoken))
+                    answer(spoken)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

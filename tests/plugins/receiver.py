@@ -26,6 +26,9 @@ class Receiver:
                 what = receiver.behaviour.pop(0) if receiver.behaviour else 204
                 if what == "drip":
                     return self.drip()
+                if what == "lost":  # it has the alert, and the sender never learns of it
+                    receiver.got.append((dict(self.headers), body))
+                    return None
                 if what == "hang":
                     time.sleep(3)
                     return None

@@ -109,3 +109,61 @@ def test_a_weak_secret_is_refused_and_not_shown(webhook, receiver, monkeypatch, 
         webhook(receiver.url).deliver(ALERT)
     assert secret not in str(caught.value) or not secret.strip("whsec_")
     assert receiver.got == []
+
+
+TOML = """
+[[alerter]]
+use = "webhook"
+[alerter.webhook]
+url = "URL"
+secret = "env:HOOK_SECRET"
+allow_private = true
+timeout = 0.4
+"""
+
+
+def test_of_forty_alerts_none_is_missed_while_the_receiver_fails_hangs_forgets_dies_and_comes_back(
+    make_project, monkeypatch
+):
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    receiver = Receiver()
+    behaviour = [500, "hang", 204, "redirect", "lost", 204, "drip", 404, 204, "lost"]
+    receiver.behaviour = list(behaviour)
+    project = make_project(TOML.replace("URL", receiver.url))
+    project.clock = HeldClock()
+    wanted = [project.alerts.raise_(f"g{n}", "warning", f"alert {n}", "text").id for n in range(20)]
+    for _ in range(6):
+        pump_once(project)
+    receiver.close()
+    wanted += [project.alerts.raise_(f"g{n}", "warning", f"alert {n}", "text").id for n in range(20, 40)]
+    for _ in range(3):
+        assert pump_once(project).delivered == 0
+    again = Receiver(port=receiver.port)
+    again.behaviour = list(behaviour)
+    for _ in range(60):
+        done = pump_once(project)
+        if not done.failed and not done.waiting:
+            break
+    again.close()
+    arrived = receiver.ids() + again.ids()
+    assert set(arrived) == set(wanted)
+    assert 2 <= len(arrived) - len(wanted) <= 4  # whose answers were lost came twice, under their own ids
+    assert all(state.delivery("firing", "webhook").delivered for state in project.alerts.outbox().alerts.values())
+
+
+class HeldClock:
+    def __init__(self):
+        self.offset = 0.0
+
+    def now(self):
+        return time.time() + self.offset
+
+    def monotonic(self):
+        return time.monotonic() + self.offset
+
+
+def pump_once(project):
+    """Pump, then let an hour pass, so that every wait is over."""
+    done = project.alerts.pump()
+    project.clock.offset += 3600
+    return done
