@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 
+from mlopsfw_core import online
+
 LONGEST = 1500
 
 
@@ -33,6 +35,21 @@ ERRORS = {
     "always": lambda _, n: np.ones(n),
     "periodic": lambda rng, n: np.arange(n) % rng.integers(1, 20) == 0,
     "rare": lambda rng, n: rng.random(n) < 0.02 + 0.1 * (np.arange(n) > n // 2),
+}
+
+# Each detector, with arguments under which it fires on these streams.
+MAKERS = {
+    "ADWIN": (online.ADWIN, NUMBERS),
+    "PageHinkley": (lambda: online.PageHinkley(threshold=5), NUMBERS),
+    "KSWIN": (lambda: online.KSWIN(seed=3), NUMBERS),
+    "DDM": (online.DDM, ERRORS),
+    "EDDM": (lambda: online.EDDM(warm_start=10), ERRORS),
+    "HDDM_A": (lambda: online.HDDM_A(two_sided_test=True), ERRORS),
+    "HDDM_W": (lambda: online.HDDM_W(two_sided_test=True), ERRORS),
+    "FHDDM": (lambda: online.FHDDM(short_window_size=25), ERRORS),
+    "BettingMeanDetector": (lambda: online.BettingMeanDetector((-0.1, 0.1), 100, (-3, 4)), NUMBERS),
+    "ProportionDetector": (lambda: online.ProportionDetector((0.2, 0.3), 100), ERRORS),
+    "QuantileShiftDetector": (lambda: online.QuantileShiftDetector([-1, 0.5], [(0.1, 0.3), (0.5, 0.7)], 50), NUMBERS),
 }
 
 

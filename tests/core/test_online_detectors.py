@@ -8,23 +8,8 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pytest
-from online_streams import ERRORS, NUMBERS, one_by_one, stream, through_json
+from online_streams import ERRORS, MAKERS, one_by_one, stream, through_json
 
-from mlopsfw_core import online
-
-MAKERS = {
-    "ADWIN": (online.ADWIN, NUMBERS),
-    "PageHinkley": (lambda: online.PageHinkley(threshold=5), NUMBERS),
-    "KSWIN": (lambda: online.KSWIN(seed=3), NUMBERS),
-    "DDM": (online.DDM, ERRORS),
-    "EDDM": (lambda: online.EDDM(warm_start=10), ERRORS),
-    "HDDM_A": (lambda: online.HDDM_A(two_sided_test=True), ERRORS),
-    "HDDM_W": (lambda: online.HDDM_W(two_sided_test=True), ERRORS),
-    "FHDDM": (lambda: online.FHDDM(short_window_size=25), ERRORS),
-    "BettingMeanDetector": (lambda: online.BettingMeanDetector((-0.1, 0.1), 100, (-3, 4)), NUMBERS),
-    "ProportionDetector": (lambda: online.ProportionDetector((0.2, 0.3), 100), ERRORS),
-    "QuantileShiftDetector": (lambda: online.QuantileShiftDetector([-1, 0.5], [(0.1, 0.3), (0.5, 0.7)], 50), NUMBERS),
-}
 EACH = pytest.mark.parametrize("name", MAKERS)
 
 
