@@ -25,6 +25,7 @@ _SKEW = 5.0  # seconds between this machine's clock and the store's
 _BLOB_FIELDS = frozenset(
     {"blob", "bundle", "config", "environment", "logs", "traceback", "report", "page", "manifest", "diff"}
 )
+_FINGERPRINT = "fingerprint"  # what a step's key was made of: digests of content, which need not be kept anywhere
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -163,6 +164,8 @@ def _references(project: Project) -> Iterator[Diagnosis]:
 def _blobs_in(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
+            if key == _FINGERPRINT:
+                continue
             if key in _BLOB_FIELDS and isinstance(inner, str) and len(inner) == 64 and _HEX.issuperset(inner):  # noqa: PLR2004
                 yield inner
             else:

@@ -44,6 +44,12 @@ def test_a_sound_project_has_no_complaints(filled, check):
     assert found(filled, check, verify=True) == []
 
 
+def test_a_project_whose_pipeline_has_run_is_sound(make_project, capsys):
+    made = make_project('[steps.one]\npython = "one:run"\n', one="def run():\n    return {'answer': 42}\n")
+    assert run(["--project", str(made.root), "run"]) == 0
+    assert run(["--project", str(made.root), "doctor"]) == 0, capsys.readouterr().out
+
+
 def test_verify_names_every_flipped_blob(filled):
     digests = [filled.blobs.put(b"blob %d" % n) for n in range(5)]
     for digest in digests[1:4]:
