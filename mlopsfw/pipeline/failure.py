@@ -9,7 +9,6 @@ from mlopsfw.contracts.engine import Failure
 from mlopsfw.errors import DriftFound, GateRefused, MlopsfwError, PluginError, UsageError
 
 _BLAME = "raised by plugin "
-_PLUGIN = 5
 
 
 def failure_of(error: BaseException, root: Path) -> Failure:
@@ -28,13 +27,14 @@ def _text(error: BaseException) -> str:
 
 
 def _exit_code(error: BaseException) -> int:
-    if isinstance(error, PluginError) or is_blamed(error):
-        return _PLUGIN
+    """Return the error's own code; a plugin's, where it is an accident of a plugin's rather than something that it says on purpose."""
     if isinstance(error, KeyboardInterrupt):
         return 130
-    if isinstance(error, MlopsfwError) and not isinstance(error, UsageError):
-        return error.exit_code
-    return 1  # a usage error inside a step is a step's failure: something was run
+    if isinstance(error, MlopsfwError):
+        return (
+            1 if isinstance(error, UsageError) else error.exit_code
+        )  # something was run, so it is no usage error any more
+    return PluginError.exit_code if is_blamed(error) else 1
 
 
 def is_blamed(error: BaseException) -> bool:
