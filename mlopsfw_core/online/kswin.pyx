@@ -79,7 +79,8 @@ cdef class KSWIN(Detector):
         self.seeded, self.first = seed is not None, twister_of(seed)
         self.twister = self.first
         self._clear()
-        for value in [] if window is None else list(window)[-window_size:]:
+        given = [] if window is None else [float(value) for value in window]
+        for value in [value for value in given if value == value][-window_size:]:  # NaN has no place in an order
             self._push(value)
 
     def __dealloc__(self):
@@ -173,7 +174,7 @@ cdef class KSWIN(Detector):
 
     def _restore(self, kept):
         window = [float(value) for value in kept["window"]]
-        if len(window) > self.window_size or not -1 <= kept["units"] <= self.stat_size:
+        if len(window) > self.window_size or any(value != value for value in window) or not -1 <= kept["units"] <= self.stat_size:
             raise ValueError("its window does not fit its arguments")
         twister_resume(&self.twister, kept["generator"])
         self._clear()

@@ -126,6 +126,16 @@ def test_kswin_starts_from_a_given_window_and_takes_infinities_for_values():
     assert signals(ours, values) == follow(theirs, values)
 
 
+def test_nan_in_kswins_first_window_is_passed_over():
+    start = np.random.default_rng(6).normal(size=100).tolist()
+    holed = [*start[:50], float("nan"), *start[50:]]
+    assert online.KSWIN(seed=1, window=holed).window == start
+    state = online.KSWIN(seed=1, window=start).to_dict()
+    state["state"]["window"][7] = "nan"
+    with pytest.raises(ValueError, match="window"):
+        online.KSWIN.from_dict(state)
+
+
 def test_unseeded_kswin_alarms_at_rivers_rate():
     values = np.random.default_rng(4).normal(size=30_000)
     seeds = random.Random(1)
