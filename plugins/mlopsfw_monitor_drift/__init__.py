@@ -24,6 +24,7 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             variation beyond what sampling puts there.
         thresholds: The same for single columns.
         group: What makes rows alike: `day` (of event time), `none`, or a column. Grouped rows count for what they are worth.
+        design_effect: The least that grouping is known to cost, for windows too short to show it: rows count for one so-manyth.
         zone: The time zone whose days are meant, such as `America/New_York`.
         min_rows: Below this many rows nothing is compared, and the report says so.
         alarm: `any` column, a `share` of the columns, or columns that carry `importance` calls for an alarm.
@@ -36,6 +37,7 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threshold: float = 0.05
     thresholds: dict[str, float] = {}
     group: str = "day"
+    design_effect: float = 1.0
     zone: str = "UTC"
     min_rows: int = 200
     alarm: Literal["any", "share", "importance"] = "any"

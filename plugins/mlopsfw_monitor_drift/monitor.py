@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlopsfw.contracts.monitoring import Baseline, Finding, Report, Window
-from mlopsfw.errors import ConfigError
-from mlopsfw_core import ColumnDrift, Reference, compare_table, design_effect
+from mlopsfw_core import ColumnDrift, Reference, compare_table
 from mlopsfw_monitor_drift import DriftConfig
+from mlopsfw_monitor_drift.groups import FEWEST_GROUPS, design_effects, enough, row_groups
 from mlopsfw_monitor_drift.page import render
 from mlopsfw_monitor_drift.performance import Decay, decay
 
@@ -35,7 +35,7 @@ class DriftMonitor:
         groups = row_groups(window.rows, self._config)
         drifts = self._compare(window, baseline, groups)
         decayed = decay(window, baseline, groups, self._config)
-        findings = self._findings(drifts, decayed, baseline)
+        findings = [*self._findings(drifts, decayed, baseline), *caveats(groups, self._config)]
         alarm = self._calls(drifts, baseline) or decayed.alarm
         return Report(
             monitor=NAME,
@@ -58,11 +58,10 @@ class DriftMonitor:
         rows = by_class(window.rows, baseline)
         profile = {name: Reference.from_dict(kept) for name, kept in baseline.profile.items()}
         known = {name: reference for name, reference in profile.items() if name != baseline.target}
-        effects = {}
-        if groups is not None:
-            effects = {n: design_effect(r, rows.column(n), groups) for n, r in known.items() if n in rows.column_names}
         config = self._config
-        return compare_table(known, rows, columns_alpha(window, config), config.threshold, config.thresholds, effects)
+        alpha = columns_alpha(window, config)
+        effects = design_effects(known, rows, groups, config.design_effect, alpha)
+        return compare_table(known, rows, alpha, config.threshold, config.thresholds, effects)
 
     def _calls(self, drifts: Sequence[ColumnDrift], baseline: Baseline) -> bool:
         drifted = [drift.column for drift in drifts if drift.drifted]
@@ -85,6 +84,28 @@ def columns_alpha(window: Window, config: DriftConfig) -> float:
     return config.alpha if window.labels is None else config.alpha / 2
 
 
+def caveats(groups: NDArray[np.int64] | None, config: DriftConfig) -> list[Finding]:
+    """Say so where the window is too short for the false-alarm budget to be kept whatever the grouping costs."""
+    if groups is None or enough(groups) or config.design_effect > 1:
+        return []
+    many, what = int(groups.max()) + 1, "day" if config.group == "day" else config.group
+    return [
+        Finding(
+            kind="quality",
+            subject="event_time" if config.group == "day" else config.group,
+            severity="info",
+            message=f"{many} of {what} is too few to see how alike rows of one {what} are: they count as independent, and alarms can come "
+            f"more often than the budget says; windows of {FEWEST_GROUPS} and more, or a known design_effect, keep it",
+            facts={"groups": many, "fewest": FEWEST_GROUPS},
+        )
+    ]
+
+
+def is_output(column: str, baseline: Baseline) -> bool:
+    """Return whether a column is an output of the model, or one class of it."""
+    return any(column == name or column.startswith(f"{name}[") for name in baseline.outputs)
+
+
 def by_class(rows: pa.Table, baseline: Baseline) -> pa.Table:
     """Return the rows with an output that is a list as one column a class, `output[class]`, as the profile has it."""
     import pyarrow.compute as pc
@@ -96,34 +117,15 @@ def by_class(rows: pa.Table, baseline: Baseline) -> pa.Table:
     return rows
 
 
-def row_groups(rows: pa.Table, config: DriftConfig) -> NDArray[np.int64] | None:
-    """Return the number of each row's group, or None where rows are taken to be independent."""
-    import pyarrow.compute as pc
-
-    if config.group == "none":
-        return None
-    if config.group != "day":
-        if config.group not in rows.column_names:
-            raise ConfigError(f"the column {config.group!r} is not among the captured ones", key="monitor.drift.group")
-        codes = pc.dictionary_encode(rows.column(config.group), null_encoding="encode").combine_chunks()
-        return np.asarray(codes.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
-    if "event_time" not in rows.column_names:
-        return None
-    zoned = pc.cast(rows.column("event_time"), pa.timestamp("us", tz="UTC"))
-    local = pc.local_timestamp(pc.cast(zoned, pa.timestamp("us", tz=config.zone)))
-    numbers = pc.cast(local, pa.int64()).to_numpy() // (86_400 * 1_000_000)
-    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
-
-
 def _weight(drift: ColumnDrift, baseline: Baseline) -> float:
     """Rank by drift times importance: drift is not harm. Without known importance all columns weigh the same."""
-    if not baseline.importance or drift.column in baseline.outputs:
+    if not baseline.importance or is_output(drift.column, baseline):
         return drift.effect
     return drift.effect * max(baseline.importance.get(drift.column, 0.0), 0.0)
 
 
 def _finding(drift: ColumnDrift, baseline: Baseline) -> Finding:
-    output = drift.column in baseline.outputs
+    output = is_output(drift.column, baseline)
     gone = drift.statistic in ("absent", "type")
     return Finding(
         kind="quality" if gone or drift.statistic == "missing" else "drift",

@@ -5,6 +5,7 @@ Every name and category is escaped, and the page's own policy forbids whatever m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,13 @@ import polars as pl
 from mlopsfw.contracts.monitoring import Baseline, Report, Window
 from mlopsfw_monitor_drift.drawing import draw
 from mlopsfw_monitor_drift.shapes import shape_of
+from mlopsfw_monitor_drift.timeline import by_day, draw_days
 
 if TYPE_CHECKING:
     from mlopsfw_monitor_drift import DriftConfig
+
+_ERROR = "_standard_error"
+_LEAST = 1e-300  # below, doubles run out
 
 
 def render(report: Report, window: Window, baseline: Baseline, config: DriftConfig) -> str:
@@ -29,6 +34,8 @@ def render(report: Report, window: Window, baseline: Baseline, config: DriftConf
         facts=_facts(report),
         findings=_findings(report),
         table=_table(report),
+        metrics=_metrics(report, baseline),
+        days=_days(window, baseline, config),
         plots=_plots(report, window, baseline),
         rule=escape(_rule(window, config)),
     )
@@ -48,8 +55,26 @@ def _facts(report: Report) -> str:
         "to": report.end,
         "rows": f"{report.rows:,}",
         "labelled": f"{report.labelled:,}",
-    } | {name: f"{value:.4g}" for name, value in report.metrics.items()}
+    }
     return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts.items())
+
+
+def _metrics(report: Report, baseline: Baseline) -> str:
+    names = [name for name in report.metrics if not name.endswith(_ERROR) and name != "label_mean"]
+    if not names:
+        return ""
+    lines = "".join(
+        _metric(name, report.metrics, baseline)
+        for name in sorted(names, key=lambda n: n + _ERROR not in report.metrics)
+    )
+    head = "<tr><th>metric<th>this window<th>standard error<th>at evaluation</tr>"
+    return f'<h2>Metrics</h2><div class="scroll"><table class="narrow"><thead>{head}</thead><tbody>{lines}</tbody></table></div>'
+
+
+def _metric(name: str, metrics: Mapping[str, float], baseline: Baseline) -> str:
+    numbers = (metrics[name], metrics.get(name + _ERROR), baseline.metrics.get(name))
+    cells = "".join(f"<td>{'' if number is None else f'{number:.4g}'}</td>" for number in numbers)
+    return f"<tr><td>{escape(name)}</td>{cells}</tr>"
 
 
 def _findings(report: Report) -> str:
@@ -68,7 +93,7 @@ def _line(column: dict[str, Any]) -> str:
         escape(str(column["type"])),
         escape(str(column["statistic"])),
         _number(column["value"]),
-        _number(column["pvalue"]),
+        _pvalue(column["pvalue"]),
         f'<span class="bar"><i style="width:{min(column["effect"] or 0.0, 1.0):.1%}"></i></span>{_number(column["effect"])}',
         _number(column["threshold"]),
         _number(share) if share is not None else "",
@@ -80,6 +105,19 @@ def _line(column: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
+
+
+def _pvalue(value: float | None) -> str:
+    return "&lt; 1e-300" if value is not None and value < _LEAST else _number(value)
+
+
+def _days(window: Window, baseline: Baseline, config: DriftConfig) -> str:
+    table = by_day(window, baseline, config.zone)
+    if table is None or not (plot := draw_days(table)):
+        return ""
+    labelled = ' &nbsp; <b class="lab"></b> mean label' if table["labelled"].sum() else ""
+    key = f'<p class="key"><b class="ref"></b> rows &nbsp; <b class="cur"></b> mean prediction{labelled}</p>'
+    return f"<h2>Day by day</h2>{key}<figure>{plot}</figure>"
 
 
 def _plots(report: Report, window: Window, baseline: Baseline) -> str:

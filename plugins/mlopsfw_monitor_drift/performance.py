@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 
 from mlopsfw.contracts.monitoring import Baseline, Finding, Window
 from mlopsfw.evaluation import class_codes, evaluate, higher_is_better
+from mlopsfw_monitor_drift.groups import enough, numbered, student_tail
 
 if TYPE_CHECKING:
     from mlopsfw_monitor_drift import DriftConfig
 
-_PARTS = 20  # groups of the jackknife where rows are taken to be independent
+_GROUP = "mlopsfw group"  # no input is called so
+_PARTS = 20  # groups of the jackknife where rows are taken to be independent, or there are too few groups to learn from
 
 
 @dataclass(frozen=True)
@@ -43,30 +45,33 @@ WATCHED = {"binary": ("auc", "log_loss"), "multiclass": ("log_loss", "accuracy")
 
 def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, config: DriftConfig) -> Decay:
     """Compare the realised metrics with those at evaluation."""
-    joined = _joined(window, groups)
+    joined = _joined(window, groups, baseline.outputs)
     if joined is None or joined.height < config.min_rows:
         return Decay(labelled=0 if joined is None else joined.height)
     labels, outputs = _arrays(joined, baseline)
     metrics = evaluate(baseline.task, labels, outputs)
     watched = [name for name in WATCHED[baseline.task] if name in metrics]
-    errors = _standard_errors(baseline.task, watched, labels, outputs, joined["group"].to_numpy())
-    told = metrics | {f"{name}_standard_error": errors[name] for name in watched} | _label_mean(baseline, labels)
-    known = [name for name in watched if name in baseline.metrics]
+    parts = _parts(joined[_GROUP].to_numpy())
+    errors = _standard_errors(baseline.task, watched, labels, outputs, parts)
+    told = metrics | {f"{name}_standard_error": error for name, error in errors.items()} | _label_mean(baseline, labels)
+    known = [name for name in errors if name in baseline.metrics]
     alpha = config.alpha / 2 / max(len(known), 1)
-    realised = [Realised(name, metrics[name], errors[name], joined.height) for name in known]
+    freedom = np.unique(parts).size - 1
+    realised = [Realised(name, metrics[name], errors[name], joined.height, freedom) for name in known]
     findings = tuple(found for each in realised if (found := _worse(each, baseline, config, alpha)) is not None)
-    text = ", ".join(_text(name, metrics[name], errors[name], baseline.metrics.get(name)) for name in watched)
+    text = ", ".join(_text(name, metrics[name], errors.get(name), baseline.metrics.get(name)) for name in watched)
     return Decay(joined.height, told, findings, alarm=bool(findings), summary=text)
 
 
 @dataclass(frozen=True)
 class Realised:
-    """A metric on the window: its name, value and standard error, and the rows it rests on."""
+    """A metric on the window: its name, value and standard error, the rows it rests on, and the error's degrees of freedom."""
 
     name: str
     value: float
     error: float
     rows: int
+    freedom: int
 
 
 def _worse(now: Realised, baseline: Baseline, config: DriftConfig, alpha: float) -> Finding | None:
@@ -75,7 +80,7 @@ def _worse(now: Realised, baseline: Baseline, config: DriftConfig, alpha: float)
     loss = before - now.value if better else now.value - before
     allowed = config.metric_drop if better else config.error_rise * abs(before)
     spread = now.error * math.sqrt(1 + now.rows / baseline.metrics.get("rows", now.rows))
-    pvalue = 0.5 * math.erfc((loss - allowed) / spread / math.sqrt(2)) if spread > 0 else float(loss <= allowed)
+    pvalue = student_tail((loss - allowed) / spread, now.freedom) if spread > 0 else float(loss <= allowed)
     if loss <= allowed or pvalue > alpha:
         return None
     return Finding(
@@ -86,17 +91,25 @@ def _worse(now: Realised, baseline: Baseline, config: DriftConfig, alpha: float)
     )  # fmt: skip
 
 
-def _text(name: str, now: float, error: float, before: float | None) -> str:
-    return f"{name} {now:.3f} ± {error:.3f}" + ("" if before is None else f", was {before:.3f} at evaluation")
+def _text(name: str, now: float, error: float | None, before: float | None) -> str:
+    margin = "" if error is None else f" ± {error:.3f}"
+    return f"{name} {now:.3f}{margin}" + ("" if before is None else f", was {before:.3f} at evaluation")
 
 
-def _joined(window: Window, groups: NDArray[np.int64] | None) -> pl.DataFrame | None:
+def _joined(window: Window, groups: NDArray[np.int64] | None, outputs: Sequence[str]) -> pl.DataFrame | None:
     if window.labels is None or not window.labels.num_rows:
         return None
     rows = pl.DataFrame(window.rows)
-    numbers = np.arange(rows.height) % _PARTS if groups is None else groups
+    numbers = np.zeros(rows.height, dtype=np.int64) if groups is None else groups
     labels = pl.DataFrame(window.labels).select("prediction_id", "label")
-    return rows.with_columns(group=pl.Series(numbers)).join(labels, on="prediction_id").drop_nulls("label")
+    joined = rows.drop("label", strict=False).with_columns(pl.Series(_GROUP, numbers)).join(labels, on="prediction_id")
+    return joined.drop_nulls(["label", outputs[0]])
+
+
+def _parts(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what the jackknife leaves out at a time: the groups that have labels, or where they are too few, every twentieth row."""
+    labelled = numbered(groups)
+    return labelled if enough(labelled) else np.arange(groups.size, dtype=np.int64) % _PARTS
 
 
 def _arrays(joined: pl.DataFrame, baseline: Baseline) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
@@ -118,14 +131,13 @@ def _standard_errors(
     outputs: NDArray[np.generic],
     groups: NDArray[np.int64],
 ) -> dict[str, float]:
-    """Return the delete-a-group jackknife's standard errors; 0 where fewer than two groups leave a metric."""
+    """Return the delete-a-group jackknife's standard errors; a metric that a part leaves undefined has none, and raises no alarm."""
     without = [groups != group for group in np.unique(groups)]
     left = [evaluate(task, labels[kept], outputs[kept]) for kept in without if kept.any()]
-    return {name: _jackknife([metrics[name] for metrics in left if name in metrics]) for name in names}
+    defined = [name for name in names if len(left) > 1 and all(name in metrics for metrics in left)]
+    return {name: _jackknife([metrics[name] for metrics in left]) for name in defined}
 
 
 def _jackknife(values: Sequence[float]) -> float:
-    if len(values) < 2:  # noqa: PLR2004 - a variance needs two
-        return 0.0
     spread = np.square(np.array(values) - np.mean(values)).sum()
     return float(np.sqrt(spread * (len(values) - 1) / len(values)))

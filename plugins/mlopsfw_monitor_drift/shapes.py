@@ -48,9 +48,22 @@ def _numeric(points: NDArray[np.float64], rows: pl.Series) -> Shape | None:
         return None
     both = np.quantile(points, [0.005, 0.995]), np.quantile(values, [0.005, 0.995])
     low, high = float(min(both[0][0], both[1][0])), float(max(both[0][1], both[1][1]))
-    edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+    whole = bool(np.all(points == np.rint(points)) and np.all(values == np.rint(values)))
+    edges = _edges(low, high, whole=whole)
     shares = [np.histogram(np.clip(side, edges[0], edges[-1]), edges)[0] / side.size for side in (points, values)]
-    return Shape(tuple(f"{edge:.4g}" for edge in edges), shares[0], shares[1], categorical=False)
+    told = (
+        np.append(edges[:-1] + 0.5, edges[-1] - 0.5) if whole else edges
+    )  # the whole numbers that the cells begin and end with
+    return Shape(tuple(f"{edge:.4g}" for edge in told), shares[0], shares[1], categorical=False)
+
+
+def _edges(low: float, high: float, *, whole: bool) -> NDArray[np.float64]:
+    """Return edges of cells of one width; those of whole numbers hold equally many each, or a plot would show combs."""
+    if not whole:
+        return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+    width = max(np.ceil((high - low + 1) / BINS), 1.0)
+    edges: NDArray[np.float64] = np.arange(np.ceil((high - low + 1) / width) + 1) * width + np.floor(low) - 0.5
+    return edges
 
 
 def _categorical(counts: Mapping[str, int], rows: pl.Series) -> Shape | None:

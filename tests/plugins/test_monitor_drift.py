@@ -9,12 +9,16 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from mlopsfw.contracts.monitoring import Baseline, Window
 from mlopsfw.testing.monitor import MonitorContract
 from mlopsfw_core import Reference
 from mlopsfw_monitor_drift import DriftConfig
+from mlopsfw_monitor_drift.groups import days, student_quantile, student_tail
 from mlopsfw_monitor_drift.monitor import DriftMonitor
+from mlopsfw_monitor_drift.shapes import shape_of
+from mlopsfw_monitor_drift.timeline import by_day
 
 ROWS, DAYS = 4000, 20
 
@@ -170,6 +174,145 @@ def test_without_drift_windows_alarm_no_more_often_than_the_budget(rng, rows):
     budget, trials = 0.05, 200
     alarms = sum(examine(window(make(rng, rows)), kept, alpha=budget, threshold=0.0).alarm for _ in range(trials))
     assert alarms / trials <= budget + 3 * np.sqrt(budget * (1 - budget) / trials)
+
+
+def clustered(rng, days, per_day, likeness):
+    """Rows of so many days, of which a share `likeness` of the variance is the day's."""
+    day = np.repeat(np.arange(days), per_day)
+    rows = day.size
+
+    def draw():
+        return np.sqrt(likeness) * rng.normal(size=days)[day] + np.sqrt(1 - likeness) * rng.normal(size=rows)
+
+    numbers = {f"n{i}": draw() for i in range(4)}
+    kinds = {f"k{i}": np.array(["a", "b", "c"])[np.digitize(draw(), [-0.5, 0.8])] for i in range(4)}
+    moments = 1_364_947_200_000_000 + (day * 86_400 + rng.integers(0, 86_400, rows)) * 1_000_000
+    times = pl.Series(moments).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return pl.DataFrame({"prediction_id": [str(i) for i in range(rows)], "event_time": times, **numbers, **kinds})
+
+
+def clustered_baseline(frame):
+    profile = {c: Reference.fit(frame[c], name=c).to_dict() for c in frame.columns[2:]}
+    return Baseline(profile=profile, task="binary", target="t", outputs=())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("likeness", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("days_", [5, 7, 30])
+def test_rows_that_are_alike_by_day_alarm_no_more_often_than_the_budget(rng, days_, likeness):
+    budget, trials, alarms = 0.05, 120, 0
+    for _ in range(trials):
+        kept = clustered_baseline(clustered(rng, 90, 60, likeness))
+        current = clustered(rng, days_, 60, likeness).with_columns(label=pl.lit(0))
+        alarms += examine(window(current), kept, alpha=budget, threshold=0.0).alarm
+    assert alarms / trials <= budget + 3 * np.sqrt(budget * (1 - budget) / trials)
+
+
+def test_what_is_known_of_grouping_counts_where_a_window_is_too_short_to_show_it(rng):
+    kept = clustered_baseline(clustered(rng, 90, 200, 0.1))
+    today = window(clustered(rng, 1, 400, 0.1).with_columns(label=pl.lit(0)))
+    assert examine(today, kept, alpha=0.05).alarm
+    assert not examine(today, kept, alpha=0.05, design_effect=40.0).alarm
+
+
+@pytest.mark.parametrize(
+    ("days_", "config", "said"), [(1, {}, True), (4, {}, True), (5, {}, False), (1, {"group": "none"}, False)]
+)
+def test_a_window_of_too_few_days_to_learn_from_says_so(rng, days_, config, said):
+    current = clustered(rng, days_, 300, 0.0)
+    report = examine(window(current.with_columns(label=pl.lit(0))), clustered_baseline(current), **config)
+    assert [(f.subject, f.severity) for f in report.findings] == [("event_time", "info")] * said
+    assert not report.alarm
+
+
+def test_students_t_is_scipys():
+    for freedom in (1, 2, 3, 4, 6, 9, 29, 200):
+        for level in (0.5, 0.05, 1e-3, 1e-6):
+            assert student_quantile(level, freedom) == pytest.approx(stats.t.isf(level / 2, freedom), rel=1e-6)
+        for t in (-3.0, 0.0, 0.5, 2.0, 8.0):
+            assert student_tail(t, freedom) == pytest.approx(stats.t.sf(t, freedom), rel=1e-9, abs=1e-14)
+
+
+def of_one_day(frame):
+    return frame.with_columns(event_time=pl.col("event_time").min())
+
+
+def test_a_day_of_labels_has_a_sampling_error_too(rng):
+    kept = msgspec.structs.replace(baseline(make(rng)), profile={}, metrics={"auc": 0.92, "rows": ROWS})
+    reports = [examine(window(of_one_day(make(rng, 300)), labelled=True), kept) for _ in range(100)]
+    assert min(r.metrics["auc_standard_error"] for r in reports) > 0
+    assert sum(r.alarm for r in reports) <= 3  # at alpha = .01
+    worse = examine(window(of_one_day(make(rng, quality=1.0)), labelled=True), kept)
+    assert [f.subject for f in worse.findings if f.kind == "performance"] == ["auc"]
+
+
+def test_a_metric_that_some_part_leaves_undefined_raises_no_alarm(rng):
+    frame = make(rng, 300).with_columns(label=pl.Series([True] + [False] * 299), probability=pl.lit(0.1))
+    report = examine(
+        window(frame, labelled=True), Baseline(profile={}, task="binary", target="t", outputs=("probability",),
+        classes=(False, True), metrics={"auc": 0.99}),
+    )  # fmt: skip
+    assert not report.alarm
+    assert "auc_standard_error" not in report.metrics
+
+
+def test_an_input_called_label_is_not_taken_for_the_label(rng):
+    frame = make(rng)
+    current = window(frame, labelled=True)
+    named = msgspec.structs.replace(current, rows=frame.with_columns(label=pl.lit("input")).to_arrow())
+    kept = baseline(make(rng), metrics={"auc": 0.92})
+    assert examine(named, kept).metrics == examine(current, kept).metrics
+
+
+def test_a_prediction_without_an_output_is_left_out_of_the_metrics(rng):
+    frame = make(rng).with_columns(probability=pl.when(pl.int_range(ROWS) < ROWS - 100).then("probability"))
+    assert examine(window(frame, labelled=True), baseline(make(rng))).labelled == ROWS - 100
+
+
+def test_a_class_of_the_prediction_is_ranked_as_a_prediction(rng):
+    raw = rng.dirichlet([2, 2, 2], ROWS)
+    before = make(rng).with_columns(probabilities=pl.Series(raw.tolist()))
+    names = [f"probabilities[{c}]" for c in "xyz"]
+    profile = {n: Reference.fit(raw[:, i]).to_dict() for i, n in enumerate(names)}
+    profile["number"] = Reference.fit(before["number"]).to_dict()
+    kept = Baseline(
+        profile=profile, task="multiclass", target="t", outputs=("probabilities",), classes=("x", "y", "z"),
+        importance={"number": 0.1},
+    )  # fmt: skip
+    now = make(rng, shift=0.5).with_columns(probabilities=pl.Series(rng.dirichlet([5, 2, 2], ROWS).tolist()))
+    first, *_ = examine(window(now), kept).findings
+    assert first.subject == "probabilities[x]"
+    assert first.message.startswith("the prediction")
+
+
+def test_days_are_those_of_the_zone():
+    times = pl.Series(["2013-04-01T03:59:00Z", "2013-04-01T04:00:00Z"]).str.to_datetime("%+", time_unit="us")
+    rows = pl.DataFrame({"event_time": times}).to_arrow()
+    assert np.diff(days(rows, "America/New_York")).tolist() == [1]
+    assert np.diff(days(rows, "UTC")).tolist() == [0]
+
+
+def test_the_page_shows_the_window_day_by_day_with_labels_where_they_came(rng):
+    frame = make(rng)
+    told = by_day(window(frame, labelled=True), baseline(frame), "UTC")
+    assert told["rows"].sum() == told["labelled"].sum() == ROWS
+    assert np.average(told["label"], weights=told["rows"]) == pytest.approx(frame["label"].mean())
+    monitor = DriftMonitor(DriftConfig())
+    pages = [
+        monitor.page(monitor.examine(w, baseline(frame)), w, baseline(frame))
+        for w in (window(frame, labelled=True), window(frame))
+    ]
+    assert ["mean label" in page for page in pages] == [True, False]
+    assert all("Day by day" in page for page in pages)
+    assert by_day(window(of_one_day(frame)), baseline(frame), "UTC") is None
+
+
+def test_whole_numbers_are_plotted_without_combs(rng):
+    values = pl.Series(rng.integers(5, 25, 4000))
+    shape = shape_of(Reference.fit(values).to_dict(), values)
+    assert (shape.labels[0], shape.labels[-1], len(shape.labels)) == ("5", "24", 21)
+    assert shape.current.min() > 0.03
+    assert shape.current.sum() == pytest.approx(1)
 
 
 PAYLOADS = [

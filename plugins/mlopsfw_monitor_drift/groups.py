@@ -1,0 +1,123 @@
+"""What makes rows alike (flights of one day share their weather), and how much less they count for it.
+
+The core estimates how much the clustering inflates variances. That estimate is itself a variance between few groups, so that what it
+scales is Student's t rather than normal, and the design effect is raised to what makes up for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlopsfw.errors import ConfigError
+from mlopsfw_core import Reference, design_effect
+from mlopsfw_monitor_drift import DriftConfig
+
+FEWEST_GROUPS = 5
+"""Below this many groups nothing can be said about how alike rows of one group are, and rows are taken to be independent."""
+
+_DAY = 86_400 * 1_000_000  # microseconds
+_HALVINGS = 60
+
+
+def row_groups(rows: pa.Table, config: DriftConfig) -> NDArray[np.int64] | None:
+    """Return the number of each row's group, from 0, or None where rows are taken to be independent.
+
+    Raises:
+        ConfigError: The column that is to group the rows was not captured.
+    """
+    if config.group == "none" or (config.group == "day" and "event_time" not in rows.column_names):
+        return None
+    if config.group == "day":
+        return numbered(days(rows, config.zone))
+    if config.group not in rows.column_names:
+        raise ConfigError(f"the column {config.group!r} is not among the captured ones", key="monitor.drift.group")
+    codes = rows.column(config.group).combine_chunks().dictionary_encode(null_encoding="encode")
+    return numbered(codes.indices.to_numpy(zero_copy_only=False))
+
+
+def days(rows: pa.Table, zone: str) -> NDArray[np.int64]:
+    """Return each row's day of event time in the time zone, in days since 1970."""
+    import pyarrow.compute as pc
+
+    zoned = pc.cast(rows.column("event_time"), pa.timestamp("us", tz="UTC"))
+    local = pc.local_timestamp(pc.cast(zoned, pa.timestamp("us", tz=zone)))
+    return np.asarray(pc.cast(local, pa.int64()).to_numpy() // _DAY, dtype=np.int64)
+
+
+def numbered(keys: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the keys as numbers from 0."""
+    numbers: NDArray[np.int64] = np.unique(keys, return_inverse=True)[1].astype(np.int64)
+    return numbers
+
+
+def enough(groups: NDArray[np.int64] | None) -> bool:
+    """Return whether there are groups, and enough of them to learn from."""
+    return groups is not None and groups.size > 0 and int(groups.max()) + 1 >= FEWEST_GROUPS
+
+
+def design_effects(
+    references: Mapping[str, Reference], rows: pa.Table, groups: NDArray[np.int64] | None, least: float, alpha: float
+) -> dict[str, float]:
+    """Return by how much each column's row counts are to be divided.
+
+    Args:
+        references: By column.
+        rows: The window.
+        groups: The group of each row, or None.
+        least: What grouping is known to cost at the least.
+        alpha: The budget of all columns together.
+    """
+    known = [name for name in references if name in rows.column_names]
+    if groups is None or not enough(groups):
+        return dict.fromkeys(known, least)
+    level = alpha / max(
+        2 * len(references), 1
+    )  # of the surest column: two questions each, Benjamini-Hochberg's first step
+    rise = few_groups(int(groups.max()) + 1, level)
+    estimated = {name: design_effect(references[name], rows.column(name), groups) for name in known}
+    return {name: max(least, effect * rise) for name, effect in estimated.items()}
+
+
+def few_groups(groups: int, level: float) -> float:
+    """Return the square of Student's quantile over the normal one: what a variance estimated from few groups costs.
+
+    Args:
+        groups: How many there are, at least 2.
+        level: The two-sided level at which the most surprising column is judged.
+    """
+    normal = NormalDist().inv_cdf(1 - level / 2)
+    return (student_quantile(level, groups - 1) / normal) ** 2
+
+
+def student_quantile(level: float, freedom: int) -> float:
+    """Return the t that |T| exceeds with probability `level`, T having `freedom` degrees of freedom."""
+    low, high = 0.0, math.pi / 2
+    for _ in range(_HALVINGS):
+        angle = (low + high) / 2
+        low, high = (angle, high) if _beyond(angle, freedom) > level else (low, angle)
+    return math.tan(low) * math.sqrt(freedom)
+
+
+def student_tail(t: float, freedom: int) -> float:
+    """Return P(T > t), T having `freedom` degrees of freedom."""
+    tail = _beyond(math.atan(abs(t) / math.sqrt(freedom)), freedom) / 2
+    return tail if t > 0 else 1 - tail
+
+
+def _beyond(angle: float, freedom: int) -> float:
+    """Return P(|T| > sqrt(freedom) tan(angle)), by Abramowitz & Stegun 26.7.3 and 26.7.4."""
+    odd = freedom % 2
+    term = math.cos(angle) if odd else 1.0
+    total = 0.0
+    for k in range(1, (freedom - odd) // 2 + 1):
+        total += term
+        term *= math.cos(angle) ** 2 * ((2 * k) / (2 * k + 1) if odd else (2 * k - 1) / (2 * k))
+    within = math.sin(angle) * total
+    return max(1.0 - (2 / math.pi * (angle + within) if odd else within), 0.0)

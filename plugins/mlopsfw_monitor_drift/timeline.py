@@ -1,0 +1,115 @@
+"""The window day by day: rows, the mean prediction and, where labels came, the mean label. Numbers in, an SVG out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from html import escape
+
+import polars as pl
+
+from mlopsfw.contracts.monitoring import Baseline, Window
+from mlopsfw_monitor_drift.groups import days
+
+_WIDTH, _HEIGHT, _TOP, _BASE, _LEFT = 1040, 170, 14, 140, 56
+_FEWEST_DAYS = 2
+_DOTTED_UP_TO = 100  # days; beyond, dots would touch
+
+
+def by_day(window: Window, baseline: Baseline, zone: str) -> pl.DataFrame | None:
+    """Return `day, rows, prediction, label, labelled` a day, in order; None where a mean says nothing or there is but one day."""
+    rows = pl.DataFrame(window.rows)
+    output = next(iter(baseline.outputs), "")
+    if output not in rows.columns or not rows[output].dtype.is_numeric() or "event_time" not in rows.columns:
+        return None
+    frame = rows.select("prediction_id", prediction=output).with_columns(day=pl.Series(days(window.rows, zone)))
+    told = frame.join(_labels(window, baseline), on="prediction_id", how="left")
+    table = told.group_by("day").agg(
+        rows=pl.len(),
+        prediction=pl.col("prediction").mean(),
+        label=pl.col("label").mean(),
+        labelled=pl.col("label").count(),
+    )
+    return table.sort("day") if table.height >= _FEWEST_DAYS else None
+
+
+def _labels(window: Window, baseline: Baseline) -> pl.DataFrame:
+    nothing = pl.DataFrame(schema={"prediction_id": pl.String, "label": pl.Float64})
+    if window.labels is None or not window.labels.num_rows:
+        return nothing
+    labels = pl.DataFrame(window.labels).select("prediction_id", "label")
+    if baseline.task == "binary":
+        return labels.with_columns((pl.col("label") == baseline.classes[-1]).cast(pl.Float64))
+    return (
+        labels.with_columns(pl.col("label").cast(pl.Float64, strict=False))
+        if baseline.task == "regression"
+        else nothing
+    )
+
+
+def draw_days(table: pl.DataFrame) -> str:
+    """Return the table as an SVG element: bars for rows, a line for the prediction, and one for the label where there are any."""
+    first, last = int(table["day"][0]), int(table["day"][-1])
+    step = (_WIDTH - _LEFT) / max(last - first + 1, 1)
+    places = [_LEFT + (int(day) - first + 0.5) * step for day in table["day"]]
+    lines = {"cur": table["prediction"].to_list(), "lab": table["label"].to_list()}
+    told = [value for values in lines.values() for value in values if value is not None]
+    if not told:
+        return ""
+    low, high = min(told), max(told)
+    pad = 0.08 * (high - low) or abs(high) * 0.1 or 1.0
+    scale = _Scale(low - pad, high + pad)
+    parts = [_bars(table, places, step), *(_line(kind, places, values, scale) for kind, values in lines.items())]
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="The window day by day">{"".join(parts)}'
+        f'<line class="axis" x1="{_LEFT}" y1="{_BASE}" x2="{_WIDTH}" y2="{_BASE}"/>{_legends(table, places, scale)}</svg>'
+    )
+
+
+class _Scale:
+    """From values to heights."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def __call__(self, value: float) -> float:
+        return _BASE - (_BASE - _TOP) * (value - self.low) / (self.high - self.low)
+
+
+def _bars(table: pl.DataFrame, places: Sequence[float], step: float) -> str:
+    most = max(int(table["rows"].max() or 1), 1)  # type: ignore[arg-type]
+    tallest = (_BASE - _TOP) * 0.45  # in the background, below what matters
+    return "".join(
+        f'<rect class="ref" x="{x - step * 0.4:.1f}" y="{_BASE - tallest * rows / most:.1f}" width="{step * 0.8:.1f}" '
+        f'height="{tallest * rows / most:.1f}"><title>{_day(day)}: {rows:,} rows</title></rect>'
+        for x, day, rows in zip(places, table["day"], table["rows"], strict=True)
+    )
+
+
+def _line(kind: str, places: Sequence[float], values: Sequence[float | None], scale: _Scale) -> str:
+    known = [(x, scale(value)) for x, value in zip(places, values, strict=True) if value is not None]
+    if not known:
+        return ""
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in known)
+    dots = "".join(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in known)
+    return f'<path class="{kind}" d="M{path}"/>{dots if len(known) <= _DOTTED_UP_TO else ""}'
+
+
+def _legends(table: pl.DataFrame, places: Sequence[float], scale: _Scale) -> str:
+    days_ = table["day"].to_list()
+    middle = len(days_) // 2
+    ends = {0: "start", len(days_) - 1: "end"} | ({middle: "middle"} if 0 < middle < len(days_) - 1 else {})
+    below = "".join(
+        f'<text x="{places[n]:.1f}" y="{_BASE + 18}" text-anchor="{anchor}">{_day(days_[n])}</text>'
+        for n, anchor in ends.items()
+    )
+    heights = [scale.low + share * (scale.high - scale.low) for share in (0.0, 0.5, 1.0)]
+    beside = "".join(
+        f'<text x="{_LEFT - 8}" y="{scale(value) + 4:.1f}" text-anchor="end">{escape(f"{value:.3g}")}</text>'
+        for value in heights
+    )
+    return below + beside
+
+
+def _day(number: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=number)).isoformat()
