@@ -31,7 +31,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("flights-run"), help="where to run; made anew")
     parser.add_argument("--until", type=date.fromisoformat, default=LAST_DAY, help="replay flights before this day")
-    parser.add_argument("--every", type=int, default=14, help="days in a window")
+    parser.add_argument("--every", type=int, default=28, help="days in a window")
     parser.add_argument("--patience", type=int, default=56, help="days after a challenger before the next")
     parser.add_argument(
         "--permute-dates", action="store_true", help="shuffle the flights over the year: there is no drift then"

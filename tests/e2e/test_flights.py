@@ -39,15 +39,13 @@ def test_the_whole_year(tmp_path):
 
 
 def test_with_the_dates_permuted_there_is_no_drift_beyond_the_budget(tmp_path):
-    found = run(tmp_path / "run", "--permute-dates", "--until", "2013-07-08")
+    found = run(tmp_path / "run", "--permute-dates", "--until", "2013-07-08", "--every", 14)
     assert len(found["windows"]) == 7
     assert found["alarms"] <= 1  # at a budget of one in twenty
 
 
 def test_two_swapped_columns_are_named_first(tmp_path):
-    found = run(
-        tmp_path / "run", "--swap", "departs", "distance", "--until", "2013-04-15", "--patience", "0", "--handicap"
-    )
+    found = run(tmp_path / "run", "--swap", "departs", "distance", "--until", "2013-04-15", "--every", 14, "--handicap")
     (window, *_) = found["windows"]
     assert window["alarm"]
     assert set(window["drifted"][:2]) <= {"departs", "distance", "probability"}
@@ -55,7 +53,7 @@ def test_two_swapped_columns_are_named_first(tmp_path):
 
 
 def test_a_worse_challenger_is_refused_and_the_champion_goes_on(tmp_path):
-    found = run(tmp_path / "run", "--swap", "departs", "distance", "--until", "2013-04-22", "--handicap")
+    found = run(tmp_path / "run", "--swap", "departs", "distance", "--until", "2013-04-22", "--every", 14, "--handicap")
     assert [c["promoted"] for c in found["challengers"]] == [False]
     assert {w["version"] for w in found["windows"]} == {1}
     assert found["failed"] == []
