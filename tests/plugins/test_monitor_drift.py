@@ -8,6 +8,7 @@ import subprocess
 import msgspec
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import stats
 
@@ -15,7 +16,7 @@ from mlopsfw.contracts.monitoring import Baseline, Window
 from mlopsfw.testing.monitor import MonitorContract
 from mlopsfw_core import Reference
 from mlopsfw_monitor_drift import DriftConfig
-from mlopsfw_monitor_drift.groups import days, student_quantile, student_tail
+from mlopsfw_monitor_drift.groups import concentration, days, dimensions, student_quantile, student_tail
 from mlopsfw_monitor_drift.monitor import DriftMonitor
 from mlopsfw_monitor_drift.shapes import shape_of
 from mlopsfw_monitor_drift.timeline import by_day
@@ -206,6 +207,50 @@ def test_rows_that_are_alike_by_day_alarm_no_more_often_than_the_budget(rng, day
         current = clustered(rng, days_, 60, likeness).with_columns(label=pl.lit(0))
         alarms += examine(window(current), kept, alpha=budget, threshold=0.0).alarm
     assert alarms / trials <= budget + 3 * np.sqrt(budget * (1 - budget) / trials)
+
+
+def by_mood(rng, days_, per_day, kinds, likeness):
+    """Categories cut from one number: whatever a day's mood is, all of them move with it."""
+    day = np.repeat(np.arange(days_), per_day)
+    number = np.sqrt(likeness) * rng.normal(size=days_)[day] + np.sqrt(1 - likeness) * rng.normal(size=day.size)
+    weights = np.cumsum(1 / np.arange(1, kinds + 1))
+    return np.digitize(number, stats.norm.ppf((weights / weights[-1])[:-1]))
+
+
+def by_mix(rng, days_, per_day, kinds, likeness):
+    """Categories of which every day has a mix of its own (Dirichlet)."""
+    weights = 1 / np.arange(1, kinds + 1)
+    mixes = rng.dirichlet(weights / weights.sum() * (1 - likeness) / likeness, size=days_).cumsum(axis=1)
+    drawn = rng.random((days_, per_day, 1)) > mixes[:, None, :]
+    return np.minimum(drawn.sum(axis=2), kinds - 1).ravel()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("draw", "kinds", "likeness"), [(by_mood, 10, 0.1), (by_mix, 10, 0.2), (by_mix, 40, 0.05)])
+@pytest.mark.parametrize("days_", [7, 14])
+def test_many_categories_that_are_alike_by_day_keep_the_budget(rng, days_, draw, kinds, likeness):
+    def frame(days_):
+        times = clustered(rng, days_, 60, 0.0).select("prediction_id", "event_time")
+        names = np.array([f"kind {k}" for k in range(kinds)])
+        return times.with_columns(**{f"c{i}": names[draw(rng, days_, 60, kinds, likeness)] for i in range(5)})
+
+    budget, trials, alarms = 0.05, 120, 0
+    for _ in range(trials):
+        kept = clustered_baseline(frame(90))
+        alarms += examine(window(frame(days_).with_columns(label=pl.lit(0))), kept, alpha=budget, threshold=0.0).alarm
+    assert alarms / trials <= budget + 3 * np.sqrt(budget * (1 - budget) / trials)
+
+
+def test_categories_move_in_as_many_dimensions_as_they_do(rng):
+    groups = np.repeat(np.arange(50), 200)
+    one = pa.chunked_array([np.char.add("k", by_mood(rng, 50, 200, 8, 0.5).astype(str))])
+    many = pa.chunked_array([np.char.add("k", by_mix(rng, 50, 200, 8, 0.2).astype(str))])
+    holes = pa.chunked_array([pa.array([None, "a"] * 5000)])
+    assert dimensions(one, groups)[0] == dimensions(many, groups)[0] == 7
+    assert dimensions(one, groups)[1] < 2.5 < dimensions(many, groups)[1] <= 7
+    assert dimensions(holes, groups) == (1, 1.0)
+    assert concentration(7, 7.0, 0.01) == pytest.approx(1)
+    assert concentration(7, 1.0, 0.01) == pytest.approx(7 * stats.chi2.isf(0.01, 1) / stats.chi2.isf(0.01, 7), rel=0.03)
 
 
 def test_what_is_known_of_grouping_counts_where_a_window_is_too_short_to_show_it(rng):
