@@ -11,10 +11,14 @@ from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from mlopsfw.monitoring import Examined
     from mlopsfw.project import Project
 
+_zone_option = click.option(
+    "--zone", default="UTC", show_default=True, metavar="NAME", help="Whose days and dates are meant: America/New_York."
+)
 _COLUMNS = ["column", "type", "statistic", "value", "pvalue", "effect", "threshold", "drifted"]
 
 
@@ -29,9 +33,10 @@ def monitor() -> None:
     "--from",
     "start",
     metavar="TIME",
-    help="Where the window begins: RFC 3339 or a date (UTC). Else the first prediction.",
+    help="Where the window begins: RFC 3339 or a date. Else the first prediction.",
 )
 @click.option("--to", "end", metavar="TIME", help="Where it ends, itself not included. Else the last prediction.")
+@_zone_option
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the page to this file.")
 @click.option("--check", is_flag=True, help="Exit with 4 when there is an alarm.")
 @click.option("--alert/--no-alert", default=True, help="Raise and deliver an alert when there is an alarm.")
@@ -43,6 +48,7 @@ def run(
     *,
     start: str | None,
     end: str | None,
+    zone: str,
     html: Path | None,
     check: bool,
     alert: bool,
@@ -52,27 +58,32 @@ def run(
     from mlopsfw.errors import DriftFound, NotFound
     from mlopsfw.monitoring import examine
 
-    low, high = _bounds(project, endpoint, start, end)
+    low, high = _bounds(project, endpoint, start, end, zone)
     examined = examine(project, endpoint, low, high, alert=alert)
     if not examined:
         raise NotFound(f"the endpoint {endpoint!r} has no prediction between {low} and {high}")
     if alert:
         project.alerts.pump()
     _show(examined, as_json=as_json)
-    if html is not None and examined[-1].page is not None:
-        html.write_text(examined[-1].page.read_text(encoding="utf-8"), encoding="utf-8")
+    pages = [one.page for one in examined if one.page is not None]
+    if html is not None and pages:
+        html.write_text(pages[-1].read_text(encoding="utf-8"), encoding="utf-8")  # of several versions, the newest
     if check and any(one.report.alarm for one in examined):
         raise DriftFound(f"{endpoint}: {'; '.join(one.report.summary for one in examined if one.report.alarm)}")
 
 
-def _bounds(project: Project, endpoint: str, start: str | None, end: str | None) -> Any:
+def _bounds(
+    project: Project, endpoint: str, start: str | None, end: str | None, zone: str
+) -> tuple[datetime, datetime]:
     from datetime import timedelta
 
-    from mlopsfw.monitoring.windows import moment, span
+    from mlopsfw.monitoring.windows import moment, span, time_zone
 
-    low, high = (None, None) if start and end else span(project, endpoint)
-    after = high + timedelta(microseconds=1) if high else None
-    return moment(start) if start else low, moment(end) if end else after
+    place = time_zone(zone)
+    if start and end:
+        return moment(start, place), moment(end, place)
+    low, high = span(project, endpoint)
+    return moment(start, place) if start else low, moment(end, place) if end else high + timedelta(microseconds=1)
 
 
 def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
@@ -100,17 +111,21 @@ def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
 @monitor.command()
 @click.argument("endpoint")
 @click.option("--every", default="7d", show_default=True, metavar="SPAN", help="Length of a window: 6h, 7d, 2w.")
-@click.option("--from", "start", metavar="TIME", help="Where to begin; else at the first prediction.")
+@click.option("--from", "start", metavar="TIME", help="Where to begin; else with the day of the first prediction.")
 @click.option("--to", "end", metavar="TIME", help="Where to end; else at the last.")
+@_zone_option
 @json_option
 @pass_project
-def replay(project: Project, endpoint: str, *, every: str, start: str | None, end: str | None, as_json: bool) -> None:
+def replay(
+    project: Project, endpoint: str, *, every: str, start: str | None, end: str | None, zone: str, as_json: bool
+) -> None:
     """Examine all of ENDPOINT's predictions, window after window, raising no alert."""
     from mlopsfw.monitoring import replay
-    from mlopsfw.monitoring.windows import duration
+    from mlopsfw.monitoring.windows import duration, moment, time_zone
 
-    low, high = _bounds(project, endpoint, start, end)
-    rows = [_line(one) for one in replay(project, endpoint, duration(every), start=low, end=high)]
+    place = time_zone(zone)
+    low, high = (moment(text, place) if text else None for text in (start, end))
+    rows = [_line(one) for one in replay(project, endpoint, duration(every), start=low, end=high, zone=place)]
     if as_json:
         emit_json(rows)
     else:
@@ -131,14 +146,15 @@ def _line(one: Examined) -> dict[str, Any]:
 @click.option(
     "--delay", default="5m", show_default=True, metavar="SPAN", help="How long after its end a window is examined."
 )
+@_zone_option
 @pass_project
-def watch(project: Project, endpoint: str, *, every: str, delay: str) -> None:
+def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str) -> None:
     """Examine each window of ENDPOINT as soon as it is over, and deliver alerts, until Ctrl-C.
 
     Goes on where the last watcher left off. Several may run: one works, the others wait for it to die.
     """
     from mlopsfw.monitoring.watch import watch
-    from mlopsfw.monitoring.windows import duration
+    from mlopsfw.monitoring.windows import duration, time_zone
 
     click.echo(f"Watching {endpoint} in windows of {every}. Ctrl-C ends it.")
     watch(
@@ -146,6 +162,7 @@ def watch(project: Project, endpoint: str, *, every: str, delay: str) -> None:
         endpoint,
         duration(every),
         delay=duration(delay),
+        zone=time_zone(zone),
         report=lambda one: click.echo(f"{one.report.start}  {one.report.summary}"),
     )
 

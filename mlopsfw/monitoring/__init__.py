@@ -5,9 +5,9 @@ What counts as drift is a monitor's business; how alerts travel is `mlopsfw.aler
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import msgspec
 
 from mlopsfw.errors import ConfigError
 from mlopsfw.monitoring.baseline import baseline_of
-from mlopsfw.monitoring.windows import span, tiles, windows
+from mlopsfw.monitoring.windows import opening, span, tiles, windows
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.monitoring import Report, Window
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Examined", "examine", "replay"]
 
 CALM_WINDOWS = 2
-"""An alert is resolved after so many calm windows in a row: one calm window between two alarms is not the end of it."""
+"""An alert is resolved once the last so many windows are calm: one calm window between two alarms is not the end of it."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,23 @@ def replay(
     *,
     start: datetime | None = None,
     end: datetime | None = None,
+    zone: tzinfo = UTC,
 ) -> Iterator[Examined]:
     """Examine all that was captured, a window of length `every` after the other, raising no alert.
+
+    Args:
+        project: The project.
+        endpoint: The endpoint.
+        every: The length of a window; days are those of `zone`, and may have 23 or 25 hours.
+        start: Where the first begins; else where the day of the first prediction does.
+        end: Where the last must have ended; else at the last prediction.
+        zone: The time zone.
 
     Raises:
         NotFound: Nothing was captured.
     """
     first, last = span(project, endpoint)
-    for low, high in tiles(start or first, end or last + timedelta(microseconds=1), every):
+    for low, high in tiles(start or opening(first, every, zone), end or last + timedelta(microseconds=1), every, zone):
         yield from examine(project, endpoint, low, high, alert=False)
 
 
@@ -90,7 +99,8 @@ def _examine(project: Project, name: str, window: Window, *, alert: bool) -> Exa
     digest = project.blobs.put(msgspec.json.encode(report))
     page_digest = project.blobs.put(page.encode()) if page is not None else ""
     examined = Examined(report, digest, _lay_out(project, report, page))
-    project.ledger.stream(f"monitor/{window.endpoint}").append("window.examined", _body(report, digest, page_digest))
+    body = _body(report, digest, page_digest) | {"alerts": alert}
+    project.ledger.stream(f"monitor/{window.endpoint}").append("window.examined", body)
     if alert:
         _tell(project, examined)
     return examined
@@ -111,6 +121,7 @@ def _body(report: Report, digest: str, page: str) -> dict[str, Any]:
     return {name: getattr(report, name) for name in names} | {
         "report": digest,
         "page": page,
+        "compared": bool(report.columns or report.metrics),
         "drifted": [column["column"] for column in report.columns if column.get("drifted")],
     }
 
@@ -125,23 +136,39 @@ def _tell(project: Project, examined: Examined) -> None:
             "critical" if critical else "warning",
             f"{report.endpoint}: {report.summary}"[:200],
             _text(report),
-            facts={"report": examined.digest, "version": report.version, "start": report.start, "end": report.end},
+            facts={
+                "report": examined.digest, "version": report.version, "start": report.start, "end": report.end,
+                "subjects": [finding.subject for finding in report.findings if finding.severity != "info"],
+            },
             links={"page": examined.page.as_uri()} if examined.page else {},
-        )
+        )  # fmt: skip
     elif _calm(project, report):
         project.alerts.resolve(
-            group, f"{CALM_WINDOWS} windows in a row without an alarm, the last from {report.start}."
+            group, f"The last {CALM_WINDOWS} windows are without an alarm; this one begins {report.start}."
         )
 
 
 def _text(report: Report) -> str:
     lines = [f"Window {report.start} to {report.end}, {report.rows:,} rows, {report.labelled:,} with labels."]
     lines += [f"- {finding.message}" for finding in report.findings[:10]]
-    lines.append(f"See which: mlopsfw monitor run {report.endpoint} --from {report.start} --to {report.end}")
+    again = f"mlopsfw monitor run {report.endpoint} --from {report.start} --to {report.end} --no-alert"
+    lines.append(f"To see it all: {again}")
     return "\n".join(lines)
 
 
 def _calm(project: Project, report: Report) -> bool:
-    events = list(project.ledger.stream(f"monitor/{report.endpoint}").events())
-    seen = [e.body for e in events if e.type == "window.examined" and e.body["monitor"] == report.monitor]
-    return len(seen) >= CALM_WINDOWS and not any(body["alarm"] for body in seen[-CALM_WINDOWS:])
+    """Return whether the last windows, each counted once however often it was examined, are calm for every version.
+
+    A window of too few rows says nothing, and a replay is not watching: neither counts.
+    """
+    seen: dict[tuple[str, str], dict[int, bool]] = {}
+    for event in project.ledger.stream(f"monitor/{report.endpoint}").events():
+        body = event.body
+        if event.type == "window.examined" and body["monitor"] == report.monitor and _counts(body):
+            seen.setdefault((body["end"], body["start"]), {})[body["version"]] = body["alarm"]
+    last = sorted(seen)[-CALM_WINDOWS:]
+    return len(last) == CALM_WINDOWS and not any(alarm for window in last for alarm in seen[window].values())
+
+
+def _counts(body: Mapping[str, Any]) -> bool:
+    return bool(body.get("alerts", True) and body.get("compared", True))

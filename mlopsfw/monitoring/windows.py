@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from mlopsfw.capture.times import micros
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.project import Project
 
+_DAY = timedelta(days=1)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"([1-9]\d{0,5})([mhdw])")
 
@@ -34,10 +35,39 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def moment(text: str) -> datetime:
-    """Return an RFC 3339 stamp, or a date (its midnight UTC), as a moment. Raise `DataError`."""
-    whole = f"{text}T00:00:00Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text
-    return datetime.fromtimestamp(micros(whole) / 1e6, UTC)
+def time_zone(name: str) -> tzinfo:
+    """Return the time zone of an IANA name, such as `America/New_York`. Raise `UsageError`."""
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # not found; not a name; a folder of names
+        raise UsageError(
+            f"there is no time zone {name!r}", hint="Write a name such as Europe/Berlin, or UTC."
+        ) from None
+
+
+def moment(text: str, zone: tzinfo = UTC) -> datetime:
+    """Return an RFC 3339 stamp, or a date (its midnight in `zone`), as a moment. Raise `DataError`."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        day = datetime.fromtimestamp(micros(f"{text}T00:00:00Z") / 1e6, UTC)
+        return day.replace(tzinfo=zone)
+    return datetime.fromtimestamp(micros(text) / 1e6, UTC).astimezone(zone)
+
+
+def opening(first: datetime, every: timedelta, zone: tzinfo) -> datetime:
+    """Return where windows that are to hold `first` begin: at midnight where they are of whole days."""
+    local = first.astimezone(zone)
+    return local if every % _DAY else local.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def later(start: datetime, every: timedelta, zone: tzinfo) -> datetime:
+    """Return the moment `every` after `start`: whole days by the calendar of `zone`, all else by the clock."""
+    if every % _DAY:
+        return start.astimezone(UTC) + every
+    return start.astimezone(zone) + every  # wall time: a day may have 23 or 25 hours
 
 
 def span(project: Project, endpoint: str) -> tuple[datetime, datetime]:
@@ -58,11 +88,12 @@ def span(project: Project, endpoint: str) -> tuple[datetime, datetime]:
     return low, high
 
 
-def tiles(start: datetime, end: datetime, every: timedelta) -> Iterator[tuple[datetime, datetime]]:
+def tiles(start: datetime, end: datetime, every: timedelta, zone: tzinfo = UTC) -> Iterator[tuple[datetime, datetime]]:
     """Yield the spans of length `every` that lie wholly within [start, end], in order."""
-    while start + every <= end:
-        yield start, start + every
-        start += every
+    end = end.astimezone(UTC)
+    while (after := later(start, every, zone)).astimezone(UTC) <= end:
+        yield start, after
+        start = after
 
 
 def windows(project: Project, endpoint: str, start: datetime, end: datetime) -> list[Window]:

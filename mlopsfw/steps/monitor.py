@@ -16,22 +16,25 @@ class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Args:
         endpoint: The endpoint.
-        start: Where the window begins: RFC 3339, or a date (midnight UTC).
+        start: Where the window begins: RFC 3339, or a date (midnight in `zone`).
         end: Where it ends, itself not included.
+        zone: The time zone of dates, such as `America/New_York`.
         check: Whether an alarm fails the step.
     """
 
     endpoint: str
     start: str
     end: str
+    zone: str = "UTC"
     check: bool = False
 
 
 def _run(context: StepContext, params: MonitorParams) -> Mapping[str, Any]:
     from mlopsfw.monitoring import examine
-    from mlopsfw.monitoring.windows import moment
+    from mlopsfw.monitoring.windows import moment, time_zone
 
-    examined = examine(context.project, params.endpoint, moment(params.start), moment(params.end))
+    zone = time_zone(params.zone)
+    examined = examine(context.project, params.endpoint, moment(params.start, zone), moment(params.end, zone))
     context.project.alerts.pump()
     for one in examined:
         context.log(f"{one.report.monitor}, version {one.report.version}: {one.report.summary}")

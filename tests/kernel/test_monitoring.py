@@ -17,8 +17,9 @@ from mlopsfw.errors import ConfigError, DataError, NotFound, UsageError
 from mlopsfw.monitoring import examine, replay
 from mlopsfw.monitoring.baseline import baseline_of
 from mlopsfw.monitoring.watch import watch
-from mlopsfw.monitoring.windows import duration, moment, span, tiles
+from mlopsfw.monitoring.windows import duration, moment, span, stamp, tiles, time_zone
 from mlopsfw_core import Reference
+from mlopsfw_monitor_drift.monitor import DriftMonitor
 
 DAY = timedelta(days=1)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -107,6 +108,53 @@ def test_an_alarm_raises_one_alert_and_two_calm_windows_resolve_it(project):
     assert seen == [[(True, 0)], [(True, 1)], [(True, 1)], [(True, 2)], [(True, 2)], [(False, 2)]]
 
 
+def test_the_same_calm_window_examined_twice_is_one_window(project):
+    for day, mean in enumerate([2.0, 0.0]):
+        capture(project, day, mean=mean)
+    alarms(project, [0, 1, 1, 1])
+    assert [a.open for a in project.alerts.outbox().alerts.values()] == [True]
+
+
+def test_an_old_calm_window_examined_again_resolves_nothing(project):
+    for day, mean in enumerate([0.0, 0.0, 2.0]):
+        capture(project, day, mean=mean)
+    alarms(project, [0, 1, 2, 0, 1])
+    assert [a.open for a in project.alerts.outbox().alerts.values()] == [True]
+
+
+def test_windows_of_too_few_rows_say_nothing_and_resolve_nothing(project):
+    capture(project, 0, mean=2.0)
+    for day in (1, 2, 3):
+        capture(project, day, rows=10)
+    alarms(project, range(4))
+    assert [a.open for a in project.alerts.outbox().alerts.values()] == [True]
+
+
+def test_a_window_is_calm_when_every_version_in_it_is(project):
+    capture(project, 0, mean=2.0)
+    for day in (1, 2):
+        capture(project, day, mean=2.0)
+        capture(project, day, version=2)
+    alarms(project, range(3))
+    assert [a.open for a in project.alerts.outbox().alerts.values()] == [True]
+
+
+def test_a_replay_resolves_nothing(project):
+    for day, mean in enumerate([2.0, 0.0, 0.0]):
+        capture(project, day, mean=mean)
+    alarms(project, [0])
+    list(replay(project, "delay", DAY))
+    alarms(project, [1])
+    assert [a.open for a in project.alerts.outbox().alerts.values()] == [True]
+
+
+def test_an_alert_names_what_was_found_for_machines(project):
+    capture(project, 0, mean=2.0)
+    alarms(project, [0])
+    (state,) = project.alerts.outbox().alerts.values()
+    assert state.alert.facts["subjects"] == ["x"]
+
+
 def test_a_replay_examines_every_whole_window_in_order_and_alerts_nobody(project):
     for day, mean in enumerate([0.0, 2.0, 0.0]):
         capture(project, day, mean=mean)
@@ -150,7 +198,7 @@ def examined(project):
     ]
 
 
-def run_watch(project, until, *, days):
+def run_watch(project, until, *, days, **options):
     """Watch until so many windows in all were examined, then end it."""
     project.clock = HeldClock(START + until * DAY)
     stop = threading.Event()
@@ -163,7 +211,7 @@ def run_watch(project, until, *, days):
 
     timer = threading.Timer(20, stop.set)
     timer.start()
-    watch(project, "delay", DAY, stop=stop, report=report, beat=0.01)
+    watch(project, "delay", DAY, stop=stop, report=report, beat=0.01, **options)
     timer.cancel()
     return reports
 
@@ -175,6 +223,77 @@ def test_a_watcher_examines_what_is_over_and_the_next_goes_on_where_it_left_off(
     assert examined(project) == ["2026-03-01", "2026-03-02"]
     run_watch(project, 4, days=4)
     assert examined(project) == ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"]
+
+
+def test_a_watcher_that_catches_up_with_much_keeps_its_lease(project):
+    for day in range(6):
+        capture(project, day)
+    project.clock = HeldClock(START + 6 * DAY)
+    stop, seen = threading.Event(), []
+
+    def report(one):  # so slow that each window alone takes more than half of the lease's patience
+        seen.append(one)
+        renewed = [e for e in project.ledger.stream("lease/monitor/delay").events() if e.type == "lease.renewed"]
+        assert len(renewed) == len(seen)
+        if len(seen) == 6:
+            stop.set()
+
+    watch(project, "delay", DAY, stop=stop, report=report, beat=0.01)
+
+
+def test_a_watcher_that_cannot_go_on_tells_somebody_and_says_when_it_does(project, monkeypatch):
+    capture(project, 0)
+    capture(project, 1)
+    real = DriftMonitor.examine
+
+    faults = ["out of order"]
+
+    def examine_or_fail(*arguments):
+        if faults:
+            raise RuntimeError(faults.pop())
+        return real(*arguments)
+
+    monkeypatch.setattr(DriftMonitor, "examine", examine_or_fail)
+    with pytest.raises(RuntimeError):
+        run_watch(project, 2, days=2)
+    (state,) = project.alerts.outbox().alerts.values()
+    assert (state.alert.group, state.alert.severity, state.open) == ("delay/watch", "critical", True)
+    assert "out of order" in state.alert.text
+    project.ledger.stream("lease/monitor/delay").append("lease.released", {})  # as after the patience
+    run_watch(project, 2, days=2)
+    assert [a.open for a in project.alerts.outbox().alerts.values()] == [False]
+
+
+NEW_YORK = time_zone("America/New_York")
+
+
+def test_days_of_a_zone_follow_its_clock_through_the_change_to_summer_time():
+    first = moment("2026-03-07", NEW_YORK)
+    found = list(tiles(first, moment("2026-03-10", NEW_YORK), DAY, NEW_YORK))
+    assert [stamp(low) for low, _ in found] == ["2026-03-07T05:00:00Z", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z"]
+    hours = [(high.astimezone(UTC) - low.astimezone(UTC)).total_seconds() / 3600 for low, high in found]
+    assert hours == [24, 23, 24]
+
+
+def test_spans_of_hours_go_by_the_clock_through_the_change_to_summer_time():
+    first = moment("2026-03-08", NEW_YORK)
+    found = list(tiles(first, first.astimezone(UTC) + timedelta(hours=18), timedelta(hours=6), NEW_YORK))
+    assert [(high - low) / timedelta(hours=1) for low, high in found] == [6, 6, 6]
+
+
+def test_a_watcher_cuts_days_of_its_zone(project):
+    for day in range(3):
+        capture(project, day)
+    reports = run_watch(project, 3, days=3, zone=NEW_YORK)
+    starts = [one.report.start for one in reports]
+    assert starts == ["2026-02-28T05:00:00Z", "2026-03-01T05:00:00Z", "2026-03-02T05:00:00Z"]
+    assert sum(one.report.rows for one in reports) == 2 * 200 + 42  # the third day, in New York, has just begun
+
+
+@pytest.mark.parametrize("name", ["", "Mars/Olympus", "../etc/passwd", "America", "/etc/localtime", "a\0b"])
+def test_what_is_no_time_zone_is_refused(name):
+    with pytest.raises(UsageError):
+        time_zone(name)
 
 
 @pytest.mark.parametrize(("text", "span_"), [("15m", 900), ("6h", 21_600), ("7d", 604_800), ("2w", 1_209_600)])
