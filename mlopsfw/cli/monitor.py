@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,8 @@ def run(
     if html is not None and pages:
         html.write_text(pages[-1].read_text(encoding="utf-8"), encoding="utf-8")  # of several versions, the newest
     if check and any(one.report.alarm for one in examined):
-        raise DriftFound(f"{endpoint}: {'; '.join(one.report.summary for one in examined if one.report.alarm)}")
+        found = "; ".join(one.report.summary for one in examined if one.report.alarm)
+        raise DriftFound(printable(f"{endpoint}: {found}"))
 
 
 def _bounds(
@@ -92,9 +93,8 @@ def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
         return
     for one in examined:
         report = one.report
-        click.secho(
-            f"{'ALARM' if report.alarm else 'calm'}: {report.summary}", fg="red" if report.alarm else "green", bold=True
-        )
+        verdict, colour = ("ALARM", "red") if report.alarm else ("calm", "green")
+        click.secho(f"{verdict}: {printable(report.summary)}", fg=colour, bold=True)
         click.echo(
             f"{report.model} version {report.version}, {report.start} to {report.end}, {report.rows:,} rows, {report.labelled:,} with labels"
         )
@@ -103,7 +103,7 @@ def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
         if report.columns:
             table([{**c, "drifted": "yes" if c["drifted"] else ""} for c in report.columns], _COLUMNS)
         for finding in report.findings:
-            click.echo(f"- {finding.message}")
+            click.echo(f"- {printable(finding.message)}")
         if one.page:
             click.echo(f"Page: {one.page}")
 
@@ -163,7 +163,7 @@ def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str)
         duration(every),
         delay=duration(delay),
         zone=time_zone(zone),
-        report=lambda one: click.echo(f"{one.report.start}  {one.report.summary}"),
+        report=lambda one: click.echo(f"{one.report.start}  {printable(one.report.summary)}"),
     )
 
 

@@ -78,8 +78,12 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value))
-    text = str(value)
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)  # names must not drive a terminal
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters written out: names and categories must not drive a terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def _pad(text: str, width: int, right: bool) -> str:  # noqa: FBT001 - one of two sides

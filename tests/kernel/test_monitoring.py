@@ -11,10 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mlopsfw.cli import run
+from mlopsfw.cli.monitor import _show
 from mlopsfw.contracts.bundle import Manifest, SignatureColumn
 from mlopsfw.contracts.monitoring import Report
 from mlopsfw.errors import ConfigError, DataError, NotFound, UsageError
-from mlopsfw.monitoring import examine, replay
+from mlopsfw.monitoring import Examined, examine, replay
 from mlopsfw.monitoring.baseline import baseline_of
 from mlopsfw.monitoring.watch import watch
 from mlopsfw.monitoring.windows import duration, moment, span, stamp, tiles, time_zone
@@ -319,3 +321,102 @@ def test_tiles_do_not_overlap_and_stay_within():
         (START, START + DAY),
         (START + DAY, START + 2 * DAY),
     ]
+
+
+# -- the verbs -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def verb(project, monkeypatch, capsys):
+    """Run a command line in the project; return its exit code, what it printed, and what it complained of."""
+    monkeypatch.chdir(project.root)
+
+    def run_(*arguments):
+        code = run(list(map(str, arguments)))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run_
+
+
+DAYS = ["--from", "2026-03-01", "--to", "2026-03-02"]
+
+
+def test_run_prints_the_report_and_check_exits_with_4_on_an_alarm(project, verb):
+    capture(project, 0, mean=2.0)
+    assert verb("monitor", "run", "delay", *DAYS)[0] == 0
+    code, out, err = verb("monitor", "run", "delay", *DAYS, "--check")
+    assert code == 4
+    assert out.startswith("ALARM: 1 of 1 columns drifted: x\n")
+    assert "drifted: x" in err
+
+
+def test_run_as_json_is_one_document_that_is_the_report(project, verb):
+    capture(project, 0, mean=2.0)
+    (said,) = json.loads(verb("monitor", "run", "delay", *DAYS, "--json")[1])
+    assert msgspec.convert(said["report"], Report).alarm
+    assert project.blobs.get(said["digest"])
+
+
+def test_run_writes_the_page_where_it_is_told_to(project, verb, tmp_path):
+    capture(project, 0)
+    assert verb("monitor", "run", "delay", *DAYS, "--html", tmp_path / "page.html", "--check")[0] == 0
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_run_without_alert_raises_none(project, verb):
+    capture(project, 0, mean=2.0)
+    verb("monitor", "run", "delay", *DAYS, "--no-alert")
+    assert project.alerts.outbox().alerts == {}
+
+
+def test_dates_are_those_of_the_zone(project, verb):
+    capture(project, 0)
+    capture(project, 1)
+    (said,) = json.loads(verb("monitor", "run", "delay", *DAYS, "--zone", "America/New_York", "--json")[1])
+    assert (said["report"]["start"], said["report"]["end"]) == ("2026-03-01T05:00:00Z", "2026-03-02T05:00:00Z")
+
+
+def test_a_window_without_predictions_a_wrong_time_and_a_wrong_zone_are_errors_that_say_so(project, verb):
+    capture(project, 0)
+    code, _, err = verb("monitor", "run", "delay", "--from", "2027-01-01", "--to", "2027-01-02")
+    assert (code, "no prediction between" in err) == (1, True)
+    code, _, err = verb("monitor", "run", "delay", "--from", "yesterday")
+    assert (code, "is not a time with a zone" in err) == (1, True)
+    assert verb("monitor", "run", "delay", "--zone", "Mars")[0] == 2
+
+
+def test_replay_and_report_list_the_windows_in_order(project, verb):
+    for day, mean in enumerate([0.0, 2.0, 0.0]):
+        capture(project, day, mean=mean)
+    replayed = json.loads(verb("monitor", "replay", "delay", "--every", "1d", "--json")[1])
+    assert [(w["start"][:10], w["alarm"]) for w in replayed] == [("2026-03-01", ""), ("2026-03-02", "ALARM")]
+    reported = json.loads(verb("monitor", "report", "delay", "--json")[1])
+    assert [w["report"] for w in reported] == [w["report"] for w in replayed]
+
+
+def test_a_name_cannot_drive_the_terminal(capsys):
+    report = Report(
+        monitor="drift", endpoint="e", model="m", version=1, start="s", end="e", rows=1, alarm=True,
+        summary="\x1b[2Jx", columns=({"column": "\x1b]0;t\a", "drifted": True},),
+    )  # fmt: skip
+    _show([Examined(report, "d", None)], as_json=False)
+    out = capsys.readouterr().out
+    assert "\\x1b[2Jx" in out
+    assert "\\x1b]0;t\\x07" in out
+    assert out.count("\x1b") == out.count("\x1b[0m") * 2  # none but our own colours
+
+
+def test_alerts_are_listed_acknowledged_silenced_resolved_and_delivered(project, verb):
+    alert = project.alerts.raise_("delay/drift", "warning", "Drift", "text")
+    (listed,) = json.loads(verb("alerts", "list", "--json")[1])
+    assert (listed["id"], listed["state"]) == (alert.id, "firing")
+    assert alert.id[:8] in verb("alerts", "list")[1]
+    assert verb("alerts", "ack", alert.id[:6])[0] == 0
+    assert verb("alerts", "silence", "delay", "--for", "4h")[0] == 0
+    assert verb("alerts", "silence", "delay", "--for", "soon")[0] == 2
+    assert json.loads(verb("alerts", "pump", "--json")[1]) == {"delivered": 0, "failed": 0, "waiting": 0}
+    assert verb("alerts", "resolve", "delay/drift")[0] == 0
+    code, _, err = verb("alerts", "resolve", "delay/drfit")
+    assert (code, "no alert of group" in err) == (2, True)
+    assert json.loads(verb("alerts", "list", "--open", "--json")[1]) == []
