@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
@@ -24,6 +25,7 @@ FEWEST_GROUPS = 5
 
 _DAY = 86_400 * 1_000_000  # microseconds
 _HALVINGS = 60
+_TINY = 1e-300
 _MANY = 1000  # degrees of freedom from which on Student's t is the normal distribution for our purpose
 
 
@@ -86,28 +88,52 @@ def design_effects(
 
 def _effect(reference: Reference, column: pa.ChunkedArray, groups: NDArray[np.int64], level: float) -> float:
     """Return the design effect at which a test of this level keeps it."""
-    effect, between = design_effect(reference, column, groups), int(groups.max())
+    between = int(groups.max())
     if reference.kind != "categorical" or pa.types.is_nested(column.type):
-        return effect * few_groups(between, level)
-    cells, moving = dimensions(column, groups)
-    return effect * concentration(cells, moving, level) * few_groups(max(int(moving * between), 1), level)
+        return design_effect(reference, column, groups) * few_groups(between, level)
+    found = clustering(column, groups)
+    freedom = max(int(found.moving * between), 1)
+    return max(found.mean * concentration(found.cells, found.moving, level) * few_groups(freedom, level), 1.0)
 
 
-def dimensions(column: pa.ChunkedArray, groups: NDArray[np.int64]) -> tuple[int, float]:
-    """Return in how many dimensions the shares of categories can differ between groups, and in how many they do.
+@dataclass(frozen=True)
+class Clustering:
+    """How the shares of categories differ between groups.
 
-    With the eigenvalues of the covariance between groups, the second is (sum)² / (sum of squares), Satterthwaite's degrees of freedom.
+    Args:
+        mean: The mean design effect, which Rao and Scott prescribe; below 1 where groups are more alike than chance makes them, as the
+            days of a timetable are.
+        cells: In how many dimensions they can differ.
+        moving: In how many they do: of the eigenvalues of their covariance, (sum)² / (sum of squares), as Satterthwaite has it.
     """
-    codes = column.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    known = ~np.isnan(codes) if codes.dtype.kind == "f" else np.ones(codes.size, dtype=bool)
-    table = np.zeros((int(groups.max()) + 1, int(codes[known].max(initial=0)) + 1))
-    np.add.at(table, (groups[known], codes[known].astype(np.int64)), 1.0)
-    shares = table.sum(axis=0) / max(table.sum(), 1.0)
-    apart = (table - table.sum(axis=1, keepdims=True) * shares) / np.sqrt(np.maximum(shares, 1e-300))
-    squares = apart @ apart.T
-    total, most = np.trace(squares), float(np.square(squares).sum())
+
+    mean: float
+    cells: int
+    moving: float
+
+
+def clustering(column: pa.ChunkedArray, groups: NDArray[np.int64]) -> Clustering:
+    """Return how the categories of a column, nulls left out, cluster by group."""
+    table = _table(column, groups)
+    rows, used = table.sum(), int((table.sum(axis=1) > 0).sum())
     cells = max(table.shape[1] - 1, 1)
-    return cells, float(np.clip(total**2 / most, 1.0, cells)) if most > 0 else float(cells)
+    shares = table.sum(axis=0) / max(rows, 1.0)
+    apart = (table - table.sum(axis=1, keepdims=True) * shares) / np.sqrt(np.maximum(shares, _TINY))
+    squares = apart @ apart.T
+    total, most = float(np.trace(squares)), float(np.square(squares).sum())
+    if used < FEWEST_GROUPS or most <= 0:
+        return Clustering(1.0, cells, float(cells))
+    return Clustering(total * used / (used - 1) / rows / cells, cells, float(np.clip(total**2 / most, 1.0, cells)))
+
+
+def _table(column: pa.ChunkedArray, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return counts by group and category."""
+    codes = column.combine_chunks().dictionary_encode().indices
+    known = np.asarray(codes.is_valid())
+    found = np.asarray(codes.drop_null(), dtype=np.int64)
+    width = int(found.max(initial=0)) + 1
+    counts = np.bincount(groups[known] * width + found, minlength=(int(groups.max()) + 1) * width)
+    return counts.reshape(-1, width).astype(np.float64)
 
 
 def concentration(cells: int, moving: float, level: float) -> float:

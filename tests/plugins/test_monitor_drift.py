@@ -14,9 +14,9 @@ from scipy import stats
 
 from mlopsfw.contracts.monitoring import Baseline, Window
 from mlopsfw.testing.monitor import MonitorContract
-from mlopsfw_core import Reference
+from mlopsfw_core import Reference, design_effect
 from mlopsfw_monitor_drift import DriftConfig
-from mlopsfw_monitor_drift.groups import concentration, days, dimensions, student_quantile, student_tail
+from mlopsfw_monitor_drift.groups import clustering, concentration, days, design_effects, student_quantile, student_tail
 from mlopsfw_monitor_drift.monitor import DriftMonitor
 from mlopsfw_monitor_drift.shapes import shape_of
 from mlopsfw_monitor_drift.timeline import by_day
@@ -246,11 +246,24 @@ def test_categories_move_in_as_many_dimensions_as_they_do(rng):
     one = pa.chunked_array([np.char.add("k", by_mood(rng, 50, 200, 8, 0.5).astype(str))])
     many = pa.chunked_array([np.char.add("k", by_mix(rng, 50, 200, 8, 0.2).astype(str))])
     holes = pa.chunked_array([pa.array([None, "a"] * 5000)])
-    assert dimensions(one, groups)[0] == dimensions(many, groups)[0] == 7
-    assert dimensions(one, groups)[1] < 2.5 < dimensions(many, groups)[1] <= 7
-    assert dimensions(holes, groups) == (1, 1.0)
+    found = [clustering(column, groups) for column in (one, many, holes)]
+    assert [each.cells for each in found] == [7, 7, 1]
+    assert found[0].moving < 2.5 < found[1].moving <= 7
+    reference = Reference.fit(pl.Series(pl.from_arrow(one)))
+    assert found[0].mean == pytest.approx(design_effect(reference, one, groups))
     assert concentration(7, 7.0, 0.01) == pytest.approx(1)
     assert concentration(7, 1.0, 0.01) == pytest.approx(7 * stats.chi2.isf(0.01, 1) / stats.chi2.isf(0.01, 7), rel=0.03)
+
+
+def test_days_that_are_more_alike_than_chance_cost_nothing(rng):
+    timetable = [f"to {k}" for k in range(50) for _ in range(8)]
+    groups = np.repeat(np.arange(28), 400)
+    flown = np.array(timetable * 28)
+    flown[rng.integers(0, flown.size, 28)] = "to 7"  # hardly ever is one diverted
+    column = pa.chunked_array([flown])
+    assert clustering(column, groups).mean < 0.1
+    effects = design_effects({"to": Reference.fit(timetable, name="to")}, pa.table({"to": column}), groups, 1.0, 0.05)
+    assert effects == {"to": 1.0}
 
 
 def test_what_is_known_of_grouping_counts_where_a_window_is_too_short_to_show_it(rng):
