@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -150,6 +151,7 @@ def _chi_square(freedom: float, level: float) -> float:
     return freedom * (1 - spread + NormalDist().inv_cdf(1 - level) * math.sqrt(spread)) ** 3
 
 
+@lru_cache
 def few_groups(freedom: int, level: float) -> float:
     """Return the square of Student's quantile over the normal one: what a variance estimated from few groups costs.
 
@@ -180,11 +182,11 @@ def student_tail(t: float, freedom: int) -> float:
 
 def _beyond(angle: float, freedom: int) -> float:
     """Return P(|T| > sqrt(freedom) tan(angle)), by Abramowitz & Stegun 26.7.3 and 26.7.4."""
-    odd = freedom % 2
+    odd, square = freedom % 2, math.cos(angle) ** 2
     term = math.cos(angle) if odd else 1.0
     total = 0.0
     for k in range(1, (freedom - odd) // 2 + 1):
         total += term
-        term *= math.cos(angle) ** 2 * ((2 * k) / (2 * k + 1) if odd else (2 * k - 1) / (2 * k))
+        term *= square * ((2 * k) / (2 * k + 1) if odd else (2 * k - 1) / (2 * k))
     within = math.sin(angle) * total
     return max(1.0 - (2 / math.pi * (angle + within) if odd else within), 0.0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -433,3 +435,13 @@ def test_two_hundred_columns_make_a_page(rng):
     page = monitor.page(monitor.examine(current, kept), current, kept)
     assert page.count("<figure") == 200
     assert len(page) < 1_500_000
+
+
+def test_every_option_is_documented_with_its_default():
+    page = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    for field in msgspec.structs.fields(DriftConfig):
+        (line,) = [
+            line for line in page.splitlines() if line.startswith("| ") and f"`{field.name}`" in line.split("|")[1]
+        ]
+        if not isinstance(field.default_factory, type):
+            assert json.dumps(field.default) in line, field.name
