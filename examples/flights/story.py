@@ -155,16 +155,18 @@ class Story:
 
     def roll_out(self) -> None:
         """Roll the new champion out while requests keep coming."""
-        done = threading.Event()
+        asking, done = threading.Event(), threading.Event()
         sample = self.flights.head(50)
 
         def load() -> None:
             client = self.client(self.rollout)
             while not done.is_set():
                 client.predict(sample, stamped=False)
+                asking.set()
 
         thread = threading.Thread(target=load)
         thread.start()
+        asking.wait(30)
         try:
             self.verb("deploy", "models:/delay@champion", "--name", "delay")
         finally:
