@@ -140,7 +140,10 @@ def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
 def outcome(process: subprocess.Popen[str], seconds: float = 120) -> dict:
     out, errors = process.communicate(timeout=seconds)
     assert process.returncode == 0, errors + out
-    return json.loads(out.splitlines()[-1])
+    documents = [
+        line for line in out.splitlines() if line.startswith("{")
+    ]  # Ray tells of a dead node on the same stream
+    return json.loads(documents[-1])
 
 
 def run(root: Path, *arguments: str) -> dict:
