@@ -53,9 +53,9 @@ class Client:
 
     async def once(self) -> None:
         if self.streams is None:
+            self.answered = 0  # before it is tried: a refusal is a new connection's, not that of the one before
             self.streams = await asyncio.open_connection("127.0.0.1", self.port)
             self.seen["connections"] += 1
-            self.answered = 0
         reader, writer = self.streams
         writer.write(self.request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
