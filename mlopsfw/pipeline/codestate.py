@@ -1,15 +1,28 @@
-"""The state of the project's code as version control has it: the commit, and a blob with what was not committed."""
+"""The state of the project's code as version control has it: the commit, and a blob with what was not committed.
+
+Files that git does not know yet count too, unless it is told to ignore them: a new module is what is most often forgotten. Code is kept
+word for word, what is none by its digest, and what is large by its size: the data that a run read, its inputs tell.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Sequence
 
     from mlopsfw.project import Project
+
+_DIFF = ("diff", "--binary", "--no-ext-diff", "--no-textconv", "HEAD")
+_UNTRACKED = ("ls-files", "--others", "--exclude-standard", "-z")
+_CODE = (".py", ".pyi", ".pyx", ".pxd", ".sql", ".toml")  # kept word for word: other files may hold rows, or a secret
+_WHOLE = 1 << 20  # bytes that are read of an unknown file; a larger one is hardly code, and there may be many
 
 
 class CodeState:
@@ -17,11 +30,12 @@ class CodeState:
 
     Args:
         commit: The commit that is checked out, or nothing.
-        asking: The running `git diff`, or None where there is no repository.
+        root: The project's folder.
+        asking: The running `git diff` and `git ls-files`; none where there is no repository.
     """
 
-    def __init__(self, commit: str, asking: subprocess.Popen[bytes] | None) -> None:
-        self._commit, self._asking = commit, asking
+    def __init__(self, commit: str, root: Path, asking: Sequence[subprocess.Popen[bytes]] = ()) -> None:
+        self._commit, self._root, self._asking = commit, root, asking
 
     @classmethod
     def begin(cls, root: Path) -> CodeState:
@@ -29,18 +43,52 @@ class CodeState:
         top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
         commit = _head(top / ".git") if top else ""
         if not commit or shutil.which("git") is None:
-            return cls(commit, None)
+            return cls(commit, root)
         import subprocess
 
-        command = ["git", "-c", "core.fsmonitor=false", "diff", "--binary", "--no-ext-diff", "--no-textconv", "HEAD"]
-        asking = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        return cls(commit, asking)
+        git = ("git", "-c", "core.fsmonitor=false")
+        asking = [
+            subprocess.Popen((*git, *words), cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            for words in (_DIFF, _UNTRACKED)
+        ]
+        return cls(commit, root, asking)
 
     def result(self, project: Project) -> dict[str, str]:
         """Return `{"commit": …, "diff": blob}`; without a repository nothing, without changes no diff."""
-        diff = self._asking.communicate()[0] if self._asking else b""
+        diff, names = [git.communicate()[0] for git in self._asking] or (b"", b"")
+        diff += b"".join(_as_new(self._root, os.fsdecode(name)) for name in sorted(names.split(b"\0")) if name)
         found = {"commit": self._commit, "diff": project.blobs.put(diff) if diff else ""}
         return {name: value for name, value in found.items() if value}
+
+
+def _as_new(root: Path, name: str) -> bytes:
+    """Return what git would show of the untracked file `name`, were it added; nothing where it has gone meanwhile."""
+    file = root / name
+    try:
+        if file.is_symlink() or not file.is_file():
+            return b""
+        size = file.stat().st_size
+        data = file.read_bytes() if size <= _WHOLE else None
+    except OSError:
+        return b""
+    if data is None:
+        return f"untracked: {name}, {size} bytes\n".encode(errors="surrogateescape")
+    if file.suffix not in _CODE or not _is_text(data):
+        return f"untracked: {name}, sha256 {sha256(data).hexdigest()}\n".encode(errors="surrogateescape")
+    lines = BytesIO(data).readlines()  # split at line feeds alone, as git does
+    head = f"diff --git a/{name} b/{name}\nnew file mode 100644\n"
+    if not lines:
+        return head.encode(errors="surrogateescape")
+    head += f"--- /dev/null\n+++ b/{name}\n@@ -0,0 +1,{len(lines)} @@\n"
+    end = b"" if data.endswith(b"\n") else b"\n\\ No newline at end of file\n"
+    return head.encode(errors="surrogateescape") + b"".join(b"+" + line for line in lines) + end
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _head(git: Path) -> str:
