@@ -106,7 +106,7 @@ def commit(project: Project, run: str, log: MetricLog, *, epoch: int | None = No
     lines = whole_lines(log.file)
     if lines:
         blob = project.blobs.put(b"".join(lines))
-        body = {"blob": blob, "count": len(lines), "step": log.source}
+        body = {"blob": blob, "count": len(lines), "step": log.source, "last": log.last}
         project.ledger.stream(f"run/{run}").append("metrics.segment", body, epoch=epoch)
     log.file.unlink(missing_ok=True)
 

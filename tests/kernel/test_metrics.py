@@ -41,6 +41,15 @@ def test_a_run_outside_of_any_pipeline(project):
     assert [m.number for m in project.runs.metrics(run.id)] == [3, 2]
 
 
+def test_the_index_has_the_last_number_of_a_run_outside_of_any_pipeline(project):
+    with start_run("tuning", project=project) as run:
+        run.log_metric("loss", 3)
+        run.log_metric("loss", 2)
+        run.log_metric("auc", float("nan"))
+    found = project.index.query("SELECT name, value FROM metrics WHERE run = ? ORDER BY name", (run.id,))
+    assert [tuple(row.values()) for row in found] == [("auc", None), ("loss", 2.0)]
+
+
 def test_a_run_that_ends_with_an_exception_is_failed(project):
     with pytest.raises(ZeroDivisionError), start_run(project=project) as run:
         run.log_metric("loss", 1 / 0)
