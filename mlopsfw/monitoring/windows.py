@@ -31,8 +31,8 @@ def duration(text: str) -> timedelta:
 
 
 def stamp(moment: datetime) -> str:
-    """Return a moment as reports carry it: RFC 3339, UTC."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """Return a moment as reports carry it: RFC 3339, UTC, with what it has below a second, so that it names the same rows again."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def time_zone(name: str) -> tzinfo:

@@ -83,6 +83,14 @@ def test_a_window_takes_its_start_in_and_leaves_its_end_out(project):
     assert (one.report.start, one.report.end) == ("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z")
 
 
+def test_the_bounds_that_a_report_names_cut_the_same_window_again(project, verb):
+    capture(project, 0)
+    (first,) = json.loads(verb("monitor", "run", "delay", "--json")[1])
+    bounds = ("--from", first["report"]["start"], "--to", first["report"]["end"])
+    (again,) = json.loads(verb("monitor", "run", "delay", *bounds, "--json")[1])
+    assert first["report"]["rows"] == again["report"]["rows"] == 200
+
+
 def test_each_version_that_answered_is_examined_by_itself(project):
     capture(project, 0, mean=2.0)
     capture(project, 0, version=2)
