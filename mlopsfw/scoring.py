@@ -38,11 +38,24 @@ def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
     if missing:
         raise SignatureMismatch(f"the rows lack {', '.join(missing)}, which the model needs")
     scored: list[pl.DataFrame] = []
-    for part in rows.iter_slices(_BATCH):
+    for number, part in enumerate(rows.iter_slices(_BATCH)):
         columns = {column.name: _values(part[column.name], column) for column in bundle.manifest.inputs}
-        outputs = {name: values.tolist() for name, values in bundle.predict(columns).items()}
+        try:
+            outputs = {name: values.tolist() for name, values in bundle.predict(columns).items()}
+        except SignatureMismatch as error:
+            raise _located(error, number * _BATCH) from None
         scored.append(part.with_columns(**{name: pl.Series(values) for name, values in outputs.items()}))
     return pl.concat(scored) if scored else rows
+
+
+def _located(error: SignatureMismatch, first: int) -> SignatureMismatch:
+    """Return `error` with its column and, counted from the file's first, its row in the message."""
+    row = None if error.row is None else first + error.row
+    parts = (f"column {error.column!r}" if error.column else "", "" if row is None else f"row {row}")
+    where = ", ".join(part for part in parts if part)
+    told = not where or where in error.message
+    message = error.message if told else f"{where}: {error.message}"
+    return SignatureMismatch(message, column=error.column, row=row, hint=error.hint)
 
 
 def _values(series: pl.Series, column: SignatureColumn) -> list[Any]:

@@ -18,7 +18,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
-from mlopsfw import bundle
+from mlopsfw import bundle, scoring
 from mlopsfw.bundle.files import read_manifest
 from mlopsfw.bundle.onnxfile import check_onnx
 from mlopsfw.bundle.tensorfile import check_safetensors
@@ -281,6 +281,21 @@ def test_a_value_that_the_signature_does_not_take_is_named(folder):
     with pytest.raises(SignatureMismatch) as caught:
         opened(folder).predict(columns | {"hour": ["six"]})
     assert (caught.value.column, caught.value.row) == ("hour", 0)
+
+
+def test_rows_are_scored_alike_from_a_table_and_from_the_csv_that_was_written_of_it(folder, tmp_path):
+    wanted = scoring.score(opened(folder), ROWS)
+    scoring.write_rows(ROWS, tmp_path / "rows.csv")
+    found = scoring.score(opened(folder), scoring.read_rows(tmp_path / "rows.csv"))
+    assert found["probability"].to_list() == wanted["probability"].to_list()
+
+
+def test_a_value_of_a_file_that_cannot_be_scored_is_named_by_column_and_row(folder):
+    rows = pl.concat([ROWS] * 420).with_columns(when=pl.col("when").dt.to_string("%Y-%m-%dT%H:%M:%SZ"))
+    rows[66_000, "when"] = "soon"
+    with pytest.raises(SignatureMismatch, match="column 'when', row 66000: 'soon' is not a time") as caught:
+        scoring.score(opened(folder), rows)
+    assert (caught.value.column, caught.value.row) == ("when", 66_000)
 
 
 def test_opening_and_predicting_imports_neither_arrow_polars_pandas_torch_nor_onnx(folder):

@@ -104,6 +104,7 @@ def test_log_files_are_private(tmp_path: Path) -> None:
     [
         ("2013-04-01T12:00:00Z", datetime(2013, 4, 1, 12, tzinfo=UTC)),
         ("2013-04-01T07:00:00-05:00", datetime(2013, 4, 1, 12, tzinfo=UTC)),
+        ("2013-04-01T07:00:00.000000-0500", datetime(2013, 4, 1, 12, tzinfo=UTC)),  # as Polars writes CSV
         ("2013-04-01t12:00:00.000001z", datetime(2013, 4, 1, 12, 0, 0, 1, tzinfo=UTC)),
         ("1969-12-31T23:59:59Z", datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
     ],
