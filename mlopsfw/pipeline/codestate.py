@@ -56,32 +56,35 @@ class CodeState:
     def result(self, project: Project) -> dict[str, str]:
         """Return `{"commit": …, "diff": blob}`; without a repository nothing, without changes no diff."""
         diff, names = [git.communicate()[0] for git in self._asking] or (b"", b"")
-        diff += b"".join(_as_new(self._root, os.fsdecode(name)) for name in sorted(names.split(b"\0")) if name)
+        diff += b"".join(_as_new(self._root, name) for name in sorted(names.split(b"\0")) if name)
         found = {"commit": self._commit, "diff": project.blobs.put(diff) if diff else ""}
         return {name: value for name, value in found.items() if value}
 
 
-def _as_new(root: Path, name: str) -> bytes:
+def _as_new(root: Path, name: bytes) -> bytes:
     """Return what git would show of the untracked file `name`, were it added; nothing where it has gone meanwhile."""
-    file = root / name
+    file = root / os.fsdecode(name)
     try:
         if file.is_symlink() or not file.is_file():
             return b""
-        size = file.stat().st_size
-        data = file.read_bytes() if size <= _WHOLE else None
+        if (size := file.stat().st_size) > _WHOLE:
+            return b"untracked: %b, %d bytes\n" % (name, size)
+        data = file.read_bytes()
     except OSError:
         return b""
-    if data is None:
-        return f"untracked: {name}, {size} bytes\n".encode(errors="surrogateescape")
-    if file.suffix not in _CODE or not _is_text(data):
-        return f"untracked: {name}, sha256 {sha256(data).hexdigest()}\n".encode(errors="surrogateescape")
+    if file.suffix in _CODE and _is_text(data):
+        return _added(name, data)
+    return b"untracked: %b, sha256 %b\n" % (name, sha256(data).hexdigest().encode())
+
+
+def _added(name: bytes, data: bytes) -> bytes:
+    head = b"diff --git a/%b b/%b\nnew file mode 100644\n" % (name, name)
     lines = BytesIO(data).readlines()  # split at line feeds alone, as git does
-    head = f"diff --git a/{name} b/{name}\nnew file mode 100644\n"
     if not lines:
-        return head.encode(errors="surrogateescape")
-    head += f"--- /dev/null\n+++ b/{name}\n@@ -0,0 +1,{len(lines)} @@\n"
+        return head
     end = b"" if data.endswith(b"\n") else b"\n\\ No newline at end of file\n"
-    return head.encode(errors="surrogateescape") + b"".join(b"+" + line for line in lines) + end
+    hunk = b"--- /dev/null\n+++ b/%b\n@@ -0,0 +1,%d @@\n" % (name, len(lines))
+    return head + hunk + b"".join(b"+" + line for line in lines) + end
 
 
 def _is_text(data: bytes) -> bool:
