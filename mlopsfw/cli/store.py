@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
-from mlopsfw.errors import ChainBroken, MlopsfwError, UnknownName, UsageError
+from mlopsfw.errors import ChainBroken, MlopsfwError, NotFound, UnknownName, UsageError
 from mlopsfw.ids import nearest
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from mlopsfw.transfer import Transfer
 
 _DAY = 86_400.0
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # of one letter it is a drive
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
@@ -175,7 +178,7 @@ def _place(verb: Any) -> Any:
 @json_option
 @pass_project
 def export(project: Project, url: str, *, options: tuple[str, ...], heal: bool, as_json: bool) -> None:
-    """Copy the whole project (ledger, blobs, tables) to URL, such as file:PATH or s3://bucket/prefix."""
+    """Copy the whole project (ledger, blobs, tables) to URL: a folder, or such as s3://bucket/prefix."""
     from mlopsfw.transfer import transfer
 
     _report(transfer(project.storage, _open(project, url, options), heal=heal), as_json)
@@ -187,9 +190,13 @@ def export(project: Project, url: str, *, options: tuple[str, ...], heal: bool, 
 @pass_project
 def import_(project: Project, url: str, *, options: tuple[str, ...], heal: bool, as_json: bool) -> None:
     """Copy a whole project in from URL, which `mlopsfw export` wrote or another project uses as its storage."""
+    from mlopsfw.ledger import layout
     from mlopsfw.transfer import transfer
 
-    _report(transfer(_open(project, url, options), project.storage, heal=heal), as_json)
+    source = _open(project, url, options)
+    if next(iter(source.list(layout.ROOT)), None) is None:
+        raise NotFound(f"{source.describe()} holds no project", hint="Name what `mlopsfw export` was given.")
+    _report(transfer(source, project.storage, heal=heal), as_json)
 
 
 def _open(project: Project, url: str, options: tuple[str, ...]) -> Storage:
@@ -198,7 +205,10 @@ def _open(project: Project, url: str, options: tuple[str, ...]) -> Storage:
     pairs = [option.partition("=") for option in options]
     if wrong := [key for key, equals, _ in pairs if not equals]:
         raise UsageError(f"--option {wrong[0]!r} is not KEY=VALUE", hint="Write --option aws_endpoint=https://….")
-    chosen = {"url": url, "options": {key: value for key, _, value in pairs}}
+    chosen = {
+        "url": url if _SCHEME.match(url) else Path(url).absolute().as_uri(),
+        "options": {key: value for key, _, value in pairs},
+    }
     selection = Selection(use="object", options=chosen, key="storage")
     storage: Storage = project.plugins.build("storage", selection, project.config, project.host("storage.object"))
     return storage

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from mlopsfw.blobs import BlobStore, key_of
+from mlopsfw.cli import run as mlopsfw
 from mlopsfw.clock import SystemClock
 from mlopsfw.errors import ChainBroken, Conflict, Corrupt
 from mlopsfw.ledger import Ledger
@@ -136,3 +137,20 @@ def test_a_project_at_work_is_copied_as_of_a_moment(source, target, tmp_path, mo
     monkeypatch.setattr(source, "list", seal_after_listing)
     transfer(source, target)
     assert contents(target) == contents(source)
+
+
+def test_a_folder_to_copy_to_or_from_is_named_as_on_any_command_line(project, tmp_path, monkeypatch, capsys):
+    project.ledger.stream("run/a").append("a.b", {"blob": project.blobs.put(b"x")})
+    monkeypatch.chdir(tmp_path)
+    assert mlopsfw(["--project", str(project.root), "export", "a copy"]) == 0
+    assert LocalStorage(tmp_path / "a copy").get(entry_key("run/a", 1))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mlopsfw.toml").write_text('[project]\nname = "other"\n')
+    assert mlopsfw(["--project", str(other), "import", "a copy"]) == 0
+    assert "the chain is whole" in capsys.readouterr().out
+
+
+def test_a_folder_without_a_project_is_not_imported_in_silence(project, tmp_path, capsys):
+    assert mlopsfw(["--project", str(project.root), "import", str(tmp_path / "nothing")]) == 1
+    assert "holds no project" in capsys.readouterr().err
