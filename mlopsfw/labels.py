@@ -81,10 +81,14 @@ class Labels:
         return len(checked)
 
     def add_file(self, model: str, file: Path) -> int:
-        """Add the labels of a CSV, Parquet or JSON-lines file with the columns that `add` takes."""
+        """Add the labels of a CSV, Parquet or JSON-lines file with the columns that `add` takes. Raise `DataError`, as `add`."""
         from mlopsfw.scoring import read_rows
 
-        return self.add(model, read_rows(file).iter_rows(named=True))
+        try:
+            return self.add(model, read_rows(file).iter_rows(named=True))
+        except DataError as error:
+            message = error.message if str(file) in error.message else f"{file}: {error.message}; nothing was added"
+            raise DataError(message, hint=error.hint) from None
 
     def scan(self, model: str) -> pl.LazyFrame:
         """Return the labels of `model`, for each prediction the one that became known last.

@@ -162,6 +162,13 @@ def test_labels_are_read_from_files(labelled: Project, tmp_path: Path, suffix: s
     assert labels(labelled) == {"p1": True, "p2": False}
 
 
+def test_a_wrong_row_of_a_file_is_named_with_the_file(labelled: Project, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("prediction_id,label\np1,true\np2,\n")
+    with pytest.raises(DataError, match=r"labels\.csv: row 1: `label` is missing; nothing was added"):
+        labelled.labels.add_file("delay", tmp_path / "labels.csv")
+    assert labels(labelled) == {}
+
+
 @pytest.mark.parametrize(
     ("name", "text"), [("labels.xml", "x"), ("labels.parquet", "no parquet"), ("labels.jsonl", "{")]
 )
