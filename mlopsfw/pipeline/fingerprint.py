@@ -132,7 +132,11 @@ class Fingerprinter:
     def _python(self, node: Node, common: dict[str, Any]) -> Fingerprint:
         code = self.code(node)
         return Fingerprint(
-            runs=node.config.python, code=code.digest, units=code.units, reads=self._reads(node.config.reads), **common
+            runs=node.config.python,
+            code=code.digest,
+            units=code.units,
+            reads=self._reads(node.name, node.config.reads),
+            **common,
         )
 
     def _builtin(self, node: Node, common: dict[str, Any]) -> Fingerprint:
@@ -142,7 +146,7 @@ class Fingerprinter:
         used = [s for role in builtin.plugins for s in _selected(self._project.config, role)]
         return Fingerprint(
             runs=f"{builtin.name}/{builtin.version}",
-            reads=self._reads((*node.config.reads, *builtin.reads(node.params))),
+            reads=self._reads(node.name, (*node.config.reads, *builtin.reads(node.params))),
             facts=msgspec.to_builtins(builtin.facts(self._project, node.params)),
             plugins={key: self._version(key) for key, _ in used},
             options={key: selection.options for key, selection in used},
@@ -154,10 +158,10 @@ class Fingerprinter:
         claim = self._project.plugins.catalog.find(role, name)
         return f"{claim.distribution} {claim.version}"
 
-    def _reads(self, patterns: Iterable[str]) -> dict[str, str]:
-        return {name: digest for pattern in patterns for name, digest in sorted(self._matches(pattern))}
+    def _reads(self, step: str, patterns: Iterable[str]) -> dict[str, str]:
+        return {name: digest for pattern in patterns for name, digest in sorted(self._matches(step, pattern))}
 
-    def _matches(self, pattern: str) -> Iterable[tuple[str, str]]:
+    def _matches(self, step: str, pattern: str) -> Iterable[tuple[str, str]]:
         from mlopsfw.pipeline.values import file_digest
 
         root = self._project.root
@@ -167,7 +171,10 @@ class Fingerprinter:
         else:
             files = [place] if place.is_file() else _glob(root, pattern)
         if not files:
-            raise DataError(f"nothing matches {pattern!r} in {root}", hint="Correct `reads`, or put the file there.")
+            raise DataError(
+                f"step {step!r} reads {pattern!r}, and nothing matches that in {root}",
+                hint="Correct the path, or put the file there.",
+            )
         for file in files:
             name = file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
             yield name, file_digest(file)
