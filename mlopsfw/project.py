@@ -178,9 +178,10 @@ class Project:
 
         options = self.config.runtimes.get(format, {})
         try:
-            return self._build("runtime", Selection(use=format, options=options, key="runtime"))  # type: ignore[no-any-return]
+            self.plugins.catalog.find("runtime", format)
         except UnknownName as error:
             raise UnknownFormat(f"no runtime loads bundles of format {format!r}", hint=error.hint) from None
+        return self._build("runtime", Selection(use=format, options=options, key="runtime"))  # type: ignore[no-any-return]
 
     # -- what is built on storage ------------------------------------------------------------------------------------------
 

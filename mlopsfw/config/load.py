@@ -21,8 +21,19 @@ _MANY = {"monitor": "monitors", "alerter": "alerters"}
 _TOP = ("project", "plugins", "runtime", "steps", "env", *_SINGLE, *_MANY)
 _STEP = ("use", "python", "inputs", "outputs", "params", "needs", "reads", "cache", "retries", "timeout")
 
+_WORDS = {"object": "table", "str": "string", "int": "integer", "bool": "boolean"}  # what TOML calls them
+
 T = TypeVar("T")
 Fail = Callable[..., ConfigError]
+
+
+class _ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str | None = None
+    code: tuple[str, ...] = (".",)
+
+
+class _PluginsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    disabled: tuple[str, ...] = ()
 
 
 def find_project(start: Path | None = None) -> Path:
@@ -108,21 +119,21 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     _only(tree, _TOP, "", fail)
-    project, plugins = _table(tree, "project", fail), _table(tree, "plugins", fail)
-    _only(project, ("name", "code"), "project", fail)
-    _only(plugins, ("disabled",), "plugins", fail)
-    name = project.get("name", Path(origin["file"]).absolute().parent.name.lower() if origin["file"] else "project")
+    project = _convert(_table(tree, "project", fail), _ProjectTable, "project", fail)
+    plugins = _convert(_table(tree, "plugins", fail), _PluginsTable, "plugins", fail)
+    name = project.name
+    if name is None:
+        name = Path(origin["file"]).absolute().parent.name.lower() if origin["file"] else "project"
     try:
-        check_name(str(name), "project name")
+        check_name(name, "project name")
     except UsageError as error:
         raise fail(error.message, "project.name", hint=error.hint) from None
     fields: dict[str, Any] = {role: _selection(tree[role], role, fail) for role in _SINGLE if role in tree}
     fields |= {field: _selections(tree[role], role, fail) for role, field in _MANY.items() if role in tree}
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
-    plain = {"name": name, "runtimes": _table(tree, "runtime", fail), "disabled": plugins.get("disabled", [])}
-    if "code" in project:
-        plain["code"] = project["code"]
+    runtimes = _table(tree, "runtime", fail)
+    plain = {"name": name, "code": project.code, "disabled": plugins.disabled, "runtimes": runtimes}
     return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
 
 
@@ -181,15 +192,30 @@ def _convert(value: Any, kind: type[T], key: str, fail: Fail) -> T:
         raise validation_error(error, kind, key, fail) from None
 
 
-def validation_error(error: msgspec.ValidationError, kind: type[Any], key: str, fail: Fail) -> ConfigError:
-    """Turn msgspec's complaint about a value read into `kind` at `key` into a `ConfigError` with the nearest field."""
+def validation_error(
+    error: msgspec.ValidationError, kind: type[Any], key: str, fail: Fail, *, besides: Sequence[str] = ()
+) -> ConfigError:
+    """Turn msgspec's complaint about a value read into `kind` at `key` into a `ConfigError` with the nearest field.
+
+    Args:
+        error: The complaint.
+        kind: What it was read into.
+        key: Where it stands.
+        fail: Makes the error.
+        besides: Keys that may stand there although `kind` has them not.
+    """
     message, _, path = str(error).partition(" - at `$")
     inner = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path.rstrip("`")).strip(".")
     unknown = re.search(r"unknown field `([^`]*)`", message)
     where = ".".join(part for part in (key, inner, unknown[1] if unknown else "") if part)
     if unknown:
-        return fail("unknown key", where, hint=nearest(unknown[1], getattr(kind, "__struct_fields__", ())))
+        return fail("unknown key", where, hint=nearest(unknown[1], (*getattr(kind, "__struct_fields__", ()), *besides)))
     missing = re.search(r"missing required field `([^`]*)`", message)
     if missing:
         return fail(f"the key `{missing[1]}` is missing", where, hint=f"Add {missing[1]} = … there.")
+    message = re.sub(r"`([a-z |]+)`", lambda kinds: f"`{_in_toml(kinds[1])}`", message)
     return fail(message[:1].lower() + message[1:], where)
+
+
+def _in_toml(kinds: str) -> str:
+    return " | ".join(_WORDS.get(kind, kind) for kind in kinds.split(" | ") if kind != "null")

@@ -93,9 +93,14 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return msgspec.json.decode(text, type=cls)
 
     def error(self, message: str, key: str, *, hint: str = "") -> ConfigError:
-        """Return a `ConfigError` that points at `key`, or at the nearest key above it that the file has."""
-        probe = key
-        while probe and probe not in self.lines:
-            probe = probe.rpartition(".")[0]
+        """Return a `ConfigError` that points at `key`, or at the first key below it, or the nearest above it, that the file has."""
         file = Path(self.file) if self.file else None
-        return ConfigError(message, file=file, line=self.lines.get(probe), key=key, hint=hint)
+        return ConfigError(message, file=file, line=self._line(key), key=key, hint=hint)
+
+    def _line(self, key: str) -> int | None:
+        below = [line for known, line in self.lines.items() if known.startswith(f"{key}.")]
+        if key not in self.lines and below:  # a table that has no header of its own, such as `step` of [step.split]
+            return min(below)
+        while key and key not in self.lines:
+            key = key.rpartition(".")[0]
+        return self.lines.get(key)

@@ -110,8 +110,9 @@ def build_graph(config: ProjectConfig) -> Graph:
         ConfigError: An unknown built-in step, parameter, input or output, a missing input, or a cycle; with its line.
     """
     builtins = {name: _builtin(step, f"steps.{name}", config) for name, step in config.steps.items()}
+    params = {name: _params(step, builtins[name], f"steps.{name}", config) for name, step in config.steps.items()}
     outputs = {name: _outputs(name, step, builtins[name], config) for name, step in config.steps.items()}
-    nodes = {name: _node(name, step, builtins[name], outputs, config) for name, step in config.steps.items()}
+    nodes = {name: _node(name, builtins[name], params[name], outputs, config) for name in config.steps}
     return Graph(_ordered(nodes, config))
 
 
@@ -127,13 +128,12 @@ def _outputs(name: str, step: StepConfig, builtin: BuiltinStep | None, config: P
 
 def _node(
     name: str,
-    step: StepConfig,
     builtin: BuiltinStep | None,
+    params: Any,
     outputs: Mapping[str, tuple[str, ...]],
     config: ProjectConfig,
 ) -> Node:
-    key = f"steps.{name}"
-    params = _params(builtin, step, key, config) if builtin else step.params
+    key, step = f"steps.{name}", config.steps[name]
     if builtin:
         _check_inputs(builtin, step, key, config)
     elif not all(step.python.partition(":")):
@@ -161,11 +161,14 @@ def _builtin(step: StepConfig, key: str, config: ProjectConfig) -> BuiltinStep |
     return builtin_step(step.use)
 
 
-def _params(builtin: BuiltinStep, step: StepConfig, key: str, config: ProjectConfig) -> msgspec.Struct:
+def _params(step: StepConfig, builtin: BuiltinStep | None, key: str, config: ProjectConfig) -> Any:
+    if builtin is None:
+        return step.params
     try:
         return msgspec.convert(step.params, builtin.params)
     except msgspec.ValidationError as error:
-        raise validation_error(error, builtin.params, key, config.error) from None
+        own = StepConfig.__struct_fields__
+        raise validation_error(error, builtin.params, key, config.error, besides=own) from None
 
 
 def _check_inputs(builtin: BuiltinStep, step: StepConfig, key: str, config: ProjectConfig) -> None:

@@ -154,16 +154,13 @@ def prepare(project: Project, steps: Sequence[str]) -> tuple[Graph, Fingerprinte
 
 def check_options(project: Project, used: Collection[str]) -> None:
     """Read the options of every plugin that the pipeline uses or the file selects. Raise `ConfigError`, `UnknownName`."""
-    from mlopsfw.plugins.manager import read_options
-
     config = project.config
     told = {key.partition(".")[0] for key in config.lines}
     single = {"engine": config.engine, "trainer": config.trainer, "deployer": config.deployer}
     chosen = [(role, s) for role, s in single.items() if role == "engine" or role in used or role in told]
     chosen += [("monitor", s) for s in config.monitors] + [("alerter", s) for s in config.alerters]
     for role, selection in chosen:
-        _, provider = project.plugins.provider(role, selection.use)
-        read_options(provider.config, selection, config)
+        project.plugins.selected(role, selection, config)
 
 
 def latest(project: Project, run: str = "") -> RunView:

@@ -12,7 +12,7 @@ import pluggy
 
 from mlopsfw import hookspecs
 from mlopsfw.contracts.provider import Provider
-from mlopsfw.errors import PluginBroken, PluginError
+from mlopsfw.errors import PluginBroken, PluginError, UnknownName
 from mlopsfw.ids import nearest
 from mlopsfw.plugins.blame import Blamed, blaming
 from mlopsfw.plugins.catalog import Catalog, Claim
@@ -90,11 +90,25 @@ class PluginManager:
 
     def build(self, role: str, selection: Selection, config: ProjectConfig, host: Host) -> Any:
         """Build what `selection` selects: read its options into the provider's config, then call `build`, blame attached."""
-        claim, provider = self.provider(role, selection.use)
-        options = read_options(provider.config, selection, config)
+        claim, provider, options = self.selected(role, selection, config)
         with blaming(claim, "build"):
             built = provider.build(options, host)
         return Blamed(built, claim, role)
+
+    def selected(
+        self, role: str, selection: Selection, config: ProjectConfig
+    ) -> tuple[Claim, Provider[Any], msgspec.Struct]:
+        """Return what `selection` selects, and its options as the provider's config; nothing is built.
+
+        Raises:
+            ConfigError: Nobody provides it, or its options are wrong; with the line in the file.
+            PluginError: As `provider`.
+        """
+        try:
+            claim, provider = self.provider(role, selection.use)
+        except UnknownName as error:
+            raise config.error(error.message, f"{selection.key}.use", hint=error.hint) from None
+        return claim, provider, read_options(provider.config, selection, config)
 
     def _call(self, plugin: Any, hook: str) -> list[Any]:
         caller = self._manager.subset_hook_caller(hook, [p for p in self._manager.get_plugins() if p is not plugin])

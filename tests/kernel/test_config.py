@@ -89,6 +89,10 @@ WRONG = {
     "wrong type in a nested table": ("[steps.a]\nuse = 'train'\ninputs = { rows = 3 }\n", 3, "steps.a.inputs", ""),
     "a role that is no table": ('trainer = "torch"\n', 1, "trainer", "[trainer]"),
     "a monitor that is no array": ('[monitor]\nuse = "drift"\n', 1, "monitor", "[[monitor]]"),
+    "a misspelt table of tables": ('[step.a]\npython = "m:f"\n', 1, "step", "'steps'"),
+    "wrong type in the project's own table": ("[project]\nname = 3\n", 2, "project.name", "expected `string`"),
+    "unknown key in the project's own table": ('[project]\nnme = "x"\n', 2, "project.nme", "'name'"),
+    "a number in the place of a table": ("[steps.a]\npython = 'm:f'\nparams = 5\n", 3, "steps.a.params", "`table`"),
     "both kinds of step": ('[steps.a]\nuse = "train"\npython = "m:f"\n', 1, "steps.a", "Keep one"),
     "a name that no file system takes": ('[project]\nname = "CON"\n', 2, "project.name", "lower-case"),
 }

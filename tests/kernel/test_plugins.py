@@ -69,6 +69,13 @@ def test_an_unknown_name_gets_the_nearest(plugin):
         manager(plugin(PLUGIN)).provider("alerter", "bel")
 
 
+def test_a_provider_that_nobody_offers_is_told_with_the_line_that_selects_it(plugin, make_project):
+    project = make_project('[[alerter]]\nuse = "bel"\n')
+    (selection,) = project.config.alerters
+    with pytest.raises(ConfigError, match=r"mlopsfw\.toml:5: alerter\.0\.use: no installed .*\n  Did you mean 'bell'"):
+        manager(plugin(PLUGIN)).build("alerter", selection, project.config, project.host("alerter.bel"))
+
+
 def test_an_unknown_option_gets_the_nearest_and_its_key(plugin, project):
     with pytest.raises(ConfigError, match=r"alerter\.0\.bell\.loudnes: unknown key\n  Did you mean 'loudness'"):
         build(manager(plugin(PLUGIN)), project, loudnes=7)
