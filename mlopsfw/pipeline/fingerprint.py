@@ -172,7 +172,7 @@ class Fingerprinter:
             files = [place] if place.is_file() else _glob(root, pattern)
         if not files:
             raise DataError(
-                f"step {step!r} reads {pattern!r}, and nothing matches that in {root}",
+                f"nothing matches {pattern!r} in {root}, which step {step!r} reads",
                 hint="Correct the path, or put the file there.",
             )
         for file in files:

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from mlopsfw.contracts.engine import Failure, Handle, StepResult, StepSpec
+from mlopsfw.errors import DataError, NotFound, UsageError
 from mlopsfw.pipeline import cache
 from mlopsfw.pipeline.graph import Graph, Node
 from mlopsfw.pipeline.inputs import resolve_inputs
@@ -142,9 +143,13 @@ class Coordinator:
         return False
 
     def _prepare(self, node: Node) -> Attempt | None:
-        """Make the step's key; return None if a kept result settles it."""
-        inputs = resolve_inputs(self.project, node, self.outputs)
-        fingerprint = self.prints.fingerprint(node, inputs)
+        """Make the step's key; return None if a kept result settles it, or it cannot start."""
+        try:
+            inputs = resolve_inputs(self.project, node, self.outputs)
+            fingerprint = self.prints.fingerprint(node, inputs)
+        except (DataError, NotFound, UsageError) as error:
+            self._cannot_start(node, error)
+            return None
         key = fingerprint.key
         attempt = Attempt(node=node, number=1, inputs=inputs, key=key, fingerprint=fingerprint, began=0.0)
         mine = self.finished.get(node.name)
@@ -158,6 +163,15 @@ class Coordinator:
             return attempt
         self._use(attempt, attempt.kept.outputs, attempt.kept.run)
         return None
+
+    def _cannot_start(self, node: Node, error: Exception) -> None:
+        """Fail a step whose input or file is not there. What runs beside it is not to blame, and ends as it would."""
+        from mlopsfw.pipeline.failure import failure_of
+
+        failure = failure_of(error, self.project.root)
+        self._record(node.name, 1, StepResult(), failure)
+        self.display.failed(node.name, failure, None)
+        self.failure, self.failed = failure, node.name
 
     def _use(self, attempt: Attempt, outputs: dict[str, Artifact], run: str) -> None:
         name = attempt.node.name
@@ -305,11 +319,18 @@ class Coordinator:
 
     def _failed(self, attempt: Attempt, result: StepResult, failure: Failure) -> None:
         name = attempt.node.name
+        self._record(name, attempt.number, result, failure)
+        pause = self._retries.after(attempt, failure) if self.failure is None else None
+        self.display.failed(name, failure, pause)
+        if pause is None and self.failure is None:
+            self.failure, self.failed = failure, name
+
+    def _record(self, step: str, attempt: int, result: StepResult, failure: Failure) -> None:
         trace = self.project.blobs.put(failure.traceback.encode()) if failure.traceback else ""
         self.journal.append(
             "step.failed",
-            step=name,
-            attempt=attempt.number,
+            step=step,
+            attempt=attempt,
             type=failure.type,
             message=failure.message,
             exit_code=failure.exit_code,
@@ -318,10 +339,6 @@ class Coordinator:
             logs=result.logs,
             node=result.node,
         )
-        pause = self._retries.after(attempt, failure) if self.failure is None else None
-        self.display.failed(name, failure, pause)
-        if pause is None and self.failure is None:
-            self.failure, self.failed = failure, name
 
     def _broadcast(self, result: StepResult) -> None:
         """Tell the observers what the worker appended: they live in this process."""

@@ -157,6 +157,22 @@ def test_a_step_past_its_timeout_is_stopped(bench):
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize(
+    ("wiring", "kind"),
+    [('reads = ["rows.csv"]', "DataError"), ('inputs = { n = "data:/rows" }', "UnknownName")],
+    ids=["a file", "a dataset"],
+)
+def test_a_step_whose_input_is_not_there_fails_by_name_and_what_runs_beside_it_ends(bench, wiring, kind):
+    steps = "import time\ndef slow():\n    time.sleep(0.5)\n    return 1\ndef run(n=0):\n    return n\n"
+    outcome = bench.write(
+        f'[steps.slow]\npython = "steps:slow"\n[steps.b]\npython = "steps:run"\n{wiring}\n', steps=steps
+    ).run()
+    assert (outcome.status, outcome.exit_code, outcome.failed, outcome.failure.type) == ("failed", 1, "b", kind)
+    with bench.open() as project:
+        found = project.runs.get(outcome.run).steps
+        assert {name: step.status for name, step in found.items()} == {"slow": "done", "b": "failed"}
+
+
 def test_a_worker_that_vanishes_is_replaced_and_its_step_tried_again(bench):
     body = "import os, pathlib\ndef run():\n    if not pathlib.Path('once').exists():\n        pathlib.Path('once').touch()\n        os.kill(os.getpid(), 9)\n    return 1\n"
     outcome = bench.write('[steps.a]\npython = "steps:run"\n', steps=body).run()
