@@ -152,5 +152,5 @@ def test_a_project_is_exported_and_imported(filled, mlopsfw, tmp_path, make_proj
 
 
 def test_a_wrong_place_to_copy_to_is_a_usage_error(filled, mlopsfw):
-    assert mlopsfw("export", "nowhere")[0] == 2
+    assert mlopsfw("export", "gopher://nowhere/x")[0] == 2
     assert mlopsfw("export", "file:x", "--option", "y")[0] == 2
