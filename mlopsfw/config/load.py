@@ -181,7 +181,11 @@ def _step(name: str, table: dict[str, Any], fail: Fail) -> StepConfig:
         _only(extra, _STEP, key, fail)
     else:
         own.setdefault("use", name)
-        own["params"] = {**own.get("params", {}), **extra}
+        own["params"] = {
+            **extra,
+            **own.get("params", {}),
+            **extra,
+        }  # what stands beside `params` is complained of first
     return _convert(own, StepConfig, key, fail)
 
 

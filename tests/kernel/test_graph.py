@@ -49,7 +49,11 @@ def test_a_step_name_with_dots_is_told_from_its_output(make_project):
     ("toml", "says", "hint"),
     [
         ('[steps.a]\nuse = "ingets"\n', "no built-in step 'ingets'", "'ingest'"),
-        ('[steps.split]\npythn = "m:f"\noutputs = ["a", "b"]\n', "steps.split.pythn: unknown key", "'python'"),
+        (
+            '[steps.split]\npythn = "m:f"\nparams = { n = 1 }\noutputs = ["a", "b"]\n',
+            "steps.split.pythn: unknown key",
+            "'python'",
+        ),
         (
             '[steps.load]\npython="m:f"\n[steps.b]\npython = "m:f"\ninputs = { x = "laod" }\n',
             "no step 'laod'",
