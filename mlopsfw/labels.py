@@ -114,13 +114,9 @@ class Labels:
 
     def _manifest(self, model: str) -> Manifest:
         """Return the manifest of the model's latest version, read from its blob alone."""
-        import msgspec
+        from mlopsfw.bundle.stored import stored_manifest
 
-        from mlopsfw.contracts.bundle import Manifest
-
-        bundle = self._project.registry.resolve(f"models:/{model}").bundle
-        files = self._project.blobs.manifest(bundle)
-        return msgspec.json.decode(self._project.blobs.get(files["bundle.json"]), type=Manifest)
+        return stored_manifest(self._project.blobs, self._project.registry.resolve(f"models:/{model}").bundle)
 
 
 def _checked(row: Mapping[str, Any], number: int, manifest: Manifest, now: int) -> tuple[str, Label, int]:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from mlopsfw.contracts.bundle import Manifest
+from mlopsfw.bundle.stored import stored_manifest, stored_profile
 from mlopsfw.contracts.monitoring import Baseline
 
 if TYPE_CHECKING:
     from mlopsfw.project import Project
-
-_MANIFEST, _PROFILE = "bundle.json", "profile.json"
 
 
 def baseline_of(project: Project, model: str, version: int) -> Baseline:
@@ -23,11 +19,9 @@ def baseline_of(project: Project, model: str, version: int) -> Baseline:
         NotFound, Corrupt: The bundle's blobs are gone or altered.
     """
     registered = project.registry.resolve(f"models:/{model}@{version}")
-    files = msgspec.json.decode(project.blobs.get(registered.bundle), type=dict[str, str])
-    manifest = msgspec.json.decode(project.blobs.get(files[_MANIFEST]), type=Manifest)
-    profile = msgspec.json.decode(project.blobs.get(files[_PROFILE]), type=dict[str, Any])
+    manifest = stored_manifest(project.blobs, registered.bundle)
     return Baseline(
-        profile=profile,
+        profile=stored_profile(project.blobs, registered.bundle),
         task=manifest.task,
         target=manifest.target,
         outputs=manifest.outputs,

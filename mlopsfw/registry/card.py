@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw import provenance
-from mlopsfw.errors import NotFound, UnknownName
+from mlopsfw.errors import DataError, NotFound, UnknownName
 from mlopsfw.registry.versions import ModelVersion
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mlopsfw.project import Project
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#!|<>])")
-_MANIFEST = "bundle.json"
 
 
 def model_card(project: Project, version: ModelVersion) -> str:
@@ -87,12 +86,11 @@ def _purpose(manifest: Manifest | None) -> Iterator[str]:
 
 
 def _manifest(project: Project, version: ModelVersion) -> Manifest | None:
-    from mlopsfw.contracts.bundle import Manifest
+    from mlopsfw.bundle.stored import stored_manifest
 
     try:
-        files = msgspec.json.decode(project.blobs.get(version.bundle), type=dict[str, str])
-        return msgspec.json.decode(project.blobs.get(files[_MANIFEST]), type=Manifest)
-    except (msgspec.DecodeError, KeyError, NotFound):
+        return stored_manifest(project.blobs, version.bundle)
+    except (msgspec.DecodeError, KeyError, NotFound, DataError):
         return None
 
 
