@@ -110,9 +110,12 @@ class PluginManager:
             raise config.error(error.message, f"{selection.key}.use", hint=error.hint) from None
         return claim, provider, read_options(provider.config, selection, config)
 
+    def _caller(self, plugin: Any, hook: str) -> pluggy.HookCaller:
+        """Return the hook with this one plugin's implementation."""
+        return self._manager.subset_hook_caller(hook, [p for p in self._manager.get_plugins() if p is not plugin])
+
     def _call(self, plugin: Any, hook: str) -> list[Any]:
-        caller = self._manager.subset_hook_caller(hook, [p for p in self._manager.get_plugins() if p is not plugin])
-        return [item for offer in caller() for item in offer]
+        return [item for offer in self._caller(plugin, hook)() for item in offer]
 
     def notify(self, event: Event) -> None:
         """Tell every observer of `event`. An observer that raises is warned about; it never ends a run."""
@@ -120,9 +123,7 @@ class PluginManager:
             try:
                 plugin = self.load(claim)
                 with blaming(claim, "mlopsfw_event"):
-                    self._manager.subset_hook_caller(
-                        "mlopsfw_event", [p for p in self._manager.get_plugins() if p is not plugin]
-                    )(event=event)
+                    self._caller(plugin, "mlopsfw_event")(event=event)
             except PluginBroken:
                 continue  # warned about when it was set aside
             except Exception as error:  # noqa: BLE001 - the promise is that no observer can end a run

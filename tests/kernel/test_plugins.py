@@ -177,3 +177,37 @@ def test_records_forbid_unknown_fields():
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, msgspec.Struct) and value is not msgspec.Struct:
                 assert value.__struct_config__.frozen, value
+
+
+COMMAND = """
+import click
+from mlopsfw import hookimpl
+@click.command("greet")
+def greet(): click.echo("hello from acme")
+@hookimpl
+def mlopsfw_commands():
+    yield greet
+"""
+CHECK = """
+from mlopsfw import Check, Diagnosis, hookimpl
+def ask(host):
+    yield Diagnosis("warning", f"the licence of {host.project} ends soon", "Renew it.")
+@hookimpl
+def mlopsfw_checks():
+    yield Check("licence", "The licence is valid", ask)
+"""
+
+
+def test_a_plugins_verb_is_found_by_its_entry_point_and_runs(plugin):
+    from click.testing import CliRunner
+
+    plugins = manager(plugin(COMMAND, kind="command", name="greet", module="greet_plugin"))
+    assert CliRunner().invoke(plugins.command("greet")).output == "hello from acme\n"
+
+
+def test_doctor_asks_a_plugins_questions_too(plugin, project):
+    from mlopsfw.doctor import examine
+
+    project.plugins = manager(plugin(CHECK, kind="check", name="licence", module="licence_plugin"))
+    (answer,) = [f for f in examine(project) if f.check == "licence"]
+    assert (answer.level, answer.message) == ("warning", "the licence of testproject ends soon")
