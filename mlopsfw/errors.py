@@ -31,14 +31,12 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
     ├── DataError                       1
     │   ├── TablesUnsupported               the storage has no place for tables
     │   ├── ReferenceChanged                a source registered by reference is no longer what was pinned
-    │   ├── Erased                          the rows were erased on request
     │   └── SignatureMismatch               rows do not fit the model's signature
     ├── BundleError                     1
     │   ├── UnknownFormat
     │   └── GoldenMismatch                  the loaded model does not reproduce its golden rows
     ├── ServingError                    1
-    ├── DeliveryFailed                  1   an alerter could not hand an alert over; the outbox tries again
-    └── Interrupted                   130
+    └── DeliveryFailed                  1   an alerter could not hand an alert over; the outbox tries again
 """
 
 from __future__ import annotations
@@ -210,10 +208,6 @@ class ReferenceChanged(DataError):
     """A source registered by reference is no longer what was pinned."""
 
 
-class Erased(DataError):
-    """The rows referred to were erased on request."""
-
-
 class SignatureMismatch(DataError):
     """Rows do not fit the model's signature.
 
@@ -246,9 +240,3 @@ class ServingError(MlopsfwError):
 
 class DeliveryFailed(MlopsfwError):
     """An alerter could not hand an alert over; the outbox tries again."""
-
-
-class Interrupted(MlopsfwError):
-    """The user pressed Ctrl-C; what was done is kept and the run can be resumed."""
-
-    exit_code = 130

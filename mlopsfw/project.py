@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mlopsfw.clock import SystemClock
 from mlopsfw.config import ProjectConfig, find_project, load_config
@@ -43,13 +43,6 @@ if TYPE_CHECKING:
     from mlopsfw.runs import Runs
 
 STATE = ".mlopsfw"
-
-
-class Named(NamedTuple):
-    """One of several providers of a role, with the name that config gave it."""
-
-    name: str
-    provider: Any
 
 
 class Project:

@@ -6,7 +6,6 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
@@ -88,8 +87,3 @@ def printable(text: str) -> str:
 
 def _pad(text: str, width: int, right: bool) -> str:  # noqa: FBT001 - one of two sides
     return text.rjust(width) if right else text.ljust(width)
-
-
-def path_argument(name: str = "file", *, exists: bool = True) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a click argument for a file."""
-    return click.argument(name, type=click.Path(exists=exists, path_type=Path))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlopsfw.pipeline import cache
-from mlopsfw.pipeline.graph import Graph, Node, Output
+from mlopsfw.pipeline.graph import Node, Output
 from mlopsfw.pipeline.inputs import resolve_reference
 from mlopsfw.pipeline.sitting import prepare
 from mlopsfw.pipeline.why import changes
@@ -39,13 +39,13 @@ def plan(project: Project, *, steps: Sequence[str] = (), force: bool = False) ->
     """Return what a run would do, in order. Raise `UsageError` where the pipeline is wrong."""
     graph, prints = prepare(project, steps)
     forced = set(steps or graph.nodes) if force else set()
-    planner = _Planner(project, graph, prints, forced)
+    planner = _Planner(project, prints, forced)
     return [planner.consider(node) for node in graph.nodes.values()]
 
 
 class _Planner:
-    def __init__(self, project: Project, graph: Graph, prints: Fingerprinter, forced: set[str]) -> None:
-        self._project, self._graph, self._prints, self._forced = project, graph, prints, forced
+    def __init__(self, project: Project, prints: Fingerprinter, forced: set[str]) -> None:
+        self._project, self._prints, self._forced = project, prints, forced
         self._outputs: dict[str, Mapping[str, Artifact]] = {}
 
     def consider(self, node: Node) -> Planned:

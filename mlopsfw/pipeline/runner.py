@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from mlopsfw.contracts.engine import Failure, Handle, StepResult, StepSpec
-from mlopsfw.errors import DataError, NotFound, UsageError
+from mlopsfw.errors import DataError, NotFound, StepTimeout, UsageError
 from mlopsfw.pipeline import cache
 from mlopsfw.pipeline.graph import Graph, Node
 from mlopsfw.pipeline.inputs import resolve_inputs
@@ -254,7 +254,7 @@ class Coordinator:
         if limit is None or attempt.stopped or time.monotonic() - attempt.began < limit or attempt.handle is None:
             return
         attempt.stopped = Failure(
-            type="StepTimeout", message=f"took longer than its timeout of {limit:g} s and was stopped"
+            type=StepTimeout.__name__, message=f"took longer than its timeout of {limit:g} s and was stopped"
         )
         threading.Thread(target=attempt.handle.cancel, daemon=True).start()
 

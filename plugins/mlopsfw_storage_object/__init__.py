@@ -16,6 +16,7 @@ import msgspec
 from mlopsfw.contracts.provider import Provider
 from mlopsfw.errors import UsageError
 from mlopsfw.hookspecs import hookimpl
+from mlopsfw.secrets import is_reference
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.host import Host
@@ -56,7 +57,7 @@ def build(config: ObjectConfig, host: Host) -> Storage:
 
 
 def _resolve(value: str, host: Host) -> str:
-    return host.secrets.resolve(value) if value.startswith(("env:", "file:")) else value
+    return host.secrets.resolve(value) if is_reference(value) else value
 
 
 @hookimpl
