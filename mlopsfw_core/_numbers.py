@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from ._buffers import numeric_values
 from .drift._binning import count_bins
 from .drift._bins import quantile_edges
-from .drift._gaps import sorted_extremes
 from .drift._kolmogorov import kolmogorov_sf
-from .drift._samples import Floats
-from .drift.ks import ks_pvalue
+from .drift._samples import Floats, ordered
+from .drift.ks import ks_pvalue, sorted_extremes
 from .drift.psi import psi
 from .drift.wasserstein import sorted_distance
 
@@ -38,9 +37,8 @@ class Sorted:
 def sort_column(column: Any) -> Sorted:
     """Read a column once: its numbers in order, nulls and NaN counted and left out."""
     values, nulls = numeric_values(column)
-    ordered = np.sort(values)
-    present = int(np.searchsorted(ordered, np.nan)) if ordered.size and np.isnan(ordered[-1]) else ordered.size
-    return Sorted(ordered[:present], nulls, ordered.size - present)
+    present = ordered(values)
+    return Sorted(present, nulls, values.size - present.size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from .mmd import mmd2_linear, mmd2_unbiased, mmd_test
 from .permutation import permutation_test
 from .proportions import fisher_exact, proportions_ztest
 from .psi import psi, psi_threshold
+from .rank_statistics import RankStatistics, rank_statistics
 from .ttest import TtestResult, ttest_ind
 from .wasserstein import wasserstein_distance
 
@@ -30,6 +31,7 @@ __all__ = [
     "AndersonResult",
     "Chi2Result",
     "KsResult",
+    "RankStatistics",
     "TtestResult",
     "anderson_ksamp",
     "benjamini_hochberg",
@@ -54,6 +56,7 @@ __all__ = [
     "proportions_ztest",
     "psi",
     "psi_threshold",
+    "rank_statistics",
     "total_variation",
     "ttest_ind",
     "wasserstein_distance",

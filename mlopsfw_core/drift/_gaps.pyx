@@ -1,6 +1,6 @@
 """How far apart two empirical distribution functions come: the kernels under Kolmogorov-Smirnov and Kuiper.
 
-The gap at v is #{x <= v} n - #{y <= v} m, a whole number; over m n it is F - G. Sorted samples are walked once. Large unsorted ones are
+The gap at v is #{x <= v} n - #{y <= v} m, a whole number; over m n it is F - G. Large samples are
 not sorted: both are counted into cells by a monotone map; at the cells' borders the gap is then known, and inside a cell it can
 pass the best border only by what the cell holds. Only the values of cells that might hold the extreme are fetched and sorted.
 """
@@ -118,20 +118,8 @@ cdef int64_t _walk(
     return gap
 
 
-def sorted_extremes(const double[::1] x, const double[::1] y) -> tuple:
-    """Return (above, below, above_at, below_at) of two sorted samples without NaN; see `Extremes`. Where one is empty: 0, 0, NaN, NaN."""
-    cdef int64_t m = x.shape[0], n = y.shape[0]
-    cdef Extremes best
-    if not m or not n:
-        return 0, 0, float("nan"), float("nan")
-    best = Extremes(0, 0, float("nan"), float("nan"))
-    with nogil:
-        _walk(&x[0], m, &y[0], n, n, m, 0, &best)
-    return best.above, best.below, best.above_at, best.below_at
-
-
 def grid_extremes(const double[::1] x, const double[::1] y):
-    """Return what `sorted_extremes` would return of the sorted samples, without sorting them.
+    """Return D+ and D- in units of 1 / (m n) and the first values at which they are attained, without sorting the samples.
 
     Args:
         x: the first sample, in any order.

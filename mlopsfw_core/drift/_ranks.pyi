@@ -10,6 +10,8 @@ class RankSums(NamedTuple):
     n: int
     above: int
     below: int
+    above_at: float
+    below_at: float
     area: float
     square: float
     anderson: float

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from mlopsfw_core._buffers import numeric_values
 
+from ._levels import sorted_levels
+
 Floats = NDArray[np.float64]
 
 
@@ -29,13 +31,19 @@ def present_values(column: Any) -> Floats:
     return values[~missing] if missing.any() else values
 
 
+def ordered(values: Floats) -> Floats:
+    """Return numbers in ascending order, without NaN, as a fresh array."""
+    counted = sorted_levels(values)
+    ascending: Floats = np.sort(values) if counted is None else counted
+    if ascending.size and np.isnan(ascending[-1]):  # NaN comes last
+        ascending = ascending[: np.searchsorted(ascending, np.nan)]
+    return ascending
+
+
 def sorted_values(column: Any) -> Floats:
     """Return a column's numbers in ascending order, without nulls and NaN, as a fresh array."""
     values, _ = numeric_values(column)
-    ordered = np.sort(values)
-    if ordered.size and np.isnan(ordered[-1]):  # NumPy sorts NaN last
-        ordered = ordered[: np.searchsorted(ordered, np.nan)]
-    return ordered
+    return ordered(values)
 
 
 def nonempty(statistic: str, *samples: Floats) -> None:

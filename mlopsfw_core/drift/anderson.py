@@ -91,8 +91,13 @@ def anderson_ksamp(samples: Sequence[Any]) -> AndersonResult:
     if len(samples) - 1 != 1:
         raise ValueError(f"two samples are compared here, not {len(samples)}")
     first, second = (sorted_values(sample) for sample in samples)
-    few = not first.size or not second.size or first.size + second.size <= 3  # noqa: PLR2004 - the variance needs four
-    if few or max(first[-1], second[-1]) == min(first[0], second[0]):
+    return anderson_result(rank_sums(first, second) if first.size and second.size else None)
+
+
+def anderson_result(sums: RankSums | None) -> AndersonResult:
+    """Turn the sums of a walk over two samples into the test's answer; None where one is empty."""
+    total = sums.m + sums.n if sums else 0
+    if sums is None or total <= 3 or sums.tie_cubes == total**3 - total:  # noqa: PLR2004 - the variance needs four
         return AndersonResult(0.0, _CRITICAL.copy(), float(LEVELS[0]))
-    statistic = _statistic(rank_sums(first, second))
+    statistic = _statistic(sums)
     return AndersonResult(statistic, _CRITICAL.copy(), _pvalue(statistic))

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from ._ranks import RankSums, rank_sums
 from ._samples import Tested, sorted_values
 
+Method = Literal["auto", "exact", "asymptotic"]
+
 MAX_EXACT = 20
 """Samples up to this size get their exact p-value by default, as in SciPy."""
 
@@ -74,7 +76,7 @@ def _exact_pvalue(u: Fraction, m: int, n: int) -> float:
     return sum(ways for value, ways in tables[m].items() if value >= zeta) / comb(m + n, m)
 
 
-def cramervonmises_2samp(x: Any, y: Any, method: Literal["auto", "exact", "asymptotic"] = "auto") -> Tested:
+def cramervonmises_2samp(x: Any, y: Any, method: Method = "auto") -> Tested:
     """Test whether two samples come from one continuous distribution; as `scipy.stats.cramervonmises_2samp`.
 
     T = mn/(m+n)^2 times the sum of (F - G)^2 over the pooled sample (Anderson 1962), by midranks where values are tied.
@@ -91,9 +93,16 @@ def cramervonmises_2samp(x: Any, y: Any, method: Literal["auto", "exact", "asymp
     if method not in {"auto", "exact", "asymptotic"}:
         raise ValueError(f"method is 'auto', 'exact' or 'asymptotic', not {method!r}")
     first, second = sorted_values(x), sorted_values(y)
-    if min(first.size, second.size) <= 1:
+    if not first.size or not second.size:
         return Tested(0.0, 1.0)
-    t, u = _criterion(rank_sums(first, second))
-    if method == "exact" or (method == "auto" and max(first.size, second.size) <= MAX_EXACT):
-        return Tested(t, _exact_pvalue(u, first.size, second.size))
-    return Tested(t, _asymptotic_pvalue(t, first.size, second.size))
+    return cramervonmises_result(rank_sums(first, second), method)
+
+
+def cramervonmises_result(sums: RankSums, method: Method = "auto") -> Tested:
+    """Turn the sums of a walk over two samples into the test's answer."""
+    if min(sums.m, sums.n) <= 1:
+        return Tested(0.0, 1.0)
+    t, u = _criterion(sums)
+    if method == "exact" or (method == "auto" and max(sums.m, sums.n) <= MAX_EXACT):
+        return Tested(t, _exact_pvalue(u, sums.m, sums.n))
+    return Tested(t, _asymptotic_pvalue(t, sums.m, sums.n))

@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ._ranks import rank_sums
+from ._ranks import RankSums, rank_sums
 from ._samples import nonempty, sorted_values
 from ._weights import weighted_steps
+
+
+def energy_of(sums: RankSums) -> float:
+    """Return the distance from the sums of a walk over two samples."""
+    return sqrt(2 * sums.square) / sums.m / sums.n
 
 
 def energy_distance(u_values: Any, v_values: Any, u_weights: Any = None, v_weights: Any = None) -> float:
@@ -32,7 +37,7 @@ def energy_distance(u_values: Any, v_values: Any, u_weights: Any = None, v_weigh
     if u_weights is None and v_weights is None:
         u, v = sorted_values(u_values), sorted_values(v_values)
         nonempty("energy_distance", u, v)
-        return sqrt(2 * rank_sums(u, v).square) / u.size / v.size
+        return energy_of(rank_sums(u, v))
     points, gaps = weighted_steps(u_values, u_weights, v_values, v_weights, "energy_distance")
     with np.errstate(invalid="ignore"):
         pieces = np.where(gaps[:-1] == 0, 0.0, gaps[:-1] ** 2 * np.diff(points))

@@ -6,15 +6,16 @@ arguments and defaults are those of `scipy.stats.ks_2samp`.
 
 from __future__ import annotations
 
-from math import exp, gcd, sqrt
+from math import exp, gcd, nan, sqrt
 from typing import Any, Literal, NamedTuple
-
-import numpy as np
 
 from mlopsfw_core._buffers import numeric_values
 
-from ._gaps import grid_extremes, sorted_extremes
+from ._gaps import grid_extremes
 from ._kolmogorov import kolmogorov_sf, two_sample_exact
+from ._levels import few_levels
+from ._ranks import RankSums, rank_sums
+from ._samples import Floats, ordered
 
 Alternative = Literal["two-sided", "less", "greater"]
 Method = Literal["auto", "exact", "asymp"]
@@ -32,16 +33,29 @@ class KsResult(NamedTuple):
     statistic_sign: int
 
 
-def gap_extremes(data1: Any, data2: Any) -> tuple[tuple[int, int, float, float], int, int]:
-    """Return D+ and D- in units of 1 / (m n) with the first values at which they are attained (NaN where 0), and m and n.
+Extremes = tuple[int, int, float, float]
+"""D+ and D- in units of 1 / (m n), and the first values at which they are attained: NaN where they are 0."""
 
-    Large samples are first tried as they are: looking for NaN would cost as much as counting.
+
+def sorted_extremes(x: Floats, y: Floats) -> Extremes:
+    """Return the `Extremes` of two sorted samples; where one is empty, nothing is apart."""
+    return extremes_of(rank_sums(x, y)) if x.size and y.size else (0, 0, nan, nan)
+
+
+def extremes_of(sums: RankSums) -> Extremes:
+    """Return the `Extremes` that a walk over two samples met."""
+    return sums.above, sums.below, sums.above_at, sums.below_at
+
+
+def gap_extremes(data1: Any, data2: Any) -> tuple[Extremes, int, int]:
+    """Return the `Extremes` of two columns, and their sizes m and n.
+
+    Large samples of many values are first tried as they are: looking for NaN would cost as much as counting.
     """
     x, y = numeric_values(data1)[0], numeric_values(data2)[0]
-    found = grid_extremes(x, y)
+    found = None if few_levels(x) is not None else grid_extremes(x, y)
     if found is None:
-        x, y = np.sort(x), np.sort(y)
-        x, y = (s[: np.searchsorted(s, np.nan)] if s.size and np.isnan(s[-1]) else s for s in (x, y))
+        x, y = ordered(x), ordered(y)
         found = sorted_extremes(x, y)
     return found, x.size, y.size
 
@@ -94,8 +108,14 @@ def ks_2samp(data1: Any, data2: Any, alternative: Alternative = "two-sided", met
         KsResult. Nulls and NaN are left out, infinities are ordinary extreme values. Where a sample is empty there is
         no evidence: statistic 0, p-value 1, location NaN. With ties the p-value is conservative.
     """
-    direction = _direction(alternative)
-    (above, below, above_at, below_at), m, n = gap_extremes(data1, data2)
+    return ks_result(*gap_extremes(data1, data2), _direction(alternative), method)
+
+
+def ks_result(
+    extremes: Extremes, m: int, n: int, direction: Alternative = "two-sided", method: Method = "auto"
+) -> KsResult:
+    """Turn extremes into the test's answer."""
+    above, below, above_at, below_at = extremes
     if direction == "less" or (direction == "two-sided" and below > above):
         units, location, sign = below, below_at, -1
     else:

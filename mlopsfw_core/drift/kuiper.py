@@ -6,7 +6,7 @@ from math import exp, sqrt
 from typing import Any
 
 from ._samples import Tested
-from .ks import gap_extremes
+from .ks import Extremes, gap_extremes
 
 
 def kuiper_sf(distance: float, effective: float) -> float:
@@ -35,8 +35,13 @@ def kuiper_2samp(data1: Any, data2: Any) -> Tested:
     Returns:
         Statistic and asymptotic p-value. Nulls and NaN are left out; an empty sample is no evidence (0, 1).
     """
-    (above, below, _, _), m, n = gap_extremes(data1, data2)
+    return kuiper_result(*gap_extremes(data1, data2))
+
+
+def kuiper_result(extremes: Extremes, m: int, n: int) -> Tested:
+    """Turn extremes into the test's answer."""
     if not m or not n:
         return Tested(0.0, 1.0)
+    above, below = extremes[:2]
     distance = (above + below) / (m * n)
     return Tested(distance, kuiper_sf(distance, m * n / (m + n)))

@@ -11,6 +11,9 @@ from ._ranks import RankSums, rank_sums
 from ._samples import Tested, sorted_values
 from ._special import normal_sf
 
+Alternative = Literal["two-sided", "less", "greater"]
+Method = Literal["auto", "exact", "asymptotic"]
+
 SMALL = 8
 """Without ties, and with at most this many values in either sample, the p-value is exact by default, as in SciPy."""
 
@@ -49,8 +52,8 @@ def mannwhitneyu(
     y: Any,
     *,
     use_continuity: bool = True,
-    alternative: Literal["two-sided", "less", "greater"] = "two-sided",
-    method: Literal["auto", "exact", "asymptotic"] = "auto",
+    alternative: Alternative = "two-sided",
+    method: Method = "auto",
 ) -> Tested:
     """Test whether a value of x tends to be larger or smaller than one of y; as `scipy.stats.mannwhitneyu`.
 
@@ -72,7 +75,19 @@ def mannwhitneyu(
     first, second = sorted_values(x), sorted_values(y)
     if not first.size or not second.size:
         return Tested(0.0, 1.0)
-    sums = rank_sums(first, second)
+    return mannwhitney_result(
+        rank_sums(first, second), use_continuity=use_continuity, alternative=alternative, method=method
+    )
+
+
+def mannwhitney_result(
+    sums: RankSums,
+    *,
+    use_continuity: bool = True,
+    alternative: Alternative = "two-sided",
+    method: Method = "auto",
+) -> Tested:
+    """Turn the sums of a walk over two samples into the test's answer."""
     m, n = sums.m, sums.n
     u = sums.x_ranks / 2 - m * (m + 1) / 2
     side = {"greater": u, "less": m * n - u, "two-sided": max(u, m * n - u)}[alternative]

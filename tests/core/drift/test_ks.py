@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mlopsfw_core import ks_2samp, reference
-from mlopsfw_core.drift._gaps import grid_extremes, sorted_extremes
+from mlopsfw_core.drift._gaps import grid_extremes
 from mlopsfw_core.drift._kolmogorov import kolmogorov_sf, smirnov_sf, two_sample_exact
+from mlopsfw_core.drift.ks import sorted_extremes
 
 
 @pytest.mark.filterwarnings("ignore:ks_2samp")  # SciPy's exact one-sided count overflows and says so
