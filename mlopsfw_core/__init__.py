@@ -17,7 +17,8 @@ except ImportError as error:  # pragma: no cover - seen only where the build is 
     raise ImportError(message) from error
 
 from .clusters import design_effect
-from .comparison import ColumnDrift, compare_column, compare_table
+from ._findings import ColumnDrift
+from .comparison import compare_column, compare_table
 from .drift import benjamini_hochberg, chi2_2samp, jensenshannon, ks_2samp, psi, wasserstein_distance
 from .hashing import NULL_BUCKET, SparseRows, hash_features, hash_indices, murmurhash3_32
 from .prepared import Reference

@@ -9,60 +9,27 @@ exchangeable; where they cluster, give each column's design effect (`mlopsfw_cor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ._buffers import table_columns
 from ._categories import Categories, align, category_details, compare_counts
+from ._findings import ColumnDrift, Finding, Presence, column_drift, decide, lost_column
 from ._numbers import Numbers, Sorted, ks_against, shift_details, sort_column
 from ._text import category_counts
 from ._threads import map_columns
-from .drift.chi2 import homogeneity_pvalue
-from .drift.fdr import benjamini_hochberg
 from .prepared import Reference
-
-QUESTIONS = 2
-"""Values and missing share: what a column's p-value is corrected for."""
-
 
 MANY_ROWS = 20_000
 """From this many rows on, columns are compared in parallel; below, starting threads costs more than it gains."""
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnDrift:
-    """What became of one column.
-
-    `statistic` names the test that speaks: "ks", "chisquare", "missing", or, with p-value 0, "type" (the column can no longer be
-    read as what it was) and "absent". `value` is its statistic. `effect` is on one scale for all, the share of rows that
-    would have to change: Kolmogorov's D, total variation beyond sampling, or the change of the missing share.
-    """
-
-    column: str
-    type: str
-    statistic: str
-    value: float
-    pvalue: float
-    effect: float
-    threshold: float
-    drifted: bool
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    statistic: str
-    value: float
-    pvalue: float
-    effect: float
-
-
-def _value_finding(reference: Numbers, current: Sorted, design: float) -> _Finding:
+def _value_finding(reference: Numbers, current: Sorted, design: float) -> Finding:
     if reference.levels is None:
         distance, pvalue = ks_against(reference, current.values, design)
-        return _Finding("ks", distance, pvalue, distance)
+        return Finding("ks", distance, pvalue, distance)
     values, counts = np.unique(current.values, return_counts=True)
     before = dict(reference.levels)
     after = dict(zip(values.tolist(), counts.tolist(), strict=True))
@@ -72,29 +39,14 @@ def _value_finding(reference: Numbers, current: Sorted, design: float) -> _Findi
         np.array([after.get(level, 0) for level in levels], dtype=np.float64),
         design,
     )
-    return _Finding("chisquare", tested.statistic, tested.pvalue, tested.effect)
-
-
-def _missing_finding(reference: Reference, rows: int, missing: int, design: float) -> _Finding:
-    if not rows or not reference.rows:
-        return _Finding("missing", 0.0, 1.0, 0.0)
-    change = missing / rows - reference.missing / reference.rows
-    before = np.array([reference.missing, reference.rows - reference.missing], dtype=np.float64)
-    after = np.array([missing, rows - missing], dtype=np.float64)
-    pvalue = homogeneity_pvalue(before / design, after / design) if missing + reference.missing else 1.0
-    return _Finding("missing", change, pvalue, abs(change))
-
-
-def _speaking(findings: list[_Finding], threshold: float) -> _Finding:
-    """Choose the finding to report: with a sufficient effect if there is one, then the surest, then the largest."""
-    return min(findings, key=lambda finding: (finding.effect < threshold, finding.pvalue, -finding.effect))
+    return Finding("chisquare", tested.statistic, tested.pvalue, tested.effect)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """What was found in a current column: the finding on its values, how many rows are missing and present, and details."""
 
-    finding: _Finding
+    finding: Finding
     missing: int
     present: int
     details: Mapping[str, Any]
@@ -112,7 +64,7 @@ def _see(content: Numbers | Categories, read: Sorted | tuple[dict[str, int], int
     assert isinstance(read, tuple)  # noqa: S101 - as above
     counts, missing = read
     tested = compare_counts(*align(content, counts), design)
-    finding = _Finding("chisquare", tested.statistic, tested.pvalue, tested.effect)
+    finding = Finding("chisquare", tested.statistic, tested.pvalue, tested.effect)
     return _Seen(finding, missing, sum(counts.values()), category_details(content, counts))
 
 
@@ -125,59 +77,23 @@ def _compare(reference: Reference, column: Any, threshold: float, design: float)
     try:
         read = _read(reference.content, column)
     except TypeError as error:
-        return _lost(reference, "type", threshold, str(error))
+        return lost_column(reference.name, reference.kind, "type", threshold, str(error))
     seen = _see(reference.content, read, design)
-    rows = seen.present + seen.missing
-    gone = _missing_finding(reference, rows, seen.missing, design)
-    speaks = _speaking([seen.finding, gone], threshold)
-    details = {
-        **seen.details,
-        "rows": rows,
-        "design_effect": design,
-        "missing_share": seen.missing / max(rows, 1),
-        "reference_missing_share": reference.missing / max(reference.rows, 1),
-        "tests": {
-            finding.statistic: {"value": finding.value, "pvalue": finding.pvalue} for finding in (seen.finding, gone)
-        },
-    }
-    pvalue = min(1.0, QUESTIONS * speaks.pvalue)
-    return ColumnDrift(
+    return column_drift(
         reference.name,
         reference.kind,
-        speaks.statistic,
-        speaks.value,
-        pvalue,
-        speaks.effect,
+        seen.finding,
+        Presence(reference.rows, reference.missing),
+        Presence(seen.present + seen.missing, seen.missing),
         threshold,
-        drifted=False,
-        details=details,
+        seen.details,
+        design,
     )
-
-
-def _lost(reference: Reference, statistic: str, threshold: float, reason: str) -> ColumnDrift:
-    """Report a column that is gone, or cannot be read any more: no test is needed."""
-    return ColumnDrift(
-        reference.name, reference.kind, statistic, 1.0, 0.0, 1.0, threshold, drifted=True, details={"reason": reason}
-    )
-
-
-def _decide(drifts: list[ColumnDrift], alpha: float) -> list[ColumnDrift]:
-    """Set `drifted` by adjusted p-value and effect; most drifted first, ties by name."""
-    adjusted = benjamini_hochberg([drift.pvalue for drift in drifts])
-    decided = [
-        replace(
-            drift,
-            drifted=bool(q <= alpha and drift.effect >= drift.threshold),
-            details={**drift.details, "pvalue_adjusted": float(q)},
-        )
-        for drift, q in zip(drifts, adjusted, strict=True)
-    ]
-    return sorted(decided, key=lambda drift: (not drift.drifted, -drift.effect, drift.pvalue, drift.column))
 
 
 def compare_column(reference: Reference, column: Any, *, alpha: float = 0.05, threshold: float = 0.05) -> ColumnDrift:
     """Compare one current column with its reference; see `compare_table` for the arguments."""
-    return _decide([_compare(reference, column, threshold, 1.0)], alpha)[0]
+    return decide([_compare(reference, column, threshold, 1.0)], alpha)[0]
 
 
 def compare_table(  # noqa: PLR0917 - each is a plain setting, named where it is called
@@ -209,8 +125,8 @@ def compare_table(  # noqa: PLR0917 - each is a plain setting, named where it is
         reference, floor = references[name], floors.get(name, threshold)
         named = reference if reference.name == name else replace(reference, name=name)
         if name not in columns:
-            return _lost(named, "absent", floor, f"the table has no column {name!r}")
+            return lost_column(name, named.kind, "absent", floor, f"the table has no column {name!r}")
         return _compare(named, columns[name], floor, designs.get(name, 1.0))
 
     rows = max((len(column) for column in columns.values() if hasattr(column, "__len__")), default=0)
-    return _decide(map_columns(drift_of, list(references), worthwhile=rows >= MANY_ROWS), alpha)
+    return decide(map_columns(drift_of, list(references), worthwhile=rows >= MANY_ROWS), alpha)
