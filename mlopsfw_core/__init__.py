@@ -16,21 +16,24 @@ except ImportError as error:  # pragma: no cover - seen only where the build is 
     )
     raise ImportError(message) from error
 
-from .clusters import design_effect
 from ._findings import ColumnDrift
+from .clusters import design_effect
 from .comparison import compare_column, compare_table
 from .drift import benjamini_hochberg, chi2_2samp, jensenshannon, ks_2samp, psi, wasserstein_distance
 from .hashing import NULL_BUCKET, SparseRows, hash_features, hash_indices, murmurhash3_32
 from .prepared import Reference
+from .streaming import StreamedDrift, compare_streams
 
 __all__ = [
     "NULL_BUCKET",
     "ColumnDrift",
     "Reference",
     "SparseRows",
+    "StreamedDrift",
     "benjamini_hochberg",
     "chi2_2samp",
     "compare_column",
+    "compare_streams",
     "compare_table",
     "design_effect",
     "hash_features",
