@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.bundle import Bundle, SignatureColumn
     from mlopsfw.project import Project
 
+_TELLING = 4_096  # rows that tell a CSV column's type, most often
 _BATCH = 65_536  # rows scored at a time
 
 
@@ -69,14 +70,15 @@ def _values(series: pl.Series, column: SignatureColumn) -> list[Any]:
 
 
 def read_rows(file: Path) -> pl.DataFrame:
-    """Return the rows of a CSV, Parquet or JSON-lines file. Raise `DataError` if it cannot be read."""
+    """Return the rows of a CSV, Parquet, JSON-lines or Arrow IPC file. Raise `DataError` if it cannot be read."""
     import polars as pl
 
     readers: dict[str, Any] = {
-        ".csv": lambda path: pl.read_csv(path, infer_schema_length=None),
+        ".csv": _read_csv,
         ".parquet": pl.read_parquet,
         ".jsonl": pl.read_ndjson,
         ".ndjson": pl.read_ndjson,
+        **dict.fromkeys((".arrow", ".ipc", ".feather"), pl.read_ipc),
     }
     reader = readers.get(file.suffix.lower())
     if reader is None:
@@ -86,6 +88,18 @@ def read_rows(file: Path) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{file} cannot be read: {error}") from None
     return rows
+
+
+def _read_csv(file: Path) -> pl.DataFrame:
+    """Read a CSV file as all of its rows would have it typed, but look at all of them twice only where the first do not tell."""
+    import polars as pl
+
+    first = pl.scan_csv(file, infer_schema_length=_TELLING).head(_TELLING).collect()
+    whole = any(column.null_count() == _TELLING for column in first)
+    try:
+        return pl.read_csv(file, infer_schema_length=None if whole else _TELLING)
+    except pl.exceptions.ComputeError:  # a later row holds what the first did not
+        return pl.read_csv(file, infer_schema_length=None)
 
 
 def write_rows(rows: pl.DataFrame, file: Path) -> None:

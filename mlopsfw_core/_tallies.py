@@ -47,14 +47,20 @@ class CategoryTally:
     def _joined(self, found: dict[str, int]) -> tuple[Mapping[str, int], Floats | None]:
         known = self.known or frozenset()
         if self.cells is not None:
-            new = {name: count for name, count in found.items() if name not in known}
-            cells = self.cells + hash_cells(new)
-            return _sum(self.counts, {name: found[name] for name in found.keys() & known}), cells
+            named = {name: found[name] for name in found.keys() & known}
+            return _sum(self.counts, named), self.cells + self._unnamed(found)
         counts = _sum(self.counts, found)
         if len(counts.keys() - known) <= MAX_CATEGORIES:
             return counts, None
-        new = {name: count for name, count in counts.items() if name not in known}
-        return {name: counts[name] for name in counts.keys() & known}, hash_cells(new)
+        return {name: counts[name] for name in counts.keys() & known}, self._unnamed(counts)
+
+    def _unnamed(self, counts: Mapping[str, int]) -> Floats:
+        """Sum what is not named by hash cell; into one cell where the reference's categories are named and these are new to it."""
+        if not self.known:
+            return hash_cells(counts)
+        cells = np.zeros(HASH_CELLS)
+        cells[0] = sum(count for name, count in counts.items() if name not in self.known)
+        return cells
 
     def against(self) -> CategoryTally:
         """Return empty counts for the current column that this reference is compared with."""

@@ -131,9 +131,12 @@ def _number_finding(reference: NumberTally, current: NumberTally) -> tuple[Findi
     if reference.values and not apart and np.count_nonzero(cells) <= FEW_VALUES:
         tested = compare_counts(cells.astype(np.float64), current.cells.astype(np.float64))
         return Finding("chisquare", tested.statistic, tested.pvalue, tested.effect), 0.0
-    low, high = ks_bounds(reference, current)
     n, m = reference.values, current.values
-    return Finding("ks", low, ks_pvalue(round(low * n * m), n, m), low), high - low
+    if not n or not m:
+        return Finding("ks", 0.0, 1.0, 0.0), 0.0
+    low, high = ks_bounds(reference, current)
+    distance = low / (n * m)
+    return Finding("ks", distance, ks_pvalue(low, n, m), distance), (high - low) / (n * m)
 
 
 def _category_finding(reference: CategoryTally, current: CategoryTally) -> Finding:

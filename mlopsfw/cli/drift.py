@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +13,8 @@ import click
 from mlopsfw.cli.output import emit_json, table
 
 if TYPE_CHECKING:
-    import polars as pl
+    from mlopsfw.drift.job import Outcome
 
-    from mlopsfw_core import ColumnDrift, Reference
-
-_SHOWN = ("column", "type", "statistic", "value", "pvalue", "effect", "threshold", "drifted")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -37,78 +36,74 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.FloatRange(0, 1),
     help="The least effect that counts, as a share of rows.",
 )
+@click.option(
+    "--stream/--no-stream",
+    default=None,
+    help="Read block by block, in constant memory. By default where a file's rows take more than 1 GiB.",
+)
+@click.option("--threads", type=click.IntRange(1), help="How many threads to use. By default one for each processor.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots to this file.")
 @click.option("--check", is_flag=True, help="Exit with 4 when there is drift.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object: `drifted`, and `columns`, most drifted first."
 )
-def drift(
-    reference: Path,
-    current: Path,
-    *,
-    columns: tuple[str, ...],
-    alpha: float,
-    threshold: float,
-    html: Path | None,
-    check: bool,
-    as_json: bool,
-) -> None:
+def drift(*, threads: int | None, html: Path | None, check: bool, as_json: bool, **asked: Any) -> None:
     """Say which columns of CURRENT have moved from REFERENCE, most drifted first (Parquet, CSV, JSON lines, Arrow IPC).
 
     A column has drifted with a small p-value, corrected over columns, and a noticeable effect: of halvings of rows that have not
     changed, at most a share of ALPHA flags anything.
     """
+    _use_threads(threads)
+    from mlopsfw.drift.job import DriftJob, compare_files
     from mlopsfw.errors import DriftFound
-    from mlopsfw_core import Reference, compare_table
 
-    before, after = (_read(file, columns) for file in (reference, current))
-    kept = {name: Reference.fit(before[name], name=name) for name in before.columns}
-    drifts = compare_table(kept, after, alpha=alpha, threshold=threshold)
-    drifted = [one.column for one in drifts if one.drifted]
+    job = DriftJob(**asked)
+    outcome = compare_files(job, _watched)
     if html is not None:
-        html.write_text(
-            _page(kept, after, alpha=alpha, threshold=threshold, title=current.name, against=reference.name),
-            encoding="utf-8",
-        )
+        from mlopsfw.drift.page import draw_page
+
+        html.write_text(draw_page(job, outcome), encoding="utf-8")
     if as_json:
-        emit_json({"drifted": bool(drifted), "columns": [_row(one) for one in drifts]})
+        _print_json(outcome)
     else:
-        table([{**_row(one), "drifted": "yes" if one.drifted else ""} for one in drifts], _SHOWN, empty="No columns.")
-        click.echo(f"{len(drifted)} of {len(drifts)} columns drifted; {before.height:,} rows against {after.height:,}.")
-    if check and drifted:
-        raise DriftFound(f"{current} has drifted from {reference}: {', '.join(drifted)}")
+        _print_table(outcome)
+    if check and outcome.drifted:
+        raise DriftFound(f"{job.current} has drifted from {job.reference}: {', '.join(outcome.drifted)}")
 
 
-def _read(file: Path, columns: tuple[str, ...]) -> pl.DataFrame:
-    from mlopsfw.errors import UnknownName
-    from mlopsfw.ids import nearest
-    from mlopsfw.scoring import read_rows
-
-    rows = read_rows(file)
-    for name in columns:
-        if name not in rows.columns:
-            raise UnknownName(f"{file} has no column {name!r}", hint=nearest(name, rows.columns))
-    return rows.select(columns) if columns else rows
+def _use_threads(threads: int | None) -> None:
+    """Limit the core's threads and Polars', which looks when it is imported."""
+    if threads is not None:
+        os.environ.update(MLOPSFW_THREADS=str(threads), POLARS_MAX_THREADS=str(threads))
 
 
-def _row(one: ColumnDrift) -> dict[str, Any]:
-    import math
+def _watched(name: str, blocks: Iterator[Any]) -> Iterator[Any]:
+    """Count a stream's rows on the terminal as they are read."""
+    rows, shown = 0, sys.stderr.isatty()
+    for block in blocks:
+        rows += len(block)
+        if shown:
+            click.echo(f"\r{name}: {rows:,} rows", err=True, nl=False)
+        yield block
+    if shown:
+        click.echo("\r\033[K", err=True, nl=False)
 
-    row = {name: value for name, value in asdict(one).items() if name in _SHOWN}
-    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
+
+def _print_json(outcome: Outcome) -> None:
+    from mlopsfw.drift.page import told
+
+    said: dict[str, Any] = {"drifted": bool(outcome.drifted), "columns": [told(one) for one in outcome.drifts]}
+    if outcome.stream is not None:
+        said["streamed"] = {"error": outcome.error}
+    emit_json(said)
 
 
-def _page(
-    kept: dict[str, Reference], after: pl.DataFrame, *, alpha: float, threshold: float, title: str, against: str
-) -> str:
-    """Have the monitor `drift` examine the rows as one window, and draw its page."""
-    from mlopsfw.config import ProjectConfig, Selection
-    from mlopsfw.contracts.monitoring import Baseline, Window
-    from mlopsfw.project import Project
+def _print_table(outcome: Outcome) -> None:
+    from mlopsfw.drift.page import SHOWN, told
 
-    options = {"alpha": alpha, "threshold": threshold, "group": "none", "min_rows": 0}
-    chosen = Selection(use="drift", options=options, key="monitor.0")
-    monitor = Project(Path.cwd(), ProjectConfig(name="drift", monitors=(chosen,))).monitors["drift"]
-    window = Window(endpoint=title, model=against, version=0, start="", end="", rows=after.to_arrow())
-    baseline = Baseline(profile={n: r.to_dict() for n, r in kept.items()}, task="", target="", outputs=())
-    return monitor.page(monitor.examine(window, baseline), window, baseline) or ""
+    drifts = outcome.drifts
+    table([{**told(one), "drifted": "yes" if one.drifted else ""} for one in drifts], SHOWN, empty="No columns.")
+    before, after = outcome.rows
+    click.echo(f"{len(outcome.drifted)} of {len(drifts)} columns drifted; {before:,} rows against {after:,}.")
+    if outcome.stream is not None:
+        click.echo(f"Streamed: each number's effect is at least as shown, and at most {outcome.error:.2g} larger.")

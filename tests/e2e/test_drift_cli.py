@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
 import pytest
 
 from mlopsfw.cli import run
+from mlopsfw.drift import blocks
 
 
 @pytest.fixture
@@ -65,3 +68,64 @@ def test_what_is_no_table_is_a_clear_error(files, tmp_path, capsys):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and then nothing")
     assert run(["drift", "reference.parquet", "broken.parquet"]) == 1
     assert "broken.parquet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "arrow"])
+def test_a_stream_says_what_the_whole_says_and_how_far_off_it_can_be(files, tmp_path, capsys, kind):
+    for name in ("reference", "same"):
+        rows = pl.read_parquet(f"{name}.parquet")
+        {"parquet": rows.write_parquet, "csv": rows.write_csv, "arrow": rows.write_ipc}[kind](f"{name}.{kind}")
+    said = []
+    for how in ("--stream", "--no-stream"):
+        assert run(["drift", f"reference.{kind}", "current.csv", how, "--json"]) == 0
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0].pop("streamed") == {"error": 0.0}
+    assert [one["column"] for one in said[0]["columns"]] == [one["column"] for one in said[1]["columns"]]
+    for one, other in zip(said[0]["columns"], said[1]["columns"], strict=True):
+        assert one | {"pvalue": 0.0} == other | {"pvalue": 0.0}
+        assert one["pvalue"] == pytest.approx(other["pvalue"], rel=1e-9)
+    assert run(["drift", f"reference.{kind}", f"same.{kind}", "--stream", "--check", "--html", "page.html"]) == 0
+    assert "Streamed" in capsys.readouterr().out
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<figure") == 3
+
+
+def test_a_csv_column_that_turns_into_text_late_is_text_in_a_stream_too(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 12)
+    lines = "".join(f"{row},{row % 7}\n" for row in range(3000))
+    for name in ("before.csv", "after.csv"):
+        (tmp_path / name).write_text(f"code,n\n{lines}x9,1\n", encoding="utf-8")
+    assert run(["drift", str(tmp_path / "before.csv"), str(tmp_path / "after.csv"), "--stream", "--json"]) == 0
+    types = {one["column"]: one["type"] for one in json.loads(capsys.readouterr().out)["columns"]}
+    assert types == {"code": "categorical", "n": "numeric"}
+
+
+def test_jsonl_is_not_streamed_and_says_what_is(tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text('{"x": 1}\n', encoding="utf-8")
+    assert run(["drift", str(tmp_path / "rows.jsonl"), str(tmp_path / "rows.jsonl"), "--stream"]) == 1
+    assert ".parquet" in capsys.readouterr().err
+
+
+def test_damage_met_in_the_middle_of_a_stream_is_a_clear_error(files, tmp_path, capsys):
+    whole = (tmp_path / "reference.parquet").read_bytes()
+    (tmp_path / "torn.parquet").write_bytes(whole[:4] + b"\0" * 96 + whole[100:])
+    assert run(["drift", "torn.parquet", "reference.parquet", "--stream"]) == 1
+    assert "torn.parquet cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_table_ten_times_as_long_is_streamed_in_the_same_memory(tmp_path):
+    peaks = [_peak_megabytes(tmp_path / f"{rows}.parquet", rows) for rows in (500_000, 5_000_000)]
+    assert peaks[1] < peaks[0] + 60  # the rows alone would add 216 MB, both tables 432
+
+
+def _peak_megabytes(file, rows):
+    """Peak resident memory of comparing a file of three columns with itself, streamed, in a process of its own."""
+    columns = {"x": np.random.default_rng(rows).normal(size=rows), "n": np.arange(rows), "k": np.arange(rows) % 9}
+    pl.DataFrame(columns).with_columns(k=pl.col("k").cast(pl.String)).write_parquet(file, row_group_size=250_000)
+    program = (  # not getrusage, which counts the parent's memory at the fork
+        "import re, sys; from pathlib import Path; from mlopsfw.cli import run; code = run(sys.argv[1:]); "
+        "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", program, "drift", str(file), str(file), "--stream"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout.splitlines()[-1]) // 1024
