@@ -18,7 +18,7 @@ except ImportError as error:  # pragma: no cover - seen only where the build is 
 
 from ._findings import ColumnDrift
 from .clusters import design_effect
-from .comparison import compare_column, compare_table
+from .comparison import compare_column, compare_samples, compare_table
 from .drift import benjamini_hochberg, chi2_2samp, jensenshannon, ks_2samp, psi, wasserstein_distance
 from .hashing import NULL_BUCKET, SparseRows, hash_features, hash_indices, murmurhash3_32
 from .prepared import Reference
@@ -33,6 +33,7 @@ __all__ = [
     "benjamini_hochberg",
     "chi2_2samp",
     "compare_column",
+    "compare_samples",
     "compare_streams",
     "compare_table",
     "design_effect",

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._buffers import numeric_values
-from .drift._binning import count_bins
 from .drift._bins import quantile_edges
 from .drift._kolmogorov import kolmogorov_sf
 from .drift._samples import Floats, ordered
@@ -77,12 +76,22 @@ class Numbers:
         return 0.0 if self.exact else 0.5 / self.points.size + 1.0 / self.finite
 
 
+def finite_part(ordered: Floats) -> Floats:
+    """Return a view of the finite values of a sorted column."""
+    return ordered[np.searchsorted(ordered, -np.inf, side="right") : np.searchsorted(ordered, np.inf, side="left")]
+
+
+def sorted_bins(ordered: Floats, edges: Floats) -> NDArray[np.int64]:
+    """Count a sorted column into bins, as `count_bins` does, by looking up the edges."""
+    places = np.searchsorted(ordered, edges, side="left")
+    return np.diff(places, prepend=0, append=ordered.size).astype(np.int64)
+
+
 def fit_numbers(column: Sorted, max_points: int, bins: int) -> Numbers:
     """Reduce a sorted column to what is kept of it."""
     ordered = column.values
+    finite = finite_part(ordered)
     low = int(np.searchsorted(ordered, -np.inf, side="right"))
-    high = int(np.searchsorted(ordered, np.inf, side="left"))
-    finite = ordered[low:high]
     points = finite
     if finite.size > max_points:
         points = finite[((np.arange(max_points) + 0.5) * (finite.size / max_points)).astype(np.int64)]
@@ -92,13 +101,13 @@ def fit_numbers(column: Sorted, max_points: int, bins: int) -> Numbers:
         points=points.copy(),
         finite=finite.size,
         neg_inf=low,
-        pos_inf=ordered.size - high,
+        pos_inf=ordered.size - low - finite.size,
         minimum=float(finite[0]) if finite.size else None,
         maximum=float(finite[-1]) if finite.size else None,
         mean=mean,
         std=std,
         edges=edges,
-        counts=count_bins(ordered, edges),
+        counts=sorted_bins(ordered, edges),
         levels=_levels(ordered) if finite.size == ordered.size else None,
     )
 
@@ -108,17 +117,24 @@ def _moments(finite: Floats) -> tuple[float | None, float | None]:
     if not finite.size:
         return None, None
     scale = max(abs(finite[0]), abs(finite[-1]), np.finfo(float).tiny)
-    mean = float(np.mean(finite / scale) * scale)
-    std = float(np.std(finite / scale) * scale)
-    return mean, std if np.isfinite(std) else None
+    scaled = finite / scale  # so that no sum or square exceeds a float
+    mean = float(scaled.mean())
+    scaled -= mean
+    std = float(np.sqrt(np.square(scaled, out=scaled).mean()) * scale)
+    return mean * float(scale), std if np.isfinite(std) else None
 
 
 def _levels(ordered: Floats) -> tuple[tuple[float, int], ...] | None:
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if ordered.size else np.zeros(0, int)
-    if not 0 < starts.size <= FEW_VALUES:
-        return None
-    counts = np.diff(np.append(starts, ordered.size))
-    return tuple((float(value), int(count)) for value, count in zip(ordered[starts], counts, strict=True))
+    """Pair each value of a sorted column with its count, by hopping from one to the next; None where there are many, or none."""
+    levels: list[tuple[float, int]] = []
+    start = 0
+    while start < ordered.size:
+        if len(levels) == FEW_VALUES:
+            return None
+        stop = int(np.searchsorted(ordered, ordered[start], side="right"))
+        levels.append((float(ordered[start]), stop - start))
+        start = stop
+    return tuple(levels) or None
 
 
 def ks_against(reference: Numbers, ordered: Floats, design: float = 1.0) -> tuple[float, float]:
@@ -172,14 +188,14 @@ def _steps(reference: Numbers) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def shift_details(reference: Numbers, ordered: Floats) -> dict[str, float | None]:
     """Describe a change by more than its test: PSI on the frozen bins, W1 over the reference's spread, the means."""
-    finite = ordered[np.isfinite(ordered)]
+    finite = finite_part(ordered)
     if not finite.size or not reference.finite:
         return {}
     mean, std = _moments(finite)
     spread = max(reference.std or 0.0, 1e-3 * abs(reference.mean or 0.0), np.finfo(float).tiny)
     distance = float(sorted_distance(reference.points, finite) / spread)
     return {
-        "psi": psi(reference.counts, count_bins(ordered, reference.edges)),
+        "psi": psi(reference.counts, sorted_bins(ordered, reference.edges)),
         "wasserstein_normed": distance if np.isfinite(distance) else None,
         "reference_mean": reference.mean,
         "current_mean": mean,

@@ -8,7 +8,7 @@ exchangeable; where they cluster, give each column's design effect (`mlopsfw_cor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -130,3 +130,28 @@ def compare_table(  # noqa: PLR0917 - each is a plain setting, named where it is
 
     rows = max((len(column) for column in columns.values() if hasattr(column, "__len__")), default=0)
     return decide(map_columns(drift_of, list(references), worthwhile=rows >= MANY_ROWS), alpha)
+
+
+def compare_samples(
+    reference: Any, current: Any, columns: Sequence[str] | None = None, *, alpha: float = 0.05, threshold: float = 0.05
+) -> list[ColumnDrift]:
+    """Compare two tables of which neither is kept: every value counts, and each column is forgotten once it is compared.
+
+    Args:
+        reference: a table, as `compare_table` takes it.
+        current: the same.
+        columns: which columns of the reference; all where None.
+        alpha: see `compare_table`.
+        threshold: see `compare_table`.
+    """
+    before, after = table_columns(reference), table_columns(current)
+
+    def drift_of(name: str) -> ColumnDrift:
+        kept = Reference.fit(before[name], name=name, max_points=max(len(before[name]), 1))
+        if name not in after:
+            return lost_column(name, kept.kind, "absent", threshold, f"the table has no column {name!r}")
+        return _compare(kept, after[name], threshold, 1.0)
+
+    names = list(before if columns is None else columns)
+    rows = max((len(before[name]) for name in names), default=0)
+    return decide(map_columns(drift_of, names, worthwhile=rows >= MANY_ROWS), alpha)

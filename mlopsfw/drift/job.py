@@ -111,15 +111,15 @@ def _parquet_bytes(file: Path) -> int:
 def _in_memory(job: DriftJob) -> Outcome:
     from mlopsfw.drift.blocks import known_columns
     from mlopsfw.scoring import read_rows
-    from mlopsfw_core import Reference, compare_table
+    from mlopsfw_core import compare_samples
 
     before, after = read_rows(job.reference), read_rows(job.current)
     names = known_columns(job.reference, tuple(before.columns), job.columns)
     known_columns(job.current, tuple(after.columns), job.columns)
-    before, after = before.select(names), after.select([name for name in names if name in after.columns])
-    kept = {name: Reference.fit(before[name], name=name, max_points=max(before.height, 1)) for name in names}
-    drifts = compare_table(kept, after, alpha=job.alpha, threshold=job.threshold)
-    return Outcome(drifts, (before.height, after.height), frames=(before, after))
+    first, second = ({name: frame[name] for name in names if name in frame.columns} for frame in (before, after))
+    drifts = compare_samples(first, second, alpha=job.alpha, threshold=job.threshold)
+    frames = (before.select(list(first)), after.select(list(second)))
+    return Outcome(drifts, (before.height, after.height), frames=frames)
 
 
 def _streamed(job: DriftJob, watch: Progress) -> Outcome:
