@@ -17,6 +17,7 @@ from .fdr import benjamini_hochberg
 from .g_test import g_2samp
 from .jensenshannon import jensenshannon
 from .ks import KsResult, ks_2samp
+from .ks_reference import KsReference
 from .kuiper import kuiper_2samp
 from .mannwhitney import mannwhitneyu
 from .mmd import mmd2_linear, mmd2_unbiased, mmd_test
@@ -30,6 +31,7 @@ from .wasserstein import wasserstein_distance
 __all__ = [
     "AndersonResult",
     "Chi2Result",
+    "KsReference",
     "KsResult",
     "RankStatistics",
     "TtestResult",

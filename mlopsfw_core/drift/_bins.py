@@ -11,10 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlopsfw_core._buffers import numeric_values
 from mlopsfw_core._text import category_counts
 
 from ._binning import count_bins
-from ._samples import Floats, present_values, sorted_values
+from ._gaps import at_ranks
+from ._samples import Floats, ordered
 
 Bins = int | tuple[Literal["uniform"], int] | str | Sequence[float] | NDArray[Any] | None
 """How to bin.
@@ -41,15 +43,35 @@ def quantile_edges(ordered: Floats, bins: int) -> Floats:
     return above
 
 
+def _finite(column: Any) -> tuple[Floats, tuple[float, float] | None]:
+    """Return a column's finite numbers with the least and the greatest; None where there are none."""
+    values, _ = numeric_values(column)
+    ends = (float(values.min()), float(values.max())) if values.size else (np.nan, np.nan)
+    if not np.isfinite(ends).all():  # NaN, too, comes through as an end
+        values = values[np.isfinite(values)]
+        ends = (float(values.min()), float(values.max())) if values.size else (np.nan, np.nan)
+    return values, ends if values.size else None
+
+
+def _sample_edges(reference: Any, bins: int) -> Floats:
+    """Return the `quantile_edges` of a column, without sorting it where it is large."""
+    values, ends = _finite(reference)
+    found = at_ranks(values, np.arange(1, bins) * values.size // bins)
+    if found is None or ends is None:
+        return quantile_edges(ordered(values), bins)
+    edges: Floats = np.unique(found)
+    return edges[edges > ends[0]]
+
+
 def _inner_edges(reference: Any, bins: Any) -> Floats:
     if isinstance(bins, (int, np.integer)):
         if bins < 1:
             raise ValueError(f"bins is at least 1, not {bins}")
-        return quantile_edges(sorted_values(reference), int(bins))
+        return _sample_edges(reference, int(bins))
     if isinstance(bins, str) or (isinstance(bins, tuple) and bins and bins[0] == "uniform"):
-        values = present_values(reference)
+        values, ends = _finite(reference)
         rule = bins if isinstance(bins, str) else int(bins[1])
-        return np.asarray(np.histogram_bin_edges(values[np.isfinite(values)], bins=rule)[1:-1], dtype=np.float64)
+        return np.asarray(np.histogram_bin_edges(values, bins=rule, range=ends)[1:-1], dtype=np.float64)
     edges = np.ascontiguousarray(bins, dtype=np.float64)
     if edges.ndim != 1 or edges.size <= 1 or not (edges[1:] > edges[:-1]).all():
         raise ValueError("bin edges are one-dimensional, at least two, and strictly ascending")
@@ -88,7 +110,7 @@ def binned(reference: Any, current: Any, bins: Bins) -> tuple[Floats, Floats]:
     else:
         edges = _inner_edges(reference, bins)
         first, second = (
-            count_bins(present_values(sample), edges).astype(np.float64) for sample in (reference, current)
+            count_bins(numeric_values(sample)[0], edges).astype(np.float64) for sample in (reference, current)
         )
     if first.shape != second.shape:
         raise ValueError(f"the two samples have {first.size} and {second.size} bins")

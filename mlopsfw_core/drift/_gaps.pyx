@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 
 cnp.import_array()
 
 SMALLEST_GRID = 40_000
 """Fewer values than this are faster sorted."""
 
-_SAMPLED = 2048      # values that decide the map's range; they affect the speed, never the answer
-_OUTER = 0.02        # share of values left to each of the two outer cells, so that far tails do not stretch the others
-_PER_CELL = 24       # values per cell that are aimed at
+_LOOKED_AT = 2048    # values that decide the map; they affect the speed, never the answer
+_FINENESS = 24       # cells over the root of the values: as the gap grows where nothing has changed
+_MOST_CELLS = 65535  # a cell's number fits 16 bits
 _WORTH = 0.35        # share of values that may have to be fetched before a full sort is as good
 
 cdef struct Extremes:
@@ -37,44 +38,47 @@ cdef extern from *:
     #endif
     #define GRID_BLOCK 512
 
-    /* Cell numbers of up to GRID_BLOCK values: (v - low) scale, held within the grid. Monotone in v. Returns how many are NaN. */
-    WIDE static int64_t grid_place(const double *values, int64_t n, double low, double scale, double last, int32_t *cells) {
+    /* A map from values to cells: linear near `centre`, like 1 / t far from it, so that even Cauchy's tails fill their cells
+       evenly. Each step rounds monotonically, and so the whole is monotone. */
+    typedef struct { double centre, scale; float half; } grid_map;
+
+    /* Cell numbers of n values; returns how many are NaN (they go to cell 0). Selected by arithmetic, so that GCC vectorises it. */
+    WIDE static int64_t grid_place(const double *restrict values, int64_t n, const grid_map *map, uint16_t *restrict cells) {
+      double centre = map->centre, scale = map->scale;
+      float half = map->half;
       int64_t missing = 0;
       for (int64_t i = 0; i < n; ++i) {
-        double t = (values[i] - low) * scale;
-        t = t > 0 ? t : 0;
-        t = t < last ? t : last;
-        cells[i] = (int32_t)t;
+        float t = (float)((values[i] - centre) * scale), r = 1.0f / (1.0f + __builtin_fabsf(t));
+        float from = t < 0 ? 0.0f : 2.0f, side = t < 0 ? 1.0f : -1.0f;   /* r below the centre, 2 - r above */
+        float u = (from + side * r) * half;
+        u = u >= 0 ? u : 0.0f;
+        cells[i] = (uint16_t)(int32_t)u;
       }
       for (int64_t i = 0; i < n; ++i) missing += values[i] != values[i];
       return missing;
     }
 
-    static int64_t grid_count(const double *values, int64_t n, double low, double scale, double last, int32_t *counts) {
-      int32_t cells[GRID_BLOCK];
+    static int64_t grid_count(const double *values, int64_t n, const grid_map *map, uint16_t *cells, int32_t *counts) {
       int64_t missing = 0;
       for (int64_t start = 0; start < n; start += GRID_BLOCK) {
         int64_t size = n - start < GRID_BLOCK ? n - start : GRID_BLOCK;
-        missing += grid_place(values + start, size, low, scale, last, cells);
-        for (int64_t i = 0; i < size; ++i) ++counts[cells[i]];
+        missing += grid_place(values + start, size, map, cells + start);
+        for (int64_t i = start; i < start + size; ++i) ++counts[cells[i]];
       }
       return missing;
     }
 
     /* Copy the values of wanted cells; `out` has room for one more than there are. */
-    static void grid_fetch(const double *values, int64_t n, double low, double scale, double last, const uint8_t *wanted, double *out) {
-      int32_t cells[GRID_BLOCK];
-      for (int64_t start = 0; start < n; start += GRID_BLOCK) {
-        int64_t size = n - start < GRID_BLOCK ? n - start : GRID_BLOCK;
-        grid_place(values + start, size, low, scale, last, cells);
-        for (int64_t i = 0; i < size; ++i) { *out = values[start + i]; out += wanted[cells[i]]; }
-      }
+    static void grid_fetch(const double *restrict values, int64_t n, const uint16_t *cells, const uint8_t *wanted, double *restrict out) {
+      for (int64_t i = 0; i < n; ++i) { *out = values[i]; out += wanted[cells[i]]; }
     }
     """
-    int64_t grid_count(const double* values, int64_t n, double low, double scale, double last, int32_t* counts) noexcept nogil
-    void grid_fetch(
-        const double* values, int64_t n, double low, double scale, double last, const uint8_t* wanted, double* out
-    ) noexcept nogil
+    ctypedef struct grid_map:
+        double centre, scale
+        float half
+
+    int64_t grid_count(const double* values, int64_t n, const grid_map* map, uint16_t* cells, int32_t* counts) noexcept nogil
+    void grid_fetch(const double* values, int64_t n, const uint16_t* cells, const uint8_t* wanted, double* out) noexcept nogil
 
 
 cdef inline void _note(Extremes* best, int64_t gap, double value) noexcept nogil:
@@ -118,6 +122,51 @@ cdef int64_t _walk(
     return gap
 
 
+@cython.final
+cdef class Counted:
+    """A sample counted into the cells of a map; kept in its order with each value's cell, or sorted."""
+
+    cdef const double[::1] values
+    cdef grid_map grid
+    cdef readonly object counts         # int32, of each cell
+    cdef readonly object starts         # of a sorted sample: where each cell begins; else None
+    cdef cnp.ndarray cells              # uint16, of each value
+    cdef readonly int64_t missing       # NaN, which are counted in cell 0
+
+    def __init__(self, const double[::1] values, centre, scale, n_cells, ascending=False):
+        self.values = values
+        self.grid.centre, self.grid.scale, self.grid.half = centre, scale, n_cells / 2
+        self.cells, counts = np.empty(values.shape[0], dtype=np.uint16), np.zeros(n_cells + 1, dtype=np.int32)
+        cdef int32_t* into = <int32_t*> cnp.PyArray_DATA(counts)
+        cdef uint16_t* cells = <uint16_t*> cnp.PyArray_DATA(self.cells)
+        if values.shape[0]:
+            with nogil:
+                self.missing = grid_count(&self.values[0], self.values.shape[0], &self.grid, cells, into)
+        self.counts = counts
+        self.starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]) if ascending else None
+        if ascending:
+            self.cells = None
+
+    def fetch(self, wanted):
+        """Return the values of wanted cells, sorted."""
+        cdef cnp.ndarray out, flags
+        if self.starts is not None:
+            parts = [np.asarray(self.values)[self.starts[cell]:self.starts[cell + 1]] for cell in np.flatnonzero(wanted).tolist()]
+            return np.concatenate(parts) if parts else np.zeros(0)
+        size = int(self.counts[wanted].sum())
+        flags, out = wanted.view(np.uint8), np.empty(size + 1)
+        cdef const uint16_t* cells = <uint16_t*> cnp.PyArray_DATA(self.cells)
+        if self.values.shape[0]:
+            with nogil:
+                grid_fetch(
+                    &self.values[0], self.values.shape[0], cells, <uint8_t*> cnp.PyArray_DATA(flags),
+                    <double*> cnp.PyArray_DATA(out)
+                )
+        kept = out[:size]
+        kept.sort()
+        return kept
+
+
 def grid_extremes(const double[::1] x, const double[::1] y):
     """Return D+ and D- in units of 1 / (m n) and the first values at which they are attained, without sorting the samples.
 
@@ -126,42 +175,60 @@ def grid_extremes(const double[::1] x, const double[::1] y):
         y: the second.
 
     Returns:
-        The extremes, or None where a sort is the better way: a sample is small, holds NaN, or sits on few values.
+        The extremes, or None where a sort is the better way: a sample is small, holds NaN, or gives no spread.
     """
-    cdef int64_t m = x.shape[0], n = y.shape[0], missing
-    cdef double low, scale, last
-    cdef cnp.ndarray x_counts, y_counts
-    if min(m, n) < _SAMPLED or m + n < SMALLEST_GRID:
+    cdef int64_t m = x.shape[0], n = y.shape[0]
+    if min(m, n) < _LOOKED_AT or m + n < SMALLEST_GRID:
         return None
-    low, scale, last = _range(np.asarray(x), np.asarray(y))
-    if not scale > 0:
+    place = spread(np.asarray(x), np.asarray(y)), cells_for(m + n)
+    if not place[0][1] > 0:
         return None
-    x_counts, y_counts = np.zeros(<int64_t> last + 1, dtype=np.int32), np.zeros(<int64_t> last + 1, dtype=np.int32)
-    with nogil:
-        missing = grid_count(&x[0], m, low, scale, last, <int32_t*> cnp.PyArray_DATA(x_counts))
-        missing += grid_count(&y[0], n, low, scale, last, <int32_t*> cnp.PyArray_DATA(y_counts))
-    if missing:
-        return None
-    gaps = np.cumsum(n * x_counts.astype(np.int64) - m * y_counts.astype(np.int64))
-    wanted = _promising(gaps, x_counts, y_counts, m, n)
-    fetched = int(x_counts[wanted].sum()) + int(y_counts[wanted].sum())
-    if fetched > _WORTH * (m + n):
-        return None
-    flags = wanted.view(np.uint8)
-    xs = _fetch(x, low, scale, last, flags, int(x_counts[wanted].sum()))
-    ys = _fetch(y, low, scale, last, flags, int(y_counts[wanted].sum()))
-    return _walk_cells(xs, ys, np.flatnonzero(wanted), x_counts, y_counts, gaps, m, n)
+    return counted_extremes(Counted(x, *place[0], place[1]), Counted(y, *place[0], place[1]))
 
 
-def _range(x, y) -> tuple:
-    """Choose (low, scale, last cell) of the map from a few evenly spaced values; scale 0 where they give no range."""
-    cells = min(1 << 17, max(1024, (len(x) + len(y)) // _PER_CELL))
-    sample = np.sort(np.concatenate([x[:: len(x) // (_SAMPLED // 2)], y[:: len(y) // (_SAMPLED // 2)]]))
-    low, high = sample[int(_OUTER * len(sample))], sample[int((1 - _OUTER) * len(sample))]
+def counted_extremes(Counted x, Counted y):
+    """Return the extremes of two samples counted into one map's cells; None where a sort is the better way."""
+    cdef int64_t m = x.values.shape[0], n = y.values.shape[0]
+    if x.missing or y.missing:
+        return None
+    gaps = np.cumsum(n * x.counts.astype(np.int64) - m * y.counts.astype(np.int64))
+    wanted = _promising(gaps, x.counts, y.counts, m, n)
+    if int(x.counts[wanted].sum()) + int(y.counts[wanted].sum()) > _WORTH * (m + n):
+        return None
+    return _walk_cells(x.fetch(wanted), y.fetch(wanted), np.flatnonzero(wanted), x.counts, y.counts, gaps, m, n)
+
+
+def at_ranks(const double[::1] values, ranks):
+    """Return the values that sorting would put at these ranks, ascending; None where a sort is the better way."""
+    cdef Counted counted
+    if values.shape[0] < SMALLEST_GRID:
+        return None
+    place = spread(np.asarray(values), np.asarray(values))
+    if not place[1] > 0:
+        return None
+    counted = Counted(values, *place, cells_for(values.shape[0]))
+    ends = np.cumsum(counted.counts, dtype=np.int64)
+    holders = np.searchsorted(ends, ranks, side="right")
+    wanted = np.zeros(len(ends), dtype=bool)
+    wanted[holders] = True
+    if counted.missing or int(counted.counts[wanted].sum()) > _WORTH * values.shape[0]:
+        return None
+    before = np.cumsum(np.where(wanted, 0, counted.counts))
+    return counted.fetch(wanted)[ranks - before[holders]]
+
+
+def cells_for(total) -> int:
+    """How many cells suit so many values."""
+    return min(_MOST_CELLS, int(_FINENESS * total**0.5))
+
+
+def spread(x, y) -> tuple:
+    """Choose (centre, scale) of the map from a few evenly spaced values; scale 0 where they give none."""
+    look = np.sort(np.concatenate([x[:: len(x) // (_LOOKED_AT // 2)], y[:: len(y) // (_LOOKED_AT // 2)]]))
+    low, centre, high = look[len(look) // 4], look[len(look) // 2], look[3 * len(look) // 4]
     with np.errstate(all="ignore"):
-        scale = (cells - 2) / (high - low)
-    # The first inner cell begins one width above `low`, so that the cell of everything below is not shared.
-    return (low - 1 / scale, scale, cells - 1) if 0 < scale < np.inf and np.isfinite(high - low) else (0.0, 0.0, 1)
+        scale = 1 / (high - low)
+    return (centre, scale) if np.isfinite(high - low) and 0 < scale < np.inf else (0.0, 0.0)
 
 
 def _promising(gaps, x_counts, y_counts, m, n):
@@ -170,17 +237,6 @@ def _promising(gaps, x_counts, y_counts, m, n):
     above, below = max(0, int(gaps.max())), max(0, -int(gaps.min()))
     wanted = (before + n * x_counts.astype(np.int64) >= max(above, 1)) & (x_counts > 0)
     return wanted | ((m * y_counts.astype(np.int64) - before >= max(below, 1)) & (y_counts > 0))
-
-
-cdef object _fetch(const double[::1] values, double low, double scale, double last, cnp.ndarray wanted, int64_t size):
-    """Return the values of wanted cells, sorted."""
-    cdef cnp.ndarray out = np.empty(size + 1)
-    cdef int64_t n = values.shape[0]
-    with nogil:
-        grid_fetch(&values[0], n, low, scale, last, <uint8_t*> cnp.PyArray_DATA(wanted), <double*> cnp.PyArray_DATA(out))
-    kept = out[:size]
-    kept.sort()
-    return kept
 
 
 cdef tuple _walk_cells(

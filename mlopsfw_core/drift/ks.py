@@ -87,7 +87,8 @@ def ks_pvalue(units: int, m: int, n: int, alternative: Alternative = "two-sided"
     return min(1.0, exp(-2 * z * z - 2 * z * (larger + 2 * smaller) / sqrt(m * n * (m + n)) / 3))
 
 
-def _direction(alternative: str) -> Alternative:
+def direction_of(alternative: str) -> Alternative:
+    """Return the alternative that a name, or its beginning as SciPy allows, stands for."""
     names: tuple[Alternative, ...] = ("two-sided", "less", "greater")
     for name in names:
         if alternative and name.startswith(alternative.lower()):
@@ -108,7 +109,7 @@ def ks_2samp(data1: Any, data2: Any, alternative: Alternative = "two-sided", met
         KsResult. Nulls and NaN are left out, infinities are ordinary extreme values. Where a sample is empty there is
         no evidence: statistic 0, p-value 1, location NaN. With ties the p-value is conservative.
     """
-    return ks_result(*gap_extremes(data1, data2), _direction(alternative), method)
+    return ks_result(*gap_extremes(data1, data2), direction_of(alternative), method)
 
 
 def ks_result(

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mlopsfw_core import ks_2samp, reference
-from mlopsfw_core.drift._gaps import grid_extremes
+from mlopsfw_core.drift import KsReference
+from mlopsfw_core.drift._gaps import at_ranks, grid_extremes
 from mlopsfw_core.drift._kolmogorov import kolmogorov_sf, smirnov_sf, two_sample_exact
 from mlopsfw_core.drift.ks import sorted_extremes
 
@@ -187,3 +188,33 @@ def test_a_million_values_agree_with_scipy(kind):
     ours, theirs = ks_2samp(x, y), stats.ks_2samp(x, y)
     assert ours.statistic == pytest.approx(theirs.statistic, abs=1e-15)
     assert ours.pvalue == pytest.approx(theirs.pvalue, abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_prepared_reference_answers_as_the_two_samples_do(kind):
+    rng = np.random.default_rng(9)
+    x = LARGE[kind](rng, 60_000)
+    reference = KsReference(np.append(x, np.nan))
+    for size, shift in ((70_000, 0.0), (50_000, 0.02), (800, 0.0), (0, 0.0)):
+        y = LARGE[kind](rng, size) + shift
+        for alternative in ("two-sided", "less"):
+            assert repr(reference.ks_2samp(y, alternative)) == repr(ks_2samp(x, y, alternative))
+    spoilt = np.insert(LARGE[kind](rng, 50_000), 7, np.nan)
+    assert repr(reference.ks_2samp(spoilt)) == repr(ks_2samp(x, spoilt))
+
+
+def test_a_small_reference_is_prepared_too():
+    for seed in range(60):
+        x, y = pair(seed)
+        assert repr(KsReference(x).ks_2samp(y)) == repr(ks_2samp(x, y))
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("kind", LARGE)
+def test_values_at_ranks_are_those_of_the_sorted_sample(kind):
+    values = LARGE[kind](np.random.default_rng(10), 80_000)
+    ranks = np.sort(np.random.default_rng(11).integers(0, values.size, 12))
+    found = at_ranks(values, ranks)
+    assert found is None or np.array_equal(found, np.sort(values)[ranks])
+    assert found is not None or kind in {"tied", "constant", "clustered", "huge", "denormal"}
