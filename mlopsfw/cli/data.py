@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.cli.progress import progress
 from mlopsfw.errors import UsageError
 
 if TYPE_CHECKING:
     from mlopsfw.datasets import DatasetVersion
-    from mlopsfw.datasets.commits import Mode
+    from mlopsfw.datasets.change import Change, Mode
     from mlopsfw.datasets.difference import Difference
     from mlopsfw.project import Project
 
@@ -29,6 +28,23 @@ def data() -> None:
 @click.argument("name")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--append", is_flag=True, help="Add the rows after those there are, instead of replacing them.")
+@click.option("--upsert", is_flag=True, help="Add the rows, instead of those there are with the same --key.")
+@click.option("--key", multiple=True, metavar="COLUMN", help="A column that identifies a row. May be repeated.")
+@click.option("--incremental", default="", metavar="COLUMN", help="Add only rows above this column's greatest value.")
+@click.option(
+    "--lookback", default=0.0, metavar="N", help="Take late rows up to N (seconds for times) below it; by --key."
+)
+@click.option(
+    "--drift",
+    type=click.Choice(["fail", "add", "ignore"]),
+    default="fail",
+    show_default=True,
+    help="What columns that differ from the dataset's get.",
+)
+@click.option(
+    "--max-bad", default=0.0, metavar="SHARE", help="Share of bad rows that may go to quarantine, such as 0.01."
+)
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option(
     "--reference", metavar="URI", help="Register an outside table (file, folder, Delta table) without copying."
 )
@@ -47,12 +63,16 @@ def add(
     name: str,
     files: tuple[Path, ...],
     *,
-    append: bool,
     reference: str | None,
     message: str,
+    null: tuple[str, ...],
+    separator: str,
+    encoding: str,
+    types: tuple[str, ...],
     force: bool,
+    quiet: bool,
     as_json: bool,
-    **csv: Any,
+    **change: Any,
 ) -> None:
     """Stream FILES (CSV, JSON lines, Parquet, Arrow IPC) into the dataset NAME as its next version."""
     if bool(files) == bool(reference):
@@ -60,10 +80,10 @@ def add(
     if reference:
         version = project.datasets.reference(name, reference, message, force=force)
     else:
-        mode: Mode = "append" if append else "replace"
-        with _counter() as counter:
+        csv = _csv_options(null=null, separator=separator, encoding=encoding, types=types)
+        with progress(files, quiet=quiet) as told:
             version = project.datasets.add(
-                name, files, mode, message, csv=_csv_options(**csv), force=force, once=not force, progress=counter
+                name, files, _change(**change), message, csv=csv, force=force, once=not force, progress=told
             )
     if as_json:
         emit_json(version)
@@ -71,6 +91,10 @@ def add(
     size = f"{version.rows:,} rows, {len(version.columns)} columns, digest {version.digest[:12]}"
     if version.new:
         click.echo(f"{version.ref}: {size}")
+        if bad := version.intake.get("quarantined"):
+            click.echo(f"{bad:,} bad rows were set aside: mlopsfw data quarantine {name}", err=True)
+        if ignored := version.intake.get("ignored"):
+            click.echo(f"{len(ignored)} unknown columns were left out: {', '.join(ignored)}", err=True)
     else:
         click.echo(
             f"Nothing new: {version.ref} has this content already ({size}). --force makes a version all the same."
@@ -87,19 +111,33 @@ def _csv_options(*, null: tuple[str, ...], separator: str, encoding: str, types:
     return CsvOptions(null=null, separator=separator.replace("\\t", "\t"), encoding=encoding, types=chosen)
 
 
-class _counter:  # noqa: N801 - used as a context manager, named as one
-    """Shows the rows read so far on a terminal, and wipes them out at the end."""
+def _change(*, append: bool, upsert: bool, incremental: str, **rest: Any) -> Change:
+    from mlopsfw.datasets.change import Change
 
-    def __enter__(self) -> Callable[[int], None] | None:
-        self._shown = sys.stderr.isatty()
-        return self._show if self._shown else None
+    if append + upsert + bool(incremental) > 1:
+        raise UsageError("rows come in one way", hint="Give one of --append, --upsert and --incremental.")
+    mode: Mode = "append" if append else "upsert" if upsert else "incremental" if incremental else "replace"
+    return Change(mode=mode, watermark=incremental, **rest)
 
-    def _show(self, rows: int) -> None:
-        click.echo(f"\r{rows:,} rows", nl=False, err=True)
 
-    def __exit__(self, *_error: object) -> None:
-        if self._shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
+@data.command()
+@click.argument("name")
+@click.option("--rows", default=20, show_default=True, type=click.IntRange(1), help="How many to show.")
+@json_option
+@pass_project
+def quarantine(project: Project, name: str, *, rows: int, as_json: bool) -> None:
+    """List the rows that were set aside when data was added, those of the newest load first."""
+    found = project.datasets.quarantine(_bare(name))
+    if as_json:
+        emit_json(found)
+        return
+    shown = [
+        {"time": bad.time[:19], "source": bad.source, "line": bad.line, "reason": bad.reason, "row": bad.raw[:60]}
+        for bad in found[:rows]
+    ]
+    table(shown, empty="No row was ever set aside.")
+    if len(found) > rows:
+        click.echo(f"… and {len(found) - rows:,} more; --json lists all.")
 
 
 @data.command("list")

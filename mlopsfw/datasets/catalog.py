@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.clock import rfc3339
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.datasets.versions import REFERENCED, RESTORED, DatasetVersion, History, fold
 from mlopsfw.errors import Conflict, Corrupt, DataError, TablesUnsupported, UsageError
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlopsfw.contracts.host import Blobs
-    from mlopsfw.datasets.commits import Mode
+    from mlopsfw.datasets.change import Change, Mode
     from mlopsfw.datasets.csvsource import CsvOptions
     from mlopsfw.datasets.delta import DeltaLog
     from mlopsfw.datasets.difference import Difference
     from mlopsfw.datasets.files import TableFiles
     from mlopsfw.datasets.manifest import Manifest
+    from mlopsfw.datasets.quarantine import BadRow
     from mlopsfw.datasets.tables import PlainTables
     from mlopsfw.ledger import Stream
     from mlopsfw.project import Project
@@ -92,7 +94,7 @@ class Datasets:
         self,
         name: str,
         rows: Any,
-        mode: Mode = "append",
+        mode: Mode | Change = "append",
         source: str = "",
         message: str = "",
         *,
@@ -105,12 +107,13 @@ class Datasets:
         Args:
             name: The dataset's name.
             rows: A table, a frame (a lazy one is streamed), record batches, or anything that speaks Arrow's C stream.
-            mode: `append`: the columns must be the dataset's. `replace`: the columns may be others.
+            mode: `append`: the columns must be the dataset's. `replace`: the columns may be others. A
+                `mlopsfw.datasets.change.Change` also says upsert, incremental, and what columns that differ get.
             source: Where the rows came from, for people.
             message: Why, for people.
             run: The run that makes it.
             force: Make a version even where the content is already there. Rows appended again by one run are never added twice.
-            once: Add nothing where the newest version is an append of these very rows.
+            once: Add nothing where the newest version added these very rows in this way.
 
         Returns:
             The new version, or the newest one with `new=False` where the content is already there.
@@ -119,20 +122,19 @@ class Datasets:
             DataError: The rows do not fit the dataset, or a type cannot be stored. Nothing is committed.
             StorageFull: There is no room. Nothing is committed.
         """
+        from mlopsfw.datasets.change import change_of
         from mlopsfw.datasets.commits import Commit
         from mlopsfw.digest import record_batches
 
-        if mode not in ("append", "replace"):
-            raise UsageError(f"rows are added by 'append' or 'replace', not {mode!r}")
         check_name(name, "dataset")
-        commit = Commit(self, name, mode=mode, source=source, message=message, run=run, force=force, once=once)
+        commit = Commit(self, name, change_of(mode), source=source, message=message, run=run, force=force, once=once)
         return commit.make(record_batches(rows))
 
     def add(
         self,
         name: str,
         paths: Sequence[Path],
-        mode: Mode = "replace",
+        mode: Mode | Change = "replace",
         message: str = "",
         *,
         csv: CsvOptions | None = None,
@@ -146,28 +148,34 @@ class Datasets:
         Args:
             name: The dataset's name.
             paths: CSV, JSON lines, Parquet or Arrow IPC files, in order.
-            mode: `append` or `replace`.
+            mode: As for `commit`; a `Change` with `max_bad` sets bad rows aside (see `quarantine`).
             message: Why, for people.
             csv: How CSV files are written.
             run: The run that makes it.
             force: Make a version even where the content is already there.
-            once: Add nothing where the newest version is an append of these very rows.
+            once: Add nothing where the newest version added these very rows in this way.
             progress: Told the rows read so far, or None.
         """
-        from mlopsfw.datasets import sources
-        from mlopsfw.datasets.csvsource import CsvOptions, WrongGuess
+        from mlopsfw.datasets.change import change_of
+        from mlopsfw.datasets.csvsource import CsvOptions
+        from mlopsfw.datasets.intake import take_in
 
-        source, options = ", ".join(path.name for path in paths), csv or CsvOptions()
-        guesses: dict[str, str] = {}
-        while True:  # each round knows the type of one more column
-            batches = sources.read(paths, options, guesses)
-            counted = _counted(batches, progress) if progress else batches
-            try:
-                return self.commit(name, counted, mode, source, message, run=run, force=force, once=once)
-            except WrongGuess as error:
-                if guesses.get(error.column) == error.type:
-                    raise
-                guesses[error.column] = error.type
+        check_name(name, "dataset")
+        source, change, now = (
+            ", ".join(path.name for path in paths),
+            change_of(mode),
+            rfc3339(self._project.clock.now()),
+        )
+        return take_in(
+            self, name, paths, change, csv or CsvOptions(), now=now, progress=progress,
+            source=source, message=message, run=run, force=force, once=once,
+        )  # fmt: skip
+
+    def quarantine(self, name: str) -> list[BadRow]:
+        """Return the rows ever set aside from a dataset, those of the newest load first."""
+        from mlopsfw.datasets import quarantine
+
+        return quarantine.rows(self.tables, check_name(name, "dataset"))
 
     def reference(
         self, name: str, uri: str, message: str = "", *, run: str = "", force: bool = False
@@ -349,14 +357,6 @@ class Datasets:
 
 
 _HOW_TO_MEND = "Restore the storage from a copy, or `mlopsfw data restore` a version that verifies."
-
-
-def _counted(batches: Iterator[pa.RecordBatch], progress: Any) -> Iterator[pa.RecordBatch]:
-    rows = 0
-    for batch in batches:
-        rows += batch.num_rows
-        progress(rows)
-        yield batch
 
 
 def _referenced(history: History, facts: DatasetVersion, *, force: bool) -> DatasetVersion:

@@ -15,6 +15,8 @@ from mlopsfw.logical import decoded, logical_type
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlopsfw.datasets.change import Drift
+
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:
     """Return the schema that rows of `schema` are stored with.
@@ -111,16 +113,64 @@ def fit(batch: pa.RecordBatch, schema: pa.Schema, what: str) -> pa.RecordBatch:
     """
     import pyarrow as pa
 
-    missing = [name for name in schema.names if name not in batch.schema.names]
-    extra = [name for name in batch.schema.names if name not in schema.names]
+    missing = [field for field in schema if field.name not in batch.schema.names]
+    extra = [field for field in batch.schema if field.name not in schema.names]
     if missing or extra:
-        raise DataError(_mismatch(what, missing, extra), hint="Make the columns agree, or replace the whole dataset.")
+        raise DataError(_mismatch(what, missing, extra), hint=_HOW_TO_AGREE)
     columns = [_cast(batch.column(field.name), field, what) for field in schema]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _mismatch(what: str, missing: Sequence[str], extra: Sequence[str]) -> str:
-    parts = [f"{label} {', '.join(map(repr, names))}" for label, names in (("lack", missing), ("add", extra)) if names]
+def complete(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return `batch` with exactly the columns of `schema`: nulls for those it lacks, without those that `schema` lacks."""
+    import pyarrow as pa
+
+    have = batch.schema.names
+    found = [batch.column(f.name) if f.name in have else pa.nulls(batch.num_rows, f.type) for f in schema]
+    return pa.RecordBatch.from_arrays(found, names=schema.names)
+
+
+def agreed(known: pa.Schema, coming: pa.Schema, drift: Drift, what: str) -> pa.Schema:
+    """Return the stored schema that rows of `coming` get a dataset of `known` to.
+
+    With `add` a column's type widens where every value stays what it was: whole numbers to wider ones or (up to 16 bits) to
+    float32, (up to 32 bits) to float64; float32 to float64. Otherwise types stay, and values must fit.
+
+    Raises:
+        DataError: `drift` is `fail`, and columns are missing or too many; it names them with their types.
+    """
+    import pyarrow as pa
+
+    missing = [field for field in known if field.name not in coming.names]
+    extra = [field for field in coming if field.name not in known.names]
+    if drift == "fail" and (missing or extra):
+        raise DataError(_mismatch(what, missing, extra), hint=_HOW_TO_AGREE)
+    if drift != "add":
+        return known
+    kinds = {field.name: stored_type(field.type, field.name) for field in coming}
+    wide = [pa.field(f.name, _wider(f.type, kinds.get(f.name, f.type))) for f in known]
+    return stored_schema(pa.schema([*wide, *extra]))
+
+
+def _wider(known: pa.DataType, coming: pa.DataType) -> pa.DataType:
+    import pyarrow.types as t
+
+    whole = t.is_signed_integer(known)
+    if (whole and t.is_signed_integer(coming)) or (t.is_float32(known) and t.is_float64(coming)):
+        return coming if coming.bit_width > known.bit_width else known
+    exact = (t.is_float64(coming) and known.bit_width <= 32) or (t.is_float32(coming) and known.bit_width <= 16)  # noqa: PLR2004 - bits
+    return coming if whole and exact else known
+
+
+_HOW_TO_AGREE = "Make the columns agree, say what to do (--drift add, --drift ignore), or replace the whole dataset."
+
+
+def _mismatch(what: str, missing: Sequence[pa.Field], extra: Sequence[pa.Field]) -> str:
+    parts = [
+        f"{label} {', '.join(f'{field.name!r} ({logical_type(field.type)})' for field in fields)}"
+        for label, fields in (("lack", missing), ("add", extra))
+        if fields
+    ]
     return f"the rows do not fit {what}: they {' and '.join(parts)}"
 
 
@@ -135,7 +185,9 @@ def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
             return pa.array(_entries(values), field.type)  # Arrow casts views wrongly where there are nulls
         return decoded(values).cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise DataError(f"column {field.name!r} does not fit {what} as {field.type}: {error}") from None
+        raise DataError(
+            f"column {field.name!r} is {values.type} and does not fit {what} as {field.type}: {error}"
+        ) from None
 
 
 def _entries(values: pa.Array) -> list[object]:

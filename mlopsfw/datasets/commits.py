@@ -12,16 +12,20 @@ writes its files again.
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from mlopsfw.datasets import columns
+from mlopsfw.datasets import columns, watermark
 from mlopsfw.datasets import manifest as manifests
+from mlopsfw.datasets.change import Change
 from mlopsfw.datasets.manifest import DataFile, Manifest
+from mlopsfw.datasets.merge import Merge
 from mlopsfw.datasets.versions import COMMITTED, DatasetVersion, History
-from mlopsfw.digest import BLOCK, TableDigest, record_batches, table_digest
+from mlopsfw.digest import TableDigest, record_batches, table_digest
 from mlopsfw.errors import Conflict, DataError, UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +33,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.datasets.catalog import Datasets
     from mlopsfw.datasets.files import TableFiles
-
-Mode = Literal["append", "replace"]
+    from mlopsfw.datasets.quarantine import Quarantine
 
 
 class Written(NamedTuple):
@@ -53,44 +56,48 @@ class Commit:
     Args:
         datasets: Where it goes.
         name: The dataset.
-        mode: Whether the rows come after those there are, or instead of them.
+        change: How the rows come to those there are.
         source: Where they came from, for people.
         message: Why, for people.
         run: The run that makes it.
         force: Make a version even where the content is already there.
-        once: Add nothing where the newest version is an append of these very rows.
+        once: Add nothing where the newest version added these very rows in this way.
+        quarantine: Where the rows that cannot be read went.
     """
 
     def __init__(
         self,
         datasets: Datasets,
         name: str,
+        change: Change,
         *,
-        mode: Mode,
         source: str,
         message: str,
         run: str,
         force: bool,
         once: bool,
+        quarantine: Quarantine | None = None,
     ) -> None:
-        self._datasets, self._name, self._mode, self._force, self._once = datasets, name, mode, force, once
+        self._datasets, self._name, self._change, self._force, self._once = datasets, name, change, force, once
         self._source, self._message, self._run = source, message, run
         self._files: TableFiles = datasets.files(name)
+        self._made: list[str] = []  # files of this commit, whether the version comes to have them or not
+        self._quarantine, self._ignored, self._top = quarantine, tuple[str, ...](), None
 
     def make(self, batches: Iterable[pa.RecordBatch]) -> DatasetVersion:
         """Write the rows and make the version; return it, or the newest one with `new=False` where nothing differs."""
         history = self._datasets.history(self._name)
         refuse_reference(history)
-        written = self._write(batches, history)
+        used: set[str] = set()
         try:
+            written = self._write(batches, history)
             version = self._agree(written, history)
-        except BaseException:
-            self._files.delete(file.path for file in written.files)
-            raise
+            if version.new:
+                used = {file.path for file in self._datasets.manifest(version).files}
+        finally:
+            self._files.delete(path for path in self._made if path not in used)
         if version.new:
             self._datasets.bring_up(self._name)
-        else:
-            self._files.delete(file.path for file in written.files)
         return version
 
     def _write(self, batches: Iterable[pa.RecordBatch], history: History) -> Written:
@@ -99,29 +106,75 @@ class Commit:
         if first is None:
             raise DataError("there are no record batches, so no columns", hint="Give an empty table with its schema.")
         base = self._base(history)
-        schema = self._datasets.schema(base) if base else columns.stored_schema(first.schema)
+        schema = self._schema(base, first.schema)
+        self._change.check_columns(schema.names)
+        limit = None
+        if self._change.watermark:
+            watermark.check_type(schema, self._change.watermark)
+            limit = self._limit(base)
         digest = TableDigest(schema)
-        files = self._files.write(self._fitted(first, stream, schema, digest), schema)
+        rows = self._fitted(itertools.chain((first,), stream), schema, digest, limit)
+        files = self._files.write(rows, schema)
+        self._made.extend(file.path for file in files)
         total, blocks = digest.finish()
         return Written(schema, files, total, tuple(blocks))
 
+    def _schema(self, base: DatasetVersion | None, coming: pa.Schema) -> pa.Schema:
+        if base is None:
+            return columns.stored_schema(coming)
+        known = self._datasets.schema(base)
+        return columns.agreed(known, coming, self._change.drift, f"dataset {self._name!r}")
+
     def _fitted(
-        self, first: pa.RecordBatch, rest: Iterator[pa.RecordBatch], schema: pa.Schema, digest: TableDigest
+        self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, digest: TableDigest, limit: Any
     ) -> Iterator[pa.RecordBatch]:
-        what = f"dataset {self._name!r}"
-        fitted = columns.fit(first, schema, what)
-        while True:
+        change, passed = self._change, 0
+        for batch in batches:
+            whole = batch if change.drift == "fail" or change.mode == "replace" else self._complete(batch, schema)
+            fitted = self._fit(whole, schema, passed)
+            passed += batch.num_rows
+            if change.watermark:
+                fitted = watermark.above(fitted, change.watermark, limit)
+                self._top = watermark.greater(fitted, change.watermark, self._top)
             digest.update(fitted)
             if fitted.num_rows:
                 yield fitted
-            following = next(rest, None)
-            if following is None:
-                return
-            fitted = columns.fit(following, schema, what)
+
+    def _fit(self, batch: pa.RecordBatch, schema: pa.Schema, position: int) -> pa.RecordBatch:
+        """Return `batch` in the types of `schema`, with a quarantine less the rows that do not fit, found by halving."""
+        import pyarrow as pa
+
+        try:
+            return columns.fit(batch, schema, f"dataset {self._name!r}")
+        except DataError as error:
+            if self._quarantine is None or set(batch.schema.names) != set(schema.names) or not batch.num_rows:
+                raise
+            if batch.num_rows == 1:
+                raw = json.dumps(batch.to_pylist()[0], default=str)
+                self._quarantine.add(self._source, position + 1, error.message, raw, counted=True)
+                return pa.RecordBatch.from_pylist([], schema=schema)
+        half = batch.num_rows // 2
+        parts = [self._fit(batch[:half], schema, position), self._fit(batch[half:], schema, position + half)]
+        return pa.concat_batches(parts)
+
+    def _complete(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+        if self._change.drift == "ignore":
+            unknown = [name for name in batch.schema.names if name not in schema.names]
+            self._ignored = tuple(dict.fromkeys((*self._ignored, *unknown)))
+            batch = batch.drop_columns(unknown)
+        missing = [name for name in schema.names if name not in batch.schema.names]
+        return columns.complete(batch, schema) if missing and set(batch.schema.names) < set(schema.names) else batch
 
     def _base(self, history: History) -> DatasetVersion | None:
-        """Return the version that an append goes on from."""
-        return history.latest if self._mode == "append" else None
+        """Return the version that the rows come to."""
+        return None if self._change.mode == "replace" else history.latest
+
+    def _limit(self, base: DatasetVersion | None) -> Any:
+        """Return the value above which rows are taken, None for all."""
+        if base is None or not self._change.watermark or self._change.watermark not in base.columns:
+            return None
+        value = watermark.greatest(base, self._datasets.scan(base), self._change.watermark)
+        return watermark.bound(value, self._change.lookback)
 
     def _agree(self, written: Written, history: History) -> DatasetVersion:
         while True:
@@ -144,50 +197,69 @@ class Commit:
         if same is not None:
             return replace(same, new=False)
         digest, content = self._content(written, base)
+        if base is not None and base.digest == digest and not self._force:
+            return replace(base, new=False)
         return DatasetVersion(
             name=self._name,
             version=len(history.versions) + 1,
             digest=digest,
             rows=content.rows,
             columns=columns.describe(written.schema),
-            mode=self._mode,
+            mode=self._change.mode,
             manifest=manifests.save(content, self._datasets.blobs),
             added=written.digest if base else "",
             source=self._source,
             message=self._message,
             run=self._run,
+            watermark=self._watermark(base),
+            intake=self._intake(),
         )
+
+    def _watermark(self, base: DatasetVersion | None) -> dict[str, Any]:
+        column = self._change.watermark
+        if not column:
+            return {}
+        rows = self._datasets.scan(base) if base and column in base.columns else None
+        values = [v for v in (watermark.greatest(base, rows, column), self._top) if v is not None]
+        return watermark.kept(column, max(values, default=None))
+
+    def _intake(self) -> dict[str, Any]:
+        facts = self._quarantine.facts() if self._quarantine else {}
+        return facts | ({"ignored": list(self._ignored)} if self._ignored else {})
 
     def _same(self, written: Written, history: History) -> DatasetVersion | None:
         """Return the version that makes this commit needless, if one does."""
+        mode = self._change.mode
         if self._run:  # a step that is tried again after it was killed has perhaps committed already
             for version in history.versions:
                 facts = version.run, version.source, version.mode, version.added or version.digest
-                if facts == (self._run, self._source, self._mode, written.digest):
+                if facts == (self._run, self._source, mode, written.digest):
                     return version
         latest = history.latest
         if latest is None or self._force:
             return None
-        if self._mode == "replace":
+        if mode == "replace":
             return latest if latest.digest == written.digest else None
-        again = self._once and latest.mode == "append" and (latest.added or latest.digest) == written.digest
-        return latest if again or written.rows == 0 else None
+        again = self._once and latest.mode == mode and (latest.added or latest.digest) == written.digest
+        same_columns = columns.describe(written.schema) == latest.columns
+        return latest if again or (written.rows == 0 and same_columns) else None
 
     def _content(self, written: Written, base: DatasetVersion | None) -> tuple[str, Manifest]:
         schema = written.schema.serialize().to_pybytes()
-        if base is None:
+        change = self._change
+        if base is None and not change.key:
             return written.digest, Manifest(schema=schema, files=written.files, blocks=written.blocks)
-        known = self._datasets.manifest(base)
-        if known.schema != schema:
+        known = self._datasets.manifest(base) if base else Manifest(schema=schema, files=(), blocks=())
+        if (
+            base
+            and columns.agreed(self._datasets.schema(base), written.schema, change.drift, base.ref) != written.schema
+        ):
             raise Conflict(f"dataset {self._name!r} got other columns while rows were added", hint="Add them again.")
-        digest = TableDigest(written.schema, known.blocks)
-        tail = known.rows % BLOCK
-        parts = ([self._files.tail(known.files, tail)] if tail else []) + [self._files.scan(written.files)]
-        for batch in record_batches(parts):
-            digest.update(columns.fit(batch, written.schema, f"dataset {self._name!r}"))
-        total, blocks = digest.finish()
-        files = (*known.files, *(file for file in written.files if file.rows))
-        return total, Manifest(schema=schema, files=files, blocks=tuple(blocks))
+        merge = Merge(self._files, written.schema, known)
+        try:
+            return merge.content(written.files, change.key, change.watermark, self._limit(base))
+        finally:
+            self._made.extend(file.path for file in merge.made)
 
 
 def refuse_reference(history: History) -> None:

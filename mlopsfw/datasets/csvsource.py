@@ -6,7 +6,8 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -33,12 +34,14 @@ class CsvOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         null: Texts that mean "no value", besides the empty one; in columns of numbers the usual ones (NA, NaN, null, …) always do.
         encoding: The file's encoding.
         types: Column → type (`int64`, `double`, `string`, `bool`, `date32[day]`, `timestamp[us]`), instead of guessing.
+        expected: The same of columns that the dataset has already; a file need not have them.
     """
 
     separator: str = ""
     null: tuple[str, ...] = ()
     encoding: str = "utf-8"
     types: dict[str, str] = {}
+    expected: dict[str, str] = {}
 
 
 class WrongGuess(DataError):
@@ -64,9 +67,8 @@ def read_csv(path: Path, options: CsvOptions, guesses: Mapping[str, str]) -> Ite
     """
     import pyarrow as pa
 
-    _check(options)
-    _refuse_utf16(path, options)
-    known = dict(guesses) | options.types
+    check(path, options)
+    known = options.expected | dict(guesses) | options.types
     try:
         with open_bytes(path) as raw:
             reader = _open(raw, path, options, known)
@@ -74,11 +76,11 @@ def read_csv(path: Path, options: CsvOptions, guesses: Mapping[str, str]) -> Ite
             for batch in reader:
                 yield _text_nulls(batch, options.null)
     except pa.ArrowInvalid as error:
-        raise _explain(path, options, known, str(error)) from None
+        raise explain(path, options, known, str(error)) from None
 
 
-def _check(options: CsvOptions) -> None:
-    """Raise `UsageError` where an option cannot be."""
+def check(path: Path, options: CsvOptions) -> None:
+    """Raise `UsageError` where an option cannot be, `DataError` where the file is UTF-16 and nobody said so."""
     import pyarrow as pa
 
     for column, kind in options.types.items():
@@ -93,6 +95,7 @@ def _check(options: CsvOptions) -> None:
         codecs.lookup(options.encoding)
     except LookupError:
         raise UsageError(f"there is no encoding {options.encoding!r}", hint="Such as utf-8, latin-1, cp1252.") from None
+    _refuse_utf16(path, options)
 
 
 def _open(raw: Any, path: Path, options: CsvOptions, known: Mapping[str, str]) -> Any:
@@ -114,6 +117,50 @@ def _open(raw: Any, path: Path, options: CsvOptions, known: Mapping[str, str]) -
     if unknown:
         raise DataError(f"{path} has no column {unknown[0]!r}", hint=f"It has: {', '.join(reader.schema.names)}.")
     return reader
+
+
+def type_of(kind: str) -> pa.DataType:
+    """Return the Arrow type of that name."""
+    import pyarrow as pa
+
+    return pa.timestamp("us", "UTC") if kind == "timestamp[us, tz=UTC]" else pa.type_for_alias(kind)
+
+
+def null_texts() -> list[str]:
+    """Return the texts that mean "no value" in columns of no text."""
+    import pyarrow.csv as pc
+
+    return list(pc.ConvertOptions().null_values)
+
+
+def open_raw(raw: Any, path: Path, options: CsvOptions, ragged: Callable[[Any], str]) -> Any:
+    """Return a reader of all columns as bytes, which asks `ragged` about rows of too few or too many fields."""
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    _, names = _locate(path, options, 1)
+    unknown = sorted(set(options.types) - set(names))
+    if unknown:
+        raise DataError(f"{path} has no column {unknown[0]!r}", hint=f"It has: {', '.join(names)}.")
+    reading = pc.ReadOptions(use_threads=False, block_size=_BLOCK, encoding=options.encoding)
+    separator = _separator(path, options)
+    parsing = pc.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=ragged)
+    return pc.open_csv(raw, reading, parsing, pc.ConvertOptions(column_types=dict.fromkeys(names, pa.binary())))
+
+
+def lines_of(path: Path, options: CsvOptions, records: AbstractSet[int]) -> dict[int, int]:
+    """Return the line on which each of `records` (from 1, blank lines not counted) begins."""
+    csv.field_size_limit(1 << 30)
+    found: dict[int, int] = {}
+    with open_bytes(path) as raw, _text(raw, options) as text:
+        reader = csv.reader(text, delimiter=_separator(path, options))
+        record, line = 0, 1
+        for fields in reader:
+            record += bool(fields)
+            if fields and record in records:
+                found[record] = line
+            line = reader.line_num + 1
+    return found
 
 
 def _separator(path: Path, options: CsvOptions) -> str:
@@ -147,7 +194,8 @@ class _BadCell(msgspec.Struct, frozen=True):
     what: str
 
 
-def _explain(path: Path, options: CsvOptions, known: Mapping[str, str], message: str) -> DataError:
+def explain(path: Path, options: CsvOptions, known: Mapping[str, str], message: str) -> DataError:
+    """Return the error that Arrow's `message` means, with line and column."""
     if match := _BAD_CELL.match(message):
         cell = _BadCell(int(match[1]), int(match[2] or 0), match[3], match[4].strip())
         if "UTF8" in cell.what:

@@ -90,9 +90,12 @@ class DeltaLog:
         if version.of:
             table.restore(version.of - 1, commit_properties=note)
             return
-        known = manifests.load(before.manifest, self._blobs).files if version.mode == "append" else ()
-        mode = "append" if version.mode == "append" else "overwrite"
-        table.create_write_transaction(_adds(content, known), mode, schema, commit_properties=note)
+        known = manifests.load(before.manifest, self._blobs)
+        if version.mode == "replace" or known.schema != content.schema:  # then no file is shared
+            table.create_write_transaction(_adds(content, ()), "overwrite", schema, commit_properties=note)
+            return
+        actions = [*_adds(content, known.files), *_removes(known, content)]
+        table.create_write_transaction(actions, "append", schema, commit_properties=note)
 
     def _sync(self, version: int) -> None:
         """Make the commit durable where that is ours to do, so that power loss leaves no torn log behind."""
@@ -118,4 +121,16 @@ def _adds(content: Manifest, known: Sequence[manifests.DataFile]) -> list[Any]:
         AddAction(file.path, file.size, {}, file.modified, data_change=True, stats=file.stats)
         for file in content.files
         if file.path not in old
+    ]
+
+
+def _removes(known: Manifest, content: Manifest) -> list[Any]:
+    from deltalake.transaction import RemoveAction
+
+    left = {file.path for file in content.files}
+    now = max(file.modified for file in content.files)
+    return [
+        RemoveAction(file.path, data_change=True, deletion_timestamp=now, size=file.size, partition_values={})
+        for file in known.files
+        if file.path not in left
     ]

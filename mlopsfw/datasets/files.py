@@ -140,11 +140,11 @@ class TableFiles:
         paths = [f"{base}/{file.path}" for file in files]
         return pl.scan_parquet(paths, storage_options=dict(self.location.options) or None, glob=False)
 
-    def tail(self, files: Sequence[DataFile], count: int) -> pl.LazyFrame:
-        """Return the last `count` rows, opening no more files than hold them."""
-        needed: list[DataFile] = []
-        for file in reversed(files):
-            if sum(f.rows for f in needed) >= count:
-                break
-            needed.insert(0, file)
-        return self.scan(needed).tail(count)
+    def after(self, files: Sequence[DataFile], position: int) -> pl.LazyFrame:
+        """Return the rows from `position` on, opening only files that hold some; the last file where none does."""
+        start = 0
+        for index, file in enumerate(files):
+            if start + file.rows > position or index == len(files) - 1:
+                return self.scan(files[index:]).slice(position - start)
+            start += file.rows
+        return self.scan(files)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopsfw.datasets import csvtolerant, jsontolerant
 from mlopsfw.datasets.csvsource import CsvOptions, read_csv
 from mlopsfw.datasets.jsonsource import read_jsonl
 from mlopsfw.datasets.opened import inner_suffix
@@ -14,6 +15,8 @@ from mlopsfw.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from mlopsfw.datasets.quarantine import Quarantine
 
 FORMATS = {
     ".csv": "csv",
@@ -41,8 +44,10 @@ def format_of(path: Path) -> str:
         ) from None
 
 
-def read(paths: Sequence[Path], options: CsvOptions, guesses: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of `paths`, one file after the other.
+def read(
+    paths: Sequence[Path], options: CsvOptions, guesses: Mapping[str, str], quarantine: Quarantine | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of `paths`, one file after the other; bad rows go to `quarantine`, or are errors without one.
 
     Raises:
         WrongGuess: A CSV column's guessed type does not hold; read again with the error's.
@@ -52,9 +57,13 @@ def read(paths: Sequence[Path], options: CsvOptions, guesses: Mapping[str, str])
         kind = format_of(path)
         with _unchanged(path):
             if kind == "csv":
-                yield from read_csv(path, options, guesses)
+                yield from (
+                    csvtolerant.read_csv(path, options, guesses, quarantine)
+                    if quarantine
+                    else read_csv(path, options, guesses)
+                )
             elif kind == "jsonl":
-                yield from read_jsonl(path)
+                yield from jsontolerant.read_jsonl(path, quarantine) if quarantine else read_jsonl(path)
             else:
                 yield from _read_arrow(path, kind)
 

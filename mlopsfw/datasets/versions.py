@@ -23,11 +23,13 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         digest: Of the logical content (`mlopsfw.digest`).
         rows: How many.
         columns: Column → logical type, in order.
-        mode: `append`, `replace`, `restore` or `reference`.
+        mode: `append`, `replace`, `upsert`, `incremental`, `restore` or `reference`.
         source: Where the rows came from, for people.
         message: Why, for people.
         manifest: Blob that lists its files; empty for a reference.
-        added: Digest of the rows that an append added.
+        added: Digest of the rows that came to those there were.
+        watermark: Of an incremental load: `column`, its greatest `value` so far, and that value's `type`.
+        intake: What became of what did not fit: `quarantined` rows and their `batch`; unknown columns `ignored`.
         of: The version that a restore brought back.
         uri: What a reference points at, made absolute.
         pin: What holds a reference fast: see `mlopsfw.datasets.pins`.
@@ -47,6 +49,8 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     manifest: str = ""
     added: str = ""
+    watermark: dict[str, Any] = {}
+    intake: dict[str, Any] = {}
     of: int = 0
     uri: str = ""
     pin: dict[str, Any] = {}

@@ -19,7 +19,12 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         dataset: The dataset's name.
         path: File, or files in order, relative to the project: CSV, JSON lines, Parquet, Arrow IPC, packed or not.
         reference: Instead of `path`: a table that is registered, not copied.
-        mode: Whether the rows come instead of those there are, or after them.
+        mode: Whether the rows come instead of those there are, after them, or instead of those of their key.
+        key: The columns that identify a row, for `upsert` and a `lookback`.
+        incremental: The column above whose greatest value so far rows are added; it is a mode of its own.
+        lookback: How far below that value late rows are still taken (seconds for times).
+        drift: What columns that differ from the dataset's get.
+        max_bad: The share of bad rows that may go to quarantine.
         message: Why, for people.
         null: Texts that mean "no value" in CSV files, besides the empty one.
         separator: Between the fields of CSV files.
@@ -30,7 +35,12 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     dataset: str
     path: str | tuple[str, ...] = ()
     reference: str = ""
-    mode: Literal["replace", "append"] = "replace"
+    mode: Literal["replace", "append", "upsert"] = "replace"
+    key: tuple[str, ...] = ()
+    incremental: str = ""
+    lookback: float = 0.0
+    drift: Literal["fail", "add", "ignore"] = "fail"
+    max_bad: float = 0.0
     message: str = ""
     null: tuple[str, ...] = ()
     separator: str = ""
@@ -65,7 +75,7 @@ def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
         version = datasets.add(
             params.dataset,
             _files(context.project.root, params.paths()),
-            params.mode,
+            _change(params),
             params.message,
             csv=_csv(params),
             run=context.run,
@@ -73,11 +83,27 @@ def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
     done = "" if version.new else " (was there already)"
     context.log(f"{version.ref}: {version.rows:,} rows, {len(version.columns)} columns{done}")
     context.log_metric("rows", version.rows)
+    if version.new and (bad := version.intake.get("quarantined")):
+        context.log(f"{bad:,} bad rows: mlopsfw data quarantine {version.name}")
+        context.log_metric("quarantined", bad)
     return {"rows": version.artifact()}
 
 
 def _files(root: Path, paths: Iterable[str]) -> list[Path]:
     return [root / path for path in paths]
+
+
+def _change(params: IngestParams) -> Any:
+    from mlopsfw.datasets.change import Change
+
+    return Change(
+        mode="incremental" if params.incremental else params.mode,
+        key=params.key,
+        watermark=params.incremental,
+        lookback=params.lookback,
+        drift=params.drift,
+        max_bad=params.max_bad,
+    )
 
 
 def _csv(params: IngestParams) -> Any:

@@ -31,6 +31,24 @@ with Project.open(root) as project:
     print(json.dumps(made))
 """
 
+UPSERTER = """
+import json, sys
+from pathlib import Path
+import polars as pl
+from mlopsfw.datasets.change import Change
+from mlopsfw.project import Project
+
+root, who, commits = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+with Project.open(root) as project:
+    sys.stdout.write("ready\\n"); sys.stdout.flush()
+    sys.stdin.readline()
+    made = []
+    for number in range(commits):
+        rows = pl.DataFrame({"id": [0, who + 1], "who": [who] * 2, "number": [number] * 2})  # key 0 is everybody's
+        made.append([project.datasets.commit("races", rows, Change(mode="upsert", key=("id",))).version, who, number])
+    print(json.dumps(made))
+"""
+
 MOVER = """
 import json, sys
 from pathlib import Path
@@ -95,6 +113,24 @@ def test_racing_processes_lose_no_commit_and_leave_no_gap(project, processes, ea
     table = str(Path(project.storage.table_location("datasets/races").uri))
     assert pl.scan_delta(table).select(pl.len()).collect().item() == len(expected)
     assert pl.scan_delta(table, version=processes * each - 1).collect().height == len(expected)
+    assert datasets.tidy("races", older=-10) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_racing_upserts_lose_no_row_and_keep_one_of_each_key(project):
+    made = sorted(tuple(commit) for commits in race(UPSERTER, project.root, 6, 3) for commit in commits)
+    datasets = project.datasets
+    assert [version for version, _, _ in made] == list(range(1, 19))
+    expected: dict[int, tuple[int, int, int]] = {}
+    for version, who, number in made:
+        for key in (0, who + 1):
+            expected.pop(key, None)
+            expected[key] = (key, who, number)
+        rows = datasets.scan("races", version).collect()
+        assert rows.rows() == list(expected.values())
+        assert datasets.resolve("races", version).digest == table_digest(rows)
+    assert sorted(pl.scan_delta(str(datasets.files("races").folder)).collect().rows()) == sorted(expected.values())
     assert datasets.tidy("races", older=-10) == []
 
 

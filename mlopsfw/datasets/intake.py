@@ -1,0 +1,68 @@
+"""Files on their way into a dataset: read anew while types are still being learnt, bad rows set aside, progress told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.datasets import sources
+from mlopsfw.datasets.commits import Commit
+from mlopsfw.datasets.csvsource import CsvOptions, WrongGuess
+from mlopsfw.datasets.quarantine import Quarantine
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.datasets.catalog import Datasets
+    from mlopsfw.datasets.change import Change
+    from mlopsfw.datasets.versions import DatasetVersion
+
+
+def take_in(
+    datasets: Datasets,
+    name: str,
+    paths: Sequence[Path],
+    change: Change,
+    options: CsvOptions,
+    *,
+    now: str,
+    progress: Any = None,
+    **facts: Any,
+) -> DatasetVersion:
+    """Make a version of files; arguments and errors as for `Datasets.add`, `now` in RFC 3339."""
+    options = msgspec.structs.replace(options, expected=_expected(datasets, name, change))
+    guesses: dict[str, str] = {}
+    while True:  # each round knows the type of one more column
+        quarantine = Quarantine(datasets.tables, name, change.max_bad, now) if change.max_bad else None
+        batches = sources.read(paths, options, guesses, quarantine)
+        batches = _counted(batches, progress, paths) if progress else batches
+        commit = Commit(datasets, name, change, quarantine=quarantine, **facts)
+        try:
+            return commit.make(quarantine.watch(batches) if quarantine else batches)
+        except WrongGuess as error:
+            if guesses.get(error.column) == error.type:
+                raise
+            guesses[error.column] = error.type
+
+
+def _expected(datasets: Datasets, name: str, change: Change) -> dict[str, str]:
+    """Return the types that CSV columns have in the dataset already: text stays text there, whatever it looks like."""
+    latest = None if change.mode == "replace" else datasets.history(name).latest
+    if latest is None or not latest.manifest:
+        return {}
+    names = {field.name: str(field.type).removeprefix("large_") for field in datasets.schema(latest)}
+    strict = {"string"} | ({"int64", "double", "bool", "date32[day]", "timestamp[us]"} if change.max_bad else set())
+    return {column: kind for column, kind in names.items() if kind in strict}
+
+
+def _counted(batches: Iterator[pa.RecordBatch], progress: Any, paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+    """Yield `batches` and tell rows and bytes read so far. Bytes are what Arrow holds, at most the files' own."""
+    rows = read = 0
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    for batch in batches:
+        rows, read = rows + batch.num_rows, read + batch.nbytes
+        progress(rows, min(read, size))
+        yield batch

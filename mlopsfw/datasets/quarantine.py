@@ -1,0 +1,105 @@
+"""Rows that cannot be taken in, kept beside the dataset with where they stood and why; over a set share the load fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.errors import DataError
+from mlopsfw.ids import new_run_id
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.datasets.tables import PlainTables
+
+_KEPT = 1 << 16  # characters of a raw row
+_MOST = 100_000  # rows of one load; they wait in memory until it is known whether it holds
+
+
+class BadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that was set aside.
+
+    Args:
+        batch: The load that met it, as the version's event names it.
+        time: When, RFC 3339.
+        source: The file.
+        line: Where it begins, from 1; in files without lines, the row's number.
+        reason: What was wrong.
+        raw: The row as it stood, or its first 65,536 characters.
+    """
+
+    batch: str
+    time: str
+    source: str
+    line: int
+    reason: str
+    raw: str
+
+
+class Quarantine:
+    """What one load sets aside.
+
+    Args:
+        tables: Where the quarantine table is.
+        name: The dataset.
+        share: The greatest share of bad rows that the load may have.
+        time: Now, RFC 3339.
+    """
+
+    def __init__(self, tables: PlainTables, name: str, share: float, time: str) -> None:
+        self._tables, self._name, self._time, self.share = tables, name, time, share
+        self.batch, self._rows, self._total = new_run_id(), list[BadRow](), 0
+
+    def add(self, source: str, line: int, reason: str, raw: str, *, counted: bool = False) -> None:
+        """Set a row aside; `counted`: it came in a batch that `watch` saw. Raise `DataError` where there are too many."""
+        if len(raw) > _KEPT:
+            reason, raw = f"{reason} (the first {_KEPT:,} of {len(raw):,} characters are kept)", raw[:_KEPT]
+        self._rows.append(BadRow(batch=self.batch, time=self._time, source=source, line=line, reason=reason, raw=raw))
+        self._total += not counted
+        if len(self._rows) >= _MOST:
+            self._keep()
+            raise DataError(f"{_MOST:,} bad rows, the last one {source}:{line}: {reason}", hint=self._hint())
+
+    def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield `batches`; after the last keep what was set aside, and raise `DataError` where its share is too great."""
+        for batch in batches:
+            self._total += batch.num_rows
+            yield batch
+        self._keep()
+        bad = len(self._rows)
+        if bad > self.share * self._total:
+            first = self._rows[0]
+            raise DataError(
+                f"{bad:,} of {self._total:,} rows are bad, more than {self.share:.2%}; "
+                f"the first one is {first.source}:{first.line}: {first.reason}",
+                hint=self._hint(),
+            )
+
+    def _hint(self) -> str:
+        return f"Nothing was committed. See them: mlopsfw data quarantine {self._name}"
+
+    def _keep(self) -> None:
+        import pyarrow as pa
+
+        if self._rows:
+            self._tables.append(table_name(self._name), pa.Table.from_pylist(msgspec.to_builtins(self._rows)))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the version's event holds: counts and the batch, never a value."""
+        return {"quarantined": len(self._rows), "batch": self.batch} if self._rows else {}
+
+
+def table_name(dataset: str) -> str:
+    """Return where a dataset's quarantine table is."""
+    return f"quarantine/{dataset}"
+
+
+def rows(tables: PlainTables, dataset: str) -> list[BadRow]:
+    """Return what was ever set aside from a dataset, newest load first, each in the order of its rows."""
+    if not tables.exists(table_name(dataset)):
+        return []
+    found = tables.scan(table_name(dataset)).collect().sort("time", "batch", descending=True, maintain_order=True)
+    return msgspec.convert(found.to_dicts(), list[BadRow])
