@@ -301,7 +301,9 @@ def numeric_rows(column) -> tuple:
         values, valid = _arrow_numbers(arrow_column(column))
     else:
         values, valid = _array_numbers(column)
-    return np.ascontiguousarray(values, dtype=np.float64), None if valid is None or valid.all() else valid
+    with np.errstate(invalid="ignore"):  # a signalling NaN of fewer bits is a NaN like any other
+        numbers = np.ascontiguousarray(values, dtype=np.float64)
+    return numbers, None if valid is None or valid.all() else valid
 
 
 def numeric_values(column) -> tuple:
@@ -313,15 +315,28 @@ def numeric_values(column) -> tuple:
     return present, len(values) - len(present)
 
 
+cdef object _object_numbers(object values):
+    """Turn Python scalars into float64. A text is no number, though float() would read some of them."""
+    if any(issubclass(scalar, (str, bytes)) for scalar in set(map(type, values))):
+        raise TypeError("a column that holds texts holds no numbers; read it as categorical")
+    try:
+        return values.astype(np.float64)
+    except (ValueError, OverflowError) as error:
+        raise TypeError(f"a column of Python objects holds no float64 numbers: {error}") from error
+
+
 cdef tuple _array_numbers(object column):
     valid = ~np.ma.getmaskarray(column).ravel() if isinstance(column, np.ma.MaskedArray) else None
-    array = np.asarray(column).ravel()
+    try:
+        array = np.asarray(column).ravel()
+    except ValueError as error:  # rows of unequal length, bytes beside texts
+        raise TypeError(f"a {type(column).__name__} that NumPy cannot lay out holds no numbers: {error}") from error
     if array.dtype.kind in "mM":
         present = ~np.isnat(array)
         return array.view(np.int64), present if valid is None else valid & present
     if array.dtype.kind == "O":
         present = np.fromiter((value is not None for value in array), dtype=bool, count=array.size)
-        return np.where(present, array, 0), present if valid is None else valid & present
+        return _object_numbers(np.where(present, array, 0)), present if valid is None else valid & present
     if array.dtype.kind not in "biuf":
         raise TypeError(f"a column of dtype {array.dtype} holds no numbers")
     return array, valid

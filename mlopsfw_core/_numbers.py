@@ -192,7 +192,7 @@ def shift_details(reference: Numbers, ordered: Floats) -> dict[str, float | None
     if not finite.size or not reference.finite:
         return {}
     mean, std = _moments(finite)
-    spread = max(reference.std or 0.0, 1e-3 * abs(reference.mean or 0.0), np.finfo(float).tiny)
+    spread = max(reference.std or 0.0, 1e-3 * abs(reference.mean or 0.0), float(np.finfo(float).tiny))
     distance = float(sorted_distance(reference.points, finite) / spread)
     return {
         "psi": psi(reference.counts, sorted_bins(ordered, reference.edges)),

@@ -13,12 +13,15 @@ from typing import Any, Literal
 import numpy as np
 
 from ._buffers import column_kind
-from ._categories import Categories, fit_categories
+from ._categories import HASH_CELLS, Categories, fit_categories
 from ._numbers import Numbers, fit_numbers, sort_column
 from ._text import category_counts
 
 FORMAT = 1
 """Version of the dictionaries that `Reference.to_dict` writes. A reader refuses a later one."""
+
+MOST_ROWS = 2**53
+"""Row counts stay below this, so that they are exact as float64."""
 
 Kind = Literal["numeric", "categorical"]
 
@@ -102,8 +105,14 @@ class Reference:
                 if data["kind"] == "numeric"
                 else _categories_from_dict(data["categories"])
             )
-            return cls(data["name"], data["kind"], data["rows"], data["nulls"], data["nan"], content)
-        except (KeyError, TypeError) as error:
+            nulls, nan = (_count(data[part], part) for part in ("nulls", "nan"))
+            rows = content.rows + nulls + nan
+            if data["rows"] != rows or not isinstance(data["name"], str):
+                raise ValueError(
+                    f"a stored reference is damaged: it has {data['rows']!r} rows, which are {rows} by their parts"
+                )
+            return cls(data["name"], data["kind"], rows, nulls, nan, content)
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"a stored reference is damaged: {error!r}") from error
 
     def compare(self, column: Any, alpha: float = 0.05, threshold: float = 0.05) -> Any:
@@ -129,31 +138,72 @@ def _numbers_to_dict(kept: Numbers) -> dict[str, Any]:
     }
 
 
+def _count(value: Any, what: str) -> int:
+    """Read a number of rows."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MOST_ROWS:
+        raise ValueError(f"a stored reference is damaged: {what} is {value!r}, which counts no rows")
+    return value
+
+
+def _moment(value: Any, what: str) -> float | None:
+    """Read a finite number, or that there is none."""
+    if value is None:
+        return None
+    number = float(value) if isinstance(value, (int, float)) else np.nan
+    if not np.isfinite(number):
+        raise ValueError(f"a stored reference is damaged: {what} is {value!r}, which is no finite number")
+    return number
+
+
 def _numbers_from_dict(body: Mapping[str, Any]) -> Numbers:
     points = np.array(body["points"], dtype=np.float64)
     edges = np.array(body["edges"], dtype=np.float64)
-    if not np.isfinite(points).all() or (points[1:] < points[:-1]).any() or points.size > body["finite"]:
-        raise ValueError("a stored reference is damaged: its points are finite, ascending, and no more than its rows")
-    if not (edges[1:] > edges[:-1]).all() or len(body["counts"]) != edges.size + 1:
+    counts = [_count(count, "a bin") for count in body["counts"]]
+    finite, neg_inf, pos_inf = (_count(body[part], part) for part in ("finite", "neg_inf", "pos_inf"))
+    if points.ndim != 1 or not np.isfinite(points).all() or (points[1:] < points[:-1]).any():
+        raise ValueError("a stored reference is damaged: its points are finite and ascending")
+    if points.size > finite or (not points.size and finite):
+        raise ValueError(
+            "a stored reference is damaged: its points are no more than its rows, and none only where it has none"
+        )
+    if edges.ndim != 1 or not (edges[1:] > edges[:-1]).all() or len(counts) != edges.size + 1:
         raise ValueError("a stored reference is damaged: its bins do not fit their edges")
+    if sum(counts) != finite + neg_inf + pos_inf:
+        raise ValueError("a stored reference is damaged: its bins do not add up to its rows")
+    minimum, maximum, mean, std = (_moment(body[name], name) for name in ("min", "max", "mean", "std"))
     return Numbers(
         points=points,
-        finite=body["finite"],
-        neg_inf=body["neg_inf"],
-        pos_inf=body["pos_inf"],
-        minimum=body["min"],
-        maximum=body["max"],
-        mean=body["mean"],
-        std=body["std"],
+        finite=finite,
+        neg_inf=neg_inf,
+        pos_inf=pos_inf,
+        minimum=minimum,
+        maximum=maximum,
+        mean=mean,
+        std=std,
         edges=edges,
-        counts=np.array(body["counts"], dtype=np.int64),
-        levels=None if body["levels"] is None else tuple((float(value), int(count)) for value, count in body["levels"]),
+        counts=np.array(counts, dtype=np.int64),
+        levels=None if body["levels"] is None else _levels_from_list(body["levels"], finite),
     )
+
+
+def _levels_from_list(levels: Any, rows: int) -> tuple[tuple[float, int], ...]:
+    """Read values with their rows: ascending, and all rows of the column."""
+    pairs = tuple((_moment(value, "a level"), _count(count, "a level")) for value, count in levels)
+    values = [value for value, _ in pairs if value is not None]
+    if len(values) < len(pairs) or values != sorted(set(values)) or sum(count for _, count in pairs) != rows:
+        raise ValueError("a stored reference is damaged: its levels ascend and add up to its rows")
+    return tuple(zip(values, (count for _, count in pairs), strict=True))
 
 
 def _categories_from_dict(body: Mapping[str, Any]) -> Categories:
     if (body["counts"] is None) == (body["cells"] is None):
         raise ValueError("a stored reference is damaged: it holds either category counts or hash cells")
-    counts = None if body["counts"] is None else {str(name): int(count) for name, count in body["counts"].items()}
-    cells = None if body["cells"] is None else tuple(int(count) for count in body["cells"])
-    return Categories(body["rows"], body["distinct"], counts, cells)
+    counts = None if body["counts"] is None else {name: _count(rows, name) for name, rows in body["counts"].items()}
+    cells = None if body["cells"] is None else tuple(_count(rows, "a cell") for rows in body["cells"])
+    rows, distinct = _count(body["rows"], "rows"), _count(body["distinct"], "distinct")
+    if cells is not None and len(cells) != HASH_CELLS:
+        raise ValueError(f"a stored reference is damaged: it has {len(cells)} hash cells, not {HASH_CELLS}")
+    total = sum(counts.values()) if counts is not None else sum(cells or ())
+    if rows != total or not all(isinstance(name, str) for name in counts or ()):
+        raise ValueError("a stored reference is damaged: its categories do not add up to its rows")
+    return Categories(rows, distinct, counts, cells)

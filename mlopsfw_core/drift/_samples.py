@@ -17,6 +17,10 @@ from ._levels import sorted_levels
 Floats = NDArray[np.float64]
 
 
+TINY, HUGE = 1e-100, 1e100
+"""Between these, squares of numbers and their sums are far from both ends of float64."""
+
+
 class Tested(NamedTuple):
     """A test statistic and its p-value."""
 
@@ -52,3 +56,12 @@ def nonempty(statistic: str, *samples: Floats) -> None:
         if not sample.size:
             message = f"{statistic}: sample {position} is empty after leaving out nulls and NaN; a distance needs values in both"
             raise ValueError(message)
+
+
+def near_one(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """Bring finite samples whose squares would overflow or vanish near 1, by one power of two: for statistics without a unit."""
+    largest = max(float(np.abs(first).max(initial=0)), float(np.abs(second).max(initial=0)))
+    if not largest or TINY < largest < HUGE:
+        return first, second
+    exponent = -int(np.frexp(largest)[1])
+    return np.ldexp(first, exponent), np.ldexp(second, exponent)

@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from ._samples import Floats, Tested, present_values
+from ._samples import Floats, Tested, near_one, present_values
 from ._special import chi2_sf
 
 SMALLEST = 5
 """Fewer values than this in a sample are no evidence."""
+
+LARGEST = float(np.finfo(np.float64).max)
 
 SMALL = 25
 """Where both samples are smaller than this, the statistic gets its authors' correction."""
 
 
 def _waves(values: Floats, points: Floats) -> Floats:
-    angles = np.outer(points, values)
+    with np.errstate(over="ignore"):  # an angle beyond float64 is as good as any other that large
+        angles = np.clip(np.outer(points, values), -LARGEST, LARGEST)
     return np.concatenate([np.cos(angles), np.sin(angles)])
 
 
@@ -48,9 +51,13 @@ def epps_singleton_2samp(x: Any, y: Any, t: Sequence[float] = (0.4, 0.8)) -> Tes
         raise ValueError("t is one-dimensional and positive")
     first, second = (values[np.isfinite(values)] for values in (present_values(x), present_values(y)))
     m, n = first.size, second.size
-    if min(m, n) < SMALLEST or not (sigma := _semi_iqr(np.concatenate([first, second]))):
+    if min(m, n) < SMALLEST:
         return Tested(0.0, 1.0)
-    waves = _waves(first, points / sigma), _waves(second, points / sigma)
+    first, second = near_one(first, second)
+    if not (sigma := _semi_iqr(np.concatenate([first, second]))):
+        return Tested(0.0, 1.0)
+    with np.errstate(over="ignore"):
+        waves = _waves(first / sigma, points), _waves(second / sigma, points)
     covariance = (m + n) * (np.cov(waves[0], bias=True) / m + np.cov(waves[1], bias=True) / n)
     inverse = np.linalg.pinv(covariance)
     difference = waves[0].mean(axis=1) - waves[1].mean(axis=1)

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ._samples import Floats, present_values
+from ._samples import Floats, near_one, present_values
 from ._special import student_sf
 
 
@@ -34,7 +34,8 @@ def _spread(first: Floats, second: Floats, *, equal_var: bool) -> tuple[float, f
     error = a / m + b / n
     if error == 0:
         return 0.0, 1.0
-    return error, error**2 / ((a / m) ** 2 / max(m - 1, 1) + (b / n) ** 2 / max(n - 1, 1))
+    share = a / m / error  # of the first sample: squares of shares do not underflow as those of variances do
+    return error, 1 / (share**2 / max(m - 1, 1) + (1 - share) ** 2 / max(n - 1, 1))
 
 
 def ttest_ind(
@@ -63,6 +64,7 @@ def ttest_ind(
     finite = bool(np.isfinite(first).all() and np.isfinite(second).all())
     if not first.size or not second.size or total <= len("ab") or not finite:
         return TtestResult(0.0, 1.0, float(max(total - 2, 0)))
+    first, second = near_one(first, second)
     difference = float(first.mean() - second.mean())
     error, df = _spread(first, second, equal_var=equal_var)
     if error == 0:

@@ -118,10 +118,11 @@ cdef class Bettor(Detector):
 
     def _restore(self, kept):
         cdef int64_t k
-        if len(kept["running"]) != self.count or len(kept["spent"]) != self.count or kept["rows"] < 0:
+        if len(kept["running"]) != self.count or len(kept["spent"]) != self.count or not 0 <= kept["rows"] < 2**53:
             raise ValueError("its bets do not fit its arguments")
-        if any(not 0 <= stake < float("inf") for stake in [*kept["running"], *kept["spent"]]):
-            raise ValueError("a bet holds a finite sum of 0 or more")
+        # Beyond this no sum can grow before an alarm clears it (arl < 1e15); from there one more bet could pass the largest double.
+        if any(not 0 <= stake <= 1e30 for stake in [*kept["running"], *kept["spent"]]):
+            raise ValueError("a bet holds a sum of 0 or more, at most 1e30")
         self.rows, self.moved = kept["rows"], bool(int(kept["moved"]))
         for k in range(self.count):
             self.running[k], self.spent[k] = kept["running"][k], kept["spent"][k]

@@ -121,6 +121,17 @@ def test_many_categories_are_all_counted():
     assert set(counts.values()) == {4}
 
 
+@pytest.mark.parametrize("odd", [[0.5, "12"], [None, "12"], [b"\xff", "text"], [1, 10**400], [[1], [2, 3]]])
+def test_lists_with_texts_or_numbers_too_large_hold_no_numbers(odd):
+    with pytest.raises(TypeError, match="holds? no"):
+        numeric_values(odd)
+
+
+def test_a_signalling_nan_of_fewer_bits_is_a_nan_without_a_warning():
+    column = np.frombuffer(bytes([0x01, 0x00, 0xA0, 0x7F]), dtype="<f4")
+    assert np.isnan(numeric_values(column)[0]).all()
+
+
 def test_tables_split_into_columns_in_their_order():
     frame = pl.DataFrame({"b": [1, 2], "a": ["x", None]})
     for table in (frame, frame.to_arrow(), frame.to_arrow().to_batches()[0], {"b": [1, 2], "a": ["x", None]}):

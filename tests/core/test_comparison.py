@@ -241,7 +241,18 @@ def test_stored_references_of_another_format_or_damaged_are_refused(damage):
 
 
 @pytest.mark.parametrize(
-    "field", [{"points": [3.0, 1.0]}, {"points": [1.0] * 9}, {"edges": [2.0, 1.0]}, {"counts": [1]}]
+    "field",
+    [
+        {"points": [3.0, 1.0]},
+        {"points": [1.0] * 9},
+        {"edges": [2.0, 1.0]},
+        {"counts": [1]},
+        {"counts": [2**64]},
+        {"finite": True},
+        {"neg_inf": 1},
+        {"std": "x"},
+        {"levels": [[1.0, 1]]},
+    ],
 )
 def test_stored_numbers_that_contradict_themselves_are_refused(field):
     stored = Reference.fit([1.0, 2.0, 3.0]).to_dict()

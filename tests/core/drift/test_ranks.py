@@ -157,6 +157,13 @@ class TestEveryRankTest:
         assert same.pvalue >= 0.25
 
 
+@pytest.mark.parametrize("test", [drift.ttest_ind, drift.epps_singleton_2samp])
+@pytest.mark.parametrize("exponent", [-1040, -600, 600, 1020])
+def test_a_statistic_without_a_unit_is_the_same_near_both_ends_of_float64(test, exponent):
+    x, y = np.random.default_rng(4).integers(-9, 9, size=(2, 30)).astype(float)
+    assert test(np.ldexp(x, exponent), np.ldexp(y, exponent)) == pytest.approx(test(x, y), rel=1e-9)
+
+
 def test_epps_singleton_agrees_with_scipy():
     for seed in range(60):
         x, y = np.random.default_rng(seed).normal(size=(2, 20 + seed))
