@@ -20,6 +20,7 @@ from ._findings import ColumnDrift
 from .clusters import design_effect
 from .comparison import compare_column, compare_samples, compare_table
 from .drift import benjamini_hochberg, chi2_2samp, jensenshannon, ks_2samp, psi, wasserstein_distance
+from .evidently import compare_as_evidently
 from .hashing import NULL_BUCKET, SparseRows, hash_features, hash_indices, murmurhash3_32
 from .prepared import Reference
 from .streaming import StreamedDrift, compare_streams
@@ -32,6 +33,7 @@ __all__ = [
     "StreamedDrift",
     "benjamini_hochberg",
     "chi2_2samp",
+    "compare_as_evidently",
     "compare_column",
     "compare_samples",
     "compare_streams",

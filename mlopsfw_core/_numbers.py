@@ -95,7 +95,7 @@ def fit_numbers(column: Sorted, max_points: int, bins: int) -> Numbers:
     points = finite
     if finite.size > max_points:
         points = finite[((np.arange(max_points) + 0.5) * (finite.size / max_points)).astype(np.int64)]
-    mean, std = _moments(finite)
+    mean, std = moments(finite)
     edges = quantile_edges(finite, bins)
     return Numbers(
         points=points.copy(),
@@ -108,11 +108,11 @@ def fit_numbers(column: Sorted, max_points: int, bins: int) -> Numbers:
         std=std,
         edges=edges,
         counts=sorted_bins(ordered, edges),
-        levels=_levels(ordered) if finite.size == ordered.size else None,
+        levels=few_levels(ordered) if finite.size == ordered.size else None,
     )
 
 
-def _moments(finite: Floats) -> tuple[float | None, float | None]:
+def moments(finite: Floats) -> tuple[float | None, float | None]:
     """Return mean and population standard deviation; None where there is none, or where it exceeds a float."""
     if not finite.size:
         return None, None
@@ -124,7 +124,7 @@ def _moments(finite: Floats) -> tuple[float | None, float | None]:
     return mean * float(scale), std if np.isfinite(std) else None
 
 
-def _levels(ordered: Floats) -> tuple[tuple[float, int], ...] | None:
+def few_levels(ordered: Floats) -> tuple[tuple[float, int], ...] | None:
     """Pair each value of a sorted column with its count, by hopping from one to the next; None where there are many, or none."""
     levels: list[tuple[float, int]] = []
     start = 0
@@ -191,7 +191,7 @@ def shift_details(reference: Numbers, ordered: Floats) -> dict[str, float | None
     finite = finite_part(ordered)
     if not finite.size or not reference.finite:
         return {}
-    mean, std = _moments(finite)
+    mean, std = moments(finite)
     spread = max(reference.std or 0.0, 1e-3 * abs(reference.mean or 0.0), float(np.finfo(float).tiny))
     distance = float(sorted_distance(reference.points, finite) / spread)
     return {

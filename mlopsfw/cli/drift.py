@@ -13,7 +13,7 @@ import click
 from mlopsfw.cli.output import emit_json, table
 
 if TYPE_CHECKING:
-    from mlopsfw.drift.job import Outcome
+    from mlopsfw.drift.job import DriftJob, Outcome
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -41,18 +41,27 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     default=None,
     help="Read block by block, in constant memory. By default where a file's rows take more than 1 GiB.",
 )
+@click.option(
+    "--preset",
+    type=click.Choice(["evidently"]),
+    help="Choose statistics and thresholds as Evidently 0.7 does, to compare before moving.",
+)
 @click.option("--threads", type=click.IntRange(1), help="How many threads to use. By default one for each processor.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots to this file.")
 @click.option("--check", is_flag=True, help="Exit with 4 when there is drift.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object: `drifted`, and `columns`, most drifted first."
 )
-def drift(*, threads: int | None, html: Path | None, check: bool, as_json: bool, **asked: Any) -> None:
+@click.pass_context
+def drift(
+    context: click.Context, /, *, threads: int | None, html: Path | None, check: bool, as_json: bool, **asked: Any
+) -> None:
     """Say which columns of CURRENT have moved from REFERENCE, most drifted first (Parquet, CSV, JSON lines, Arrow IPC).
 
     A column has drifted with a small p-value, corrected over columns, and a noticeable effect: of halvings of rows that have not
     changed, at most a share of ALPHA flags anything.
     """
+    _refuse_beside_preset(context)
     _use_threads(threads)
     from mlopsfw.drift.job import DriftJob, compare_files
     from mlopsfw.errors import DriftFound
@@ -64,10 +73,10 @@ def drift(*, threads: int | None, html: Path | None, check: bool, as_json: bool,
 
         html.write_text(draw_page(job, outcome), encoding="utf-8")
     if as_json:
-        _print_json(outcome)
+        _print_json(job, outcome)
     else:
-        _print_table(outcome)
-    if check and outcome.drifted:
+        _print_table(job, outcome)
+    if check and outcome.alarm:
         raise DriftFound(f"{job.current} has drifted from {job.reference}: {', '.join(outcome.drifted)}")
 
 
@@ -89,16 +98,20 @@ def _watched(name: str, blocks: Iterator[Any]) -> Iterator[Any]:
         click.echo("\r\033[K", err=True, nl=False)
 
 
-def _print_json(outcome: Outcome) -> None:
+def _print_json(job: DriftJob, outcome: Outcome) -> None:
     from mlopsfw.drift.page import told
 
-    said: dict[str, Any] = {"drifted": bool(outcome.drifted), "columns": [told(one) for one in outcome.drifts]}
+    said: dict[str, Any] = {"drifted": outcome.alarm, "columns": [told(one) for one in outcome.drifts]}
     if outcome.stream is not None:
         said["streamed"] = {"error": outcome.error}
+    if job.preset:
+        from mlopsfw_core.evidently import DIFFERENCES
+
+        said["preset"] = {"name": job.preset, "differences": DIFFERENCES}
     emit_json(said)
 
 
-def _print_table(outcome: Outcome) -> None:
+def _print_table(job: DriftJob, outcome: Outcome) -> None:
     from mlopsfw.drift.page import SHOWN, told
 
     drifts = outcome.drifts
@@ -107,3 +120,27 @@ def _print_table(outcome: Outcome) -> None:
     click.echo(f"{len(outcome.drifted)} of {len(drifts)} columns drifted; {before:,} rows against {after:,}.")
     if outcome.stream is not None:
         click.echo(f"Streamed: each number's effect is at least as shown, and at most {outcome.error:.2g} larger.")
+    if job.preset:
+        _print_preset(outcome)
+
+
+def _print_preset(outcome: Outcome) -> None:
+    from mlopsfw_core.evidently import DIFFERENCES, DRIFT_SHARE
+
+    said = "at or above" if outcome.alarm else "below"
+    click.echo(
+        f"By Evidently's rule that is {said} the {DRIFT_SHARE:.0%} of columns at which a table has drifted. Not as there:"
+    )
+    for difference in DIFFERENCES:
+        click.echo(f"- {difference}")
+
+
+def _refuse_beside_preset(context: click.Context) -> None:
+    """A preset brings its own thresholds, and the page tells of ours."""
+    from click.core import ParameterSource
+
+    own = [
+        name for name in ("alpha", "threshold", "html") if context.get_parameter_source(name) != ParameterSource.DEFAULT
+    ]
+    if context.params["preset"] and own:
+        raise click.UsageError(f"--{own[0]} belongs to our own rule; leave it or --preset out.")

@@ -33,7 +33,7 @@ class DriftJob:
         alpha: The false-alarm budget, corrected over columns.
         threshold: The least effect that counts, as a share of rows.
         stream: Whether to stream; None decides by the files' size.
-        preset: "evidently", or "" for our own rule.
+        preset: "evidently", or None for our own rule.
     """
 
     reference: Path
@@ -42,7 +42,7 @@ class DriftJob:
     alpha: float = 0.05
     threshold: float = 0.05
     stream: bool | None = None
-    preset: str = ""
+    preset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Outcome:
 
     Args:
         drifts: One for each column of the reference.
+        alarm: Whether the tables have drifted: where any column has, or by the preset's share of columns.
         rows: Of the reference, and of the current file.
         frames: Both tables, where they were read whole.
         stream: What the stream counted, where it was streamed.
@@ -58,6 +59,7 @@ class Outcome:
 
     drifts: list[ColumnDrift]
     rows: tuple[int, int]
+    alarm: bool
     frames: tuple[pl.DataFrame, pl.DataFrame] | None = None
     stream: StreamedDrift | None = None
 
@@ -111,15 +113,18 @@ def _parquet_bytes(file: Path) -> int:
 def _in_memory(job: DriftJob) -> Outcome:
     from mlopsfw.drift.blocks import known_columns
     from mlopsfw.scoring import read_rows
-    from mlopsfw_core import compare_samples
+    from mlopsfw_core import compare_as_evidently, compare_samples
 
     before, after = read_rows(job.reference), read_rows(job.current)
     names = known_columns(job.reference, tuple(before.columns), job.columns)
     known_columns(job.current, tuple(after.columns), job.columns)
     first, second = ({name: frame[name] for name in names if name in frame.columns} for frame in (before, after))
-    drifts = compare_samples(first, second, alpha=job.alpha, threshold=job.threshold)
+    if job.preset:
+        drifts = compare_as_evidently(first, second)
+    else:
+        drifts = compare_samples(first, second, alpha=job.alpha, threshold=job.threshold)
     frames = (before.select(list(first)), after.select(list(second)))
-    return Outcome(drifts, (before.height, after.height), frames=frames)
+    return Outcome(drifts, (before.height, after.height), _alarms(job, drifts), frames=frames)
 
 
 def _streamed(job: DriftJob, watch: Progress) -> Outcome:
@@ -136,4 +141,11 @@ def _streamed(job: DriftJob, watch: Progress) -> Outcome:
         alpha=job.alpha,
         threshold=job.threshold,
     )
-    return Outcome(found.drifts, found.rows, stream=found)
+    return Outcome(found.drifts, found.rows, _alarms(job, found.drifts), stream=found)
+
+
+def _alarms(job: DriftJob, drifts: list[ColumnDrift]) -> bool:
+    from mlopsfw_core.evidently import DRIFT_SHARE
+
+    drifted = sum(one.drifted for one in drifts)
+    return drifted >= DRIFT_SHARE * len(drifts) > 0 if job.preset else drifted > 0

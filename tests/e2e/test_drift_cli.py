@@ -129,3 +129,26 @@ def _peak_megabytes(file, rows):
     command = [sys.executable, "-c", program, "drift", str(file), str(file), "--stream"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout.splitlines()[-1]) // 1024
+
+
+def test_the_preset_says_its_rule_and_where_it_differs(files, capsys):
+    command = ["drift", "reference.parquet", "current.csv", "--preset", "evidently"]
+    assert run([*command, "--json", "--check"]) == 0  # one column of three is below Evidently's half
+    said = json.loads(capsys.readouterr().out)
+    assert said["drifted"] is False
+    first = said["columns"][0]
+    assert (first["column"], first["statistic"], first["drifted"], first["pvalue"]) == (
+        "moved",
+        "wasserstein",
+        True,
+        None,
+    )
+    assert said["preset"]["differences"]
+    assert run([*command, "--columns", "moved", "--check"]) == 4
+    assert "homogeneity" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("beside", [("--alpha", "0.01"), ("--threshold", "0.2"), ("--html", "page.html")])
+def test_the_preset_takes_no_thresholds_beside_its_own(files, capsys, beside):
+    assert run(["drift", "reference.parquet", "same.parquet", "--preset", "evidently", *beside]) == 2
+    assert beside[0] in capsys.readouterr().err
