@@ -36,10 +36,12 @@ cdef class DDM(WarningDetector):
 
     cdef readonly int64_t warm_start
     cdef readonly double warning_threshold, drift_threshold
+    cdef double first_threshold     # the lower of both
     cdef State state
 
     def __cinit__(self, int64_t warm_start=30, double warning_threshold=2.0, double drift_threshold=3.0):
         self.warm_start, self.warning_threshold, self.drift_threshold = warm_start, warning_threshold, drift_threshold
+        self.first_threshold = min(warning_threshold, drift_threshold)
         self.state = _fresh()
 
     cdef int _check(self, const double* x, int64_t n) except -1:
@@ -49,14 +51,24 @@ cdef class DDM(WarningDetector):
         cdef double p, deviation
         add_to_mean(&s.rate, x)
         p = s.rate.value
-        deviation = sqrt(p * (1 - p) / s.rate.n)
-        if s.rate.n <= self.warm_start:
+        if s.rate.n <= self.warm_start or self._surely_quiet(s, p):
             return QUIET
+        deviation = sqrt(p * (1 - p) / s.rate.n)
         if p + deviation <= s.lowest_sum:
             s.lowest_rate, s.lowest_deviation, s.lowest_sum = p, deviation, p + deviation
         if p + deviation > s.lowest_rate + self.drift_threshold * s.lowest_deviation:
             return DRIFT
         return WARNING if p + deviation > s.lowest_rate + self.warning_threshold * s.lowest_deviation else QUIET
+
+    cdef inline bint _surely_quiet(self, State* s, double p) noexcept nogil:
+        """Say whether rate + deviation is surely above its lowest and below a warning, without a root or a division.
+
+        Both sides are squared; the margins are far above what rounding does to numbers in [0, 1].
+        """
+        cdef double above = s.lowest_sum - p + 1e-12, spread = p * (1 - p)
+        cdef double below = s.lowest_rate + self.first_threshold * s.lowest_deviation - p - 1e-12
+        cdef bint higher = above < 0 or above * above * s.rate.n < spread * (1 - 1e-12)
+        return higher and below > 0 and spread < below * below * s.rate.n * (1 - 1e-12)
 
     cdef void _scan(self, const double* x, int64_t n, uint8_t* signals) noexcept nogil:
         cdef State s = self.state      # a copy, so that writing signals cannot touch it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 cimport cython
-from libc.math cimport pow, sqrt
+from libc.math cimport pow
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
 
@@ -46,7 +46,7 @@ cdef class EDDM(WarningDetector):
         if alpha < beta:
             raise ValueError(f"alpha ({alpha}) is at least beta ({beta}): it warns before it detects")
         self.warm_start, self.alpha, self.beta = warm_start, alpha, beta
-        self.calm = alpha * (1 + 1e-12)  # far above what sqrt and pow differ by
+        self.calm = alpha * (1 + 1e-12)  # far above what rounding does
         self.state = _fresh()
 
     cdef int _check(self, const double* x, int64_t n) except -1:
@@ -54,19 +54,28 @@ cdef class EDDM(WarningDetector):
 
     cdef inline uint8_t _error(self, State* s) noexcept nogil:
         """Take an error into account; as in river, a warning stands until an error takes it back."""
-        cdef double gap = <double> (s.rows - s.last_error), before = s.distance.value, variance, reach
+        cdef double gap = <double> (s.rows - s.last_error), before = s.distance.value, variance
         s.errors += 1
         s.last_error = s.rows
         add_to_mean(&s.distance, gap)
         s.squares += (gap - before) * (gap - s.distance.value)
         if s.rows <= self.warm_start:
             return QUIET
-        variance = s.squares / (s.distance.n - 1) if s.distance.n > 1 else 0.0
-        reach = s.distance.value + 2 * sqrt(variance)
-        if self.calm * s.longest < reach < (1 - 1e-12) * s.longest and s.errors > self.warm_start:
+        if s.errors > self.warm_start and self._surely_calm(s):
             s.warned = 0
             return QUIET
+        variance = s.squares / (s.distance.n - 1) if s.distance.n > 1 else 0.0
         return self._compare(s, s.distance.value + 2 * pow(variance, 0.5))
+
+    cdef inline bint _surely_calm(self, State* s) noexcept nogil:
+        """Say whether mean + 2 deviations is surely under its highest and over a warning, without a root or a division.
+
+        Both sides are squared; the margins are far above what rounding does.
+        """
+        cdef double under = (1 - 1e-12) * s.longest - s.distance.value, over = self.calm * s.longest - s.distance.value
+        cdef double spread = 4 * s.squares, n = s.distance.n - 1
+        cdef bint higher = over < 0 or over * over * n < spread * (1 - 1e-12)
+        return higher and under > 0 and spread < under * under * n * (1 - 1e-12)
 
     cdef uint8_t _compare(self, State* s, double reach) noexcept nogil:
         """Compare with the longest reach; `reach` is by pow, since river writes ** 0.5, which sqrt misses by a last bit."""
