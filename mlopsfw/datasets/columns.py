@@ -113,8 +113,7 @@ def fit(batch: pa.RecordBatch, schema: pa.Schema, what: str) -> pa.RecordBatch:
     """
     import pyarrow as pa
 
-    missing = [field for field in schema if field.name not in batch.schema.names]
-    extra = [field for field in batch.schema if field.name not in schema.names]
+    missing, extra = _apart(schema, batch.schema)
     if missing or extra:
         raise DataError(_mismatch(what, missing, extra), hint=_HOW_TO_AGREE)
     columns = [_cast(batch.column(field.name), field, what) for field in schema]
@@ -125,7 +124,7 @@ def complete(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Return `batch` with exactly the columns of `schema`: nulls for those it lacks, without those that `schema` lacks."""
     import pyarrow as pa
 
-    have = batch.schema.names
+    have = set(batch.schema.names)
     found = [batch.column(f.name) if f.name in have else pa.nulls(batch.num_rows, f.type) for f in schema]
     return pa.RecordBatch.from_arrays(found, names=schema.names)
 
@@ -141,8 +140,7 @@ def agreed(known: pa.Schema, coming: pa.Schema, drift: Drift, what: str) -> pa.S
     """
     import pyarrow as pa
 
-    missing = [field for field in known if field.name not in coming.names]
-    extra = [field for field in coming if field.name not in known.names]
+    missing, extra = _apart(known, coming)
     if drift == "fail" and (missing or extra):
         raise DataError(_mismatch(what, missing, extra), hint=_HOW_TO_AGREE)
     if drift != "add":
@@ -150,6 +148,12 @@ def agreed(known: pa.Schema, coming: pa.Schema, drift: Drift, what: str) -> pa.S
     kinds = {field.name: stored_type(field.type, field.name) for field in coming}
     wide = [pa.field(f.name, _wider(f.type, kinds.get(f.name, f.type))) for f in known]
     return stored_schema(pa.schema([*wide, *extra]))
+
+
+def _apart(one: pa.Schema, other: pa.Schema) -> tuple[list[pa.Field], list[pa.Field]]:
+    """Return the fields that only `one` has, and those that only `other` has."""
+    names, others = set(one.names), set(other.names)
+    return [field for field in one if field.name not in others], [field for field in other if field.name not in names]
 
 
 def _wider(known: pa.DataType, coming: pa.DataType) -> pa.DataType:

@@ -159,11 +159,11 @@ class Commit:
 
     def _complete(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         if self._change.drift == "ignore":
-            unknown = [name for name in batch.schema.names if name not in schema.names]
+            known = set(schema.names)
+            unknown = [name for name in batch.schema.names if name not in known]
             self._ignored = tuple(dict.fromkeys((*self._ignored, *unknown)))
             batch = batch.drop_columns(unknown)
-        missing = [name for name in schema.names if name not in batch.schema.names]
-        return columns.complete(batch, schema) if missing and set(batch.schema.names) < set(schema.names) else batch
+        return columns.complete(batch, schema) if set(batch.schema.names) < set(schema.names) else batch
 
     def _base(self, history: History) -> DatasetVersion | None:
         """Return the version that the rows come to."""

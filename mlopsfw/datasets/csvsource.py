@@ -206,6 +206,9 @@ def explain(path: Path, options: CsvOptions, known: Mapping[str, str], message: 
         what = ragged[2].replace("Expected", "expected").replace("columns", "fields")
         hint = "Quote fields that hold the separator, or set the separator."
         return DataError(f"{path}:{line}: the row cannot be read: {what}", hint=hint)
+    if "straddles two block" in message:
+        what = f"a row is longer than {_BLOCK >> 20} MiB"
+        return DataError(f"{path}: {what}", hint="Look for a quote that is never closed, or split the field.")
     return DataError(f"{path}: {message.removeprefix('CSV parse error: ')}")
 
 
@@ -271,6 +274,12 @@ def _raise_encoding(path: Path, options: CsvOptions) -> None:
 
 def _refuse_utf16(path: Path, options: CsvOptions) -> None:
     with open_bytes(path) as raw:
-        begin = raw.read(2)
-    if begin in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and "16" not in options.encoding:
+        begin = raw.read(256)
+    if "16" in options.encoding or "32" in options.encoding:
+        return
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(f"{path}:1: this is UTF-16", hint="Say so: --encoding utf-16.")
+    if begin.count(0) * 3 > len(begin):  # text of Latin letters has a NUL in every second byte then
+        raise DataError(
+            f"{path}:1: this is no text, or UTF-16 without its mark", hint="Say so: --encoding utf-16-le or utf-16-be."
+        )

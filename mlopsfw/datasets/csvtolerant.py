@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,10 +60,12 @@ class _Reading:
         import pyarrow as pa
 
         start = 0
-        for batch in csvsource.open_raw(raw, self._path, self._options, self._set_aside):
-            if not start:
-                self._guess(batch)
-                yield pa.RecordBatch.from_pylist([], schema=self._schema(batch.schema.names))
+        reader = csvsource.open_raw(raw, self._path, self._options, self._set_aside)
+        names = reader.schema.names
+        first = next(reader, pa.RecordBatch.from_pylist([], schema=reader.schema))
+        self._guess(first)
+        yield pa.RecordBatch.from_pylist([], schema=self._schema(names))  # a header alone makes a table too
+        for batch in itertools.chain((first,), reader):
             yield self._converted(batch, start)
             start += batch.num_rows
 
