@@ -96,7 +96,9 @@ def picture(name: str, label: str, curves: dict[str, list[float]]) -> str:
 def main(folder: Path) -> None:
     """Draw every statistic that looks at two samples."""
     folder.mkdir(parents=True, exist_ok=True)
-    tests = {name: lambda x, y, p=p: min(MOST, -log10(max(p(x, y), 1e-300))) for name, p in {**TESTS, **MORE_TESTS}.items()}
+    tests = {
+        name: lambda x, y, p=p: min(MOST, -log10(max(p(x, y), 1e-300))) for name, p in {**TESTS, **MORE_TESTS}.items()
+    }
     labelled = [("-log10 p", tests), ("value", {**DISTANCES, **MORE_DISTANCES})]
     for label, statistics in labelled:
         for name, value in statistics.items():

@@ -21,6 +21,20 @@ def test_every_statistic_is_on_the_page(name):
     assert f"`{name}" in PAGE
 
 
+# What looks at no two samples has no response to draw; a test of several statistics at once draws each under its own name.
+UNDRAWN = {"benjamini_hochberg", "psi_threshold", "rank_statistics"}
+
+
+@pytest.mark.parametrize("name", sorted({name for name in drift.__all__ if name[0].islower()} - UNDRAWN))
+def test_every_statistic_has_a_section_and_a_small_picture(name):
+    assert f"\n### `{name}`\n" in PAGE
+    assert f"(pictures/{name}.svg)" in PAGE
+    picture = (ROOT.parent / "docs" / "pictures" / f"{name}.svg").read_text(encoding="utf-8")
+    assert len(picture) < 6000
+    assert picture.count("<polyline") == 6  # three lines, and their names
+    assert "prefers-color-scheme:dark" in picture
+
+
 @pytest.mark.parametrize("name", ["Reference", "compare_table", "hash_features", "hash_indices", "murmurhash3_32"])
 def test_every_door_is_on_the_page(name):
     assert name in PAGE

@@ -29,10 +29,15 @@ TESTS = {
     "permutation_test": lambda x, y: drift.permutation_test(x, y, lambda a, b: abs(a.mean() - b.mean()), 99),
 }
 # Limit laws that are known to reject a little too often at these sizes, as SciPy's do: by how much at most.
-SLACK = {"epps_singleton_2samp": 1.6, "anderson_ksamp": 1.1}
+SLACK = {
+    ("epps_singleton_2samp", "normal"): 1.8,
+    ("epps_singleton_2samp", "ties"): 2.8,
+    ("anderson_ksamp", "ties"): 2.3,
+    ("cramervonmises_2samp", "normal"): 1.1,
+    ("cramervonmises_2samp", "ties"): 1.2,
+}
 # Where SciPy's test, which ours equals, does not hold its level at all; docs/core.md says so, and what to use instead.
 UNSOUND = {
-    ("cramervonmises_2samp", "ties", (60, 80)),
     ("cramervonmises_2samp", "ties", (40, 400)),
     ("epps_singleton_2samp", "normal", (40, 400)),
     ("epps_singleton_2samp", "ties", (40, 400)),
@@ -67,7 +72,7 @@ def test_null_p_values_reject_no_more_often_than_they_claim(name, draw):
         gap = stats.kstest(p, "uniform").statistic
         print(f"| `{name}` | {draw} | {sizes[0]}, {sizes[1]} |", *(f"{rate:.4f} |" for rate in rates), f"{gap:.3f} |")  # noqa: T201 - the table
         for level, rate in zip(LEVELS, rates, strict=True):
-            allowed = SLACK.get(name, 1.0) * level + 3 * np.sqrt(level * (1 - level) / p.size)
+            allowed = SLACK.get((name, draw), 1.0) * level + 3 * np.sqrt(level * (1 - level) / p.size)
             assert rate <= allowed or (name, draw, sizes) in UNSOUND, (sizes, level)
         if name in UNIFORM and draw == "normal":
             assert gap <= 0.02 + 1.63 / np.sqrt(p.size)  # 1% of the Kolmogorov distribution
