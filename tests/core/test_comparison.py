@@ -57,7 +57,7 @@ def alarms(rows, trials, columns=None, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [50, 200, 2000])
+@pytest.mark.parametrize("rows", [20, 50, 200, 2000])
 def test_at_most_one_in_twenty_halvings_of_stationary_tables_flags_anything(rows):
     assert alarms(rows, 1000) <= 0.05
 
