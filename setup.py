@@ -36,6 +36,9 @@ MODULES = {
     "mlopsfw_core.online.hddm_w": FAST,
     "mlopsfw_core.online.kswin": CAREFUL,
     "mlopsfw_core.online.page_hinkley": FAST,
+    "mlopsfw_core.profile._characters": FAST,
+    "mlopsfw_core.profile._moments": FAST,
+    "mlopsfw_core.profile._sketches": CAREFUL,
 }
 
 DIRECTIVES = {

@@ -6,8 +6,9 @@ from ._types cimport ArrowArray, ArrowSchema
 cdef class Chunk:
     cdef object owner             # keeps the ArrowArray alive
     cdef const ArrowArray* array
-    cdef str format
+    cdef readonly str format
     cdef Chunk dictionary         # None unless dictionary-encoded
+    cdef readonly list children   # of nested values: a chunk each
     cpdef object valid(self)
     cpdef object numbers(self)
 

@@ -101,6 +101,23 @@ cdef class Chunk:
             codes[codes >= 0] = np.where(known, np.arange(len(known)), -1)[codes[codes >= 0]]
         return codes
 
+    def lists(self):
+        """Return a list chunk's (starts, lengths) in its child, one for each row; undefined where null."""
+        cdef int64_t n = self.array.length, offset = self.array.offset, width
+        if self.format.startswith("+w:"):
+            width = int(self.format[3:])
+            return (np.arange(n) + offset) * width, np.full(n, width)
+        if n == 0:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        wide = self.format in ("+L", "+vL")
+        typenum = cnp.NPY_INT64 if wide else cnp.NPY_INT32
+        start = <char*> self.array.buffers[1] + offset * (8 if wide else 4)
+        if self.format in ("+vl", "+vL"):
+            sizes = <char*> self.array.buffers[2] + offset * (8 if wide else 4)
+            return (_view(start, n, typenum, self.owner).astype(np.int64), _view(sizes, n, typenum, self.owner).astype(np.int64))
+        bounds = _view(start, n + 1, typenum, self.owner).astype(np.int64)
+        return bounds[:-1], np.diff(bounds)
+
     def _decimals(self):
         """Return decimals as float64: the integer they hold, over ten to the scale."""
         precision_scale_bits = self.format[2:].split(",")
@@ -158,6 +175,7 @@ cdef Chunk _chunk(object owner, const ArrowArray* array, const ArrowSchema* sche
     chunk.owner, chunk.array, chunk.format = owner, array, schema.format.decode()
     if schema.dictionary != NULL:
         chunk.dictionary = _chunk(owner, array.dictionary, schema.dictionary)
+    chunk.children = [_chunk(owner, array.children[i], schema.children[i]) for i in range(array.n_children)]
     return chunk
 
 
@@ -174,6 +192,37 @@ cdef Column _column(list owners, _SchemaOwner schema_owner, int64_t child):
         array = &owner.array if child < 0 else owner.array.children[child]
         column.chunks.append(_chunk(owner, array, schema))
     return column
+
+
+def table_batches(table):
+    """Yield a stream's record batches one at a time, each as columns by name; only one is held.
+
+    Args:
+        table: anything with `__arrow_c_stream__` whose batches are tables.
+    """
+    capsule = table.__arrow_c_stream__()
+    cdef ArrowArrayStream* stream = <ArrowArrayStream*> PyCapsule_GetPointer(capsule, "arrow_array_stream")
+    cdef _SchemaOwner schema = _SchemaOwner()
+    cdef _ArrayOwner owner
+    if stream.get_schema(stream, &schema.schema) != 0:
+        raise ValueError(_stream_error(stream))
+    while True:
+        owner = _ArrayOwner()
+        if stream.get_next(stream, &owner.array) != 0:
+            raise ValueError(_stream_error(stream))
+        if owner.array.release == NULL:
+            return
+        yield _table_of([owner], schema, table)
+
+
+cdef dict _table_of(list owners, _SchemaOwner schema, object table):
+    cdef _ArrayOwner owner
+    if schema.schema.format != b"+s":
+        raise TypeError(f"a table is wanted, but {type(table).__name__} exports a single column")
+    for owner in owners:
+        if owner.array.null_count > 0 or owner.array.offset:
+            raise TypeError("a struct column with nulls or an offset is no table; flatten it first")
+    return {schema.schema.children[i].name.decode(): _column(owners, schema, i) for i in range(schema.schema.n_children)}
 
 
 cdef tuple _import_stream(object capsule):
@@ -221,20 +270,21 @@ def speaks_arrow(source) -> bool:
     return hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__")
 
 
-def arrow_column(source):
+def arrow_column(source, nested=False):
     """Import one column through the C data interface.
 
     Args:
         source: anything with `__arrow_c_stream__` or `__arrow_c_array__`, or an already imported `Column`.
+        nested: whether lists and structs may come.
 
     Raises:
-        TypeError: the object is a table, or holds nested values.
+        TypeError: the column holds nested values that are not wanted.
     """
-    if isinstance(source, Column):
-        return source
-    owners, schema = _import(source)
-    column = _column(owners, schema, -1)
-    if column.format[:1] == "+":
+    column = source
+    if not isinstance(source, Column):
+        owners, schema = _import(source)
+        column = _column(owners, schema, -1)
+    if column.format[:1] == "+" and not nested:
         raise TypeError(f"a column is wanted, but {type(source).__name__} holds nested values (Arrow format {column.format!r})")
     return column
 
@@ -246,19 +296,12 @@ def table_columns(table) -> dict:
         table: a mapping of names to columns, or anything that exports Arrow record batches (a Polars data frame, a
             PyArrow table or record batch, ...).
     """
-    cdef _SchemaOwner schema
-    cdef _ArrayOwner owner
     if isinstance(table, Mapping):
         return dict(table)
     if not speaks_arrow(table):
         raise TypeError(f"a table is a mapping of columns or exports Arrow data; {type(table).__name__} does neither")
     owners, schema = _import(table)
-    if schema.schema.format != b"+s":
-        raise TypeError(f"a table is wanted, but {type(table).__name__} exports a single column")
-    for owner in owners:
-        if owner.array.null_count > 0 or owner.array.offset:
-            raise TypeError("a struct column with nulls or an offset is no table; flatten it first")
-    return {schema.schema.children[i].name.decode(): _column(owners, schema, i) for i in range(schema.schema.n_children)}
+    return _table_of(owners, schema, table)
 
 
 def column_kind(column) -> str:

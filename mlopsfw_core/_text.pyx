@@ -33,6 +33,11 @@ cdef class TextSegment:
     def __len__(self):
         return self.view.length if self.codes is None else len(self.codes)
 
+    @property
+    def texts(self):
+        """How many texts the view holds, whichever rows refer to them."""
+        return self.view.length
+
 
 def text_of(value) -> str | None:
     """Write one scalar as the category it stands for; None where it is missing."""
