@@ -195,7 +195,7 @@ cdef Column _column(list owners, _SchemaOwner schema_owner, int64_t child):
 
 
 def table_batches(table):
-    """Yield a stream's record batches one at a time, each as columns by name; only one is held.
+    """Yield a stream's record batches one at a time, each as columns by name; only one is held. The first is empty and tells the columns.
 
     Args:
         table: anything with `__arrow_c_stream__` whose batches are tables.
@@ -206,6 +206,7 @@ def table_batches(table):
     cdef _ArrayOwner owner
     if stream.get_schema(stream, &schema.schema) != 0:
         raise ValueError(_stream_error(stream))
+    yield _table_of([], schema, table)
     while True:
         owner = _ArrayOwner()
         if stream.get_next(stream, &owner.array) != 0:

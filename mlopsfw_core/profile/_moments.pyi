@@ -1,7 +1,9 @@
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
-Sums = tuple[int, float, float, float, float, float, float]
+Sums: TypeAlias = tuple[int, float, float, float, float, float, float]
 
 def moments_of(values: NDArray[np.float64]) -> Sums: ...
 def merge_moments(a: Sums, b: Sums) -> Sums: ...

@@ -2,7 +2,7 @@
 
 Two samples' sums of powers about their means combine by Pébay's formulas (Sandia report SAND2008-6212, eqs. 2.1 and 3.1, which extend
 Chan, Golub and LeVeque 1979). Blocks that fit the first cache are read twice, for the mean and about it, and merged. Sums run in
-eight fixed lanes, so that the result does not depend on the machine's vectors.
+four fixed lanes, so that the result does not depend on the machine's vectors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ cdef extern from *:
     #else
     #define WIDE
     #endif
-    #define LANES 8
+    #define LANES 4
 
     /* Sum, smallest and largest of n values; n >= 1. */
     WIDE static void lane_sums(const double *v, int64_t n, double *sum, double *low, double *high) {
@@ -47,18 +47,19 @@ cdef extern from *:
 
     /* Sums of the first to fourth powers of v - centre. */
     WIDE static void lane_powers(const double *v, int64_t n, double centre, double *out) {
-      double p[4][LANES] = {{0}};
+      double a[LANES] = {0}, b[LANES] = {0}, c[LANES] = {0}, e[LANES] = {0};
       int64_t i = 0;
       for (; i + LANES <= n; i += LANES)
         for (int l = 0; l < LANES; ++l) {
           double d = v[i + l] - centre, q = d * d;
-          p[0][l] += d; p[1][l] += q; p[2][l] += q * d; p[3][l] += q * q;
+          a[l] += d; b[l] += q; c[l] += q * d; e[l] += q * q;
         }
       for (int l = 0; i < n; ++i, ++l) {
         double d = v[i] - centre, q = d * d;
-        p[0][l] += d; p[1][l] += q; p[2][l] += q * d; p[3][l] += q * q;
+        a[l] += d; b[l] += q; c[l] += q * d; e[l] += q * q;
       }
-      for (int k = 0; k < 4; ++k) { out[k] = 0; for (int l = 0; l < LANES; ++l) out[k] += p[k][l]; }
+      out[0] = out[1] = out[2] = out[3] = 0;
+      for (int l = 0; l < LANES; ++l) { out[0] += a[l]; out[1] += b[l]; out[2] += c[l]; out[3] += e[l]; }
     }
 
     /* Whether n values are all finite: x - x is 0 for those, NaN for the others. */
@@ -91,6 +92,7 @@ cdef Sums _of_block(const double* v, int64_t n) noexcept nogil:
     cdef int64_t i
     out.count = n
     lane_sums(v, n, &total, &out.low, &out.high)
+    out.low, out.high = out.low + 0.0, out.high + 0.0  # one zero
     out.mean = total / n
     if not isfinite(out.mean):  # the sum left the range of a float, the mean does not
         out.mean = 0

@@ -1,8 +1,10 @@
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
-Hashes = NDArray[np.uint64]
-Counts = NDArray[np.int64]
+Hashes: TypeAlias = NDArray[np.uint64]
+Counts: TypeAlias = NDArray[np.int64]
 
 def hash_numbers(values: NDArray[np.float64]) -> Hashes: ...
 def mix(value: int) -> int: ...

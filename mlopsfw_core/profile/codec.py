@@ -6,8 +6,9 @@ The layout is documented in docs/core-profile.md, and golden vectors in the test
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -83,7 +84,9 @@ def unseal(magic: bytes, data: bytes) -> Reader:
         raise ProfileError(f"a profile of version {version} is not read here; this release reads version {VERSION}")
     body = bytes(data[_HEAD.size :])
     if reserved or len(body) != size or crc32(body) != check:
-        raise ProfileError("a stored profile is damaged: its length or checksum does not match; take it from its source again")
+        raise ProfileError(
+            "a stored profile is damaged: its length or checksum does not match; take it from its source again"
+        )
     return Reader(body)
 
 
@@ -103,8 +106,7 @@ def read_column(data: bytes) -> ColumnProfile:
     kind, present = reader.unpack("BB")
     rows, nulls = reader.count(), reader.count()
     reader.below(kind, len(KINDS)), reader.below(present, 1 << len(PARTS)), reader.below(nulls, rows + 1)
-    readers = (_read_numbers, _read_distinct, _read_frequent, lambda r: _read_counts(r, 18), lambda r: _read_counts(r, 31), _read_vectors)
-    parts = [read(reader) if present >> at & 1 else None for at, read in enumerate(readers)]
+    parts: list[Any] = [read(reader) if present >> at & 1 else None for at, read in enumerate(_READERS)]
     if reader.at != len(reader.data):
         raise ProfileError("a stored profile is damaged: it goes on after its last part")
     return ColumnProfile(KINDS[kind], rows, nulls, *parts)
@@ -137,7 +139,12 @@ def _read_numbers(reader: Reader) -> Numbers:
         raise ProfileError("a stored profile is damaged: its quantiles do not stand for its rows")
     levels = tuple(reader.floats(size) for size in sizes)
     for level in levels:
-        if not np.isfinite(level).all() or (level[1:] < level[:-1]).any() or level.size and (level[0] < sums[1] or level[-1] > sums[2]):
+        if (
+            not np.isfinite(level).all()
+            or (level[1:] < level[:-1]).any()
+            or level.size
+            and (level[0] < sums[1] or level[-1] > sums[2])
+        ):
             raise ProfileError("a stored profile is damaged: its quantiles are not in order, or outside its extremes")
     return Numbers(*outside, sums, Quantiles(levels, variance, seed, capacity))
 
@@ -169,7 +176,11 @@ def _read_frequent(reader: Reader) -> Frequent:
     lost, size = reader.count(), reader.unpack("B")[0]
     items = [_read_item(reader) for _ in range(reader.below(size, KEPT + 1))]
     ranks = [(-count, key) for key, count, _ in items]
-    if ranks != sorted(ranks) or len({key for key, _, _ in items}) != len(items) or any(not count for _, count, _ in items):
+    if (
+        ranks != sorted(ranks)
+        or len({key for key, _, _ in items}) != len(items)
+        or any(not count for _, count, _ in items)
+    ):
         raise ProfileError("a stored profile is damaged: its frequent items are not in order")
     return Frequent(tuple(items), lost)
 
@@ -193,7 +204,11 @@ def _read_counts(reader: Reader, size: int) -> tuple[int, ...]:
 
 def _write_vectors(vectors: Vectors) -> bytes:
     head = struct.pack("<IQQB", vectors.width, vectors.count, vectors.odd, len(vectors.sums))
-    return head + struct.pack(f"<{len(vectors.sums)}d", *vectors.sums) + b"".join(_SUMS.pack(*sums) for sums in vectors.projections)
+    return (
+        head
+        + struct.pack(f"<{len(vectors.sums)}d", *vectors.sums)
+        + b"".join(_SUMS.pack(*sums) for sums in vectors.projections)
+    )
 
 
 def _read_vectors(reader: Reader) -> Vectors:
@@ -203,3 +218,13 @@ def _read_vectors(reader: Reader) -> Vectors:
         raise ProfileError("a stored profile is damaged: its vectors' means do not fit their length")
     sums = tuple(reader.floats(size).tolist())
     return Vectors(width, count, odd, sums, tuple(_read_sums(reader) for _ in range(DIRECTIONS)))
+
+
+_READERS: tuple[Callable[[Reader], object], ...] = (
+    _read_numbers,
+    _read_distinct,
+    _read_frequent,
+    lambda reader: _read_counts(reader, 18),
+    lambda reader: _read_counts(reader, 31),
+    _read_vectors,
+)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..drift.psi import psi as psi_of_counts
+from mlopsfw_core.drift.psi import psi as psi_of_counts
 from .column import ColumnProfile
 
 
@@ -47,5 +47,9 @@ def _step(profile: ColumnProfile) -> float:
 def psi(first: ColumnProfile, second: ColumnProfile, bins: int = 10) -> float:
     """Return the population stability index over the first profile's quantile bins; bin shares are within twice `rank_error`."""
     edges = np.unique([first.quantile(share) for share in np.arange(1, bins) / bins])
-    counts = [np.diff(np.array([0.0, *each.cdf(edges.tolist()), 1.0])) * each.numbers.ordered for each in (first, second) if each.numbers]
+    counts = [
+        np.diff(np.array([0.0, *each.cdf(edges.tolist()), 1.0])) * each.numbers.ordered
+        for each in (first, second)
+        if each.numbers
+    ]
     return float(psi_of_counts(*counts)) if len(counts) > 1 else float("nan")

@@ -46,13 +46,15 @@ class Frequent:
         counts = {key: (count, label) for key, count, label in self.items}
         for key, count, label in other.items:
             known, first = counts.get(key, (0, label))
-            counts[key] = known + count, min(first, label)  # type: ignore[type-var]
+            counts[key] = known + count, min(first, label)
         return reduced(counts, self.lost + other.lost, KEPT)
 
 
 def reduced(counts: dict[int, tuple[int, Label]], lost: int, kept: int) -> Frequent:
     """Take the next largest count off all, so that no more than `kept` are left."""
-    ranked = sorted(((key, count, label) for key, (count, label) in counts.items()), key=lambda item: (-item[1], item[0]))
+    ranked = sorted(
+        ((key, count, label) for key, (count, label) in counts.items()), key=lambda item: (-item[1], item[0])
+    )
     taken = ranked[kept][1] if len(ranked) > kept else 0
     return Frequent(tuple((key, count - taken, label) for key, count, label in ranked if count > taken), lost + taken)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite, nan, sqrt
+from math import inf, isfinite, isnan, nan, sqrt
 
 from ._moments import merge_moments
 from .quantiles import Quantiles
@@ -50,7 +50,7 @@ class Numbers:
     @property
     def stddev(self) -> float:
         """The sample standard deviation (n - 1) of the finite ones; NaN of fewer than two, inf where it exceeds a float."""
-        if self.finite < 2:
+        if self.finite <= 1:
             return nan
         return sqrt(max(self.sums[4], 0.0) / (self.finite - 1)) if isfinite(self.sums[4]) else inf
 
@@ -68,7 +68,7 @@ class Numbers:
 
     def rank(self, value: float) -> float:
         """Return the share of numbers that are at most `value`."""
-        if not self.ordered or value != value:
+        if not self.ordered or isnan(value):
             return nan
         if value == inf:
             return 1.0

@@ -26,7 +26,7 @@ CAPACITY = 312
 STREAMING = 1024
 """Values kept in each level while a column streams."""
 
-SAMPLED = 1 << 16
+SAMPLED = 1 << 15
 """Once this many have been taken in, one value of each window of rows is drawn; the windows grow so that this many are drawn of all."""
 
 WIDEST = 1 << 12
@@ -60,7 +60,7 @@ def _shrink(levels: list[Floats], capacity: int, seed: int) -> float:
     return variance
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quantiles:
     """A finished sketch.
 
@@ -75,6 +75,15 @@ class Quantiles:
     variance: float = 0.0
     seed: int = 0
     capacity: int = CAPACITY
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Quantiles) or len(self.levels) != len(other.levels):
+            return False
+        same = (self.variance, self.seed, self.capacity) == (other.variance, other.seed, other.capacity)
+        return same and all(np.array_equal(*pair) for pair in zip(self.levels, other.levels, strict=True))
+
+    def __hash__(self) -> int:
+        return hash((self.variance, self.seed, self.count))
 
     @cached_property
     def count(self) -> int:
@@ -98,7 +107,9 @@ class Quantiles:
     def quantile(self, q: float) -> float:
         """Return the least kept value with a share of at least `q` at or below it."""
         values, below = self.steps
-        return float(values[min(int(np.searchsorted(below, q * self.count * (1 - 1e-15), side="left")), values.size - 1)])
+        return float(
+            values[min(int(np.searchsorted(below, q * self.count * (1 - 1e-15), side="left")), values.size - 1)]
+        )
 
     def rank_error(self, confidence: float = 0.99) -> float:
         """Return the bound that the error of one rank, as a share of rows, keeps with this probability."""
@@ -108,7 +119,9 @@ class Quantiles:
         """Return the sketch of both samples; the same for either order."""
         height = max(len(self.levels), len(other.levels))
         levels = [np.concatenate([_level(self, h), _level(other, h)]) for h in range(height)]
-        return finished(levels, self.variance + other.variance, self.seed + other.seed, min(self.capacity, other.capacity))
+        return finished(
+            levels, self.variance + other.variance, self.seed + other.seed, min(self.capacity, other.capacity)
+        )
 
 
 def _level(sketch: Quantiles, h: int) -> Floats:
@@ -121,7 +134,7 @@ def finished(levels: list[Floats], variance: float, seed: int, capacity: int) ->
     variance += _shrink(levels, capacity, mix(seed + rows))
     while levels and not levels[-1].size:
         levels.pop()
-    return Quantiles(tuple(np.sort(level) for level in levels), variance, seed & _WORD, capacity)
+    return Quantiles(tuple(np.sort(level + 0.0) for level in levels), variance, seed & _WORD, capacity)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from .vectors import EMPTY, profile_vectors
 Floats = NDArray[np.float64]
 Valid = NDArray[np.bool_] | None
 
-BLOCK = 1 << 16
+BLOCK = 1 << 15
 """Finite numbers taken in at a time. Blocks are cut from the column, not from its chunks, so chunks change nothing."""
 
 BESIDE = 232
@@ -101,11 +102,10 @@ class TextStream:
         self._characters += np.concatenate(characters)
         if rows is None:
             for start in range(0, hashes.size, BLOCK):
-                block = places[start : start + BLOCK]
-                self._frequent.add(hashes[start : start + BLOCK], lambda at, block=block: _label(segment, block[at]))
+                self._frequent.add(hashes[start : start + BLOCK], _labels(segment, places[start : start + BLOCK]))
         else:
             lengths = np.repeat(lengths, rows[places])
-            self._frequent.count(hashes, rows[places], places, lambda at: _label(segment, at))
+            self._frequent.count(hashes, rows[places], np.arange(places.size), _labels(segment, places))
         self._lengths.add(lengths)
         self.rows, self.nulls = self.rows + len(segment), self.nulls + len(segment) - lengths.size
 
@@ -116,8 +116,9 @@ class TextStream:
         return ColumnProfile(self.kind, self.rows, self.nulls, self._lengths.numbers(), distinct, frequent, characters)
 
 
-def _label(segment: Any, row: int) -> bytes:
-    return text_bytes(segment, int(row), LABEL)[0]
+def _labels(segment: Any, places: NDArray[np.int64]) -> Callable[[int], bytes]:
+    """Return what fetches a text by its position among those present."""
+    return lambda at: text_bytes(segment, int(places[at]), LABEL)[0]
 
 
 DAY = 86_400

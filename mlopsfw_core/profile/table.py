@@ -9,9 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from .._buffers import Column, arrow_column, column_kind, numeric_rows, speaks_arrow, table_batches, table_columns
-from .._text import text_segments
-from .._threads import map_columns
+from mlopsfw_core._buffers import (
+    Column,
+    arrow_column,
+    column_kind,
+    numeric_rows,
+    speaks_arrow,
+    table_batches,
+    table_columns,
+)
+from mlopsfw_core._text import text_segments
+from mlopsfw_core._threads import map_columns
 from .codec import TABLE, ProfileError, read_column, seal, unseal
 from .column import ColumnProfile, Kind
 from .streams import DAY, ListStream, NumberStream, TextStream, TimeStream
@@ -24,7 +32,7 @@ _LISTS = ("+l", "+L", "+vl", "+vL")
 _NUMERIC = "cCsSiIlLefg"
 
 
-def kind_of(column: Column) -> Kind:
+def kind_of(column: Column) -> Kind:  # noqa: PLR0911 - a table of types, one line each
     """Tell a column's kind by its Arrow type; "other" is counted, no more."""
     form = column.format
     if form in ("u", "U", "vu"):
@@ -58,6 +66,8 @@ class ColumnStream:
             self._add_plain(values)
             return
         kind = kind_of(column)
+        if not column.chunks:
+            return
         if kind in ("text", "binary"):
             self._add_texts(kind, column)
         for chunk in column.chunks if kind not in ("text", "binary") else ():
@@ -184,7 +194,9 @@ def _batches(table: Any) -> Iterator[Mapping[str, Any]]:
         for part in table:
             yield from _batches(part)
     else:
-        raise TypeError(f"a table is columns by name, Arrow data, or an iterable of those; {type(table).__name__} is neither")
+        raise TypeError(
+            f"a table is columns by name, Arrow data, or an iterable of those; {type(table).__name__} is neither"
+        )
 
 
 def profile(table: Any, *, seed: int = 0) -> TableProfile:
@@ -204,7 +216,8 @@ def profile(table: Any, *, seed: int = 0) -> TableProfile:
         for name in batch:
             streams.setdefault(name, ColumnStream(seed))
         rows = max((len(column) for column in batch.values() if hasattr(column, "__len__")), default=0)
-        map_columns(lambda name, batch=batch: streams[name].add(batch[name]), list(batch), worthwhile=rows >= MANY_ROWS)
+        work = list(batch.items())
+        map_columns(lambda item: streams[item[0]].add(item[1]), work, worthwhile=rows >= MANY_ROWS)
     return TableProfile({name: stream.finish() for name, stream in streams.items()})
 
 

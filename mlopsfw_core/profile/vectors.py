@@ -58,7 +58,8 @@ def directions(width: int) -> Floats:
     """Return `width` rows of eight signs, each over the root of the width; the same on every machine."""
     words = np.array([mix(row + (width << 32)) for row in range(width)], dtype=np.uint64)
     bits = (words[:, None] >> np.arange(DIRECTIONS, dtype=np.uint64)) & np.uint64(1)
-    return (bits.astype(np.float64) * 2 - 1) / np.sqrt(max(width, 1))
+    signs: Floats = (bits.astype(np.float64) * 2 - 1) / np.sqrt(max(width, 1))
+    return signs
 
 
 def profile_vectors(rows: Floats, odd: int) -> tuple[Vectors, Floats]:
