@@ -142,8 +142,7 @@ def _read_numbers(reader: Reader) -> Numbers:
         if (
             not np.isfinite(level).all()
             or (level[1:] < level[:-1]).any()
-            or level.size
-            and (level[0] < sums[1] or level[-1] > sums[2])
+            or (level.size and (level[0] < sums[1] or level[-1] > sums[2]))
         ):
             raise ProfileError("a stored profile is damaged: its quantiles are not in order, or outside its extremes")
     return Numbers(*outside, sums, Quantiles(levels, variance, seed, capacity))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlopsfw_core.drift.psi import psi as psi_of_counts
+
 from .column import ColumnProfile
 
 

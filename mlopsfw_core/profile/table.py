@@ -20,6 +20,7 @@ from mlopsfw_core._buffers import (
 )
 from mlopsfw_core._text import text_segments
 from mlopsfw_core._threads import map_columns
+
 from .codec import TABLE, ProfileError, read_column, seal, unseal
 from .column import ColumnProfile, Kind
 from .streams import DAY, ListStream, NumberStream, TextStream, TimeStream
