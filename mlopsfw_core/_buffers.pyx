@@ -109,11 +109,10 @@ cdef class Chunk:
             return (np.arange(n) + offset) * width, np.full(n, width)
         if n == 0:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        wide = self.format in ("+L", "+vL")
-        typenum = cnp.NPY_INT64 if wide else cnp.NPY_INT32
-        start = <char*> self.array.buffers[1] + offset * (8 if wide else 4)
+        typenum, width = (cnp.NPY_INT64, 8) if self.format in ("+L", "+vL") else (cnp.NPY_INT32, 4)
+        start = <char*> self.array.buffers[1] + offset * width
         if self.format in ("+vl", "+vL"):
-            sizes = <char*> self.array.buffers[2] + offset * (8 if wide else 4)
+            sizes = <char*> self.array.buffers[2] + offset * width
             return (_view(start, n, typenum, self.owner).astype(np.int64), _view(sizes, n, typenum, self.owner).astype(np.int64))
         bounds = _view(start, n + 1, typenum, self.owner).astype(np.int64)
         return bounds[:-1], np.diff(bounds)
@@ -195,11 +194,7 @@ cdef Column _column(list owners, _SchemaOwner schema_owner, int64_t child):
 
 
 def table_batches(table):
-    """Yield a stream's record batches one at a time, each as columns by name; only one is held. The first is empty and tells the columns.
-
-    Args:
-        table: anything with `__arrow_c_stream__` whose batches are tables.
-    """
+    """Yield the record batches of what has `__arrow_c_stream__` one at a time, as columns by name; the first, empty, tells the columns."""
     capsule = table.__arrow_c_stream__()
     cdef ArrowArrayStream* stream = <ArrowArrayStream*> PyCapsule_GetPointer(capsule, "arrow_array_stream")
     cdef _SchemaOwner schema = _SchemaOwner()
