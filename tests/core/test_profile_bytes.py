@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from hashlib import sha256
 from zlib import crc32
 
 import numpy as np
@@ -20,6 +21,18 @@ COLUMNS = {
 }
 STORED = {name: profile_column(column).to_bytes() for name, column in COLUMNS.items()}
 
+LIST = bytes.fromhex(
+    "4d4c435001000000870000002608c50305010300000000000000010000000000000000000000000000000000000000000000"
+    "00000000000000000200000000000000000000000000f03f0000000000000040000000000000f83f000000000000e03f0000"
+    "000000000000000000000000c03f00000000000000009b5f9b2060464560e800010200000000000000f03f00000000000000"
+    "40"
+)
+DIGESTS = {
+    "number": "a6133bdeeebefb301ca869dd2df654153658c650b3da751cbd2c293685791915",
+    "text": "528e662c74de94a8a75ab8063587516fde8cd63a8bf151de1a10f6f91bf2cf97",
+    "vector": "a0e540ed043228091e14642cc3c91c7a785e363c7ee0152b43f2f16bd150558a",
+}
+
 
 def resealed(body: bytes, version: int = 1) -> bytes:
     return struct.pack("<4sHHII", b"MLCP", version, 0, len(body), crc32(body)) + body
@@ -30,6 +43,12 @@ def test_what_is_read_is_what_was_written(name):
     found = ColumnProfile.from_bytes(STORED[name])
     assert found.to_bytes() == STORED[name]
     assert found.merge(found).to_bytes() == profile_column(COLUMNS[name]).merge(found).to_bytes()
+
+
+def test_the_bytes_are_those_of_the_first_release():
+    assert profile_column(pl.Series([[1], [2, 3], None])).to_bytes() == LIST
+    assert (ColumnProfile.from_bytes(LIST).rows, ColumnProfile.from_bytes(LIST).mean) == (3, 1.5)
+    assert {name: sha256(data).hexdigest() for name, data in STORED.items()} == DIGESTS
 
 
 def test_a_later_version_is_refused():
