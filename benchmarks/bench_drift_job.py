@@ -100,6 +100,7 @@ def test_the_preset_gives_evidentlys_answers(benchmark, tmp_path, sizes, shift):
 
 
 @pytest.mark.parametrize(("shape", "wanted"), SHAPES)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", list(PYTHONS))
 def test_report(benchmark, tmp_path, name, shape, wanted):
     before, after = frame(1, shape), frame(2, shape, 0.3)

@@ -52,14 +52,16 @@ class _Seen:
     details: Mapping[str, Any]
 
 
-def _see(content: Numbers | Categories, read: Sorted | tuple[dict[str, int], int], design: float) -> _Seen:
+def _see(
+    content: Numbers | Categories, read: Sorted | tuple[dict[str, int], int], design: float, *, describe: bool
+) -> _Seen:
     if isinstance(content, Numbers):
         assert isinstance(read, Sorted)  # noqa: S101 - `_read` returns what the content asks for
         return _Seen(
             _value_finding(content, read, design),
             read.nulls + read.nan,
             read.values.size,
-            shift_details(content, read.values),
+            shift_details(content, read.values) if describe else {},
         )
     assert isinstance(read, tuple)  # noqa: S101 - as above
     counts, missing = read
@@ -72,13 +74,15 @@ def _read(content: Numbers | Categories, column: Any) -> Sorted | tuple[dict[str
     return sort_column(column) if isinstance(content, Numbers) else category_counts(column)
 
 
-def _compare(reference: Reference, column: Any, threshold: float, design: float) -> ColumnDrift:
+def _compare(
+    reference: Reference, column: Any, threshold: float, design: float, *, describe: bool = True
+) -> ColumnDrift:
     """Compare one column, leaving `drifted` to who knows how many others there are."""
     try:
         read = _read(reference.content, column)
     except TypeError as error:
         return lost_column(reference.name, reference.kind, "type", threshold, str(error))
-    seen = _see(reference.content, read, design)
+    seen = _see(reference.content, read, design, describe=describe)
     return column_drift(
         reference.name,
         reference.kind,
@@ -137,6 +141,8 @@ def compare_samples(
 ) -> list[ColumnDrift]:
     """Compare two tables of which neither is kept: every value counts, and each column is forgotten once it is compared.
 
+    The decision is that of `compare_table`; of numbers, `details` do not describe the change beyond its tests.
+
     Args:
         reference: a table, as `compare_table` takes it.
         current: the same.
@@ -150,7 +156,7 @@ def compare_samples(
         kept = Reference.fit(before[name], name=name, max_points=max(len(before[name]), 1))
         if name not in after:
             return lost_column(name, kept.kind, "absent", threshold, f"the table has no column {name!r}")
-        return _compare(kept, after[name], threshold, 1.0)
+        return _compare(kept, after[name], threshold, 1.0, describe=False)
 
     names = list(before if columns is None else columns)
     rows = max((len(before[name]) for name in names), default=0)
