@@ -145,7 +145,6 @@ class Alerts:
 
         The first failure of an alerter ends its turn: a receiver that hangs costs one time-out a pass, however much waits for it.
         """
-        self._check_names()
         outbox, now = self.outbox(), self._project.clock.now()
         failing: set[str] = set()
         delivered = waiting = 0
@@ -160,17 +159,6 @@ class Alerts:
 
     def _alerters(self) -> list[str]:
         return [selection.use for selection in self._project.config.alerters]
-
-    def _check_names(self) -> None:
-        """Refuse two alerters of one name: the second would never hear of anything."""
-        config = self._project.config
-        for place, selection in enumerate(config.alerters):
-            if selection.use in [earlier.use for earlier in config.alerters[:place]]:
-                raise config.error(
-                    f"the alerter {selection.use!r} is selected twice",
-                    selection.key,
-                    hint="Keep one [[alerter]] of a name.",
-                )
 
     def _undelivered(self, outbox: Outbox) -> Iterator[tuple[Alert, str, Delivery]]:
         """Yield what is to be delivered; nobody is told that it is over before having been told of it."""

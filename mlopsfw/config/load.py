@@ -164,7 +164,15 @@ def _selection(value: Any, key: str, fail: Fail) -> Selection:
 def _selections(value: Any, role: str, fail: Fail) -> list[Selection]:
     if not isinstance(value, list):
         raise fail("must be an array of tables", role, hint=f"Write [[{role}]], once for each.")
-    return [_selection(item, f"{role}.{number}", fail) for number, item in enumerate(value)]
+    selections = [_selection(item, f"{role}.{number}", fail) for number, item in enumerate(value)]
+    for place, selection in enumerate(
+        selections
+    ):  # what each did is kept by its name: the second would never be heard of
+        if selection.use in [earlier.use for earlier in selections[:place]]:
+            raise fail(
+                f"the {role} {selection.use!r} is selected twice", selection.key, hint=f"Keep one [[{role}]] of a name."
+            )
+    return selections
 
 
 def _step(name: str, table: dict[str, Any], fail: Fail) -> StepConfig:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -79,15 +78,6 @@ class Graph:
     """
 
     nodes: Mapping[str, Node] = field(default_factory=dict)
-
-    @cached_property
-    def followers(self) -> Mapping[str, tuple[str, ...]]:
-        """Step → the steps that need it directly."""
-        found: dict[str, list[str]] = {name: [] for name in self.nodes}
-        for node in self.nodes.values():
-            for name in node.needs:
-                found[name].append(node.name)
-        return {name: tuple(names) for name, names in found.items()}
 
     def up_to(self, names: Iterable[str]) -> Graph:
         """Return the part that leads to `names`. Raise `UnknownName`."""

@@ -13,7 +13,7 @@ import pytest
 from mlopsfw.alerts import wait
 from mlopsfw.config import Selection
 from mlopsfw.contracts.alerting import Alert
-from mlopsfw.errors import ConfigError, UnknownName
+from mlopsfw.errors import UnknownName
 
 PLUGIN = """
 import json, os, pathlib, signal
@@ -153,13 +153,6 @@ def test_an_alerter_that_cannot_be_built_keeps_no_other_from_delivering(project)
     done = project.alerts.pump()
     assert (done.delivered, done.failed) == (1, 1)
     assert "no url" in project.alerts.find(alert.id).delivery("firing", "webhook").reason
-
-
-def test_two_alerters_of_one_name_are_refused_rather_than_one_of_them_forgotten(project):
-    project.config = msgspec.structs.replace(project.config, alerters=2 * project.config.alerters)
-    raise_one(project)
-    with pytest.raises(ConfigError, match="'file' is selected twice"):
-        project.alerts.pump()
 
 
 def test_a_clock_that_is_set_back_holds_nothing_up(project):

@@ -89,6 +89,18 @@ WRONG = {
     "wrong type in a nested table": ("[steps.a]\nuse = 'train'\ninputs = { rows = 3 }\n", 3, "steps.a.inputs", ""),
     "a role that is no table": ('trainer = "torch"\n', 1, "trainer", "[trainer]"),
     "a monitor that is no array": ('[monitor]\nuse = "drift"\n', 1, "monitor", "[[monitor]]"),
+    "an alerter selected twice": (
+        '[[alerter]]\nuse = "webhook"\n[[alerter]]\nuse = "webhook"\n',
+        3,
+        "alerter.1",
+        "Keep one",
+    ),
+    "a monitor selected twice": (
+        '[[monitor]]\nuse = "drift"\n[[monitor]]\nuse = "drift"\n',
+        3,
+        "monitor.1",
+        "Keep one",
+    ),
     "a misspelt table of tables": ('[step.a]\npython = "m:f"\n', 1, "step", "'steps'"),
     "wrong type in the project's own table": ("[project]\nname = 3\n", 2, "project.name", "expected `string`"),
     "unknown key in the project's own table": ('[project]\nnme = "x"\n', 2, "project.nme", "'name'"),

@@ -25,7 +25,7 @@ def test_a_step_comes_after_what_it_takes_although_the_file_has_it_first(make_pr
     graph = graph_of(make_project, TWO)
     assert list(graph.nodes) == ["a", "b"]
     assert graph.nodes["b"].inputs == {"x": Output("a", "right")}
-    assert graph.followers == {"a": ("b",), "b": ()}
+    assert graph.nodes["b"].needs == ("a",)
 
 
 def test_steps_that_do_not_need_each_other_keep_the_order_of_the_file(make_project):
