@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 TARGETS = {  # inputs, by what each costs
     "online_state": 40_000,
     "reference_state": 50_000,
+    "profiles": 150_000,
     "samples": 40_000,
     "tables": 40_000,
     "columns": 300_000,
