@@ -18,6 +18,9 @@ FAST, CAREFUL = "-O3", "-O2"
 MODULES = {
     "mlopsfw_core._buffers": CAREFUL,
     "mlopsfw_core._text": CAREFUL,
+    "mlopsfw_core._tokens": CAREFUL,
+    "mlopsfw_core._crosses": CAREFUL,
+    "mlopsfw_core._ngrams": CAREFUL,
     "mlopsfw_core.hashing": FAST,
     "mlopsfw_core.drift._special": CAREFUL,
     "mlopsfw_core.drift._kolmogorov": CAREFUL,

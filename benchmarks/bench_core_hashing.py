@@ -1,4 +1,4 @@
-"""Feature hashing of ten categorical columns against scikit-learn's FeatureHasher, the same matrix asserted first.
+"""Feature hashing of ten categorical columns, and of texts, against scikit-learn, the same matrix asserted first.
 
 Run: python -m pytest benchmarks/bench_core_hashing.py --benchmark-only
 """
@@ -13,8 +13,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from sklearn.feature_extraction import FeatureHasher
+from sklearn.feature_extraction.text import HashingVectorizer
 
-from mlopsfw_core import hash_features, hash_indices
+from mlopsfw_core import hash_features, hash_indices, hash_text
 
 sys.path.insert(0, str(Path(__file__).parent))
 from core_peers import compare
@@ -43,6 +44,26 @@ def test_hash_features_against_dicts(benchmark, source):
     assert np.array_equal(ours.data, theirs.data)
     assert np.array_equal(ours.indptr, theirs.indptr)
     compare(benchmark, lambda: hash_features(table), lambda: hasher.transform(rows), "scikit-learn", rounds=5)
+
+
+TEXTS = {"word": (1, 2), "char": (3, 3), "char_wb": (3, 5)}
+
+
+@pytest.mark.parametrize("letters", ["ascii", "mixed"])
+@pytest.mark.parametrize("analyzer", TEXTS)
+def test_hash_text(benchmark, analyzer, letters):
+    rng = np.random.default_rng(2)
+    words = [f"{'Wö' if letters == 'mixed' and i % 10 == 0 else 'wo'}rd{i}" for i in range(5000)]
+    texts = [" ".join(rng.choice(words, 30)) for _ in range(5000)]
+    column, options = pa.array(texts), {"analyzer": analyzer, "ngram_range": TEXTS[analyzer]}
+    vectorizer = HashingVectorizer(**options)
+    ours, theirs = hash_text(column, **options), vectorizer.transform(texts)
+    assert np.array_equal(ours.indices, theirs.indices)
+    assert np.array_equal(ours.data, theirs.data)
+    assert np.array_equal(ours.indptr, theirs.indptr)
+    compare(
+        benchmark, lambda: hash_text(column, **options), lambda: vectorizer.transform(texts), "scikit-learn", rounds=3
+    )
 
 
 def test_one_request(benchmark):

@@ -24,6 +24,7 @@ from .evidently import compare_as_evidently
 from .hashing import NULL_BUCKET, SparseRows, hash_features, hash_indices, murmurhash3_32
 from .prepared import Reference
 from .streaming import StreamedDrift, compare_streams
+from .text_hashing import hash_text
 
 __all__ = [
     "NULL_BUCKET",
@@ -41,6 +42,7 @@ __all__ = [
     "design_effect",
     "hash_features",
     "hash_indices",
+    "hash_text",
     "jensenshannon",
     "ks_2samp",
     "murmurhash3_32",

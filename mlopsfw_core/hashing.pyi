@@ -1,19 +1,13 @@
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from mlopsfw_core._tokens import Bags as Bags
+from mlopsfw_core._tokens import SparseRows as SparseRows
+
 NULL_BUCKET: Final = 0
-
-class SparseRows(NamedTuple):
-    """A sparse matrix by compressed rows, sorted, duplicates summed."""
-
-    data: NDArray[Any]
-    indices: NDArray[np.signedinteger[Any]]
-    indptr: NDArray[np.signedinteger[Any]]
-    shape: tuple[int, int]
-    def to_scipy(self) -> Any: ...
 
 def murmurhash3_32(key: bytes | str | int, seed: int = 0, positive: bool = False) -> int: ...
 def hash_indices(column: Any, n_buckets: int, seed: int = 0) -> NDArray[np.int64]: ...
@@ -24,4 +18,5 @@ def hash_features(
     input_type: Literal["dict", "pair", "string"] = "dict",
     dtype: DTypeLike = ...,
     alternate_sign: bool = True,
+    crosses: Sequence[Sequence[str]] = (),
 ) -> SparseRows: ...

@@ -1,52 +1,36 @@
 """Feature hashing: MurmurHash3, scikit-learn's FeatureHasher matrix bit for bit, and bucket numbers for embeddings.
 
 Texts are hashed as UTF-8; see `_text` for how other values are written. No randomness and no state: the same text has the same
-hash on every platform and in every layout. This module builds arrays; SciPy is needed only by `to_scipy`.
+hash on every platform and in every layout. Running text is `text_hashing`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 
-cimport cython
 cimport numpy as cnp
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from ._murmur cimport Murmur, murmur3, murmur_begin, murmur_finish
-from ._sparse cimport NARROW, place_any, place_row, slot_of, sum_duplicates, token
+from ._sparse cimport NARROW, place_row, slot_of, sum_duplicates, token
 from ._text cimport TextSegment, text_segments
+from ._tokens cimport Tokens
 from ._types cimport TextView, text_at
 
 from ._buffers import column_kind, numeric_rows, speaks_arrow, table_columns
+from ._crosses import crossed_hashes
+from ._tokens import SparseRows
 
 cnp.import_array()
 
 NULL_BUCKET = 0
 """The bucket that `hash_indices` keeps for missing values; no text is ever put there."""
-
-
-class SparseRows(NamedTuple):
-    """A sparse matrix by compressed rows: SciPy's `csr_array((data, indices, indptr), shape)`, duplicates summed, sorted."""
-
-    data: object
-    indices: object
-    indptr: object
-    shape: tuple
-
-    def to_scipy(self):
-        """Return the matrix as a `scipy.sparse.csr_array` over the same buffers."""
-        from scipy.sparse import csr_array
-
-        matrix = csr_array((self.data, self.indices, self.indptr), shape=self.shape)
-        matrix.has_sorted_indices = matrix.has_canonical_format = True
-        return matrix
 
 
 def murmurhash3_32(key, uint32_t seed=0, bint positive=False):
@@ -243,11 +227,13 @@ cdef tuple _column_tokens(str name, object column):
     return np.array([murmurhash3_32(name, positive=True)], dtype=np.uint32), values, None
 
 
-cdef object _hash_table(dict table, int64_t n_features, dtype, bint alternate_sign):
+cdef object _hash_table(dict table, crosses, int64_t n_features, dtype, bint alternate_sign):
     """Hash a table of columns: text columns as "name=text", numeric ones as their name with the number as value."""
-    cdef int64_t width = len(table), i
+    cdef int64_t width, i
     cdef TokenColumn* columns
     tokens = [_column_tokens(name, column) for name, column in table.items()]
+    tokens += [_crossed(names, table) for names in crosses]
+    width = len(tokens)
     lengths = {len(hashes if numbers is None else numbers) for hashes, numbers, _ in tokens}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(f"the columns of a table have one length, at least 1; here: {sorted(lengths)}")
@@ -262,40 +248,6 @@ cdef object _hash_table(dict table, int64_t n_features, dtype, bint alternate_si
         return _sparse(columns, width, lengths.pop(), n_features, alternate_sign, dtype)
     finally:
         free(columns)
-
-
-@cython.final
-cdef class _Tokens:
-    """Tokens of rows of any length, one after the other; grows by doubling."""
-
-    cdef int32_t* slots
-    cdef double* values
-    cdef int64_t used, room
-
-    def __dealloc__(self):
-        free(self.slots)
-        free(self.values)
-
-    cdef int add(self, uint32_t h, double value, uint32_t n_features, bint alternate_sign) except -1:
-        if self.used == self.room:
-            self._grow(2 * self.room + 1024)
-        self.slots[self.used] = slot_of(h, n_features)
-        self.values[self.used] = -value if alternate_sign and h >> 31 else value
-        self.used += 1
-        return 0
-
-    cdef int _grow(self, int64_t room) except -1:
-        cdef void* slots = realloc(self.slots, room * sizeof(int32_t))
-        cdef void* values
-        if slots != NULL:
-            self.slots = <int32_t*> slots
-        values = realloc(self.values, room * sizeof(double))
-        if values != NULL:
-            self.values = <double*> values
-        if slots == NULL or values == NULL:
-            raise MemoryError("no room for the tokens of the rows")
-        self.room = room
-        return 0
 
 
 cdef uint32_t _hash_name(name) except? 0:
@@ -328,45 +280,38 @@ cdef uint32_t _hash_pair(name, value) except? 0:
 
 cdef object _hash_rows(object rows, str input_type, int64_t n_features, dtype, bint alternate_sign):
     """Hash an iterable of rows as scikit-learn reads them, token by token."""
-    cdef _Tokens tokens = _Tokens()
+    cdef Tokens tokens = Tokens()
     cdef double number
     ends = [0]
     for row in rows:
         pairs = row.items() if input_type == "dict" else ((name, 1) for name in row) if input_type == "string" else row
         for name, value in pairs:
+            tokens.reserve(1)
             if isinstance(value, str):
-                tokens.add(_hash_pair(name, value), 1.0, <uint32_t> n_features, alternate_sign)
+                tokens.put(_hash_pair(name, value), 1.0, <uint32_t> n_features, alternate_sign)
                 continue
             number = value
             if number != 0:
-                tokens.add(_hash_name(name), number, <uint32_t> n_features, alternate_sign)
+                tokens.put(_hash_name(name), number, <uint32_t> n_features, alternate_sign)
         ends.append(tokens.used)
     if len(ends) == 1:
         raise ValueError("there is no row to hash")
-    return _summed(tokens, np.array(ends, dtype=np.int64), n_features, dtype)
+    return tokens.compressed(np.array(ends, dtype=np.int64), n_features, dtype)
 
 
-cdef object _summed(_Tokens tokens, cnp.ndarray ends, int64_t n_features, dtype):
-    """Sort each row's tokens by slot and add up equal ones, in the order in which they came."""
-    cdef int64_t rows = len(ends) - 1, row, begin, size, used = 0
-    cdef cnp.ndarray indices = np.empty(tokens.used, dtype=np.int32), data = np.empty(tokens.used)
-    cdef cnp.ndarray indptr = np.zeros(rows + 1, dtype=np.int64), room
-    cdef const int64_t* end = <const int64_t*> cnp.PyArray_DATA(ends)
-    cdef int32_t* slots = <int32_t*> cnp.PyArray_DATA(indices)
-    cdef double* values = <double*> cnp.PyArray_DATA(data)
-    room = np.empty(2 * int(np.max(np.diff(ends))) + 1)
-    for row in range(rows):
-        begin, size = end[row], end[row + 1] - end[row]
-        place_any(tokens.slots + begin, tokens.values + begin, size, slots + used, values + used, <token*> cnp.PyArray_DATA(room))
-        used += sum_duplicates(slots + used, values + used, size)
-        (<int64_t*> cnp.PyArray_DATA(indptr))[row + 1] = used
-    place = np.int32 if used <= 0x7FFFFFFF else np.int64
-    return SparseRows(
-        data[:used].astype(dtype, copy=False), indices[:used].astype(place, copy=False), indptr.astype(place), (rows, n_features)
-    )
+def _crossed(names, table):
+    """Read a cross of columns as tokens."""
+    if isinstance(names, str) or len(names) < 2:
+        raise ValueError(f"a cross is of two or more columns, not {names!r}")
+    if missing := [name for name in names if name not in table]:
+        raise ValueError(f"a cross names column {missing[0]!r}; there are {', '.join(map(repr, table))}")
+    hashes, present = crossed_hashes(list(names), [table[name] for name in names])
+    return hashes, None, present
 
 
-def hash_features(X, int64_t n_features=1 << 20, *, str input_type="dict", dtype=np.float64, bint alternate_sign=True):
+def hash_features(
+    X, int64_t n_features=1 << 20, *, str input_type="dict", dtype=np.float64, bint alternate_sign=True, crosses=()
+):
     """Hash features into a sparse matrix: the same as scikit-learn's `FeatureHasher(...).transform`, bit for bit.
 
     Args:
@@ -377,12 +322,14 @@ def hash_features(X, int64_t n_features=1 << 20, *, str input_type="dict", dtype
         input_type: how rows are read: "dict" (name to number or string), "pair" ((name, value) pairs) or "string" (names).
         dtype: of the matrix's values.
         alternate_sign: whether the hash's sign is given to the values.
+        crosses: of a table, groups of columns such as [("carrier", "origin")]: each row also gets the token that the dict
+            {"carrier\\x1forigin": "AA\\x1fJFK"} would give, joined by U+001F, unless one of them is missing there.
 
     Returns:
         SparseRows with sorted indices and no duplicates.
 
     Raises:
-        ValueError: no rows, or columns of unequal length.
+        ValueError: no rows, columns of unequal length, or a cross of fewer than two columns or of one that is not there.
         TypeError: a feature's name is not a string.
     """
     if not 1 <= n_features <= 0x7FFFFFFF:
@@ -390,7 +337,9 @@ def hash_features(X, int64_t n_features=1 << 20, *, str input_type="dict", dtype
     if input_type not in ("dict", "pair", "string"):
         raise ValueError(f"input_type is 'dict', 'pair' or 'string', not {input_type!r}")
     if isinstance(X, Mapping) or speaks_arrow(X):
-        return _hash_table(table_columns(X), n_features, dtype, alternate_sign)
+        return _hash_table(table_columns(X), crosses, n_features, dtype, alternate_sign)
+    if crosses:
+        raise ValueError("crosses are of a table's columns; rows of tokens have none")
     if input_type == "string":
         X = iter(X)
         first = next(X, None)
