@@ -3,22 +3,27 @@
 models:/NAME[@ALIAS|@VERSION]      a model version; without a selector the latest
 data:/NAME[@VERSION]               a dataset version; without one the latest
 runs:/ID[/STEP[.OUTPUT]]           a run, or what one of its steps returned
+predictions:/ENDPOINT/ID           a captured prediction, to trace; its id is its caller's to choose, so any text
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from mlopsfw.errors import InvalidReference
 
 Scheme = Literal["models", "data", "runs"]
 
+PREDICTIONS = "predictions:/"
+"""How a reference to a prediction begins. No step takes one, so `parse_reference` knows none."""
+
 _REFERENCE = re.compile(
     r"(?P<scheme>models|data|runs):/(?P<name>[a-z0-9][a-z0-9._-]{0,99})"
     r"(?:@(?P<selector>[a-z0-9][a-z0-9._-]{0,99}))?(?:/(?P<path>[a-z0-9][a-z0-9._/-]{0,199}))?"
 )
+_PREDICTION = re.compile(r"predictions:/(?P<endpoint>[a-z0-9][a-z0-9._-]{0,99})/(?P<id>.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +60,18 @@ def parse_reference(text: str, scheme: Scheme | None = None) -> Reference:
         wanted = f"{scheme}:/NAME@VERSION" if scheme else "models:/NAME@ALIAS, data:/NAME@VERSION or runs:/ID"
         raise InvalidReference(f"{text!r} is not a reference", hint=f"Write {wanted}.")
     return Reference(cast("Scheme", match["scheme"]), match["name"], match["selector"] or "", match["path"] or "")
+
+
+class PredictionReference(NamedTuple):
+    """A parsed reference to a prediction: the endpoint that made it, and its id there."""
+
+    endpoint: str
+    id: str
+
+
+def parse_prediction(text: str) -> PredictionReference:
+    """Parse `predictions:/ENDPOINT/ID`; raise `InvalidReference` if `text` is none."""
+    match = _PREDICTION.fullmatch(text)
+    if match is None:
+        raise InvalidReference(f"{text!r} is not a reference to a prediction", hint=f"Write {PREDICTIONS}ENDPOINT/ID.")
+    return PredictionReference(match["endpoint"], match["id"])

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mlopsfw.errors import NotFound
+from mlopsfw.errors import NotFound, UnknownName
 from mlopsfw.ids import check_name
 
 if TYPE_CHECKING:
@@ -72,6 +72,28 @@ class Captures:
             return pl.LazyFrame(schema=CAPTURE_COLUMNS)
         within = rows.filter(*_bounds(start, end))
         return within.unique("prediction_id", keep="first", maintain_order=True)
+
+    def find(self, endpoint: str, prediction: str) -> dict[str, Any]:
+        """Return what is known of one prediction besides its inputs and outputs: `CAPTURE_COLUMNS` → value.
+
+        Raises:
+            UnknownName: No such prediction was captured, or the endpoint captured none.
+        """
+        import polars as pl
+
+        from mlopsfw.capture.frames import CAPTURE_COLUMNS
+
+        if endpoint in self.local():
+            self.compact(endpoint)
+        try:
+            rows = self._project.tables.scan(f"captures/{check_name(endpoint, 'endpoint')}")
+        except NotFound:
+            raise UnknownName(f"no predictions of an endpoint {endpoint!r} were captured") from None
+        found = rows.select(*CAPTURE_COLUMNS).filter(pl.col("prediction_id") == prediction).head(1).collect()
+        if found.is_empty():
+            hint = "The answer to a request holds the ids of its predictions."
+            raise UnknownName(f"endpoint {endpoint!r} captured no prediction {prediction!r}", hint=hint)
+        return found.row(0, named=True)
 
 
 def _bounds(start: str | datetime | None, end: str | datetime | None) -> list[pl.Expr]:

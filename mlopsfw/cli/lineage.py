@@ -1,12 +1,13 @@
-"""`lineage`: what a dataset version, run or model came from, and what came of it."""
+"""`lineage`: what a dataset version, run, model or prediction came from, and what came of it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, pass_project
+from mlopsfw.cli.output import emit_json, json_option, pass_project, printable
 
 if TYPE_CHECKING:
     from mlopsfw.lineage import Edge, Lineage
@@ -15,17 +16,24 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("ref")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with the graph to this file."
+)
 @json_option
 @pass_project
-def lineage(project: Project, ref: str, *, as_json: bool) -> None:
-    """Walk from REF (models:/…, data:/…, runs:/…) to what it came from and what came of it."""
+def lineage(project: Project, ref: str, *, html: Path | None, as_json: bool) -> None:
+    """Walk from REF (models:/…, data:/…, runs:/…, predictions:/ENDPOINT/ID) to what it came from and what came of it."""
     from mlopsfw.lineage import walk
 
     found = walk(project, ref)
+    if html is not None:
+        from mlopsfw.lineage.page import render
+
+        html.write_text(render(found), encoding="utf-8")
     if as_json:
         emit_json(found)
         return
-    click.echo(click.style(found.root, bold=True) + _facts(found, found.root))
+    click.echo(click.style(printable(found.root), bold=True) + _facts(found, found.root))
     _print(found, found.up, upwards=True)
     _print(found, found.down, upwards=False)
 
@@ -35,20 +43,18 @@ def _print(found: Lineage, edges: tuple[Edge, ...], *, upwards: bool) -> None:
     if not edges:
         click.echo("  nothing that is known")
         return
-    _branch(found, edges, found.root, "  ", {found.root}, upwards=upwards)
-
-
-def _branch(found: Lineage, edges: tuple[Edge, ...], node: str, indent: str, seen: set[str], *, upwards: bool) -> None:
+    near: dict[str, list[Edge]] = {}
     for edge in edges:
-        near, far = (edge.target, edge.source) if upwards else (edge.source, edge.target)
-        if near != node:
-            continue
+        near.setdefault(edge.target if upwards else edge.source, []).append(edge)
+    seen, ahead = {found.root}, [(edge, 1) for edge in reversed(near[found.root])]
+    while ahead:  # no recursion: a dataset that grew a thousand times is a thousand levels deep
+        edge, depth = ahead.pop()
+        far = edge.source if upwards else edge.target
         how = f"{edge.source} {edge.how} it" if upwards else f"{edge.how} {edge.target}"
-        again = far in seen
-        click.echo(f"{indent}{how}{'' if again else _facts(found, far)}")
-        if not again:
+        click.echo(f"{'  ' * depth}{printable(how)}{'' if far in seen else _facts(found, far)}")
+        if far not in seen:
             seen.add(far)
-            _branch(found, edges, far, indent + "  ", seen, upwards=upwards)
+            ahead += [(further, depth + 1) for further in reversed(near.get(far, ()))]
 
 
 def _facts(found: Lineage, node: str) -> str:

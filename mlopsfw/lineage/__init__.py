@@ -1,8 +1,9 @@
-"""What came from what: dataset versions, runs, model versions and endpoints, walked both ways over the ledger's events.
+"""What came from what: dataset versions, runs, model versions, endpoints and predictions, walked both ways over the ledger's events.
 
-Nothing is stored for it: the events of datasets, runs, models and endpoints name each other. A node is an exact reference
-(`data:/flights@3`, `runs:/01j…`, `models:/delay@2`), or `endpoints:/delay@5` for a revision of an endpoint, or `source:…` for
-what lies outside of the project.
+Nothing is stored for it: the events of datasets, runs, models and endpoints name each other, and a captured prediction names
+its model and its endpoint's revision. A node is an exact reference (`data:/flights@3`, `runs:/01j…`, `models:/delay@2`,
+`predictions:/delay/01j…-0`), or `endpoints:/delay@5` for a revision of an endpoint, or `source:…` for what lies outside of the
+project. A model does not list its predictions: there may be billions of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.contracts.artifact import Artifact
-from mlopsfw.references import Reference, parse_reference
+from mlopsfw.references import PREDICTIONS, Reference, parse_prediction, parse_reference
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.event import Event
@@ -53,14 +54,17 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def walk(project: Project, ref: str) -> Lineage:
-    """Return the lineage of what `ref` names: a dataset version, a model version, a run or a step's value.
+    """Return the lineage of what `ref` names: a dataset version, a model version, a run, a step's value or a prediction.
 
     Raises:
         InvalidReference: It is no reference.
         UnknownName: There is no such thing.
     """
-    root = _exact(project, parse_reference(ref))
+    predicted = _of_prediction(project, ref) if ref.startswith(PREDICTIONS) else None
+    root = ref if predicted else _exact(project, parse_reference(ref))
     edges, facts = _everything(project)
+    if predicted:
+        edges, facts = list(dict.fromkeys((*edges, *predicted[0]))), {**facts, root: predicted[1]}
     up = _follow(root, edges, upwards=True)
     down = _follow(root, edges, upwards=False)
     named = {root, *(edge.source for edge in up), *(edge.target for edge in down)}
@@ -153,6 +157,15 @@ def _of_endpoint(name: str, events: Iterable[Event]) -> Iterator[Edge]:
             yield Edge(source, f"endpoints:/{name}@{body['revision']}", "served at")
 
 
+def _of_prediction(project: Project, ref: str) -> tuple[tuple[Edge, ...], dict[str, Any]]:
+    """Return what led to a captured prediction, and when it was made; never its inputs, which may be personal."""
+    named = parse_prediction(ref)
+    row = project.captures.find(named.endpoint, named.id)
+    model, endpoint = f"models:/{row['model']}@{row['version']}", f"endpoints:/{named.endpoint}@{row['revision']}"
+    edges = (Edge(model, endpoint, "served at"), Edge(endpoint, ref, "answered"))
+    return edges, {"time": row["processed_time"].isoformat(), "bundle": row["bundle"]}
+
+
 class _RunFlow:
     """What flowed through one run: each step's inputs and outputs, as its events and its configuration tell them.
 
@@ -195,11 +208,13 @@ class _RunFlow:
                     ahead.append(name)
         return found - {""}
 
-    def _pinned(self, source: str) -> str:
+    @staticmethod
+    def _pinned(source: str) -> str:
+        """Return the exact reference; nothing for one that floats still, since its step never took what it would have meant."""
         reference = parse_reference(source)
-        if reference.scheme == "runs" or reference.version is not None:
-            return source if reference.scheme != "runs" else f"runs:/{reference.name}"
-        return _exact(self._project, reference)
+        if reference.scheme == "runs":
+            return f"runs:/{reference.name}"
+        return source if reference.version is not None else ""
 
     def _read_wiring(self, run: str) -> dict[str, dict[str, str]]:
         """Return step → parameter → source, references exact where the run's events hold what they meant then."""
