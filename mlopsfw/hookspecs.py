@@ -7,8 +7,8 @@ and imports one only when its name is selected (observers and checks: when a run
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.deployer import Deployer
     from mlopsfw.contracts.engine import Engine
     from mlopsfw.contracts.event import Event
+    from mlopsfw.contracts.host import Host
     from mlopsfw.contracts.monitoring import Monitor
     from mlopsfw.contracts.provider import Provider
     from mlopsfw.contracts.storage import Storage
@@ -129,11 +130,12 @@ def mlopsfw_engines() -> Iterable[Provider[Engine]]:
 
 
 @hookspec
-def mlopsfw_event(event: Event) -> None:
-    """Observe an event after it was appended to the ledger.
+def mlopsfw_event(event: Event, host: Host, options: Mapping[str, Any]) -> None:
+    """Observe an event after it was appended to the ledger. An implementation names the arguments that it wants.
 
     Called in the coordinating process. An exception is logged and never ends a run; an exporter that must not miss an event
-    reads the ledger by cursor instead.
+    reads the ledger by cursor instead. The options are what `[observer.NAME]` says, unread; empty where the project has no such
+    table.
 
     Example::
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.bundle import Runtime
     from mlopsfw.contracts.deployer import Deployer
     from mlopsfw.contracts.engine import Engine
+    from mlopsfw.contracts.event import Event
     from mlopsfw.contracts.host import Clock, Secrets, Tables
     from mlopsfw.contracts.monitoring import Monitor
     from mlopsfw.contracts.storage import Storage
@@ -132,6 +133,10 @@ class Project:
 
         return ProjectHost(self, name)
 
+    def notify(self, event: Event) -> None:
+        """Tell the observers of an event."""
+        self.plugins.notify(event, self.host, self.config.observers)
+
     def _build(self, role: str, selection: Selection) -> Any:
         return self.plugins.build(role, selection, self.config, self.host(f"{role}.{selection.use}"))
 
@@ -190,7 +195,8 @@ class Project:
         """Everything that happened; observers are told of each append."""
         from mlopsfw.ledger import Ledger
 
-        return Ledger(self.storage, actor=self.actor, clock=self.clock, on_append=self.plugins.notify)
+        self.plugins.check_observers(self.config)
+        return Ledger(self.storage, actor=self.actor, clock=self.clock, on_append=self.notify)
 
     @cached_property
     def blobs(self) -> BlobStore:

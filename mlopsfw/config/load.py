@@ -18,7 +18,7 @@ FILE_NAME = "mlopsfw.toml"
 
 _SINGLE = ("storage", "trainer", "deployer", "engine")
 _MANY = {"monitor": "monitors", "alerter": "alerters"}
-_TOP = ("project", "plugins", "runtime", "steps", "env", *_SINGLE, *_MANY)
+_TOP = ("project", "plugins", "runtime", "observer", "steps", "env", *_SINGLE, *_MANY)
 _STEP = ("use", "python", "inputs", "outputs", "params", "needs", "reads", "cache", "retries", "timeout")
 
 _WORDS = {"object": "table", "str": "string", "int": "integer", "bool": "boolean"}  # what TOML calls them
@@ -132,8 +132,14 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     fields |= {field: _selections(tree[role], role, fail) for role, field in _MANY.items() if role in tree}
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
-    runtimes = _table(tree, "runtime", fail)
-    plain = {"name": name, "code": project.code, "disabled": plugins.disabled, "runtimes": runtimes}
+    observers = _table(tree, "observer", fail)
+    plain = {
+        "name": name,
+        "code": project.code,
+        "disabled": plugins.disabled,
+        "runtimes": _table(tree, "runtime", fail),
+    }
+    plain["observers"] = {key: _table(observers, key, fail, "observer.") for key in observers}
     return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
 
 

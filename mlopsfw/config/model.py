@@ -61,6 +61,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         storage, trainer, deployer, engine: The selected providers.
         monitors, alerters: The selected providers, in order.
         runtimes: Options of runtimes by bundle format.
+        observers: Options of observers by name.
         steps: The pipeline, in the order of the file.
         disabled: Entry points never to load, such as `observer.acme`.
         env: The overlay that was applied, or empty.
@@ -77,6 +78,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     monitors: tuple[Selection, ...] = ()
     alerters: tuple[Selection, ...] = ()
     runtimes: dict[str, dict[str, Any]] = {}
+    observers: dict[str, dict[str, Any]] = {}
     steps: dict[str, StepConfig] = {}
     disabled: tuple[str, ...] = ()
     env: str = ""

@@ -23,6 +23,7 @@ def config_schema(plugins: PluginManager) -> Schema:
         "project": _closed({"name": {"type": "string"}, "code": _strings()}),
         "plugins": _closed({"disabled": _strings()}),
         "runtime": _closed(_options(plugins, "runtime", definitions)),
+        "observer": _closed({claim.name: {"type": "object"} for claim in plugins.catalog.of("observer")}),
         "steps": {"type": "object", "additionalProperties": _step(definitions)},
         "env": {"type": "object", "additionalProperties": {"$ref": "#"}},
     }

@@ -347,4 +347,4 @@ class Coordinator:
         for stream, seq in result.events:
             for event in self.project.ledger.stream(stream).events(seq - 1):
                 if event.seq == seq:
-                    self.project.plugins.notify(event)
+                    self.project.notify(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -117,13 +117,27 @@ class PluginManager:
     def _call(self, plugin: Any, hook: str) -> list[Any]:
         return [item for offer in self._caller(plugin, hook)() for item in offer]
 
-    def notify(self, event: Event) -> None:
-        """Tell every observer of `event`. An observer that raises is warned about; it never ends a run."""
+    def check_observers(self, config: ProjectConfig) -> None:
+        """Raise `ConfigError` where `config` has options for an observer that is not installed."""
+        for name in config.observers:
+            if not any(claim.kind == "observer" and claim.name == name for claim in self.catalog.claims):
+                hint = nearest(name, {claim.name for claim in self.catalog.of("observer")})
+                raise config.error(f"no installed observer is called {name!r}", f"observer.{name}", hint=hint)
+
+    def notify(self, event: Event, host: Callable[[str], Host], options: Mapping[str, Mapping[str, Any]]) -> None:
+        """Tell every observer of `event`. An observer that raises is warned about; it never ends a run.
+
+        Args:
+            event: What happened.
+            host: Claim's key → what that observer may use of the kernel.
+            options: Observer's name → its options.
+        """
         for claim in self.catalog.of("observer"):
             try:
                 plugin = self.load(claim)
                 with blaming(claim, "mlopsfw_event"):
-                    self._caller(plugin, "mlopsfw_event")(event=event)
+                    told = {"event": event, "host": host(claim.key), "options": options.get(claim.name, {})}
+                    self._caller(plugin, "mlopsfw_event")(**told)
             except PluginBroken:
                 continue  # warned about when it was set aside
             except Exception as error:  # noqa: BLE001 - the promise is that no observer can end a run

@@ -137,7 +137,7 @@ def test_what_a_plugins_iterator_raises_names_it_too(plugin, project):
 EVENT = Event(stream="run/x", seq=1, id="0" * 32, type="run.started", time="2026-01-01T00:00:00Z", actor="a", body={})
 
 
-def test_an_observer_sees_events_and_its_error_is_only_a_warning(plugin):
+def test_an_observer_sees_events_and_its_error_is_only_a_warning(plugin, project):
     observer = """
         from mlopsfw import hookimpl
         seen = []
@@ -149,8 +149,30 @@ def test_an_observer_sees_events_and_its_error_is_only_a_warning(plugin):
     claim = plugin(observer, kind="observer", name="spy", module="spy_plugin")
     plugins = manager(claim)
     with pytest.warns(RuntimeWarning, match=r"observer\.spy"):
-        plugins.notify(EVENT)
+        plugins.notify(EVENT, project.host, {})
     assert sys.modules["spy_plugin"].seen == [EVENT]
+
+
+def test_an_observer_that_asks_for_them_gets_its_own_options_and_a_host_of_its_own(plugin, project):
+    observer = """
+        from mlopsfw import hookimpl
+        seen = []
+        @hookimpl
+        def mlopsfw_event(options, host):
+            seen.append((options, host.scratch.name))
+    """
+    plugins = manager(plugin(observer, kind="observer", name="asker", module="asker_plugin"))
+    plugins.notify(EVENT, project.host, {"asker": {"url": "x"}, "other": {"url": "y"}})
+    plugins.notify(EVENT, project.host, {})
+    assert sys.modules["asker_plugin"].seen == [({"url": "x"}, "observer.asker"), ({}, "observer.asker")]
+
+
+def test_options_for_an_observer_that_is_not_installed_are_an_error_with_its_line(make_project):
+    project = make_project('[observer.openlineag]\nfile = "x"\n')
+    with pytest.raises(ConfigError, match=r"mlopsfw\.toml:4: observer\.openlineag: no installed observer"):
+        project.ledger.stream("a").append("b", {})
+    with pytest.raises(ConfigError, match=r"observer\.a: must be a table"):
+        make_project("[observer]\na = 1\n")
 
 
 def test_listing_imports_no_plugin():

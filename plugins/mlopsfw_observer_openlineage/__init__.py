@@ -1,0 +1,47 @@
+"""The observer `openlineage`: tells of runs and steps as OpenLineage's run events (openlineage.io, spec 2-0-2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw import hookimpl
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.event import Event
+    from mlopsfw.contracts.host import Host
+
+
+class OpenLineageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[observer.openlineage]`: a file or a URL, one of them.
+
+    Args:
+        file: Where to append the events as JSON lines, relative to the project.
+        url: Where to POST each event as JSON, http or https, such as `https://marquez.example/api/v1/lineage`.
+        secret: Reference (`env:NAME`, `file:/path`) to the bearer token; empty sends none.
+        timeout: Seconds for the whole exchange; the run waits for it.
+        allow_private: Whether the receiver may have an address that is not public.
+        namespace: OpenLineage's namespace of the jobs and datasets; empty takes the project's name.
+    """
+
+    file: str = ""
+    url: str = ""
+    secret: str = ""
+    timeout: float = 3.0
+    allow_private: bool = False
+    namespace: str = ""
+
+
+@hookimpl
+def mlopsfw_event(event: Event, host: Host, options: Mapping[str, Any]) -> None:
+    """Send what the event tells of a run; nothing without `[observer.openlineage]`."""
+    if not options or not event.stream.startswith("run/"):
+        return
+    from mlopsfw_observer_openlineage.mapping import run_events
+    from mlopsfw_observer_openlineage.sending import read_config, send
+
+    config = read_config(options)
+    for told in run_events(event, host, config.namespace or host.project):
+        send(told, config, host)

@@ -1,0 +1,57 @@
+"""Sending: a line of a file, or a POST through the egress client; any 2xx means that the receiver has it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.egress import EgressError, check_url, post
+from mlopsfw.errors import ConfigError, DeliveryFailed
+from mlopsfw_observer_openlineage import OpenLineageConfig
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.host import Host
+
+
+def read_config(options: Mapping[str, Any]) -> OpenLineageConfig:
+    """Return the options as a record. Raise `ConfigError`."""
+    try:
+        config = msgspec.convert(options, OpenLineageConfig)
+    except msgspec.ValidationError as error:
+        known = ", ".join(OpenLineageConfig.__struct_fields__)
+        raise ConfigError(str(error), key="observer.openlineage", hint=f"Known keys: {known}.") from None
+    if bool(config.file) == bool(config.url):
+        raise ConfigError("needs `file` or `url`, one of them", key="observer.openlineage")
+    return config
+
+
+def send(event: dict[str, Any], config: OpenLineageConfig, host: Host) -> None:
+    """Write the event, or POST it. Raise `DeliveryFailed` where the receiver does not have it."""
+    body = msgspec.json.encode(event)
+    if config.file:
+        _append(host.root / config.file, body + b"\n")
+        return
+    check_url(config.url)
+    headers = {"Content-Type": "application/json"}
+    if config.secret:
+        headers["Authorization"] = f"Bearer {host.secrets.resolve(config.secret)}"
+    try:
+        answer = post(config.url, body, headers, timeout=config.timeout, allow_private=config.allow_private)
+    except EgressError as error:
+        raise DeliveryFailed(error.message, hint=error.hint) from error
+    if not 200 <= answer.status < 300:  # noqa: PLR2004 - RFC 9110's class of success
+        raise DeliveryFailed(f"the receiver answered {answer.status}")
+
+
+def _append(file: Path, line: bytes) -> None:
+    """Append in one write, so that two processes' lines never mix."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+    try:
+        os.write(handle, line)
+    finally:
+        os.close(handle)
