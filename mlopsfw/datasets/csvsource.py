@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
+from mlopsfw.datasets.csvquotes import Watched, check_end
 from mlopsfw.datasets.opened import open_bytes
 from mlopsfw.errors import DataError, UsageError
 
@@ -71,10 +72,13 @@ def read_csv(path: Path, options: CsvOptions, guesses: Mapping[str, str]) -> Ite
     known = options.expected | dict(guesses) | options.types
     try:
         with open_bytes(path) as raw:
-            reader = _open(raw, path, options, known)
+            watched, batch = Watched(raw), None
+            reader = _open(watched, path, options, known)
             yield pa.RecordBatch.from_pylist([], schema=reader.schema)  # a header alone makes a table too
-            for batch in reader:
+            for batch in filter(len, reader):
                 yield _text_nulls(batch, options.null)
+            if watched.suspicious(batch):
+                check_end(path, options)
     except pa.ArrowInvalid as error:
         raise explain(path, options, known, str(error)) from None
 
@@ -103,7 +107,7 @@ def _open(raw: Any, path: Path, options: CsvOptions, known: Mapping[str, str]) -
     import pyarrow.csv as pc
 
     reading = pc.ReadOptions(use_threads=False, block_size=_BLOCK, encoding=options.encoding)  # serial: it counts rows
-    parsing = pc.ParseOptions(delimiter=_separator(path, options), newlines_in_values=True)
+    parsing = pc.ParseOptions(delimiter=separator(path, options), newlines_in_values=True)
     types = {name: pa.type_for_alias(kind) for name, kind in known.items()}
     nulls = [*pc.ConvertOptions().null_values, *options.null]
     converting = pc.ConvertOptions(column_types=types, null_values=nulls, strings_can_be_null=False)
@@ -143,8 +147,8 @@ def open_raw(raw: Any, path: Path, options: CsvOptions, ragged: Callable[[Any], 
     if unknown:
         raise DataError(f"{path} has no column {unknown[0]!r}", hint=f"It has: {', '.join(names)}.")
     reading = pc.ReadOptions(use_threads=False, block_size=_BLOCK, encoding=options.encoding)
-    separator = _separator(path, options)
-    parsing = pc.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=ragged)
+    delimiter = separator(path, options)
+    parsing = pc.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=ragged)
     return pc.open_csv(raw, reading, parsing, pc.ConvertOptions(column_types=dict.fromkeys(names, pa.binary())))
 
 
@@ -152,8 +156,8 @@ def lines_of(path: Path, options: CsvOptions, records: AbstractSet[int]) -> dict
     """Return the line on which each of `records` (from 1, blank lines not counted) begins."""
     csv.field_size_limit(1 << 30)
     found: dict[int, int] = {}
-    with open_bytes(path) as raw, _text(raw, options) as text:
-        reader = csv.reader(text, delimiter=_separator(path, options))
+    with open_bytes(path) as raw, text_of(raw, options) as text:
+        reader = csv.reader(text, delimiter=separator(path, options))
         record, line = 0, 1
         for fields in reader:
             record += bool(fields)
@@ -163,7 +167,8 @@ def lines_of(path: Path, options: CsvOptions, records: AbstractSet[int]) -> dict
     return found
 
 
-def _separator(path: Path, options: CsvOptions) -> str:
+def separator(path: Path, options: CsvOptions) -> str:
+    """Return what stands between the fields of a file."""
     return options.separator or ("\t" if ".tsv" in path.suffixes else ",")
 
 
@@ -237,7 +242,8 @@ def _is_number(what: str) -> bool:
     return True
 
 
-def _text(raw: Any, options: CsvOptions) -> TextIO:
+def text_of(raw: Any, options: CsvOptions) -> TextIO:
+    """Return a file of bytes as text, its line ends as they are."""
     encoding = "utf-8-sig" if codecs.lookup(options.encoding).name == "utf-8" else options.encoding
     return io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline="")
 
@@ -245,8 +251,8 @@ def _text(raw: Any, options: CsvOptions) -> TextIO:
 def _locate(path: Path, options: CsvOptions, row: int) -> tuple[int, list[str]]:
     """Return the line on which record `row` (from 1, blank lines not counted) begins, and the header's names."""
     csv.field_size_limit(1 << 30)
-    with open_bytes(path) as raw, _text(raw, options) as text:
-        reader = csv.reader(text, delimiter=_separator(path, options))
+    with open_bytes(path) as raw, text_of(raw, options) as text:
+        reader = csv.reader(text, delimiter=separator(path, options))
         names: list[str] = []
         record, line = 0, 1
         for fields in reader:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.datasets import csvsource
+from mlopsfw.datasets.csvquotes import Watched, check_end
 from mlopsfw.datasets.csvsource import CsvOptions, WrongGuess
 from mlopsfw.datasets.opened import open_bytes
 
@@ -59,15 +60,18 @@ class _Reading:
     def batches(self, raw: Any) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        start = 0
-        reader = csvsource.open_raw(raw, self._path, self._options, self._set_aside)
+        start, watched = 0, Watched(raw)
+        reader = csvsource.open_raw(watched, self._path, self._options, self._set_aside)
         names = reader.schema.names
         first = next(reader, pa.RecordBatch.from_pylist([], schema=reader.schema))
         self._guess(first)
         yield pa.RecordBatch.from_pylist([], schema=self._schema(names))  # a header alone makes a table too
-        for batch in itertools.chain((first,), reader):
+        batch = None
+        for batch in filter(len, itertools.chain((first,), reader)):
             yield self._converted(batch, start)
             start += batch.num_rows
+        if watched.suspicious(batch):
+            check_end(self._path, self._options)
 
     def _schema(self, names: list[str]) -> pa.Schema:
         import pyarrow as pa

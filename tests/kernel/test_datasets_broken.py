@@ -40,6 +40,9 @@ REFUSED = {
     "nul.csv": (b"\0" * 1000, ":1: this is no text"),
     "twice.csv": (b"a,a\n1,2\n", "two columns are called 'a'"),
     "long.csv": (b"a,b\n1," + b"y" * 100_000_000 + b"\n", "a row is longer than 4 MiB"),
+    "unclosed.csv": ((CSV + '2,"y\n' + ROWS).encode(), r"unclosed\.csv:302: the row has a quote that is never closed"),
+    "unclosed-inch.csv": ((CSV + '2,y"\n2,"y\n' + ROWS).encode(), ":303: the row has a quote that is never closed"),
+    "cut-in-quotes.csv": ((CSV + '2,"a y').encode(), ":302: the row has a quote that is never closed"),
     "cut.csv.gz": (gzip.compress(CSV.encode())[:-4], "damaged or cut short"),
     "cut.parquet": (parquet()[:-50], "cannot be read as parquet"),
     "cut.arrow": (ipc()[:-300], "cannot be read as ipc"),
@@ -60,6 +63,7 @@ def test_a_file_that_is_broken_as_a_whole_is_refused_with_or_without_a_quarantin
 
 READ = {
     "quoted newlines": (b'a,b\n1,"x\ny"\n', [(1, "x\ny")]),
+    "quotes that are part of the text": (b'a,b\n1,5" x\n2,"say ""x""\ny"', [(1, '5" x'), (2, 'say "x"\ny')]),
     "byte order mark": (b"\xef\xbb\xbfa,b\n1,x\n", [(1, "x")]),
     "nulls spelled six ways": (b"a,b\nNA,x\nNaN,x\nnull,x\nN/A,x\n,x\n#N/A,x\n7,x\n", [(None, "x")] * 6 + [(7, "x")]),
     "header only": (b"a,b\n", []),
