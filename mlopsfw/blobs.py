@@ -12,15 +12,20 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from mlopsfw.contracts.host import Clock
 from mlopsfw.contracts.storage import Entry, Storage
-from mlopsfw.errors import Corrupt, DataError, NotFound, StorageError
+from mlopsfw.errors import Corrupt, DataError, NotFound, StorageError, WrongKey
+from mlopsfw.privacy.sealed import HEADER, is_sealed, stored_length
+
+if TYPE_CHECKING:
+    from mlopsfw.privacy.vault import Vault
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,10 +57,11 @@ class BlobStore:
         storage: Where the blobs are kept.
         scratch: A private folder for local copies; it may be emptied at any time when nothing runs.
         clock: This machine's.
+        vault: Encrypts what is stored from now on, and decrypts; None for neither.
     """
 
-    def __init__(self, storage: Storage, scratch: Path, clock: Clock) -> None:
-        self._storage, self._scratch, self._clock = storage, scratch, clock
+    def __init__(self, storage: Storage, scratch: Path, clock: Clock, vault: Vault | None = None) -> None:
+        self._storage, self._scratch, self._clock, self._vault = storage, scratch, clock, vault
         self._known: dict[str, float] = {}  # digest → when we last made sure that it is stored
         self._checked: dict[
             str, tuple[int, int, int]
@@ -64,12 +70,23 @@ class BlobStore:
     # -- writing ---------------------------------------------------------------------------------------------------------
 
     def put(self, data: bytes | Path) -> str:
-        """Store `data` (bytes, or a file's content) and return its digest; durable when this returns."""
+        """Store `data` (bytes, or a file's content) and return the digest of what was stored; durable when this returns."""
         if isinstance(data, Path):
-            return self._put_file(data)
+            return self._put_file(data) if self._vault is None else self._put_sealed(data, self._vault)
+        if self._vault is not None:
+            data = self._vault.seal(data)
         digest = sha256(data).hexdigest()
         self._store(digest, data)
         return digest
+
+    def _put_sealed(self, file: Path, vault: Vault) -> str:
+        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sealed = self._scratch / f"{secrets.token_hex(8)}.sealed"
+        try:
+            vault.seal_file(file, sealed)
+            return self._put_file(sealed)
+        finally:
+            sealed.unlink(missing_ok=True)
 
     def _put_file(self, file: Path) -> str:
         before = _look(file)
@@ -128,11 +145,15 @@ class BlobStore:
     # -- reading ---------------------------------------------------------------------------------------------------------
 
     def get(self, digest: str) -> bytes:
-        """Return the bytes. Raise `NotFound`, or `Corrupt` when they do not match."""
+        """Return the bytes. Raise `NotFound`, `Corrupt` when they do not match, `WrongKey` when they cannot be decrypted."""
         data = self._storage.get(key_of(digest))
         if sha256(data).hexdigest() != digest:
             raise _corrupt(digest, self._storage)
-        return data
+        return (
+            b"".join(opened(lambda start, length: data[start : start + length], self._vault))
+            if is_sealed(data)
+            else data
+        )
 
     def path(self, digest: str) -> Path:
         """Return a local, verified, read-only copy; it is kept, so a second call costs one look at it.
@@ -154,12 +175,19 @@ class BlobStore:
             if self._checked.get(digest) == look:
                 return True
             with copy.open("rb") as stream:
-                good = file_digest(stream, "sha256").hexdigest() == digest
+                found = file_digest(stream, "sha256")
+            good = found.hexdigest() == digest or self._is_plaintext(digest, found.digest())
         except FileNotFoundError:
             return False
         if good:
             self._checked[digest] = look
         return good
+
+    def _is_plaintext(self, digest: str, found: bytes) -> bool:
+        if self._vault is None:
+            return False
+        stored = self._storage.get(key_of(digest), length=HEADER)
+        return is_sealed(stored) and self._vault.is_of(stored, found)
 
     def _fetch(self, digest: str, to: Path) -> None:
         to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -172,10 +200,24 @@ class BlobStore:
                     file.write(chunk)
             if found.hexdigest() != digest:
                 raise _corrupt(digest, self._storage)
+            self._decrypt(part)
             part.chmod(0o400)
             part.replace(to)
         finally:
             part.unlink(missing_ok=True)
+
+    def _decrypt(self, file: Path) -> None:
+        """Put the plaintext in the place of stored bytes that are encrypted."""
+        with file.open("rb") as stored:
+            if not is_sealed(stored.read(HEADER)):
+                return
+            plain = file.with_suffix(".plain")
+            try:
+                with plain.open("xb") as sink:
+                    sink.writelines(opened(partial(_range, stored), self._vault))
+                plain.replace(file)
+            finally:
+                plain.unlink(missing_ok=True)
 
     def _chunks(self, key: str) -> Iterator[bytes]:
         start = 0
@@ -236,6 +278,29 @@ def _corrupt(digest: str, storage: Storage) -> Corrupt:
         f"blob {digest} in {storage.describe()} does not match its digest",
         hint="Run `mlopsfw doctor --verify`; restore it from a copy (`mlopsfw import URL --heal`), or run again the step that made it.",
     )
+
+
+def opened(
+    fetch: Callable[[int, int], bytes], vault: Vault | None, start: int = 0, length: int | None = None
+) -> Iterator[bytes]:
+    """Yield the plaintext of an encrypted blob, or a range of it. Raise `WrongKey` where there is no vault."""
+    if vault is None:
+        raise WrongKey("a blob is encrypted, and no key was given", hint='Set [storage] encrypt = "env:NAME".')
+    yield from vault.open(fetch, start, length)
+
+
+def peek(storage: Storage, key: str, vault: Vault | None, length: int) -> bytes:
+    """Return the first `length` bytes that were put under a blob's key, fetching no more than is needed for them."""
+    data = storage.get(key, length=max(length, HEADER))
+    if not is_sealed(data):
+        return data[:length]
+    data = storage.get(key, length=stored_length(length))
+    return b"".join(opened(lambda at, size: data[at : at + size], vault, 0, length))
+
+
+def _range(file: IO[bytes], start: int, length: int) -> bytes:
+    file.seek(start)
+    return file.read(length)
 
 
 def _look(file: Path) -> tuple[int, int, int]:

@@ -128,6 +128,19 @@ def _storage(project: Project) -> Iterator[Diagnosis]:
     yield Diagnosis("ok", f"{storage.describe()} answers; 4 operations took {took * 1000:.0f} ms")
 
 
+def _encryption(project: Project) -> Iterator[Diagnosis]:
+    vault = project.vault
+    if vault is None:
+        yield Diagnosis("ok", "blobs are stored as they are")
+        return
+    ring = vault.keyring.opened()
+    if old := vault.keyring.leftovers():
+        yield Diagnosis(
+            "warning", f"{old} rings open with a key that was given up", "Run `mlopsfw storage rotate-key`."
+        )
+    yield Diagnosis("ok", f"blobs are encrypted; ring {ring.number} has {len(ring.keys)} keys")
+
+
 def _ledger(project: Project) -> Iterator[Diagnosis]:
     from mlopsfw.ledger.audit import audit
 
@@ -229,6 +242,7 @@ QUESTIONS = (
     Question("machine", "This machine has room, and the project's state is private", _machine),
     Question("startup", "What runs code whenever Python starts", _startup_files),
     Question("storage", "The storage answers and keeps its contract", _storage),
+    Question("encryption", "The key opens the keyring, and no older ring is left", _encryption),
     Question("ledger", "Every event follows the one before it", _ledger),
     Question("references", "What events refer to is there", _references),
     Question(

@@ -21,7 +21,8 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
     │   ├── NotFound
     │   ├── StorageFull
     │   ├── StorageUnavailable              after retries
-    │   └── Corrupt                         stored bytes do not match their digest
+    │   ├── Corrupt                         stored bytes do not match their digest
+    │   └── WrongKey                        stored bytes are encrypted, and not with the key that was given
     ├── LedgerError                     1
     │   ├── Conflict                        the precondition of an append no longer holds
     │   ├── StreamSealed
@@ -31,6 +32,7 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
     ├── DataError                       1
     │   ├── TablesUnsupported               the storage has no place for tables
     │   ├── ReferenceChanged                a source registered by reference is no longer what was pinned
+    │   ├── Erased                          the rows were erased on request
     │   └── SignatureMismatch               rows do not fit the model's signature
     ├── BundleError                     1
     │   ├── UnknownFormat
@@ -172,6 +174,10 @@ class Corrupt(StorageError):
     """Stored bytes do not match their digest; they are never served."""
 
 
+class WrongKey(StorageError):
+    """Stored bytes are encrypted, and no key that was given opens them."""
+
+
 class LedgerError(MlopsfwError):
     """The ledger refused or cannot be trusted."""
 
@@ -206,6 +212,10 @@ class TablesUnsupported(DataError):
 
 class ReferenceChanged(DataError):
     """A source registered by reference is no longer what was pinned."""
+
+
+class Erased(DataError):
+    """The rows referred to were erased on request."""
 
 
 class SignatureMismatch(DataError):

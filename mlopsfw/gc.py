@@ -12,14 +12,17 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from mlopsfw.blobs import PENDING, REFRESH, ROOT, key_of
+from mlopsfw.blobs import PENDING, REFRESH, ROOT, key_of, peek
 from mlopsfw.contracts.storage import Entry, Storage
 from mlopsfw.errors import Conflict, NotFound, UsageError
 from mlopsfw.ledger import Ledger, layout
+
+if TYPE_CHECKING:
+    from mlopsfw.privacy.vault import Vault
 
 T = TypeVar("T")
 
@@ -54,7 +57,9 @@ class Collection(msgspec.Struct, kw_only=True):
     dry_run: bool = False
 
 
-def collect(storage: Storage, ledger: Ledger, *, grace: float = GRACE, dry_run: bool = False) -> Collection:
+def collect(
+    storage: Storage, ledger: Ledger, *, grace: float = GRACE, dry_run: bool = False, vault: Vault | None = None
+) -> Collection:
     """Collect once.
 
     Args:
@@ -62,6 +67,7 @@ def collect(storage: Storage, ledger: Ledger, *, grace: float = GRACE, dry_run: 
         ledger: The ledger on it.
         grace: Seconds for which an unreferenced blob is kept. Below two days only 0 is taken: it says that nothing else is at work.
         dry_run: Delete nothing.
+        vault: Decrypts blobs that are encrypted: what they name is kept.
 
     Raises:
         Conflict: Another collection is at work.
@@ -74,7 +80,7 @@ def collect(storage: Storage, ledger: Ledger, *, grace: float = GRACE, dry_run: 
     result = Collection(dry_run=dry_run)
     now = _store_time(storage)
     entries = list(storage.list(ROOT))  # before the marks: what is stored from now on is not in it
-    kept = _marked(storage, {entry.key for entry in entries})
+    kept = _marked(storage, {entry.key for entry in entries}, vault)
     doomed = [entry for entry in entries if entry.key not in kept and entry.modified <= now - grace]
     result.blobs, result.size = len(entries), sum(entry.size for entry in entries)
     result.young = len(entries) - len(doomed) - sum(entry.key in kept for entry in entries)
@@ -101,13 +107,13 @@ def _digest(key: str) -> str:
 # -- what is kept ------------------------------------------------------------------------------------------------------------
 
 
-def _marked(storage: Storage, keys: set[str]) -> set[str]:
+def _marked(storage: Storage, keys: set[str], vault: Vault | None) -> set[str]:
     """Return those of the blobs `keys` that the ledger leads to."""
     marked: set[str] = set()
     waiting = _named(_ledger_bytes(storage)) & keys
     while waiting:
         marked |= waiting
-        waiting = (_named(filter(None, _beside(partial(_as_json, storage), waiting))) & keys) - marked
+        waiting = (_named(filter(None, _beside(partial(_as_json, storage, vault), waiting))) & keys) - marked
     return marked
 
 
@@ -136,12 +142,12 @@ def _beside(read: Callable[[str], T], keys: Iterable[str]) -> Iterator[T]:
         yield from pool.map(read, keys)
 
 
-def _as_json(storage: Storage, key: str) -> bytes | None:
+def _as_json(storage: Storage, vault: Vault | None, key: str) -> bytes | None:
     """Return a blob that may name others, or None."""
     try:
-        if storage.get(key, length=1) not in _JSON:
+        if peek(storage, key, vault, 1) not in _JSON:
             return None
-        return storage.get(key, length=_LARGEST)
+        return peek(storage, key, vault, _LARGEST)
     except NotFound:
         return None
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mlopsfw.labels import Labels
     from mlopsfw.ledger import Ledger
     from mlopsfw.plugins.manager import PluginManager
+    from mlopsfw.privacy.vault import Vault
     from mlopsfw.registry import Registry
     from mlopsfw.runs import Runs
 
@@ -203,7 +204,19 @@ class Project:
         """Content-addressed bytes."""
         from mlopsfw.blobs import BlobStore
 
-        return BlobStore(self.storage, self.private_folder("blobs"), self.clock)
+        return BlobStore(self.storage, self.private_folder("blobs"), self.clock, self.vault)
+
+    @cached_property
+    def vault(self) -> Vault | None:
+        """What encrypts blobs; None where they are stored as they are."""
+        references = self.config.encryption.encrypt
+        if not references:
+            return None
+        from mlopsfw.privacy.keyring import Keyring
+        from mlopsfw.privacy.vault import Vault, parse_key
+
+        secrets = [parse_key(self.secrets.resolve(reference), reference) for reference in references]
+        return Vault(Keyring(self.storage, secrets))
 
     @cached_property
     def index(self) -> Index:

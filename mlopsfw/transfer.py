@@ -1,6 +1,6 @@
 """`export` and `import`: copy a whole project from one storage to another, byte for byte, so that the chain stays whole.
 
-Objects keep their keys: blobs, tables, ledger. The ledger goes last and what it refers to is copied once more after it, so the copy of
+Objects keep their keys: keyring, blobs, tables, ledger. The ledger goes last and what it refers to is copied once more after it, so the copy of
 a project at work is a moment of it. What is there already is left alone, so a copy that was cut short goes on where it stopped. The
 code and `mlopsfw.toml` are the repository's, and what lies in `.mlopsfw` beside the store is this machine's.
 """
@@ -20,6 +20,7 @@ from mlopsfw.contracts.storage import Entry, Storage
 from mlopsfw.errors import ChainBroken, Conflict, Corrupt, NotFound
 from mlopsfw.ledger import layout
 from mlopsfw.ledger.audit import audit
+from mlopsfw.privacy import keyring
 
 TABLES = "tables/"
 _LOG = "/_delta_log/"
@@ -61,6 +62,7 @@ def transfer(source: Storage, target: Storage, *, heal: bool = False, progress: 
     """
     _refuse_another_history(source, target)
     copy = _Copy(source, target, progress)
+    copy.keys()
     copy.blobs(heal=heal)
     copy.tables()
     copy.ledger()
@@ -114,6 +116,14 @@ class _Copy:
         """Copy the blobs that the target lacks, or that have rotted there."""
         rotten = set(_rotten(self._target)) if heal else set()
         self._copy(self._missing(ROOT, rotten))
+
+    def keys(self) -> None:
+        """Copy the keyring, and remove rings that the source has rotated away: they open with a key that was given up."""
+        ours = {entry.key for entry in self._source.list(keyring.ROOT)}
+        self._copy(self._missing(keyring.ROOT))
+        for entry in list(self._target.list(keyring.ROOT)):
+            if entry.key not in ours:
+                self._target.delete(entry.key)
 
     def tables(self) -> None:
         """Copy the tables: what their logs name before the logs, so that no version is seen before its files."""

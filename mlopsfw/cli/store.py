@@ -34,7 +34,7 @@ def gc(project: Project, *, grace: float, dry_run: bool, as_json: bool) -> None:
     """Delete blobs that nothing refers to, and finish what crashes left half-done in the ledger."""
     from mlopsfw.gc import collect
 
-    done = collect(project.storage, project.ledger, grace=grace * _DAY, dry_run=dry_run)
+    done = collect(project.storage, project.ledger, grace=grace * _DAY, dry_run=dry_run, vault=project.vault)
     if as_json:
         emit_json(done)
         return

@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "audit": ("mlopsfw.cli.store:audit", "Verify and show the ledger"),
     "gc": ("mlopsfw.cli.store:gc", "Delete blobs that nothing refers to"),
     "index": ("mlopsfw.cli.store:index", "Rebuild the derived index"),
+    "storage": ("mlopsfw.cli.storage:storage", "Rotate the key of encrypted blobs"),
     "export": ("mlopsfw.cli.store:export", "Copy the whole project to a folder or bucket"),
     "import": ("mlopsfw.cli.store:import_", "Copy a whole project in from a folder or bucket"),
 }

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from mlopsfw.config.locate import key_lines
-from mlopsfw.config.model import ProjectConfig, Selection, StepConfig
+from mlopsfw.config.model import Encryption, ProjectConfig, Selection, StepConfig
 from mlopsfw.errors import ConfigError, UsageError
 from mlopsfw.ids import check_name, nearest
+from mlopsfw.secrets import is_reference
 
 FILE_NAME = "mlopsfw.toml"
 
@@ -128,7 +129,9 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
         check_name(name, "project name")
     except UsageError as error:
         raise fail(error.message, "project.name", hint=error.hint) from None
+    encryption = _encryption(tree, fail)
     fields: dict[str, Any] = {role: _selection(tree[role], role, fail) for role in _SINGLE if role in tree}
+    fields["encryption"] = encryption
     fields |= {field: _selections(tree[role], role, fail) for role, field in _MANY.items() if role in tree}
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
@@ -165,6 +168,26 @@ def _selection(value: Any, key: str, fail: Fail) -> Selection:
     if not isinstance(use, str) or not use:
         raise fail("names no provider", f"{key}.use", hint='Write use = "…"; `mlopsfw plugins list` shows the names.')
     return Selection(use=use, options=tables.get(use, {}), key=key)
+
+
+def _encryption(tree: dict[str, Any], fail: Fail) -> Encryption:
+    """Take what is not the provider's out of `[storage]`, which may then be left with nothing."""
+    if not isinstance(tree.get("storage"), dict):
+        return Encryption()
+    table = dict(tree["storage"])
+    own = {
+        field: table.pop(field) for field in Encryption.__struct_fields__ if isinstance(table.get(field), str | list)
+    }
+    tree["storage"] = table or {"use": "object"}
+    if isinstance(own.get("encrypt"), str):
+        own["encrypt"] = [own["encrypt"]]
+    found = _convert(own, Encryption, "storage", fail)
+    for reference in found.encrypt:
+        if not is_reference(reference):
+            raise fail(
+                "a key must be a reference", "storage.encrypt", hint="Write env:NAME or file:/path, never the key."
+            )
+    return found
 
 
 def _selections(value: Any, role: str, fail: Fail) -> list[Selection]:

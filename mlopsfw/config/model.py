@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,6 +22,18 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     use: str
     options: dict[str, Any] = {}
     key: str = ""
+
+
+class Encryption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `[storage]` says besides the provider.
+
+    Args:
+        encrypt: References to the keys of blobs, `env:NAME` or `file:/path`, the one for new rings first; none for no encryption.
+        tables: `encrypted-disk` declares that what tables lie on is encrypted by others; else, with `encrypt`, they are refused.
+    """
+
+    encrypt: tuple[str, ...] = ()
+    tables: Literal["", "encrypted-disk"] = ""
 
 
 class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +71,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         name: The project's name.
         code: Folders, relative to the project, from which its Python modules are imported.
         storage, trainer, deployer, engine: The selected providers.
+        encryption: Of what the storage holds.
         monitors, alerters: The selected providers, in order.
         runtimes: Options of runtimes by bundle format.
         observers: Options of observers by name.
@@ -72,6 +85,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     name: str
     code: tuple[str, ...] = (".",)
     storage: Selection = Selection(use="object", key="storage")
+    encryption: Encryption = Encryption()
     trainer: Selection = Selection(use="torch", key="trainer")
     deployer: Selection = Selection(use="http", key="deployer")
     engine: Selection = Selection(use="local", key="engine")

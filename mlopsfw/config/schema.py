@@ -28,6 +28,10 @@ def config_schema(plugins: PluginManager) -> Schema:
         "env": {"type": "object", "additionalProperties": {"$ref": "#"}},
     }
     properties |= {role: _selection(plugins, role, definitions) for role in _ONE}
+    properties["storage"]["properties"] |= {
+        "encrypt": {"anyOf": [{"type": "string"}, _strings()]},
+        "tables": {"enum": ["encrypted-disk"]},
+    }
     properties |= {role: {"type": "array", "items": _selection(plugins, role, definitions)} for role in _MANY}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mlopsfw.toml"}
     return head | _closed(properties) | {"$defs": definitions}

@@ -13,7 +13,7 @@ import msgspec
 from mlopsfw.clock import rfc3339
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.datasets.versions import REFERENCED, RESTORED, DatasetVersion, History, fold
-from mlopsfw.errors import Conflict, Corrupt, DataError, TablesUnsupported, UsageError
+from mlopsfw.errors import Conflict, Corrupt, DataError, UsageError
 from mlopsfw.ids import check_name
 from mlopsfw.references import parse_reference
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mlopsfw.datasets.difference import Difference
     from mlopsfw.datasets.files import TableFiles
     from mlopsfw.datasets.manifest import Manifest
+    from mlopsfw.datasets.places import TablePlaces
     from mlopsfw.datasets.quarantine import BadRow
     from mlopsfw.datasets.tables import PlainTables
     from mlopsfw.ledger import Stream
@@ -305,7 +306,13 @@ class Datasets:
         """Plain appendable tables, such as captured predictions."""
         from mlopsfw.datasets.tables import PlainTables
 
-        return PlainTables(self._project.storage)
+        return PlainTables(self._places)
+
+    @cached_property
+    def _places(self) -> TablePlaces:
+        from mlopsfw.datasets.places import TablePlaces
+
+        return TablePlaces(self._project.storage, self._project.config.encryption)
 
     @property
     def blobs(self) -> Blobs:
@@ -324,12 +331,7 @@ class Datasets:
         """Return the files of a dataset. Raise `TablesUnsupported` where the storage holds none."""
         from mlopsfw.datasets.files import TableFiles
 
-        location = self._project.storage.table_location(f"datasets/{check_name(name, 'dataset')}")
-        if location is None:
-            raise TablesUnsupported(
-                f"{self._project.storage.describe()} holds no tables",
-                hint="Use the storage 'object', or another that does.",
-            )
+        location = self._places.find(f"datasets/{check_name(name, 'dataset')}")
         return TableFiles(location, self._project.clock)
 
     def manifest(self, version: DatasetVersion) -> Manifest:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.datasets import columns
 from mlopsfw.datasets.files import local_folder, sync, told
 from mlopsfw.digest import record_batches
-from mlopsfw.errors import NotFound, StorageUnavailable, TablesUnsupported
+from mlopsfw.errors import NotFound, StorageUnavailable
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
     from deltalake import DeltaTable
 
-    from mlopsfw.contracts.storage import Storage, TableLocation
+    from mlopsfw.contracts.storage import TableLocation
+    from mlopsfw.datasets.places import TablePlaces
 
 _TRIES = 20  # races lost in a row; delta-rs itself tries each 15 times
 
@@ -26,11 +27,11 @@ class PlainTables:
     """Implements `contracts.host.Tables` on a storage. Columns may be added by later appends; older rows have nulls there.
 
     Args:
-        storage: Where the tables are.
+        places: Where the tables are.
     """
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    def __init__(self, places: TablePlaces) -> None:
+        self._places = places
 
     def append(self, name: str, rows: Any) -> int:
         """Append `rows` (anything that `mlopsfw.digest.record_batches` takes), durably; return the table's new version.
@@ -39,7 +40,7 @@ class PlainTables:
             DataError: A column cannot be stored, or is of another type than the table's.
             StorageUnavailable: Other writers were first, again and again.
         """
-        location = self._location(name)
+        location = self._places.find(name)
         batches = list(record_batches(rows))
         for _ in range(_TRIES):
             version = _try_append(location, batches, name)
@@ -56,11 +57,11 @@ class PlainTables:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
-        location = self._location(name)
+        location = self._places.find(name)
         try:
             table = DeltaTable(location.uri, version=version, storage_options=dict(location.options) or None)
         except TableNotFoundError:
-            raise NotFound(f"there is no table {name!r} in {self._storage.describe()}") from None
+            raise NotFound(f"there is no table {name!r} in {self._places.describe()}") from None
         except DeltaError as error:
             if version is None:
                 raise
@@ -69,15 +70,7 @@ class PlainTables:
 
     def exists(self, name: str) -> bool:
         """Say whether anything was ever appended to the table."""
-        return _open(self._location(name)) is not None
-
-    def _location(self, name: str) -> TableLocation:
-        location = self._storage.table_location(name)
-        if location is None:
-            raise TablesUnsupported(
-                f"{self._storage.describe()} holds no tables", hint="Use the storage 'object', or another that does."
-            )
-        return location
+        return _open(self._places.find(name)) is not None
 
 
 def _fitted(batches: Sequence[pa.RecordBatch], table: DeltaTable | None, name: str) -> pa.Table:

@@ -222,7 +222,7 @@ class Registry:
         from mlopsfw.blobs import BlobStore
 
         version = self.resolve(ref)
-        stored = BlobStore(self._project.storage, scratch / "blobs", self._project.clock)
+        stored = BlobStore(self._project.storage, scratch / "blobs", self._project.clock, self._project.vault)
         self._project.bundles.verify(stored.get_folder(version.bundle, scratch / "bundle"))
         return version
 

@@ -1,0 +1,32 @@
+"""`storage`: what concerns the storage as a whole and not what is in it."""
+
+from __future__ import annotations
+
+import click
+
+from mlopsfw.cli.output import emit_json, json_option, pass_project
+from mlopsfw.errors import UsageError
+from mlopsfw.project import Project
+
+
+@click.group()
+def storage() -> None:
+    """Rotate the key of encrypted blobs."""
+
+
+@storage.command("rotate-key")
+@json_option
+@pass_project
+def rotate_key(project: Project, *, as_json: bool) -> None:
+    """Wrap the keyring with the first key of `[storage] encrypt` and begin a new key for new blobs.
+
+    Write the new key before the old one, `encrypt = ["env:NEW", "env:OLD"]`, run this, then leave the old one out.
+    """
+    if project.vault is None:
+        raise UsageError("blobs are not encrypted", hint='Set [storage] encrypt = "env:NAME" to encrypt new ones.')
+    number = project.vault.keyring.rotate()
+    by = project.config.encryption.encrypt[0]
+    if as_json:
+        emit_json({"ring": number, "key": by})
+    else:
+        click.echo(f"Ring {number} opens with {by}; older rings are gone.")
