@@ -16,6 +16,7 @@ from mlopsfw.ids import check_name, nearest
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.event import Event
+    from mlopsfw.privacy.pii import Mark
     from mlopsfw.project import Project
 
 _PREFIX = "endpoint/"
@@ -40,10 +41,15 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     state: str = "wanted"
     detail: str = ""
 
-    def spec(self, endpoint: str) -> EndpointSpec:
-        """Return it as the deployer takes it."""
+    def spec(self, endpoint: str, pii: dict[str, Mark]) -> EndpointSpec:
+        """Return it as the deployer takes it; `pii`: how the model's training data was treated."""
         return EndpointSpec(
-            endpoint=endpoint, model=self.model, version=self.version, bundle=self.bundle, revision=self.revision
+            endpoint=endpoint,
+            model=self.model,
+            version=self.version,
+            bundle=self.bundle,
+            revision=self.revision,
+            pii=pii,
         )
 
 
@@ -178,7 +184,8 @@ class Endpoints:
     def _deploy(self, endpoint: str, wanted: Wanted) -> EndpointStatus:
         stream = self._stream(endpoint)
         try:
-            status = self._project.deployer.deploy(wanted.spec(endpoint))
+            version = self._project.registry.resolve(f"models:/{wanted.model}@{wanted.version}")
+            status = self._project.deployer.deploy(wanted.spec(endpoint, self._project.privacy.learned(version)))
         except Exception as error:  # a deployer of another's may raise anything, and what was served before goes on
             reason = error.message if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
             stream.append("endpoint.failed", {"revision": wanted.revision, "reason": reason})

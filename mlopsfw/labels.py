@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.contracts.bundle import Manifest
+    from mlopsfw.privacy.pii import Treatment
     from mlopsfw.project import Project
+    from mlopsfw.registry import ModelVersion
 
 Label = str | int | float | bool
 
@@ -67,16 +69,18 @@ class Labels:
         from mlopsfw.capture.times import now_micros
 
         check_name(model, "model")
-        manifest = self._manifest(model)
+        version = self._project.registry.resolve(f"models:/{model}")
+        manifest, privacy = self._manifest(version), self._project.privacy
+        treatment = privacy.treatment(privacy.learned(version))
         now = now_micros(self._project.clock.now())
-        checked = [_checked(row, number, manifest, now) for number, row in enumerate(rows)]
+        checked = [_checked(row, number, manifest, treatment, now) for number, row in enumerate(rows)]
         if not checked:
             return 0
         ids, labels, times = (list(column) for column in zip(*checked, strict=True))
         record = LabelRows(ids=ids, labels=labels, label_times=times, received_time=now)
-        version = self._project.tables.append(f"labels/{model}", labels_frame([record]))
+        table_version = self._project.tables.append(f"labels/{model}", labels_frame([record]))
         self._project.ledger.stream(f"labels/{model}").append(
-            "labels.added", {"rows": len(checked), "table_version": version}
+            "labels.added", {"rows": len(checked), "table_version": table_version}
         )
         return len(checked)
 
@@ -112,14 +116,16 @@ class Labels:
         )
         return last.with_columns(_decoded(rows).alias("label"))
 
-    def _manifest(self, model: str) -> Manifest:
-        """Return the manifest of the model's latest version, read from its blob alone."""
+    def _manifest(self, version: ModelVersion) -> Manifest:
+        """Return the manifest of a model's version, read from its blob alone."""
         from mlopsfw.bundle.stored import stored_manifest
 
-        return stored_manifest(self._project.blobs, self._project.registry.resolve(f"models:/{model}").bundle)
+        return stored_manifest(self._project.blobs, version.bundle)
 
 
-def _checked(row: Mapping[str, Any], number: int, manifest: Manifest, now: int) -> tuple[str, Label, int]:
+def _checked(
+    row: Mapping[str, Any], number: int, manifest: Manifest, treatment: Treatment, now: int
+) -> tuple[str, Label, int]:
     from mlopsfw.capture.times import micros
 
     identity, label, moment = row.get("prediction_id"), row.get("label"), row.get("label_time")
@@ -132,7 +138,11 @@ def _checked(row: Mapping[str, Any], number: int, manifest: Manifest, now: int) 
     if moment is not None and not isinstance(moment, str | datetime):
         raise DataError(f"row {number}: `label_time` must be a time", hint="Write RFC 3339 with a zone.")
     try:
-        return identity, as_class(label, manifest), now if moment is None else micros(moment)
+        return (
+            identity,
+            as_class(treatment.value(manifest.target, label), manifest),
+            now if moment is None else micros(moment),
+        )
     except DataError as error:
         raise DataError(f"row {number}: {error.message}", hint=error.hint) from None
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mlopsfw.labels import Labels
     from mlopsfw.ledger import Ledger
     from mlopsfw.plugins.manager import PluginManager
+    from mlopsfw.privacy.project import Privacy
     from mlopsfw.privacy.vault import Vault
     from mlopsfw.registry import Registry
     from mlopsfw.runs import Runs
@@ -205,6 +206,13 @@ class Project:
         from mlopsfw.blobs import BlobStore
 
         return BlobStore(self.storage, self.private_folder("blobs"), self.clock, self.vault)
+
+    @cached_property
+    def privacy(self) -> Privacy:
+        """The marked columns."""
+        from mlopsfw.privacy.project import Privacy
+
+        return Privacy(self)
 
     @cached_property
     def vault(self) -> Vault | None:

@@ -28,7 +28,7 @@ def score_file(project: Project, model: str, file: Path) -> pl.DataFrame:
     found = project.registry.resolve(model)
     with tempfile.TemporaryDirectory(dir=project.private_folder("scratch")) as scratch:
         bundle = project.bundles.open(project.blobs.get_folder(found.bundle, Path(scratch) / "bundle"))
-        return score(bundle, read_rows(file))
+        return score(bundle, project.privacy.rows(found, read_rows(file)))
 
 
 def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from mlopsfw.config.locate import key_lines
-from mlopsfw.config.model import Encryption, ProjectConfig, Selection, StepConfig
+from mlopsfw.config.model import DataConfig, Encryption, PrivacyConfig, ProjectConfig, Selection, StepConfig
 from mlopsfw.errors import ConfigError, UsageError
 from mlopsfw.ids import check_name, nearest
 from mlopsfw.secrets import is_reference
@@ -19,7 +19,7 @@ FILE_NAME = "mlopsfw.toml"
 
 _SINGLE = ("storage", "trainer", "deployer", "engine")
 _MANY = {"monitor": "monitors", "alerter": "alerters"}
-_TOP = ("project", "plugins", "runtime", "observer", "steps", "env", *_SINGLE, *_MANY)
+_TOP = ("project", "plugins", "data", "privacy", "runtime", "observer", "steps", "env", *_SINGLE, *_MANY)
 _STEP = ("use", "python", "inputs", "outputs", "params", "needs", "reads", "cache", "retries", "timeout")
 
 _WORDS = {"object": "table", "str": "string", "int": "integer", "bool": "boolean"}  # what TOML calls them
@@ -132,6 +132,10 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     encryption = _encryption(tree, fail)
     fields: dict[str, Any] = {role: _selection(tree[role], role, fail) for role in _SINGLE if role in tree}
     fields["encryption"] = encryption
+    data = _table(tree, "data", fail)
+    fields["data"] = {key: _convert(_table(data, key, fail, "data."), DataConfig, f"data.{key}", fail) for key in data}
+    fields["privacy"] = _convert(_table(tree, "privacy", fail), PrivacyConfig, "privacy", fail)
+    _check_key(fields, fail)
     fields |= {field: _selections(tree[role], role, fail) for role, field in _MANY.items() if role in tree}
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
@@ -188,6 +192,16 @@ def _encryption(tree: dict[str, Any], fail: Fail) -> Encryption:
                 "a key must be a reference", "storage.encrypt", hint="Write env:NAME or file:/path, never the key."
             )
     return found
+
+
+def _check_key(fields: dict[str, Any], fail: Fail) -> None:
+    key = fields["privacy"].key
+    hint = 'Make one, `openssl rand -hex 32`, and name it: [privacy] key = "env:NAME".'
+    if key and not is_reference(key):
+        raise fail("a key must be a reference", "privacy.key", hint=hint)
+    for name, data in fields["data"].items():
+        if not key and "hash" in data.pii.values():
+            raise fail("columns are hashed, and there is no key", f"data.{name}.pii", hint=hint)
 
 
 def _selections(value: Any, role: str, fail: Fail) -> list[Selection]:

@@ -36,6 +36,26 @@ class Encryption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tables: Literal["", "encrypted-disk"] = ""
 
 
+class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[data.NAME]`: what holds for a dataset however its rows come.
+
+    Args:
+        pii: Personal column → `drop`, `mask` or `hash`; see `mlopsfw.privacy.pii`.
+    """
+
+    pii: dict[str, Literal["drop", "mask", "hash"]] = {}
+
+
+class PrivacyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[privacy]`.
+
+    Args:
+        key: Reference to the key of keyed hashes, `env:NAME` or `file:/path`.
+    """
+
+    key: str = ""
+
+
 class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One step of the pipeline.
 
@@ -71,6 +91,8 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         name: The project's name.
         code: Folders, relative to the project, from which its Python modules are imported.
         storage, trainer, deployer, engine: The selected providers.
+        data: What holds for datasets, by name.
+        privacy: The key of keyed hashes.
         encryption: Of what the storage holds.
         monitors, alerters: The selected providers, in order.
         runtimes: Options of runtimes by bundle format.
@@ -86,6 +108,8 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     code: tuple[str, ...] = (".",)
     storage: Selection = Selection(use="object", key="storage")
     encryption: Encryption = Encryption()
+    data: dict[str, DataConfig] = {}
+    privacy: PrivacyConfig = PrivacyConfig()
     trainer: Selection = Selection(use="torch", key="trainer")
     deployer: Selection = Selection(use="http", key="deployer")
     engine: Selection = Selection(use="local", key="engine")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.config.model import StepConfig
+from mlopsfw.config.model import DataConfig, PrivacyConfig, StepConfig
 from mlopsfw.errors import PluginError
 from mlopsfw.plugins.manager import PluginManager
 
@@ -24,6 +24,8 @@ def config_schema(plugins: PluginManager) -> Schema:
         "plugins": _closed({"disabled": _strings()}),
         "runtime": _closed(_options(plugins, "runtime", definitions)),
         "observer": _closed({claim.name: {"type": "object"} for claim in plugins.catalog.of("observer")}),
+        "data": {"type": "object", "additionalProperties": _refer(DataConfig, definitions)},
+        "privacy": _refer(PrivacyConfig, definitions),
         "steps": {"type": "object", "additionalProperties": _step(definitions)},
         "env": {"type": "object", "additionalProperties": {"$ref": "#"}},
     }

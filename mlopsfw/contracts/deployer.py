@@ -16,6 +16,7 @@ class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         version: Its version.
         bundle: Digest of the bundle's manifest blob (`host.blobs.get_folder`).
         revision: Rises by one with each change of the endpoint; a process of an older one must not come back.
+        pii: Input → how its values were treated where the training data was taken in (`drop`, `mask`, `hash`): requests get the same.
     """
 
     endpoint: str
@@ -23,6 +24,7 @@ class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     version: int
     bundle: str
     revision: int
+    pii: dict[str, Literal["drop", "mask", "hash"]] = {}
 
 
 class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

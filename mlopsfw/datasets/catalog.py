@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mlopsfw.datasets.quarantine import BadRow
     from mlopsfw.datasets.tables import PlainTables
     from mlopsfw.ledger import Stream
+    from mlopsfw.privacy.pii import Treatment
     from mlopsfw.project import Project
 
 _PREFIX = "dataset/"
@@ -189,10 +190,10 @@ class Datasets:
             DataError: There is no table.
             UsageError: The dataset holds rows of its own.
         """
-        from mlopsfw.datasets import columns, pins
+        from mlopsfw.datasets import columns, marked, pins
         from mlopsfw.digest import TableDigest, record_batches
 
-        check_name(name, "dataset")
+        marked.refuse_reference(name, self.treatment(name))
         uri = pins.absolute(uri, self._project.root)
         pinned = pins.pin(uri)
         batches = record_batches(pins.scan(uri, pinned))
@@ -209,9 +210,11 @@ class Datasets:
 
     def restore(self, name: str, version: int, message: str = "") -> DatasetVersion:
         """Make the content of an earlier version the newest one again, as a new version; nothing is copied or lost."""
+        from mlopsfw.datasets import marked
 
         def again(history: History) -> DatasetVersion:
             old, latest = history.get(version), history.get(None)
+            marked.refuse_clear(old, self.treatment(name))
             if old.digest == latest.digest and old.pin == latest.pin:
                 return msgspec.structs.replace(latest, new=False)
             source = f"version {version}"
@@ -313,6 +316,10 @@ class Datasets:
         from mlopsfw.datasets.places import TablePlaces
 
         return TablePlaces(self._project.storage, self._project.config.encryption)
+
+    def treatment(self, name: str) -> Treatment:
+        """Return how the personal columns of a dataset are treated."""
+        return self._project.privacy.treatment(self._project.privacy.marks(name))
 
     @property
     def blobs(self) -> Blobs:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from mlopsfw.datasets import columns, watermark
+from mlopsfw.datasets import columns, marked, watermark
 from mlopsfw.datasets import manifest as manifests
 from mlopsfw.datasets.change import Change
 from mlopsfw.datasets.manifest import DataFile, Manifest
@@ -80,6 +80,7 @@ class Commit:
     ) -> None:
         self._datasets, self._name, self._change, self._force, self._once = datasets, name, change, force, once
         self._source, self._message, self._run = source, message, run
+        self._treatment = datasets.treatment(name)
         self._files: TableFiles = datasets.files(name)
         self._made: list[str] = []  # files of this commit, whether the version comes to have them or not
         self._quarantine, self._ignored, self._top = quarantine, tuple[str, ...](), None
@@ -90,7 +91,7 @@ class Commit:
         refuse_reference(history)
         used: set[str] = set()
         try:
-            written = self._write(batches, history)
+            written = self._write(self._treatment.batches(batches), history)
             version = self._agree(written, history)
             if version.new:
                 used = {file.path for file in self._datasets.manifest(version).files}
@@ -122,6 +123,7 @@ class Commit:
     def _schema(self, base: DatasetVersion | None, coming: pa.Schema) -> pa.Schema:
         if base is None:
             return columns.stored_schema(coming)
+        marked.refuse_clear(base, self._treatment)
         known = self._datasets.schema(base)
         return columns.agreed(known, coming, self._change.drift, f"dataset {self._name!r}")
 
@@ -213,6 +215,7 @@ class Commit:
             run=self._run,
             watermark=self._watermark(base),
             intake=self._intake(),
+            pii=dict(self._treatment.marks),
         )
 
     def _watermark(self, base: DatasetVersion | None) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.datasets import sources
+from mlopsfw.datasets import marked, sources
 from mlopsfw.datasets.commits import Commit
 from mlopsfw.datasets.csvsource import CsvOptions, WrongGuess
 from mlopsfw.datasets.quarantine import Quarantine
+from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,10 +34,14 @@ def take_in(
     **facts: Any,
 ) -> DatasetVersion:
     """Make a version of files; arguments and errors as for `Datasets.add`, `now` in RFC 3339."""
-    options = msgspec.structs.replace(options, expected=_expected(datasets, name, change))
+    treatment = datasets.treatment(name)
+    texts = {column: "string" for column, mark in treatment.marks.items() if mark == "hash"}  # 007 and 7 stay two
+    options = msgspec.structs.replace(options, expected=texts | _expected(datasets, name, change))
     guesses: dict[str, str] = {}
     while True:  # each round knows the type of one more column
-        quarantine = Quarantine(datasets.tables, name, change.max_bad, now) if change.max_bad else None
+        quarantine = None
+        if change.max_bad:
+            quarantine = Quarantine(datasets.tables, name, change.max_bad, now, personal=bool(treatment.marks))
         batches = sources.read(paths, options, guesses, quarantine)
         batches = _counted(batches, progress, paths) if progress else batches
         commit = Commit(datasets, name, change, quarantine=quarantine, **facts)
@@ -46,6 +51,11 @@ def take_in(
             if guesses.get(error.column) == error.type:
                 raise
             guesses[error.column] = error.type
+        except DataError as error:
+            if not treatment.marks:
+                raise
+            known = latest.columns if (latest := datasets.history(name).latest) else {}
+            raise marked.withheld(error, {name, *treatment.marks, *known}) from None
 
 
 def _expected(datasets: Datasets, name: str, change: Change) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.datasets import marked
 from mlopsfw.errors import DataError
 from mlopsfw.ids import new_run_id
 
@@ -47,14 +48,19 @@ class Quarantine:
         name: The dataset.
         share: The greatest share of bad rows that the load may have.
         time: Now, RFC 3339.
+        personal: Whether the dataset has marked columns. Of a bad row no one knows which text is in which column, so neither the row
+            nor what is wrong with it is kept then, only where it stands.
     """
 
-    def __init__(self, tables: PlainTables, name: str, share: float, time: str) -> None:
+    def __init__(self, tables: PlainTables, name: str, share: float, time: str, *, personal: bool = False) -> None:
+        self._personal = personal
         self._tables, self._name, self._time, self.share = tables, name, time, share
         self.batch, self._rows, self._total = new_run_id(), list[BadRow](), 0
 
     def add(self, source: str, line: int, reason: str, raw: str, *, counted: bool = False) -> None:
         """Set a row aside; `counted`: it came in a batch that `watch` saw. Raise `DataError` where there are too many."""
+        if self._personal:
+            reason, raw = marked.WITHHELD, ""
         if len(raw) > _KEPT:
             reason, raw = f"{reason} (the first {_KEPT:,} of {len(raw):,} characters are kept)", raw[:_KEPT]
         self._rows.append(BadRow(batch=self.batch, time=self._time, source=source, line=line, reason=reason, raw=raw))

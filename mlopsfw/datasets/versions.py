@@ -10,6 +10,7 @@ import msgspec
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.contracts.event import Event
 from mlopsfw.errors import UnknownName
+from mlopsfw.privacy.pii import Mark
 
 COMMITTED, RESTORED, REFERENCED = "dataset.committed", "dataset.restored", "dataset.referenced"
 
@@ -30,6 +31,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         added: Digest of the rows that came to those there were.
         watermark: Of an incremental load: `column`, its greatest `value` so far, and that value's `type`.
         intake: What became of what did not fit: `quarantined` rows and their `batch`; unknown columns `ignored`.
+        pii: Personal column → how it was treated before it was stored.
         of: The version that a restore brought back.
         uri: What a reference points at, made absolute.
         pin: What holds a reference fast: see `mlopsfw.datasets.pins`.
@@ -51,6 +53,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     added: str = ""
     watermark: dict[str, Any] = {}
     intake: dict[str, Any] = {}
+    pii: dict[str, Mark] = {}
     of: int = 0
     uri: str = ""
     pin: dict[str, Any] = {}

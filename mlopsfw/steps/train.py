@@ -43,7 +43,7 @@ def _run(context: StepContext, params: TrainParams) -> Mapping[str, Any]:
 
     from mlopsfw.pipeline.values import store
 
-    task = TrainingTask(**msgspec.structs.asdict(params))
+    task = TrainingTask(**msgspec.structs.asdict(params) | {"options": _options(context, params)})
     train: pa.Table = context.load("train", pa.Table)
     valid: pa.Table | None = context.load("valid", pa.Table) if "valid" in context.inputs else None
     trained = context.project.trainer.fit(task, train, valid, context)
@@ -54,6 +54,12 @@ def _run(context: StepContext, params: TrainParams) -> Mapping[str, Any]:
     return {
         "model": msgspec.structs.replace(artifact, meta={**artifact.meta, "task": task.task, "target": task.target})
     }
+
+
+def _options(context: StepContext, params: TrainParams) -> dict[str, dict[str, Any]]:
+    """Return the columns' options; of those that a dataset marks as personal, no value is kept in the bundle."""
+    personal = {name: {"pii": True} for name in context.project.privacy.everywhere if name != params.target}
+    return {**personal, **{name: {**personal.get(name, {}), **own} for name, own in params.options.items()}}
 
 
 def _report(context: StepContext, trained: TrainedModel) -> None:

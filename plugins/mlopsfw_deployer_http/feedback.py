@@ -15,8 +15,8 @@ from mlopsfw_deployer_http.message import Answer, Refusal, Request
 from mlopsfw_deployer_http.strict import read
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.bundle import Manifest
     from mlopsfw.contracts.host import Clock
+    from mlopsfw_deployer_http.model import Model
 
 
 class Label(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,13 +42,13 @@ class LabelsRequest(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(LabelsRequest)
 
 
-def accept(manifest: Manifest, clock: Clock, request: Request) -> Answer:
+def accept(model: Model, clock: Clock, request: Request) -> Answer:
     """Take the labels, all or none; they are kept before the answer leaves."""
     labels = read(request, _decoder).labels
     if not labels:
         raise Refusal(400, "the request holds no labels")
     now = now_micros(clock.now())
-    rows = [_checked(label, row, manifest, now) for row, label in enumerate(labels)]
+    rows = [_checked(label, row, model, now) for row, label in enumerate(labels)]
     record = LabelRows(
         ids=[label.prediction_id for label in labels],
         labels=[value for value, _ in rows],
@@ -58,9 +58,9 @@ def accept(manifest: Manifest, clock: Clock, request: Request) -> Answer:
     return Answer(200, message.encode({"accepted": len(labels)}), record=encode(record), rows=len(labels))
 
 
-def _checked(label: Label, row: int, manifest: Manifest, now: int) -> tuple[str | int | float | bool, int]:
+def _checked(label: Label, row: int, model: Model, now: int) -> tuple[str | int | float | bool, int]:
     try:
-        value = as_class(label.label, manifest)
+        value = as_class(model.requests.label(model.manifest.target, label.label), model.manifest)
         return value, now if label.label_time is None else micros(label.label_time)
     except DataError as error:
         raise Refusal(400, f"row {row}: {error.message}. {error.hint}".rstrip()) from None

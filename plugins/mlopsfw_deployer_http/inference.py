@@ -94,7 +94,8 @@ def infer(model: Model, request: Request) -> tuple[Scored, Answer]:
 
 def _values(tensor: Tensor, model: Model) -> list[Any]:
     column = model.columns.get(tensor.name)
-    if column is not None and tensor.datatype not in _ACCEPTED[column.type]:
+    hashed = tensor.name in model.requests.hashed
+    if column is not None and not hashed and tensor.datatype not in _ACCEPTED[column.type]:
         wanted = _OFFERED[column.type]
         raise Refusal(
             400, f"column {column.name!r} is of type {column.type}: send {wanted}, not {tensor.datatype[:20]!r}"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.bundle import Bundle
     from mlopsfw.contracts.deployer import EndpointSpec
     from mlopsfw.contracts.host import Clock
+    from mlopsfw.privacy.requests import Requests
 
 EVENT_TIME = "event_time"
 _LONGEST_ID = 200
@@ -49,9 +50,11 @@ class Model:
         spec: The endpoint, model, version and revision.
         bundle: The bundle, loaded, its golden rows replayed.
         clock: Time.
+        requests: What happens to personal columns.
     """
 
-    def __init__(self, spec: EndpointSpec, bundle: Bundle, clock: Clock) -> None:
+    def __init__(self, spec: EndpointSpec, bundle: Bundle, clock: Clock, requests: Requests) -> None:
+        self.requests = requests
         self.spec, self.manifest = spec, bundle.manifest
         self._bundle, self._clock = bundle, clock
         self.columns = {column.name: column for column in self.manifest.inputs}
@@ -64,7 +67,7 @@ class Model:
         s, m = self.spec, self.manifest
         return Header(
             endpoint=s.endpoint, revision=s.revision, model=s.model, version=s.version, bundle=s.bundle,
-            inputs=m.inputs, outputs=m.outputs,
+            inputs=self.requests.signature(m.inputs), outputs=m.outputs,
         )  # fmt: skip
 
     def score(self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None) -> Scored:
@@ -80,6 +83,7 @@ class Model:
         """
         now = now_micros(self._clock.now())
         times = columns.pop(EVENT_TIME, None) if self._takes_event_time else None
+        columns = self.requests.asked(columns)
         rows = self._rows(columns)
         moments = _moments(times, event_time, rows, now)
         ids = self._ids(request_id, rows)
@@ -88,7 +92,8 @@ class Model:
         except SignatureMismatch as error:
             raise Refusal(400, _located(error)) from None
         lists = {name: values.tolist() for name, values in outputs.items()}
-        record = Predictions(ids=ids, event_times=moments, processed_time=now, inputs=columns, outputs=lists)
+        kept = self.requests.captured(columns)
+        record = Predictions(ids=ids, event_times=moments, processed_time=now, inputs=kept, outputs=lists)
         return Scored(ids, outputs, lists, encode(record))
 
     def _rows(self, columns: Mapping[str, list[Any]]) -> int:

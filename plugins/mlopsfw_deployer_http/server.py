@@ -88,7 +88,8 @@ class Serving:
 
     def __init__(self, settings: Settings, project: Project, bundle: Bundle) -> None:
         self._settings = settings
-        model = Model(settings.spec, bundle, project.clock)
+        requests = project.privacy.requests(settings.spec.pii)
+        model = Model(settings.spec, bundle, project.clock, requests)
         self._capture = CaptureWriter(Path(settings.captures), model.header)
         spec = settings.spec
         metrics = Metrics(endpoint=spec.endpoint, model=spec.model, version=str(spec.version))

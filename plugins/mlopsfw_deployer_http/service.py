@@ -132,7 +132,7 @@ class Service:
         return act
 
     def _labels(self, request: Request) -> Answer:
-        return feedback.accept(self._model.manifest, self._clock, request)
+        return feedback.accept(self._model, self._clock, request)
 
     def _metrics_text(self, _: Request) -> Answer:
         return Answer(200, self._metrics.text(**self._gauges()), kind=TEXT)

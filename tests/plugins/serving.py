@@ -20,6 +20,8 @@ from mlopsfw.clock import SystemClock
 from mlopsfw.contracts.bundle import Manifest, SignatureColumn
 from mlopsfw.contracts.deployer import EndpointSpec
 from mlopsfw.errors import SignatureMismatch
+from mlopsfw.privacy.pii import Treatment
+from mlopsfw.privacy.requests import Requests
 from mlopsfw_deployer_http.gate import Gate, digest
 from mlopsfw_deployer_http.listener import Limits, Listener
 from mlopsfw_deployer_http.metrics import Metrics
@@ -75,7 +77,16 @@ def rule(distance: float | None, hour: int, carrier: str, red_eye: bool) -> floa
 class RunningServer:
     """A server in a thread of this process; `port` is where it listens."""
 
-    def __init__(self, captures: Path, *, token: str = "", limits: Limits | None = None, drain: float = 0.2) -> None:
+    def __init__(
+        self,
+        captures: Path,
+        *,
+        token: str = "",
+        limits: Limits | None = None,
+        drain: float = 0.2,
+        requests: Requests | None = None,
+    ) -> None:
+        self._requests = requests or Requests(Treatment({}), Treatment({}))
         self.captures, self._token, self._limits, self._drain = captures, token, limits or Limits(), drain
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self._socket.setblocking(False)
@@ -85,7 +96,7 @@ class RunningServer:
 
     async def _run(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        model = Model(SPEC, RuleBundle(), SystemClock())
+        model = Model(SPEC, RuleBundle(), SystemClock(), self._requests)
         self.capture = CaptureWriter(self.captures, model.header)
         gate = Gate((), digest(self._token) if self._token else "")
         self.service = Service(

@@ -388,3 +388,21 @@ def test_a_pipeline_of_requests_in_one_turn_is_kept_with_one_write_and_answered_
     with RunningServer(tmp_path) as server:
         assert server.raw(requests).count(b"HTTP/1.1 200 OK") == 50
     assert len({record.ids[0] for record in records(tmp_path)}) == 50
+
+
+def test_personal_columns_are_captured_treated_and_what_was_dropped_in_training_is_taken_and_forgotten(tmp_path):
+    from mlopsfw.privacy.pii import Treatment
+    from mlopsfw.privacy.requests import Requests
+
+    key = b"k" * 32
+    requests = Requests(
+        Treatment({"email": "drop"}), Treatment({"carrier": "hash", "hour": "drop", "email": "drop"}, key)
+    )
+    with RunningServer(tmp_path, requests=requests) as server:
+        row = {**ROW, "carrier": "canary-carrier", "email": "canary@example.org"}
+        status, answer, _ = server.ask("POST", "/invocations", {"dataframe_records": [row]})
+        assert status == 200
+        assert answer["predictions"] == [pytest.approx(rule(500.0, 7, "canary-carrier", False), rel=1e-6)]
+    written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"canary" not in written
+    assert requests.captured({"carrier": ["canary-carrier"]})["carrier"][0].encode() in written
