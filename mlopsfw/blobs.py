@@ -22,6 +22,7 @@ import msgspec
 from mlopsfw.contracts.host import Clock
 from mlopsfw.contracts.storage import Entry, Storage
 from mlopsfw.errors import Corrupt, DataError, NotFound, StorageError, WrongKey
+from mlopsfw.privacy.erasure import tombstones
 from mlopsfw.privacy.sealed import HEADER, is_sealed, stored_length
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class BlobStore:
 
     def get(self, digest: str) -> bytes:
         """Return the bytes. Raise `NotFound`, `Corrupt` when they do not match, `WrongKey` when they cannot be decrypted."""
-        data = self._storage.get(key_of(digest))
+        data = self._stored(digest)
         if sha256(data).hexdigest() != digest:
             raise _corrupt(digest, self._storage)
         return (
@@ -155,17 +156,29 @@ class BlobStore:
             else data
         )
 
+    def _stored(self, digest: str) -> bytes:
+        try:
+            return self._storage.get(key_of(digest))
+        except NotFound:
+            tombstones.refuse(self._storage, digest)
+            raise
+
     def path(self, digest: str) -> Path:
         """Return a local, verified, read-only copy; it is kept, so a second call costs one look at it.
 
         Raises:
             NotFound: There is no such blob.
+            Erased: It was erased on request.
             Corrupt: What is stored does not match.
         """
         key_of(digest)
         copy = self._scratch / digest[:2] / digest
         if not self._is_good(copy, digest):
-            self._fetch(digest, copy)
+            try:
+                self._fetch(digest, copy)
+            except NotFound:
+                tombstones.refuse(self._storage, digest)
+                raise
             self._checked[digest] = _look(copy)
         return copy
 

@@ -141,6 +141,14 @@ def _encryption(project: Project) -> Iterator[Diagnosis]:
     yield Diagnosis("ok", f"blobs are encrypted; ring {ring.number} has {len(ring.keys)} keys")
 
 
+def _erasures(project: Project) -> Iterator[Diagnosis]:
+    from mlopsfw.privacy.erasure.forget import unfinished
+
+    for erasure in unfinished(project):
+        yield Diagnosis("error", f"the erasure {erasure} was cut short", "Run the same `mlopsfw data forget` again.")
+    yield Diagnosis("ok", "every erasure that was begun is done")
+
+
 def _ledger(project: Project) -> Iterator[Diagnosis]:
     from mlopsfw.ledger.audit import audit
 
@@ -159,8 +167,10 @@ def _ledger(project: Project) -> Iterator[Diagnosis]:
 
 def _references(project: Project) -> Iterator[Diagnosis]:
     from mlopsfw import blobs
+    from mlopsfw.privacy.erasure import tombstones
 
     there = {entry.key for entry in project.storage.list(blobs.ROOT)}
+    there |= {blobs.key_of(digest) for digest in tombstones.buried(project.storage)}
     named = 0
     for name in project.ledger.streams():
         for event in project.ledger.stream(name).events():
@@ -243,6 +253,7 @@ QUESTIONS = (
     Question("startup", "What runs code whenever Python starts", _startup_files),
     Question("storage", "The storage answers and keeps its contract", _storage),
     Question("encryption", "The key opens the keyring, and no older ring is left", _encryption),
+    Question("erasures", "What was to be erased is erased", _erasures),
     Question("ledger", "Every event follows the one before it", _ledger),
     Question("references", "What events refer to is there", _references),
     Question(

@@ -15,12 +15,13 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from mlopsfw.blobs import ROOT
+from mlopsfw.blobs import ROOT, key_of
 from mlopsfw.contracts.storage import Entry, Storage
 from mlopsfw.errors import ChainBroken, Conflict, Corrupt, NotFound
 from mlopsfw.ledger import layout
 from mlopsfw.ledger.audit import audit
 from mlopsfw.privacy import keyring
+from mlopsfw.privacy.erasure import tombstones
 
 TABLES = "tables/"
 _LOG = "/_delta_log/"
@@ -63,6 +64,7 @@ def transfer(source: Storage, target: Storage, *, heal: bool = False, progress: 
     _refuse_another_history(source, target)
     copy = _Copy(source, target, progress)
     copy.keys()
+    copy.erasures()
     copy.blobs(heal=heal)
     copy.tables()
     copy.ledger()
@@ -124,6 +126,14 @@ class _Copy:
         for entry in list(self._target.list(keyring.ROOT)):
             if entry.key not in ours:
                 self._target.delete(entry.key)
+
+    def erasures(self) -> None:
+        """Copy the tombstones, and delete from an older copy the blobs that they stand for."""
+        self._copy(self._missing(tombstones.ROOT))
+        ours = {entry.key for entry in self._source.list(ROOT)}
+        for digest in tombstones.buried(self._source):
+            if key_of(digest) not in ours:
+                self._target.delete(key_of(digest))
 
     def tables(self) -> None:
         """Copy the tables: what their logs name before the logs, so that no version is seen before its files."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.progress import progress
 from mlopsfw.errors import UsageError
@@ -297,3 +298,6 @@ def tidy(project: Project, name: str, *, older: float, as_json: bool) -> None:
         emit_json({"commits_written": behind, "files_removed": removed})
     else:
         click.echo(f"{behind} commits written to the Delta log, {len(removed)} files removed")
+
+
+data.add_command(forget)

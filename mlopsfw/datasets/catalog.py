@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlopsfw.contracts.host import Blobs
+    from mlopsfw.contracts.storage import TableLocation
     from mlopsfw.datasets.change import Change, Mode
     from mlopsfw.datasets.csvsource import CsvOptions
     from mlopsfw.datasets.delta import DeltaLog
@@ -68,10 +69,13 @@ class Datasets:
         Raises:
             InvalidReference: It is no reference to a dataset.
             UnknownName: There is no such dataset or version.
+            Erased: The artifact is of a version from which rows were erased since.
         """
         if isinstance(ref, DatasetVersion):
             return ref
-        reference = parse_reference(ref.ref if isinstance(ref, Artifact) else ref, "data")
+        if isinstance(ref, Artifact):
+            return self.history(parse_reference(ref.ref, "data").name).of(ref)
+        reference = parse_reference(ref, "data")
         if reference.selector not in ("", "latest") and reference.version is None:
             raise UsageError(f"{ref}: a dataset's version is a number", hint=f"Write data:/{reference.name}@1.")
         return self.history(reference.name).get(version if version is not None else reference.version)
@@ -228,6 +232,7 @@ class Datasets:
                 message=message,
                 added="",
                 run="",
+                erased=(),
             )
 
         restored = self._append(name, RESTORED, again)
@@ -338,8 +343,11 @@ class Datasets:
         """Return the files of a dataset. Raise `TablesUnsupported` where the storage holds none."""
         from mlopsfw.datasets.files import TableFiles
 
-        location = self._places.find(f"datasets/{check_name(name, 'dataset')}")
-        return TableFiles(location, self._project.clock)
+        return TableFiles(self.place(f"datasets/{check_name(name, 'dataset')}"), self._project.clock)
+
+    def place(self, table: str) -> TableLocation:
+        """Return where a table lies. Raise `TablesUnsupported`."""
+        return self._places.find(table)
 
     def manifest(self, version: DatasetVersion) -> Manifest:
         """Return which files make a version."""
@@ -357,7 +365,15 @@ class Datasets:
 
     def bring_up(self, name: str) -> int:
         """Write to the dataset's Delta log what it lacks of the events; return how many commits were missing."""
-        return self._delta(name).bring_up(self.history(name).versions)
+        from deltalake.exceptions import DeltaError
+
+        history = self.history(name)
+        try:
+            return 0 if history.sweeping else self._delta(name).bring_up(history.versions)
+        except DeltaError:
+            if self.history(name).erasures == history.erasures:
+                raise
+            return 0  # an erasure has begun to make the log anew, and makes it whole
 
     def _delta(self, name: str) -> DeltaLog:
         from mlopsfw.datasets.delta import DeltaLog

@@ -56,9 +56,9 @@ class Merge:
         old = self._without(self._known.files, gone, anew=self._retyped)
         first = 0 if self._retyped else int(gone[0]) if len(gone) else self._known.rows
         left = tuple(file for file in (*old, *fresh) if file.rows)
-        return self._digest(left or self._empty(), first)
+        return self.digest(left or self.empty(), first)
 
-    def _empty(self) -> tuple[DataFile, ...]:
+    def empty(self) -> tuple[DataFile, ...]:
         """Return a file without rows: a table has at least one, to carry its schema."""
         files = self._files.write((), self._schema)
         self.made.extend(files)
@@ -111,7 +111,7 @@ class Merge:
             if left.num_rows:
                 yield left
 
-    def _digest(self, files: tuple[DataFile, ...], first: int) -> tuple[str, Manifest]:
+    def digest(self, files: tuple[DataFile, ...], first: int) -> tuple[str, Manifest]:
         """Return the content of `files`; rows before the position `first` are as they were, so their blocks' digests are too."""
         known = self._known.blocks[: first // BLOCK]
         digest = TableDigest(self._schema, known)

@@ -9,10 +9,13 @@ import msgspec
 
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.contracts.event import Event
-from mlopsfw.errors import UnknownName
+from mlopsfw.errors import Erased, UnknownName
 from mlopsfw.privacy.pii import Mark
+from mlopsfw.references import parse_reference
 
 COMMITTED, RESTORED, REFERENCED = "dataset.committed", "dataset.restored", "dataset.referenced"
+ERASED, SWEPT = "dataset.erased", "dataset.swept"
+"""Rows were erased from versions, which are others since; what that put out of use is gone."""
 
 
 class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +39,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         uri: What a reference points at, made absolute.
         pin: What holds a reference fast: see `mlopsfw.datasets.pins`.
         run: The run that made it, if one did.
+        erased: Digests that it had before rows were erased from it.
         time: When, RFC 3339.
         actor: Who.
         new: False where a commit found the content already there and made no version.
@@ -58,6 +62,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     uri: str = ""
     pin: dict[str, Any] = {}
     run: str = ""
+    erased: tuple[str, ...] = ()
     time: str = ""
     actor: str = ""
     new: bool = True
@@ -80,7 +85,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> dict[str, Any]:
         """Return the facts that its event holds."""
         facts = msgspec.to_builtins(self)
-        left_out = {"name", "time", "actor", "new"}
+        left_out = {"name", "time", "actor", "new", "erased"}
         return {"table_version": self.table_version} | {k: v for k, v in facts.items() if k not in left_out and v != ""}
 
 
@@ -91,11 +96,15 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         name: The dataset's name.
         seq: Number of the newest event; 0 where there is none.
         versions: All versions, oldest first.
+        sweeping: Whether an erasure is at work on the Delta log: it makes it anew, and nobody else may touch it.
+        erasures: How many events of erasures there are.
     """
 
     name: str
     seq: int
     versions: tuple[DatasetVersion, ...]
+    sweeping: bool = False
+    erasures: int = 0
 
     @property
     def latest(self) -> DatasetVersion | None:
@@ -113,15 +122,44 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
             raise UnknownName(f"dataset {self.name!r} has no version {version}", hint=hint)
         return self.versions[version - 1]
 
+    def of(self, artifact: Artifact) -> DatasetVersion:
+        """Return the version that a step's value means. Raise `Erased` where it has lost rows since, `UnknownName`."""
+        version = self.get(parse_reference(artifact.ref, "data").version)
+        if artifact.digest in version.erased and artifact.digest != version.digest:
+            raise _erased(version)
+        return version
+
+
+def _erased(version: DatasetVersion) -> Erased:
+    return Erased(
+        f"{version.ref} is not what it was: rows were erased from it on request",
+        hint=f"Its digest is {version.digest[:12]} now; run the step again that reads it.",
+    )
+
 
 def fold(name: str, events: Iterable[Event]) -> History:
     """Return the history that `events` (a whole `dataset/NAME` stream) tell."""
-    seq, versions = 0, []
+    seq, versions, erasures, sweeping = 0, list[DatasetVersion](), 0, False
     for event in events:
         seq = event.seq
         if event.type in (COMMITTED, RESTORED, REFERENCED):
             versions.append(_version(name, event))
-    return History(name=name, seq=seq, versions=tuple(versions))
+        if event.type in (ERASED, SWEPT):
+            erasures, sweeping = erasures + 1, event.type == ERASED
+        if event.type == ERASED:
+            for change in event.body["versions"]:
+                versions[change["version"] - 1] = _without(versions[change["version"] - 1], change)
+    return History(name=name, seq=seq, versions=tuple(versions), sweeping=sweeping, erasures=erasures)
+
+
+def _without(version: DatasetVersion, change: dict[str, Any]) -> DatasetVersion:
+    return msgspec.structs.replace(
+        version,
+        digest=change["digest"],
+        rows=change["rows"],
+        manifest=change["new"],
+        erased=(*version.erased, version.digest),
+    )
 
 
 def _version(name: str, event: Event) -> DatasetVersion:

@@ -113,6 +113,12 @@ def _committed(db: Connection, dataset: str, event: Event) -> None:
     _upsert(db, "datasets", {"dataset": dataset, "version": body["version"]}, {**values, "facts": _json(body)})
 
 
+def _rows_erased(db: Connection, dataset: str, event: Event) -> None:
+    for change in event.body["versions"]:
+        values = {"digest": change["digest"], "rows": change["rows"]}
+        _upsert(db, "datasets", {"dataset": dataset, "version": change["version"]}, values)
+
+
 def _endpoint(state: str) -> Change:
     def change(db: Connection, endpoint: str, event: Event) -> None:
         names = ("revision", "model", "version", "url", "reason")
@@ -157,6 +163,7 @@ _CHANGES: dict[tuple[str, str], Change] = {
     ("dataset", "dataset.committed"): _committed,
     ("dataset", "dataset.referenced"): _committed,
     ("dataset", "dataset.restored"): _committed,
+    ("dataset", "dataset.erased"): _rows_erased,
     ("endpoint", "endpoint.wanted"): _endpoint("wanted"),
     ("endpoint", "endpoint.ready"): _endpoint("ready"),
     ("endpoint", "endpoint.failed"): _endpoint("failed"),

@@ -71,6 +71,18 @@ def walk(project: Project, ref: str) -> Lineage:
     return Lineage(root=root, nodes={node: facts.get(node, {}) for node in sorted(named)}, up=up, down=down)
 
 
+def downstream(project: Project, refs: Iterable[str]) -> set[str]:
+    """Return every node that came, or may have come, of any of the exact references `refs`, and those themselves."""
+    edges, _ = _everything(project)
+    committed: dict[str, set[str]] = {}
+    for edge in edges:
+        if edge.how == "committed":
+            committed.setdefault(edge.source.removeprefix("runs:/"), set()).add(edge.target)
+    edges += [edge for run, made in committed.items() for edge in _RunFlow(project, run).derived(made)]
+    roots = set(refs)
+    return roots | {edge.target for root in roots for edge in _follow(root, edges, upwards=False)}
+
+
 def datasets_of(project: Project, run: str, step: str) -> list[str]:
     """Return the dataset versions that the inputs of a run's step came from, as exact references, sorted."""
     view = _RunFlow(project, run)
@@ -191,6 +203,17 @@ class _RunFlow:
         found = {ref for step in self._wiring for ref in self.upstream(step)}
         returned = (a.ref for outputs in self._outputs.values() for a in outputs.values() if a.kind == "dataset")
         return found | set(returned)
+
+    def derived(self, committed: set[str]) -> Iterator[Edge]:
+        """Yield which dataset versions became which of those that the run committed: of one that no step returned, all may have."""
+        steps = {
+            a.ref: step for step, outputs in self._outputs.items() for a in outputs.values() if a.kind == "dataset"
+        }
+        for made in committed:
+            sources = self.upstream(steps[made]) if made in steps else self.used
+            yield from (
+                Edge(source, made, "became") for source in sorted(sources - {made}) if source.startswith("data:/")
+            )
 
     def upstream(self, step: str) -> set[str]:
         """Return the references that the inputs of `step` came from, directly or through other steps."""

@@ -8,6 +8,7 @@ import msgspec
 
 from mlopsfw.blobs import key_of
 from mlopsfw.contracts.artifact import Artifact
+from mlopsfw.errors import Erased, UnknownName
 from mlopsfw.pipeline.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
@@ -55,7 +56,20 @@ def keep(project: Project, key: str, result: Result) -> None:
 
 def is_stored(project: Project, artifact: Artifact) -> bool:
     """Return whether the storage still has the bytes behind a reference."""
+    if artifact.kind == "dataset":
+        return _is_whole(project, artifact)
     if not artifact.blob:
         return True
     key = key_of(artifact.blob)
     return any(entry.key == key for entry in project.storage.list(key))
+
+
+def _is_whole(project: Project, artifact: Artifact) -> bool:
+    """Return whether no rows were erased from a dataset's version since."""
+    try:
+        project.datasets.resolve(artifact)
+    except Erased:
+        return False
+    except UnknownName:  # whoever reads it says so
+        return True
+    return True

@@ -78,7 +78,7 @@ def load(  # noqa: PLR0911 - one for each kind
         case "table":
             return _load_table(project.blobs.path(artifact.blob), kind)
         case "dataset":
-            return _as_frame(project.datasets.scan(artifact.ref), kind or "polars.LazyFrame")
+            return _as_frame(project.datasets.scan(artifact), kind or "polars.LazyFrame")
         case "file":
             return _lay_file(project, artifact, folder)
         case "folder" | "bundle":

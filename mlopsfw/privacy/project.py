@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
+from mlopsfw.errors import UnknownName
 from mlopsfw.privacy.pii import Mark, Treatment, strictest
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from mlopsfw.datasets import DatasetVersion
     from mlopsfw.privacy.requests import Requests
     from mlopsfw.project import Project
     from mlopsfw.registry import ModelVersion
@@ -48,8 +50,13 @@ class Privacy:
 
     def learned(self, version: ModelVersion) -> dict[str, Mark]:
         """Return how the datasets that a model was made from were treated when they were taken in: what it is asked must be the same."""
-        datasets = self._project.datasets
-        return strictest(datasets.resolve(ref).pii for ref in version.datasets)
+        return strictest(found.pii for ref in version.datasets if (found := self._known(ref)))
+
+    def _known(self, ref: str) -> DatasetVersion | None:
+        try:
+            return self._project.datasets.resolve(ref)
+        except UnknownName:  # a model that came from elsewhere names what lies there
+            return None
 
     def requests(self, learned: Mapping[str, Mark]) -> Requests:
         """Return how an endpoint treats requests whose model learned from data treated so."""

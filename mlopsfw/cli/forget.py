@@ -1,0 +1,81 @@
+"""`data forget`: erase a subject from a dataset and everything that came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlopsfw.cli.output import emit_json, json_option, pass_project
+from mlopsfw.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlopsfw.privacy.erasure.forget import Erasure
+    from mlopsfw.project import Project
+
+
+@click.command()
+@click.argument("name")
+@click.option("--key", default="", metavar="COLUMN=VALUE", help="Whose rows: those with this value, or its keyed hash.")
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Read COLUMN=VALUE from a file instead, so that the value stands in no shell's history.",
+)
+@click.option("--text", "texts", multiple=True, help="A further text to look for in logs and values. May be repeated.")
+@click.option("--endpoint", "endpoints", multiple=True, help="An endpoint that the lineage does not lead to.")
+@click.option("--dry-run", is_flag=True, help="Say what there is; erase nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@pass_project
+def forget(
+    project: Project,
+    name: str,
+    *,
+    key: str,
+    key_file: Path | None,
+    texts: tuple[str, ...],
+    endpoints: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Erase a subject's rows from the dataset NAME, every version of it, and from what came of it.
+
+    What cannot be taken back: rows, captured predictions, labels, values of steps. Cut short, the same command finishes it.
+    """
+    from mlopsfw.privacy.erasure.forget import forget as erase
+    from mlopsfw.privacy.subject import Subject, parse
+
+    if bool(key) == bool(key_file):
+        raise UsageError("give either --key or --key-file", hint="mlopsfw data forget people --key customer=123")
+    column, value = parse(key or (key_file or Path()).read_text(encoding="utf-8").rstrip("\r\n"))
+    subject = Subject(column, value, project.privacy.key, texts)
+    if not (dry_run or yes):
+        _tell(erase(project, name, subject, endpoints=endpoints, dry_run=True))
+        click.confirm("Erase this for good?", abort=True)
+    done = erase(project, name, subject, endpoints=endpoints, dry_run=dry_run)
+    if as_json:
+        emit_json(done)
+    else:
+        _tell(done)
+
+
+def _tell(done: Erasure) -> None:
+    would = "would be " if done.dry_run else ""
+    for name, versions in done.datasets.items():
+        told = ", ".join(f"{rows:,} from version {version}" for version, rows in versions.items())
+        click.echo(f"data:/{name}: rows {would}erased: {told}")
+    for what, counts in (("captures", done.captures), ("labels", done.labels), ("quarantine", done.quarantine)):
+        for name, rows in counts.items():
+            click.echo(f"{what}/{name}: {rows:,} rows {would}erased")
+    click.echo(f"Values of steps: {done.tables} tables {would}rewritten, {done.dropped} others {would}dropped.")
+    for model in done.models:
+        click.echo(f"{model} learned from the rows. It is left as it is: retrain it, or retire it.")
+    for bundle in done.bundles:
+        click.echo(f"The bundle {bundle} holds a text of the subject. It is left as it is.")
+    for file in done.remaining:
+        click.echo(f"A text of the subject still stands in {file}")
+    if done.erasure:
+        click.echo(f"Erasure {done.erasure}; the proof: mlopsfw audit show privacy/erasures")

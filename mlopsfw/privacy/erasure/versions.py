@@ -1,0 +1,162 @@
+"""Dataset versions without a subject's rows: files that hold some are written anew, once for all versions that share them.
+
+1. New files and manifests, durable and referred to by nothing.
+2. `dataset.erased` at the number after the one that was decided upon: from here on the versions are the rewritten ones.
+3. `sweep`: old files and manifests go, and the Delta log, whose statistics hold values, is made anew; then `dataset.swept`.
+
+Killed before 2, nothing has happened, and `tidy` removes the files; killed before the end of 3, the next `sweep` does it all again.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.datasets import columns
+from mlopsfw.datasets import manifest as manifests
+from mlopsfw.datasets.delta import DeltaLog
+from mlopsfw.datasets.manifest import DataFile, Manifest
+from mlopsfw.datasets.merge import Merge
+from mlopsfw.datasets.versions import ERASED, SWEPT
+from mlopsfw.digest import record_batches
+from mlopsfw.errors import Conflict
+from mlopsfw.privacy.erasure.blobs import drop
+from mlopsfw.privacy.erasure.tombstones import Tombstone
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.datasets.versions import DatasetVersion
+    from mlopsfw.privacy.subject import Subject
+    from mlopsfw.project import Project
+
+
+_TRIES = 10
+
+
+class Rewriting:
+    """One subject's rows leaving one dataset.
+
+    Args:
+        project: The project.
+        name: The dataset.
+        subject: Whose rows.
+        erasure: Id of the erasure.
+    """
+
+    def __init__(self, project: Project, name: str, subject: Subject, erasure: str) -> None:
+        self._project, self._name, self._subject, self._erasure = project, name, subject, erasure
+        self._datasets, self._files = project.datasets, project.datasets.files(name)
+        self._counts: dict[str, int] = {}  # file → how many of its rows are the subject's
+        self._rewritten: dict[str, tuple[DataFile, ...]] = {}
+
+    def found(self) -> dict[int, int]:
+        """Return version → how many of its rows are the subject's, for those that have some."""
+        versions = self._datasets.history(self._name).versions
+        counts = {v.version: self._count_all(self._datasets.manifest(v)) for v in versions if v.manifest}
+        return {version: count for version, count in counts.items() if count}
+
+    def run(self) -> dict[int, int]:
+        """Rewrite every version that has some, and return what `found` does. Raise `Conflict` where nothing else may write now."""
+        while True:
+            history = self._datasets.history(self._name)
+            found = self.found()
+            if not found:
+                return {}
+            body = self._body([history.get(version) for version in found])
+            try:
+                self._datasets.stream(self._name).append(ERASED, body, expecting=history.seq)
+            except Conflict:  # a commit was first: its version may have the rows, too
+                continue
+            return found
+
+    def _body(self, versions: list[DatasetVersion]) -> dict[str, Any]:
+        made: dict[str, tuple[str, Manifest, str]] = {}  # by manifest: a restored version shares its origin's
+        changes = []
+        for version in versions:
+            if version.manifest not in made:
+                digest, content = self._content(self._datasets.manifest(version))
+                made[version.manifest] = digest, content, manifests.save(content, self._datasets.blobs)
+            digest, content, blob = made[version.manifest]
+            changes.append(
+                {"version": version.version, "was": version.digest, "digest": digest, "rows": content.rows,
+                 "old": version.manifest, "new": blob}
+            )  # fmt: skip
+        return {
+            "erasure": self._erasure, "subject": self._subject.digest, "versions": changes, "files": sorted(self._rewritten),
+        }  # fmt: skip
+
+    def _count_all(self, content: Manifest) -> int:
+        return sum(self._count(file) for file in content.files)
+
+    def _count(self, file: DataFile) -> int:
+        if file.path not in self._counts:
+            rows = self._files.scan([file])
+            theirs = self._subject.rows(rows.collect_schema())
+            self._counts[file.path] = (
+                0 if theirs is None else rows.select(theirs.sum()).collect(engine="streaming").item()
+            )
+        return self._counts[file.path]
+
+    def _content(self, known: Manifest) -> tuple[str, Manifest]:
+        import pyarrow as pa
+
+        schema = pa.ipc.read_schema(pa.py_buffer(known.schema))
+        files: list[DataFile] = []
+        for file in known.files:
+            files.extend(self._without(file, schema) if self._count(file) else (file,))
+        merge = Merge(self._files, schema, known)
+        left = tuple(file for file in files if file.rows) or merge.empty()
+        return merge.digest(left, self._untouched(known))
+
+    def _untouched(self, known: Manifest) -> int:
+        """Return how many rows stand before the first file that changes."""
+        rows = 0
+        for file in known.files:
+            if self._count(file):
+                break
+            rows += file.rows
+        return rows
+
+    def _without(self, file: DataFile, schema: pa.Schema) -> tuple[DataFile, ...]:
+        if file.path not in self._rewritten:
+            rows = self._files.scan([file])
+            theirs = self._subject.rows(rows.collect_schema())
+            left = record_batches(rows if theirs is None else rows.filter(~theirs))
+            fitted = (columns.fit(batch, schema, f"dataset {self._name!r}") for batch in left)
+            self._rewritten[file.path] = self._files.write((b for b in fitted if b.num_rows), schema)
+        return self._rewritten[file.path]
+
+
+def sweep(project: Project, name: str) -> int:
+    """Remove what erasures have put out of use; return how many files and blobs that were. Safe to be repeated."""
+    datasets, stream = project.datasets, project.datasets.stream(name)
+    events = list(stream.events())
+    swept = max((event.seq for event in events if event.type == SWEPT), default=0)
+    waiting = [event.body for event in events if event.type == ERASED and event.seq > swept]
+    if not waiting:
+        return 0
+    history = datasets.history(name)
+    used = {file.path for v in history.versions if v.manifest for file in datasets.manifest(v).files}
+    files = {path for body in waiting for path in body["files"]} - used
+    datasets.files(name).delete(sorted(files))
+    blobs = {(change["old"], change["new"], body["erasure"]) for body in waiting for change in body["versions"]}
+    for old, new, erasure in sorted(blobs):
+        drop(project, old, Tombstone(erasure=erasure, new=new))
+    _make_log_anew(project, name)
+    stream.append(SWEPT, {"erasures": sorted({body["erasure"] for body in waiting})})
+    datasets.bring_up(name)  # what was committed meanwhile
+    return len(files) + len(blobs)
+
+
+def _make_log_anew(project: Project, name: str) -> None:
+    """Write the Delta log from the events; once more where a commit that began before the erasure has got in between."""
+    from deltalake.exceptions import DeltaError
+
+    log = DeltaLog(project.datasets.files(name), project.blobs)
+    for attempt in range(_TRIES):
+        for entry in list(project.storage.list(f"tables/datasets/{name}/_delta_log/")):
+            project.storage.delete(entry.key)
+        with suppress(DeltaError) if attempt < _TRIES - 1 else nullcontext():
+            log.bring_up(project.datasets.history(name).versions)
+            return
