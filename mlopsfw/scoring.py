@@ -28,7 +28,9 @@ def score_file(project: Project, model: str, file: Path) -> pl.DataFrame:
     found = project.registry.resolve(model)
     with tempfile.TemporaryDirectory(dir=project.private_folder("scratch")) as scratch:
         bundle = project.bundles.open(project.blobs.get_folder(found.bundle, Path(scratch) / "bundle"))
-        return score(bundle, project.privacy.rows(found, read_rows(file)))
+        rows = read_rows(file)
+        scored = score(bundle, project.privacy.rows(found, rows))
+        return rows.with_columns(scored.select(bundle.manifest.outputs)) if rows.height else rows
 
 
 def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import msgspec
 from mlopsfw.clock import rfc3339
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.datasets.versions import REFERENCED, RESTORED, DatasetVersion, History, fold
-from mlopsfw.errors import Conflict, Corrupt, DataError, UsageError
+from mlopsfw.errors import Conflict, Corrupt, DataError, StorageError, UsageError
 from mlopsfw.ids import check_name
 from mlopsfw.references import parse_reference
 
@@ -370,7 +370,7 @@ class Datasets:
         history = self.history(name)
         try:
             return 0 if history.sweeping else self._delta(name).bring_up(history.versions)
-        except DeltaError:
+        except (DeltaError, StorageError):
             if self.history(name).erasures == history.erasures:
                 raise
             return 0  # an erasure has begun to make the log anew, and makes it whole

@@ -26,7 +26,7 @@ from mlopsfw.datasets.manifest import DataFile, Manifest
 from mlopsfw.datasets.merge import Merge
 from mlopsfw.datasets.versions import COMMITTED, DatasetVersion, History
 from mlopsfw.digest import TableDigest, record_batches, table_digest
-from mlopsfw.errors import Conflict, DataError, UsageError
+from mlopsfw.errors import Conflict, DataError, Erased, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,6 +82,7 @@ class Commit:
         self._source, self._message, self._run = source, message, run
         self._treatment = datasets.treatment(name)
         self._files: TableFiles = datasets.files(name)
+        self._used: set[str] = set()  # files of the version that was decided upon last
         self._made: list[str] = []  # files of this commit, whether the version comes to have them or not
         self._quarantine, self._ignored, self._top = quarantine, tuple[str, ...](), None
 
@@ -94,7 +95,7 @@ class Commit:
             written = self._write(self._treatment.batches(batches), history)
             version = self._agree(written, history)
             if version.new:
-                used = {file.path for file in self._datasets.manifest(version).files}
+                used = self._used
         finally:
             self._files.delete(path for path in self._made if path not in used)
         if version.new:
@@ -124,7 +125,10 @@ class Commit:
         if base is None:
             return columns.stored_schema(coming)
         marked.refuse_clear(base, self._treatment)
-        known = self._datasets.schema(base)
+        try:
+            known = self._datasets.schema(base)
+        except Erased:  # since the history was read: the version is another one now, of the same columns
+            known = self._datasets.schema(self._datasets.history(self._name).get(base.version))
         return columns.agreed(known, coming, self._change.drift, f"dataset {self._name!r}")
 
     def _fitted(
@@ -180,7 +184,14 @@ class Commit:
 
     def _agree(self, written: Written, history: History) -> DatasetVersion:
         while True:
-            version = self._decide(written, history)
+            try:
+                version = self._decide(written, history)
+            except Exception:
+                now = self._datasets.history(self._name)
+                if now.erasures == history.erasures:
+                    raise
+                history = now  # files that it was decided upon were erased meanwhile
+                continue
             if not version.new:
                 return version
             stream = self._datasets.stream(self._name)
@@ -199,6 +210,7 @@ class Commit:
         if same is not None:
             return replace(same, new=False)
         digest, content = self._content(written, base)
+        self._used = {file.path for file in content.files}
         if base is not None and base.digest == digest and not self._force:
             return replace(base, new=False)
         return DatasetVersion(

@@ -88,3 +88,32 @@ def test_a_reference_into_a_bucket_is_held_by_its_etag(project, s3_server, bucke
     MORE.write_parquet(uri, storage_options=s3_server.options)
     with pytest.raises(ReferenceChanged):
         project.datasets.scan("outside")
+
+
+def test_a_subject_is_erased_from_a_bucket(make_project, s3_server, bucket, monkeypatch):
+    from mlopsfw.privacy.erasure import plain
+    from mlopsfw.privacy.erasure.forget import forget
+    from mlopsfw.privacy.search import holds, pattern
+    from mlopsfw.privacy.subject import Subject
+
+    options = "\n".join(f'{name} = "{value}"' for name, value in s3_server.options.items())
+    project = make_project(f'[storage.object]\nurl = "{bucket}/some/prefix"\n\n[storage.object.options]\n{options}\n')
+    wanted, subject = pattern(["canary-7d1f0c2e"]), Subject("name", "canary-7d1f0c2e", b"k" * 32)
+    with_canary = ROWS.with_columns(name=pl.Series(["a", "canary-7d1f0c2e", "c"]))
+    project.datasets.commit("people", with_canary)
+    project.datasets.commit("people", MORE)
+    for rows in (with_canary, MORE):
+        project.tables.append("captures/delay", rows)
+
+    def found():
+        keys = [entry.key for entry in project.storage.list()]
+        return [key for key in keys if holds(project.storage.get(key), wanted)]
+
+    assert len(found()) >= 4
+    assert forget(project, "people", subject).datasets == {"people": {1: 1, 2: 1}}
+    assert plain.remove(project, "captures/delay", subject.rows) == 1
+    assert found() == []
+    assert [project.datasets.verify(f"data:/people@{version}").rows for version in (1, 2)] == [2, 3]
+    project.tables.append("captures/delay", MORE)
+    assert project.tables.scan("captures/delay").collect().height == 4
+    assert project.datasets.behind("people") == 0
