@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 BUILTIN_STEPS = {
     "ingest": "mlopsfw.steps.ingest:STEP",
     "validate": "mlopsfw.steps.validate:STEP",
+    "sql": "mlopsfw.steps.sql:STEP",
+    "join": "mlopsfw.steps.join:STEP",
+    "leakage": "mlopsfw.steps.leakage:STEP",
     "features": "mlopsfw.steps.features:STEP",
     "split": "mlopsfw.steps.split:STEP",
     "train": "mlopsfw.steps.train:STEP",

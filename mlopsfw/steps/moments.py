@@ -1,8 +1,9 @@
-"""Dates and times as people write them in a pipeline file, as literals to compare a column with."""
+"""Dates, times and lengths of time as people write them in a pipeline file."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,8 @@ from mlopsfw.errors import UsageError
 
 if TYPE_CHECKING:
     import polars as pl
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def moment(text: str, kind: Any) -> pl.Expr:
@@ -32,3 +35,11 @@ def moment(text: str, kind: Any) -> pl.Expr:
     if zone:
         found = found.astimezone(ZoneInfo(zone)) if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))
     return pl.lit(found)
+
+
+def duration(text: str) -> timedelta:
+    """Return a length of time such as `90s`, `15m`, `2h`, `1d 12h` or `1w`. Raise `UsageError`."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)(?![a-z])", text)
+    if not parts or re.sub(r"[\d.smhdw\s]", "", text) or "".join(a + b for a, b in parts) != re.sub(r"\s", "", text):
+        raise UsageError(f"{text!r} is no length of time", hint="Write 90s, 15m, 2h, 1d 12h or 1w.")
+    return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in parts), timedelta(0))

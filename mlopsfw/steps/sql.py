@@ -1,0 +1,53 @@
+"""The built-in step `sql`: one query over its inputs, by Polars' SQL; each input is a table under its own name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mlopsfw.errors import DataError, UsageError
+from mlopsfw.pipeline.step import BuiltinStep, StepContext
+
+_READS = re.compile(r"\bread_(csv|parquet|json|ipc|ndjson)\s*\(", re.IGNORECASE)
+
+
+class SqlParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[steps.sql]`.
+
+    Args:
+        query: A SELECT over the inputs. Without ORDER BY the order of its rows may change.
+    """
+
+    query: str
+
+
+def _run(context: StepContext, params: SqlParams) -> Mapping[str, Any]:
+    import polars as pl
+
+    if _READS.search(params.query):
+        raise UsageError(
+            f"step {context.step} reads a file in its query, which its cache cannot see",
+            hint="Make it a dataset (mlopsfw data add), and wire it as an input.",
+        )
+    tables = {name: context.load(name, pl.LazyFrame) for name in context.inputs}
+    try:
+        with pl.SQLContext(tables) as query:
+            rows = query.execute(params.query).collect(engine="streaming")
+    except pl.exceptions.PolarsError as error:
+        named = ", ".join(tables)
+        raise DataError(f"step {context.step}: {error}", hint=f"Its tables are {named}.") from None
+    context.log(f"{rows.height:,} rows, {rows.width} columns")
+    return {"rows": rows}
+
+
+STEP = BuiltinStep(
+    name="sql",
+    run=_run,
+    params=SqlParams,
+    variadic=True,
+    outputs=("rows",),
+    summary="One SQL query (Polars) over its inputs, each a table under its own name",
+)
