@@ -75,7 +75,11 @@ def add(
     as_json: bool,
     **change: Any,
 ) -> None:
-    """Stream FILES (CSV, JSON lines, Parquet, Arrow IPC) into the dataset NAME as its next version."""
+    """Stream FILES into the dataset NAME as its next version.
+
+    They are CSV, JSON lines, Parquet or Arrow IPC files, packed by gzip or zip or not; quoted patterns such as '2013-*.csv'; or
+    folders, in which those called column=value make a column.
+    """
     if bool(files) == bool(reference):
         raise UsageError("give either files or --reference", hint="mlopsfw data add flights flights.csv")
     if reference:

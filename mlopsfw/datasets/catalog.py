@@ -153,7 +153,7 @@ class Datasets:
 
         Args:
             name: The dataset's name.
-            paths: CSV, JSON lines, Parquet or Arrow IPC files, in order.
+            paths: CSV, JSON lines, Parquet or Arrow IPC files, patterns or folders of them, in order (see `locate`).
             mode: As for `commit`; a `Change` with `max_bad` sets bad rows aside (see `quarantine`).
             message: Why, for people.
             csv: How CSV files are written.

@@ -11,6 +11,7 @@ import msgspec
 from mlopsfw.datasets import marked, sources
 from mlopsfw.datasets.commits import Commit
 from mlopsfw.datasets.csvsource import CsvOptions, WrongGuess
+from mlopsfw.datasets.located import SourceFile, locate
 from mlopsfw.datasets.quarantine import Quarantine
 from mlopsfw.errors import DataError
 
@@ -37,13 +38,14 @@ def take_in(
     treatment = datasets.treatment(name)
     texts = {column: "string" for column, mark in treatment.marks.items() if mark == "hash"}  # 007 and 7 stay two
     options = msgspec.structs.replace(options, expected=texts | _expected(datasets, name, change))
+    files = locate(paths, tuple(sources.FORMATS))
     guesses: dict[str, str] = {}
     while True:  # each round knows the type of one more column
         quarantine = None
         if change.max_bad:
             quarantine = Quarantine(datasets.tables, name, change.max_bad, now, personal=bool(treatment.marks))
-        batches = sources.read(paths, options, guesses, quarantine)
-        batches = _counted(batches, progress, paths) if progress else batches
+        batches = sources.read(files, options, guesses, quarantine)
+        batches = _counted(batches, progress, files) if progress else batches
         commit = Commit(datasets, name, change, quarantine=quarantine, **facts)
         try:
             return commit.make(quarantine.watch(batches) if quarantine else batches)
@@ -68,10 +70,10 @@ def _expected(datasets: Datasets, name: str, change: Change) -> dict[str, str]:
     return {column: kind for column, kind in names.items() if kind in strict}
 
 
-def _counted(batches: Iterator[pa.RecordBatch], progress: Any, paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+def _counted(batches: Iterator[pa.RecordBatch], progress: Any, files: Sequence[SourceFile]) -> Iterator[pa.RecordBatch]:
     """Yield `batches` and tell rows and bytes read so far. Bytes are what Arrow holds, at most the files' own."""
     rows = read = 0
-    size = sum(path.stat().st_size for path in paths if path.is_file())
+    size = sum(file.path.stat().st_size for file in files if file.path.is_file())
     for batch in batches:
         rows, read = rows + batch.num_rows, read + batch.nbytes
         progress(rows, min(read, size))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mlopsfw.datasets import csvtolerant, jsontolerant
 from mlopsfw.datasets.csvsource import CsvOptions, read_csv
 from mlopsfw.datasets.jsonsource import read_jsonl
+from mlopsfw.datasets.located import SourceFile, partition_types, with_partition
 from mlopsfw.datasets.opened import inner_suffix
 from mlopsfw.errors import DataError, UsageError
 
@@ -45,27 +46,33 @@ def format_of(path: Path) -> str:
 
 
 def read(
-    paths: Sequence[Path], options: CsvOptions, guesses: Mapping[str, str], quarantine: Quarantine | None = None
+    files: Sequence[SourceFile], options: CsvOptions, guesses: Mapping[str, str], quarantine: Quarantine | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of `paths`, one file after the other; bad rows go to `quarantine`, or are errors without one.
+    """Yield the rows of `files`, one after the other; bad rows go to `quarantine`, or are errors without one.
 
     Raises:
         WrongGuess: A CSV column's guessed type does not hold; read again with the error's.
         DataError: A file is not there, cannot be read (with the line where it has lines), or changed while it was read.
     """
-    for path in paths:
-        kind = format_of(path)
-        with _unchanged(path):
-            if kind == "csv":
-                yield from (
-                    csvtolerant.read_csv(path, options, guesses, quarantine)
-                    if quarantine
-                    else read_csv(path, options, guesses)
-                )
-            elif kind == "jsonl":
-                yield from jsontolerant.read_jsonl(path, quarantine) if quarantine else read_jsonl(path)
-            else:
-                yield from _read_arrow(path, kind)
+    types = partition_types(files)
+    for file in files:
+        with _unchanged(file.path):
+            batches = _read_file(file.path, options, guesses, quarantine)
+            yield from with_partition(batches, file, types) if file.partition else batches
+
+
+def _read_file(
+    path: Path, options: CsvOptions, guesses: Mapping[str, str], quarantine: Quarantine | None
+) -> Iterator[pa.RecordBatch]:
+    match format_of(path):
+        case "csv" if quarantine:
+            return csvtolerant.read_csv(path, options, guesses, quarantine)
+        case "csv":
+            return read_csv(path, options, guesses)
+        case "jsonl":
+            return jsontolerant.read_jsonl(path, quarantine) if quarantine else read_jsonl(path)
+        case kind:
+            return _read_arrow(path, kind)
 
 
 @contextlib.contextmanager

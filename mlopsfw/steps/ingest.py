@@ -17,7 +17,8 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Args:
         dataset: The dataset's name.
-        path: File, or files in order, relative to the project: CSV, JSON lines, Parquet, Arrow IPC, packed or not.
+        path: File, pattern (`2013-*.csv`) or folder, or several in order, relative to the project: CSV, JSON lines, Parquet, Arrow IPC,
+            packed or not. Folders called `column=value` make a column.
         reference: Instead of `path`: a table that is registered, not copied.
         mode: Whether the rows come instead of those there are, after them, or instead of those of their key.
         key: The columns that identify a row, for `upsert` and a `lookback`.
