@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Set up a fresh environment in .venv-test and run every test. Servers that the tests start are Debian packages, installed here
-# where apt-get can; elsewhere install Ceph's RGW, Chromium, strace and nginx's like by hand, or leave them out with
+# where apt-get can; elsewhere install Ceph's RGW, PostgreSQL, Chromium and strace by hand, or leave them out with
 #   bash ci/test.sh -m "not server"
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,6 +9,7 @@ if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   for pair in radosgw:radosgw ceph-mon:ceph-mon ceph-osd:ceph-osd ceph:ceph-common chromium:chromium strace:strace; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
   done
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
   if [ -n "$missing" ]; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -49,6 +49,9 @@ def data() -> None:
 @click.option(
     "--reference", metavar="URI", help="Register an outside table (file, folder, Delta table) without copying."
 )
+@click.option("--sql", metavar="URL", help="Read a database: sqlite:///file.db, or env:NAME for a postgresql:// URL.")
+@click.option("--query", default="", help="What to read from it.")
+@click.option("--table", "table_name", default="", help="Or a table, of which all rows are read.")
 @click.option("-m", "--message", default="", help="Why, for people.")
 @click.option("--null", multiple=True, metavar="TEXT", help="In CSV, a text that means no value. May be repeated.")
 @click.option("--separator", default="", metavar="CHAR", help="In CSV, what stands between fields.")
@@ -65,6 +68,9 @@ def add(
     files: tuple[Path, ...],
     *,
     reference: str | None,
+    sql: str | None,
+    query: str,
+    table_name: str,
     message: str,
     null: tuple[str, ...],
     separator: str,
@@ -80,10 +86,13 @@ def add(
     They are CSV, JSON lines, Parquet or Arrow IPC files, packed by gzip or zip or not; quoted patterns such as '2013-*.csv'; or
     folders, in which those called column=value make a column.
     """
-    if bool(files) == bool(reference):
-        raise UsageError("give either files or --reference", hint="mlopsfw data add flights flights.csv")
+    if bool(files) + bool(reference) + bool(sql) != 1:
+        raise UsageError("give files, --sql or --reference", hint="mlopsfw data add flights flights.csv")
     if reference:
         version = project.datasets.reference(name, reference, message, force=force)
+    elif sql:
+        rows, source = _from_database(project, sql, query, table_name)
+        version = project.datasets.commit(name, rows, _change(**change), source, message, force=force, once=not force)
     else:
         csv = _csv_options(null=null, separator=separator, encoding=encoding, types=types)
         with progress(files, quiet=quiet) as told:
@@ -104,6 +113,13 @@ def add(
         click.echo(
             f"Nothing new: {version.ref} has this content already ({size}). --force makes a version all the same."
         )
+
+
+def _from_database(project: Project, sql: str, query: str, name: str) -> tuple[Any, str]:
+    from mlopsfw.datasets import sqlsource
+
+    url = sqlsource.address(sql, project.secrets, project.root)
+    return sqlsource.read(url, sqlsource.query_of(query, name)), sqlsource.shown(url)
 
 
 def _csv_options(*, null: tuple[str, ...], separator: str, encoding: str, types: tuple[str, ...]) -> Any:

@@ -1,4 +1,4 @@
-"""The built-in step `ingest`: files, or an outside table by reference, become a version of a dataset."""
+"""The built-in step `ingest`: files, a database's rows, or an outside table by reference become a version of a dataset."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from mlopsfw.errors import UsageError
+from mlopsfw.ids import new_run_id
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
 
 
@@ -20,6 +21,9 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         path: File, pattern (`2013-*.csv`) or folder, or several in order, relative to the project: CSV, JSON lines, Parquet, Arrow IPC,
             packed or not. Folders called `column=value` make a column.
         reference: Instead of `path`: a table that is registered, not copied.
+        sql: Instead of `path`: a database's URL, or a reference to it (`env:WAREHOUSE_URL`); the step then runs every time.
+        query: What to read from it.
+        table: Instead of `query`: a table of which all rows are read.
         mode: Whether the rows come instead of those there are, after them, or instead of those of their key.
         key: The columns that identify a row, for `upsert` and a `lookback`.
         incremental: The column above whose greatest value so far rows are added; it is a mode of its own.
@@ -36,6 +40,9 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     dataset: str
     path: str | tuple[str, ...] = ()
     reference: str = ""
+    sql: str = ""
+    query: str = ""
+    table: str = ""
     mode: Literal["replace", "append", "upsert"] = "replace"
     key: tuple[str, ...] = ()
     incremental: str = ""
@@ -58,7 +65,9 @@ def _reads(params: IngestParams) -> Iterable[str]:
 
 
 def _facts(project: Any, params: IngestParams) -> Mapping[str, object]:
-    """Pin what a reference points at: its content is not among `reads`, since it may be anywhere and of any size."""
+    """Pin what a reference points at, which is not among `reads`; nothing tells whether a database has changed."""
+    if params.sql:
+        return {"read at": new_run_id()}
     if not params.reference:
         return {}
     from mlopsfw.datasets import pins
@@ -67,11 +76,15 @@ def _facts(project: Any, params: IngestParams) -> Mapping[str, object]:
 
 
 def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
-    if bool(params.paths()) == bool(params.reference):
-        raise UsageError(f"step {context.step} must have either path or reference", hint='Write path = "file.csv".')
+    if bool(params.paths()) + bool(params.reference) + bool(params.sql) != 1:
+        raise UsageError(
+            f"step {context.step} must have one of path, sql and reference", hint='Write path = "file.csv".'
+        )
     datasets = context.project.datasets
     if params.reference:
         version = datasets.reference(params.dataset, params.reference, params.message, run=context.run)
+    elif params.sql:
+        version = _from_database(context, params)
     else:
         version = datasets.add(
             params.dataset,
@@ -88,6 +101,17 @@ def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
         context.log(f"{bad:,} bad rows: mlopsfw data quarantine {version.name}")
         context.log_metric("quarantined", bad)
     return {"rows": version.artifact()}
+
+
+def _from_database(context: StepContext, params: IngestParams) -> Any:
+    from mlopsfw.datasets import sqlsource
+
+    url = sqlsource.address(params.sql, context.project.secrets, context.project.root)
+    rows = sqlsource.read(url, sqlsource.query_of(params.query, params.table))
+    source = sqlsource.shown(url)
+    return context.project.datasets.commit(
+        params.dataset, rows, _change(params), source, params.message, run=context.run, once=True
+    )
 
 
 def _files(root: Path, paths: Iterable[str]) -> list[Path]:
@@ -120,5 +144,5 @@ STEP = BuiltinStep(
     outputs=("rows",),
     reads=_reads,
     facts=_facts,
-    summary="Make a dataset version of files, or of an outside table by reference",
+    summary="Make a dataset version of files, of a database's rows, or of an outside table by reference",
 )

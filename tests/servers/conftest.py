@@ -1,4 +1,4 @@
-"""Lets these tests share `s3`, which pytest's importlib mode keeps off the path, and one server a session."""
+"""Lets these tests share `s3` and `postgres`, which pytest's importlib mode keeps off the path, and one server of each a session."""
 
 from __future__ import annotations
 
@@ -30,3 +30,14 @@ def s3_server():
 def bucket(s3_server):
     """The URL of a new bucket."""
     return s3_server.make_bucket(f"bucket-{next(_numbers)}")
+
+
+@pytest.fixture(scope="session")
+def postgres_url():
+    """The URL of a running PostgreSQL."""
+    from postgres import postgres
+
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        Path(folder).chmod(0o755)  # the server is another user
+        with postgres(Path(folder) / "server") as url:
+            yield url

@@ -1,0 +1,140 @@
+"""The rows of a query of a PostgreSQL or SQLite database, as Arrow record batches, streamed by ADBC drivers.
+
+A query is read in one cursor and never held whole. What a table cannot hold is written as its nearest type; see `read`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.errors import DataError, MissingExtra, UsageError
+from mlopsfw.ids import nearest
+from mlopsfw.secrets import is_reference
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.contracts.host import Secrets
+
+_POSTGRES = ("postgresql", "postgres")
+_SCHEMES = (*_POSTGRES, "sqlite")
+
+
+def address(url: str, secrets: Secrets, root: Path) -> str:
+    """Return a database's whole URL.
+
+    Args:
+        url: `postgresql://user@host:5432/db`, `sqlite:///file.db` (relative to `root`; four slashes: absolute), or a reference to such
+            a text (`env:NAME`, `file:path`), which is where a password belongs.
+        secrets: Resolves references.
+        root: The project's folder.
+
+    Raises:
+        UsageError: It is no such URL, or holds a password in clear.
+        ConfigError: The reference leads nowhere.
+    """
+    whole = secrets.resolve(url) if is_reference(url) else url
+    parts = urllib.parse.urlsplit(whole)
+    if parts.scheme not in _SCHEMES:
+        hint = nearest(parts.scheme, _SCHEMES) or "Write postgresql://user@host/db or sqlite:///file.db."
+        raise UsageError(f"{parts.scheme or 'nothing'!r} is no kind of database that is read", hint=hint)
+    if parts.password and whole == url:
+        raise UsageError(
+            "the database's URL holds its password", hint="Put the URL into a variable, and write env:WAREHOUSE_URL."
+        )
+    return f"sqlite:///{root / parts.path[1:]}" if parts.scheme == "sqlite" else whole
+
+
+def shown(whole: str) -> str:
+    """Return a URL without user and password, for events and logs."""
+    parts = urllib.parse.urlsplit(whole)
+    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+
+
+def query_of(query: str, table: str) -> str:
+    """Return the query, or one for all of a table's rows. Raise `UsageError` where both or neither are given."""
+    if bool(query) == bool(table):
+        raise UsageError(
+            "a database is read by a query or a table", hint='Write query = "SELECT …", or table = "trips".'
+        )
+    quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
+    return query or f"SELECT * FROM {quoted}"  # noqa: S608 - quoted as the standard has it
+
+
+def read(whole: str, query: str) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a query.
+
+    Numerics become float64, UUIDs, JSON, times of day and other types of the database's own become texts; cast in the query
+    what should be another type (`price::text` keeps every digit).
+
+    Raises:
+        DataError: The database cannot be reached, or refuses the query; its own words are in it.
+        MissingExtra: The drivers are not installed.
+    """
+    import pyarrow as pa
+
+    with _blamed(whole), _connected(whole) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        reader = cursor.fetch_record_batch()
+        yield _plain(pa.RecordBatch.from_pylist([], schema=reader.schema))  # without rows there are no batches
+        yield from map(_plain, reader)
+
+
+def _connected(whole: str) -> Any:
+    lite = whole.startswith("sqlite")
+    try:
+        driver = importlib.import_module("adbc_driver_sqlite.dbapi" if lite else "adbc_driver_postgresql.dbapi")
+    except ImportError:
+        raise MissingExtra("reading databases", "sql") from None
+    if not lite:
+        return driver.connect(whole)
+    path = urllib.parse.urlsplit(whole).path[1:]
+    if not Path(path).is_file():
+        raise DataError(f"there is no database {path}")
+    return driver.connect(f"file:{urllib.parse.quote(path)}?mode=ro")  # reading makes no file
+
+
+@contextlib.contextmanager
+def _blamed(whole: str) -> Iterator[None]:
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        ours = isinstance(error, OSError) or type(error).__module__.startswith(("adbc_driver_manager", "pyarrow"))
+        if not ours:
+            raise
+        password = urllib.parse.urlsplit(whole).password
+        said = str(error).replace(password, "…") if password else str(error)
+        raise DataError(f"{shown(whole)}: {said.strip()}", hint="Try the query in the database's own client.") from None
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    columns = [_column(values, field) for values, field in zip(batch.columns, batch.schema, strict=True)]
+    names = batch.schema.names
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"the query names two columns {twice!r}", hint=f"Call one otherwise: {twice} AS other.")
+    return pa.RecordBatch.from_arrays(columns, names=names)
+
+
+def _column(values: pa.Array, field: pa.Field) -> pa.Array:
+    import pyarrow as pa
+
+    if isinstance(values.type, pa.UuidType) or pa.types.is_time(values.type):
+        return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
+    numeric = (field.metadata or {}).get(b"POSTGRESQL:type") == b"numeric"
+    if isinstance(values, pa.ExtensionArray):
+        values = values.storage
+    if numeric:
+        return values.cast(pa.float64())
+    if pa.types.is_interval(values.type):
+        raise DataError(f"column {field.name!r} is an interval", hint=f"Cast it: EXTRACT(epoch FROM {field.name}).")
+    return values
