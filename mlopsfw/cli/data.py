@@ -11,6 +11,7 @@ import click
 from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.progress import progress
+from mlopsfw.datasets.bounds import MAX_RATIO
 from mlopsfw.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ def data() -> None:
 )
 @click.option(
     "--max-bad", default=0.0, metavar="SHARE", help="Share of bad rows that may go to quarantine, such as 0.01."
+)
+@click.option(
+    "--max-ratio",
+    default=MAX_RATIO,
+    show_default=True,
+    metavar="N",
+    help="How many times its size a file may have unpacked, past 128 MiB.",
 )
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option(

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from mlopsfw.datasets.bounds import MAX_RATIO
 from mlopsfw.errors import UnknownName, UsageError
 from mlopsfw.ids import nearest
 
@@ -27,6 +28,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         drift: What columns that the dataset has not, or that the rows have not, get: `fail`; `add`, with null where there is no
             value; `ignore`, which drops unknown ones. Without meaning for `replace`.
         max_bad: The share of rows that may go to quarantine, from 0 to 1; at 0 the first bad row is an error.
+        max_ratio: How many times its own size a file may have unpacked; beyond 128 MiB more is an error.
     """
 
     mode: Mode = "append"
@@ -35,6 +37,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     lookback: float = 0.0
     drift: Drift = "fail"
     max_bad: float = 0.0
+    max_ratio: float = MAX_RATIO
 
     def check(self) -> Change:
         """Return itself. Raise `UsageError` where its parts do not go together."""
@@ -57,6 +60,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         yield self.lookback < 0 or useless, "a lookback is not negative, and needs the mode 'incremental' with a key"
         yield self.drift not in get_args(Drift), f"drift is 'fail', 'add' or 'ignore', not {self.drift!r}"
         yield not 0 <= self.max_bad < 1, f"max_bad is a share from 0 to less than 1, not {self.max_bad}"
+        yield not self.max_ratio >= 1, f"max_ratio is 1 or more, not {self.max_ratio}"
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Raise `UnknownName` where the key or the watermark is none of the columns `names`."""

@@ -59,7 +59,7 @@ def check_end(path: Path, options: CsvOptions) -> None:
 
     lines: list[str] = []
     begin, line, last = 1, 1, [""]
-    with open_bytes(path) as raw, text_of(raw, options) as text:
+    with open_bytes(path, options.max_ratio) as raw, text_of(raw, options) as text:
         reader = csv.reader(_kept(cast("Iterator[str]", text), lines), delimiter=separator(path, options))
         for fields in reader:
             if fields:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
+from mlopsfw.datasets.bounds import MAX_RATIO
 from mlopsfw.datasets.csvquotes import Watched, check_end
 from mlopsfw.datasets.opened import open_bytes
 from mlopsfw.errors import DataError, UsageError
@@ -36,6 +37,7 @@ class CsvOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         encoding: The file's encoding.
         types: Column → type (`int64`, `double`, `string`, `bool`, `date32[day]`, `timestamp[us]`), instead of guessing.
         expected: The same of columns that the dataset has already; a file need not have them.
+        max_ratio: How many times its own size an archive may have unpacked.
     """
 
     separator: str = ""
@@ -43,6 +45,7 @@ class CsvOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     encoding: str = "utf-8"
     types: dict[str, str] = {}
     expected: dict[str, str] = {}
+    max_ratio: float = MAX_RATIO
 
 
 class WrongGuess(DataError):
@@ -71,7 +74,7 @@ def read_csv(path: Path, options: CsvOptions, guesses: Mapping[str, str]) -> Ite
     check(path, options)
     known = options.expected | dict(guesses) | options.types
     try:
-        with open_bytes(path) as raw:
+        with open_bytes(path, options.max_ratio) as raw:
             watched, batch = Watched(raw), None
             reader = _open(watched, path, options, known)
             yield pa.RecordBatch.from_pylist([], schema=reader.schema)  # a header alone makes a table too
@@ -156,7 +159,7 @@ def lines_of(path: Path, options: CsvOptions, records: AbstractSet[int]) -> dict
     """Return the line on which each of `records` (from 1, blank lines not counted) begins."""
     csv.field_size_limit(1 << 30)
     found: dict[int, int] = {}
-    with open_bytes(path) as raw, text_of(raw, options) as text:
+    with open_bytes(path, options.max_ratio) as raw, text_of(raw, options) as text:
         reader = csv.reader(text, delimiter=separator(path, options))
         record, line = 0, 1
         for fields in reader:
@@ -251,7 +254,7 @@ def text_of(raw: Any, options: CsvOptions) -> TextIO:
 def _locate(path: Path, options: CsvOptions, row: int) -> tuple[int, list[str]]:
     """Return the line on which record `row` (from 1, blank lines not counted) begins, and the header's names."""
     csv.field_size_limit(1 << 30)
-    with open_bytes(path) as raw, text_of(raw, options) as text:
+    with open_bytes(path, options.max_ratio) as raw, text_of(raw, options) as text:
         reader = csv.reader(text, delimiter=separator(path, options))
         names: list[str] = []
         record, line = 0, 1
@@ -266,7 +269,7 @@ def _locate(path: Path, options: CsvOptions, row: int) -> tuple[int, list[str]]:
 
 
 def _raise_encoding(path: Path, options: CsvOptions) -> None:
-    with open_bytes(path) as raw:
+    with open_bytes(path, options.max_ratio) as raw:
         for line, data in enumerate(raw, 1):
             try:
                 data.decode(options.encoding)
@@ -279,7 +282,7 @@ def _raise_encoding(path: Path, options: CsvOptions) -> None:
 
 
 def _refuse_utf16(path: Path, options: CsvOptions) -> None:
-    with open_bytes(path) as raw:
+    with open_bytes(path, options.max_ratio) as raw:
         begin = raw.read(256)
     if "16" in options.encoding or "32" in options.encoding:
         return

@@ -39,7 +39,7 @@ def read_csv(
     csvsource.check(path, options)
     reading = _Reading(path, options, guesses, quarantine.share)
     try:
-        with open_bytes(path) as raw:
+        with open_bytes(path, options.max_ratio) as raw:
             yield from reading.batches(raw)
     except pa.ArrowInvalid as error:
         raise csvsource.explain(path, options, guesses, str(error)) from None

@@ -37,7 +37,9 @@ def take_in(
     """Make a version of files; arguments and errors as for `Datasets.add`, `now` in RFC 3339."""
     treatment = datasets.treatment(name)
     texts = {column: "string" for column, mark in treatment.marks.items() if mark == "hash"}  # 007 and 7 stay two
-    options = msgspec.structs.replace(options, expected=texts | _expected(datasets, name, change))
+    options = msgspec.structs.replace(
+        options, expected=texts | _expected(datasets, name, change), max_ratio=change.max_ratio
+    )
     files = locate(paths, tuple(sources.FORMATS))
     guesses: dict[str, str] = {}
     while True:  # each round knows the type of one more column

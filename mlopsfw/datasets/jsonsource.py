@@ -17,41 +17,41 @@ if TYPE_CHECKING:
 _BLOCK = 16 << 20  # bytes; the columns are learnt from the first block
 
 
-def read_jsonl(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a file with one JSON object per line.
+def read_jsonl(path: Path, max_ratio: float) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file with one JSON object per line; an archive may unpack to `max_ratio` times its size.
 
     A field that first shows up, or turns from null to something, after the first block is found by reading the file whole.
 
     Raises:
-        DataError: A line is not a JSON object, or a field has values of two types; with the line.
+        DataError: The archive unpacks to more, a line is not a JSON object, or a field has values of two types; with the line.
     """
     import pyarrow as pa
 
-    schema = _schema(path)
+    schema = _schema(path, max_ratio)
     try:
-        with open_bytes(path) as raw:
+        with open_bytes(path, max_ratio) as raw:
             for batch in _open(raw, schema):
                 batch.validate(full=True)  # the reader lets through text that is not UTF-8
                 yield batch
     except pa.ArrowInvalid as error:
-        raise _explain(path, str(error)) from None
+        raise _explain(path, max_ratio, str(error)) from None
 
 
-def _schema(path: Path) -> pa.Schema | None:
+def _schema(path: Path, max_ratio: float) -> pa.Schema | None:
     """Return the columns of the whole file if the first block does not tell them all, else None."""
     import pyarrow as pa
     import pyarrow.json as pj
 
     try:
-        with open_bytes(path) as raw:
+        with open_bytes(path, max_ratio) as raw:
             reader = _open(raw, None)
             first = reader.schema
             if not any(pa.types.is_null(field.type) for field in first) and _reads(reader):
                 return None
-        with open_bytes(path) as raw:
+        with open_bytes(path, max_ratio) as raw:
             schema: pa.Schema = pj.read_json(raw, pj.ReadOptions(block_size=_BLOCK)).schema
     except pa.ArrowInvalid as error:
-        raise _explain(path, str(error)) from None
+        raise _explain(path, max_ratio, str(error)) from None
     return schema
 
 
@@ -75,10 +75,10 @@ def _open(raw: Any, schema: pa.Schema | None) -> Any:
     return pj.open_json(raw, pj.ReadOptions(block_size=_BLOCK), parsing)
 
 
-def _explain(path: Path, message: str) -> DataError:
+def _explain(path: Path, max_ratio: float, message: str) -> DataError:
     """Return the error with the first line that is to blame."""
     kinds: dict[str, tuple[str, int]] = {}
-    with open_bytes(path) as raw:
+    with open_bytes(path, max_ratio) as raw:
         for line, data in enumerate(raw, 1):
             if not data.strip():
                 continue

@@ -22,10 +22,10 @@ _BLOCK = 16 << 20  # bytes; the columns are learnt from the first block
 Line = tuple[int, bytes]
 
 
-def read_jsonl(path: Path, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
+def read_jsonl(path: Path, max_ratio: float, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
     """Yield the good lines of a file as rows and set the others aside. Fields are those of the first 16 MB."""
     schema: pa.Schema | None = None
-    for block in _blocks(path):
+    for block in _blocks(path, max_ratio):
         objects = [(line, row) for line in block if (row := _object(path, line, quarantine)) is not None]
         if schema is None and objects:
             schema = _learnt(objects)
@@ -34,8 +34,8 @@ def read_jsonl(path: Path, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
         raise DataError(f"{path}: no line is a JSON object", hint="Give one object per line.")
 
 
-def _blocks(path: Path) -> Iterator[list[Line]]:
-    with open_bytes(path) as raw:
+def _blocks(path: Path, max_ratio: float) -> Iterator[list[Line]]:
+    with open_bytes(path, max_ratio) as raw:
         lines = ((number, line) for number, line in enumerate(raw, 1) if line.strip())
         block: list[Line] = []
         size = 0

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
+from mlopsfw.datasets.bounds import Allowance, Bounded
 from mlopsfw.errors import DataError
+
+_BUFFER = 1 << 16
+_PACKED = (".gz", ".zip")
+_METHODS = (
+    zipfile.ZIP_STORED,
+    zipfile.ZIP_DEFLATED,
+)  # zipfile unpacks the others by the piece, however large that gets
 
 
 @contextlib.contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """Open `path` for reading bytes. Raise `DataError` where it cannot be opened, is cut short or is no such archive."""
+def open_bytes(path: Path, max_ratio: float) -> Iterator[IO[bytes]]:
+    """Open `path` for reading bytes.
+
+    Raises:
+        DataError: It cannot be opened, is cut short, is no such archive, or unpacks to more than `max_ratio` times its size.
+    """
     try:
         with contextlib.ExitStack() as stack:
-            yield stack.enter_context(_open(path, stack))
+            raw = stack.enter_context(_open(path, stack))
+            yield _bounded(raw, path, max_ratio) if path.suffix in _PACKED else raw
     except (EOFError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: the archive is damaged or cut short: {error}") from None
     except FileNotFoundError:
@@ -38,11 +52,17 @@ def _open(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
         raise DataError(
             f"{path} holds {len(members)} files, not one", hint="Unpack it, and give the file that you mean."
         )
+    if members[0].compress_type not in _METHODS:
+        raise DataError(f"{path} is not packed by deflate", hint="Unpack it, or pack it anew: zip FILE.zip FILE.")
     return archive.open(members[0])
+
+
+def _bounded(raw: IO[bytes], path: Path, max_ratio: float) -> IO[bytes]:
+    return io.BufferedReader(Bounded(raw, Allowance(path, max_ratio)), _BUFFER)
 
 
 def inner_suffix(path: Path) -> str:
     """Return the suffix that says what is in a file: that of `x.csv.gz` is `.csv`."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = suffixes and suffixes[-1] in (".gz", ".zip")
+    packed = suffixes and suffixes[-1] in _PACKED
     return (suffixes[-2] if len(suffixes) > 1 else ".csv") if packed else (suffixes[-1] if suffixes else "")

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopsfw.datasets import csvtolerant, jsontolerant
+from mlopsfw.datasets.bounds import Allowance
 from mlopsfw.datasets.csvsource import CsvOptions, read_csv
 from mlopsfw.datasets.jsonsource import read_jsonl
 from mlopsfw.datasets.located import SourceFile, partition_types, with_partition
 from mlopsfw.datasets.opened import inner_suffix
+from mlopsfw.datasets.parquetsource import read_parquet
 from mlopsfw.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def read(
 
     Raises:
         WrongGuess: A CSV column's guessed type does not hold; read again with the error's.
-        DataError: A file is not there, cannot be read (with the line where it has lines), or changed while it was read.
+        DataError: A file is not there, cannot be read (with the line where it has lines), grows beyond its allowance, or changed while it was read.
     """
     types = partition_types(files)
     for file in files:
@@ -70,9 +72,10 @@ def _read_file(
         case "csv":
             return read_csv(path, options, guesses)
         case "jsonl":
-            return jsontolerant.read_jsonl(path, quarantine) if quarantine else read_jsonl(path)
+            ratio = options.max_ratio
+            return jsontolerant.read_jsonl(path, ratio, quarantine) if quarantine else read_jsonl(path, ratio)
         case kind:
-            return _read_arrow(path, kind)
+            return _read_arrow(path, kind, options.max_ratio)
 
 
 @contextlib.contextmanager
@@ -89,17 +92,14 @@ def _unchanged(path: Path) -> Iterator[None]:
         )
 
 
-def _read_arrow(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
+def _read_arrow(path: Path, kind: str, max_ratio: float) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
+    allowance = Allowance(path, max_ratio)
     try:
-        if kind == "parquet":
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)  # without rows there are no batches
-                yield from map(_sound, file.iter_batches())
-        else:
-            yield from map(_sound, _read_ipc(path))
+        for batch in read_parquet(path, allowance) if kind == "parquet" else _read_ipc(path):
+            allowance.spend(batch.nbytes)
+            yield _sound(batch)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise DataError(f"{path} cannot be read as {kind}: {error}") from None
 

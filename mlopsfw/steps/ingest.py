@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from mlopsfw.datasets.bounds import MAX_RATIO
 from mlopsfw.errors import UsageError
 from mlopsfw.ids import new_run_id
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
@@ -30,6 +31,7 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         lookback: How far below that value late rows are still taken (seconds for times).
         drift: What columns that differ from the dataset's get.
         max_bad: The share of bad rows that may go to quarantine.
+        max_ratio: How many times its own size a file may have unpacked.
         message: Why, for people.
         null: Texts that mean "no value" in CSV files, besides the empty one.
         separator: Between the fields of CSV files.
@@ -49,6 +51,7 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     lookback: float = 0.0
     drift: Literal["fail", "add", "ignore"] = "fail"
     max_bad: float = 0.0
+    max_ratio: float = MAX_RATIO
     message: str = ""
     null: tuple[str, ...] = ()
     separator: str = ""
@@ -128,6 +131,7 @@ def _change(params: IngestParams) -> Any:
         lookback=params.lookback,
         drift=params.drift,
         max_bad=params.max_bad,
+        max_ratio=params.max_ratio,
     )
 
 
