@@ -21,6 +21,9 @@ from .._buffers import numeric_rows
 VERSION = 1
 """Of the form in which state is kept; raised when a reader of the old form would misread the new one."""
 
+MOST_ROWS = 2**62
+"""A stream is shorter than that."""
+
 
 class Signals(NamedTuple):
     """Rows where drift was detected, and rows where a warning stood: ascending int64 arrays."""
@@ -119,7 +122,7 @@ cdef class Detector:
             return {
                 "detector": type(self).__name__,
                 "version": VERSION,
-                "arguments": self._arguments(),
+                "arguments": _plain(self._arguments()),
                 "signal": int(self._signal),
                 "state": _plain(self._kept()),
             }
@@ -137,8 +140,8 @@ cdef class Detector:
             raise ValueError(f"{cls.__name__} state of version {kept.get('version')!r} cannot be read; this release reads {VERSION}")
         cdef Detector detector
         try:
-            detector = cls(**kept["arguments"])
-            detector._restore(_values(kept["state"]))
+            detector = cls(**_values(kept["arguments"]))
+            detector._restore(_counted(_values(kept["state"])))
             detector._signal = kept["signal"]
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, IndexError, MemoryError) as error:
             raise ValueError(f"damaged {cls.__name__} state: {error}. Take an undamaged copy, or start a new detector") from error
@@ -188,6 +191,16 @@ def _values(value):
     if isinstance(value, list):
         return [_values(item) for item in value]
     return float(value) if isinstance(value, str) and value in ("inf", "-inf", "nan") else value
+
+
+def _counted(value):
+    """Return a state as it is; raise ValueError where a count is so high that it was never counted, and would soon overflow."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in items:
+        _counted(item)
+    if isinstance(value, int) and abs(value) > MOST_ROWS:
+        raise ValueError(f"{value} is no count of rows")
+    return value
 
 
 cdef bint _all_unit(const double* x, int64_t n) noexcept nogil:

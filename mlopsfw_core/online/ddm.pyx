@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 cimport cython
-from libc.math cimport INFINITY, sqrt
+from libc.math cimport INFINITY, isnan, sqrt
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
 
@@ -40,6 +40,8 @@ cdef class DDM(WarningDetector):
     cdef State state
 
     def __cinit__(self, int64_t warm_start=30, double warning_threshold=2.0, double drift_threshold=3.0):
+        if isnan(warning_threshold) or isnan(drift_threshold):
+            raise ValueError("warning_threshold and drift_threshold are numbers: with NaN it would never warn or detect")
         self.warm_start, self.warning_threshold, self.drift_threshold = warm_start, warning_threshold, drift_threshold
         self.first_threshold = min(warning_threshold, drift_threshold)
         self.state = _fresh()

@@ -43,8 +43,8 @@ cdef class EDDM(WarningDetector):
     cdef double calm            # a ratio surely above alpha
 
     def __cinit__(self, int64_t warm_start=30, double alpha=0.95, double beta=0.9):
-        if alpha < beta:
-            raise ValueError(f"alpha ({alpha}) is at least beta ({beta}): it warns before it detects")
+        if not alpha >= beta:  # NaN too
+            raise ValueError(f"alpha ({alpha}) is at least beta ({beta}), and both are numbers: it warns before it detects")
         self.warm_start, self.alpha, self.beta = warm_start, alpha, beta
         self.calm = alpha * (1 + 1e-12)  # far above what rounding does
         self.state = _fresh()

@@ -6,7 +6,7 @@ Page, "Continuous inspection schemes", Biometrika 41 (1954), in river's two-side
 from __future__ import annotations
 
 cimport cython
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, isnan
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
 
@@ -55,6 +55,8 @@ cdef class PageHinkley(Detector):
     ):
         if mode not in MODES:
             raise ValueError(f"mode is 'up', 'down' or 'both', not {mode!r}")
+        if isnan(delta) or isnan(threshold) or isnan(alpha):
+            raise ValueError("delta, threshold and alpha are numbers: with NaN it would never detect")
         self.min_instances, self.delta, self.threshold = min_instances, delta, threshold
         self.alpha, self.mode = alpha, mode
         self.up, self.down = mode != "down", mode != "up"

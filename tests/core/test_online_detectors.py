@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 from itertools import pairwise
 
@@ -9,6 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 from online_streams import ERRORS, MAKERS, one_by_one, stream, through_json
+
+from mlopsfw_core import online
 
 EACH = pytest.mark.parametrize("name", MAKERS)
 
@@ -67,6 +71,19 @@ def test_reset_forgets(name):
     detector.update_many(stream(kinds, 1)[1])
     detector.reset()
     assert detector.to_dict() == make().to_dict()
+
+
+def test_a_threshold_without_end_is_written_as_strict_json():
+    kept = online.PageHinkley(threshold=math.inf).to_dict()
+    read = online.PageHinkley.from_dict(json.loads(json.dumps(kept, allow_nan=False)))
+    assert (read.threshold, read.to_dict()) == (math.inf, kept)
+
+
+def test_counts_that_nobody_counted_are_refused():
+    kept = online.ADWIN().to_dict()
+    kept["state"]["tick"] = 2**63 - 1
+    with pytest.raises(ValueError, match="no count"):
+        online.ADWIN.from_dict(kept)
 
 
 @EACH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import numpy as np
@@ -152,6 +153,9 @@ def test_unseeded_kswin_alarms_at_rivers_rate():
         (online.HDDM_W, {"warning_confidence": 1}), (online.HDDM_W, {"lambda_val": 2}), (online.FHDDM, {"sliding_window_size": 0}),
         (online.FHDDM, {"short_window_size": 101}), (online.FHDDM, {"confidence_level": 0}), (online.KSWIN, {"alpha": 2}),
         (online.KSWIN, {"window_size": 40}), (online.KSWIN, {"stat_size": 0}),
+        *((online.PageHinkley, {name: math.nan}) for name in ("delta", "threshold", "alpha")),
+        *((online.DDM, {name: math.nan}) for name in ("warning_threshold", "drift_threshold")),
+        *((online.EDDM, {name: math.nan}) for name in ("alpha", "beta")),
     ],
 )  # fmt: skip
 def test_arguments_without_meaning_are_refused(make, wrong):

@@ -15,7 +15,10 @@ from pathlib import Path
 
 
 class Recorder:
-    """Notes calls while it is entered: patches the functions of `os` that `LocalStorage` makes its changes with."""
+    """Notes calls below `root` while it is entered: patches the functions of `os` that `LocalStorage` makes its changes with.
+
+    Other threads of the process go through the patched functions too; what they do elsewhere is not noted.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root, self.trace, self._files = str(root), [], {}
@@ -39,37 +42,41 @@ class Recorder:
     def _path(self, path) -> str:
         return os.path.relpath(os.fspath(path), self.root)
 
+    def _note(self, call: str, path: str, *more) -> None:
+        if not path.startswith(os.pardir):
+            self.trace.append((call, path, *more))
+
     def _open(self, path, flags, mode=0o777, **options):
         descriptor = self._real["open"](path, flags, mode, **options)
         self._files[descriptor] = self._path(path)
         if flags & os.O_CREAT:
-            self.trace.append(("create", self._path(path)))
+            self._note("create", self._path(path))
         return descriptor
 
     def _write(self, descriptor, data):
         done = self._real["write"](descriptor, data)
-        self.trace.append(("write", self._files[descriptor], bytes(data[:done])))
+        self._note("write", self._files.get(descriptor, os.pardir), bytes(data[:done]))
         return done
 
     def _fsync(self, descriptor):
         self._real["fsync"](descriptor)
-        self.trace.append(("fsync", self._files[descriptor]))
+        self._note("fsync", self._files.get(descriptor, os.pardir))
 
     def _link(self, source, target, **options):
         self._real["link"](source, target, **options)
-        self.trace.append(("link", self._path(source), self._path(target)))
+        self._note("link", self._path(source), self._path(target))
 
     def _replace(self, source, target, **options):
         self._real["replace"](source, target, **options)
-        self.trace.append(("replace", self._path(source), self._path(target)))
+        self._note("replace", self._path(source), self._path(target))
 
     def _unlink(self, path, **options):
         self._real["unlink"](path, **options)
-        self.trace.append(("unlink", self._path(path)))
+        self._note("unlink", self._path(path))
 
     def _mkdir(self, path, mode=0o777, **options):
         self._real["mkdir"](path, mode, **options)
-        self.trace.append(("mkdir", self._path(path)))
+        self._note("mkdir", self._path(path))
 
 
 @dataclass
@@ -121,7 +128,7 @@ class Disk:
             self._change(args[1], self._at(args[0]))
             if call == "replace":
                 self._change(args[0], None)
-        elif call == "fsync" and (args[0] == "." or not args[0].startswith("..")):
+        elif call == "fsync":
             node = self._at(args[0])
             node.safe, node.safe_names, node.changes = node.now, dict(node.names or {}), []
 
