@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlopsfw.cli.datadiff import diff
+from mlopsfw.cli.dataref import dataset_name, dataset_version
+from mlopsfw.cli.datatag import tag
 from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.progress import progress
@@ -17,7 +20,6 @@ from mlopsfw.errors import UsageError
 if TYPE_CHECKING:
     from mlopsfw.datasets import DatasetVersion
     from mlopsfw.datasets.change import Change, Mode
-    from mlopsfw.datasets.difference import Difference
     from mlopsfw.project import Project
 
 
@@ -156,7 +158,7 @@ def _change(*, append: bool, upsert: bool, incremental: str, **rest: Any) -> Cha
 @pass_project
 def quarantine(project: Project, name: str, *, rows: int, as_json: bool) -> None:
     """List the rows that were set aside when data was added, those of the newest load first."""
-    found = project.datasets.quarantine(_bare(name))
+    found = project.datasets.quarantine(dataset_name(name))
     if as_json:
         emit_json(found)
         return
@@ -187,17 +189,11 @@ def list_datasets(project: Project, *, as_json: bool) -> None:
 @pass_project
 def log(project: Project, name: str, *, as_json: bool) -> None:
     """List the versions of a dataset, newest first."""
-    versions = project.datasets.log(_bare(name))
+    versions = project.datasets.log(dataset_name(name))
     if as_json:
         emit_json(versions)
         return
     table([_row(version) for version in versions])
-
-
-def _bare(name: str) -> str:
-    from mlopsfw.references import parse_reference
-
-    return parse_reference(name, "data").name
 
 
 def _row(version: DatasetVersion) -> dict[str, Any]:
@@ -209,6 +205,7 @@ def _row(version: DatasetVersion) -> dict[str, Any]:
         "mode": version.mode,
         "time": version.time[:19],
         "by": version.actor,
+        "tags": ", ".join(version.tags),
         "source": version.source,
         "message": version.message,
     }
@@ -228,7 +225,8 @@ def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
         emit_json({"version": version, "head": shown})
         return
     click.echo(f"{version.ref}: {version.rows:,} rows, digest {version.digest}")
-    click.echo(f"{version.mode}, {version.time[:19]}, by {version.actor}{_why(version)}\n")
+    click.echo(f"{version.mode}, {version.time[:19]}, by {version.actor}{_why(version)}")
+    click.echo(f"tags: {', '.join(version.tags)}\n" if version.tags else "")
     table([{"column": name, "type": kind} for name, kind in version.columns.items()])
     if rows:
         click.echo()
@@ -246,55 +244,18 @@ def _plain(value: Any) -> Any:
 
 @data.command()
 @click.argument("name")
-@click.argument("before", type=int)
-@click.argument("after", type=int)
-@click.option("--key", multiple=True, metavar="COLUMN", help="A column that identifies a row. May be repeated.")
-@json_option
-@pass_project
-def diff(project: Project, name: str, before: int, after: int, *, key: tuple[str, ...], as_json: bool) -> None:
-    """Compare two versions: columns, row counts, and rows by key (whole rows without one)."""
-    found = project.datasets.diff(_bare(name), before, after, key)
-    if as_json:
-        emit_json(found)
-        return
-    click.echo(f"{found.before} → {found.after}: {found.rows_before:,} → {found.rows_after:,} rows")
-    if found.equal:
-        click.echo("The content is the same.")
-        return
-    table(_changes(found), empty="The columns are the same.")
-    _print_rows(found)
-
-
-def _changes(found: Difference) -> list[dict[str, Any]]:
-    added = [{"column": name, "before": None, "after": kind} for name, kind in found.columns_added.items()]
-    removed = [{"column": name, "before": kind, "after": None} for name, kind in found.columns_removed.items()]
-    retyped = [{"column": name, "before": a, "after": b} for name, (a, b) in found.columns_retyped.items()]
-    return [*added, *removed, *retyped]
-
-
-def _print_rows(found: Difference) -> None:
-    changed = f", {found.changed:,} changed" if found.key else ""
-    by = f"by {', '.join(found.key)}" if found.key else "whole rows compared"
-    click.echo(f"Rows ({by}): {found.added:,} added, {found.removed:,} removed{changed}")
-    for what, keys in found.examples.items():
-        click.echo(f"  {what}, such as {'; '.join(', '.join(f'{k}={v}' for k, v in row.items()) for row in keys)}")
-    if found.changed_columns:
-        table([{"column": name, "rows changed": count} for name, count in found.changed_columns.items()])
-
-
-@data.command()
-@click.argument("name")
-@click.argument("version", type=int)
+@click.argument("version", metavar="VERSION|TAG")
 @click.option("-m", "--message", default="", help="Why, for people.")
 @json_option
 @pass_project
-def restore(project: Project, name: str, version: int, *, message: str, as_json: bool) -> None:
+def restore(project: Project, name: str, version: str, *, message: str, as_json: bool) -> None:
     """Make an earlier version's content the newest one again, as a new version."""
-    restored = project.datasets.restore(_bare(name), version, message)
+    old = dataset_version(project, dataset_name(name), version)
+    restored = project.datasets.restore(old.name, old.version, message)
     if as_json:
         emit_json(restored)
     elif restored.new:
-        click.echo(f"{restored.ref} has the content of version {version}: {restored.rows:,} rows")
+        click.echo(f"{restored.ref} has the content of version {old.version}: {restored.rows:,} rows")
     else:
         click.echo(f"Nothing to do: {restored.ref} has that content already.")
 
@@ -319,7 +280,7 @@ def verify(project: Project, ref: str, *, as_json: bool) -> None:
 @pass_project
 def tidy(project: Project, name: str, *, older: float, as_json: bool) -> None:
     """Finish what crashes left half-done: bring the Delta log up, remove files that no version has."""
-    name = _bare(name)
+    name = dataset_name(name)
     behind = project.datasets.behind(name)
     removed = project.datasets.tidy(name, older)
     if as_json:
@@ -328,4 +289,5 @@ def tidy(project: Project, name: str, *, older: float, as_json: bool) -> None:
         click.echo(f"{behind} commits written to the Delta log, {len(removed)} files removed")
 
 
-data.add_command(forget)
+for verb in (diff, forget, tag):
+    data.add_command(verb)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from mlopsfw.clock import rfc3339
 from mlopsfw.contracts.artifact import Artifact
-from mlopsfw.datasets.versions import REFERENCED, RESTORED, DatasetVersion, History, fold
-from mlopsfw.errors import Conflict, Corrupt, DataError, StorageError, UsageError
+from mlopsfw.datasets.versions import DatasetVersion, History, fold
+from mlopsfw.errors import Corrupt, DataError, StorageError
 from mlopsfw.ids import check_name
 from mlopsfw.references import parse_reference
 
@@ -64,7 +61,7 @@ class Datasets:
         return list(reversed(history.versions))
 
     def resolve(self, ref: str | Artifact | DatasetVersion, version: int | None = None) -> DatasetVersion:
-        """Return the version that `ref` (`data:/name@3`, `data:/name`, a bare name, an artifact) means.
+        """Return the version that `ref` (`data:/name@3`, `data:/name@tag`, `data:/name`, a bare name, an artifact) means.
 
         Raises:
             InvalidReference: It is no reference to a dataset.
@@ -76,9 +73,8 @@ class Datasets:
         if isinstance(ref, Artifact):
             return self.history(parse_reference(ref.ref, "data").name).of(ref)
         reference = parse_reference(ref, "data")
-        if reference.selector not in ("", "latest") and reference.version is None:
-            raise UsageError(f"{ref}: a dataset's version is a number", hint=f"Write data:/{reference.name}@1.")
-        return self.history(reference.name).get(version if version is not None else reference.version)
+        history = self.history(reference.name)
+        return history.select(reference.selector) if version is None else history.get(version)
 
     def scan(self, ref: str | Artifact | DatasetVersion, version: int | None = None) -> pl.LazyFrame:
         """Return the rows of a version lazily, in the order in which they were added.
@@ -194,63 +190,30 @@ class Datasets:
             DataError: There is no table.
             UsageError: The dataset holds rows of its own.
         """
-        from mlopsfw.datasets import columns, marked, pins
-        from mlopsfw.digest import TableDigest, record_batches
+        from mlopsfw.datasets.pins import absolute
+        from mlopsfw.datasets.rowless import refer
 
-        marked.refuse_reference(name, self.treatment(name))
-        uri = pins.absolute(uri, self._project.root)
-        pinned = pins.pin(uri)
-        batches = record_batches(pins.scan(uri, pinned))
-        first = next(batches)
-        digest = TableDigest(first.schema)
-        for batch in itertools.chain((first,), batches):
-            digest.update(batch)
-        total, _ = digest.finish()
-        facts = DatasetVersion(
-            name=name, version=0, digest=total, rows=digest.rows, columns=columns.describe(first.schema),
-            mode="reference", source=uri, message=message, uri=uri, pin=pinned, run=run,
-        )  # fmt: skip
-        return self._append(name, REFERENCED, lambda history: _referenced(history, facts, force=force))
+        return refer(self, name, absolute(uri, self._project.root), message, run=run, force=force)
 
     def restore(self, name: str, version: int, message: str = "") -> DatasetVersion:
         """Make the content of an earlier version the newest one again, as a new version; nothing is copied or lost."""
-        from mlopsfw.datasets import marked
+        from mlopsfw.datasets.rowless import restore
 
-        def again(history: History) -> DatasetVersion:
-            old, latest = history.get(version), history.get(None)
-            marked.refuse_clear(old, self.treatment(name))
-            if old.digest == latest.digest and old.pin == latest.pin:
-                return msgspec.structs.replace(latest, new=False)
-            source = f"version {version}"
-            mode = "reference" if old.mode == "reference" else "restore"
-            return msgspec.structs.replace(
-                old,
-                version=len(history.versions) + 1,
-                mode=mode,
-                of=version,
-                source=source,
-                message=message,
-                added="",
-                run="",
-                erased=(),
-            )
+        return restore(self, name, version, message)
 
-        restored = self._append(name, RESTORED, again)
-        if restored.new and restored.mode != "reference":
-            self.bring_up(name)
-        return restored
+    def tag(
+        self, name: str, tag: str, version: int | None = None, message: str = "", *, move: bool = False
+    ) -> DatasetVersion:
+        """Put a tag on a version (the newest for None) and return it; see `mlopsfw.datasets.tags.put`."""
+        from mlopsfw.datasets import tags
 
-    def _append(self, name: str, kind: str, decide: Any) -> DatasetVersion:
-        while True:
-            history = self.history(name)
-            version: DatasetVersion = decide(history)
-            if not version.new:
-                return version
-            try:
-                event = self.stream(name).append(kind, version.body(), expecting=history.seq)
-            except Conflict:
-                continue
-            return msgspec.structs.replace(version, time=event.time, actor=event.actor)
+        return tags.put(self, name, tag, version, message, move=move)
+
+    def untag(self, name: str, tag: str) -> DatasetVersion:
+        """Take a tag away and return the version that it was on. Raise `UnknownName`."""
+        from mlopsfw.datasets import tags
+
+        return tags.remove(self, name, tag)
 
     # -- comparing and checking ------------------------------------------------------------------------------------------
 
@@ -382,14 +345,3 @@ class Datasets:
 
 
 _HOW_TO_MEND = "Restore the storage from a copy, or `mlopsfw data restore` a version that verifies."
-
-
-def _referenced(history: History, facts: DatasetVersion, *, force: bool) -> DatasetVersion:
-    latest = history.latest
-    if latest and latest.mode != "reference":
-        raise UsageError(
-            f"dataset {history.name!r} holds rows of its own", hint="Register the table under another name."
-        )
-    if latest and not force and (latest.digest, latest.uri, latest.pin) == (facts.digest, facts.uri, facts.pin):
-        return msgspec.structs.replace(latest, new=False)
-    return msgspec.structs.replace(facts, version=len(history.versions) + 1)

@@ -10,12 +10,15 @@ import msgspec
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.contracts.event import Event
 from mlopsfw.errors import Erased, UnknownName
+from mlopsfw.ids import nearest
 from mlopsfw.privacy.pii import Mark
 from mlopsfw.references import parse_reference
 
 COMMITTED, RESTORED, REFERENCED = "dataset.committed", "dataset.restored", "dataset.referenced"
 ERASED, SWEPT = "dataset.erased", "dataset.swept"
 """Rows were erased from versions, which are others since; what that put out of use is gone."""
+TAGGED, UNTAGGED = "dataset.tagged", "dataset.untagged"
+"""A tag was put on a version, or moved there; it was taken away."""
 
 
 class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +45,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         erased: Digests that it had before rows were erased from it.
         time: When, RFC 3339.
         actor: Who.
+        tags: The tags that are on it now.
         new: False where a commit found the content already there and made no version.
     """
 
@@ -65,6 +69,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     erased: tuple[str, ...] = ()
     time: str = ""
     actor: str = ""
+    tags: tuple[str, ...] = ()
     new: bool = True
 
     @property
@@ -85,7 +90,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> dict[str, Any]:
         """Return the facts that its event holds."""
         facts = msgspec.to_builtins(self)
-        left_out = {"name", "time", "actor", "new", "erased"}
+        left_out = {"name", "time", "actor", "new", "erased", "tags"}
         return {"table_version": self.table_version} | {k: v for k, v in facts.items() if k not in left_out and v != ""}
 
 
@@ -98,6 +103,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         versions: All versions, oldest first.
         sweeping: Whether an erasure is at work on the Delta log: it makes it anew, and nobody else may touch it.
         erasures: How many events of erasures there are.
+        tags: Tag → version.
     """
 
     name: str
@@ -105,6 +111,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[DatasetVersion, ...]
     sweeping: bool = False
     erasures: int = 0
+    tags: dict[str, int] = {}
 
     @property
     def latest(self) -> DatasetVersion | None:
@@ -121,6 +128,19 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
             hint = f"It has versions 1 to {len(self.versions)}; see `mlopsfw data log {self.name}`."
             raise UnknownName(f"dataset {self.name!r} has no version {version}", hint=hint)
         return self.versions[version - 1]
+
+    def select(self, selector: str) -> DatasetVersion:
+        """Return the version that a number, a tag, `latest` or nothing selects. Raise `UnknownName`."""
+        if selector in ("", "latest"):
+            return self.get(None)
+        if selector.isdecimal() or not self.versions:
+            return self.get(int(selector) if selector.isdecimal() else None)
+        if selector not in self.tags:
+            hint = (
+                nearest(selector, self.tags) if self.tags else f"Put one there: mlopsfw data tag {self.name} {selector}"
+            )
+            raise UnknownName(f"dataset {self.name!r} has no tag {selector!r}", hint=hint)
+        return self.get(self.tags[selector])
 
     def of(self, artifact: Artifact) -> DatasetVersion:
         """Return the version that a step's value means. Raise `Erased` where it has lost rows since, `UnknownName`."""
@@ -139,17 +159,24 @@ def _erased(version: DatasetVersion) -> Erased:
 
 def fold(name: str, events: Iterable[Event]) -> History:
     """Return the history that `events` (a whole `dataset/NAME` stream) tell."""
-    seq, versions, erasures, sweeping = 0, list[DatasetVersion](), 0, False
+    seq, versions, tags = 0, list[DatasetVersion](), dict[str, int]()
+    erasures, sweeping = 0, False
     for event in events:
         seq = event.seq
         if event.type in (COMMITTED, RESTORED, REFERENCED):
             versions.append(_version(name, event))
-        if event.type in (ERASED, SWEPT):
+        elif event.type == TAGGED:
+            tags[event.body["tag"]] = event.body["version"]
+        elif event.type == UNTAGGED:
+            tags.pop(event.body["tag"], None)
+        elif event.type in (ERASED, SWEPT):
             erasures, sweeping = erasures + 1, event.type == ERASED
-        if event.type == ERASED:
-            for change in event.body["versions"]:
+            for change in event.body.get("versions", ()):
                 versions[change["version"] - 1] = _without(versions[change["version"] - 1], change)
-    return History(name=name, seq=seq, versions=tuple(versions), sweeping=sweeping, erasures=erasures)
+    for tag, number in sorted(tags.items()):
+        version = versions[number - 1]
+        versions[number - 1] = msgspec.structs.replace(version, tags=(*version.tags, tag))
+    return History(name=name, seq=seq, versions=tuple(versions), sweeping=sweeping, erasures=erasures, tags=tags)
 
 
 def _without(version: DatasetVersion, change: dict[str, Any]) -> DatasetVersion:

@@ -295,7 +295,7 @@ def test_wrong_names_versions_and_references_are_usage_errors(datasets):
         datasets.resolve("flights@2")
     with pytest.raises(UnknownName, match="no dataset 'trains'"):
         datasets.scan("trains")
-    with pytest.raises(UsageError, match="is a number"):
+    with pytest.raises(UnknownName, match="no tag 'champion'"):
         datasets.resolve("flights@champion")
     for name in ("../up", "Flights", "", "a/b", "con"):
         with pytest.raises(UsageError):

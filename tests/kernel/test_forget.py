@@ -329,25 +329,27 @@ def test_bad_rows_with_the_subject_leave_the_quarantine(root, tmp_path):
 def test_rows_that_are_committed_meanwhile_are_kept(root):
     project = Project.open(root)
     project.datasets.commit("people", people(*(f"c{n}" for n in range(200)), CANARY))
-    stop, failures, added = threading.Event(), [], []
+    failures, added, meanwhile, busy = [], [], [], threading.Event()
 
     def write():
         mine = Project.open(root)
-        while not stop.is_set():
+        for number in range(6):  # a bounded number: each forget writes the whole history anew
+            name = f"new-{number}"
             try:
-                name = f"new-{len(added)}"
-                mine.datasets.commit("people", people(name, CANARY) if len(added) % 3 == 0 else people(name), "append")
-                added.append(name)
+                mine.datasets.commit("people", people(name, CANARY) if number % 3 == 0 else people(name), "append")
             except Exception as error:  # noqa: BLE001
                 failures.append(error)
                 return
+            added.append(name)
+            meanwhile.append(busy.is_set())
 
     thread = threading.Thread(target=write)
     thread.start()
-    for _ in range(4):
+    while thread.is_alive():
+        busy.set()
         forget(Project.open(root), "people", subject())
-    stop.set()
-    thread.join()
+        busy.clear()
+    assert any(meanwhile)
     assert not failures
     forget(Project.open(root), "people", subject())
     left = Project.open(root).datasets.scan("people").collect()["customer"].to_list()
