@@ -112,7 +112,8 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
         return
     click.echo(f"run {view.id}: {view.status}, started {view.started[:19]} by {view.actor}")
     columns = ("name", "status", "attempt", "seconds", "node", "failure")
-    rows = [{**{c: getattr(step, c) or None for c in columns}, "name": step.name} for step in view.steps.values()]
+    told = [step for step in view.steps.values() if "[" not in step.name or step.status in ("running", "failed")]
+    rows = [{**{c: getattr(step, c) or None for c in columns}, "name": step.name} for step in told]
     table([{**row, "failure": str(row["failure"] or "").partition("\n")[0]} for row in rows], columns)
 
 

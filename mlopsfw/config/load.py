@@ -20,7 +20,7 @@ FILE_NAME = "mlopsfw.toml"
 _SINGLE = ("storage", "trainer", "deployer", "engine")
 _MANY = {"monitor": "monitors", "alerter": "alerters"}
 _TOP = ("project", "plugins", "data", "privacy", "runtime", "observer", "steps", "env", *_SINGLE, *_MANY)
-_STEP = ("use", "python", "inputs", "outputs", "params", "needs", "reads", "cache", "retries", "timeout")
+_STEP = StepConfig.__struct_fields__
 
 _WORDS = {"object": "table", "str": "string", "int": "integer", "bool": "boolean"}  # what TOML calls them
 

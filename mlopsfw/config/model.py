@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -67,6 +67,8 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         params: Everything else it is given.
         needs: Steps that must be done first although nothing of theirs is taken.
         reads: Files and globs, relative to the project, that it opens by itself: their content counts for the cache.
+        each: The input on whose parts it runs, one at a time; empty to run once.
+        part_rows: Rows of a part, where that input is a table.
         cache: Whether a result may be reused.
         retries: Further attempts after a failure.
         timeout: Seconds an attempt may take; None for no limit.
@@ -79,6 +81,8 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     params: dict[str, Any] = {}
     needs: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    each: str = ""
+    part_rows: Annotated[int, msgspec.Meta(ge=65_536, multiple_of=65_536)] = 1_048_576
     cache: bool = True
     retries: int = 0
     timeout: float | None = None

@@ -9,7 +9,7 @@ import msgspec
 ArtifactKind = Literal["json", "table", "file", "folder", "bundle", "dataset", "model"]
 
 
-class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A stored value by reference.
 
     Args:
@@ -19,6 +19,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             For `table` and `dataset` it is over logical Arrow content, so chunking and compression do not count.
         blob: Digest of the blob that holds it (`json`, `table`, `file`), or of its manifest (`folder`, `bundle`).
         ref: `data:/name@3` or `models:/name@3` where `kind` is `dataset` or `model`.
+        rows: Of a `table` or `dataset` that stands for some of its rows: the first, and the one after the last. `digest` is theirs.
         meta: Facts for people and pages: rows, columns, bytes, media type. Never needed to read the value.
     """
 
@@ -26,4 +27,5 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     digest: str
     blob: str = ""
     ref: str = ""
+    rows: tuple[int, int] | None = None
     meta: dict[str, Any] = {}

@@ -17,12 +17,13 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             replaces this by where it lies there.
         config: The resolved configuration as JSON (overlays and overrides applied), so that no worker decides anew.
         run: The run's id.
-        step: The step's name.
+        step: The step's name; `name[3]` for a part of it.
         attempt: From 1.
         epoch: The coordinator's fencing number; the worker's appends carry it.
         inputs: Stored values by parameter name.
         outputs: Names of the values it must return.
         fingerprint: The step's cache key.
+        joins: Whether it puts together what the step's parts returned: `inputs` are then `output[number]`.
     """
 
     project: str
@@ -34,6 +35,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     inputs: dict[str, Artifact]
     outputs: tuple[str, ...]
     fingerprint: str
+    joins: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

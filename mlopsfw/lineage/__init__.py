@@ -216,7 +216,8 @@ class _RunFlow:
             )
 
     def upstream(self, step: str) -> set[str]:
-        """Return the references that the inputs of `step` came from, directly or through other steps."""
+        """Return the references that the inputs of `step`, or of a part of it, came from, directly or through other steps."""
+        step = step.partition("[")[0]
         found: set[str] = set()
         seen, ahead = {step}, [step]
         while ahead:

@@ -30,6 +30,7 @@ class Display:
         self.live = bool(stream and stream.isatty())
         self._width = 8
         self._shown = False
+        self._parts: dict[str, list[int]] = {}  # of steps that run by parts: how many ran, how many were unchanged
 
     @property
     def interval(self) -> float:
@@ -43,20 +44,38 @@ class Display:
     def started(self, name: str, attempt: int) -> None:
         """Tell that an attempt was handed to the engine. Plain output waits for the result: one line per step."""
         del attempt
+        if "[" in name:
+            return
         self._width = max(self._width, len(name))
 
     def cached(self, name: str, run: str) -> None:
         """Tell that a kept result was used."""
-        self._step("cached", name, "", f"unchanged since {run}")
+        if not self._is_part(name, 1):
+            self._step("cached", name, "", f"unchanged since {run}")
 
     def finished(self, name: str, result: StepResult) -> None:
-        """Tell that a step is done."""
+        """Tell that a step is done; of one that runs by parts, once for all of them."""
+        if self._is_part(name, 0):
+            return
         numbers = [
             f"{key}={value:.4g}" for key, value in list(result.metrics.items())[:4] if isinstance(value, int | float)
         ]
         self._step(
-            "done", name, _duration(result.seconds), ", ".join(filter(None, (summary(result.outputs), *numbers)))
+            "done",
+            name,
+            _duration(result.seconds),
+            ", ".join(filter(None, (summary(result.outputs), self._count(name), *numbers))),
         )
+
+    def _is_part(self, name: str, kind: int) -> bool:
+        whole, bracket, _ = name.partition("[")
+        if bracket:
+            self._parts.setdefault(whole, [0, 0])[kind] += 1
+        return bool(bracket)
+
+    def _count(self, name: str) -> str:
+        ran, unchanged = self._parts.get(name, (0, 0))
+        return f"{ran + unchanged} parts, {unchanged} unchanged" if ran + unchanged else ""
 
     def failed(self, name: str, failure: Failure, pause: float | None) -> None:
         """Tell that an attempt failed, and whether it is tried again."""

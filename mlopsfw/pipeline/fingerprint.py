@@ -45,6 +45,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
         options: `role.name` → its configuration.
         reads: File, relative to the project → sha256.
         facts: What a built-in says its result hangs on besides.
+        each: For a step that runs by parts on which input, and how many rows a part has.
         environment: Digest of what is installed.
         units: The pieces of the code, for people; not part of the key.
     """
@@ -59,13 +60,15 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     reads: dict[str, str] = {}
     facts: Any = None
+    each: str = ""
     environment: str = ""
     units: dict[str, CodeUnit] = {}
 
     @property
     def key(self) -> str:
-        """The cache key: sha256 (hex) of everything but `units`, and but the name of a Python step's function."""
-        counted = {name: value for name, value in msgspec.to_builtins(self).items() if name != "units"}
+        """The cache key: sha256 (hex) of everything but `units`, an empty `each`, and the name of a Python step's function."""
+        left_out = ("units",) if self.each else ("units", "each")
+        counted = {name: value for name, value in msgspec.to_builtins(self).items() if name not in left_out}
         if self.code:
             counted["runs"] = ""
         return hashlib.sha256(canonical.encode([FORMAT, counted])).hexdigest()
@@ -121,11 +124,12 @@ class Fingerprinter:
     def fingerprint(self, node: Node, inputs: Mapping[str, Artifact]) -> Fingerprint:
         """Return what the step's result hangs on, given its inputs. Raise `DataError` where a declared file is missing."""
         common: dict[str, Any] = {
-            "step": node.name,
+            "step": node.step,
+            "each": "" if node.whole or not node.config.each else f"{node.config.each}:{node.config.part_rows}",
             "inputs": {name: f"{artifact.kind}:{artifact.digest}" for name, artifact in sorted(inputs.items())},
             "outputs": node.outputs,
             "environment": self._environment_digest,
-            "params": msgspec.json.decode(canonical.encode(node.plain_params, f"steps.{node.name}")),
+            "params": msgspec.json.decode(canonical.encode(node.plain_params, f"steps.{node.step}")),
         }
         return self._builtin(node, common) if node.builtin else self._python(node, common)
 
@@ -135,7 +139,7 @@ class Fingerprinter:
             runs=node.config.python,
             code=code.digest,
             units=code.units,
-            reads=self._reads(node.name, node.config.reads),
+            reads=self._reads(node.step, node.config.reads),
             **common,
         )
 
@@ -146,7 +150,7 @@ class Fingerprinter:
         used = [s for role in builtin.plugins for s in _selected(self._project.config, role)]
         return Fingerprint(
             runs=f"{builtin.name}/{builtin.version}",
-            reads=self._reads(node.name, (*node.config.reads, *builtin.reads(node.params))),
+            reads=self._reads(node.step, (*node.config.reads, *builtin.reads(node.params))),
             facts=msgspec.to_builtins(builtin.facts(self._project, node.params)),
             plugins={key: self._version(key) for key, _ in used},
             options={key: selection.options for key, selection in used},

@@ -16,6 +16,7 @@ from mlopsfw.references import parse_reference
 from mlopsfw.steps import BUILTIN_STEPS, builtin_step
 
 if TYPE_CHECKING:
+    from mlopsfw.contracts.artifact import Artifact
     from mlopsfw.pipeline.step import BuiltinStep
 
 
@@ -42,6 +43,9 @@ class Node:
         inputs: Parameter name → where its value comes from.
         builtin: What `use` selected; None for a Python step.
         params: The built-in's params as its struct; for a Python step the plain table.
+        whole: For a part of a step that runs by parts, that step's name.
+        taken: For a part its inputs, settled with the whole's.
+        parts: For a step that runs by parts, once they are known, their names.
     """
 
     name: str
@@ -50,12 +54,20 @@ class Node:
     inputs: Mapping[str, Source]
     builtin: BuiltinStep | None
     params: Any
+    whole: str = ""
+    taken: Mapping[str, Artifact] | None = None
+    parts: tuple[str, ...] | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The steps that must be done before this one."""
+        """The steps, and parts of this one, that must be done before it."""
         taken = [source.step for source in self.inputs.values() if isinstance(source, Output)]
-        return tuple(dict.fromkeys((*taken, *self.config.needs)))
+        return tuple(dict.fromkeys((*taken, *self.config.needs, *(self.parts or ()))))
+
+    @property
+    def step(self) -> str:
+        """The name under which it is configured."""
+        return self.whole or self.name
 
     @property
     def cacheable(self) -> bool:
@@ -130,6 +142,7 @@ def _node(
         raise config.error(
             f"{step.python!r} names no function", f"{key}.python", hint='Write python = "module:function".'
         )
+    _check_each(builtin, step, key, config)
     for need in step.needs:
         if need not in outputs:
             raise config.error(f"there is no step {need!r}", f"{key}.needs", hint=nearest(need, outputs))
@@ -175,6 +188,16 @@ def _check_inputs(builtin: BuiltinStep, step: StepConfig, key: str, config: Proj
                 f"{key}.inputs",
                 hint=f'Add {parameter} = "step.output".',
             )
+
+
+def _check_each(builtin: BuiltinStep | None, step: StepConfig, key: str, config: ProjectConfig) -> None:
+    if not step.each:
+        return
+    if step.each not in step.inputs:
+        raise config.error(f"it has no input {step.each!r}", f"{key}.each", hint=nearest(step.each, step.inputs))
+    if builtin and builtin.each is not None and step.each not in builtin.each:
+        hint = f"It can on {', '.join(map(repr, builtin.each))}." if builtin.each else "Leave `each` out."
+        raise config.error(f"{builtin.name!r} cannot run on parts of {step.each!r}", f"{key}.each", hint=hint)
 
 
 def _source(text: str, key: str, outputs: Mapping[str, tuple[str, ...]], config: ProjectConfig) -> Source:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def resolve_inputs(project: Project, node: Node, outputs: Mapping[str, Mapping[str, Artifact]]) -> dict[str, Artifact]:
     """Return the step's inputs by parameter name. Raise what the dataset, registry or run raises for a wrong reference."""
+    if node.taken is not None:
+        return dict(node.taken)
     found = {}
     for parameter, source in node.inputs.items():
         if isinstance(source, Output):

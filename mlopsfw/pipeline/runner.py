@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from mlopsfw.pipeline import cache
 from mlopsfw.pipeline.graph import Graph, Node
 from mlopsfw.pipeline.inputs import resolve_inputs
 from mlopsfw.pipeline.liveness import HEARTBEAT
+from mlopsfw.pipeline.parts import cut, results_by_name
 from mlopsfw.pipeline.retry import Retries
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Coordinator:
     failure: Failure | None = None
     failed: str = ""
     different: list[str] = field(default_factory=list)
+    _nodes: dict[str, Node] = field(default_factory=dict)  # the graph's, and the parts of those that run by parts
     _running: dict[str, Attempt] = field(default_factory=dict)
     _ready: dict[str, Attempt] = field(default_factory=dict)
     _results: SimpleQueue[tuple[Attempt, StepResult]] = field(default_factory=SimpleQueue)
@@ -97,6 +99,7 @@ class Coordinator:
 
     def run(self) -> None:
         """Run until everything is done, or something failed and what was in flight has ended."""
+        self._nodes = dict(self.graph.nodes)
         try:
             while self._advance() or self._running or self._retries.waiting:
                 self._wait()
@@ -121,7 +124,7 @@ class Coordinator:
     def _advance(self) -> bool:
         """Start what can be started; return whether something was settled at once, so that more may have become ready."""
         settled = False
-        for node in self.graph.nodes.values():
+        for node in self._nodes.values():
             if self.failure is None and self._is_open(node):
                 settled |= self._consider(node)
         return settled and self.failure is None
@@ -135,12 +138,27 @@ class Coordinator:
         if attempt is None:
             return True
         self._ready[node.name] = attempt
+        if node.config.each and not node.whole and node.parts is None:
+            return self._cut(attempt)
         if self.options.debug:
             self._run_here(attempt)
             return True
         if len(self._running) < self.project.engine.slots:
             self._submit(attempt)
         return False
+
+    def _cut(self, attempt: Attempt) -> bool:
+        """Put a step's parts before it: they run like steps, and it then puts together what they returned."""
+        node = attempt.node
+        try:
+            parts = cut(self.project, node, attempt.inputs)
+        except (DataError, NotFound, UsageError) as error:
+            self._cannot_start(node, error)
+            return False
+        attempt.node = replace(node, parts=tuple(part.name for part in parts))
+        each = {node.name: (*parts, attempt.node)}
+        self._nodes = {n.name: n for old in self._nodes.values() for n in each.get(old.name, (old,))}
+        return True
 
     def _prepare(self, node: Node) -> Attempt | None:
         """Make the step's key; return None if a kept result settles it, or it cannot start."""
@@ -156,7 +174,7 @@ class Coordinator:
         if mine is not None and mine[0] == key:
             self._use(attempt, mine[1], self.journal.run)
             return None
-        if not node.cacheable or node.name in self.options.force:
+        if not node.cacheable or node.step in self.options.force:
             return attempt
         attempt.kept = cache.find(self.project, key)
         if attempt.kept is None or self.options.certify:
@@ -183,7 +201,7 @@ class Coordinator:
     # -- attempts ----------------------------------------------------------------------------------------------------------
 
     def _spec(self, attempt: Attempt) -> StepSpec:
-        node = attempt.node
+        node, parts = attempt.node, attempt.node.parts
         return StepSpec(
             project=str(self.project.root),
             config=self.project.config.to_json(),
@@ -191,9 +209,10 @@ class Coordinator:
             step=node.name,
             attempt=attempt.number,
             epoch=self.journal.epoch,
-            inputs=attempt.inputs,
+            inputs=attempt.inputs if parts is None else results_by_name(self.outputs[part] for part in parts),
             outputs=node.outputs,
             fingerprint=attempt.key,
+            joins=parts is not None,
         )
 
     def _announce(self, attempt: Attempt) -> None:

@@ -64,6 +64,7 @@ class BuiltinStep:
         inputs: Parameter names that must be wired.
         optional: Parameter names that may be wired; `context.inputs` lacks those that are not.
         variadic: Whether further inputs under any name are accepted.
+        each: Those of its inputs on whose parts it may run one at a time, since their rows do not depend on each other; None for any.
         outputs: Names of the values it returns; the first is what a bare `step` reference means.
         version: Raise it when the same inputs would give another result; it is part of the cache key.
         cacheable: False for a step whose point is its effect (deploy, register, alert): it runs every time.
@@ -80,6 +81,7 @@ class BuiltinStep:
     inputs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     variadic: bool = False
+    each: tuple[str, ...] | None = ()
     outputs: tuple[str, ...] = ("result",)
     version: int = 1
     cacheable: bool = True

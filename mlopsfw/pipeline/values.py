@@ -7,13 +7,15 @@ compression do not count. Nothing is ever pickled: a value that has no open form
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.contracts.artifact import Artifact
+from mlopsfw.digest import TableDigest, record_batches
 from mlopsfw.errors import DataError
 from mlopsfw.pipeline import canonical
 from mlopsfw.pipeline.step import BundleFolder
@@ -76,9 +78,9 @@ def load(  # noqa: PLR0911 - one for each kind
         case "json":
             return canonical.decode(project.blobs.get(artifact.blob))
         case "table":
-            return _load_table(project.blobs.path(artifact.blob), kind)
+            return _load_table(project.blobs.path(artifact.blob), kind, artifact.rows)
         case "dataset":
-            return _as_frame(project.datasets.scan(artifact), kind or "polars.LazyFrame")
+            return _as_frame(_scan(project, artifact), kind or "polars.LazyFrame")
         case "file":
             return _lay_file(project, artifact, folder)
         case "folder" | "bundle":
@@ -102,17 +104,53 @@ def type_name(wanted: Any) -> str:
 
 
 def _store_table(project: Project, value: Any, what: str) -> Artifact:
+    if _streams(value):
+        return store_batches(project, _computed(value))
+    table = _arrow_table(value, what)
+    return store_batches(project, table.to_batches(_BATCH_ROWS) or record_batches(table))
+
+
+def store_batches(project: Project, batches: Iterable[pa.RecordBatch]) -> Artifact:
+    """Store a table that comes in batches of one schema, at least one; memory holds a batch at a time."""
     import pyarrow as pa
 
-    from mlopsfw.digest import table_digest
-
-    table = _arrow_table(value, what)
+    batches = iter(batches)
+    first = next(batches)
+    digest = TableDigest(first.schema)
     with _temporary(project, ".arrow") as file:
         options = pa.ipc.IpcWriteOptions(compression="zstd")
-        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as writer:
-            writer.write_table(table, max_chunksize=_BATCH_ROWS)
-        meta = {"rows": table.num_rows, "columns": table.column_names[:200], "bytes": file.stat().st_size}
-        return Artifact(kind="table", digest=table_digest(table), blob=project.blobs.put(file), meta=meta)
+        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, first.schema, options=options) as writer:
+            for batch in itertools.chain([first], batches):
+                digest.update(batch)
+                writer.write_batch(batch)
+        meta = {"rows": digest.rows, "columns": first.schema.names[:200], "bytes": file.stat().st_size}
+        return Artifact(kind="table", digest=digest.finish()[0], blob=project.blobs.put(file), meta=meta)
+
+
+def _computed(frame: Any) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a lazy frame as its engine computes them, in the types in which a computed frame is stored."""
+    some = False
+    for part in frame.collect_batches(maintain_order=True, engine="streaming"):
+        some = True
+        yield from record_batches(part.to_arrow())
+    if not some:
+        yield from record_batches(frame.head(0).collect().to_arrow())
+
+
+def _streams(value: Any) -> bool:
+    """Return whether a value can be written as it is computed: batches of categories would each bring a dictionary of their own."""
+    if type(value).__name__ != "LazyFrame":
+        return False
+    import polars as pl
+
+    found: list[Any] = list(value.collect_schema().dtypes())
+    while found:
+        kind = found.pop()
+        if kind == pl.Categorical:
+            return False
+        inner = getattr(kind, "inner", None)
+        found += [inner] if inner is not None else [field.dtype for field in getattr(kind, "fields", ())]
+    return True
 
 
 def _arrow_table(value: Any, what: str) -> pa.Table:
@@ -135,20 +173,42 @@ def _arrow_table(value: Any, what: str) -> pa.Table:
     return table.combine_chunks().unify_dictionaries()
 
 
-def _load_table(file: Path, kind: str) -> Any:
+def _load_table(file: Path, kind: str, rows: tuple[int, int] | None) -> Any:
     if kind == "polars.LazyFrame":
         import polars as pl
 
-        return pl.scan_ipc(file)
+        frame = pl.scan_ipc(file)
+        return frame if rows is None else frame.slice(rows[0], rows[1] - rows[0])
     import pyarrow as pa
 
     with pa.memory_map(str(file)) as source, pa.ipc.open_file(source) as reader:
-        table = reader.read_all()
+        table = reader.read_all() if rows is None else pa.Table.from_batches(_within(reader, *rows), reader.schema)
     if kind == "pyarrow.Table":
         return table
     if kind == "pandas.DataFrame":
         return table.to_pandas()
     return _frame(table)
+
+
+def _within(reader: pa.RecordBatchFileReader, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+    """Yield the rows from `start` to `stop`."""
+    at = 0
+    for number in range(reader.num_record_batches):
+        if at >= stop:
+            return
+        batch = reader.get_batch(number)
+        if at + batch.num_rows > start:
+            first = max(start - at, 0)
+            yield batch.slice(first, stop - at - first)
+        at += batch.num_rows
+
+
+def _scan(project: Project, artifact: Artifact) -> Any:
+    if artifact.rows is None:
+        return project.datasets.scan(artifact)
+    from mlopsfw.datasets import ranges
+
+    return ranges.scan(project.datasets, artifact)
 
 
 def _frame(table: pa.Table) -> Any:

@@ -21,6 +21,7 @@ import msgspec
 
 from mlopsfw.contracts.engine import StepResult, StepSpec
 from mlopsfw.metrics import MetricLog, commit, logging_to
+from mlopsfw.pipeline import parts
 from mlopsfw.pipeline.call import call_function, named_outputs
 from mlopsfw.pipeline.failure import failure_of
 from mlopsfw.pipeline.graph import Node, build_graph
@@ -157,7 +158,9 @@ class _Attempt:
             yield
 
     def run(self) -> dict[str, Artifact]:
-        node = build_graph(self.project.config).nodes[self.spec.step]
+        node = build_graph(self.project.config).nodes[self.spec.step.partition("[")[0]]
+        if self.spec.joins:
+            return parts.join(self.project, self.spec.step, self.spec.outputs, self.spec.inputs)
         with tempfile.TemporaryDirectory(prefix="scratch-", dir=self.folder) as scratch, logging_to(self.metrics):
             context = self._context(node, Path(scratch))
             values = _call(node, context)

@@ -152,6 +152,7 @@ STEP = BuiltinStep(
     run=_run,
     params=JoinParams,
     inputs=("rows", "other"),
+    each=("rows",),
     outputs=("rows",),
     summary="Join each row with what another table said at its time (as-of, by key, with a tolerance)",
 )

@@ -35,11 +35,11 @@ def _run(context: StepContext, params: SqlParams) -> Mapping[str, Any]:
     tables = {name: context.load(name, pl.LazyFrame) for name in context.inputs}
     try:
         with pl.SQLContext(tables) as query:
-            rows = query.execute(params.query).collect(engine="streaming")
+            rows = query.execute(params.query)
+            rows.collect_schema()
     except pl.exceptions.PolarsError as error:
         named = ", ".join(tables)
         raise DataError(f"step {context.step}: {error}", hint=f"Its tables are {named}.") from None
-    context.log(f"{rows.height:,} rows, {rows.width} columns")
     return {"rows": rows}
 
 
@@ -48,6 +48,7 @@ STEP = BuiltinStep(
     run=_run,
     params=SqlParams,
     variadic=True,
+    each=None,
     outputs=("rows",),
     summary="One SQL query (Polars) over its inputs, each a table under its own name",
 )

@@ -256,6 +256,22 @@ def test_a_step_whose_result_was_erased_runs_again(root, tmp_path):
         assert [step.status for step in newest.steps.values()] == ["done", "done"]
 
 
+def test_what_parts_returned_is_erased_too(root, tmp_path):
+    parts = (
+        '\n[steps.parts]\npython = "steps:same"\ninputs = { rows = "ingest.rows" }\neach = "rows"\npart_rows = 65536\n'
+    )
+    (root / "mlopsfw.toml").write_text(TOML.partition("[steps.derive]")[0] + parts)
+    (root / "steps.py").write_text("def same(rows): return rows\n")
+    people(*(f"other-{n}" for n in range(70_000)), CANARY).write_csv(root / "people.csv")
+    with Project.open(root) as project:
+        assert run_pipeline(project, Display(project, None)).exit_code == 0
+        part = project.runs.get("latest").steps["parts[1]"].outputs["result"]
+        (root / "people.csv").unlink()
+        assert part.blob in {file.name for file in files_with(root, [CANARY])}
+        forget(project, "people", subject())
+    assert not files_with(root, [CANARY])
+
+
 def test_rows_are_found_by_the_keyed_hash_that_ingest_left(root, tmp_path):
     (root / "mlopsfw.toml").write_text(TOML.partition("[steps")[0] + '[data.people]\npii = { customer = "hash" }\n')
     project = Project.open(root)

@@ -176,6 +176,29 @@ def test_both_nodes_work_with_the_same_keys_and_digests_as_here(root, tmp_path):
     assert digests(near) == digests(far)
 
 
+def test_parts_of_one_step_are_spread_over_the_nodes(root, tmp_path):
+    file = root / "mlopsfw.toml"
+    head = file.read_text().partition("[steps.left]")[0]
+    file.write_text(
+        f"""{head}[steps.names]
+python = "work:names"
+[steps.side]
+python = "work:side"
+inputs = {{ rows = "rows", name = "names" }}
+params = {{ marks = "{tmp_path / "marks"}" }}
+each = "name"
+"""
+    )
+    (root / "work.py").write_text(WORK + '\n\ndef names():\n    return ["left", "right"]\n')
+    process = start(root, "--env", "cluster", "run")
+    assert len(set(wait_for(tmp_path / "marks", 2).values())) == 2
+    (tmp_path / "marks" / "go").touch()
+    outcome(process)
+    steps = steps_of(root)
+    assert len({steps[f"side[{number}]"]["node"].partition("/")[0] for number in (0, 1)}) == 2
+    assert steps["side"]["outputs"]["result"]["meta"]["rows"] == 2000
+
+
 def test_an_edited_helper_reaches_the_nodes(root, tmp_path):
     (tmp_path / "marks" / "go").touch()
     before = digests(run(root, "--env", "cluster", "run"))
