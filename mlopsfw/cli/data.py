@@ -133,7 +133,7 @@ def _from_database(project: Project, sql: str, query: str, name: str) -> tuple[A
 
 
 def _csv_options(*, null: tuple[str, ...], separator: str, encoding: str, types: tuple[str, ...]) -> Any:
-    from mlopsfw.datasets.csvsource import CsvOptions
+    from mlopsfw.datasets.csvoptions import CsvOptions
 
     pairs = [text.partition("=") for text in types]
     if wrong := [name for name, equals, kind in pairs if not (equals and kind)]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.host import Blobs
     from mlopsfw.contracts.storage import TableLocation
     from mlopsfw.datasets.change import Change, Mode
-    from mlopsfw.datasets.csvsource import CsvOptions
+    from mlopsfw.datasets.csvoptions import CsvOptions
     from mlopsfw.datasets.delta import DeltaLog
     from mlopsfw.datasets.difference import Difference
     from mlopsfw.datasets.files import TableFiles
@@ -159,7 +159,7 @@ class Datasets:
             progress: Told the rows read so far, or None.
         """
         from mlopsfw.datasets.change import change_of
-        from mlopsfw.datasets.csvsource import CsvOptions
+        from mlopsfw.datasets.csvoptions import CsvOptions
         from mlopsfw.datasets.intake import take_in
 
         check_name(name, "dataset")

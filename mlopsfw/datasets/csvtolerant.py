@@ -1,33 +1,58 @@
 """CSV files whose bad rows are set aside: ragged ones, those of another encoding, and values that are not of their column's type.
 
-A column's type is the one declared, else the dataset's, else the one of which the fewest values of the first block are not, if
-their share may go to quarantine; otherwise it is text. How a good row is read is as in `csvsource`.
+A block without bad rows is read as `csvsource` reads it. In one that Arrow refuses, each bad row is found. A column's type is the
+one declared, else the dataset's, else the one of which the fewest values of the first block are not, if their share may go to
+quarantine; otherwise it is text.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import itertools
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlopsfw.datasets import csvsource
-from mlopsfw.datasets.csvquotes import Watched, check_end
-from mlopsfw.datasets.csvsource import CsvOptions, WrongGuess
-from mlopsfw.datasets.opened import open_bytes
+from mlopsfw.datasets import csvsource, csvwrong
+from mlopsfw.datasets.ahead import in_order
+from mlopsfw.datasets.csvoptions import CsvOptions, check, null_texts, type_of
+from mlopsfw.datasets.csvsource import Parser
+from mlopsfw.datasets.csvwrong import WrongGuess
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlopsfw.datasets.csvblocks import Blocks, Left
     from mlopsfw.datasets.quarantine import Quarantine
 
 _CANDIDATES = ("int64", "double", "bool", "date32[day]", "timestamp[us]", "timestamp[us, tz=UTC]")
+_PERHAPS = re.compile(rb"\s*[-+.\d]|\s*(?:inf|nan|true|false)", re.IGNORECASE)
+"""How a value of any candidate begins."""
+_TELLING = 64  # values that are looked at first, besides twice as many as may be bad
+
+Bad = dict[int, tuple[str, str]]
+"""Number → what was wrong, and the row's text."""
 
 
 class _TooMany(Exception):
     """More values are bad than may be."""
+
+
+class _Block(NamedTuple):
+    """A block as it was read.
+
+    Args:
+        batch: Its good rows.
+        bad: Those with a value that is not of its type, by their number among the rows of the right width, from 0.
+        ragged: Those of another width, by their record, from 1.
+        wide: How many have the right width.
+    """
+
+    batch: pa.RecordBatch
+    bad: Bad
+    ragged: Bad
+    wide: int
 
 
 def read_csv(
@@ -36,15 +61,28 @@ def read_csv(
     """Yield the good rows of a CSV file and set the others aside; errors as for `csvsource.read_csv`."""
     import pyarrow as pa
 
-    csvsource.check(path, options)
+    check(path, options)
     reading = _Reading(path, options, guesses, quarantine.share)
     try:
-        with open_bytes(path, options.max_ratio) as raw:
-            yield from reading.batches(raw)
+        with csvsource.open_blocks(path, options) as blocks:
+            yield from reading.batches(blocks)
     except pa.ArrowInvalid as error:
-        raise csvsource.explain(path, options, guesses, str(error)) from None
+        raise csvwrong.explain(path, options, guesses, str(error)) from None
     for line, reason, text in reading.found():
-        quarantine.add(str(path.name), line, reason, text)
+        quarantine.add(path.name, line, reason, text)
+    if blocks.left:
+        _set_aside(path, options, blocks.left, quarantine)
+
+
+def _set_aside(path: Path, options: CsvOptions, left: Left, quarantine: Quarantine) -> None:
+    """Set aside what follows a quote that is never closed; for the share it counts as the rows that its lines might have been."""
+    if not left.open:
+        csvsource.refuse(left, path, options)
+    reason = f"a quote that is never closed: {left.size:,} bytes on {left.lines:,} lines, to the end of the file"
+    if left.size > len(left.head):
+        reason += f" (the first {len(left.head):,} are kept)"
+    line = csvwrong.left_line(path, options, left)
+    quarantine.add(path.name, line, reason, left.head.decode(errors="backslashreplace"), rows=left.lines)
 
 
 class _Reading:
@@ -54,41 +92,86 @@ class _Reading:
         self._path, self._options, self._share = path, options, share
         self._declared = options.expected | options.types
         self._kinds = dict(guesses) | self._declared
-        self._ragged: dict[int, tuple[str, str]] = {}  # record, from 1 with the header → reason, text
-        self._bad: dict[int, tuple[str, str]] = {}  # good record, from 0 → the same
+        self._names = csvwrong.locate(path, options, 1)[1]
+        self._records = self._rows = 0  # so far: all, the header too; those of the right width
+        self._ragged: Bad = {}  # by record of the file, from 1 with the header
+        self._bad: Bad = {}  # by row of the right width, from 0
+        self._nulls = frozenset(text.encode() for text in null_texts(options))
+        csvsource.check_declared(self._names, path, options)
 
-    def batches(self, raw: Any) -> Iterator[pa.RecordBatch]:
+    def batches(self, blocks: Blocks) -> Iterator[pa.RecordBatch]:
+        """Yield a batch without rows, which has the columns, then the good rows of each block."""
         import pyarrow as pa
 
-        start, watched = 0, Watched(raw)
-        reader = csvsource.open_raw(watched, self._path, self._options, self._set_aside)
-        names = reader.schema.names
-        first = next(reader, pa.RecordBatch.from_pylist([], schema=reader.schema))
-        self._guess(first)
-        yield pa.RecordBatch.from_pylist([], schema=self._schema(names))  # a header alone makes a table too
-        batch = None
-        for batch in filter(len, itertools.chain((first,), reader)):
-            yield self._converted(batch, start)
-            start += batch.num_rows
-        if watched.suspicious(batch):
-            check_end(self._path, self._options)
+        cut = iter(blocks)
+        first = csvsource.first_block(cut, blocks, self._path, self._options)
+        self._learn(first)
+        yield pa.RecordBatch.from_pylist([], schema=self._schema(self._names))  # a header alone makes a table too
+        yield from self._noted(self._read(first, self._parser(header=True)))
+        self._records += 1
+        parser = self._parser()
+        rest = csvsource.following(cut, blocks, self._names)
+        for block in in_order(lambda block: self._read(block, parser), rest):
+            yield from self._noted(block)
+
+    def _parser(self, *, header: bool = False) -> Parser:
+        types = {name: type_of(self._kinds[name]) for name in self._names}
+        return Parser(self._path, self._options, types, () if header else self._names)
+
+    def _noted(self, block: _Block) -> Iterator[pa.RecordBatch]:
+        """Yield the good rows of a block, if there are any, once the others are noted by their place in the file."""
+        self._ragged |= {self._records + number: what for number, what in block.ragged.items()}
+        self._bad |= {self._rows + index: what for index, what in block.bad.items()}
+        self._rows += block.wide
+        self._records += block.wide + len(block.ragged)
+        if len(block.batch):
+            yield block.batch
+
+    def _read(self, block: bytes, parser: Parser) -> _Block:
+        import pyarrow as pa
+
+        try:
+            batch = parser(block)
+            return _Block(batch, {}, {}, batch.num_rows)
+        except pa.ArrowInvalid:
+            raw, ragged = self._raw(block, parser.names)
+            batch, bad = self._converted(raw)
+            return _Block(batch, bad, ragged, raw.num_rows)
+
+    def _raw(self, block: bytes, names: Sequence[str]) -> tuple[pa.RecordBatch, Bad]:
+        """Return the rows of the right width as bytes, and the others by their number in the block, from 1."""
+        import pyarrow as pa
+
+        ragged: Bad = {}
+
+        def skip(row: Any) -> str:
+            ragged[row.number] = f"expected {row.expected_columns} fields, got {row.actual_columns}", row.text
+            return "skip"
+
+        types = dict.fromkeys(self._names, pa.binary())
+        return Parser(self._path, self._options, types, names, skip).parse(block), ragged
 
     def _schema(self, names: list[str]) -> pa.Schema:
         import pyarrow as pa
 
-        return pa.schema([(name, csvsource.type_of(self._kinds[name])) for name in names])
+        return pa.schema([(name, type_of(self._kinds[name])) for name in names])
 
-    def _set_aside(self, row: Any) -> str:
-        reason = f"expected {row.expected_columns} fields, got {row.actual_columns}"
-        self._ragged[row.number or 0] = reason, row.text
-        return "skip"
+    def _learn(self, block: bytes) -> None:
+        """Decide upon the types of columns by the first block: as Arrow does, where it takes a column for no text."""
+        import pyarrow as pa
 
-    def _guess(self, batch: pa.RecordBatch) -> None:
-        for name, values in zip(batch.schema.names, batch.columns, strict=True):
-            if name not in self._kinds:
-                self._kinds[name] = self._kind(values)
+        known = {name: type_of(kind) for name, kind in self._kinds.items()}
+        try:
+            batch = Parser(self._path, self._options, known).parse(block)
+        except pa.ArrowInvalid:
+            batch, _ = self._raw(block, ())
+        for field, values in zip(batch.schema, batch.columns, strict=True):
+            if field.name not in self._kinds:
+                self._kinds[field.name] = _guessed(field.type) or self._kind(values.cast(pa.binary()))
 
     def _kind(self, values: pa.Array) -> str:
+        if self._is_text(values):
+            return "string"
         trials: dict[str, int] = {}
         present = self._present(values, text=False).drop_null()
         if not len(present):
@@ -96,7 +179,7 @@ class _Reading:
         for kind in _CANDIDATES:
             try:
                 bad: dict[int, str] = {}
-                _cast(present, csvsource.type_of(kind), 0, bad, int(self._share * len(present)))
+                _cast(present, type_of(kind), 0, bad, int(self._share * len(present)))
                 trials[kind] = len(bad)
             except _TooMany:
                 continue
@@ -104,40 +187,45 @@ class _Reading:
                 break
         return min(trials, key=lambda kind: trials[kind]) if trials else "string"
 
+    def _is_text(self, values: pa.Array) -> bool:
+        """Whether the first values alone, by how they begin, are too many that can be of no other type."""
+        first = values[: _TELLING + int(2 * self._share * len(values))].to_pylist()
+        strange = sum(value not in self._nulls and not _PERHAPS.match(value) for value in first)
+        return strange > self._share * len(values)
+
     def _present(self, values: pa.Array, *, text: bool) -> pa.Array:
         """Return the values with null for those texts that mean none; blanks around a value of no text are dropped."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        nulls = ["", *self._options.null] if text else [*csvsource.null_texts(), *self._options.null]
+        nulls = ["", *self._options.null] if text else null_texts(self._options)
         empty = pc.is_in(values, pa.array([null.encode() for null in nulls], pa.binary()))
         present = pc.if_else(empty, pa.scalar(None, pa.binary()), values)
         if text:
             return present
         return pc.ascii_trim_whitespace(present.cast(pa.string(), safe=False)).cast(pa.binary())
 
-    def _converted(self, batch: pa.RecordBatch, start: int) -> pa.RecordBatch:
+    def _converted(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Bad]:
+        """Return the good ones of `batch` (bytes), and the others by their number in it, from 0."""
         import numpy as np
         import pyarrow as pa
 
         bad: dict[int, str] = {}
-        done = [self._column(n, v, bad) for n, v in zip(batch.schema.names, batch.columns, strict=True)]
-        schema = self._schema(batch.schema.names)
-        for index, reason in bad.items():
-            fields = [value.as_py().decode(errors="backslashreplace") for value in (c[index] for c in batch.columns)]
-            self._bad[start + index] = reason, _joined(fields)
-        whole = pa.RecordBatch.from_arrays(done, schema=schema)
+        names, columns = batch.schema.names, batch.columns
+        done = [self._column(name, values, bad) for name, values in zip(names, columns, strict=True)]
+        whole = pa.RecordBatch.from_arrays(done, schema=self._schema(names))
         if not bad:
-            return whole
+            return whole, {}
         stays = np.ones(batch.num_rows, bool)
         stays[list(bad)] = False
-        return whole.filter(pa.array(stays))
+        told = {index: (reason, _text([values[index] for values in columns])) for index, reason in bad.items()}
+        return whole.filter(pa.array(stays)), told
 
     def _column(self, name: str, values: pa.Array, bad: dict[int, str]) -> pa.Array:
         kind = self._kinds[name]
         present = self._present(values, text=kind == "string")
         found: dict[int, str] = {}
-        done = _cast(present, csvsource.type_of(kind), 0, found, len(values))
+        done = _cast(present, type_of(kind), 0, found, len(values))
         if found and name not in self._declared:
             self._reconsider(name, kind, present, found)
         for index, reason in found.items():
@@ -169,13 +257,25 @@ class _Reading:
                 passed, record = passed + 1, record + 1
             records[record] = self._bad[index]
         if records:
-            lines = csvsource.lines_of(self._path, self._options, set(records))
+            lines = csvwrong.lines_of(self._path, self._options, set(records))
             yield from ((lines.get(record, 0), *records[record]) for record in sorted(records))
 
 
-def _joined(fields: list[str]) -> str:
+def _guessed(kind: pa.DataType) -> str:
+    """Return the name of a type that Arrow guessed, empty for texts, of which some values may be bad ones of another type."""
+    import pyarrow.types as t
+
+    if t.is_timestamp(kind):  # in more units than a table has
+        return "timestamp[us, tz=UTC]" if kind.tz else "timestamp[us]"
+    if t.is_time(kind):
+        return "string"
+    return "" if t.is_string(kind) or t.is_binary(kind) else str(kind)
+
+
+def _text(fields: Sequence[Any]) -> str:
+    """Return a row's fields (bytes) as a row of CSV."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(fields)
+    csv.writer(out, lineterminator="").writerow([field.as_py().decode(errors="backslashreplace") for field in fields])
     return out.getvalue()
 
 

@@ -10,7 +10,8 @@ import msgspec
 
 from mlopsfw.datasets import marked, sources
 from mlopsfw.datasets.commits import Commit
-from mlopsfw.datasets.csvsource import CsvOptions, WrongGuess
+from mlopsfw.datasets.csvoptions import CsvOptions
+from mlopsfw.datasets.csvwrong import WrongGuess
 from mlopsfw.datasets.located import SourceFile, locate
 from mlopsfw.datasets.quarantine import Quarantine
 from mlopsfw.errors import DataError

@@ -55,16 +55,27 @@ class Quarantine:
     def __init__(self, tables: PlainTables, name: str, share: float, time: str, *, personal: bool = False) -> None:
         self._personal = personal
         self._tables, self._name, self._time, self.share = tables, name, time, share
-        self.batch, self._rows, self._total = new_run_id(), list[BadRow](), 0
+        self.batch, self._rows = new_run_id(), list[BadRow]()
+        self._total = self._swallowed = 0
 
-    def add(self, source: str, line: int, reason: str, raw: str, *, counted: bool = False) -> None:
-        """Set a row aside; `counted`: it came in a batch that `watch` saw. Raise `DataError` where there are too many."""
+    def add(self, source: str, line: int, reason: str, raw: str, *, counted: bool = False, rows: int = 1) -> None:
+        """Set a row aside. Raise `DataError` where there are too many.
+
+        Args:
+            source: The file.
+            line: Where it begins.
+            reason: What is wrong.
+            raw: The row.
+            counted: Whether it came in a batch that `watch` saw.
+            rows: How many it counts as for the share: all those that it swallowed.
+        """
         if self._personal:
             reason, raw = marked.WITHHELD, ""
         if len(raw) > _KEPT:
             reason, raw = f"{reason} (the first {_KEPT:,} of {len(raw):,} characters are kept)", raw[:_KEPT]
         self._rows.append(BadRow(batch=self.batch, time=self._time, source=source, line=line, reason=reason, raw=raw))
-        self._total += not counted
+        self._total += 0 if counted else rows
+        self._swallowed += rows - 1
         if len(self._rows) >= _MOST:
             self._keep()
             raise DataError(f"{_MOST:,} bad rows, the last one {source}:{line}: {reason}", hint=self._hint())
@@ -75,7 +86,7 @@ class Quarantine:
             self._total += batch.num_rows
             yield batch
         self._keep()
-        bad = len(self._rows)
+        bad = len(self._rows) + self._swallowed
         if bad > self.share * self._total:
             first = self._rows[0]
             raise DataError(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.datasets import csvtolerant, jsontolerant
 from mlopsfw.datasets.bounds import Allowance
-from mlopsfw.datasets.csvsource import CsvOptions, read_csv
+from mlopsfw.datasets.csvoptions import CsvOptions
+from mlopsfw.datasets.csvsource import read_csv
 from mlopsfw.datasets.jsonsource import read_jsonl
 from mlopsfw.datasets.located import SourceFile, partition_types, with_partition
 from mlopsfw.datasets.opened import inner_suffix

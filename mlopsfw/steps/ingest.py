@@ -136,7 +136,7 @@ def _change(params: IngestParams) -> Any:
 
 
 def _csv(params: IngestParams) -> Any:
-    from mlopsfw.datasets.csvsource import CsvOptions
+    from mlopsfw.datasets.csvoptions import CsvOptions
 
     return CsvOptions(separator=params.separator, null=params.null, encoding=params.encoding, types=params.types)
 

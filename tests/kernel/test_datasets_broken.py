@@ -39,10 +39,7 @@ REFUSED = {
     "utf16-unmarked.csv": (CSV.encode("utf-16-le"), ":1: this is no text, or UTF-16"),
     "nul.csv": (b"\0" * 1000, ":1: this is no text"),
     "twice.csv": (b"a,a\n1,2\n", "two columns are called 'a'"),
-    "long.csv": (b"a,b\n1," + b"y" * 100_000_000 + b"\n", "a row is longer than 4 MiB"),
-    "unclosed.csv": ((CSV + '2,"y\n' + ROWS).encode(), r"unclosed\.csv:302: the row has a quote that is never closed"),
-    "unclosed-inch.csv": ((CSV + '2,y"\n2,"y\n' + ROWS).encode(), ":303: the row has a quote that is never closed"),
-    "cut-in-quotes.csv": ((CSV + '2,"a y').encode(), ":302: the row has a quote that is never closed"),
+    "long.csv": (b"a,b\n1," + b"y" * 100_000_000 + b"\n", ":2: a row is longer than 4 MiB"),
     "cut.csv.gz": (gzip.compress(CSV.encode())[:-4], "damaged or cut short"),
     "cut.parquet": (parquet()[:-50], "cannot be read as parquet"),
     "cut.arrow": (ipc()[:-300], "cannot be read as ipc"),
@@ -59,6 +56,40 @@ def test_a_file_that_is_broken_as_a_whole_is_refused_with_or_without_a_quarantin
     with pytest.raises(UnknownName):
         project.datasets.resolve("d")
     assert list(project.datasets.files("d").list()) == []
+
+
+UNCLOSED = {
+    "unclosed": (CSV + '2,"y\n' + ROWS, 302, '2,"y\n' + ROWS, 301),
+    "unclosed after an inch sign": (CSV + '2,y"\n2,"y\n' + ROWS, 303, '2,"y\n' + ROWS, 301),
+    "cut within quotes": (CSV + '2,"a y', 302, '2,"a y', 1),
+    "ended by two quotes": (CSV + '2,"a ""', 302, '2,"a ""', 1),
+}
+
+
+@pytest.mark.parametrize("what", UNCLOSED)
+def test_a_quote_that_is_never_closed_is_an_error_with_its_line_or_one_bad_row_that_counts_as_all_it_swallowed(
+    project, tmp_path, what
+):
+    content, line, raw, lines = UNCLOSED[what]
+    path = tmp_path / "x.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=rf"x\.csv:{line}: the row has a quote that is never closed"):
+        project.datasets.add("d", [path])
+    rows = content.count("\n", 0, -len(raw)) - 1
+    enough, less = ((lines + more) / (rows + lines) for more in (0.5, -0.5))
+    with pytest.raises(DataError, match=f"{lines} of {rows + lines} rows are bad"):
+        project.datasets.add("d", [path], Change(mode="replace", max_bad=less))
+    assert project.datasets.add("d", [path], Change(mode="replace", max_bad=enough)).rows == rows
+    bad = project.datasets.quarantine("d")[0]
+    assert (bad.line, bad.raw) == (line, raw)
+    assert bad.reason.startswith("a quote that is never closed")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_header_whose_quote_is_never_closed_leaves_no_columns(project, tmp_path, share):
+    (tmp_path / "x.csv").write_text('a,"b\n1,2\n')
+    with pytest.raises(DataError, match=r"x\.csv:1: the row has a quote that is never closed"):
+        project.datasets.add("d", [tmp_path / "x.csv"], Change(mode="replace", max_bad=share))
 
 
 READ = {
@@ -124,3 +155,27 @@ def test_files_larger_than_the_memory_that_there_is_are_taken_in(project, tmp_pa
     plain = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # the others reserve a gigabyte of addresses at once
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
     assert done.stdout == "6000000\n", done.stderr
+
+
+SWALLOWING = LIMITED.replace("(1200 << 20)", "(500 << 20)").replace(" * 12", "")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("share", ["0", "0.99999999"])
+def test_a_quote_that_swallows_more_than_there_is_memory_is_told_all_the_same(project, tmp_path, share):
+    path = tmp_path / "x.csv"
+    with path.open("w") as file:
+        file.write('a,b\n1,x\n2,"y\n')
+        for _ in range(500):
+            file.write("1,x and some more\n" * 60_000)
+    command = [sys.executable, "-c", SWALLOWING, str(project.root), str(path), share]
+    plain = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
+    assert done.stdout == ("1\n" if share != "0" else ""), done.stderr
+    if share == "0":
+        assert "x.csv:3: the row has a quote that is never closed" in done.stderr
+    else:
+        (bad,) = project.datasets.quarantine("big")
+        assert (bad.line, len(bad.raw)) == (3, 65_536)
+        assert "540,000,005 bytes on 30,000,001 lines, to the end of the file (the first 65,536 are kept)" in bad.reason

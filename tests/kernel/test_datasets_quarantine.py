@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from mlopsfw.cli.root import cli
 from mlopsfw.datasets import csvsource
 from mlopsfw.datasets.change import Change
-from mlopsfw.datasets.csvsource import CsvOptions
+from mlopsfw.datasets.csvoptions import CsvOptions
 from mlopsfw.errors import DataError, UnknownName
 
 GOOD = "".join(f"{n},x{n}\n" for n in range(200))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlopsfw.datasets import csvsource, sources
-from mlopsfw.datasets.csvsource import CsvOptions
+from mlopsfw.datasets.csvoptions import CsvOptions
 from mlopsfw.errors import DataError, UnknownName, UsageError
 
 

@@ -1,0 +1,159 @@
+"""What is wrong with a CSV file, and where: Arrow's messages, which count records, told with the file's line and column's name."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+import msgspec
+
+from mlopsfw.datasets.csvblocks import Left, line_at
+from mlopsfw.datasets.csvoptions import CsvOptions, separator, text_of, utf8_of
+from mlopsfw.datasets.opened import open_bytes
+from mlopsfw.errors import DataError
+
+_BAD_CELL = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to ([^:]+): (.*)", re.DOTALL)
+_BAD_ROW = re.compile(r"CSV parse error: (?:Row #(\d+): )?(Expected \d+ columns, got \d+)", re.DOTALL)
+_NEXT_GUESS = {"null": "int64", "int64": "double"}
+"""What to take a column for when the type guessed from the first block fails further on."""
+
+
+class WrongGuess(DataError):
+    """A column's type, guessed from the first rows, does not hold further on; reading anew with another may do.
+
+    Args:
+        message: What was met.
+        column: The column.
+        type: What to take it for.
+    """
+
+    def __init__(self, message: str, column: str, type: str) -> None:  # noqa: A002 - the column's type
+        super().__init__(message)
+        self.column, self.type = column, type
+
+
+class _BadCell(msgspec.Struct, frozen=True):
+    """A value that is not of its column's type, as Arrow tells it: column from 0, row from 1 with the header, 0 if untold."""
+
+    index: int
+    row: int
+    kind: str
+    what: str
+
+
+def explain(path: Path, options: CsvOptions, known: Mapping[str, str], message: str, passed: int = 0) -> DataError:
+    """Return the error that Arrow's `message` means, with line and column.
+
+    Args:
+        path: The file.
+        options: How it is written.
+        known: Types that were not guessed, or learnt from earlier guesses.
+        message: Arrow's words about one block.
+        passed: Records before that block, the header too.
+    """
+    if match := _BAD_CELL.match(message):
+        cell = _BadCell(int(match[1]), int(match[2] or 0) + passed, match[3], match[4].strip())
+        if "UTF8" in cell.what:
+            raise_encoding(path, options)
+        return _explain_cell(path, options, known, cell)
+    if ragged := _BAD_ROW.match(message):
+        line, _ = locate(path, options, int(ragged[1] or 0) + passed)
+        what = ragged[2].replace("Expected", "expected").replace("columns", "fields")
+        hint = "Quote fields that hold the separator, or set the separator."
+        return DataError(f"{path}:{line}: the row cannot be read: {what}", hint=hint)
+    return DataError(f"{path}: {message.removeprefix('CSV parse error: ')}")
+
+
+def _explain_cell(path: Path, options: CsvOptions, known: Mapping[str, str], cell: _BadCell) -> DataError:
+    line, names = locate(path, options, cell.row)
+    column = names[cell.index] if cell.index < len(names) else f"#{cell.index + 1}"
+    where = f"{path}:{line}: column {column!r}"
+    following = _NEXT_GUESS.get(cell.kind)
+    if following and column not in options.types and (cell.kind == "null" or _is_number(cell.what)):
+        return WrongGuess(f"{where} is not all {cell.kind}", column, following)
+    if cell.kind == "int64" and known.get(column) == "int64" and column not in options.types:
+        return WrongGuess(f"{where} began with nulls and holds no numbers", column, "string")
+    hint = (
+        f"Mend the row, name the text that means no value (--null TEXT), or read it as text (--type {column}=string)."
+    )
+    return DataError(f"{where}: {cell.what} for {cell.kind}", hint=hint)
+
+
+def _is_number(what: str) -> bool:
+    """Whether the value in Arrow's message is a number: whole numbers may go on as fractions, but not as words."""
+    value = re.search(r"'(.*)'", what, re.DOTALL)
+    try:
+        float(value[1] if value else "")
+    except ValueError:
+        return False
+    return True
+
+
+def explain_left(path: Path, options: CsvOptions, left: Left, most: int) -> DataError:
+    """Return the error of a record that is never closed, or longer than `most` bytes."""
+    line = left_line(path, options, left)
+    if left.open:
+        return DataError(
+            f"{path}:{line}: the row has a quote that is never closed; all that follows would be one field",
+            hint="Close the quote, or double it where it belongs to the text.",
+        )
+    what = f"a row is longer than {most >> 20} MiB"
+    return DataError(f"{path}:{line}: {what}", hint="Look for a quote that is closed too late, or split the field.")
+
+
+def left_line(path: Path, options: CsvOptions, left: Left) -> int:
+    """Return the line on which a record that was left begins."""
+    with open_bytes(path, options.max_ratio) as raw:
+        return line_at(utf8_of(raw, options), left.start)
+
+
+def raise_encoding(path: Path, options: CsvOptions) -> None:
+    """Raise `DataError` naming the first byte that is not of the file's encoding."""
+    with open_bytes(path, options.max_ratio) as raw:
+        for line, data in enumerate(raw, 1):
+            try:
+                data.decode(options.encoding)
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{path}:{line}: not {options.encoding}: byte {data[error.start]:#04x} at position {error.start + 1}",
+                    hint="Say how it is encoded (--encoding latin-1, cp1252, …), or mend the row.",
+                ) from None
+    raise DataError(f"{path}: not {options.encoding}", hint="Say how it is encoded: --encoding latin-1, cp1252, ….")
+
+
+def lines_of(path: Path, options: CsvOptions, records: AbstractSet[int]) -> dict[int, int]:
+    """Return the line on which each of `records` (from 1, blank lines not counted) begins."""
+    csv.field_size_limit(1 << 30)
+    found: dict[int, int] = {}
+    last = max(records)
+    with open_bytes(path, options.max_ratio) as raw, text_of(raw, options) as text:
+        reader = csv.reader(text, delimiter=separator(path, options))
+        record, line = 0, 1
+        for fields in reader:
+            record += bool(fields)
+            if fields and record in records:
+                found[record] = line
+                if record == last:
+                    break
+            line = reader.line_num + 1
+    return found
+
+
+def locate(path: Path, options: CsvOptions, row: int) -> tuple[int, list[str]]:
+    """Return the line on which record `row` (from 1, blank lines not counted) begins, and the header's names."""
+    csv.field_size_limit(1 << 30)
+    with open_bytes(path, options.max_ratio) as raw, text_of(raw, options) as text:
+        reader = csv.reader(text, delimiter=separator(path, options))
+        names: list[str] = []
+        record, line = 0, 1
+        for fields in reader:
+            if fields:
+                record += 1
+                names = names or fields
+            if record >= row and fields:
+                return line, names
+            line = reader.line_num + 1
+    return line, names
