@@ -12,6 +12,7 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
     │   └── StepTimeout
     ├── GateRefused                     3
     ├── DriftFound                      4
+    ├── ContractBroken                  4   rows break a data contract
     ├── PluginError                     5
     │   ├── PluginConflict                  two providers of one name
     │   ├── PluginApiMismatch               built for another major version of the hooks
@@ -117,6 +118,12 @@ class GateRefused(MlopsfwError):
 
 class DriftFound(MlopsfwError):
     """A check found drift and was asked to fail on it."""
+
+    exit_code = 4
+
+
+class ContractBroken(MlopsfwError):
+    """Rows break a data contract."""
 
     exit_code = 4
 

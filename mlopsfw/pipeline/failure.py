@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 from mlopsfw.contracts.engine import Failure
-from mlopsfw.errors import DriftFound, GateRefused, MlopsfwError, PluginError, UsageError
+from mlopsfw.errors import ContractBroken, DriftFound, GateRefused, MlopsfwError, PluginError, UsageError
 
 _BLAME = "raised by plugin "
 
@@ -18,7 +18,7 @@ def failure_of(error: BaseException, root: Path) -> Failure:
         message="\n".join((_text(error), *_own_frames(error, root), *getattr(error, "__notes__", ()))),
         traceback="".join(traceback.format_exception(error)),
         exit_code=_exit_code(error),
-        retryable=not isinstance(error, GateRefused | UsageError | DriftFound | KeyboardInterrupt),
+        retryable=not isinstance(error, GateRefused | UsageError | DriftFound | ContractBroken | KeyboardInterrupt),
     )
 
 

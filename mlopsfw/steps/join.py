@@ -11,7 +11,7 @@ import msgspec
 from mlopsfw.errors import DataError
 from mlopsfw.ids import nearest
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
-from mlopsfw.steps.moments import duration
+from mlopsfw.moments import duration
 
 if TYPE_CHECKING:
     import polars as pl

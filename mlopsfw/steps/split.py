@@ -10,7 +10,7 @@ import msgspec
 from mlopsfw.errors import DataError, UsageError
 from mlopsfw.ids import nearest
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
-from mlopsfw.steps.moments import moment
+from mlopsfw.moments import moment
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,7 +9,7 @@ import msgspec
 
 from mlopsfw.errors import DataError
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
-from mlopsfw.steps.moments import moment
+from mlopsfw.moments import moment
 
 if TYPE_CHECKING:
     import polars as pl

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlopsfw.errors import (
+    ContractBroken,
     DataError,
     DriftFound,
     GateRefused,
@@ -26,6 +27,7 @@ CODES = [
     (UnknownName("no such model"), True, 1),
     (GateRefused("refused"), False, 3),
     (DriftFound("drift"), True, 4),
+    (ContractBroken("broken"), False, 4),
     (PluginBroken("broken"), False, 5),
     (MissingExtra("the trainer", "torch"), True, 5),
     (KeyboardInterrupt(), False, 130),
@@ -40,4 +42,5 @@ def test_the_exit_code_is_that_of_what_failed(error, blamed, code, tmp_path):
     failure = failure_of(error, tmp_path)
     assert failure.exit_code == code
     assert ("raised by plugin 'deployer.http' (dist 1.0)" in failure.message) == blamed
-    assert failure.retryable == (not isinstance(error, GateRefused | UnknownName | DriftFound | KeyboardInterrupt))
+    final = GateRefused | UnknownName | DriftFound | ContractBroken | KeyboardInterrupt
+    assert failure.retryable == (not isinstance(error, final))

@@ -1,4 +1,4 @@
-"""Dates, times and lengths of time as people write them in a pipeline file."""
+"""Dates, times and lengths of time as people write them in a pipeline file or a contract."""
 
 from __future__ import annotations
 

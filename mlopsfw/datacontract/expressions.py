@@ -1,0 +1,50 @@
+"""The two little languages of a contract: SQL conditions and patterns, read by Polars, and refused where Polars cannot use them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mlopsfw.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*")
+_QUERY = re.compile(r"\bselect\b", re.IGNORECASE)  # no query is without it
+_LONGEST = 10_000  # characters
+
+
+def parse_sql(text: str) -> pl.Expr:
+    """Return a condition as an expression. Raise `DataError` where it is none; a query is refused, since it could open a file."""
+    import polars as pl
+
+    hint = "Write an expression of Polars' SQL, such as departed <= arrived."
+    if len(text) > _LONGEST:
+        raise DataError(f"a condition of {len(text):,} characters is too long", hint=hint)
+    if _QUERY.search(_QUOTED.sub("''", text)):
+        raise DataError(f"{text!r} is a query, not a condition of a row", hint=hint)
+    try:
+        return pl.sql_expr(text)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DataError(f"{text!r} cannot be read: {error}", hint=hint) from None
+
+
+def whole(pattern: str) -> str:
+    """Return a pattern that holds from a text's beginning to its end."""
+    return f"^(?:{pattern})$"
+
+
+def usable_pattern(pattern: str) -> str:
+    """Return `pattern` if it is a regular expression. Raise `UsageError`."""
+    import polars as pl
+
+    for tried in (pattern, whole(pattern)):  # both: `)(` would be none, but closes what is around it
+        try:
+            pl.Series([""]).str.contains(tried, strict=True)
+        except pl.exceptions.PolarsError as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(
+                f"{pattern!r} is no regular expression: {reason}", hint="Write Rust's syntax, without look-around."
+            ) from None
+    return pattern

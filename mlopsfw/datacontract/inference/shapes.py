@@ -1,0 +1,84 @@
+"""The form that texts share, as a pattern: a known one (an e-mail address, a date), runs of letters and digits, or letters and lengths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_FEWEST = 20  # different texts, below which a form may be chance
+_LONGEST = 64  # letters; longer texts are prose
+
+KNOWN = {
+    "uuid": r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    "time": r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?",
+    "date": r"\d{4}-\d{2}-\d{2}",
+    "e-mail": r"[^@\s]+@[^@\s]+\.[^@\s]+",
+    "address of a page": r"https?://\S+",
+    "IPv4": r"\d{1,3}(\.\d{1,3}){3}",
+}
+"""Forms that people know by name, the narrower first."""
+
+_CLASSES = (("A-Z", str.isupper), ("a-z", str.islower), ("0-9", str.isdigit))
+
+
+def find_pattern(sample: pl.Series) -> str:
+    """Return what all texts of a column match from end to end, or nothing where they have no form in common."""
+    import polars as pl
+
+    texts = sample.cast(pl.String).drop_nulls().unique().sort().to_list()
+    if len(texts) < _FEWEST or any(not text or len(text) > _LONGEST for text in texts):
+        return ""
+    for pattern in KNOWN.values():
+        if all(re.fullmatch(pattern, text, re.ASCII) for text in texts):
+            return pattern
+    return _runs(texts) or _letters(texts)
+
+
+def _class(letter: str) -> str:
+    """Return the class of a letter; what is neither an ASCII letter nor a digit stands for itself."""
+    if letter.isascii():
+        return next((name for name, holds in _CLASSES if holds(letter)), letter)
+    return ""
+
+
+def _runs(texts: Sequence[str]) -> str:
+    """Return a pattern of runs, where every text has the same ones: `AB-1234` and `CD-99` are `[A-Z]{2}-[0-9]{2,4}`."""
+    split = [[(name, len(list(run))) for name, run in groupby(text, key=_class)] for text in texts]
+    order = [name for name, _ in split[0]]
+    if "" in order or any([name for name, _ in one] != order for one in split):
+        return ""
+    lengths = [{one[place][1] for one in split} for place in range(len(order))]
+    return "".join(_part(name, min(of), max(of)) for name, of in zip(order, lengths, strict=True))
+
+
+def _part(name: str, least: int, most: int) -> str:
+    if len(name) == 1:
+        return _escaped(name) + _times(least, most)
+    return f"[{name}]{_times(least, most)}"
+
+
+def _escaped(letter: str) -> str:
+    return re.escape(letter) if letter in r".^$*+?{}[]\|()" else letter
+
+
+def _times(least: int, most: int) -> str:
+    """Return how often: exactly, where all are alike; else without an upper end, since longer ones may come."""
+    if least == most:
+        return "" if least == 1 else f"{{{least}}}"
+    return "+" if least == 1 else f"{{{least},}}"
+
+
+def _letters(texts: Sequence[str]) -> str:
+    """Return the letters that occur and the lengths, for codes such as tail numbers; nothing for words and prose."""
+    used = {_class(letter) for text in texts for letter in text}
+    plain = {name for name, _ in _CLASSES}
+    if not used <= {*plain, "-", "_", ".", "/", ":"} or ("0-9" not in used and {"A-Z", "a-z"} <= used):
+        return ""
+    ordered = [name for name, _ in _CLASSES if name in used] + sorted(used - plain - {"-"}) + sorted(used & {"-"})
+    least, most = (f(map(len, texts)) for f in (min, max))
+    return f"[{''.join(ordered)}]{_times(least, most)}"

@@ -1,0 +1,37 @@
+"""The kinds of columns that a contract tells apart, and when a value is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def kind_of(dtype: Any) -> str:
+    """Return a column's kind, in the contract's word; `null` for one that never had a value."""
+    import polars as pl
+
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_numeric():
+        return "number"
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return "string"
+    if dtype in (pl.List, pl.Array):
+        return "list"
+    plain = {pl.Boolean: "boolean", pl.Date: "date", pl.Time: "time", pl.Binary: "binary", pl.Null: "null"}
+    wide = {pl.Datetime: "datetime", pl.Duration: "duration", pl.Struct: "struct"}
+    return next((kind for known, kind in (plain | wide).items() if dtype == known), str(dtype).lower())
+
+
+def fits(dtype: Any, kind: str) -> bool:
+    """Return whether a column is of a kind: an integer is a number too, and nulls alone are of every kind."""
+    found = kind_of(dtype)
+    return found in (kind, "null") or (found, kind) == ("integer", "number")
+
+
+def missing(column: pl.Expr, dtype: Any) -> pl.Expr:
+    """Return where a column has no value: null, and of floating-point numbers NaN."""
+    absent = column.is_null()
+    return absent | column.is_nan().fill_null(value=False) if dtype.is_float() else absent
