@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlopsfw.cli.check import check
 from mlopsfw.cli.datadiff import diff
 from mlopsfw.cli.dataref import dataset_name, dataset_version
 from mlopsfw.cli.datatag import tag
@@ -206,6 +207,7 @@ def _row(version: DatasetVersion) -> dict[str, Any]:
         "time": version.time[:19],
         "by": version.actor,
         "tags": ", ".join(version.tags),
+        "contract": version.verdict,
         "source": version.source,
         "message": version.message,
     }
@@ -289,5 +291,5 @@ def tidy(project: Project, name: str, *, older: float, as_json: bool) -> None:
         click.echo(f"{behind} commits written to the Delta log, {len(removed)} files removed")
 
 
-for verb in (diff, forget, tag):
+for verb in (check, diff, forget, tag):
     data.add_command(verb)

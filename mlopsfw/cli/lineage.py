@@ -65,5 +65,6 @@ def _facts(found: Lineage, node: str) -> str:
     if facts.get("aliases"):
         words.append("@" + ", @".join(facts["aliases"]))
     words += [str(facts[name])[:19] for name in ("status", "started", "time") if facts.get(name)]
+    words += [f"contract: {facts['contract']}"] if "contract" in facts else []
     words += [f"commit {facts['commit'][:12]}"] if "commit" in facts else []
     return click.style(f"  ({', '.join(words)})", dim=True) if words else ""

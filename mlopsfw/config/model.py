@@ -41,9 +41,11 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     Args:
         pii: Personal column → `drop`, `mask` or `hash`; see `mlopsfw.privacy.pii`.
+        contract: The file that says what its rows must be, relative to the project; see `mlopsfw.datacontract`.
     """
 
     pii: dict[str, Literal["drop", "mask", "hash"]] = {}
+    contract: str = ""
 
 
 class PrivacyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

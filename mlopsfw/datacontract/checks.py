@@ -100,7 +100,7 @@ def _of_column(name: str, rules: ColumnRules, dtype: Any) -> Iterator[Check]:
     if rules.type is not None:
         yield _type_check(name, rules, dtype)
     if rules.nulls is not None:
-        absent, expected = missing(pl.col(name), dtype), f"at most {rules.nulls:.4%} without a value"
+        absent, expected = missing(pl.col(name), dtype), f"at most {rules.nulls:.6g} of the rows without a value"
         yield make("nulls", expected=expected, failing=absent, count=absent.sum(), allow=rules.nulls, whole=False)
     for rule in ("range", "values", "pattern"):
         if getattr(rules, rule) is not None:

@@ -61,7 +61,7 @@ def _of_key(rows: pl.LazyFrame, check: Check, schema: Mapping[str, Any], most: i
     times = "times" if "times" not in check.columns else "how often"
     present = rows.filter(rowrules.complete(check.columns, schema))
     counted = present.group_by(check.columns).agg(pl.len().alias(times)).filter(pl.col(times) > 1)
-    return counted.sort(pl.col(times).neg(), *check.columns).head(most)
+    return counted.sort(pl.col(times).cast(pl.Int64).neg(), *check.columns).head(most)
 
 
 def _text(value: Any, hidden: bool) -> str | None:  # noqa: FBT001 - one value, one question

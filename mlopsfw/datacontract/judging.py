@@ -56,7 +56,7 @@ def judge(
     return Report(subject=subject, contract=file, digest=digest, rows=height, results=worst_first(results))
 
 
-_WORDS = {"nulls": "{share:.4%} are", "unique": "some come again", "order": "some do not follow"}
+_WORDS = {"nulls": "{share:.2%} have none", "unique": "some come again", "order": "some do not follow"}
 
 _FAULT = "cannot be evaluated"
 

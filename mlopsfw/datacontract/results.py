@@ -112,7 +112,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             for each in (*self.failed, *self.warned)
         ]
         facts = {"contract": self.contract, "contract_digest": self.digest, "rows": self.rows}
-        return {**facts, "rules": len(self.results), "passed": self.passed, "broken": broken}
+        return {
+            **facts,
+            "rules": len(self.results),
+            "passed": self.passed,
+            "failed": len(self.failed),
+            "broken": broken,
+        }
 
 
 def worst_first(results: list[Result]) -> tuple[Result, ...]:

@@ -96,7 +96,7 @@ def _strange(column: pl.Expr, allowed: Sequence[Any], dtype: Any) -> pl.Expr:
 
     kind = kind_of(dtype)
     if kind in ("date", "datetime"):
-        return column.is_in(pl.concat_list([_literal(value, kind, dtype) for value in allowed])).not_()
+        return pl.any_horizontal([column == _literal(value, kind, dtype) for value in allowed]).not_()
     if kind not in _SETS:
         raise DataError(f"{kind} ({dtype}) has no set of values")
     if any(not isinstance(value, _SETS[kind]) or (isinstance(value, bool) and kind != "boolean") for value in allowed):

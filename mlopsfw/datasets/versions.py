@@ -15,6 +15,8 @@ from mlopsfw.privacy.pii import Mark
 from mlopsfw.references import parse_reference
 
 COMMITTED, RESTORED, REFERENCED = "dataset.committed", "dataset.restored", "dataset.referenced"
+CHECKED = "dataset.checked"
+"""A version was checked against a contract (`mlopsfw.datacontract`)."""
 ERASED, SWEPT = "dataset.erased", "dataset.swept"
 """Rows were erased from versions, which are others since; what that put out of use is gone."""
 TAGGED, UNTAGGED = "dataset.tagged", "dataset.untagged"
@@ -46,6 +48,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         time: When, RFC 3339.
         actor: Who.
         tags: The tags that are on it now.
+        checked: What its newest check against a contract found: `passed`, counts and the broken rules' names.
         new: False where a commit found the content already there and made no version.
     """
 
@@ -70,6 +73,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     time: str = ""
     actor: str = ""
     tags: tuple[str, ...] = ()
+    checked: dict[str, Any] = {}
     new: bool = True
 
     @property
@@ -87,10 +91,17 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         meta = {"rows": self.rows, "columns": list(self.columns)}
         return Artifact(kind="dataset", digest=self.digest, ref=self.ref, meta=meta)
 
+    @property
+    def verdict(self) -> str:
+        """What its newest check found, in a word or two; empty where it was never checked."""
+        if not self.checked:
+            return ""
+        return "passed" if self.checked["passed"] else f"{self.checked['failed']} rules broken"
+
     def body(self) -> dict[str, Any]:
         """Return the facts that its event holds."""
         facts = msgspec.to_builtins(self)
-        left_out = {"name", "time", "actor", "new", "erased", "tags"}
+        left_out = {"name", "time", "actor", "new", "erased", "tags", "checked"}
         return {"table_version": self.table_version} | {k: v for k, v in facts.items() if k not in left_out and v != ""}
 
 
@@ -169,6 +180,9 @@ def fold(name: str, events: Iterable[Event]) -> History:
             tags[event.body["tag"]] = event.body["version"]
         elif event.type == UNTAGGED:
             tags.pop(event.body["tag"], None)
+        elif event.type == CHECKED:
+            place = event.body["version"] - 1
+            versions[place] = msgspec.structs.replace(versions[place], checked={**event.body, "time": event.time})
         elif event.type in (ERASED, SWEPT):
             erasures, sweeping = erasures + 1, event.type == ERASED
             for change in event.body.get("versions", ()):
@@ -186,6 +200,7 @@ def _without(version: DatasetVersion, change: dict[str, Any]) -> DatasetVersion:
         rows=change["rows"],
         manifest=change["new"],
         erased=(*version.erased, version.digest),
+        checked={},
     )
 
 

@@ -119,7 +119,7 @@ def _everything(project: Project) -> tuple[list[Edge], dict[str, dict[str, Any]]
     made: set[tuple[str, str]] = set()  # (run, dataset version) where the run itself committed it
     for latest in project.datasets.newest():
         for version in reversed(project.datasets.log(latest.name)):
-            facts[version.ref] = {"rows": version.rows, "digest": version.digest, "time": version.time}
+            facts[version.ref] = _dataset_facts(version)
             edges += _of_dataset(version)
             made.add((version.run, version.ref))
     for model in project.registry.models():
@@ -134,6 +134,11 @@ def _everything(project: Project) -> tuple[list[Edge], dict[str, dict[str, Any]]
     for stream in project.ledger.streams("endpoint/"):
         edges += _of_endpoint(stream.partition("/")[2], project.ledger.stream(stream).events())
     return list(dict.fromkeys(edges)), facts
+
+
+def _dataset_facts(version: DatasetVersion) -> dict[str, Any]:
+    facts = {"rows": version.rows, "digest": version.digest, "time": version.time}
+    return facts | ({"contract": version.verdict} if version.verdict else {})
 
 
 def _of_dataset(version: DatasetVersion) -> Iterator[Edge]:

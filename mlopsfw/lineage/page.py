@@ -91,6 +91,7 @@ def _short(text: str, letters: int = _LETTERS) -> str:
 def _facts(facts: dict[str, Any]) -> str:
     words = [f"{facts['rows']:,} rows"] if "rows" in facts else []
     words += [f"@{alias}" for alias in facts.get("aliases", ())]
+    words += [f"contract: {facts['contract']}"] if "contract" in facts else []
     return ", ".join(words + [str(facts[name])[:19] for name in ("status", "started", "time") if facts.get(name)])
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 BUILTIN_STEPS = {
     "ingest": "mlopsfw.steps.ingest:STEP",
-    "validate": "mlopsfw.steps.validate:STEP",
+    "check": "mlopsfw.steps.check:STEP",
     "sql": "mlopsfw.steps.sql:STEP",
     "join": "mlopsfw.steps.join:STEP",
     "leakage": "mlopsfw.steps.leakage:STEP",

@@ -10,8 +10,8 @@ import msgspec
 
 from mlopsfw.errors import DataError
 from mlopsfw.ids import nearest
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
 from mlopsfw.moments import duration
+from mlopsfw.pipeline.step import BuiltinStep, StepContext
 
 if TYPE_CHECKING:
     import polars as pl

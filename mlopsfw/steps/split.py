@@ -9,8 +9,8 @@ import msgspec
 
 from mlopsfw.errors import DataError, UsageError
 from mlopsfw.ids import nearest
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
 from mlopsfw.moments import moment
+from mlopsfw.pipeline.step import BuiltinStep, StepContext
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,9 +17,8 @@ dataset = "nums"
 path = "nums.csv"
 
 [steps.check]
-use = "validate"
 inputs = { rows = "get" }
-min_rows = 1
+contract.table.min_rows = 1
 
 [steps.other]
 python = "made:count"
@@ -92,6 +91,7 @@ def test_a_model_is_traced_to_its_run_its_data_and_their_sources(ran):
     } == set(found.up)
     assert found.down == ()
     assert found.nodes["data:/nums@1"]["rows"] == 2
+    assert found.nodes["data:/nums@1"]["contract"] == "passed"
 
 
 def test_a_dataset_is_traced_to_what_came_of_it(ran):

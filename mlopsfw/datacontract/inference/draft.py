@@ -60,8 +60,9 @@ def _compared(column: ColumnProfile) -> bool:
 def _note(column: ColumnProfile, *, hidden: bool) -> str:
     parts = [f"{column.missing / column.rows:.2%} without a value" if column.missing else ""]
     if column.distinct:
-        parts.append("one value" if column.constant else f"about {column.distinct:,} values")
-    if not hidden and column.least is not None:
+        about = "" if column.counts or column.distinct == column.present else "about "
+        parts.append("one value" if column.constant else f"{about}{column.distinct:,} values")
+    if not hidden and column.least is not None and not column.constant:
         parts.append(f"{_short(column.least)} to {_short(column.greatest)}")
     return ", ".join(filter(None, parts))
 

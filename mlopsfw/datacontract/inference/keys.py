@@ -38,7 +38,7 @@ def find_keys(profile: Profile, known: Mapping[str, ColumnProfile]) -> Iterator[
         }
         likely = sorted((one for one in chances if chances[one] >= _CHANCE), key=lambda one: -chances[one])
         unique = (one for one in likely[:_MOST_TRIED] if not sample.select(one).is_duplicated().any())
-        yield from (Key(columns=columns) for columns in islice(unique, _OFFERED))
+        yield from (Key(columns=columns, level="warn") for columns in islice(unique, _OFFERED))
 
 
 def _may_identify(column: ColumnProfile) -> bool:

@@ -1,0 +1,156 @@
+"""`data check`: check a dataset or a file against its contract, or infer the contract."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlopsfw.cli.output import emit_json, json_option, open_project, printable, table
+from mlopsfw.datacontract.model import COLUMN_RULES
+from mlopsfw.errors import ContractBroken, UsageError
+
+if TYPE_CHECKING:
+    from mlopsfw.datacontract import Contract, Report
+    from mlopsfw.project import Project
+
+_SHOWN = ("status", "rule", "columns", "rows", "share", "found", "expected")
+_WIDE = 60  # letters of a cell
+
+
+@click.command()
+@click.argument("target", metavar="NAME[@VERSION]|FILE")
+@click.option(
+    "--contract", "file", type=click.Path(path_type=Path, dir_okay=False), help="The contract, if not [data.NAME]'s."
+)
+@click.option("--infer", is_flag=True, help="Write a contract from rows that are good, instead of checking.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where --infer writes; else it prints."
+)
+@click.option("--force", is_flag=True, help="With -o, write over a file that is there.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with failing rows to this file."
+)
+@click.option("--all", "everything", is_flag=True, help="List the rules that hold, too.")
+@json_option
+@click.pass_context
+def check(
+    context: click.Context,
+    /,
+    *,
+    target: str,
+    file: Path | None,
+    infer: bool,
+    output: Path | None,
+    force: bool,
+    html: Path | None,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """Check a dataset's version, or a file, against its data contract; exit with 4 where a rule fails.
+
+    The contract is a file that --infer writes from rows that are good, and that you edit: docs/contracts.md says what it holds.
+    """
+    if infer and (file or html):
+        raise UsageError("--infer writes a contract, and checks none", hint="Leave --contract and --html out.")
+    if output and not infer:
+        raise UsageError("-o is where --infer writes", hint=f"Write mlopsfw data check {target} --infer -o {output}.")
+    if infer:
+        _infer(context, target, output, force=force, as_json=as_json)
+        return
+    report = _check(context, target, file)
+    if html is not None:
+        from mlopsfw.datacontract.page import render
+
+        html.write_text(render(report), encoding="utf-8")
+    if as_json:
+        emit_json(report.told())
+    else:
+        _print(report, everything=everything)
+    if not report.passed:
+        raise ContractBroken(printable(f"{report.subject} breaks {len(report.failed)} rules of {report.contract}"))
+
+
+def _is_file(target: str) -> bool:
+    return Path(target).exists() or (
+        any(sign in target for sign in ("/", "\\", "*")) and not target.startswith("data:/")
+    )
+
+
+def _check(context: click.Context, target: str, file: Path | None) -> Report:
+    from mlopsfw.datacontract import subjects
+
+    if not _is_file(target):
+        return subjects.check_version(open_project(context), target, file)
+    if file is None:
+        raise UsageError(f"{target} is a file: name its contract", hint=f"mlopsfw data check {target} --contract FILE")
+    return subjects.check_file(Path(target), file, now=_now(), personal=subjects.personal_columns(_project(context)))
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _project(context: click.Context) -> Project | None:
+    """Return the project, if there is one: a file needs none."""
+    from mlopsfw.config import find_project
+
+    options = context.find_root().obj or {}
+    try:
+        find_project(options.get("project"))
+    except UsageError:
+        if options.get("project"):
+            raise
+        return None
+    return open_project(context)
+
+
+def _infer(context: click.Context, target: str, output: Path | None, *, force: bool, as_json: bool) -> None:
+    from mlopsfw.datacontract import subjects
+
+    if output and output.exists() and not force:
+        raise UsageError(f"{output} is there already", hint="Name another file, or write over it with --force.")
+    text, contract = (
+        subjects.infer_file(Path(target), _project(context))
+        if _is_file(target)
+        else (subjects.infer_version(open_project(context), target))
+    )
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    if as_json:
+        emit_json(contract)
+    elif output is None:
+        click.echo(text, nl=False)
+    else:
+        click.echo(f"{output}: {_size(contract)}. Read it, edit it, keep it with the code.")
+
+
+def _size(contract: Contract) -> str:
+    columns = contract.columns.values()
+    rules = sum(getattr(one, rule) not in (None, False) for one in columns for rule in COLUMN_RULES)
+    return f"{rules + len(contract.unique) + len(contract.rule)} rules on {len(contract.columns)} columns"
+
+
+def _print(report: Report, *, everything: bool) -> None:
+    shown = [result for result in report.results if everything or result.status != "pass"]
+    rows = [
+        {
+            "status": each.status,
+            "rule": _cut(each.rule),
+            "columns": _cut(each.subject),
+            "rows": each.failing or None,
+            "share": f"{each.share:.2%}" if each.share else None,
+            "found": _cut(each.found),
+            "expected": _cut(each.expected),
+        }
+        for each in shown
+    ]
+    table(rows, _SHOWN, empty="Every rule holds.")
+    click.echo(f"{printable(report.subject)}: {report.summary()}.")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDE else f"{text[: _WIDE - 1]}…"

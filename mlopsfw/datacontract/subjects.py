@@ -1,0 +1,214 @@
+"""What a contract is checked on: a dataset's version, a file, or a step's rows; and how the result is kept.
+
+A result is the event `dataset.checked` in the dataset's stream: counts and names of rules and columns, never a value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlopsfw.datacontract.drifted import judge_distribution
+from mlopsfw.datacontract.judging import judge
+from mlopsfw.datacontract.loading import load_contract
+from mlopsfw.datacontract.results import worst_first
+from mlopsfw.datasets.versions import CHECKED
+from mlopsfw.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.datacontract.model import Contract
+    from mlopsfw.datacontract.results import Report
+    from mlopsfw.datasets import DatasetVersion
+    from mlopsfw.project import Project
+
+_SCANNED = (".parquet", ".pq")
+
+
+def check_version(project: Project, ref: str, file: Path | None = None) -> Report:
+    """Check a dataset's version; keep the result.
+
+    Args:
+        project: The project.
+        ref: `name` or `name@version`.
+        file: The contract; None for the one of `[data.NAME]`.
+
+    Raises:
+        UsageError: The dataset has no contract.
+        ConfigError: The contract cannot be read.
+        DataError: The rows cannot be read.
+    """
+    version = project.datasets.resolve(ref)
+    contract, facts = contract_of(project, version.name, file)
+    report = check_rows(
+        project, project.datasets.scan(version), contract, subject=version.ref, version=version, **facts
+    )
+    record(project, version, report)
+    return report
+
+
+def contract_of(project: Project, name: str, file: Path | None) -> tuple[Contract, dict[str, str]]:
+    """Return a dataset's contract and what a report says of it: its file and that file's digest."""
+    if file is None:
+        found = project.config.data.get(name)
+        if found is None or not found.contract:
+            raise UsageError(
+                f"dataset {name!r} has no contract",
+                hint=f'Write one: mlopsfw data check {name} --infer -o contracts/{name}.toml; '
+                f'then [data.{name}] contract = "contracts/{name}.toml", or --contract FILE.',
+            )  # fmt: skip
+        file = project.root / found.contract
+    contract = load_contract(file)
+    shown = file.relative_to(project.root).as_posix() if file.is_relative_to(project.root) else file.as_posix()
+    return contract, {"file": shown, "digest": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+def check_rows(
+    project: Project,
+    rows: pl.LazyFrame,
+    contract: Contract,
+    *,
+    subject: str,
+    file: str,
+    digest: str,
+    version: DatasetVersion | None = None,
+) -> Report:
+    """Check rows; those of a dataset's version are compared with the version before. Raise `DataError` where they cannot be read."""
+    now = dt.datetime.fromtimestamp(project.clock.now(), dt.UTC)
+    personal = set(project.privacy.everywhere)
+    with readable(subject):
+        report = judge(rows, contract, now=now, personal=personal, subject=subject, file=file, digest=digest)
+        if contract.distribution is None:
+            return report
+        more = judge_distribution(project.datasets, version, contract.distribution)
+    return msgspec.structs.replace(report, results=worst_first([*report.results, *more]))
+
+
+def record(project: Project, version: DatasetVersion, report: Report) -> None:
+    """Keep what was found, as an event of the dataset."""
+    project.datasets.stream(version.name).append(CHECKED, {"version": version.version, **report.body()})
+
+
+def check_file(path: Path, file: Path, *, now: dt.datetime, personal: Collection[str] = ()) -> Report:
+    """Check a file's rows, read as `data add` would; there is no version before, so no distribution is judged."""
+    from mlopsfw.datacontract.drifted import without_previous
+
+    contract = load_contract(file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    with rows_of([path]) as rows, readable(str(path)):
+        report = judge(
+            rows, contract, now=now, personal=personal, subject=str(path), file=file.as_posix(), digest=digest
+        )
+    more = (
+        without_previous(contract.distribution, f"{path.name} has no version before") if contract.distribution else []
+    )
+    return msgspec.structs.replace(report, results=worst_first([*report.results, *more]))
+
+
+@contextlib.contextmanager
+def readable(subject: str) -> Iterator[None]:
+    """Turn what Polars says of rows that cannot be read into a `DataError`."""
+    import polars as pl
+
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{subject} cannot be read: {str(error).strip().partition(chr(10))[0]}") from None
+
+
+@contextlib.contextmanager
+def rows_of(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
+    """Yield the rows of files lazily. Parquet is read where it lies; others are first unpacked and typed into a private folder.
+
+    Raises:
+        DataError: A file is not there, or cannot be read; with the line where it has lines.
+        UsageError: A file's suffix does not say what it is.
+    """
+    import polars as pl
+
+    if len(paths) == 1 and paths[0].suffix.lower() in _SCANNED and paths[0].is_file():
+        with readable(str(paths[0])):
+            rows = pl.scan_parquet(paths[0])
+            rows.collect_schema()
+        yield rows
+        return
+    with tempfile.TemporaryDirectory(prefix="mlopsfw-") as folder:
+        file = Path(folder) / "rows.arrow"
+        _spool(paths, file)
+        yield pl.scan_ipc(file)
+
+
+def _spool(paths: Sequence[Path], target: Path) -> None:
+    """Write files' rows as Arrow IPC; each round knows the type of one more column."""
+    import pyarrow as pa
+
+    from mlopsfw.datasets import sources
+    from mlopsfw.datasets.csvsource import CsvOptions, WrongGuess
+    from mlopsfw.datasets.located import locate
+
+    files = locate(paths, tuple(sources.FORMATS))
+    guesses: dict[str, str] = {}
+    while True:
+        batches = sources.read(files, CsvOptions(), guesses)
+        try:
+            first = next(batches, None)
+            if first is None:
+                raise DataError(f"{paths[0]} holds nothing")
+            with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_file(sink, first.schema) as writer:
+                writer.write_batch(first)
+                for batch in batches:
+                    writer.write_batch(batch)
+        except WrongGuess as error:
+            if guesses.get(error.column) == error.type:
+                raise
+            guesses[error.column] = error.type
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise DataError(f"the files do not have the same columns: {error}") from None
+        else:
+            return
+
+
+def infer_version(project: Project, ref: str) -> tuple[str, Contract]:
+    """Return the contract inferred from a dataset's version, as a file's text and as its rules."""
+    version = project.datasets.resolve(ref)
+    now = dt.datetime.fromtimestamp(project.clock.now(), dt.UTC)
+    marks = set(project.privacy.marks(version.name)) | set(version.pii)
+    with readable(version.ref):
+        return _infer(project.datasets.scan(version), version.ref, version.name, now, marks)
+
+
+def infer_file(path: Path, project: Project | None) -> tuple[str, Contract]:
+    """Return the contract inferred from a file; see `infer_version`."""
+    with rows_of([path]) as rows, readable(str(path)):
+        return _infer(rows, path.name, "NAME", dt.datetime.now(dt.UTC), personal_columns(project))
+
+
+def _infer(
+    rows: pl.LazyFrame, subject: str, name: str, now: dt.datetime, personal: Collection[str]
+) -> tuple[str, Contract]:
+    from mlopsfw.datacontract.inference import infer
+    from mlopsfw.datacontract.writing import write_contract
+
+    found = infer(rows, now=now, personal=personal)
+    head = [
+        f"What the rows of {subject} are like, inferred from its {found.rows:,} rows on {now.date()}. Yours to edit.",
+        "A rule that is broken fails the check, or only warns where `warn` names it or its `level` says so. What held without",
+        "exception fails, what was measured warns; `allow` is the share of rows that may differ. docs/contracts.md says more.",
+        f'In mlopsfw.toml: [data.{name}] contract = "…"',
+    ]
+    if found.left_out:
+        head.append(f"Tried, and not true of all rows alike: {'; '.join(found.left_out)}.")
+    return write_contract(found.contract, head=head, notes=found.notes), found.contract
+
+
+def personal_columns(project: Project | None) -> Collection[str]:
+    """Return the columns that any dataset of a project marks as personal: whose a file is no one knows."""
+    return set(project.privacy.everywhere) if project else ()
