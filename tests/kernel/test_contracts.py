@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import re
-from collections import Counter
 
-import msgspec
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from mlopsfw.datacontract import load_contract, read_contract
+from mlopsfw.datacontract import read_contract
 from mlopsfw.datacontract.judging import judge
-from mlopsfw.datacontract.writing import write_contract
-from mlopsfw.errors import ConfigError, NewerVersion, UsageError
 
 NOW = dt.datetime(2013, 1, 6, tzinfo=dt.UTC)
 
