@@ -1,4 +1,4 @@
-"""Data: ingest beside Polars, a small append to a large dataset beside DVC, the content digest beside hashing the bytes, diff by key.
+"""Data: ingest beside Polars, a small append to a large dataset beside DVC, the content digest beside hashing the bytes.
 
     MLOPSFW_PEERS_PYTHON=peers/bin/python python -m pytest benchmarks/bench_data.py --benchmark-only     # README.md says what it holds
 
@@ -122,14 +122,3 @@ def test_the_digest_beside_hashing_the_bytes(benchmark):
     bare = clocked(lambda: [hashlib.sha256(data) for _ in range(times)])
     seconds = measure(benchmark, lambda: table_digest(table), {"sha256 of as many bytes": bare})
     print(f"    content digest {table.nbytes / seconds['mlopsfw'] * 1e-9:.2f} GB/s")
-
-
-def test_diff_by_key(benchmark, tmp_path):
-    datasets = project(tmp_path / "ours").datasets
-    before = frame(ROWS)
-    changed = pl.when(pl.col("id") % 100 == 0).then(0.5).otherwise("f0").alias("f0")
-    datasets.commit("x", before, "replace")
-    datasets.commit("x", pl.concat([before.with_columns(changed).head(ROWS - 1000), frame(10, ROWS)]), "replace")
-    found = benchmark.pedantic(datasets.diff, args=("x", 1, 2, ["id"]), rounds=ROUNDS)
-    assert (found.added, found.removed, found.changed) == (10, 1000, -(-(ROWS - 1000) // 100))
-    print(f"\n    diff of two versions of {ROWS:,} rows by key: {benchmark.stats.stats.median:.2f} s")

@@ -1,40 +1,100 @@
-"""`data diff`: compare two versions of datasets."""
+"""`data diff`: compare two versions of a dataset: columns, rows, drift."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlopsfw.cli.dataref import dataset_name, dataset_version
-from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
 
 if TYPE_CHECKING:
     from mlopsfw.datasets.difference import Difference
+    from mlopsfw.drift.job import Outcome
     from mlopsfw.project import Project
 
 
 @click.command()
 @click.argument("name")
-@click.argument("before")
-@click.argument("after")
+@click.argument("before", metavar="VERSION|TAG")
+@click.argument("after", metavar="VERSION|TAG")
 @click.option("--key", multiple=True, metavar="COLUMN", help="A column that identifies a row. May be repeated.")
+@click.option("--drift/--no-drift", "drifting", default=True, help="Whether to say which columns have drifted.")
+@click.option(
+    "--alpha",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="The false-alarm budget.",
+)
+@click.option(
+    "--threshold",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="The least effect that counts, as a share of rows.",
+)
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots to this file.")
 @json_option
 @pass_project
-def diff(project: Project, name: str, before: str, after: str, *, key: tuple[str, ...], as_json: bool) -> None:
-    """Compare two versions: columns, row counts, and rows by key (whole rows without one)."""
-    name = dataset_name(name)
-    a, b = (dataset_version(project, name, text) for text in (before, after))
-    found = project.datasets.diff(name, a.version, b.version, key)
+def diff(
+    project: Project,
+    name: str,
+    before: str,
+    after: str,
+    *,
+    key: tuple[str, ...],
+    drifting: bool,
+    html: Path | None,
+    as_json: bool,
+    **rule: float,
+) -> None:
+    """Compare two versions: columns, row counts, rows by key (whole rows without one), and drift column by column.
+
+    A column has drifted with a small p-value, corrected over columns, and a noticeable effect.
+    """
+    a, b = (dataset_version(project, dataset_name(name), text) for text in (before, after))
+    found, outcome = project.datasets.diff(a.name, a.version, b.version, key), None
+    if html is not None or (drifting and not found.equal):
+        from mlopsfw.drift.versions import compare_versions
+
+        outcome = compare_versions(project.datasets, a, b, **rule)
+    if html is not None and outcome is not None:
+        from mlopsfw.drift.page import draw_page
+
+        html.write_text(draw_page(outcome, found.before, found.after, **rule), encoding="utf-8")
     if as_json:
-        emit_json(found)
-        return
+        _print_json(found, outcome)
+    else:
+        _print(found, outcome)
+
+
+def _print_json(found: Difference, outcome: Outcome | None) -> None:
+    import msgspec
+
+    from mlopsfw.drift.page import told
+
+    said = msgspec.to_builtins(found, enc_hook=str)
+    if outcome is not None:
+        said["drift"] = {
+            "drifted": outcome.drifted,
+            "columns": [told(one) for one in outcome.drifts],
+            "error": outcome.error,
+        }
+    emit_json(said)
+
+
+def _print(found: Difference, outcome: Outcome | None) -> None:
     click.echo(f"{found.before} → {found.after}: {found.rows_before:,} → {found.rows_after:,} rows")
     if found.equal:
         click.echo("The content is the same.")
         return
     table(_changes(found), empty="The columns are the same.")
     _print_rows(found)
+    if outcome is not None:
+        _print_drift(outcome)
 
 
 def _changes(found: Difference) -> list[dict[str, Any]]:
@@ -49,6 +109,14 @@ def _print_rows(found: Difference) -> None:
     by = f"by {', '.join(found.key)}" if found.key else "whole rows compared"
     click.echo(f"Rows ({by}): {found.added:,} added, {found.removed:,} removed{changed}")
     for what, keys in found.examples.items():
-        click.echo(f"  {what}, such as {'; '.join(', '.join(f'{k}={v}' for k, v in row.items()) for row in keys)}")
+        such = "; ".join(", ".join(f"{name}={value}" for name, value in row.items()) for row in keys)
+        click.echo(f"  {what}, such as {printable(such)}")
     if found.changed_columns:
         table([{"column": name, "rows changed": count} for name, count in found.changed_columns.items()])
+
+
+def _print_drift(outcome: Outcome) -> None:
+    from mlopsfw.drift.page import SHOWN, told
+
+    click.echo(f"Drift: {len(outcome.drifted)} of {len(outcome.drifts)} columns")
+    table([told(one) for one in outcome.drifts if one.drifted], SHOWN, empty="No column has drifted.")

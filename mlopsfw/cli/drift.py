@@ -71,7 +71,8 @@ def drift(
     if html is not None:
         from mlopsfw.drift.page import draw_page
 
-        html.write_text(draw_page(job, outcome), encoding="utf-8")
+        names = job.reference.name, job.current.name
+        html.write_text(draw_page(outcome, *names, alpha=job.alpha, threshold=job.threshold), encoding="utf-8")
     if as_json:
         _print_json(job, outcome)
     else:

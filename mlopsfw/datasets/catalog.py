@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlopsfw.datasets.delta import DeltaLog
     from mlopsfw.datasets.difference import Difference
     from mlopsfw.datasets.files import TableFiles
+    from mlopsfw.datasets.keyed import Sides
     from mlopsfw.datasets.manifest import Manifest
     from mlopsfw.datasets.places import TablePlaces
     from mlopsfw.datasets.quarantine import BadRow
@@ -223,7 +224,20 @@ class Datasets:
 
         history = self.history(name)
         a, b = history.get(before), history.get(after)
-        return compare(a, b, self.scan(a), self.scan(b), key)
+        return compare(a, b, self.sides(a, b), key)
+
+    def sides(self, before: DatasetVersion, after: DatasetVersion) -> Sides:
+        """Return the rows of two versions of one dataset, those in files that both have apart."""
+        from mlopsfw.datasets.keyed import Sides
+
+        if not (before.manifest and after.manifest):
+            return Sides(self.scan(before), self.scan(after))
+        files, (a, b) = self.files(before.name), (self.manifest(version).files for version in (before, after))
+        shared = {file.path for file in a} & {file.path for file in b}
+        rests = [[file for file in side if file.path not in shared] for side in (a, b)]
+        old, new = (files.scan(rest) if rest else files.scan(a[:1]).head(0) for rest in rests)
+        both = [file for file in a if file.path in shared]
+        return Sides(old, new, files.scan(both) if both else None)
 
     def verify(self, ref: str | DatasetVersion) -> DatasetVersion:
         """Read a version anew and return it; raise `Corrupt` where its rows no longer have its digest."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.datasets.keyed import Sides, by_key
 from mlopsfw.errors import DataError, UnknownName
 from mlopsfw.ids import nearest
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.datasets.versions import DatasetVersion
-
-_SHOWN = 5  # example keys of each kind
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +28,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         columns_retyped: Column → [type before, type after].
         key: The columns that identify a row; without them rows are compared whole.
         added, removed, changed: Row counts; `changed` is 0 without a key.
-        changed_columns: Column → rows in which it differs (with a key).
+        changed_columns: Column → rows in which it differs (with a key); a column that changed its type is not compared.
         examples: `added`, `removed`, `changed` → a few keys (with a key).
     """
 
@@ -49,16 +48,13 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     examples: dict[str, list[dict[str, Any]]] = {}
 
 
-def compare(
-    before: DatasetVersion, after: DatasetVersion, old: pl.LazyFrame, new: pl.LazyFrame, key: Sequence[str] = ()
-) -> Difference:
+def compare(before: DatasetVersion, after: DatasetVersion, sides: Sides, key: Sequence[str] = ()) -> Difference:
     """Compare two versions.
 
     Args:
         before: One version.
         after: The other.
-        old: The rows of `before`.
-        new: The rows of `after`.
+        sides: Their rows.
         key: Columns that identify a row; each must be in both versions, and no two rows may share one. Nulls equal nulls.
 
     Raises:
@@ -80,7 +76,11 @@ def compare(
     _check_key(result, a, b)
     if result.equal:
         return result
-    return msgspec.structs.replace(result, **(_by_key(result, old, new) if key else _whole_rows(result, old, new)))
+    if not key:
+        return msgspec.structs.replace(result, **_whole_rows(result, sides.old, sides.new))
+    skip = {*key, *result.columns_added, *result.columns_removed, *result.columns_retyped}
+    values = [name for name in a if name not in skip]
+    return msgspec.structs.replace(result, **by_key(sides, key, values, (before.ref, after.ref)))
 
 
 def _check_key(result: Difference, a: dict[str, str], b: dict[str, str]) -> None:
@@ -106,50 +106,3 @@ def _whole_rows(result: Difference, old: pl.LazyFrame, new: pl.LazyFrame) -> dic
     up, down = pl.col("__sign").clip(lower_bound=0).sum(), (-pl.col("__sign")).clip(lower_bound=0).sum()
     row = surplus.select(up.alias("up"), down.alias("down")).collect(engine="streaming").row(0)
     return {"added": row[0], "removed": row[1]}
-
-
-def _by_key(result: Difference, old: pl.LazyFrame, new: pl.LazyFrame) -> dict[str, Any]:
-    key = list(result.key)
-    _check_unique(old, key, result.before)
-    _check_unique(new, key, result.after)
-    apart = {
-        "added": new.join(old, on=key, how="anti", nulls_equal=True).select(key),
-        "removed": old.join(new, on=key, how="anti", nulls_equal=True).select(key),
-    }
-    found: dict[str, Any] = {"examples": {}}
-    for what, keys in apart.items():
-        _tell(found, what, keys.collect(engine="streaming"))
-    both, counted = _changed(result, old, new)
-    _tell(found, "changed", both)
-    return found | {"changed_columns": counted}
-
-
-def _tell(found: dict[str, Any], what: str, keys: pl.DataFrame) -> None:
-    found[what] = keys.height
-    if keys.height:
-        found["examples"][what] = keys.head(_SHOWN).to_dicts()
-
-
-def _check_unique(side: pl.LazyFrame, key: list[str], ref: str) -> None:
-    import polars as pl
-
-    repeated = side.group_by(key).len().filter(pl.col("len") > 1).head(1).collect(engine="streaming")
-    if repeated.height:
-        values = {name: repeated[name][0] for name in key}
-        raise DataError(f"{ref}: {repeated['len'][0]} rows share the key {values}", hint="Name more key columns.")
-
-
-def _changed(result: Difference, old: pl.LazyFrame, new: pl.LazyFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return the keys of rows on both sides that differ, and how often each column does. A retyped column differs in every row."""
-    import polars as pl
-
-    key = list(result.key)
-    skip = {*key, *result.columns_added, *result.columns_removed, *result.columns_retyped}
-    values = [name for name in old.collect_schema() if name not in skip]
-    if not values:
-        return old.select(key).head(0).collect(), {}
-    both = old.join(new, on=key, how="inner", nulls_equal=True, suffix="\0new")
-    marks = both.select(*key, *(pl.col(name).ne_missing(pl.col(f"{name}\0new")) for name in values))
-    different = marks.filter(pl.any_horizontal(values)).collect(engine="streaming")
-    counts = different.select(pl.col(values).sum()).row(0, named=True)
-    return different.select(key), {name: count for name, count in counts.items() if count}

@@ -104,10 +104,14 @@ def _parquet_bytes(file: Path) -> int:
 
     try:
         lazy = pl.scan_parquet(file)
-        width = sum(_WIDTH.get(str(dtype), 8) for dtype in lazy.collect_schema().values())
-        return int(lazy.select(pl.len()).collect().item()) * width
+        return int(lazy.select(pl.len()).collect().item()) * row_bytes(lazy.collect_schema())
     except (pl.exceptions.PolarsError, OSError):
         return 0  # whoever reads it says what is wrong with it
+
+
+def row_bytes(schema: pl.Schema) -> int:
+    """Return about how many bytes a row takes in memory."""
+    return sum(_WIDTH.get(str(dtype), 8) for dtype in schema.values())
 
 
 def _in_memory(job: DriftJob) -> Outcome:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.contracts.monitoring import Report
-    from mlopsfw.drift.job import DriftJob, Outcome
+    from mlopsfw.drift.job import Outcome
     from mlopsfw_core import ColumnDrift
 
 SHOWN = ("column", "type", "statistic", "value", "pvalue", "effect", "threshold", "drifted")
@@ -27,19 +27,27 @@ def told(one: ColumnDrift) -> dict[str, Any]:
     return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
 
 
-def draw_page(job: DriftJob, outcome: Outcome) -> str:
-    """Return one self-contained HTML page with a picture of each column."""
+def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, threshold: float) -> str:
+    """Return one self-contained HTML page with a picture of each column.
+
+    Args:
+        outcome: What was found.
+        reference: What the one table is called.
+        current: What the other is.
+        alpha: The false-alarm budget by which it was found.
+        threshold: The least effect that counted.
+    """
     from mlopsfw.config import ProjectConfig, Selection
     from mlopsfw.contracts.monitoring import Baseline, Window
     from mlopsfw.project import Project
     from mlopsfw_core import Reference
 
-    options = {"alpha": job.alpha, "threshold": job.threshold, "group": "none", "min_rows": 0}
+    options = {"alpha": alpha, "threshold": threshold, "group": "none", "min_rows": 0}
     chosen = Selection(use="drift", options=options, key="monitor.0")
     monitor = Project(Path.cwd(), ProjectConfig(name="drift", monitors=(chosen,))).monitors["drift"]
     before, after = outcome.frames or (_stand_ins(outcome, side) for side in (0, 1))
     profile = {name: Reference.fit(before[name], name=name).to_dict() for name in before.columns}
-    names = {"endpoint": job.current.name, "model": job.reference.name}
+    names = {"endpoint": current, "model": reference}
     window = Window(**names, version=0, start="", end="", rows=after.to_arrow())
     baseline = Baseline(profile=profile, task="", target="", outputs=())
     report = _as_found(monitor.examine(window, baseline), outcome)

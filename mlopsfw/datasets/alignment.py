@@ -1,0 +1,137 @@
+"""Which row of one table is which row of another, by their keys: a number stands for each key, and numbers are matched, not rows.
+
+Memory is what the numbers need, 8 bytes a row of each table, and as much again for the matching. Rows that stand in the same order at the
+beginning and at the end of both tables, as most do in two versions of one dataset, are matched by looking at them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+_SMALL = 1 << 32  # rows that Polars numbers by 32 bits
+_DENSE = 4  # cells of a table of all whole numbers between two, for each of them that there is
+
+
+class Pairs(NamedTuple):
+    """The rows that two tables both have.
+
+    Args:
+        sizes: How many rows each table has.
+        head, tail: So many of the first, and of the last rows, have the same keys in the same order.
+        old: Between them: positions in the one table, ascending.
+        new: Where each of those is in the other one.
+    """
+
+    sizes: tuple[int, int]
+    head: int
+    tail: int
+    old: np.ndarray
+    new: np.ndarray
+
+    def __len__(self) -> int:
+        return self.head + len(self.old) + self.tail
+
+    def differ(self, old: pl.Series, new: pl.Series) -> np.ndarray:
+        """Return of each pair whether its values are different; null is like null, NaN like NaN."""
+        import numpy as np
+
+        (a, b), head, tail = self.sizes, self.head, self.tail
+        marks = [old[:head].ne_missing(new[:head])]
+        if len(self.old):
+            whole = len(self.old) == a - head - tail
+            marks.append((old[head : a - tail] if whole else old.gather(self.old)).ne_missing(new.gather(self.new)))
+        marks.append(old[a - tail :].ne_missing(new[b - tail :]))
+        return np.concatenate([mark.to_numpy() for mark in marks])
+
+    def at(self, pairs: np.ndarray) -> np.ndarray:
+        """Return where the pairs of these numbers are in the old table."""
+        import numpy as np
+
+        middle = self.head + len(self.old)
+        between = self.old[np.clip(pairs - self.head, 0, max(len(self.old) - 1, 0))] if len(self.old) else pairs
+        last = pairs + (self.sizes[0] - len(self))
+        return np.where(pairs < self.head, pairs, np.where(pairs < middle, between, last))
+
+    def alone(self, side: int) -> np.ndarray:
+        """Return the positions of rows that only one table has: the old one for 0, the new one for 1."""
+        import numpy as np
+
+        left = np.ones(self.sizes[side] - self.head - self.tail, bool)
+        left[np.subtract((self.old, self.new)[side], self.head, dtype=np.int64)] = False
+        return np.flatnonzero(left) + self.head
+
+
+def codes(sides: Sequence[pl.LazyFrame], key: Sequence[str], seed: int) -> tuple[list[np.ndarray], bool]:
+    """Return a number for each row's key, of each side, and whether two keys never share one.
+
+    A key of one column of whole numbers, dates or times without nulls is its own number; any other is hashed.
+    """
+    import polars as pl
+
+    kind = sides[0].select(key).collect_schema().dtypes()[0]
+    if len(key) == 1 and (kind.is_integer() or kind.is_temporal()) and kind not in (pl.Int128, pl.UInt128):
+        whole = pl.UInt64 if kind == pl.UInt64 else pl.Int64
+        numbers = list(_read([side.select(pl.col(key[0]).to_physical().cast(whole)) for side in sides]))
+        if not any(column.null_count() for column in numbers):
+            return [column.to_numpy() for column in numbers], True
+    hashed = _read([side.select(pl.struct(list(key)).hash(seed)) for side in sides])
+    return [column.to_numpy() for column in hashed], False
+
+
+def _read(frames: Sequence[pl.LazyFrame]) -> Iterator[pl.Series]:
+    return (frame.collect(engine="streaming").to_series() for frame in frames)
+
+
+def unique(*numbers: np.ndarray) -> bool:
+    """Return whether no number stands twice in all of these."""
+    import numpy as np
+    import polars as pl
+
+    together = np.concatenate(numbers)
+    return bool(np.all(together[1:] > together[:-1])) or pl.Series(together).n_unique() == len(together)
+
+
+def match(old: np.ndarray, new: np.ndarray) -> Pairs:
+    """Return which of `old`, each of them unique, is which of `new`."""
+    import numpy as np
+
+    head = _same(old, new)
+    tail = _same(old[head:][::-1], new[head:][::-1])
+    a, b = old[head : len(old) - tail], new[head : len(new) - tail]
+    where = _places(a, b) if len(a) and len(b) else np.full(len(a), -1)
+    found = np.flatnonzero(where >= 0)
+    positions = [
+        (side + head).astype(np.uint32 if len(old) + len(new) < _SMALL else np.int64) for side in (found, where[found])
+    ]
+    return Pairs((len(old), len(new)), head, tail, *positions)
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> int:
+    """Return how many of the first of both are the same."""
+    shorter = min(len(a), len(b))
+    differ = a[:shorter] != b[:shorter]
+    first = int(differ.argmax()) if shorter else 0
+    return first if shorter and differ[first] else shorter
+
+
+def _places(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return where each of `a` is in `b`, or -1."""
+    import numpy as np
+    import polars as pl
+
+    low, high = min(a.min(), b.min()), max(a.max(), b.max())
+    if int(high) - int(low) < _DENSE * (len(a) + len(b)):
+        cells = np.full(int(high) - int(low) + 1, -1, np.int32 if len(b) < 1 << 31 else np.int64)
+        cells[b - low] = np.arange(len(b), dtype=cells.dtype)
+        places: np.ndarray = cells[a - low]
+        return places
+    sides = [pl.LazyFrame({"code": side}).with_row_index(name) for side, name in ((a, "a"), (b, "b"))]
+    pairs = sides[0].join(sides[1], on="code").select("a", "b").collect(engine="streaming")
+    where = np.full(len(a), -1)
+    where[pairs["a"].to_numpy()] = pairs["b"].to_numpy()
+    return where
