@@ -151,7 +151,8 @@ def _spool(paths: Sequence[Path], target: Path) -> None:
     import pyarrow as pa
 
     from mlopsfw.datasets import sources
-    from mlopsfw.datasets.csvsource import CsvOptions, WrongGuess
+    from mlopsfw.datasets.csvoptions import CsvOptions
+    from mlopsfw.datasets.csvwrong import WrongGuess
     from mlopsfw.datasets.located import locate
 
     files = locate(paths, tuple(sources.FORMATS))

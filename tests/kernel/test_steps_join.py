@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlopsfw.errors import DataError, UsageError
+from mlopsfw.moments import duration
 from mlopsfw.steps.join import JoinParams, as_of
 from mlopsfw.steps.leakage import LeakageParams, find_leaks
-from mlopsfw.moments import duration
 
 START = dt.datetime(2013, 1, 1)  # noqa: DTZ001 - of no zone, as many tables are
 MINUTES = st.one_of(st.none(), st.integers(0, 300))
