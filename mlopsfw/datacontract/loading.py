@@ -87,14 +87,14 @@ class _Reader:
 
     def read(self, tree: dict[str, Any]) -> model.Contract:
         """Return the contract."""
-        known = model.Contract.__struct_fields__
-        for key in tree:
-            if key not in known:
-                raise self.fail("unknown key", key, hint=nearest(key, known))
         if isinstance(version := tree.get("contract"), int) and version > model.FORMAT:
             raise NewerVersion(
                 f"{self._where.file or 'the contract'} has format {version}, and {model.FORMAT} is known"
             )
+        known = model.Contract.__struct_fields__
+        for key in tree:
+            if key not in known:
+                raise self.fail("unknown key", key, hint=nearest(key, known))
         for key in ("unique", "rule"):
             if not isinstance(tree.get(key, []), list):
                 raise self.fail("must be an array of tables", key, hint=f"Write [[{key}]], once for each.")

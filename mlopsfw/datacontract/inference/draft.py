@@ -21,6 +21,8 @@ _ENOUGH = 100  # rows from which "never" means something
 _OFTEN = 10  # times a value must have come before a set is thought complete
 _CODES = 3  # integers of so few values are codes; of more they are numbers
 _LONGEST = 64  # letters of a value in a set
+_MANY = 1_000  # rows from which even a chance is worth a warning
+_MANY_REPEATS = 10  # pairs that chance would have made
 _MOVES = 20  # distinct values from which an order is no chance
 _FRESH = dt.timedelta(days=7)
 
@@ -79,7 +81,9 @@ def _personal(column: ColumnProfile) -> ColumnRules:
 def _column(column: ColumnProfile, sample: pl.Series, rows: int, now: dt.datetime) -> ColumnRules:
     rules: dict[str, Any] = {**_type(column)}
     warn: list[str] = []
-    for part in (_nulls(column), _domain(column, sample, rows), _identity(column), _time(column, now)):
+    domain = _domain(column, sample, rows)
+    identity = _identity(column, formed="pattern" in domain)
+    for part in (_nulls(column), domain, identity, _time(column, now)):
         warn += part.pop("warn", ())
         rules |= part
     return ColumnRules(**rules, warn=tuple(warn))
@@ -172,17 +176,29 @@ def _range(column: ColumnProfile, rows: int) -> dict[str, Any]:
 # -- what identifies a row, and when -------------------------------------------------------------------------------------
 
 
-def _identity(column: ColumnProfile) -> dict[str, Any]:
-    """A column whose values were all different is a key, if it is of whole numbers or text; an order warns, since it is the file's."""
+def _identity(column: ColumnProfile, *, formed: bool) -> dict[str, Any]:
+    """A column whose values were all different is a key, if it is of whole numbers or of texts with a form; an order warns.
+
+    It only warns where the values may be different by chance: numbers far apart, few texts, or texts of any form.
+    """
     found: dict[str, Any] = {}
     warn: list[str] = []
-    distinct = column.distinct == column.present >= _ENOUGH
-    if column.kind in ("integer", "string") and distinct:
-        found["unique"] = True
+    if column.kind in ("integer", "string") and column.distinct == column.present >= _ENOUGH:
+        many, text = column.present >= _MANY, column.kind == "string"
+        chance = not (formed and many) if text else _repeats(column) < _MANY_REPEATS
+        if many or not chance or (text and formed):
+            found["unique"] = True
+            warn += ["unique"] if chance else []
     if column.order and column.distinct >= _MOVES:
-        found["order"] = cast("Order", column.order)
+        whole = column.kind == "integer"  # two moments may be one, however rarely they were
+        found["order"] = cast("Order", column.order if whole else column.order.removeprefix("strictly "))
         warn.append("order")
     return found | {"warn": warn}
+
+
+def _repeats(column: ColumnProfile) -> float:
+    """Return how many pairs of rows would have the same value if the values were spread evenly by chance."""
+    return float(column.present * (column.present - 1) / 2 / (column.greatest - column.least + 1))
 
 
 def _time(column: ColumnProfile, now: dt.datetime) -> dict[str, Any]:
@@ -195,4 +211,6 @@ def _time(column: ColumnProfile, now: dt.datetime) -> dict[str, Any]:
     age = now - (newest if newest.tzinfo else newest.replace(tzinfo=dt.UTC))
     if abs(age) > _FRESH:
         return {}
-    return {"freshness": f"{max(math.ceil(2 * age / dt.timedelta(days=1)), 2)}d", "warn": ("freshness",)}
+    gap = (column.greatest - column.least) / column.present  # from one to the next; the newest came a gap or so ago
+    days = math.ceil((2 * max(age, dt.timedelta(0)) + 10 * gap) / dt.timedelta(days=1))
+    return {"freshness": f"{max(days, 2)}d", "warn": ("freshness",)}

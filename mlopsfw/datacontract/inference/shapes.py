@@ -47,19 +47,22 @@ def _class(letter: str) -> str:
 
 
 def _runs(texts: Sequence[str]) -> str:
-    """Return a pattern of runs, where every text has the same ones: `AB-1234` and `CD-99` are `[A-Z]{2}-[0-9]{2,4}`."""
-    split = [[(name, len(list(run))) for name, run in groupby(text, key=_class)] for text in texts]
+    """Return a pattern of runs, where every text has the same ones: `AB-1234` and `CD-99` are `[A-Z]{2}-[0-9]{2,}`."""
+    split = [[(name, "".join(run)) for name, run in groupby(text, key=_class)] for text in texts]
     order = [name for name, _ in split[0]]
     if "" in order or any([name for name, _ in one] != order for one in split):
         return ""
-    lengths = [{one[place][1] for one in split} for place in range(len(order))]
-    return "".join(_part(name, min(of), max(of)) for name, of in zip(order, lengths, strict=True))
+    runs = [{one[place][1] for one in split} for place in range(len(order))]
+    return "".join(_part(name, of) for name, of in zip(order, runs, strict=True))
 
 
-def _part(name: str, least: int, most: int) -> str:
-    if len(name) == 1:
-        return _escaped(name) + _times(least, most)
-    return f"[{name}]{_times(least, most)}"
+def _part(name: str, runs: set[str]) -> str:
+    """Return one run: the letters themselves, where they are always the same."""
+    if len(runs) == 1:
+        return "".join(map(_escaped, *runs))
+    letters = f"[{name}]" if len(name) > 1 else _escaped(name)
+    lengths = set(map(len, runs))
+    return letters + _times(min(lengths), max(lengths))
 
 
 def _escaped(letter: str) -> str:
