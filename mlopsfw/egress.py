@@ -1,4 +1,4 @@
-"""The one client through which mlopsfw calls out: every address checked and pinned, no redirects, size and time capped.
+"""The one client through which mlopsfw calls out: every address checked and pinned, no redirects, answers capped or streamed.
 
 A URL in a config can name a host that resolves, now or on the second look, to something inside the network (SSRF, DNS
 rebinding). So the name is resolved once, all its addresses must be public unless the config says otherwise, and the connection goes
@@ -12,8 +12,8 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -31,6 +31,10 @@ _RELAY = ipaddress.ip_network("192.88.99.0/24")  # 6to4 relays, RFC 7526: whoeve
 
 class EgressError(MlopsfwError):
     """The request was refused before it left, or got no usable answer."""
+
+
+class AddressRefused(EgressError):
+    """The host's address is not one that may be called."""
 
 
 @dataclass(frozen=True)
@@ -74,24 +78,83 @@ def post(
         ConfigError: The URL is none.
     """
     parts = check_url(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    address = _address(host, port, allow_private=allow_private)
-    connection = _Pinned(host, port, address, tls=parts.scheme == "https", timeout=timeout)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connection = _connection(parts, timeout, allow_private=allow_private)
     deadline = threading.Timer(timeout, connection.abort)  # per-read time-outs alone would let an answer drip for ever
     deadline.start()
     try:
-        connection.request("POST", target, body, {**headers, "User-Agent": "mlopsfw"})
+        connection.request("POST", _target(parts), body, {**headers, "User-Agent": "mlopsfw"})
         response = connection.getresponse()
         answer = Answer(response.status, response.read(LARGEST_ANSWER))
     except (OSError, http.client.HTTPException) as error:
-        raise EgressError(f"{parts.scheme}://{host}:{port} did not answer: {type(error).__name__}: {error}") from error
+        raise _silent(connection, error) from error
     finally:
         deadline.cancel()
         connection.close()
     if connection.aborted:  # http.client takes an answer that is cut off among its headers for a whole one
-        raise EgressError(f"{parts.scheme}://{host}:{port} did not finish its answer in {timeout:g} s")
+        raise EgressError(f"{connection.shown} did not finish its answer in {timeout:g} s")
     return answer
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An answer whose body is read as it comes.
+
+    Args:
+        status: Its status.
+        headers: Its headers, found by name in any case.
+        public: Whether it came from an address on the public internet.
+        read: Returns at most so many bytes of the body, empty at its end; raises `OSError` or `HTTPException` where that breaks off.
+    """
+
+    status: int
+    headers: http.client.HTTPMessage
+    public: bool
+    read: Callable[[int], bytes]
+
+
+@contextmanager
+def get(
+    url: str, headers: Mapping[str, str], *, timeout: float = 30.0, allow_private: bool = False
+) -> Iterator[Stream]:
+    """GET a body of any size; errors as for `post`, until the headers are there. A redirect is an answer like any other.
+
+    Args:
+        url: An absolute http(s) URL.
+        headers: The request's headers; `Host` is ours.
+        timeout: Seconds until the answer's headers are there, and of silence between two pieces of the body.
+        allow_private: Whether addresses that are not public may be called.
+    """
+    parts = check_url(url)
+    connection = _connection(parts, timeout, allow_private=allow_private)
+    deadline = threading.Timer(timeout, connection.abort)
+    deadline.start()
+    try:
+        try:
+            connection.request("GET", _target(parts), headers={**headers, "User-Agent": "mlopsfw"})
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise _silent(connection, error) from error
+        finally:
+            deadline.cancel()
+        if connection.aborted:
+            raise EgressError(f"{connection.shown} did not finish its headers in {timeout:g} s")
+        yield Stream(response.status, response.headers, is_public(connection.address), response.read1)
+    finally:
+        connection.close()
+
+
+def _connection(parts: SplitResult, timeout: float, *, allow_private: bool) -> _Pinned:
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    address = _address(host, port, allow_private=allow_private)
+    return _Pinned(host, port, address, tls=parts.scheme == "https", timeout=timeout)
+
+
+def _target(parts: SplitResult) -> str:
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _silent(connection: _Pinned, error: Exception) -> EgressError:
+    return EgressError(f"{connection.shown} did not answer: {type(error).__name__}: {error}")
 
 
 def _address(host: str, port: int, *, allow_private: bool) -> str:
@@ -102,7 +165,7 @@ def _address(host: str, port: int, *, allow_private: bool) -> str:
     addresses = [str(info[4][0]) for info in found]
     for address in addresses:
         if not allow_private and not is_public(address):
-            raise EgressError(
+            raise AddressRefused(
                 f"{host} resolves to {address}, which is not a public address",
                 hint="If that is meant, write allow_private = true.",
             )
@@ -129,12 +192,17 @@ class _Pinned(http.client.HTTPConnection):
     def __init__(self, host: str, port: int, address: str, *, tls: bool, timeout: float) -> None:
         super().__init__(host, port, timeout=timeout)
         self.default_port = 443 if tls else 80
-        self._address, self._tls = address, tls
+        self.address, self._tls = address, tls
         self.aborted = False
+
+    @property
+    def shown(self) -> str:
+        """Return where it goes, for people."""
+        return f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
 
     def connect(self) -> None:
         """Connect to the address that was checked."""
-        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+        self.sock = socket.create_connection((self.address, self.port), self.timeout)
         if self.aborted:
             raise TimeoutError("connecting took too long")
         if self._tls:

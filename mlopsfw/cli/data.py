@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,10 +14,13 @@ from mlopsfw.cli.datatag import tag
 from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.progress import progress
+from mlopsfw.cli.sources import outside_of, outside_options
 from mlopsfw.datasets.bounds import MAX_RATIO
 from mlopsfw.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlopsfw.datasets import DatasetVersion
     from mlopsfw.datasets.change import Change, Mode
     from mlopsfw.project import Project
@@ -31,7 +33,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("name")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1)
 @click.option("--append", is_flag=True, help="Add the rows after those there are, instead of replacing them.")
 @click.option("--upsert", is_flag=True, help="Add the rows, instead of those there are with the same --key.")
 @click.option("--key", multiple=True, metavar="COLUMN", help="A column that identifies a row. May be repeated.")
@@ -70,13 +72,14 @@ def data() -> None:
 @click.option(
     "--type", "types", multiple=True, metavar="COLUMN=TYPE", help="In CSV, a column's type, such as zip=string."
 )
+@outside_options
 @click.option("--force", is_flag=True, help="Make a version even where the content is already there.")
 @json_option
 @pass_project
 def add(
     project: Project,
     name: str,
-    files: tuple[Path, ...],
+    files: tuple[str, ...],
     *,
     reference: str | None,
     sql: str | None,
@@ -87,6 +90,11 @@ def add(
     separator: str,
     encoding: str,
     types: tuple[str, ...],
+    sheet: str,
+    at: str,
+    headers: tuple[str, ...],
+    options: tuple[str, ...],
+    timeout: float,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -94,8 +102,8 @@ def add(
 ) -> None:
     """Stream FILES into the dataset NAME as its next version.
 
-    They are CSV, JSON lines, Parquet or Arrow IPC files, packed by gzip or zip or not; quoted patterns such as '2013-*.csv'; or
-    folders, in which those called column=value make a column.
+    They are CSV, JSON lines, Parquet, Arrow IPC or Excel files; quoted patterns such as '2013-*.csv'; folders, in which those called
+    column=value make a column; Delta or Iceberg tables; URLs (https://, s3://, gs://, az://), or env:NAME for a signed one.
     """
     if bool(files) + bool(reference) + bool(sql) != 1:
         raise UsageError("give files, --sql or --reference", hint="mlopsfw data add flights flights.csv")
@@ -106,10 +114,12 @@ def add(
         version = project.datasets.commit(name, rows, _change(**change), source, message, force=force, once=not force)
     else:
         csv = _csv_options(null=null, separator=separator, encoding=encoding, types=types)
-        with progress(files, quiet=quiet) as told:
+        outside = outside_of(sheet=sheet, at=at, headers=headers, options=options, timeout=timeout)
+        with progress(quiet=quiet) as told:
             version = project.datasets.add(
-                name, files, _change(**change), message, csv=csv, force=force, once=not force, progress=told
-            )
+                name, _places(files), _change(**change), message,
+                csv=csv, outside=outside, force=force, once=not force, progress=told,
+            )  # fmt: skip
     if as_json:
         emit_json(version)
         return
@@ -124,6 +134,12 @@ def add(
         click.echo(
             f"Nothing new: {version.ref} has this content already ({size}). --force makes a version all the same."
         )
+
+
+def _places(files: tuple[str, ...]) -> list[Path | str]:
+    from mlopsfw.datasets.outside import place_of
+
+    return [place_of(file) for file in files]
 
 
 def _from_database(project: Project, sql: str, query: str, name: str) -> tuple[Any, str]:

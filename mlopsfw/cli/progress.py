@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def progress(files: Sequence[Path], *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Give what is to be told the rows and bytes read so far; None where nobody looks."""
+def progress(*, quiet: bool) -> Iterator[Callable[[int, int, int | None], None] | None]:
+    """Give what is to be told the rows and bytes read so far, and the bytes in all; None where nobody looks."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -18,7 +17,6 @@ def progress(files: Sequence[Path], *, quiet: bool) -> Iterator[Callable[[int, i
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.fields[rows]:,} rows"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    size = sum(file.stat().st_size for file in files if file.is_file())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=size or None, rows=0)
-        yield lambda rows, done: bar.update(task, completed=done, rows=rows)
+        task = bar.add_task("", total=None, rows=0)
+        yield lambda rows, done, size: bar.update(task, completed=done, total=size, rows=rows)

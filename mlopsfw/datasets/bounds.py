@@ -20,11 +20,12 @@ class Allowance:
     Args:
         path: The file.
         max_ratio: Bytes unpacked for each byte of the file.
+        size: Bytes of the file, where `path` is none.
     """
 
-    def __init__(self, path: Path, max_ratio: float) -> None:
+    def __init__(self, path: Path, max_ratio: float, size: int | None = None) -> None:
         self._path, self._ratio = path, max_ratio
-        self._size = path.stat().st_size
+        self._size = path.stat().st_size if size is None else size
         self._most = max(_HARMLESS, int(self._size * max_ratio))
         self._spent = 0
 

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.clock import rfc3339
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.datasets.versions import DatasetVersion, History, fold
 from mlopsfw.errors import Corrupt, DataError, StorageError
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from mlopsfw.datasets.files import TableFiles
     from mlopsfw.datasets.keyed import Sides
     from mlopsfw.datasets.manifest import Manifest
+    from mlopsfw.datasets.outside import Outside
     from mlopsfw.datasets.places import TablePlaces
     from mlopsfw.datasets.quarantine import BadRow
     from mlopsfw.datasets.tables import PlainTables
@@ -136,11 +136,12 @@ class Datasets:
     def add(
         self,
         name: str,
-        paths: Sequence[Path],
+        paths: Sequence[Path | str],
         mode: Mode | Change = "replace",
         message: str = "",
         *,
         csv: CsvOptions | None = None,
+        outside: Outside | None = None,
         run: str = "",
         force: bool = False,
         once: bool = False,
@@ -150,28 +151,26 @@ class Datasets:
 
         Args:
             name: The dataset's name.
-            paths: CSV, JSON lines, Parquet or Arrow IPC files, patterns or folders of them, in order (see `locate`).
+            paths: CSV, JSON lines, Parquet, Arrow IPC or Excel files, patterns or folders of them, Delta or Iceberg tables; http(s)
+                URLs and those of buckets, or references to such; in order (see `mlopsfw.datasets.gathered`).
             mode: As for `commit`; a `Change` with `max_bad` sets bad rows aside (see `quarantine`).
             message: Why, for people.
             csv: How CSV files are written.
+            outside: How sources are read that are no plain files.
             run: The run that makes it.
             force: Make a version even where the content is already there.
-            once: Add nothing where the newest version added these very rows in this way.
-            progress: Told the rows read so far, or None.
+            once: Add nothing where the newest version added these very rows in this way, or its sources tell that they have not changed.
+            progress: Told the rows and bytes read so far, and the bytes in all (None where nobody knows), or None.
         """
         from mlopsfw.datasets.change import change_of
         from mlopsfw.datasets.csvoptions import CsvOptions
         from mlopsfw.datasets.intake import take_in
+        from mlopsfw.datasets.outside import Outside
 
         check_name(name, "dataset")
-        source, change, now = (
-            ", ".join(path.name for path in paths),
-            change_of(mode),
-            rfc3339(self._project.clock.now()),
-        )
         return take_in(
-            self, name, paths, change, csv or CsvOptions(), now=now, progress=progress,
-            source=source, message=message, run=run, force=force, once=once,
+            self._project, name, paths, change_of(mode), csv or CsvOptions(), outside or Outside(), progress=progress,
+            message=message, run=run, force=force, once=once,
         )  # fmt: skip
 
     def quarantine(self, name: str) -> list[BadRow]:

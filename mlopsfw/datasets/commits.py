@@ -63,6 +63,7 @@ class Commit:
         force: Make a version even where the content is already there.
         once: Add nothing where the newest version added these very rows in this way.
         quarantine: Where the rows that cannot be read went.
+        origin: What tells whether the sources change.
     """
 
     def __init__(
@@ -77,9 +78,10 @@ class Commit:
         force: bool,
         once: bool,
         quarantine: Quarantine | None = None,
+        origin: dict[str, Any] | None = None,
     ) -> None:
         self._datasets, self._name, self._change, self._force, self._once = datasets, name, change, force, once
-        self._source, self._message, self._run = source, message, run
+        self._source, self._message, self._run, self._origin = source, message, run, origin or {}
         self._treatment = datasets.treatment(name)
         self._files: TableFiles = datasets.files(name)
         self._used: set[str] = set()  # files of the version that was decided upon last
@@ -223,6 +225,7 @@ class Commit:
             manifest=manifests.save(content, self._datasets.blobs),
             added=written.digest if base else "",
             source=self._source,
+            origin=self._origin,
             message=self._message,
             run=self._run,
             watermark=self._watermark(base),

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.clock import rfc3339
 from mlopsfw.datasets import marked, sources
 from mlopsfw.datasets.commits import Commit
 from mlopsfw.datasets.csvoptions import CsvOptions
 from mlopsfw.datasets.csvwrong import WrongGuess
-from mlopsfw.datasets.located import SourceFile, locate
+from mlopsfw.datasets.gathered import gather
+from mlopsfw.datasets.located import SourceFile
 from mlopsfw.datasets.quarantine import Quarantine
 from mlopsfw.errors import DataError
 
@@ -21,27 +23,54 @@ if TYPE_CHECKING:
 
     from mlopsfw.datasets.catalog import Datasets
     from mlopsfw.datasets.change import Change
+    from mlopsfw.datasets.outside import Outside
+    from mlopsfw.datasets.tablesource import SourceTable
     from mlopsfw.datasets.versions import DatasetVersion
+    from mlopsfw.project import Project
 
 
-def take_in(
+def take_in(  # noqa: PLR0917 - called in one place
+    project: Project,
+    name: str,
+    places: Sequence[Path | str],
+    change: Change,
+    options: CsvOptions,
+    outside: Outside,
+    *,
+    progress: Any = None,
+    **facts: Any,
+) -> DatasetVersion:
+    """Make a version of what is at `places`, or return the newest where that tells that nothing changed; as for `Datasets.add`."""
+    datasets = project.datasets
+    latest = datasets.history(name).latest
+    again = facts["force"] or not (facts["once"] or change.mode == "replace")
+    known = {} if again or latest is None or latest.mode != change.mode or latest.erased else latest.origin
+    how = [change, options, datasets.treatment(name).marks]
+    heard = (lambda done, whole: progress(0, done, whole)) if progress else (lambda _done, _whole: None)
+    with gather(project, places, outside, how, known, heard) as found:
+        if latest is not None and found.unchanged:
+            return msgspec.structs.replace(latest, new=False)
+        facts |= {"source": found.source, "origin": found.origin}
+        now = rfc3339(project.clock.now())
+        return _read(datasets, name, found.files, change, options, now=now, progress=progress, **facts)
+
+
+def _read(
     datasets: Datasets,
     name: str,
-    paths: Sequence[Path],
+    files: Sequence[SourceFile | SourceTable],
     change: Change,
     options: CsvOptions,
     *,
     now: str,
-    progress: Any = None,
+    progress: Any,
     **facts: Any,
 ) -> DatasetVersion:
-    """Make a version of files; arguments and errors as for `Datasets.add`, `now` in RFC 3339."""
     treatment = datasets.treatment(name)
     texts = {column: "string" for column, mark in treatment.marks.items() if mark == "hash"}  # 007 and 7 stay two
     options = msgspec.structs.replace(
         options, expected=texts | _expected(datasets, name, change), max_ratio=change.max_ratio
     )
-    files = locate(paths, tuple(sources.FORMATS))
     guesses: dict[str, str] = {}
     while True:  # each round knows the type of one more column
         quarantine = None
@@ -73,11 +102,19 @@ def _expected(datasets: Datasets, name: str, change: Change) -> dict[str, str]:
     return {column: kind for column, kind in names.items() if kind in strict}
 
 
-def _counted(batches: Iterator[pa.RecordBatch], progress: Any, files: Sequence[SourceFile]) -> Iterator[pa.RecordBatch]:
-    """Yield `batches` and tell rows and bytes read so far. Bytes are what Arrow holds, at most the files' own."""
+def _counted(
+    batches: Iterator[pa.RecordBatch], progress: Any, files: Sequence[SourceFile | SourceTable]
+) -> Iterator[pa.RecordBatch]:
+    """Yield `batches` and tell rows and bytes read so far, and bytes in all. Bytes are what Arrow holds, at most the sources' own."""
     rows = read = 0
-    size = sum(file.path.stat().st_size for file in files if file.path.is_file())
+    size = sum(_size(file) for file in files)
     for batch in batches:
         rows, read = rows + batch.num_rows, read + batch.nbytes
-        progress(rows, min(read, size))
+        progress(rows, min(read, size), size)
         yield batch
+
+
+def _size(file: SourceFile | SourceTable) -> int:
+    if not isinstance(file, SourceFile):
+        return file.size()
+    return file.path.stat().st_size if file.path.is_file() else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -26,10 +26,14 @@ class SourceFile:
     Args:
         path: Where it is.
         partition: Column → value in all of its rows, from folders called `column=value` (Hive's partitions).
+        shown: What errors call it, where `path` is but a copy; empty for the path.
+        sheet: Of a workbook, the sheet; empty for the only one.
     """
 
     path: Path
     partition: dict[str, str | None] = field(default_factory=dict)
+    shown: str = ""
+    sheet: str = ""
 
 
 def locate(paths: Sequence[Path], suffixes: Sequence[str]) -> list[SourceFile]:
@@ -59,11 +63,16 @@ def _files(path: Path, suffixes: Sequence[str]) -> list[SourceFile]:
         return [SourceFile(path)]
     if not found:
         raise DataError(missing, hint="Correct the path, or put the file there.")
-    files = [SourceFile(file, _partition(file.relative_to(base).parent)) for file in sorted(found)]
+    return agreeing([SourceFile(file, partition_of(file.relative_to(base).parent)) for file in sorted(found)])
+
+
+def agreeing(files: list[SourceFile]) -> list[SourceFile]:
+    """Return `files`, which are of one source. Raise `DataError` where they are partitioned by different columns."""
     odd = next((file for file in files if list(file.partition) != list(files[0].partition)), None)
     if odd:
         ours, others = (", ".join(file.partition) or "nothing" for file in (odd, files[0]))
-        raise DataError(f"{odd.path} is partitioned by {ours}, {files[0].path} by {others}")
+        names = (file.shown or file.path for file in (odd, files[0]))
+        raise DataError("{} is partitioned by {ours}, {} by {others}".format(*names, ours=ours, others=others))
     return files
 
 
@@ -71,7 +80,8 @@ def _shown(relative: Path) -> bool:
     return not any(part[0] in "._" for part in relative.parts)
 
 
-def _partition(folders: Path) -> dict[str, str | None]:
+def partition_of(folders: PurePath) -> dict[str, str | None]:
+    """Return what folders called `column=value` say."""
     pairs = [part.partition("=") for part in folders.parts]
     values = {name: unquote(value) for name, equals, value in pairs if equals and name}
     return {name: None if value == _NULL else value for name, value in values.items()}

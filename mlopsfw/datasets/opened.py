@@ -8,7 +8,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, cast
 
 from mlopsfw.datasets.bounds import Allowance, Bounded
@@ -61,7 +61,7 @@ def _bounded(raw: IO[bytes], path: Path, max_ratio: float) -> IO[bytes]:
     return io.BufferedReader(Bounded(raw, Allowance(path, max_ratio)), _BUFFER)
 
 
-def inner_suffix(path: Path) -> str:
+def inner_suffix(path: PurePath) -> str:
     """Return the suffix that says what is in a file: that of `x.csv.gz` is `.csv`."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes and suffixes[-1] in _PACKED

@@ -13,6 +13,8 @@ from mlopsfw.errors import DataError, ReferenceChanged, UsageError
 if TYPE_CHECKING:
     import polars as pl
 
+_FORMATS = {suffix: kind for suffix, kind in FORMATS.items() if kind != "excel"}  # which Polars does not scan
+
 
 def absolute(uri: str, root: Path) -> str:
     """Return `uri` with a relative path made absolute against `root`; other URIs as they are."""
@@ -113,7 +115,7 @@ def _pin_object(uri: str) -> dict[str, Any]:
 def _local_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    files = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in FORMATS)
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in _FORMATS)
     if not files:
         raise DataError(
             f"there is no table at {path}",
@@ -127,7 +129,7 @@ def _relative(path: Path, file: Path) -> str:
 
 
 def _one_format(files: list[Path]) -> str:
-    kinds = {FORMATS.get(file.suffix.lower(), "") for file in files}
+    kinds = {_FORMATS.get(file.suffix.lower(), "") for file in files}
     if len(kinds) == 1 and "" not in kinds:
         return kinds.pop()
     raise UsageError(

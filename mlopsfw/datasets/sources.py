@@ -11,10 +11,12 @@ from mlopsfw.datasets import csvtolerant, jsontolerant
 from mlopsfw.datasets.bounds import Allowance
 from mlopsfw.datasets.csvoptions import CsvOptions
 from mlopsfw.datasets.csvsource import read_csv
+from mlopsfw.datasets.excelsource import read_excel
 from mlopsfw.datasets.jsonsource import read_jsonl
 from mlopsfw.datasets.located import SourceFile, partition_types, with_partition
 from mlopsfw.datasets.opened import inner_suffix
 from mlopsfw.datasets.parquetsource import read_parquet
+from mlopsfw.datasets.tablesource import SourceTable, read_table
 from mlopsfw.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ FORMATS = {
     ".arrow": "ipc",
     ".ipc": "ipc",
     ".feather": "ipc",
+    ".xlsx": "excel",
 }
 """Suffix → format."""
 
@@ -49,7 +52,10 @@ def format_of(path: Path) -> str:
 
 
 def read(
-    files: Sequence[SourceFile], options: CsvOptions, guesses: Mapping[str, str], quarantine: Quarantine | None = None
+    files: Sequence[SourceFile | SourceTable],
+    options: CsvOptions,
+    guesses: Mapping[str, str],
+    quarantine: Quarantine | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of `files`, one after the other; bad rows go to `quarantine`, or are errors without one.
 
@@ -57,16 +63,31 @@ def read(
         WrongGuess: A CSV column's guessed type does not hold; read again with the error's.
         DataError: A file is not there, cannot be read (with the line where it has lines), grows beyond its allowance, or changed while it was read.
     """
-    types = partition_types(files)
+    types = partition_types([file for file in files if isinstance(file, SourceFile)])
     for file in files:
-        with _unchanged(file.path):
-            batches = _read_file(file.path, options, guesses, quarantine)
+        if not isinstance(file, SourceFile):
+            yield from read_table(file, options.max_ratio)
+            continue
+        with _called(file), _unchanged(file.path):
+            batches = _read_file(file, options, guesses, quarantine)
             yield from with_partition(batches, file, types) if file.partition else batches
 
 
+@contextlib.contextmanager
+def _called(file: SourceFile) -> Iterator[None]:
+    """Call a copy in errors what it is a copy of."""
+    try:
+        yield
+    except DataError as error:
+        if file.shown:
+            error.message = error.message.replace(str(file.path), file.shown)
+        raise
+
+
 def _read_file(
-    path: Path, options: CsvOptions, guesses: Mapping[str, str], quarantine: Quarantine | None
+    file: SourceFile, options: CsvOptions, guesses: Mapping[str, str], quarantine: Quarantine | None
 ) -> Iterator[pa.RecordBatch]:
+    path = file.path
     match format_of(path):
         case "csv" if quarantine:
             return csvtolerant.read_csv(path, options, guesses, quarantine)
@@ -75,6 +96,8 @@ def _read_file(
         case "jsonl":
             ratio = options.max_ratio
             return jsontolerant.read_jsonl(path, ratio, quarantine) if quarantine else read_jsonl(path, ratio)
+        case "excel":
+            return read_excel(path, file.sheet, options)
         case kind:
             return _read_arrow(path, kind, options.max_ratio)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from mlopsfw.datasets.bounds import MAX_RATIO
+from mlopsfw.datasets.outside import Outside, place_of
 from mlopsfw.errors import UsageError
 from mlopsfw.ids import new_run_id
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
@@ -19,8 +20,8 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Args:
         dataset: The dataset's name.
-        path: File, pattern (`2013-*.csv`) or folder, or several in order, relative to the project: CSV, JSON lines, Parquet, Arrow IPC,
-            packed or not. Folders called `column=value` make a column.
+        path: File, pattern (`2013-*.csv`) or folder, Delta or Iceberg table, relative to the project, or URL (`https://`, `s3://`, …), or
+            a reference to one (`env:NAME`), or several in order. With a URL the step runs every time, and asks what changed.
         reference: Instead of `path`: a table that is registered, not copied.
         sql: Instead of `path`: a database's URL, or a reference to it (`env:WAREHOUSE_URL`); the step then runs every time.
         query: What to read from it.
@@ -36,7 +37,13 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         null: Texts that mean "no value" in CSV files, besides the empty one.
         separator: Between the fields of CSV files.
         encoding: Of CSV files.
-        types: Column → type in CSV files, instead of guessing.
+        types: Column → type in CSV files and workbooks, instead of guessing.
+        sheet: Of an Excel workbook, which sheet.
+        at: Of a Delta table the version, of an Iceberg table the snapshot.
+        headers: For http(s) URLs: name → reference to the value (`env:NAME`).
+        options: For buckets, as in `[storage.object.options]`; secrets by reference.
+        allow_private: Whether an http(s) URL may lead to an address that is not on the public internet.
+        timeout: Seconds of silence after which a connection counts as dropped.
     """
 
     dataset: str
@@ -57,19 +64,25 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     separator: str = ""
     encoding: str = "utf-8"
     types: dict[str, str] = {}
+    sheet: str = ""
+    at: str = ""
+    headers: dict[str, str] = {}
+    options: dict[str, str] = {}
+    allow_private: bool = False
+    timeout: float = 30.0
 
     def paths(self) -> tuple[str, ...]:
-        """Return the files."""
+        """Return the files and URLs."""
         return (self.path,) if isinstance(self.path, str) else self.path
 
 
 def _reads(params: IngestParams) -> Iterable[str]:
-    return params.paths()
+    return [path for path in params.paths() if not isinstance(place_of(path), str)]
 
 
 def _facts(project: Any, params: IngestParams) -> Mapping[str, object]:
-    """Pin what a reference points at, which is not among `reads`; nothing tells whether a database has changed."""
-    if params.sql:
+    """Pin what a reference points at, which is not among `reads`; nothing tells whether a database, or all that a URL means, has changed."""
+    if params.sql or len(list(_reads(params))) < len(params.paths()):
         return {"read at": new_run_id()}
     if not params.reference:
         return {}
@@ -95,7 +108,9 @@ def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
             _change(params),
             params.message,
             csv=_csv(params),
+            outside=_outside(params),
             run=context.run,
+            once=True,
         )
     done = "" if version.new else " (was there already)"
     context.log(f"{version.ref}: {version.rows:,} rows, {len(version.columns)} columns{done}")
@@ -117,8 +132,9 @@ def _from_database(context: StepContext, params: IngestParams) -> Any:
     )
 
 
-def _files(root: Path, paths: Iterable[str]) -> list[Path]:
-    return [root / path for path in paths]
+def _files(root: Path, paths: Iterable[str]) -> list[Path | str]:
+    places = map(place_of, paths)
+    return [place if isinstance(place, str) else root / place for place in places]
 
 
 def _change(params: IngestParams) -> Any:
@@ -139,6 +155,17 @@ def _csv(params: IngestParams) -> Any:
     from mlopsfw.datasets.csvoptions import CsvOptions
 
     return CsvOptions(separator=params.separator, null=params.null, encoding=params.encoding, types=params.types)
+
+
+def _outside(params: IngestParams) -> Outside:
+    return Outside(
+        sheet=params.sheet,
+        at=params.at,
+        headers=params.headers,
+        options=params.options,
+        allow_private=params.allow_private,
+        timeout=params.timeout,
+    )
 
 
 STEP = BuiltinStep(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
 from obstore import exceptions as failures
 
 from mlopsfw.contracts.storage import Entry, TableLocation, check_key, check_prefix
-from mlopsfw.errors import NotFound, StorageError, StorageFull, UsageError
+from mlopsfw.errors import NotFound, StorageError, StorageFull
+from mlopsfw.objectstore import open_store
 from mlopsfw_storage_object.retry import Retries
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ T = TypeVar("T")
 
 _PAGE = 1000
 _ASK_FIRST = 1 << 20  # bytes from which put_if_absent asks whether the key is there before it uploads
-_CLIENT = frozenset(
-    {"allow_http", "allow_invalid_certificates", "proxy_url", "timeout", "connect_timeout", "user_agent"}
-)
 _FULL = ("QuotaExceeded", "InsufficientStorage", "507")
 
 
@@ -35,25 +32,8 @@ def open_remote(url: str, options: Mapping[str, str], *, attempts: int, budget: 
     Raises:
         UsageError: The URL or an option is not one that obstore knows.
     """
-    from obstore.store import from_url
-
-    config: dict[str, Any] = {key: value for key, value in options.items() if key.lower() not in _CLIENT}
-    client: dict[str, Any] = {"timeout": f"{budget:g}s", "connect_timeout": "5s"}
-    client |= {key.lower(): _plain(value) for key, value in options.items() if key.lower() in _CLIENT}
-    try:
-        store: Any = from_url(
-            url,
-            config=config or None,  # type: ignore[call-overload]  # the scheme decides which keys there are
-            client_options=client,
-            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=budget)},
-        )
-    except (failures.BaseError, ValueError, TypeError) as error:
-        raise UsageError(f"storage {_shown(url)} cannot be opened: {error}") from None
+    store = open_store(url, options, budget, _shown(url))
     return RemoteStorage(store, url, options, Retries(attempts=attempts, budget=budget))
-
-
-def _plain(value: str) -> str | bool:
-    return {"true": True, "false": False}.get(value.lower(), value)
 
 
 def _shown(url: str) -> str:

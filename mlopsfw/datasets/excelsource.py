@@ -1,0 +1,188 @@
+"""A sheet of an Excel workbook (`.xlsx`) as one record batch: its first row has the columns' names, formulas have their last values.
+
+Excel knows one kind of number and one of time. Here a column of whole numbers is int64, one of nothing but midnights dates, one of
+times of day texts, and one of several kinds texts. Empty rows are left out, and so are empty columns without a name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from mlopsfw.datasets.bounds import Allowance, Bounded
+from mlopsfw.errors import DataError, MissingExtra, UnknownName, UsageError
+from mlopsfw.ids import nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.datasets.csvoptions import CsvOptions
+
+_EXACT = 1 << 53  # beyond it a float64 has not every whole number
+_DAY = 86_400_000  # milliseconds
+
+
+def read_excel(path: Path, sheet: str, options: CsvOptions) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a sheet; `options` say which texts mean "no value", and declared types.
+
+    Raises:
+        DataError: It is no workbook, unpacks to too much, or its header is none; it names the column by its letter.
+        UsageError: It has several sheets, and none was named.
+        MissingExtra: The reader is not installed.
+    """
+    import pyarrow as pa
+
+    allowance = Allowance(path, options.max_ratio)
+    with _unpacked(path, allowance) as plain:
+        book = _open(plain, path)
+        name = _sheet(book.sheet_names, sheet, path)
+        header = _header(book, name)
+        loaded = book.load_sheet(name, schema_sample_rows=None, dtypes=_texts(options, header))
+        batch = pa.record_batch(loaded)
+    allowance.spend(batch.nbytes)
+    if not batch.num_columns:
+        raise DataError(f"{path}: the sheet {name!r} is empty")
+    yield _typed(_tidy(batch, header, f"{path}: sheet {name!r}"), options, path)
+
+
+def _texts(options: CsvOptions, header: list[str]) -> dict[str | int, Any] | None:
+    """Return the columns that are to be read as texts: a cast from a number would come too late for them."""
+    declared = options.expected | options.types
+    return {name: "string" for name in header if declared.get(name) == "string"} or None
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path, allowance: Allowance) -> Iterator[Path]:
+    """Give the workbook without compression, unpacked within its allowance: the reader of it knows none."""
+    with tempfile.TemporaryDirectory(prefix="mlopsfw-") as folder:
+        plain = Path(folder) / "plain.xlsx"
+        try:
+            with zipfile.ZipFile(path) as packed, zipfile.ZipFile(plain, "w", allowZip64=True) as out:
+                for info in packed.infolist():
+                    with packed.open(info) as member, out.open(info.filename, "w", force_zip64=True) as copy:
+                        shutil.copyfileobj(cast("Any", Bounded(member, allowance)), copy, 1 << 16)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise DataError(f"{path} is no Excel workbook (.xlsx), or damaged: {error}") from None
+        yield plain
+
+
+def _open(plain: Path, path: Path) -> Any:
+    try:
+        import fastexcel
+    except ImportError:
+        raise MissingExtra("reading Excel workbooks", "excel") from None
+    logging.getLogger("fastexcel").setLevel(logging.ERROR)  # it tells of every empty column
+    try:
+        return fastexcel.read_excel(plain)
+    except fastexcel.FastExcelError as error:
+        raise DataError(f"{path} cannot be read as an Excel workbook: {error}") from None
+
+
+def _sheet(names: list[str], wanted: str, path: Path) -> str:
+    if wanted and wanted not in names:
+        raise UnknownName(f"{path} has no sheet {wanted!r}", hint=nearest(wanted, names))
+    if not wanted and len(names) != 1:
+        raise UsageError(f"{path} has the sheets {', '.join(map(repr, names))}", hint="Say which: --sheet NAME.")
+    return wanted or names[0]
+
+
+def _header(book: Any, name: str) -> list[str]:
+    """Return the first row's texts, empty where there is none."""
+    import pyarrow as pa
+
+    first = pa.record_batch(book.load_sheet(name, header_row=None, n_rows=1, dtypes="string"))
+    return [column[0].as_py() or "" for column in first.columns] if first.num_rows else []
+
+
+def _tidy(batch: pa.RecordBatch, header: list[str], where: str) -> pa.RecordBatch:
+    """Return the batch without empty rows, and without empty columns that have no name."""
+    import pyarrow as pa
+
+    full = [
+        index for index, values in enumerate(batch.columns) if values.null_count < len(values) or _at(header, index)
+    ]
+    for index in full:
+        name = _at(header, index)
+        if not name:
+            raise DataError(
+                f"{where}: column {_letter(index)} holds values and has no name in the first row",
+                hint="Give each column its own name; a merged header names only its first. Delete rows above the header.",
+            )
+        if header.index(name) != index:
+            raise DataError(
+                f"{where}: columns {_letter(header.index(name))} and {_letter(index)} are both called {name!r}"
+            )
+    kept = pa.RecordBatch.from_arrays([batch.column(i) for i in full], names=[header[i] for i in full])
+    empty = [values.is_null().to_numpy(zero_copy_only=False) for values in kept.columns]
+    return kept.filter(pa.array(~_all(empty))) if kept.num_rows else kept
+
+
+def _at(header: list[str], index: int) -> str:
+    return header[index].strip() if index < len(header) else ""
+
+
+def _all(masks: list[Any]) -> Any:
+    import numpy as np
+
+    return np.logical_and.reduce(masks)
+
+
+def _letter(index: int) -> str:
+    """Return a column's letters: A for 0, AA for 26."""
+    letters = ""
+    while index >= 0:
+        letters, index = chr(ord("A") + index % 26) + letters, index // 26 - 1
+    return letters
+
+
+def _typed(batch: pa.RecordBatch, options: CsvOptions, path: Path) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    unknown = sorted(set(options.types) - set(batch.schema.names))
+    if unknown:
+        raise DataError(f"{path} has no column {unknown[0]!r}", hint=f"It has: {', '.join(batch.schema.names)}.")
+    columns = []
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        plain = _plain(values, options.null)
+        try:
+            columns.append(plain.cast(options.types[name]) if name in options.types else plain)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DataError(f"{path}: column {name!r} is not all {options.types[name]}: {error}") from None
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _plain(values: pa.Array, null: tuple[str, ...]) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    if t.is_string(values.type) or t.is_large_string(values.type):
+        return pc.if_else(pc.is_in(values, pa.array(["", *null], values.type)), pa.scalar(None, values.type), values)
+    if t.is_floating(values.type):
+        whole = pc.all(pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), _EXACT))).as_py()
+        return values.cast(pa.int64()) if whole else values
+    return _moments(values) if t.is_timestamp(values.type) else values
+
+
+def _moments(values: pa.Array) -> pa.Array:
+    """Return times as dates where all are midnights, as texts where all are of Excel's day 0: times of day, which tables lack."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    present = values.drop_null().cast(pa.timestamp("ms")).cast(pa.int64())
+    if not len(present):
+        return values
+    if pc.max(present).as_py() < _ZERO + _DAY and pc.min(present).as_py() >= _ZERO:
+        return pc.strftime(values.cast(pa.timestamp("s")), "%H:%M:%S")
+    midnight = pc.all(pc.equal(pc.multiply(pc.divide(present, _DAY), _DAY), present)).as_py()
+    return values.cast(pa.date32()) if midnight else values
+
+
+_ZERO = -2_209_075_200_000  # 1899-12-31, in milliseconds since 1970: what a time of day without a date is read as
