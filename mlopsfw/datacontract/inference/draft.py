@@ -55,8 +55,9 @@ def _table(rows: int) -> TableRules:
 
 def _compared(column: ColumnProfile) -> bool:
     """Return whether a column's distribution says anything: not that of keys, of what grows, or of what never changes."""
-    tells = column.kind in ("integer", "number", "boolean", "string")
-    return tells and not column.constant and not column.order and column.distinct < 0.5 * column.present
+    if column.constant or column.order or column.kind not in ("integer", "number", "boolean", "string"):
+        return False
+    return column.kind == "number" or column.distinct < (0.5 if column.kind == "string" else 1) * column.present
 
 
 def _note(column: ColumnProfile, *, hidden: bool) -> str:
