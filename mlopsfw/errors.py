@@ -34,6 +34,7 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
     │   ├── TablesUnsupported               the storage has no place for tables
     │   ├── ReferenceChanged                a source registered by reference is no longer what was pinned
     │   ├── Erased                          the rows were erased on request
+    │   ├── Vacuumed                        the rows were removed, since nothing needed them
     │   └── SignatureMismatch               rows do not fit the model's signature
     ├── BundleError                     1
     │   ├── UnknownFormat
@@ -223,6 +224,10 @@ class ReferenceChanged(DataError):
 
 class Erased(DataError):
     """The rows referred to were erased on request."""
+
+
+class Vacuumed(DataError):
+    """The rows of a dataset's version were removed, since nothing needed them."""
 
 
 class SignatureMismatch(DataError):

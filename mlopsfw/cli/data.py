@@ -11,6 +11,7 @@ from mlopsfw.cli.check import check
 from mlopsfw.cli.datadiff import diff
 from mlopsfw.cli.dataref import dataset_name, dataset_version
 from mlopsfw.cli.datatag import tag
+from mlopsfw.cli.datavacuum import vacuum
 from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.progress import progress
@@ -219,7 +220,7 @@ def _row(version: DatasetVersion) -> dict[str, Any]:
         "rows": version.rows,
         "columns": len(version.columns),
         "digest": version.digest[:12],
-        "mode": version.mode,
+        "mode": f"vacuumed {version.vacuumed[:10]}" if version.vacuumed else version.mode,
         "time": version.time[:19],
         "by": version.actor,
         "tags": ", ".join(version.tags),
@@ -237,16 +238,18 @@ def _row(version: DatasetVersion) -> dict[str, Any]:
 def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
     """Show a version: what it is, its columns, its first rows."""
     version = project.datasets.resolve(ref)
-    head = project.datasets.scan(version).head(rows).collect().to_dicts() if rows else []
+    head = project.datasets.scan(version).head(rows).collect().to_dicts() if rows and not version.vacuumed else []
     shown = [{name: _plain(value) for name, value in row.items()} for row in head]
     if as_json:
         emit_json({"version": version, "head": shown})
         return
     click.echo(f"{version.ref}: {version.rows:,} rows, digest {version.digest}")
     click.echo(f"{version.mode}, {version.time[:19]}, by {version.actor}{_why(version)}")
+    if version.vacuumed:
+        click.echo(f"vacuumed on {version.vacuumed[:19]}: its rows are gone")
     click.echo(f"tags: {', '.join(version.tags)}\n" if version.tags else "")
     table([{"column": name, "type": kind} for name, kind in version.columns.items()])
-    if rows:
+    if rows and not version.vacuumed:
         click.echo()
         table(shown, list(version.columns), empty="No rows.")
 
@@ -307,5 +310,5 @@ def tidy(project: Project, name: str, *, older: float, as_json: bool) -> None:
         click.echo(f"{behind} commits written to the Delta log, {len(removed)} files removed")
 
 
-for verb in (check, diff, forget, tag):
+for verb in (check, diff, forget, tag, vacuum):
     data.add_command(verb)

@@ -36,16 +36,30 @@ class Encryption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tables: Literal["", "encrypted-disk"] = ""
 
 
+class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[data.NAME] retention`: which versions `data vacuum` may remove, if nothing needs them.
+
+    Args:
+        keep: So many of the newest versions are kept.
+        older_than: Only versions made longer ago than this go, such as `30d`.
+    """
+
+    keep: Annotated[int, msgspec.Meta(ge=1)] = 1
+    older_than: Annotated[str, msgspec.Meta(pattern=r"^(\d+(\.\d+)?\s*[smhdw]\s*)*$")] = ""
+
+
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[data.NAME]`: what holds for a dataset however its rows come.
 
     Args:
         pii: Personal column → `drop`, `mask` or `hash`; see `mlopsfw.privacy.pii`.
         contract: The file that says what its rows must be, relative to the project; see `mlopsfw.datacontract`.
+        retention: Which versions are kept; all of them where nothing is said.
     """
 
     pii: dict[str, Literal["drop", "mask", "hash"]] = {}
     contract: str = ""
+    retention: Retention | None = None
 
 
 class PrivacyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

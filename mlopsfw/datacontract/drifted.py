@@ -25,6 +25,8 @@ def judge_distribution(datasets: Datasets, version: DatasetVersion | None, rule:
     if version is None or version.version == 1:
         return without_previous(rule, "there is no version before")
     before = datasets.resolve(f"data:/{version.name}@{version.version - 1}")
+    if before.vacuumed:
+        return without_previous(rule, f"{before.ref} was vacuumed")
     if version.digest == before.digest:
         return without_previous(rule, f"{before.ref} has the same rows")
     return compare(datasets.scan(before), _new_rows(datasets, before, version), rule, before.ref)

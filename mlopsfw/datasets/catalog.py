@@ -82,8 +82,9 @@ class Datasets:
 
         Raises:
             ReferenceChanged: An outside table is no longer what was registered.
+            Vacuumed: The version is no longer kept.
         """
-        found = self.resolve(ref, version)
+        found = self.resolve(ref, version).readable()
         if found.mode == "reference":
             from mlopsfw.datasets import pins
 
@@ -229,7 +230,7 @@ class Datasets:
         """Return the rows of two versions of one dataset, those in files that both have apart."""
         from mlopsfw.datasets.keyed import Sides
 
-        if not (before.manifest and after.manifest):
+        if not (before.readable().manifest and after.readable().manifest):
             return Sides(self.scan(before), self.scan(after))
         files, (a, b) = self.files(before.name), (self.manifest(version).files for version in (before, after))
         shared = {file.path for file in a} & {file.path for file in b}
@@ -274,7 +275,7 @@ class Datasets:
         there = dict(self.files(name).list())  # before the events: what is committed meanwhile is no stray
         history = self.history(name)
         history.get(None)
-        used = {file.path for version in history.versions if version.manifest for file in self.manifest(version).files}
+        used = {file.path for version in history.versions if version.live for file in self.manifest(version).files}
         strays = [path for path, modified in there.items() if path not in used and modified < limit]
         known = dict(self.files(name).list()) if used - there.keys() else there
         return sorted(used - known.keys()), strays
@@ -347,7 +348,7 @@ class Datasets:
         try:
             return 0 if history.sweeping else self._delta(name).bring_up(history.versions)
         except (DeltaError, StorageError):
-            if self.history(name).erasures == history.erasures:
+            if self.history(name).removals == history.removals:
                 raise
             return 0  # an erasure has begun to make the log anew, and makes it whole
 

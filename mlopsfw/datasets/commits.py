@@ -190,9 +190,9 @@ class Commit:
                 version = self._decide(written, history)
             except Exception:
                 now = self._datasets.history(self._name)
-                if now.erasures == history.erasures:
+                if now.removals == history.removals:
                     raise
-                history = now  # files that it was decided upon were erased meanwhile
+                history = now  # files that it was decided upon went meanwhile
                 continue
             if not version.new:
                 return version

@@ -46,9 +46,11 @@ class DeltaLog:
 
         written = 0
         while (head := self.version()) + 1 < len(versions):
-            before = versions[head] if head >= 0 else None
+            before, version = versions[head] if head >= 0 else None, versions[head + 1]
+            origin = versions[version.of - 1] if version.of else version
+            back = version.of if version.live and origin.live and origin.manifest == version.manifest else 0
             try:
-                self._write(before, versions[head + 1])
+                self._write(before, version, back)
             except (CommitFailedError, DeltaError):
                 if self.version() <= head:  # nobody else wrote it: the failure is a real one
                     raise
@@ -65,7 +67,8 @@ class DeltaLog:
             return DeltaTable(self._uri, storage_options=self._options)
         return None
 
-    def _write(self, before: DatasetVersion | None, version: DatasetVersion) -> None:
+    def _write(self, before: DatasetVersion | None, version: DatasetVersion, back: int) -> None:
+        """Write the commit of `version` after `before`; `back`: it has the very files of that earlier version, which are there."""
         from deltalake import CommitProperties, Schema
         from deltalake.transaction import create_table_with_add_actions
 
@@ -87,8 +90,8 @@ class DeltaLog:
         table = self._open()
         if table is None or table.version() != before.table_version:
             return
-        if version.of:
-            table.restore(version.of - 1, commit_properties=note)
+        if back:
+            table.restore(back - 1, commit_properties=note)
             return
         known = manifests.load(before.manifest, self._blobs)
         if version.mode == "replace" or known.schema != content.schema:  # then no file is shared

@@ -54,7 +54,7 @@ def verify(project: Project) -> Iterator[Diagnosis]:
     for latest in project.datasets.newest():
         checked: set[str] = set()
         for version in project.datasets.log(latest.name):
-            if version.digest in checked:
+            if version.vacuumed or version.digest in checked:
                 continue
             checked.add(version.digest)
             try:

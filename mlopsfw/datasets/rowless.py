@@ -49,7 +49,7 @@ def restore(datasets: Datasets, name: str, version: int, message: str) -> Datase
     """Make an earlier version the newest one again; arguments and errors as for `Datasets.restore`."""
 
     def again(history: History) -> DatasetVersion:
-        old, latest = history.get(version), history.get(None)
+        old, latest = history.get(version).readable(), history.get(None)
         marked.refuse_clear(old, datasets.treatment(name))
         if old.digest == latest.digest and old.pin == latest.pin:
             return replace(latest, new=False)

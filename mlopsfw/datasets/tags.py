@@ -32,11 +32,12 @@ def put(
         InvalidReference: The tag could not be told from a version, or cannot stand after `@`.
         UnknownName: There is no such dataset or version.
         UsageError: The tag is on another version, and `move` was not asked for.
+        Vacuumed: The version's rows are gone.
     """
     check(name, tag)
     while True:
         history = datasets.history(name)
-        found = history.get(version)
+        found = history.get(version).readable()
         was = history.tags.get(tag, 0)
         if was == found.version:
             return found

@@ -9,7 +9,7 @@ import msgspec
 
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.contracts.event import Event
-from mlopsfw.errors import Erased, UnknownName
+from mlopsfw.errors import Erased, UnknownName, Vacuumed
 from mlopsfw.ids import nearest
 from mlopsfw.privacy.pii import Mark
 from mlopsfw.references import parse_reference
@@ -19,6 +19,9 @@ CHECKED = "dataset.checked"
 """A version was checked against a contract (`mlopsfw.datacontract`)."""
 ERASED, SWEPT = "dataset.erased", "dataset.swept"
 """Rows were erased from versions, which are others since; what that put out of use is gone."""
+VACUUMED, REVIVED = "dataset.vacuumed", "dataset.revived"
+"""Versions are no longer kept; one of them was needed after all before its files went."""
+_REMOVALS = (ERASED, SWEPT, VACUUMED, REVIVED)
 TAGGED, UNTAGGED = "dataset.tagged", "dataset.untagged"
 """A tag was put on a version, or moved there; it was taken away."""
 
@@ -50,6 +53,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         actor: Who.
         tags: The tags that are on it now.
         checked: What its newest check against a contract found: `passed`, counts and the broken rules' names.
+        vacuumed: When its rows were removed; empty where they were not.
         new: False where a commit found the content already there and made no version.
     """
 
@@ -76,6 +80,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     actor: str = ""
     tags: tuple[str, ...] = ()
     checked: dict[str, Any] = {}
+    vacuumed: str = ""
     new: bool = True
 
     @property
@@ -87,6 +92,18 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     def table_version(self) -> int:
         """The version of the Delta table that holds it: they go in step, from 0."""
         return self.version - 1
+
+    @property
+    def live(self) -> bool:
+        """Whether it has files, and they are kept."""
+        return bool(self.manifest) and not self.vacuumed
+
+    def readable(self) -> DatasetVersion:
+        """Return itself. Raise `Vacuumed` where its rows were removed."""
+        if self.vacuumed:
+            hint = f"`mlopsfw data log {self.name}` shows which versions are kept."
+            raise Vacuumed(f"{self.ref} was vacuumed on {self.vacuumed[:19]}: its rows are gone", hint=hint)
+        return self
 
     def artifact(self) -> Artifact:
         """Return it as what steps exchange."""
@@ -103,7 +120,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> dict[str, Any]:
         """Return the facts that its event holds."""
         facts = msgspec.to_builtins(self)
-        left_out = {"name", "time", "actor", "new", "erased", "tags", "checked"}
+        left_out = {"name", "time", "actor", "new", "erased", "tags", "checked", "vacuumed"}
         return {"table_version": self.table_version} | {k: v for k, v in facts.items() if k not in left_out and v != ""}
 
 
@@ -115,7 +132,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         seq: Number of the newest event; 0 where there is none.
         versions: All versions, oldest first.
         sweeping: Whether an erasure is at work on the Delta log: it makes it anew, and nobody else may touch it.
-        erasures: How many events of erasures there are.
+        removals: How many events there are by which files go: erasures and vacuums.
         tags: Tag → version.
     """
 
@@ -123,7 +140,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     versions: tuple[DatasetVersion, ...]
     sweeping: bool = False
-    erasures: int = 0
+    removals: int = 0
     tags: dict[str, int] = {}
 
     @property
@@ -156,11 +173,11 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         return self.get(self.tags[selector])
 
     def of(self, artifact: Artifact) -> DatasetVersion:
-        """Return the version that a step's value means. Raise `Erased` where it has lost rows since, `UnknownName`."""
+        """Return the version that a step's value means. Raise `Erased` where it has lost rows since, `Vacuumed`, `UnknownName`."""
         version = self.get(parse_reference(artifact.ref, "data").version)
         if artifact.digest in version.erased and artifact.digest != version.digest:
             raise _erased(version)
-        return version
+        return version.readable()
 
 
 def _erased(version: DatasetVersion) -> Erased:
@@ -173,7 +190,7 @@ def _erased(version: DatasetVersion) -> Erased:
 def fold(name: str, events: Iterable[Event]) -> History:
     """Return the history that `events` (a whole `dataset/NAME` stream) tell."""
     seq, versions, tags = 0, list[DatasetVersion](), dict[str, int]()
-    erasures, sweeping = 0, False
+    removals, sweeping = 0, False
     for event in events:
         seq = event.seq
         if event.type in (COMMITTED, RESTORED, REFERENCED):
@@ -182,17 +199,30 @@ def fold(name: str, events: Iterable[Event]) -> History:
             tags[event.body["tag"]] = event.body["version"]
         elif event.type == UNTAGGED:
             tags.pop(event.body["tag"], None)
-        elif event.type == CHECKED:
-            place = event.body["version"] - 1
-            versions[place] = msgspec.structs.replace(versions[place], checked={**event.body, "time": event.time})
-        elif event.type in (ERASED, SWEPT):
-            erasures, sweeping = erasures + 1, event.type == ERASED
-            for change in event.body.get("versions", ()):
-                versions[change["version"] - 1] = _without(versions[change["version"] - 1], change)
+        else:
+            sweeping = event.type == ERASED if event.type in (ERASED, SWEPT) else sweeping
+            removals += event.type in _REMOVALS
+            _change(versions, event)
     for tag, number in sorted(tags.items()):
         version = versions[number - 1]
         versions[number - 1] = msgspec.structs.replace(version, tags=(*version.tags, tag))
-    return History(name=name, seq=seq, versions=tuple(versions), sweeping=sweeping, erasures=erasures, tags=tags)
+    return History(name=name, seq=seq, versions=tuple(versions), sweeping=sweeping, removals=removals, tags=tags)
+
+
+def _change(versions: list[DatasetVersion], event: Event) -> None:
+    """Change the versions that an event tells more of."""
+    if event.type == CHECKED:
+        _replace(versions, event.body["version"], checked={**event.body, "time": event.time})
+    elif event.type == ERASED:
+        for change in event.body["versions"]:
+            versions[change["version"] - 1] = _without(versions[change["version"] - 1], change)
+    elif event.type in (VACUUMED, REVIVED):
+        for number in event.body["versions"]:
+            _replace(versions, number, vacuumed=event.time if event.type == VACUUMED else "")
+
+
+def _replace(versions: list[DatasetVersion], number: int, **facts: Any) -> None:
+    versions[number - 1] = msgspec.structs.replace(versions[number - 1], **facts)
 
 
 def _without(version: DatasetVersion, change: dict[str, Any]) -> DatasetVersion:

@@ -73,14 +73,33 @@ def walk(project: Project, ref: str) -> Lineage:
 
 def downstream(project: Project, refs: Iterable[str]) -> set[str]:
     """Return every node that came, or may have come, of any of the exact references `refs`, and those themselves."""
+    edges = _derived(project)
+    roots = set(refs)
+    return roots | {edge.target for root in roots for edge in _follow(root, edges, upwards=False)}
+
+
+def origins(project: Project, roots: Iterable[str]) -> dict[str, set[str]]:
+    """Return for each of the exact references `roots` what it was made from, and that from, and so on.
+
+    Left out is the version before the one that was appended to, or restored: a version holds all of its rows itself.
+    """
+    edges = [edge for edge in _derived(project) if edge.how not in ("grew into", "restored as")]
+    return {root: {edge.source for edge in _follow(root, edges, upwards=True)} for root in roots}
+
+
+def _derived(project: Project) -> list[Edge]:
+    """Return every edge, and which dataset versions became which within the run that committed both."""
     edges, _ = _everything(project)
     committed: dict[str, set[str]] = {}
     for edge in edges:
         if edge.how == "committed":
             committed.setdefault(edge.source.removeprefix("runs:/"), set()).add(edge.target)
-    edges += [edge for run, made in committed.items() for edge in _RunFlow(project, run).derived(made)]
-    roots = set(refs)
-    return roots | {edge.target for root in roots for edge in _follow(root, edges, upwards=False)}
+    return edges + [edge for run, made in committed.items() for edge in _RunFlow(project, run).derived(made)]
+
+
+def used_by(project: Project, run: str) -> set[str]:
+    """Return every dataset and model version that the steps of a run took or returned so far, as exact references."""
+    return _RunFlow(project, run).used
 
 
 def datasets_of(project: Project, run: str, step: str) -> list[str]:

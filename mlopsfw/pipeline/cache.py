@@ -8,7 +8,7 @@ import msgspec
 
 from mlopsfw.blobs import key_of
 from mlopsfw.contracts.artifact import Artifact
-from mlopsfw.errors import Erased, UnknownName
+from mlopsfw.errors import Erased, UnknownName, Vacuumed
 from mlopsfw.pipeline.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def is_stored(project: Project, artifact: Artifact) -> bool:
 
 
 def _is_whole(project: Project, artifact: Artifact) -> bool:
-    """Return whether no rows were erased from a dataset's version since."""
+    """Return whether a dataset's version is kept, and no rows were erased from it since."""
     try:
         project.datasets.resolve(artifact)
-    except Erased:
+    except (Erased, Vacuumed):
         return False
     except UnknownName:  # whoever reads it says so
         return True

@@ -21,6 +21,7 @@ from mlopsfw.privacy.erasure.blobs import BlobSearch, Found, Named, drop, named
 from mlopsfw.privacy.erasure.tombstones import Tombstone
 from mlopsfw.privacy.erasure.versions import Rewriting, sweep
 from mlopsfw.privacy.search import files_with
+from mlopsfw.retention.vacuum import finish
 
 if TYPE_CHECKING:
     from mlopsfw.privacy.subject import Subject
@@ -149,6 +150,8 @@ class _Forgetting:
         latest = self._project.datasets.history(dataset).latest
         if latest is None or latest.mode == "reference":
             return {}
+        if not self._dry:
+            finish(self._project, dataset)  # what a vacuum that was cut short has left may hold the rows
         rewriting = Rewriting(self._project, dataset, self._subject, self._id)
         if self._dry:
             return rewriting.found()
@@ -203,7 +206,8 @@ class _Forgetting:
         for name in self._datasets:
             for event in self._project.datasets.stream(name).events():
                 if event.type == ERASED and event.body["subject"] == self._subject.digest:
-                    had |= {f"data:/{name}@{change['version']}" for change in event.body["versions"]}
+                    changed = [each for each in event.body["versions"] if each["was"] != each["digest"]]
+                    had |= {f"data:/{name}@{change['version']}" for change in changed}
         return sorted(ref for ref in downstream(self._project, sorted(had)) if ref.startswith("models:/"))
 
 

@@ -4,6 +4,8 @@
 2. `dataset.erased` at the number after the one that was decided upon: from here on the versions are the rewritten ones.
 3. `sweep`: old files and manifests go, and the Delta log, whose statistics hold values, is made anew; then `dataset.swept`.
 
+A vacuumed version has no rows left to look at. Its manifest still tells the bounds of what its files held, so the bounds go.
+
 Killed before 2, nothing has happened, and `tidy` removes the files; killed before the end of 3, the next `sweep` does it all again.
 """
 
@@ -11,6 +13,8 @@ from __future__ import annotations
 
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from mlopsfw.datasets import columns
 from mlopsfw.datasets import manifest as manifests
@@ -53,24 +57,27 @@ class Rewriting:
     def found(self) -> dict[int, int]:
         """Return version → how many of its rows are the subject's, for those that have some."""
         versions = self._datasets.history(self._name).versions
-        counts = {v.version: self._count_all(self._datasets.manifest(v)) for v in versions if v.manifest}
+        counts = {v.version: self._count_all(self._datasets.manifest(v)) for v in versions if v.live}
         return {version: count for version, count in counts.items() if count}
 
     def run(self) -> dict[int, int]:
         """Rewrite every version that has some, and return what `found` does. Raise `Conflict` where nothing else may write now."""
         while True:
             history = self._datasets.history(self._name)
-            found = self.found()
-            if not found:
+            found, bounded = self.found(), [version for version in history.versions if self._has_bounds(version)]
+            if not (found or bounded):
                 return {}
-            body = self._body([history.get(version) for version in found])
+            body = self._body([history.get(version) for version in found], bounded)
             try:
                 self._datasets.stream(self._name).append(ERASED, body, expecting=history.seq)
             except Conflict:  # a commit was first: its version may have the rows, too
                 continue
             return found
 
-    def _body(self, versions: list[DatasetVersion]) -> dict[str, Any]:
+    def _has_bounds(self, version: DatasetVersion) -> bool:
+        return bool(version.vacuumed) and any(file.stats for file in self._datasets.manifest(version).files)
+
+    def _body(self, versions: list[DatasetVersion], bounded: list[DatasetVersion]) -> dict[str, Any]:
         made: dict[str, tuple[str, Manifest, str]] = {}  # by manifest: a restored version shares its origin's
         changes = []
         for version in versions:
@@ -78,10 +85,10 @@ class Rewriting:
                 digest, content = self._content(self._datasets.manifest(version))
                 made[version.manifest] = digest, content, manifests.save(content, self._datasets.blobs)
             digest, content, blob = made[version.manifest]
-            changes.append(
-                {"version": version.version, "was": version.digest, "digest": digest, "rows": content.rows,
-                 "old": version.manifest, "new": blob}
-            )  # fmt: skip
+            changes.append(_change(version, digest, content, blob))
+        for version in bounded:
+            content = without_bounds(self._datasets.manifest(version))
+            changes.append(_change(version, version.digest, content, manifests.save(content, self._datasets.blobs)))
         return {
             "erasure": self._erasure, "subject": self._subject.digest, "versions": changes, "files": sorted(self._rewritten),
         }  # fmt: skip
@@ -128,6 +135,18 @@ class Rewriting:
         return self._rewritten[file.path]
 
 
+def _change(version: DatasetVersion, digest: str, content: Manifest, blob: str) -> dict[str, Any]:
+    return {
+        "version": version.version, "was": version.digest, "digest": digest, "rows": content.rows,
+        "old": version.manifest, "new": blob,
+    }  # fmt: skip
+
+
+def without_bounds(content: Manifest) -> Manifest:
+    """Return a manifest that does not tell what is in its files."""
+    return replace(content, files=tuple(replace(file, stats="") for file in content.files))
+
+
 def sweep(project: Project, name: str) -> int:
     """Remove what erasures have put out of use; return how many files and blobs that were. Safe to be repeated."""
     datasets, stream = project.datasets, project.datasets.stream(name)
@@ -137,7 +156,7 @@ def sweep(project: Project, name: str) -> int:
     if not waiting:
         return 0
     history = datasets.history(name)
-    used = {file.path for v in history.versions if v.manifest for file in datasets.manifest(v).files}
+    used = {file.path for v in history.versions if v.live for file in datasets.manifest(v).files}
     files = {path for body in waiting for path in body["files"]} - used
     datasets.files(name).delete(sorted(files))
     blobs = {(change["old"], change["new"], body["erasure"]) for body in waiting for change in body["versions"]}

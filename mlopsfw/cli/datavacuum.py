@@ -1,0 +1,81 @@
+"""`data vacuum`: remove the files of versions that nothing needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mlopsfw.cli.dataref import dataset_name
+from mlopsfw.cli.output import emit_json, json_option, pass_project
+from mlopsfw.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlopsfw.config.model import Retention
+    from mlopsfw.project import Project
+    from mlopsfw.retention.vacuum import Vacuum
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--keep", type=click.IntRange(1), help="Keep so many of the newest versions.")
+@click.option("--older-than", metavar="TIME", help="Remove only versions made longer ago, such as 30d.")
+@click.option("--force", is_flag=True, help="Remove also what something needs, and say what that breaks.")
+@click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+@json_option
+@pass_project
+def vacuum(
+    project: Project,
+    name: str | None,
+    *,
+    keep: int | None,
+    older_than: str | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Remove the files of old versions of the dataset NAME, or of every one that has a `retention` in mlopsfw.toml.
+
+    What a tag, a registered model, a run that is going on, a step of mlopsfw.toml or a row in quarantine needs is kept, and
+    so is the newest version. What goes can not be had back.
+    """
+    from mlopsfw.retention.vacuum import vacuum as clean
+
+    policies = _policies(project, name, keep, older_than)
+    done = [clean(project, each, policy, force=force, dry_run=dry_run) for each, policy in policies.items()]
+    if as_json:
+        emit_json(done)
+        return
+    for each in done:
+        _tell(each)
+
+
+def _policies(project: Project, name: str | None, keep: int | None, older_than: str | None) -> dict[str, Retention]:
+    from mlopsfw.config.model import Retention
+
+    told = {each: data.retention for each, data in project.config.data.items() if data.retention}
+    if name is None:
+        if keep or older_than or not told:
+            raise UsageError(
+                "name a dataset, or say in mlopsfw.toml what is kept of which",
+                hint='mlopsfw data vacuum trips --keep 5, or [data.trips] retention = { keep = 5, older_than = "30d" }',
+            )
+        return {each: policy for each, policy in told.items() if project.datasets.history(each).versions}
+    name = dataset_name(name)
+    if keep or older_than:
+        return {name: Retention(keep=keep or 1, older_than=older_than or "")}
+    if name not in told:
+        raise UsageError(
+            f"nothing says which versions of {name!r} are kept", hint="Give --keep N or --older-than 30d, or both."
+        )
+    return {name: told[name]}
+
+
+def _tell(done: Vacuum) -> None:
+    verb = "would be removed" if done.dry_run else "removed"
+    numbers = ", ".join(map(str, done.versions)) or "none"
+    click.echo(f"data:/{done.dataset}: versions {verb}: {numbers}; {done.files} files, {done.freed:,} bytes")
+    for version, reasons in done.forced.items():
+        click.echo(f"  version {version} by force, although {'; '.join(reasons)}")
+    for version, reasons in done.kept.items():
+        click.echo(f"  version {version} is kept: {'; '.join(reasons)}")
