@@ -1,0 +1,242 @@
+"""Every kind of source comes in by every mode, with the same rows: files, a workbook, tables, URLs, a bucket, a database."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import polars as pl
+import pytest
+from files_http import http_files
+
+from mlopsfw.datasets.change import Change
+from mlopsfw.datasets.outside import Outside
+from mlopsfw.errors import DataError
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+
+OLD = pl.DataFrame({"id": [1, 2, 3], "name": ["a", "b", "c"], "x": [0.5, 1.5, 2.5]})
+NEW = pl.DataFrame({"id": [3, 4], "name": ["C", "d"], "x": [3.5, 4.5]})
+WIDE = NEW.with_columns(more=pl.Series([True, False]))
+
+
+class Source:
+    """A source whose rows can be exchanged.
+
+    Args:
+        folder: Where it may write.
+    """
+
+    outside = Outside()
+    tells = False
+
+    def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
+        self.folder, self.request = folder, request
+
+    def put(self, rows: pl.DataFrame) -> Path | str:
+        """Make the source hold `rows`; return what to add."""
+        raise NotImplementedError
+
+
+def file_of(suffix, write):
+    class File(Source):
+        def put(self, rows):
+            write(rows, self.folder / f"rows{suffix}")
+            return self.folder / f"rows{suffix}"
+
+    return File
+
+
+def write_excel(rows, path):
+    rows.write_excel(path)
+
+
+class DeltaTable(Source):
+    tells = True
+
+    def put(self, rows):
+        rows.write_delta(str(self.folder / "delta"), mode="overwrite", delta_write_options={"schema_mode": "overwrite"})
+        return self.folder / "delta"
+
+
+class IcebergTable(Source):
+    tells = True
+
+    def put(self, rows):
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        table = rows.to_arrow()
+        catalog = SqlCatalog(
+            "c", uri=f"sqlite:///{self.folder / 'catalog.db'}", warehouse=(self.folder / "lake").as_uri()
+        )
+        catalog.create_namespace_if_not_exists("n")
+        found = catalog.create_table_if_not_exists("n.rows", table.schema)
+        with found.update_schema() as update:
+            update.union_by_name(table.schema)
+        if found.current_snapshot():
+            found.overwrite(table)
+        else:
+            found.append(table)
+        catalog.close()
+        return Path(self.folder / "lake" / "n" / "rows")
+
+
+class HttpUrl(Source):
+    outside = Outside(allow_private=True)
+    tells = True
+
+    def put(self, rows):
+        server = self.request.getfixturevalue("web")
+        body = rows.write_csv().encode()
+        return server.put("/rows.csv", body, headers={"ETag": f'"{hash(body)}"'})
+
+
+class Bucket(Source):
+    tells = True
+
+    def __init__(self, folder, request):
+        super().__init__(folder, request)
+        options = request.getfixturevalue("s3_server").options
+        request.getfixturevalue("monkeypatch").setenv("S3_SECRET", options["aws_secret_access_key"])
+        self.options = options
+        self.outside = Outside(options=options | {"aws_secret_access_key": "env:S3_SECRET"})
+
+    def put(self, rows):
+        bucket = self.request.getfixturevalue("bucket")
+        for number, row in enumerate(rows.iter_slices(1)):
+            row.write_parquet(f"{bucket}/in/{number}.parquet", storage_options=self.options)
+        for number in range(rows.height, OLD.height):
+            rows.clear().write_parquet(f"{bucket}/in/{number}.parquet", storage_options=self.options)
+        return f"{bucket}/in/*.parquet"
+
+
+KINDS = {
+    "csv": file_of(".csv", pl.DataFrame.write_csv),
+    "jsonl": file_of(".jsonl", pl.DataFrame.write_ndjson),
+    "parquet": file_of(".parquet", pl.DataFrame.write_parquet),
+    "ipc": file_of(".arrow", pl.DataFrame.write_ipc),
+    "excel": file_of(".xlsx", write_excel),
+    "delta": DeltaTable,
+    "iceberg": IcebergTable,
+    "http": HttpUrl,
+    "bucket": Bucket,
+}
+
+
+@pytest.fixture
+def web():
+    with http_files() as running:
+        yield running
+
+
+@pytest.fixture(params=KINDS)
+def source(request, tmp_path):
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    return KINDS[request.param](folder, request)
+
+
+@pytest.fixture
+def take(source, project):
+    def take(rows, mode):
+        return project.datasets.add("d", [source.put(rows)], mode, outside=source.outside, once=True)
+
+    return take
+
+
+@pytest.fixture
+def found(project):
+    return lambda: sorted(project.datasets.scan("d").collect().rows())
+
+
+def test_full(take, found):
+    assert [take(rows, "replace").version for rows in (OLD, NEW)] == [1, 2]
+    assert found() == NEW.rows()
+    assert not take(NEW, "replace").new
+
+
+def test_append(take, found):
+    for rows in (OLD, NEW):
+        take(rows, "append")
+    assert found() == sorted(OLD.rows() + NEW.rows())
+
+
+def test_upsert(take, found):
+    for rows in (OLD, NEW):
+        take(rows, Change(mode="upsert", key=("id",)))
+    assert found() == OLD.rows()[:2] + NEW.rows()
+
+
+def test_incremental(take, found):
+    for rows in (OLD, NEW):
+        version = take(rows, Change(mode="incremental", watermark="id"))
+    assert version.watermark["value"] == 4
+    assert found() == OLD.rows() + NEW.rows()[1:]
+
+
+@pytest.mark.parametrize("drift", ["fail", "add", "ignore"])
+def test_other_columns(take, found, drift):
+    take(OLD, "append")
+    if drift == "fail":
+        with pytest.raises(DataError, match="'more'"):
+            take(WIDE, Change(drift=drift))
+        return
+    version = take(WIDE, Change(drift=drift))
+    assert ("more" in version.columns) == (drift == "add")
+    assert [row[:3] for row in found()] == sorted(OLD.rows() + NEW.rows())
+
+
+def test_what_tells_of_its_changes_is_in_the_event_and_is_not_read_again(source, project, monkeypatch):
+    place = source.put(OLD)
+
+    def add():
+        return project.datasets.add("d", [place], outside=source.outside, once=True)
+
+    assert bool(add().origin.get("files")) == source.tells
+    if source.tells:
+        monkeypatch.setattr("mlopsfw.datasets.sources.read", None)  # nobody asks for rows
+    assert not add().new
+
+
+def test_the_step_reads_it(source, tmp_path):
+    from mlopsfw.pipeline.display import Display
+    from mlopsfw.pipeline.sitting import run_pipeline
+    from mlopsfw.project import Project
+
+    place = source.put(OLD)
+    options = "".join(f'\n{name} = "{value}"' for name, value in source.outside.options.items())
+    (tmp_path / "project").mkdir(exist_ok=True)
+    (tmp_path / "project" / "mlopsfw.toml").write_text(
+        f'[project]\nname = "p"\n\n[steps.ingest]\ndataset = "d"\npath = "{place}"\nmode = "upsert"\nkey = ["id"]\n'
+        f"allow_private = {str(source.outside.allow_private).lower()}\n\n[steps.ingest.options]{options}\n",
+        encoding="utf-8",
+    )
+    with Project.open(tmp_path / "project") as project:
+        assert run_pipeline(project, Display(project, None)).status == "done"
+        assert project.datasets.scan("d").collect().rows() == OLD.rows()
+        assert project.datasets.resolve("d").mode == "upsert"
+
+
+def test_a_database_comes_in_by_every_mode_too(project, tmp_path):
+    from mlopsfw.datasets import sqlsource
+
+    database = tmp_path / "rows.db"
+
+    def take(rows, mode):
+        with sqlite3.connect(database) as connection:
+            connection.execute("DROP TABLE IF EXISTS rows")
+            connection.execute("CREATE TABLE rows (id INTEGER, name TEXT, x REAL)")
+            connection.executemany("INSERT INTO rows VALUES (?, ?, ?)", rows.rows())
+        connection.close()
+        read = sqlsource.read(f"sqlite:///{database}", "SELECT * FROM rows ORDER BY id")
+        project.datasets.commit(name, read, mode, once=True)
+        return sorted(project.datasets.scan(name).collect().rows())
+
+    for name, mode, expected in [
+        ("full", "replace", NEW.rows()),
+        ("append", "append", sorted(OLD.rows() + NEW.rows())),
+        ("upsert", Change(mode="upsert", key=("id",)), OLD.rows()[:2] + NEW.rows()),
+        ("incremental", Change(mode="incremental", watermark="id"), OLD.rows() + NEW.rows()[1:]),
+    ]:
+        take(OLD, mode)
+        assert take(NEW, mode) == expected, name
