@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from mlopsfw_core import ColumnDrift
 
 _MOST = 200_000  # rows of a side that are compared; more would find nothing that matters
-_COMPARED = ("integer", "number", "boolean", "string", "date", "datetime")
+COMPARED = ("integer", "number", "boolean", "string", "date", "datetime")
+"""Kinds of columns that have a distribution to compare."""
 
 
 def judge_distribution(datasets: Datasets, version: DatasetVersion | None, rule: Distribution) -> list[Result]:
@@ -74,7 +75,7 @@ def compare(before: pl.LazyFrame, after: pl.LazyFrame, rule: Distribution, ref: 
 def _same_sort(before: Any, after: Any) -> bool:
     """Return whether two columns can be compared; that a type has changed is for the rule `type` to say."""
     kinds = {kind_of(before), kind_of(after)}
-    return kinds <= set(_COMPARED) and (len(kinds) == 1 or kinds == {"integer", "number"})
+    return kinds <= set(COMPARED) and (len(kinds) == 1 or kinds == {"integer", "number"})
 
 
 def _some(rows: pl.LazyFrame, names: Iterable[str]) -> pl.DataFrame:

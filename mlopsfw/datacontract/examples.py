@@ -15,43 +15,76 @@ if TYPE_CHECKING:
 
 _COLUMNS = 12  # besides those of the rule
 _LETTERS = 120  # of a value
+_ROW = "\0row"
 
 Example = dict[str, str | None]
 
 
 def rows_that_break(
-    rows: pl.LazyFrame, check: Check, schema: Mapping[str, Any], personal: Collection[str], most: int
-) -> tuple[Example, ...]:
-    """Return up to `most` rows that break a check, the rule's columns first, each with its number from 0."""
+    rows: pl.LazyFrame, broken: Mapping[int, Check], schema: Mapping[str, Any], personal: Collection[str], most: int
+) -> dict[int, tuple[Example, ...]]:
+    """Return up to `most` rows that break each check, the rule's columns first, each with its number from 0.
+
+    Two passes for all of them: one for the numbers of the rows, over the rules' columns; one for these rows. Keys need one each.
+
+    Args:
+        rows: The rows.
+        broken: By any number, the checks that are broken row by row.
+        schema: The rows' columns.
+        personal: Columns of which no value is told.
+        most: How many rows.
+    """
     import polars as pl
 
-    found = _of_key(rows, check, schema, most) if check.rule == "unique" else _of_rows(rows, check, schema, most)
-    if found is None:
-        return ()
+    found: dict[int, tuple[Example, ...]] = {}
     try:
-        frame = found.collect(engine="streaming")
-    except pl.exceptions.PolarsError:
-        return ()
-    hidden = set(personal)
-    return tuple({name: _text(value, name in hidden) for name, value in row.items()} for row in frame.to_dicts())
+        numbers = _numbers(rows, {place: check for place, check in broken.items() if check.failing is not None}, most)
+        fetched = _fetch(rows, {number for of in numbers.values() for number in of})
+        for place, check in broken.items():
+            if check.rule == "unique":
+                listed = _of_key(rows, check, schema, most).collect(engine="streaming").to_dicts()
+            else:
+                listed = [_ordered(fetched[number], check, schema) for number in numbers.get(place, ())]
+            found[place] = tuple(_as_text(row, personal) for row in listed)
+    except pl.exceptions.PolarsError:  # an expression that fails on some other row; the result stands without them
+        return found
+    return found
 
 
-def _of_rows(rows: pl.LazyFrame, check: Check, schema: Mapping[str, Any], most: int) -> pl.LazyFrame | None:
+def _numbers(rows: pl.LazyFrame, broken: Mapping[int, Check], most: int) -> dict[int, list[int]]:
+    """Return for each check the numbers of the first rows that break it."""
     import polars as pl
 
-    if check.failing is None:
-        return None
+    if not broken:
+        return {}
+    wanted = {
+        str(place): pl.col(_ROW).filter(check.failing).head(most).implode()
+        for place, check in broken.items()
+        if check.failing is not None
+    }
+    found = rows.with_row_index(_ROW).select(**wanted).collect(engine="streaming").row(0, named=True)
+    return {int(place): list(numbers) for place, numbers in found.items()}
+
+
+def _fetch(rows: pl.LazyFrame, numbers: Collection[int]) -> dict[int, dict[str, Any]]:
+    import polars as pl
+
+    if not numbers:
+        return {}
+    wanted = pl.col(_ROW).is_between(min(numbers), max(numbers)) & pl.col(_ROW).is_in(sorted(numbers))
+    frame = rows.with_row_index(_ROW).filter(wanted).collect(engine="streaming")
+    return {row[_ROW]: row for row in frame.to_dicts()}
+
+
+def _ordered(row: Mapping[str, Any], check: Check, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row's number, the rule's columns, then some of the others."""
     others = [name for name in schema if name not in check.columns][:_COLUMNS]
     number = "row" if "row" not in schema else "row number"
-    named = [number, *check.columns, *others]
-    broken = check.failing if check.height is None else check.failing & (check.failing.len() > 1)
-    return (
-        rows.with_row_index(number)
-        .with_columns(broken.alias("\0broken"))
-        .filter(pl.col("\0broken"))
-        .head(most)
-        .select(named)
-    )
+    return {number: row[_ROW]} | {name: row[name] for name in (*check.columns, *others)}
+
+
+def _as_text(row: Mapping[str, Any], personal: Collection[str]) -> Example:
+    return {name: _text(value, name in personal) for name, value in row.items()}
 
 
 def _of_key(rows: pl.LazyFrame, check: Check, schema: Mapping[str, Any], most: int) -> pl.LazyFrame:

@@ -45,11 +45,12 @@ def judge(
     height, found = _measure(rows, checks)
     results = [_judge(check, seen, height, now) for check, seen in zip(checks, found, strict=True)]
     results += _judge_size(contract.table, height)
-    shown = {
-        place: rows_that_break(rows, checks[place], schema, personal, examples)
-        for place, result in enumerate(results[: len(checks)])
-        if result.failing and examples
+    broken = {
+        place: check
+        for place, (check, seen) in enumerate(zip(checks, found, strict=True))
+        if results[place].status != "pass" and _is_of_rows(seen, height)
     }
+    shown = rows_that_break(rows, broken, schema, personal, examples) if examples and broken else {}
     results = [_with_examples(result, shown.get(place, ())) for place, result in enumerate(results)]
     if personal:
         results = [_discreet(result, personal) for result in results]
@@ -75,6 +76,11 @@ def _measure(rows: pl.LazyFrame, checks: Sequence[Check]) -> tuple[int, list[Mea
     except pl.exceptions.PolarsError:
         return _measure_singly(rows, wanted)
     return row["rows"], [{name: row[f"{place} {name}"] for name in one} for place, one in enumerate(wanted)]
+
+
+def _is_of_rows(seen: Measured, rows: int) -> bool:
+    """Return whether a check was counted row by row, so that there are rows to show; a condition of the table is not."""
+    return not isinstance(seen, str) and bool(seen.get("failing")) and seen.get("height", rows) == rows
 
 
 def _measure_singly(rows: pl.LazyFrame, wanted: Sequence[Mapping[str, pl.Expr]]) -> tuple[int, list[Measured]]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, cast
 
+from mlopsfw.datacontract.drifted import COMPARED
 from mlopsfw.datacontract.inference.keys import find_keys
 from mlopsfw.datacontract.inference.profile import ColumnProfile, Profile
 from mlopsfw.datacontract.inference.relations import find_relations
@@ -35,7 +36,7 @@ def draft(profile: Profile, *, now: dt.datetime, personal: Collection[str] = ())
         for name, column in profile.columns.items()
     }
     single = any(rules.unique for rules in columns.values())
-    still = [name for name, column in known.items() if not _compared(column)]
+    still = [name for name, column in known.items() if column.kind in COMPARED and not _compared(column)]
     contract = Contract(
         table=_table(profile.rows),
         columns=columns,
@@ -62,7 +63,7 @@ def _compared(column: ColumnProfile) -> bool:
 
 def _note(column: ColumnProfile, *, hidden: bool) -> str:
     parts = [f"{column.missing / column.rows:.2%} without a value" if column.missing else ""]
-    if column.distinct:
+    if column.distinct and column.present:
         about = "" if column.counts or column.distinct == column.present else "about "
         parts.append("one value" if column.constant else f"{about}{column.distinct:,} values")
     if not hidden and column.least is not None and not column.constant:
@@ -156,7 +157,8 @@ def _range(column: ColumnProfile, rows: int) -> dict[str, Any]:
 
     Whole numbers that fill their range keep to it, and only warn: they may be the hours of a day, or the months so far.
     """
-    least, greatest, middle = column.least, column.greatest, column.middle
+    number = int if column.kind == "integer" else float
+    least, greatest, middle = (number(each) for each in (column.least, column.greatest, column.middle))
     dense = column.kind == "integer" and column.distinct == greatest - least + 1 and len(column.counts) > 1
     if dense and min(column.counts.values()) > 1:
         return {"range": (least, greatest), "allow": _allow(rows), "warn": ("range",)}

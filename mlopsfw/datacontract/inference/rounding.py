@@ -19,9 +19,14 @@ def rounded_down(count: float) -> int:
     return int(count // size * size)
 
 
-def outward(bound: float, spread: float, *, down: bool, integer: bool) -> int | float:
-    """Return the bound of a range, rounded away from the values to two digits of their spread."""
-    size = 10.0 ** (math.floor(math.log10(spread or abs(bound) or 1.0)) - 1)
+def outward(bound: float, spread: float, *, down: bool, integer: bool) -> int | float | str:
+    """Return the bound of a range, rounded away from the values to two digits of their spread; an open end where it is no number."""
+    if not (math.isfinite(bound) and math.isfinite(spread)):
+        return ""
+    size = 10.0 ** max(math.floor(math.log10(spread or abs(bound) or 1.0)) - 1, -300)
     size = max(size, 1.0) if integer else size
-    rounded = (math.floor if down else math.ceil)(float(bound) / size) * size
+    steps = float(bound) / size
+    if not math.isfinite(steps):
+        return ""
+    rounded = (math.floor if down else math.ceil)(steps) * (int(size) if integer else size)
     return int(rounded) if integer else float(f"{rounded:.12g}")
