@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.datacontract import rowrules
 from mlopsfw.datacontract.expressions import parse_sql
-from mlopsfw.datacontract.kinds import fits, kind_of, missing
+from mlopsfw.datacontract.kinds import count_missing, fits, kind_of, missing
 from mlopsfw.datacontract.model import ColumnRules, Condition, Contract, Key, Level
 from mlopsfw.errors import DataError
 from mlopsfw.ids import nearest
@@ -100,8 +100,9 @@ def _of_column(name: str, rules: ColumnRules, dtype: Any) -> Iterator[Check]:
     if rules.type is not None:
         yield _type_check(name, rules, dtype)
     if rules.nulls is not None:
-        absent, expected = missing(pl.col(name), dtype), f"at most {rules.nulls:.6g} of the rows without a value"
-        yield make("nulls", expected=expected, failing=absent, count=absent.sum(), allow=rules.nulls, whole=False)
+        absent, count = missing(pl.col(name), dtype), count_missing(pl.col(name), dtype)
+        expected = f"at most {rules.nulls:.6g} of the rows without a value"
+        yield make("nulls", expected=expected, failing=absent, count=count, allow=rules.nulls, whole=False)
     for rule in ("range", "values", "pattern"):
         if getattr(rules, rule) is not None:
             expected = rowrules.words(rule, rules)
@@ -166,9 +167,14 @@ def _unique_check(columns: tuple[str, ...], level: Level, schema: Mapping[str, A
     nested = next((name for name in columns if schema[name].is_nested() or schema[name] == pl.Object), None)
     if nested:
         return Check(**facts, found=f"{kind_of(schema[nested])} is not compared")
-    present = rowrules.complete(columns, schema)
-    values = pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns)
-    return Check(**facts, count=present.sum() - values.filter(present).n_unique())
+    if len(columns) == 1 and not schema[columns[0]].is_float():
+        column = pl.col(columns[0])
+        present = pl.len() - column.null_count()
+        return Check(
+            **facts, count=present - column.n_unique() + (column.null_count() > 0)
+        )  # null is one of the distinct
+    complete = rowrules.complete(columns, schema)
+    return Check(**facts, count=complete.sum() - pl.struct(columns).filter(complete).n_unique())
 
 
 def _of_condition(condition: Condition, schema: Mapping[str, Any]) -> Check:
@@ -188,7 +194,7 @@ def _of_condition(condition: Condition, schema: Mapping[str, Any]) -> Check:
         return Check(**facts, found=f"cannot be judged: {_first_line(error)}")
     if kind not in (pl.Boolean, pl.Null):
         return Check(**facts, found=f"is {kind}, not true or false")
-    failing = expression.cast(pl.Boolean).not_().fill_null(value=False)
+    failing = expression.cast(pl.Boolean).not_()
     return Check(**facts, failing=failing, count=failing.sum(), height=failing.len())
 
 

@@ -33,5 +33,9 @@ def fits(dtype: Any, kind: str) -> bool:
 
 def missing(column: pl.Expr, dtype: Any) -> pl.Expr:
     """Return where a column has no value: null, and of floating-point numbers NaN."""
-    absent = column.is_null()
-    return absent | column.is_nan().fill_null(value=False) if dtype.is_float() else absent
+    return column.is_null() | column.is_nan() if dtype.is_float() else column.is_null()
+
+
+def count_missing(column: pl.Expr, dtype: Any) -> pl.Expr:
+    """Return how often a column has no value."""
+    return column.null_count() + column.is_nan().sum() if dtype.is_float() else column.null_count()

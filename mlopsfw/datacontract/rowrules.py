@@ -1,4 +1,4 @@
-"""Rules that are judged row by row: True where a row breaks one. A row without a value breaks none of them."""
+"""Rules that are judged row by row: True where a row breaks one; not where it has no value."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def failing(rule: str, name: str, rules: ColumnRules, dtype: Any) -> pl.Expr:
             wrong = _strange(column, rules.values or (), dtype)
         case _:
             wrong = _text(column, dtype).str.contains(whole(rules.pattern or "")).not_()
-    return (wrong & missing(column, dtype).not_()).fill_null(value=False)
+    return (
+        wrong & column.is_not_nan() if dtype.is_float() else wrong
+    )  # null where there is no value, which counts as kept
 
 
 def _outside(column: pl.Expr, bounds: tuple[Bound, Bound], dtype: Any) -> pl.Expr:
@@ -55,12 +57,11 @@ def _outside(column: pl.Expr, bounds: tuple[Bound, Bound], dtype: Any) -> pl.Exp
     if kind == "string":
         column = column.cast(pl.String)
     least, greatest = (None if bound == "" else _literal(bound, kind, dtype) for bound in bounds)
-    outside = pl.lit(value=False)
+    if least is not None and greatest is not None:
+        return column.is_between(least, greatest).not_()
     if least is not None:
-        outside |= column < least
-    if greatest is not None:
-        outside |= column > greatest
-    return outside
+        return column < least
+    return column > greatest if greatest is not None else pl.lit(value=False)
 
 
 def _literal(bound: Bound, kind: str, dtype: Any) -> pl.Expr:
@@ -133,7 +134,7 @@ def out_of_order(name: str, order: Order, dtype: Any) -> pl.Expr:
             wrong = column > before
         case _:
             wrong = column >= before
-    return wrong.fill_null(value=False)
+    return wrong
 
 
 def complete(columns: Sequence[str], schema: Mapping[str, Any]) -> pl.Expr:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.datacontract import rowrules
-from mlopsfw.datacontract.kinds import kind_of, missing
+from mlopsfw.datacontract.kinds import count_missing, kind_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,7 +96,7 @@ def _figures(name: str, dtype: Any) -> dict[str, pl.Expr]:
     import polars as pl
 
     kind, column = kind_of(dtype), pl.col(name)
-    figures = {"missing": missing(column, dtype).sum()}
+    figures = {"missing": count_missing(column, dtype)}
     if kind in _ORDERED or kind in _COUNTED:
         figures["distinct"] = column.approx_n_unique()
     if kind in _ORDERED:
