@@ -147,7 +147,7 @@ def _from_database(project: Project, sql: str, query: str, name: str) -> tuple[A
     from mlopsfw.datasets import sqlsource
 
     url = sqlsource.address(sql, project.secrets, project.root)
-    return sqlsource.read(url, sqlsource.query_of(query, name)), sqlsource.shown(url)
+    return sqlsource.read(url, sqlsource.query_of(query, name)), sqlsource.shown(url, name)
 
 
 def _csv_options(*, null: tuple[str, ...], separator: str, encoding: str, types: tuple[str, ...]) -> Any:

@@ -50,10 +50,12 @@ def address(url: str, secrets: Secrets, root: Path) -> str:
     return f"sqlite:///{root / parts.path[1:]}" if parts.scheme == "sqlite" else whole
 
 
-def shown(whole: str) -> str:
-    """Return a URL without user and password, for events and logs."""
+def shown(whole: str, table: str = "") -> str:
+    """Return a URL without user and password, for events and logs, with the table that is read, if one is."""
     parts = urllib.parse.urlsplit(whole)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+    port = f":{parts.port}" if parts.port else ""
+    schema = "public." if parts.scheme in _POSTGRES and "." not in table else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}{f'/{schema}{table}' if table else ''}"
 
 
 def query_of(query: str, table: str) -> str:

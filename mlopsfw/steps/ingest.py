@@ -126,7 +126,7 @@ def _from_database(context: StepContext, params: IngestParams) -> Any:
 
     url = sqlsource.address(params.sql, context.project.secrets, context.project.root)
     rows = sqlsource.read(url, sqlsource.query_of(params.query, params.table))
-    source = sqlsource.shown(url)
+    source = sqlsource.shown(url, params.table)
     return context.project.datasets.commit(
         params.dataset, rows, _change(params), source, params.message, run=context.run, once=True
     )

@@ -6,6 +6,7 @@ A dataset or model is called as in a reference (`data/flights`, `models/delay`),
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -17,6 +18,8 @@ from mlopsfw_observer_openlineage.facets import Json, facet
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.host import Host
+
+_PATTERN = re.compile(r"(?<=[^/:])/[^/]*[*?\[].*")
 
 
 class Datasets:
@@ -43,7 +46,7 @@ class Datasets:
     def sources(self, outputs: Mapping[str, Any], run: str) -> list[Json]:
         """Return what lies outside of the project and was read into the dataset versions that `run` made."""
         facts = [self._facts(_artifact(one).ref) for one in outputs.values()]
-        return _distinct([_outside(source) for body in facts if (source := _source(body)) and body.get("run") == run])
+        return _distinct([_outside(source) for body in facts if body.get("run") == run for source in _sources(body)])
 
     def _dataset(self, artifact: Artifact, origin: str) -> Json:
         scheme, _, exact = artifact.ref.partition(":/")
@@ -91,13 +94,27 @@ def _source(facts: Json) -> str:
     parts = urlsplit(text) if "://" in text else None
     if parts is None:
         return text
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    user, _, host = parts.netloc.rpartition("@")
+    place = parts.netloc if parts.scheme == "abfss" and ":" not in user else host  # abfss://container@account
+    return f"{parts.scheme}://{place}{parts.path}"
+
+
+def _sources(facts: Json) -> list[str]:
+    """Return each place that a version's rows came from; of a pattern, the folder above it."""
+    source = _source(facts)
+    places = [source] if facts.get("uri") else [_source({"source": place}) for place in source.split(", ")]
+    return [_PATTERN.sub("", place) or place for place in places if place]
 
 
 def _outside(source: str) -> Json:
-    """Return the dataset that OpenLineage's naming makes of a place: `s3://bucket` and a key, or `file` and a path."""
+    """Return the dataset that OpenLineage's naming makes of a place.
+
+    `s3://bucket` and a key, `postgres://host:port` and `database.schema.table`, or `file` and a path; of HTTP it says nothing.
+    """
     scheme, mark, rest = source.partition("://")
     place, _, path = rest.partition("/")
+    if scheme in ("postgresql", "postgres"):
+        scheme, place, path = "postgres", place if ":" in place else f"{place}:5432", path.replace("/", ".")
     namespace = f"{scheme}://{place}" if mark and place else "file"
     name = path if mark and place else (f"/{path}" if mark else source)
     return {

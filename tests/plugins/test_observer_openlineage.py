@@ -19,7 +19,7 @@ from openlineage.client.serde import Serde
 
 from mlopsfw.errors import ConfigError
 from mlopsfw.ids import new_run_id
-from mlopsfw_observer_openlineage.datasets import _outside, _source
+from mlopsfw_observer_openlineage.datasets import _outside, _source, _sources
 from mlopsfw_observer_openlineage.mapping import run_uuid
 from mlopsfw_observer_openlineage.sending import read_config
 
@@ -347,7 +347,10 @@ def test_whatever_a_run_is_called_it_has_a_uuid_of_its_own_for_each_sitting(run,
         ("https://user:pw@host:8/a.csv?token=1", "https://host:8", "a.csv"),
         ("file:///data/a.csv", "file", "/data/a.csv"),
         ("a b.csv", "file", "a b.csv"),
-        ("postgresql://user:pw@host/db", "postgresql://host", "db"),
+        ("postgresql://user:pw@host/db", "postgres://host:5432", "db"),
+        ("postgresql://host:5433/db/public.trips", "postgres://host:5433", "db.public.trips"),
+        ("gs://lake/a.parquet", "gs://lake", "a.parquet"),
+        ("abfss://box@account.dfs.core.windows.net/a/b", "abfss://box@account.dfs.core.windows.net", "a/b"),
     ],
 )
 def test_a_source_is_named_as_openlineage_names_places_without_credentials(source, namespace, name):
@@ -356,3 +359,16 @@ def test_a_source_is_named_as_openlineage_names_places_without_credentials(sourc
     assert "pw" not in json.dumps(made)
     assert "token" not in json.dumps(made)
     assert " " not in made["facets"]["dataSource"]["uri"]
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("s3://lake/in/2013-*.csv, https://host/x.csv", ["s3://lake in", "https://host x.csv"]),
+        ("s3://lake/**/*.csv", ["s3://lake /"]),
+        ("a.csv, b.csv", ["file a.csv", "file b.csv"]),
+        ("2013-*.csv", ["file 2013-*.csv"]),
+    ],
+)
+def test_each_place_of_a_version_is_a_dataset_and_a_pattern_is_the_folder_above_it(source, names):
+    assert [f"{one['namespace']} {one['name']}" for one in map(_outside, _sources({"source": source}))] == names

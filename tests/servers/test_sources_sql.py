@@ -192,7 +192,7 @@ def test_an_address_that_cannot_be_is_told_without_its_secret(project, url, erro
 
 
 def test_events_name_the_host_and_not_who_asked():
-    assert sqlsource.shown("postgresql://me:secret@host:5432/db?x=1") == "postgresql://host/db"
+    assert sqlsource.shown("postgresql://me:secret@host:5432/db?x=1") == "postgresql://host:5432/db"
 
 
 @pytest.mark.parametrize(("query", "table"), [("", ""), ("SELECT 1", "t")])
