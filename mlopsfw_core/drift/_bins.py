@@ -24,8 +24,24 @@ Bins = int | tuple[Literal["uniform"], int] | str | Sequence[float] | NDArray[An
 None: the arguments are counts (or shares) already. An integer: that many bins at the reference's quantiles. ("uniform", k): k
 bins of equal width over the reference's range. A string: "categories" counts texts; any other names one of NumPy's rules
 (`numpy.histogram_bin_edges`) for the reference. An array: edges as `numpy.histogram` takes them. The outer bins are always
-open, so that every value is in one.
+open, so that every value is in one. More than `MAX_BINS` bins are an error, whoever asks for them.
 """
+
+MAX_BINS = 1_000_000
+"""The most bins that are made: far more than any sample can fill, and 8 MB of edges.
+
+Freedman and Diaconis' rule divides the range by a width that follows the quartiles, so that one wild value asks for petabytes.
+"""
+
+
+def checked_bins(bins: float, asked: str) -> int:
+    """Return a number of bins, or raise ValueError where it is below 1 or above `MAX_BINS`; `asked` names who wants it."""
+    if not 1 <= bins <= MAX_BINS:
+        raise ValueError(
+            f"{asked} makes {bins:.10g} bins; there is at least 1 and at most {MAX_BINS:,}: take bins=10 (the reference's "
+            "quantiles), which outliers do not move"
+        )
+    return int(bins)
 
 
 def quantile_edges(ordered: Floats, bins: int) -> Floats:
@@ -34,6 +50,7 @@ def quantile_edges(ordered: Floats, bins: int) -> Floats:
     An edge is the sample's own value at rank ceil(k n / bins), so that no arithmetic on the values is done. An edge at
     the minimum would leave the first bin empty and is dropped.
     """
+    bins = checked_bins(bins, f"bins={bins}")
     finite = ordered[np.searchsorted(ordered, -np.inf, "right") : np.searchsorted(ordered, np.inf, "left")]
     if not finite.size:
         return np.zeros(0)
@@ -63,15 +80,34 @@ def _sample_edges(reference: Any, bins: int) -> Floats:
     return edges[edges > ends[0]]
 
 
+def _freedman_diaconis(values: Floats, ends: tuple[float, float]) -> float:
+    """Return how many bins the rule makes; NumPy's other rules stay below a power of the sample's size."""
+    upper, lower = np.percentile(values, [75, 25])
+    width = 2 * (upper - lower) / float(np.cbrt(values.size))
+    return float(np.ceil((ends[1] - ends[0]) / width)) if width else 1.0
+
+
+def _uniform_edges(values: Floats, ends: tuple[float, float] | None, rule: str | int) -> Floats:
+    """Return the inner edges of bins of equal width, a given number or as many as one of NumPy's rules makes."""
+    if isinstance(rule, int):
+        checked_bins(rule, f"bins=('uniform', {rule})")
+    elif ends is not None and ends[0] == ends[1]:
+        return np.zeros(0)  # the deviation of equal values is rounding, by which Scott's rule would divide
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of wild values: NumPy's rule then makes one bin
+        if ends is not None and not np.isfinite(ends[1] - ends[0]):
+            raise ValueError(
+                "the range of the reference is above 1.8e308, and bins of equal width need it: take bins=10"
+            )
+        if rule == "fd" and ends is not None:
+            checked_bins(max(1.0, _freedman_diaconis(values, ends)), "bins='fd'")
+        return np.asarray(np.histogram_bin_edges(values, bins=rule, range=ends)[1:-1], dtype=np.float64)
+
+
 def _inner_edges(reference: Any, bins: Any) -> Floats:
     if isinstance(bins, (int, np.integer)):
-        if bins < 1:
-            raise ValueError(f"bins is at least 1, not {bins}")
-        return _sample_edges(reference, int(bins))
+        return _sample_edges(reference, checked_bins(int(bins), f"bins={bins}"))
     if isinstance(bins, str) or (isinstance(bins, tuple) and bins and bins[0] == "uniform"):
-        values, ends = _finite(reference)
-        rule = bins if isinstance(bins, str) else int(bins[1])
-        return np.asarray(np.histogram_bin_edges(values, bins=rule, range=ends)[1:-1], dtype=np.float64)
+        return _uniform_edges(*_finite(reference), bins if isinstance(bins, str) else int(bins[1]))
     edges = np.ascontiguousarray(bins, dtype=np.float64)
     if edges.ndim != 1 or edges.size <= 1 or not (edges[1:] > edges[:-1]).all():
         raise ValueError("bin edges are one-dimensional, at least two, and strictly ascending")
