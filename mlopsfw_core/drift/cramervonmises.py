@@ -6,6 +6,7 @@ from fractions import Fraction
 from math import comb, cosh, exp, lcm, lgamma, pi, sqrt
 from typing import Any, Literal
 
+from ._criterion_paths import paths_below
 from ._ranks import RankSums, rank_sums
 from ._samples import Tested, sorted_values
 
@@ -58,22 +59,10 @@ def _asymptotic_pvalue(t: float, m: int, n: int) -> float:
 
 
 def _exact_pvalue(u: Fraction, m: int, n: int) -> float:
-    """Count the orderings whose criterion is at least the one seen (Xiao, Gordon & Yakovlev 2006, algorithm 1)."""
-    scale = lcm(m, n)
-    a, b = scale // m, scale // n
-    zeta = int(scale**2 * (m + n) * (6 * u - m * n * (4 * m * n - 1)) // (6 * (m * n) ** 2))
-    # One table of {value of the criterion: number of paths to (v, u)} for each v; u advances in the outer loop.
-    tables: list[dict[int, int]] = [{0: 1}] + [{} for _ in range(m)]
-    for y in range(n + 1):
-        left: dict[int, int] = {}
-        for x, below in enumerate(tables):
-            step = (a * x - b * y) ** 2
-            merged: dict[int, int] = {}
-            for source in (left, below):
-                for value, ways in source.items():
-                    merged[value + step] = merged.get(value + step, 0) + ways
-            tables[x] = left = merged
-    return sum(ways for value, ways in tables[m].items() if value >= zeta) / comb(m + n, m)
+    """Return the share of orderings whose criterion is at least the one seen."""
+    border = lcm(m, n) ** 2 * (m + n) * (6 * u - m * n * (4 * m * n - 1)) // (6 * (m * n) ** 2)
+    orderings = comb(m + n, m)
+    return (orderings - paths_below(int(border), m, n)) / orderings
 
 
 def cramervonmises_2samp(x: Any, y: Any, method: Method = "auto") -> Tested:

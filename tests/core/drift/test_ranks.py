@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mlopsfw_core import drift
+from mlopsfw_core.drift._criterion_paths import paths_below
 
 PAIRS = range(150)
 
@@ -34,6 +36,34 @@ def test_cramer_von_mises_exact_p_agrees_with_scipy():
         if min(x.size, y.size) > 1:
             ours, theirs = drift.cramervonmises_2samp(x, y), stats.cramervonmises_2samp(x, y)
             assert ours.pvalue == pytest.approx(theirs.pvalue, abs=1e-12)
+
+
+@pytest.mark.parametrize(("m", "n"), [(2, 2), (3, 7), (4, 6), (5, 8), (7, 7)])
+def test_cramer_von_mises_counts_every_ordering(m, n):
+    scale = math.lcm(m, n)
+
+    def criterion(first):
+        taken = [sum(place < seen for place in first) for seen in range(1, m + n + 1)]
+        return sum((scale // m * x - scale // n * (seen - x)) ** 2 for seen, x in enumerate(taken, 1))
+
+    values = [criterion(set(first)) for first in combinations(range(m + n), m)]
+    for border in {0, max(values) + 1, *values}:
+        assert paths_below(border, m, n) == sum(value < border for value in values)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.0, 4.0])
+@pytest.mark.parametrize(("m", "n"), [(19, 20), (20, 20), (13, 18)])
+def test_cramer_von_mises_is_exact_up_to_scipys_border(m, n, shift):
+    rng = np.random.default_rng(n)
+    x, y = rng.normal(size=m), rng.normal(shift, size=n)
+    assert drift.cramervonmises_2samp(x, y).pvalue == pytest.approx(stats.cramervonmises_2samp(x, y).pvalue, rel=1e-12)
+
+
+def test_cramer_von_mises_counts_more_orderings_than_64_bits_hold():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=35), rng.normal(0.3, size=35)
+    theirs = stats.cramervonmises_2samp(x, y, method="exact").pvalue
+    assert drift.cramervonmises_2samp(x, y, "exact").pvalue == pytest.approx(theirs, rel=1e-12)
 
 
 @given(samples, samples)
