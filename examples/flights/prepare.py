@@ -35,6 +35,12 @@ def known_before_departure(flights: pl.LazyFrame, start: str, end: str) -> pl.Da
     )
 
 
+def observed(weather: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the weather by hour and airport; what an instrument did not tell is what it told last."""
+    told = pl.col("precip", "visib", "wind_speed", "humid").forward_fill().over("origin", order_by="time_hour")
+    return weather.with_columns(told)
+
+
 def scheduled_departure() -> pl.Expr:
     """Return the scheduled departure in local time."""
     return pl.datetime("year", "month", "day", "hour", "minute", time_zone=HOME)

@@ -9,8 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import polars as pl
-from prepare import HOME, known_before_departure, labelled
+from prepare import HOME, known_before_departure, labelled, observed
 from receiver import Receiver
 from replay import Client, Tally, days, hours
 
@@ -18,22 +19,24 @@ from mlopsfw import Project
 from mlopsfw.cli import run as mlopsfw
 from mlopsfw.evaluation import auc
 from mlopsfw.pipeline.values import load
+from mlopsfw.steps.join import JoinParams, as_of
 
 REFUSED = 3
-INPUTS = ["departs", "carrier", "origin", "dest", "distance"]
+INPUTS = ["departs", "carrier", "origin", "dest", "distance", "precip", "visib", "wind_speed", "humid"]
 
 
 class Story:
     """One run of the job."""
 
-    def __init__(self, folder: Path, raw: pl.DataFrame, receiver: Receiver, asked: argparse.Namespace) -> None:
+    def __init__(
+        self, folder: Path, raw: dict[str, pl.DataFrame], receiver: Receiver, asked: argparse.Namespace
+    ) -> None:
         self.folder, self.raw, self.receiver, self.asked = folder, raw, receiver, asked
         self.tally, self.rollout = Tally(), Tally()
         self.windows: list[dict] = []
         self.challengers: list[dict] = []
         self.added_until = date(2013, 1, 1)
-        typed = pl.scan_csv(raw.write_csv().encode(), null_values="NA")
-        self.flights = known_before_departure(typed, "2013-04-01", "2014-01-01")
+        self.flights = self.as_asked()
 
     def verb(self, *words: str, allowed: tuple[int, ...] = (0,)) -> int:
         """Type a verb; end the job where it fails."""
@@ -43,15 +46,33 @@ class Story:
             raise SystemExit(f"mlopsfw {words[0]} ended with {code}")
         return code
 
+    def as_asked(self) -> pl.DataFrame:
+        """Return the flights of April to December with the weather as it was known when each was due to leave: what a client would send.
+
+        It is the pipeline's own join, told by the same lines of mlopsfw.toml.
+        """
+        flights = pl.scan_csv(self.raw["flights"].write_csv().encode(), null_values="NA")
+        weather = pl.scan_csv(self.raw["weather"].write_csv().encode(), null_values="NA", infer_schema_length=None)
+        weather = weather.with_columns(pl.col("time_hour").str.to_datetime(time_zone="UTC"))
+        with Project.open(self.folder) as project:
+            params = msgspec.convert(project.config.steps["weather"].params, JoinParams)
+        rows, _ = as_of(known_before_departure(flights, "2013-04-01", "2014-01-01"), observed(weather), params)
+        return rows
+
     # -- data, training, serving -----------------------------------------------------------------------------------------
 
     def add_data(self, until: date) -> None:
-        """Add to the dataset what has been flown since the last time, as a raw CSV file."""
+        """Add to the datasets what has been flown and observed since the last time, as raw CSV files."""
         day = pl.date(pl.col("year").cast(pl.Int32), pl.col("month").cast(pl.Int8), pl.col("day").cast(pl.Int8))
-        new = self.raw.filter(day >= self.added_until, day < until)
-        file = f"flights-until-{until}.csv"
-        new.write_csv(self.folder / file)
-        self.verb("data", "add", "flights", file, "--append", "--null", "NA", "-m", f"flown before {until}")
+        new = self.raw["flights"].filter(day >= self.added_until, day < until)
+        seen = pl.col("time_hour").str.to_datetime(time_zone="UTC").dt.convert_time_zone(HOME).dt.date()
+        weather = self.raw["weather"].filter(seen >= self.added_until, seen < until)
+        for name, rows, message in (("flights", new, "flown"), ("weather", weather, "observed")):
+            file = f"{name}-until-{until}.csv"
+            rows.write_csv(self.folder / file)
+            words = ("--append", "--null", "NA", "--max-bad", "0.001", "-m", f"{message} before {until}")
+            self.verb("data", "add", name, file, *words)
+        self.verb("data", "check", "weather")
         self.added_until = until
 
     def train_and_serve(self) -> None:
@@ -177,6 +198,7 @@ class Story:
 
     def summary(self) -> dict:
         """Say what happened, from the ledger and from what the client and the receiver saw."""
+        self.verb("data", "quarantine", "weather")
         self.verb("audit", "verify")
         self.verb("models", "list")
         self.verb("alerts", "list")
@@ -184,11 +206,13 @@ class Story:
         with Project.open(self.folder) as project:
             pages = sorted((project.state / "reports" / "delay").glob("*.html"))
             store = project.storage.describe()
+            aside = [row.reason for row in project.datasets.quarantine("weather")]
         found = {
             "windows": [
                 {k: w[k] for k in ("day", "version", "rows", "alarm", "summary", "drifted", "metrics")}
                 for w in self.windows
             ],
+            "set_aside": aside,
             "alarms": len(alarms),
             "drifted": sorted({column for w in alarms for column in w["drifted"]}),
             "alerts_received": [f"{a['data']['state']}: {a['data']['title']}" for a in self.receiver.alerts.values()],
@@ -242,6 +266,7 @@ def tell(found: dict) -> None:
     first = found["first_model"]
     rivals = ", ".join(f"{name} {value:.4f}" for name, value in first["baseline_auc"].items())
     print(f"first model: AUC {first['auc']:.4f} on {first['rows']:,} later flights ({rivals})")
+    print(f"set aside: {'; '.join(found['set_aside'])}")
     for window in found["windows"]:
         mark = "ALARM" if window["alarm"] else "  -  "
         metrics = window["metrics"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlopsfw.errors import DataError, UsageError
 
@@ -48,3 +49,41 @@ def usable_pattern(pattern: str) -> str:
                 f"{pattern!r} is no regular expression: {reason}", hint="Write Rust's syntax, without look-around."
             ) from None
     return pattern
+
+
+_ROW_WISE = frozenset({"StringExpr", "TemporalExpr", "Abs", "Coalesce", "FillNull", "Pow", "Round", "Floor", "Ceil"})
+_ROW_WISE_LOGIC = frozenset(
+    {"IsNull", "IsNotNull", "IsNan", "IsNotNan", "IsIn", "IsBetween", "Not", "AnyHorizontal", "AllHorizontal"}
+)
+
+
+def is_of_a_row(expression: pl.Expr) -> bool:
+    """Return whether a row's values alone decide an expression: it is made of nothing but what is known to work row by row."""
+    return _row_wise(json.loads(expression.meta.serialize(format="json")))
+
+
+def _row_wise(node: Any) -> bool:  # noqa: PLR0911 - one for each kind
+    if not isinstance(node, dict) or len(node) != 1:
+        return False
+    ((kind, inner),) = node.items()
+    match kind:
+        case "Column" | "Literal":
+            return True
+        case "Cast":
+            return _row_wise(inner["expr"])
+        case "BinaryExpr":
+            return _row_wise(inner["left"]) and _row_wise(inner["right"])
+        case "Ternary":
+            return all(_row_wise(inner[part]) for part in ("predicate", "truthy", "falsy"))
+        case "Function":
+            return _is_known(inner["function"]) and all(_row_wise(part) for part in inner["input"])
+    return False
+
+
+def _is_known(function: Any) -> bool:
+    if isinstance(function, str):
+        return function in _ROW_WISE
+    ((family, name),) = function.items()
+    if family == "Boolean":
+        return (name if isinstance(name, str) else next(iter(name))) in _ROW_WISE_LOGIC
+    return family in _ROW_WISE

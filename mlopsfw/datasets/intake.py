@@ -21,6 +21,7 @@ from mlopsfw.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlopsfw.datacontract.sifting import Sieve
     from mlopsfw.datasets.catalog import Datasets
     from mlopsfw.datasets.change import Change
     from mlopsfw.datasets.outside import Outside
@@ -45,22 +46,24 @@ def take_in(  # noqa: PLR0917 - called in one place
     latest = datasets.history(name).latest
     again = facts["force"] or not (facts["once"] or change.mode == "replace")
     known = {} if again or latest is None or latest.mode != change.mode or latest.erased else latest.origin
-    how = [change, options, datasets.treatment(name).marks]
+    sieve = project.sieve(name) if change.max_bad else None
+    how = [change, options, datasets.treatment(name).marks, sieve.contract if sieve else None]
     heard = (lambda done, whole: progress(0, done, whole)) if progress else (lambda _done, _whole: None)
     with gather(project, places, outside, how, known, heard) as found:
         if latest is not None and found.unchanged:
             return msgspec.structs.replace(latest, new=False)
         facts |= {"source": found.source, "origin": found.origin}
         now = rfc3339(project.clock.now())
-        return _read(datasets, name, found.files, change, options, now=now, progress=progress, **facts)
+        return _read(datasets, name, found.files, change, options, sieve, now=now, progress=progress, **facts)
 
 
-def _read(
+def _read(  # noqa: PLR0917 - called in one place
     datasets: Datasets,
     name: str,
     files: Sequence[SourceFile | SourceTable],
     change: Change,
     options: CsvOptions,
+    sieve: Sieve | None,
     *,
     now: str,
     progress: Any,
@@ -77,6 +80,8 @@ def _read(
         if change.max_bad:
             quarantine = Quarantine(datasets.tables, name, change.max_bad, now, personal=bool(treatment.marks))
         batches = sources.read(files, options, guesses, quarantine)
+        if quarantine and sieve:
+            batches = sieve.sift(batches, quarantine, facts["source"])
         batches = _counted(batches, progress, files) if progress else batches
         commit = Commit(datasets, name, change, quarantine=quarantine, **facts)
         try:

@@ -85,10 +85,20 @@ def _facts(project: Any, params: IngestParams) -> Mapping[str, object]:
     if params.sql or len(list(_reads(params))) < len(params.paths()):
         return {"read at": new_run_id()}
     if not params.reference:
-        return {}
+        return _contract(project, params)
     from mlopsfw.datasets import pins
 
     return pins.pin(pins.absolute(params.reference, project.root))
+
+
+def _contract(project: Any, params: IngestParams) -> Mapping[str, object]:
+    """Tell the contract that rows are sifted by."""
+    found = project.config.data.get(params.dataset)
+    if not params.max_bad or found is None or not found.contract:
+        return {}
+    from mlopsfw.pipeline.values import file_digest
+
+    return {"contract": file_digest(project.root / found.contract)}
 
 
 def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:

@@ -28,6 +28,9 @@ def test_the_whole_year(tmp_path):
     found = run(tmp_path / "run")
     assert found["failed"] == []
     assert found["predictions"] == 255_987  # every flight of April to December
+    assert found["set_aside"] == [
+        "wind_speed is 1048.36058: not from 0 to 150"
+    ]  # as the package has it, at EWR on 12 February
     assert found["requests_during_rollouts"] > 0
     assert found["alarms"] >= 1
     raised = [title for title in found["alerts_received"] if title.startswith("firing")]
