@@ -21,12 +21,15 @@ class Allowance:
         path: The file.
         max_ratio: Bytes unpacked for each byte of the file.
         size: Bytes of the file, where `path` is none.
+
+    Attributes:
+        most: How many bytes may come in all.
     """
 
     def __init__(self, path: Path, max_ratio: float, size: int | None = None) -> None:
         self._path, self._ratio = path, max_ratio
         self._size = path.stat().st_size if size is None else size
-        self._most = max(_HARMLESS, int(self._size * max_ratio))
+        self.most = max(_HARMLESS, int(self._size * max_ratio))
         self._spent = 0
 
     def spend(self, size: int) -> None:
@@ -36,7 +39,7 @@ class Allowance:
 
     def check(self, size: int) -> None:
         """Raise `DataError` if `size` bytes in all are more than may come of the file."""
-        if size > self._most:
+        if size > self.most:
             raise DataError(
                 f"{self._path} has {self._size:,} bytes and unpacks to {size:,} or more: over {self._ratio:g} times its size",
                 hint=f"If the file is what it should be, allow more: --max-ratio {size // max(self._size, 1) * 2 + 1}.",

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from mlopsfw.datasets.bounds import Allowance, Bounded
+from mlopsfw.datasets.bounds import Allowance
+from mlopsfw.datasets.workbook import unpacked
 from mlopsfw.errors import DataError, MissingExtra, UnknownName, UsageError
 from mlopsfw.ids import nearest
 
@@ -39,14 +36,12 @@ def read_excel(path: Path, sheet: str, options: CsvOptions) -> Iterator[pa.Recor
     """
     import pyarrow as pa
 
-    allowance = Allowance(path, options.max_ratio)
-    with _unpacked(path, allowance) as plain:
-        book = _open(plain, path)
+    with unpacked(path, Allowance(path, options.max_ratio)) as plain, _blamed(path) as reader:
+        book = reader.read_excel(plain)
         name = _sheet(book.sheet_names, sheet, path)
         header = _header(book, name)
         loaded = book.load_sheet(name, schema_sample_rows=None, dtypes=_texts(options, header))
         batch = pa.record_batch(loaded)
-    allowance.spend(batch.nbytes)
     if not batch.num_columns:
         raise DataError(f"{path}: the sheet {name!r} is empty")
     yield _typed(_tidy(batch, header, f"{path}: sheet {name!r}"), options, path)
@@ -59,30 +54,18 @@ def _texts(options: CsvOptions, header: list[str]) -> dict[str | int, Any] | Non
 
 
 @contextlib.contextmanager
-def _unpacked(path: Path, allowance: Allowance) -> Iterator[Path]:
-    """Give the workbook without compression, unpacked within its allowance: the reader of it knows none."""
-    with tempfile.TemporaryDirectory(prefix="mlopsfw-") as folder:
-        plain = Path(folder) / "plain.xlsx"
-        try:
-            with zipfile.ZipFile(path) as packed, zipfile.ZipFile(plain, "w", allowZip64=True) as out:
-                for info in packed.infolist():
-                    with packed.open(info) as member, out.open(info.filename, "w", force_zip64=True) as copy:
-                        shutil.copyfileobj(cast("Any", Bounded(member, allowance)), copy, 1 << 16)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise DataError(f"{path} is no Excel workbook (.xlsx), or damaged: {error}") from None
-        yield plain
-
-
-def _open(plain: Path, path: Path) -> Any:
+def _blamed(path: Path) -> Iterator[Any]:
+    """Give the reader; what it cannot read is an error that names the file."""
     try:
         import fastexcel
     except ImportError:
         raise MissingExtra("reading Excel workbooks", "excel") from None
     logging.getLogger("fastexcel").setLevel(logging.ERROR)  # it tells of every empty column
     try:
-        return fastexcel.read_excel(plain)
+        yield fastexcel
     except fastexcel.FastExcelError as error:
-        raise DataError(f"{path} cannot be read as an Excel workbook: {error}") from None
+        said = str(error).strip().splitlines()[0]
+        raise DataError(f"{path} cannot be read as an Excel workbook: {said}") from None
 
 
 def _sheet(names: list[str], wanted: str, path: Path) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import subprocess
+import sys
 import time
 from email.utils import formatdate
 
@@ -325,3 +327,17 @@ def test_no_credential_is_in_any_file_of_the_project_afterwards(server, add, pro
         add("env:SIGNED", outside=outside, force=True)
     assert secret not in str(caught.value)
     assert files_with(project.root, [secret]) == []
+
+
+def test_the_command_reads_a_url_of_a_private_host_and_says_when_nothing_changed(server, tmp_path):
+    (tmp_path / "mlopsfw.toml").write_text('[project]\nname = "p"\n', encoding="utf-8")
+    url = server.put("/day.csv", CSV, wants="Bearer canary-77")
+    command = [sys.executable, "-m", "mlopsfw", "data", "add", "d", url, "--header", "Authorization=env:AUTH"]
+    environment = os.environ | {"AUTH": "Bearer canary-77"}
+    said = [
+        subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert said[0].startswith("data:/d@1: 5,000 rows")
+    assert said[1].startswith("Nothing new: data:/d@1")
+    assert [seen.get("If-None-Match") for _, seen in server.seen] == [None, '"one"']

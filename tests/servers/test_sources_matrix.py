@@ -198,6 +198,12 @@ def test_what_tells_of_its_changes_is_in_the_event_and_is_not_read_again(source,
     assert not add().new
 
 
+def test_marked_columns_are_treated(source, make_project):
+    project = make_project('[data.d]\npii = { name = "drop" }\n')
+    project.datasets.add("d", [source.put(OLD)], outside=source.outside)
+    assert project.datasets.scan("d").collect().equals(OLD.drop("name"))
+
+
 def test_the_step_reads_it(source, tmp_path):
     from mlopsfw.pipeline.display import Display
     from mlopsfw.pipeline.sitting import run_pipeline
