@@ -39,6 +39,7 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
     ├── BundleError                     1
     │   ├── UnknownFormat
     │   └── GoldenMismatch                  the loaded model does not reproduce its golden rows
+    │       └── ServingSkew                 serving makes other features of a row than training
     ├── ServingError                    1
     └── DeliveryFailed                  1   an alerter could not hand an alert over; the outbox tries again
 """
@@ -254,6 +255,10 @@ class UnknownFormat(BundleError):
 
 class GoldenMismatch(BundleError):
     """The loaded model does not reproduce the golden rows stored with it."""
+
+
+class ServingSkew(GoldenMismatch):
+    """Serving makes other features of a row than training did."""
 
 
 class ServingError(MlopsfwError):

@@ -42,7 +42,7 @@ def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
         raise SignatureMismatch(f"the rows lack {', '.join(missing)}, which the model needs")
     scored: list[pl.DataFrame] = []
     for number, part in enumerate(rows.iter_slices(_BATCH)):
-        columns = {column.name: _values(part[column.name], column) for column in bundle.manifest.inputs}
+        columns = {column.name: request_values(part[column.name], column) for column in bundle.manifest.inputs}
         try:
             outputs = {name: values.tolist() for name, values in bundle.predict(columns).items()}
         except SignatureMismatch as error:
@@ -61,7 +61,7 @@ def _located(error: SignatureMismatch, first: int) -> SignatureMismatch:
     return SignatureMismatch(message, column=error.column, row=row, hint=error.hint)
 
 
-def _values(series: pl.Series, column: SignatureColumn) -> list[Any]:
+def request_values(series: pl.Series, column: SignatureColumn) -> list[Any]:
     """Return a column as a request would send it."""
     if column.type == "datetime" and series.dtype.is_temporal():
         zone = "Z" if getattr(series.dtype, "time_zone", None) in (None, "UTC") else "%:z"

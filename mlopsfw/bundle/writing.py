@@ -11,9 +11,10 @@ import msgspec
 
 from mlopsfw.bundle import files
 from mlopsfw.bundle.card import model_card
-from mlopsfw.bundle.golden import Golden, answers, golden_rows
+from mlopsfw.bundle.golden import golden_rows
 from mlopsfw.bundle.loaded import LoadedBundle, load_unproven
 from mlopsfw.bundle.profile import fit_profile, sampled
+from mlopsfw.bundle.proof import check_derived, check_served, prove, spans
 from mlopsfw.bundle.sbom import requirements, sbom
 from mlopsfw.contracts.bundle import Manifest
 from mlopsfw.errors import BundleError, UnknownFormat
@@ -33,6 +34,7 @@ def write_bundle(
     """Make the bundle of a trained model in `folder`; see `mlopsfw.bundle.write`."""
     _check(folder, trained, runtimes)
     plan = FeaturePlan.from_json(trained.plan)
+    check_derived(plan, task)
     folder.mkdir(parents=True, exist_ok=True)
     digests = {name: _put(folder, name, source.read_bytes()) for name, source in trained.files.items()}
     digests[files.PLAN] = _put(folder, files.PLAN, trained.plan)
@@ -78,8 +80,8 @@ def _made(bundle: LoadedBundle, trained: TrainedModel, task: TrainingTask, train
     """Return the files that are made of the loaded model: its answers are in them."""
     rows = sampled(as_frame(train), task.seed)
     profile = fit_profile(rows, bundle.plan.inputs, bundle.predict_table(rows), trained.classes, task)
-    columns = golden_rows(bundle.plan, task.seed)
-    golden = Golden(columns=columns, outputs=answers(bundle, columns))
+    check_served(bundle.plan, rows, task.seed)
+    golden = prove(bundle, golden_rows(bundle.plan, task.seed, spans(bundle.plan, rows, task)))
     return {
         files.PROFILE: _json(profile),
         files.GOLDEN: _json(golden),

@@ -7,6 +7,7 @@ import traceback
 
 import click
 
+from mlopsfw.cli.output import printable
 from mlopsfw.errors import MlopsfwError
 
 INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of the request
@@ -27,4 +28,4 @@ def _sentence(error: Exception) -> str:
     text = str(error) if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
     notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
     more = "" if isinstance(error, MlopsfwError) else "\n  Run it again with --traceback to see where."
-    return text + notes + more
+    return "\n".join(map(printable, (text + notes + more).split("\n")))

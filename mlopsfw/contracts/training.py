@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from mlopsfw.contracts.derived import Derived
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -26,6 +28,7 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         weight: A column of sample weights, where there is one.
         seed: Seeds everything random.
         options: Per-column wishes for the feature plan, such as `{"carrier": {"kind": "category", "buckets": 64}}`.
+        derived: Columns that the model makes of a row by itself: they are not in the tables. `FeaturePlan` makes them.
     """
 
     task: Task
@@ -36,6 +39,7 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     weight: str = ""
     seed: int = 0
     options: dict[str, dict[str, Any]] = {}
+    derived: tuple[Derived, ...] = ()
 
 
 class TrainedModel(msgspec.Struct, frozen=True, kw_only=True):

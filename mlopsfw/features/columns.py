@@ -12,6 +12,8 @@ import numpy as np
 
 from mlopsfw.contracts.bundle import SignatureColumn
 from mlopsfw.errors import SignatureMismatch
+from mlopsfw.features.derive import Derivation
+from mlopsfw.features.functions import objects
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC, Cycle, Hash, Lookup, Missing, Operation, Ramp, Scale, width
 from mlopsfw.features.times import MISSING, Unreadable, cycle, read_times
 from mlopsfw_core import hash_indices
@@ -37,9 +39,12 @@ class RequestPlan:
     """
 
     def __init__(self, plan: FeaturePlan) -> None:
-        self._inputs = plan.inputs
-        self._numbers = [c for c in plan.inputs if c.type in ("number", "integer", "boolean")]
-        self._others = [c for c in plan.inputs if c.type not in ("number", "integer", "boolean")]
+        derived = tuple(SignatureColumn(name=each.name, type=each.type, nullable=True) for each in plan.derived)
+        self._inputs = (*plan.inputs, *derived)
+        self._numbers = [c for c in self._inputs if c.type in ("number", "integer", "boolean")]
+        self._others = [c for c in self._inputs if c.type not in ("number", "integer", "boolean")]
+        self._raw, self._reads = plan.inputs, [c for c in plan.inputs if c.name in plan.reads]
+        self._derivation = Derivation(plan.derived) if derived else None
         self._row = {column.name: row for row, column in enumerate(self._numbers)}
         self._strict = np.array([not c.nullable for c in self._numbers], dtype=bool)[:, None]
         self._any_integer = any(c.type == "integer" for c in self._numbers)
@@ -50,6 +55,8 @@ class RequestPlan:
 
     def run(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return `numeric` and `categorical`, those that the plan yields, for the rows of `columns`."""
+        if self._derivation is not None:
+            columns = {**columns, **self._derived(columns, self._derivation)}
         values = {column.name: _values(columns, column) for column in self._inputs}
         rows = self._rows(values)
         read = {column.name: _read(column, values[column.name]) for column in self._others}
@@ -66,6 +73,10 @@ class RequestPlan:
                     raise SignatureMismatch("a text is not valid Unicode", column=column) from None
             arrays[CATEGORICAL] = codes
         return arrays
+
+    def _derived(self, columns: Mapping[str, Any], derivation: Derivation) -> dict[str, np.ndarray]:
+        rows = self._rows({column.name: _values(columns, column) for column in self._raw})
+        return derivation.run({c.name: _derivable(c, _values(columns, c)) for c in self._reads}, rows)
 
     def _rows(self, values: Mapping[str, Any]) -> int:
         lengths = {len(column) for column in values.values()}
@@ -230,6 +241,18 @@ def _check_numbers(column: SignatureColumn, values: Any) -> None:
         for row, value in enumerate(values):
             if not _is_number(column.type, value):
                 raise mismatch(column, row, value)
+
+
+def _derivable(column: SignatureColumn, values: Any) -> np.ndarray:
+    """Return a column, checked, as derived columns read it."""
+    if column.type in ("string", "date", "datetime"):
+        read = _read(column, values)
+        return objects(read) if column.type == "string" else np.asarray(read)
+    _check_numbers(column, values)
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:
+        raise SignatureMismatch("a value does not fit in 64 bits", column=column.name) from None
 
 
 def _fits(kind: str, value: Any) -> bool:

@@ -11,6 +11,8 @@ import polars as pl
 
 from mlopsfw.contracts.bundle import SignatureColumn
 from mlopsfw.errors import DataError, UsageError
+from mlopsfw.features.derive import with_derived
+from mlopsfw.features.expressions import columns_of
 from mlopsfw.features.plan import Cycle, FeaturePlan, Hash, Lookup, Missing, Operation, Ramp, Scale
 from mlopsfw.features.tables import as_frame, column_type
 from mlopsfw.ids import nearest
@@ -18,6 +20,7 @@ from mlopsfw.ids import nearest
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlopsfw.contracts.derived import Derived
     from mlopsfw.contracts.training import TrainingTask
 
 _VOCABULARY = 1000  # categories that are told apart one by one; more are hashed
@@ -49,16 +52,20 @@ DEFAULT_BINS = 16
 def fit(table: pa.Table | pl.DataFrame, task: TrainingTask) -> FeaturePlan:
     """Return the plan for a table's columns. Raise `DataError` or `UsageError` where a column or a wish does not fit."""
     frame = as_frame(table)
-    names = learned_columns(frame.columns, task)
+    names = learned_columns([*frame.columns, *(each.name for each in task.derived)], task)
     wishes = read_wishes(task)
-    inputs: list[SignatureColumn] = []
+    derived = used(task.derived, names)
+    raw = [name for name in dict.fromkeys([*names, *reads(derived)]) if name not in {each.name for each in derived}]
+    inputs = [_signature(frame[name]) for name in raw]
+    columns = {column.name: column for column in inputs}
+    columns |= {each.name: SignatureColumn(name=each.name, type=each.type, nullable=True) for each in derived}
+    if derived:
+        frame = with_derived(frame, derived, reads(derived))
     operations: list[Operation] = []
     for name in names:
-        series = frame[name]
-        column = _signature(series)
-        inputs.append(column)
+        series, column = frame[name], columns[name]
         operations.extend(_operations(series, column, wishes.get(name, ColumnWish()), task.seed))
-    plan = FeaturePlan(inputs=tuple(inputs), operations=tuple(operations))
+    plan = FeaturePlan(inputs=tuple(inputs), operations=tuple(operations), derived=derived)
     plan.check()
     return plan
 
@@ -76,6 +83,22 @@ def learned_columns(columns: list[str], task: TrainingTask) -> list[str]:
     if not names:
         raise DataError("the training rows have no column to learn from")
     return names
+
+
+def used(derived: tuple[Derived, ...], names: list[str]) -> tuple[Derived, ...]:
+    """Return the derived columns that `names`, or those among them, need."""
+    wanted, kept = set(names), []
+    for each in reversed(derived):
+        if each.name in wanted:
+            wanted |= columns_of(each.expression)
+            kept.append(each)
+    return tuple(reversed(kept))
+
+
+def reads(derived: tuple[Derived, ...]) -> list[str]:
+    """Return the tables' columns that derived columns are made of, in order."""
+    made = {each.name for each in derived}
+    return [name for each in derived for name in sorted(columns_of(each.expression)) if name not in made]
 
 
 def read_wishes(task: TrainingTask) -> dict[str, ColumnWish]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from mlopsfw.contracts.bundle import SignatureColumn
-from mlopsfw.errors import BundleError
+from mlopsfw.contracts.derived import Derived
+from mlopsfw.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,12 +107,14 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Args:
         inputs: The columns of a request.
-        operations: What is made of them, in order.
+        operations: What is made of them and of derived columns, in order.
+        derived: Columns that are made of each row first, each of the inputs and of those before it.
         format: Version of this layout.
     """
 
     inputs: tuple[SignatureColumn, ...]
     operations: tuple[Operation, ...]
+    derived: tuple[Derived, ...] = ()
     format: int = FORMAT
 
     # -- making, keeping -------------------------------------------------------------------------------------------------
@@ -150,15 +153,32 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise BundleError(
                 f"the feature plan has layout {self.format}, this version reads {FORMAT}", hint="Upgrade mlopsfw."
             )
-        types = {column.name: column.type for column in self.inputs}
+        types: dict[str, str] = {column.name: column.type for column in self.inputs}
         if len(types) != len(self.inputs):
             raise BundleError("the feature plan names an input twice")
+        if self.derived:
+            types |= self._derived_types(types)
         for operation in self.operations:
             what = f"the feature plan's {type(operation).__name__.lower()} of {operation.column!r}"
             if types.get(operation.column) not in _TAKES[type(operation)]:
                 raise BundleError(f"{what} has no input of a type that it takes")
             if not _sound(operation):
                 raise BundleError(f"{what} has numbers that cannot be")
+
+    def _derived_types(self, types: Mapping[str, str]) -> dict[str, str]:
+        from mlopsfw.features.expressions import KINDS, kind_of
+
+        kinds = {name: KINDS[kind] for name, kind in types.items()}
+        for each in self.derived:
+            if each.name in kinds:
+                raise BundleError(f"the feature plan makes the column {each.name!r} twice")
+            try:
+                kinds[each.name] = kind_of(each.expression, kinds)
+            except UsageError as error:
+                raise BundleError(f"the feature plan's column {each.name!r} cannot be made: {error.message}") from None
+            if each.type != {"boolean": "number"}.get(kinds[each.name], kinds[each.name]):
+                raise BundleError(f"the feature plan's column {each.name!r} is not of type {each.type}")
+        return {each.name: each.type for each in self.derived}
 
     # -- running ---------------------------------------------------------------------------------------------------------
 
@@ -190,6 +210,16 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return run(self, frame)
 
     # -- what comes out --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """The inputs that derived columns read."""
+        if not self.derived:
+            return frozenset()
+        from mlopsfw.features.expressions import columns_of
+
+        made = {each.name for each in self.derived}
+        return frozenset(name for each in self.derived for name in columns_of(each.expression)) - made
 
     @cached_property
     def numeric_sources(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import polars as pl
 from mlopsfw.contracts.bundle import ColumnType, SignatureColumn
 from mlopsfw.errors import SignatureMismatch
 from mlopsfw.features.columns import factors
+from mlopsfw.features.derive import with_derived
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC, Cycle, Hash, Lookup, Missing, Operation, Ramp, Scale, width
 from mlopsfw.features.times import MISSING, cycle
 from mlopsfw_core import hash_indices
@@ -27,6 +28,8 @@ def run(plan: FeaturePlan, rows: pl.DataFrame | pa.Table) -> dict[str, np.ndarra
     frame = as_frame(rows)
     for column in plan.inputs:
         _check(frame, column)
+    if plan.derived:
+        frame = with_derived(frame, plan.derived, plan.reads)
     arrays: dict[str, np.ndarray] = {}
     if plan.numeric_sources:
         arrays[NUMERIC] = _numeric(plan, frame)
@@ -80,7 +83,7 @@ def _numeric(plan: FeaturePlan, frame: pl.DataFrame) -> np.ndarray:
     for operation in plan.operations:
         end = at + width(operation)
         if isinstance(operation, Cycle):
-            out[:, at:end] = cycle(_times(frame[operation.column]), operation.part)
+            out[:, at:end] = cycle(times(frame[operation.column]), operation.part)
         elif end > at:
             made = frame.select(e.cast(pl.Float32).alias(str(i)) for i, e in enumerate(_expressions(operation)))
             for i, series in enumerate(made.iter_columns()):
@@ -102,7 +105,8 @@ def _expressions(operation: Operation) -> list[pl.Expr]:
     raise TypeError(operation)
 
 
-def _times(series: pl.Series) -> np.ndarray:
+def times(series: pl.Series) -> np.ndarray:
+    """Return a column of dates or times as int64 microseconds, `MISSING` where null."""
     wide = series.dt.cast_time_unit("us") if isinstance(series.dtype, pl.Datetime) else series.cast(pl.Datetime("us"))
     return wide.to_physical().fill_null(MISSING).to_numpy()
 

@@ -137,7 +137,7 @@ def _node(
 ) -> Node:
     key, step = f"steps.{name}", config.steps[name]
     if builtin:
-        _check_inputs(builtin, step, key, config)
+        _check_inputs(builtin, step, params, key, config)
     elif not all(step.python.partition(":")):
         raise config.error(
             f"{step.python!r} names no function", f"{key}.python", hint='Write python = "module:function".'
@@ -174,14 +174,15 @@ def _params(step: StepConfig, builtin: BuiltinStep | None, key: str, config: Pro
         raise validation_error(error, builtin.params, key, config.error, besides=own) from None
 
 
-def _check_inputs(builtin: BuiltinStep, step: StepConfig, key: str, config: ProjectConfig) -> None:
-    known = (*builtin.inputs, *builtin.optional)
+def _check_inputs(builtin: BuiltinStep, step: StepConfig, params: Any, key: str, config: ProjectConfig) -> None:
+    needed = (*builtin.inputs, *builtin.named(params))
+    known = (*needed, *builtin.optional)
     for parameter in step.inputs:
         if parameter not in known and not builtin.variadic:
             raise config.error(
                 f"{builtin.name!r} takes no such input", f"{key}.inputs.{parameter}", hint=nearest(parameter, known)
             )
-    for parameter in builtin.inputs:
+    for parameter in needed:
         if parameter not in step.inputs:
             raise config.error(
                 f"the input {parameter!r} of {builtin.name!r} is missing",

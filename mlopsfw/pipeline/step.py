@@ -63,6 +63,7 @@ class BuiltinStep:
         params: The struct (frozen, unknown fields forbidden) that the step's own keys in the TOML are read into.
         inputs: Parameter names that must be wired.
         optional: Parameter names that may be wired; `context.inputs` lacks those that are not.
+        named: From its params, names of further inputs that must be wired.
         variadic: Whether further inputs under any name are accepted.
         each: Those of its inputs on whose parts it may run one at a time, since their rows do not depend on each other; None for any.
         outputs: Names of the values it returns; the first is what a bare `step` reference means.
@@ -80,6 +81,7 @@ class BuiltinStep:
     params: type[msgspec.Struct] = NoParams
     inputs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    named: Callable[[Any], Iterable[str]] = _no_reads
     variadic: bool = False
     each: tuple[str, ...] | None = ()
     outputs: tuple[str, ...] = ("result",)

@@ -1,6 +1,6 @@
 """The built-in step `features`: row-wise preparation of a table, before anything is learned from it.
 
-What a model makes of its inputs by itself is its feature plan; this step is for what should be a column of the request.
+Nothing is computed here: what a model computes of a row is `derive` of the step `train`, and so runs where the model is served.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 ColumnKind = Literal["number", "integer", "boolean", "string", "date", "datetime"]
-Part = Literal["minute", "hour", "weekday", "day", "month", "year"]
 
 
 class FeaturesParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,9 +26,6 @@ class FeaturesParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Args:
         rename: Old name → new name.
         types: Column → type it is turned into; a value that cannot be is an error.
-        parts: Date or datetime column → parts of it that become columns, named `column_part`: `minute` (of the day), `hour`,
-            `weekday` (1 for Monday), `day`, `month`, `year`.
-        zone: The time zone in which parts are taken, such as `America/New_York`; UTC where it is empty.
         drop_missing: Rows without a value in any of these are dropped.
         keep: Columns to keep, in this order; all where it is empty.
         drop: Columns to drop.
@@ -37,8 +33,6 @@ class FeaturesParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     rename: dict[str, str] = {}
     types: dict[str, ColumnKind] = {}
-    parts: dict[str, tuple[Part, ...]] = {}
-    zone: str = ""
     drop_missing: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
@@ -57,11 +51,8 @@ def features(rows: pl.DataFrame, params: FeaturesParams) -> pl.DataFrame:
     """Return `rows` prepared. Raise `DataError` where a column is missing or a value cannot be turned into its type."""
     _need(rows, params.rename)
     rows = rows.rename(params.rename)
-    _need(rows, [*params.types, *params.parts, *params.drop_missing])
+    _need(rows, [*params.types, *params.drop_missing])
     rows = rows.with_columns(_typed(rows, name, kind) for name, kind in params.types.items())
-    rows = rows.with_columns(
-        _part(rows, name, part, params.zone) for name, parts in params.parts.items() for part in parts
-    )
     if params.drop_missing:
         rows = rows.drop_nulls(params.drop_missing)
     _need(rows, [*params.keep, *params.drop])
@@ -92,32 +83,11 @@ def _typed(rows: pl.DataFrame, name: str, kind: ColumnKind) -> pl.Series:
         raise DataError(f"column {name!r} ({series.dtype}) cannot become {kind}: {error}") from None
 
 
-def _part(rows: pl.DataFrame, name: str, part: Part, zone: str) -> pl.Expr:
-    import polars as pl
-
-    dtype = rows.schema[name]
-    if not isinstance(dtype, pl.Datetime) and (dtype != pl.Date or part in ("minute", "hour")):
-        raise DataError(f"column {name!r} is {dtype} and has no {part}", hint="Give its type in `types`.")
-    time = pl.col(name)
-    if isinstance(dtype, pl.Datetime) and zone:
-        aware = time if dtype.time_zone else time.dt.replace_time_zone("UTC")
-        time = aware.dt.convert_time_zone(zone)
-    found = {
-        "minute": lambda: time.dt.hour().cast(pl.Int64) * 60 + time.dt.minute(),
-        "hour": time.dt.hour,
-        "weekday": time.dt.weekday,
-        "day": time.dt.day,
-        "month": time.dt.month,
-        "year": time.dt.year,
-    }[part]()
-    return found.cast(pl.Int64).alias(f"{name}_{part}")
-
-
 STEP = BuiltinStep(
     name="features",
     run=_run,
     params=FeaturesParams,
     inputs=("rows",),
     outputs=("rows",),
-    summary="Rename, retype, split dates, drop and select columns",
+    summary="Rename, retype, drop and select columns",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,6 +36,7 @@ def _run(context: StepContext, params: RegisterParams) -> Mapping[str, Any]:
         raise UsageError(f"step {context.step} was given a {bundle.kind}, not a bundle", hint='model = "train"')
     from mlopsfw.lineage import datasets_of
 
+    context.project.bundles.open(context.load("model", Path))  # its golden rows, before anyone can deploy it
     registry = context.project.registry
     version = registry.register(
         params.name,

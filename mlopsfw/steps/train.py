@@ -11,6 +11,9 @@ from mlopsfw.contracts.training import Task, TrainingTask
 from mlopsfw.pipeline.step import BuiltinStep, BundleFolder, StepContext
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.contracts.derived import Derived
     from mlopsfw.contracts.training import TrainedModel
 
 
@@ -26,6 +29,8 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         weight: A column of sample weights.
         seed: Seeds everything random.
         options: Per column: `kind` (`number`, `category`), `buckets`, `bins`, `pii`.
+        derive: Columns that the model makes of each row by itself, here and when it is asked: name → expression, as Polars writes it.
+        lookup: Inputs of this step that `derive` may ask, which become part of the model: their name → their key column.
     """
 
     task: Task
@@ -36,6 +41,8 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     weight: str = ""
     seed: int = 0
     options: dict[str, dict[str, Any]] = {}
+    derive: dict[str, str] = {}
+    lookup: dict[str, str] = {}
 
 
 def _run(context: StepContext, params: TrainParams) -> Mapping[str, Any]:
@@ -43,13 +50,20 @@ def _run(context: StepContext, params: TrainParams) -> Mapping[str, Any]:
 
     from mlopsfw.pipeline.values import store
 
-    task = TrainingTask(**msgspec.structs.asdict(params) | {"options": _options(context, params)})
     train: pa.Table = context.load("train", pa.Table)
+    task = TrainingTask(
+        **{
+            name: getattr(params, name) for name in TrainingTask.__struct_fields__ if name not in ("options", "derived")
+        },
+        options=_options(context, params),
+        derived=_derived(context, params, train),
+    )
     valid: pa.Table | None = context.load("valid", pa.Table) if "valid" in context.inputs else None
     trained = context.project.trainer.fit(task, train, valid, context)
     _report(context, trained)
     folder = context.scratch / "bundle"
-    context.project.bundles.write(folder, trained, task, train)
+    manifest = context.project.bundles.write(folder, trained, task, train)
+    _tell_request(context, [column.name for column in manifest.inputs])
     artifact = store(context.project, BundleFolder(folder), "model")
     return {
         "model": msgspec.structs.replace(artifact, meta={**artifact.meta, "task": task.task, "target": task.target})
@@ -60,6 +74,30 @@ def _options(context: StepContext, params: TrainParams) -> dict[str, dict[str, A
     """Return the columns' options; of those that a dataset marks as personal, no value is kept in the bundle."""
     personal = {name: {"pii": True} for name in context.project.privacy.everywhere if name != params.target}
     return {**personal, **{name: {**personal.get(name, {}), **own} for name, own in params.options.items()}}
+
+
+def _derived(context: StepContext, params: TrainParams, train: pa.Table) -> tuple[Derived, ...]:
+    if not params.derive:
+        return ()
+    import polars as pl
+
+    from mlopsfw.features.recipe import LookupTable, derived_columns
+    from mlopsfw.features.tables import as_frame
+
+    personal = context.project.privacy.everywhere
+    tables = {
+        name: LookupTable(name, context.load(name, pl.DataFrame), key, personal).find
+        for name, key in params.lookup.items()
+    }
+    return derived_columns(params.derive, as_frame(train.slice(0, 0)).schema, tables)
+
+
+def _tell_request(context: StepContext, inputs: list[str]) -> None:
+    from mlopsfw.pipeline.origins import made_upstream
+
+    context.log(f"a request carries {', '.join(inputs)}")
+    for column, step in made_upstream(context, "train", inputs).items():
+        context.log(f"  {column} as step {step} made it: that step does not run when the model is asked")
 
 
 def _report(context: StepContext, trained: TrainedModel) -> None:
@@ -76,6 +114,7 @@ STEP = BuiltinStep(
     run=_run,
     params=TrainParams,
     inputs=("train",),
+    named=lambda params: params.lookup,
     optional=("valid",),
     outputs=("model",),
     plugins=("trainer",),

@@ -1,0 +1,239 @@
+"""The closed set of functions that derived columns are made with. NumPy alone: training and serving run this very code.
+
+How values lie in memory: numbers and truth values (0, 1) are float64 with NaN where missing, texts are object arrays with None, times are
+int64 microseconds of UTC with `MISSING`. What is
+missing makes the result missing, but where a function says otherwise; infinities are missing too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from mlopsfw.features.times import MISSING
+
+Kind = Literal["number", "boolean", "string", "datetime", "local"]
+"""A `local` time is one turned into a zone: only its parts may be asked for."""
+
+_SECOND = 1_000_000
+_DAY = 86_400 * _SECOND
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Function(NamedTuple):
+    """One of the set.
+
+    Args:
+        takes: Kinds of the arguments, `same` for one kind that all such arguments share; the last repeats where `more` is set.
+        gives: The result's kind, `same` for that of the arguments.
+        run: From arrays to an array.
+        more: Whether further arguments like the last are taken.
+    """
+
+    takes: tuple[str, ...]
+    gives: str
+    run: Callable[..., np.ndarray]
+    more: bool = False
+
+
+def missing(values: np.ndarray) -> np.ndarray:
+    """Return where `values` are missing."""
+    if values.dtype == object:
+        return np.equal(values, None)  # type: ignore[call-overload, no-any-return]
+    found: np.ndarray = np.isnan(values) if values.dtype.kind == "f" else values == MISSING
+    return found
+
+
+def nothing(like: np.ndarray) -> Any:
+    """Return what stands for a missing value among values such as these."""
+    return None if like.dtype == object else np.nan if like.dtype.kind == "f" else MISSING
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """Return numbers with those that are none, infinities among them, made missing."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _number(run: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    def quiet(*values: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return finite(run(*map(np.ascontiguousarray, values)))
+
+    return quiet
+
+
+def _compare(run: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
+    def compared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        gone = missing(a) | missing(b)
+        if a.dtype == object:
+            a, b = (np.where(missing(each), "", each) for each in (a, b))
+        return np.where(gone, np.nan, run(a, b).astype(np.float64))
+
+    return compared
+
+
+def _and(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return a and b in three-valued logic: false where one is, else missing where one is."""
+    return np.where((a == 0) | (b == 0), 0.0, np.where(np.isnan(a) | np.isnan(b), np.nan, 1.0))
+
+
+def _or(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return 1.0 - _and(1.0 - a, 1.0 - b)
+
+
+def _choose(condition: np.ndarray, then: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Return `then` where the condition is true, `otherwise` where it is false or missing."""
+    return np.where(condition == 1.0, then, otherwise)
+
+
+def _first(*values: np.ndarray) -> np.ndarray:
+    """Return the first that is not missing."""
+    return reduce(lambda a, b: np.where(missing(a), b, a), values)
+
+
+def _is_in(value: np.ndarray, *among: np.ndarray) -> np.ndarray:
+    equal = _compare(np.equal)
+    found: np.ndarray = reduce(_or, (equal(value, each) for each in among))
+    return found
+
+
+def _clip(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    held: np.ndarray = np.minimum(np.maximum(value, low), high)
+    return held
+
+
+# -- texts ---------------------------------------------------------------------------------------------------------------
+
+
+def _text(run: Callable[..., Any], gives: type = object) -> Callable[..., np.ndarray]:
+    """Return a function of texts that calls `run` value by value."""
+
+    def each(*values: np.ndarray) -> np.ndarray:
+        flat = np.broadcast_arrays(*values)
+        made = [None if _absent(row) else run(*row) for row in zip(*(part.tolist() for part in flat), strict=True)]
+        return np.array(made, dtype=gives) if gives is not object else objects(made)
+
+    return each
+
+
+def _absent(row: tuple[Any, ...]) -> bool:
+    return any(value is None or value != value for value in row)  # noqa: PLR0124 - NaN
+
+
+def objects(values: list[Any]) -> np.ndarray:
+    """Return texts as an array of objects."""
+    made = np.empty(len(values), dtype=object)
+    made[:] = values
+    return made
+
+
+def _written(value: float) -> str:
+    """Return a number as text; whole ones without a point."""
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _slice(text: str, start: float, length: float) -> str:
+    begin = max(0, len(text) + int(start)) if start < 0 else int(start)
+    return text[begin : begin + max(0, int(length))]
+
+
+# -- times ---------------------------------------------------------------------------------------------------------------
+
+
+def in_zone(times: np.ndarray, zone: str) -> np.ndarray:
+    """Return times as a clock on the wall of `zone` shows them, in the same unit."""
+    known = times != MISSING
+    seconds, place = np.unique(np.where(known, times, 0) // _SECOND, return_inverse=True)
+    there = ZoneInfo(zone)
+    offsets = np.array([_offset(int(second), there) for second in seconds], dtype=np.int64)
+    return np.where(known, times + offsets[place], MISSING)
+
+
+def _offset(second: int, zone: ZoneInfo) -> int:
+    try:
+        found = (_EPOCH + timedelta(seconds=second)).astimezone(zone).utcoffset()
+    except OverflowError:  # within a day of the years 1 and 9999
+        return 0
+    return 0 if found is None else found // timedelta(microseconds=1)
+
+
+def _part(run: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    def part(times: np.ndarray) -> np.ndarray:
+        known = times != MISSING
+        return np.where(known, run(np.where(known, times, 0)).astype(np.float64), np.nan)
+
+    return part
+
+
+def _months(times: np.ndarray) -> np.ndarray:
+    return (times // _DAY).astype("M8[D]").astype("M8[M]").astype(np.int64)
+
+
+def _day(times: np.ndarray) -> np.ndarray:
+    days = (times // _DAY).astype("M8[D]")
+    found: np.ndarray = (days - days.astype("M8[M]")).astype(np.int64) + 1
+    return found
+
+
+def _ordinal_day(times: np.ndarray) -> np.ndarray:
+    days = (times // _DAY).astype("M8[D]")
+    found: np.ndarray = (days - days.astype("M8[Y]")).astype(np.int64) + 1
+    return found
+
+
+_TWO, _ONE = ("number", "number"), ("number",)
+
+FUNCTIONS: dict[str, Function] = {
+    "add": Function(_TWO, "number", _number(np.add)),
+    "subtract": Function(_TWO, "number", _number(np.subtract)),
+    "multiply": Function(_TWO, "number", _number(np.multiply)),
+    "divide": Function(_TWO, "number", _number(np.divide)),
+    "floor_divide": Function(_TWO, "number", _number(lambda a, b: np.floor(a / b))),
+    "remainder": Function(_TWO, "number", _number(lambda a, b: a - np.floor(a / b) * b)),
+    "negate": Function(_ONE, "number", _number(np.negative)),
+    "abs": Function(_ONE, "number", _number(np.abs)),
+    "sqrt": Function(_ONE, "number", _number(np.sqrt)),
+    "log": Function(_ONE, "number", _number(np.log)),
+    "log1p": Function(_ONE, "number", _number(np.log1p)),
+    "exp": Function(_ONE, "number", _number(np.exp)),
+    "floor": Function(_ONE, "number", _number(np.floor)),
+    "ceil": Function(_ONE, "number", _number(np.ceil)),
+    "clip": Function(("number", "number", "number"), "number", _number(_clip)),
+    "min_horizontal": Function(_ONE, "number", _number(lambda *v: reduce(np.fmin, v)), more=True),
+    "max_horizontal": Function(_ONE, "number", _number(lambda *v: reduce(np.fmax, v)), more=True),
+    "equal": Function(("same", "same"), "boolean", _compare(np.equal)),
+    "unequal": Function(("same", "same"), "boolean", _compare(np.not_equal)),
+    "less": Function(("same", "same"), "boolean", _compare(np.less)),
+    "at_most": Function(("same", "same"), "boolean", _compare(np.less_equal)),
+    "greater": Function(("same", "same"), "boolean", _compare(np.greater)),
+    "at_least": Function(("same", "same"), "boolean", _compare(np.greater_equal)),
+    "is_in": Function(("same", "same"), "boolean", _is_in, more=True),
+    "is_null": Function(("same",), "boolean", lambda a: missing(a).astype(np.float64)),
+    "and": Function(("boolean", "boolean"), "boolean", _and),
+    "or": Function(("boolean", "boolean"), "boolean", _or),
+    "not": Function(("boolean",), "boolean", lambda a: 1.0 - a),
+    "choose": Function(("boolean", "same", "same"), "same", _choose),
+    "coalesce": Function(("same",), "same", _first, more=True),
+    "text": Function(_ONE, "string", _text(_written)),
+    "concat": Function(("string", "string"), "string", _text(lambda a, b: a + b)),
+    "lowercase": Function(("string",), "string", _text(str.lower)),
+    "uppercase": Function(("string",), "string", _text(str.upper)),
+    "strip": Function(("string",), "string", _text(str.strip)),
+    "slice": Function(("string", "number", "number"), "string", _text(_slice)),
+    "length": Function(("string",), "number", _text(len, float)),
+    "starts_with": Function(("string", "string"), "boolean", _text(str.startswith, float)),
+    "ends_with": Function(("string", "string"), "boolean", _text(str.endswith, float)),
+    "minute": Function(("local",), "number", _part(lambda t: t // (60 * _SECOND) % 60)),
+    "hour": Function(("local",), "number", _part(lambda t: t // (3600 * _SECOND) % 24)),
+    "weekday": Function(("local",), "number", _part(lambda t: (t // _DAY + 3) % 7 + 1)),
+    "day": Function(("local",), "number", _part(_day)),
+    "ordinal_day": Function(("local",), "number", _part(_ordinal_day)),
+    "month": Function(("local",), "number", _part(lambda t: _months(t) % 12 + 1)),
+    "year": Function(("local",), "number", _part(lambda t: _months(t) // 12 + 1970)),
+}
+"""Name → function. `in_zone` stands apart: its second argument is a constant, the zone's name."""
