@@ -11,6 +11,7 @@ from mlopsfw.cli.dataref import dataset_name, dataset_version
 from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
 
 if TYPE_CHECKING:
+    from mlopsfw.datasets import DatasetVersion
     from mlopsfw.datasets.difference import Difference
     from mlopsfw.drift.job import Outcome
     from mlopsfw.project import Project
@@ -56,45 +57,53 @@ def diff(
     A column has drifted with a small p-value, corrected over columns, and a noticeable effect.
     """
     a, b = (dataset_version(project, dataset_name(name), text) for text in (before, after))
-    found, outcome = project.datasets.diff(a.name, a.version, b.version, key), None
+    found = project.datasets.diff(a.name, a.version, b.version, key)
+    outcome, bound = None, 0.0
     if html is not None or (drifting and not found.equal):
-        from mlopsfw.drift.versions import compare_versions
-
-        outcome = compare_versions(project.datasets, a, b, **rule)
+        outcome, bound = _drift(project, a, b, found, whole=html is not None, **rule)
     if html is not None and outcome is not None:
         from mlopsfw.drift.page import draw_page
 
         html.write_text(draw_page(outcome, found.before, found.after, **rule), encoding="utf-8")
     if as_json:
-        _print_json(found, outcome)
+        emit_json(_as_json(found, outcome, bound) if drifting else found)
     else:
-        _print(found, outcome)
+        _print(found)
+        if drifting and not found.equal:
+            _print_drift(outcome, bound)
 
 
-def _print_json(found: Difference, outcome: Outcome | None) -> None:
+def _drift(
+    project: Project, a: DatasetVersion, b: DatasetVersion, found: Difference, *, whole: bool, **rule: float
+) -> tuple[Outcome | None, float]:
+    """Return what has drifted, and what no effect exceeds; None where that alone says that nothing has, and not the `whole` is asked for."""
+    from mlopsfw.drift.versions import compare_versions, effect_bound
+
+    bound = effect_bound(project.datasets, a, b, found)
+    needed = whole or bound >= rule["threshold"]
+    return (compare_versions(project.datasets, a, b, **rule) if needed else None), bound
+
+
+def _as_json(found: Difference, outcome: Outcome | None, bound: float) -> dict[str, Any]:
     import msgspec
 
     from mlopsfw.drift.page import told
 
-    said = msgspec.to_builtins(found, enc_hook=str)
-    if outcome is not None:
-        said["drift"] = {
-            "drifted": outcome.drifted,
-            "columns": [told(one) for one in outcome.drifts],
-            "error": outcome.error,
-        }
-    emit_json(said)
+    said: dict[str, Any] = msgspec.to_builtins(found, enc_hook=str)
+    drifts = outcome.drifts if outcome else []
+    columns = [told(one) for one in drifts]
+    return said | {
+        "drift": {"drifted": outcome.drifted if outcome else [], "columns": columns, "bound": min(bound, 1.0)}
+    }
 
 
-def _print(found: Difference, outcome: Outcome | None) -> None:
+def _print(found: Difference) -> None:
     click.echo(f"{found.before} → {found.after}: {found.rows_before:,} → {found.rows_after:,} rows")
     if found.equal:
         click.echo("The content is the same.")
         return
     table(_changes(found), empty="The columns are the same.")
     _print_rows(found)
-    if outcome is not None:
-        _print_drift(outcome)
 
 
 def _changes(found: Difference) -> list[dict[str, Any]]:
@@ -115,8 +124,11 @@ def _print_rows(found: Difference) -> None:
         table([{"column": name, "rows changed": count} for name, count in found.changed_columns.items()])
 
 
-def _print_drift(outcome: Outcome) -> None:
+def _print_drift(outcome: Outcome | None, bound: float) -> None:
     from mlopsfw.drift.page import SHOWN, told
 
+    if outcome is None:
+        click.echo(f"Drift: none; at most {bound:.2%} of any column's values differ, which is below the threshold.")
+        return
     click.echo(f"Drift: {len(outcome.drifted)} of {len(outcome.drifts)} columns")
     table([told(one) for one in outcome.drifts if one.drifted], SHOWN, empty="No column has drifted.")

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 from mlopsfw.drift.job import STREAM_FROM, Outcome, row_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
     from mlopsfw.datasets import Datasets, DatasetVersion
+    from mlopsfw.datasets.difference import Difference
 
 
 def compare_versions(
@@ -26,10 +31,7 @@ def compare_versions(
     from mlopsfw_core import compare_samples, compare_streams
 
     old, new = datasets.scan(before), datasets.scan(after)
-    schema, others = old.collect_schema(), new.collect_schema()
-    names = [
-        name for name, kind in schema.items() if name in others and not (kind.is_nested() or others[name].is_nested())
-    ]
+    names = _compared(old, new)
     old, new, rows = old.select(names), new.select(names), (before.rows, after.rows)
     if max(rows) * row_bytes(old.collect_schema()) > STREAM_FROM:
         found = compare_streams(
@@ -41,3 +43,36 @@ def compare_versions(
     first, second = ({name: frame[name] for name in names} for frame in frames)
     drifts = compare_samples(first, second, alpha=alpha, threshold=threshold)
     return Outcome(drifts, rows, any(one.drifted for one in drifts), frames=frames)
+
+
+def effect_bound(datasets: Datasets, before: DatasetVersion, after: DatasetVersion, found: Difference) -> float:
+    """Return what the effect of no column can exceed, as the rows that differ tell it; 1 where they do not.
+
+    If d of a column's values came, went or changed, the two samples have all others in common, so their total variation, and with it
+    Kolmogorov's D and the change of the missing share, is at most d over the number of values.
+    """
+    if not found.key or found.columns_retyped:
+        return 1.0
+    moved = max(found.added, found.removed)
+    old, new = datasets.scan(before), datasets.scan(after)
+    names = _compared(old, new)
+    differing = {name: moved + found.changed_columns.get(name, 0) for name in names}
+    if max(differing.values(), default=0) >= min(before.rows, after.rows):
+        return 1.0
+    there = [_values(side, names) for side in (old, new)]
+    return max((count / max(min(side[name] for side in there), 1) for name, count in differing.items()), default=0.0)
+
+
+def _compared(old: pl.LazyFrame, new: pl.LazyFrame) -> list[str]:
+    schema, others = old.collect_schema(), new.collect_schema()
+    both = [name for name in schema if name in others]
+    return [name for name in both if not (schema[name].is_nested() or others[name].is_nested())]
+
+
+def _values(side: pl.LazyFrame, names: Sequence[str]) -> dict[str, int]:
+    """Return how many values each column has that are neither null nor NaN."""
+    import polars as pl
+
+    schema = side.collect_schema()
+    real = [pl.col(name).fill_nan(None) if schema[name].is_float() else pl.col(name) for name in names]
+    return side.select(column.count() for column in real).collect(engine="streaming").row(0, named=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mlopsfw.datasets import keyed
 from mlopsfw.datasets.alignment import match
 from mlopsfw.datasets.keyed import Sides, by_key
-from mlopsfw.drift.versions import compare_versions
+from mlopsfw.drift.versions import compare_versions, effect_bound
 from mlopsfw.errors import DataError
 
 NEAR = st.integers(0, 12)
@@ -153,6 +153,32 @@ def test_drift_between_versions_is_told_column_by_column_streamed_or_not(dataset
     assert streamed.drifts[0].effect == pytest.approx(found.drifts[0].effect, abs=streamed.error + 1e-9)
 
 
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_effect_exceeds_the_bound_that_the_differing_rows_tell(project, data):
+    """Whatever came, went and changed, with nulls and NaN among it."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    size, empty = data.draw(st.integers(50, 300)), data.draw(st.sampled_from([0.0, 0.5, 0.95]))
+    nothing = data.draw(st.sampled_from([None, math.nan]))
+    values = [nothing if rng.random() < empty else float(v) for v in rng.normal(size=size)]
+    old = pl.DataFrame(
+        {"id": range(size), "v": values, "c": rng.choice(["a", "b", "c"], size)}, schema_overrides={"v": pl.Float64}
+    )
+    share = data.draw(st.sampled_from([0.0, 0.02, 0.2]))
+    hit = pl.Series(rng.random(size) < share)
+    new = old.with_columns(
+        v=pl.when(hit).then(pl.lit(9.0)).otherwise("v"), c=pl.when(hit).then(pl.lit("z")).otherwise("c")
+    ).slice(data.draw(st.integers(0, 5)))
+    new = pl.concat([new, new.tail(data.draw(st.integers(0, 5))).with_columns(pl.col("id") + size)])
+    project.datasets.commit("b", old, "replace", force=True)
+    after = project.datasets.commit("b", new, "replace", force=True)
+    before = project.datasets.resolve("b", after.version - 1)
+    found = project.datasets.diff("b", before.version, after.version, ["id"])
+    bound = effect_bound(project.datasets, before, after, found)
+    for drift in compare_versions(project.datasets, before, after).drifts:
+        assert drift.effect <= bound + 1e-12
+
+
 def test_the_verb_tells_rows_and_drift_as_a_table_as_json_and_as_a_page(datasets, project, tmp_path, capsys):
     from mlopsfw.cli import run
 
@@ -171,6 +197,10 @@ def test_the_verb_tells_rows_and_drift_as_a_table_as_json_and_as_a_page(datasets
     said = json.loads(verb("1", "3", "--json")[1])
     assert said["drift"]["drifted"] == ["v"]
     assert said["changed_columns"] == {}
+    assert 0.9 < said["drift"]["bound"] <= 1
+    assert "Drift: none; at most 0.10%" in verb("1", "2", "--key", "id")[1]
+    few = json.loads(verb("1", "2", "--key", "id", "--json")[1])["drift"]
+    assert few == {"drifted": [], "columns": [], "bound": pytest.approx(0.001)}
     assert "drift" not in json.loads(verb("1", "3", "--no-drift", "--json")[1])
     assert "The content is the same." in verb("1", "1")[1]
     assert verb("1", "nothing")[0] == 2
