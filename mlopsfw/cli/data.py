@@ -172,10 +172,18 @@ def _change(*, append: bool, upsert: bool, incremental: str, **rest: Any) -> Cha
 @data.command()
 @click.argument("name")
 @click.option("--rows", default=20, show_default=True, type=click.IntRange(1), help="How many to show.")
+@click.option("--settle", metavar="VERSION|TAG", help="Say that the rows set aside for a version were seen to.")
+@click.option("-m", "--message", default="", help="What was done about them, for people.")
 @json_option
 @pass_project
-def quarantine(project: Project, name: str, *, rows: int, as_json: bool) -> None:
-    """List the rows that were set aside when data was added, those of the newest load first."""
+def quarantine(project: Project, name: str, *, rows: int, settle: str | None, message: str, as_json: bool) -> None:
+    """List the rows that were set aside when data was added, those of the newest load first.
+
+    Until they are settled, `data vacuum` keeps the version whose load set them aside.
+    """
+    if settle is not None:
+        _settle(project, dataset_version(project, dataset_name(name), settle), message, as_json=as_json)
+        return
     found = project.datasets.quarantine(dataset_name(name))
     if as_json:
         emit_json(found)
@@ -187,6 +195,16 @@ def quarantine(project: Project, name: str, *, rows: int, as_json: bool) -> None
     table(shown, empty="No row was ever set aside.")
     if len(found) > rows:
         click.echo(f"… and {len(found) - rows:,} more; --json lists all.")
+
+
+def _settle(project: Project, version: DatasetVersion, message: str, *, as_json: bool) -> None:
+    from mlopsfw.datasets.settled import settle
+
+    settled = settle(project.datasets, version, message)
+    if as_json:
+        emit_json(settled)
+    else:
+        click.echo(f"{settled.ref}: {settled.intake['quarantined']:,} bad rows settled")
 
 
 @data.command("list")

@@ -21,6 +21,8 @@ ERASED, SWEPT = "dataset.erased", "dataset.swept"
 """Rows were erased from versions, which are others since; what that put out of use is gone."""
 VACUUMED, REVIVED = "dataset.vacuumed", "dataset.revived"
 """Versions are no longer kept; one of them was needed after all before its files went."""
+SETTLED = "dataset.settled"
+"""The rows that a version's load set aside were seen to."""
 _REMOVALS = (ERASED, SWEPT, VACUUMED, REVIVED)
 TAGGED, UNTAGGED = "dataset.tagged", "dataset.untagged"
 """A tag was put on a version, or moved there; it was taken away."""
@@ -42,7 +44,8 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         manifest: Blob that lists its files; empty for a reference.
         added: Digest of the rows that came to those there were.
         watermark: Of an incremental load: `column`, its greatest `value` so far, and that value's `type`.
-        intake: What became of what did not fit: `quarantined` rows and their `batch`; unknown columns `ignored`.
+        intake: What became of what did not fit: `quarantined` rows and their `batch`; unknown columns `ignored`;
+            when its bad rows were `settled`.
         pii: Personal column → how it was treated before it was stored.
         of: The version that a restore brought back.
         uri: What a reference points at, made absolute.
@@ -213,6 +216,9 @@ def _change(versions: list[DatasetVersion], event: Event) -> None:
     """Change the versions that an event tells more of."""
     if event.type == CHECKED:
         _replace(versions, event.body["version"], checked={**event.body, "time": event.time})
+    elif event.type == SETTLED:
+        place = event.body["version"]
+        _replace(versions, place, intake={**versions[place - 1].intake, "settled": event.time})
     elif event.type == ERASED:
         for change in event.body["versions"]:
             versions[change["version"] - 1] = _without(versions[change["version"] - 1], change)

@@ -87,7 +87,8 @@ def _steps(project: Project, history: History) -> Iterator[tuple[int, str]]:
 
 def _quarantine(project: Project, history: History) -> Iterator[tuple[int, str]]:
     """Yield the versions whose load set rows aside that are still there."""
-    loads = {version.intake["batch"]: version.version for version in history.versions if version.intake.get("batch")}
+    open_ = (version for version in history.versions if version.intake.get("batch") and "settled" not in version.intake)
+    loads = {version.intake["batch"]: version.version for version in open_}
     if not loads:
         return
     waiting = {row.batch for row in project.datasets.quarantine(history.name)}

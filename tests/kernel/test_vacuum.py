@@ -14,6 +14,7 @@ import pytest
 
 from mlopsfw.config.model import Retention
 from mlopsfw.datasets.change import Change
+from mlopsfw.datasets.settled import settle
 from mlopsfw.doctor import examine
 from mlopsfw.errors import ConfigError, UnknownName, UsageError, Vacuumed
 from mlopsfw.gc import collect
@@ -224,8 +225,17 @@ def test_a_step_of_the_pipeline_file_and_a_row_in_quarantine_keep_a_version(benc
         for number in (1, 2, 3):
             project.datasets.commit("trips", rows(number), "replace")
         done = vacuum(project, "trips", LAST)
-    assert done.versions == (3,)
-    assert done.kept == {1: ["rows of its load are in quarantine"], 2: ["the step 'use' takes data:/trips@2"]}
+        assert done.versions == (3,)
+        assert done.kept == {1: ["rows of its load are in quarantine"], 2: ["the step 'use' takes data:/trips@2"]}
+        with pytest.raises(UsageError, match="no row was set aside"):
+            settle(project.datasets, project.datasets.resolve("trips@2"))
+        first = project.datasets.resolve("trips@1")
+        assert settle(project.datasets, first, "corrected by hand").intake["settled"]
+        seq = project.datasets.history("trips").seq
+        assert settle(project.datasets, first).version == 1
+        assert project.datasets.history("trips").seq == seq
+        assert vacuum(project, "trips", LAST).versions == (1,)
+        assert len(project.datasets.quarantine("trips")) == 1
 
 
 def test_a_run_that_began_in_between_gets_its_version_back(datasets, project, monkeypatch):

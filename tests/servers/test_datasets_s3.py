@@ -7,8 +7,10 @@ import threading
 import polars as pl
 import pytest
 
+from mlopsfw.config.model import Retention
 from mlopsfw.digest import table_digest
-from mlopsfw.errors import DataError, NotFound
+from mlopsfw.errors import DataError, NotFound, Vacuumed
+from mlopsfw.retention.vacuum import vacuum
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -43,6 +45,24 @@ def test_a_dataset_lives_its_whole_life_in_a_bucket(project, s3_server, bucket):
     assert datasets.tidy("flights", older=-60) == []
     assert datasets.stocktaking("flights", older=-60) == ([], [])
     assert datasets.diff("flights", 1, 2, ["id"]).added == 1
+
+
+def test_vacuum_removes_objects_and_what_is_kept_is_read_on(project, s3_server, bucket):
+    datasets = project.datasets
+    for number in range(4):
+        datasets.commit("flights", pl.DataFrame({"id": [number]}), "replace")
+    datasets.tag("flights", "golden", 2)
+    done = vacuum(project, "flights", Retention(keep=1))
+    assert (done.versions, done.kept) == ((1, 3), {2: ["the tag 'golden'"]})
+    live = [version for version in datasets.log("flights") if version.live]
+    assert [version.version for version in live] == [4, 2]
+    kept = {file.path for version in live for file in datasets.manifest(version).files}
+    assert {path for path, _ in datasets.files("flights").list()} == kept
+    assert [datasets.verify(version).rows for version in live] == [1, 1]
+    with pytest.raises(Vacuumed):
+        datasets.scan("flights@1")
+    where = f"{bucket}/some/prefix/tables/datasets/flights"
+    assert pl.read_delta(where, storage_options=s3_server.options)["id"].to_list() == [3]
 
 
 def test_racing_writers_lose_no_commit(make_project, project):
