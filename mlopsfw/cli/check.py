@@ -70,7 +70,7 @@ def check(
     else:
         _print(report, everything=everything)
     if not report.passed:
-        raise ContractBroken(printable(f"{report.subject} breaks {len(report.failed)} rules of {report.contract}"))
+        raise ContractBroken(printable(f"{report.subject} breaks {_counted(len(report.failed))} of {report.contract}"))
 
 
 def _is_file(target: str) -> bool:
@@ -132,6 +132,10 @@ def _size(contract: Contract) -> str:
     columns = contract.columns.values()
     rules = sum(getattr(one, rule) not in (None, False) for one in columns for rule in COLUMN_RULES)
     return f"{rules + len(contract.unique) + len(contract.rule)} rules on {len(contract.columns)} columns"
+
+
+def _counted(rules: int) -> str:
+    return "1 rule" if rules == 1 else f"{rules:,} rules"
 
 
 def _print(report: Report, *, everything: bool) -> None:

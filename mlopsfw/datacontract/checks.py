@@ -101,7 +101,7 @@ def _of_column(name: str, rules: ColumnRules, dtype: Any) -> Iterator[Check]:
         yield _type_check(name, rules, dtype)
     if rules.nulls is not None:
         absent, count = missing(pl.col(name), dtype), count_missing(pl.col(name), dtype)
-        expected = f"at most {rules.nulls:.6g} of the rows without a value"
+        expected = f"at most {rules.nulls * 100:.6g}% without a value"
         yield make("nulls", expected=expected, failing=absent, count=count, allow=rules.nulls, whole=False)
     for rule in ("range", "values", "pattern"):
         if getattr(rules, rule) is not None:
@@ -169,10 +169,10 @@ def _unique_check(columns: tuple[str, ...], level: Level, schema: Mapping[str, A
         return Check(**facts, found=f"{kind_of(schema[nested])} is not compared")
     if len(columns) == 1 and not schema[columns[0]].is_float():
         column = pl.col(columns[0])
-        present = pl.len() - column.null_count()
+        absent = column.null_count()
         return Check(
-            **facts, count=present - column.n_unique() + (column.null_count() > 0)
-        )  # null is one of the distinct
+            **facts, count=pl.len() - absent + (absent > 0) - column.n_unique()
+        )  # null counts as one value there
     complete = rowrules.complete(columns, schema)
     return Check(**facts, count=complete.sum() - pl.struct(columns).filter(complete).n_unique())
 

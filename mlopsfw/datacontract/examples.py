@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 12  # besides those of the rule
 _LETTERS = 120  # of a value
-_ROW = "\0row"
+_ROW, _BROKEN = "\0row", "\0broken"
 
 Example = dict[str, str | None]
 
@@ -25,7 +25,7 @@ def rows_that_break(
 ) -> dict[int, tuple[Example, ...]]:
     """Return up to `most` rows that break each check, the rule's columns first, each with its number from 0.
 
-    Two passes for all of them: one for the numbers of the rows, over the rules' columns; one for these rows. Keys need one each.
+    First the numbers of the rows are sought, reading the rules' columns alone, then these rows are fetched. Keys need a pass each.
 
     Args:
         rows: The rows.
@@ -55,15 +55,14 @@ def _numbers(rows: pl.LazyFrame, broken: Mapping[int, Check], most: int) -> dict
     """Return for each check the numbers of the first rows that break it."""
     import polars as pl
 
-    if not broken:
-        return {}
-    wanted = {
-        str(place): pl.col(_ROW).filter(check.failing).head(most).implode()
-        for place, check in broken.items()
+    numbered = rows.with_row_index(_ROW)
+    plans = [
+        numbered.with_columns(check.failing.alias(_BROKEN)).filter(pl.col(_BROKEN)).select(_ROW).head(most)
+        for check in broken.values()
         if check.failing is not None
-    }
-    found = rows.with_row_index(_ROW).select(**wanted).collect(engine="streaming").row(0, named=True)
-    return {int(place): list(numbers) for place, numbers in found.items()}
+    ]
+    found = pl.collect_all(plans, engine="streaming")  # each stops as soon as it has its rows
+    return {place: frame[_ROW].to_list() for place, frame in zip(broken, found, strict=True)}
 
 
 def _fetch(rows: pl.LazyFrame, numbers: Collection[int]) -> dict[int, dict[str, Any]]:
@@ -71,8 +70,11 @@ def _fetch(rows: pl.LazyFrame, numbers: Collection[int]) -> dict[int, dict[str, 
 
     if not numbers:
         return {}
-    wanted = pl.col(_ROW).is_between(min(numbers), max(numbers)) & pl.col(_ROW).is_in(sorted(numbers))
-    frame = rows.with_row_index(_ROW).filter(wanted).collect(engine="streaming")
+    first, last = min(numbers), max(numbers)
+    near = rows.slice(first, last - first + 1).with_row_index(
+        _ROW, offset=first
+    )  # Parquet skips what lies before and after
+    frame = near.filter(pl.col(_ROW).is_in(sorted(numbers))).collect(engine="streaming")
     return {row[_ROW]: row for row in frame.to_dicts()}
 
 

@@ -83,7 +83,7 @@ def check_rows(
 ) -> Report:
     """Check rows; those of a dataset's version are compared with the version before. Raise `DataError` where they cannot be read."""
     now = dt.datetime.fromtimestamp(project.clock.now(), dt.UTC)
-    personal = set(project.privacy.everywhere)
+    personal = set(project.privacy.everywhere) | set(version.pii if version else ())
     with readable(subject):
         report = judge(rows, contract, now=now, personal=personal, subject=subject, file=file, digest=digest)
         if contract.distribution is None:

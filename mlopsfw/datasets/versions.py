@@ -118,7 +118,8 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         """What its newest check found, in a word or two; empty where it was never checked."""
         if not self.checked:
             return ""
-        return "passed" if self.checked["passed"] else f"{self.checked['failed']} rules broken"
+        broken = self.checked["failed"]
+        return "passed" if self.checked["passed"] else f"{broken} {'rule' if broken == 1 else 'rules'} broken"
 
     def body(self) -> dict[str, Any]:
         """Return the facts that its event holds."""

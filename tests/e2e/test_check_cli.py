@@ -189,8 +189,8 @@ def test_the_result_is_an_event_without_values_that_log_and_lineage_tell(project
     ]
     assert "Köln" not in json.dumps(event.body, ensure_ascii=False)
     assert opened.datasets.resolve("trips").checked["failed"] == 1
-    assert "1 rules broken" in verb("data", "log", "trips")[1]
-    assert "contract: 1 rules broken" in verb("lineage", "data:/trips")[1]
+    assert "1 rule broken" in verb("data", "log", "trips")[1]
+    assert "contract: 1 rule broken" in verb("lineage", "data:/trips")[1]
     assert verb("audit", "verify")[0] == 0
     verb("data", "add", "trips", good, "--append", "--force")
     assert opened.datasets.resolve("trips").checked == {}

@@ -75,7 +75,7 @@ BROKEN = [
     (columns(carrier={"type": "number"}), "type of carrier: string (String) (3 rows, 75.00%); must be number"),
     (columns(delay={"type": "integer"}), "type of delay: number (Float64)"),
     ({**columns(id={}), "table": {"only": True}}, "only of at: column 'at' is not expected"),
-    (columns(delay={"nulls": 0.4}), "nulls of delay: 50.00% have none (2 rows, 50.00%); must be at most 0.4"),
+    (columns(delay={"nulls": 0.4}), "nulls of delay: 50.00% have none (2 rows, 50.00%); must be at most 40%"),
     (columns(id={"range": [2, 3]}), "range of id: such as '1' (1 rows, 25.00%); must be from 2 to 3"),
     (columns(delay={"range": ["", 100]}), "range of delay: such as '500.0' (1 rows, 25.00%); must be 100 or less"),
     (columns(day={"range": ["2013-01-02", "2013-01-03"]}), "(2 rows, 50.00%)"),
@@ -137,7 +137,7 @@ def test_a_column_of_nothing_but_nulls_is_of_every_type_and_breaks_only_nulls(dt
     rows = pl.DataFrame({"a": pl.Series([None, None], dtype=dtype)})
     rules = {"type": "integer", "nulls": 0.5, "unique": True}
     assert broken(columns(a=rules), rows) == [
-        "fail nulls of a: 100.00% have none (2 rows, 100.00%); must be at most 0.5 of the rows without a value"
+        "fail nulls of a: 100.00% have none (2 rows, 100.00%); must be at most 50% without a value"
     ]
 
 
