@@ -37,6 +37,7 @@ def model_card(manifest: Manifest, task: TrainingTask, *, rows: int) -> str:
         f"# {escape(manifest.target)}\n",
         what,
         _section("Inputs", ("column", "type", "null"), _inputs(manifest)),
+        _section("Made of them by the model", ("column", "type", "made of"), _derived(task)),
         _section("Outputs", ("output", "meaning"), _outputs(manifest)),
         _section("Metrics", ("metric", "value"), _numbers(facts.get("metrics"))),
         _section("Importance of columns", ("column", "share"), _numbers(facts.get("importance"))),
@@ -69,6 +70,12 @@ def _section(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 def _inputs(manifest: Manifest) -> list[tuple[str, str, str]]:
     return [(each.name, each.type, "may be" if each.nullable else "never") for each in manifest.inputs]
+
+
+def _derived(task: TrainingTask) -> list[tuple[str, str, str]]:
+    from mlopsfw.features.expressions import columns_of
+
+    return [(each.name, each.type, ", ".join(sorted(columns_of(each.expression)))) for each in task.derived]
 
 
 def _outputs(manifest: Manifest) -> list[tuple[str, str]]:

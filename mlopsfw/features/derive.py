@@ -24,7 +24,7 @@ class Derivation:
     """
 
     def __init__(self, derived: Iterable[Derived]) -> None:
-        self._runs = [(each.name, each.type, compiled(each.expression)) for each in derived]
+        self._runs = [(each.name, compiled(each.expression)) for each in derived]
 
     def run(self, columns: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
         """Return the derived columns, `[rows]` each: numbers as float64, texts as objects.
@@ -35,8 +35,10 @@ class Derivation:
         """
         known = {name: finite(values) if values.dtype.kind == "f" else values for name, values in columns.items()}
         made: dict[str, np.ndarray] = {}
-        for name, _, run in self._runs:
-            known[name] = made[name] = np.broadcast_to(run(known), (rows,))
+        with np.errstate(all="ignore"):
+            for name, run in self._runs:
+                known[name] = values = run(known)
+                made[name] = values if len(values) == rows else np.broadcast_to(values, (rows,))
         return made
 
 

@@ -53,8 +53,8 @@ def fit(table: pa.Table | pl.DataFrame, task: TrainingTask) -> FeaturePlan:
     """Return the plan for a table's columns. Raise `DataError` or `UsageError` where a column or a wish does not fit."""
     frame = as_frame(table)
     names = learned_columns([*frame.columns, *(each.name for each in task.derived)], task)
-    wishes = read_wishes(task)
     derived = used(task.derived, names)
+    wishes = _with_personal(read_wishes(task), derived)
     raw = [name for name in dict.fromkeys([*names, *reads(derived)]) if name not in {each.name for each in derived}]
     inputs = [_signature(frame[name]) for name in raw]
     columns = {column.name: column for column in inputs}
@@ -93,6 +93,15 @@ def used(derived: tuple[Derived, ...], names: list[str]) -> tuple[Derived, ...]:
             wanted |= columns_of(each.expression)
             kept.append(each)
     return tuple(reversed(kept))
+
+
+def _with_personal(wishes: dict[str, ColumnWish], derived: tuple[Derived, ...]) -> dict[str, ColumnWish]:
+    """Return the wishes with every column that is made of a personal one personal too."""
+    found = dict(wishes)
+    for each in derived:
+        if any(name in found and found[name].pii for name in columns_of(each.expression)):
+            found[each.name] = msgspec.structs.replace(found.get(each.name, ColumnWish()), pii=True)
+    return found
 
 
 def reads(derived: tuple[Derived, ...]) -> list[str]:

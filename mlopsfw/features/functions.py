@@ -20,6 +20,7 @@ from mlopsfw.features.times import MISSING
 Kind = Literal["number", "boolean", "string", "datetime", "local"]
 """A `local` time is one turned into a zone: only its parts may be asked for."""
 
+_LONGEST_TEXT = 1 << 16
 _SECOND = 1_000_000
 _DAY = 86_400 * _SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,15 +57,15 @@ def nothing(like: np.ndarray) -> Any:
 
 def finite(values: np.ndarray) -> np.ndarray:
     """Return numbers with those that are none, infinities among them, made missing."""
-    return np.where(np.isfinite(values), values, np.nan)
+    known = np.isfinite(values)
+    return values if known.all() else np.where(known, values, np.nan)
 
 
 def _number(run: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    def quiet(*values: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            return finite(run(*map(np.ascontiguousarray, values)))
+    def made(*values: np.ndarray) -> np.ndarray:
+        return finite(run(*values))
 
-    return quiet
+    return made
 
 
 def _compare(run: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
@@ -137,6 +138,11 @@ def _written(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
+def _concat(a: str, b: str) -> str | None:
+    """Join two texts; nothing where the result is longer than any feature needs: a plan must not be able to fill memory."""
+    return a + b if len(a) + len(b) <= _LONGEST_TEXT else None
+
+
 def _slice(text: str, start: float, length: float) -> str:
     begin = max(0, len(text) + int(start)) if start < 0 else int(start)
     return text[begin : begin + max(0, int(length))]
@@ -147,9 +153,11 @@ def _slice(text: str, start: float, length: float) -> str:
 
 def in_zone(times: np.ndarray, zone: str) -> np.ndarray:
     """Return times as a clock on the wall of `zone` shows them, in the same unit."""
-    known = times != MISSING
-    seconds, place = np.unique(np.where(known, times, 0) // _SECOND, return_inverse=True)
-    there = ZoneInfo(zone)
+    known, there = times != MISSING, ZoneInfo(zone)
+    moments = np.where(known, times, 0) // _SECOND
+    if times.size == 1:
+        return np.where(known, times + _offset(int(moments[0]), there), MISSING)
+    seconds, place = np.unique(moments, return_inverse=True)
     offsets = np.array([_offset(int(second), there) for second in seconds], dtype=np.int64)
     return np.where(known, times + offsets[place], MISSING)
 
@@ -220,7 +228,7 @@ FUNCTIONS: dict[str, Function] = {
     "choose": Function(("boolean", "same", "same"), "same", _choose),
     "coalesce": Function(("same",), "same", _first, more=True),
     "text": Function(_ONE, "string", _text(_written)),
-    "concat": Function(("string", "string"), "string", _text(lambda a, b: a + b)),
+    "concat": Function(("string", "string"), "string", _text(_concat)),
     "lowercase": Function(("string",), "string", _text(str.lower)),
     "uppercase": Function(("string",), "string", _text(str.upper)),
     "strip": Function(("string",), "string", _text(str.strip)),

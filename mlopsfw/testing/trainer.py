@@ -25,6 +25,7 @@ from mlopsfw.contracts.bundle import Runtime
 from mlopsfw.contracts.training import TrainedModel, Trainer, TrainingTask
 from mlopsfw.errors import MlopsfwError
 from mlopsfw.evaluation import auc
+from mlopsfw.features.recipe import derived_columns
 from mlopsfw.project import Project
 
 TASKS = ("binary", "multiclass", "regression")
@@ -151,6 +152,14 @@ class TrainerContract:
             assert (np.array(loaded.manifest.classes)[found.argmax(axis=1)] == later[kind].to_numpy()).mean() > 0.6
         else:
             assert np.corrcoef(found, later[kind].to_numpy())[0, 1] > 0.7
+
+    def test_a_derived_column_is_made_by_the_model_and_not_asked_for(self, opened: Callable[..., LoadedBundle]) -> None:
+        rows = training_rows(400)
+        derived = derived_columns({"twice": "number * 2", "capital": "color.str.to_uppercase()"}, rows.schema, {})
+        task = training_task("binary", features=("twice", "capital", "count"), derived=derived)
+        loaded = opened(task, rows)
+        assert {column.name for column in loaded.manifest.inputs} == {"number", "color", "count"}
+        assert loaded.plan.derived == derived
 
     def test_equal_inputs_give_equal_files(self, trainer: Trainer, tmp_path: Path) -> None:
         rows, task = training_rows(400).to_arrow(), training_task("binary")

@@ -17,11 +17,11 @@ _TIMES = 3
 
 
 def importance(training: Training, plan: FeaturePlan, rows: Rows, seed: int) -> dict[str, float]:
-    """Return for each input its share of the loss that shuffling single columns costs, largest first.
+    """Return for each input and derived column its share of the loss that shuffling single columns costs, largest first.
 
     Args:
         training: Holds the trained network.
-        plan: Says which features each input became.
+        plan: Says which features each became.
         rows: Rows to shuffle; at most 4,096 of them are used.
         seed: Seeds the choice and the shuffling.
     """
@@ -29,9 +29,11 @@ def importance(training: Training, plan: FeaturePlan, rows: Rows, seed: int) -> 
     some = rows.at(torch.randperm(len(rows), generator=draw)[:_ROWS].to(rows.target.device))
     base = training.evaluate(some)
     costs = {}
-    for column in plan.inputs:
-        losses = [training.evaluate(_shuffled(some, plan, column.name, draw)) for _ in range(_TIMES)]
-        costs[column.name] = max(0.0, sum(losses) / _TIMES - base)
+    sources = {*plan.numeric_sources, *plan.categorical_sources}
+    names = [column.name for column in plan.inputs] + [column.name for column in plan.derived]
+    for name in filter(sources.__contains__, names):
+        losses = [training.evaluate(_shuffled(some, plan, name, draw)) for _ in range(_TIMES)]
+        costs[name] = max(0.0, sum(losses) / _TIMES - base)
     total = sum(costs.values())
     shares = {name: round(cost / total, 6) if total > 0 else 0.0 for name, cost in costs.items()}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))

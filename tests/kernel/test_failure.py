@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mlopsfw.cli.failure import report
 from mlopsfw.errors import (
     ContractBroken,
     DataError,
@@ -44,3 +45,10 @@ def test_the_exit_code_is_that_of_what_failed(error, blamed, code, tmp_path):
     assert ("raised by plugin 'deployer.http' (dist 1.0)" in failure.message) == blamed
     final = GateRefused | UnknownName | DriftFound | ContractBroken | KeyboardInterrupt
     assert failure.retryable == (not isinstance(error, final))
+
+
+def test_a_name_in_an_error_does_not_drive_the_terminal(capsys):
+    assert report(DataError("no column '\x1b[2J\u202e'", hint="one line,\nand another"), with_traceback=False) == 1
+    shown = capsys.readouterr().err
+    assert "no column '\\x1b[2J\\x202e'" in shown
+    assert "one line,\nand another" in shown

@@ -16,7 +16,7 @@ from mlopsfw.contracts.derived import Call, Column, Constant, Derived
 from mlopsfw.contracts.training import TrainingTask
 from mlopsfw.errors import BundleError, DataError, SignatureMismatch, UsageError
 from mlopsfw.features import FeaturePlan, Lookup, Missing, Scale
-from mlopsfw.features.derive import with_derived
+from mlopsfw.features.derive import Derivation, with_derived
 from mlopsfw.features.expressions import KINDS, columns_of, joined, kind_of, parse
 from mlopsfw.features.functions import FUNCTIONS
 from mlopsfw.features.recipe import LookupTable, derived_columns
@@ -256,4 +256,31 @@ def test_a_plan_with_what_cannot_be_run_is_not_loaded(expression):
 def test_texts_are_joined_and_numbers_added():
     assert joined(parse("s + 'a'"), COLUMN_KINDS).function == "concat"
     assert kind_of(joined(parse("b + x"), COLUMN_KINDS), COLUMN_KINDS) == "number"
-    assert np.isnan(FUNCTIONS["divide"].run(np.array([1.0]), np.array([0.0])))
+    derivation = Derivation(derived_columns({"y": "x / 0"}, SCHEMA, {}))
+    assert np.isnan(derivation.run({"x": np.array([1.0, 0.0])}, 2)["y"]).all()
+
+
+def test_what_is_made_of_a_personal_column_is_personal():
+    frame = pl.DataFrame({"mail": ["Ann@x", "Bob@x"] * 9, "age": [31.5, 47.25] * 9, "y": [True, False] * 9})
+    derived = derived_columns(
+        {"low": "mail.str.to_lowercase()", "who": "low.str.slice(0, 3)", "old": "age + 1"}, frame.schema, {}
+    )
+    task = TrainingTask(
+        task="binary", target="y", features=("who", "old"), derived=derived, options={"mail": {"pii": True}, "age": {"pii": True}}
+    )  # fmt: skip
+    written = FeaturePlan.fit(frame, task).to_json()
+    assert b"ann" not in written
+    assert b"47.25" not in written
+    assert b"48.25" not in written
+
+
+def test_a_plan_cannot_fill_memory_by_doubling_a_text():
+    made = [Derived(name="t0", type="string", expression=Column(name="s"))]
+    for at in range(60):
+        before = Column(name=f"t{at}")
+        made.append(
+            Derived(name=f"t{at + 1}", type="string", expression=Call(function="concat", arguments=(before, before)))
+        )
+    plan = FeaturePlan(inputs=INPUTS, operations=(Lookup(column="t60", values=("a",)),), derived=tuple(made))
+    row = {name: [None] for name in TYPES} | {"s": ["abcd"]}
+    assert FeaturePlan.from_json(plan.to_json()).numpy(row)["categorical"].tolist() == [[0]]
