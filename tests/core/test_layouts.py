@@ -59,7 +59,7 @@ STATISTICS = {
     "Reference": lambda column: Reference.fit(column).to_dict(),
     "compare_column": lambda column: compare_column(FITTED, column),
     "compare_table": lambda column: compare_table({"c": FITTED}, pa.table({"c": column})),
-    "compare_streams": lambda column: compare_streams(lambda: [{"c": FIXED}], lambda: [{"c": column}]).columns,
+    "compare_streams": lambda column: compare_streams(lambda: [{"c": FIXED}], lambda: [{"c": column}]).drifts,
     "profile of a table": lambda column: profile(pa.table({"c": column})),
     "hash_features": lambda column: hash_features({"c": column, "d": column}, crosses=[("c", "d")]),
 }  # fmt: skip

@@ -54,7 +54,7 @@ ENTRIES = {
     "compare_samples": lambda table: compare_samples(table[:20_000], table),
     "compare_as_evidently": lambda table: repr(compare_as_evidently(table[:20_000], table)),
     "compare_streams": lambda table: repr(
-        compare_streams(lambda: table.iter_slices(7_000), lambda: [table[:25_000]]).columns
+        compare_streams(lambda: table.iter_slices(7_000), lambda: [table[:25_000]]).drifts
     ),
     "profile": lambda table: profile(table).to_bytes(),
 }
