@@ -18,7 +18,7 @@ class Allowance:
     """The bytes that may come of one file.
 
     Args:
-        path: The file.
+        path: The file, or what errors call it.
         max_ratio: Bytes unpacked for each byte of the file.
         size: Bytes of the file, where `path` is none.
 
@@ -26,9 +26,9 @@ class Allowance:
         most: How many bytes may come in all.
     """
 
-    def __init__(self, path: Path, max_ratio: float, size: int | None = None) -> None:
+    def __init__(self, path: Path | str, max_ratio: float, size: int | None = None) -> None:
         self._path, self._ratio = path, max_ratio
-        self._size = path.stat().st_size if size is None else size
+        self._size = Path(path).stat().st_size if size is None else size
         self.most = max(_HARMLESS, int(self._size * max_ratio))
         self._spent = 0
 

@@ -38,6 +38,8 @@ _TYPES = {
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
 }
 """Media type → suffix, for URLs whose path has none."""
+_ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{0,200}"')
+_DATE = re.compile(r"[A-Za-z]{3}, [\w :-]{15,30} GMT")
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
@@ -115,11 +117,7 @@ class HttpFile:
 
     def _remember(self, stream: Stream, size: int | None) -> None:
         """Keep what tells whether the file changes; raise `DataError` where it has since it was first opened."""
-        told = {
-            "etag": stream.headers.get("ETag", ""),
-            "modified": stream.headers.get("Last-Modified", ""),
-            "size": size,
-        }
+        told = {"etag": _known(stream, "ETag", _ETAG), "modified": _known(stream, "Last-Modified", _DATE), "size": size}
         facts = {name: value for name, value in told.items() if value not in ("", None)}
         if self._opened:
             if any(self._facts.get(name, value) != value for name, value in facts.items()):
@@ -162,7 +160,8 @@ class HttpFile:
             return stack.enter_context(get(url, wanted, timeout=self._timeout, allow_private=private))
         except EgressError as error:
             if isinstance(error, AddressRefused) or isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                raise DataError(error.message, hint=error.hint) from None
+                led = "It was led there from a public address." if self._private and not private else error.hint
+                raise DataError(error.message, hint=led) from None
             raise Dropped(error.message) from None
         except ConfigError:  # its words hold the URL, and that may hold a signature
             raise DataError(f"{self.shown} leads to a place that is no plain URL") from None
@@ -193,6 +192,12 @@ def _retry_after(text: str) -> float:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     except ValueError:
         return 0.0
+
+
+def _known(stream: Stream, name: str, form: re.Pattern[str]) -> str:
+    """Return a header that will be kept and sent again, empty where it is not of its form."""
+    value = stream.headers.get(name, "").strip()
+    return value if form.fullmatch(value) else ""
 
 
 def _size(stream: Stream) -> int | None:

@@ -156,7 +156,7 @@ def _snapshot(table: Any, at: str, place: str) -> Any:
 
 def read_table(table: SourceTable, max_ratio: float) -> Iterator[pa.RecordBatch]:
     """Yield a table's rows. Raise `DataError` where it cannot be read, or unpacks to more than `max_ratio` times its size."""
-    allowance = Allowance(Path(table.shown), max_ratio, table.size())
+    allowance = Allowance(table.shown, max_ratio, table.size())
     with _blamed(table.shown):
         for batch in record_batches(table.scan()):
             allowance.spend(batch.nbytes)

@@ -242,6 +242,23 @@ def test_a_private_address_is_refused_unless_it_is_allowed(server, add):
     assert server.seen == []
 
 
+def test_a_public_address_does_not_lead_to_a_private_one_though_private_ones_are_allowed(server, add, monkeypatch):
+    monkeypatch.setattr("mlopsfw.egress.is_public", lambda address: address == "127.0.0.1")
+    with pytest.raises(DataError, match=r"127\.0\.0\.2, which is not a public address") as caught:
+        add(server.put("/x.csv", b"", tricks=[redirects("http://127.0.0.2:80/secret")]))
+    assert "led there from a public address" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "headers", [{"ETag": "no quotes"}, {"ETag": '"' + "x" * 300 + '"'}, {"Last-Modified": "yesterday"}]
+)
+def test_what_is_no_etag_or_date_is_neither_kept_nor_sent(server, add, whole, headers):
+    url = server.put("/day.csv", CSV, headers=headers)
+    assert add(url).origin["files"] == {url: {"size": len(CSV)}}
+    assert not add(url).new
+    assert whole()
+
+
 # -- what is there, and what is not ------------------------------------------------------------------------------------------------
 
 
