@@ -22,9 +22,9 @@ from mlopsfw.features.functions import FUNCTIONS
 from mlopsfw.features.recipe import LookupTable, derived_columns
 from mlopsfw.scoring import request_values
 
-SCHEMA = {
-    "x": pl.Float64, "n": pl.Int64, "b": pl.Boolean, "s": pl.String, "d": pl.Date, "t": pl.Datetime("us", "UTC"),
-}  # fmt: skip
+SCHEMA = pl.Schema(
+    {"x": pl.Float64, "n": pl.Int64, "b": pl.Boolean, "s": pl.String, "d": pl.Date, "t": pl.Datetime("us", "UTC")}
+)
 TYPES = {"x": "number", "n": "integer", "b": "boolean", "s": "string", "d": "date", "t": "datetime"}
 INPUTS = tuple(SignatureColumn(name=name, type=kind, nullable=True) for name, kind in TYPES.items())
 COLUMN_KINDS = {name: KINDS[kind] for name, kind in TYPES.items()}
