@@ -76,11 +76,15 @@ class Profile:
 
 
 def take_profile(rows: pl.LazyFrame, schema: Mapping[str, Any]) -> Profile:
-    """Look at a reference: three streamed passes, in memory that does not grow with it but for what may be a key."""
+    """Look at a reference: a few streamed passes, in memory that does not grow with it but for what may be a key."""
     import polars as pl
 
-    wanted = {f"{name}\0{what}": each for name, dtype in schema.items() for what, each in _figures(name, dtype).items()}
+    figures = {(name, what): each for name, dtype in schema.items() for what, each in _figures(name, dtype).items()}
+    wanted = {f"{name}\0{what}": each for (name, what), each in figures.items() if what not in _ORDER}
+    apart = {f"{name}\0{what}": each for (name, what), each in figures.items() if what in _ORDER}
     seen = rows.select(pl.len().alias("\0rows"), **wanted).collect(engine="streaming").row(0, named=True)
+    if apart:  # beside other aggregates their columns would be held in memory
+        seen |= rows.select(**apart).collect(engine="streaming").row(0, named=True)
     height = int(seen["\0rows"])
     facts = {name: {what: seen.get(f"{name}\0{what}") for what in _WHAT} | {"rows": height} for name in schema}
     sample = _sample(rows, height)
@@ -89,7 +93,8 @@ def take_profile(rows: pl.LazyFrame, schema: Mapping[str, Any]) -> Profile:
     return Profile(rows=height, columns=columns, sample=sample)
 
 
-_WHAT = ("missing", "distinct", "least", "greatest", "infinite", "down", "up", "same")
+_ORDER = ("down", "up", "same")
+_WHAT = ("missing", "distinct", "least", "greatest", "infinite", *_ORDER)
 
 
 def _figures(name: str, dtype: Any) -> dict[str, pl.Expr]:
