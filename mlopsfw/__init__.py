@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.check import Check, Diagnosis
     from mlopsfw.contracts.event import Event
     from mlopsfw.contracts.provider import Provider
+    from mlopsfw.filesets import FileSet
     from mlopsfw.hookspecs import hookimpl
     from mlopsfw.metrics import log_metric, start_run
     from mlopsfw.pipeline.form import Pipeline
@@ -26,6 +27,7 @@ _PUBLIC = {
     "Check": "mlopsfw.contracts.check",
     "Diagnosis": "mlopsfw.contracts.check",
     "Event": "mlopsfw.contracts.event",
+    "FileSet": "mlopsfw.filesets",
     "Pipeline": "mlopsfw.pipeline.form",
     "Project": "mlopsfw.project",
     "ProjectConfig": "mlopsfw.config",
@@ -42,6 +44,7 @@ __all__ = [
     "Check",
     "Diagnosis",
     "Event",
+    "FileSet",
     "Pipeline",
     "Project",
     "ProjectConfig",

@@ -12,6 +12,7 @@ from mlopsfw.cli.datadiff import diff
 from mlopsfw.cli.dataref import dataset_name, dataset_version
 from mlopsfw.cli.datatag import tag
 from mlopsfw.cli.datavacuum import vacuum
+from mlopsfw.cli.filesets import add_files, get
 from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.progress import progress
@@ -59,6 +60,7 @@ def data() -> None:
     metavar="N",
     help="How many times its size a file may have unpacked, past 128 MiB.",
 )
+@click.option("--files", "as_files", is_flag=True, help="Keep a folder's files as they are: images, texts, sound.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option(
     "--reference", metavar="URI", help="Register an outside table (file, folder, Delta table) without copying."
@@ -96,6 +98,7 @@ def add(
     headers: tuple[str, ...],
     options: tuple[str, ...],
     timeout: float,
+    as_files: bool,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -108,7 +111,10 @@ def add(
     """
     if bool(files) + bool(reference) + bool(sql) != 1:
         raise UsageError("give files, --sql or --reference", hint="mlopsfw data add flights flights.csv")
-    if reference:
+    if as_files:
+        kept = change["append"]
+        version = add_files(project, name, files, message, append=kept, force=force, quiet=quiet)
+    elif reference:
         version = project.datasets.reference(name, reference, message, force=force)
     elif sql:
         rows, source = _from_database(project, sql, query, table_name)
@@ -328,5 +334,5 @@ def tidy(project: Project, name: str, *, older: float, as_json: bool) -> None:
         click.echo(f"{behind} commits written to the Delta log, {len(removed)} files removed")
 
 
-for verb in (check, diff, forget, tag, vacuum):
+for verb in (check, diff, forget, get, tag, vacuum):
     data.add_command(verb)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlopsfw.project import Project
 
 _BATCH_ROWS = 1 << 17
+_FILE_SET = "mlopsfw.filesets.fileset.FileSet"
 _TABLE_LIBRARIES = frozenset({"polars", "pyarrow", "pandas"})
 
 
@@ -79,6 +80,8 @@ def load(  # noqa: PLR0911 - one for each kind
             return canonical.decode(project.blobs.get(artifact.blob))
         case "table":
             return _load_table(project.blobs.path(artifact.blob), kind, artifact.rows)
+        case "dataset" if kind == _FILE_SET:
+            return _file_set(project, artifact)
         case "dataset":
             return _as_frame(_scan(project, artifact), kind or "polars.LazyFrame")
         case "file":
@@ -201,6 +204,12 @@ def _within(reader: pa.RecordBatchFileReader, start: int, stop: int) -> Iterator
             first = max(start - at, 0)
             yield batch.slice(first, stop - at - first)
         at += batch.num_rows
+
+
+def _file_set(project: Project, artifact: Artifact) -> Any:
+    from mlopsfw.filesets import FileSet
+
+    return FileSet(project, project.datasets.resolve(artifact))
 
 
 def _scan(project: Project, artifact: Artifact) -> Any:

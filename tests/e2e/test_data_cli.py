@@ -173,3 +173,22 @@ def test_a_broken_row_at_the_command_line_is_one_line_and_exit_1(project):
     assert done.stderr.startswith("error: bad.csv:3: the row cannot be read: expected 2 fields, got 1")
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_a_folder_of_files_is_added_compared_and_laid_out(verb, tmp_path):
+    folder = tmp_path / "images"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.png").write_bytes(b"a")
+    (folder / "deep" / "b.png").write_bytes(b"b")
+    assert "data:/photos@1: 2 rows" in verb("data", "add", "photos", folder, "--files")[1]
+    assert "Nothing new" in verb("data", "add", "photos", folder, "--files")[1]
+    (folder / "a.png").write_bytes(b"another")
+    verb("data", "add", "photos", folder, "--files")
+    assert "0 added, 0 removed, 1 changed" in verb("data", "diff", "photos", 1, 2, "--key", "path")[1]
+    assert "2 files written" in verb("data", "get", "photos@1", tmp_path / "out")[1]
+    assert (tmp_path / "out" / "a.png").read_bytes() == b"a"
+    (tmp_path / "out" / "other").touch()
+    laid = json.loads(verb("data", "get", "photos", tmp_path / "out", "--sync", "--json")[1])
+    assert laid == {"written": 1, "unchanged": 1, "removed": 1}
+    assert verb("data", "add", "photos", folder, folder, "--files")[0] == 2
+    assert verb("data", "get", "photos@9", tmp_path / "out")[0] == 2

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.datasets.versions import ERASED
-from mlopsfw.errors import UnknownName
+from mlopsfw.errors import UnknownName, UsageError
+from mlopsfw.filesets.index import is_set
 from mlopsfw.ids import nearest, new_run_id
 from mlopsfw.lineage import downstream
 from mlopsfw.privacy.erasure import captured
@@ -80,8 +81,19 @@ def forget(
 
     Raises:
         UnknownName: There is no such dataset, or none of its versions has the column.
+        UsageError: The dataset is a set of files.
     """
+    _refuse_files(project, dataset)
     return _Forgetting(project, dataset, subject, endpoints, dry_run=dry_run).run()
+
+
+def _refuse_files(project: Project, dataset: str) -> None:
+    """A subject's files are bytes among others' in blobs, which no key finds."""
+    if any(is_set(version) for version in project.datasets.history(dataset).versions):
+        raise UsageError(
+            f"dataset {dataset!r} is a set of files: their bytes are not searched, and no row of theirs is a subject's",
+            hint="Add the set anew without the subject's files; older versions keep them.",
+        )
 
 
 class _Forgetting:

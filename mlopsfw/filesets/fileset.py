@@ -1,0 +1,96 @@
+"""`FileSet`: a version of a set of files, to read from."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from mlopsfw.errors import Corrupt, UnknownName
+from mlopsfw.filesets.index import Place, of_version
+from mlopsfw.filesets.packs import SMALL
+from mlopsfw.ids import nearest
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.datasets import DatasetVersion
+    from mlopsfw.filesets.getting import Laid
+    from mlopsfw.project import Project
+
+_HELD = 4  # packs in memory
+
+
+class FileSet:
+    """A version of a set of files. `len(files)` and `files[3]` make it a map-style dataset for torch's DataLoader.
+
+    Args:
+        project: Where it is.
+        version: Which; `project.datasets.resolve("data:/photos@3")`.
+
+    Raises:
+        UsageError: The version is a table.
+    """
+
+    def __init__(self, project: Project, version: DatasetVersion) -> None:
+        self._project, self.version = project, version
+        self._places: dict[str, Place] = of_version(project, version)
+        self._pack = lru_cache(_HELD)(project.blobs.get)
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """The files: `path`, `size`, `digest`, `type`, in order of paths."""
+        return self._project.datasets.scan(self.version).collect()
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return dict(zip(self.table["path"].to_list(), self.table["digest"].to_list(), strict=True))
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    def __getitem__(self, number: int) -> tuple[dict[str, Any], bytes]:
+        """Return the facts and the bytes of the file of that number."""
+        if not -len(self) <= number < len(self):
+            raise IndexError(number)
+        row = self.table.row(number, named=True)
+        return row, self.read(row["path"])
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes.
+
+        Raises:
+            UnknownName: The set has no such file.
+            Corrupt: What is stored is not what was added.
+        """
+        with self.open(path) as stream:
+            return stream.read()
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file's bytes for reading; a large one is not held in memory. Errors as for `read`."""
+        place = self.place(path)
+        if place.size > SMALL:
+            return self._project.blobs.path(place.blob).open("rb")
+        data = self._pack(place.blob)[place.start : place.start + place.size]
+        if len(data) != place.size:
+            raise Corrupt(f"{path} of {self.version.ref} has {len(data)} bytes stored, not {place.size}")
+        return BytesIO(data)
+
+    def order(self, path: str) -> tuple[str, int]:
+        """Return a key by which files of one blob follow each other."""
+        place = self.place(path)
+        return place.blob, place.start
+
+    def place(self, path: str) -> Place:
+        """Return where a file's bytes are. Raise `UnknownName`."""
+        try:
+            return self._places[self._digests[path]]
+        except KeyError:
+            raise UnknownName(f"{self.version.ref} has no file {path!r}", hint=nearest(path, self._digests)) from None
+
+    def get(self, folder: Path, *, sync: bool = False) -> Laid:
+        """Lay the files out below `folder`; see `mlopsfw.filesets.getting.get`."""
+        from mlopsfw.filesets.getting import get
+
+        return get(self, folder, sync=sync)
