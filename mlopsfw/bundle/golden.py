@@ -93,7 +93,7 @@ def _replay_features(bundle: LoadedBundle, golden: Golden) -> None:
         check_alike(bundle.plan, {name: values[row : row + 1] for name, values in expected.items()}, found, where)
 
 
-def check_alike(plan: FeaturePlan, trained: Arrays, served: Arrays, where: str, tolerance: float = _ALIKE) -> None:
+def check_alike(plan: FeaturePlan, trained: Arrays, served: Arrays, where: str, *, real: bool = False) -> None:
     """Raise `ServingSkew` where serving made other features of a row than training.
 
     Args:
@@ -101,18 +101,20 @@ def check_alike(plan: FeaturePlan, trained: Arrays, served: Arrays, where: str, 
         trained: `numeric` and `categorical` as training made them, `[1, k]`.
         served: Likewise as serving did.
         where: Which row it is.
-        tolerance: Of numbers, relative where they are above 1. Codes must be equal.
+        real: Whether it is a row of training. Then everything must be equal to the bit, and no value is told. Else numbers may
+            differ by 1e-5, relatively where they are above 1; codes may not.
     """
     for name, sources in ((NUMERIC, plan.numeric_sources), (CATEGORICAL, plan.categorical_sources)):
         a, b = (np.asarray(made.get(name, np.empty((1, 0))), dtype=np.float64) for made in (trained, served))
         if a.shape != b.shape:
             raise ServingSkew(f"{where}: serving makes {b.shape[-1]} {name} features, training made {a.shape[-1]}")
-        allowed = tolerance * np.maximum(1.0, np.abs(a)) if name == NUMERIC else 0.0
+        allowed = 0.0 if real or name == CATEGORICAL else _ALIKE * np.maximum(1.0, np.abs(a))
         wrong = np.argwhere(~(np.abs(a - b) <= allowed))
         if len(wrong):
             at = tuple(wrong[0])
+            values = "another value than training" if real else f"{b[at]:.9g}, training made {a[at]:.9g}"
             raise ServingSkew(
-                f"{where}: of {sources[at[-1]]!r} serving makes {b[at]:.9g}, training made {a[at]:.9g}",
+                f"{where}: of {sources[at[-1]]!r} serving makes {values}",
                 hint="The model would be asked about other rows than it was trained on; do not serve it. Train it again.",
             )
 
