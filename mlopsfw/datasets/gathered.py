@@ -28,7 +28,7 @@ from mlopsfw.datasets.outside import (
 )
 from mlopsfw.datasets.sources import FORMATS
 from mlopsfw.datasets.tablesource import DeltaSource, IcebergSource, SourceTable, is_delta, is_iceberg
-from mlopsfw.errors import UsageError
+from mlopsfw.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from mlopsfw.project import Project
@@ -111,6 +111,11 @@ def _here(place: Path, outside: Outside) -> Sequence[_Source]:
         return [IcebergSource(place, outside.at)]
     if outside.at:
         raise UsageError(f"{place} is no Delta or Iceberg table", hint="Only those have versions to be read --at.")
+    if place.is_dir() and (log := next((log for log in place.rglob("_delta_log") if log.is_dir()), None)):
+        raise DataError(
+            f"{place} holds the Delta table {log.parent.relative_to(place)}, whose files are not all its rows",
+            hint=f"Give the table itself: {log.parent}.",
+        )
     return [replace(file, sheet=outside.sheet) for file in locate([place], tuple(FORMATS))]
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _RANGE = 16 << 20  # bytes asked for at once: each request has a time-out of its own
+_TABLE = re.compile(r"(^|/)(_delta_log/|metadata/[^/]*\.metadata\.json$)")
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -102,6 +103,11 @@ def objects(
         base, wanted = _base(key), _wanted(key, suffixes)
         listed = (meta for page in _pages(store, base) for meta in page if meta["path"].startswith(base))
         below = [(meta, meta["path"][len(base) :]) for meta in listed if meta["size"]]
+    if table := next((name for _, name in below if _TABLE.search(name)), "") if not _PATTERN.search(key) else "":
+        raise DataError(
+            f"{shown(url)} holds a table of another system ({table}), whose files are not all its rows",
+            hint="Give a Delta table's own URL. Of Iceberg tables, those in a local folder are read.",
+        )
     chosen = sorted(((meta, name) for meta, name in below if wanted(name)), key=lambda pair: pair[1])
     if not chosen:
         raise DataError(

@@ -82,6 +82,11 @@ def test_a_snapshot_that_an_iceberg_table_has_not_is_named_with_those_it_has(add
     assert iceberg[1][-1] in caught.value.hint
 
 
+def test_a_folder_with_a_table_in_it_is_not_read_as_files_since_not_all_of_them_count(add, delta):
+    with pytest.raises(DataError, match="holds the Delta table delta"):
+        add(delta.parent)
+
+
 def test_a_table_whose_rows_are_gone_is_an_error_and_commits_nothing(add, delta, iceberg, project):
     for file in delta.glob("*.parquet"):
         file.unlink()

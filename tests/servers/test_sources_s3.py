@@ -118,6 +118,13 @@ def test_a_delta_table_in_a_bucket_is_read_at_a_version(project, outside, bucket
         assert project.datasets.add("d", [f"{bucket}/lake/t"], outside=chosen).rows == rows
 
 
+@pytest.mark.parametrize("log", ["lake/t/_delta_log/0.json", "lake/metadata/00001-x.metadata.json"])
+def test_a_prefix_with_a_table_in_it_is_not_read_as_files_since_not_all_of_them_count(add, store, log):
+    put(store, **{"lake/t/a.csv": 1, log: 2})
+    with pytest.raises(DataError, match="a table of another system"):
+        add("lake")
+
+
 def test_a_refusal_and_a_silent_server_say_what_to_do(project, outside, bucket, monkeypatch):
     from mlopsfw.datasets import fetch
 
