@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,9 +50,8 @@ def store(files: Iterable[File], blobs: Blobs, has: Callable[[str], bool]) -> It
     """
     with ThreadPoolExecutor(_BESIDE) as pool:
         groups = _groups(files)
-        waiting = [
-            pool.submit(_store_group, group, blobs, has) for group, _ in zip(groups, range(2 * _BESIDE), strict=False)
-        ]
+        first = itertools.islice(groups, 2 * _BESIDE)
+        waiting = [pool.submit(_store_group, group, blobs, has) for group in first]
         while waiting:
             done = waiting.pop(0).result()
             if (group := next(groups, None)) is not None:

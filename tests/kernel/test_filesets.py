@@ -86,6 +86,14 @@ def test_what_was_added_comes_back_byte_for_byte(project, tmp_path):
     assert {row["path"]: data for row, data in (files[number] for number in range(len(files)))} == FILES
 
 
+def test_many_blobs_of_many_files_come_back(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(packs, "PACK", 64)
+    files = {f"{number:04}": b"%d" % number * (number % 7) for number in range(500)}
+    write(tmp_path / "in", files)
+    FileSet(project, add(project, "s", tmp_path / "in")).get(tmp_path / "out")
+    assert tree(tmp_path / "out") == files
+
+
 @given(
     st.dictionaries(
         st.lists(st.sampled_from(["a", "b", "ä", "c d"]), min_size=1, max_size=3).map("/".join),
