@@ -6,7 +6,7 @@ taken anew of the rows they are of.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import inf, log, sqrt
 from statistics import fmean, stdev
 
@@ -24,6 +24,33 @@ def page_hinkley(
         if t >= 30 and max(up - lowest, highest - down) > threshold:
             return t - 1
     return None
+
+
+def adwin(values: list[float], delta: float = 0.002, clock: int = 32) -> int | None:
+    """Bifet & Gavaldà 2007, ADWIN2: some cut at a bucket of the exponential histogram (5 a level) parts two different means."""
+    buckets = [0] * 40
+    for t in range(1, len(values) + 1):
+        buckets[0] += 1
+        for level in range(len(buckets) - 1):
+            if buckets[level] > 5:
+                buckets[level : level + 2] = buckets[level] - 2, buckets[level + 1] + 1
+        if t % clock:
+            continue
+        sizes = [2**level for level in reversed(range(len(buckets))) for _ in range(buckets[level])]
+        window, spread = values[:t], stdev(values[:t]) ** 2 * (t - 1) / t
+        if any(_parted(window, spread, cut, delta) for cut in accumulate(sizes[:-1])):
+            return t - 1
+    return None
+
+
+def _parted(window: list[float], spread: float, cut: int, delta: float, least: int = 5) -> bool:
+    """Compare the means on both sides of a cut by the paper's bound for variances that are known; `least` is river's margin."""
+    if min(cut, len(window) - cut) < least:
+        return False
+    sides = 1 / (cut - least + 1) + 1 / (len(window) - cut - least + 1)
+    part = log(2 * log(len(window)) / delta)
+    bound = sqrt(2 * sides * spread * part) + 2 / 3 * part * sides
+    return abs(fmean(window[:cut]) - fmean(window[cut:])) > bound
 
 
 def ddm(values: list[float], factor: float = 3.0) -> int | None:

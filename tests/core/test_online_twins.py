@@ -11,6 +11,7 @@ from online_streams import ERRORS, NUMBERS, stream
 from mlopsfw_core import online
 
 TWINS = {
+    "ADWIN": (online.ADWIN, twins.adwin, NUMBERS),
     "PageHinkley": (lambda: online.PageHinkley(threshold=5), partial(twins.page_hinkley, threshold=5), NUMBERS),
     "DDM": (online.DDM, twins.ddm, ERRORS),
     "EDDM": (online.EDDM, twins.eddm, ERRORS),
