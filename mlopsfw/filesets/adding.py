@@ -6,6 +6,7 @@ import mimetypes
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,9 +145,15 @@ def table(files: Iterable[tuple[str, int, str]]) -> pl.DataFrame:
     """Return the table of a set: `path`, `size` (bytes), `digest` (sha256), `type` (media type by the name; null if unknown)."""
     import polars as pl
 
-    rows = [(path, size, digest, mimetypes.guess_type(path, strict=False)[0]) for path, size, digest in files]
+    rows = [(path, size, digest, _type_of(path.rpartition("/")[2].partition(".")[2])) for path, size, digest in files]
     schema = {"path": pl.String, "size": pl.Int64, "digest": pl.String, "type": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+@lru_cache(4096)
+def _type_of(suffixes: str) -> str | None:
+    """Return the media type of files whose names end so."""
+    return mimetypes.guess_type(f"x.{suffixes}", strict=False)[0]
 
 
 def _with(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
