@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import accumulate, pairwise
 from math import inf, log, sqrt
+from operator import mul
 from statistics import fmean, stdev
 
 
@@ -89,6 +90,29 @@ def hddm_a(values: list[float], confidence: float = 0.001) -> int | None:
         margin = sqrt((t - cut) / (cut * t) * log(2 / confidence) / 2)
         if cut < t and mean - fmean(values[:cut]) >= margin:
             return t - 1
+    return None
+
+
+def _faded(values: list[float], share: float) -> tuple[float, float]:
+    """Return the exponentially weighted mean of some rows, and the sum of squared weights (river's: it begins with 1 before any row)."""
+    old = 1 - share
+    weights = [old ** (len(values) - 1), *(share * old ** (len(values) - i) for i in range(2, len(values) + 1))]
+    squares = old ** (2 * len(values)) + sum((share * old**i) ** 2 for i in range(len(values)))
+    return sum(map(mul, weights, values)), squares
+
+
+def hddm_w(values: list[float], confidence: float = 0.001, share: float = 0.05) -> int | None:
+    """Frías-Blanco et al. 2015, W-test, one side: weighted means before and after the cut, by McDiarmid's bound."""
+    lowest, cut = inf, 0
+    for t in range(1, len(values) + 1):
+        mean, squares = _faded(values[:t], share)
+        bound = mean + sqrt(squares * log(1 / confidence) / 2)
+        if bound < lowest:
+            lowest, cut = bound, t
+        if cut < t:
+            (before, first), (after, second) = _faded(values[:cut], share), _faded(values[cut:t], share)
+            if after - before > sqrt((first + second) * log(1 / confidence) / 2):
+                return t - 1
     return None
 
 
