@@ -6,10 +6,15 @@ taken anew of the rows they are of.
 
 from __future__ import annotations
 
+from fractions import Fraction
+from functools import cache
 from itertools import accumulate, pairwise
 from math import inf, log, sqrt
 from operator import mul
+from random import Random
 from statistics import fmean, stdev
+
+from mlopsfw_core.reference import ks_exact_sf
 
 
 def page_hinkley(
@@ -52,6 +57,24 @@ def _parted(window: list[float], spread: float, cut: int, delta: float, least: i
     part = log(2 * log(len(window)) / delta)
     bound = sqrt(2 * sides * spread * part) + 2 / 3 * part * sides
     return abs(fmean(window[:cut]) - fmean(window[cut:])) > bound
+
+
+@cache
+def _two_sample_p(gap: int, size: int) -> float:
+    """Return the exact two-sided p-value of two samples of one size whose distribution functions are `gap` / `size` apart."""
+    return ks_exact_sf(size, size, Fraction(gap, size), both_sides=True)
+
+
+def kswin(values: list[float], size: int, newest: int, alpha: float, seed: int) -> int | None:
+    """Raab et al. 2020: the newest rows of a window against a draw of its older ones, by Kolmogorov and Smirnov's exact test."""
+    draw = Random(seed)
+    for t in range(size, len(values) + 1):
+        window = values[t - size : t]
+        older, recent = [window[k] for k in draw.sample(range(size - newest), newest)], window[size - newest :]
+        gap = max(abs(sum(v <= at for v in older) - sum(v <= at for v in recent)) for at in older + recent)
+        if gap / newest > 0.1 and _two_sample_p(gap, newest) <= alpha:
+            return t - 1
+    return None
 
 
 def ddm(values: list[float], factor: float = 3.0) -> int | None:

@@ -13,6 +13,11 @@ from mlopsfw_core import online
 TWINS = {
     "ADWIN": (online.ADWIN, twins.adwin, NUMBERS),
     "PageHinkley": (lambda: online.PageHinkley(threshold=5), partial(twins.page_hinkley, threshold=5), NUMBERS),
+    "KSWIN": (
+        lambda: online.KSWIN(0.01, 40, 10, seed=3),
+        partial(twins.kswin, size=40, newest=10, alpha=0.01, seed=3),
+        NUMBERS,
+    ),
     "DDM": (online.DDM, twins.ddm, ERRORS),
     "EDDM": (online.EDDM, twins.eddm, ERRORS),
     "HDDM_A": (lambda: online.HDDM_A(0.05, 0.1), partial(twins.hddm_a, confidence=0.05), ERRORS),
@@ -25,7 +30,7 @@ TWINS = {
 def test_alarms_are_the_papers(name):
     make, first, kinds = TWINS[name]
     fired = 0
-    for seed in range(70):
+    for seed in range(105):
         if kinds is NUMBERS and list(kinds)[seed % len(kinds)] == "offset":
             continue  # near 1e9 a running mean and a sum over rows differ by more than the deviations do
         _, values = stream(kinds, seed, 600)
