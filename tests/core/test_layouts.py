@@ -7,6 +7,7 @@ cut between the chunks takes every place as offset and length go their ways.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -131,17 +132,25 @@ def outcome(entry: Any, column: Any) -> Any:
         return str(error)
 
 
-def differing(entry: Any, kind: pa.DataType) -> list[tuple[int, int, str]]:
-    """Return the places of the grid where a slice, or the slice in two chunks, is answered otherwise than its copy."""
-    whole, found = typed(kind), []
+@cache
+def layouts(kind: pa.DataType) -> list[tuple[str, pa.Array, pa.Array, pa.ChunkedArray]]:
+    """Return the whole grid of a type: the place, a compact copy, the slice, and the slice in two chunks."""
+    whole, made = typed(kind), []
     for offset, length in GRID:
         part = whole[offset : offset + length]
         cut = (offset + length) % (length + 1)
-        expected = outcome(entry, compact(part))
-        chunked = pa.chunked_array([part[:cut], part[cut:]])
-        for layout, column in (("slice", part), ("chunks", chunked)):
-            if outcome(entry, column) != expected:
-                found.append((offset, length, layout))
+        chunks = pa.chunked_array([part[:cut], part[cut:]])
+        made.append((f"{length} from {offset}, cut at {cut}", compact(part), part, chunks))
+    return made
+
+
+def differing(entry: Any, kind: pa.DataType) -> list[str]:
+    """Return the places of the grid where a slice, or the slice in two chunks, is answered otherwise than its copy."""
+    found = []
+    for place, copy, part, chunks in layouts(kind):
+        expected = outcome(entry, copy)
+        if outcome(entry, part) != expected or outcome(entry, chunks) != expected:
+            found.append(place)
     return found
 
 
