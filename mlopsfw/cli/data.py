@@ -12,7 +12,7 @@ from mlopsfw.cli.datadiff import diff
 from mlopsfw.cli.dataref import dataset_name, dataset_version
 from mlopsfw.cli.datatag import tag
 from mlopsfw.cli.datavacuum import vacuum
-from mlopsfw.cli.filesets import add_files, get
+from mlopsfw.cli.filesets import add_files, get, verify_files
 from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.progress import progress
@@ -310,8 +310,10 @@ def restore(project: Project, name: str, version: str, *, message: str, as_json:
 @json_option
 @pass_project
 def verify(project: Project, ref: str, *, as_json: bool) -> None:
-    """Read a version anew and compare it with its digest."""
+    """Read a version anew, of a set the files too, and compare it with its digest."""
     version = project.datasets.verify(ref)
+    if version.index:
+        verify_files(project, version)
     if as_json:
         emit_json({"ref": version.ref, "digest": version.digest, "ok": True})
     else:

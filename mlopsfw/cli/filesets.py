@@ -28,17 +28,25 @@ def add_files(
         return add(project, name, Path(folders[0]), message, append=append, force=force, progress=told)
 
 
+def verify_files(project: Project, version: DatasetVersion) -> None:
+    """Read every file of a set. Raise `Corrupt` where one is not what was added."""
+    from mlopsfw.filesets import FileSet
+
+    FileSet(project, version).verify()
+
+
 @click.command()
 @click.argument("ref", metavar="NAME[@VERSION]")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--sync", is_flag=True, help="Remove files from FOLDER that the set does not have.")
+@click.option("--force", is_flag=True, help="Overwrite files whose content no version of the set has.")
 @json_option
 @pass_project
-def get(project: Project, ref: str, folder: Path, *, sync: bool, as_json: bool) -> None:
+def get(project: Project, ref: str, folder: Path, *, sync: bool, force: bool, as_json: bool) -> None:
     """Lay the files of a set out below FOLDER; those that are there already are left as they are."""
     from mlopsfw.filesets import FileSet
 
-    laid = FileSet(project, project.datasets.resolve(ref).readable()).get(folder, sync=sync)
+    laid = FileSet(project, project.datasets.resolve(ref).readable()).get(folder, sync=sync, force=force)
     if as_json:
         emit_json(laid)
         return

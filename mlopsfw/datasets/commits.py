@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -24,7 +24,7 @@ from mlopsfw.datasets import manifest as manifests
 from mlopsfw.datasets.change import Change
 from mlopsfw.datasets.manifest import DataFile, Manifest
 from mlopsfw.datasets.merge import Merge
-from mlopsfw.datasets.versions import COMMITTED, DatasetVersion, History
+from mlopsfw.datasets.versions import COMMITTED, FILES, DatasetVersion, History
 from mlopsfw.digest import TableDigest, record_batches, table_digest
 from mlopsfw.errors import Conflict, DataError, Erased, UsageError
 
@@ -91,7 +91,7 @@ class Commit:
     def make(self, batches: Iterable[pa.RecordBatch]) -> DatasetVersion:
         """Write the rows and make the version; return it, or the newest one with `new=False` where nothing differs."""
         history = self._datasets.history(self._name)
-        refuse_reference(history)
+        refuse_other(history, self._origin)
         used: set[str] = set()
         try:
             written = self._write(self._treatment.batches(batches), history)
@@ -201,7 +201,7 @@ class Commit:
                 event = stream.append(COMMITTED, version.body(), expecting=history.seq)
             except Conflict:
                 history = self._datasets.history(self._name)
-                refuse_reference(history)
+                refuse_other(history, self._origin)
                 continue
             return replace(version, time=event.time, actor=event.actor)
 
@@ -280,12 +280,15 @@ class Commit:
             self._made.extend(file.path for file in merge.made)
 
 
-def refuse_reference(history: History) -> None:
-    """Raise `UsageError` where the dataset's versions are references: its rows are not ours to add to."""
-    if history.latest and history.latest.mode == "reference":
-        raise UsageError(
-            f"dataset {history.name!r} refers to {history.latest.uri}", hint="Add the rows under another name."
-        )
+def refuse_other(history: History, origin: Mapping[str, Any]) -> None:
+    """Raise `UsageError` where the dataset's versions are of another kind: references, a set of files, or a table."""
+    if (latest := history.latest) is None:
+        return
+    if latest.mode == "reference":
+        raise UsageError(f"dataset {history.name!r} refers to {latest.uri}", hint="Add the rows under another name.")
+    if bool(latest.index) != (origin.get("how") == FILES):
+        kind = "set of files" if latest.index else "table"
+        raise UsageError(f"dataset {history.name!r} is a {kind}", hint="Add what is no such thing under another name.")
 
 
 def digest_of(datasets: Datasets, version: DatasetVersion) -> str:

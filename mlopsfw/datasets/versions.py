@@ -17,6 +17,9 @@ from mlopsfw.references import parse_reference
 COMMITTED, RESTORED, REFERENCED = "dataset.committed", "dataset.restored", "dataset.referenced"
 CHECKED = "dataset.checked"
 """A version was checked against a contract (`mlopsfw.datacontract`)."""
+FILES = "files"
+"""What `origin` says of how a version came about whose rows are files (`mlopsfw.filesets`)."""
+
 ERASED, SWEPT = "dataset.erased", "dataset.swept"
 """Rows were erased from versions, which are others since; what that put out of use is gone."""
 VACUUMED, REVIVED = "dataset.vacuumed", "dataset.revived"
@@ -95,6 +98,11 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     def table_version(self) -> int:
         """The version of the Delta table that holds it: they go in step, from 0."""
         return self.version - 1
+
+    @property
+    def index(self) -> str:
+        """The blob that tells where the files' bytes are, of a version that is a set of files; else nothing."""
+        return str(self.origin["index"]) if self.origin.get("how") == FILES else ""
 
     @property
     def live(self) -> bool:

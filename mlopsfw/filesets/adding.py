@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import time
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.datasets.change import Change
+from mlopsfw.datasets.commits import Commit, refuse_other
+from mlopsfw.datasets.versions import FILES
+from mlopsfw.errors import UsageError
 from mlopsfw.filesets import index, known, packs
 from mlopsfw.filesets.index import Place
 from mlopsfw.filesets.known import Known
@@ -43,7 +45,7 @@ def add(
         name: The dataset.
         folder: The files; their paths in the set are relative to it.
         message: Why, for people.
-        append: Keep the files that are in the set under other paths.
+        append: Keep the files that are in the set under other paths, also those that another process adds meanwhile.
         force: Make a version even where nothing changed.
         run: The run that makes it.
         progress: Told how many files and bytes were read, and how many bytes there are to read.
@@ -53,16 +55,19 @@ def add(
 
     Raises:
         DataError: Something below the folder cannot be kept, cannot be read, or changed while it was read.
-        UsageError: `append` to a dataset that is a table.
+        UsageError: The dataset is a table, or the folder holds the project's state.
     """
     check_name(name, "dataset")
-    latest = project.datasets.history(name).latest
-    places = index.of_version(project, latest) if latest and (append or index.is_set(latest)) else {}
-    found = _Addition(project, name, folder, places).read(progress)
-    rows = table(found.files)
-    if append and latest:
-        rows = _with(project.datasets.scan(latest).collect(), rows)
-    version = _commit(project, name, rows, found.places, folder, message, force=force, run=run)
+    history = project.datasets.history(name)
+    refuse_other(history, {"how": FILES})
+    if project.state.absolute().is_relative_to(folder.absolute()):
+        raise UsageError(
+            f"{folder} holds the project's own state, {project.state}", hint="Add a folder beside or below it."
+        )
+    latest = history.latest
+    found = _Addition(project, name, folder, index.of_version(project, latest) if latest else {}).read(progress)
+    change = Change(mode="upsert", key=("path",)) if append and latest else Change(mode="replace")
+    version = _commit(project, name, table(found.files), change, found.places, folder, message, force=force, run=run)
     found.committed()
     return version
 
@@ -142,30 +147,25 @@ def _that_are_there(project: Project, noted: dict[str, Place], committed: dict[s
 
 
 def table(files: Iterable[tuple[str, int, str]]) -> pl.DataFrame:
-    """Return the table of a set: `path`, `size` (bytes), `digest` (sha256), `type` (media type by the name; null if unknown)."""
+    """Return the table of a set: `path`, `size` (bytes), `digest` (sha256)."""
     import polars as pl
 
-    rows = [(path, size, digest, _type_of(path.rpartition("/")[2].partition(".")[2])) for path, size, digest in files]
-    schema = {"path": pl.String, "size": pl.Int64, "digest": pl.String, "type": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    schema = {"path": pl.String, "size": pl.Int64, "digest": pl.String}
+    return pl.DataFrame(list(files), schema=schema, orient="row")
 
 
-@lru_cache(4096)
-def _type_of(suffixes: str) -> str | None:
-    """Return the media type of files whose names end so."""
-    return mimetypes.guess_type(f"x.{suffixes}", strict=False)[0]
-
-
-def _with(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
-
-    return pl.concat([old.join(new, on="path", how="anti"), new]).sort("path")
+def _needed(rows: pl.DataFrame, change: Change, places: dict[str, Place]) -> dict[str, Place]:
+    """Return where the contents are that a version needs, as far as is known here; an upsert keeps those that were there."""
+    return (
+        places if change.mode == "upsert" else {digest: places[digest] for digest in rows["digest"].unique().to_list()}
+    )
 
 
 def _commit(  # noqa: PLR0917 - called in one place
     project: Project,
     name: str,
     rows: pl.DataFrame,
+    change: Change,
     places: dict[str, Place],
     folder: Path,
     message: str,
@@ -173,14 +173,11 @@ def _commit(  # noqa: PLR0917 - called in one place
     force: bool,
     run: str,
 ) -> DatasetVersion:
-    from mlopsfw.datasets.change import change_of
-    from mlopsfw.datasets.commits import Commit
     from mlopsfw.digest import record_batches
 
-    held = {digest: places[digest] for digest in rows["digest"].unique().to_list()}
-    origin = {"how": index.KIND, "index": index.save(held, project.blobs)}
+    origin = {"how": FILES, "index": index.save(_needed(rows, change, places), project.blobs)}
     commit = Commit(
-        project.datasets, name, change_of("replace"), source=f"{folder.name}/", message=message, run=run,
+        project.datasets, name, change, source=f"{folder.name}/", message=message, run=run,
         force=force, once=False, origin=origin,
     )  # fmt: skip
     return commit.make(record_batches(rows))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import mimetypes
 from functools import cached_property, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mlopsfw.errors import Corrupt, UnknownName
-from mlopsfw.filesets.index import Place, of_version
+from mlopsfw.filesets.index import Place, of_dataset, of_version
 from mlopsfw.filesets.packs import SMALL
 from mlopsfw.ids import nearest
 
@@ -40,8 +42,12 @@ class FileSet:
 
     @cached_property
     def table(self) -> pl.DataFrame:
-        """The files: `path`, `size`, `digest`, `type`, in order of paths."""
-        return self._project.datasets.scan(self.version).collect()
+        """The files in order of paths: `path`, `size` (bytes), `digest` (sha256), `type` (media type by the name; null if unknown)."""
+        import polars as pl
+
+        rows = self._project.datasets.scan(self.version).sort("path").collect()
+        types = [_type_of(path.rpartition("/")[2].partition(".")[2]) for path in rows["path"].to_list()]
+        return rows.with_columns(pl.Series("type", types, dtype=pl.String))
 
     @cached_property
     def _digests(self) -> dict[str, str]:
@@ -84,13 +90,45 @@ class FileSet:
 
     def place(self, path: str) -> Place:
         """Return where a file's bytes are. Raise `UnknownName`."""
-        try:
-            return self._places[self._digests[path]]
-        except KeyError:
-            raise UnknownName(f"{self.version.ref} has no file {path!r}", hint=nearest(path, self._digests)) from None
+        if path not in self._digests:
+            raise UnknownName(f"{self.version.ref} has no file {path!r}", hint=nearest(path, self._digests))
+        digest = self._digests[path]
+        if digest not in self._places:  # it came by another process's addition, whose index has it
+            self._places |= of_dataset(self._project, self.version.name)
+        return self._places[digest]
 
-    def get(self, folder: Path, *, sync: bool = False) -> Laid:
+    def verify(self) -> None:
+        """Read every file's bytes. Raise `Corrupt` where they are not what was added, `NotFound` where they are gone."""
+        for path, digest in sorted(self._digests.items(), key=lambda item: self.order(item[0])):
+            with self.open(path) as stream:
+                if _sha256(stream) != digest:
+                    raise Corrupt(
+                        f"{path} of {self.version.ref} is not what was added", hint="Restore its blob from a copy."
+                    )
+
+    def get(self, folder: Path, *, sync: bool = False, force: bool = False) -> Laid:
         """Lay the files out below `folder`; see `mlopsfw.filesets.getting.get`."""
         from mlopsfw.filesets.getting import get
 
-        return get(self, folder, sync=sync)
+        return get(self, folder, sync=sync, force=force)
+
+    @cached_property
+    def contents(self) -> set[str]:
+        """The sha256 of every content that any version of the set has."""
+        return set(of_dataset(self._project, self.version.name))
+
+
+_TYPES = mimetypes.MimeTypes()  # Python's own table, not the machine's
+
+
+def _sha256(stream: BinaryIO) -> str:
+    found = hashlib.sha256()
+    while chunk := stream.read(SMALL):
+        found.update(chunk)
+    return found.hexdigest()
+
+
+@lru_cache(4096)
+def _type_of(suffixes: str) -> str | None:
+    """Return the media type of files whose names end so."""
+    return _TYPES.guess_type(f"x.{suffixes}", strict=False)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -25,28 +26,30 @@ class Laid(msgspec.Struct, frozen=True):
     removed: int
 
 
-def get(files: FileSet, folder: Path, *, sync: bool = False) -> Laid:
+def get(files: FileSet, folder: Path, *, sync: bool = False, force: bool = False) -> Laid:
     """Make the files below `folder` those of the set. A file that is there already is left as it is; each other is written whole or not at all.
 
     Args:
         files: The set.
         folder: Made if need be.
         sync: Remove files that the set has not.
+        force: Overwrite files whose content no version of the set has.
 
     Raises:
-        DataError: A path would lead out of the folder, or two could be one file here. Nothing was written.
+        DataError: A path would lead out of the folder, two could be one file here, or a file of the user's own is in the way. Nothing was
+            written.
         Corrupt: What is stored is not what was added.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _check(files.table["path"].to_list(), folder)
-    written = 0
-    rows = files.table.rows(named=True)
-    for row in sorted(
-        rows, key=lambda row: files.order(row["path"])
-    ):  # files of one blob follow each other: it is fetched once
-        written += _lay(files, folder, row["path"], row["size"], row["digest"])
+    table = files.table.rows(named=True)
+    rows = [row for row in table if not _is_there(folder / row["path"], row["size"], row["digest"])]
+    if not force:
+        _refuse_own(files, folder, [row["path"] for row in rows])
+    for row in sorted(rows, key=lambda row: files.order(row["path"])):  # those of one blob in a row: it is fetched once
+        _lay(files, folder, row["path"], row["digest"])
     removed = _remove_others(folder, set(files.table["path"].to_list())) if sync else 0
-    return Laid(written, len(files) - written, removed)
+    return Laid(len(rows), len(files) - len(rows), removed)
 
 
 def _check(paths: list[str], folder: Path) -> None:
@@ -75,10 +78,25 @@ def _ignores_case(folder: Path) -> bool:
         return Path(file.name.replace("case-a", "CASE-A")).exists()
 
 
-def _lay(files: FileSet, folder: Path, path: str, size: int, digest: str) -> bool:
+def _refuse_own(files: FileSet, folder: Path, paths: list[str]) -> None:
+    """Raise `DataError` where a file is in the way that is no version's: nobody could get it back."""
+    for path in paths:
+        own = next((at for at in _on_the_way(folder, path) if at.is_file() and not at.is_symlink()), None)
+        if own is not None and _digest(own) not in files.contents:
+            raise DataError(
+                f"{own} is there, and no version of {files.version.name} has its content",
+                hint="Nothing was written. Take it away, name another folder, or overwrite with --force.",
+            )
+
+
+def _on_the_way(folder: Path, path: str) -> Iterator[Path]:
+    for part in PurePosixPath(path).parts:
+        folder /= part
+        yield folder
+
+
+def _lay(files: FileSet, folder: Path, path: str, digest: str) -> None:
     target = folder / path
-    if _is_there(target, size, digest):
-        return False
     _make_folders(folder, PurePosixPath(path).parent)
     if target.is_dir() and not target.is_symlink():
         raise DataError(f"{target} is a folder, where the set has a file", hint="Take it away, or name another folder.")
@@ -91,7 +109,6 @@ def _lay(files: FileSet, folder: Path, path: str, size: int, digest: str) -> boo
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return True
 
 
 def _copy(files: FileSet, path: str, digest: str, sink: BinaryIO) -> None:
@@ -108,10 +125,14 @@ def _is_there(file: Path, size: int, digest: str) -> bool:
     try:
         if file.is_symlink() or not file.is_file() or file.stat().st_size != size:
             return False
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == digest
+        return _digest(file) == digest
     except OSError:
         return False
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _make_folders(folder: Path, below: PurePosixPath) -> None:

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from mlopsfw.datasets import DatasetVersion
     from mlopsfw.project import Project
 
-KIND = "files"
-"""What `origin` says of how a version that is a set of files came about."""
-
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
     """Bytes `start` to `start + size` of the blob `blob`."""
@@ -55,13 +52,12 @@ def load(digest: str, blobs: Blobs) -> dict[str, Place]:
 
 def of_version(project: Project, version: DatasetVersion) -> dict[str, Place]:
     """Return where the bytes of a version's files are. Raise `UsageError` where it is a table."""
-    while version.of and not is_set(version):  # restored
-        version = project.datasets.resolve(version.name, version.of)
-    if not is_set(version):
+    if not version.index:
         raise UsageError(f"{version.ref} is a table, not a set of files", hint="mlopsfw data show tells its columns.")
-    return load(version.origin["index"], project.blobs)
+    return load(version.index, project.blobs)
 
 
-def is_set(version: DatasetVersion) -> bool:
-    """Return whether a version was made of files."""
-    return version.origin.get("how") == KIND
+def of_dataset(project: Project, name: str) -> dict[str, Place]:
+    """Return where the bytes are of every file that any version of a set has."""
+    indexes = dict.fromkeys(version.index for version in project.datasets.history(name).versions if version.index)
+    return {digest: place for index in indexes for digest, place in load(index, project.blobs).items()}

@@ -44,6 +44,9 @@ def store(project: Project, value: object, what: str = "value") -> Artifact:
     """
     if isinstance(value, Artifact):
         return value
+    if type_name(type(value)) == _FILE_SET:
+        artifact: Artifact = value.version.artifact()  # type: ignore[attr-defined]
+        return artifact
     if isinstance(value, BundleFolder):
         return _store_folder(project, value.path, "bundle", what)
     if isinstance(value, Path):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.errors import DataError, UnknownName, UsageError
+from mlopsfw.errors import Corrupt, DataError, UnknownName, UsageError
 from mlopsfw.filesets import FileSet, packs
 from mlopsfw.filesets import adding as adding_module
 from mlopsfw.filesets.adding import add
@@ -156,6 +156,58 @@ def test_append_keeps_files_under_other_paths(project, tmp_path):
     assert tree(tmp_path / "out") == {"a": b"1", "b": b"2", "c": b"2"}
 
 
+def test_two_additions_at_once_lose_nothing(project, bench, tmp_path, monkeypatch):
+    for name in ("one", "two", "three"):
+        write(tmp_path / name, {name: name.encode()})
+    add(project, "s", tmp_path / "one")
+    real = adding_module._commit
+
+    def late(*args, **options):
+        monkeypatch.setattr(adding_module, "_commit", real)
+        with bench.open() as other:
+            add(other, "s", tmp_path / "two", append=True)
+        return real(*args, **options)
+
+    monkeypatch.setattr(adding_module, "_commit", late)
+    files = FileSet(project, add(project, "s", tmp_path / "three", append=True))
+    files.get(tmp_path / "out")
+    assert tree(tmp_path / "out") == {"one": b"one", "two": b"two", "three": b"three"}
+
+
+def test_a_table_and_a_set_do_not_take_each_others_place(project, tmp_path):
+    write(tmp_path / "in", {"a": b"1"})
+    project.datasets.commit("t", pl.DataFrame({"x": [1]}))
+    add(project, "s", tmp_path / "in")
+    with pytest.raises(UsageError, match="'t' is a table"):
+        add(project, "t", tmp_path / "in")
+    with pytest.raises(UsageError, match="'s' is a set of files"):
+        project.datasets.commit("s", pl.DataFrame({"x": [1]}), "replace")
+
+
+def test_bytes_that_rot_are_found(project, tmp_path):
+    write(tmp_path / "in", {"a": b"123", "b": b"456"})
+    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    files.verify()
+    key = next(entry.key for entry in project.storage.list("objects/") if files.place("a").blob in entry.key)
+    project.storage.put(key, b"12x456")
+    with pytest.raises(Corrupt):
+        FileSet(project, files.version).verify()
+
+
+def test_the_projects_own_folder_is_refused(project):
+    with pytest.raises(UsageError, match="own state"):
+        add(project, "s", project.root)
+
+
+def test_a_step_returns_a_set_as_it_took_it(bench, tmp_path):
+    step = '[steps.same]\npython = "work:same"\ninputs = { photos = "data:/photos" }\n'
+    bench.write(step, work="from mlopsfw import FileSet\ndef same(photos: FileSet): return photos\n")
+    write(tmp_path / "in", {"a": b"123"})
+    with bench.open() as project:
+        add(project, "photos", tmp_path / "in")
+    assert bench.run().outputs["same"]["result"].ref == "data:/photos@1"
+
+
 def test_a_restored_version_is_read_and_collecting_garbage_keeps_what_versions_need(project, tmp_path):
     write(tmp_path / "in", FILES)
     add(project, "s", tmp_path / "in")
@@ -175,9 +227,24 @@ def test_sync_removes_what_the_set_has_not_and_nothing_beyond_links(project, tmp
     write(outside, {"precious": b"!"})
     write(tmp_path / "out", {"a": b"old", "gone/x": b"3"})
     (tmp_path / "out" / "link").symlink_to(outside)
-    laid = files.get(tmp_path / "out", sync=True)
+    laid = files.get(tmp_path / "out", sync=True, force=True)
     assert (laid.written, laid.removed, tree(tmp_path / "out")) == (2, 2, {"a": b"1", "d/b": b"2"})
     assert tree(outside) == {"precious": b"!"}
+
+
+@pytest.mark.parametrize("own", ["a", "d"], ids=["in the place of a file", "in the place of a folder"])
+def test_a_file_of_the_users_own_is_not_overwritten(project, tmp_path, own):
+    write(tmp_path / "in", {"a": b"1", "d/b": b"2"})
+    add(project, "s", tmp_path / "in")
+    write(tmp_path / "in", {"a": b"other"})
+    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    write(tmp_path / "out", {own: b"mine alone"})
+    with pytest.raises(DataError, match="no version of s has its content"):
+        files.get(tmp_path / "out")
+    assert tree(tmp_path / "out") == {own: b"mine alone"}
+    files.get(tmp_path / "out", force=True)
+    write(tmp_path / "out", {"a": b"1"})  # the first version's: it can be had again
+    assert files.get(tmp_path / "out").written == 1
 
 
 def test_nothing_is_written_through_a_link_or_outside_the_folder(project, tmp_path):

@@ -14,7 +14,6 @@ import msgspec
 
 from mlopsfw.datasets.versions import ERASED
 from mlopsfw.errors import UnknownName, UsageError
-from mlopsfw.filesets.index import is_set
 from mlopsfw.ids import nearest, new_run_id
 from mlopsfw.lineage import downstream
 from mlopsfw.privacy.erasure import captured
@@ -89,7 +88,7 @@ def forget(
 
 def _refuse_files(project: Project, dataset: str) -> None:
     """A subject's files are bytes among others' in blobs, which no key finds."""
-    if any(is_set(version) for version in project.datasets.history(dataset).versions):
+    if any(version.index for version in project.datasets.history(dataset).versions):
         raise UsageError(
             f"dataset {dataset!r} is a set of files: their bytes are not searched, and no row of theirs is a subject's",
             hint="Add the set anew without the subject's files; older versions keep them.",
