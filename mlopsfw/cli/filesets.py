@@ -39,7 +39,7 @@ def verify_files(project: Project, version: DatasetVersion) -> None:
 @click.argument("ref", metavar="NAME[@VERSION]")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--sync", is_flag=True, help="Remove files from FOLDER that the set does not have.")
-@click.option("--force", is_flag=True, help="Overwrite files whose content no version of the set has.")
+@click.option("--force", is_flag=True, help="Overwrite and remove also files whose content no version of the set has.")
 @json_option
 @pass_project
 def get(project: Project, ref: str, folder: Path, *, sync: bool, force: bool, as_json: bool) -> None:

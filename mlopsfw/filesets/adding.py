@@ -60,7 +60,7 @@ def add(
     check_name(name, "dataset")
     history = project.datasets.history(name)
     refuse_other(history, {"how": FILES})
-    if project.state.absolute().is_relative_to(folder.absolute()):
+    if project.state.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
             f"{folder} holds the project's own state, {project.state}", hint="Add a folder beside or below it."
         )

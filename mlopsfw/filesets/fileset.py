@@ -112,6 +112,11 @@ class FileSet:
 
         return get(self, folder, sync=sync, force=force)
 
+    @property
+    def state(self) -> Path:
+        """Where the project keeps its own files: nothing is laid out there."""
+        return self._project.state
+
     @cached_property
     def contents(self) -> set[str]:
         """The sha256 of every content that any version of the set has."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from mlopsfw.errors import Corrupt, DataError
+from mlopsfw.errors import Corrupt, DataError, UsageError
 from mlopsfw.filesets.packs import SMALL
 
 if TYPE_CHECKING:
@@ -33,23 +33,34 @@ def get(files: FileSet, folder: Path, *, sync: bool = False, force: bool = False
         files: The set.
         folder: Made if need be.
         sync: Remove files that the set has not.
-        force: Overwrite files whose content no version of the set has.
+        force: Overwrite and remove also files whose content no version of the set has.
 
     Raises:
         DataError: A path would lead out of the folder, two could be one file here, or a file of the user's own is in the way. Nothing was
             written.
+        UsageError: The folder is within the project's state, or holds it and `sync` would remove it.
         Corrupt: What is stored is not what was added.
     """
+    _spare_state(files.state.resolve(), folder.resolve(), sync=sync)
     folder.mkdir(parents=True, exist_ok=True)
     _check(files.table["path"].to_list(), folder)
     table = files.table.rows(named=True)
     rows = [row for row in table if not _is_there(folder / row["path"], row["size"], row["digest"])]
+    others = list(_others(folder, {row["path"] for row in table})) if sync else []
     if not force:
-        _refuse_own(files, folder, [row["path"] for row in rows])
+        _refuse_own(files, [*_in_the_way(folder, [row["path"] for row in rows]), *others])
     for row in sorted(rows, key=lambda row: files.order(row["path"])):  # those of one blob in a row: it is fetched once
         _lay(files, folder, row["path"], row["digest"])
-    removed = _remove_others(folder, set(files.table["path"].to_list())) if sync else 0
-    return Laid(len(rows), len(files) - len(rows), removed)
+    _remove([file for file in others if os.path.lexists(file)], folder)
+    return Laid(len(rows), len(files) - len(rows), len(others))
+
+
+def _spare_state(state: Path, folder: Path, *, sync: bool) -> None:
+    """Raise `UsageError` where the project's own files would be written among, or removed as none of the set's."""
+    if folder.is_relative_to(state) or (sync and state.is_relative_to(folder)):
+        raise UsageError(
+            f"{folder} holds the project's own state, {state}", hint="Nothing was changed. Name a folder beside it."
+        )
 
 
 def _check(paths: list[str], folder: Path) -> None:
@@ -78,15 +89,19 @@ def _ignores_case(folder: Path) -> bool:
         return Path(file.name.replace("case-a", "CASE-A")).exists()
 
 
-def _refuse_own(files: FileSet, folder: Path, paths: list[str]) -> None:
-    """Raise `DataError` where a file is in the way that is no version's: nobody could get it back."""
-    for path in paths:
-        own = next((at for at in _on_the_way(folder, path) if at.is_file() and not at.is_symlink()), None)
-        if own is not None and _digest(own) not in files.contents:
+def _refuse_own(files: FileSet, theirs: Iterable[Path]) -> None:
+    """Raise `DataError` where a file would go that is no version's: nobody could get it back."""
+    for own in theirs:
+        if not own.is_symlink() and _digest(own) not in files.contents:
             raise DataError(
                 f"{own} is there, and no version of {files.version.name} has its content",
-                hint="Nothing was written. Take it away, name another folder, or overwrite with --force.",
+                hint="Nothing was written. Take it away, name another folder, or do without it by --force.",
             )
+
+
+def _in_the_way(folder: Path, paths: Iterable[str]) -> Iterator[Path]:
+    for path in paths:
+        yield from (at for at in _on_the_way(folder, path) if at.is_file())
 
 
 def _on_the_way(folder: Path, path: str) -> Iterator[Path]:
@@ -149,14 +164,20 @@ def _make_folders(folder: Path, below: PurePosixPath) -> None:
         at.mkdir(exist_ok=True)
 
 
-def _remove_others(folder: Path, paths: set[str]) -> int:
-    removed = 0
-    for above, folders, names in os.walk(folder, topdown=False):
-        for name in names + [entry for entry in folders if Path(above, entry).is_symlink()]:
-            file = Path(above, name)
-            if file.relative_to(folder).as_posix() not in paths:
-                file.unlink()
-                removed += 1
-        if above != str(folder) and not any(Path(above).iterdir()):
-            Path(above).rmdir()
-    return removed
+def _others(folder: Path, paths: set[str]) -> Iterator[Path]:
+    """Yield what is below the folder and no file of the set; links are not followed."""
+    for above, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(above, name).is_symlink()]
+        found = (Path(above, name) for name in names + links)
+        yield from (file for file in found if file.relative_to(folder).as_posix() not in paths)
+
+
+def _remove(files: list[Path], folder: Path) -> None:
+    """Remove files, and the folders that this leaves empty."""
+    for file in files:
+        file.unlink()
+    for above in sorted(
+        {above for file in files for above in file.parents if above.is_relative_to(folder)}, reverse=True
+    ):
+        if above != folder and not any(above.iterdir()):
+            above.rmdir()

@@ -188,7 +188,7 @@ def test_a_folder_of_files_is_added_compared_and_laid_out(verb, tmp_path):
     assert "2 files written" in verb("data", "get", "photos@1", tmp_path / "out")[1]
     assert (tmp_path / "out" / "a.png").read_bytes() == b"a"
     (tmp_path / "out" / "other").touch()
-    laid = json.loads(verb("data", "get", "photos", tmp_path / "out", "--sync", "--json")[1])
+    laid = json.loads(verb("data", "get", "photos", tmp_path / "out", "--sync", "--force", "--json")[1])
     assert laid == {"written": 1, "unchanged": 1, "removed": 1}
     assert verb("data", "add", "photos", folder, folder, "--files")[0] == 2
     assert verb("data", "get", "photos@9", tmp_path / "out")[0] == 2

@@ -247,6 +247,18 @@ def test_a_file_of_the_users_own_is_not_overwritten(project, tmp_path, own):
     assert files.get(tmp_path / "out").written == 1
 
 
+def test_sync_removes_no_file_that_nobody_could_get_back(project, tmp_path):
+    write(tmp_path / "in", {"a": b"1", "b": b"2"})
+    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    write(tmp_path / "out", {"copy/of/a": b"1", "thesis": b"mine alone"})
+    with pytest.raises(DataError, match="thesis is there"):
+        files.get(tmp_path / "out", sync=True)
+    assert tree(tmp_path / "out") == {"copy/of/a": b"1", "thesis": b"mine alone"}
+    (tmp_path / "out" / "thesis").unlink()
+    assert files.get(tmp_path / "out", sync=True).removed == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b"]
+
+
 def test_nothing_is_written_through_a_link_or_outside_the_folder(project, tmp_path):
     write(tmp_path / "in", {"d/a": b"1"})
     files = FileSet(project, add(project, "s", tmp_path / "in"))
@@ -370,3 +382,15 @@ def test_a_sparse_file_of_five_gigabytes_is_taken_in_constant_memory(bench, tmp_
     code += "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)\n"
     grown = int(subprocess.check_output([sys.executable, "-c", code, tmp_path / "in"]))
     assert grown < 50, "MB"
+
+
+@pytest.mark.parametrize("where", [".", "..", ".mlopsfw", ".mlopsfw/store", "link"])
+def test_sync_never_removes_the_project_itself(project, tmp_path, where):
+    write(tmp_path / "in", {"a": b"1"})
+    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    root = project.state.parent
+    (root / "link").symlink_to(root)
+    before = tree(root)
+    with pytest.raises(UsageError, match="own state"):
+        files.get(root / where, sync=True)
+    assert tree(root) == before
