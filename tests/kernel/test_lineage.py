@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from mlopsfw.errors import InvalidReference, UnknownName
 from mlopsfw.lineage import Edge, walk
+
+sys.path.append(str(Path(__file__).parents[1] / "plugins"))
+from bundles import write_bundle
 
 PIPELINE = """
 [steps.get]
@@ -43,6 +48,7 @@ alias = "champion"
 """
 
 MADE = """
+import shutil
 from mlopsfw.pipeline.step import BundleFolder
 
 def count(rows):
@@ -50,8 +56,7 @@ def count(rows):
 
 def fit(rows, count, context):
     folder = context.scratch / "bundle"
-    folder.mkdir()
-    (folder / "bundle.json").write_text("{}")
+    shutil.copytree(context.project.root / "made", folder)
     return {"model": BundleFolder(folder), "metrics": {"auc": 0.7}}
 """
 
@@ -63,6 +68,7 @@ def ran(make_project):
 
     project = make_project(PIPELINE, made=MADE)
     (project.root / "nums.csv").write_text("a\n1\n2\n")
+    write_bundle(project, project.root / "made", 0.0)
     project.datasets.commit("other", pl.DataFrame({"x": [1]}))
     project.datasets.commit("other", pl.DataFrame({"x": [2]}))
     assert run(project, "run").exit_code == 0
