@@ -84,7 +84,7 @@ def test_a_server_that_gets_sigterm_under_load_fails_no_request(endpoint: Endpoi
             os.kill(endpoint.worker, signal.SIGTERM)
         time.sleep(2.0)
     assert load.seen["failed"] == []
-    assert max(load.seen["seconds"]) < 1.0
+    assert max(load.seen["seconds"]) < 5.0  # it waits for the next server at most, never for a limit of time
 
 
 def test_an_endpoint_that_is_stopped_under_load_answers_what_it_took(endpoint: Endpoint) -> None:
