@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlopsfw.datasets.ahead import in_order
 from mlopsfw.errors import DataError
 from mlopsfw.filesets.index import Place
 from mlopsfw.filesets.walk import Look, look_at
@@ -22,7 +21,6 @@ SMALL = 1 << 20
 """Bytes up to which a file shares its blob."""
 PACK = 16 << 20
 """Bytes at which a shared blob is full."""
-_BESIDE = 4
 
 File = tuple[str, Look]
 """A file's path on this machine, and how it looked when it was found."""
@@ -48,15 +46,8 @@ def store(files: Iterable[File], blobs: Blobs, has: Callable[[str], bool]) -> It
     Raises:
         DataError: A file cannot be read, or changed while it was read.
     """
-    with ThreadPoolExecutor(_BESIDE) as pool:
-        groups = _groups(files)
-        first = itertools.islice(groups, 2 * _BESIDE)
-        waiting = [pool.submit(_store_group, group, blobs, has) for group in first]
-        while waiting:
-            done = waiting.pop(0).result()
-            if (group := next(groups, None)) is not None:
-                waiting.append(pool.submit(_store_group, group, blobs, has))
-            yield from done
+    for done in in_order(lambda group: _store_group(group, blobs, has), _groups(files)):
+        yield from done
 
 
 def _groups(files: Iterable[File]) -> Iterator[list[File]]:

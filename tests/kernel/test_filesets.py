@@ -328,7 +328,7 @@ def some(group, blobs, has):
     if len(seen) > 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(group, blobs, has)
-packs._store_group, packs._BESIDE = some, 1
+packs._store_group = some
 adding.time.time_ns = lambda real=adding.time.time_ns: real() + 3600 * 10**9
 adding.add(Project.open(Path(sys.argv[1])), "s", Path(sys.argv[2]))
 """
