@@ -6,8 +6,7 @@ whether text is `string`, `large_string` or `string_view`. Every NaN counts as t
 
 Rows are taken in blocks of 65,536. In a block each column has running SHA-256 sums (positions of nulls, lengths, values), and the
 table's digest is over the blocks' digests. So any split into batches gives the same digest, memory stays at one batch, and rows
-appended to a known table cost only themselves and the last, unfinished block. Digests of files and bytes are `mlopsfw.blobs`'
-business. Arrow and NumPy are imported on first use.
+appended to a known table cost only themselves and the last, unfinished block. `file_digest` is over a file's bytes. Arrow and NumPy are imported on first use.
 """
 
 from __future__ import annotations
@@ -22,6 +21,8 @@ from mlopsfw.errors import DataError
 from mlopsfw.logical import column_sums, logical_type
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
 FORMAT = "mlopsfw-table-digest-1"
@@ -47,6 +48,12 @@ def table_digest(rows: Any) -> str:
     if digest is None:
         raise DataError("no batches, so no schema: an empty table cannot be told from any other")
     return digest.finish()[0]
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 (hex) of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def record_batches(rows: Any) -> Iterator[pa.RecordBatch]:

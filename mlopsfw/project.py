@@ -215,15 +215,20 @@ class Project:
 
         return Privacy(self)
 
+    def contract_file(self, dataset: str) -> Path | None:
+        """Return the file that says what a dataset's rows must be; None where `[data.NAME]` names none."""
+        found = self.config.data.get(dataset)
+        return self.root / found.contract if found and found.contract else None
+
     def sieve(self, dataset: str) -> Sieve | None:
         """Return what sets rows aside that break a dataset's contract; None where it has none. Raise `ConfigError` where that is wrong."""
-        found = self.config.data.get(dataset)
-        if found is None or not found.contract:
+        file = self.contract_file(dataset)
+        if file is None:
             return None
         from mlopsfw.datacontract import load_contract
         from mlopsfw.datacontract.sifting import Sieve
 
-        return Sieve(load_contract(self.root / found.contract), set(self.privacy.marks(dataset)))
+        return Sieve(load_contract(file), set(self.privacy.marks(dataset)))
 
     @cached_property
     def vault(self) -> Vault | None:

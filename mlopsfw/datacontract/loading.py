@@ -14,6 +14,7 @@ from mlopsfw.config.locate import key_lines
 from mlopsfw.config.model import ProjectConfig
 from mlopsfw.datacontract import model
 from mlopsfw.datacontract.expressions import parse_sql, usable_pattern
+from mlopsfw.digest import file_digest
 from mlopsfw.errors import ConfigError, DataError, NewerVersion, UsageError
 from mlopsfw.ids import nearest
 from mlopsfw.moments import duration
@@ -21,6 +22,11 @@ from mlopsfw.moments import duration
 T = TypeVar("T")
 
 _MOST = 16 << 20  # bytes; a contract is written for people
+
+
+def load_known(file: Path, shown: str) -> tuple[model.Contract, dict[str, str]]:
+    """Return a contract and what a report says of it: the file, as `shown`, and its digest. Errors as for `load_contract`."""
+    return load_contract(file), {"file": shown, "digest": file_digest(file)}
 
 
 def load_contract(file: Path) -> model.Contract:

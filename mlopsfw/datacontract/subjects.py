@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import hashlib
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import msgspec
 
 from mlopsfw.datacontract.drifted import judge_distribution
 from mlopsfw.datacontract.judging import judge
-from mlopsfw.datacontract.loading import load_contract
+from mlopsfw.datacontract.loading import load_known
 from mlopsfw.datacontract.results import worst_first
 from mlopsfw.datasets.versions import CHECKED
 from mlopsfw.errors import DataError, UsageError
@@ -58,17 +57,15 @@ def check_version(project: Project, ref: str, file: Path | None = None) -> Repor
 def contract_of(project: Project, name: str, file: Path | None) -> tuple[Contract, dict[str, str]]:
     """Return a dataset's contract and what a report says of it: its file and that file's digest."""
     if file is None:
-        found = project.config.data.get(name)
-        if found is None or not found.contract:
+        file = project.contract_file(name)
+        if file is None:
             raise UsageError(
                 f"dataset {name!r} has no contract",
                 hint=f'Write one: mlopsfw data check {name} --infer -o contracts/{name}.toml; '
                 f'then [data.{name}] contract = "contracts/{name}.toml", or --contract FILE.',
             )  # fmt: skip
-        file = project.root / found.contract
-    contract = load_contract(file)
     shown = file.relative_to(project.root).as_posix() if file.is_relative_to(project.root) else file.as_posix()
-    return contract, {"file": shown, "digest": hashlib.sha256(file.read_bytes()).hexdigest()}
+    return load_known(file, shown)
 
 
 def check_rows(
@@ -101,11 +98,10 @@ def check_file(path: Path, file: Path, *, now: dt.datetime, personal: Collection
     """Check a file's rows, read as `data add` would; there is no version before, so no distribution is judged."""
     from mlopsfw.datacontract.drifted import without_previous
 
-    contract = load_contract(file)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    contract, facts = load_known(file, file.as_posix())
     with rows_of([path]) as rows, readable(str(path)):
         report = judge(
-            rows, contract, now=now, personal=personal, subject=str(path), file=file.as_posix(), digest=digest
+            rows, contract, now=now, personal=personal, subject=str(path), file=facts["file"], digest=facts["digest"]
         )
     more = (
         without_previous(contract.distribution, f"{path.name} has no version before") if contract.distribution else []

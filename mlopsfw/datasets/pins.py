@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.datasets.files import local_folder
 from mlopsfw.datasets.sources import FORMATS
+from mlopsfw.digest import file_digest
 from mlopsfw.errors import DataError, ReferenceChanged, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def pin(uri: str) -> dict[str, Any]:
     if path is None:
         return _pin_object(uri)
     files = _local_files(path)
-    return {"kind": "files", "format": _one_format(files), "files": {_relative(path, f): _sha256(f) for f in files}}
+    return {"kind": "files", "format": _one_format(files), "files": {_relative(path, f): file_digest(f) for f in files}}
 
 
 def check(uri: str, pinned: dict[str, Any], name: str) -> None:
@@ -135,8 +135,3 @@ def _one_format(files: list[Path]) -> str:
     raise UsageError(
         f"{files[0]}: cannot be referred to as one table", hint="Give files of one format, with its suffix."
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 from functools import cached_property, lru_cache
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from mlopsfw.errors import Corrupt, UnknownName
 from mlopsfw.filesets.index import Place, of_dataset, of_version
@@ -73,7 +73,7 @@ class FileSet:
         with self.open(path) as stream:
             return stream.read()
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str) -> BufferedReader | BytesIO:
         """Open a file's bytes for reading; a large one is not held in memory. Errors as for `read`."""
         place = self.place(path)
         if place.size > SMALL:
@@ -101,7 +101,7 @@ class FileSet:
         """Read every file's bytes. Raise `Corrupt` where they are not what was added, `NotFound` where they are gone."""
         for path, digest in sorted(self._digests.items(), key=lambda item: self.order(item[0])):
             with self.open(path) as stream:
-                if _sha256(stream) != digest:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
                     raise Corrupt(
                         f"{path} of {self.version.ref} is not what was added", hint="Restore its blob from a copy."
                     )
@@ -124,13 +124,6 @@ class FileSet:
 
 
 _TYPES = mimetypes.MimeTypes()  # Python's own table, not the machine's
-
-
-def _sha256(stream: BinaryIO) -> str:
-    found = hashlib.sha256()
-    while chunk := stream.read(SMALL):
-        found.update(chunk)
-    return found.hexdigest()
 
 
 @lru_cache(4096)

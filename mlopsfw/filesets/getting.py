@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from mlopsfw.digest import file_digest
 from mlopsfw.errors import Corrupt, DataError, UsageError
 from mlopsfw.filesets.packs import SMALL
 
@@ -92,7 +93,7 @@ def _ignores_case(folder: Path) -> bool:
 def _refuse_own(files: FileSet, theirs: Iterable[Path]) -> None:
     """Raise `DataError` where a file would go that is no version's: nobody could get it back."""
     for own in theirs:
-        if not own.is_symlink() and _digest(own) not in files.contents:
+        if not own.is_symlink() and file_digest(own) not in files.contents:
             raise DataError(
                 f"{own} is there, and no version of {files.version.name} has its content",
                 hint="Nothing was written. Take it away, name another folder, or do without it by --force.",
@@ -140,14 +141,9 @@ def _is_there(file: Path, size: int, digest: str) -> bool:
     try:
         if file.is_symlink() or not file.is_file() or file.stat().st_size != size:
             return False
-        return _digest(file) == digest
+        return file_digest(file) == digest
     except OSError:
         return False
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _make_folders(folder: Path, below: PurePosixPath) -> None:

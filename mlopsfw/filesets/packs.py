@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlopsfw.datasets.ahead import in_order
+from mlopsfw.digest import file_digest
 from mlopsfw.errors import DataError
 from mlopsfw.filesets.index import Place
 from mlopsfw.filesets.walk import Look, look_at
@@ -97,8 +98,7 @@ def _read(file: str, look: Look) -> bytes:
 
 def _store_large(file: str, look: Look, blobs: Blobs, has: Callable[[str], bool]) -> Stored:
     try:
-        with Path(file).open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = file_digest(Path(file))
         place = None if has(digest) else Place(blobs.put(Path(file)), 0, look.size)
         if look_at(file) != look:
             raise _changed(file)

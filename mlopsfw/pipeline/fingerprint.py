@@ -166,7 +166,7 @@ class Fingerprinter:
         return {name: digest for pattern in patterns for name, digest in sorted(self._matches(step, pattern))}
 
     def _matches(self, step: str, pattern: str) -> Iterable[tuple[str, str]]:
-        from mlopsfw.pipeline.values import file_digest
+        from mlopsfw.digest import file_digest
 
         root = self._project.root
         place = root / pattern

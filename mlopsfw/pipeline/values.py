@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.contracts.artifact import Artifact
-from mlopsfw.digest import TableDigest, record_batches
+from mlopsfw.digest import TableDigest, file_digest, record_batches
 from mlopsfw.errors import DataError
 from mlopsfw.pipeline import canonical
 from mlopsfw.pipeline.step import BundleFolder
@@ -259,12 +259,6 @@ def _store_folder(project: Project, path: Path, kind: Any, what: str) -> Artifac
     digest = hashlib.sha256(canonical.encode(listing)).hexdigest()
     meta = {"files": len(files), "bytes": sum(file.stat().st_size for file in files), "name": path.name}
     return Artifact(kind=kind, digest=digest, blob=project.blobs.put_folder(path), meta=meta)
-
-
-def file_digest(path: Path) -> str:
-    """Return the sha256 (hex) of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _lay_file(project: Project, artifact: Artifact, folder: Path | None) -> Path:

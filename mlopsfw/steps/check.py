@@ -43,12 +43,10 @@ def _facts(project: Project, params: CheckParams) -> Mapping[str, object]:
 
 
 def _contract(project: Project, params: CheckParams, step: str) -> tuple[Contract, dict[str, str]]:
-    from mlopsfw.datacontract import load_contract, read_contract
+    from mlopsfw.datacontract.loading import load_known, read_contract
 
     if isinstance(params.contract, str):
-        file = project.root / params.contract
-        found = load_contract(file)
-        return found, {"file": params.contract, "digest": hashlib.sha256(file.read_bytes()).hexdigest()}
+        return load_known(project.root / params.contract, params.contract)
     config = project.config
     found = read_contract(params.contract, file=config.file, lines=config.lines, above=f"steps.{step}.contract")
     digest = hashlib.sha256(msgspec.json.encode(found, order="deterministic")).hexdigest()

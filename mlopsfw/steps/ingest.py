@@ -93,12 +93,12 @@ def _facts(project: Any, params: IngestParams) -> Mapping[str, object]:
 
 def _contract(project: Any, params: IngestParams) -> Mapping[str, object]:
     """Tell the contract that rows are sifted by."""
-    found = project.config.data.get(params.dataset)
-    if not params.max_bad or found is None or not found.contract:
+    file = project.contract_file(params.dataset)
+    if not params.max_bad or file is None:
         return {}
-    from mlopsfw.pipeline.values import file_digest
+    from mlopsfw.digest import file_digest
 
-    return {"contract": file_digest(project.root / found.contract)}
+    return {"contract": file_digest(file)}
 
 
 def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
