@@ -63,7 +63,7 @@ def record_batches(rows: Any) -> Iterator[pa.RecordBatch]:
     if isinstance(rows, pa.RecordBatch):
         yield rows
     elif hasattr(rows, "collect_batches"):  # a LazyFrame; its engine streams
-        yield from _lazy_batches(rows)
+        yield from record_batches(computed(rows))
     elif hasattr(rows, "__arrow_c_stream__"):
         yield from _or_empty(pa.RecordBatchReader.from_stream(rows))
     elif isinstance(rows, Iterable):
@@ -73,13 +73,14 @@ def record_batches(rows: Any) -> Iterator[pa.RecordBatch]:
         raise DataError(f"a {type(rows).__name__} holds no Arrow data", hint="Give a table, a frame or record batches.")
 
 
-def _lazy_batches(frame: Any) -> Iterator[pa.RecordBatch]:
+def computed(frame: Any) -> Iterator[Any]:
+    """Yield a `pl.LazyFrame` as its engine computes it, part by part in order: at least one `pl.DataFrame`, to carry the columns."""
     empty = True
     for part in frame.collect_batches(maintain_order=True, engine="streaming"):
         empty = False
-        yield from record_batches(part)
+        yield part
     if empty:
-        yield from record_batches(frame.head(0).collect())
+        yield frame.head(0).collect()
 
 
 def _or_empty(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

@@ -105,18 +105,22 @@ def _joined(project: Project, what: str, parts: Sequence[Artifact]) -> Artifact:
 def _concatenated(project: Project, what: str, parts: Sequence[Artifact]) -> Artifact:
     import pyarrow as pa
 
-    schema = load(project, parts[0], "pyarrow.Table").schema
-    if any(pa.types.is_dictionary(field.type) for field in schema):  # each part has a dictionary of its own
-        tables = [_checked(load(project, part, "pyarrow.Table"), schema, what, n) for n, part in enumerate(parts)]
-        return store(project, pa.concat_tables(tables), what)
-    return store_batches(project, _batches(project, what, parts, schema))
-
-
-def _batches(project: Project, what: str, parts: Sequence[Artifact], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     from mlopsfw.digest import record_batches
 
-    for number, part in enumerate(parts):
-        yield from record_batches(_checked(load(project, part, "pyarrow.Table"), schema, what, number))
+    tables = _alike((load(project, part, "pyarrow.Table") for part in parts), what)
+    first = next(tables)
+    together = itertools.chain([first], tables)
+    if any(pa.types.is_dictionary(field.type) for field in first.schema):  # each part has a dictionary of its own
+        return store(project, pa.concat_tables(together), what)
+    return store_batches(project, record_batches(together))
+
+
+def _alike(tables: Iterator[Any], what: str) -> Iterator[Any]:
+    """Yield tables. Raise `DataError` where one has other columns than the first."""
+    first = next(tables)
+    yield first
+    for number, table in enumerate(tables, 1):
+        yield _checked(table, first.schema, what, number)
 
 
 def _checked(table: Any, schema: pa.Schema, what: str, number: int) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.contracts.artifact import Artifact
-from mlopsfw.digest import TableDigest, file_digest, record_batches
+from mlopsfw.digest import TableDigest, computed, file_digest, record_batches
 from mlopsfw.errors import DataError
 from mlopsfw.pipeline import canonical
 from mlopsfw.pipeline.step import BundleFolder
@@ -111,7 +111,7 @@ def type_name(wanted: Any) -> str:
 
 def _store_table(project: Project, value: Any, what: str) -> Artifact:
     if _streams(value):
-        return store_batches(project, _computed(value))
+        return store_batches(project, record_batches(part.to_arrow() for part in computed(value)))
     table = _arrow_table(value, what)
     return store_batches(project, table.to_batches(_BATCH_ROWS) or record_batches(table))
 
@@ -131,16 +131,6 @@ def store_batches(project: Project, batches: Iterable[pa.RecordBatch]) -> Artifa
                 writer.write_batch(batch)
         meta = {"rows": digest.rows, "columns": first.schema.names[:200], "bytes": file.stat().st_size}
         return Artifact(kind="table", digest=digest.finish()[0], blob=project.blobs.put(file), meta=meta)
-
-
-def _computed(frame: Any) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a lazy frame as its engine computes them, in the types in which a computed frame is stored."""
-    some = False
-    for part in frame.collect_batches(maintain_order=True, engine="streaming"):
-        some = True
-        yield from record_batches(part.to_arrow())
-    if not some:
-        yield from record_batches(frame.head(0).collect().to_arrow())
 
 
 def _streams(value: Any) -> bool:
