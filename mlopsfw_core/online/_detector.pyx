@@ -21,8 +21,8 @@ from .._buffers import numeric_rows
 VERSION = 1
 """Of the form in which state is kept; raised when a reader of the old form would misread the new one."""
 
-MOST_ROWS = 2**62
-"""A stream is shorter than that."""
+MOST_ROWS = 10**18
+"""A stream is shorter than that: at a billion rows a second it takes 31 years. What is counted on from there still fits in int64."""
 
 
 class Signals(NamedTuple):
