@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.datasets.versions import DatasetVersion, History, fold
-from mlopsfw.errors import Corrupt, DataError, StorageError
+from mlopsfw.errors import Corrupt, DataError, Erased, StorageError
 from mlopsfw.ids import check_name
 from mlopsfw.references import parse_reference
 
@@ -347,7 +347,7 @@ class Datasets:
         history = self.history(name)
         try:
             return 0 if history.sweeping else self._delta(name).bring_up(history.versions)
-        except (DeltaError, StorageError):
+        except (DeltaError, Erased, StorageError):
             if self.history(name).removals == history.removals:
                 raise
             return 0  # an erasure has begun to make the log anew, and makes it whole
