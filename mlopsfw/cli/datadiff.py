@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.dataref import dataset_name, dataset_version
+from mlopsfw.cli.drift import alpha_option, html_option, threshold_option
 from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
 
 if TYPE_CHECKING:
@@ -23,21 +24,9 @@ if TYPE_CHECKING:
 @click.argument("after", metavar="VERSION|TAG")
 @click.option("--key", multiple=True, metavar="COLUMN", help="A column that identifies a row. May be repeated.")
 @click.option("--drift/--no-drift", "drifting", default=True, help="Whether to say which columns have drifted.")
-@click.option(
-    "--alpha",
-    default=0.05,
-    show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
-    help="The false-alarm budget.",
-)
-@click.option(
-    "--threshold",
-    default=0.05,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="The least effect that counts, as a share of rows.",
-)
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots to this file.")
+@alpha_option
+@threshold_option
+@html_option
 @json_option
 @pass_project
 def diff(

@@ -17,25 +17,31 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-
-@click.command()
-@click.argument("reference", type=_FILE)
-@click.argument("current", type=_FILE)
-@click.option("--columns", multiple=True, metavar="NAME", help="Compare only this column. May be repeated.")
-@click.option(
+alpha_option = click.option(
     "--alpha",
     default=0.05,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
     help="The false-alarm budget.",
 )
-@click.option(
+threshold_option = click.option(
     "--threshold",
     default=0.05,
     show_default=True,
     type=click.FloatRange(0, 1),
     help="The least effect that counts, as a share of rows.",
 )
+html_option = click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots to this file."
+)
+
+
+@click.command()
+@click.argument("reference", type=_FILE)
+@click.argument("current", type=_FILE)
+@click.option("--columns", multiple=True, metavar="NAME", help="Compare only this column. May be repeated.")
+@alpha_option
+@threshold_option
 @click.option(
     "--stream/--no-stream",
     default=None,
@@ -47,7 +53,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Choose statistics and thresholds as Evidently 0.7 does, to compare before moving.",
 )
 @click.option("--threads", type=click.IntRange(1), help="How many threads to use. By default one for each processor.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots to this file.")
+@html_option
 @click.option("--check", is_flag=True, help="Exit with 4 when there is drift.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object: `drifted`, and `columns`, most drifted first."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -126,34 +127,29 @@ def raise_encoding(path: Path, options: CsvOptions) -> None:
 
 def lines_of(path: Path, options: CsvOptions, records: AbstractSet[int]) -> dict[int, int]:
     """Return the line on which each of `records` (from 1, blank lines not counted) begins."""
-    csv.field_size_limit(1 << 30)
-    found: dict[int, int] = {}
     last = max(records)
-    with open_bytes(path, options.max_ratio) as raw, text_of(raw, options) as text:
-        reader = csv.reader(text, delimiter=separator(path, options))
-        record, line = 0, 1
-        for fields in reader:
-            record += bool(fields)
-            if fields and record in records:
-                found[record] = line
-                if record == last:
-                    break
-            line = reader.line_num + 1
-    return found
+    return {record: line for record, line, _ in itertools.islice(_records(path, options), last) if record in records}
 
 
 def locate(path: Path, options: CsvOptions, row: int) -> tuple[int, list[str]]:
     """Return the line on which record `row` (from 1, blank lines not counted) begins, and the header's names."""
+    names: list[str] = []
+    line = 1
+    for record, line, fields in _records(path, options):  # noqa: B007 - the last one is wanted
+        names = names or fields
+        if record >= row:
+            break
+    return line, names
+
+
+def _records(path: Path, options: CsvOptions) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield each record that is not blank: its number and the line on which it begins, both from 1, and its fields."""
     csv.field_size_limit(1 << 30)
     with open_bytes(path, options.max_ratio) as raw, text_of(raw, options) as text:
         reader = csv.reader(text, delimiter=separator(path, options))
-        names: list[str] = []
         record, line = 0, 1
         for fields in reader:
             if fields:
                 record += 1
-                names = names or fields
-            if record >= row and fields:
-                return line, names
+                yield record, line, fields
             line = reader.line_num + 1
-    return line, names

@@ -22,16 +22,12 @@ Needs = dict[int, list[str]]
 def needs(project: Project, history: History) -> Needs:
     """Return what needs each version of a dataset; versions that nothing needs are not in it."""
     found: defaultdict[int, list[str]] = defaultdict(list)
-    for kind in (_tags(history), _models(project, history), _runs(project, history), _steps(project, history)):
-        for version, reason in kind:
+    for tag, version in history.tags.items():
+        found[version].append(f"the tag {tag!r}")
+    for kind in (_models, _runs, _steps, _quarantine):
+        for version, reason in kind(project, history):
             found[version].append(reason)
-    for version, reason in _quarantine(project, history):
-        found[version].append(reason)
     return {version: list(dict.fromkeys(reasons)) for version, reasons in found.items()}
-
-
-def _tags(history: History) -> Iterator[tuple[int, str]]:
-    return ((version, f"the tag {tag!r}") for tag, version in history.tags.items())
 
 
 def _models(project: Project, history: History) -> Iterator[tuple[int, str]]:
