@@ -145,6 +145,10 @@ class BlobStore:
 
     # -- reading ---------------------------------------------------------------------------------------------------------
 
+    def has(self, digest: str) -> bool:
+        """Return whether the blob is stored; its bytes are not read."""
+        return self._entry(key_of(digest)) is not None
+
     def get(self, digest: str) -> bytes:
         """Return the bytes. Raise `NotFound`, `Corrupt` when they do not match, `WrongKey` when they cannot be decrypted."""
         data = self._stored(digest)

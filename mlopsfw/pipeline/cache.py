@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.blobs import key_of
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.errors import Erased, UnknownName, Vacuumed
 from mlopsfw.pipeline.fingerprint import Fingerprint
@@ -58,10 +57,7 @@ def is_stored(project: Project, artifact: Artifact) -> bool:
     """Return whether the storage still has the bytes behind a reference."""
     if artifact.kind == "dataset":
         return _is_whole(project, artifact)
-    if not artifact.blob:
-        return True
-    key = key_of(artifact.blob)
-    return any(entry.key == key for entry in project.storage.list(key))
+    return not artifact.blob or project.blobs.has(artifact.blob)
 
 
 def _is_whole(project: Project, artifact: Artifact) -> bool:
