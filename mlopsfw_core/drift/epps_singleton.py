@@ -13,6 +13,9 @@ from ._special import chi2_sf
 SMALLEST = 5
 """Fewer values than this in a sample are no evidence."""
 
+LEAST = 1e-250
+"""A covariance below this is 0: rounding leaves 1e-32 of what varies at all, and its inverse would be beyond float64."""
+
 LARGEST = float(np.finfo(np.float64).max)
 
 SMALL = 25
@@ -43,8 +46,8 @@ def epps_singleton_2samp(x: Any, y: Any, t: Sequence[float] = (0.4, 0.8)) -> Tes
         t: points at which the characteristic functions are compared, all positive.
 
     Returns:
-        Statistic and p-value. Nulls, NaN and infinities are left out. Fewer than five values in a sample, or a pooled
-        interquartile range of 0, are no evidence: 0, 1.
+        Statistic and p-value. Nulls, NaN and infinities are left out. Fewer than five values in a sample, a pooled
+        interquartile range of 0, or characteristic functions that do not vary, are no evidence: 0, 1.
     """
     points = np.asarray(t, dtype=np.float64)
     if points.ndim != 1 or not (points > 0).all():
@@ -59,10 +62,11 @@ def epps_singleton_2samp(x: Any, y: Any, t: Sequence[float] = (0.4, 0.8)) -> Tes
     with np.errstate(over="ignore"):
         waves = _waves(first / sigma, points), _waves(second / sigma, points)
     covariance = (m + n) * (np.cov(waves[0], bias=True) / m + np.cov(waves[1], bias=True) / n)
+    if np.abs(covariance).max() < LEAST:
+        return Tested(0.0, 1.0)
     inverse = np.linalg.pinv(covariance)
     difference = waves[0].mean(axis=1) - waves[1].mean(axis=1)
     statistic = float((m + n) * difference @ inverse @ difference)
     if max(m, n) < SMALL:
         statistic /= 1 + (m + n) ** -0.45 + 10.1 * (m**-1.7 + n**-1.7)
-    rank = int(np.linalg.matrix_rank(inverse))
-    return Tested(statistic, chi2_sf(statistic, rank) if rank else 1.0)
+    return Tested(statistic, chi2_sf(statistic, int(np.linalg.matrix_rank(inverse))))

@@ -201,6 +201,12 @@ def test_epps_singleton_agrees_with_scipy():
         assert ours == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-9)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("jitter", [1e-130, 1e-156, 5e-324])
+def test_epps_singleton_knows_a_covariance_that_has_no_inverse_in_float64(jitter):
+    assert drift.epps_singleton_2samp([0.0] * 7 + [jitter], [5.0] * 8) == (0.0, 1.0)
+
+
 @pytest.mark.parametrize("equal_var", [True, False])
 @pytest.mark.parametrize("alternative", ["two-sided", "less", "greater"])
 def test_t_test_agrees_with_scipy(equal_var, alternative):
