@@ -6,7 +6,8 @@ whether text is `string`, `large_string` or `string_view`. Every NaN counts as t
 
 Rows are taken in blocks of 65,536. In a block each column has running SHA-256 sums (positions of nulls, lengths, values), and the
 table's digest is over the blocks' digests. So any split into batches gives the same digest, memory stays at one batch, and rows
-appended to a known table cost only themselves and the last, unfinished block. `file_digest` is over a file's bytes. Arrow and NumPy are imported on first use.
+appended to a known table cost only themselves and the last, unfinished block. `file_digest` is over a file's bytes. Arrow and
+NumPy are imported on first use.
 """
 
 from __future__ import annotations
