@@ -104,7 +104,7 @@ class BlobStore:
         if now - self._known.get(digest, -_KNOWN_FOR) < _KNOWN_FOR:
             return
         key = key_of(digest)
-        entry = self._entry(key)
+        entry = entry_of(self._storage, digest)
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         if entry is None or entry.size != size or self._clock.now() - entry.modified > REFRESH:
             self._storage.put(key, data)
@@ -144,10 +144,6 @@ class BlobStore:
         return self.put(msgspec.json.encode(manifest))
 
     # -- reading ---------------------------------------------------------------------------------------------------------
-
-    def has(self, digest: str) -> bool:
-        """Return whether the blob is stored; its bytes are not read."""
-        return self._entry(key_of(digest)) is not None
 
     def get(self, digest: str) -> bytes:
         """Return the bytes. Raise `NotFound`, `Corrupt` when they do not match, `WrongKey` when they cannot be decrypted."""
@@ -286,8 +282,11 @@ class BlobStore:
                     found.update(chunk)
                 yield entry, found.hexdigest()
 
-    def _entry(self, key: str) -> Entry | None:
-        return next((entry for entry in self._storage.list(key) if entry.key == key), None)
+
+def entry_of(storage: Storage, digest: str) -> Entry | None:
+    """Return what the storage lists of a blob, None where it is not there; needs no key, since no bytes are read."""
+    key = key_of(digest)
+    return next((entry for entry in storage.list(key) if entry.key == key), None)
 
 
 def _corrupt(digest: str, storage: Storage) -> Corrupt:

@@ -139,8 +139,10 @@ class _Addition:
 
 def _that_are_there(project: Project, noted: dict[str, Place], committed: dict[str, Place]) -> dict[str, Place]:
     """Return the places that an addition noted which did not come to its end, if `gc` left their blobs."""
+    from mlopsfw.blobs import entry_of
+
     open_blobs = {place.blob for digest, place in noted.items() if digest not in committed}
-    there = {blob for blob in open_blobs if project.blobs.has(blob)}
+    there = {blob for blob in open_blobs if entry_of(project.storage, blob)}
     return {digest: place for digest, place in noted.items() if place.blob in there}
 
 

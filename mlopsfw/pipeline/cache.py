@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.blobs import entry_of
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.errors import Erased, UnknownName, Vacuumed
 from mlopsfw.pipeline.fingerprint import Fingerprint
@@ -57,7 +58,7 @@ def is_stored(project: Project, artifact: Artifact) -> bool:
     """Return whether the storage still has the bytes behind a reference."""
     if artifact.kind == "dataset":
         return _is_whole(project, artifact)
-    return not artifact.blob or project.blobs.has(artifact.blob)
+    return not artifact.blob or entry_of(project.storage, artifact.blob) is not None
 
 
 def _is_whole(project: Project, artifact: Artifact) -> bool:

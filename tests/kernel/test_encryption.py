@@ -17,9 +17,11 @@ from click.testing import CliRunner
 from mlopsfw.blobs import BlobStore, key_of, peek
 from mlopsfw.clock import SystemClock
 from mlopsfw.config import load_config
+from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.doctor import examine
 from mlopsfw.errors import ConfigError, Corrupt, DataError, TablesUnsupported, WrongKey
 from mlopsfw.gc import collect
+from mlopsfw.pipeline.cache import is_stored
 from mlopsfw.privacy import sealed
 from mlopsfw.privacy.keyring import ROOT, Keyring
 from mlopsfw.privacy.sealed import CHUNK, HEADER
@@ -337,3 +339,14 @@ def test_a_key_in_the_file_itself_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="reference") as caught:
         load_config(file)
     assert "ab" * 32 not in str(caught.value)
+
+
+def test_whether_a_step_s_blob_is_stored_is_known_without_a_key(tmp_path, monkeypatch):
+    monkeypatch.delenv("KEY_OF_NOBODY", raising=False)
+    config = '[project]\nname = "p"\n[storage]\nencrypt = "env:KEY_OF_NOBODY"\n'
+    (tmp_path / "mlopsfw.toml").write_text(config, encoding="utf-8")
+    project = Project.open(tmp_path)
+    stored, absent = "0" * 64, "1" * 64
+    project.storage.put(key_of(stored), b"sealed")
+    assert is_stored(project, Artifact(kind="file", digest=stored, blob=stored))
+    assert not is_stored(project, Artifact(kind="file", digest=absent, blob=absent))
