@@ -1,4 +1,4 @@
-"""Data: ingest beside Polars, a small append to a large dataset beside DVC, the content digest beside hashing the bytes.
+"""Data: a small append to a large dataset beside DVC, the content digest beside hashing the bytes.
 
     MLOPSFW_PEERS_PYTHON=peers/bin/python python -m pytest benchmarks/bench_data.py --benchmark-only     # README.md says what it holds
 
@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 
 from mlopsfw.digest import table_digest
 from mlopsfw.project import Project
@@ -39,39 +38,6 @@ def project(folder: Path) -> Project:
     folder.mkdir(exist_ok=True)
     (folder / "mlopsfw.toml").write_text('[project]\nname = "bench"\n')
     return Project.open(folder)
-
-
-@pytest.fixture(scope="module")
-def csv(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("csv") / "x.csv"
-    frame(ROWS).write_csv(path)
-    return path
-
-
-def test_ingest_beside_polars(benchmark, csv, tmp_path):
-    ours, number = project(tmp_path / "ours").datasets, itertools.count()
-    assert ours.scan(ours.add("first", [csv])).collect().equals(pl.read_csv(csv))
-    theirs = clocked(lambda: pl.scan_csv(csv).sink_parquet(tmp_path / "o.parquet", sync_on_close="all"))
-    measure(
-        benchmark, lambda: ours.add(f"d{next(number)}", [csv]), {"scan_csv().sink_parquet()": theirs}, rounds=ROUNDS
-    )
-
-
-def test_ingest_takes_constant_memory(benchmark, csv, tmp_path):
-    code = (
-        "import re, sys; from pathlib import Path; from mlopsfw.project import Project\n"
-        "d = Project.open(Path(sys.argv[1])).datasets\n"
-        "d.add('x', [Path(p) for p in sys.argv[2:]])\n"
-        "print(int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) // 1024)"  # its own, not ours
-    )
-
-    def peak(copies: int) -> int:
-        folder = project(tmp_path / f"p{copies}").root
-        return int(run([sys.executable, "-c", code, str(folder), *[str(csv)] * copies], tmp_path))
-
-    one, four = benchmark.pedantic(peak, args=(1,)), peak(4)
-    print(f"\n    peak memory of ingest: {one} MiB for one file, {four} MiB for four times as much")
-    assert four < one * 1.5
 
 
 def test_appending_one_percent_costs_what_is_new(benchmark, tmp_path):

@@ -57,7 +57,7 @@ class Blocks:
         while data:
             end = self._end(data)
             if end >= 0:
-                block = b"".join((*self._begun, data[:end]))
+                block = b"".join((*self._begun, memoryview(data)[:end]))
                 self._begun, self._passed = [data[end:]], self._passed + len(block)
                 self._waiting = len(data) - end
                 if block:

@@ -138,7 +138,7 @@ def following(cut: Iterator[bytes], blocks: Blocks, names: Sequence[str]) -> Ite
     """Yield the blocks after the first that hold more than line ends, larger ones where rows are wide."""
     if len(names) > _WIDE:
         blocks.usual = _BLOCK
-    return (block for block in cut if block.strip(b"\r\n"))
+    return (block for block in cut if not block.isspace() or block.strip(b"\r\n"))
 
 
 def _check_columns(schema: pa.Schema, path: Path, options: CsvOptions) -> None:

@@ -1,0 +1,139 @@
+"""Ingest: files into a dataset (digest, durable, versioned) beside Polars' `scan_*().sink_parquet()` of the same file; memory; wide files.
+
+    python -m pytest benchmarks/bench_ingest.py --benchmark-only
+    MLOPSFW_BENCH_ROWS=8000000 python -m pytest benchmarks/bench_ingest.py --benchmark-only -k csv     # 1 GB
+
+`MLOPSFW_BENCH_ROWS` sets the size (default 1,000,000 rows, 130 MB of CSV). Both use as many threads as there are processors, both make
+their file durable, and what comes out is asserted equal. Rounds alternate; medians are compared, and the ratio is Polars' time over ours.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlopsfw.datasets.change import Change
+from mlopsfw.project import Project
+
+sys.path.insert(0, str(Path(__file__).parent))
+from process_peers import clocked, measure, run
+
+ROWS = int(os.environ.get("MLOPSFW_BENCH_ROWS", "1000000"))
+PART = 1_000_000
+ROUNDS = 5
+SLOWEST = 1.5  # times Polars
+WIDE = 100_000
+
+
+def frame(rows: int, start: int = 0) -> pl.DataFrame:
+    rng = np.random.default_rng(start)
+    numbers = {f"f{i}": rng.normal(size=rows) for i in range(6)}
+    names = pl.Series("name", rng.integers(0, 1000, rows)).cast(pl.String)
+    return pl.DataFrame({"id": np.arange(start, start + rows), **numbers, "name": "n" + names})
+
+
+def parts() -> list[pl.DataFrame]:
+    return [frame(min(PART, ROWS - start), start) for start in range(0, ROWS, PART)]
+
+
+def project(folder: Path) -> Project:
+    folder.mkdir(exist_ok=True)
+    (folder / "mlopsfw.toml").write_text('[project]\nname = "bench"\n')
+    return Project.open(folder)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Path]:
+    """The same rows as CSV, with and without quotes around texts, as JSON lines and as Parquet."""
+    folder = tmp_path_factory.mktemp("in")
+    paths = {name: folder / name for name in ("x.csv", "quoted.csv", "x.jsonl", "x.parquet")}
+    with (
+        paths["x.csv"].open("wb") as plain,
+        paths["quoted.csv"].open("wb") as quoted,
+        paths["x.jsonl"].open("wb") as lines,
+    ):
+        for index, part in enumerate(parts()):
+            part.write_csv(plain, include_header=not index)
+            part.write_csv(quoted, include_header=not index, quote_style="non_numeric")
+            part.write_ndjson(lines)
+    pl.scan_csv(paths["x.csv"]).sink_parquet(paths["x.parquet"])
+    return paths
+
+
+SCANS = {".csv": pl.scan_csv, ".jsonl": pl.scan_ndjson, ".parquet": pl.scan_parquet}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01], ids=["strict", "quarantine"])
+@pytest.mark.parametrize("name", ["x.csv", "quoted.csv", "x.jsonl", "x.parquet"])
+def test_ingest_beside_polars(benchmark, files, tmp_path, name, share):
+    path, number = files[name], itertools.count()
+    scan = SCANS[path.suffix]
+    change = Change(mode="replace", max_bad=share)
+    datasets = project(tmp_path / "ours").datasets
+    first = datasets.scan(datasets.add("first", [path], change))
+    assert first.collect_schema() == scan(path).collect_schema()
+    assert (
+        first.select(pl.struct(pl.all()).hash().sum())
+        .collect()
+        .equals(scan(path).select(pl.struct(pl.all()).hash().sum()).collect(engine="streaming"))
+    )
+
+    def ours() -> None:
+        datasets.add(f"d{next(number)}", [path], change)
+
+    def clear() -> None:  # so that disks need not hold every round
+        shutil.rmtree(datasets.files("d").folder.parent)
+
+    theirs = clocked(lambda: scan(path).sink_parquet(tmp_path / "o.parquet", sync_on_close="all"))
+    seconds = measure(benchmark, ours, {"sink_parquet()": theirs}, rounds=ROUNDS, prepare=clear)
+    stored = sum(file.size for file in datasets.manifest(datasets.resolve(f"d{next(number) - 1}")).files)
+    peers = (tmp_path / "o.parquet").stat().st_size
+    print(f"    of {path.stat().st_size:,} bytes ours keeps {stored:,}, Polars {peers:,}: {stored / peers:.2f} x")
+    if path.suffix == ".csv":
+        assert seconds["mlopsfw"] < seconds["sink_parquet()"] * SLOWEST
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from mlopsfw.datasets.change import Change
+from mlopsfw.project import Project
+datasets = Project.open(Path(sys.argv[1])).datasets
+datasets.add("x", [Path(path) for path in sys.argv[3:]], Change(mode="replace", max_bad=float(sys.argv[2])))
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
+"""
+
+
+@pytest.mark.parametrize("share", ["0", "0.01"], ids=["strict", "quarantine"])
+def test_ingest_of_csv_takes_constant_memory(benchmark, files, tmp_path, share):
+    def peak(copies: int) -> int:
+        folder = project(tmp_path / f"p{copies}").root
+        return int(run([sys.executable, "-c", PEAK, str(folder), share, *[str(files["x.csv"])] * copies], tmp_path))
+
+    one, four = benchmark.pedantic(peak, args=(1,)), peak(4)
+    size = files["x.csv"].stat().st_size
+    print(f"\n    peak memory of ingest: {one} MiB for {size >> 20} MiB of CSV, {four} MiB for four times as much")
+    assert four < one * 1.5
+
+
+@pytest.mark.parametrize("kind", ["numbers", "texts"])
+@pytest.mark.parametrize("share", [0.0, 0.5], ids=["strict", "quarantine"])
+def test_a_wide_csv_costs_by_its_columns(benchmark, tmp_path, kind, share):
+    datasets, number = project(tmp_path / "ours").datasets, itertools.count()
+    change, value = Change(mode="replace", max_bad=share), "1" if kind == "numbers" else "a"
+    seconds = {}
+    for width in (WIDE // 10, WIDE):
+        path = tmp_path / f"{width}.csv"
+        path.write_text("\n".join([",".join(f"c{i}" for i in range(width)), *[",".join([value] * width)] * 10]) + "\n")
+        add = lambda path=path: datasets.add(f"d{next(number)}", [path], change)  # noqa: E731 - bound to this path
+        seconds[width] = benchmark.pedantic(clocked(add), rounds=1) if width == WIDE else clocked(add)()
+    tenth, whole = seconds.values()
+    print(f"\n    10 rows of {WIDE:,} {kind}: {whole:.1f} s; of a tenth of the columns {tenth:.2f} s")
+    assert whole < tenth * 20
