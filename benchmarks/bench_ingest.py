@@ -13,7 +13,9 @@ import itertools
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -39,32 +41,35 @@ def frame(rows: int, start: int = 0) -> pl.DataFrame:
     return pl.DataFrame({"id": np.arange(start, start + rows), **numbers, "name": "n" + names})
 
 
-def parts() -> list[pl.DataFrame]:
-    return [frame(min(PART, ROWS - start), start) for start in range(0, ROWS, PART)]
-
-
 def project(folder: Path) -> Project:
     folder.mkdir(exist_ok=True)
     (folder / "mlopsfw.toml").write_text('[project]\nname = "bench"\n')
     return Project.open(folder)
 
 
+WRITERS: dict[str, Any] = {
+    "x.csv": lambda part, sink, first: part.write_csv(sink, include_header=first),
+    "quoted.csv": lambda part, sink, first: part.write_csv(sink, include_header=first, quote_style="non_numeric"),
+    "x.jsonl": lambda part, sink, _: part.write_ndjson(sink),
+}
+
+
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> dict[str, Path]:
-    """The same rows as CSV, with and without quotes around texts, as JSON lines and as Parquet."""
+def file(tmp_path_factory) -> Callable[[str], Path]:
+    """Write the rows, the same ones in every format, when they are asked for."""
     folder = tmp_path_factory.mktemp("in")
-    paths = {name: folder / name for name in ("x.csv", "quoted.csv", "x.jsonl", "x.parquet")}
-    with (
-        paths["x.csv"].open("wb") as plain,
-        paths["quoted.csv"].open("wb") as quoted,
-        paths["x.jsonl"].open("wb") as lines,
-    ):
-        for index, part in enumerate(parts()):
-            part.write_csv(plain, include_header=not index)
-            part.write_csv(quoted, include_header=not index, quote_style="non_numeric")
-            part.write_ndjson(lines)
-    pl.scan_csv(paths["x.csv"]).sink_parquet(paths["x.parquet"])
-    return paths
+
+    def written(name: str) -> Path:
+        path = folder / name
+        if not path.exists() and name == "x.parquet":
+            pl.scan_csv(written("x.csv")).sink_parquet(path)
+        elif not path.exists():
+            with path.open("wb") as sink:
+                for start in range(0, ROWS, PART):
+                    WRITERS[name](frame(min(PART, ROWS - start), start), sink, start == 0)
+        return path
+
+    return written
 
 
 SCANS = {".csv": pl.scan_csv, ".jsonl": pl.scan_ndjson, ".parquet": pl.scan_parquet}
@@ -72,8 +77,8 @@ SCANS = {".csv": pl.scan_csv, ".jsonl": pl.scan_ndjson, ".parquet": pl.scan_parq
 
 @pytest.mark.parametrize("share", [0.0, 0.01], ids=["strict", "quarantine"])
 @pytest.mark.parametrize("name", ["x.csv", "quoted.csv", "x.jsonl", "x.parquet"])
-def test_ingest_beside_polars(benchmark, files, tmp_path, name, share):
-    path, number = files[name], itertools.count()
+def test_ingest_beside_polars(benchmark, file, tmp_path, name, share):
+    path, number = file(name), itertools.count()
     scan = SCANS[path.suffix]
     change = Change(mode="replace", max_bad=share)
     datasets = project(tmp_path / "ours").datasets
@@ -93,7 +98,7 @@ def test_ingest_beside_polars(benchmark, files, tmp_path, name, share):
 
     theirs = clocked(lambda: scan(path).sink_parquet(tmp_path / "o.parquet", sync_on_close="all"))
     seconds = measure(benchmark, ours, {"sink_parquet()": theirs}, rounds=ROUNDS, prepare=clear)
-    stored = sum(file.size for file in datasets.manifest(datasets.resolve(f"d{next(number) - 1}")).files)
+    stored = sum(part.size for part in datasets.manifest(datasets.resolve(f"d{next(number) - 1}")).files)
     peers = (tmp_path / "o.parquet").stat().st_size
     print(f"    of {path.stat().st_size:,} bytes ours keeps {stored:,}, Polars {peers:,}: {stored / peers:.2f} x")
     if path.suffix == ".csv":
@@ -112,13 +117,13 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 
 
 @pytest.mark.parametrize("share", ["0", "0.01"], ids=["strict", "quarantine"])
-def test_ingest_of_csv_takes_constant_memory(benchmark, files, tmp_path, share):
+def test_ingest_of_csv_takes_constant_memory(benchmark, file, tmp_path, share):
     def peak(copies: int) -> int:
         folder = project(tmp_path / f"p{copies}").root
-        return int(run([sys.executable, "-c", PEAK, str(folder), share, *[str(files["x.csv"])] * copies], tmp_path))
+        return int(run([sys.executable, "-c", PEAK, str(folder), share, *[str(file("x.csv"))] * copies], tmp_path))
 
     one, four = benchmark.pedantic(peak, args=(1,)), peak(4)
-    size = files["x.csv"].stat().st_size
+    size = file("x.csv").stat().st_size
     print(f"\n    peak memory of ingest: {one} MiB for {size >> 20} MiB of CSV, {four} MiB for four times as much")
     assert four < one * 1.5
 

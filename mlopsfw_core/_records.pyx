@@ -17,6 +17,16 @@ cdef enum State:
     AT_RETURN  # the last byte was a carriage return: a line feed still belongs to it
 
 
+cdef enum:
+    _KEPT = 256
+
+cdef struct Stretches:
+    # Stretches of text outside of quotes, in which a line end has not been looked for: only the last one counts.
+    Py_ssize_t begins[_KEPT]
+    Py_ssize_t stops[_KEPT]
+    int count
+
+
 cdef class RecordScanner:
     """Finds the ends of records in text that is fed to it.
 
@@ -51,7 +61,9 @@ cdef class RecordScanner:
         return end
 
     cdef Py_ssize_t _feed(self, const unsigned char* text, Py_ssize_t size) noexcept nogil:
-        cdef Py_ssize_t end = -1, begin = 0, found, stop
+        cdef Py_ssize_t end = -1, begin = 0, stop
+        cdef Stretches plain
+        plain.count = 0
         if self.state == AT_RETURN:
             begin = text[0] == b"\n"
             end = begin
@@ -64,15 +76,16 @@ cdef class RecordScanner:
                 begin = self._close(text, begin, size)
                 continue
             stop = self._opening(text, begin, size)
-            found = _last_end(text, begin, stop, size)
-            if found >= 0:
-                end = found
+            if plain.count == _KEPT:
+                end = _latest(text, &plain, size, end)
+            plain.begins[plain.count], plain.stops[plain.count] = begin, stop
+            plain.count += 1
             if stop == size:
                 self.state = self._after(text[size - 1])
                 break
             self.state = QUOTED
             begin = stop + 1
-        return end
+        return _latest(text, &plain, size, end)
 
     cdef Py_ssize_t _close(self, const unsigned char* text, Py_ssize_t begin, Py_ssize_t size) noexcept nogil:
         """Return where a quoted field goes on after its next quote, or after two of them; `size` where there is none."""
@@ -112,6 +125,16 @@ cdef class RecordScanner:
         if last == b"\r":
             return AT_RETURN
         return FIELD_START if last == b"\n" or last == self.delimiter else IN_FIELD
+
+
+cdef Py_ssize_t _latest(const unsigned char* text, Stretches* plain, Py_ssize_t size, Py_ssize_t end) noexcept nogil:
+    """Return where the last line end in the stretches is over, `end` where they have none, and forget them."""
+    cdef Py_ssize_t found = -1
+    while plain.count > 0 and found < 0:
+        plain.count -= 1
+        found = _last_end(text, plain.begins[plain.count], plain.stops[plain.count], size)
+    plain.count = 0
+    return found if found >= 0 else end
 
 
 cdef Py_ssize_t _last_end(const unsigned char* text, Py_ssize_t begin, Py_ssize_t stop, Py_ssize_t size) noexcept nogil:

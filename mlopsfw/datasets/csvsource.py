@@ -21,6 +21,7 @@ from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.csv as pc
 
 _BLOCK = 4 << 20  # bytes of the longest row, and of the block from which types are guessed
 _USUAL = 1 << 20  # of the others, where rows are short: it stays in the processor's cache
@@ -51,8 +52,8 @@ class Parser:
         self.names, self._null = list(names), options.null
         delimiter = separator(path, options)
         self._parsing = pc.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=ragged)
-        nulls = null_texts(options)
-        self._converting = pc.ConvertOptions(column_types=types, null_values=nulls, strings_can_be_null=False)
+        self._types, self._nulls = types, null_texts(options)
+        self._converting: dict[str, pc.ConvertOptions] = {}
 
     def __call__(self, block: bytes) -> pa.RecordBatch:
         """Return the rows of a block, texts that mean "no value" as null. Raise `pa.ArrowInvalid`."""
@@ -69,9 +70,21 @@ class Parser:
         reading = pc.ReadOptions(
             use_threads=False, block_size=size, column_names=self.names or None
         )  # serial: it counts rows
-        table = pc.read_csv(pa.py_buffer(block), reading, self._parsing, self._converting)
+        table = pc.read_csv(pa.py_buffer(block), reading, self._parsing, self._conversion(block))
         batches: list[pa.RecordBatch] = table.to_batches()
         return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+    def _conversion(self, block: bytes) -> pc.ConvertOptions:
+        """Return how texts become values. Arrow looks for each null text in each value: those a block cannot hold are left out."""
+        import pyarrow.csv as pc
+
+        absent = "".join(letter for letter in "Nn" if letter.encode() not in block)
+        if absent not in self._converting:
+            nulls = [text for text in self._nulls if not any(letter in text for letter in absent)]
+            self._converting[absent] = pc.ConvertOptions(
+                column_types=self._types, null_values=nulls, strings_can_be_null=False
+            )
+        return self._converting[absent]
 
 
 def read_csv(path: Path, options: CsvOptions, guesses: Mapping[str, str]) -> Iterator[pa.RecordBatch]:

@@ -56,3 +56,9 @@ def test_nothing_is_no_record():
 def test_a_delimiter_is_one_byte(delimiter):
     with pytest.raises(ValueError, match="one byte"):
         RecordScanner(delimiter)
+
+
+def test_a_record_of_many_quoted_fields_ends_where_it_ends():
+    wide = b'"x",' * 1000
+    assert RecordScanner(b",").feed(b"a\n" + wide) == 2
+    assert RecordScanner(b",").feed(b"a\n" + wide + b"\n" + wide) == len(wide) + 3
