@@ -42,11 +42,11 @@ class Blocks:
         text: A file that reads as UTF-8.
         delimiter: What stands between fields.
         most: The bytes of the longest record, and of the first block.
-        usual: About the bytes of a later block; may be set once the first one has been looked at.
+        size: About the bytes of a later block.
     """
 
-    def __init__(self, text: Any, delimiter: str, most: int, usual: int) -> None:
-        self._text, self._delimiter, self._most, self.usual = text, delimiter, most, usual
+    def __init__(self, text: Any, delimiter: str, most: int, size: int) -> None:
+        self._text, self._delimiter, self._most, self._size = text, delimiter, most, size
         self._scanner: RecordScanner | None = None
         self._begun: list[bytes] = []  # of a record whose end is not reached
         self._passed = self._waiting = 0
@@ -68,7 +68,7 @@ class Blocks:
                 if self._waiting > self._most:
                     self.left = self._drained()
                     return
-            data = self._text.read(self.usual)
+            data = self._text.read(self._size)
         yield from self._last()
 
     def _fill(self, size: int) -> bytes:
@@ -106,7 +106,7 @@ class Blocks:
         head = b"".join(self._begun)[:SHOWN]
         self._begun.clear()
         end = -1
-        while end < 0 and (data := self._text.read(self.usual)):
+        while end < 0 and (data := self._text.read(self._size)):
             end = self._end(data)
             size, lines = size + (len(data) if end < 0 else end), lines + _lines(data)
         is_open = end < 0 and self._scanner is not None and self._scanner.quoted

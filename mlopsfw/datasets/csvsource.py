@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.csv as pc
 
-_BLOCK = 4 << 20  # bytes of the longest row, and of the block from which types are guessed
-_USUAL = 1 << 20  # of the others, where rows are short: it stays in the processor's cache
-_WIDE = 1000  # columns; more cost more for each block
+_BLOCK = 4 << 20  # bytes of the longest row, and about those of a block: what one costs beside its rows is then little
 
 
 class Parser:
@@ -119,7 +117,7 @@ def _batches(blocks: Blocks, path: Path, options: CsvOptions, known: Mapping[str
         yield first
     names = first.schema.names
     parser = Parser(path, options, dict(zip(names, first.schema.types, strict=True)), names)
-    yield from filter(len, in_order(parser, following(rest, blocks, names)))
+    yield from filter(len, in_order(parser, following(rest)))
     if blocks.left:
         refuse(blocks.left, path, options)
 
@@ -129,7 +127,7 @@ def open_blocks(path: Path, options: CsvOptions) -> Iterator[Blocks]:
     """Open a file as blocks of whole records. Raise `DataError` where its bytes are not of its encoding."""
     with open_bytes(path, options.max_ratio) as raw:
         try:
-            yield Blocks(utf8_of(raw, options), separator(path, options), most=_BLOCK, usual=min(_USUAL, _BLOCK))
+            yield Blocks(utf8_of(raw, options), separator(path, options), most=_BLOCK, size=_BLOCK)
         except UnicodeDecodeError:
             csvwrong.raise_encoding(path, options)
 
@@ -147,10 +145,8 @@ def refuse(left: Left, path: Path, options: CsvOptions) -> NoReturn:
     raise csvwrong.explain_left(path, options, left, _BLOCK)
 
 
-def following(cut: Iterator[bytes], blocks: Blocks, names: Sequence[str]) -> Iterator[bytes]:
-    """Yield the blocks after the first that hold more than line ends, larger ones where rows are wide."""
-    if len(names) > _WIDE:
-        blocks.usual = _BLOCK
+def following(cut: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the blocks after the first that hold more than line ends."""
     return (block for block in cut if not block.isspace() or block.strip(b"\r\n"))
 
 
@@ -175,13 +171,19 @@ def check_declared(names: Sequence[str], path: Path, options: CsvOptions) -> Non
 def _text_nulls(batch: pa.RecordBatch, null: tuple[str, ...]) -> pa.RecordBatch:
     """Make null of empty texts, and of those that `null` names."""
     import pyarrow as pa
+
+    columns = [_without(values, null) if pa.types.is_string(values.type) else values for values in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _without(texts: pa.Array, null: tuple[str, ...]) -> pa.Array:
+    """Return texts, of which none is null, with null for empty ones and those that `null` names; nothing is copied."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    empty = pa.array(["", *null])
-    columns = [
-        pc.if_else(pc.is_in(values, empty), pa.scalar(None, values.type), values)
-        if pa.types.is_string(values.type)
-        else values
-        for values in batch.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    stays = pc.not_equal(pc.binary_length(texts), 0)
+    if null:
+        stays = pc.and_not(stays, pc.is_in(texts, pa.array(null)))
+    if stays.true_count == len(texts):
+        return texts
+    return pa.Array.from_buffers(texts.type, len(texts), [stays.buffers()[1], *texts.buffers()[1:]])

@@ -110,8 +110,7 @@ class _Reading:
         yield from self._noted(self._read(first, self._parser(header=True)))
         self._records += 1
         parser = self._parser()
-        rest = csvsource.following(cut, blocks, self._names)
-        for block in in_order(lambda block: self._read(block, parser), rest):
+        for block in in_order(lambda block: self._read(block, parser), csvsource.following(cut)):
             yield from self._noted(block)
 
     def _parser(self, *, header: bool = False) -> Parser:

@@ -33,20 +33,19 @@ def whole(data: bytes) -> list[dict]:
     return [{name: value or None for name, value in row.items()} for row in rows.to_pylist()]
 
 
-@given(TABLE, st.integers(40, 200), st.integers(1, 60))
-def test_the_rows_are_those_that_arrow_reads_of_the_whole_text(tmp_path_factory, rows, most, usual):
+@given(TABLE, st.integers(40, 200))
+def test_the_rows_are_those_that_arrow_reads_of_the_whole_text(tmp_path_factory, rows, size):
     data = ("a,b\n" + "".join(row + end for row, end in rows)).encode()
     path = tmp_path_factory.getbasetemp() / "blocks.csv"
     path.write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csvsource, "_BLOCK", most)
-        patch.setattr(csvsource, "_USUAL", usual)
+        patch.setattr(csvsource, "_BLOCK", size)
         assert read(path) == whole(data)
 
 
 @given(st.binary(max_size=400).map(lambda data: data.replace(b"\0", b'"')), st.integers(1, 50))
-def test_blocks_and_what_is_left_are_the_whole_text(data, usual):
-    blocks = Blocks(io.BytesIO(data), ",", most=100, usual=usual)
+def test_blocks_and_what_is_left_are_the_whole_text(data, size):
+    blocks = Blocks(io.BytesIO(data), ",", most=100, size=size)
     cut = b"".join(blocks)
     assert data.startswith(cut)
     if blocks.left is None:
@@ -59,7 +58,7 @@ def test_blocks_and_what_is_left_are_the_whole_text(data, usual):
 def test_a_row_longer_than_a_block_is_told_from_a_quote_that_is_never_closed():
     rest = b'"\n' + b"1,x\n" * 90
     long, unclosed = (
-        Blocks(io.BytesIO(b'a,b\n1,"' + b"y" * 90 + end), ",", most=64, usual=16) for end in (rest, b'"' + rest)
+        Blocks(io.BytesIO(b'a,b\n1,"' + b"y" * 90 + end), ",", most=64, size=16) for end in (rest, b'"' + rest)
     )
     assert list(long) == list(unclosed) == [b"a,b\n"]
     assert not long.left.open

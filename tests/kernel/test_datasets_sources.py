@@ -58,6 +58,7 @@ def test_csv_is_read_with_types_guessed_and_empty_fields_null(add):
         ("a;b\n1;x\n", [(1, "x")], {"separator": ";"}),
         ("a,b\nNA,-\n1,x\n", [(None, None), (1, "x")], {"null": ("-",)}),
         ("a,b\nnull,NA\nNaN,\n1,x\n", [(None, "NA"), (None, None), (1, "x")], {}),
+        ("a,b\nx,NA\n,NA\n-,y\n", [("x", None), (None, None), (None, "y")], {"null": ("NA", "-")}),
         ("zip,b\n007,x\n", [("007", "x")], {"types": {"zip": "string"}}),
         ("a,t\n1,05:30:00\n", [(1, "05:30:00")], {}),
         ("a,b\n", [], {}),
