@@ -143,16 +143,16 @@ def rows_of(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
 
 
 def _spool(paths: Sequence[Path], target: Path) -> None:
-    """Write files' rows as Arrow IPC; each round knows the type of one more column."""
+    """Write files' rows as Arrow IPC."""
     import pyarrow as pa
 
     from mlopsfw.datasets import sources
     from mlopsfw.datasets.csvoptions import CsvOptions
-    from mlopsfw.datasets.csvwrong import WrongGuess
+    from mlopsfw.datasets.guesses import Guesses, WrongGuess
     from mlopsfw.datasets.located import locate
 
     files = locate(paths, tuple(sources.FORMATS))
-    guesses: dict[str, str] = {}
+    guesses = Guesses()
     while True:
         batches = sources.read(files, CsvOptions(), guesses)
         try:
@@ -164,9 +164,7 @@ def _spool(paths: Sequence[Path], target: Path) -> None:
                 for batch in batches:
                     writer.write_batch(batch)
         except WrongGuess as error:
-            if guesses.get(error.column) == error.type:
-                raise
-            guesses[error.column] = error.type
+            guesses.learn(error)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise DataError(f"the files do not have the same columns: {error}") from None
         else:

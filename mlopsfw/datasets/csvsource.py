@@ -15,7 +15,7 @@ from mlopsfw.datasets import csvwrong
 from mlopsfw.datasets.ahead import in_order
 from mlopsfw.datasets.csvblocks import Blocks, Left
 from mlopsfw.datasets.csvoptions import CsvOptions, check, null_texts, separator, type_of, utf8_of
-from mlopsfw.datasets.csvwrong import WrongGuess
+from mlopsfw.datasets.guesses import WrongGuess
 from mlopsfw.datasets.opened import open_bytes
 from mlopsfw.errors import DataError
 

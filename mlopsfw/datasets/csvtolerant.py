@@ -18,7 +18,7 @@ from mlopsfw.datasets import csvsource, csvwrong
 from mlopsfw.datasets.ahead import in_order
 from mlopsfw.datasets.csvoptions import CsvOptions, check, null_texts, type_of
 from mlopsfw.datasets.csvsource import Parser
-from mlopsfw.datasets.csvwrong import WrongGuess
+from mlopsfw.datasets.guesses import WrongGuess
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,6 +13,7 @@ import msgspec
 
 from mlopsfw.datasets.csvblocks import Left, line_at
 from mlopsfw.datasets.csvoptions import CsvOptions, separator, text_of, utf8_of
+from mlopsfw.datasets.guesses import WrongGuess
 from mlopsfw.datasets.opened import open_bytes
 from mlopsfw.errors import DataError
 
@@ -20,20 +21,6 @@ _BAD_CELL = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion e
 _BAD_ROW = re.compile(r"CSV parse error: (?:Row #(\d+): )?(Expected \d+ columns, got \d+)", re.DOTALL)
 _NEXT_GUESS = {"null": "int64", "int64": "double"}
 """What to take a column for when the type guessed from the first block fails further on."""
-
-
-class WrongGuess(DataError):
-    """A column's type, guessed from the first rows, does not hold further on; reading anew with another may do.
-
-    Args:
-        message: What was met.
-        column: The column.
-        type: What to take it for.
-    """
-
-    def __init__(self, message: str, column: str, type: str) -> None:  # noqa: A002 - the column's type
-        super().__init__(message)
-        self.column, self.type = column, type
 
 
 class _BadCell(msgspec.Struct, frozen=True):

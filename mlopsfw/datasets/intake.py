@@ -12,8 +12,8 @@ from mlopsfw.clock import rfc3339
 from mlopsfw.datasets import marked, sources
 from mlopsfw.datasets.commits import Commit
 from mlopsfw.datasets.csvoptions import CsvOptions
-from mlopsfw.datasets.csvwrong import WrongGuess
 from mlopsfw.datasets.gathered import gather
+from mlopsfw.datasets.guesses import Guesses, WrongGuess
 from mlopsfw.datasets.located import SourceFile
 from mlopsfw.datasets.quarantine import Quarantine
 from mlopsfw.errors import DataError
@@ -74,8 +74,8 @@ def _read(  # noqa: PLR0917 - called in one place
     options = msgspec.structs.replace(
         options, expected=texts | _expected(datasets, name, change), max_ratio=change.max_ratio
     )
-    guesses: dict[str, str] = {}
-    while True:  # each round knows the type of one more column
+    guesses = Guesses()
+    while True:
         quarantine = None
         if change.max_bad:
             quarantine = Quarantine(datasets.tables, name, change.max_bad, now, personal=bool(treatment.marks))
@@ -87,9 +87,7 @@ def _read(  # noqa: PLR0917 - called in one place
         try:
             return commit.make(quarantine.watch(batches) if quarantine else batches)
         except WrongGuess as error:
-            if guesses.get(error.column) == error.type:
-                raise
-            guesses[error.column] = error.type
+            guesses.learn(error)
         except DataError as error:
             if not treatment.marks:
                 raise

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlopsfw.datasets.ahead import in_order
+from mlopsfw.datasets.guesses import WrongGuess
 from mlopsfw.datasets.opened import open_bytes
 from mlopsfw.errors import DataError
 
@@ -19,51 +21,84 @@ if TYPE_CHECKING:
 _BLOCK = 4 << 20  # bytes, and those of the longest line
 
 
-def read_jsonl(path: Path, max_ratio: float) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a file with one JSON object per line; an archive may unpack to `max_ratio` times its size.
+def read_jsonl(path: Path, max_ratio: float, known: pa.Schema | None) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file with one JSON object per line.
 
-    The file is read twice: a field may first show up, or turn from null to something, on its last line.
+    Args:
+        path: The file.
+        max_ratio: An archive may unpack to so many times its size.
+        known: Its columns, learnt from an earlier `WrongGuess`.
 
     Raises:
+        WrongGuess: A field shows up, or turns from null to something, further on; read it again with the error's schema.
         DataError: The archive unpacks to more, a line is not a JSON object, or a field has values of two types; with the line.
     """
     import pyarrow as pa
 
     try:
-        kinds = in_order(_inferred, _blocks(path, max_ratio))
-        schema = pa.schema(functools.reduce(_joined, kinds))
-        for table in in_order(lambda block: _parsed(block, schema, "error"), _blocks(path, max_ratio)):
-            table.validate(full=True)  # the reader lets through text that is not UTF-8
-            yield from table.to_batches()
+        try:
+            yield from _batches(path, max_ratio, known)
+        except pa.ArrowInvalid as error:
+            if known is None:
+                raise WrongGuess(f"{path}: {error}", path, columns_of(_texts(path, max_ratio))) from None
+            raise
     except pa.ArrowInvalid as error:
         raise _explain(path, max_ratio, str(error)) from None
 
 
-def _blocks(path: Path, max_ratio: float) -> Iterator[bytes]:
-    """Yield the text by blocks of whole lines, cut here: no thread of Arrow's is to be within a file of Python's when that closes."""
+def _batches(path: Path, max_ratio: float, known: pa.Schema | None) -> Iterator[pa.RecordBatch]:
+    """Yield the rows, in the columns of the first block where they are not known."""
+    texts = _texts(path, max_ratio)
+    first = next(texts)
+    schema = known or parsed(first).schema
+    for table in in_order(lambda block: parsed(block, schema), itertools.chain((first,), texts)):
+        yield from table.to_batches()
+
+
+def columns_of(texts: Iterable[bytes]) -> pa.Schema:
+    """Return the columns that blocks of lines, at least one, have together. Raise `ArrowInvalid`."""
     import pyarrow as pa
 
-    rest, some = b"", False
-    with open_bytes(path, max_ratio) as raw:
-        while data := raw.read(_BLOCK):
-            head, end, tail = data.rpartition(b"\n")
-            if not end and len(rest) + len(tail) > _BLOCK:
-                raise pa.ArrowInvalid(f"a line is longer than {_BLOCK:,} bytes")
-            block, rest = (rest + head + end, tail) if end else (b"", rest + tail)
-            if not block.isspace() and block:
-                some = True
-                yield block
-    if rest.strip():
-        yield rest
-    elif not some:
+    kinds = in_order(lambda block: pa.struct(parsed(block).schema), texts)
+    return pa.schema(functools.reduce(_joined, kinds))
+
+
+def _texts(path: Path, max_ratio: float) -> Iterator[bytes]:
+    """Yield the blocks that hold anything. Raise `ArrowInvalid` where none does."""
+    import pyarrow as pa
+
+    some = False
+    for block in blocks(path, max_ratio):
+        if block and not block.isspace():
+            some = True
+            yield block
+    if not some:
         raise pa.ArrowInvalid("Empty JSON stream")
 
 
-def _inferred(block: bytes) -> Any:
-    """Return the columns of a block, as a struct."""
-    import pyarrow as pa
+def blocks(path: Path, max_ratio: float) -> Iterator[bytes]:
+    """Yield the text by blocks of whole lines, cut here: no thread of Arrow's is to be within a file of Python's when that closes.
 
-    return pa.struct(_parsed(block, None, "infer").schema)
+    Raises:
+        DataError: A line is longer than 4 MiB.
+    """
+    rest: list[bytes] = []
+    waiting = lines = 0
+    with open_bytes(path, max_ratio) as raw:
+        while data := raw.read(_BLOCK):
+            end = data.rfind(b"\n") + 1
+            if end:
+                yield b"".join((*rest, memoryview(data)[:end]))
+                lines += data.count(b"\n")
+                rest, waiting = [data[end:]], len(data) - end
+            else:
+                rest.append(data)
+                waiting += len(data)
+            if waiting > _BLOCK:
+                while b"\n" not in data and (data := raw.read(_BLOCK)):
+                    pass  # a bomb is told as one
+                raise DataError(f"{path}:{lines + 1}: the line is longer than {_BLOCK:,} bytes")
+    yield b"".join(rest)
 
 
 def _joined(one: pa.DataType, other: pa.DataType) -> Any:
@@ -95,12 +130,27 @@ def _of(struct: Any, name: str) -> pa.DataType:
     return struct[index].type if index >= 0 else pa.null()
 
 
-def _parsed(block: bytes, schema: pa.Schema | None, unexpected: str) -> pa.Table:
+def parsed(block: bytes, schema: pa.Schema | None = None) -> pa.Table:
+    """Return the rows of a block of lines, in the columns of `schema`, if one is given.
+
+    Raises:
+        ArrowInvalid: It has a field that is not in `schema` or not of its type, text that is not UTF-8, or lines that are not one
+            object each.
+    """
     import pyarrow as pa
     import pyarrow.json as pj
 
+    unexpected = "infer" if schema is None else "error"
     parsing = pj.ParseOptions(explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior=unexpected)
-    return pj.read_json(pa.py_buffer(block), pj.ReadOptions(block_size=len(block) + 1), parsing)
+    table = pj.read_json(pa.py_buffer(block), pj.ReadOptions(block_size=len(block) + 1), parsing)
+    table.validate(full=True)  # the reader lets through text that is not UTF-8
+    if table.num_rows != block.count(b"\n") and table.num_rows != sum(map(_is_told, block.split(b"\n"))):
+        raise pa.ArrowInvalid("a line is not one object")
+    return table
+
+
+def _is_told(line: bytes) -> bool:
+    return not line.isspace() and line != b""
 
 
 def _explain(path: Path, max_ratio: float, message: str) -> DataError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.datasets.opened import open_bytes
+from mlopsfw.datasets.ahead import in_order
+from mlopsfw.datasets.jsonsource import blocks, columns_of, parsed
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,71 +20,68 @@ if TYPE_CHECKING:
 
     from mlopsfw.datasets.quarantine import Quarantine
 
-_BLOCK = 16 << 20  # bytes; the columns are learnt from the first block
+_FIRST = 16 << 20  # bytes from which the columns are learnt
 
 Line = tuple[int, bytes]
+"""Its number in the file, and its text."""
 
 
 def read_jsonl(path: Path, max_ratio: float, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
     """Yield the good lines of a file as rows and set the others aside. Fields are those of the first 16 MB."""
-    schema: pa.Schema | None = None
-    for block in _blocks(path, max_ratio):
-        objects = [(line, row) for line in block if (row := _object(path, line, quarantine)) is not None]
-        if schema is None and objects:
-            schema = _learnt(objects)
-        yield from _read(path, [line for line, _ in objects], schema, quarantine)
-    if schema is None:
+    import pyarrow as pa
+
+    cut = blocks(path, max_ratio)
+    first = list(_first(cut))
+    schema = _learnt(path, first)
+
+    def read(block: bytes) -> tuple[bytes, pa.Table | None]:
+        try:
+            return block, parsed(block, schema) if block.strip() else schema.empty_table()
+        except pa.ArrowInvalid:
+            return block, None
+
+    passed = 0
+    for block, table in in_order(read, itertools.chain(first, cut)):
+        if table is not None:
+            yield from table.to_batches()
+        else:
+            yield from _sifted(path, block, passed, schema, quarantine)
+        passed += block.count(b"\n")
+
+
+def _first(cut: Iterator[bytes]) -> Iterator[bytes]:
+    size = 0
+    while size < _FIRST and (block := next(cut, None)) is not None:
+        size += len(block)
+        yield block
+
+
+def _learnt(path: Path, texts: Sequence[bytes]) -> pa.Schema:
+    """Return the columns of all lines, or of those whose fields have the kinds that most lines give them. Raise `DataError` where there is none."""
+    import pyarrow as pa
+
+    with contextlib.suppress(pa.ArrowInvalid):
+        if any(text.strip() for text in texts):
+            return columns_of(text for text in texts if text.strip())
+    objects = [(line, row) for text in texts for line in text.split(b"\n") if isinstance(row := _decoded(line), dict)]
+    if not objects:
         raise DataError(f"{path}: no line is a JSON object", hint="Give one object per line.")
-
-
-def _blocks(path: Path, max_ratio: float) -> Iterator[list[Line]]:
-    with open_bytes(path, max_ratio) as raw:
-        lines = ((number, line) for number, line in enumerate(raw, 1) if line.strip())
-        block: list[Line] = []
-        size = 0
-        for line in lines:
-            block.append(line)
-            size += len(line[1])
-            if size >= _BLOCK:
-                yield block
-                block, size = [], 0
-        if block:
-            yield block
-
-
-def _object(path: Path, line: Line, quarantine: Quarantine) -> dict[str, Any] | None:
-    try:
-        row = msgspec.json.decode(line[1])
-        reason = "" if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        row, reason = None, f"not a line of JSON: {error}"
-    if reason:
-        _set_aside(path, line, reason, quarantine)
-        return None
-    return row  # type: ignore[no-any-return]
-
-
-def _set_aside(path: Path, line: Line, reason: str, quarantine: Quarantine) -> None:
-    quarantine.add(path.name, line[0], reason, line[1].decode(errors="backslashreplace").rstrip("\r\n"))
-
-
-def _learnt(objects: Sequence[tuple[Line, dict[str, Any]]]) -> pa.Schema:
-    """Return the columns of those lines whose fields have the kinds that most lines give them."""
-    import pyarrow.json as pj
-    from pyarrow import py_buffer
-
     counts: dict[str, Counter[str]] = {}
     for _, row in objects:
         for name, kind in _kinds(row):
             counts.setdefault(name, Counter())[kind] += 1
     usual = {name: kinds.most_common(1)[0][0] for name, kinds in counts.items()}
-    like = [line for (_, line), row in objects if all(usual[name] == kind for name, kind in _kinds(row))]
-    schema: pa.Schema = pj.read_json(py_buffer(_text(like)), pj.ReadOptions(block_size=2 * _BLOCK)).schema
-    return schema
+    like = [line for line, row in objects if all(usual[name] == kind for name, kind in _kinds(row))]
+    return parsed(b"\n".join(like)).schema
 
 
-def _text(lines: Sequence[bytes]) -> bytes:
-    return b"".join(line if line.endswith(b"\n") else line + b"\n" for line in lines)
+def _decoded(line: bytes) -> Any:
+    """Return what a line holds, or the reason why it holds nothing, as text."""
+    try:
+        row = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return f"not a line of JSON: {error}"
+    return row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
 
 
 def _kinds(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -91,24 +91,39 @@ def _kinds(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, "number" if number else type(value).__name__
 
 
-def _read(path: Path, lines: list[Line], schema: pa.Schema | None, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
+def _sifted(
+    path: Path, block: bytes, passed: int, schema: pa.Schema, quarantine: Quarantine
+) -> Iterator[pa.RecordBatch]:
+    """Yield the good lines of a block, which `passed` lines come before, and set the others aside."""
+    objects: list[Line] = []
+    for number, line in enumerate(block.split(b"\n"), passed + 1):
+        if not line.strip():
+            continue
+        if isinstance(reason := _decoded(line), str):
+            _set_aside(path, (number, line), reason, quarantine)
+        else:
+            objects.append((number, line))
+    yield from _fitting(path, objects, schema, quarantine)
+
+
+def _set_aside(path: Path, line: Line, reason: str, quarantine: Quarantine) -> None:
+    quarantine.add(path.name, line[0], reason, line[1].decode(errors="backslashreplace").rstrip("\r"))
+
+
+def _fitting(path: Path, lines: Sequence[Line], schema: pa.Schema, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
     """Yield `lines` as rows of `schema`, halved until each one that does not fit is found."""
     import pyarrow as pa
-    import pyarrow.json as pj
 
     if not lines:
         return
-    text = _text([data for _, data in lines])
-    parsing = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
     try:
-        table = pj.read_json(pa.py_buffer(text), pj.ReadOptions(block_size=len(text) + 1), parsing)
-        table.validate(full=True)
+        table = parsed(b"\n".join(line for _, line in lines), schema)
     except pa.ArrowInvalid as error:
         if len(lines) == 1:
             _set_aside(path, lines[0], str(error).removeprefix("JSON parse error: "), quarantine)
             return
         half = len(lines) // 2
-        yield from _read(path, lines[:half], schema, quarantine)
-        yield from _read(path, lines[half:], schema, quarantine)
+        yield from _fitting(path, lines[:half], schema, quarantine)
+        yield from _fitting(path, lines[half:], schema, quarantine)
         return
     yield from table.to_batches()

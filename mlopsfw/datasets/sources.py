@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from mlopsfw.datasets.bounds import Allowance
 from mlopsfw.datasets.csvoptions import CsvOptions
 from mlopsfw.datasets.csvsource import read_csv
 from mlopsfw.datasets.excelsource import read_excel
+from mlopsfw.datasets.guesses import Guesses
 from mlopsfw.datasets.jsonsource import read_jsonl
 from mlopsfw.datasets.located import SourceFile, partition_types, with_partition
 from mlopsfw.datasets.opened import inner_suffix
@@ -54,13 +55,13 @@ def format_of(path: Path) -> str:
 def read(
     files: Sequence[SourceFile | SourceTable],
     options: CsvOptions,
-    guesses: Mapping[str, str],
+    guesses: Guesses,
     quarantine: Quarantine | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of `files`, one after the other; bad rows go to `quarantine`, or are errors without one.
 
     Raises:
-        WrongGuess: A CSV column's guessed type does not hold; read again with the error's.
+        WrongGuess: What was guessed does not hold; read again, once `guesses` has learnt the error.
         DataError: A file is not there, cannot be read (with the line where it has lines), grows beyond its allowance, or changed while it was read.
     """
     types = partition_types([file for file in files if isinstance(file, SourceFile)])
@@ -85,17 +86,18 @@ def _called(file: SourceFile) -> Iterator[None]:
 
 
 def _read_file(
-    file: SourceFile, options: CsvOptions, guesses: Mapping[str, str], quarantine: Quarantine | None
+    file: SourceFile, options: CsvOptions, guesses: Guesses, quarantine: Quarantine | None
 ) -> Iterator[pa.RecordBatch]:
     path = file.path
     match format_of(path):
         case "csv" if quarantine:
-            return csvtolerant.read_csv(path, options, guesses, quarantine)
+            return csvtolerant.read_csv(path, options, guesses.columns, quarantine)
         case "csv":
-            return read_csv(path, options, guesses)
+            return read_csv(path, options, guesses.columns)
+        case "jsonl" if quarantine:
+            return jsontolerant.read_jsonl(path, options.max_ratio, quarantine)
         case "jsonl":
-            ratio = options.max_ratio
-            return jsontolerant.read_jsonl(path, ratio, quarantine) if quarantine else read_jsonl(path, ratio)
+            return read_jsonl(path, options.max_ratio, guesses.schema(path))
         case "excel":
             return read_excel(path, file.sheet, options)
         case kind:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
-from mlopsfw.datasets import csvsource
+from mlopsfw.datasets import csvsource, jsonsource, jsontolerant
 from mlopsfw.datasets.change import Change
 from mlopsfw.datasets.csvoptions import CsvOptions
 from mlopsfw.errors import DataError, UnknownName
@@ -103,6 +103,15 @@ def test_bad_json_lines_are_set_aside(add, project):
     assert rows.equals(pl.DataFrame({"a": [*range(100)] * 2, "s": ["x"] * 200}))
     assert [line for line, _, _ in told(project)] == [101, 102, 104, 103]
     assert "a list, not an object" in told(project)[1][1]
+
+
+def test_bad_json_lines_far_down_are_found_over_many_blocks(add, project, monkeypatch):
+    monkeypatch.setattr(jsonsource, "_BLOCK", 128)
+    monkeypatch.setattr(jsontolerant, "_FIRST", 256)
+    lines = [f'{{"a": {n}}}' for n in range(400)]
+    lines[100:103], lines[250], lines[390] = ["", "word", ""], '{"a": 1} {"a": 2}', '{"a": 1, "new": 2}'
+    assert add("\n".join(lines), "x.jsonl").height == 395
+    assert [line for line, _, _ in told(project)] == [102, 251, 391]
 
 
 def test_rows_of_parquet_that_do_not_fit_the_dataset_are_set_aside(project, tmp_path):

@@ -154,6 +154,8 @@ def test_packed_files_are_unpacked_on_the_way(add, tmp_path, project):
         ("x.jsonl", '{"a": 1}\n{"a": "x"}\n', r"x\.jsonl:2: field 'a' is a str here, and a number on line 1"),
         ("x.jsonl", b'{"a": "\xff"}\n', r"x\.jsonl:1: not a line of JSON"),
         ("x.jsonl", "", "Empty JSON stream"),
+        ("x.jsonl", '{"a": 1}\n{"a": 1} {"a": 2}\n', r"x\.jsonl:2: not a line of JSON"),
+        ("x.jsonl", '{"a": 1}\n{"a": "' + "y" * (9 << 20) + '"}\n', r"x\.jsonl:2: the line is longer than"),
         ("x.parquet", invalid_text(), "cannot be read as parquet: .*UTF8"),
     ],
 )
