@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.errors import DataError
-from mlopsfw.logical import column_sums, logical_type
+from mlopsfw.logical import ColumnSums, column_sums, logical_type
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,7 @@ FORMAT = "mlopsfw-table-digest-1"
 BLOCK = 1 << 16
 """Rows in a block; part of the format."""
 _PARALLEL_BYTES = 1 << 22  # below this, starting threads costs more than it saves
+_PARALLEL_COLUMN = 1 << 12  # likewise, handing a column to one
 
 
 def table_digest(rows: Any) -> str:
@@ -105,19 +106,16 @@ class TableDigest:
 
     def __init__(self, schema: pa.Schema, blocks: Sequence[str] = ()) -> None:
         self.rows = len(blocks) * BLOCK
+        self._schema = schema  # the last one that was found to agree
         self._kinds = [field.type for field in schema]
         self._types = [logical_type(kind) for kind in self._kinds]
         self._names = list(schema.names)
         self._blocks = list(blocks)
-        self._columns = [column_sums(kind) for kind in self._kinds]
+        self._columns: list[ColumnSums] = []  # of the block that is begun
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add the rows of `batch`, in order."""
-        types = [logical_type(field.type) for field in batch.schema]
-        if types != self._types or batch.schema.names != self._names:
-            raise DataError(
-                f"a batch has the columns {batch.schema.names} of {types}, not {self._names} of {self._types}"
-            )
+        self._agree(batch.schema)
         start = 0
         while start < batch.num_rows:
             part = batch.slice(start, BLOCK - self.rows % BLOCK)
@@ -126,10 +124,19 @@ class TableDigest:
             if self.rows % BLOCK == 0:
                 self._blocks.append(self._finish())
 
+    def _agree(self, schema: pa.Schema) -> None:
+        if schema.equals(self._schema):
+            return
+        types = [logical_type(field.type) for field in schema]
+        if types != self._types or schema.names != self._names:
+            raise DataError(f"a batch has the columns {schema.names} of {types}, not {self._names} of {self._types}")
+        self._schema = schema
+
     def _add(self, part: pa.RecordBatch) -> None:
         self.rows += part.num_rows
-        pairs = zip(self._columns, part.columns, strict=True)
-        if part.nbytes < _PARALLEL_BYTES or part.num_columns < 2:  # noqa: PLR2004 - nothing to share
+        self._columns = self._columns or [column_sums(kind) for kind in self._kinds]
+        pairs = list(zip(self._columns, part.columns, strict=True))
+        if part.nbytes < max(_PARALLEL_BYTES, part.num_columns * _PARALLEL_COLUMN) or part.num_columns == 1:
             for column, values in pairs:
                 column.update(values)
             return
@@ -137,8 +144,8 @@ class TableDigest:
             list(pool.map(lambda pair: pair[0].update(pair[1]), pairs))
 
     def _finish(self) -> str:
-        sums = [column.hexdigest() for column in self._columns]
-        self._columns = [column_sums(kind) for kind in self._kinds]
+        sums = [column.hexdigest() for column in self._columns or map(column_sums, self._kinds)]
+        self._columns = []
         return hashlib.sha256("".join(sums).encode()).hexdigest()
 
     def finish(self) -> tuple[str, list[str]]:

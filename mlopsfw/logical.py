@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@functools.lru_cache(maxsize=1024)
 def logical_type(kind: pa.DataType) -> str:
     """Return the name of a type without its encoding: `utf8` for every kind of text, a dictionary's value type for it."""
     import pyarrow.types as t
