@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from mlopsfw.datasets import keyed
 from mlopsfw.datasets.alignment import match
+from mlopsfw.datasets.difference import compare
 from mlopsfw.datasets.keyed import Sides, by_key
+from mlopsfw.datasets.versions import DatasetVersion
 from mlopsfw.drift.versions import compare_versions, effect_bound
 from mlopsfw.errors import DataError
 
@@ -62,6 +65,26 @@ def test_by_key_agrees_with_dictionaries(many, kind, data):
     assert {row["k"] for row in found["examples"].get("changed", [])} <= set(changed)
     assert {row["k"] for row in found["examples"].get("added", [])} <= b.keys() - a.keys()
     assert {row["k"] for row in found["examples"].get("removed", [])} <= a.keys() - b.keys()
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_whole_rows_are_counted_as_often_as_they_stand_there(data):
+    cell = st.tuples(
+        st.none() | st.integers(0, 1), st.none() | st.sampled_from([0.0, -0.0, math.nan]), st.lists(NEAR, max_size=1)
+    )
+    schema = {"a": pl.Int64, "b": pl.Float64, "c": pl.List(pl.Int64)}
+    old, new = (data.draw(st.lists(cell, max_size=8)) for _ in range(2))
+    before, after = (Counter((a, repr(b if b is None else b + 0.0), *c) for a, b, c in side) for side in (old, new))
+    frames = [pl.LazyFrame(side, schema=schema, orient="row") for side in (old, new)]
+    versions = [
+        DatasetVersion(
+            name="x", version=n, digest=str(n), rows=len(side), columns=dict.fromkeys(schema, ""), mode="replace"
+        )
+        for n, side in enumerate((old, new))
+    ]
+    found = compare(*versions, Sides(*frames))
+    assert (found.added, found.removed) == ((after - before).total(), (before - after).total())
 
 
 @settings(max_examples=60, deadline=None)
