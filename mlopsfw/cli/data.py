@@ -134,7 +134,8 @@ def add(
     if version.new:
         click.echo(f"{version.ref}: {size}")
         if bad := version.intake.get("quarantined"):
-            click.echo(f"{bad:,} bad rows were set aside: mlopsfw data quarantine {name}", err=True)
+            rows = "1 bad row was" if bad == 1 else f"{bad:,} bad rows were"
+            click.echo(f"{rows} set aside: mlopsfw data quarantine {name}", err=True)
         if ignored := version.intake.get("ignored"):
             click.echo(f"{len(ignored)} unknown columns were left out: {', '.join(ignored)}", err=True)
     else:

@@ -18,6 +18,20 @@ if TYPE_CHECKING:
     from mlopsfw.datasets.change import Drift
 
 
+class Unfit(DataError):
+    """A value does not fit the type that its column has.
+
+    Args:
+        message: What was met.
+        column: The column.
+        kind: Its type, as it is stored.
+    """
+
+    def __init__(self, message: str, column: str, kind: str) -> None:
+        super().__init__(message)
+        self.column, self.kind = column, kind
+
+
 def stored_schema(schema: pa.Schema) -> pa.Schema:
     """Return the schema that rows of `schema` are stored with.
 
@@ -189,9 +203,8 @@ def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
             return pa.array(_entries(values), field.type)  # Arrow casts views wrongly where there are nulls
         return decoded(values).cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise DataError(
-            f"column {field.name!r} is {values.type} and does not fit {what} as {field.type}: {error}"
-        ) from None
+        message = f"column {field.name!r} is {values.type} and does not fit {what} as {field.type}: {error}"
+        raise Unfit(message, field.name, str(field.type)) from None
 
 
 def _entries(values: pa.Array) -> list[object]:

@@ -16,6 +16,7 @@ from mlopsfw.datasets.gathered import gather
 from mlopsfw.datasets.guesses import Guesses, WrongGuess
 from mlopsfw.datasets.located import SourceFile
 from mlopsfw.datasets.quarantine import Quarantine
+from mlopsfw.datasets.unfit import located
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:
@@ -88,11 +89,12 @@ def _read(  # noqa: PLR0917 - called in one place
             return commit.make(quarantine.watch(batches) if quarantine else batches)
         except WrongGuess as error:
             guesses.learn(error)
-        except DataError as error:
+        except DataError as met:
+            told = located(met, files, options)
             if not treatment.marks:
-                raise
+                raise told from None
             known = latest.columns if (latest := datasets.history(name).latest) else {}
-            raise marked.withheld(error, {name, *treatment.marks, *known}) from None
+            raise marked.withheld(told, {name, *treatment.marks, *known}) from None
 
 
 def _expected(datasets: Datasets, name: str, change: Change) -> dict[str, str]:

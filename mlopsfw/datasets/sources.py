@@ -69,13 +69,13 @@ def read(
         if not isinstance(file, SourceFile):
             yield from read_table(file, options.max_ratio)
             continue
-        with _called(file), _unchanged(file.path):
+        with called(file), _unchanged(file.path):
             batches = _read_file(file, options, guesses, quarantine)
             yield from with_partition(batches, file, types) if file.partition else batches
 
 
 @contextlib.contextmanager
-def _called(file: SourceFile) -> Iterator[None]:
+def called(file: SourceFile) -> Iterator[None]:
     """Call a copy in errors what it is a copy of."""
     try:
         yield

@@ -11,6 +11,7 @@ import pytest
 
 from mlopsfw.datasets import opened
 from mlopsfw.datasets.csvoptions import CsvOptions
+from mlopsfw.datasets.guesses import Guesses
 from mlopsfw.datasets.located import SourceFile
 from mlopsfw.datasets.sources import read
 from mlopsfw.errors import DataError
@@ -25,11 +26,12 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from mlopsfw.datasets.csvoptions import CsvOptions
+from mlopsfw.datasets.guesses import Guesses
 from mlopsfw.datasets.located import SourceFile
 from mlopsfw.datasets.sources import read
 from mlopsfw.errors import DataError
 try:
-    batches = read([SourceFile(Path(sys.argv[1]))], CsvOptions(max_ratio=1e9), {})
+    batches = read([SourceFile(Path(sys.argv[1]))], CsvOptions(max_ratio=1e9), Guesses())
     next(batches), next(batches)
 except DataError:
     pass
@@ -64,7 +66,7 @@ def test_no_thread_but_pythons_own_reads_a_file_of_pythons(packed, name, monkeyp
         return real(self, buffer)
 
     monkeypatch.setattr(opened.Bounded, "readinto", readinto)
-    batches = read([SourceFile(packed / name)], CsvOptions(max_ratio=1e9), {})
+    batches = read([SourceFile(packed / name)], CsvOptions(max_ratio=1e9), Guesses())
     if name.startswith("bad"):
         with pytest.raises(DataError):
             list(batches)

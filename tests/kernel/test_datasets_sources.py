@@ -30,10 +30,10 @@ def invalid_text() -> bytes:
 def add(project, tmp_path):
     """Write a file, add it to the dataset `d`, return the rows."""
 
-    def adding(content: str | bytes, name: str = "x.csv", **options) -> pl.DataFrame:
+    def adding(content: str | bytes, name: str = "x.csv", mode: str = "replace", **options) -> pl.DataFrame:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        version = project.datasets.add("d", [path], csv=CsvOptions(**options))
+        version = project.datasets.add("d", [path], mode, csv=CsvOptions(**options))
         return project.datasets.scan(version).collect()
 
     return adding
@@ -164,6 +164,14 @@ def test_files_that_are_broken_are_named(add, project, name, content, complaint)
         add(content, name)
     with pytest.raises(UnknownName):
         project.datasets.resolve("d")
+
+
+@pytest.mark.parametrize(("kind", "bad"), [("1.5", "oops"), ("1", "oops"), ("2013-01-01", "x"), ("true", "maybe")])
+def test_a_value_that_does_not_fit_the_dataset_is_told_with_its_line(add, kind, bad):
+    add(f"a,b\n{kind},x\n")
+    with pytest.raises(DataError, match=rf"x\.csv:4: column 'a': .*{bad}") as told:
+        add(f"a,b\n{kind},x\n,\n{bad},y\n", mode="append")
+    assert "--max-bad" in told.value.hint
 
 
 def test_json_lines_are_read_with_fields_that_come_and_go(add, monkeypatch):

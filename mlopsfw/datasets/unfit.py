@@ -1,0 +1,39 @@
+"""Values of CSV files that do not fit the dataset, told with the line where they stand: the files are read once more for it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from mlopsfw.datasets import sources
+from mlopsfw.datasets.columns import Unfit
+from mlopsfw.datasets.csvsource import read_csv
+from mlopsfw.datasets.guesses import WrongGuess
+from mlopsfw.datasets.located import SourceFile
+from mlopsfw.errors import DataError
+
+if TYPE_CHECKING:
+    from mlopsfw.datasets.csvoptions import CsvOptions
+    from mlopsfw.datasets.tablesource import SourceTable
+
+_READABLE = ("int64", "double", "bool", "date32[day]", "timestamp[us]")
+
+
+def located(error: DataError, files: Sequence[SourceFile | SourceTable], options: CsvOptions) -> DataError:
+    """Return the error of the first value that `error` is about with its file and line, or `error` where there is none to be found."""
+    if not isinstance(error, Unfit) or error.kind not in _READABLE or error.column in options.types:
+        return error
+    as_stored = replace(options, types={error.column: error.kind})
+    for file in files:
+        if isinstance(file, SourceFile) and sources.format_of(file.path) == "csv":
+            try:
+                with sources.called(file), contextlib.suppress(WrongGuess):
+                    for _ in read_csv(file.path, as_stored, {}):
+                        pass
+            except DataError as found:
+                found.hint = "Mend the row, name the text that means no value (--null TEXT), or set such rows aside (--max-bad 0.01)."
+                return found
+    return error
