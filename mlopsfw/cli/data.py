@@ -130,18 +130,24 @@ def add(
     if as_json:
         emit_json(version)
         return
+    _tell(version)
+    if version.new and project.contract_file(name):
+        click.echo(f"It has a contract: mlopsfw data check {name}", err=True)
+
+
+def _tell(version: DatasetVersion) -> None:
     size = f"{version.rows:,} rows, {len(version.columns)} columns, digest {version.digest[:12]}"
-    if version.new:
-        click.echo(f"{version.ref}: {size}")
-        if bad := version.intake.get("quarantined"):
-            rows = "1 bad row was" if bad == 1 else f"{bad:,} bad rows were"
-            click.echo(f"{rows} set aside: mlopsfw data quarantine {name}", err=True)
-        if ignored := version.intake.get("ignored"):
-            click.echo(f"{len(ignored)} unknown columns were left out: {', '.join(ignored)}", err=True)
-    else:
+    if not version.new:
         click.echo(
             f"Nothing new: {version.ref} has this content already ({size}). --force makes a version all the same."
         )
+        return
+    click.echo(f"{version.ref}: {size}")
+    if bad := version.intake.get("quarantined"):
+        rows = "1 bad row was" if bad == 1 else f"{bad:,} bad rows were"
+        click.echo(f"{rows} set aside: mlopsfw data quarantine {version.name}", err=True)
+    if ignored := version.intake.get("ignored"):
+        click.echo(f"{len(ignored)} unknown columns were left out: {', '.join(ignored)}", err=True)
 
 
 def _places(files: tuple[str, ...]) -> list[Path | str]:
