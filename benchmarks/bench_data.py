@@ -10,34 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from mlopsfw.digest import table_digest
-from mlopsfw.project import Project
 
 sys.path.insert(0, str(Path(__file__).parent))
+from data_rows import ROWS, frame, project
 from process_peers import PEERS, clocked, measure, needs_peers, run
 
-ROWS = int(os.environ.get("MLOPSFW_BENCH_ROWS", "1000000"))
 ROUNDS = 3
-
-
-def frame(rows: int, start: int = 0) -> pl.DataFrame:
-    rng = np.random.default_rng(start)
-    numbers = {f"f{i}": rng.normal(size=rows) for i in range(6)}
-    names = pl.Series("name", rng.integers(0, 1000, rows)).cast(pl.String)
-    return pl.DataFrame({"id": np.arange(start, start + rows), **numbers, "name": "n" + names})
-
-
-def project(folder: Path) -> Project:
-    folder.mkdir(exist_ok=True)
-    (folder / "mlopsfw.toml").write_text('[project]\nname = "bench"\n')
-    return Project.open(folder)
 
 
 def test_appending_one_percent_costs_what_is_new(benchmark, tmp_path):

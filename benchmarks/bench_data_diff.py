@@ -18,7 +18,7 @@ import pytest
 from mlopsfw.datasets.change import Change
 
 sys.path.insert(0, str(Path(__file__).parent))
-from bench_data import ROWS, frame, project
+from data_rows import ROWS, frame, project
 from process_peers import clocked, measure, run
 
 ROUNDS = int(os.environ.get("MLOPSFW_BENCH_ROUNDS", "3"))

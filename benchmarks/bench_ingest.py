@@ -10,41 +10,25 @@ their file durable, and what comes out is asserted equal. Rounds alternate; medi
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
 from mlopsfw.datasets.change import Change
-from mlopsfw.project import Project
 
 sys.path.insert(0, str(Path(__file__).parent))
+from data_rows import ROWS, frame, project
 from process_peers import clocked, measure, run
 
-ROWS = int(os.environ.get("MLOPSFW_BENCH_ROWS", "1000000"))
 PART = 1_000_000
 ROUNDS = 5
 SLOWEST = 1.5  # times Polars
 WIDE = 100_000
-
-
-def frame(rows: int, start: int = 0) -> pl.DataFrame:
-    rng = np.random.default_rng(start)
-    numbers = {f"f{i}": rng.normal(size=rows) for i in range(6)}
-    names = pl.Series("name", rng.integers(0, 1000, rows)).cast(pl.String)
-    return pl.DataFrame({"id": np.arange(start, start + rows), **numbers, "name": "n" + names})
-
-
-def project(folder: Path) -> Project:
-    folder.mkdir(exist_ok=True)
-    (folder / "mlopsfw.toml").write_text('[project]\nname = "bench"\n')
-    return Project.open(folder)
 
 
 WRITERS: dict[str, Any] = {
