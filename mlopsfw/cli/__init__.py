@@ -20,5 +20,7 @@ def run(args: list[str]) -> int:
         sys.stdout.write(help_text())
         return 0
     from mlopsfw.cli.root import invoke
+    from mlopsfw.readahead import bound_readahead
 
+    bound_readahead()
     return invoke(args)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _GROUP_ROWS = 1 << 17
-_GROUP_BYTES = 64 << 20
+_GROUP_BYTES = 32 << 20
 _FILE_ROWS = 1 << 22
 _FILE_BYTES = 1 << 29  # in memory; two to ten times less on disk
 _STATISTICS = 32  # columns, as Delta's own default

@@ -27,6 +27,7 @@ from mlopsfw.pipeline.failure import failure_of
 from mlopsfw.pipeline.graph import Node, build_graph
 from mlopsfw.pipeline.step import StepContext
 from mlopsfw.pipeline.values import store
+from mlopsfw.readahead import bound_readahead
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.artifact import Artifact
@@ -41,6 +42,7 @@ _projects: dict[tuple[str, str], Project] = {}
 
 def execute(spec: bytes) -> bytes:
     """Run the attempt that `spec` (a `StepSpec` as JSON) describes; return a `StepResult` as JSON. Never raises."""
+    bound_readahead()
     wanted = msgspec.json.decode(spec, type=StepSpec)
     began = time.monotonic()
     try:

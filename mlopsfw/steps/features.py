@@ -41,13 +41,15 @@ class FeaturesParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 def _run(context: StepContext, params: FeaturesParams) -> Mapping[str, Any]:
     import polars as pl
 
-    rows: pl.DataFrame = context.load("rows", pl.DataFrame)
+    rows: pl.LazyFrame = context.load("rows", pl.LazyFrame)
     made = features(rows, params)
-    context.log(f"{made.height:,} of {rows.height:,} rows, {made.width} columns: {', '.join(made.columns)}")
+    names = made.collect_schema().names()
+    before, after = (int(side.select(pl.len()).collect(engine="streaming").item()) for side in (rows, made))
+    context.log(f"{after:,} of {before:,} rows, {len(names)} columns: {', '.join(names)}")
     return {"rows": made}
 
 
-def features(rows: pl.DataFrame, params: FeaturesParams) -> pl.DataFrame:
+def features(rows: pl.LazyFrame, params: FeaturesParams) -> pl.LazyFrame:
     """Return `rows` prepared. Raise `DataError` where a column is missing or a value cannot be turned into its type."""
     _need(rows, params.rename)
     rows = rows.rename(params.rename)
@@ -59,28 +61,33 @@ def features(rows: pl.DataFrame, params: FeaturesParams) -> pl.DataFrame:
     return (rows.select(params.keep) if params.keep else rows).drop(params.drop)
 
 
-def _need(rows: pl.DataFrame, names: Iterable[str]) -> None:
+def _need(rows: pl.LazyFrame, names: Iterable[str]) -> None:
+    there = rows.collect_schema()
     for name in names:
-        if name not in rows.columns:
-            raise DataError(f"the rows have no column {name!r}", hint=nearest(name, rows.columns))
+        if name not in there:
+            raise DataError(f"the rows have no column {name!r}", hint=nearest(name, there))
 
 
-def _typed(rows: pl.DataFrame, name: str, kind: ColumnKind) -> pl.Series:
+def _typed(rows: pl.LazyFrame, name: str, kind: ColumnKind) -> pl.Expr:
+    """Return a column in another type, having tried it on all rows."""
     import polars as pl
 
     dtypes: dict[str, Any] = {
         "number": pl.Float64, "integer": pl.Int64, "boolean": pl.Boolean, "string": pl.String, "date": pl.Date,
         "datetime": pl.Datetime("us", "UTC"),
     }  # fmt: skip
-    series = rows[name]
+    column, dtype = pl.col(name), rows.collect_schema()[name]
+    if dtype == pl.String and kind == "date":
+        turned = column.str.to_date("%Y-%m-%d")
+    elif dtype == pl.String and kind == "datetime":
+        turned = column.str.to_datetime(time_unit="us", time_zone="UTC")
+    else:
+        turned = column.cast(dtypes[kind])
     try:
-        if series.dtype == pl.String and kind == "date":
-            return series.str.to_date("%Y-%m-%d")
-        if series.dtype == pl.String and kind == "datetime":
-            return series.str.to_datetime(time_unit="us", time_zone="UTC")
-        return series.cast(dtypes[kind])
+        rows.select(turned.is_null().sum()).collect(engine="streaming")
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"column {name!r} ({series.dtype}) cannot become {kind}: {error}") from None
+        raise DataError(f"column {name!r} ({dtype}) cannot become {kind}: {error}") from None
+    return turned
 
 
 STEP = BuiltinStep(

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.digest import computed
 from mlopsfw.errors import DataError
 from mlopsfw.ids import nearest
 from mlopsfw.moments import duration
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
-_ROW, _AT, _FOUND = "\1row", "\1at", "\1found"  # no column of a user's is called so, nor begins with "\0"
+_AT, _PLACE, _GROUP = "\1at", "\1place", "\1group"  # no column of a user's is called so
 
 
 class JoinParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,57 +50,115 @@ class JoinParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 def _run(context: StepContext, params: JoinParams) -> Mapping[str, Any]:
     import polars as pl
 
-    rows = context.load("rows", pl.DataFrame)
-    joined, found = as_of(rows, context.load("other", pl.LazyFrame), params)
-    share = found / rows.height if rows.height else 0.0
-    context.log(f"{found:,} of {rows.height:,} rows found something ({share:.1%})")
+    rows, found, height = as_of(context.load("rows", pl.LazyFrame), context.load("other", pl.LazyFrame), params)
+    share = found / height if height else 0.0
+    context.log(f"{found:,} of {height:,} rows found something ({share:.1%})")
     context.log_metric("matched", share)
-    return {"rows": joined}
+    return {"rows": rows}
 
 
-def as_of(rows: pl.DataFrame, other: pl.LazyFrame, params: JoinParams) -> tuple[pl.DataFrame, int]:
+def as_of(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> tuple[pl.LazyFrame, int, int]:
     """Join each row with the newest one of `other` that was known at its time.
 
     Args:
-        rows: In any order, which they keep.
-        other: In any order; of several of one time the last counts.
+        rows: In any order, which they keep. Of them only times and keys are held in memory.
+        other: In any order; of several of one time the last counts. What is taken of it is held.
         params: On what, and what to take.
 
     Returns:
-        The rows with the columns taken, null where nothing fits, and how many found something. A row without a time, or
-        without one of its keys, finds nothing.
+        The rows with the columns taken, null where nothing fits, streamed; how many found something; and how many there are. A row
+        without a time, or without one of its keys, finds nothing.
 
     Raises:
         DataError: A column is not there, would be there twice, or is of another type on the other side.
     """
     import polars as pl
 
-    lag, age = duration(params.known_after), duration(params.tolerance) if params.tolerance else None
-    keys, other_at = params.keys(), params.other_at or params.at
-    schema = other.collect_schema()
-    taken = list(params.columns) or [name for name in schema if name not in (other_at, *keys.values())]
-    _check(rows, schema, params, taken)
-    left = rows.select(
-        pl.int_range(pl.len()).alias(_ROW), *keys, _time(params.at, rows.schema[params.at]).alias(_AT)
-    ).drop_nulls()
-    right = other.select(
-        (_time(other_at, rows.schema[params.at]) + lag).alias(_AT),
-        *(pl.col(theirs).alias(ours) for ours, theirs in keys.items()),
-        *(pl.col(name).alias("\0" + params.prefix + name) for name in taken),
-        pl.lit(value=True).alias(_FOUND),
-    ).drop_nulls([_AT, *keys])
-    matched = left.lazy().sort(_AT).join_asof(
-        right.sort(_AT, maintain_order=True), on=_AT, by=list(keys) or None, strategy="backward",
-        tolerance=None if age is None else max(age - lag, timedelta(0)), check_sortedness=not keys,
-    )  # fmt: skip
-    if age is not None and age < lag:
-        matched = matched.with_columns(pl.lit(None).cast(kind).alias(name) for name, kind in _nothing(matched))
-    found = left.lazy().select(_ROW).join(matched.drop(_AT, *keys), on=_ROW, how="left").collect(engine="streaming")
-    placed = rows.with_columns(pl.int_range(pl.len()).alias(_ROW)).join(
-        found, on=_ROW, how="left", maintain_order="left"
+    schema, other_at = other.collect_schema(), params.other_at or params.at
+    taken = list(params.columns) or [name for name in schema if name not in (other_at, *params.keys().values())]
+    _check(rows.collect_schema(), schema, params, taken)
+    places = _places(rows, other, params)
+    values = other.select(pl.col(name).alias(params.prefix + name) for name in taken).with_row_index(_PLACE)
+    joined = pl.concat([rows, places.to_frame().lazy()], how="horizontal").join(
+        values, on=_PLACE, how="left", maintain_order="left"
     )
-    count = int(placed[_FOUND].sum() or 0)
-    return placed.drop(_ROW, _FOUND).rename(lambda name: name.removeprefix("\0")), count
+    return joined.drop(_PLACE), len(places) - places.null_count(), len(places)
+
+
+def _places(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> pl.Series:
+    """Return, for each row, which one of `other` it finds; null for none."""
+    import polars as pl
+
+    lag, age = duration(params.known_after), duration(params.tolerance) if params.tolerance else None
+    kind, keys = rows.collect_schema()[params.at], params.keys()
+    known = other.with_row_index(_PLACE).select(
+        _PLACE,
+        (_time(params.other_at or params.at, kind) + lag).alias(_AT),
+        *(pl.col(theirs).alias(ours) for ours, theirs in keys.items()),
+    )
+    oldest = (
+        None if age is None else (age - lag) // timedelta(**({"days": 1} if kind == pl.Date else {"microseconds": 1}))
+    )
+    timeline = Timeline(known.drop_nulls().collect(engine="streaming"), tuple(keys), oldest)
+    asked = rows.select(_time(params.at, kind).alias(_AT), *keys)
+    return pl.concat([timeline.places(part) for part in computed(asked)])
+
+
+class Timeline:
+    """What was known when: rows found by key and time, all of one batch at once.
+
+    Each row has one number, its key's place times the count of times plus its time's place; those known are sorted by it, so that the newest
+    one of a key at a time is found by bisection.
+
+    Args:
+        known: Their times `_AT`, places `_PLACE` and key columns, without nulls.
+        keys: The key columns.
+        oldest: The greatest age of what is found, in the times' unit (µs, of dates days); None for any.
+    """
+
+    def __init__(self, known: pl.DataFrame, keys: tuple[str, ...], oldest: int | None) -> None:
+        import numpy as np
+        import polars as pl
+
+        self._keys, self._oldest = keys, oldest
+        self._groups = known.select(keys).unique().with_row_index(_GROUP) if keys else None
+        self._times = pl.Series(_moments(known)).unique().sort().to_numpy()
+        numbers = self._group(known) * (len(self._times) + 1) + np.searchsorted(self._times, _moments(known), "right")
+        order = np.argsort(numbers, kind="stable")  # of equal ones the last stays the last
+        self._numbers, self._places = numbers[order], known[_PLACE].to_numpy()[order]
+
+    def places(self, rows: pl.DataFrame) -> pl.Series:
+        """Return the place of what each row finds; null for none."""
+        import numpy as np
+        import polars as pl
+
+        group, at, width = self._group(rows), _moments(rows), len(self._times) + 1
+        asked = group * width + np.searchsorted(self._times, at, "right")
+        order, before = np.argsort(asked), np.empty(len(asked), np.int64)  # in order, bisection stays in the cache
+        before[order] = np.searchsorted(self._numbers, asked[order], "right") - 1
+        there = rows[_AT].is_not_null().to_numpy() & (group >= 0) & (before >= 0)
+        if not there.any():
+            return pl.Series(_PLACE, [None], dtype=pl.UInt32).new_from_index(0, rows.height)
+        found = self._numbers[before]
+        there &= found // width == group
+        if self._oldest is not None:
+            there &= at - self._times[found % width - 1] <= self._oldest
+        places = pl.Series(_PLACE, self._places[before])
+        return pl.select(pl.when(pl.lit(pl.Series(there))).then(places)).to_series()
+
+    def _group(self, rows: pl.DataFrame) -> np.ndarray:
+        """Return the place of each row's key, -1 for one that nothing is known of."""
+        import numpy as np
+
+        if self._groups is None:
+            return np.zeros(rows.height, np.int64)
+        found = rows.select(self._keys).join(self._groups, on=list(self._keys), how="left", maintain_order="left")
+        return found[_GROUP].cast(int).fill_null(-1).to_numpy()
+
+
+def _moments(rows: pl.DataFrame) -> np.ndarray:
+    """Return the times as whole numbers, 0 where there is none."""
+    return rows[_AT].to_physical().cast(int).fill_null(0).to_numpy()
 
 
 def _time(name: str, kind: Any) -> pl.Expr:
@@ -108,17 +168,10 @@ def _time(name: str, kind: Any) -> pl.Expr:
     return pl.col(name) if kind == pl.Date else pl.col(name).cast(pl.Datetime("us", kind.time_zone))
 
 
-def _nothing(matched: pl.LazyFrame) -> list[tuple[str, Any]]:
-    """Return the columns taken, with their types: what is known only when it is too old is never found."""
-    return [
-        (name, kind) for name, kind in matched.collect_schema().items() if name[0] == "\0" and name not in (_ROW, _AT)
-    ]
-
-
-def _check(rows: pl.DataFrame, other: Mapping[str, Any], params: JoinParams, taken: Sequence[str]) -> None:
+def _check(rows: Mapping[str, Any], other: Mapping[str, Any], params: JoinParams, taken: Sequence[str]) -> None:
     keys, other_at = params.keys(), params.other_at or params.at
     for name, there, whose in (
-        *((name, rows.columns, "the rows") for name in (params.at, *keys)),
+        *((name, list(rows), "the rows") for name in (params.at, *keys)),
         *((name, list(other), "the other table") for name in (other_at, *keys.values(), *taken)),
     ):
         if name not in there:
@@ -126,15 +179,15 @@ def _check(rows: pl.DataFrame, other: Mapping[str, Any], params: JoinParams, tak
                 f"{whose} have no column {name!r}".replace("table have", "table has"), hint=nearest(name, there)
             )
     for ours, theirs in keys.items():
-        if rows.schema[ours] != other[theirs]:
-            raise DataError(f"column {ours!r} is {rows.schema[ours]}, the other table's {theirs!r} is {other[theirs]}")
-    times = rows.schema[params.at], other[other_at]
+        if rows[ours] != other[theirs]:
+            raise DataError(f"column {ours!r} is {rows[ours]}, the other table's {theirs!r} is {other[theirs]}")
+    times = rows[params.at], other[other_at]
     if not all(kind.is_temporal() for kind in times) or _zone(times[0]) != _zone(times[1]):
         raise DataError(
             f"column {params.at!r} is {times[0]}, the other table's {other_at!r} is {times[1]}",
             hint="Both must be dates, or datetimes that both have a zone or both have none.",
         )
-    clash = sorted({params.prefix + name for name in taken} & set(rows.columns))
+    clash = sorted({params.prefix + name for name in taken} & set(rows))
     if clash:
         raise DataError(
             f"the rows have a column {clash[0]!r} already", hint='Set prefix = "weather_", or name columns.'

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PARTS = ("train", "validation", "test")
 _BUCKETS = 1 << 30
+_PART = "\1part"  # no column of a user's is called so
 
 
 class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,33 +50,46 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 def _run(context: StepContext, params: SplitParams) -> Mapping[str, Any]:
     import polars as pl
 
-    rows: pl.DataFrame = context.load("rows", pl.DataFrame)
+    rows: pl.LazyFrame = context.load("rows", pl.LazyFrame)
+    there = rows.collect_schema()
     for name in (params.column, *params.key):
-        if name and name not in rows.columns:
-            raise DataError(f"step {context.step}: there is no column {name!r}", hint=nearest(name, rows.columns))
-    parts = split(rows, params)
-    context.log(", ".join(f"{name} {part.height:,}" for name, part in parts.items()) + f" of {rows.height:,} rows")
-    if not parts["train"].height:
+        if name and name not in there:
+            raise DataError(f"step {context.step}: there is no column {name!r}", hint=nearest(name, there))
+    labels = deal(rows, params)
+    counts = {name: int((labels == name).sum()) for name in PARTS}
+    context.log(", ".join(f"{name} {count:,}" for name, count in counts.items()) + f" of {len(labels):,} rows")
+    if not counts["train"]:
         raise DataError(f"step {context.step} leaves no rows to train on", hint="Look at its limits and shares.")
-    return parts
+    return split(rows, labels)
 
 
-def split(rows: pl.DataFrame, params: SplitParams) -> dict[str, pl.DataFrame]:
-    """Return train, validation and test rows, each in the order of `rows`; no row is in two of them."""
+def deal(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
+    """Return the part of each row, null for none: one byte a row."""
+    return {"time": _by_time, "fraction": _by_fraction, "column": _by_column}[params.by](rows, params)
+
+
+def split(rows: pl.LazyFrame, labels: pl.Series) -> dict[str, pl.LazyFrame]:
+    """Return train, validation and test rows, streamed, each in the order of `rows`; no row is in two of them."""
     import polars as pl
 
-    labels = {"time": _by_time, "fraction": _by_fraction, "column": _by_column}[params.by](rows, params)
-    return {name: rows.filter(pl.lit(labels) == name) for name in PARTS}
+    labelled = pl.concat([rows, labels.alias(_PART).to_frame().lazy()], how="horizontal")
+    return {name: labelled.filter(pl.col(_PART) == name).drop(_PART) for name in PARTS}
 
 
-def _by_time(rows: pl.DataFrame, params: SplitParams) -> pl.Series:
+def _labels(rows: pl.LazyFrame, label: pl.Expr) -> pl.Series:
+    import polars as pl
+
+    return rows.select(label.cast(pl.Enum(PARTS)).alias(_PART)).collect(engine="streaming").to_series()
+
+
+def _by_time(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     """Label rows by limits in time; a row without a time, or outside of start and end, is in no part."""
     import polars as pl
 
     if not params.column or not isinstance(params.validation, str) or not isinstance(params.test, str):
         raise UsageError("a split by time needs column, and dates for validation or test", hint='test = "2013-03-01".')
     time = pl.col(params.column)
-    kind = rows.schema[params.column]
+    kind = rows.collect_schema()[params.column]
     if not kind.is_temporal():
         raise DataError(f"column {params.column!r} is {kind}, not a date or datetime")
     label = pl.lit("train")
@@ -87,40 +101,45 @@ def _by_time(rows: pl.DataFrame, params: SplitParams) -> pl.Series:
         inside &= time >= moment(params.start, kind)
     if params.end:
         inside &= time < moment(params.end, kind)
-    return rows.select(pl.when(inside).then(label).alias("part"))["part"]
+    return _labels(rows, pl.when(inside).then(label))
 
 
-def _by_fraction(rows: pl.DataFrame, params: SplitParams) -> pl.Series:
+def _by_fraction(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     import polars as pl
 
     shares = [0.0 if share == "" else share for share in (params.validation, params.test)]
     if not all(isinstance(share, int | float) and 0 <= share < 1 for share in shares) or sum(map(float, shares)) >= 1:  # type: ignore[arg-type]
         raise UsageError("a split by fraction needs shares in [0, 1) that leave rows to train on", hint="test = 0.2")
     validation, test = map(float, shares)  # type: ignore[arg-type]
-    drawn = _keyed(rows, params) if params.key else _drawn(rows.height, params.seed)
-    part = pl.when(drawn < test).then(pl.lit("test")).when(drawn < test + validation).then(pl.lit("validation"))
-    return pl.select(part.otherwise(pl.lit("train")).alias("part"))["part"]
+    drawn = _keyed(rows, params) if params.key else _drawn(rows, params.seed)
+    draw = pl.col(drawn.name)
+    part = pl.when(draw < test).then(pl.lit("test")).when(draw < test + validation).then(pl.lit("validation"))
+    return _labels(drawn.to_frame().lazy(), part.otherwise(pl.lit("train")))
 
 
-def _keyed(rows: pl.DataFrame, params: SplitParams) -> pl.Series:
+def _keyed(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     """Return a number in [0, 1) for each row's key, by MurmurHash3 of its text: the same on every machine and release."""
-    import polars as pl
-
-    from mlopsfw_core.hashing import hash_indices
-
-    parts = [pl.col(name).cast(pl.String).fill_null("\0") for name in params.key]
-    keys = rows.select(pl.concat_str(parts, separator="\x1f").alias("key"))["key"].to_arrow()
-    return pl.Series(hash_indices(keys, _BUCKETS, params.seed % (1 << 32))) / _BUCKETS
-
-
-def _drawn(count: int, seed: int) -> pl.Series:
     import numpy as np
     import polars as pl
 
-    return pl.Series(np.random.Generator(np.random.PCG64(seed)).random(count))
+    from mlopsfw.digest import computed
+    from mlopsfw_core.hashing import hash_indices
+
+    texts = [pl.col(name).cast(pl.String).fill_null("\0") for name in params.key]
+    keys = computed(rows.select(pl.concat_str(texts, separator="\x1f").alias("key")))
+    found = [hash_indices(part["key"].to_arrow(), _BUCKETS, params.seed % (1 << 32)) for part in keys]
+    return pl.Series("draw", np.concatenate(found)) / _BUCKETS
 
 
-def _by_column(rows: pl.DataFrame, params: SplitParams) -> pl.Series:
+def _drawn(rows: pl.LazyFrame, seed: int) -> pl.Series:
+    import numpy as np
+    import polars as pl
+
+    count = int(rows.select(pl.len()).collect(engine="streaming").item())
+    return pl.Series("draw", np.random.Generator(np.random.PCG64(seed)).random(count))
+
+
+def _by_column(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     """Label rows by a column's text; a row with none of the values is in no part."""
     import polars as pl
 
@@ -131,7 +150,7 @@ def _by_column(rows: pl.DataFrame, params: SplitParams) -> pl.Series:
     for name, values in (("train", params.train), ("validation", params.validation), ("test", params.test)):
         wanted = [values] if isinstance(values, str) else list(values)
         label = pl.when(text.is_in([value for value in wanted if value])).then(pl.lit(name)).otherwise(label)
-    return rows.select(label.alias("part"))["part"]
+    return _labels(rows, label)
 
 
 STEP = BuiltinStep(

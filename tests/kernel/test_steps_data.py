@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mlopsfw.errors import DataError, UsageError
 from mlopsfw.steps.rules import parse_rule
-from mlopsfw.steps.split import PARTS, SplitParams, split
+from mlopsfw.steps.split import PARTS, SplitParams, deal, split
 
 # -- gate: the rules ---------------------------------------------------------------------------------------------------------
 
@@ -98,6 +98,11 @@ ROWS = pl.DataFrame(
 )
 
 
+def parts_of(rows, params):
+    labels = deal(rows.lazy(), params)
+    return {name: part.collect() for name, part in split(rows.lazy(), labels).items()}
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.integers(0, 40), max_size=200),
@@ -109,7 +114,7 @@ ROWS = pl.DataFrame(
 def test_a_split_by_fraction_deals_every_row_to_one_part_in_order(values, validation, test, seed, keyed):
     rows = pl.DataFrame({"k": values, "at": range(len(values))}, schema={"k": pl.Int64, "at": pl.Int64})
     params = SplitParams(by="fraction", validation=validation, test=test, seed=seed, key=("k",) if keyed else ())
-    parts = split(rows, params)
+    parts = parts_of(rows, params)
     assert sorted(at for part in parts.values() for at in part["at"]) == list(range(len(values)))
     assert all(part["at"].is_sorted() for part in parts.values())
     if keyed:
@@ -120,31 +125,31 @@ def test_a_split_by_fraction_deals_every_row_to_one_part_in_order(values, valida
 def test_a_split_by_fraction_has_about_the_shares_asked_for_and_hangs_on_the_seed():
     rows = pl.DataFrame({"k": range(20_000)})
     for key in ((), ("k",)):
-        one = split(rows, SplitParams(by="fraction", validation=0.1, test=0.2, key=key))
+        one = parts_of(rows, SplitParams(by="fraction", validation=0.1, test=0.2, key=key))
         assert one["test"].height == pytest.approx(4000, abs=250)
         assert one["validation"].height == pytest.approx(2000, abs=200)
-        assert split(rows, SplitParams(by="fraction", validation=0.1, test=0.2, key=key))["test"].equals(one["test"])
-        other = split(rows, SplitParams(by="fraction", validation=0.1, test=0.2, key=key, seed=1))
+        assert parts_of(rows, SplitParams(by="fraction", validation=0.1, test=0.2, key=key))["test"].equals(one["test"])
+        other = parts_of(rows, SplitParams(by="fraction", validation=0.1, test=0.2, key=key, seed=1))
         assert not other["test"].equals(one["test"])
 
 
 def test_rows_added_later_do_not_move_a_key_to_another_part():
     params = SplitParams(by="fraction", test=0.5, key=("k", "s"))
     rows = pl.DataFrame({"k": [*range(50)], "s": ["a", None] * 25})
-    few, many = split(rows.head(20), params), split(rows, params)
+    few, many = parts_of(rows.head(20), params), parts_of(rows, params)
     assert many["test"].head(few["test"].height).equals(few["test"])
 
 
 def test_keys_are_drawn_the_same_on_every_machine_and_release():
     rows = pl.DataFrame({"k": ["a", "b", "c", "d", "e", "f", None, ""]})
-    assert split(rows, SplitParams(by="fraction", test=0.5, key=("k",)))["test"]["k"].to_list() == ["b", None, ""]
+    assert parts_of(rows, SplitParams(by="fraction", test=0.5, key=("k",)))["test"]["k"].to_list() == ["b", None, ""]
 
 
 def test_a_split_by_time_cuts_where_it_says():
     params = SplitParams(
         by="time", column="day", start="2013-01-02", validation="2013-01-03", test="2013-01-04", end="2013-01-05"
     )
-    assert {name: part["day"].dt.day().to_list() for name, part in split(ROWS, params).items()} == {
+    assert {name: part["day"].dt.day().to_list() for name, part in parts_of(ROWS, params).items()} == {
         "train": [2],
         "validation": [3],
         "test": [4],
@@ -153,16 +158,16 @@ def test_a_split_by_time_cuts_where_it_says():
 
 def test_a_split_by_time_reads_limits_in_the_columns_zone():
     home = ROWS.with_columns(pl.col("at").dt.convert_time_zone("America/New_York"))
-    local = split(home, SplitParams(by="time", column="at", test="2013-01-03"))
+    local = parts_of(home, SplitParams(by="time", column="at", test="2013-01-03"))
     assert local["test"].height == 1  # midnight UTC of the 3rd is the 2nd in New York
-    exact = split(home, SplitParams(by="time", column="at", test="2013-01-03T00:00:00Z"))
+    exact = parts_of(home, SplitParams(by="time", column="at", test="2013-01-03T00:00:00Z"))
     assert exact["test"].height == 2
 
 
 def test_rows_without_a_time_or_part_are_in_none():
     rows = pl.DataFrame({"day": [dt.date(2013, 1, 1), None], "part": ["a", None]})
-    by_time = split(rows, SplitParams(by="time", column="day", test="2013-02-01"))
-    by_column = split(rows, SplitParams(by="column", column="part", train="a", test=("b", "c")))
+    by_time = parts_of(rows, SplitParams(by="time", column="day", test="2013-02-01"))
+    by_column = parts_of(rows, SplitParams(by="column", column="part", train="a", test=("b", "c")))
     assert [part.height for part in by_time.values()] == [part.height for part in by_column.values()] == [1, 0, 0]
 
 
@@ -181,12 +186,12 @@ def test_rows_without_a_time_or_part_are_in_none():
 )
 def test_a_split_that_makes_no_sense_is_refused(params):
     with pytest.raises(UsageError):
-        split(ROWS, SplitParams(**params))
+        parts_of(ROWS, SplitParams(**params))
 
 
 def test_a_split_by_time_needs_times():
     with pytest.raises(DataError, match="not a date or datetime"):
-        split(ROWS, SplitParams(by="time", column="carrier", test="2013-01-01"))
+        parts_of(ROWS, SplitParams(by="time", column="carrier", test="2013-01-01"))
 
 
 def test_the_parts_are_the_steps_outputs():

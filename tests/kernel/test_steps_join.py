@@ -28,6 +28,12 @@ def at(minutes):
     return None if minutes is None else START + dt.timedelta(minutes=minutes)
 
 
+def joined_of(rows, other, params):
+    joined, found, height = as_of(rows.lazy(), other.lazy(), params)
+    assert height == rows.height
+    return joined.collect(), found
+
+
 def by_definition(rows, others, lag, tolerance):
     """For each row the newest of the other table, of equal key, that is known and not too old; of equal times the last."""
     for time, key in rows:
@@ -66,7 +72,7 @@ def test_a_row_gets_the_newest_that_was_known_and_no_other(rows, others, lag, to
         at="time", other_at="hour", by={"origin": "station"}, known_after=f"{lag}m",
         tolerance="" if tolerance is None else f"{tolerance}m",
     )  # fmt: skip
-    joined, found = as_of(left, right.lazy(), params)
+    joined, found = joined_of(left, right, params)
     expected = list(by_definition(rows, others, lag, tolerance))
     assert joined["temp"].to_list() == expected
     assert joined.select("time", "origin").equals(left)
@@ -75,15 +81,15 @@ def test_a_row_gets_the_newest_that_was_known_and_no_other(rows, others, lag, to
 
 def test_without_keys_times_alone_decide_and_dates_are_times():
     left = pl.DataFrame({"day": [dt.date(2013, 1, 3), dt.date(2013, 1, 1)]})
-    right = pl.DataFrame({"day": [dt.date(2013, 1, 2), dt.date(2013, 1, 3)], "x": [1, 2]}).lazy()
-    assert as_of(left, right, JoinParams(at="day"))[0]["x"].to_list() == [2, None]
-    assert as_of(left, right, JoinParams(at="day", known_after="1d", prefix="p_"))[0]["p_x"].to_list() == [1, None]
+    right = pl.DataFrame({"day": [dt.date(2013, 1, 2), dt.date(2013, 1, 3)], "x": [1, 2]})
+    assert joined_of(left, right, JoinParams(at="day"))[0]["x"].to_list() == [2, None]
+    assert joined_of(left, right, JoinParams(at="day", known_after="1d", prefix="p_"))[0]["p_x"].to_list() == [1, None]
 
 
 def test_times_of_two_zones_are_compared_as_moments():
     left = pl.DataFrame({"t": [START]}).with_columns(pl.col("t").dt.replace_time_zone("UTC"))
     right = left.with_columns(pl.col("t").dt.convert_time_zone("America/New_York"), row=pl.lit(7))
-    joined, _ = as_of(left, right.lazy(), JoinParams(at="t"))
+    joined, _ = joined_of(left, right, JoinParams(at="t"))
     assert joined["row"].to_list() == [7]
     assert joined.schema["t"] == left.schema["t"]
 
@@ -104,7 +110,7 @@ ROWS = pl.DataFrame({"t": [START], "k": ["a"], "x": [1]})
 )
 def test_what_cannot_be_joined_is_told(other, params, complaint):
     with pytest.raises(DataError, match=complaint):
-        as_of(ROWS, pl.LazyFrame(other), JoinParams(**params))
+        as_of(ROWS.lazy(), pl.LazyFrame(other), JoinParams(**params))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +143,7 @@ def test_every_flight_gets_the_newest_weather_of_its_airport_that_was_out_before
     )
     weather = raw("weather").select("origin", "temp", hour_of=pl.datetime("year", "month", "day", "hour"))
     params = JoinParams(at="sched", other_at="hour_of", by=("origin",), known_after="1h", tolerance="6h")
-    joined, found = as_of(flights, weather.with_columns(seen=pl.col("hour_of")).lazy(), params)
+    joined, found = joined_of(flights, weather.with_columns(seen=pl.col("hour_of")), params)
     assert joined.height == flights.height == 336_776
     assert found / joined.height > 0.99
     age = joined.select(pl.col("sched") - pl.col("seen")).to_series().drop_nulls()
@@ -173,7 +179,7 @@ TABLE = pl.DataFrame(
 
 def test_what_is_the_label_or_comes_after_it_is_found_and_nothing_else():
     params = LeakageParams(target="late", at="left", known={"fuel": "weighed"})
-    found = {leak.feature: leak for leak in find_leaks(TABLE, params)}
+    found = {leak.feature: leak for leak in find_leaks(TABLE.lazy(), params)}
     assert set(found) == {"delay", "reason", "arrived", "fuel"}
     assert found["fuel"].share == 0.01
     assert found["arrived"].share == 1.0
@@ -181,16 +187,16 @@ def test_what_is_the_label_or_comes_after_it_is_found_and_nothing_else():
 
 
 def test_a_column_of_names_tells_nothing_of_rows_it_was_not_learned_on():
-    assert find_leaks(TABLE, LeakageParams(target="late", features=("id", "noise", "weak"), limit=0.9)) == []
+    assert find_leaks(TABLE.lazy(), LeakageParams(target="late", features=("id", "noise", "weak"), limit=0.9)) == []
 
 
 def test_numbers_and_many_classes_are_told_too():
     table = TABLE.with_columns(
         miles=pl.col("noise") * 100, km=pl.col("noise") * 160 + 3, kind=(pl.col("noise") * 2).floor().clip(-2, 2)
     ).with_columns(code=pl.format("k{}", "kind"))
-    by_number = find_leaks(table, LeakageParams(target="miles", features=("km", "weak", "fuel")))
+    by_number = find_leaks(table.lazy(), LeakageParams(target="miles", features=("km", "weak", "fuel")))
     assert [leak.feature for leak in by_number] == ["km"]
-    by_class = find_leaks(table, LeakageParams(target="code", features=("kind", "weak")))
+    by_class = find_leaks(table.lazy(), LeakageParams(target="code", features=("kind", "weak")))
     assert [leak.feature for leak in by_class] == ["kind"]
 
 
@@ -200,7 +206,7 @@ def test_numbers_and_many_classes_are_told_too():
 )
 def test_what_cannot_be_judged_is_told(table, params, complaint):
     with pytest.raises(DataError, match=complaint):
-        find_leaks(table, LeakageParams(**params))
+        find_leaks(table.lazy(), LeakageParams(**params))
 
 
 TOML = """

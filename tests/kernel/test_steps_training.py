@@ -118,7 +118,7 @@ def test_columns_are_retyped_dropped_and_selected():
     params = FeaturesParams(
         rename={"b": "c"}, types={"a": "integer", "t": "datetime"}, drop_missing=("a",), keep=("c", "a", "t")
     )
-    made = features(FRAME, params)
+    made = features(FRAME.lazy(), params).collect()
     asked = datetime(2013, 7, 1, 2, 30, tzinfo=UTC)
     assert made.rows(named=True) == [{"c": 1.0, "a": 1, "t": asked}, {"c": 2.0, "a": 2, "t": asked}]
 
@@ -132,7 +132,7 @@ def test_columns_are_retyped_dropped_and_selected():
 )  # fmt: skip
 def test_a_preparation_that_cannot_be_done_names_the_column(params, words):
     with pytest.raises(DataError, match=words):
-        features(FRAME, params)
+        features(FRAME.lazy(), params)
 
 
 def test_nothing_heavy_is_loaded_to_plan_these_steps():

@@ -84,7 +84,7 @@ class BlobSearch:
     def _rows(self, digest: str) -> int:
         frame = self._scan(digest)
         theirs = self._subject.rows(frame.collect_schema())
-        return 0 if theirs is None else int(frame.select(theirs.sum()).collect().item())
+        return 0 if theirs is None else int(frame.select(theirs.sum()).collect(engine="streaming").item())
 
     def _scan(self, digest: str) -> Any:
         import polars as pl
@@ -108,7 +108,7 @@ class BlobSearch:
         frame = self._scan(found.digest)
         theirs = self._subject.rows(frame.collect_schema())
         left = frame if theirs is None else frame.filter(~theirs)
-        return store(self._project, left.collect(), "what is left").blob
+        return store(self._project, left, "what is left").blob
 
     def members(self, found: Found) -> list[str]:
         """Return the digests that go with a blob: a folder's files in which the subject stands, and itself."""
