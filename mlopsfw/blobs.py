@@ -23,7 +23,7 @@ from mlopsfw.contracts.host import Clock
 from mlopsfw.contracts.storage import Entry, Storage
 from mlopsfw.errors import Corrupt, DataError, NotFound, StorageError, WrongKey
 from mlopsfw.privacy.erasure import tombstones
-from mlopsfw.privacy.sealed import HEADER, is_sealed, stored_length
+from mlopsfw.privacy.sealed import HEADER, is_sealed, read_header, stored_length
 
 if TYPE_CHECKING:
     from mlopsfw.privacy.vault import Vault
@@ -112,6 +112,10 @@ class BlobStore:
         else:
             self._storage.put_if_absent(key, data)  # there, but perhaps not yet durable: this waits until it is
         self._known[digest] = now
+
+    def doubt(self) -> None:
+        """Look again, when a blob is stored, whether it is there: others have removed some."""
+        self._known.clear()
 
     def _outlast_gc(self, digest: str, data: bytes | Path) -> None:
         """Store again what a collection that began before our write may have deleted after it."""
@@ -289,6 +293,13 @@ def entry_of(storage: Storage, digest: str) -> Entry | None:
     return next((entry for entry in storage.list(key) if entry.key == key), None)
 
 
+def size_of(storage: Storage, digest: str) -> int:
+    """Return how many bytes were put as a blob. Raise `NotFound`."""
+    head = storage.get(key_of(digest), length=HEADER)
+    entry = entry_of(storage, digest)
+    return read_header(head).size if is_sealed(head) else entry.size if entry else 0
+
+
 def _corrupt(digest: str, storage: Storage) -> Corrupt:
     return Corrupt(
         f"blob {digest} in {storage.describe()} does not match its digest",
@@ -312,6 +323,31 @@ def peek(storage: Storage, key: str, vault: Vault | None, length: int) -> bytes:
         return data[:length]
     data = storage.get(key, length=stored_length(length))
     return b"".join(opened(lambda at, size: data[at : at + size], vault, 0, length))
+
+
+def pieces(storage: Storage, key: str, vault: Vault | None, size: int) -> Iterator[bytes]:
+    """Yield in parts what was put under a blob's key, fetching `size` bytes at a time. Raise `NotFound`."""
+    fetch = _ahead(storage, key, size)
+    if is_sealed(fetch(0, HEADER)):
+        yield from opened(fetch, vault)
+        return
+    start = 0
+    while part := fetch(start, size):
+        yield part
+        start += len(part)
+
+
+def _ahead(storage: Storage, key: str, size: int) -> Callable[[int, int], bytes]:
+    """Return what reads ranges of a blob that follow each other, from `size` bytes fetched at once."""
+    held, first = b"", 0
+
+    def fetch(start: int, length: int) -> bytes:
+        nonlocal held, first
+        if not first <= start <= start + length <= first + len(held):
+            held, first = storage.get(key, start=start, length=max(length, size)), start
+        return held[start - first :][:length]
+
+    return fetch
 
 
 def _range(file: IO[bytes], start: int, length: int) -> bytes:

@@ -2,7 +2,8 @@
 
 A blob is kept if any event names its digest, or a kept blob that is JSON does (a folder's manifest, a list of outputs), or if it is
 younger than the grace period by the store's own clock. What looks like a digest counts as one: too much is kept rather than too
-little. Tables are not touched.
+little. An index of a set of files counts only while a version that is kept has it: a vacuum or an erasure gives it up, and so the
+bytes that it led to. Tables are not touched.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from mlopsfw.blobs import PENDING, REFRESH, ROOT, key_of, peek
+from mlopsfw.blobs import PENDING, REFRESH, ROOT, key_of, peek, pieces
 from mlopsfw.contracts.storage import Entry, Storage
+from mlopsfw.datasets.versions import fold, indexes
 from mlopsfw.errors import Conflict, NotFound, UsageError
 from mlopsfw.ledger import Ledger, layout
 
@@ -31,7 +33,11 @@ GRACE = 7 * 86_400.0
 
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _JSON = (b"{", b"[")
-_LARGEST = 64 << 20  # bytes; no manifest is larger
+_PIECE = 4 << 20  # bytes of a blob that are searched at a time
+_OVERLAP = 65  # bytes: a digest and what stands before it
+SAFE = 2 * REFRESH
+"""Seconds: who stores a blob that is older gives it a new time, so a shorter grace period is for whoever is alone with the project."""
+_DATASETS = "dataset/"
 _BESIDE = 8
 _BATCH = 500
 _DEAD = 900.0  # seconds after which another collection's list of deletions is taken to be a dead one's
@@ -72,25 +78,39 @@ def collect(
     Raises:
         Conflict: Another collection is at work.
     """
-    if 0 < grace < 2 * REFRESH:
+    if 0 < grace < SAFE:
         raise UsageError(
             f"a grace period of {grace:g} s is too short for runs that are going on",
             hint="Give 2 days at least, or 0 when nothing else uses the project.",
         )
     result = Collection(dry_run=dry_run)
-    now = _store_time(storage)
+    now = store_time(storage)
     entries = list(storage.list(ROOT))  # before the marks: what is stored from now on is not in it
-    kept = _marked(storage, {entry.key for entry in entries}, vault)
+    given_up = _given_up(ledger)
+    kept = _marked(storage, {entry.key for entry in entries}, vault, given_up)
     doomed = [entry for entry in entries if entry.key not in kept and entry.modified <= now - grace]
+    staying = {entry.key for entry in entries} - kept - {entry.key for entry in doomed}
+    open_ = {each for each in given_up & {e.key for e in doomed} if staying & _named_in(storage, vault, each)}
+    doomed = [entry for entry in doomed if entry.key not in open_]  # to erase a blob, one has to know what it is
     result.blobs, result.size = len(entries), sum(entry.size for entry in entries)
     result.young = len(entries) - len(doomed) - sum(entry.key in kept for entry in entries)
-    gone = doomed if dry_run else list(_delete(storage, doomed, now))
+    gone = doomed if dry_run else list(delete(storage, doomed, now))
     result.deleted, result.freed = [_digest(entry.key) for entry in gone], sum(entry.size for entry in gone)
     result.tidied = [] if dry_run else _tidy(storage, ledger)
     return result
 
 
-def _store_time(storage: Storage) -> float:
+def unneeded(
+    storage: Storage, ledger: Ledger, digests: Iterable[str], vault: Vault | None, going: Iterable[str] = ()
+) -> list[Entry]:
+    """Return those of the blobs `digests` that nothing leads to, were the versions `going` of sets of files (exact references) not kept."""
+    entries = list(storage.list(ROOT))
+    kept = _marked(storage, {entry.key for entry in entries}, vault, _given_up(ledger, going))
+    wanted = {key_of(digest) for digest in digests} - kept
+    return [entry for entry in entries if entry.key in wanted]
+
+
+def store_time(storage: Storage) -> float:
     """Return the time by the clock that stamps the store's objects."""
     key = f"gc/clock-{secrets.token_hex(8)}"
     storage.put(key, b"")
@@ -107,14 +127,26 @@ def _digest(key: str) -> str:
 # -- what is kept ------------------------------------------------------------------------------------------------------------
 
 
-def _marked(storage: Storage, keys: set[str], vault: Vault | None) -> set[str]:
-    """Return those of the blobs `keys` that the ledger leads to."""
+def _marked(storage: Storage, keys: set[str], vault: Vault | None, given_up: set[str]) -> set[str]:
+    """Return those of the blobs `keys` that the ledger leads to, other than through what is given up."""
     marked: set[str] = set()
-    waiting = _named(_ledger_bytes(storage)) & keys
+    waiting = (_named(_ledger_bytes(storage)) & keys) - given_up
     while waiting:
         marked |= waiting
-        waiting = (_named(filter(None, _beside(partial(_as_json, storage, vault), waiting))) & keys) - marked
+        found = _beside(partial(_named_in, storage, vault), waiting)
+        waiting = {key for names in found for key in names & keys} - marked - given_up
     return marked
+
+
+def _given_up(ledger: Ledger, going: Iterable[str] = ()) -> set[str]:
+    """Return the keys of the indexes of file sets that no version has which is kept."""
+    named, kept, gone = set[str](), set[str](), set(going)
+    for stream in ledger.streams(_DATASETS):
+        events = list(ledger.stream(stream).events())
+        named |= set(indexes(events))
+        versions = fold(stream.removeprefix(_DATASETS), events).versions
+        kept |= {version.index for version in versions if version.live and version.ref not in gone}
+    return {key_of(index) for index in named - kept}
 
 
 def _named(texts: Iterable[bytes]) -> set[str]:
@@ -142,20 +174,29 @@ def _beside(read: Callable[[str], T], keys: Iterable[str]) -> Iterator[T]:
         yield from pool.map(read, keys)
 
 
-def _as_json(storage: Storage, vault: Vault | None, key: str) -> bytes | None:
-    """Return a blob that may name others, or None."""
+def _named_in(storage: Storage, vault: Vault | None, key: str) -> set[str]:
+    """Return what a blob names that is JSON; read in pieces, so that its size does not matter."""
     try:
         if peek(storage, key, vault, 1) not in _JSON:
-            return None
-        return peek(storage, key, vault, _LARGEST)
+            return set()
+        return _named(_overlapping(pieces(storage, key, vault, _PIECE)))
     except NotFound:
-        return None
+        return set()
+
+
+def _overlapping(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield each part with the end of those before it, so that a digest that stands across a border is found whole."""
+    end = b""
+    for part in parts:
+        text = end + part
+        yield text
+        end = text[-_OVERLAP:]
 
 
 # -- what goes ---------------------------------------------------------------------------------------------------------------
 
 
-def _delete(storage: Storage, doomed: list[Entry], now: float) -> Iterator[Entry]:
+def delete(storage: Storage, doomed: list[Entry], now: float) -> Iterator[Entry]:
     """Delete blobs, telling writers beforehand which (`BlobStore` stores again what it stored meanwhile); yield those deleted."""
     for first in range(0, len(doomed), _BATCH):
         batch = doomed[first : first + _BATCH]

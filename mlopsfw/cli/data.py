@@ -278,6 +278,8 @@ def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
     click.echo(f"{version.mode}, {version.time[:19]}, by {version.actor}{_why(version)}")
     if version.vacuumed:
         click.echo(f"vacuumed on {version.vacuumed[:19]}: its rows are gone")
+    if version.erased_rows:
+        click.echo(f"{version.erased_rows:,} rows were erased from it on request")
     click.echo(f"tags: {', '.join(version.tags)}\n" if version.tags else "")
     table([{"column": name, "type": kind} for name, kind in version.columns.items()])
     if rows and not version.vacuumed:

@@ -75,6 +75,10 @@ def _tell(done: Vacuum) -> None:
     verb = "would be removed" if done.dry_run else "removed"
     numbers = ", ".join(map(str, done.versions)) or "none"
     click.echo(f"data:/{done.dataset}: versions {verb}: {numbers}; {done.files} files, {done.freed:,} bytes")
+    if done.waiting:
+        click.echo(
+            f"  {done.waiting:,} bytes more go once they are two days old: with the next vacuum, or `mlopsfw gc`"
+        )
     for version, reasons in done.forced.items():
         click.echo(f"  version {version} by force, although {'; '.join(reasons)}")
     for version, reasons in done.kept.items():

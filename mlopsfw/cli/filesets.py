@@ -46,9 +46,12 @@ def get(project: Project, ref: str, folder: Path, *, sync: bool, force: bool, as
     """Lay the files of a set out below FOLDER; those that are there already are left as they are."""
     from mlopsfw.filesets import FileSet
 
-    laid = FileSet(project, project.datasets.resolve(ref).readable()).get(folder, sync=sync, force=force)
+    version = project.datasets.resolve(ref)
+    laid = FileSet(project, version).get(folder, sync=sync, force=force)
     if as_json:
         emit_json(laid)
         return
     removed = f", {laid.removed:,} removed" if sync else ""
     click.echo(f"{laid.written:,} files written, {laid.unchanged:,} were there already{removed}")
+    if version.erased_rows:
+        click.echo(f"{version.erased_rows:,} files were erased from {version.ref} on request")

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name")
-@click.option("--key", default="", metavar="COLUMN=VALUE", help="Whose rows: those with this value, or its keyed hash.")
+@click.option(
+    "--key",
+    default="",
+    metavar="COLUMN=VALUE",
+    help="Whose rows: those with this value, or its keyed hash; of a set of files, path='faces/ann/*'.",
+)
 @click.option(
     "--key-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -41,7 +46,7 @@ def forget(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Erase a subject's rows from the dataset NAME, every version of it, and from what came of it.
+    """Erase a subject's rows, or files, from the dataset NAME, every version of it, and from what came of it.
 
     What cannot be taken back: rows, captured predictions, labels, values of steps. Cut short, the same command finishes it.
     """
@@ -71,6 +76,10 @@ def _tell(done: Erasure) -> None:
         for name, rows in counts.items():
             click.echo(f"{what}/{name}: {rows:,} rows {would}erased")
     click.echo(f"Values of steps: {done.tables} tables {would}rewritten, {done.dropped} others {would}dropped.")
+    for name, paths in done.elsewhere.items():
+        click.echo(
+            f"data:/{name}: {len(paths):,} other paths hold the bytes of such files, and keep them: {paths[0]}, …"
+        )
     for model in done.models:
         click.echo(f"{model} learned from the rows. It is left as it is: retrain it, or retire it.")
     for bundle in done.bundles:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -29,6 +29,7 @@ from mlopsfw.digest import TableDigest, record_batches, table_digest
 from mlopsfw.errors import Conflict, DataError, Erased, UsageError
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
 
     from mlopsfw.datasets.catalog import Datasets
@@ -64,6 +65,7 @@ class Commit:
         once: Add nothing where the newest version added these very rows in this way.
         quarantine: Where the rows that cannot be read went.
         origin: What tells whether the sources change.
+        index: Of a set of files: stores where the bytes are of a version made upon a history, with these rows; returns the blob.
     """
 
     def __init__(
@@ -79,10 +81,11 @@ class Commit:
         once: bool,
         quarantine: Quarantine | None = None,
         origin: dict[str, Any] | None = None,
+        index: Callable[[History, pl.LazyFrame], str] | None = None,
     ) -> None:
         self._datasets, self._name, self._change, self._force, self._once = datasets, name, change, force, once
         self._source, self._message, self._run, self._origin = source, message, run, origin or {}
-        self._treatment = datasets.treatment(name)
+        self._index, self._treatment = index, datasets.treatment(name)
         self._files: TableFiles = datasets.files(name)
         self._used: set[str] = set()  # files of the version that was decided upon last
         self._made: list[str] = []  # files of this commit, whether the version comes to have them or not
@@ -225,13 +228,16 @@ class Commit:
             manifest=manifests.save(content, self._datasets.blobs),
             added=written.digest if base else "",
             source=self._source,
-            origin=self._origin,
+            origin=self._origin | self._indexed(history, content),
             message=self._message,
             run=self._run,
             watermark=self._watermark(base),
             intake=self._intake(),
             pii=dict(self._treatment.marks),
         )
+
+    def _indexed(self, history: History, content: Manifest) -> dict[str, str]:
+        return {"index": self._index(history, self._files.scan(content.files))} if self._index else {}
 
     def _watermark(self, base: DatasetVersion | None) -> dict[str, Any]:
         column = self._change.watermark

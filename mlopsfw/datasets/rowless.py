@@ -63,6 +63,7 @@ def restore(datasets: Datasets, name: str, version: int, message: str) -> Datase
             added="",
             run="",
             erased=(),
+            erased_rows=0,
             tags=(),
         )
 

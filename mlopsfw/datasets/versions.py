@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -60,6 +60,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         tags: The tags that are on it now.
         checked: What its newest check against a contract found: `passed`, counts and the broken rules' names.
         vacuumed: When its rows were removed; empty where they were not.
+        erased_rows: How many rows were erased from it on request.
         new: False where a commit found the content already there and made no version.
     """
 
@@ -87,6 +88,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     checked: dict[str, Any] = {}
     vacuumed: str = ""
+    erased_rows: int = 0
     new: bool = True
 
     @property
@@ -132,7 +134,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> dict[str, Any]:
         """Return the facts that its event holds."""
         facts = msgspec.to_builtins(self)
-        left_out = {"name", "time", "actor", "new", "erased", "tags", "checked", "vacuumed"}
+        left_out = {"name", "time", "actor", "new", "erased", "erased_rows", "tags", "checked", "vacuumed"}
         return {"table_version": self.table_version} | {k: v for k, v in facts.items() if k not in left_out and v != ""}
 
 
@@ -221,6 +223,14 @@ def fold(name: str, events: Iterable[Event]) -> History:
     return History(name=name, seq=seq, versions=tuple(versions), sweeping=sweeping, removals=removals, tags=tags)
 
 
+def indexes(events: Iterable[Event]) -> Iterator[str]:
+    """Yield the indexes of sets of files that the events of a dataset name, as `DatasetVersion.index` does."""
+    for event in events:
+        origins = [event.body.get("origin", {}).get("index")]
+        changes = event.body["versions"] if event.type == ERASED else []
+        yield from filter(None, [*origins, *(change.get("new_index") for change in changes)])
+
+
 def _change(versions: list[DatasetVersion], event: Event) -> None:
     """Change the versions that an event tells more of."""
     if event.type == CHECKED:
@@ -241,11 +251,14 @@ def _replace(versions: list[DatasetVersion], number: int, **facts: Any) -> None:
 
 
 def _without(version: DatasetVersion, change: dict[str, Any]) -> DatasetVersion:
+    origin = {**version.origin, "index": change["new_index"]} if "new_index" in change else version.origin
     return msgspec.structs.replace(
         version,
         digest=change["digest"],
         rows=change["rows"],
+        erased_rows=version.erased_rows + version.rows - change["rows"],
         manifest=change["new"],
+        origin=origin,
         erased=(*version.erased, version.digest),
         checked={},
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.datasets import DatasetVersion
+    from mlopsfw.datasets.versions import History
     from mlopsfw.project import Project
 
 _EVERY = 30.0  # seconds between two saves of what is known, for an addition that is killed
@@ -58,18 +59,25 @@ def add(
         UsageError: The dataset is a table, or the folder holds the project's state.
     """
     check_name(name, "dataset")
-    history = project.datasets.history(name)
-    refuse_other(history, {"how": FILES})
+    refuse_other(project.datasets.history(name), {"how": FILES})
     if project.state.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
             f"{folder} holds the project's own state, {project.state}", hint="Add a folder beside or below it."
         )
-    latest = history.latest
-    found = _Addition(project, name, folder, index.of_version(project, latest) if latest else {}).read(progress)
-    change = Change(mode="upsert", key=("path",)) if append and latest else Change(mode="replace")
-    version = _commit(project, name, table(found.files), change, found.places, folder, message, force=force, run=run)
-    found.committed()
-    return version
+    while True:
+        history = project.datasets.history(name)
+        addition = _Addition(project, history, folder, append=append).read(progress)
+        try:
+            version = addition.commit(message, force=force, run=run)
+        except _Removed:
+            project.blobs.doubt()
+            continue
+        addition.committed()
+        return version
+
+
+class _Removed(Exception):
+    """Versions went since it was asked where bytes are: what was found then may be gone."""
 
 
 class _Addition:
@@ -77,15 +85,22 @@ class _Addition:
 
     Args:
         project: The project.
-        name: The dataset.
+        history: The set as it is.
         folder: The files.
-        places: Where the newest version's contents are.
+        append: Whether the set keeps its files under other paths.
     """
 
-    def __init__(self, project: Project, name: str, folder: Path, places: dict[str, Place]) -> None:
-        self._blobs, self._folder = project.blobs, str(folder.absolute())
-        self._file = project.private_folder("filesets") / f"{name}.msgpack"
+    def __init__(self, project: Project, history: History, folder: Path, *, append: bool) -> None:
+        self._project, self._history, self._blobs, self._folder = (
+            project,
+            history,
+            project.blobs,
+            str(folder.absolute()),
+        )
+        self._change = Change(mode="upsert", key=("path",)) if append and history.latest else Change(mode="replace")
+        self._file = known.file_of(project, history.name)
         self._known = known.load(self._file)
+        places = index.of_version(project, history.latest) if history.latest else {}
         self.places = {**_that_are_there(project, self._known.places, places), **places}
         self.files: list[tuple[str, int, str]] = []
 
@@ -115,7 +130,8 @@ class _Addition:
         began = time.time_ns()
         for count, stored in enumerate(packs.store(new, self._blobs, self.places.__contains__), 1):
             if stored.place is not None:
-                self.places[stored.digest] = self._known.places[stored.digest] = stored.place
+                self.places[stored.digest] = stored.place
+                self._known.stored(stored.digest, stored.place)
             digests[stored.file.removeprefix(self._folder + os.sep)] = stored.digest
             self._known.note(stored.file, stored.look, stored.digest, began)
             read += stored.look.size
@@ -126,23 +142,46 @@ class _Addition:
                 saved = time.monotonic()
 
     def _remember(self) -> None:
-        known.save(self._known, self._file)
+        if self._known.changed:
+            known.save(self._known, self._file)
+
+    def commit(self, message: str, *, force: bool, run: str) -> DatasetVersion:
+        """Make the version. Raise `_Removed` where others went meanwhile."""
+        from mlopsfw.digest import record_batches
+
+        commit = Commit(
+            self._project.datasets, self._history.name, self._change, source=f"{Path(self._folder).name}/",
+            message=message, run=run, force=force, once=False, origin={"how": FILES},
+            index=self._index,
+        )  # fmt: skip
+        return commit.make(record_batches(table(self.files)))
+
+    def _index(self, history: History, rows: pl.LazyFrame) -> str:
+        """Store where the bytes are of a version that is made upon `history`. Raise `_Removed`."""
+        if history.removals != self._history.removals:
+            raise _Removed
+        if self._change.mode == "upsert" and history.seq != self._history.seq and history.latest:  # others were first
+            self.places |= index.of_version(self._project, history.latest)
+        needed = rows.select("digest").unique().collect()["digest"].to_list()
+        return index.save({digest: self.places[digest] for digest in needed}, self._blobs)
 
     def committed(self) -> None:
         """Forget what the version's index tells, and files that are gone."""
         here = {f"{self._folder}{os.sep}{path}" for path, _, _ in self.files}
         below = self._folder + os.sep
         seen = {file: seen for file, seen in self._known.seen.items() if file in here or not file.startswith(below)}
-        self._known = Known(seen)
+        if len(seen) < len(self._known.seen) or self._known.places:
+            self._known = Known(seen, changed=True)
         self._remember()
 
 
 def _that_are_there(project: Project, noted: dict[str, Place], committed: dict[str, Place]) -> dict[str, Place]:
-    """Return the places that an addition noted which did not come to its end, if `gc` left their blobs."""
-    from mlopsfw.blobs import entry_of
+    """Return the places that an addition noted which did not come to its end, of blobs that are too young for `gc`."""
+    from mlopsfw.blobs import REFRESH, entry_of
 
     open_blobs = {place.blob for digest, place in noted.items() if digest not in committed}
-    there = {blob for blob in open_blobs if entry_of(project.storage, blob)}
+    young = project.clock.now() - REFRESH
+    there = {blob for blob in open_blobs if (entry := entry_of(project.storage, blob)) and entry.modified > young}
     return {digest: place for digest, place in noted.items() if place.blob in there}
 
 
@@ -152,32 +191,3 @@ def table(files: Iterable[tuple[str, int, str]]) -> pl.DataFrame:
 
     schema = {"path": pl.String, "size": pl.Int64, "digest": pl.String}
     return pl.DataFrame(list(files), schema=schema, orient="row")
-
-
-def _needed(rows: pl.DataFrame, change: Change, places: dict[str, Place]) -> dict[str, Place]:
-    """Return where the contents are that a version needs, as far as is known here; an upsert keeps those that were there."""
-    return (
-        places if change.mode == "upsert" else {digest: places[digest] for digest in rows["digest"].unique().to_list()}
-    )
-
-
-def _commit(  # noqa: PLR0917 - called in one place
-    project: Project,
-    name: str,
-    rows: pl.DataFrame,
-    change: Change,
-    places: dict[str, Place],
-    folder: Path,
-    message: str,
-    *,
-    force: bool,
-    run: str,
-) -> DatasetVersion:
-    from mlopsfw.digest import record_batches
-
-    origin = {"how": FILES, "index": index.save(_needed(rows, change, places), project.blobs)}
-    commit = Commit(
-        project.datasets, name, change, source=f"{folder.name}/", message=message, run=run,
-        force=force, once=False, origin=origin,
-    )  # fmt: skip
-    return commit.make(record_batches(rows))

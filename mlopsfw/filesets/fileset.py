@@ -33,10 +33,11 @@ class FileSet:
 
     Raises:
         UsageError: The version is a table.
+        Vacuumed: The version is no longer kept.
     """
 
     def __init__(self, project: Project, version: DatasetVersion) -> None:
-        self._project, self.version = project, version
+        self._project, self.version = project, version.readable()
         self._places: dict[str, Place] = of_version(project, version)
         self._pack = lru_cache(_HELD)(project.blobs.get)
 
@@ -91,11 +92,12 @@ class FileSet:
     def place(self, path: str) -> Place:
         """Return where a file's bytes are. Raise `UnknownName`."""
         if path not in self._digests:
-            raise UnknownName(f"{self.version.ref} has no file {path!r}", hint=nearest(path, self._digests))
-        digest = self._digests[path]
-        if digest not in self._places:  # it came by another process's addition, whose index has it
-            self._places |= of_dataset(self._project, self.version.name)
-        return self._places[digest]
+            raise UnknownName(f"{self.version.ref} has no file {path!r}", hint=self._hint(path))
+        return self._places[self._digests[path]]
+
+    def _hint(self, path: str) -> str:
+        gone = self.version.erased_rows
+        return f"{gone:,} of its files were erased on request." if gone else nearest(path, self._digests)
 
     def verify(self) -> None:
         """Read every file's bytes. Raise `Corrupt` where they are not what was added, `NotFound` where they are gone."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.errors import UsageError
+from mlopsfw.errors import Erased, NotFound, UsageError
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.host import Blobs
@@ -50,6 +50,14 @@ def load(digest: str, blobs: Blobs) -> dict[str, Place]:
     return {name: Place(index.blobs[number], start, size) for name, (number, start, size) in index.places.items()}
 
 
+def blobs_of(digest: str, blobs: Blobs) -> list[str] | None:
+    """Return the blobs that an index names; None where it is gone."""
+    try:
+        return msgspec.json.decode(blobs.get(digest), type=Index).blobs
+    except (NotFound, Erased):
+        return None
+
+
 def of_version(project: Project, version: DatasetVersion) -> dict[str, Place]:
     """Return where the bytes of a version's files are. Raise `UsageError` where it is a table."""
     if not version.index:
@@ -58,6 +66,7 @@ def of_version(project: Project, version: DatasetVersion) -> dict[str, Place]:
 
 
 def of_dataset(project: Project, name: str) -> dict[str, Place]:
-    """Return where the bytes are of every file that any version of a set has."""
-    indexes = dict.fromkeys(version.index for version in project.datasets.history(name).versions if version.index)
+    """Return where the bytes are of every file that any version of a set has that is kept."""
+    kept = (version for version in project.datasets.history(name).versions if version.live)
+    indexes = dict.fromkeys(version.index for version in kept if version.index)
     return {digest: place for index in indexes for digest, place in load(index, project.blobs).items()}

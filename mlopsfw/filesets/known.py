@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlopsfw.filesets.index import Place
 from mlopsfw.filesets.walk import Look
+
+if TYPE_CHECKING:
+    from mlopsfw.project import Project
 
 _SETTLED = 2_000_000_000
 """Nanoseconds. A file that was changed less than this before it was read may be changed again within one tick of its file system's clock, and
@@ -32,10 +36,12 @@ class Known(msgspec.Struct):
     Args:
         seen: Absolute path → what was read.
         places: Content → where it was stored, perhaps by an addition that did not come to its end.
+        changed: Whether it differs from what was read or saved last.
     """
 
     seen: dict[str, Seen] = {}
     places: dict[str, Place] = {}
+    changed: bool = False
 
     def digest(self, file: str, look: Look) -> str:
         """Return a file's digest if it looks as when it was read, else nothing."""
@@ -46,6 +52,17 @@ class Known(msgspec.Struct):
         """Remember what a file held that was read at `now` (nanoseconds), unless it may change without a trace."""
         if max(look.modified, look.changed) < now - _SETTLED:
             self.seen[file] = Seen(look, digest)
+            self.changed = True
+
+    def stored(self, digest: str, place: Place) -> None:
+        """Remember where content was stored."""
+        self.places[digest] = place
+        self.changed = True
+
+
+def file_of(project: Project, name: str) -> Path:
+    """Return the file of what is remembered of a dataset's folders."""
+    return project.private_folder("filesets") / f"{name}.msgpack"
 
 
 def load(file: Path) -> Known:
@@ -58,6 +75,7 @@ def load(file: Path) -> Known:
 
 def save(known: Known, file: Path) -> None:
     """Remember; a reader sees the old file or the new one."""
+    known.changed = False
     descriptor, temporary = tempfile.mkstemp(dir=file.parent)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(msgspec.msgpack.encode(known))

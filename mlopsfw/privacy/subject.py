@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.errors import ConfigError, UsageError
@@ -25,19 +25,27 @@ class Subject:
         text: The value, as text.
         key: The project's key of keyed hashes.
         words: Further texts to look for where there are no columns.
+        values: What the text stands for; None for itself.
     """
 
-    def __init__(self, column: str, text: str, key: bytes, words: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, column: str, text: str, key: bytes, words: tuple[str, ...] = (), values: tuple[str, ...] | None = None
+    ) -> None:
         if not key:
             hint = 'Make one, `openssl rand -hex 32`, and name it: [privacy] key = "env:NAME".'
             raise ConfigError(
                 "an erasure is proven by a keyed digest, and there is no key", key="privacy.key", hint=hint
             )
-        self.column, self._text = column, text
-        self._hash = Treatment({column: "hash"}, key).hashed(text)
+        self.column, self.text, self._key, self._more = column, text, key, words
         self.digest = hmac.digest(key, f"mlopsfw subject\0{column}\0{text}".encode(), "sha256").hex()
-        self.texts = (text, *words)
-        self.words = tuple(word for word in (text, *words) if len(word) >= SEARCHABLE)
+        self._values = (text,) if values is None else values
+        self._hashes = tuple(map(Treatment({column: "hash"}, key).hashed, self._values))
+        self.texts = (*self._values, *words)
+        self.words = tuple(word for word in self.texts if len(word) >= SEARCHABLE)
+
+    def among(self, values: Iterable[str]) -> Subject:
+        """Return the same subject, found by `values`, which its text stands for, such as the paths that a pattern means."""
+        return Subject(self.column, self.text, self._key, self._more, tuple(values))
 
     def rows(self, schema: Mapping[str, pl.DataType]) -> pl.Expr | None:
         """Return which rows are the subject's; None where no column of the schema can tell.
@@ -54,17 +62,25 @@ class Subject:
         import polars as pl
 
         if kind in (pl.String, pl.Categorical) or isinstance(kind, pl.Enum):
-            return pl.col(name).cast(pl.String).is_in([self._text, self._hash])
+            return pl.col(name).cast(pl.String).is_in([*self._values, *self._hashes])
         reads = next((read for base, read in _READERS if _is(kind, base)), None)
         if reads is None:
             return None
-        try:
-            value = reads(self._text)
-        except ValueError:
-            return None
-        if isinstance(value, dt.datetime):
-            return pl.col(name) == pl.lit(value).dt.replace_time_zone(getattr(kind, "time_zone", None))
-        return pl.col(name) == pl.lit(value)
+        parts = [part for text in self._values if (part := _is_read(name, kind, reads, text)) is not None]
+        return pl.any_horizontal(parts) if parts else None
+
+
+def _is_read(name: str, kind: pl.DataType, reads: Callable[[str], Any], text: str) -> pl.Expr | None:
+    """Return whether a column is the value that is read from a text; None where that is none of its kind."""
+    import polars as pl
+
+    try:
+        value = reads(text)
+    except ValueError:
+        return None
+    if isinstance(value, dt.datetime):
+        return pl.col(name) == pl.lit(value).dt.replace_time_zone(getattr(kind, "time_zone", None))
+    return pl.col(name) == pl.lit(value)
 
 
 def parse(key: str) -> tuple[str, str]:

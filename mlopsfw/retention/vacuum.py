@@ -2,7 +2,7 @@
 
 1. `dataset.vacuumed` at the number after the one that was decided upon: from here on nothing reads the versions, or builds upon them.
 2. What needs versions is asked once more, since a run may have begun between the question and the event: `dataset.revived`.
-3. Files that only vacuumed versions have are deleted.
+3. Files that only vacuumed versions have are deleted; of sets of files also blobs, as `mlopsfw.retention.contents` says.
 
 Killed before 1, nothing has happened; killed after it, whoever vacuums the dataset next, erases from it or tidies it does 2 and 3. The newest
 version is never removed, so what is committed meanwhile builds upon one that is there. Manifests are kept: they are small, and the
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlopsfw.blobs import key_of
 from mlopsfw.config.model import Retention
 from mlopsfw.datasets import manifest as manifests
 from mlopsfw.datasets.versions import REVIVED, VACUUMED, DatasetVersion, History
 from mlopsfw.errors import Conflict
+from mlopsfw.retention import contents
 from mlopsfw.retention.needs import Needs, needs
 
 if TYPE_CHECKING:
@@ -32,8 +34,9 @@ class Vacuum(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         dataset: Its name.
         versions: The versions that went.
-        files: How many files that were.
+        files: How many files that were; of a set of files, blobs are counted, too.
         freed: Their bytes.
+        waiting: Bytes of blobs that are too young to go now: a later vacuum, or `gc`, removes them.
         kept: Versions that would have gone by their number and age → what needs them.
         forced: Versions that went although something needs them → what that breaks.
         dry_run: Whether nothing was done.
@@ -43,6 +46,7 @@ class Vacuum(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[int, ...] = ()
     files: int = 0
     freed: int = 0
+    waiting: int = 0
     kept: Needs = {}
     forced: Needs = {}
     dry_run: bool = False
@@ -84,14 +88,21 @@ def _plan(project: Project, history: History, policy: Retention, *, force: bool)
     aged = _aged(project, history, policy)
     needed = {version: why for version, why in needs(project, history).items() if version in {v.version for v in aged}}
     doomed = [version for version in aged if force or version.version not in needed]
-    files = _only_in(project, doomed, history)
-    going = [version for version in doomed if any(path in files for path in _paths(project, [version]))]
-    gone = {version.version for version in going}
+    files, blobs = _only_in(project, doomed, history), contents.only_in(project, doomed, history)
+    indexes = {entry.key for entry in blobs.indexes}
+    gone = {
+        version.version
+        for version in doomed
+        if any(path in files for path in _paths(project, [version]))
+        or (version.index and key_of(version.index) in indexes)
+    }
+    now, later = blobs.split(contents.limit(project)) if any(blobs) else ([], [])
     plan = Vacuum(
         dataset=history.name,
         versions=tuple(sorted(gone)),
-        files=len(files),
-        freed=sum(files.values()),
+        files=len(files) + len(now),
+        freed=sum(files.values()) + sum(entry.size for entry in now),
+        waiting=sum(entry.size for entry in later),
         kept={version: why for version, why in needed.items() if version not in gone and not force},
         forced={version: why for version, why in needed.items() if version in gone},
     )
@@ -138,8 +149,8 @@ def finish(project: Project, name: str) -> tuple[int, ...]:
     while True:
         history = datasets.history(name)
         gone = [version for version in history.versions if version.manifest and version.vacuumed]
-        left = there & _only_in(project, gone, history).keys()
-        if not left:
+        left, blobs = there & _only_in(project, gone, history).keys(), contents.only_in(project, gone, history)
+        if not left and not any(blobs):
             return ()
         revived = _revived(project, history, gone, there)
         if revived:
@@ -149,6 +160,8 @@ def finish(project: Project, name: str) -> tuple[int, ...]:
                 continue
             history = datasets.history(name)
             gone = [version for version in gone if version.version not in revived]
+            blobs = contents.only_in(project, gone, history)
+        contents.remove(project, blobs)
         datasets.files(name).delete(sorted(there & _only_in(project, gone, history).keys()))
         return tuple(revived)
 
@@ -159,4 +172,8 @@ def _revived(project: Project, history: History, gone: list[DatasetVersion], the
         if event.type == VACUUMED:
             forced |= {int(version) for version in event.body["forced"]}
     needed = needs(project, history).keys() - forced
-    return [each.version for each in gone if each.version in needed and _paths(project, [each]).keys() <= there]
+    return [
+        each.version
+        for each in gone
+        if each.version in needed and _paths(project, [each]).keys() <= there and contents.whole(project, each)
+    ]

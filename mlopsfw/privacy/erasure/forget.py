@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.datasets.versions import ERASED
-from mlopsfw.errors import UnknownName, UsageError
+from mlopsfw.errors import UnknownName
 from mlopsfw.ids import nearest, new_run_id
 from mlopsfw.lineage import downstream
-from mlopsfw.privacy.erasure import captured
+from mlopsfw.privacy.erasure import captured, contents
 from mlopsfw.privacy.erasure.blobs import BlobSearch, Found, Named, drop, named
+from mlopsfw.privacy.erasure.contents import Contents
 from mlopsfw.privacy.erasure.tombstones import Tombstone
 from mlopsfw.privacy.erasure.versions import Rewriting, sweep
 from mlopsfw.privacy.search import files_with
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from mlopsfw.project import Project
 
 STREAM = "privacy/erasures"
+PATH = "path"
+"""The column of a set of files of which a subject's value may be a pattern."""
+_PERSONAL = ("dry_run", "elsewhere", "remaining")  # what of an `Erasure` is for the user alone
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +49,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
         models: Model versions that learned from the rows. They are left as they are.
         bundles: Of bundles, those in which a text of the subject stands: retrain, and delete them by hand.
         files: Files of this machine's that were removed.
+        elsewhere: Set of files → paths that are not the subject's, and hold the very bytes of one that is. They are left.
         remaining: Files of this machine's in which a text of the subject still stands.
         dry_run: Whether nothing was done.
     """
@@ -62,6 +67,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     models: list[str] = []
     bundles: list[str] = []
     files: int = 0
+    elsewhere: dict[str, list[str]] = {}
     remaining: list[str] = []
     dry_run: bool = False
 
@@ -80,19 +86,8 @@ def forget(
 
     Raises:
         UnknownName: There is no such dataset, or none of its versions has the column.
-        UsageError: The dataset is a set of files.
     """
-    _refuse_files(project, dataset)
     return _Forgetting(project, dataset, subject, endpoints, dry_run=dry_run).run()
-
-
-def _refuse_files(project: Project, dataset: str) -> None:
-    """A subject's files are bytes among others' in blobs, which no key finds."""
-    if any(version.index for version in project.datasets.history(dataset).versions):
-        raise UsageError(
-            f"dataset {dataset!r} is a set of files: their bytes are not searched, and no row of theirs is a subject's",
-            hint="Add the set anew without the subject's files; older versions keep them.",
-        )
 
 
 class _Forgetting:
@@ -111,6 +106,8 @@ class _Forgetting:
         self._reached = downstream(project, [version.ref for version in versions])
         self._endpoints = sorted({*self._names("endpoints:/"), *endpoints})
         self._datasets = sorted({dataset, *self._names("data:/")})
+        if versions[0].index and subject.column == PATH:
+            self._subject = subject.among(contents.paths(project, self._datasets, subject.text))
         made = {version.run for name in self._datasets for version in project.datasets.log(name)}
         self._runs = sorted((made | self._names("runs:/")) - {""})
         self._again = subject.digest in unfinished(project).values()
@@ -131,20 +128,21 @@ class _Forgetting:
             stream.append("erasure.begun", facts)
         rows = {name: self._captured(name) for name in self._endpoints}
         tables, dropped, bundles = self._blobs()
-        versions = {name: found for name in self._datasets if (found := self._versions(name))}
         quarantine = {name: count for name in self._datasets if (count := self._quarantine(name))}
         files = 0 if self._dry else self._local()
+        elsewhere = {name: paths for name in self._datasets if (paths := self._elsewhere(name))}
+        versions = {
+            name: found for name in self._datasets if (found := self._versions(name))
+        }  # last: paths are found by them
         done = Erasure(
             **facts, datasets=versions, quarantine=quarantine, tables=tables, dropped=dropped, models=self._models(versions),
             captures={name: each.predictions for name, each in rows.items() if each.predictions},
             labels={name: each.labels for name, each in rows.items() if each.labels},
-            bundles=bundles, files=files, remaining=self._remaining(), dry_run=self._dry,
+            bundles=bundles, files=files, elsewhere=elsewhere, remaining=self._remaining(), dry_run=self._dry,
         )  # fmt: skip
         if not self._dry:
             body: dict[str, Any] = msgspec.to_builtins(done, str_keys=True)
-            stream.append(
-                "erasure.done", {key: value for key, value in body.items() if key not in ("dry_run", "remaining")}
-            )
+            stream.append("erasure.done", {key: value for key, value in body.items() if key not in _PERSONAL})
         return done
 
     def _captured(self, endpoint: str) -> captured.Rows:
@@ -169,6 +167,11 @@ class _Forgetting:
         found = rewriting.run()
         sweep(self._project, dataset)
         return found
+
+    def _elsewhere(self, dataset: str) -> list[str]:
+        history = self._project.datasets.history(dataset)
+        is_set = any(version.live and version.index for version in history.versions)
+        return Contents(self._project, history, self._subject).elsewhere if is_set else []
 
     # -- blobs -----------------------------------------------------------------------------------------------------------
 

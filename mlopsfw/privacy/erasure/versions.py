@@ -4,13 +4,15 @@
 2. `dataset.erased` at the number after the one that was decided upon: from here on the versions are the rewritten ones.
 3. `sweep`: old files and manifests go, and the Delta log, whose statistics hold values, is made anew; then `dataset.swept`.
 
-A vacuumed version has no rows left to look at. Its manifest still tells the bounds of what its files held, so the bounds go.
+A vacuumed version has no rows left to look at. Its manifest still tells the bounds of what its files held, so the bounds go. Of a set of
+files all versions get new indexes that share bytes with a version that changes (`mlopsfw.privacy.erasure.contents`).
 
 Killed before 2, nothing has happened, and `tidy` removes the files; killed before the end of 3, the next `sweep` does it all again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +26,15 @@ from mlopsfw.datasets.merge import Merge
 from mlopsfw.datasets.versions import ERASED, SWEPT
 from mlopsfw.digest import record_batches
 from mlopsfw.errors import Conflict
+from mlopsfw.privacy.erasure import contents
 from mlopsfw.privacy.erasure.blobs import drop
+from mlopsfw.privacy.erasure.contents import Contents
 from mlopsfw.privacy.erasure.tombstones import Tombstone
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.datasets.versions import DatasetVersion
+    from mlopsfw.datasets.versions import DatasetVersion, History
     from mlopsfw.privacy.subject import Subject
     from mlopsfw.project import Project
 
@@ -65,9 +69,10 @@ class Rewriting:
         while True:
             history = self._datasets.history(self._name)
             found, bounded = self.found(), [version for version in history.versions if self._has_bounds(version)]
-            if not (found or bounded):
+            indexes = self._indexes(history)
+            if not (found or bounded or indexes):
                 return {}
-            body = self._body([history.get(version) for version in found], bounded)
+            body = self._body(history, found, bounded, indexes)
             try:
                 self._datasets.stream(self._name).append(ERASED, body, expecting=history.seq)
             except Conflict:  # a commit was first: its version may have the rows, too
@@ -75,23 +80,49 @@ class Rewriting:
             return found
 
     def _has_bounds(self, version: DatasetVersion) -> bool:
-        return bool(version.vacuumed) and any(file.stats for file in self._datasets.manifest(version).files)
+        """Return whether a vacuumed version still tells what it held."""
+        if not version.vacuumed:
+            return False
+        stats = any(file.stats for file in self._datasets.manifest(version).files)
+        return stats or contents.waiting(self._project, version)
 
-    def _body(self, versions: list[DatasetVersion], bounded: list[DatasetVersion]) -> dict[str, Any]:
-        made: dict[str, tuple[str, Manifest, str]] = {}  # by manifest: a restored version shares its origin's
-        changes = []
-        for version in versions:
-            if version.manifest not in made:
-                digest, content = self._content(self._datasets.manifest(version))
-                made[version.manifest] = digest, content, manifests.save(content, self._datasets.blobs)
-            digest, content, blob = made[version.manifest]
-            changes.append(_change(version, digest, content, blob))
-        for version in bounded:
-            content = without_bounds(self._datasets.manifest(version))
-            changes.append(_change(version, version.digest, content, manifests.save(content, self._datasets.blobs)))
+    def _body(
+        self, history: History, found: Iterable[int], bounded: Iterable[DatasetVersion], indexes: dict[int, str]
+    ) -> dict[str, Any]:
+        changes = [*self._less([history.get(version) for version in found]), *map(self._unbounded, bounded)]
+        told = {change["version"] for change in changes}
+        others = (history.get(number) for number in sorted(indexes.keys() - told))
+        changes += [_change(version, version.digest, version.rows, version.manifest) for version in others]
+        for change in changes:
+            if change["version"] in indexes:
+                change["new_index"] = indexes[change["version"]]
         return {
             "erasure": self._erasure, "subject": self._subject.digest, "versions": changes, "files": sorted(self._rewritten),
         }  # fmt: skip
+
+    def _less(self, versions: Iterable[DatasetVersion]) -> Iterator[dict[str, Any]]:
+        made: dict[str, tuple[str, int, str]] = {}  # by manifest: a restored version shares its origin's
+        for version in versions:
+            if version.manifest not in made:
+                digest, content = self._content(self._datasets.manifest(version))
+                made[version.manifest] = digest, content.rows, manifests.save(content, self._datasets.blobs)
+            yield _change(version, *made[version.manifest])
+
+    def _unbounded(self, version: DatasetVersion) -> dict[str, Any]:
+        content = without_bounds(self._datasets.manifest(version))
+        return _change(version, version.digest, content.rows, manifests.save(content, self._datasets.blobs))
+
+    def _indexes(self, history: History) -> dict[int, str]:
+        """Return the new index of each version of a set that gets another one; a vacuumed one needs none."""
+        versions = [version for version in history.versions if version.index]
+        if not any(version.live for version in versions):
+            return {}
+        new = Contents(self._project, history, self._subject).indexes()
+        return {
+            v.version: new[v.index] if v.live else ""
+            for v in versions
+            if (v.index in new if v.live else contents.waiting(self._project, v))
+        }
 
     def _count_all(self, content: Manifest) -> int:
         return sum(self._count(file) for file in content.files)
@@ -135,9 +166,9 @@ class Rewriting:
         return self._rewritten[file.path]
 
 
-def _change(version: DatasetVersion, digest: str, content: Manifest, blob: str) -> dict[str, Any]:
+def _change(version: DatasetVersion, digest: str, rows: int, blob: str) -> dict[str, Any]:
     return {
-        "version": version.version, "was": version.digest, "digest": digest, "rows": content.rows,
+        "version": version.version, "was": version.digest, "digest": digest, "rows": rows,
         "old": version.manifest, "new": blob,
     }  # fmt: skip
 
@@ -160,12 +191,14 @@ def sweep(project: Project, name: str) -> int:
     files = {path for body in waiting for path in body["files"]} - used
     datasets.files(name).delete(sorted(files))
     blobs = {(change["old"], change["new"], body["erasure"]) for body in waiting for change in body["versions"]}
+    blobs = {(old, new, erasure) for old, new, erasure in blobs if old != new}
     for old, new, erasure in sorted(blobs):
         drop(project, old, Tombstone(erasure=erasure, new=new))
+    bytes_ = contents.sweep(project, name, waiting[-1]["erasure"])
     _make_log_anew(project, name)
     stream.append(SWEPT, {"erasures": sorted({body["erasure"] for body in waiting})})
     datasets.bring_up(name)  # what was committed meanwhile
-    return len(files) + len(blobs)
+    return len(files) + len(blobs) + bytes_
 
 
 def _make_log_anew(project: Project, name: str) -> None:

@@ -1,0 +1,79 @@
+"""The bytes of sets of files that no version needs any more: the blobs of vacuumed versions, their indexes among them.
+
+Other sets, or a step's value, may have a blob of the same bytes: what is left is what `gc` would find. It goes as `gc` lets it go,
+too, since somebody may be about to name a blob that he found stored: one younger than two days waits for the next vacuum or `gc`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlopsfw import gc
+from mlopsfw.blobs import entry_of, key_of
+from mlopsfw.errors import Conflict
+from mlopsfw.filesets.index import blobs_of
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.storage import Entry
+    from mlopsfw.datasets.versions import DatasetVersion, History
+    from mlopsfw.project import Project
+
+
+class Left(NamedTuple):
+    """What only versions need that go: blobs, and indexes, which go when no blob waits."""
+
+    blobs: list[Entry]
+    indexes: list[Entry]
+
+    def split(self, limit: float) -> tuple[list[Entry], list[Entry]]:
+        """Return what may go now, and what is younger than the moment `limit`."""
+        young = [entry for entry in self.blobs if entry.modified > limit]
+        old = [entry for entry in self.blobs if entry.modified <= limit]
+        if young:
+            return old, [*young, *self.indexes]
+        waiting = [entry for entry in self.indexes if entry.modified > limit]
+        return [*old, *(entry for entry in self.indexes if entry.modified <= limit)], waiting
+
+
+def only_in(project: Project, going: Iterable[DatasetVersion], history: History) -> Left:
+    """Return what nothing but the versions `going` of a set needs; nothing for a table."""
+    numbers = {version.version for version in going}
+    kept = {version.index for version in history.versions if version.live and version.version not in numbers}
+    told = {
+        index: blobs
+        for index in sorted({history.get(number).index for number in numbers} - kept - {""})
+        if (blobs := blobs_of(index, project.blobs)) is not None
+    }
+    if not told:
+        return Left([], [])
+    named = {*told, *(blob for blobs in told.values() for blob in blobs)}
+    refs = [history.get(number).ref for number in numbers]
+    found = gc.unneeded(project.storage, project.ledger, named, project.vault, refs)
+    keys = {key_of(index) for index in told}
+    return Left([e for e in found if e.key not in keys], [e for e in found if e.key in keys])
+
+
+def limit(project: Project) -> float:
+    """Return the moment, by the store's clock, before which a blob was stored that may go."""
+    return gc.store_time(project.storage) - gc.SAFE
+
+
+def remove(project: Project, left: Left) -> None:
+    """Delete what may go now, an index after what it names. Where a `gc` is at work, the next one does it."""
+    if not any(left):
+        return
+    now, _ = left.split(limit(project))
+    try:
+        for _ in gc.delete(project.storage, now, gc.store_time(project.storage)):
+            pass
+    except Conflict:
+        return
+
+
+def whole(project: Project, version: DatasetVersion) -> bool:
+    """Return whether all the blobs of a version are there; also of a table, which has none."""
+    if not version.index:
+        return True
+    blobs = blobs_of(version.index, project.blobs)
+    return blobs is not None and all(entry_of(project.storage, blob) for blob in blobs)
