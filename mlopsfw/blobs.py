@@ -271,7 +271,7 @@ class BlobStore:
             raise DataError(f"blob {digest} is not a folder's manifest: {error}") from None
         for path, blob in manifest.items():
             key_of(blob)
-            if not _is_inside(path):
+            if not is_inside(path) or re.search(r"[\\:]", path):  # what another system takes for a folder or a drive
                 raise DataError(f"the manifest {digest} names {path!r}, which is not inside the folder")
         return manifest
 
@@ -374,10 +374,11 @@ def _files(folder: Path) -> Iterator[Path]:
                 )
 
 
-def _is_inside(path: str) -> bool:
+def is_inside(path: str) -> bool:
+    """Return whether a path (parts joined by "/") stays below the folder that it is joined to."""
     pure = PurePosixPath(path)
     plain = path == pure.as_posix() and not pure.is_absolute() and ".." not in pure.parts and path not in {"", "."}
-    return plain and not re.search(r"[\\\x00:]", path)
+    return plain and "\0" not in path
 
 
 def _beside(act: Callable[[T], R], items: Iterable[T]) -> list[R]:

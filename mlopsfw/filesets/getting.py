@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from mlopsfw.blobs import is_inside
 from mlopsfw.digest import file_digest
 from mlopsfw.errors import Corrupt, DataError, UsageError
 from mlopsfw.filesets.packs import SMALL
@@ -66,15 +68,14 @@ def _spare_state(state: Path, folder: Path, *, sync: bool) -> None:
 
 def _check(paths: list[str], folder: Path) -> None:
     for path in paths:
-        parts = PurePosixPath(path).parts
-        if not parts or PurePosixPath(path).is_absolute() or ".." in parts or "\0" in path or _is_unsafe_here(path):
+        if not is_inside(path) or _is_unsafe_here(path):
             raise DataError(
                 f"the set holds the path {path!r}, which this machine cannot take", hint="Nothing was written."
             )
     if _ignores_case(folder):
         seen: dict[str, str] = {}
         for path in paths:
-            other = seen.setdefault(path.casefold(), path)
+            other = seen.setdefault(unicodedata.normalize("NFC", path.casefold()), path)
             if other != path:
                 raise DataError(f"{path!r} and {other!r} are one file on this machine", hint="Nothing was written.")
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopsfw.errors import Corrupt, DataError, UnknownName, UsageError
-from mlopsfw.filesets import FileSet, packs
+from mlopsfw.filesets import FileSet, getting, packs
 from mlopsfw.filesets import adding as adding_module
 from mlopsfw.filesets.adding import add
 from mlopsfw.gc import collect
@@ -312,6 +313,69 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(project, tmp_path, mon
     with pytest.raises(DataError, match="changed while it was read"):
         add(project, "s", tmp_path / "in")
     assert project.datasets.history("s").latest is None
+
+
+def test_a_file_that_is_gone_when_it_is_to_be_read_is_named_and_nothing_is_committed(project, tmp_path, monkeypatch):
+    write(tmp_path / "in", {"a": b"1", "gone": b"2"})
+    real = adding_module.walk
+
+    def walked(folder):
+        found = list(real(folder))
+        (tmp_path / "in" / "gone").unlink()
+        return found
+
+    monkeypatch.setattr(adding_module, "walk", walked)
+    with pytest.raises(DataError, match="gone cannot be read: No such file"):
+        add(project, "s", tmp_path / "in")
+    assert project.datasets.history("s").latest is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that gives an input/output error")
+def test_a_file_whose_bytes_the_system_does_not_give_is_named(project, tmp_path):
+    write(tmp_path / "in", {"a": b"1"})
+    (tmp_path / "in" / "broken").symlink_to("/proc/self/mem")
+    with pytest.raises(DataError, match="broken cannot be read: Input/output error"):
+        add(project, "s", tmp_path / "in")
+    assert project.datasets.history("s").latest is None
+
+
+FORBIDDEN = """
+import os, sys
+import pyarrow
+from mlopsfw.errors import DataError
+from mlopsfw.filesets import packs
+from mlopsfw.filesets.walk import look_at
+class Blobs:
+    def put(self, data): return "x"
+if os.geteuid() == 0: os.seteuid(65534)
+try: list(packs.store([(sys.argv[1], look_at(sys.argv[1]))], Blobs(), lambda digest: False))
+except DataError as error: print(error.message)
+"""
+
+
+@pytest.mark.parametrize("size", [1, len(LARGE)])
+def test_a_file_that_may_not_be_read_is_named(size):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        file = Path(folder) / "secret"
+        file.write_bytes(bytes(size))
+        file.chmod(0)
+        said = subprocess.check_output([sys.executable, "-c", FORBIDDEN, str(file)], text=True)
+        assert said == f"{file} cannot be read: Permission denied\n"
+
+
+@pytest.mark.parametrize("pair", [("a/B", "a/b"), ("Straße", "STRASSE"), ("caf\u00e9", "cafe\u0301")])
+def test_names_that_are_one_file_where_case_is_ignored_are_refused_there_before_anything_is_written(
+    project, tmp_path, monkeypatch, pair
+):
+    write(tmp_path / "in", {path: path.encode() for path in pair})
+    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    files.get(tmp_path / "here")
+    assert len(tree(tmp_path / "here")) == 2
+    monkeypatch.setattr(getting, "_ignores_case", lambda folder: True)
+    with pytest.raises(DataError, match="are one file on this machine"):
+        files.get(tmp_path / "out")
+    assert tree(tmp_path / "out") == {}
 
 
 KILLED = """

@@ -1,0 +1,81 @@
+"""Sets of files in a bucket of a real S3 server: added, added to, laid out, vacuumed and erased as on a disk."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlopsfw import gc
+from mlopsfw.config.model import Retention
+from mlopsfw.errors import Vacuumed
+from mlopsfw.filesets import FileSet
+from mlopsfw.filesets.adding import add
+from mlopsfw.privacy.erasure.forget import forget
+from mlopsfw.privacy.subject import Subject
+from mlopsfw.project import Project
+from mlopsfw.retention.vacuum import vacuum
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+
+FACE = b"the-face-of-ann-0f3c"
+LARGE = bytes(range(256)) * 8192  # 2 MiB: a blob of its own
+FILES = {
+    "faces/ann.png": FACE,
+    "faces/ann.mov": FACE + LARGE,
+    "read me: first.txt": b"read me",
+    "empty": b"",
+    "film": LARGE,
+}
+
+
+@pytest.fixture
+def project(make_project, s3_server, bucket, monkeypatch):
+    monkeypatch.setenv("PII", "ab" * 32)
+    options = "\n".join(f'{name} = "{value}"' for name, value in s3_server.options.items())
+    return make_project(
+        f'[storage.object]\nurl = "{bucket}/some/prefix"\n\n[storage.object.options]\n{options}\n'
+        '[privacy]\nkey = "env:PII"\n'
+    )
+
+
+def write(folder, files):
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    return folder
+
+
+def laid(project, version, folder):
+    FileSet(project, project.datasets.resolve(f"data:/s@{version}")).get(folder)
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_set_lives_its_whole_life_in_a_bucket(project, tmp_path, monkeypatch):
+    assert add(project, "s", write(tmp_path / "in", FILES)).new
+    assert not add(project, "s", tmp_path / "in").new
+    more = {**FILES, "new": b"new"}
+    stored = {entry.key for entry in project.storage.list("objects/")}
+    assert add(project, "s", write(tmp_path / "in", more)).version == 2
+    assert len({entry.key for entry in project.storage.list("objects/")} - stored) == 3  # a blob, the index, a manifest
+    assert laid(project, 2, tmp_path / "two") == more
+    with Project.open(project.root) as elsewhere:  # another machine, which remembers nothing
+        FileSet(elsewhere, elsewhere.datasets.resolve("data:/s@1")).verify()
+
+    done = forget(project, "s", Subject("path", "faces/ann.*", bytes.fromhex("ab" * 32)))
+    assert done.datasets == {"s": {1: 2, 2: 2}}
+    left = {path: data for path, data in more.items() if "ann" not in path}
+    assert not any(
+        FACE in project.blobs.get(entry.key.rpartition("/")[2]) for entry in project.storage.list("objects/")
+    )
+    assert laid(project, 2, tmp_path / "left") == left
+
+    for file in list((tmp_path / "in").rglob("*")):
+        if file.is_file() and file.name != "film":
+            file.unlink()
+    assert add(project, "s", tmp_path / "in").version == 3
+    monkeypatch.setattr(gc, "SAFE", -60.0)  # as if the blobs were two days old
+    before = sum(1 for _ in project.storage.list("objects/"))
+    assert vacuum(project, "s", Retention(keep=1)).versions == (1, 2)
+    assert sum(1 for _ in project.storage.list("objects/")) < before
+    assert laid(project, 3, tmp_path / "three") == {"film": LARGE}
+    with pytest.raises(Vacuumed):
+        laid(project, 1, tmp_path / "one")
