@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlopsfw.datasets.alignment import Pairs, codes, hashes, match, unique
+from mlopsfw.datasets.alignment import Pairs, codes, match, unique
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SHOWN = 5  # example keys of each kind
-_MANY = 100_000  # pairs that stand in another order; more are looked up by one number a row before each column is
 _BESIDE = 2  # columns read and compared at a time
 
 
@@ -37,9 +36,6 @@ class Sides(NamedTuple):
 def by_key(sides: Sides, key: Sequence[str], values: Sequence[str], refs: tuple[str, str]) -> dict[str, Any]:
     """Return the fields of a `Difference` that compare rows by key.
 
-    Many rows that stand in another order are compared by a number of 64 bits first: of n that differ one is missed with a
-    probability of n / 2^64.
-
     Args:
         sides: The rows.
         key: Columns of both versions that identify a row; nulls equal nulls.
@@ -51,8 +47,6 @@ def by_key(sides: Sides, key: Sequence[str], values: Sequence[str], refs: tuple[
     """
     pairs = _pairs(sides, key, refs)
     apart = {"added": (sides.new, pairs.alone(1)), "removed": (sides.old, pairs.alone(0))}
-    if values and len(pairs.old) > _MANY:
-        pairs = pairs.fewer(*(hashes(side, values, 0) for side in (sides.old, sides.new)))
     differ, counted = _compared(pairs, sides, values)
     apart["changed"] = (sides.old, pairs.at(differ))
     found: dict[str, Any] = {what: len(positions) for what, (_, positions) in apart.items()}
@@ -104,8 +98,10 @@ def _compared(pairs: Pairs, sides: Sides, values: Sequence[str]) -> tuple[np.nda
 def _differ(pairs: Pairs, sides: Sides, name: str) -> np.ndarray:
     import polars as pl
 
-    old, new = pl.collect_all([side.select(name) for side in (sides.old, sides.new)], engine="streaming")
-    return pairs.differ(old[name], new[name])
+    columns = pl.collect_all([side.select(name) for side in (sides.old, sides.new)], engine="streaming")
+    return pairs.differ(
+        columns.pop(0).to_series(), columns.pop().to_series()
+    )  # held by nobody else: memory is two columns
 
 
 def _keys(side: pl.LazyFrame, key: Sequence[str], positions: np.ndarray) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.datasets import keyed
+from mlopsfw.datasets import alignment, keyed
 from mlopsfw.datasets.alignment import match
 from mlopsfw.datasets.difference import compare
 from mlopsfw.datasets.keyed import Sides, by_key
@@ -40,15 +40,15 @@ def same(a, b):
     return a == b or (a != a and b != b)  # noqa: PLR0124 - NaN
 
 
-@pytest.fixture(params=[0, 10**6], ids=["numbers first", "columns only"])
-def many(request, monkeypatch):
-    monkeypatch.setattr(keyed, "_MANY", request.param)
+@pytest.fixture(params=[3, alignment._BLOCK], ids=["few at a time", "many at a time"])
+def block(request, monkeypatch):
+    monkeypatch.setattr(alignment, "_BLOCK", request.param)
 
 
 @pytest.mark.parametrize("kind", KEYS)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_by_key_agrees_with_dictionaries(many, kind, data):
+def test_by_key_agrees_with_dictionaries(block, kind, data):
     keys, dtype = KEYS[kind]
     value = st.none() | st.sampled_from([0.0, 1.0, math.nan])
     rows = st.lists(st.tuples(keys, value), unique_by=lambda row: row[0], max_size=12)
