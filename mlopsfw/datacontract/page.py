@@ -1,26 +1,27 @@
-"""A report as one self-contained HTML page: no script, nothing loaded from anywhere. Every name and value is escaped."""
+"""A report as one HTML page: every rule, and rows that break it."""
 
 from __future__ import annotations
 
-from html import escape
-from string import Template
-
 from mlopsfw.datacontract.results import HIDDEN, Report, Result
+from mlopsfw.pages import escape, framed
+
+_FOOTER = (
+    "Worst first. Of each broken rule at most five rows are shown, the rule's own columns first; “row” counts from 0. "
+    f"Values of personal columns are not read out: {HIDDEN} stands for them."
+)
 
 
 def render(report: Report) -> str:
     """Return the page."""
-    from importlib.resources import files
-
-    template = Template(files("mlopsfw.datacontract").joinpath("page.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=escape(report.subject),
+    return framed(
+        "mlopsfw.datacontract",
+        report.subject,
+        _FOOTER,
         state="fail" if report.failed else "warn" if report.warned else "pass",
         summary=escape(report.summary()),
         contract=escape(f"contract {report.contract}, {report.digest[:12]}"),
         broken=_broken(report),
         rules="".join(map(_row, report.results)),
-        hidden=escape(HIDDEN),
     )
 
 

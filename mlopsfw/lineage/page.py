@@ -1,16 +1,12 @@
-"""A lineage as one self-contained HTML page: the graph and the list of what led to what. No script, nothing loaded from anywhere.
-
-Every name is escaped, and the page's own policy forbids whatever might slip through.
-"""
+"""A lineage as one HTML page: the graph and the list of what led to what."""
 
 from __future__ import annotations
 
 import itertools
-from html import escape
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.lineage.layout import Layout, Spot, lay_out
+from mlopsfw.pages import escape, framed
 
 if TYPE_CHECKING:
     from mlopsfw.lineage import Lineage
@@ -19,18 +15,16 @@ _WIDE, _HIGH = 270, 46  # of a box, in pixels
 _STEP_X, _STEP_Y = 360, 64  # from one box to the next
 _EDGE = 12  # around the drawing
 _LETTERS = 34  # of 12.5 px monospace that a box holds; a run's reference has 32
+_FOOTER = (
+    "Time runs from left to right. The thick box is what was asked for; left of it is what it came from, right of it what "
+    "came of it. Point at a box or a line to read it in full."
+)
 
 
 def render(found: Lineage) -> str:
     """Return the page."""
-    title = f"Lineage of {found.root}"
-    return _template().substitute(title=escape(title), graph=_graph(found), nodes=_nodes(found), edges=_edges(found))
-
-
-def _template() -> Template:
-    from importlib.resources import files
-
-    return Template(files("mlopsfw.lineage").joinpath("page.html").read_text(encoding="utf-8"))
+    parts = {"graph": _graph(found), "nodes": _nodes(found), "edges": _edges(found)}
+    return framed("mlopsfw.lineage", f"Lineage of {found.root}", _FOOTER, **parts)
 
 
 def _graph(found: Lineage) -> str:

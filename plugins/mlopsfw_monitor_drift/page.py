@@ -1,18 +1,14 @@
-"""The report as one self-contained HTML page: verdict, table, a plot a column. No script, nothing loaded from anywhere.
-
-Every name and category is escaped, and the page's own policy forbids whatever might slip through.
-"""
+"""The report as one HTML page: verdict, table, a plot a column."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from mlopsfw.contracts.monitoring import Baseline, Report, Window
+from mlopsfw.pages import escape, framed
 from mlopsfw_monitor_drift.drawing import draw
 from mlopsfw_monitor_drift.shapes import shape_of
 from mlopsfw_monitor_drift.timeline import by_day, draw_days
@@ -26,8 +22,10 @@ _LEAST = 1e-300  # below, doubles run out
 
 def render(report: Report, window: Window, baseline: Baseline, config: DriftConfig) -> str:
     """Return the page."""
-    return _template().substitute(
-        title=escape(f"{report.endpoint}: {report.start[:10]} to {report.end[:10]}"),
+    return framed(
+        "mlopsfw_monitor_drift",
+        f"{report.endpoint}: {report.start[:10]} to {report.end[:10]}",
+        _rule(window, config),
         verdict="alarm" if report.alarm else "calm",
         word="Alarm" if report.alarm else "No alarm",
         summary=escape(report.summary),
@@ -37,14 +35,7 @@ def render(report: Report, window: Window, baseline: Baseline, config: DriftConf
         metrics=_metrics(report, baseline),
         days=_days(window, baseline, config),
         plots=_plots(report, window, baseline),
-        rule=escape(_rule(window, config)),
     )
-
-
-def _template() -> Template:
-    from importlib.resources import files
-
-    return Template(files("mlopsfw_monitor_drift").joinpath("page.html").read_text(encoding="utf-8"))
 
 
 def _facts(report: Report) -> str:

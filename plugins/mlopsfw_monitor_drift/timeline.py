@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from html import escape
 
 import polars as pl
 
 from mlopsfw.contracts.monitoring import Baseline, Window
+from mlopsfw.pages import escape
 from mlopsfw_monitor_drift.groups import days
 
 _WIDTH, _HEIGHT, _TOP, _BASE, _LEFT = 1040, 170, 14, 140, 56
