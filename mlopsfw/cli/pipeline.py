@@ -106,13 +106,15 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
     if run_id == "latest" and not project.runs.ids():
         click.echo("No runs yet." if not as_json else "null")
         return
+    from mlopsfw.pipeline.partnames import is_part
+
     view = project.runs.get(run_id)
     if as_json:
         emit_json(view)
         return
     click.echo(f"run {view.id}: {view.status}, started {view.started[:19]} by {view.actor}")
     columns = ("name", "status", "attempt", "seconds", "node", "failure")
-    told = [step for step in view.steps.values() if "[" not in step.name or step.status in ("running", "failed")]
+    told = [step for step in view.steps.values() if not is_part(step.name) or step.status in ("running", "failed")]
     rows = [{**{c: getattr(step, c) or None for c in columns}, "name": step.name} for step in told]
     table([{**row, "failure": str(row["failure"] or "").partition("\n")[0]} for row in rows], columns)
 

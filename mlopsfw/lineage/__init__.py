@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.contracts.artifact import Artifact
+from mlopsfw.pipeline.partnames import step_of
 from mlopsfw.references import PREDICTIONS, Reference, parse_prediction, parse_reference
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ class _RunFlow:
 
     def upstream(self, step: str) -> set[str]:
         """Return the references that the inputs of `step`, or of a part of it, came from, directly or through other steps."""
-        step = step.partition("[")[0]
+        step = step_of(step)
         found: set[str] = set()
         seen, ahead = {step}, [step]
         while ahead:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
+from mlopsfw.pipeline.partnames import is_part, step_of
 from mlopsfw.pipeline.values import summary
 
 if TYPE_CHECKING:
@@ -44,18 +45,17 @@ class Display:
     def started(self, name: str, attempt: int) -> None:
         """Tell that an attempt was handed to the engine. Plain output waits for the result: one line per step."""
         del attempt
-        if "[" in name:
-            return
-        self._width = max(self._width, len(name))
+        if not is_part(name):
+            self._width = max(self._width, len(name))
 
     def cached(self, name: str, run: str) -> None:
         """Tell that a kept result was used."""
-        if not self._is_part(name, 1):
+        if not self._counted(name, 1):
             self._step("cached", name, "", f"unchanged since {run}")
 
     def finished(self, name: str, result: StepResult) -> None:
         """Tell that a step is done; of one that runs by parts, once for all of them."""
-        if self._is_part(name, 0):
+        if self._counted(name, 0):
             return
         numbers = [
             f"{key}={value:.4g}" for key, value in list(result.metrics.items())[:4] if isinstance(value, int | float)
@@ -67,11 +67,11 @@ class Display:
             ", ".join(filter(None, (summary(result.outputs), self._count(name), *numbers))),
         )
 
-    def _is_part(self, name: str, kind: int) -> bool:
-        whole, bracket, _ = name.partition("[")
-        if bracket:
-            self._parts.setdefault(whole, [0, 0])[kind] += 1
-        return bool(bracket)
+    def _counted(self, name: str, kind: int) -> bool:
+        part = is_part(name)
+        if part:
+            self._parts.setdefault(step_of(name), [0, 0])[kind] += 1
+        return part
 
     def _count(self, name: str) -> str:
         ran, unchanged = self._parts.get(name, (0, 0))

@@ -125,7 +125,7 @@ class Fingerprinter:
         """Return what the step's result hangs on, given its inputs. Raise `DataError` where a declared file is missing."""
         common: dict[str, Any] = {
             "step": node.step,
-            "each": "" if node.whole or not node.config.each else f"{node.config.each}:{node.config.part_rows}",
+            "each": f"{node.config.each}:{node.config.part_rows}" if node.in_parts else "",
             "inputs": {name: f"{artifact.kind}:{artifact.digest}" for name, artifact in sorted(inputs.items())},
             "outputs": node.outputs,
             "environment": self._environment_digest,

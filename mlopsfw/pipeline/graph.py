@@ -12,6 +12,7 @@ from mlopsfw.config import ProjectConfig, StepConfig
 from mlopsfw.config.load import validation_error
 from mlopsfw.errors import InvalidReference, UnknownName
 from mlopsfw.ids import nearest
+from mlopsfw.pipeline.partnames import step_of
 from mlopsfw.references import parse_reference
 from mlopsfw.steps import BUILTIN_STEPS, builtin_step
 
@@ -43,8 +44,7 @@ class Node:
         inputs: Parameter name → where its value comes from.
         builtin: What `use` selected; None for a Python step.
         params: The built-in's params as its struct; for a Python step the plain table.
-        whole: For a part of a step that runs by parts, that step's name.
-        taken: For a part its inputs, settled with the whole's.
+        taken: For a part of a step that runs by parts its inputs, settled with the step's.
         parts: For a step that runs by parts, once they are known, their names.
     """
 
@@ -54,7 +54,6 @@ class Node:
     inputs: Mapping[str, Source]
     builtin: BuiltinStep | None
     params: Any
-    whole: str = ""
     taken: Mapping[str, Artifact] | None = None
     parts: tuple[str, ...] | None = None
 
@@ -67,7 +66,12 @@ class Node:
     @property
     def step(self) -> str:
         """The name under which it is configured."""
-        return self.whole or self.name
+        return step_of(self.name)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether it runs by parts; none of them does."""
+        return bool(self.config.each) and self.taken is None
 
     @property
     def cacheable(self) -> bool:

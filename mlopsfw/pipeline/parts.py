@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.errors import DataError
+from mlopsfw.pipeline.partnames import part_name
 from mlopsfw.pipeline.values import load, store, store_batches
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def cut(project: Project, node: Node, inputs: Mapping[str, Artifact]) -> list[No
         hint = f"Raise steps.{node.name}.part_rows, or give it fewer items."
         raise DataError(f"step {node.name} would run on more than {MOST_PARTS:,} parts of {name!r}", hint=hint)
     return [
-        replace(node, name=f"{node.name}[{number}]", whole=node.name, taken={**inputs, name: part})
+        replace(node, name=part_name(node.name, number), taken={**inputs, name: part})
         for number, part in enumerate(parts)
     ]
 
@@ -83,13 +84,14 @@ def join(project: Project, step: str, outputs: Sequence[str], results: Mapping[s
     """
     count = len(results) // max(len(outputs), 1)
     return {
-        name: _joined(project, f"{step}.{name}", [results[f"{name}[{n}]"] for n in range(count)]) for name in outputs
+        name: _joined(project, f"{step}.{name}", [results[part_name(name, n)] for n in range(count)])
+        for name in outputs
     }
 
 
 def results_by_name(parts: Iterable[Mapping[str, Artifact]]) -> dict[str, Artifact]:
     """Name what the parts returned, in their order, as `join` takes it."""
-    return {f"{name}[{number}]": artifact for number, part in enumerate(parts) for name, artifact in part.items()}
+    return {part_name(name, number): artifact for number, part in enumerate(parts) for name, artifact in part.items()}
 
 
 def _joined(project: Project, what: str, parts: Sequence[Artifact]) -> Artifact:

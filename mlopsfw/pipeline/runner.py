@@ -138,7 +138,7 @@ class Coordinator:
         if attempt is None:
             return True
         self._ready[node.name] = attempt
-        if node.config.each and not node.whole and node.parts is None:
+        if node.in_parts and node.parts is None:
             return self._cut(attempt)
         if self.options.debug:
             self._run_here(attempt)

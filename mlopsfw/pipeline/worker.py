@@ -25,6 +25,7 @@ from mlopsfw.pipeline import parts
 from mlopsfw.pipeline.call import call_function, named_outputs
 from mlopsfw.pipeline.failure import failure_of
 from mlopsfw.pipeline.graph import Node, build_graph
+from mlopsfw.pipeline.partnames import step_of
 from mlopsfw.pipeline.step import StepContext
 from mlopsfw.pipeline.values import store
 from mlopsfw.readahead import bound_readahead
@@ -160,7 +161,7 @@ class _Attempt:
             yield
 
     def run(self) -> dict[str, Artifact]:
-        node = build_graph(self.project.config).nodes[self.spec.step.partition("[")[0]]
+        node = build_graph(self.project.config).nodes[step_of(self.spec.step)]
         if self.spec.joins:
             return parts.join(self.project, self.spec.step, self.spec.outputs, self.spec.inputs)
         with tempfile.TemporaryDirectory(prefix="scratch-", dir=self.folder) as scratch, logging_to(self.metrics):
