@@ -178,8 +178,9 @@ def _edges(values: np.ndarray, bins: int) -> tuple[float, ...]:
     """Return quantiles, without those too near the one before for their distance to be told from rounding."""
     with np.errstate(over="ignore", invalid="ignore"):
         found = np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1)))
-        apart = np.diff(found, prepend=-np.inf) > max(_NEAR * (found[-1] - found[0]), _SMALLEST)
-    return tuple(found[apart].tolist()) if np.isfinite(found[-1] - found[0]) else ()
+        width = found[-1] - found[0]
+        apart = np.diff(found, prepend=-np.inf) > max(_NEAR * width, _SMALLEST)
+    return tuple(found[apart].tolist()) if np.isfinite(width) else ()
 
 
 def _scale(column: SignatureColumn, values: np.ndarray) -> Scale:
@@ -190,6 +191,6 @@ def _scale(column: SignatureColumn, values: np.ndarray) -> Scale:
     with np.errstate(over="ignore"):
         mean, spread = float(values.mean()), float(values.std())
     if not np.isfinite(mean) or not np.isfinite(spread):  # values near the largest float: their middle serves
-        mean, spread = float(np.median(values)), float(np.abs(values).max())
+        mean, spread = float(np.quantile(values, 0.5, method="lower")), float(np.abs(values).max())
     factor = 1.0 / spread if spread > 0 else 1.0
     return Scale(column=column.name, mean=mean, factor=factor if np.isfinite(factor) else 1.0)

@@ -104,6 +104,15 @@ def test_a_fitted_plan_runs_the_same_in_both_executors_and_survives_json(rows, d
     same(plan.polars(frame), plan.numpy(columns))
 
 
+@pytest.mark.parametrize("values", [[-1.7e308, 1.7e308, 0.5, 0.25, 3.0], [0.0, 9.1e307, 9.2e307, 9.3e307]])
+def test_numbers_near_the_largest_are_scaled_to_finite_features(values):
+    frame = pl.DataFrame({"x": values, "y": [n % 2 for n in range(len(values))]})
+    plan = FeaturePlan.fit(frame, TASK)
+    made = plan.numpy({"x": values})
+    same(plan.polars(frame), made)
+    assert all(np.isfinite(part).all() for part in made.values())
+
+
 def test_a_column_may_be_a_list_an_array_an_arrow_array_or_a_series():
     plan = FeaturePlan.fit(
         pl.DataFrame({"x": [1.0, 2.0, 5.0], "s": ["a", "b", "a"], "n": [1, 2, 3], "b": [True, False, True], "y": 1}),
