@@ -70,8 +70,9 @@ class Merge:
 
         new = self._files.scan(added).select(key).with_row_index(_ROW).collect(engine="streaming")
         new = new.filter(~pl.col(_ROW).is_in(late)) if len(late) else new
-        double = new.filter(~pl.struct(list(key)).is_last_distinct())[_ROW].to_numpy()
-        keys = new.select(key).unique().lazy()
+        last = (pl.struct(list(key)) if len(key) > 1 else pl.col(key[0])).is_last_distinct()
+        double = new.filter(~last)[_ROW].to_numpy()
+        keys = new.select(key).lazy()
         if not self._known.files:
             return double, double[:0]
         old = self._files.scan(self._known.files)

@@ -21,6 +21,7 @@ from mlopsfw.pipeline import canonical
 from mlopsfw.pipeline.step import BundleFolder
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
 
     from mlopsfw.project import Project
@@ -110,10 +111,21 @@ def type_name(wanted: Any) -> str:
 
 
 def _store_table(project: Project, value: Any, what: str) -> Artifact:
-    if _streams(value):
-        return store_batches(project, record_batches(part.to_arrow() for part in computed(value)))
+    if type(value).__name__ == "LazyFrame":
+        return store_frames(project, computed(value), what)
     table = _arrow_table(value, what)
     return store_batches(project, table.to_batches(_BATCH_ROWS) or record_batches(table))
+
+
+def store_frames(project: Project, frames: Iterable[pl.DataFrame], what: str = "value") -> Artifact:
+    """Store a table that comes in frames of one schema, at least one; memory holds a frame at a time, all where they hold categories."""
+    import polars as pl
+
+    frames = iter(frames)
+    first = next(frames)
+    if _has_categories(first.schema):
+        return _store_table(project, pl.concat([first, *frames]), what)
+    return store_batches(project, record_batches(part.to_arrow() for part in itertools.chain([first], frames)))
 
 
 def store_batches(project: Project, batches: Iterable[pa.RecordBatch]) -> Artifact:
@@ -133,20 +145,18 @@ def store_batches(project: Project, batches: Iterable[pa.RecordBatch]) -> Artifa
         return Artifact(kind="table", digest=digest.finish()[0], blob=project.blobs.put(file), meta=meta)
 
 
-def _streams(value: Any) -> bool:
-    """Return whether a value can be written as it is computed: batches of categories would each bring a dictionary of their own."""
-    if type(value).__name__ != "LazyFrame":
-        return False
+def _has_categories(schema: pl.Schema) -> bool:
+    """Return whether a table has categories, of which each batch would bring a dictionary of its own."""
     import polars as pl
 
-    found: list[Any] = list(value.collect_schema().dtypes())
+    found: list[Any] = list(schema.dtypes())
     while found:
         kind = found.pop()
         if kind == pl.Categorical:
-            return False
+            return True
         inner = getattr(kind, "inner", None)
         found += [inner] if inner is not None else [field.dtype for field in getattr(kind, "fields", ())]
-    return True
+    return False
 
 
 def _arrow_table(value: Any, what: str) -> pa.Table:
@@ -154,9 +164,7 @@ def _arrow_table(value: Any, what: str) -> pa.Table:
 
     kind = type(value).__name__
     library = type(value).__module__.partition(".")[0]
-    if library == "polars" and kind == "LazyFrame":
-        value = value.collect()
-    if library == "polars" and kind in ("DataFrame", "LazyFrame"):
+    if library == "polars" and kind == "DataFrame":
         table = value.to_arrow()
     elif library == "pandas" and kind == "DataFrame":
         table = pa.Table.from_pandas(value, preserve_index=False).replace_schema_metadata(None)

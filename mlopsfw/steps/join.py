@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from mlopsfw.errors import DataError
 from mlopsfw.ids import nearest
 from mlopsfw.moments import duration
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.pipeline.values import store_frames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,10 +55,10 @@ def _run(context: StepContext, params: JoinParams) -> Mapping[str, Any]:
     share = found / height if height else 0.0
     context.log(f"{found:,} of {height:,} rows found something ({share:.1%})")
     context.log_metric("matched", share)
-    return {"rows": rows}
+    return {"rows": store_frames(context.project, rows)}
 
 
-def as_of(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> tuple[pl.LazyFrame, int, int]:
+def as_of(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> tuple[Iterator[pl.DataFrame], int, int]:
     """Join each row with the newest one of `other` that was known at its time.
 
     Args:
@@ -66,7 +67,7 @@ def as_of(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> tuple[
         params: On what, and what to take.
 
     Returns:
-        The rows with the columns taken, null where nothing fits, streamed; how many found something; and how many there are. A row
+        The rows with the columns taken, null where nothing fits, part by part; how many found something; and how many there are. A row
         without a time, or without one of its keys, finds nothing.
 
     Raises:
@@ -78,11 +79,18 @@ def as_of(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> tuple[
     taken = list(params.columns) or [name for name in schema if name not in (other_at, *params.keys().values())]
     _check(rows.collect_schema(), schema, params, taken)
     places = _places(rows, other, params)
-    values = other.select(pl.col(name).alias(params.prefix + name) for name in taken).with_row_index(_PLACE)
-    joined = pl.concat([rows, places.to_frame().lazy()], how="horizontal").join(
-        values, on=_PLACE, how="left", maintain_order="left"
-    )
-    return joined.drop(_PLACE), len(places) - places.null_count(), len(places)
+    values = other.select(pl.col(name).alias(params.prefix + name) for name in taken).collect(engine="streaming")
+    return _joined(rows, values, places), len(places) - places.null_count(), len(places)
+
+
+def _joined(rows: pl.LazyFrame, values: pl.DataFrame, places: pl.Series) -> Iterator[pl.DataFrame]:
+    """Yield the rows with what stands at their places; memory holds a part of them, and all values."""
+    import polars as pl
+
+    start = 0
+    for part in computed(rows):
+        yield part.hstack(values.select(pl.all().gather(places.slice(start, part.height))))
+        start += part.height
 
 
 def _places(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> pl.Series:

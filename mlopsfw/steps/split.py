@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from mlopsfw.digest import computed
 from mlopsfw.errors import DataError, UsageError
 from mlopsfw.ids import nearest
 from mlopsfw.moments import moment
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.pipeline.values import store_frames
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,7 +62,7 @@ def _run(context: StepContext, params: SplitParams) -> Mapping[str, Any]:
     context.log(", ".join(f"{name} {count:,}" for name, count in counts.items()) + f" of {len(labels):,} rows")
     if not counts["train"]:
         raise DataError(f"step {context.step} leaves no rows to train on", hint="Look at its limits and shares.")
-    return split(rows, labels)
+    return {name: store_frames(context.project, part) for name, part in split(rows, labels).items()}
 
 
 def deal(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
@@ -68,12 +70,16 @@ def deal(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     return {"time": _by_time, "fraction": _by_fraction, "column": _by_column}[params.by](rows, params)
 
 
-def split(rows: pl.LazyFrame, labels: pl.Series) -> dict[str, pl.LazyFrame]:
-    """Return train, validation and test rows, streamed, each in the order of `rows`; no row is in two of them."""
-    import polars as pl
+def split(rows: pl.LazyFrame, labels: pl.Series) -> dict[str, Iterator[pl.DataFrame]]:
+    """Return train, validation and test rows, part by part, each in the order of `rows`; no row is in two of them."""
+    return {name: _those(rows, labels == name) for name in PARTS}
 
-    labelled = pl.concat([rows, labels.alias(_PART).to_frame().lazy()], how="horizontal")
-    return {name: labelled.filter(pl.col(_PART) == name).drop(_PART) for name in PARTS}
+
+def _those(rows: pl.LazyFrame, chosen: pl.Series) -> Iterator[pl.DataFrame]:
+    start = 0
+    for part in computed(rows):
+        yield part.filter(chosen.slice(start, part.height))
+        start += part.height
 
 
 def _labels(rows: pl.LazyFrame, label: pl.Expr) -> pl.Series:
@@ -122,7 +128,6 @@ def _keyed(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     import numpy as np
     import polars as pl
 
-    from mlopsfw.digest import computed
     from mlopsfw_core.hashing import hash_indices
 
     texts = [pl.col(name).cast(pl.String).fill_null("\0") for name in params.key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ import zipfile
 import msgspec
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mlopsfw.capture.records import Header, Predictions, encode
 from mlopsfw.capture.writer import CaptureWriter
@@ -27,6 +30,7 @@ from mlopsfw.ledger.audit import audit
 from mlopsfw.pipeline import values
 from mlopsfw.pipeline.display import Display
 from mlopsfw.pipeline.sitting import run_pipeline
+from mlopsfw.privacy import search
 from mlopsfw.privacy.erasure.captured import drain
 from mlopsfw.privacy.erasure.forget import STREAM, forget, unfinished
 from mlopsfw.privacy.search import files_with
@@ -510,3 +514,23 @@ def test_the_search_finds_a_text_however_it_is_packed_and_not_within_another_wor
     assert [file.name for file in files_with(tmp_path, [CANARY])] == ["a.parquet", "b.arrow", "c.gz", "d.zip", "e.txt"]
     (tmp_path / "f.txt").write_text(f"{CANARY}9 x{CANARY}")
     assert "f.txt" not in [file.name for file in files_with(tmp_path, [CANARY])]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text("ab -", max_size=24), st.lists(st.text("ab-", min_size=1, max_size=4), min_size=1, max_size=2))
+def test_a_file_searched_in_pieces_is_searched_as_a_whole(monkeypatch, text, words):
+    monkeypatch.setattr(search, "_PIECE", 3)
+    wanted = search.pattern(words)
+    assert search._stands_in(io.BytesIO(text.encode()), wanted) == bool(wanted.text.search(text.encode()))
+
+
+@pytest.mark.parametrize(
+    "kind", [pl.Int64, pl.UInt32, pl.Float64, pl.Float32, pl.String, pl.Decimal(20, 2), pl.List(pl.Int64)]
+)
+def test_a_number_is_found_in_a_table_as_it_would_be_read(tmp_path, kind):
+    there, near = (pl.Series("x", [1234567, number, 0]) for number in (4000001, 4000011))
+    for name, column in (("there", there), ("near", near)):
+        kept = column.implode().cast(kind) if kind == pl.List(pl.Int64) else column.cast(kind)
+        kept.to_frame().write_ipc(tmp_path / f"{name}.arrow", compression="zstd")
+    assert files_with(tmp_path, ["4000001"]) == [tmp_path / "there.arrow"]
+    assert files_with(tmp_path, ["400000"]) == []

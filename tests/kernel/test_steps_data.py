@@ -100,7 +100,7 @@ ROWS = pl.DataFrame(
 
 def parts_of(rows, params):
     labels = deal(rows.lazy(), params)
-    return {name: part.collect() for name, part in split(rows.lazy(), labels).items()}
+    return {name: pl.concat(part) for name, part in split(rows.lazy(), labels).items()}
 
 
 @settings(deadline=None)

@@ -31,7 +31,7 @@ def at(minutes):
 def joined_of(rows, other, params):
     joined, found, height = as_of(rows.lazy(), other.lazy(), params)
     assert height == rows.height
-    return joined.collect(), found
+    return pl.concat(joined), found
 
 
 def by_definition(rows, others, lag, tolerance):

@@ -19,9 +19,10 @@ from mlopsfw.pipeline.values import load, store
 
 FRAME = pl.DataFrame({"n": [1, 2, None], "s": ["a", None, "ä"], "d": [1.5, float("nan"), -0.0]})
 
+KEYS = st.text().filter(lambda key: key != "$float")  # which is refused; hypothesis tries the code's own constants
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
     max_leaves=20,
 )
 
@@ -42,7 +43,7 @@ def test_json_values_come_back_as_they_were(value):
     assert same(canonical.decode(canonical.encode(value)), value)
 
 
-@given(st.dictionaries(st.text(), st.integers(-5, 5), min_size=2))
+@given(st.dictionaries(KEYS, st.integers(-5, 5), min_size=2))
 def test_the_order_of_keys_is_no_difference(value):
     assert canonical.encode(value) == canonical.encode(dict(reversed(value.items())))
 
