@@ -190,4 +190,5 @@ EXITS = {"check of a version": 4}  # its rows stand in another order than the fi
 def test_a_verb_streams(copy, verb):
     done = limited(copy, *VERBS[verb])
     assert done.returncode == EXITS.get(verb, 0), done.stdout + done.stderr
+    assert "WorkerLost" not in done.stdout + done.stderr  # which is tried again
     print(verb, done.stderr.splitlines()[-1])  # noqa: T201 - for whoever asks by -rA
