@@ -16,7 +16,7 @@ from mlopsfw.cli.filesets import add_files, get, verify_files
 from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.progress import progress
-from mlopsfw.cli.sources import outside_of, outside_options
+from mlopsfw.cli.sources import outside_options
 from mlopsfw.datasets.bounds import MAX_RATIO
 from mlopsfw.errors import UsageError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.datasets import DatasetVersion
     from mlopsfw.datasets.change import Change, Mode
+    from mlopsfw.datasets.outside import Outside
     from mlopsfw.project import Project
 
 
@@ -93,11 +94,7 @@ def add(
     separator: str,
     encoding: str,
     types: tuple[str, ...],
-    sheet: str,
-    at: str,
-    headers: tuple[str, ...],
-    options: tuple[str, ...],
-    timeout: float,
+    outside: Outside,
     as_files: bool,
     force: bool,
     quiet: bool,
@@ -121,7 +118,6 @@ def add(
         version = project.datasets.commit(name, rows, _change(**change), source, message, force=force, once=not force)
     else:
         csv = _csv_options(null=null, separator=separator, encoding=encoding, types=types)
-        outside = outside_of(sheet=sheet, at=at, headers=headers, options=options, timeout=timeout)
         with progress(quiet=quiet) as told:
             version = project.datasets.add(
                 name, _places(files), _change(**change), message,

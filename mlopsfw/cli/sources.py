@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from mlopsfw.datasets.outside import Outside
 from mlopsfw.errors import UsageError
 
-if TYPE_CHECKING:
-    from mlopsfw.datasets.outside import Outside
-
-F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 _OPTIONS = (
     click.option("--sheet", default="", metavar="NAME", help="Of an Excel workbook, which sheet."),
     click.option("--at", default="", metavar="VERSION", help="Of a Delta table the version, of an Iceberg table the snapshot."),
     click.option("--header", "headers", multiple=True, metavar="NAME=REFERENCE", help="For an http(s) URL, such as Authorization=env:NAME."),
     click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="For a bucket, such as aws_region=eu-west-1; secrets as env:NAME."),
-    click.option("--timeout", default=30.0, show_default=True, metavar="SECONDS", help="Silence after which a connection counts as dropped."),
+    click.option("--timeout", default=Outside().timeout, show_default=True, metavar="SECONDS", help="Silence after which a connection counts as dropped."),
 )  # fmt: skip
 
 
-def outside_options(command: F) -> F:
-    """Give a command the options of sources elsewhere."""
+def outside_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the options of sources elsewhere; it takes them together, as `outside`."""
+
+    @functools.wraps(command)
+    def together(*args: Any, **given: Any) -> R:
+        own = {name: given.pop(name) for name in Outside.__struct_fields__ if name in given}
+        return command(*args, outside=_outside(**own), **given)
+
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+        together = option(together)
+    return together
 
 
-def outside_of(*, sheet: str, at: str, headers: tuple[str, ...], options: tuple[str, ...], timeout: float) -> Outside:
-    """Return what the options mean. A URL that a person types may lead into his own network."""
-    from mlopsfw.datasets.outside import Outside
-
-    return Outside(
-        sheet=sheet,
-        at=at,
-        headers=_pairs("--header", headers),
-        options=_pairs("--option", options),
-        allow_private=True,
-        timeout=timeout,
-    )
+def _outside(*, headers: tuple[str, ...], options: tuple[str, ...], **rest: Any) -> Outside:
+    sent, chosen = _pairs("--header", headers), _pairs("--option", options)
+    # a URL that a person types may lead into his own network
+    return Outside(headers=sent, options=chosen, allow_private=True, **rest)
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:

@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from mlopsfw.egress import check_url
 from mlopsfw.errors import ConfigError, UsageError
 from mlopsfw.secrets import is_reference
 
@@ -26,13 +25,13 @@ _TELLING = re.compile(
 
 
 class Outside(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How sources that are no plain files are read.
+    """How sources that are no plain files are read. The step `ingest` takes them as parameters, `data add` as options.
 
     Args:
         sheet: Of an Excel workbook, the sheet; empty for the only one.
         at: Of a Delta table, the version; of an Iceberg table, the snapshot; empty for the newest.
         headers: Name → reference to the value (`env:FLIGHTS_AUTH`), sent to the host of an http(s) URL and to no other.
-        options: Of a bucket, as obstore names them (`aws_region`, `aws_endpoint`, …); secrets by reference. Empty: the environment's.
+        options: Of a bucket, as in `[storage.object.options]` (`aws_region`, `aws_endpoint`, …); secrets by reference. Empty: the environment's.
         allow_private: Whether an http(s) URL may lead to an address that is not on the public internet.
         timeout: Seconds of silence after which a connection counts as dropped.
     """
@@ -83,6 +82,8 @@ def address(place: str, secrets: Secrets) -> str:
 
 
 def _check(url: str, place: str) -> None:
+    from mlopsfw.egress import check_url  # the modules of HTTP, for a URL alone
+
     try:
         check_url(url)
     except ConfigError as error:

@@ -15,8 +15,8 @@ from mlopsfw.ids import new_run_id
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
 
 
-class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[steps.ingest]`.
+class IngestParams(Outside, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[steps.ingest]`: these, and what `Outside` asks of sources that are no plain files.
 
     Args:
         dataset: The dataset's name.
@@ -38,12 +38,6 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         separator: Between the fields of CSV files.
         encoding: Of CSV files.
         types: Column → type in CSV files and workbooks, instead of guessing.
-        sheet: Of an Excel workbook, which sheet.
-        at: Of a Delta table the version, of an Iceberg table the snapshot.
-        headers: For http(s) URLs: name → reference to the value (`env:NAME`).
-        options: For buckets, as in `[storage.object.options]`; secrets by reference.
-        allow_private: Whether an http(s) URL may lead to an address that is not on the public internet.
-        timeout: Seconds of silence after which a connection counts as dropped.
     """
 
     dataset: str
@@ -63,13 +57,7 @@ class IngestParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     null: tuple[str, ...] = ()
     separator: str = ""
     encoding: str = "utf-8"
-    types: dict[str, str] = {}
-    sheet: str = ""
-    at: str = ""
-    headers: dict[str, str] = {}
-    options: dict[str, str] = {}
-    allow_private: bool = False
-    timeout: float = 30.0
+    types: dict[str, str] = msgspec.field(default_factory=dict)
 
     def paths(self) -> tuple[str, ...]:
         """Return the files and URLs."""
@@ -118,7 +106,7 @@ def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
             _change(params),
             params.message,
             csv=_csv(params),
-            outside=_outside(params),
+            outside=params,
             run=context.run,
             once=True,
         )
@@ -165,17 +153,6 @@ def _csv(params: IngestParams) -> Any:
     from mlopsfw.datasets.csvoptions import CsvOptions
 
     return CsvOptions(separator=params.separator, null=params.null, encoding=params.encoding, types=params.types)
-
-
-def _outside(params: IngestParams) -> Outside:
-    return Outside(
-        sheet=params.sheet,
-        at=params.at,
-        headers=params.headers,
-        options=params.options,
-        allow_private=params.allow_private,
-        timeout=params.timeout,
-    )
 
 
 STEP = BuiltinStep(
