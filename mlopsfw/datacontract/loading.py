@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import msgspec
 
@@ -24,7 +24,19 @@ T = TypeVar("T")
 _MOST = 16 << 20  # bytes; a contract is written for people
 
 
-def load_known(file: Path, shown: str) -> tuple[model.Contract, dict[str, str]]:
+class Origin(TypedDict):
+    """What a report says of a contract.
+
+    Args:
+        file: Its file, or which step of the project's file holds it.
+        digest: sha256 of the file, or of the step's values.
+    """
+
+    file: str
+    digest: str
+
+
+def load_known(file: Path, shown: str) -> tuple[model.Contract, Origin]:
     """Return a contract and what a report says of it: the file, as `shown`, and its digest. Errors as for `load_contract`."""
     return load_contract(file), {"file": shown, "digest": file_digest(file)}
 

@@ -24,6 +24,7 @@ from mlopsfw.errors import DataError, UsageError
 if TYPE_CHECKING:
     import polars as pl
 
+    from mlopsfw.datacontract.loading import Origin
     from mlopsfw.datacontract.model import Contract
     from mlopsfw.datacontract.results import Report
     from mlopsfw.datasets import DatasetVersion
@@ -46,15 +47,14 @@ def check_version(project: Project, ref: str, file: Path | None = None) -> Repor
         DataError: The rows cannot be read.
     """
     version = project.datasets.resolve(ref)
-    contract, facts = contract_of(project, version.name, file)
-    report = check_rows(
-        project, project.datasets.scan(version), contract, subject=version.ref, version=version, **facts
-    )
+    contract, origin = contract_of(project, version.name, file)
+    rows = project.datasets.scan(version)
+    report = check_rows(project, rows, contract, subject=version.ref, version=version, **origin)
     record(project, version, report)
     return report
 
 
-def contract_of(project: Project, name: str, file: Path | None) -> tuple[Contract, dict[str, str]]:
+def contract_of(project: Project, name: str, file: Path | None) -> tuple[Contract, Origin]:
     """Return a dataset's contract and what a report says of it: its file and that file's digest."""
     if file is None:
         file = project.contract_file(name)
@@ -98,14 +98,12 @@ def check_file(path: Path, file: Path, *, now: dt.datetime, personal: Collection
     """Check a file's rows, read as `data add` would; there is no version before, so no distribution is judged."""
     from mlopsfw.datacontract.drifted import without_previous
 
-    contract, facts = load_known(file, file.as_posix())
+    contract, origin = load_known(file, file.as_posix())
     with rows_of([path]) as rows, readable(str(path)):
-        report = judge(
-            rows, contract, now=now, personal=personal, subject=str(path), file=facts["file"], digest=facts["digest"]
-        )
-    more = (
-        without_previous(contract.distribution, f"{path.name} has no version before") if contract.distribution else []
-    )
+        report = judge(rows, contract, now=now, personal=personal, subject=str(path), **origin)
+    if contract.distribution is None:
+        return report
+    more = without_previous(contract.distribution, f"{path.name} has no version before")
     return msgspec.structs.replace(report, results=worst_first([*report.results, *more]))
 
 

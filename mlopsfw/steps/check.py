@@ -15,6 +15,7 @@ from mlopsfw.pipeline.step import BuiltinStep, StepContext
 
 if TYPE_CHECKING:
     from mlopsfw.datacontract import Contract
+    from mlopsfw.datacontract.loading import Origin
     from mlopsfw.datasets import DatasetVersion
     from mlopsfw.project import Project
 
@@ -42,7 +43,7 @@ def _facts(project: Project, params: CheckParams) -> Mapping[str, object]:
     return {"checked at": new_run_id()} if aged else {}
 
 
-def _contract(project: Project, params: CheckParams, step: str) -> tuple[Contract, dict[str, str]]:
+def _contract(project: Project, params: CheckParams, step: str) -> tuple[Contract, Origin]:
     from mlopsfw.datacontract.loading import load_known, read_contract
 
     if isinstance(params.contract, str):
@@ -61,11 +62,11 @@ def _run(context: StepContext, params: CheckParams) -> Mapping[str, Any]:
     project, rows = context.project, context.inputs["rows"]
     if rows.kind not in ("table", "dataset"):
         raise UsageError(f"step {context.step} checks a table, and its rows are a {rows.kind}")
-    contract, facts = _contract(project, params, context.step)
+    contract, origin = _contract(project, params, context.step)
     version: DatasetVersion | None = project.datasets.resolve(rows) if rows.kind == "dataset" else None
     subject = version.ref if version else f"the rows of step {context.step}"
     lazy = context.load("rows", pl.LazyFrame)
-    report = subjects.check_rows(project, lazy, contract, subject=subject, version=version, **facts)
+    report = subjects.check_rows(project, lazy, contract, subject=subject, version=version, **origin)
     if version is not None:
         subjects.record(project, version, report)
     for result in report.warned:
