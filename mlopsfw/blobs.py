@@ -114,7 +114,7 @@ class BlobStore:
         self._known[digest] = now
 
     def doubt(self) -> None:
-        """Look again, when a blob is stored, whether it is there: others have removed some."""
+        """Look again, when a blob is stored, whether it is there: some were removed."""
         self._known.clear()
 
     def _outlast_gc(self, digest: str, data: bytes | Path) -> None:

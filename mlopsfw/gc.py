@@ -90,8 +90,9 @@ def collect(
     kept = _marked(storage, {entry.key for entry in entries}, vault, given_up)
     doomed = [entry for entry in entries if entry.key not in kept and entry.modified <= now - grace]
     staying = {entry.key for entry in entries} - kept - {entry.key for entry in doomed}
-    open_ = {each for each in given_up & {e.key for e in doomed} if staying & _named_in(storage, vault, each)}
-    doomed = [entry for entry in doomed if entry.key not in open_]  # to erase a blob, one has to know what it is
+    for index in given_up & {entry.key for entry in doomed}:  # to erase a blob, one has to know that it was a version's
+        told = _led_to(storage, vault, {index}, {entry.key for entry in entries}, set())
+        doomed = [entry for entry in doomed if entry.key not in told] if told & staying else doomed
     result.blobs, result.size = len(entries), sum(entry.size for entry in entries)
     result.young = len(entries) - len(doomed) - sum(entry.key in kept for entry in entries)
     gone = doomed if dry_run else list(delete(storage, doomed, now))
@@ -129,12 +130,16 @@ def _digest(key: str) -> str:
 
 def _marked(storage: Storage, keys: set[str], vault: Vault | None, given_up: set[str]) -> set[str]:
     """Return those of the blobs `keys` that the ledger leads to, other than through what is given up."""
+    return _led_to(storage, vault, (_named(_ledger_bytes(storage)) & keys) - given_up, keys, given_up)
+
+
+def _led_to(storage: Storage, vault: Vault | None, waiting: set[str], keys: set[str], but: set[str]) -> set[str]:
+    """Return those of the blobs `keys` that `waiting` lead to, and these, other than through `but`."""
     marked: set[str] = set()
-    waiting = (_named(_ledger_bytes(storage)) & keys) - given_up
     while waiting:
         marked |= waiting
         found = _beside(partial(_named_in, storage, vault), waiting)
-        waiting = {key for names in found for key in names & keys} - marked - given_up
+        waiting = {key for names in found for key in names & keys} - marked - but
     return marked
 
 

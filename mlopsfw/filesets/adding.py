@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from mlopsfw.datasets.change import Change
-from mlopsfw.datasets.commits import Commit, refuse_other
 from mlopsfw.datasets.versions import FILES
 from mlopsfw.errors import UsageError
 from mlopsfw.filesets import index, known, packs
@@ -19,13 +21,16 @@ from mlopsfw.filesets.walk import walk
 from mlopsfw.ids import check_name
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
     from mlopsfw.datasets import DatasetVersion
     from mlopsfw.datasets.versions import History
     from mlopsfw.project import Project
 
+Progress = Callable[[int, int, int], None]
 _EVERY = 30.0  # seconds between two saves of what is known, for an addition that is killed
+_WIDTH = 32  # bytes of a sha256
 
 
 def add(
@@ -37,7 +42,7 @@ def add(
     append: bool = False,
     force: bool = False,
     run: str = "",
-    progress: Callable[[int, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DatasetVersion:
     """Make the files below `folder` the next version of a set.
 
@@ -59,21 +64,17 @@ def add(
         UsageError: The dataset is a table, or the folder holds the project's state.
     """
     check_name(name, "dataset")
-    refuse_other(project.datasets.history(name), {"how": FILES})
     if project.state.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
             f"{folder} holds the project's own state, {project.state}", hint="Add a folder beside or below it."
         )
     while True:
-        history = project.datasets.history(name)
-        addition = _Addition(project, history, folder, append=append).read(progress)
+        addition = _Addition(project, project.datasets.history(name), folder, append=append)
+        same = None if force or run else addition.same()
         try:
-            version = addition.commit(message, force=force, run=run)
+            return same or addition.read(progress).commit(message, force=force, run=run)
         except _Removed:
             project.blobs.doubt()
-            continue
-        addition.committed()
-        return version
 
 
 class _Removed(Exception):
@@ -91,49 +92,74 @@ class _Addition:
     """
 
     def __init__(self, project: Project, history: History, folder: Path, *, append: bool) -> None:
-        self._project, self._history, self._blobs, self._folder = (
-            project,
-            history,
-            project.blobs,
-            str(folder.absolute()),
-        )
-        self._change = Change(mode="upsert", key=("path",)) if append and history.latest else Change(mode="replace")
-        self._file = known.file_of(project, history.name)
-        self._known = known.load(self._file)
-        places = index.of_version(project, history.latest) if history.latest else {}
-        self.places = {**_that_are_there(project, self._known.places, places), **places}
-        self.files: list[tuple[str, int, str]] = []
+        from mlopsfw.datasets.commits import refuse_other
 
-    def read(self, progress: Callable[[int, int, int], None] | None) -> _Addition:
+        refuse_other(history, {"how": FILES})
+        self._project, self._history, self._folder = project, history, str(folder.absolute())
+        upsert = append and history.latest is not None
+        self._change = Change(mode="upsert", key=("path",)) if upsert else Change(mode="replace")
+        self._file = known.file_of(project, history.name, self._folder)
+        self._known = known.load(self._file)
+        self._found = walk(folder)
+        self._listing = self._found.listing()
+        self._digests = bytearray(_WIDTH * len(self._found.paths))
+        self._settled = bytearray(len(self._found.paths))
+        self._noted: dict[str, Place] = {}
+
+    def same(self) -> DatasetVersion | None:
+        """Return the newest version, as not new, if it was made so of these very files; nothing but how they look is read."""
+        latest = self._history.latest
+        if latest and self._known.made == self._made(latest) and self._known.is_all_of(self._found):
+            return replace(latest, new=False)
+        return None
+
+    def _made(self, version: DatasetVersion) -> str:
+        return f"{self._change.mode} {version.digest}"
+
+    @cached_property
+    def _places(self) -> pl.DataFrame:
+        """Where content is that is stored already."""
+        import polars as pl
+
+        latest = self._history.latest
+        committed = index.of_version(self._project, latest) if latest else index.nowhere()
+        self._noted = _that_are_there(self._project, self._known.places)
+        return pl.concat([committed, index.frame(self._noted.items())])
+
+    # -- reading ----------------------------------------------------------------------------------------------------------
+
+    def read(self, progress: Progress | None) -> _Addition:
+        """Read what may have changed, and store what is new."""
         try:
-            self._read(progress)
-        finally:
+            self._read(self._take_over(), progress)
+        except BaseException:
             self._remember()
+            raise
         return self
 
-    def _read(self, progress: Callable[[int, int, int], None] | None) -> None:
-        digests: dict[str, str] = {}
-        new: list[packs.File] = []
-        found = list(walk(Path(self._folder)))
-        for path, look in found:
-            file = f"{self._folder}{os.sep}{path}"
-            digest = self._known.digest(file, look)
-            if digest in self.places:
-                digests[path] = digest
-            else:
-                new.append((file, look))
-        self._store(new, digests, progress)
-        self.files = [(path, look.size, digests[path]) for path, look in found]
+    def _take_over(self) -> np.ndarray:
+        """Take the digests of files that look as they did, and whose content is stored; return the numbers of the others."""
+        import numpy as np
 
-    def _store(self, new: list[packs.File], digests: dict[str, str], progress: Any) -> None:
-        size, read, saved = sum(look.size for _, look in new), 0, time.monotonic()
+        at = self._known.match(self._found)
+        digests = np.frombuffer(self._known.digests, np.uint8).reshape(-1, _WIDTH)
+        stored = index.binary(self._known.digests).is_in(self._places["digest"].implode()).to_numpy()
+        taken = np.flatnonzero((at >= 0) & stored[at] if len(stored) else at >= 0)
+        np.frombuffer(self._digests, np.uint8).reshape(-1, _WIDTH)[taken] = digests[at[taken]]
+        np.frombuffer(self._settled, np.uint8)[taken] = 1
+        return np.setdiff1d(np.arange(len(at)), taken, assume_unique=True)
+
+    def _read(self, numbers: np.ndarray, progress: Progress | None) -> None:
+        if not len(numbers):
+            return
+        there = set(self._places["digest"].to_list())
+        new = {f"{self._folder}{os.sep}{self._found.paths[number]}": number for number in numbers.tolist()}
+        files = [(file, self._found.look(number)) for file, number in new.items()]
+        size, read, saved = sum(look.size for _, look in files), 0, time.monotonic()
         began = time.time_ns()
-        for count, stored in enumerate(packs.store(new, self._blobs, self.places.__contains__), 1):
-            if stored.place is not None:
-                self.places[stored.digest] = stored.place
-                self._known.stored(stored.digest, stored.place)
-            digests[stored.file.removeprefix(self._folder + os.sep)] = stored.digest
-            self._known.note(stored.file, stored.look, stored.digest, began)
+        done = packs.store(files, self._project.blobs, lambda digest: bytes.fromhex(digest) in there)
+        for count, stored in enumerate(done, 1):
+            self._note(new[stored.file], stored, began)
             read += stored.look.size
             if progress:
                 progress(count, read, size)
@@ -141,53 +167,72 @@ class _Addition:
                 self._remember()
                 saved = time.monotonic()
 
-    def _remember(self) -> None:
-        if self._known.changed:
-            known.save(self._known, self._file)
+    def _note(self, number: int, stored: packs.Stored, began: int) -> None:
+        digest = bytes.fromhex(stored.digest)
+        self._digests[number * _WIDTH : (number + 1) * _WIDTH] = digest
+        self._settled[number] = max(stored.look.modified, stored.look.changed) < began - known.SETTLED
+        if stored.place is not None:
+            self._noted[stored.digest] = stored.place
+
+    def _remember(self, made: str = "") -> None:
+        places = {} if made else self._noted
+        now = Known(
+            listing=self._listing, looks=self._found.looks.tobytes(), digests=bytes(self._digests),
+            settled=bytes(self._settled), made=made, places=places,
+        )  # fmt: skip
+        if now != self._known:
+            known.save(now, self._file)
+            self._known = now
+
+    # -- committing -------------------------------------------------------------------------------------------------------
 
     def commit(self, message: str, *, force: bool, run: str) -> DatasetVersion:
         """Make the version. Raise `_Removed` where others went meanwhile."""
+        from mlopsfw.datasets.commits import Commit
         from mlopsfw.digest import record_batches
 
         commit = Commit(
             self._project.datasets, self._history.name, self._change, source=f"{Path(self._folder).name}/",
-            message=message, run=run, force=force, once=False, origin={"how": FILES},
-            index=self._index,
+            message=message, run=run, force=force, once=False, origin={"how": FILES}, index=self._index,
         )  # fmt: skip
-        return commit.make(record_batches(table(self.files)))
+        version = commit.make(record_batches(self._table()))
+        self._remember(self._made(version))
+        return version
+
+    def _table(self) -> pl.DataFrame:
+        """Return the table of the set: `path`, `size` (bytes), `digest` (sha256)."""
+        import numpy as np
+        import polars as pl
+
+        sizes = np.frombuffer(self._found.looks, np.int64).reshape(-1, 4)[:, 0]
+        return pl.DataFrame(
+            {
+                "path": pl.Series(self._found.paths, dtype=pl.String),
+                "size": pl.Series(sizes, dtype=pl.Int64),
+                "digest": index.binary(self._digests).bin.encode("hex"),
+            }
+        )
 
     def _index(self, history: History, rows: pl.LazyFrame) -> str:
         """Store where the bytes are of a version that is made upon `history`. Raise `_Removed`."""
+        import polars as pl
+
         if history.removals != self._history.removals:
             raise _Removed
-        if self._change.mode == "upsert" and history.seq != self._history.seq and history.latest:  # others were first
-            self.places |= index.of_version(self._project, history.latest)
-        needed = rows.select("digest").unique().collect()["digest"].to_list()
-        return index.save({digest: self.places[digest] for digest in needed}, self._blobs)
-
-    def committed(self) -> None:
-        """Forget what the version's index tells, and files that are gone."""
-        here = {f"{self._folder}{os.sep}{path}" for path, _, _ in self.files}
-        below = self._folder + os.sep
-        seen = {file: seen for file, seen in self._known.seen.items() if file in here or not file.startswith(below)}
-        if len(seen) < len(self._known.seen) or self._known.places:
-            self._known = Known(seen, changed=True)
-        self._remember()
+        found = [self._places, index.frame(self._noted.items())]
+        if history.seq != self._history.seq and history.latest:  # others were first; an upsert keeps what they brought
+            found.append(index.of_version(self._project, history.latest))
+        needed = rows.select(pl.col("digest").str.decode("hex")).unique().collect()
+        return index.save(
+            pl.concat(found).unique("digest", keep="first", maintain_order=True), needed, self._project.blobs
+        )
 
 
-def _that_are_there(project: Project, noted: dict[str, Place], committed: dict[str, Place]) -> dict[str, Place]:
+def _that_are_there(project: Project, noted: dict[str, Place]) -> dict[str, Place]:
     """Return the places that an addition noted which did not come to its end, of blobs that are too young for `gc`."""
     from mlopsfw.blobs import REFRESH, entry_of
 
-    open_blobs = {place.blob for digest, place in noted.items() if digest not in committed}
     young = project.clock.now() - REFRESH
-    there = {blob for blob in open_blobs if (entry := entry_of(project.storage, blob)) and entry.modified > young}
+    blobs = {place.blob for place in noted.values()}
+    there = {blob for blob in blobs if (entry := entry_of(project.storage, blob)) and entry.modified > young}
     return {digest: place for digest, place in noted.items() if place.blob in there}
-
-
-def table(files: Iterable[tuple[str, int, str]]) -> pl.DataFrame:
-    """Return the table of a set: `path`, `size` (bytes), `digest` (sha256)."""
-    import polars as pl
-
-    schema = {"path": pl.String, "size": pl.Int64, "digest": pl.String}
-    return pl.DataFrame(list(files), schema=schema, orient="row")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.errors import Corrupt, UnknownName
-from mlopsfw.filesets.index import Place, of_dataset, of_version
+from mlopsfw.filesets.index import Place, of_version, places
 from mlopsfw.filesets.packs import SMALL
 from mlopsfw.ids import nearest
 
@@ -38,7 +38,7 @@ class FileSet:
 
     def __init__(self, project: Project, version: DatasetVersion) -> None:
         self._project, self.version = project, version.readable()
-        self._places: dict[str, Place] = of_version(project, version)
+        self._index = of_version(project, version)
         self._pack = lru_cache(_HELD)(project.blobs.get)
 
     @cached_property
@@ -53,6 +53,10 @@ class FileSet:
     @cached_property
     def _digests(self) -> dict[str, str]:
         return dict(zip(self.table["path"].to_list(), self.table["digest"].to_list(), strict=True))
+
+    @cached_property
+    def _places(self) -> dict[str, Place]:
+        return places(self._index)
 
     def __len__(self) -> int:
         return self.table.height
@@ -122,7 +126,9 @@ class FileSet:
     @cached_property
     def contents(self) -> set[str]:
         """The sha256 of every content that any version of the set has."""
-        return set(of_dataset(self._project, self.version.name))
+        kept = (version for version in self._project.datasets.history(self.version.name).versions if version.live)
+        indexes = {version.index: version for version in kept if version.index}
+        return {name for version in indexes.values() for name in places(of_version(self._project, version))}
 
 
 _TYPES = mimetypes.MimeTypes()  # Python's own table, not the machine's

@@ -7,12 +7,13 @@ too, since somebody may be about to name a blob that he found stored: one younge
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlopsfw import gc
 from mlopsfw.blobs import entry_of, key_of
 from mlopsfw.errors import Conflict
-from mlopsfw.filesets.index import blobs_of
+from mlopsfw.filesets import index
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.storage import Entry
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Left(NamedTuple):
-    """What only versions need that go: blobs, and indexes, which go when no blob waits."""
+    """What only versions need that go: blobs; and segments and then indexes, which tell of them, and go when no blob waits."""
 
     blobs: list[Entry]
     indexes: list[Entry]
@@ -36,22 +37,21 @@ class Left(NamedTuple):
         return [*old, *(entry for entry in self.indexes if entry.modified <= limit)], waiting
 
 
-def only_in(project: Project, going: Iterable[DatasetVersion], history: History) -> Left:
-    """Return what nothing but the versions `going` of a set needs; nothing for a table."""
-    numbers = {version.version for version in going}
+def only_in(project: Project, versions: Iterable[DatasetVersion], history: History) -> Left:
+    """Return what nothing but these versions of a set needs; nothing for a table."""
+    numbers = {version.version for version in versions}
     kept = {version.index for version in history.versions if version.live and version.version not in numbers}
-    told = {
-        index: blobs
-        for index in sorted({history.get(number).index for number in numbers} - kept - {""})
-        if (blobs := blobs_of(index, project.blobs)) is not None
-    }
-    if not told:
+    indexes = sorted({history.get(number).index for number in numbers} - kept - {""})
+    found = {digest: told for digest in indexes if (told := index.told(digest, project.blobs)) is not None}
+    if not found:
         return Left([], [])
-    named = {*told, *(blob for blobs in told.values() for blob in blobs)}
+    segments = {segment for told in found.values() for segment in told.segments}
+    blobs = {blob for told in found.values() for blob in told.blobs}
     refs = [history.get(number).ref for number in numbers]
-    found = gc.unneeded(project.storage, project.ledger, named, project.vault, refs)
-    keys = {key_of(index) for index in told}
-    return Left([e for e in found if e.key not in keys], [e for e in found if e.key in keys])
+    going = gc.unneeded(project.storage, project.ledger, {*blobs, *segments, *found}, project.vault, refs)
+    by_key = {entry.key: entry for entry in going}
+    left = [[by_key[key] for key in map(key_of, sorted(names)) if key in by_key] for names in (blobs, segments, found)]
+    return Left(left[0], [*left[1], *left[2]])
 
 
 def limit(project: Project) -> float:
@@ -64,16 +64,14 @@ def remove(project: Project, left: Left) -> None:
     if not any(left):
         return
     now, _ = left.split(limit(project))
-    try:
-        for _ in gc.delete(project.storage, now, gc.store_time(project.storage)):
-            pass
-    except Conflict:
-        return
+    with suppress(Conflict):
+        list(gc.delete(project.storage, now, gc.store_time(project.storage)))
+    project.blobs.doubt()
 
 
 def whole(project: Project, version: DatasetVersion) -> bool:
     """Return whether all the blobs of a version are there; also of a table, which has none."""
     if not version.index:
         return True
-    blobs = blobs_of(version.index, project.blobs)
-    return blobs is not None and all(entry_of(project.storage, blob) for blob in blobs)
+    told = index.told(version.index, project.blobs)
+    return told is not None and all(entry_of(project.storage, each) for each in (*told.blobs, *told.segments))

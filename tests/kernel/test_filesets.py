@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlopsfw.datasets import commits
 from mlopsfw.errors import Corrupt, DataError, UnknownName, UsageError
 from mlopsfw.filesets import FileSet, getting, packs
 from mlopsfw.filesets import adding as adding_module
@@ -129,8 +130,8 @@ def test_only_what_changed_is_read_and_only_what_is_new_is_stored(project, tmp_p
     version = add(project, "photos", tmp_path / "in")
     assert sorted(read) == ["a.txt", "new"]
     assert (
-        sum(1 for _ in project.storage.list("objects/")) == blobs + 3
-    )  # the text, the index, the manifest; LARGE is there
+        sum(1 for _ in project.storage.list("objects/")) == blobs + 4
+    )  # the text, the index, its segment, the manifest; LARGE is there
     assert FileSet(project, version).read("a.txt") == b"two"
     assert FileSet(project, project.datasets.resolve("data:/photos@1")).read("a.txt") == b"one"
 
@@ -159,15 +160,15 @@ def test_two_additions_at_once_lose_nothing(project, bench, tmp_path, monkeypatc
     for name in ("one", "two", "three"):
         write(tmp_path / name, {name: name.encode()})
     add(project, "s", tmp_path / "one")
-    real = adding_module.Commit.make
+    real = commits.Commit.make
 
     def late(*args, **options):
-        monkeypatch.setattr(adding_module.Commit, "make", real)
+        monkeypatch.setattr(commits.Commit, "make", real)
         with bench.open() as other:
             add(other, "s", tmp_path / "two", append=True)
         return real(*args, **options)
 
-    monkeypatch.setattr(adding_module.Commit, "make", late)
+    monkeypatch.setattr(commits.Commit, "make", late)
     files = FileSet(project, add(project, "s", tmp_path / "three", append=True))
     files.get(tmp_path / "out")
     assert tree(tmp_path / "out") == {"one": b"one", "two": b"two", "three": b"three"}
@@ -320,7 +321,7 @@ def test_a_file_that_is_gone_when_it_is_to_be_read_is_named_and_nothing_is_commi
     real = adding_module.walk
 
     def walked(folder):
-        found = list(real(folder))
+        found = real(folder)
         (tmp_path / "in" / "gone").unlink()
         return found
 
@@ -437,8 +438,8 @@ def test_a_sparse_file_of_five_gigabytes_is_taken_in_constant_memory(bench, tmp_
         file.truncate(5 << 30)
     code = "import resource, sys\nfrom pathlib import Path\nfrom mlopsfw.filesets import packs\nfrom mlopsfw.filesets.walk import walk\n"
     code += "class Blobs:\n    def put(self, data): return 'x'\n"
-    code += "(path, look), = walk(Path(sys.argv[1]))\nbefore = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-    code += "list(packs.store([(sys.argv[1] + '/' + path, look)], Blobs(), lambda digest: True))\n"
+    code += "found = walk(Path(sys.argv[1]))\nbefore = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+    code += "list(packs.store([(sys.argv[1] + '/' + found.paths[0], found.look(0))], Blobs(), lambda digest: True))\n"
     code += "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)\n"
     grown = int(subprocess.check_output([sys.executable, "-c", code, tmp_path / "in"]))
     assert grown < 50, "MB"

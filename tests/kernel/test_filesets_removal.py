@@ -12,6 +12,7 @@ import pytest
 from mlopsfw import gc
 from mlopsfw.blobs import key_of
 from mlopsfw.config.model import Retention
+from mlopsfw.datasets import commits
 from mlopsfw.doctor import examine
 from mlopsfw.errors import Erased, UnknownName, Vacuumed
 from mlopsfw.filesets import FileSet, index
@@ -124,7 +125,7 @@ def test_a_vacuum_frees_the_blobs_that_no_kept_version_needs(project, put, tmp_p
     assert (done.versions, done.waiting, told.freed) == ((1,), 0, done.freed)
     assert done.freed >= freed > len(LARGE)  # the first version's table is counted, too
     assert read(project, 2) == {"faces/ann/1.png": FACE, "new": b"new"}
-    assert index.of_version(project, second).keys() == set(FileSet(project, second).table["digest"])
+    assert index.places(index.of_version(project, second)).keys() == set(FileSet(project, second).table["digest"])
     with pytest.raises(Vacuumed):
         read(project, 1)
     healthy(project)
@@ -170,7 +171,7 @@ def test_a_blob_that_was_stored_of_late_waits_for_gc(project, put):
     assert done.waiting > len(LARGE)
     age(project)
     assert vacuum(project, "s", LAST).versions == ()
-    assert len(blobs(project)) == 4  # two manifests, the newest version's index and its blob
+    assert len(blobs(project)) == 5  # two manifests, the newest version's index, its segment and blob
     healthy(project)
 
 
@@ -193,10 +194,10 @@ def test_an_addition_that_relied_on_bytes_that_a_vacuum_took_stores_them_again(
 ):
     put(FILES)
     write(tmp_path / "again", FILES)
-    real = adding_module.Commit.make
+    real = commits.Commit.make
 
     def late(*args, **options):
-        monkeypatch.setattr(adding_module.Commit, "make", real)
+        monkeypatch.setattr(commits.Commit, "make", real)
         with bench.open() as other:
             write(tmp_path / "b", {"b": b"b"})
             add(other, "s", tmp_path / "b")
@@ -204,7 +205,7 @@ def test_an_addition_that_relied_on_bytes_that_a_vacuum_took_stores_them_again(
             assert vacuum(other, "s", LAST).versions == (1,)
         return real(*args, **options)
 
-    monkeypatch.setattr(adding_module.Commit, "make", late)
+    monkeypatch.setattr(commits.Commit, "make", late)
     assert add(project, "s", tmp_path / "again").version == 3
     assert read(project, 3) == FILES
     healthy(project)
@@ -261,8 +262,8 @@ def test_kill_9_at_any_operation_of_a_vacuum_leaves_what_is_kept_whole(project, 
     with Project.open(project.root) as fresh:
         age(fresh)
         assert vacuum(fresh, "s", LAST).versions == ()
-        places = index.of_version(fresh, fresh.datasets.resolve("data:/s"))
-        assert len(blobs(fresh)) == 3 + len({place.blob for place in places.values()})  # two manifests and the index
+        told = index.told(fresh.datasets.resolve("data:/s").index, fresh.blobs)
+        assert len(blobs(fresh)) == 3 + len(told.blobs) + len(told.segments)  # two manifests and the index
     healthy(project)
 
 
@@ -357,15 +358,15 @@ def test_an_addition_that_relied_on_bytes_that_were_erased_stores_them_again(
 ):
     put(FILES)
     write(tmp_path / "again", {**FILES, "more": b"more"})
-    real = adding_module.Commit.make
+    real = commits.Commit.make
 
     def late(*args, **options):
-        monkeypatch.setattr(adding_module.Commit, "make", real)
+        monkeypatch.setattr(commits.Commit, "make", real)
         with bench.open() as other:
             forget(other, "s", subject("faces/ann/*"))
         return real(*args, **options)
 
-    monkeypatch.setattr(adding_module.Commit, "make", late)
+    monkeypatch.setattr(commits.Commit, "make", late)
     assert add(project, "s", tmp_path / "again").version == 2
     assert read(project, 2) == {**FILES, "more": b"more"}
     healthy(project)
@@ -384,13 +385,55 @@ def test_kill_9_at_any_operation_of_an_erasure_loses_nothing_else_and_the_next_f
             assert left.items() <= read(fresh, 1).items()
             assert {**left, "b": b"b"}.items() <= read(fresh, 2).items()
 
-    assert killed(project, "forget", (0, 3, 6, 9, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64), check) >= 8
+    assert killed(project, "forget", (0, 3, 9, 14, 20, 26, 32, 38, 44, 52, 60, 70), check) >= 8
     with Project.open(project.root) as fresh:
         forget(fresh, "s", subject("faces/ann/*"))
         assert (read(fresh, 1), read(fresh, 2)) == (left, {**left, "b": b"b"})
         assert not any(FACE in data for data in stored(fresh))
         assert not files_with(fresh.state, ["faces/ann/1.png", FACE.decode()])
     healthy(project)
+
+
+# -- the index -------------------------------------------------------------------------------------------------------------
+
+
+def snapshot(project):
+    return {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in project.state.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_the_same_folder_again_writes_nothing_at_all(project, tmp_path, append):
+    write(tmp_path / "in", FILES)
+    add(project, "s", tmp_path / "in", append=append)
+    add(project, "s", tmp_path / "in", append=append)
+    before = snapshot(project)
+    with Project.open(project.root) as fresh:
+        assert not add(fresh, "s", tmp_path / "in", append=append).new
+    assert snapshot(project) == before
+
+
+def test_a_folder_that_was_appended_and_now_replaces_is_not_taken_for_unchanged(project, put, tmp_path):
+    put({"a": b"a"})
+    write(tmp_path / "in", {"b": b"b"})
+    add(project, "s", tmp_path / "in", append=True)
+    assert add(project, "s", tmp_path / "in").version == 3
+    assert read(project, 3) == {"b": b"b"}
+
+
+def test_what_an_addition_stores_of_the_index_grows_with_what_is_new_and_segments_stay_few(project, tmp_path):
+    folder = tmp_path / "in"
+    write(folder, {f"first/{number}": b"%d" % number for number in range(2000)})
+    (first,) = index.told(add(project, "s", folder).index, project.blobs).segments
+    whole = len(project.blobs.get(first))
+    for number in range(30):
+        before = blobs(project)
+        write(folder, {f"more/{number}": b"more %d" % number})
+        version = add(project, "s", folder)
+        told = index.told(version.index, project.blobs)
+        assert first in told.segments
+        assert len(told.segments) <= 8
+        assert sum(len(project.blobs.get(each)) for each in (blobs(project) - before) & {*told.segments, version.index}) < whole / 10  # fmt: skip
+    assert len(read(project, version.version)) == 2030
 
 
 # -- the collector ---------------------------------------------------------------------------------------------------------

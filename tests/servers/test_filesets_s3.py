@@ -55,7 +55,9 @@ def test_a_set_lives_its_whole_life_in_a_bucket(project, tmp_path, monkeypatch):
     more = {**FILES, "new": b"new"}
     stored = {entry.key for entry in project.storage.list("objects/")}
     assert add(project, "s", write(tmp_path / "in", more)).version == 2
-    assert len({entry.key for entry in project.storage.list("objects/")} - stored) == 3  # a blob, the index, a manifest
+    assert (
+        len({entry.key for entry in project.storage.list("objects/")} - stored) == 4
+    )  # a blob, a segment, the index, a manifest
     assert laid(project, 2, tmp_path / "two") == more
     with Project.open(project.root) as elsewhere:  # another machine, which remembers nothing
         FileSet(elsewhere, elsewhere.datasets.resolve("data:/s@1")).verify()

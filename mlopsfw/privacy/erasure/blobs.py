@@ -124,3 +124,4 @@ def drop(project: Project, digest: str, stone: Tombstone) -> None:
     copy = project.private_folder("blobs") / digest[:2] / digest
     copy.unlink(missing_ok=True)  # before the blob: while that is there, it is found again by whoever finishes this
     project.storage.delete(key_of(digest))
+    project.blobs.doubt()

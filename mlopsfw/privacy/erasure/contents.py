@@ -15,6 +15,7 @@ from mlopsfw.blobs import entry_of, key_of, size_of
 from mlopsfw.datasets.versions import indexes
 from mlopsfw.filesets import index, known
 from mlopsfw.filesets.index import Place
+from mlopsfw.filesets.packs import SMALL
 from mlopsfw.privacy.erasure.blobs import drop
 from mlopsfw.privacy.erasure.tombstones import Tombstone
 
@@ -39,38 +40,45 @@ class Contents:
         self._project, self._subject = project, subject
         self._live = [version for version in history.versions if version.live and version.index]
 
-    @cached_property
-    def _rows(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The files that go and those that stay, of all versions: `path` and `digest`."""
-        datasets = self._project.datasets
-        parts = {file.path: file for version in self._live for file in datasets.manifest(version).files}
-        rows = datasets.files(self._live[0].name).scan(list(parts.values()))
-        theirs = self._subject.rows(rows.collect_schema())
-        rows = rows.select("path", "digest", theirs=False if theirs is None else theirs).unique()
-        found = rows.collect(engine="streaming")
-        return found.filter("theirs").drop("theirs"), found.filter(~found["theirs"]).drop("theirs")
-
     @property
     def elsewhere(self) -> list[str]:
-        """Paths that stay, and hold the same bytes as a file that goes."""
-        theirs, others = self._rows
+        """Paths that stay, and hold the same bytes as a file that goes, in any version."""
+        datasets = self._project.datasets
+        parts = {file.path: file for version in self._live for file in datasets.manifest(version).files}
+        found = self._told_apart(datasets.files(self._live[0].name).scan(list(parts.values()))).unique()
+        theirs, others = found.filter("theirs"), found.filter(~found["theirs"])
         return sorted(others.join(theirs, on="digest", how="semi")["path"].unique().to_list())
+
+    def _told_apart(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """Return `path` and `digest` of files, and whether they are `theirs`."""
+        theirs = self._subject.rows(rows.collect_schema())
+        return rows.select("path", "digest", theirs=False if theirs is None else theirs).collect(engine="streaming")
 
     @cached_property
     def _indexes(self) -> dict[str, dict[str, Place]]:
-        return {digest: index.load(digest, self._project.blobs) for digest in {v.index for v in self._live}}
+        blobs = self._project.blobs
+        return {digest: index.places(index.load(digest, blobs)) for digest in {v.index for v in self._live}}
 
     @cached_property
     def _left(self) -> dict[str, dict[str, Place]]:
         """Blob → what rows that stay need of it."""
-        kept = set(self._rows[1]["digest"].to_list())
         left: dict[str, dict[str, Place]] = {}
-        for places in self._indexes.values():
-            for name, place in places.items():
+        for version in self._live:
+            needed, _ = self._needed[version.version]
+            for name, place in self._indexes[version.index].items():
                 held = left.setdefault(place.blob, {})
-                if name in kept:
+                if name in needed:
                     held[name] = place
         return left
+
+    @cached_property
+    def _needed(self) -> dict[int, tuple[set[str], bool]]:
+        """Version → the contents of the rows that it keeps, and whether it loses some."""
+        return {version.version: self._needed_by(version) for version in self._live}
+
+    def _needed_by(self, version: DatasetVersion) -> tuple[set[str], bool]:
+        found = self._told_apart(self._project.datasets.scan(version))
+        return set(found.filter(~found["theirs"])["digest"].to_list()), bool(found["theirs"].any())
 
     @cached_property
     def touched(self) -> list[str]:
@@ -78,16 +86,27 @@ class Contents:
         return sorted(blob for blob, left in self._left.items() if self._holds_more(blob, left))
 
     def _holds_more(self, blob: str, left: Mapping[str, Place]) -> bool:
-        return sum(place.size for place in left.values()) < size_of(self._project.storage, blob) or not left
+        if not left:
+            return True
+        size = sum(place.size for place in left.values())
+        return all(place.size <= SMALL for place in left.values()) and size < size_of(self._project.storage, blob)
 
-    def indexes(self) -> dict[str, str]:
-        """Store what is left; return old index → new one, of those that change."""
+    def indexes(self) -> dict[int, str]:
+        """Store what is left; return version → its new index, of those that get another one."""
         moved = {blob: self._written_anew(blob, self._left[blob]) for blob in self.touched}
-        return {
-            digest: index.save(_moved(places, moved), self._project.blobs)
-            for digest, places in self._indexes.items()
-            if any(place.blob in moved for place in places.values())
-        }
+        changing = [v for v in self._live if self._needed[v.version][1] or self._names(v, moved)]
+        new = [(version, self._index(version, moved)) for version in changing]
+        return {version.version: digest for version, digest in new if digest != version.index}
+
+    def _names(self, version: DatasetVersion, moved: Mapping[str, object]) -> bool:
+        return any(place.blob in moved for place in self._indexes[version.index].values())
+
+    def _index(self, version: DatasetVersion, moved: Mapping[str, Mapping[str, Place]]) -> str:
+        needed, _ = self._needed[version.version]
+        places = {name: place for name, place in self._indexes[version.index].items() if name in needed}
+        now = {name: moved[place.blob][name] if place.blob in moved else place for name, place in places.items()}
+        found = index.frame(now.items())
+        return index.save(found, found.select("digest"), self._project.blobs)
 
     def _written_anew(self, blob: str, left: Mapping[str, Place]) -> dict[str, Place]:
         """Store what is left of a shared blob; return where that is. One without anything left is not even read."""
@@ -99,12 +118,6 @@ class Contents:
             pack += data[place.start : place.start + place.size]
         new = self._project.blobs.put(bytes(pack))
         return {name: Place(new, starts[name], place.size) for name, place in left.items()}
-
-
-def _moved(places: Mapping[str, Place], moved: Mapping[str, Mapping[str, Place]]) -> dict[str, Place]:
-    """Return the places with what is left of the blobs that were written anew where it is now."""
-    found = {name: moved[place.blob].get(name) if place.blob in moved else place for name, place in places.items()}
-    return {name: place for name, place in found.items() if place}
 
 
 def paths(project: Project, names: Iterable[str], pattern: str) -> list[str]:
@@ -135,13 +148,15 @@ def sweep(project: Project, name: str, erasure: str) -> int:
     history = project.datasets.history(name)
     kept = {version.index for version in history.versions if version.live}
     named = set(indexes(project.datasets.stream(name).events())) - kept
-    told = {digest: blobs for digest in sorted(named) if (blobs := index.blobs_of(digest, project.blobs)) is not None}
-    if not told:
+    found = {digest: told for digest in sorted(named) if (told := index.told(digest, project.blobs)) is not None}
+    if not found:
         return 0
-    known.file_of(project, name).unlink(missing_ok=True)
-    stored = {*told, *(blob for blobs in told.values() for blob in blobs)}
-    found = gc.unneeded(project.storage, project.ledger, stored, project.vault)
-    last = {key_of(digest) for digest in told}
-    for entry in sorted(found, key=lambda entry: entry.key in last):  # an index last: only it tells of the others
-        drop(project, entry.key.rpartition("/")[2], Tombstone(erasure=erasure))
-    return len(found)
+    known.forget(project, name)
+    blobs = {blob for told in found.values() for blob in told.blobs}
+    segments = {segment for told in found.values() for segment in told.segments}
+    every = [*sorted(blobs), *sorted(segments), *found]  # what tells of others goes after them
+    going = {entry.key for entry in gc.unneeded(project.storage, project.ledger, every, project.vault)}
+    dropped = [digest for digest in every if key_of(digest) in going]
+    for digest in dropped:
+        drop(project, digest, Tombstone(erasure=erasure))
+    return len(dropped)

@@ -119,9 +119,9 @@ class Rewriting:
             return {}
         new = Contents(self._project, history, self._subject).indexes()
         return {
-            v.version: new[v.index] if v.live else ""
+            v.version: new[v.version] if v.live else ""
             for v in versions
-            if (v.index in new if v.live else contents.waiting(self._project, v))
+            if (v.version in new if v.live else contents.waiting(self._project, v))
         }
 
     def _count_all(self, content: Manifest) -> int:
