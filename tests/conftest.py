@@ -1,8 +1,13 @@
-"""What every test may use: a project in a folder of its own, and no way for one test to reach another's plugins."""
+"""What every test may use: a project in a folder of its own, and a browser that tells what a page made it do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -34,3 +39,55 @@ def make_project(tmp_path: Path) -> Callable[..., Project]:
 def project(make_project: Callable[..., Project]) -> Project:
     """A project that says nothing but its name."""
     return make_project()
+
+
+_FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+
+
+@dataclass
+class Browser:
+    """A real browser, and a server on this machine that notes what a page fetches.
+
+    Args:
+        folder: Where pages and profiles go.
+        url: The server's.
+        asked: Which paths it was asked for.
+    """
+
+    folder: Path
+    url: str
+    asked: list[str] = field(default_factory=list)
+
+    def open(self, page: str) -> str:
+        """Return the document as it is once everything has loaded and run."""
+        number = len(list(self.folder.glob("*.html")))
+        file = self.folder / f"{number}.html"
+        file.write_text(page, encoding="utf-8")
+        words = ["chromium", *_FLAGS.split(), f"--user-data-dir={self.folder / f'profile{number}'}", "--dump-dom"]
+        return subprocess.run(
+            [*words, file.as_uri()], capture_output=True, text=True, check=True, timeout=100
+        ).stdout  # fmt: skip
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """A browser without a past."""
+    if shutil.which("chromium") is None:
+        pytest.skip("Debian's chromium is not installed")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.asked.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = Browser(tmp_path / "browser", f"http://127.0.0.1:{server.server_port}")
+    made.folder.mkdir()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield made
+    server.shutdown()
+    server.server_close()

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import threading
 from html import unescape
 from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import polars as pl
 import pytest
@@ -179,35 +175,10 @@ def test_the_verb_writes_the_page_beside_what_it_prints_and_no_control_character
 
 
 @pytest.mark.server
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not installed")
-def test_a_real_browser_executes_and_fetches_nothing_that_a_name_holds(tmp_path):
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}"
-        page = tmp_path / "page.html"
-        page.write_text(hostile([payload.replace("MARK", url) for payload in PAYLOADS]), encoding="utf-8")
-        flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
-        out = subprocess.run(
-            ["chromium", *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
-            capture_output=True, text=True, check=True, timeout=100,
-        ).stdout  # fmt: skip
-    finally:
-        server.shutdown()
-        server.server_close()
+def test_a_real_browser_executes_and_fetches_nothing_that_a_name_holds(browser):
+    out = browser.open(hostile([payload.replace("MARK", browser.url) for payload in PAYLOADS]))
     assert re.search("<title>Lineage of source:", out)
-    assert asked == []
+    assert browser.asked == []
 
 
 # -- the layout ------------------------------------------------------------------------------------------------------------
