@@ -93,15 +93,15 @@ def read_rows(file: Path) -> pl.DataFrame:
 
 
 def _read_csv(file: Path) -> pl.DataFrame:
-    """Read a CSV file as all of its rows would have it typed, but look at all of them twice only where the first do not tell."""
+    """Read a CSV file as all of its rows would have it typed; twice only where the first do not tell."""
     import polars as pl
 
-    first = pl.scan_csv(file, infer_schema_length=_TELLING).head(_TELLING).collect()
-    whole = any(column.null_count() == _TELLING for column in first)
     try:
-        return pl.read_csv(file, infer_schema_length=None if whole else _TELLING)
+        rows = pl.read_csv(file, schema=pl.scan_csv(file, infer_schema_length=_TELLING).collect_schema())
     except pl.exceptions.ComputeError:  # a later row holds what the first did not
         return pl.read_csv(file, infer_schema_length=None)
+    untold = any(column.head(_TELLING).null_count() == _TELLING for column in rows)
+    return pl.read_csv(file, infer_schema_length=None) if untold else rows
 
 
 def write_rows(rows: pl.DataFrame, file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,9 +118,12 @@ def row_bytes(schema: pl.Schema) -> int:
 def _in_memory(job: DriftJob) -> Outcome:
     from mlopsfw.drift.blocks import known_columns
     from mlopsfw.scoring import read_rows
-    from mlopsfw_core import compare_as_evidently, compare_samples
 
-    before, after = read_rows(job.reference), read_rows(job.current)
+    with ThreadPoolExecutor(2) as pool:
+        read = [pool.submit(read_rows, file) for file in (job.reference, job.current)]
+        from mlopsfw_core import compare_as_evidently, compare_samples  # NumPy, and the core, while files are read
+
+        before, after = (one.result() for one in read)
     names = known_columns(job.reference, tuple(before.columns), job.columns)
     known_columns(job.current, tuple(after.columns), job.columns)
     first, second = ({name: frame[name] for name in names if name in frame.columns} for frame in (before, after))

@@ -290,6 +290,17 @@ def test_rows_are_scored_alike_from_a_table_and_from_the_csv_that_was_written_of
     assert found["probability"].to_list() == wanted["probability"].to_list()
 
 
+@pytest.mark.parametrize("first", ["", "1"])
+@pytest.mark.parametrize("last", ["7", "1.5", "word", ""])
+@pytest.mark.parametrize("rows", [3, 4_096, 4_097])
+def test_a_csv_column_is_of_the_type_that_all_its_rows_say(tmp_path, first, last, rows):
+    file = tmp_path / "x.csv"
+    file.write_text("n,x\n" + f"0,{first}\n" * rows + f"1,{last}\n")
+    found, wanted = scoring.read_rows(file), pl.read_csv(file, infer_schema_length=None)
+    assert found.equals(wanted)
+    assert found.schema == wanted.schema
+
+
 def test_a_value_of_a_file_that_cannot_be_scored_is_named_by_column_and_row(folder):
     rows = pl.concat([ROWS] * 420).with_columns(when=pl.col("when").dt.to_string("%Y-%m-%dT%H:%M:%SZ"))
     rows[66_000, "when"] = "soon"
