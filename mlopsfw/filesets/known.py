@@ -72,7 +72,7 @@ def file_of(project: Project, name: str, folder: str) -> Path:
 
 def forget(project: Project, name: str) -> None:
     """Remember nothing more of a dataset's folders."""
-    shutil.rmtree(project.private_folder("filesets", name))
+    shutil.rmtree(project.private_folder("filesets") / name, ignore_errors=True)
 
 
 def load(file: Path) -> Known:
@@ -88,6 +88,7 @@ def load(file: Path) -> Known:
 
 def save(known: Known, file: Path) -> None:
     """Remember; a reader sees the old file or the new one."""
+    file.parent.mkdir(mode=0o700, exist_ok=True)  # an erasure may have taken it away
     descriptor, temporary = tempfile.mkstemp(dir=file.parent)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(msgspec.msgpack.encode(known))

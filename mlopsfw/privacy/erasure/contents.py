@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mlopsfw import gc
 from mlopsfw.blobs import entry_of, key_of, size_of
 from mlopsfw.datasets.versions import indexes
-from mlopsfw.filesets import index, known
+from mlopsfw.filesets import index
 from mlopsfw.filesets.index import Place
 from mlopsfw.filesets.packs import SMALL
 from mlopsfw.privacy.erasure.blobs import drop
@@ -144,14 +144,13 @@ def waiting(project: Project, version: DatasetVersion) -> bool:
 
 
 def sweep(project: Project, name: str, erasure: str) -> int:
-    """Drop the blobs and indexes that no version of a set has any more, and what this machine remembers of its files; return how many blobs."""
+    """Drop the blobs and indexes that no version of a set has any more; return how many."""
     history = project.datasets.history(name)
     kept = {version.index for version in history.versions if version.live}
     named = set(indexes(project.datasets.stream(name).events())) - kept
     found = {digest: told for digest in sorted(named) if (told := index.told(digest, project.blobs)) is not None}
     if not found:
         return 0
-    known.forget(project, name)
     blobs = {blob for told in found.values() for blob in told.blobs}
     segments = {segment for told in found.values() for segment in told.segments}
     every = [*sorted(blobs), *sorted(segments), *found]  # what tells of others goes after them

@@ -14,6 +14,7 @@ import msgspec
 
 from mlopsfw.datasets.versions import ERASED
 from mlopsfw.errors import UnknownName
+from mlopsfw.filesets import known
 from mlopsfw.ids import nearest, new_run_id
 from mlopsfw.lineage import downstream
 from mlopsfw.privacy.erasure import captured, contents
@@ -201,12 +202,14 @@ class _Forgetting:
     # -- this machine, and what is left -----------------------------------------------------------------------------------
 
     def _local(self) -> int:
-        """Remove what this machine keeps of runs that failed and of reports, where a text of the subject stands in it."""
+        """Remove what this machine keeps of runs that failed and of reports, where a text of the subject stands in it, and of sets' files."""
         folders = [self._project.state / "runs" / run for run in self._runs]
         folders += [self._project.state / "reports" / name for name in self._endpoints]
         hits = [file for folder in folders for file in files_with(folder, self._subject.words)]
         for file in hits:
             file.unlink()
+        for name in self._datasets:
+            known.forget(self._project, name)
         return len(hits)
 
     def _remaining(self) -> list[str]:
