@@ -18,6 +18,7 @@ from mlopsfw.datasets import csvsource, csvwrong
 from mlopsfw.datasets.ahead import in_order
 from mlopsfw.datasets.csvoptions import CsvOptions, check, null_texts, type_of
 from mlopsfw.datasets.csvsource import Parser
+from mlopsfw.datasets.escaped import Escaped
 from mlopsfw.datasets.guesses import WrongGuess
 
 if TYPE_CHECKING:
@@ -142,13 +143,21 @@ class _Reading:
         import pyarrow as pa
 
         ragged: Bad = {}
+        escaped = Escaped(block)  # Arrow hands over a row as text
 
         def skip(row: Any) -> str:
-            ragged[row.number] = f"expected {row.expected_columns} fields, got {row.actual_columns}", row.text
+            what = f"expected {row.expected_columns} fields, got {row.actual_columns}"
+            ragged[row.number] = what, escaped.original(row.text).decode(errors="backslashreplace")
             return "skip"
 
         types = dict.fromkeys(self._names, pa.binary())
-        return Parser(self._path, self._options, types, names, skip).parse(block), ragged
+        batch = Parser(self._path, self._options, types, names, skip).parse(escaped.text)
+        self._check_names(batch)
+        return escaped.originals(batch), ragged
+
+    def _check_names(self, batch: pa.RecordBatch) -> None:
+        if batch.schema.names != self._names:  # the header is of other bytes than text
+            csvwrong.raise_encoding(self._path, self._options)
 
     def _schema(self, names: list[str]) -> pa.Schema:
         import pyarrow as pa
@@ -164,6 +173,7 @@ class _Reading:
             batch = Parser(self._path, self._options, known).parse(block)
         except pa.ArrowInvalid:
             batch, _ = self._raw(block, ())
+        self._check_names(batch)
         for field, values in zip(batch.schema, batch.columns, strict=True):
             if field.name not in self._kinds:
                 self._kinds[field.name] = _guessed(field.type) or self._kind(values.cast(pa.binary()))
@@ -189,7 +199,7 @@ class _Reading:
     def _is_text(self, values: pa.Array) -> bool:
         """Whether the first values alone, by how they begin, are too many that can be of no other type."""
         first = values[: _TELLING + int(2 * self._share * len(values))].to_pylist()
-        strange = sum(value not in self._nulls and not _PERHAPS.match(value) for value in first)
+        strange = sum(bool(value) and value not in self._nulls and not _PERHAPS.match(value) for value in first)
         return strange > self._share * len(values)
 
     def _present(self, values: pa.Array, *, text: bool) -> pa.Array:

@@ -140,11 +140,16 @@ def parsed(block: bytes, schema: pa.Schema | None = None) -> pa.Table:
     import pyarrow as pa
     import pyarrow.json as pj
 
+    try:
+        block.decode()  # the reader lets through other bytes, in names too
+    except UnicodeDecodeError as error:
+        raise pa.ArrowInvalid(f"not UTF-8: {error}") from None
     unexpected = "infer" if schema is None else "error"
     parsing = pj.ParseOptions(explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior=unexpected)
     table = pj.read_json(pa.py_buffer(block), pj.ReadOptions(block_size=len(block) + 1), parsing)
-    table.validate(full=True)  # the reader lets through text that is not UTF-8
-    if table.num_rows != block.count(b"\n") and table.num_rows != sum(map(_is_told, block.split(b"\n"))):
+    table.validate(full=True)  # the reader lets through texts such as "\\ud800"
+    ends = block.count(b"}\n") + block.count(b"}\r\n") + block.endswith(b"}")
+    if table.num_rows != ends and table.num_rows != sum(map(_is_told, block.split(b"\n"))):
         raise pa.ArrowInvalid("a line is not one object")
     return table
 

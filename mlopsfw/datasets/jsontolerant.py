@@ -68,11 +68,16 @@ def _learnt(path: Path, texts: Sequence[bytes]) -> pa.Schema:
         raise DataError(f"{path}: no line is a JSON object", hint="Give one object per line.")
     counts: dict[str, Counter[str]] = {}
     for _, row in objects:
-        for name, kind in _kinds(row):
-            counts.setdefault(name, Counter())[kind] += 1
-    usual = {name: kinds.most_common(1)[0][0] for name, kinds in counts.items()}
-    like = [line for line, row in objects if all(usual[name] == kind for name, kind in _kinds(row))]
-    return parsed(b"\n".join(like)).schema
+        for field, kind in _kinds(row):
+            counts.setdefault(field, Counter())[kind] += 1
+    usual = {field: kinds.most_common(1)[0][0] for field, kinds in counts.items()}
+    like = [line for line, row in objects if all(usual[field] == kind for field, kind in _kinds(row))]
+    try:
+        return parsed(b"\n".join(like)).schema
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{path}: its lines have no columns in common: {error}", hint="Give each field one type."
+        ) from None
 
 
 def _decoded(line: bytes) -> Any:
@@ -84,11 +89,18 @@ def _decoded(line: bytes) -> Any:
     return row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
 
 
-def _kinds(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in row.items():
-        if value is not None:
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            yield name, "number" if number else type(value).__name__
+def _kinds(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """Yield of a value and of all within it where it stands and what it is."""
+    if value is None:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    yield field, "number" if number else type(value).__name__
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _kinds(item, f"{field}/{name}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from _kinds(item, f"{field}[]")
 
 
 def _sifted(
