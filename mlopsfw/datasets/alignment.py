@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SMALL = 1 << 32  # rows that Polars numbers by 32 bits
 _ODD = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio
+_NUMBERS = 1 << 64  # that there are of 64 bits
 _BLOCK = 1 << 16  # rows compared at a time
 _FEW = 8  # a share of 1 in so many rows is few
 _DENSE = 4  # cells of a table of all whole numbers between two, for each of them that there is
@@ -80,17 +81,54 @@ class Pairs:
 def codes(sides: Sequence[pl.LazyFrame], key: Sequence[str], seed: int) -> tuple[list[np.ndarray], bool]:
     """Return a number for each row's key, of each side, and whether two keys never share one.
 
-    A key of one column of whole numbers, dates or times without nulls is its own number; any other is hashed.
+    Keys of whole numbers, dates and times are packed, each column a digit, where all that lie between the least and the
+    greatest have numbers of 64 bits; others are hashed.
     """
+    if _is_whole(sides[0], key):
+        if len(key) == 1:  # no larger than its numbers, so that it is read once
+            sides = [side.select(key).collect(engine="streaming").lazy() for side in sides]
+        packed = _packed(sides, key)
+        if packed is not None:
+            return [number.to_numpy() for number in _read([side.select(packed) for side in sides])], True
+    return [hashes(side, key, seed) for side in sides], False
+
+
+def _is_whole(side: pl.LazyFrame, key: Sequence[str]) -> bool:
     import polars as pl
 
-    kind = sides[0].select(key).collect_schema().dtypes()[0]
-    if len(key) == 1 and (kind.is_integer() or kind.is_temporal()) and kind not in (pl.Int128, pl.UInt128):
-        whole = pl.UInt64 if kind == pl.UInt64 else pl.Int64
-        numbers = list(_read([side.select(pl.col(key[0]).to_physical().cast(whole)) for side in sides]))
-        if not any(column.null_count() for column in numbers):
-            return [column.to_numpy() for column in numbers], True
-    return [hashes(side, key, seed) for side in sides], False
+    kinds = side.select(key).collect_schema().dtypes()
+    return all((kind.is_integer() or kind.is_temporal()) and kind not in (pl.Int128, pl.UInt128) for kind in kinds)
+
+
+def _packed(sides: Sequence[pl.LazyFrame], key: Sequence[str]) -> pl.Expr | None:
+    """Return the packed number of a key, None where it has none."""
+    import polars as pl
+
+    number, size = pl.lit(0, pl.UInt64), 1
+    for name, low, high, nulls in _ends(sides, key):
+        base = high - low + 1 + nulls  # null is a digit, too
+        size *= base
+        whole = pl.col(name).to_physical()
+        bits = whole.cast(pl.Int64).reinterpret(signed=False) if low < 0 else whole.cast(pl.UInt64)
+        digit = bits - pl.lit(low % _NUMBERS, pl.UInt64) + pl.lit(int(nulls), pl.UInt64)
+        number = number * pl.lit(base % _NUMBERS, pl.UInt64) + digit.fill_null(0)  # all of it modulo 2^64
+    return number if size <= _NUMBERS else None
+
+
+def _ends(sides: Sequence[pl.LazyFrame], key: Sequence[str]) -> Iterator[tuple[str, int, int, bool]]:
+    """Yield of each column of the key the least and the greatest value, and whether there are nulls."""
+    import polars as pl
+
+    whole = pl.col(key).to_physical()
+    asked = (
+        whole.min().name.suffix("_low"),
+        whole.max().name.suffix("_high"),
+        whole.null_count().name.suffix("_nulls"),
+    )
+    told = pl.concat(pl.collect_all([side.select(asked) for side in sides], engine="streaming"))
+    for name in key:
+        low, high, nulls = (told[f"{name}_{what}"].drop_nulls().to_list() for what in ("low", "high", "nulls"))
+        yield name, min(low, default=0), max(high, default=0), any(nulls)
 
 
 def hashes(side: pl.LazyFrame, columns: Sequence[str], seed: int) -> np.ndarray:
@@ -110,7 +148,6 @@ def _read(frames: Sequence[pl.LazyFrame]) -> Iterator[pl.Series]:
 def unique(*numbers: np.ndarray) -> bool:
     """Return whether no number stands twice in all of these."""
     import numpy as np
-    import polars as pl
 
     together = np.concatenate(numbers) if len(numbers) > 1 else numbers[0]
     if bool(np.all(together[1:] > together[:-1])):
@@ -120,7 +157,8 @@ def unique(*numbers: np.ndarray) -> bool:
         cells = np.zeros(int(together.max()) - int(low) + 1, bool)
         cells[together - low] = True
         return int(np.count_nonzero(cells)) == len(together)
-    return pl.Series(together).n_unique() == len(together)
+    together = np.sort(together)
+    return bool(np.all(together[1:] != together[:-1]))
 
 
 def _is_dense(*numbers: np.ndarray) -> bool:

@@ -111,6 +111,30 @@ def test_a_key_of_several_columns_finds_what_each_alone_would_not():
     }  # fmt: skip
 
 
+WHOLE = [
+    (pl.Int64, FAR),
+    (pl.Int64, NEAR),
+    (pl.Int8, KEYS["small"][0]),
+    (pl.UInt64, KEYS["unsigned"][0]),
+    KEYS["day"][::-1],
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(columns=st.lists(st.sampled_from(WHOLE), min_size=1, max_size=3), data=st.data())
+def test_keys_of_whole_numbers_get_one_number_if_and_only_if_they_are_the_same(columns, data):
+    key = [f"k{place}" for place in range(len(columns))]
+    schema = dict(zip(key, (dtype for dtype, _ in columns), strict=True))
+    rows = st.lists(st.tuples(*(st.none() | values for _, values in columns)), max_size=12)
+    sides = [data.draw(rows) for _ in range(2)]
+    found, exact = alignment.codes([pl.LazyFrame(side, schema=schema, orient="row") for side in sides], key, 0)
+    pairs = list(zip([*sides[0], *sides[1]], np.concatenate(found).tolist(), strict=True))
+    numbers = dict(pairs)
+    assert all(numbers[row] == number for row, number in pairs)
+    assert len(set(numbers.values())) == len(numbers) or not exact
+    assert exact or len(columns) > 1 or columns[0][0] in (pl.Int64, pl.UInt64)
+
+
 def test_keys_that_get_one_number_are_told_apart_all_the_same(monkeypatch):
     real, seeds = keyed.codes, []
 
