@@ -77,9 +77,8 @@ def _tell(done: Erasure) -> None:
             click.echo(f"{what}/{name}: {rows:,} rows {would}erased")
     click.echo(f"Values of steps: {done.tables} tables {would}rewritten, {done.dropped} others {would}dropped.")
     for name, paths in done.elsewhere.items():
-        click.echo(
-            f"data:/{name}: {len(paths):,} other paths hold the bytes of such files, and keep them: {paths[0]}, …"
-        )
+        more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+        click.echo(f"data:/{name}: {paths[0]}{more} hold the very bytes of such files, and keep them (--key digest=…)")
     for model in done.models:
         click.echo(f"{model} learned from the rows. It is left as it is: retrain it, or retire it.")
     for bundle in done.bundles:

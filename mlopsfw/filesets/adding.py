@@ -217,7 +217,7 @@ class _Addition:
         """Store where the bytes are of a version that is made upon `history`. Raise `_Removed`."""
         import polars as pl
 
-        if history.removals != self._history.removals:
+        if history.removals != self._history.removals or self._lost():
             raise _Removed
         found = [self._places, index.frame(self._noted.items())]
         if history.seq != self._history.seq and history.latest:  # others were first; an upsert keeps what they brought
@@ -226,6 +226,15 @@ class _Addition:
         return index.save(
             pl.concat(found).unique("digest", keep="first", maintain_order=True), needed, self._project.blobs
         )
+
+    def _lost(self) -> bool:
+        """Return whether an erasure of another set took what was found stored, or was stored, for this one."""
+        from mlopsfw.blobs import entry_of
+        from mlopsfw.privacy.erasure.tombstones import buried
+
+        storage = self._project.storage
+        erased = {place.blob for place in self._noted.values()} & set(buried(storage))
+        return any(entry_of(storage, blob) is None for blob in erased)
 
 
 def _that_are_there(project: Project, noted: dict[str, Place]) -> dict[str, Place]:

@@ -19,6 +19,7 @@ import msgspec
 from mlopsfw.blobs import key_of
 from mlopsfw.config.model import Retention
 from mlopsfw.datasets import manifest as manifests
+from mlopsfw.datasets.removals import outlasting
 from mlopsfw.datasets.versions import REVIVED, VACUUMED, DatasetVersion, History
 from mlopsfw.errors import Conflict
 from mlopsfw.retention import contents
@@ -70,21 +71,21 @@ def vacuum(project: Project, name: str, policy: Retention, *, force: bool = Fals
         UsageError: The policy cannot be read.
     """
     while True:
-        history = project.datasets.history(name)
-        history.get(None)
-        plan, body = _plan(project, history, policy, force=force)
+        plan, body, seq = outlasting(project.datasets, name, lambda: _plan(project, name, policy, force=force))
         if dry_run:
             return msgspec.structs.replace(plan, dry_run=True)
         if plan.versions:
             try:
-                project.datasets.stream(name).append(VACUUMED, body, expecting=history.seq)
+                project.datasets.stream(name).append(VACUUMED, body, expecting=seq)
             except Conflict:  # someone committed, tagged or restored: decide anew
                 continue
         revived = finish(project, name)
         return msgspec.structs.replace(plan, versions=tuple(v for v in plan.versions if v not in revived))
 
 
-def _plan(project: Project, history: History, policy: Retention, *, force: bool) -> tuple[Vacuum, dict[str, object]]:
+def _plan(project: Project, name: str, policy: Retention, *, force: bool) -> tuple[Vacuum, dict[str, object], int]:
+    history = project.datasets.history(name)
+    history.get(None)
     aged = _aged(project, history, policy)
     needed = {version: why for version, why in needs(project, history).items() if version in {v.version for v in aged}}
     doomed = [version for version in aged if force or version.version not in needed]
@@ -106,7 +107,8 @@ def _plan(project: Project, history: History, policy: Retention, *, force: bool)
         kept={version: why for version, why in needed.items() if version not in gone and not force},
         forced={version: why for version, why in needed.items() if version in gone},
     )
-    return plan, {"versions": plan.versions, "files": plan.files, "freed": plan.freed, "forced": _told(plan.forced)}
+    body = {"versions": plan.versions, "files": plan.files, "freed": plan.freed, "forced": _told(plan.forced)}
+    return plan, body, history.seq
 
 
 def _told(forced: Needs) -> dict[str, list[str]]:
@@ -144,6 +146,10 @@ def finish(project: Project, name: str) -> tuple[int, ...]:
     Returns:
         The versions that were needed after all, and whose files were all there still: they are kept.
     """
+    return outlasting(project.datasets, name, lambda: _finish(project, name))
+
+
+def _finish(project: Project, name: str) -> tuple[int, ...]:
     datasets = project.datasets
     there = {path for path, _ in datasets.files(name).list()}
     while True:

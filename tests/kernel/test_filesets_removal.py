@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -248,7 +249,7 @@ def killed(project, what, calls, check):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("project", [PLAIN], indirect=True)
+@pytest.mark.parametrize("project", [PLAIN], ids=["plain"], indirect=True)
 def test_kill_9_at_any_operation_of_a_vacuum_leaves_what_is_kept_whole(project, put):
     put(FILES)
     put({"faces/ann/1.png": FACE, "b": b"b"})
@@ -353,28 +354,27 @@ def test_bytes_that_a_vacuum_left_go_at_once(project, put):
     healthy(project)
 
 
-def test_an_addition_that_relied_on_bytes_that_were_erased_stores_them_again(
-    project, put, bench, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("name", ["s", "other"])
+def test_an_addition_that_relied_on_bytes_that_were_erased_stores_them_again(project, put, tmp_path, monkeypatch, name):
     put(FILES)
-    write(tmp_path / "again", {**FILES, "more": b"more"})
+    write(tmp_path / "again", {**FILES, "zzz": b"the same shared blob, but for this"} if name == "s" else FILES)
     real = commits.Commit.make
 
     def late(*args, **options):
         monkeypatch.setattr(commits.Commit, "make", real)
-        with bench.open() as other:
+        with Project.open(project.root) as other:
             forget(other, "s", subject("faces/ann/*"))
         return real(*args, **options)
 
     monkeypatch.setattr(commits.Commit, "make", late)
-    assert add(project, "s", tmp_path / "again").version == 2
-    assert read(project, 2) == {**FILES, "more": b"more"}
+    version = add(project, name, tmp_path / "again")
+    assert read(project, version.version, name) == tree(tmp_path / "again")
     healthy(project)
 
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.parametrize("project", [PLAIN], indirect=True)
+@pytest.mark.parametrize("project", [PLAIN], ids=["plain"], indirect=True)
 def test_kill_9_at_any_operation_of_an_erasure_loses_nothing_else_and_the_next_finishes_it(project, put):
     put(FILES)
     put({"b": b"b", "read.me": b"read me"}, append=True)
@@ -391,6 +391,34 @@ def test_kill_9_at_any_operation_of_an_erasure_loses_nothing_else_and_the_next_f
         assert (read(fresh, 1), read(fresh, 2)) == (left, {**left, "b": b"b"})
         assert not any(FACE in data for data in stored(fresh))
         assert not files_with(fresh.state, ["faces/ann/1.png", FACE.decode()])
+    healthy(project)
+
+
+@pytest.mark.parametrize("project", [PLAIN], ids=["plain"], indirect=True)
+def test_additions_erasures_and_vacuums_at_once_lose_nothing(project, tmp_path):
+    failures = []
+
+    def write_on(name):
+        try:
+            with Project.open(project.root) as mine:
+                for number in range(6):
+                    write(tmp_path / name, {f"{name}/{number}": b"%d" % number, "faces/ann/x": b"%d" % number})
+                    add(mine, "s", tmp_path / name, append=True)
+        except Exception as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=write_on, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        with Project.open(project.root) as mine:
+            if mine.datasets.history("s").versions:
+                forget(mine, "s", subject("faces/ann/*"))
+                vacuum(mine, "s", LAST)
+    assert failures == []
+    forget(project, "s", subject("faces/ann/*"))
+    latest = project.datasets.resolve("data:/s").version
+    assert read(project, latest) == {f"{name}/{n}": b"%d" % n for name in ("one", "two") for n in range(6)}
     healthy(project)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.datasets.removals import outlasting
 from mlopsfw.datasets.versions import ERASED
 from mlopsfw.errors import UnknownName
 from mlopsfw.filesets import known
@@ -170,9 +171,12 @@ class _Forgetting:
         return found
 
     def _elsewhere(self, dataset: str) -> list[str]:
-        history = self._project.datasets.history(dataset)
-        is_set = any(version.live and version.index for version in history.versions)
-        return Contents(self._project, history, self._subject).elsewhere if is_set else []
+        def look() -> list[str]:
+            history = self._project.datasets.history(dataset)
+            is_set = any(version.live and version.index for version in history.versions)
+            return Contents(self._project, history, self._subject).elsewhere if is_set else []
+
+        return outlasting(self._project.datasets, dataset, look)
 
     # -- blobs -----------------------------------------------------------------------------------------------------------
 

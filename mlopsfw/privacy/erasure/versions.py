@@ -23,6 +23,7 @@ from mlopsfw.datasets import manifest as manifests
 from mlopsfw.datasets.delta import DeltaLog
 from mlopsfw.datasets.manifest import DataFile, Manifest
 from mlopsfw.datasets.merge import Merge
+from mlopsfw.datasets.removals import outlasting
 from mlopsfw.datasets.versions import ERASED, SWEPT
 from mlopsfw.digest import record_batches
 from mlopsfw.errors import Conflict
@@ -67,17 +68,20 @@ class Rewriting:
     def run(self) -> dict[int, int]:
         """Rewrite every version that has some, and return what `found` does. Raise `Conflict` where nothing else may write now."""
         while True:
-            history = self._datasets.history(self._name)
-            found, bounded = self.found(), [version for version in history.versions if self._has_bounds(version)]
-            indexes = self._indexes(history)
-            if not (found or bounded or indexes):
+            found, body, seq = outlasting(self._datasets, self._name, self._decide)
+            if not body["versions"]:
                 return {}
-            body = self._body(history, found, bounded, indexes)
             try:
-                self._datasets.stream(self._name).append(ERASED, body, expecting=history.seq)
+                self._datasets.stream(self._name).append(ERASED, body, expecting=seq)
             except Conflict:  # a commit was first: its version may have the rows, too
                 continue
             return found
+
+    def _decide(self) -> tuple[dict[int, int], dict[str, Any], int]:
+        """Return what was found, the event's body, and the number of the newest event that it was decided upon."""
+        history = self._datasets.history(self._name)
+        found, bounded = self.found(), [version for version in history.versions if self._has_bounds(version)]
+        return found, self._body(history, found, bounded, self._indexes(history)), history.seq
 
     def _has_bounds(self, version: DatasetVersion) -> bool:
         """Return whether a vacuumed version still tells what it held."""
