@@ -112,7 +112,8 @@ class Datasets:
             name: The dataset's name.
             rows: A table, a frame (a lazy one is streamed), record batches, or anything that speaks Arrow's C stream.
             mode: `append`: the columns must be the dataset's. `replace`: the columns may be others. A
-                `mlopsfw.datasets.change.Change` also says upsert, incremental, and what columns that differ get.
+                `mlopsfw.datasets.change.Change` also says upsert, incremental, what columns that differ get, and (`max_bad`) how many
+                rows may be set aside (see `quarantine`).
             source: Where the rows came from, for people.
             message: Why, for people.
             run: The run that makes it.
@@ -127,12 +128,12 @@ class Datasets:
             StorageFull: There is no room. Nothing is committed.
         """
         from mlopsfw.datasets.change import change_of
-        from mlopsfw.datasets.commits import Commit
+        from mlopsfw.datasets.intake import put_in
         from mlopsfw.digest import record_batches
 
         check_name(name, "dataset")
-        commit = Commit(self, name, change_of(mode), source=source, message=message, run=run, force=force, once=once)
-        return commit.make(record_batches(rows))
+        facts = {"source": source, "message": message, "run": run, "force": force, "once": once}
+        return put_in(self._project, name, record_batches(rows), change_of(mode), **facts)
 
     def add(
         self,

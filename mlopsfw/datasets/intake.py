@@ -22,7 +22,6 @@ from mlopsfw.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.datacontract.sifting import Sieve
     from mlopsfw.datasets.catalog import Datasets
     from mlopsfw.datasets.change import Change
     from mlopsfw.datasets.outside import Outside
@@ -54,47 +53,78 @@ def take_in(  # noqa: PLR0917 - called in one place
         if latest is not None and found.unchanged:
             return msgspec.structs.replace(latest, new=False)
         facts |= {"source": found.source, "origin": found.origin}
-        now = rfc3339(project.clock.now())
-        return _read(datasets, name, found.files, change, options, sieve, now=now, progress=progress, **facts)
+        return _read(project, name, found.files, change, options, progress=progress, **facts)
 
 
-def _read(  # noqa: PLR0917 - called in one place
-    datasets: Datasets,
+def put_in(
+    project: Project, name: str, batches: Iterator[pa.RecordBatch], change: Change, **facts: Any
+) -> DatasetVersion:
+    """Make a version of rows that are in no file, such as a database's; as for `Datasets.commit`."""
+    try:
+        return _made(project, name, batches, change, _quarantine(project, name, change), **facts)
+    except DataError as error:
+        raise _told(project.datasets, name, error) from error.__cause__
+
+
+def _read(
+    project: Project,
     name: str,
     files: Sequence[SourceFile | SourceTable],
     change: Change,
     options: CsvOptions,
-    sieve: Sieve | None,
     *,
-    now: str,
     progress: Any,
     **facts: Any,
 ) -> DatasetVersion:
-    treatment = datasets.treatment(name)
-    texts = {column: "string" for column, mark in treatment.marks.items() if mark == "hash"}  # 007 and 7 stay two
+    datasets = project.datasets
+    marks = datasets.treatment(name).marks
+    texts = {column: "string" for column, mark in marks.items() if mark == "hash"}  # 007 and 7 stay two
     options = msgspec.structs.replace(
         options, expected=texts | _expected(datasets, name, change), max_ratio=change.max_ratio
     )
     guesses = Guesses()
     while True:
-        quarantine = None
-        if change.max_bad:
-            quarantine = Quarantine(datasets.tables, name, change.max_bad, now, personal=bool(treatment.marks))
+        quarantine = _quarantine(project, name, change)
         batches = sources.read(files, options, guesses, quarantine)
-        if quarantine and sieve:
-            batches = sieve.sift(batches, quarantine, facts["source"])
         batches = _counted(batches, progress, files) if progress else batches
-        commit = Commit(datasets, name, change, quarantine=quarantine, **facts)
         try:
-            return commit.make(quarantine.watch(batches) if quarantine else batches)
+            return _made(project, name, batches, change, quarantine, **facts)
         except WrongGuess as error:
             guesses.learn(error)
-        except DataError as met:
-            told = located(met, files, options)
-            if not treatment.marks:
-                raise told from None
-            known = latest.columns if (latest := datasets.history(name).latest) else {}
-            raise marked.withheld(told, {name, *treatment.marks, *known}) from None
+        except DataError as error:
+            raise _told(datasets, name, located(error, files, options)) from None
+
+
+def _quarantine(project: Project, name: str, change: Change) -> Quarantine | None:
+    """Return where one load's bad rows go; None where it may have none."""
+    if not change.max_bad:
+        return None
+    now, personal = rfc3339(project.clock.now()), bool(project.datasets.treatment(name).marks)
+    return Quarantine(project.datasets.tables, name, change.max_bad, now, personal=personal)
+
+
+def _made(
+    project: Project,
+    name: str,
+    batches: Iterator[pa.RecordBatch],
+    change: Change,
+    quarantine: Quarantine | None,
+    **facts: Any,
+) -> DatasetVersion:
+    """Make a version of those rows that keep the contract, where others may go to `quarantine`."""
+    commit = Commit(project.datasets, name, change, quarantine=quarantine, **facts)
+    if quarantine is None:
+        return commit.make(batches)
+    sieve = project.sieve(name)
+    return commit.make(quarantine.watch(sieve.sift(batches, quarantine, facts["source"]) if sieve else batches))
+
+
+def _told(datasets: Datasets, name: str, error: DataError) -> DataError:
+    """Return an error about rows of a dataset, without their values where some of its columns are personal."""
+    if not (marks := datasets.treatment(name).marks):
+        return error
+    known = latest.columns if (latest := datasets.history(name).latest) else {}
+    return marked.withheld(error, {name, *marks, *known})
 
 
 def _expected(datasets: Datasets, name: str, change: Change) -> dict[str, str]:

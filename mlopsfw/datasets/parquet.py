@@ -135,7 +135,10 @@ def _statistics(metadata: Any) -> str:
         if parts and all(part is not None and part.has_null_count for part in parts):
             found["nullCount"][column.name] = sum(part.null_count for part in parts)
         bounded = [part for part in parts if part is not None and part.has_min_max]
-        bounds = [_bound(value) for part in bounded for value in (part.min, part.max)]
+        try:
+            bounds = [_bound(value) for part in bounded for value in (part.min, part.max)]
+        except (OverflowError, ValueError):  # a day that Python's calendar has not
+            continue
         if bounds and len(bounded) == len(parts) and None not in bounds:
             found["minValues"][column.name], found["maxValues"][column.name] = min(bounds), max(bounds)
     return json.dumps(found)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _POSTGRES = ("postgresql", "postgres")
 _SCHEMES = (*_POSTGRES, "sqlite")
+_FIRST_DAY = -2_440_588  # from 1970 to 4714 BC, PostgreSQL's first
+_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+_MIXED = re.compile(r"Type mismatch in column (\d+)")
 
 
 def address(url: str, secrets: Secrets, root: Path) -> str:
@@ -71,11 +75,12 @@ def query_of(query: str, table: str) -> str:
 def read(whole: str, query: str) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a query.
 
-    Numerics become float64, UUIDs, JSON, times of day and other types of the database's own become texts; cast in the query
-    what should be another type (`price::text` keeps every digit).
+    Numerics become float64; UUIDs, JSON and times of day become texts; cast in the query what should be another type (`price::text`
+    keeps every digit).
 
     Raises:
-        DataError: The database cannot be reached, or refuses the query; its own words are in it.
+        DataError: The database cannot be reached, or refuses the query; its own words are in it. Or a column is of a type that no
+            table has (an interval, an address, money), holds an infinite time, or, in SQLite, values of several types.
         MissingExtra: The drivers are not installed.
     """
     import pyarrow as pa
@@ -113,7 +118,10 @@ def _blamed(whole: str) -> Iterator[None]:
             raise
         password = urllib.parse.urlsplit(whole).password
         said = str(error).replace(password, "…") if password else str(error)
-        raise DataError(f"{shown(whole)}: {said.strip()}", hint="Try the query in the database's own client.") from None
+        hint = "Try the query in the database's own client."
+        if mixed := _MIXED.search(said):  # a column of SQLite's may hold anything
+            hint = f"Column {int(mixed[1]) + 1} holds values of several types: cast it in the query, as in CAST(x AS TEXT)."
+        raise DataError(f"{shown(whole)}: {said.strip()}", hint=hint) from None
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -132,11 +140,32 @@ def _column(values: pa.Array, field: pa.Field) -> pa.Array:
 
     if isinstance(values.type, pa.UuidType) or pa.types.is_time(values.type):
         return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
-    numeric = (field.metadata or {}).get(b"POSTGRESQL:type") == b"numeric"
+    own = (field.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
     if isinstance(values, pa.ExtensionArray):
+        opaque = isinstance(values.type, pa.OpaqueType)
         values = values.storage
-    if numeric:
+        if opaque and not pa.types.is_string(values.type):  # bytes as the database sends them
+            raise DataError(
+                f"column {field.name!r} is of the type {own}", hint=f"Cast it in the query: {field.name}::text."
+            )
+    if own == "numeric":
         return values.cast(pa.float64())
+    if own == "money":  # whole cents
+        raise DataError(f"column {field.name!r} is money", hint=f"Cast it in the query: {field.name}::numeric.")
     if pa.types.is_interval(values.type):
         raise DataError(f"column {field.name!r} is an interval", hint=f"Cast it: EXTRACT(epoch FROM {field.name}).")
+    _refuse_infinite(values, field.name)
     return values
+
+
+def _refuse_infinite(values: pa.Array, name: str) -> None:
+    """Raise `DataError` where a date or time is infinite: the driver makes some day long before the first of it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_date32(values.type) or pa.types.is_timestamp(values.type)):
+        return
+    raw = values.view(pa.int32() if pa.types.is_date32(values.type) else pa.int64())
+    first = _FIRST_DAY if pa.types.is_date32(values.type) else _FIRST_DAY * _PER_DAY[values.type.unit]
+    if len(raw) > raw.null_count and pc.min(raw).as_py() < first:
+        raise DataError(f"column {name!r} holds an infinite time", hint=f"Give it another: NULLIF({name}, 'infinity').")

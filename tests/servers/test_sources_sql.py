@@ -11,7 +11,9 @@ from uuid import UUID
 import polars as pl
 import pytest
 from adbc_driver_postgresql import dbapi
+from click.testing import CliRunner
 
+from mlopsfw.cli.root import cli
 from mlopsfw.datasets import sqlsource
 from mlopsfw.datasets.change import Change
 from mlopsfw.errors import ConfigError, DataError, UsageError
@@ -70,6 +72,82 @@ def test_loads_go_on_where_the_last_one_ended(project, database):
         "trips", read(project, "env:WAREHOUSE_URL", "SELECT * FROM trips WHERE id = 1"), upsert
     )
     assert project.datasets.scan(again).filter(pl.col("id") == 1).collect()["x"].to_list() == [0]
+
+
+CONTRACT = 'contract = 1\n[columns.x]\ntype = "integer"\nrange = [0, 100]\n'
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+def test_rows_that_break_the_contract_or_do_not_fit_are_set_aside(make_project, postgres_url, monkeypatch, kind):
+    project = make_project('[data.trips]\ncontract = "trips.toml"\n')
+    (project.root / "trips.toml").write_text(CONTRACT)
+    fill = ["CREATE TABLE kept AS SELECT 1 AS id, 5 AS x", "INSERT INTO kept VALUES (2, 700), (3, 7), (4, NULL)"]
+    if kind == "sqlite":
+        with sqlite3.connect(project.root / "a.db") as connection:
+            for statement in fill:
+                connection.execute(statement)
+        connection.close()
+        url = "sqlite:///a.db"
+    else:
+        monkeypatch.setenv("WAREHOUSE_URL", postgres_url)
+        with dbapi.connect(postgres_url) as connection, connection.cursor() as cursor:
+            for statement in ("DROP TABLE IF EXISTS kept", *fill):
+                cursor.execute(statement)
+            connection.commit()
+        url = "env:WAREHOUSE_URL"
+    add = ["--project", str(project.root), "data", "add", "trips", "--sql", url]
+    over = CliRunner().invoke(cli, [*add, "--table", "kept", "--max-bad", "0.1"])
+    assert over.exit_code == 1
+    assert "1 of 4 rows are bad, more than 10.00%" in str(over.exception)
+    done = CliRunner().invoke(cli, [*add, "--query", "SELECT * FROM kept ORDER BY id", "--max-bad", "0.3"])
+    assert done.exit_code == 0, done.stderr
+    assert project.datasets.scan("trips").collect().rows() == [(1, 5), (3, 7), (4, None)]
+    more = "SELECT 5 AS id, 1.5 AS x UNION ALL SELECT 6, 6.0 ORDER BY id"
+    assert CliRunner().invoke(cli, [*add, "--query", more, "--append", "--max-bad", "0.5"]).exit_code == 0
+    assert project.datasets.scan("trips").collect().rows()[3:] == [(6, 6)]
+    newest, *_, first = project.datasets.quarantine("trips")
+    assert (newest.line, first.line) == (1, 2)
+    assert "'x'" in newest.reason
+    assert "700" in first.reason
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    "value",
+    [
+        "date 'infinity'",
+        "date '-infinity'",
+        "timestamp 'infinity'",
+        "timestamptz '-infinity'",
+        "12.5::money",
+        "point(1, 2)",
+        "'::1'::inet",
+    ],
+)
+def test_what_no_table_can_hold_is_an_error_that_says_what_to_write(project, value):
+    with pytest.raises(DataError, match="column 'a'") as told:
+        project.datasets.commit("d", read(project, "env:WAREHOUSE_URL", f"SELECT {value} AS a"))
+    assert "::" in told.value.hint or "NULLIF" in told.value.hint
+
+
+@pytest.mark.usefixtures("database")
+def test_days_beyond_pythons_calendar_are_kept(project):
+    version = project.datasets.commit(
+        "d", read(project, "env:WAREHOUSE_URL", "SELECT date '4000-01-01 BC' AS a, date '20000-01-01' AS b")
+    )
+    assert project.datasets.scan(version).select(pl.all().to_physical()).collect().row(0) == (-2180132, 6585322)
+
+
+def test_a_column_of_several_types_says_what_to_write(project):
+    with sqlite3.connect(project.root / "a.db") as connection:
+        connection.execute("CREATE TABLE t (a INTEGER)")
+        connection.executemany("INSERT INTO t VALUES (?)", [(n,) for n in range(3000)] + [("word",)])
+    connection.close()
+    with pytest.raises(DataError, match="Type mismatch") as told:
+        project.datasets.commit("d", read(project, "sqlite:///a.db", "SELECT * FROM t"))
+    assert "CAST" in told.value.hint
+    version = project.datasets.commit("d", read(project, "sqlite:///a.db", "SELECT CAST(a AS TEXT) AS a FROM t"))
+    assert version.rows == 3001
 
 
 @pytest.mark.usefixtures("database")
