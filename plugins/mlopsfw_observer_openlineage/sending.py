@@ -12,6 +12,7 @@ import msgspec
 from mlopsfw.egress import EgressError, check_url, post
 from mlopsfw.errors import ConfigError, DeliveryFailed
 from mlopsfw_observer_openlineage import OpenLineageConfig
+from mlopsfw_observer_openlineage.waiting import Waiting
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.host import Host
@@ -30,11 +31,15 @@ def read_config(options: Mapping[str, Any]) -> OpenLineageConfig:
 
 
 def send(event: dict[str, Any], config: OpenLineageConfig, host: Host) -> None:
-    """Write the event, or POST it. Raise `DeliveryFailed` where the receiver does not have it."""
+    """Write the event, or POST it and those that wait. Raise `DeliveryFailed` where the receiver does not have it."""
     body = msgspec.json.encode(event)
     if config.file:
         _append(host.root / config.file, body + b"\n")
-        return
+    else:
+        Waiting(host.scratch / "waiting", host.clock).send(body, lambda waiting: _post(waiting, config, host))
+
+
+def _post(body: bytes, config: OpenLineageConfig, host: Host) -> None:
     check_url(config.url)
     headers = {"Content-Type": "application/json"}
     if config.secret:

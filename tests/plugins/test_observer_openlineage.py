@@ -286,6 +286,27 @@ def test_a_receiver_that_fails_is_warned_about_and_the_run_ends_as_it_would(make
     assert "observer.openlineage" in done.stderr
 
 
+def test_what_a_receiver_did_not_take_is_sent_in_order_before_what_comes_next(make, receiver):
+    project = make(to(receiver.url, "timeout = 0.5\n"))
+    receiver.behaviour = [204, "hang", *[500] * 100]
+    done = cli(project, "run", OL_KEY="k")
+    assert done.returncode == 0
+    assert done.stderr.count("events that wait: 1") == 1
+    assert (len(receiver.got), len(receiver.behaviour)) == (
+        1,
+        100,
+    )  # one taken, one hung, none tried while the pause lasts
+    receiver.behaviour = []
+    [failed] = project.root.rglob("waiting/failed")
+    os.utime(failed, (0, 0))
+    cli(project, "run", OL_KEY="k")
+    events = [json.loads(body) for _, body in receiver.got]
+    assert_valid(events)
+    assert shown(events[: len(WHOLE)]) == WHOLE
+    assert len({event["run"]["runId"] for event in events if event["job"]["name"] == "testproject"}) == 2
+    assert [path.name for path in failed.parent.iterdir()] == ["failed"]
+
+
 def test_a_private_address_is_refused_unless_the_config_allows_it(make, receiver):
     project = make(to(receiver.url).replace("allow_private = true\n", ""))
     done = cli(project, "run", OL_KEY="k")
