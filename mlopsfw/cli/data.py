@@ -17,7 +17,7 @@ from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.progress import progress
 from mlopsfw.cli.sources import outside_options
-from mlopsfw.datasets.bounds import MAX_RATIO
+from mlopsfw.datasets.sources.bounds import MAX_RATIO
 from mlopsfw.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.datasets import DatasetVersion
     from mlopsfw.datasets.change import Change, Mode
-    from mlopsfw.datasets.outside import Outside
+    from mlopsfw.datasets.sources.outside import Outside
     from mlopsfw.project import Project
 
 
@@ -147,20 +147,20 @@ def _tell(version: DatasetVersion) -> None:
 
 
 def _places(files: tuple[str, ...]) -> list[Path | str]:
-    from mlopsfw.datasets.outside import place_of
+    from mlopsfw.datasets.sources.outside import place_of
 
     return [place_of(file) for file in files]
 
 
 def _from_database(project: Project, sql: str, query: str, name: str) -> tuple[Any, str]:
-    from mlopsfw.datasets import sqlsource
+    from mlopsfw.datasets.sources import sqlsource
 
     url = sqlsource.address(sql, project.secrets, project.root)
     return sqlsource.read(url, sqlsource.query_of(query, name)), sqlsource.shown(url, name)
 
 
 def _csv_options(*, null: tuple[str, ...], separator: str, encoding: str, types: tuple[str, ...]) -> Any:
-    from mlopsfw.datasets.csvoptions import CsvOptions
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
 
     pairs = [text.partition("=") for text in types]
     if wrong := [name for name, equals, kind in pairs if not (equals and kind)]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mlopsfw.datasets.outside import Outside
+from mlopsfw.datasets.sources.outside import Outside
 from mlopsfw.errors import UsageError
 
 R = TypeVar("R")

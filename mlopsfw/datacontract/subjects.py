@@ -144,15 +144,15 @@ def _spool(paths: Sequence[Path], target: Path) -> None:
     """Write files' rows as Arrow IPC."""
     import pyarrow as pa
 
-    from mlopsfw.datasets import sources
-    from mlopsfw.datasets.csvoptions import CsvOptions
-    from mlopsfw.datasets.guesses import Guesses, WrongGuess
-    from mlopsfw.datasets.located import locate
+    from mlopsfw.datasets.sources import reading
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
+    from mlopsfw.datasets.sources.guesses import Guesses, WrongGuess
+    from mlopsfw.datasets.sources.located import locate
 
-    files = locate(paths, tuple(sources.FORMATS))
+    files = locate(paths, tuple(reading.FORMATS))
     guesses = Guesses()
     while True:
-        batches = sources.read(files, CsvOptions(), guesses)
+        batches = reading.read(files, CsvOptions(), guesses)
         try:
             first = next(batches, None)
             if first is None:

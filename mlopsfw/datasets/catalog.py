@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.host import Blobs
     from mlopsfw.contracts.storage import TableLocation
     from mlopsfw.datasets.change import Change, Mode
-    from mlopsfw.datasets.csvoptions import CsvOptions
     from mlopsfw.datasets.delta import DeltaLog
     from mlopsfw.datasets.difference import Difference
     from mlopsfw.datasets.files import TableFiles
     from mlopsfw.datasets.keyed import Sides
     from mlopsfw.datasets.manifest import Manifest
-    from mlopsfw.datasets.outside import Outside
     from mlopsfw.datasets.places import TablePlaces
     from mlopsfw.datasets.quarantine import BadRow
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
+    from mlopsfw.datasets.sources.outside import Outside
     from mlopsfw.datasets.tables import PlainTables
     from mlopsfw.ledger import Stream
     from mlopsfw.privacy.pii import Treatment
@@ -154,7 +154,7 @@ class Datasets:
         Args:
             name: The dataset's name.
             paths: CSV, JSON lines, Parquet, Arrow IPC or Excel files, patterns or folders of them, Delta or Iceberg tables; http(s)
-                URLs and those of buckets, or references to such; in order (see `mlopsfw.datasets.gathered`).
+                URLs and those of buckets, or references to such; in order (see `mlopsfw.datasets.sources.gathered`).
             mode: As for `commit`; a `Change` with `max_bad` sets bad rows aside (see `quarantine`).
             message: Why, for people.
             csv: How CSV files are written.
@@ -165,9 +165,9 @@ class Datasets:
             progress: Told the rows and bytes read so far, and the bytes in all (None where nobody knows), or None.
         """
         from mlopsfw.datasets.change import change_of
-        from mlopsfw.datasets.csvoptions import CsvOptions
         from mlopsfw.datasets.intake import take_in
-        from mlopsfw.datasets.outside import Outside
+        from mlopsfw.datasets.sources.csvoptions import CsvOptions
+        from mlopsfw.datasets.sources.outside import Outside
 
         check_name(name, "dataset")
         return take_in(

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from mlopsfw.datasets.bounds import MAX_RATIO
+from mlopsfw.datasets.sources.bounds import MAX_RATIO
 from mlopsfw.errors import UnknownName, UsageError
 from mlopsfw.ids import nearest
 

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.clock import rfc3339
-from mlopsfw.datasets import marked, sources
+from mlopsfw.datasets import marked
 from mlopsfw.datasets.commits import Commit
-from mlopsfw.datasets.csvoptions import CsvOptions
-from mlopsfw.datasets.gathered import gather
-from mlopsfw.datasets.guesses import Guesses, WrongGuess
-from mlopsfw.datasets.located import SourceFile
 from mlopsfw.datasets.quarantine import Quarantine
-from mlopsfw.datasets.unfit import located
+from mlopsfw.datasets.sources import reading
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
+from mlopsfw.datasets.sources.gathered import gather
+from mlopsfw.datasets.sources.guesses import Guesses, WrongGuess
+from mlopsfw.datasets.sources.located import SourceFile
+from mlopsfw.datasets.sources.unfit import located
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from mlopsfw.datasets.catalog import Datasets
     from mlopsfw.datasets.change import Change
-    from mlopsfw.datasets.outside import Outside
-    from mlopsfw.datasets.tablesource import SourceTable
+    from mlopsfw.datasets.sources.outside import Outside
+    from mlopsfw.datasets.sources.tablesource import SourceTable
     from mlopsfw.datasets.versions import DatasetVersion
     from mlopsfw.project import Project
 
@@ -85,7 +86,7 @@ def _read(
     guesses = Guesses()
     while True:
         quarantine = _quarantine(project, name, change)
-        batches = sources.read(files, options, guesses, quarantine)
+        batches = reading.read(files, options, guesses, quarantine)
         batches = _counted(batches, progress, files) if progress else batches
         try:
             return _made(project, name, batches, change, quarantine, **facts)

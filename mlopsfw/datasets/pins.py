@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.datasets.files import local_folder
-from mlopsfw.datasets.sources import FORMATS
+from mlopsfw.datasets.sources.reading import FORMATS
 from mlopsfw.digest import file_digest
 from mlopsfw.errors import DataError, ReferenceChanged, UsageError
 

@@ -42,7 +42,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         columns: Column → logical type, in order.
         mode: `append`, `replace`, `upsert`, `incremental`, `restore` or `reference`.
         source: Where the rows came from, for people.
-        origin: What tells whether its sources change: see `mlopsfw.datasets.gathered`.
+        origin: What tells whether its sources change: see `mlopsfw.datasets.sources.gathered`.
         message: Why, for people.
         manifest: Blob that lists its files; empty for a reference.
         added: Digest of the rows that came to those there were.

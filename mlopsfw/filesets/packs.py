@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.datasets.ahead import in_order
+from mlopsfw.datasets.sources.ahead import in_order
 from mlopsfw.digest import file_digest
 from mlopsfw.errors import DataError
 from mlopsfw.filesets.index import Place

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from mlopsfw.datasets.bounds import MAX_RATIO
-from mlopsfw.datasets.outside import Outside, place_of
+from mlopsfw.datasets.sources.bounds import MAX_RATIO
+from mlopsfw.datasets.sources.outside import Outside, place_of
 from mlopsfw.errors import UsageError
 from mlopsfw.ids import new_run_id
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
@@ -120,7 +120,7 @@ def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
 
 
 def _from_database(context: StepContext, params: IngestParams) -> Any:
-    from mlopsfw.datasets import sqlsource
+    from mlopsfw.datasets.sources import sqlsource
 
     url = sqlsource.address(params.sql, context.project.secrets, context.project.root)
     rows = sqlsource.read(url, sqlsource.query_of(params.query, params.table))
@@ -150,7 +150,7 @@ def _change(params: IngestParams) -> Any:
 
 
 def _csv(params: IngestParams) -> Any:
-    from mlopsfw.datasets.csvoptions import CsvOptions
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
 
     return CsvOptions(separator=params.separator, null=params.null, encoding=params.encoding, types=params.types)
 

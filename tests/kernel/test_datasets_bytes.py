@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.datasets import csvsource, jsonsource, jsontolerant, sources
-from mlopsfw.datasets.csvoptions import CsvOptions
-from mlopsfw.datasets.guesses import Guesses, WrongGuess
-from mlopsfw.datasets.located import SourceFile
+from mlopsfw.datasets.sources import csvsource, jsonsource, jsontolerant, reading
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
+from mlopsfw.datasets.sources.guesses import Guesses, WrongGuess
+from mlopsfw.datasets.sources.located import SourceFile
 from mlopsfw.errors import DataError
 
 CELLS = b"1 2.5 x NA nan inf true 2013-01-01 2013-01-01T05:00:00Z 05:30:00 99999999999999999999 -0 1e400 \xff \0 \xef\xbb\xbf 0x1F".split()
@@ -40,7 +40,7 @@ def read(path, quarantine=None):
     guesses = Guesses()
     for _ in range(20):
         try:
-            table = pa.Table.from_batches(sources.read([SourceFile(path)], CsvOptions(), guesses, quarantine))
+            table = pa.Table.from_batches(reading.read([SourceFile(path)], CsvOptions(), guesses, quarantine))
         except WrongGuess as wrong:
             guesses.learn(wrong)
             if quarantine:

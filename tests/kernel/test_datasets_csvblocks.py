@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopsfw.datasets import ahead, csvsource
-from mlopsfw.datasets.csvblocks import Blocks, line_at
-from mlopsfw.datasets.csvoptions import CsvOptions
+from mlopsfw.datasets.sources import ahead, csvsource
+from mlopsfw.datasets.sources.csvblocks import Blocks, line_at
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
 
 FIELD = st.sampled_from(
     ["1", "x", "", '"a,b"', '"two\nlines"', '"say ""x"""', '5" x', '"a" b', '""', "\ufeff", '"x\r\ny"', "é"]

@@ -9,8 +9,8 @@ import pytest
 import xlsxwriter
 
 from mlopsfw.datasets.change import Change
-from mlopsfw.datasets.csvoptions import CsvOptions
-from mlopsfw.datasets.outside import Outside
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
+from mlopsfw.datasets.sources.outside import Outside
 from mlopsfw.errors import DataError, MissingExtra, UnknownName, UsageError
 
 
@@ -155,7 +155,7 @@ def test_a_workbook_cut_in_the_middle_is_an_error(book, add):
 
 
 def test_a_workbook_that_unpacks_to_too_much_is_an_error(tmp_path, add, monkeypatch):
-    monkeypatch.setattr("mlopsfw.datasets.bounds._HARMLESS", 1 << 20)
+    monkeypatch.setattr("mlopsfw.datasets.sources.bounds._HARMLESS", 1 << 20)
     with zipfile.ZipFile(tmp_path / "x.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", b" " * (16 << 20))
     with pytest.raises(DataError, match="over 200 times its size"):

@@ -9,11 +9,11 @@ import threading
 
 import pytest
 
-from mlopsfw.datasets import opened
-from mlopsfw.datasets.csvoptions import CsvOptions
-from mlopsfw.datasets.guesses import Guesses
-from mlopsfw.datasets.located import SourceFile
-from mlopsfw.datasets.sources import read
+from mlopsfw.datasets.sources import opened
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
+from mlopsfw.datasets.sources.guesses import Guesses
+from mlopsfw.datasets.sources.located import SourceFile
+from mlopsfw.datasets.sources.reading import read
 from mlopsfw.errors import DataError
 
 FILES = {
@@ -25,10 +25,10 @@ FILES = {
 SCRIPT = """
 import sys
 from pathlib import Path
-from mlopsfw.datasets.csvoptions import CsvOptions
-from mlopsfw.datasets.guesses import Guesses
-from mlopsfw.datasets.located import SourceFile
-from mlopsfw.datasets.sources import read
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
+from mlopsfw.datasets.sources.guesses import Guesses
+from mlopsfw.datasets.sources.located import SourceFile
+from mlopsfw.datasets.sources.reading import read
 from mlopsfw.errors import DataError
 try:
     batches = read([SourceFile(Path(sys.argv[1]))], CsvOptions(max_ratio=1e9), Guesses())

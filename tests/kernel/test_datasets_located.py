@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopsfw.datasets.located import SourceFile, locate, partition_types
+from mlopsfw.datasets.sources.located import SourceFile, locate, partition_types
 from mlopsfw.errors import DataError
 
 SUFFIXES = (".csv", ".parquet")

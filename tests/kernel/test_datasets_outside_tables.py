@@ -7,7 +7,7 @@ import shutil
 import polars as pl
 import pytest
 
-from mlopsfw.datasets.outside import Outside
+from mlopsfw.datasets.sources.outside import Outside
 from mlopsfw.errors import DataError, MissingExtra, UsageError
 
 
@@ -98,7 +98,7 @@ def test_a_table_whose_rows_are_gone_is_an_error_and_commits_nothing(add, delta,
 
 
 def test_a_table_that_unpacks_to_too_much_is_an_error(add, tmp_path, monkeypatch):
-    monkeypatch.setattr("mlopsfw.datasets.bounds._HARMLESS", 1 << 16)
+    monkeypatch.setattr("mlopsfw.datasets.sources.bounds._HARMLESS", 1 << 16)
     pl.DataFrame({"id": pl.repeat(1, 5_000_000, dtype=pl.Int64, eager=True)}).write_delta(str(tmp_path / "bomb"))
     with pytest.raises(DataError, match="over 200 times its size"):
         add(tmp_path / "bomb")

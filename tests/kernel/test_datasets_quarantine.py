@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
-from mlopsfw.datasets import csvsource, jsonsource, jsontolerant
 from mlopsfw.datasets.change import Change
-from mlopsfw.datasets.csvoptions import CsvOptions
+from mlopsfw.datasets.sources import csvsource, jsonsource, jsontolerant
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
 from mlopsfw.errors import DataError, UnknownName
 
 GOOD = "".join(f"{n},x{n}\n" for n in range(200))

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlopsfw.datasets import csvsource, sources
-from mlopsfw.datasets.csvoptions import CsvOptions
+from mlopsfw.datasets.sources import csvsource, reading
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
 from mlopsfw.errors import DataError, UnknownName, UsageError
 
 
@@ -175,7 +175,7 @@ def test_a_value_that_does_not_fit_the_dataset_is_told_with_its_line(add, kind, 
 
 
 def test_json_lines_are_read_with_fields_that_come_and_go(add, monkeypatch):
-    from mlopsfw.datasets import jsonsource
+    from mlopsfw.datasets.sources import jsonsource
 
     text = '{"a": 1, "n": null}\n' * 50 + '{"a": 2, "late": "x", "n": 1.5}\n' + '{"n": 2}\n'
     assert add(text, "x.jsonl").rows()[-2:] == [(2, 1.5, "x"), (None, 2.0, None)]
@@ -213,13 +213,13 @@ def test_several_files_make_one_version_in_their_order(project, tmp_path):
 def test_a_file_that_changes_while_it_is_read_is_refused(project, tmp_path, monkeypatch):
     path = tmp_path / "x.csv"
     path.write_text("a\n1\n")
-    real = sources.read_csv
+    real = reading.read_csv
 
     def changing(*arguments):
         yield from real(*arguments)
         path.write_text("a\n1\n2\n")
 
-    monkeypatch.setattr(sources, "read_csv", changing)
+    monkeypatch.setattr(reading, "read_csv", changing)
     with pytest.raises(DataError, match="changed while it was read"):
         project.datasets.add("d", [path])
 

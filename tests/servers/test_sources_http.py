@@ -26,8 +26,8 @@ from files_http import (
 )
 
 from mlopsfw.datasets.change import Change
-from mlopsfw.datasets.csvoptions import CsvOptions
-from mlopsfw.datasets.outside import Outside
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
+from mlopsfw.datasets.sources.outside import Outside
 from mlopsfw.errors import ConfigError, DataError, MlopsfwError, StorageUnavailable, UsageError
 
 pytestmark = pytest.mark.server
@@ -185,7 +185,7 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for(server, add):
 
 
 def test_tries_come_to_an_end(server, add, project, monkeypatch):
-    monkeypatch.setattr("mlopsfw.datasets.fetch._FIRST", 0.001)
+    monkeypatch.setattr("mlopsfw.datasets.sources.fetch._FIRST", 0.001)
     url = server.put("/day.csv", CSV)
     server.files["/day.csv"].tricks += [drops(10)] * 5
     with pytest.raises(StorageUnavailable, match="tried 5 times"):
@@ -292,7 +292,7 @@ def test_packed_files_parquet_and_media_types_are_read(server, add, project, tmp
 
 
 def test_a_bomb_behind_a_url_is_one_too(server, add, monkeypatch):
-    monkeypatch.setattr("mlopsfw.datasets.bounds._HARMLESS", 1 << 20)
+    monkeypatch.setattr("mlopsfw.datasets.sources.bounds._HARMLESS", 1 << 20)
     url = server.put("/x.csv.gz", gzip.compress(b"a\n" + b"1\n" * (2 << 20)))
     with pytest.raises(DataError, match="over 200 times its size"):
         add(url)

@@ -10,7 +10,7 @@ import pytest
 from files_http import http_files
 
 from mlopsfw.datasets.change import Change
-from mlopsfw.datasets.outside import Outside
+from mlopsfw.datasets.sources.outside import Outside
 from mlopsfw.errors import DataError
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
@@ -220,7 +220,7 @@ def test_the_step_reads_it(source, tmp_path):
 
 
 def test_a_database_comes_in_by_every_mode_too(project, tmp_path):
-    from mlopsfw.datasets import sqlsource
+    from mlopsfw.datasets.sources import sqlsource
 
     database = tmp_path / "rows.db"
 

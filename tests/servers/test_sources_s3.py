@@ -6,8 +6,8 @@ import obstore
 import polars as pl
 import pytest
 
-from mlopsfw.datasets import objectsource
-from mlopsfw.datasets.outside import Outside
+from mlopsfw.datasets.sources import objectsource
+from mlopsfw.datasets.sources.outside import Outside
 from mlopsfw.errors import ConfigError, DataError, StorageUnavailable
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
@@ -126,7 +126,7 @@ def test_a_prefix_with_a_table_in_it_is_not_read_as_files_since_not_all_of_them_
 
 
 def test_a_refusal_and_a_silent_server_say_what_to_do(project, outside, bucket, monkeypatch):
-    from mlopsfw.datasets import fetch
+    from mlopsfw.datasets.sources import fetch
 
     monkeypatch.setenv("S3_SECRET", SECRET)
     with pytest.raises(DataError, match="cannot be read") as caught:

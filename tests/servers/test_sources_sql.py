@@ -14,8 +14,8 @@ from adbc_driver_postgresql import dbapi
 from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
-from mlopsfw.datasets import sqlsource
 from mlopsfw.datasets.change import Change
+from mlopsfw.datasets.sources import sqlsource
 from mlopsfw.errors import ConfigError, DataError, UsageError
 
 pytestmark = pytest.mark.server
@@ -212,7 +212,7 @@ def test_a_step_reads_every_time_and_what_follows_runs_when_rows_differ(make_pro
 
 FLAT = """
 import resource, sys
-from mlopsfw.datasets import sqlsource
+from mlopsfw.datasets.sources import sqlsource
 
 rows = high = 0
 for batch in sqlsource.read(sys.argv[1], "SELECT i, repeat('text ', 40) || i AS t FROM generate_series(1, %s) i" % sys.argv[2]):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.datasets.bounds import Allowance
+from mlopsfw.datasets.sources.bounds import Allowance
 
 if TYPE_CHECKING:
     import pyarrow as pa

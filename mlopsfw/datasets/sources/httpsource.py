@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from mlopsfw.datasets.fetch import Dropped, Part
-from mlopsfw.datasets.outside import shown
+from mlopsfw.datasets.sources.fetch import Dropped, Part
+from mlopsfw.datasets.sources.outside import shown
 from mlopsfw.egress import AddressRefused, EgressError, Stream, get
 from mlopsfw.errors import ConfigError, DataError
 

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopsfw.datasets import csvtolerant, jsontolerant
-from mlopsfw.datasets.bounds import Allowance
-from mlopsfw.datasets.csvoptions import CsvOptions
-from mlopsfw.datasets.csvsource import read_csv
-from mlopsfw.datasets.excelsource import read_excel
-from mlopsfw.datasets.guesses import Guesses
-from mlopsfw.datasets.jsonsource import read_jsonl
-from mlopsfw.datasets.located import SourceFile, partition_types, with_partition
-from mlopsfw.datasets.opened import inner_suffix
-from mlopsfw.datasets.parquetsource import read_parquet
-from mlopsfw.datasets.tablesource import SourceTable, read_table
+from mlopsfw.datasets.sources import csvtolerant, jsontolerant
+from mlopsfw.datasets.sources.bounds import Allowance
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
+from mlopsfw.datasets.sources.csvsource import read_csv
+from mlopsfw.datasets.sources.excelsource import read_excel
+from mlopsfw.datasets.sources.guesses import Guesses
+from mlopsfw.datasets.sources.jsonsource import read_jsonl
+from mlopsfw.datasets.sources.located import SourceFile, partition_types, with_partition
+from mlopsfw.datasets.sources.opened import inner_suffix
+from mlopsfw.datasets.sources.parquetsource import read_parquet
+from mlopsfw.datasets.sources.tablesource import SourceTable, read_table
 from mlopsfw.errors import DataError, UsageError
 
 if TYPE_CHECKING:

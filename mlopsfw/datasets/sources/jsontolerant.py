@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.datasets.ahead import in_order
-from mlopsfw.datasets.jsonsource import blocks, columns_of, parsed
+from mlopsfw.datasets.sources.ahead import in_order
+from mlopsfw.datasets.sources.jsonsource import blocks, columns_of, parsed
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:

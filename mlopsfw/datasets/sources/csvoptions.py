@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
-from mlopsfw.datasets.bounds import MAX_RATIO
-from mlopsfw.datasets.opened import open_bytes
+from mlopsfw.datasets.sources.bounds import MAX_RATIO
+from mlopsfw.datasets.sources.opened import open_bytes
 from mlopsfw.errors import DataError, UsageError
 
 if TYPE_CHECKING:

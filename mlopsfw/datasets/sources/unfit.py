@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from mlopsfw.datasets import sources
 from mlopsfw.datasets.columns import Unfit
-from mlopsfw.datasets.csvsource import read_csv
-from mlopsfw.datasets.guesses import WrongGuess
-from mlopsfw.datasets.located import SourceFile
+from mlopsfw.datasets.sources import reading
+from mlopsfw.datasets.sources.csvsource import read_csv
+from mlopsfw.datasets.sources.guesses import WrongGuess
+from mlopsfw.datasets.sources.located import SourceFile
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:
-    from mlopsfw.datasets.csvoptions import CsvOptions
-    from mlopsfw.datasets.tablesource import SourceTable
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
+    from mlopsfw.datasets.sources.tablesource import SourceTable
 
 _READABLE = ("int64", "double", "bool", "date32[day]", "timestamp[us]")
 
@@ -28,9 +28,9 @@ def located(error: DataError, files: Sequence[SourceFile | SourceTable], options
         return error
     as_stored = replace(options, types={error.column: error.kind})
     for file in files:
-        if isinstance(file, SourceFile) and sources.format_of(file.path) == "csv":
+        if isinstance(file, SourceFile) and reading.format_of(file.path) == "csv":
             try:
-                with sources.called(file), contextlib.suppress(WrongGuess):
+                with reading.called(file), contextlib.suppress(WrongGuess):
                     for _ in read_csv(file.path, as_stored, {}):
                         pass
             except DataError as found:

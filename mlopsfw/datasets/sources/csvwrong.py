@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from mlopsfw.datasets.csvblocks import Left, line_at
-from mlopsfw.datasets.csvoptions import CsvOptions, separator, text_of, utf8_of
-from mlopsfw.datasets.guesses import WrongGuess
-from mlopsfw.datasets.opened import open_bytes
+from mlopsfw.datasets.sources.csvblocks import Left, line_at
+from mlopsfw.datasets.sources.csvoptions import CsvOptions, separator, text_of, utf8_of
+from mlopsfw.datasets.sources.guesses import WrongGuess
+from mlopsfw.datasets.sources.opened import open_bytes
 from mlopsfw.errors import DataError
 
 _BAD_CELL = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to ([^:]+): (.*)", re.DOTALL)

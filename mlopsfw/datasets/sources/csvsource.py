@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from mlopsfw.datasets import csvwrong
-from mlopsfw.datasets.ahead import in_order
-from mlopsfw.datasets.csvblocks import Blocks, Left
-from mlopsfw.datasets.csvoptions import CsvOptions, check, null_texts, separator, type_of, utf8_of
-from mlopsfw.datasets.guesses import WrongGuess
-from mlopsfw.datasets.opened import open_bytes
+from mlopsfw.datasets.sources import csvwrong
+from mlopsfw.datasets.sources.ahead import in_order
+from mlopsfw.datasets.sources.csvblocks import Blocks, Left
+from mlopsfw.datasets.sources.csvoptions import CsvOptions, check, null_texts, separator, type_of, utf8_of
+from mlopsfw.datasets.sources.guesses import WrongGuess
+from mlopsfw.datasets.sources.opened import open_bytes
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:

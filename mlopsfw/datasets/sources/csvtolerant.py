@@ -14,18 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlopsfw.datasets import csvsource, csvwrong
-from mlopsfw.datasets.ahead import in_order
-from mlopsfw.datasets.csvoptions import CsvOptions, check, null_texts, type_of
-from mlopsfw.datasets.csvsource import Parser
-from mlopsfw.datasets.escaped import Escaped
-from mlopsfw.datasets.guesses import WrongGuess
+from mlopsfw.datasets.sources import csvsource, csvwrong
+from mlopsfw.datasets.sources.ahead import in_order
+from mlopsfw.datasets.sources.csvoptions import CsvOptions, check, null_texts, type_of
+from mlopsfw.datasets.sources.csvsource import Parser
+from mlopsfw.datasets.sources.escaped import Escaped
+from mlopsfw.datasets.sources.guesses import WrongGuess
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.datasets.csvblocks import Blocks, Left
     from mlopsfw.datasets.quarantine import Quarantine
+    from mlopsfw.datasets.sources.csvblocks import Blocks, Left
 
 _CANDIDATES = ("int64", "double", "bool", "date32[day]", "timestamp[us]", "timestamp[us, tz=UTC]")
 _PERHAPS = re.compile(rb"\s*[-+.\d]|\s*(?:inf|nan|true|false)", re.IGNORECASE)

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.datasets.bounds import Allowance
-from mlopsfw.datasets.workbook import unpacked
+from mlopsfw.datasets.sources.bounds import Allowance
+from mlopsfw.datasets.sources.workbook import unpacked
 from mlopsfw.errors import DataError, MissingExtra, UnknownName, UsageError
 from mlopsfw.ids import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.datasets.csvoptions import CsvOptions
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
 
 _EXACT = 1 << 53  # beyond it a float64 has not every whole number
 _DAY = 86_400_000  # milliseconds

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from xml.parsers import expat
 
-from mlopsfw.datasets.bounds import Allowance, Bounded
+from mlopsfw.datasets.sources.bounds import Allowance, Bounded
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:

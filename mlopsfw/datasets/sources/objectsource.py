@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mlopsfw.datasets.fetch import Dropped, Part
-from mlopsfw.datasets.opened import inner_suffix
-from mlopsfw.datasets.outside import shown
+from mlopsfw.datasets.sources.fetch import Dropped, Part
+from mlopsfw.datasets.sources.opened import inner_suffix
+from mlopsfw.datasets.sources.outside import shown
 from mlopsfw.errors import DataError
 from mlopsfw.objectstore import open_store
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlopsfw.datasets.bounds import Allowance
+from mlopsfw.datasets.sources.bounds import Allowance
 from mlopsfw.digest import record_batches
 from mlopsfw.errors import DataError, MissingExtra, UsageError
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import IO, cast
 
-from mlopsfw.datasets.bounds import Allowance, Bounded
+from mlopsfw.datasets.sources.bounds import Allowance, Bounded
 from mlopsfw.errors import DataError
 
 _BUFFER = 1 << 16

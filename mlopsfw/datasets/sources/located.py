@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from mlopsfw.datasets.opened import inner_suffix
+from mlopsfw.datasets.sources.opened import inner_suffix
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:

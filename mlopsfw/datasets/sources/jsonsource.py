@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.datasets.ahead import in_order
-from mlopsfw.datasets.guesses import WrongGuess
-from mlopsfw.datasets.opened import open_bytes
+from mlopsfw.datasets.sources.ahead import in_order
+from mlopsfw.datasets.sources.guesses import WrongGuess
+from mlopsfw.datasets.sources.opened import open_bytes
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:

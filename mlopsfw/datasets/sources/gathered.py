@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from mlopsfw.datasets.fetch import Remote, fetch
-from mlopsfw.datasets.located import SourceFile, agreeing, locate, partition_of
-from mlopsfw.datasets.outside import (
+from mlopsfw.datasets.sources.fetch import Remote, fetch
+from mlopsfw.datasets.sources.located import SourceFile, agreeing, locate, partition_of
+from mlopsfw.datasets.sources.outside import (
     HTTP,
     Outside,
     address,
@@ -26,8 +26,8 @@ from mlopsfw.datasets.outside import (
     scheme_of,
     shown,
 )
-from mlopsfw.datasets.sources import FORMATS
-from mlopsfw.datasets.tablesource import DeltaSource, IcebergSource, SourceTable, is_delta, is_iceberg
+from mlopsfw.datasets.sources.reading import FORMATS
+from mlopsfw.datasets.sources.tablesource import DeltaSource, IcebergSource, SourceTable, is_delta, is_iceberg
 from mlopsfw.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -121,11 +121,11 @@ def _here(place: Path, outside: Outside) -> Sequence[_Source]:
 
 def _linked(project: Project, url: str, outside: Outside) -> Sequence[_Source]:
     if scheme_of(url) in HTTP:
-        from mlopsfw.datasets.httpsource import HttpFile
+        from mlopsfw.datasets.sources.httpsource import HttpFile
 
         headers = resolved_headers(outside.headers, project.secrets)
         return [_Elsewhere(HttpFile(url, headers, allow_private=outside.allow_private, timeout=outside.timeout))]
-    from mlopsfw.datasets import objectsource
+    from mlopsfw.datasets.sources import objectsource
 
     options = resolved_options(outside.options, project.secrets)
     if objectsource.is_delta(url, options, outside.timeout):
