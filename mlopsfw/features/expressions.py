@@ -21,17 +21,35 @@ _DEEPEST = 100
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.FloorDiv: "floor_divide", ast.Mod: "remainder",
     ast.BitAnd: "and", ast.BitOr: "or", ast.USub: "negate", ast.Invert: "not", ast.Eq: "equal", ast.NotEq: "unequal", ast.Lt: "less",
-    ast.LtE: "at_most", ast.Gt: "greater", ast.GtE: "at_least",
+    ast.LtE: "at_most", ast.Gt: "greater", ast.GtE: "at_least", ast.Pow: "power",
 }  # fmt: skip
 _METHODS = {
-    **{name: name for name in ("abs", "sqrt", "log", "log1p", "exp", "floor", "ceil", "clip", "is_in", "is_null")},
+    **{name: name for name in ("abs", "sqrt", "log", "log10", "log1p", "exp", "sin", "cos", "sign", "floor", "ceil", "round", "clip")},
+    "is_in": "is_in", "is_null": "is_null", "pow": "power",
     "fill_null": "coalesce", "not_": "not",
     **{f"dt.{part}": part for part in ("minute", "hour", "weekday", "day", "ordinal_day", "month", "year")},
     "str.to_lowercase": "lowercase", "str.to_uppercase": "uppercase", "str.strip_chars": "strip", "str.len_chars": "length",
     "str.slice": "slice", "str.starts_with": "starts_with", "str.ends_with": "ends_with",
 }  # fmt: skip
 _FREE = ("coalesce", "min_horizontal", "max_horizontal")
-_KNOWN = (*_METHODS, *_FREE, "col", "lit", "when", "is_not_null", "is_between", "cast", "dt.convert_time_zone")
+_LITERAL = {
+    "str.contains": "contains",
+    "str.replace_all": "replace",
+}  # by a text, never by a pattern: those may take for ever
+_ELAPSED = {f"dt.total_{unit}": f"elapsed_{unit}" for unit in ("seconds", "minutes", "hours", "days")}
+_KNOWN = (
+    *_METHODS,
+    *_LITERAL,
+    *_ELAPSED,
+    *_FREE,
+    "col",
+    "lit",
+    "when",
+    "is_not_null",
+    "is_between",
+    "cast",
+    "dt.convert_time_zone",
+)
 
 
 def parse(text: str, tables: Tables | None = None) -> Expression:
@@ -72,8 +90,8 @@ class _Reader:
                 value=ast.Subscript(value=ast.Name(id=table), slice=key), slice=ast.Constant(value=str() as column)
             ):
                 return self._find(node, table, key, column)
-            case ast.Call(func=function, args=arguments, keywords=[]):
-                return self._called(node, function, arguments)
+            case ast.Call(func=function, args=arguments, keywords=keywords):
+                return self._called(node, function, arguments, keywords)
         raise self._error(node)
 
     def _call(self, function: str, *arguments: ast.AST) -> Call:
@@ -84,14 +102,27 @@ class _Reader:
             raise self._error(node, f"no table is called {table!r}", nearest(table, self._tables))
         return self._tables[table](column, self.read(key))
 
-    def _called(  # noqa: PLR0911 - likewise
-        self, node: ast.Call, function: ast.expr, arguments: list[ast.expr]
+    def _called(
+        self, node: ast.Call, function: ast.expr, arguments: list[ast.expr], keywords: list[ast.keyword]
     ) -> Expression:
         name, subject = _dotted(function)
+        if subject is not None and name in _LITERAL:
+            return self._literal(node, name, subject, arguments)
+        if keywords:
+            raise self._error(node)
         if subject is None:
             return self._free(node, name, arguments)
         if name in _METHODS:
             return self._method(_METHODS[name], subject, arguments)
+        return self._special(node, name, subject, arguments)
+
+    def _literal(self, node: ast.Call, name: str, subject: ast.AST, arguments: list[ast.expr]) -> Expression:
+        match node.keywords:
+            case [ast.keyword(arg="literal", value=ast.Constant(value=True))]:
+                return self._call(_LITERAL[name], subject, *arguments)
+        raise self._error(node, f"{name} wants literal=True: it looks for a text, not for a pattern")
+
+    def _special(self, node: ast.AST, name: str, subject: ast.AST, arguments: list[ast.expr]) -> Expression:
         match name, arguments:
             case "otherwise", [otherwise]:
                 return self._chosen(node, subject, self.read(otherwise))
@@ -106,11 +137,17 @@ class _Reader:
                 return self._call("text", subject)
             case "dt.convert_time_zone", [ast.Constant(value=str() as zone)]:
                 return Call(function="in_zone", arguments=(self.read(subject), Constant(value=zone)))
+            case _, [] if name in _ELAPSED and isinstance(subject, ast.BinOp) and isinstance(subject.op, ast.Sub):
+                return self._call(_ELAPSED[name], subject.left, subject.right)
+        if name in _ELAPSED:
+            raise self._error(node, f"{name} is of two times: (a - b).{name}()")
         raise self._error(node, f"there is no {name!r} here", nearest(name, _KNOWN))
 
     def _method(self, function: str, subject: ast.AST, arguments: list[ast.expr]) -> Expression:
         if function == "is_in" and len(arguments) == 1 and isinstance(arguments[0], ast.List | ast.Tuple):
             arguments = arguments[0].elts
+        if function == "round" and not arguments:
+            arguments = [ast.Constant(value=0)]
         return self._call(function, subject, *arguments)
 
     def _free(self, node: ast.AST, name: str, arguments: list[ast.expr]) -> Expression:

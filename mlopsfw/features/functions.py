@@ -103,6 +103,13 @@ def _is_in(value: np.ndarray, *among: np.ndarray) -> np.ndarray:
     return found
 
 
+def _round(value: np.ndarray, decimals: np.ndarray) -> np.ndarray:
+    """Return numbers rounded to so many decimals, halves to the even one."""
+    scale = 10.0 ** np.rint(decimals)
+    rounded: np.ndarray = np.rint(value * scale) / scale
+    return rounded
+
+
 def _clip(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     held: np.ndarray = np.minimum(np.maximum(value, low), high)
     return held
@@ -143,6 +150,11 @@ def _concat(a: str, b: str) -> str | None:
     return a + b if len(a) + len(b) <= _LONGEST_TEXT else None
 
 
+def _replace(text: str, old: str, new: str) -> str | None:
+    """Replace each occurrence; nothing where the result is too long, as for `_concat`."""
+    return text.replace(old, new) if len(text) + (text.count(old)) * len(new) <= _LONGEST_TEXT else None
+
+
 def _slice(text: str, start: float, length: float) -> str:
     begin = max(0, len(text) + int(start)) if start < 0 else int(start)
     return text[begin : begin + max(0, int(length))]
@@ -170,6 +182,17 @@ def _offset(second: int, zone: ZoneInfo) -> int:
     return 0 if found is None else found // timedelta(microseconds=1)
 
 
+def _elapsed(unit: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return a function of two times: how many whole units lie between them, less than none where the second is later."""
+
+    def elapsed(later: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+        known = (later != MISSING) & (earlier != MISSING)
+        apart = np.where(known, later, 0) - np.where(known, earlier, 0)
+        return np.where(known, np.sign(apart) * (np.abs(apart) // unit), np.nan)
+
+    return elapsed
+
+
 def _part(run: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     def part(times: np.ndarray) -> np.ndarray:
         known = times != MISSING
@@ -194,7 +217,7 @@ def _ordinal_day(times: np.ndarray) -> np.ndarray:
     return found
 
 
-_TWO, _ONE = ("number", "number"), ("number",)
+_TWO, _ONE, _TIMES = ("number", "number"), ("number",), ("datetime", "datetime")
 
 FUNCTIONS: dict[str, Function] = {
     "add": Function(_TWO, "number", _number(np.add)),
@@ -203,14 +226,20 @@ FUNCTIONS: dict[str, Function] = {
     "divide": Function(_TWO, "number", _number(np.divide)),
     "floor_divide": Function(_TWO, "number", _number(lambda a, b: np.floor(a / b))),
     "remainder": Function(_TWO, "number", _number(lambda a, b: a - np.floor(a / b) * b)),
+    "power": Function(_TWO, "number", _number(np.power)),
     "negate": Function(_ONE, "number", _number(np.negative)),
     "abs": Function(_ONE, "number", _number(np.abs)),
     "sqrt": Function(_ONE, "number", _number(np.sqrt)),
     "log": Function(_ONE, "number", _number(np.log)),
     "log1p": Function(_ONE, "number", _number(np.log1p)),
+    "log10": Function(_ONE, "number", _number(np.log10)),
     "exp": Function(_ONE, "number", _number(np.exp)),
     "floor": Function(_ONE, "number", _number(np.floor)),
     "ceil": Function(_ONE, "number", _number(np.ceil)),
+    "round": Function(_TWO, "number", _number(_round)),
+    "sign": Function(_ONE, "number", _number(np.sign)),
+    "sin": Function(_ONE, "number", _number(np.sin)),
+    "cos": Function(_ONE, "number", _number(np.cos)),
     "clip": Function(("number", "number", "number"), "number", _number(_clip)),
     "min_horizontal": Function(_ONE, "number", _number(lambda *v: reduce(np.fmin, v)), more=True),
     "max_horizontal": Function(_ONE, "number", _number(lambda *v: reduce(np.fmax, v)), more=True),
@@ -236,6 +265,12 @@ FUNCTIONS: dict[str, Function] = {
     "length": Function(("string",), "number", _text(len, float)),
     "starts_with": Function(("string", "string"), "boolean", _text(str.startswith, float)),
     "ends_with": Function(("string", "string"), "boolean", _text(str.endswith, float)),
+    "contains": Function(("string", "string"), "boolean", _text(str.__contains__, float)),
+    "replace": Function(("string", "string", "string"), "string", _text(_replace)),
+    "elapsed_seconds": Function(_TIMES, "number", _elapsed(_SECOND)),
+    "elapsed_minutes": Function(_TIMES, "number", _elapsed(60 * _SECOND)),
+    "elapsed_hours": Function(_TIMES, "number", _elapsed(3600 * _SECOND)),
+    "elapsed_days": Function(_TIMES, "number", _elapsed(_DAY)),
     "minute": Function(("local",), "number", _part(lambda t: t // (60 * _SECOND) % 60)),
     "hour": Function(("local",), "number", _part(lambda t: t // (3600 * _SECOND) % 24)),
     "weekday": Function(("local",), "number", _part(lambda t: (t // _DAY + 3) % 7 + 1)),
