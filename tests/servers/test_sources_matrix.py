@@ -219,6 +219,31 @@ def test_the_step_reads_it(source, tmp_path):
         assert project.datasets.resolve("d").mode == "upsert"
 
 
+@pytest.fixture
+def sifted(make_project):
+    """A project whose dataset d has a contract: x is at most 4."""
+    project = make_project('[data.d]\ncontract = "d.toml"\n')
+    (project.root / "d.toml").write_text("[columns.x]\nrange = [0, 4]\n", encoding="utf-8")
+    return project
+
+
+def test_rows_that_break_the_contract_are_set_aside_with_a_way_to_find_them(source, sifted):
+    place = source.put(pl.concat([OLD, NEW]))
+    version = sifted.datasets.add("d", [place], Change(max_bad=0.5), outside=source.outside)
+    assert sorted(sifted.datasets.scan(version).collect().rows()) == sorted(OLD.rows() + NEW.rows()[:1])
+    (row,) = sifted.datasets.quarantine("d")
+    assert version.intake["quarantined"] == 1
+    assert ("x is 4.5" in row.reason, row.line, '"d"' in row.raw) == (True, 5, True)
+
+
+def test_over_the_share_the_load_fails_and_the_rows_are_kept(source, sifted):
+    place = source.put(pl.concat([OLD, NEW]))
+    with pytest.raises(DataError, match="1 of 5 rows are bad"):
+        sifted.datasets.add("d", [place], Change(max_bad=0.1), outside=source.outside)
+    assert sifted.datasets.newest() == []
+    assert len(sifted.datasets.quarantine("d")) == 1
+
+
 def test_a_database_comes_in_by_every_mode_too(project, tmp_path):
     from mlopsfw.datasets.sources import sqlsource
 
