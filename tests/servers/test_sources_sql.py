@@ -131,6 +131,18 @@ def test_what_no_table_can_hold_is_an_error_that_says_what_to_write(project, val
 
 
 @pytest.mark.usefixtures("database")
+def test_a_numeric_beyond_a_float64_is_an_error_and_an_infinite_one_is_infinite(project):
+    with pytest.raises(DataError, match="'a' holds a number beyond a float64"):
+        project.datasets.commit(
+            "d", read(project, "env:WAREHOUSE_URL", "SELECT -('1' || repeat('0', 400))::numeric AS a")
+        )
+    assert project.datasets.newest() == []
+    query = "SELECT v::numeric AS a FROM unnest(ARRAY['Infinity', '-Infinity', '1e308', NULL]) v"
+    version = project.datasets.commit("d", read(project, "env:WAREHOUSE_URL", query))
+    assert project.datasets.scan(version).collect()["a"].to_list() == [float("inf"), float("-inf"), 1e308, None]
+
+
+@pytest.mark.usefixtures("database")
 def test_days_beyond_pythons_calendar_are_kept(project):
     version = project.datasets.commit(
         "d", read(project, "env:WAREHOUSE_URL", "SELECT date '4000-01-01 BC' AS a, date '20000-01-01' AS b")

@@ -149,13 +149,24 @@ def _column(values: pa.Array, field: pa.Field) -> pa.Array:
                 f"column {field.name!r} is of the type {own}", hint=f"Cast it in the query: {field.name}::text."
             )
     if own == "numeric":
-        return values.cast(pa.float64())
+        return _floats(values, field.name)
     if own == "money":  # whole cents
         raise DataError(f"column {field.name!r} is money", hint=f"Cast it in the query: {field.name}::numeric.")
     if pa.types.is_interval(values.type):
         raise DataError(f"column {field.name!r} is an interval", hint=f"Cast it: EXTRACT(epoch FROM {field.name}).")
     _refuse_infinite(values, field.name)
     return values
+
+
+def _floats(values: pa.Array, name: str) -> pa.Array:
+    """Return numerics as float64. Raise `DataError` where one is greater than any: the cast makes it infinite."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    floats = values.cast(pa.float64())
+    if pc.any(pc.and_not(pc.is_inf(floats), pc.match_substring(values, "inf", ignore_case=True))).as_py():
+        raise DataError(f"column {name!r} holds a number beyond a float64", hint=f"Cast it in the query: {name}::text.")
+    return floats
 
 
 def _refuse_infinite(values: pa.Array, name: str) -> None:
