@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from mlopsfw.errors import ConfigError, MlopsfwError
+from mlopsfw.errors import ConfigError, DeliveryFailed, MlopsfwError
 
 LARGEST_ANSWER = 64 * 1024
 
@@ -93,6 +93,23 @@ def post(
     if connection.aborted:  # http.client takes an answer that is cut off among its headers for a whole one
         raise EgressError(f"{connection.shown} did not finish its answer in {timeout:g} s")
     return answer
+
+
+def deliver(
+    url: str, body: bytes, headers: Mapping[str, str], *, timeout: float = 10.0, allow_private: bool = False
+) -> None:
+    """POST `body` to somebody who is to have it, which any 2xx says; arguments as for `post`.
+
+    Raises:
+        DeliveryFailed: An address is not allowed, or there was no answer, or another one; a redirect is another one.
+        ConfigError: The URL is none.
+    """
+    try:
+        answer = post(url, body, headers, timeout=timeout, allow_private=allow_private)
+    except EgressError as error:
+        raise DeliveryFailed(error.message, hint=error.hint) from error
+    if not 200 <= answer.status < 300:  # noqa: PLR2004 - RFC 9110's class of success
+        raise DeliveryFailed(f"the receiver answered {answer.status}")
 
 
 @dataclass(frozen=True)

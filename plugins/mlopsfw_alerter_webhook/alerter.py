@@ -11,8 +11,8 @@ import msgspec
 
 from mlopsfw.contracts.alerting import Alert
 from mlopsfw.contracts.host import Clock, Host
-from mlopsfw.egress import EgressError, check_url, post
-from mlopsfw.errors import ConfigError, DeliveryFailed
+from mlopsfw.egress import check_url, deliver
+from mlopsfw.errors import ConfigError
 from mlopsfw_alerter_webhook import WebhookConfig
 
 _PREFIX = "whsec_"
@@ -33,12 +33,7 @@ class WebhookAlerter:
         message_id = alert.id if alert.state == "firing" else f"{alert.id}-{alert.state}"
         headers = {"Content-Type": "application/json", **self._signed(message_id, body)}
         config = self._config
-        try:
-            answer = post(config.url, body, headers, timeout=config.timeout, allow_private=config.allow_private)
-        except EgressError as error:
-            raise DeliveryFailed(error.message, hint=error.hint) from error
-        if not 200 <= answer.status < 300:  # noqa: PLR2004 - RFC 9110's class of success
-            raise DeliveryFailed(f"the receiver answered {answer.status}")
+        deliver(config.url, body, headers, timeout=config.timeout, allow_private=config.allow_private)
 
     def _signed(self, message_id: str, body: bytes) -> dict[str, str]:
         stamp = str(int(self._clock.now()))

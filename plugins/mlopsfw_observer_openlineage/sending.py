@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.egress import EgressError, check_url, post
-from mlopsfw.errors import ConfigError, DeliveryFailed
+from mlopsfw.egress import deliver
+from mlopsfw.errors import ConfigError
 from mlopsfw_observer_openlineage import OpenLineageConfig
 from mlopsfw_observer_openlineage.waiting import Waiting
 
@@ -40,16 +40,10 @@ def send(event: dict[str, Any], config: OpenLineageConfig, host: Host) -> None:
 
 
 def _post(body: bytes, config: OpenLineageConfig, host: Host) -> None:
-    check_url(config.url)
     headers = {"Content-Type": "application/json"}
     if config.secret:
         headers["Authorization"] = f"Bearer {host.secrets.resolve(config.secret)}"
-    try:
-        answer = post(config.url, body, headers, timeout=config.timeout, allow_private=config.allow_private)
-    except EgressError as error:
-        raise DeliveryFailed(error.message, hint=error.hint) from error
-    if not 200 <= answer.status < 300:  # noqa: PLR2004 - RFC 9110's class of success
-        raise DeliveryFailed(f"the receiver answered {answer.status}")
+    deliver(config.url, body, headers, timeout=config.timeout, allow_private=config.allow_private)
 
 
 def _append(file: Path, line: bytes) -> None:
