@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Generator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,7 +134,10 @@ class Datasets:
 
         check_name(name, "dataset")
         facts = {"source": source, "message": message, "run": run, "force": force, "once": once}
-        return put_in(self._project, name, record_batches(rows), change_of(mode), **facts)
+        with contextlib.ExitStack() as stack:
+            if isinstance(rows, Generator):  # a database's holds a cursor, and with it locks
+                stack.callback(rows.close)
+            return put_in(self._project, name, record_batches(rows), change_of(mode), **facts)
 
     def add(
         self,

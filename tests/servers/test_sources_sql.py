@@ -142,6 +142,15 @@ def test_a_numeric_beyond_a_float64_is_an_error_and_an_infinite_one_is_infinite(
     assert project.datasets.scan(version).collect()["a"].to_list() == [float("inf"), float("-inf"), 1e308, None]
 
 
+def test_a_load_that_failed_holds_no_lock(project, database):
+    database("DROP TABLE IF EXISTS held", "CREATE TABLE held AS SELECT i AS id FROM generate_series(1, 200000) i")
+    project.datasets.commit("held", pl.DataFrame({"other": [1]}))
+    with pytest.raises(DataError) as failed:
+        project.datasets.commit("held", read(project, "env:WAREHOUSE_URL", "SELECT * FROM held"))
+    database("SET lock_timeout = 3000", "DROP TABLE held")
+    assert failed.value.__traceback__ is not None  # while it is alive its frames are
+
+
 @pytest.mark.usefixtures("database")
 def test_days_beyond_pythons_calendar_are_kept(project):
     version = project.datasets.commit(
