@@ -56,8 +56,9 @@ class Story:
         weather = weather.with_columns(pl.col("time_hour").str.to_datetime(time_zone="UTC"))
         with Project.open(self.folder) as project:
             params = msgspec.convert(project.config.steps["weather"].params, JoinParams)
-        rows, _ = as_of(known_before_departure(flights, "2013-04-01", "2014-01-01"), observed(weather), params)
-        return rows
+        rows = known_before_departure(flights, "2013-04-01", "2014-01-01").lazy()
+        parts, *_ = as_of(rows, observed(weather), params)
+        return pl.concat(parts)
 
     # -- data, training, serving -----------------------------------------------------------------------------------------
 
