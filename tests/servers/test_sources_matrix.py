@@ -190,7 +190,7 @@ def test_what_tells_of_its_changes_is_in_the_event_and_is_not_read_again(source,
 
     assert bool(add().origin.get("files")) == source.tells
     if source.tells:
-        monkeypatch.setattr("mlopsfw.datasets.sources.read", None)  # nobody asks for rows
+        monkeypatch.setattr("mlopsfw.datasets.sources.reading.read", None)  # nobody asks for rows
     assert not add().new
 
 
