@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mlopsfw.durable import sync
+
 _FRAME = struct.Struct("<II")
 _LARGEST = 1 << 30  # bytes; a longer length is noise
 SUFFIX = ".log"
@@ -45,7 +47,7 @@ class Segment:
             os.close(self._file)
             new.unlink(missing_ok=True)
             raise
-        _sync_folder(folder)
+        sync(folder)
 
     def append(self, payloads: Sequence[bytes]) -> None:
         """Write the records with one system call: once it returns, they outlive this process.
@@ -118,11 +120,3 @@ def _lock(file: int, *, wait: bool) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.datasets import manifest as manifests
-from mlopsfw.datasets.files import sync, told
+from mlopsfw.datasets.files import told
+from mlopsfw.durable import sync
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from mlopsfw.datasets.manifest import DataFile
 from mlopsfw.datasets.parquet import ParquetFile
+from mlopsfw.durable import sync
 from mlopsfw.errors import StorageError, StorageFull
 from mlopsfw.ids import new_run_id
 
@@ -30,15 +30,6 @@ def local_folder(uri: str) -> Path | None:
     if parts.scheme == "file":
         return Path(unquote(parts.path))
     return Path(uri) if not parts.scheme or len(parts.scheme) == 1 else None  # one letter is a Windows drive
-
-
-def sync(path: Path) -> None:
-    """Make a file's content, or a folder's entries, survive power loss."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.datasets import columns
-from mlopsfw.datasets.files import local_folder, sync, told
+from mlopsfw.datasets.files import local_folder, told
 from mlopsfw.digest import record_batches
+from mlopsfw.durable import sync
 from mlopsfw.errors import NotFound, StorageUnavailable
 
 if TYPE_CHECKING:

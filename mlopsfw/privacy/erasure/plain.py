@@ -10,9 +10,10 @@ from urllib.parse import unquote
 import msgspec
 
 from mlopsfw.datasets import columns
-from mlopsfw.datasets.files import TableFiles, sync, told
+from mlopsfw.datasets.files import TableFiles, told
 from mlopsfw.datasets.manifest import DataFile
 from mlopsfw.digest import record_batches
+from mlopsfw.durable import sync
 from mlopsfw.errors import StorageUnavailable
 
 if TYPE_CHECKING:
