@@ -114,7 +114,9 @@ def add(
     elif reference:
         version = project.datasets.reference(name, reference, message, force=force)
     elif sql:
-        rows, source = _from_database(project, sql, query, table_name)
+        from mlopsfw.datasets.sources import sqlsource
+
+        rows, source = sqlsource.opened(project, sql, query, table_name)
         version = project.datasets.commit(name, rows, _change(**change), source, message, force=force, once=not force)
     else:
         csv = _csv_options(null=null, separator=separator, encoding=encoding, types=types)
@@ -150,13 +152,6 @@ def _places(files: tuple[str, ...]) -> list[Path | str]:
     from mlopsfw.datasets.sources.outside import place_of
 
     return [place_of(file) for file in files]
-
-
-def _from_database(project: Project, sql: str, query: str, name: str) -> tuple[Any, str]:
-    from mlopsfw.datasets.sources import sqlsource
-
-    url = sqlsource.address(sql, project.secrets, project.root)
-    return sqlsource.read(url, sqlsource.query_of(query, name)), sqlsource.shown(url, name)
 
 
 def _csv_options(*, null: tuple[str, ...], separator: str, encoding: str, types: tuple[str, ...]) -> Any:

@@ -122,9 +122,7 @@ def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
 def _from_database(context: StepContext, params: IngestParams) -> Any:
     from mlopsfw.datasets.sources import sqlsource
 
-    url = sqlsource.address(params.sql, context.project.secrets, context.project.root)
-    rows = sqlsource.read(url, sqlsource.query_of(params.query, params.table))
-    source = sqlsource.shown(url, params.table)
+    rows, source = sqlsource.opened(context.project, params.sql, params.query, params.table)
     return context.project.datasets.commit(
         params.dataset, rows, _change(params), source, params.message, run=context.run, once=True
     )

@@ -149,13 +149,9 @@ def parsed(block: bytes, schema: pa.Schema | None = None) -> pa.Table:
     table = pj.read_json(pa.py_buffer(block), pj.ReadOptions(block_size=len(block) + 1), parsing)
     table.validate(full=True)  # the reader lets through texts such as "\\ud800"
     ends = block.count(b"}\n") + block.count(b"}\r\n") + block.endswith(b"}")
-    if table.num_rows != ends and table.num_rows != sum(map(_is_told, block.split(b"\n"))):
+    if table.num_rows != ends and table.num_rows != sum(bool(line.strip()) for line in block.split(b"\n")):
         raise pa.ArrowInvalid("a line is not one object")
     return table
-
-
-def _is_told(line: bytes) -> bool:
-    return not line.isspace() and line != b""
 
 
 def _explain(path: Path, max_ratio: float, message: str) -> DataError:

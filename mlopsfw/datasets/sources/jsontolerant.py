@@ -60,9 +60,9 @@ def _learnt(path: Path, texts: Sequence[bytes]) -> pa.Schema:
     """Return the columns of all lines, or of those whose fields have the kinds that most lines give them. Raise `DataError` where there is none."""
     import pyarrow as pa
 
-    with contextlib.suppress(pa.ArrowInvalid):
-        if any(text.strip() for text in texts):
-            return columns_of(text for text in texts if text.strip())
+    if told := [text for text in texts if text.strip()]:
+        with contextlib.suppress(pa.ArrowInvalid):
+            return columns_of(told)
     objects = [(line, row) for text in texts for line in text.split(b"\n") if isinstance(row := _decoded(line), dict)]
     if not objects:
         raise DataError(f"{path}: no line is a JSON object", hint="Give one object per line.")

@@ -21,12 +21,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlopsfw.contracts.host import Secrets
+    from mlopsfw.project import Project
 
 _POSTGRES = ("postgresql", "postgres")
 _SCHEMES = (*_POSTGRES, "sqlite")
 _FIRST_DAY = -2_440_588  # from 1970 to 4714 BC, PostgreSQL's first
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 _MIXED = re.compile(r"Type mismatch in column (\d+)")
+
+
+def opened(project: Project, sql: str, query: str, table: str) -> tuple[Iterator[pa.RecordBatch], str]:
+    """Return the rows of a query, or of a table, of the database at `sql`, and what to call it; errors as for `address`, `query_of` and `read`."""
+    whole = address(sql, project.secrets, project.root)
+    return read(whole, query_of(query, table)), shown(whole, table)
 
 
 def address(url: str, secrets: Secrets, root: Path) -> str:
