@@ -33,6 +33,8 @@ MAX_BINS = 1_000_000
 Freedman and Diaconis' rule divides the range by a width that follows the quartiles, so that one wild value asks for petabytes.
 """
 
+_LEAST_TOTAL, _MOST_TOTAL = 1e-100, 1e100  # of counts: beyond, their squares and ratios leave what a double holds
+
 
 def checked_bins(bins: float, asked: str) -> int:
     """Return a number of bins, or raise ValueError where it is below 1 or above `MAX_BINS`; `asked` names who wants it."""
@@ -150,8 +152,15 @@ def binned(reference: Any, current: Any, bins: Bins) -> tuple[Floats, Floats]:
         )
     if first.shape != second.shape:
         raise ValueError(f"the two samples have {first.size} and {second.size} bins")
-    if not first.sum() or not second.sum():
-        raise ValueError("a sample has nothing to count after leaving out nulls and NaN")
+    for counts in (first, second):
+        if not counts.any():
+            raise ValueError("a sample has nothing to count after leaving out nulls and NaN")
+        with np.errstate(over="ignore"):
+            total = counts.sum()
+        if not _LEAST_TOTAL <= total <= _MOST_TOTAL:
+            raise ValueError(
+                f"the sum of the counts is {total:g}, outside {_LEAST_TOTAL:g} to {_MOST_TOTAL:g}: scale them"
+            )
     return first, second
 
 

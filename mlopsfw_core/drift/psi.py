@@ -29,9 +29,10 @@ def psi(reference: Any, current: Any, bins: Bins = None) -> float:
         ValueError: a sample is empty, or counts do not match.
     """
     first, second = binned(reference, current, bins)
-    if not first.all() or not second.all():
-        first, second = first + 0.5, second + 0.5
     p, q = first / first.sum(), second / second.sum()
+    if not p.all() or not q.all():
+        first, second = first + 0.5, second + 0.5
+        p, q = first / first.sum(), second / second.sum()
     return float(np.sum((q - p) * (np.log(q) - np.log(p))))
 
 

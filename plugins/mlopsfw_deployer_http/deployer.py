@@ -75,7 +75,7 @@ class HttpDeployer:
         status = read(folder / STATUS, Status)
         if status is None:
             return EndpointStatus(endpoint=endpoint, state="stopped", detail="it was never started on this machine")
-        if not _alive(folder):
+        if status.ended or not _alive(folder):
             return self._gone(endpoint, status, folder)
         spec = status.serving
         if spec is None:
@@ -185,6 +185,8 @@ class HttpDeployer:
 
         self._until(decided, settings.start_timeout + 10.0, f"endpoint {settings.spec.endpoint} did not start", log)
         if seen is not None and seen.attempt.state == "failed":
+            if seen.ended:  # or the next change would be told to a supervisor that is about to go
+                self._until(lambda: not _alive(folder), 10.0, "its supervisor does not end", log)
             going_on = f" Version {seen.serving.version} goes on serving." if seen.serving else ""
             detail = seen.attempt.detail
             raise ServingError(

@@ -82,6 +82,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     restarts: int = 0
     stopped: bool = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether this is the supervisor's last word, though its process may be there for a moment more."""
+        return self.stopped or (self.serving is None and self.attempt.state == "failed")
+
 
 def write(file: Path, value: msgspec.Struct) -> None:
     """Put `value` into `file` as JSON, whole or not at all, readable by this user alone."""

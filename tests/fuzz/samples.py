@@ -22,6 +22,8 @@ TESTS = (
     lambda x, y: drift.ttest_ind(x, y, equal_var=False),
     lambda x, y: drift.chi2_2samp(x, y, 4),
     lambda x, y: drift.g_2samp(x, y, 4),
+    lambda x, y: drift.chi2_2samp(np.abs(x), np.abs(y)),
+    lambda x, y: drift.g_2samp(np.abs(x), np.abs(y)),
 )
 DISTANCES = (
     drift.wasserstein_distance,
@@ -36,8 +38,11 @@ DISTANCES = (
     lambda x, y: drift.bhattacharyya(x, y, bins=4),
     lambda x, y: drift.total_variation(x, y, bins=4),
     lambda x, y: drift.l_infinity(x, y, bins=4),
-    drift.psi,
-    drift.jensenshannon,
+    lambda x, y: drift.psi(np.abs(x), np.abs(y)),
+    lambda x, y: drift.jensenshannon(np.abs(x), np.abs(y)),
+    lambda x, y: drift.kl_divergence(np.abs(x), np.abs(y)),
+    lambda x, y: drift.hellinger(np.abs(x), np.abs(y)),
+    lambda x, y: drift.total_variation(np.abs(x), np.abs(y)),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
@@ -185,6 +186,15 @@ def test_a_port_that_is_taken_is_told(delay: Project) -> None:
             pytest.raises(ServingError, match=f"cannot listen on 127.0.0.1, port {port}"),
         ):
             moved.endpoints.deploy("models:/delay@1")
+
+
+def test_a_first_start_that_failed_is_told_while_its_supervisor_is_still_there(delay: Project, tmp_path: Path) -> None:
+    broken = write_broken(delay, tmp_path / "broken")
+    with pytest.raises(ServingError):
+        delay.deployer.deploy(spec(1, broken))
+    with (delay.state / "endpoints" / "contract" / "supervisor.lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its supervisor is gone: nothing holds the folder
+        assert delay.deployer.status("contract").state == "failed"
 
 
 def test_a_supervisor_that_is_killed_takes_its_server_along_and_is_started_again(delay: Project) -> None:

@@ -37,6 +37,17 @@ def test_no_quantile_bin_of_the_reference_is_empty(values, bins):
     assert count_bins(values, edges).all()
 
 
+@pytest.mark.parametrize("distance", [psi, jensenshannon, chi2_2samp])
+@pytest.mark.parametrize("total", [1e308, 1e-300])
+def test_counts_whose_sums_a_double_cannot_hold_are_told(distance, total):
+    with pytest.raises(ValueError, match="sum of the counts"):
+        distance([total] * 3, [1, 2, 3])
+
+
+def test_a_share_too_small_for_a_double_counts_as_an_empty_bin():
+    assert psi([1e-300, 1e90], [1, 1]) == psi([0, 1e90], [1, 1])
+
+
 def test_one_outlier_does_not_move_the_frozen_bins():
     rng = np.random.default_rng(0)
     before, after = rng.normal(size=5000), rng.normal(1, size=5000)
