@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlopsfw.datasets import DatasetVersion
     from mlopsfw.datasets.change import Change, Mode
     from mlopsfw.datasets.sources.outside import Outside
+    from mlopsfw.datasets.sources.sqlsource import Query
     from mlopsfw.project import Project
 
 
@@ -113,16 +114,11 @@ def add(
         version = add_files(project, name, files, message, append=kept, force=force, quiet=quiet)
     elif reference:
         version = project.datasets.reference(name, reference, message, force=force)
-    elif sql:
-        from mlopsfw.datasets.sources import sqlsource
-
-        rows, source = sqlsource.opened(project, sql, query, table_name)
-        version = project.datasets.commit(name, rows, _change(**change), source, message, force=force, once=not force)
     else:
         csv = _csv_options(null=null, separator=separator, encoding=encoding, types=types)
         with progress(quiet=quiet) as told:
             version = project.datasets.add(
-                name, _places(files), _change(**change), message,
+                name, _places(files, sql, query, table_name), _change(**change), message,
                 csv=csv, outside=outside, force=force, once=not force, progress=told,
             )  # fmt: skip
     if as_json:
@@ -148,10 +144,11 @@ def _tell(version: DatasetVersion) -> None:
         click.echo(f"{len(ignored)} unknown columns were left out: {', '.join(ignored)}", err=True)
 
 
-def _places(files: tuple[str, ...]) -> list[Path | str]:
+def _places(files: tuple[str, ...], sql: str | None, query: str, name: str) -> list[Path | str | Query]:
     from mlopsfw.datasets.sources.outside import place_of
+    from mlopsfw.datasets.sources.sqlsource import Query
 
-    return [place_of(file) for file in files]
+    return [Query(sql, query, name)] if sql else [place_of(file) for file in files]
 
 
 def _csv_options(*, null: tuple[str, ...], separator: str, encoding: str, types: tuple[str, ...]) -> Any:

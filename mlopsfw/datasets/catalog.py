@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mlopsfw.datasets.quarantine import BadRow
     from mlopsfw.datasets.sources.csvoptions import CsvOptions
     from mlopsfw.datasets.sources.outside import Outside
+    from mlopsfw.datasets.sources.sqlsource import Query
     from mlopsfw.datasets.tables import PlainTables
     from mlopsfw.ledger import Stream
     from mlopsfw.privacy.pii import Treatment
@@ -135,14 +136,14 @@ class Datasets:
         check_name(name, "dataset")
         facts = {"source": source, "message": message, "run": run, "force": force, "once": once}
         with contextlib.ExitStack() as stack:
-            if isinstance(rows, Generator):  # a database's holds a cursor, and with it locks
+            if isinstance(rows, Generator):  # it may hold a cursor, and with it locks
                 stack.callback(rows.close)
             return put_in(self._project, name, record_batches(rows), change_of(mode), **facts)
 
     def add(
         self,
         name: str,
-        paths: Sequence[Path | str],
+        paths: Sequence[Path | str | Query],
         mode: Mode | Change = "replace",
         message: str = "",
         *,
@@ -153,12 +154,12 @@ class Datasets:
         once: bool = False,
         progress: Any = None,
     ) -> DatasetVersion:
-        """Stream files into a dataset as one new version; arguments and errors as for `commit`.
+        """Stream files, tables or queries into a dataset as one new version; arguments and errors as for `commit`.
 
         Args:
             name: The dataset's name.
             paths: CSV, JSON lines, Parquet, Arrow IPC or Excel files, patterns or folders of them, Delta or Iceberg tables; http(s)
-                URLs and those of buckets, or references to such; in order (see `mlopsfw.datasets.sources.gathered`).
+                URLs and those of buckets, or references to such; queries of databases; in order (see `mlopsfw.datasets.sources.gathered`).
             mode: As for `commit`; a `Change` with `max_bad` sets bad rows aside (see `quarantine`).
             message: Why, for people.
             csv: How CSV files are written.

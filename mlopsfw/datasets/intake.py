@@ -1,7 +1,8 @@
-"""Files on their way into a dataset: read anew while types are still being learnt, bad rows set aside, progress told."""
+"""Files, tables and queries on their way into a dataset: read anew while types are still being learnt, bad rows set aside, progress told."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mlopsfw.datasets.catalog import Datasets
     from mlopsfw.datasets.change import Change
     from mlopsfw.datasets.sources.outside import Outside
+    from mlopsfw.datasets.sources.sqlsource import Query
     from mlopsfw.datasets.sources.tablesource import SourceTable
     from mlopsfw.datasets.versions import DatasetVersion
     from mlopsfw.project import Project
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 def take_in(  # noqa: PLR0917 - called in one place
     project: Project,
     name: str,
-    places: Sequence[Path | str],
+    places: Sequence[Path | str | Query],
     change: Change,
     options: CsvOptions,
     outside: Outside,
@@ -60,7 +62,7 @@ def take_in(  # noqa: PLR0917 - called in one place
 def put_in(
     project: Project, name: str, batches: Iterator[pa.RecordBatch], change: Change, **facts: Any
 ) -> DatasetVersion:
-    """Make a version of rows that are in no file, such as a database's; as for `Datasets.commit`."""
+    """Make a version of rows that are at hand; as for `Datasets.commit`."""
     try:
         return _made(project, name, batches, change, _quarantine(project, name, change), **facts)
     except DataError as error:
@@ -86,14 +88,14 @@ def _read(
     guesses = Guesses()
     while True:
         quarantine = _quarantine(project, name, change)
-        batches = reading.read(files, options, guesses, quarantine)
-        batches = _counted(batches, progress, files) if progress else batches
-        try:
-            return _made(project, name, batches, change, quarantine, **facts)
-        except WrongGuess as error:
-            guesses.learn(error)
-        except DataError as error:
-            raise _told(datasets, name, located(error, files, options)) from None
+        with contextlib.closing(reading.read(files, options, guesses, quarantine)) as read:  # no cursor stays open
+            batches = _counted(read, progress, files) if progress else read
+            try:
+                return _made(project, name, batches, change, quarantine, **facts)
+            except WrongGuess as error:
+                guesses.learn(error)
+            except DataError as error:
+                raise _told(datasets, name, located(error, files, options)) from None
 
 
 def _quarantine(project: Project, name: str, change: Change) -> Quarantine | None:
@@ -141,16 +143,17 @@ def _expected(datasets: Datasets, name: str, change: Change) -> dict[str, str]:
 def _counted(
     batches: Iterator[pa.RecordBatch], progress: Any, files: Sequence[SourceFile | SourceTable]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield `batches` and tell rows and bytes read so far, and bytes in all. Bytes are what Arrow holds, at most the sources' own."""
+    """Yield `batches` and tell rows and bytes read so far, and bytes in all, None where nobody knows. Bytes are what Arrow holds, at most the sources' own."""
     rows = read = 0
-    size = sum(_size(file) for file in files)
+    sizes = [_size(file) for file in files]
+    whole = None if None in sizes else sum(filter(None, sizes))
     for batch in batches:
         rows, read = rows + batch.num_rows, read + batch.nbytes
-        progress(rows, min(read, size), size)
+        progress(rows, read if whole is None else min(read, whole), whole)
         yield batch
 
 
-def _size(file: SourceFile | SourceTable) -> int:
+def _size(file: SourceFile | SourceTable) -> int | None:
     if not isinstance(file, SourceFile):
         return file.size()
     return file.path.stat().st_size if file.path.is_file() else 0

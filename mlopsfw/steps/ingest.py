@@ -97,12 +97,10 @@ def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
     datasets = context.project.datasets
     if params.reference:
         version = datasets.reference(params.dataset, params.reference, params.message, run=context.run)
-    elif params.sql:
-        version = _from_database(context, params)
     else:
         version = datasets.add(
             params.dataset,
-            _files(context.project.root, params.paths()),
+            _places(context.project.root, params),
             _change(params),
             params.message,
             csv=_csv(params),
@@ -119,17 +117,12 @@ def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
     return {"rows": version.artifact()}
 
 
-def _from_database(context: StepContext, params: IngestParams) -> Any:
-    from mlopsfw.datasets.sources import sqlsource
+def _places(root: Path, params: IngestParams) -> list[Any]:
+    from mlopsfw.datasets.sources.sqlsource import Query
 
-    rows, source = sqlsource.opened(context.project, params.sql, params.query, params.table)
-    return context.project.datasets.commit(
-        params.dataset, rows, _change(params), source, params.message, run=context.run, once=True
-    )
-
-
-def _files(root: Path, paths: Iterable[str]) -> list[Path | str]:
-    places = map(place_of, paths)
+    if params.sql:
+        return [Query(params.sql, params.query, params.table)]
+    places = map(place_of, params.paths())
     return [place if isinstance(place, str) else root / place for place in places]
 
 

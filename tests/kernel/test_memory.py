@@ -7,8 +7,10 @@ process stands once everything is imported. Steps run in processes of their own,
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -192,3 +194,47 @@ def test_a_verb_streams(copy, verb):
     assert done.returncode == EXITS.get(verb, 0), done.stdout + done.stderr
     assert "WorkerLost" not in done.stdout + done.stderr  # which is tried again
     print(verb, done.stderr.splitlines()[-1])  # noqa: T201 - for whoever asks by -rA
+
+
+TEXT = "x" * 8_000
+TEXTS = (MORE + 60 << 20) // len(TEXT)  # rows whose texts alone take more than the limit
+SERIES = f"""WITH RECURSIVE rows(id) AS (SELECT 0 UNION ALL SELECT id + 1 FROM rows WHERE id < {TEXTS - 1})
+             SELECT id, replace(hex(zeroblob({len(TEXT) // 2})), '0', 'x') || id AS text FROM rows"""
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """Files of large rows, small where they lie."""
+    folder = tmp_path_factory.mktemp("texts")
+    csv, json = folder / "texts.csv.gz", folder / "texts.jsonl.gz"
+    with gzip.open(csv, "wt", compresslevel=1) as rows, gzip.open(json, "wt", compresslevel=1) as objects:
+        rows.write("id,text\n")
+        for n in range(TEXTS):
+            rows.write(f"{n},{TEXT}{n}\n")
+            objects.write(f'{{"id": {n}, "text": "{TEXT}{n}"}}\n')
+    sqlite3.connect(folder / "empty.db").execute("CREATE TABLE t (x)").connection.close()
+    return {
+        "CSV": (str(csv), "--max-ratio", "100000"),
+        "JSON lines": (str(json), "--max-ratio", "100000"),
+        "SQLite": ("--sql", f"sqlite:///{folder}/empty.db", "--query", SERIES),
+    }
+
+
+@pytest.mark.parametrize("aside", [(), ("--max-bad", "0.01")], ids=["plain", "with a quarantine"])
+@pytest.mark.parametrize("source", ["CSV", "JSON lines", "SQLite"])
+def test_a_source_streams(copy, texts, source, aside):
+    done = limited(copy, "data", "add", "texts", *texts[source], *aside, "--quiet")
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(source, done.stderr.splitlines()[-1])  # noqa: T201 - for whoever asks by -rA
+    with Project.open(copy) as project:
+        assert project.datasets.resolve("texts").rows == TEXTS
+
+
+def test_a_file_larger_than_memory_is_kept_and_given_back(copy):
+    (copy / "files").mkdir()
+    with (copy / "files" / "large").open("wb") as file:
+        file.truncate(MORE + 60 << 20)
+    for command in (("data", "add", "sounds", "files", "--files", "--quiet"), ("data", "get", "sounds", "back")):
+        done = limited(copy, *command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (copy / "back" / "large").stat().st_size == MORE + 60 << 20

@@ -1,4 +1,4 @@
-"""What a load's sources are: files here, copies of files elsewhere, tables; and whether any of it changed since the newest version."""
+"""What a load's sources are: files here, copies of files elsewhere, tables, queries; and whether any of it changed since the newest version."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from mlopsfw.datasets.sources.outside import (
     shown,
 )
 from mlopsfw.datasets.sources.reading import FORMATS
+from mlopsfw.datasets.sources.sqlsource import DatabaseRows, Query
 from mlopsfw.datasets.sources.tablesource import DeltaSource, IcebergSource, SourceTable, is_delta, is_iceberg
 from mlopsfw.errors import DataError, UsageError
 
@@ -69,13 +70,18 @@ class Gathered:
 
 @contextlib.contextmanager
 def gather(  # noqa: PLR0917 - called in one place
-    project: Project, places: Sequence[Path | str], outside: Outside, how: Any, known: dict[str, Any], heard: Heard
+    project: Project,
+    places: Sequence[Path | str | Query],
+    outside: Outside,
+    how: Any,
+    known: dict[str, Any],
+    heard: Heard,
 ) -> Iterator[Gathered]:
     """Bring a load's sources to hand for as long as they are read.
 
     Args:
         project: Resolves references, and has room for copies.
-        places: Paths, patterns, folders; URLs, or references to them.
+        places: Paths, patterns, folders; URLs, or references to them; queries of databases.
         outside: How those are read that are no plain files.
         how: What else the rows depend on.
         known: The newest version's `origin`; empty to ask nobody whether anything changed.
@@ -87,21 +93,25 @@ def gather(  # noqa: PLR0917 - called in one place
         StorageUnavailable: A server cannot be reached.
     """
     urls = {place: address(place, project.secrets) for place in places if isinstance(place, str)}
-    found = [
-        one
-        for place in places
-        for one in (_linked(project, urls[place], outside) if isinstance(place, str) else _here(place, outside))
-    ]
-    source = ", ".join(shown(urls[place]) if isinstance(place, str) else place.name for place in places)
+    found: list[_Source] = []
+    names: list[str] = []
+    for place in places:
+        if isinstance(place, Query):
+            rows = DatabaseRows(place, project)
+            found, names = [*found, rows], [*names, rows.shown]
+        elif isinstance(place, str):
+            found, names = [*found, *_linked(project, urls[place], outside)], [*names, shown(urls[place])]
+        else:
+            found, names = [*found, *_here(place, outside)], [*names, place.name]
     queries = [harmless_query(url) for url in urls.values()]
     told = {"how": _digest([how, outside.sheet, outside.at, queries])}
     if known and _unchanged(found, told["how"], known):
-        yield Gathered((), source, known, unchanged=True)
+        yield Gathered((), ", ".join(names), known, unchanged=True)
         return
     with _folder(project) as folder:
         files = [_at_hand(one, folder / str(number), outside, heard) for number, one in enumerate(found)]
-        facts = {name: facts() for name, facts in _named(found)}
-        yield Gathered(files, source, told | {"files": facts} if facts else {})
+        facts = {name: one for name, ask in _named(found) if (one := ask())}
+        yield Gathered(files, ", ".join(names), told | {"files": facts} if facts else {})
 
 
 def _here(place: Path, outside: Outside) -> Sequence[_Source]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from mlopsfw.datasets.sources.jsonsource import read_jsonl
 from mlopsfw.datasets.sources.located import SourceFile, partition_types, with_partition
 from mlopsfw.datasets.sources.opened import inner_suffix
 from mlopsfw.datasets.sources.parquetsource import read_parquet
-from mlopsfw.datasets.sources.tablesource import SourceTable, read_table
+from mlopsfw.datasets.sources.tablesource import SourceTable
 from mlopsfw.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def read(
     options: CsvOptions,
     guesses: Guesses,
     quarantine: Quarantine | None = None,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """Yield the rows of `files`, one after the other; bad rows go to `quarantine`, or are errors without one.
 
     Raises:
@@ -67,7 +67,7 @@ def read(
     types = partition_types([file for file in files if isinstance(file, SourceFile)])
     for file in files:
         if not isinstance(file, SourceFile):
-            yield from read_table(file, options.max_ratio)
+            yield from file.read(options, quarantine)
             continue
         with called(file), _unchanged(file.path):
             batches = _read_file(file, options, guesses, quarantine)

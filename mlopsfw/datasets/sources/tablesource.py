@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from mlopsfw.datasets.quarantine import Quarantine
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
+
 
 class SourceTable(Protocol):
-    """A table that is read at one version of its own."""
+    """A table that is read whole: at one version of its own, or by a query."""
 
     @property
     def shown(self) -> str:
@@ -26,19 +29,19 @@ class SourceTable(Protocol):
         ...
 
     def facts(self) -> dict[str, Any]:
-        """Return which table it is, and at which version."""
+        """Return which table it is, and at which version; nothing where it does not tell."""
         ...
 
     def unchanged(self, known: Mapping[str, Any]) -> bool:
         """Return whether it is what `known` (an earlier `facts`) says."""
         ...
 
-    def scan(self) -> pl.LazyFrame:
-        """Return its rows lazily."""
+    def read(self, options: CsvOptions, quarantine: Quarantine | None) -> Iterator[pa.RecordBatch]:
+        """Yield its rows. Raise `DataError` where it cannot be read, or unpacks to more than `options.max_ratio` times its size."""
         ...
 
-    def size(self) -> int:
-        """Return the bytes of the files that hold these rows."""
+    def size(self) -> int | None:
+        """Return the bytes of the files that hold these rows, None where nobody knows."""
         ...
 
 
@@ -77,6 +80,10 @@ class DeltaSource:
         import polars as pl
 
         return pl.scan_delta(self.shown, version=self._table.version(), storage_options=self._options or None)
+
+    def read(self, options: CsvOptions, _quarantine: Quarantine | None) -> Iterator[pa.RecordBatch]:
+        """Yield its rows, as `SourceTable.read` has it."""
+        return _read(self, options.max_ratio)
 
     def size(self) -> int:
         """Return the bytes of its files, as its log has them."""
@@ -118,6 +125,10 @@ class IcebergSource:
 
         return pl.scan_iceberg(self._table, snapshot_id=self._snapshot)
 
+    def read(self, options: CsvOptions, _quarantine: Quarantine | None) -> Iterator[pa.RecordBatch]:
+        """Yield its rows, as `SourceTable.read` has it."""
+        return _read(self, options.max_ratio)
+
     def size(self) -> int:
         """Return the bytes of its files, as its manifests have them."""
         return sum(task.file.file_size_in_bytes for task in self._table.scan(snapshot_id=self._snapshot).plan_files())
@@ -154,8 +165,7 @@ def _snapshot(table: Any, at: str, place: str) -> Any:
     return found
 
 
-def read_table(table: SourceTable, max_ratio: float) -> Iterator[pa.RecordBatch]:
-    """Yield a table's rows. Raise `DataError` where it cannot be read, or unpacks to more than `max_ratio` times its size."""
+def _read(table: DeltaSource | IcebergSource, max_ratio: float) -> Iterator[pa.RecordBatch]:
     allowance = Allowance(table.shown, max_ratio, table.size())
     with _blamed(table.shown):
         for batch in record_batches(table.scan()):
