@@ -33,6 +33,24 @@ def bucket(s3_server):
 
 
 @pytest.fixture(scope="session")
+def azure_server():
+    """A running Azure Blob server; without one, and without npm to install it, what needs it is skipped."""
+    from azurite import NotInstalled, azurite
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="azure-") as folder, azurite(Path(folder)) as server:
+            yield server
+    except NotInstalled as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def container(azure_server):
+    """The URL of a new container."""
+    return azure_server.make_bucket(f"container-{next(_numbers)}")
+
+
+@pytest.fixture(scope="session")
 def postgres_url():
     """The URL of a running PostgreSQL."""
     from postgres import postgres

@@ -61,6 +61,8 @@ class S3Server:
     """
 
     port: int
+    appends = True  # Delta tables can be appended to
+    wrong = ({"aws_secret_access_key": "wrong"}, {"aws_access_key_id": "nobody"})  # options that it refuses
 
     @property
     def options(self) -> dict[str, str]:

@@ -95,21 +95,25 @@ class HttpUrl(Source):
 
 class Bucket(Source):
     tells = True
+    server, place, secret = "s3_server", "bucket", "aws_secret_access_key"
 
     def __init__(self, folder, request):
         super().__init__(folder, request)
-        options = request.getfixturevalue("s3_server").options
-        request.getfixturevalue("monkeypatch").setenv("S3_SECRET", options["aws_secret_access_key"])
-        self.options = options
-        self.outside = Outside(options=options | {"aws_secret_access_key": "env:S3_SECRET"})
+        self.options = request.getfixturevalue(self.server).options
+        request.getfixturevalue("monkeypatch").setenv("STORE_SECRET", self.options[self.secret])
+        self.outside = Outside(options=self.options | {self.secret: "env:STORE_SECRET"})
 
     def put(self, rows):
-        bucket = self.request.getfixturevalue("bucket")
+        bucket = self.request.getfixturevalue(self.place)
         for number, row in enumerate(rows.iter_slices(1)):
             row.write_parquet(f"{bucket}/in/{number}.parquet", storage_options=self.options)
         for number in range(rows.height, OLD.height):
             rows.clear().write_parquet(f"{bucket}/in/{number}.parquet", storage_options=self.options)
         return f"{bucket}/in/*.parquet"
+
+
+class Container(Bucket):
+    server, place, secret = "azure_server", "container", "azure_storage_account_key"
 
 
 class SqliteTable(Source):
@@ -147,6 +151,7 @@ KINDS = {
     "iceberg": IcebergTable,
     "http": HttpUrl,
     "bucket": Bucket,
+    "container": Container,
     "sqlite": SqliteTable,
     "postgresql": PostgresTable,
 }

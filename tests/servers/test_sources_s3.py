@@ -139,6 +139,15 @@ def test_a_refusal_and_a_silent_server_say_what_to_do(project, outside, bucket, 
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("scheme", ["az", "azure", "abfs"])
+def test_a_refusal_names_the_options_of_its_kind_of_store(project, azure_server, container, monkeypatch, scheme):
+    monkeypatch.setenv("AZURE_KEY", "d3Jvbmc=")
+    outside = Outside(options=azure_server.options | {"azure_storage_account_key": "env:AZURE_KEY"}, timeout=10.0)
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        project.datasets.add("d", [f"{container.replace('az:', f'{scheme}:')}/x.csv"], outside=outside)
+    assert "--option azure_storage_account_name" in caught.value.hint
+
+
 def test_a_secret_among_the_options_stands_by_reference_and_is_in_no_file_afterwards(project, add, store, bucket):
     from mlopsfw.privacy.search import files_with
 

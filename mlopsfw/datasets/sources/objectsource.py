@@ -69,12 +69,21 @@ class ObjectFile:
                     f"{self.shown} changed while it was read", hint="Nothing was committed; try again."
                 ) from None
             except BaseError as error:
-                raise DataError(f"{self.shown} cannot be read: {_first_line(error)}", hint=_CREDENTIALS) from None
+                raise DataError(
+                    f"{self.shown} cannot be read: {_first_line(error)}", hint=_credentials(self.shown)
+                ) from None
 
 
-_CREDENTIALS = (
-    "Check the credentials: --option aws_access_key_id=…, aws_secret_access_key=env:NAME, or the environment's."
-)
+_CREDENTIALS = {  # by how the URL begins: s3, s3a; gs; az, azure, abfs, abfss
+    "s3": "aws_access_key_id=…, aws_secret_access_key=env:NAME",
+    "gs": "google_service_account_key=env:NAME",
+    "a": "azure_storage_account_name=…, azure_storage_account_key=env:NAME",
+}
+
+
+def _credentials(place: str) -> str:
+    options = next(options for scheme, options in _CREDENTIALS.items() if place.startswith(scheme))
+    return f"Check the credentials: --option {options}, or the environment's."
 
 
 def objects(
@@ -167,7 +176,7 @@ def _blamed(place: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        raise DataError(f"{place} cannot be read: {_first_line(error)}", hint=_CREDENTIALS) from None
+        raise DataError(f"{place} cannot be read: {_first_line(error)}", hint=_credentials(place)) from None
 
 
 def _first_line(error: Exception) -> str:
