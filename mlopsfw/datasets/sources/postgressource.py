@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _FIRST_DAY = -2_440_588  # from 1970 to 4714 BC, PostgreSQL's first; what is infinite or too late wraps to before it
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+_SHOWN = 40  # characters of a value: a numeric may have a hundred thousand
 _FROM_2000 = 10_957  # days from 1970 to 2000, from which PostgreSQL counts
 
 
@@ -63,7 +64,9 @@ def _held(batch: pa.RecordBatch, before: int, reject: Reject) -> pa.RecordBatch:
         kept, lost = _column(given, own, field.name)
         columns.append(kept)
         for row in lost.tolist():
-            bad.setdefault(row, f"{field.name} is {_told(given, row)}, which a column of {kept.type} does not hold")
+            bad.setdefault(
+                row, f"{field.name} is {str(_told(given, row))[:_SHOWN]}, which a column of {kept.type} does not hold"
+            )
     ours = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
     if not bad:
         return ours

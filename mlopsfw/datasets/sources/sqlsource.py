@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.host import Secrets
     from mlopsfw.datasets.quarantine import Quarantine
     from mlopsfw.datasets.sources.csvoptions import CsvOptions
+    from mlopsfw.datasets.sources.sqlitesource import Reject
     from mlopsfw.project import Project
 
 _POSTGRES = ("postgresql", "postgres")
@@ -89,7 +90,7 @@ class DatabaseRows:
         with _blamed(self._url):
             yield from map(_named, self._rows(options, reject))
 
-    def _rows(self, options: CsvOptions, reject: Any) -> Iterator[pa.RecordBatch]:
+    def _rows(self, options: CsvOptions, reject: Reject) -> Iterator[pa.RecordBatch]:
         if not self._url.startswith("sqlite"):
             from mlopsfw.datasets.sources import postgressource
 
