@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ports import free_ports
+
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 VERSION = "3.35.0"
@@ -82,7 +84,7 @@ def azurite(folder: Path) -> Iterator[Azurite]:
         NotInstalled: There is no `azurite-blob`, and npm does not install it.
     """
     program = shutil.which("azurite-blob") or _installed(folder / "program")
-    port = _free_port()
+    port = free_ports(1)[0]
     command = [program, "--silent", "--location", str(folder), "--blobPort", str(port), "--skipApiVersionCheck"]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([*command, "--disableTelemetry"], stdout=log, stderr=log)
@@ -112,9 +114,3 @@ def _await(server: subprocess.Popen[bytes], port: int) -> None:
         assert server.poll() is None, "Azurite ended while it started"
         time.sleep(0.1)
     raise TimeoutError("Azurite does not listen")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

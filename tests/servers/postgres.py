@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
+
+from ports import free_ports
 
 USER = "mlops"
 
@@ -30,7 +31,7 @@ def postgres(folder: Path):
     folder.mkdir(mode=0o700)
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
-    data, port = folder / "data", _free_port()
+    data, port = folder / "data", free_ports(1)[0]
     _run("initdb", "-D", data, "-A", "trust", "-U", USER, "--no-sync", folder=folder)
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
     _run("pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start", folder=folder)
@@ -48,9 +49,3 @@ def _run(program: str, *arguments: object, folder: Path, check: bool = True) -> 
     if os.geteuid() == 0:
         command = ["runuser", "-u", "postgres", "--", *command]
     subprocess.run(command, cwd=folder, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

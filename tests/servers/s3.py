@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ports import free_ports
+
 KEY, SECRET = "test", "testsecret"
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "ceph-authtool", "monmaptool")
 CONFIG = """
@@ -127,7 +129,7 @@ def s3_server(root: Path):
 
 
 def _start(root: Path, daemons: list[subprocess.Popen]) -> int:
-    mon2, mon1, port = _free_ports(3)
+    mon2, mon1, port = free_ports(3)
     fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
     config = ["-c", str(root / "ceph.conf")]
     (root / "ceph.conf").write_text(CONFIG.format(fsid=fsid, root=root, mon1=mon1, mon2=mon2, port=port))
@@ -170,17 +172,6 @@ def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
-
-
-def _free_ports(count: int) -> list[int]:
-    holders = [socket.socket() for _ in range(count)]
-    try:
-        for holder in holders:
-            holder.bind(("127.0.0.1", 0))
-        return [holder.getsockname()[1] for holder in holders]
-    finally:
-        for holder in holders:
-            holder.close()
 
 
 def _wait_for(port: int, daemons: list[subprocess.Popen], root: Path) -> None:

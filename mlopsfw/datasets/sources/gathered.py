@@ -98,20 +98,24 @@ def gather(  # noqa: PLR0917 - called in one place
     for place in places:
         if isinstance(place, Query):
             rows = DatabaseRows(place, project)
-            found, names = [*found, rows], [*names, rows.shown]
+            found.append(rows)
+            names.append(rows.shown)
         elif isinstance(place, str):
-            found, names = [*found, *_linked(project, urls[place], outside)], [*names, shown(urls[place])]
+            found.extend(_linked(project, urls[place], outside))
+            names.append(shown(urls[place]))
         else:
-            found, names = [*found, *_here(place, outside)], [*names, place.name]
+            found.extend(_here(place, outside))
+            names.append(place.name)
+    source = ", ".join(names)
     queries = [harmless_query(url) for url in urls.values()]
     told = {"how": _digest([how, outside.sheet, outside.at, queries])}
     if known and _unchanged(found, told["how"], known):
-        yield Gathered((), ", ".join(names), known, unchanged=True)
+        yield Gathered((), source, known, unchanged=True)
         return
     with _folder(project) as folder:
         files = [_at_hand(one, folder / str(number), outside, heard) for number, one in enumerate(found)]
         facts = {name: one for name, ask in _named(found) if (one := ask())}
-        yield Gathered(files, ", ".join(names), told | {"files": facts} if facts else {})
+        yield Gathered(files, source, told | {"files": facts} if facts else {})
 
 
 def _here(place: Path, outside: Outside) -> Sequence[_Source]:
