@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import MAXYEAR, MINYEAR, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,18 +62,24 @@ class Labels:
             How many were added.
 
         Raises:
-            DataError: A row lacks a field, its label is no class of the latest version, or its time has no zone; nothing is added.
+            DataError: A row lacks a field, its label is no class of the latest version, its time has no zone, or the time lies further from now than
+                `[capture]` allows; nothing is added.
         """
         from mlopsfw.capture.frames import labels_frame
         from mlopsfw.capture.records import LabelRows
-        from mlopsfw.capture.times import now_micros
+        from mlopsfw.capture.times import Bounds, now_micros
 
         check_name(model, "model")
         version = self._project.registry.resolve(f"models:/{model}")
         manifest, privacy = self._manifest(version), self._project.privacy
         treatment = privacy.treatment(privacy.learned(version))
         now = now_micros(self._project.clock.now())
-        checked = [_checked(row, number, manifest, treatment, now) for number, row in enumerate(rows)]
+        bounds = Bounds.of(self._project.config.capture)
+
+        def when(moment: str | datetime | None) -> int:
+            return now if moment is None else bounds.micros(moment, now)
+
+        checked = [_checked(row, number, manifest, treatment, when) for number, row in enumerate(rows)]
         if not checked:
             return 0
         ids, labels, times = (list(column) for column in zip(*checked, strict=True))
@@ -89,7 +95,9 @@ class Labels:
         from mlopsfw.scoring import read_rows
 
         try:
-            return self.add(model, read_rows(file).iter_rows(named=True))
+            rows = read_rows(file)
+            _check_calendar(rows)
+            return self.add(model, rows.iter_rows(named=True))
         except DataError as error:
             message = error.message if str(file) in error.message else f"{file}: {error.message}; nothing was added"
             raise DataError(message, hint=error.hint) from None
@@ -123,11 +131,24 @@ class Labels:
         return stored_manifest(self._project.blobs, version.bundle)
 
 
-def _checked(
-    row: Mapping[str, Any], number: int, manifest: Manifest, treatment: Treatment, now: int
-) -> tuple[str, Label, int]:
-    from mlopsfw.capture.times import micros
+def _check_calendar(rows: pl.DataFrame) -> None:
+    """Raise `DataError` where a date or time is in no year that Python has: a Parquet file may hold year 0 or 29349."""
+    import polars as pl
 
+    for column in rows.select(pl.selectors.date(), pl.selectors.datetime()).get_columns():
+        years = column.dt.year().fill_null(0)  # the year is null where it does not even fit a calendar
+        wrong = (column.is_not_null() & ~years.is_between(MINYEAR, MAXYEAR)).arg_true()
+        if len(wrong):
+            raise DataError(f"row {wrong[0]}: `{column.name}` is outside the years 1 to 9999", hint="Correct the year.")
+
+
+def _checked(
+    row: Mapping[str, Any],
+    number: int,
+    manifest: Manifest,
+    treatment: Treatment,
+    when: Callable[[str | datetime | None], int],
+) -> tuple[str, Label, int]:
     identity, label, moment = row.get("prediction_id"), row.get("label"), row.get("label_time")
     if not isinstance(identity, str) or not identity:
         raise DataError(
@@ -138,11 +159,7 @@ def _checked(
     if moment is not None and not isinstance(moment, str | datetime):
         raise DataError(f"row {number}: `label_time` must be a time", hint="Write RFC 3339 with a zone.")
     try:
-        return (
-            identity,
-            as_class(treatment.value(manifest.target, label), manifest),
-            now if moment is None else micros(moment),
-        )
+        return identity, as_class(treatment.value(manifest.target, label), manifest), when(moment)
     except DataError as error:
         raise DataError(f"row {number}: {error.message}", hint=error.hint) from None
 

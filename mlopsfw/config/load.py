@@ -10,16 +10,25 @@ from typing import Any, TypeVar
 import msgspec
 
 from mlopsfw.config.locate import key_lines
-from mlopsfw.config.model import DataConfig, Encryption, PrivacyConfig, ProjectConfig, Selection, StepConfig
+from mlopsfw.config.model import (
+    CaptureConfig,
+    DataConfig,
+    Encryption,
+    PrivacyConfig,
+    ProjectConfig,
+    Selection,
+    StepConfig,
+)
 from mlopsfw.errors import ConfigError, UsageError
 from mlopsfw.ids import check_name, nearest
+from mlopsfw.moments import duration
 from mlopsfw.secrets import is_reference
 
 FILE_NAME = "mlopsfw.toml"
 
 _SINGLE = ("storage", "trainer", "deployer", "engine")
 _MANY = {"monitor": "monitors", "alerter": "alerters"}
-_TOP = ("project", "plugins", "data", "privacy", "runtime", "observer", "steps", "env", *_SINGLE, *_MANY)
+_TOP = ("project", "plugins", "data", "privacy", "capture", "runtime", "observer", "steps", "env", *_SINGLE, *_MANY)
 _STEP = StepConfig.__struct_fields__
 
 _WORDS = {"object": "table", "str": "string", "int": "integer", "bool": "boolean"}  # what TOML calls them
@@ -136,6 +145,7 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     fields["data"] = {key: _convert(_table(data, key, fail, "data."), DataConfig, f"data.{key}", fail) for key in data}
     fields["privacy"] = _convert(_table(tree, "privacy", fail), PrivacyConfig, "privacy", fail)
     _check_key(fields, fail)
+    fields["capture"] = _capture(tree, fail)
     fields |= {field: _selections(tree[role], role, fail) for role, field in _MANY.items() if role in tree}
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
@@ -191,6 +201,16 @@ def _encryption(tree: dict[str, Any], fail: Fail) -> Encryption:
             raise fail(
                 "a key must be a reference", "storage.encrypt", hint="Write env:NAME or file:/path, never the key."
             )
+    return found
+
+
+def _capture(tree: dict[str, Any], fail: Fail) -> CaptureConfig:
+    found = _convert(_table(tree, "capture", fail), CaptureConfig, "capture", fail)
+    for field in CaptureConfig.__struct_fields__:
+        try:
+            duration(getattr(found, field))
+        except UsageError as error:
+            raise fail(error.message, f"capture.{field}", hint=error.hint) from None
     return found
 
 

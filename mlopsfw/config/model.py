@@ -62,6 +62,23 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     retention: Retention | None = None
 
 
+_LENGTH = r"^(\d+(\.\d+)?\s*[smhdw]\s*)+$"
+
+
+class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[capture]`: which event times and label times are taken, at an endpoint and from files of labels.
+
+    Monitors set aside a captured prediction whose event time is further from the moment it was answered.
+
+    Args:
+        max_event_age: How long before the clock's time one may lie, such as `90d`. The default takes a history of 100 years.
+        max_event_lead: How long after it: for clocks and zones that are wrong by hours. Raise it for events that are to come.
+    """
+
+    max_event_age: Annotated[str, msgspec.Meta(pattern=_LENGTH)] = "36500d"
+    max_event_lead: Annotated[str, msgspec.Meta(pattern=_LENGTH)] = "1d"
+
+
 class PrivacyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[privacy]`.
 
@@ -113,6 +130,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         storage, trainer, deployer, engine: The selected providers.
         data: What holds for datasets, by name.
         privacy: The key of keyed hashes.
+        capture: Which event times and label times are taken.
         encryption: Of what the storage holds.
         monitors, alerters: The selected providers, in order.
         runtimes: Options of runtimes by bundle format.
@@ -130,6 +148,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     encryption: Encryption = Encryption()
     data: dict[str, DataConfig] = {}
     privacy: PrivacyConfig = PrivacyConfig()
+    capture: CaptureConfig = CaptureConfig()
     trainer: Selection = Selection(use="torch", key="trainer")
     deployer: Selection = Selection(use="http", key="deployer")
     engine: Selection = Selection(use="local", key="engine")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.config.model import DataConfig, PrivacyConfig, StepConfig
+from mlopsfw.config.model import CaptureConfig, DataConfig, PrivacyConfig, StepConfig
 from mlopsfw.errors import PluginError
 from mlopsfw.plugins.manager import PluginManager
 
@@ -26,6 +26,7 @@ def config_schema(plugins: PluginManager) -> Schema:
         "observer": _closed({claim.name: {"type": "object"} for claim in plugins.catalog.of("observer")}),
         "data": {"type": "object", "additionalProperties": _refer(DataConfig, definitions)},
         "privacy": _refer(PrivacyConfig, definitions),
+        "capture": _refer(CaptureConfig, definitions),
         "steps": {"type": "object", "additionalProperties": _step(definitions)},
         "env": {"type": "object", "additionalProperties": {"$ref": "#"}},
     }

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
-from mlopsfw.capture.times import micros
+from mlopsfw import moments
+from mlopsfw.capture.times import event_micros
 from mlopsfw.contracts.monitoring import Window
 from mlopsfw.errors import NotFound, UsageError
 
@@ -18,16 +19,14 @@ if TYPE_CHECKING:
     from mlopsfw.project import Project
 
 _DAY = timedelta(days=1)
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_DURATION = re.compile(r"([1-9]\d{0,5})([mhdw])")
+_DURATION = re.compile(r"[1-9]\d{0,5}[mhdw]")
 
 
 def duration(text: str) -> timedelta:
     """Return `15m`, `6h`, `7d` or `2w` as a span. Raise `UsageError`."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
+    if _DURATION.fullmatch(text) is None:
         raise UsageError(f"{text!r} is not a span of time", hint="Write a number and m, h, d or w, such as 7d.")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return moments.duration(text)
 
 
 def stamp(moment: datetime) -> str:
@@ -50,11 +49,9 @@ def time_zone(name: str) -> tzinfo:
 
 
 def moment(text: str, zone: tzinfo = UTC) -> datetime:
-    """Return an RFC 3339 stamp, or a date (its midnight in `zone`), as a moment. Raise `DataError`."""
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        day = datetime.fromtimestamp(micros(f"{text}T00:00:00Z") / 1e6, UTC)
-        return day.replace(tzinfo=zone)
-    return datetime.fromtimestamp(micros(text) / 1e6, UTC).astimezone(zone)
+    """Return an RFC 3339 stamp, or a date (its midnight in `zone`), as a moment. Raise `DataError`, also before 1678 and after 2261."""
+    found = moments.instant(text).replace(tzinfo=zone) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text
+    return datetime.fromtimestamp(event_micros(found) / 1e6, UTC).astimezone(zone)
 
 
 def opening(first: datetime, every: timedelta, zone: tzinfo) -> datetime:

@@ -7,7 +7,8 @@ import hmac
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.errors import ConfigError, UsageError
+from mlopsfw.errors import ConfigError, DataError, UsageError
+from mlopsfw.moments import in_zone, instant
 from mlopsfw.privacy.pii import Treatment
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _is_read(name: str, kind: pl.DataType, reads: Callable[[str], Any], text: st
 
     try:
         value = reads(text)
-    except ValueError:
+    except (ValueError, DataError):
         return None
     if isinstance(value, dt.datetime):
         return pl.col(name) == pl.lit(value).dt.replace_time_zone(getattr(kind, "time_zone", None))
@@ -106,8 +107,8 @@ def _no() -> bool:
 
 
 def _moment(text: str) -> dt.datetime:
-    moment = dt.datetime.fromisoformat(text)
-    return moment if moment.tzinfo is None else moment.astimezone(dt.UTC).replace(tzinfo=None)
+    moment = instant(text)
+    return moment if moment.tzinfo is None else in_zone(moment).replace(tzinfo=None)
 
 
 _READERS: tuple[tuple[str, Callable[[str], Any]], ...] = (

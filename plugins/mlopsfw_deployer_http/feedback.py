@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlopsfw.capture.records import LabelRows, encode
-from mlopsfw.capture.times import micros, now_micros
+from mlopsfw.capture.times import now_micros
 from mlopsfw.errors import DataError
 from mlopsfw.labels import as_class
 from mlopsfw_deployer_http import message
@@ -61,6 +61,6 @@ def accept(model: Model, clock: Clock, request: Request) -> Answer:
 def _checked(label: Label, row: int, model: Model, now: int) -> tuple[str | int | float | bool, int]:
     try:
         value = as_class(model.requests.label(model.manifest.target, label.label), model.manifest)
-        return value, now if label.label_time is None else micros(label.label_time)
+        return value, now if label.label_time is None else model.bounds.micros(label.label_time, now)
     except DataError as error:
         raise Refusal(400, f"row {row}: {error.message}. {error.hint}".rstrip()) from None

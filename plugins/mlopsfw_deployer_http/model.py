@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.capture.records import Header, Predictions, encode
-from mlopsfw.capture.times import micros, now_micros
+from mlopsfw.capture.times import Bounds, now_micros
 from mlopsfw.errors import DataError, SignatureMismatch
 from mlopsfw.ids import nearest
 from mlopsfw_deployer_http.message import Refusal
@@ -51,10 +51,13 @@ class Model:
         bundle: The bundle, loaded, its golden rows replayed.
         clock: Time.
         requests: What happens to personal columns.
+        bounds: How far from the clock's time an event time or a label time may lie.
     """
 
-    def __init__(self, spec: EndpointSpec, bundle: Bundle, clock: Clock, requests: Requests) -> None:
-        self.requests = requests
+    def __init__(
+        self, spec: EndpointSpec, bundle: Bundle, clock: Clock, requests: Requests, bounds: Bounds | None = None
+    ) -> None:
+        self.requests, self.bounds = requests, bounds or Bounds()
         self.spec, self.manifest = spec, bundle.manifest
         self._bundle, self._clock = bundle, clock
         self.columns = {column.name: column for column in self.manifest.inputs}
@@ -85,7 +88,7 @@ class Model:
         times = columns.pop(EVENT_TIME, None) if self._takes_event_time else None
         columns = self.requests.asked(columns)
         rows = self._rows(columns)
-        moments = _moments(times, event_time, rows, now)
+        moments = self._moments(times, event_time, rows, now)
         ids = self._ids(request_id, rows)
         try:
             outputs = self._bundle.predict(columns)
@@ -95,6 +98,22 @@ class Model:
         kept = self.requests.captured(columns)
         record = Predictions(ids=ids, event_times=moments, processed_time=now, inputs=kept, outputs=lists)
         return Scored(ids, outputs, lists, encode(record))
+
+    def _moments(self, times: Sequence[Any] | None, shared: str | None, rows: int, now: int) -> list[int]:
+        if times is None:
+            return [self._moment(shared, None, now) if shared is not None else now] * rows
+        if len(times) != rows:
+            raise Refusal(400, f"column '{EVENT_TIME}' has {len(times)} rows, the others have {rows}")
+        return [now if time is None else self._moment(time, row, now) for row, time in enumerate(times)]
+
+    def _moment(self, time: Any, row: int | None, now: int) -> int:
+        where = EVENT_TIME if row is None else f"column '{EVENT_TIME}', row {row}"
+        if not isinstance(time, str):
+            raise Refusal(400, f"{where}: {type(time).__name__} is not a time; write RFC 3339 with a zone")
+        try:
+            return self.bounds.micros(time, now)
+        except DataError as error:
+            raise Refusal(400, f"{where}: {error.message}. {error.hint}") from None
 
     def _rows(self, columns: Mapping[str, list[Any]]) -> int:
         if columns.keys() != self.columns.keys():
@@ -129,21 +148,3 @@ def _located(error: SignatureMismatch) -> str:
     where = "" if error.column is None else f"column {error.column!r}"
     where += "" if error.row is None else f"{', ' if where else ''}row {error.row}"
     return f"{where}: {error.message}" if where and where not in error.message else error.message
-
-
-def _moments(times: Sequence[Any] | None, shared: str | None, rows: int, now: int) -> list[int]:
-    if times is None:
-        return [_moment(shared, None) if shared is not None else now] * rows
-    if len(times) != rows:
-        raise Refusal(400, f"column '{EVENT_TIME}' has {len(times)} rows, the others have {rows}")
-    return [now if time is None else _moment(time, row) for row, time in enumerate(times)]
-
-
-def _moment(time: Any, row: int | None) -> int:
-    where = EVENT_TIME if row is None else f"column '{EVENT_TIME}', row {row}"
-    if not isinstance(time, str):
-        raise Refusal(400, f"{where}: {type(time).__name__} is not a time; write RFC 3339 with a zone")
-    try:
-        return micros(time)
-    except DataError as error:
-        raise Refusal(400, f"{where}: {error.message}. {error.hint}") from None

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from mlopsfw.capture.times import Bounds
 from mlopsfw.capture.writer import CaptureWriter
 from mlopsfw.config import ProjectConfig
 from mlopsfw.contracts.bundle import Bundle
@@ -89,7 +90,7 @@ class Serving:
     def __init__(self, settings: Settings, project: Project, bundle: Bundle) -> None:
         self._settings = settings
         requests = project.privacy.requests(settings.spec.pii)
-        model = Model(settings.spec, bundle, project.clock, requests)
+        model = Model(settings.spec, bundle, project.clock, requests, Bounds.of(project.config.capture))
         self._capture = CaptureWriter(Path(settings.captures), model.header)
         spec = settings.spec
         metrics = Metrics(endpoint=spec.endpoint, model=spec.model, version=str(spec.version))

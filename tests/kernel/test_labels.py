@@ -169,6 +169,25 @@ def test_a_wrong_row_of_a_file_is_named_with_the_file(labelled: Project, tmp_pat
     assert labels(labelled) == {}
 
 
+@pytest.mark.parametrize("day", [-719_529, 2_932_897, 10**7, -(10**7)])
+@pytest.mark.parametrize("kind", [pl.Date, pl.Datetime("us", "UTC"), pl.Datetime("ms")])
+def test_a_time_of_a_file_that_no_calendar_has_is_named_with_its_row(
+    labelled: Project, tmp_path: Path, day: int, kind: Any
+) -> None:
+    days = pl.Series("label_time", [15_000, day], dtype=pl.Int32).cast(pl.Date).cast(kind)
+    rows = pl.DataFrame({"prediction_id": ["a", "b"], "label": [True, False]}).with_columns(days)
+    rows.write_parquet(tmp_path / "labels.parquet")
+    with pytest.raises(DataError, match=r"labels\.parquet: row \d: "):
+        labelled.labels.add_file("delay", tmp_path / "labels.parquet")
+
+
+@pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00+23:59", "1800-01-01T00:00:00Z", "2150-01-01T00:00:00Z", "9999-12-31T00:00:00Z"])  # fmt: skip
+def test_a_label_that_became_known_too_far_from_now_is_refused(labelled: Project, stamp: str) -> None:
+    with pytest.raises(DataError, match="row 0: the time"):
+        labelled.labels.add("delay", [{**LATE, "label_time": stamp}])
+    assert labels(labelled) == {}
+
+
 @pytest.mark.parametrize(
     ("name", "text"), [("labels.xml", "x"), ("labels.parquet", "no parquet"), ("labels.jsonl", "{")]
 )

@@ -324,6 +324,34 @@ def test_event_times_may_come_as_a_column(tmp_path: Path) -> None:
     assert "event_time" not in one.inputs
 
 
+ABSURD = ["0001-01-01T00:00:00+23:59", "0001-01-01T00:00:00Z", "1800-01-01T00:00:00Z", "2150-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"]  # fmt: skip
+
+
+def _timed(where: str, stamp: str) -> tuple[str, Any]:
+    """Return the route and the body of a request that carries a time at `where`."""
+    column = infer_body(ROW)
+    column["inputs"].append({"name": "event_time", "datatype": "BYTES", "shape": [1], "data": [stamp]})
+    return {
+        "infer, parameter": (INFER, infer_body(ROW, parameters={"event_time": stamp})),
+        "infer, column": (INFER, column),
+        "invocations, parameter": ("/invocations", {"instances": [ROW], "params": {"event_time": stamp}}),
+        "invocations, records": ("/invocations", {"dataframe_records": [{**ROW, "event_time": stamp}]}),
+        "invocations, inputs": ("/invocations", {"inputs": {**{k: [v] for k, v in ROW.items()}, "event_time": [stamp]}}),
+        "labels": ("/labels", {"labels": [{"prediction_id": "a", "label": True, "label_time": stamp}]}),
+    }[where]  # fmt: skip
+
+
+@pytest.mark.parametrize("stamp", ABSURD)
+@pytest.mark.parametrize(
+    "where", ["infer, parameter", "infer, column", "invocations, parameter", "invocations, records", "invocations, inputs", "labels"]
+)  # fmt: skip
+def test_no_request_brings_in_a_time_that_is_too_far_from_now(server: RunningServer, where: str, stamp: str) -> None:
+    path, body = _timed(where, stamp)
+    status, message = refusal(server, body, path)
+    assert status == 400
+    assert f"the time {stamp} is" in message
+
+
 def test_labels_are_kept_all_or_none(tmp_path: Path) -> None:
     good = {"prediction_id": "a", "label": True, "label_time": "2013-04-02T12:00:00Z"}
     with RunningServer(tmp_path) as server:
