@@ -74,14 +74,14 @@ class Captures:
         return within.unique("prediction_id", keep="first", maintain_order=True)
 
     def find(self, endpoint: str, prediction: str) -> dict[str, Any]:
-        """Return what is known of one prediction besides its inputs and outputs: `CAPTURE_COLUMNS` → value.
+        """Return what is known of one prediction besides its inputs and outputs: `CAPTURE_COLUMNS` → value, None for an impossible time.
 
         Raises:
             UnknownName: No such prediction was captured, or the endpoint captured none.
         """
         import polars as pl
 
-        from mlopsfw.capture.frames import CAPTURE_COLUMNS
+        from mlopsfw.capture.frames import CAPTURE_COLUMNS, shown
 
         if endpoint in self.local():
             self.compact(endpoint)
@@ -89,7 +89,8 @@ class Captures:
             rows = self._project.tables.scan(f"captures/{check_name(endpoint, 'endpoint')}")
         except NotFound:
             raise UnknownName(f"no predictions of an endpoint {endpoint!r} were captured") from None
-        found = rows.select(*CAPTURE_COLUMNS).filter(pl.col("prediction_id") == prediction).head(1).collect()
+        named = rows.select(*CAPTURE_COLUMNS).filter(pl.col("prediction_id") == prediction).head(1)
+        found = named.with_columns(shown("event_time"), shown("processed_time")).collect()
         if found.is_empty():
             hint = "The answer to a request holds the ids of its predictions."
             raise UnknownName(f"endpoint {endpoint!r} captured no prediction {prediction!r}", hint=hint)

@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from mlopsfw.capture.records import Header, LabelRows, Predictions
+from mlopsfw.capture.times import EARLIEST, LATEST
 from mlopsfw.contracts.bundle import ColumnType
 
 TIME = pl.Datetime("us", "UTC")
@@ -41,6 +42,12 @@ _TYPES: dict[ColumnType, Any] = {
     "date": pl.String,
     "datetime": pl.String,
 }
+
+
+def shown(name: str) -> pl.Expr:
+    """Return a column of times with null for each that no event has: some have no year that Python could show."""
+    time = pl.col(name)
+    return pl.when(time.cast(pl.Int64).is_between(EARLIEST, LATEST, closed="left")).then(time).alias(name)
 
 
 def column_name(name: str) -> str:

@@ -37,11 +37,17 @@ def add(project: Project, *, file: Path, model: str) -> None:
 @pass_project
 def show(project: Project, *, model: str, limit: int, as_json: bool) -> None:
     """Show the latest labels of a model, corrections applied."""
-    rows = project.labels.scan(model).sort("label_time", descending=True).limit(limit).collect().to_dicts()
+    from mlopsfw.capture.frames import shown
+
+    latest = project.labels.scan(model).sort("label_time", descending=True).limit(limit)
+    rows = latest.with_columns(shown("label_time"), shown("received_time")).collect().to_dicts()
     if as_json:
         emit_json(rows)
     else:
         table(
-            [{**row, "label_time": row["label_time"].isoformat()} for row in rows],
+            [
+                {**row, "label_time": row["label_time"].isoformat() if row["label_time"] else "impossible"}
+                for row in rows
+            ],
             ("prediction_id", "label", "label_time"),
         )

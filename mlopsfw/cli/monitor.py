@@ -58,6 +58,7 @@ def run(
     from mlopsfw.errors import DriftFound, NotFound
     from mlopsfw.monitoring import examine
 
+    _say_set_aside(project, endpoint)
     low, high = _bounds(project, endpoint, start, end, zone)
     examined = examine(project, endpoint, low, high, alert=alert)
     if not examined:
@@ -71,6 +72,13 @@ def run(
     if check and any(one.report.alarm for one in examined):
         found = "; ".join(one.report.summary for one in examined if one.report.alarm)
         raise DriftFound(printable(f"{endpoint}: {found}"))
+
+
+def _say_set_aside(project: Project, endpoint: str) -> None:
+    from mlopsfw.monitoring.windows import aside_sentence, set_aside
+
+    if said := aside_sentence(set_aside(project, endpoint)):
+        click.echo(said, err=True)
 
 
 def _bounds(
@@ -125,6 +133,7 @@ def replay(
 
     place = time_zone(zone)
     low, high = (moment(text, place) if text else None for text in (start, end))
+    _say_set_aside(project, endpoint)
     rows = [_line(one) for one in replay(project, endpoint, duration(every), start=low, end=high, zone=place)]
     if as_json:
         emit_json(rows)
@@ -151,7 +160,11 @@ def _line(one: Examined) -> dict[str, Any]:
 def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str) -> None:
     """Examine each window of ENDPOINT as soon as it is over, and deliver alerts, until Ctrl-C.
 
-    Goes on where the last watcher left off. Several may run: one works, the others wait for it to die.
+    As labels come, a window is examined again: when 10, 50 and 90% of its rows have one, and 7 and 30 days after its first look if more came.
+    Only what labels say can then alarm, and all looks share one level.
+
+    Goes on where the last watcher left off. Several may run: one works, the others wait for it to die. The first begins with the day of the
+    first prediction, the earliest of a hundred passed over, and at most 1,000 windows before the median one.
     """
     from mlopsfw.monitoring.watch import watch
     from mlopsfw.monitoring.windows import duration, time_zone
@@ -164,6 +177,7 @@ def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str)
         delay=duration(delay),
         zone=time_zone(zone),
         report=lambda one: click.echo(f"{one.report.start}  {printable(one.report.summary)}"),
+        say=click.echo,
     )
 
 

@@ -43,6 +43,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         rows: Inputs and outputs, one row a prediction; columns as in the signature, plus the outputs, `prediction_id`,
             `event_time` and `processed_time`.
         labels: `prediction_id`, `label`, `label_time`: what has arrived so far, the last correction of each.
+        look, looks: A window may be looked at again as its labels come: which look this is, from 1, and how many there can be. The level at
+            which labels raise an alarm is to be split over them. From the second look on only findings of `performance` and `bias` count.
     """
 
     endpoint: str
@@ -52,6 +54,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     end: str
     rows: pa.Table
     labels: pa.Table | None = None
+    look: int = 1
+    looks: int = 1
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,8 +47,7 @@ def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, t
     monitor = Project(Path.cwd(), ProjectConfig(name="drift", monitors=(chosen,))).monitors["drift"]
     before, after = outcome.frames or (_stand_ins(outcome, side) for side in (0, 1))
     profile = {name: Reference.fit(before[name], name=name).to_dict() for name in before.columns}
-    names = {"endpoint": current, "model": reference}
-    window = Window(**names, version=0, start="", end="", rows=after.to_arrow())
+    window = Window(endpoint=current, model=reference, version=0, start="", end="", rows=after.to_arrow())
     baseline = Baseline(profile=profile, task="", target="", outputs=())
     report = _as_found(monitor.examine(window, baseline), outcome)
     return monitor.page(report, window, baseline) or ""

@@ -1,14 +1,19 @@
-"""Windows: captured predictions of a span of event time, with the labels that have come, one window for each model version."""
+"""Windows: captured predictions of a span of event time, with the labels that have come, one window for each model version.
+
+A prediction whose event time is further from when it was answered than `[capture]` allows is set aside: it is in no window, and it never
+decides where windows begin or end.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from mlopsfw import moments
-from mlopsfw.capture.times import event_micros
+from mlopsfw.capture.times import EARLIEST, LATEST, Bounds, event_micros
 from mlopsfw.contracts.monitoring import Window
 from mlopsfw.errors import NotFound, UsageError
 
@@ -17,6 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlopsfw.project import Project
+
+MOST_BEFORE = 1000
+"""Windows begin at most so many of them before the median prediction, unless somebody says where."""
 
 _DAY = timedelta(days=1)
 _DURATION = re.compile(r"[1-9]\d{0,5}[mhdw]")
@@ -54,10 +62,9 @@ def moment(text: str, zone: tzinfo = UTC) -> datetime:
     return datetime.fromtimestamp(event_micros(found) / 1e6, UTC).astimezone(zone)
 
 
-def opening(first: datetime, every: timedelta, zone: tzinfo) -> datetime:
-    """Return where windows that are to hold `first` begin: at midnight where they are of whole days."""
-    local = first.astimezone(zone)
-    return local if every % _DAY else local.replace(hour=0, minute=0, second=0, microsecond=0)
+def opening(first: datetime, zone: tzinfo) -> datetime:
+    """Return where windows that are to hold `first` begin: at midnight, whatever their length."""
+    return first.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def later(start: datetime, every: timedelta, zone: tzinfo) -> datetime:
@@ -67,15 +74,48 @@ def later(start: datetime, every: timedelta, zone: tzinfo) -> datetime:
     return start.astimezone(zone) + every  # wall time: a day may have 23 or 25 hours
 
 
+def holding(moment: datetime, start: datetime, every: timedelta, zone: tzinfo) -> datetime:
+    """Return where the window that holds `moment` begins, of those of length `every` that follow each other from `start`."""
+    if every % _DAY:
+        return start.astimezone(UTC) + max((moment - start) // every, 0) * every
+    local, wall = start.astimezone(zone), moment.astimezone(zone).replace(tzinfo=None)
+    return local + max((wall - local.replace(tzinfo=None)) // every, 0) * every
+
+
+def events(project: Project, endpoint: str, start: datetime | None = None, end: datetime | None = None) -> pl.LazyFrame:
+    """Return the predictions with event time in [start, end), without those that are set aside."""
+    return project.captures.scan(endpoint, start, end).filter(_placed(project))
+
+
+def set_aside(project: Project, endpoint: str) -> int:
+    """Return how many predictions are in no window, since their event time is too far from when they were answered."""
+    import polars as pl
+
+    strays = project.captures.scan(endpoint).filter(~_placed(project))
+    return int(strays.select(pl.len()).collect().item())
+
+
+def aside_sentence(rows: int) -> str:
+    """Return what to say of so many predictions that are set aside; nothing of none."""
+    if not rows:
+        return ""
+    return f"{rows:,} captured predictions are set aside: their event time is further from when they were answered than [capture] allows."
+
+
+def _placed(project: Project) -> pl.Expr:
+    import polars as pl
+
+    bounds = Bounds.of(project.config.capture)
+    event, answered = (pl.col(name).cast(pl.Int64) for name in ("event_time", "processed_time"))
+    age, lead = (length // timedelta(microseconds=1) for length in (bounds.age, bounds.lead))
+    return event.is_between(EARLIEST, LATEST, closed="left") & event.is_between(answered - age, answered + lead)
+
+
 def span(project: Project, endpoint: str) -> tuple[datetime, datetime]:
     """Return the event times of the first and last captured prediction. Raise `NotFound` where there is none."""
     import polars as pl
 
-    times = (
-        project.captures.scan(endpoint)
-        .select(low=pl.col("event_time").min(), high=pl.col("event_time").max())
-        .collect()
-    )
+    times = events(project, endpoint).select(low=pl.col("event_time").min(), high=pl.col("event_time").max()).collect()
     low, high = times.row(0)
     if low is None:
         raise NotFound(
@@ -85,24 +125,56 @@ def span(project: Project, endpoint: str) -> tuple[datetime, datetime]:
     return low, high
 
 
-def tiles(start: datetime, end: datetime, every: timedelta, zone: tzinfo = UTC) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the spans of length `every` that lie wholly within [start, end], in order."""
-    end = end.astimezone(UTC)
-    while (after := later(start, every, zone)).astimezone(UTC) <= end:
+def beginning(project: Project, endpoint: str, every: timedelta, zone: tzinfo, now: datetime) -> datetime | None:
+    """Return where the first of many windows begins; None where no prediction is as old as `now`.
+
+    That is the day of the first prediction, whatever few rows say: of a hundred rows the earliest is passed over, and windows begin at most
+    `MOST_BEFORE` of them before the median row.
+    """
+    import polars as pl
+
+    time = pl.col("event_time")
+    rows = events(project, endpoint).filter(time <= now)
+    early, median = rows.select(early=time.quantile(0.01, "lower"), half=time.quantile(0.5, "lower")).collect().row(0)
+    return None if early is None else opening(max(early, median - MOST_BEFORE * every), zone)
+
+
+def occupied(
+    project: Project, endpoint: str, start: datetime, end: datetime, *, every: timedelta, zone: tzinfo
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the spans of length `every` that lie wholly within [start, end] and hold a prediction, in order."""
+    import polars as pl
+
+    rows = events(project, endpoint, start, end).select(pl.col("event_time").dt.truncate("1m"))
+    return tiles(rows.unique().collect().to_series().sort().to_list(), start, end, every=every, zone=zone)
+
+
+def tiles(
+    minutes: Sequence[datetime], start: datetime, end: datetime, *, every: timedelta, zone: tzinfo = UTC
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the spans of length `every` that lie wholly within [start, end] and hold one of the sorted `minutes`, in order."""
+    place, last = 0, end.astimezone(UTC)
+    while (place := bisect_left(minutes, start.astimezone(UTC).replace(second=0, microsecond=0), place)) < len(minutes):
+        start = holding(max(minutes[place], start), start, every, zone)
+        after = later(start, every, zone)
+        if after.astimezone(UTC) > last:
+            return
         yield start, after
         start = after
 
 
-def windows(project: Project, endpoint: str, start: datetime, end: datetime) -> list[Window]:
+def windows(
+    project: Project, endpoint: str, start: datetime, end: datetime, *, look: int = 1, looks: int = 1
+) -> list[Window]:
     """Return the window [start, end) of each model version that answered in it, oldest version first."""
-    rows = project.captures.scan(endpoint, start, end).collect()
+    rows = events(project, endpoint, start, end).collect()
     cut = rows.partition_by("model", "version", as_dict=True, include_key=True)
     made = []
     for (model, version), part in sorted(cut.items(), key=lambda item: item[0]):
         made.append(
             Window(
                 endpoint=endpoint, model=model, version=version, start=stamp(start), end=stamp(end),
-                rows=part.to_arrow(), labels=_labels(project, model, part),
+                rows=part.to_arrow(), labels=_labels(project, model, part), look=look, looks=looks,
             )
         )  # fmt: skip
     return made

@@ -33,7 +33,7 @@ class DriftMonitor:
             few = f"{window.rows.num_rows} rows: too few to compare (min_rows = {self._config.min_rows})"
             return Report(monitor=NAME, **head, rows=window.rows.num_rows, alarm=False, summary=few)
         groups = row_groups(window.rows, self._config)
-        drifts = self._compare(window, baseline, groups)
+        drifts = self._compare(window, baseline, groups) if window.look == 1 else []  # later looks are at labels alone
         decayed = decay(window, baseline, groups, self._config)
         findings = [*self._findings(drifts, decayed, baseline), *caveats(groups, self._config)]
         alarm = self._calls(drifts, baseline) or decayed.alarm
@@ -80,25 +80,33 @@ class DriftMonitor:
 
 
 def columns_alpha(window: Window, config: DriftConfig) -> float:
-    """Return the columns' part of the false-alarm budget."""
-    return config.alpha if window.labels is None else config.alpha / 2
+    """Return the columns' part of the level: half where labels have come or may come, else all of it."""
+    return config.alpha if window.labels is None and window.looks == 1 else config.alpha / 2
 
 
 def caveats(groups: NDArray[np.int64] | None, config: DriftConfig) -> list[Finding]:
-    """Say so where the window is too short for the false-alarm budget to be kept whatever the grouping costs."""
+    """Return a finding where the window has too few groups to estimate how strongly rows of one group correlate."""
     if groups is None or enough(groups) or config.design_effect > 1:
         return []
-    many, what = int(groups.max()) + 1, "day" if config.group == "day" else config.group
+    many = int(groups.max()) + 1
     return [
         Finding(
             kind="quality",
             subject="event_time" if config.group == "day" else config.group,
             severity="info",
-            message=f"{many} of {what} is too few to see how alike rows of one {what} are: they count as independent, and alarms can come "
-            f"more often than the budget says; windows of {FEWEST_GROUPS} and more, or a known design_effect, keep it",
+            message=f"{_counted(many, config.group)} cannot show how strongly rows of the same {config.group} correlate. "
+            "The test treats these rows as independent, and can alarm more often than the configured level. "
+            f"Examine at least {_counted(FEWEST_GROUPS, config.group)} together, or set design_effect.",
             facts={"groups": many, "fewest": FEWEST_GROUPS},
         )
     ]
+
+
+def _counted(many: int, group: str) -> str:
+    number = "One" if many == 1 else str(many)
+    if group == "day":
+        return f"{number} day{'s' * (many > 1)} of data"
+    return f"{number} value{'s' * (many > 1)} of {group!r}"
 
 
 def is_output(column: str, baseline: Baseline) -> bool:
@@ -165,6 +173,8 @@ def _summary(drifts: Sequence[ColumnDrift], decayed: Decay, baseline: Baseline) 
     moved = f"{len(drifted)} of {len(drifts)} columns drifted"
     moved += f": {', '.join(drifted[:5])}{', …' if len(drifted) > 5 else ''}" if drifted else ""  # noqa: PLR2004
     told = f"the model has grown worse: {decayed.summary}" if decayed.alarm else decayed.summary
+    if not drifts:
+        return told or "too few labels to judge the model"
     parts = [told, moved] if decayed.alarm and not drifted else [moved, told]
     return "; ".join(filter(None, parts))
 

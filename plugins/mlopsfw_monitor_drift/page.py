@@ -129,12 +129,17 @@ def _plots(report: Report, window: Window, baseline: Baseline) -> str:
 
 
 def _rule(window: Window, config: DriftConfig) -> str:
-    labelled = window.labels is not None
+    labelled = window.labels is not None or window.looks > 1
     grouped = (
-        "rows are taken to be independent"
+        "rows are treated as independent"
         if config.group == "none"
-        else f"rows of one {config.group} count for what they are worth"
+        else f"row counts are divided by a design effect, estimated from how the {config.group}s of the window differ"
     )
+    if window.look > 1:
+        return (
+            f"This is look {window.look} of at most {window.looks} at the window, at its labels alone. A model has grown worse when a metric "
+            f"lost more than is allowed and more than its sampling error explains; the looks share the level {config.alpha / 2:g}."
+        )
     return (
         f"A column has drifted when its effect is at least {config.threshold:g} and its p-value, corrected over columns "
         f"(Benjamini-Hochberg), at most {config.alpha / (2 if labelled else 1):g}. "
@@ -143,6 +148,6 @@ def _rule(window: Window, config: DriftConfig) -> str:
             if labelled
             else ""
         )
-        + f"Where nothing has changed, at most {config.alpha:.0%} of windows alarm. "
+        + f"If rows are exchangeable, at most {config.alpha:.0%} of windows without a change alarm; rows of successive days seldom are. "
         f"The effect is the share of rows that would have to change. For the p-values {grouped}."
     )

@@ -55,7 +55,7 @@ def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, 
     errors = _standard_errors(baseline.task, watched, labels, outputs, parts)
     told = metrics | {f"{name}_standard_error": error for name, error in errors.items()} | _label_mean(baseline, labels)
     known = [name for name in errors if name in baseline.metrics]
-    alpha = config.alpha / 2 / max(len(known), 1)
+    alpha = config.alpha / 2 / window.looks / max(len(known), 1)
     freedom = np.unique(parts).size - 1
     realised = [Realised(name, metrics[name], errors[name], joined.height, freedom) for name in known]
     findings = tuple(found for each in realised if (found := _worse(each, baseline, config, alpha)) is not None)

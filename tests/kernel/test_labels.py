@@ -14,6 +14,7 @@ import pytest
 from mlopsfw.capture.records import Header, LabelRows, encode
 from mlopsfw.capture.times import micros
 from mlopsfw.capture.writer import CaptureWriter
+from mlopsfw.cli import run
 from mlopsfw.contracts.bundle import Manifest
 from mlopsfw.errors import DataError, UnknownName
 from mlopsfw.labels import as_class
@@ -167,6 +168,20 @@ def test_a_wrong_row_of_a_file_is_named_with_the_file(labelled: Project, tmp_pat
     with pytest.raises(DataError, match=r"labels\.csv: row 1: `label` is missing; nothing was added"):
         labelled.labels.add_file("delay", tmp_path / "labels.csv")
     assert labels(labelled) == {}
+
+
+@pytest.mark.parametrize("moment", [-62_167_219_200_000_000, 253_402_300_800_000_000, 2**63 - 1])
+def test_labels_with_a_time_that_no_calendar_has_are_shown_all_the_same(
+    labelled: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], moment: int
+) -> None:
+    writer = CaptureWriter(labelled.captures.folder("delay"), HEADER)
+    rows = LabelRows(ids=["p1"], labels=[True], label_times=[moment], received_time=1)  # as a server once took it
+    writer.write([(encode(rows), 1)])
+    writer.close()
+    monkeypatch.chdir(labelled.root)
+    for form in ([], ["--json"]):
+        assert run(["labels", "show", "--model", "delay", *form]) == 0
+        assert "p1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("day", [-719_529, 2_932_897, 10**7, -(10**7)])

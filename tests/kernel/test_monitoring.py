@@ -11,6 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mlopsfw.capture.records import Header, LabelRows, Predictions, encode
+from mlopsfw.capture.times import micros, now_micros
+from mlopsfw.capture.writer import CaptureWriter
 from mlopsfw.cli import run
 from mlopsfw.cli.monitor import _show
 from mlopsfw.contracts.bundle import Manifest, SignatureColumn
@@ -18,6 +21,7 @@ from mlopsfw.contracts.monitoring import Report
 from mlopsfw.errors import ConfigError, DataError, NotFound, UsageError
 from mlopsfw.monitoring import Examined, examine, replay
 from mlopsfw.monitoring.baseline import baseline_of
+from mlopsfw.monitoring.looks import LOOKS
 from mlopsfw.monitoring.watch import watch
 from mlopsfw.monitoring.windows import duration, moment, span, stamp, tiles, time_zone
 from mlopsfw_core import Reference
@@ -52,7 +56,7 @@ def project(make_project, tmp_path):
     return made
 
 
-def capture(project, day, *, rows=200, mean=0.0, version=1):
+def capture(project, day, *, rows=200, mean=0.0, version=1, probability=None):
     times = [START + day * DAY + n * DAY / rows for n in range(rows)]
     frame = pl.DataFrame(
         {
@@ -64,7 +68,7 @@ def capture(project, day, *, rows=200, mean=0.0, version=1):
             "bundle": "b",
             "revision": 1,
             "x": numbers(rows, mean=mean, seed=day),
-            "probability": [0.5] * rows,
+            "probability": probability or [0.5] * rows,
         },
         schema_overrides={"event_time": pl.Datetime("us", "UTC"), "processed_time": pl.Datetime("us", "UTC")},
     )
@@ -208,8 +212,8 @@ def examined(project):
     ]
 
 
-def run_watch(project, until, *, days, **options):
-    """Watch until so many windows in all were examined, then end it."""
+def run_watch(project, until, *, days, every=DAY, seconds=20, **options):
+    """Watch until so many windows in all were examined (or for so long), then end it."""
     project.clock = HeldClock(START + until * DAY)
     stop = threading.Event()
     reports = []
@@ -219,9 +223,9 @@ def run_watch(project, until, *, days, **options):
         if len(examined(project)) >= days:
             stop.set()
 
-    timer = threading.Timer(20, stop.set)
+    timer = threading.Timer(seconds, stop.set)
     timer.start()
-    watch(project, "delay", DAY, stop=stop, report=report, beat=0.01, **options)
+    watch(project, "delay", every, stop=stop, report=report, beat=0.01, **options)
     timer.cancel()
     return reports
 
@@ -277,9 +281,13 @@ def test_a_watcher_that_cannot_go_on_tells_somebody_and_says_when_it_does(projec
 NEW_YORK = time_zone("America/New_York")
 
 
+def hourly(first, hours):
+    return [first.astimezone(UTC) + timedelta(hours=n) for n in range(hours)]
+
+
 def test_days_of_a_zone_follow_its_clock_through_the_change_to_summer_time():
     first = moment("2026-03-07", NEW_YORK)
-    found = list(tiles(first, moment("2026-03-10", NEW_YORK), DAY, NEW_YORK))
+    found = list(tiles(hourly(first, 72), first, moment("2026-03-10", NEW_YORK), every=DAY, zone=NEW_YORK))
     assert [stamp(low) for low, _ in found] == ["2026-03-07T05:00:00Z", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z"]
     hours = [(high.astimezone(UTC) - low.astimezone(UTC)).total_seconds() / 3600 for low, high in found]
     assert hours == [24, 23, 24]
@@ -287,7 +295,8 @@ def test_days_of_a_zone_follow_its_clock_through_the_change_to_summer_time():
 
 def test_spans_of_hours_go_by_the_clock_through_the_change_to_summer_time():
     first = moment("2026-03-08", NEW_YORK)
-    found = list(tiles(first, first.astimezone(UTC) + timedelta(hours=18), timedelta(hours=6), NEW_YORK))
+    end = first.astimezone(UTC) + timedelta(hours=18)
+    found = list(tiles(hourly(first, 30), first, end, every=timedelta(hours=6), zone=NEW_YORK))
     assert [(high - low) / timedelta(hours=1) for low, high in found] == [6, 6, 6]
 
 
@@ -298,6 +307,94 @@ def test_a_watcher_cuts_days_of_its_zone(project):
     starts = [one.report.start for one in reports]
     assert starts == ["2026-02-28T05:00:00Z", "2026-03-01T05:00:00Z", "2026-03-02T05:00:00Z"]
     assert sum(one.report.rows for one in reports) == 2 * 200 + 42  # the third day, in New York, has just begun
+
+
+# -- rows whose times are absurd -----------------------------------------------------------------------------------------
+
+ABSURD = {"year 0": -62_167_219_200_000_000, "year 1": -62_135_596_800_000_000, "year 1700": -8_520_336_000_000_000,
+          "year 1920": -1_577_923_200_000_000, "next year": 1_805_000_000_000_000, "year 10000": 253_402_300_800_000_000, "no year": 2**63 - 1}  # fmt: skip
+
+
+def stray(project, event, *, rows=1, name="stray"):
+    """Capture rows as a server wrote them before it refused such times: answered in March, said to be of another age."""
+    inputs = (SignatureColumn(name="x", type="number"),)
+    header = Header(
+        endpoint="delay", revision=1, model="delay", version=1, bundle="b", inputs=inputs, outputs=("probability",)
+    )
+    ids, answered = [f"{name}-{n}" for n in range(rows)], micros(START)
+    record = Predictions(
+        ids=ids, event_times=[event] * rows, processed_time=answered, inputs={"x": [0.0] * rows}, outputs={"probability": [0.5] * rows}
+    )  # fmt: skip
+    writer = CaptureWriter(project.captures.folder("delay"), header)
+    writer.write([(encode(record), rows)])
+    writer.close()
+
+
+def starts(text):
+    return [one["start"][:10] for one in json.loads(text)]
+
+
+@pytest.mark.parametrize(
+    ("when", "zone"),
+    [*((when, "America/New_York") for when in ABSURD), ("year 1", "UTC"), ("year 10000", "Asia/Tokyo")],
+)
+def test_a_row_with_an_absurd_time_is_set_aside_and_said_and_ends_nothing(project, verb, when, zone):
+    for day in (0, 1):
+        capture(project, day)
+    stray(project, ABSURD[when])
+    code, out, err = verb("monitor", "run", "delay", "--zone", zone, "--json")
+    (said,) = json.loads(out)
+    assert (code, said["report"]["rows"], err.startswith("1 captured predictions are set aside")) == (0, 400, True)
+    code, out, err = verb("monitor", "replay", "delay", "--every", "6h", "--zone", zone, "--json")
+    assert (code, "set aside" in err) == (0, True)
+    assert {"2026-03-01", "2026-03-02"} <= set(starts(out)) <= {"2026-02-28", "2026-03-01", "2026-03-02"}
+    said = []
+    run_watch(project, 2, days=7, every=timedelta(hours=6), zone=time_zone(zone), say=said.append)
+    assert examined(project)[0] in ("2026-02-28", "2026-03-01")
+    assert "1 captured predictions are set aside" in said[0]
+
+
+@pytest.mark.parametrize("when", ABSURD)
+def test_what_names_a_row_by_its_id_can_still_name_one_with_an_absurd_time(project, when):
+    stray(project, ABSURD[when])
+    assert project.captures.find("delay", "stray-0")["version"] == 1
+
+
+@pytest.mark.parametrize("every", ["1m", "1h", "6h", "1d", "7d"])
+def test_one_early_row_does_not_decide_where_a_first_watch_begins_nor_how_much_it_writes(project, every):
+    for day in (0, 1, 2):
+        capture(project, day, rows=50)
+    stray(project, micros("1990-01-01T00:00:00Z"))  # plausible, and alone
+    run_watch(project, 9, days=1, every=duration(every))
+    assert examined(project)[0] >= "2026-02-28"
+    assert len(list(project.ledger.stream("monitor/delay").events())) < 400
+
+
+def test_windows_without_a_prediction_are_passed_over_in_one_go(project):
+    capture(project, 0)
+    capture(project, 200)
+    run_watch(project, 300, days=2)
+    assert examined(project) == ["2026-03-01", "2026-09-17"]
+    run_watch(project, 300.5, days=2, seconds=0.3)
+    events = [e for e in project.ledger.stream("monitor/delay").events() if e.type == "watch.passed"]
+    assert [e.body["until"][:10] for e in events] == ["2026-03-02", "2026-09-18", "2026-12-26"]
+
+
+def test_a_watch_looks_at_so_many_windows_at_once_and_says_that_more_follow(project, monkeypatch):
+    monkeypatch.setattr("mlopsfw.monitoring.watch.MOST_AT_ONCE", 2)
+    for day in range(5):
+        capture(project, day, rows=60)
+    said = []
+    run_watch(project, 5, days=5, say=said.append)
+    assert len(examined(project)) == 5
+    assert [text[:30] for text in said[1:]] == ["2 windows were examined; those"] * 2
+
+
+def test_a_watch_that_once_began_in_year_1_goes_on_with_what_was_captured(project):
+    capture(project, 0)
+    project.ledger.stream("monitor/delay").append("watch.passed", {"until": "0001-03-01T05:00:00+00:00"})
+    run_watch(project, 1, days=1)
+    assert examined(project) == ["2026-03-01"]
 
 
 @pytest.mark.parametrize("name", ["", "Mars/Olympus", "../etc/passwd", "America", "/etc/localtime", "a\0b"])
@@ -325,10 +422,125 @@ def test_moments_carry_a_zone_and_a_date_is_its_midnight_in_utc():
 
 
 def test_tiles_do_not_overlap_and_stay_within():
-    assert list(tiles(START, START + timedelta(days=2, hours=23), DAY)) == [
+    assert list(tiles(hourly(START, 72), START, START + timedelta(days=2, hours=23), every=DAY)) == [
         (START, START + DAY),
         (START + DAY, START + 2 * DAY),
     ]
+
+
+# -- labels that come late -----------------------------------------------------------------------------------------------
+
+
+def capture_scored(project, day, *, rows=400, mean=0.0, falls=False):
+    """Capture a day whose predictions rank as they did at evaluation (AUC about .7), or the other way round; return its labels."""
+    random = np.random.default_rng(100 + day)
+    label = random.random(rows) < 0.5
+    score = random.normal(np.where(label, 0.74, 0.0) * (-1 if falls else 1), 1.0)
+    capture(project, day, rows=rows, mean=mean, probability=list(1 / (1 + np.exp(-score))))
+    return [{"prediction_id": f"{day}-1-{n}", "label": bool(truth)} for n, truth in enumerate(label)]
+
+
+def by_file(project, labels, tmp_path):
+    pl.DataFrame(labels).write_ndjson(tmp_path / "labels.jsonl")
+    project.labels.add_file("delay", tmp_path / "labels.jsonl")
+
+
+def by_request(project, labels, _):
+    """Keep the labels as an endpoint keeps those of `POST /labels`."""
+    first = Header(endpoint="delay", revision=1, model="delay", version=1, bundle="b", inputs=(), outputs=())
+    now = now_micros(project.clock.now())
+    ids, values = [label["prediction_id"] for label in labels], [label["label"] for label in labels]
+    writer = CaptureWriter(project.captures.folder("delay"), first)
+    writer.write(
+        [(encode(LabelRows(ids=ids, labels=values, label_times=[now] * len(ids), received_time=now)), len(ids))]
+    )
+    writer.close()
+
+
+def looks(project):
+    """Return day, look and alarm of each window that was examined."""
+    found = [e.body for e in project.ledger.stream("monitor/delay").events() if e.type == "window.examined"]
+    return [(body["start"][8:10], body["look"], body["alarm"]) for body in found]
+
+
+def alerts_open(project):
+    return {a.alert.group: a.repeats for a in project.alerts.outbox().alerts.values() if a.open}
+
+
+@pytest.mark.parametrize("door", [by_file, by_request])
+@pytest.mark.parametrize("falls", [True, False])
+def test_a_watch_alerts_when_labels_that_come_days_later_show_a_worse_model(project, tmp_path, door, falls):
+    labels = [label for day in range(3) for label in capture_scored(project, day, falls=falls)]
+    run_watch(project, 3, days=3)
+    assert alerts_open(project) == {}
+    project.clock = HeldClock(START + 4.5 * DAY)
+    door(project, labels, tmp_path)
+    run_watch(project, 4.5, days=6)
+    assert looks(project)[3:] == [("01", 2, falls), ("02", 2, falls), ("03", 2, falls)]
+    assert alerts_open(project) == ({"delay/drift/labels": 2} if falls else {})
+
+
+def test_a_window_is_looked_at_again_at_stated_shares_and_ages_and_then_no_more(project, tmp_path):
+    labels = capture_scored(project, 0)
+    run_watch(project, 1, days=1)
+    # day → share of labels by then: 5% and 30% of the way to the next step are no reason to look, 10, 50, 90% are, and 7 and 30 days
+    given, seen = 0, []
+    for day, share in [(2, 0.05), (3, 0.3), (4, 0.4), (5, 0.6), (6, 0.7), (8.1, 0.8), (9, 0.85), (31.1, 0.86), (31.2, 0.95), (40, 1.0)]:  # fmt: skip
+        project.clock = HeldClock(START + day * DAY)
+        by_file(project, labels[given : int(share * 400)], tmp_path)
+        given = int(share * 400)
+        run_watch(project, day, days=99, seconds=0.3)
+        seen.append(len(looks(project)))
+    assert seen == [1, 2, 2, 3, 3, 4, 4, 5, 6, 6]
+    assert seen[-1] == LOOKS
+
+
+def test_labels_that_come_late_do_not_alarm_again_on_drift_that_was_told(project, tmp_path):
+    labels = capture_scored(project, 0, mean=2.0)
+    run_watch(project, 1, days=1)
+    assert alerts_open(project) == {"delay/drift": 0}
+    project.clock = HeldClock(START + 3 * DAY)
+    by_file(project, labels, tmp_path)
+    (again,) = [one for one in run_watch(project, 3, days=2)[-1:] if one.report.labelled]
+    assert (again.report.alarm, again.report.columns) == (False, ())
+    assert alerts_open(project) == {"delay/drift": 0}
+
+
+def test_a_monitor_that_ignores_which_look_it_is_does_not_alarm_twice_on_drift(project, tmp_path, monkeypatch):
+    real = DriftMonitor.examine
+    monkeypatch.setattr(DriftMonitor, "examine", lambda self, w, b: real(self, msgspec.structs.replace(w, look=1), b))
+    labels = capture_scored(project, 0, mean=2.0)
+    run_watch(project, 1, days=1)
+    project.clock = HeldClock(START + 3 * DAY)
+    by_file(project, labels, tmp_path)
+    run_watch(project, 3, days=2)
+    assert looks(project) == [("01", 1, True), ("01", 2, False)]
+
+
+def test_a_watcher_that_starts_anew_goes_on_with_the_looks_where_the_last_was(project, tmp_path):
+    labels = capture_scored(project, 0)
+    run_watch(project, 1, days=1)
+    project.clock = HeldClock(START + 2 * DAY)
+    by_file(project, labels[:100], tmp_path)
+    run_watch(project, 2, days=2)
+    run_watch(project, 2.1, days=3, seconds=0.3)  # nothing has come since
+    project.clock = HeldClock(START + 3 * DAY)
+    by_file(project, labels[100:], tmp_path)
+    run_watch(project, 3, days=3)
+    assert [look for _, look, _ in looks(project)] == [1, 2, 3]
+
+
+def test_windows_that_have_no_labels_yet_do_not_end_an_alarm_of_labels_and_two_calm_ones_do(project, tmp_path):
+    labels = {day: capture_scored(project, day, falls=day == 0) for day in range(6)}
+    run_watch(project, 1, days=1)
+    project.clock = HeldClock(START + 2 * DAY)
+    by_file(project, labels[0], tmp_path)
+    run_watch(project, 6, days=7)
+    assert alerts_open(project) == {"delay/drift/labels": 0}
+    project.clock = HeldClock(START + 6.5 * DAY)
+    by_file(project, labels[1] + labels[2], tmp_path)
+    run_watch(project, 6.5, days=9)
+    assert alerts_open(project) == {}
 
 
 # -- the verbs -----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from mlopsfw.testing.monitor import MonitorContract
 from mlopsfw_core import Reference, design_effect
 from mlopsfw_monitor_drift import DriftConfig
 from mlopsfw_monitor_drift.groups import clustering, concentration, days, design_effects, student_quantile, student_tail
-from mlopsfw_monitor_drift.monitor import DriftMonitor
+from mlopsfw_monitor_drift.monitor import DriftMonitor, columns_alpha
 from mlopsfw_monitor_drift.shapes import shape_of
 from mlopsfw_monitor_drift.timeline import by_day
 
@@ -281,6 +281,47 @@ def test_a_window_of_too_few_days_to_learn_from_says_so(rng, days_, config, said
     report = examine(window(current.with_columns(label=pl.lit(0))), clustered_baseline(current), **config)
     assert [(f.subject, f.severity) for f in report.findings] == [("event_time", "info")] * said
     assert not report.alarm
+
+
+@pytest.mark.parametrize(
+    ("days_", "group", "says"),
+    [
+        (1, "day", "One day of data cannot show how strongly rows of the same day correlate."),
+        (3, "day", "3 days of data cannot show how strongly rows of the same day correlate."),
+        (1, "who", "One value of 'who' cannot show how strongly rows of the same who correlate."),
+    ],
+)
+def test_the_caveat_of_a_short_window_is_a_plain_sentence(rng, days_, group, says):
+    current = clustered(rng, days_, 300, 0.0)
+    seen = window(current.with_columns(who=pl.lit("a"), label=pl.lit(0)))
+    (finding,) = examine(seen, clustered_baseline(current), group=group).findings
+    assert finding.message.startswith(says)
+
+
+def test_the_looks_at_a_window_share_the_level_of_what_labels_say(rng):
+    frame = make(rng, 400)
+    kept = msgspec.structs.replace(baseline(make(rng)), profile={})
+    seen = window(of_one_day(frame), labelled=True)
+    worse = next(
+        found
+        for auc in np.linspace(0.8, 1.0, 200)
+        if (
+            found := DriftMonitor(DriftConfig()).examine(
+                seen, msgspec.structs.replace(kept, metrics={"auc": auc, "rows": ROWS})
+            )
+        )
+        and found.alarm
+    )
+    assert 0.001 < worse.findings[0].pvalue <= 0.005
+    later = msgspec.structs.replace(seen, look=2, looks=6)
+    before = {"auc": worse.findings[0].threshold + 0.02, "rows": ROWS}
+    assert not DriftMonitor(DriftConfig()).examine(later, msgspec.structs.replace(kept, metrics=before)).alarm
+
+
+def test_a_window_whose_labels_may_come_later_keeps_half_of_its_level_for_them():
+    early = window(make(np.random.default_rng(1), 50))
+    assert columns_alpha(msgspec.structs.replace(early, labels=None), DriftConfig()) == 0.01
+    assert columns_alpha(msgspec.structs.replace(early, labels=None, looks=6), DriftConfig()) == 0.005
 
 
 def test_students_t_is_scipys():

@@ -1,0 +1,95 @@
+"""When a watched window is looked at again as its labels come: by the share of its rows that have one, and at fixed ages.
+
+Pure but for one count: what the watcher's events come to decides, so that a watcher that starts anew goes on where the last one was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.monitoring.windows import events, stamp
+
+if TYPE_CHECKING:
+    from mlopsfw.contracts.event import Event
+    from mlopsfw.project import Project
+
+SHARES = (0.1, 0.5, 0.9)
+"""A window is looked at again when labels first cover such a share of its rows."""
+AGES = (timedelta(days=7), timedelta(days=30))
+"""And so long after its first look, if labels have come since the last one."""
+LOOKS = 1 + len(SHARES) + len(AGES)
+"""How often a window is looked at, at most."""
+_UNTIL = AGES[-1] + timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A window that was looked at.
+
+    Args:
+        start, end: The window.
+        first, last: When it was first and last looked at.
+        rows, labelled: Its rows, and how many had a label at the last look.
+        look: How often it was looked at.
+    """
+
+    start: datetime
+    end: datetime
+    first: datetime
+    last: datetime
+    rows: int
+    labelled: int
+    look: int = 1
+
+    def is_open(self, now: datetime) -> bool:
+        """Return whether it may be looked at again: for 31 days after the first look, and `LOOKS` times in all."""
+        return self.look < LOOKS and now <= self.first + _UNTIL
+
+    def is_due(self, labelled: int, now: datetime) -> bool:
+        """Return whether to look again now that so many rows have a label."""
+        if labelled <= self.labelled:
+            return False
+        crossed = any(self.labelled < share * self.rows <= labelled for share in SHARES)
+        return crossed or any(self.last < self.first + age <= now for age in AGES)
+
+    def body(self) -> dict[str, Any]:
+        """Return what the event of a look says."""
+        return {
+            "start": stamp(self.start), "until": stamp(self.end), "first": stamp(self.first), "at": stamp(self.last),
+            "rows": self.rows, "labelled": self.labelled, "look": self.look,
+        }  # fmt: skip
+
+    def again(self, labelled: int, now: datetime) -> Looked:
+        """Return it as it is after one more look."""
+        return replace(self, last=now, labelled=labelled, look=self.look + 1)
+
+
+def fold(happened: Iterable[Event]) -> dict[str, Looked]:
+    """Return the last look at each window that held rows, by its start. A window without rows is only passed."""
+    looked: dict[str, Looked] = {}
+    for event in happened:
+        body = event.body
+        if event.type in ("watch.passed", "watch.looked") and body.get("rows"):
+            start, end, first, last = (datetime.fromisoformat(body[name]) for name in ("start", "until", "first", "at"))
+            looked[body["start"]] = Looked(start, end, first, last, body["rows"], body["labelled"], body["look"])
+    return looked
+
+
+def labelled_rows(project: Project, endpoint: str, looked: Sequence[Looked]) -> list[int]:
+    """Return how many rows of each window have a label by now."""
+    import polars as pl
+
+    rows = events(project, endpoint, min(each.start for each in looked), max(each.end for each in looked))
+    rows = rows.select("prediction_id", "event_time", "model")
+    parts = [
+        rows.filter(pl.col("model") == model).join(project.labels.scan(model).select("prediction_id"), on="prediction_id", how="semi")
+        for model in rows.select("model").unique().collect().to_series()
+    ]  # fmt: skip
+    if not parts:
+        return [0] * len(looked)
+    time = pl.col("event_time")
+    inside = [time.is_between(each.start, each.end, closed="left").sum().alias(str(n)) for n, each in enumerate(looked)]
+    return list(pl.concat(parts).select(inside).collect(engine="streaming").row(0))
