@@ -30,7 +30,7 @@ class Secrets(Protocol):
     """Secret references, `env:NAME` and `file:/path`, resolved at use. Values never reach config, events or logs."""
 
     def resolve(self, reference: str) -> str:
-        """Return the secret; raise `ConfigError` naming the reference when it is not there."""
+        """Return the secret; raise `ConfigError` naming the reference when it is not there, or empty."""
         ...
 
 

@@ -21,7 +21,7 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Args:
         host: The address to bind. Anything but loopback needs a token.
         port: The port; 0 takes a free one and keeps it for the endpoint's later starts.
-        token: Reference to a bearer token, `env:NAME` or `file:/path`; all routes but health ask for it.
+        token: Reference to a bearer token of at least 16 characters, `env:NAME` or `file:/path`; all routes but health ask for it.
         hosts: Further names under which clients address the server (the Host header).
         max_body: Bytes that a request's body may have.
         drain_seconds: How long a server that is replaced answers what still comes on open connections.

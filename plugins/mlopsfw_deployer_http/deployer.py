@@ -21,6 +21,7 @@ from mlopsfw.contracts.deployer import EndpointSpec, EndpointStatus
 from mlopsfw.errors import ConfigError, ServingError
 from mlopsfw.ids import check_name
 from mlopsfw.project import STATE
+from mlopsfw.secrets import LEAST_TOKEN, checked_token
 from mlopsfw_deployer_http.gate import digest
 from mlopsfw_deployer_http.listener import Limits
 from mlopsfw_deployer_http.settings import LOCK, LOG, STATUS, WANTED, Settings, Status, read, write
@@ -134,7 +135,7 @@ class HttpDeployer:
 
     def _settings(self, folder: Path, spec: EndpointSpec) -> Settings:
         config = self._config
-        token = digest(self._host.secrets.resolve(config.token)) if config.token else ""
+        token = digest(self._token(config.token)) if config.token else ""
         captures = self._host.root / STATE / CAPTURES / spec.endpoint
         return Settings(
             spec=spec, root=str(self._host.root), config=self._host.config, bundle=str(self._lay_out(folder, spec)),
@@ -142,6 +143,10 @@ class HttpDeployer:
             limits=Limits(body=config.max_body), drain_seconds=config.drain_seconds, grace_seconds=config.grace_seconds,
             start_timeout=config.start_timeout, compact_seconds=config.compact_seconds,
         )  # fmt: skip
+
+    def _token(self, reference: str) -> str:
+        value = self._host.secrets.resolve(reference)
+        return checked_token(value, reference, key="deployer.http.token", least=LEAST_TOKEN)
 
     def _lay_out(self, folder: Path, spec: EndpointSpec) -> Path:
         """Return the bundle's folder; it appears whole."""

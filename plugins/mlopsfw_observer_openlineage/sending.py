@@ -11,6 +11,7 @@ import msgspec
 
 from mlopsfw.egress import deliver
 from mlopsfw.errors import ConfigError
+from mlopsfw.secrets import checked_token
 from mlopsfw_observer_openlineage import OpenLineageConfig
 from mlopsfw_observer_openlineage.waiting import Waiting
 
@@ -42,7 +43,8 @@ def send(event: dict[str, Any], config: OpenLineageConfig, host: Host) -> None:
 def _post(body: bytes, config: OpenLineageConfig, host: Host) -> None:
     headers = {"Content-Type": "application/json"}
     if config.secret:
-        headers["Authorization"] = f"Bearer {host.secrets.resolve(config.secret)}"
+        token = checked_token(host.secrets.resolve(config.secret), config.secret, key="observer.openlineage.secret")
+        headers["Authorization"] = f"Bearer {token}"
     deliver(config.url, body, headers, timeout=config.timeout, allow_private=config.allow_private)
 
 

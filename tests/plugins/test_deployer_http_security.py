@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import ROW, RunningServer, ask, infer_body
 
+from mlopsfw.contracts.deployer import EndpointSpec
 from mlopsfw.errors import ConfigError, MissingExtra
 from mlopsfw.project import Project
 from mlopsfw_deployer_http import HttpConfig
@@ -205,6 +206,19 @@ def test_a_token_must_be_a_reference_and_is_stored_hashed(project: Project, monk
     with pytest.raises(ConfigError, match="must be a reference"):
         project.secrets.resolve(TOKEN)
     assert TOKEN not in digest(project.secrets.resolve("env:SERVING_TOKEN"))
+
+
+@pytest.mark.parametrize("token", ["", " ", "\n", "short", "fifteen-letters", "a" * 16])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_deploy_with_an_empty_or_short_token_is_refused(
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch, host: str, token: str
+) -> None:
+    monkeypatch.setenv("TOK", token)
+    project = make_project(f'[deployer.http]\nhost = "{host}"\ntoken = "env:TOK"\n')
+    spec = EndpointSpec(endpoint="delay", model="delay", version=1, bundle="0" * 64, revision=1)
+    with pytest.raises(ConfigError, match="TOK"):
+        project.deployer.deploy(spec)
+    assert project.deployer.status("delay").state == "stopped"
 
 
 # -- DNS rebinding and CSRF (MLflow 2025-14279; Ray 2025-62593) -------------------------------------------------------------
