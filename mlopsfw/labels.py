@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import MAXYEAR, MINYEAR, datetime
 from pathlib import Path
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Label = str | int | float | bool
 
+_LARGEST = sys.float_info.max
+
 
 def as_class(label: Label, manifest: Manifest) -> Label:
     """Return `label` as the model's manifest has it: one of its classes, or a finite number for regression.
@@ -29,8 +31,8 @@ def as_class(label: Label, manifest: Manifest) -> Label:
         DataError: It is neither.
     """
     if manifest.task == "regression":
-        if isinstance(label, bool | str) or not math.isfinite(label):
-            raise DataError(f"the label {label!r} is not a number")
+        if isinstance(label, bool | str) or not -_LARGEST <= label <= _LARGEST:  # nor NaN
+            raise DataError(f"the label {str(label)[:60]!r} is not a finite number")
         return float(label)
     for known in manifest.classes:
         if known == label and isinstance(known, str) == isinstance(label, str):

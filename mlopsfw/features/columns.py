@@ -28,7 +28,7 @@ _EXPECTED = {
     "string": frozenset({str, type(None)}),
 }
 _INTEGERS_END = 2.0**63
-_FLOATS_END = 2**1023
+_UNSIGNED_END = 2**64
 
 
 class RequestPlan:
@@ -47,7 +47,6 @@ class RequestPlan:
         self._derivation = Derivation(plan.derived) if derived else None
         self._row = {column.name: row for row, column in enumerate(self._numbers)}
         self._strict = np.array([not c.nullable for c in self._numbers], dtype=bool)[:, None]
-        self._any_integer = any(c.type == "integer" for c in self._numbers)
         self._width = len(plan.numeric_sources)
         self._fills = list(self._numeric_fills(plan.operations))
         self._cycles = [(at, op) for at, op in _placed(plan.operations) if isinstance(op, Cycle)]
@@ -98,7 +97,7 @@ class RequestPlan:
             raise
         matrix = matrix.reshape(len(self._numbers), rows)
         self._refuse(np.isnan(matrix) & self._strict, "is null or NaN, and none was in training")
-        if self._any_integer and (np.abs(matrix) >= _INTEGERS_END).any():
+        if (np.abs(matrix) >= _INTEGERS_END).any():
             self._refuse_long(values)
         return matrix
 
@@ -108,11 +107,9 @@ class RequestPlan:
             raise SignatureMismatch(f"the value {why}", column=self._numbers[which].name, row=row)
 
     def _refuse_long(self, values: Mapping[str, Any]) -> None:
-        """Refuse what no 64 bits hold: in a column of integers, or an integer that is no float either."""
+        """Refuse what no 64 bits hold: any value of a column of integers, and an integer in one of numbers."""
         for column in self._numbers:
-            for row, value in enumerate(values[column.name]):
-                if value is not None and not _fits(column.type, value):
-                    raise SignatureMismatch("the value does not fit in 64 bits", column=column.name, row=row)
+            _refuse_long(column, values[column.name])
 
     def _numeric(self, matrix: np.ndarray, read: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
         out = np.empty((rows, self._width), dtype=np.float32)
@@ -252,13 +249,22 @@ def _derivable(column: SignatureColumn, values: Any) -> np.ndarray:
     try:
         return np.array(values, dtype=np.float64)
     except OverflowError:
-        raise SignatureMismatch("a value does not fit in 64 bits", column=column.name) from None
+        _refuse_long(column, values)
+        raise
+
+
+def _refuse_long(column: SignatureColumn, values: Any) -> None:
+    more = "; write it as a float, such as 1e20" if column.type == "number" else ""
+    for row, value in enumerate(values):
+        if value is not None and not _fits(column.type, value):
+            raise SignatureMismatch(f"the value does not fit in 64 bits{more}", column=column.name, row=row)
 
 
 def _fits(kind: str, value: Any) -> bool:
+    """Return whether 64 bits hold `value`. An integer in a column of numbers may be signed or unsigned: it is captured as it came."""
     if kind == "integer":
         return bool(value != value or -_INTEGERS_END <= value < _INTEGERS_END)  # noqa: PLR0124 - NaN
-    return not isinstance(value, int) or -_FLOATS_END < value < _FLOATS_END
+    return not isinstance(value, int) or -_INTEGERS_END <= value < _UNSIGNED_END
 
 
 def _is_number(kind: str, value: Any) -> bool:

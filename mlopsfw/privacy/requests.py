@@ -8,7 +8,10 @@ from typing import Any
 import msgspec
 
 from mlopsfw.contracts.bundle import SignatureColumn
+from mlopsfw.errors import SignatureMismatch
 from mlopsfw.privacy.pii import Treatment
+
+_PLAIN = (str, int, float, list, dict, type(None))
 
 
 class Requests:
@@ -30,8 +33,18 @@ class Requests:
         return frozenset(name for name, mark in self._learned.marks.items() if mark == "hash")
 
     def asked(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """Return a request's columns as the model was trained on them; what was dropped then is left out."""
-        return self._learned.columns(columns) if self._learned.marks else columns
+        """Return a request's columns as the model was trained on them; what was dropped then is left out.
+
+        Raises:
+            SignatureMismatch: A marked column holds what is no value of JSON, so that it has no text to hash.
+        """
+        if not self._learned.marks:
+            return columns
+        for name in self._learned.marks:
+            for row, value in enumerate(columns.get(name, ())):
+                if not isinstance(value, _PLAIN):
+                    raise SignatureMismatch(f"{value!r} is no value that a column holds", column=name, row=row)
+        return self._learned.columns(columns)
 
     def captured(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Return what is kept of the columns that the model was asked."""

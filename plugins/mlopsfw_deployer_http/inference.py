@@ -110,7 +110,7 @@ def _values(tensor: Tensor, model: Model) -> list[Any]:
             400, f"input {tensor.name[:100]!r}: its shape must be [rows] or [rows, 1]: one tensor is one column"
         )
     if len(data) != shape[0]:
-        raise Refusal(400, f"input {tensor.name[:100]!r}: shape says {shape[0]} rows, data holds {len(data)}")
+        raise Refusal(400, f"input {tensor.name[:100]!r}: shape says {str(shape[0])[:20]} rows, data holds {len(data)}")
     return data
 
 

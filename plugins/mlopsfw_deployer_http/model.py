@@ -86,7 +86,10 @@ class Model:
         """
         now = now_micros(self._clock.now())
         times = columns.pop(EVENT_TIME, None) if self._takes_event_time else None
-        columns = self.requests.asked(columns)
+        try:
+            columns = self.requests.asked(columns)
+        except SignatureMismatch as error:
+            raise Refusal(400, _located(error)) from None
         rows = self._rows(columns)
         moments = self._moments(times, event_time, rows, now)
         ids = self._ids(request_id, rows)

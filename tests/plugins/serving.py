@@ -17,7 +17,7 @@ import numpy as np
 
 from mlopsfw.capture.writer import CaptureWriter
 from mlopsfw.clock import SystemClock
-from mlopsfw.contracts.bundle import Manifest, SignatureColumn
+from mlopsfw.contracts.bundle import Bundle, Manifest, SignatureColumn
 from mlopsfw.contracts.deployer import EndpointSpec
 from mlopsfw.errors import SignatureMismatch
 from mlopsfw.privacy.pii import Treatment
@@ -85,7 +85,9 @@ class RunningServer:
         limits: Limits | None = None,
         drain: float = 0.2,
         requests: Requests | None = None,
+        bundle: Bundle | None = None,
     ) -> None:
+        self._bundle = bundle or RuleBundle()
         self._requests = requests or Requests(Treatment({}), Treatment({}))
         self.captures, self._token, self._limits, self._drain = captures, token, limits or Limits(), drain
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -96,7 +98,7 @@ class RunningServer:
 
     async def _run(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        model = Model(SPEC, RuleBundle(), SystemClock(), self._requests)
+        model = Model(SPEC, self._bundle, SystemClock(), self._requests)
         self.capture = CaptureWriter(self.captures, model.header)
         gate = Gate((), digest(self._token) if self._token else "")
         self.service = Service(
