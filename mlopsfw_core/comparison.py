@@ -113,7 +113,7 @@ def compare_table(  # noqa: PLR0917 - each is a plain setting, named where it is
     Args:
         references: by column name. Columns of the table without a reference are left out.
         table: a mapping of columns, or anything that exports Arrow record batches (Polars, PyArrow, ...).
-        alpha: the false discovery rate over the columns; without any drift, the chance of any alarm.
+        alpha: the false discovery rate over the columns; without any drift, and if rows are exchangeable, the chance of any alarm.
         threshold: the least effect that counts, as a share of rows.
         thresholds: the same for single columns.
         design_effects: by column, by how much the clustering of rows inflates variances (at least 1).

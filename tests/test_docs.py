@@ -53,3 +53,49 @@ def test_every_local_link_in_the_documentation_leads_somewhere():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} → {target}"
+
+
+# -- what is claimed of alarms ---------------------------------------------------------------------------------------------
+
+MEASURED = [
+    "a day effect has 1% of the variance | 0.915 | 0 | 0",
+    "a day effect has 10% of the variance | 1 | 0 | 0",
+    "neighbouring days correlate by 0.5 | 1 | 0.03 | 0.21",
+    "neighbouring days correlate by 0.7 | 1 | 0.19 | 0.60",
+    "neighbouring days correlate by 0.9 | 1 | 0.96 | 1",
+    "weekends lie 0.5 standard deviations off | 1 | 0 | 0",
+    "a yearly season, which training has seen | 1 | 1 | 1",
+    "a slow walk, within the range of training | 1 | 1 | 1",
+    "flights of New York, 2013, their days shuffled | 1 | 0.071 | 0",
+    "mean + 0.25 standard deviations | 0 | 0.07 | 0.90 | 1",
+    "missing from 1% to 3% | 0 | 0 | 0 | 0",
+]
+
+
+@pytest.mark.parametrize("row", MEASURED)
+def test_monitoring_prints_how_often_it_alarms_without_a_change_and_what_it_finds(row):
+    assert f"| {row} |" in text("docs/monitoring.md")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/monitoring.md", "docs/drift.md"])
+def test_a_level_is_claimed_with_its_condition_and_its_measurement(name):
+    page = text(name)
+    assert "exchangeable" in page
+    assert re.search(r"4\.1%|0\.041", page)
+    assert "false-alarm budget" not in page
+
+
+def test_the_online_detectors_state_their_condition_under_the_table_of_their_rates():
+    table, _, after = text("docs/core-online.md").partition("none stated |\n")
+    assert "on the condition below" in table
+    assert after.lstrip().startswith("**The condition**")
+    assert "17 to 34" in after[:900]
+
+
+@pytest.mark.parametrize("verb", ["drift", "monitor"])
+def test_the_help_of_drift_and_monitor_says_what_spans_of_time_cannot_show(verb):
+    from mlopsfw.cli.root import cli
+
+    words = " ".join((cli.get_command(None, verb).help or "").split())
+    assert "exchangeable" in words
+    assert {"drift": "cannot show that something has changed since", "monitor": "without a change"}[verb] in words

@@ -15,6 +15,10 @@ from mlopsfw.cli.output import emit_json, table
 if TYPE_CHECKING:
     from mlopsfw.drift.job import DriftJob, Outcome
 
+SPANS = (
+    "If the files are two spans of time, this says that they differ, not that anything has changed: see docs/drift.md."
+)
+
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 alpha_option = click.option(
@@ -22,7 +26,7 @@ alpha_option = click.option(
     default=0.05,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="The false-alarm budget.",
+    help="The level: the chance that anything is flagged although nothing has changed, if rows are exchangeable.",
 )
 threshold_option = click.option(
     "--threshold",
@@ -64,8 +68,11 @@ def drift(
 ) -> None:
     """Say which columns of CURRENT have moved from REFERENCE, most drifted first (Parquet, CSV, JSON lines, Arrow IPC).
 
-    A column has drifted with a small p-value, corrected over columns, and a noticeable effect: of halvings of rows that have not
-    changed, at most a share of ALPHA flags anything.
+    A column has drifted with a small p-value, corrected over columns, and a noticeable effect.
+
+    Where rows are exchangeable (a canary and its control, random halves, two samples of one time), at most a share of ALPHA of comparisons without a change
+    flags anything. Two spans of time are not: they differ without a change, and a flag shows that they differ, in which column and by how much. It
+    cannot show that something has changed since.
     """
     _refuse_beside_preset(context)
     _use_threads(threads)
@@ -125,6 +132,8 @@ def _print_table(job: DriftJob, outcome: Outcome) -> None:
     table([{**told(one), "drifted": "yes" if one.drifted else ""} for one in drifts], SHOWN, empty="No columns.")
     before, after = outcome.rows
     click.echo(f"{len(outcome.drifted)} of {len(drifts)} columns drifted; {before:,} rows against {after:,}.")
+    if outcome.alarm and not job.preset:
+        click.echo(SPANS)
     if outcome.stream is not None:
         click.echo(f"Streamed: each number's effect is at least as shown, and at most {outcome.error:.2g} larger.")
     if job.preset:

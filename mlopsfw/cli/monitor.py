@@ -24,7 +24,12 @@ _COLUMNS = ["column", "type", "statistic", "value", "pvalue", "effect", "thresho
 
 @click.group()
 def monitor() -> None:
-    """Examine captured predictions for drift and decay."""
+    """Examine captured predictions for drift and decay.
+
+    An alarm says that a window differs from training, or that its labels show a worse model. The level of drift holds where rows are exchangeable. Days are
+    not: rows of one day correlate, and so do neighbouring days, so that windows of one day alarm on most days without a change. `monitor replay` shows how
+    often windows of a length alarmed before; docs/monitoring.md has measured rates.
+    """
 
 
 @monitor.command()

@@ -107,7 +107,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Args:
         columns: Which columns are compared; empty for all but `skip`.
         skip: Which are not.
-        alpha: The false-alarm budget, corrected over the columns (Benjamini-Hochberg).
+        alpha: The level, corrected over the columns (Benjamini-Hochberg); it holds where rows are exchangeable.
         threshold: The least effect that counts, as a share of rows.
         level: What drift means.
     """

@@ -31,7 +31,7 @@ class DriftJob:
     Args:
         reference, current: The files.
         columns: Only these; all of the reference's where empty.
-        alpha: The false-alarm budget, corrected over columns.
+        alpha: The level, corrected over columns; it holds where rows are exchangeable.
         threshold: The least effect that counts, as a share of rows.
         stream: Whether to stream; None decides by the files' size.
         preset: "evidently", or None for our own rule.

@@ -34,7 +34,7 @@ def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, t
         outcome: What was found.
         reference: What the one table is called.
         current: What the other is.
-        alpha: The false-alarm budget by which it was found.
+        alpha: The level at which it was found.
         threshold: The least effect that counted.
     """
     from mlopsfw.config import ProjectConfig, Selection

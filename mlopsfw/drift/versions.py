@@ -24,7 +24,7 @@ def compare_versions(
         datasets: The datasets.
         before: The reference.
         after: What is compared with it.
-        alpha: The false-alarm budget, corrected over columns.
+        alpha: The level, corrected over columns; it holds where rows are exchangeable.
         threshold: The least effect that counts, as a share of rows.
     """
     from mlopsfw.digest import record_batches

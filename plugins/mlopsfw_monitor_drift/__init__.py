@@ -18,13 +18,13 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[monitor.drift]` under `[[monitor]]`.
 
     Args:
-        alpha: The false-alarm budget of one window: the chance that it alarms although nothing has changed. Where labels came, half
-            of it is the columns', all together, and half the metrics'; otherwise all of it is the columns'.
+        alpha: The level of one window: the chance that it alarms although nothing has changed, if its rows are exchangeable. Where labels came, and
+            where a watch waits for them, half of it is the columns', all together, and half the metrics'; otherwise all of it is the columns'.
         threshold: The least effect that counts, as a share of rows that would have to change: Kolmogorov's D, or the total
             variation beyond what sampling puts there.
         thresholds: The same for single columns.
-        group: What makes rows alike: `day` (of event time), `none`, or a column. Grouped rows count for what they are worth.
-        design_effect: The least that grouping is known to cost, for windows too short to show it: rows count for one so-manyth.
+        group: What makes rows correlate: `day` (of event time), `none`, or a column. Row counts are divided by the design effect of the groups.
+        design_effect: The least design effect, for windows too short to show it: row counts are divided by at least this.
         zone: The time zone whose days are meant, such as `America/New_York`.
         min_rows: Below this many rows nothing is compared, and the report says so.
         alarm: `any` column, a `share` of the columns, or columns that carry `importance` calls for an alarm.

@@ -76,7 +76,7 @@ def design_effects(
         rows: The window.
         groups: The group of each row, or None.
         least: What grouping is known to cost at the least.
-        alpha: The budget of all columns together.
+        alpha: The level of all columns together.
     """
     known = [name for name in references if name in rows.column_names]
     if groups is None or not enough(groups):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -50,6 +51,14 @@ def test_check_exits_with_4_only_where_there_is_drift(files, capsys):
     assert run(["drift", "reference.parquet", "current.csv", "--check"]) == 4
     assert "moved" in capsys.readouterr().err
     assert run(["drift", "reference.parquet", "same.parquet", "--check"]) == 0
+
+
+def test_what_a_flag_on_two_spans_of_time_cannot_show_is_said_where_something_is_flagged(files, capsys):
+    assert run(["drift", "reference.parquet", "current.csv", "--html", "page.html"]) == 0
+    assert "not that anything has changed: see docs/drift.md" in capsys.readouterr().out
+    assert "If rows are exchangeable" in Path("page.html").read_text(encoding="utf-8")
+    assert run(["drift", "reference.parquet", "same.parquet"]) == 0
+    assert "spans of time" not in capsys.readouterr().out
 
 
 def test_a_page_is_written(files, tmp_path):
