@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mlopsfw.datasets import exact
 from mlopsfw.errors import DataError
 from mlopsfw.logical import decoded, logical_type
 
@@ -201,10 +202,17 @@ def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
     try:
         if t.is_list_view(values.type) or t.is_large_list_view(values.type) or t.is_map(values.type):
             return pa.array(_entries(values), field.type)  # Arrow casts views wrongly where there are nulls
-        return decoded(values).cast(field.type)
+        plain = decoded(values)
+        done = plain.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         message = f"column {field.name!r} is {values.type} and does not fit {what} as {field.type}: {error}"
         raise Unfit(message, field.name, str(field.type)) from None
+    is_text = t.is_string(plain.type) or t.is_large_string(plain.type)
+    if is_text and exact.is_number(field.type) and (lost := exact.losses(plain, done)):
+        reason = next(iter(lost.values()))
+        message = f"column {field.name!r} does not fit {what} as {field.type}: {reason}"
+        raise Unfit(message, field.name, str(field.type))
+    return done
 
 
 def _entries(values: pa.Array) -> list[object]:

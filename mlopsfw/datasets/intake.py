@@ -83,7 +83,7 @@ def _read(
     marks = datasets.treatment(name).marks
     texts = {column: "string" for column, mark in marks.items() if mark == "hash"}  # 007 and 7 stay two
     options = msgspec.structs.replace(
-        options, expected=texts | _expected(datasets, name, change), max_ratio=change.max_ratio
+        options, expected=texts | _expected(datasets, name, change), max_ratio=change.max_ratio, key=tuple(change.key)
     )
     guesses = Guesses()
     while True:

@@ -70,7 +70,7 @@ def test_csv_as_it_comes(add, content, rows, options):
     assert add(content, **options).rows() == rows
 
 
-@pytest.mark.parametrize(("late", "value"), [("1.5", 1.5), ("9999999999999999999999", 1e22), ("", None)])
+@pytest.mark.parametrize(("late", "value"), [("1.5", 1.5), ("1e22", 1e22), ("", None)])
 def test_a_column_that_turns_out_otherwise_far_down_is_read_anew(add, monkeypatch, late, value):
     monkeypatch.setattr(csvsource, "_BLOCK", 64)
     found = add("a,b\n" + "1,x\n" * 100 + f"{late},y\n")

@@ -25,7 +25,8 @@ class CsvOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         null: Texts that mean "no value", besides the empty one; in columns of numbers the usual ones (NA, NaN, null, …) always do.
         encoding: The file's encoding.
         types: Column → type (`int64`, `double`, `string`, `bool`, `date32[day]`, `timestamp[us]`), instead of guessing.
-        expected: The same of columns that the dataset has already; a file need not have them.
+        expected: The same of columns that the dataset has already; a file need not have them, and values must be kept by them.
+        key: Columns that identify a row. Where no type is known they are whole numbers, or no numbers: two texts are two keys.
         max_ratio: How many times its own size an archive may have unpacked.
     """
 
@@ -34,6 +35,7 @@ class CsvOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     encoding: str = "utf-8"
     types: dict[str, str] = {}
     expected: dict[str, str] = {}
+    key: tuple[str, ...] = ()
     max_ratio: float = MAX_RATIO
 
 

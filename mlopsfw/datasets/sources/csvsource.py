@@ -1,6 +1,7 @@
 """CSV files as record batches, strictly: a row that cannot be read is an error that names file, line and column.
 
-The text is cut into blocks of whole records, and the blocks are parsed side by side. Types are guessed from the first one.
+The text is cut into blocks of whole records, and the blocks are parsed side by side. Types are guessed from the first one, and a
+guess that would lose something of a value (`mlopsfw.datasets.exact`) is given up for text.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from mlopsfw.datasets import exact
 from mlopsfw.datasets.sources import csvwrong
 from mlopsfw.datasets.sources.ahead import in_order
 from mlopsfw.datasets.sources.csvblocks import Blocks, Left
@@ -24,6 +26,18 @@ if TYPE_CHECKING:
     import pyarrow.csv as pc
 
 _BLOCK = 4 << 20  # bytes of the longest row, and about those of a block: what one costs beside its rows is then little
+
+
+class Lossy(Exception):
+    """Texts that the types of their columns would not keep.
+
+    Args:
+        columns: Column → its first such text: the record in the block, from 1 with the header, and why.
+    """
+
+    def __init__(self, columns: Mapping[str, tuple[int, str]]) -> None:
+        super().__init__(columns)
+        self.columns = columns
 
 
 class Parser:
@@ -48,17 +62,51 @@ class Parser:
         import pyarrow.csv as pc
 
         self.names, self._null = list(names), options.null
-        delimiter = separator(path, options)
-        self._parsing = pc.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=ragged)
+        self._delimiter, self._declared = separator(path, options), options.types
+        self._key = set(options.key) - set(options.expected)
+        self._parsing = pc.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=ragged)
         self._types, self._nulls = types, null_texts(options)
         self._converting: dict[str, pc.ConvertOptions] = {}
 
     def __call__(self, block: bytes) -> pa.RecordBatch:
-        """Return the rows of a block, texts that mean "no value" as null. Raise `pa.ArrowInvalid`."""
+        """Return the rows of a block, texts that mean "no value" as null. Raise `pa.ArrowInvalid`, `Lossy`."""
         return _text_nulls(self.parse(block), self._null)
 
     def parse(self, block: bytes) -> pa.RecordBatch:
-        """Return the rows of a block, texts as they are. Raise `pa.ArrowInvalid`."""
+        """Return the rows of a block, texts as they are. Raise `pa.ArrowInvalid`, `Lossy`."""
+        batch = self._parsed(block, self._conversion(block))
+        if lost := self._lost(block, batch):
+            raise Lossy(lost)
+        return batch
+
+    def _lost(self, block: bytes, batch: pa.RecordBatch) -> dict[str, tuple[int, str]]:
+        """Return the numbers that are not what stood there, for which the text is read a second time only where there may be some."""
+        import pyarrow as pa
+        import pyarrow.csv as pc
+
+        if len(set(batch.schema.names)) < batch.num_columns:
+            return {}  # two of one name are refused later on
+        numbers = [f.name for f in batch.schema if exact.is_number(f.type) and f.name not in self._declared]
+        first = 1 if self.names else 2
+        lost = {name: (first, f"the key {name!r} has fractions") for name in self._fractions(batch, numbers)}
+        if not (numbers and exact.may_hold_codes(block, self._delimiter)):
+            numbers = [name for name in numbers if exact.is_long(batch.column(name))]
+        if not numbers:
+            return lost
+        as_bytes = dict.fromkeys(numbers, pa.binary())
+        texts = self._parsed(block, pc.ConvertOptions(column_types=as_bytes, include_columns=numbers))
+        for name in numbers:
+            for place, reason in exact.losses(texts.column(name), batch.column(name)).items():
+                lost.setdefault(name, (place + first, reason))
+        return lost
+
+    def _fractions(self, batch: pa.RecordBatch, numbers: Sequence[str]) -> list[str]:
+        """Return the columns that identify rows and were taken for fractions: 1.5 and 1.50 are two keys as long as nobody says other."""
+        import pyarrow.types as t
+
+        return [name for name in numbers if name in self._key and t.is_floating(batch.schema.field(name).type)]
+
+    def _parsed(self, block: bytes, conversion: pc.ConvertOptions) -> pa.RecordBatch:
         import pyarrow as pa
         import pyarrow.csv as pc
 
@@ -68,7 +116,7 @@ class Parser:
         reading = pc.ReadOptions(
             use_threads=False, block_size=size, column_names=self.names or None
         )  # serial: it counts rows
-        table = pc.read_csv(pa.py_buffer(block), reading, self._parsing, self._conversion(block))
+        table = pc.read_csv(pa.py_buffer(block), reading, self._parsing, conversion)
         batches: list[pa.RecordBatch] = table.to_batches()
         return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
@@ -104,6 +152,8 @@ def read_csv(path: Path, options: CsvOptions, guesses: Mapping[str, str]) -> Ite
                 passed += batch.num_rows or 1  # the one without rows is the header's
     except pa.ArrowInvalid as error:
         raise csvwrong.explain(path, options, known, str(error), passed) from None
+    except Lossy as error:
+        raise csvwrong.explain_lossy(path, options, error.columns, passed) from None
 
 
 def _batches(blocks: Blocks, path: Path, options: CsvOptions, known: Mapping[str, str]) -> Iterator[pa.RecordBatch]:

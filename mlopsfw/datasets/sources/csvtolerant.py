@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlopsfw.datasets import exact
 from mlopsfw.datasets.sources import csvsource, csvwrong
 from mlopsfw.datasets.sources.ahead import in_order
 from mlopsfw.datasets.sources.csvoptions import CsvOptions, check, null_texts, type_of
-from mlopsfw.datasets.sources.csvsource import Parser
+from mlopsfw.datasets.sources.csvsource import Lossy, Parser
 from mlopsfw.datasets.sources.escaped import Escaped
 from mlopsfw.datasets.sources.guesses import WrongGuess
 
@@ -133,7 +134,7 @@ class _Reading:
         try:
             batch = parser(block)
             return _Block(batch, {}, {}, batch.num_rows)
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, Lossy):
             raw, ragged = self._raw(block, parser.names)
             batch, bad = self._converted(raw)
             return _Block(batch, bad, ragged, raw.num_rows)
@@ -171,14 +172,14 @@ class _Reading:
         known = {name: type_of(kind) for name, kind in self._kinds.items()}
         try:
             batch = Parser(self._path, self._options, known).parse(block)
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, Lossy):
             batch, _ = self._raw(block, ())
         self._check_names(batch)
         for field, values in zip(batch.schema, batch.columns, strict=True):
             if field.name not in self._kinds:
-                self._kinds[field.name] = _guessed(field.type) or self._kind(values.cast(pa.binary()))
+                self._kinds[field.name] = _guessed(field.type) or self._kind(field.name, values.cast(pa.binary()))
 
-    def _kind(self, values: pa.Array) -> str:
+    def _kind(self, name: str, values: pa.Array) -> str:
         if self._is_text(values):
             return "string"
         trials: dict[str, int] = {}
@@ -188,8 +189,10 @@ class _Reading:
         for kind in _CANDIDATES:
             try:
                 bad: dict[int, str] = {}
-                _cast(present, type_of(kind), 0, bad, int(self._share * len(present)))
+                numbers = _cast(present, type_of(kind), 0, bad, int(self._share * len(present)))
                 trials[kind] = len(bad)
+                if self._losses(name, present, numbers):
+                    return "string"
             except _TooMany:
                 continue
             if not bad:
@@ -235,21 +238,38 @@ class _Reading:
         present = self._present(values, text=kind == "string")
         found: dict[int, str] = {}
         done = _cast(present, type_of(kind), 0, found, len(values))
+        lost = self._losses(name, present, done)
+        if lost and name not in self._declared:
+            reason = next(iter(lost.values()))
+            raise WrongGuess(f"{self._path}: column {name!r}: {reason}", name, "string")
         if found and name not in self._declared:
             self._reconsider(name, kind, present, found)
+        found |= lost
         for index, reason in found.items():
             bad.setdefault(index, f"column {name!r}: {reason}")
         return done
+
+    def _losses(self, name: str, texts: pa.Array, numbers: pa.Array) -> dict[int, str]:
+        """Return the texts that a column of numbers does not keep, by their place, and why; none where its type was declared."""
+        import pyarrow.types as t
+
+        if name in self._options.types or not exact.is_number(numbers.type):
+            return {}
+        if name in self._options.key and name not in self._declared and t.is_floating(numbers.type):
+            return {0: f"the key {name!r} has fractions"}
+        return exact.losses(texts, numbers)
 
     def _reconsider(self, name: str, kind: str, values: pa.Array, bad: dict[int, str]) -> None:
         """Raise `WrongGuess` where nothing but a wider type is wanted: a fraction among whole numbers is no bad value."""
         import pyarrow as pa
 
         if kind == "null":
-            raise WrongGuess(f"{self._path}: column {name!r} is not all null", name, self._kind(values))
+            raise WrongGuess(f"{self._path}: column {name!r} is not all null", name, self._kind(name, values))
+        strange = values.take(pa.array(list(bad)))
+        if kind in {"int64", "double"} and any(map(exact.is_code, strange.to_pylist())):
+            raise WrongGuess(f"{self._path}: column {name!r} holds codes", name, "string")
         if kind != "int64":
             return
-        strange = values.take(pa.array(list(bad)))
         still: dict[int, str] = {}
         _cast(strange, pa.float64(), 0, still, len(strange))
         if len(still) < len(strange):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from mlopsfw.datasets import exact
 from mlopsfw.datasets.sources.csvblocks import Left, line_at
 from mlopsfw.datasets.sources.csvoptions import CsvOptions, separator, text_of, utf8_of
 from mlopsfw.datasets.sources.guesses import WrongGuess
@@ -19,6 +20,7 @@ from mlopsfw.errors import DataError
 
 _BAD_CELL = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to ([^:]+): (.*)", re.DOTALL)
 _BAD_ROW = re.compile(r"CSV parse error: (?:Row #(\d+): )?(Expected \d+ columns, got \d+)", re.DOTALL)
+_NUMBERS = ("int64", "double")
 _NEXT_GUESS = {"null": "int64", "int64": "double"}
 """What to take a column for when the type guessed from the first block fails further on."""
 
@@ -60,9 +62,12 @@ def _explain_cell(path: Path, options: CsvOptions, known: Mapping[str, str], cel
     column = names[cell.index] if cell.index < len(names) else f"#{cell.index + 1}"
     where = f"{path}:{line}: column {column!r}"
     following = _NEXT_GUESS.get(cell.kind)
-    if following and column not in options.types and (cell.kind == "null" or _is_number(cell.what)):
+    settled = column in options.types or column in options.expected
+    if not settled and cell.kind in _NUMBERS and exact.is_code(_value(cell.what)):
+        return WrongGuess(f"{where} holds codes", column, "string")
+    if following and not settled and (cell.kind == "null" or _is_number(cell.what)):
         return WrongGuess(f"{where} is not all {cell.kind}", column, following)
-    if cell.kind == "int64" and known.get(column) == "int64" and column not in options.types:
+    if cell.kind == "int64" and known.get(column) == "int64" and not settled:
         return WrongGuess(f"{where} began with nulls and holds no numbers", column, "string")
     hint = (
         f"Mend the row, name the text that means no value (--null TEXT), or read it as text (--type {column}=string)."
@@ -70,14 +75,48 @@ def _explain_cell(path: Path, options: CsvOptions, known: Mapping[str, str], cel
     return DataError(f"{where}: {cell.what} for {cell.kind}", hint=hint)
 
 
+def explain_lossy(
+    path: Path, options: CsvOptions, columns: Mapping[str, tuple[int, str]], passed: int = 0
+) -> DataError:
+    """Return the error of texts that their columns' types would not keep: a wrong guess, unless the dataset has the type.
+
+    Args:
+        path: The file.
+        options: How it is written.
+        columns: Column → the record in its block, from 1 with the header, and why.
+        passed: Records before that block, the header too.
+    """
+    guessed = {name: "string" for name in columns if name not in options.expected}
+    if len(guessed) == len(columns):
+        name = next(iter(columns))
+        return WrongGuess(f"{path}: column {name!r}: {columns[name][1]}", name, "string", guessed)
+    name = next(name for name in columns if name in options.expected)
+    row, reason = columns[name]
+    line, _ = locate(path, options, row + passed)
+    return DataError(f"{path}:{line}: column {name!r}: {reason}", hint=keep_hint(name, options.expected[name]))
+
+
+def keep_hint(column: str, kind: str) -> str:
+    """Return what to do where a column of numbers meets a text that it does not keep."""
+    return (
+        f"Replace the dataset with the column as text (--type {column}=string), or say that it is a number here, too "
+        f"(--type {column}={kind})."
+    )
+
+
 def _is_number(what: str) -> bool:
     """Whether the value in Arrow's message is a number: whole numbers may go on as fractions, but not as words."""
-    value = re.search(r"'(.*)'", what, re.DOTALL)
     try:
-        float(value[1] if value else "")
+        float(_value(what))
     except ValueError:
         return False
     return True
+
+
+def _value(what: str) -> str:
+    """Return the value in Arrow's message."""
+    value = re.search(r"'(.*)'", what, re.DOTALL)
+    return value[1] if value else ""
 
 
 def explain_left(path: Path, options: CsvOptions, left: Left, most: int) -> DataError:

@@ -50,7 +50,7 @@ def read_excel(path: Path, sheet: str, options: CsvOptions) -> Iterator[pa.Recor
 def _texts(options: CsvOptions, header: list[str]) -> dict[str | int, Any] | None:
     """Return the columns that are to be read as texts: a cast from a number would come too late for them."""
     declared = options.expected | options.types
-    return {name: "string" for name in header if declared.get(name) == "string"} or None
+    return {index: "string" for index, name in enumerate(header) if declared.get(name) == "string"} or None
 
 
 @contextlib.contextmanager
@@ -77,11 +77,11 @@ def _sheet(names: list[str], wanted: str, path: Path) -> str:
 
 
 def _header(book: Any, name: str) -> list[str]:
-    """Return the first row's texts, empty where there is none."""
+    """Return the first row's texts without blanks around them, empty where there is none."""
     import pyarrow as pa
 
     first = pa.record_batch(book.load_sheet(name, header_row=None, n_rows=1, dtypes="string"))
-    return [column[0].as_py() or "" for column in first.columns] if first.num_rows else []
+    return [(column[0].as_py() or "").strip() for column in first.columns] if first.num_rows else []
 
 
 def _tidy(batch: pa.RecordBatch, header: list[str], where: str) -> pa.RecordBatch:
@@ -108,7 +108,7 @@ def _tidy(batch: pa.RecordBatch, header: list[str], where: str) -> pa.RecordBatc
 
 
 def _at(header: list[str], index: int) -> str:
-    return header[index].strip() if index < len(header) else ""
+    return header[index] if index < len(header) else ""
 
 
 def _all(masks: list[Any]) -> Any:
@@ -134,6 +134,8 @@ def _typed(batch: pa.RecordBatch, options: CsvOptions, path: Path) -> pa.RecordB
     columns = []
     for name, values in zip(batch.schema.names, batch.columns, strict=True):
         plain = _plain(values, options.null)
+        if name not in options.types:
+            _check_kept(name, plain, path)
         try:
             columns.append(plain.cast(options.types[name]) if name in options.types else plain)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -152,6 +154,21 @@ def _plain(values: pa.Array, null: tuple[str, ...]) -> pa.Array:
         whole = pc.all(pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), _EXACT))).as_py()
         return values.cast(pa.int64()) if whole else values
     return _moments(values) if t.is_timestamp(values.type) else values
+
+
+def _check_kept(name: str, values: pa.Array, path: Path) -> None:
+    """Raise `DataError` where a cell's number is so great that it may have been another one with more digits."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_floating(values.type):
+        return
+    great = pc.and_(pc.greater_equal(pc.abs(values), float(_EXACT)), pc.is_finite(values))
+    if (place := pc.index(great, True).as_py()) >= 0:
+        raise DataError(
+            f"{path}: column {name!r} holds {values[place].as_py()!r}, and a number cell keeps no more than 15 digits",
+            hint=f"Make its cells texts, or say that the number is meant: --type {name}=double.",
+        )
 
 
 def _moments(values: pa.Array) -> pa.Array:

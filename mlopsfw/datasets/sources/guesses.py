@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,12 @@ class WrongGuess(DataError):
         message: What was met.
         about: A CSV column, or the path of a file of JSON lines.
         kind: What to take it for: the column's type, the file's schema.
+        also: Other columns that turned out otherwise at once, and their types.
     """
 
-    def __init__(self, message: str, about: str | Path, kind: Any) -> None:
+    def __init__(self, message: str, about: str | Path, kind: Any, also: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.about, self.kind = about, kind
+        self.about, self.kind, self.also = about, kind, also or {}
 
 
 class Guesses:
@@ -42,3 +44,4 @@ class Guesses:
         if known.get(wrong.about) == wrong.kind:
             raise wrong
         known[wrong.about] = wrong.kind
+        self.columns |= wrong.also

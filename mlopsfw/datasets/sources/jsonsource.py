@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.datasets.sources import jsonwhole
 from mlopsfw.datasets.sources.ahead import in_order
 from mlopsfw.datasets.sources.guesses import WrongGuess
 from mlopsfw.datasets.sources.opened import open_bytes
@@ -50,7 +51,7 @@ def _batches(path: Path, max_ratio: float, known: pa.Schema | None) -> Iterator[
     """Yield the rows, in the columns of the first block where they are not known."""
     texts = _texts(path, max_ratio)
     first = next(texts)
-    schema = known or parsed(first).schema
+    schema = known or fields(first)
     for table in in_order(lambda block: parsed(block, schema), itertools.chain((first,), texts)):
         yield from table.to_batches()
 
@@ -59,7 +60,7 @@ def columns_of(texts: Iterable[bytes]) -> pa.Schema:
     """Return the columns that blocks of lines, at least one, have together. Raise `ArrowInvalid`."""
     import pyarrow as pa
 
-    kinds = in_order(lambda block: pa.struct(parsed(block).schema), texts)
+    kinds = in_order(lambda block: pa.struct(fields(block)), texts)
     return pa.schema(functools.reduce(_joined, kinds))
 
 
@@ -114,8 +115,8 @@ def _joined(one: pa.DataType, other: pa.DataType) -> Any:
     if t.is_list(one) and t.is_list(other):
         return pa.list_(_joined(one.value_type, other.value_type))
     pair = {one, other}
-    if pair == {pa.int64(), pa.float64()}:
-        return pa.float64()
+    if pa.int64() in pair and (wider := next((k for k in pair if t.is_float64(k) or t.is_decimal(k)), None)):
+        return wider
     if any(t.is_string(kind) for kind in pair) and any(t.is_timestamp(kind) for kind in pair):
         return pa.string()  # texts, of which some look like times
     if t.is_null(one):
@@ -130,13 +131,24 @@ def _of(struct: Any, name: str) -> pa.DataType:
     return struct[index].type if index >= 0 else pa.null()
 
 
-def parsed(block: bytes, schema: pa.Schema | None = None) -> pa.Table:
-    """Return the rows of a block of lines, in the columns of `schema`, if one is given.
+def fields(block: bytes) -> pa.Schema:
+    """Return the columns that a block of lines has: a decimal for whole numbers of more digits than others keep. Raise `ArrowInvalid`."""
+    return jsonwhole.with_decimals(_read(block, None), block)
+
+
+def parsed(block: bytes, schema: pa.Schema) -> pa.Table:
+    """Return the rows of a block of lines, in the columns of `schema`, decimals as texts.
 
     Raises:
-        ArrowInvalid: It has a field that is not in `schema` or not of its type, text that is not UTF-8, or lines that are not one
-            object each.
+        ArrowInvalid: It has a field that is not in `schema` or not of its type, text that is not UTF-8, lines that are not one
+            object each, or whole numbers of more digits than their column keeps.
     """
+    table = _read(block, schema)
+    jsonwhole.check_kept(table, block)
+    return jsonwhole.as_texts(table)
+
+
+def _read(block: bytes, schema: pa.Schema | None) -> pa.Table:
     import pyarrow as pa
     import pyarrow.json as pj
 
@@ -169,7 +181,17 @@ def _explain(path: Path, max_ratio: float, message: str) -> DataError:
                 return DataError(f"{path}:{line}: a {type(row).__name__}, not an object", hint="One object per line.")
             if found := _clash(row, kinds, line):
                 return DataError(f"{path}:{line}: {found}", hint="Give each field one type.")
-    return DataError(f"{path}: {message}")
+    return _explain_long(path, max_ratio) or DataError(f"{path}: {message}")
+
+
+def _explain_long(path: Path, max_ratio: float) -> DataError | None:
+    """Return the error of the first line with too long a whole number, if there is one."""
+    with open_bytes(path, max_ratio) as raw:
+        for line, data in enumerate(raw, 1):
+            for field, number in jsonwhole.numbers_of(data):
+                if isinstance(number, int) and jsonwhole.is_long(number):
+                    return DataError(f"{path}:{line}: {jsonwhole.told(field, number)}", hint=jsonwhole.HINT)
+    return None
 
 
 def _clash(row: dict[str, Any], kinds: dict[str, tuple[str, int]], line: int) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.datasets.sources.ahead import in_order
-from mlopsfw.datasets.sources.jsonsource import blocks, columns_of, parsed
+from mlopsfw.datasets.sources.jsonsource import blocks, columns_of, fields, parsed
+from mlopsfw.datasets.sources.jsonwhole import as_texts
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def read_jsonl(path: Path, max_ratio: float, quarantine: Quarantine) -> Iterator
 
     def read(block: bytes) -> tuple[bytes, pa.Table | None]:
         try:
-            return block, parsed(block, schema) if block.strip() else schema.empty_table()
+            return block, parsed(block, schema) if block.strip() else as_texts(schema.empty_table())
         except pa.ArrowInvalid:
             return block, None
 
@@ -73,7 +74,7 @@ def _learnt(path: Path, texts: Sequence[bytes]) -> pa.Schema:
     usual = {field: kinds.most_common(1)[0][0] for field, kinds in counts.items()}
     like = [line for line, row in objects if all(usual[field] == kind for field, kind in _kinds(row))]
     try:
-        return parsed(b"\n".join(like)).schema
+        return fields(b"\n".join(like))
     except pa.ArrowInvalid as error:
         raise DataError(
             f"{path}: its lines have no columns in common: {error}", hint="Give each field one type."

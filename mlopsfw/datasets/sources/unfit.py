@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from mlopsfw.datasets.columns import Unfit
 from mlopsfw.datasets.sources import reading
 from mlopsfw.datasets.sources.csvsource import read_csv
-from mlopsfw.datasets.sources.guesses import WrongGuess
+from mlopsfw.datasets.sources.guesses import Guesses, WrongGuess
 from mlopsfw.datasets.sources.located import SourceFile
 from mlopsfw.errors import DataError
 
@@ -26,14 +27,28 @@ def located(error: DataError, files: Sequence[SourceFile | SourceTable], options
     """Return the error of the first value that `error` is about with its file and line, or `error` where there is none to be found."""
     if not isinstance(error, Unfit) or error.kind not in _READABLE or error.column in options.types:
         return error
-    as_stored = replace(options, types={error.column: error.kind})
+    as_stored = replace(options, expected={error.column: error.kind})
     for file in files:
         if isinstance(file, SourceFile) and reading.format_of(file.path) == "csv":
             try:
-                with reading.called(file), contextlib.suppress(WrongGuess):
-                    for _ in read_csv(file.path, as_stored, {}):
-                        pass
+                with reading.called(file):
+                    _read_through(file.path, as_stored)
             except DataError as found:
-                found.hint = "Mend the row, name the text that means no value (--null TEXT), or set such rows aside (--max-bad 0.01)."
+                if found.hint.startswith("Mend"):
+                    found.hint = "Mend the row, name the text that means no value (--null TEXT), or set such rows aside (--max-bad 0.01)."
                 return found
     return error
+
+
+def _read_through(path: Path, options: CsvOptions) -> None:
+    """Read a file for its errors alone."""
+    guesses = Guesses()
+    with contextlib.suppress(WrongGuess):  # nothing new was learnt
+        while True:
+            try:
+                for _ in read_csv(path, options, guesses.columns):
+                    pass
+            except WrongGuess as error:
+                guesses.learn(error)
+            else:
+                return
