@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopsfw.classes import find_class, listed
 from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:
@@ -148,21 +149,21 @@ def class_codes(labels: pl.Series, classes: Sequence[str | int | bool]) -> np.nd
     """
     import polars as pl
 
-    texts = labels.cast(pl.String)
-    known = pl.Series([_text(value) for value in classes], dtype=pl.String)
-    codes = texts.replace_strict(known, pl.int_range(0, len(known), eager=True), default=-1, return_dtype=pl.Int64)
-    unknown = codes == -1
-    if unknown.any() or codes.null_count():
-        row = int((unknown.fill_null(value=True)).arg_max() or 0)
+    dtype = labels.dtype
+    plain = dtype.is_integer() or dtype.is_float() or dtype == pl.Boolean
+    values = (labels if plain else labels.cast(pl.String)).rename(labels.name)
+    distinct = values.unique().drop_nulls()
+    found = [find_class(value, classes) for value in distinct]
+    places = pl.Series([-1 if known is None else classes.index(known) for known in found], dtype=pl.Int64)
+    codes = values.replace_strict(distinct, places, default=-1, return_dtype=pl.Int64)
+    unknown = codes.fill_null(-1) == -1
+    if unknown.any():
+        row = int(unknown.arg_max() or 0)
         raise DataError(
-            f"column {labels.name!r}, row {row}: {texts[row]!r} is no class of the model",
-            hint=f"Its classes are {', '.join(map(repr, classes))}.",
+            f"column {labels.name!r}, row {row}: {values[row]!r} is no class of the model",
+            hint=f"Its classes are {listed(classes)}.",
         )
     return codes.to_numpy().astype(np.int64)
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def by_segment(

@@ -1,13 +1,19 @@
-"""Labels: what turned out to be true of a model's predictions. Kept in the table `labels/<model>`, corrections and all."""
+"""Labels: what turned out to be true of a model's predictions. Kept in the table `labels/<model>`, corrections and all.
+
+A label keeps its type from the door to the metric: it is stored as the model's own class, and read back as one.
+"""
 
 from __future__ import annotations
 
-import sys
+import contextlib
+import math
 from collections.abc import Callable, Iterable, Mapping
-from datetime import MAXYEAR, MINYEAR, datetime
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.classes import find_class, listed, plain
 from mlopsfw.errors import DataError, NotFound
 from mlopsfw.ids import check_name
 
@@ -15,31 +21,60 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.contracts.bundle import Manifest
+    from mlopsfw.label_join import Told
     from mlopsfw.privacy.pii import Treatment
     from mlopsfw.project import Project
     from mlopsfw.registry import ModelVersion
 
 Label = str | int | float | bool
 
-_LARGEST = sys.float_info.max
+LONGEST_ID = 256
+"""Characters of the longest id that a label may name a prediction by."""
+_SHOWN = 60
+_WIDE = 128  # bits of a number that is not worth being spelled out
 
 
-def as_class(label: Label, manifest: Manifest) -> Label:
+def check_id(identity: Any) -> str:
+    """Return the id that a label names its prediction by. Raise `DataError` where it cannot be one."""
+    if not isinstance(identity, str) or not identity:
+        raise DataError("`prediction_id` is missing or no text", hint="Give each label its prediction's id.")
+    if len(identity) > LONGEST_ID or not identity.isprintable():
+        raise DataError(
+            f"`prediction_id` must be printable and at most {LONGEST_ID} characters",
+            hint="Send the id that the answer gave under prediction_ids.",
+        )
+    return identity
+
+
+def as_class(label: Any, manifest: Manifest) -> Label:
     """Return `label` as the model's manifest has it: one of its classes, or a finite number for regression.
 
     Raises:
-        DataError: It is neither.
+        DataError: It is neither. The message names the classes.
     """
     if manifest.task == "regression":
-        if isinstance(label, bool | str) or not -_LARGEST <= label <= _LARGEST:  # nor NaN
-            raise DataError(f"the label {str(label)[:60]!r} is not a finite number")
-        return float(label)
-    for known in manifest.classes:
-        if known == label and isinstance(known, str) == isinstance(label, str):
-            return known
-    raise DataError(
-        f"the label {str(label)[:60]!r} is not a class", hint=f"Classes: {', '.join(map(str, manifest.classes))}."
-    )
+        return _finite(plain(label))
+    known = find_class(label, manifest.classes)
+    if known is None:
+        raise DataError(f"the label {_shown(label)} is not a class", hint=f"Classes: {listed(manifest.classes)}.")
+    return known
+
+
+def _finite(label: Any) -> float:
+    if isinstance(label, int | float | Decimal) and not isinstance(label, bool):
+        with contextlib.suppress(OverflowError):
+            number = float(label)
+            if math.isfinite(number):
+                return number
+    raise DataError(f"the label {_shown(label)} is not a finite number", hint="The model's labels are numbers.")
+
+
+def _shown(label: Any) -> str:
+    label = plain(label)
+    if isinstance(label, int) and label.bit_length() > _WIDE:
+        return f"a whole number of {label.bit_length()} bits"
+    shown = repr(label[: _SHOWN + 1] if isinstance(label, str) else label)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 class Labels:
@@ -58,7 +93,7 @@ class Labels:
         Args:
             model: The model's name.
             rows: Each with `prediction_id`, `label` and, unless it became known now, `label_time` (a `datetime` with zone,
-                or RFC 3339). A later `label_time` for the same prediction is a correction.
+                or RFC 3339). A label that is added later for the same prediction is a correction, whatever its `label_time`.
 
         Returns:
             How many were added.
@@ -93,55 +128,81 @@ class Labels:
         return len(checked)
 
     def add_file(self, model: str, file: Path) -> int:
-        """Add the labels of a CSV, Parquet or JSON-lines file with the columns that `add` takes. Raise `DataError`, as `add`."""
-        from mlopsfw.scoring import read_rows
+        """Add the labels of a CSV, Parquet, Arrow or JSON-lines file with the columns that `add` takes. Raise `DataError`, as `add`.
 
+        What a CSV file holds is text, and each label is read as the model's classes are: `1` is 1, `true` or `"1"`, `01` is `"01"` or none.
+        """
+        from mlopsfw.label_file import label_rows
+
+        check_name(model, "model")
+        manifest = self._manifest(self._project.registry.resolve(f"models:/{model}"))
         try:
-            rows = read_rows(file)
-            _check_calendar(rows)
-            return self.add(model, rows.iter_rows(named=True))
+            return self.add(model, label_rows(file, manifest))
         except DataError as error:
             message = error.message if str(file) in error.message else f"{file}: {error.message}; nothing was added"
             raise DataError(message, hint=error.hint) from None
 
     def scan(self, model: str) -> pl.LazyFrame:
-        """Return the labels of `model`, for each prediction the one that became known last.
+        """Return the labels of `model`, for each id the one that arrived last.
 
         Returns:
-            Columns `prediction_id`, `label` (boolean, number or text, as the labels are), `label_time` and `received_time`
-            (microseconds, UTC).
+            Columns `prediction_id`, `label` (booleans, whole numbers, numbers or text, as the labels are; text where they are of several
+            kinds), `label_time` and `received_time` (microseconds, UTC).
         """
+        from mlopsfw.capture.frames import LABEL_COLUMNS
+        from mlopsfw.label_join import decoded, last
+
+        rows = last(self._stored(model)).select(*LABEL_COLUMNS)
+        return rows.with_columns(decoded(rows))
+
+    def of(self, endpoint: str, version: ModelVersion, predictions: pl.DataFrame) -> Told:
+        """Return the labels of predictions, as classes of the version that made them.
+
+        Args:
+            endpoint: The endpoint that made them.
+            version: The model's version that made them.
+            predictions: Their rows of `Captures.names`.
+        """
+        from mlopsfw.label_join import join
+
+        return join(
+            predictions,
+            self._project.captures.names(endpoint),
+            self._stored(version.name),
+            endpoint,
+            self._manifest(version),
+        )
+
+    def unknown(self, model: str) -> int:
+        """Return how many ids were labelled that no captured prediction of `model` has: they are kept, and join nothing."""
         import polars as pl
 
-        from mlopsfw.capture.frames import LABEL_COLUMNS
+        captures = self._project.captures
+        labelled = self._stored(model).select("prediction_id").unique()
+        for endpoint in sorted({*captures.local(), *self._project.endpoints.list()}):
+            names = captures.names(endpoint).filter(pl.col("model") == model)
+            for called in ("id", "name"):
+                labelled = labelled.join(names, left_on="prediction_id", right_on=called, how="anti")
+        return int(labelled.select(pl.len()).collect().item())
 
-        for endpoint in self._project.captures.local():  # labels that came through an endpoint
+    def _stored(self, model: str) -> pl.LazyFrame:
+        """Return every label of a model, in no order: `LABEL_TABLE`. What came through an endpoint is moved here first."""
+        import polars as pl
+
+        from mlopsfw.capture.frames import LABEL_TABLE, completed
+
+        for endpoint in self._project.captures.local():
             self._project.captures.compact(endpoint)
         try:
-            rows = self._project.tables.scan(f"labels/{model}")
+            return completed(self._project.tables.scan(f"labels/{model}"), LABEL_TABLE)
         except NotFound:
-            return pl.LazyFrame(schema=LABEL_COLUMNS)
-        last = rows.sort("label_time", "received_time", maintain_order=True).unique(
-            "prediction_id", keep="last", maintain_order=True
-        )
-        return last.with_columns(_decoded(rows).alias("label"))
+            return pl.LazyFrame(schema=LABEL_TABLE)
 
     def _manifest(self, version: ModelVersion) -> Manifest:
         """Return the manifest of a model's version, read from its blob alone."""
         from mlopsfw.bundle.stored import stored_manifest
 
         return stored_manifest(self._project.blobs, version.bundle)
-
-
-def _check_calendar(rows: pl.DataFrame) -> None:
-    """Raise `DataError` where a date or time is in no year that Python has: a Parquet file may hold year 0 or 29349."""
-    import polars as pl
-
-    for column in rows.select(pl.selectors.date(), pl.selectors.datetime()).get_columns():
-        years = column.dt.year().fill_null(0)  # the year is null where it does not even fit a calendar
-        wrong = (column.is_not_null() & ~years.is_between(MINYEAR, MAXYEAR)).arg_true()
-        if len(wrong):
-            raise DataError(f"row {wrong[0]}: `{column.name}` is outside the years 1 to 9999", hint="Correct the year.")
 
 
 def _checked(
@@ -151,27 +212,17 @@ def _checked(
     treatment: Treatment,
     when: Callable[[str | datetime | None], int],
 ) -> tuple[str, Label, int]:
-    identity, label, moment = row.get("prediction_id"), row.get("label"), row.get("label_time")
-    if not isinstance(identity, str) or not identity:
-        raise DataError(
-            f"row {number}: `prediction_id` is missing or no text", hint="Give each label its prediction's id."
-        )
-    if not isinstance(label, str | int | float | bool):
-        raise DataError(f"row {number}: `label` is missing", hint="Leave out what has no label yet.")
-    if moment is not None and not isinstance(moment, str | datetime):
-        raise DataError(f"row {number}: `label_time` must be a time", hint="Write RFC 3339 with a zone.")
+    label, moment = plain(row.get("label")), row.get("label_time")
     try:
+        identity = check_id(row.get("prediction_id"))
+        _check_given(label, moment)
         return identity, as_class(treatment.value(manifest.target, label), manifest), when(moment)
     except DataError as error:
         raise DataError(f"row {number}: {error.message}", hint=error.hint) from None
 
 
-def _decoded(rows: pl.LazyFrame) -> pl.Expr:
-    """Return `label` decoded from JSON text: as numbers or booleans where all of them are, else as text."""
-    import polars as pl
-
-    first = pl.col("label").str.slice(0, 1)
-    kinds = rows.select(text=(first == '"').any(), truth=first.is_in(["t", "f"]).all()).collect()
-    if kinds["truth"][0]:
-        return pl.col("label") == "true"
-    return pl.col("label").str.json_decode(pl.String) if kinds["text"][0] else pl.col("label").cast(pl.Float64)
+def _check_given(label: Any, moment: Any) -> None:
+    if label is None:
+        raise DataError("`label` is missing", hint="Leave out what has no label yet.")
+    if moment is not None and not isinstance(moment, str | datetime):
+        raise DataError("`label_time` must be a time", hint="Write RFC 3339 with a zone.")

@@ -1,6 +1,6 @@
 """Append-log segments into the Delta tables `captures/<endpoint>` and `labels/<model>`: at least once, in order, resumable.
 
-A crash between the append to a table and the note of how far it went repeats rows; readers drop them by prediction id.
+A crash between the append to a table and the note of how far it went repeats rows; readers drop what has the same place in the log.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.capture import appendlog
-from mlopsfw.capture.frames import beside, labels_frame, predictions_frame
-from mlopsfw.capture.records import Header, LabelRows, Predictions, decode_header, decode_record
+from mlopsfw.capture.frames import Placed, beside, logged_labels_frame, predictions_frame
+from mlopsfw.capture.records import Header, LabelRows, Predictions, Record, decode_header, decode_record
 from mlopsfw.errors import NotFound
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _BATCH = 200_000  # rows a commit: bounds memory when much has piled up
 _PROGRESS = "progress.json"
+_ASIDE = "-aside"
 
 
 def compact(folder: Path, tables: Tables) -> int:
@@ -41,7 +42,7 @@ def put_aside(folder: Path) -> list[Path]:
     with _alone(folder):
         progress = _progress(folder)
         for path in appendlog.segments(folder):
-            new = path.with_name(f"{path.stem}-aside{appendlog.SUFFIX}")
+            new = path.with_name(f"{path.stem}{_ASIDE}{appendlog.SUFFIX}")
             if path.name in progress:  # noted before: a crash in between costs rows that are there twice, not rows
                 progress[new.name] = progress[path.name]
                 _write(folder, progress)
@@ -53,21 +54,23 @@ def _segment(path: Path, tables: Tables) -> int:
     finished = not appendlog.is_open(path)  # asked before reading: what is read after it is all there will be
     moved, end = 0, 0
     for header, records, end in _batches(path, _offset(path)):
-        moved += _store(header, records, tables)
+        moved += _store(header, path.stem.partition(_ASIDE)[0], records, tables)
         _note(path, end)
     if finished:
         _put_away(path, max(end, _offset(path)))
     return moved
 
 
-def _batches(path: Path, offset: int) -> Iterator[tuple[Header, list[Predictions | LabelRows], int]]:
+def _batches(path: Path, offset: int) -> Iterator[tuple[Header, list[Placed[Record]], int]]:
     first = next(appendlog.read(path), None)
     if first is None:
         return
-    header, batch, rows, end = decode_header(first[1]), [], 0, 0
+    header, rows, end = decode_header(first[1]), 0, 0
+    batch: list[Placed[Record]] = []
     for end, payload in appendlog.read(path, max(offset, first[0])):
-        batch.append(decode_record(payload))
-        rows += len(batch[-1].ids)
+        record = decode_record(payload)
+        batch.append((end, record))
+        rows += len(record.ids)
         if rows >= _BATCH:
             yield header, batch, end
             batch, rows = [], 0
@@ -75,15 +78,15 @@ def _batches(path: Path, offset: int) -> Iterator[tuple[Header, list[Predictions
         yield header, batch, end
 
 
-def _store(header: Header, records: list[Predictions | LabelRows], tables: Tables) -> int:
-    predictions = [r for r in records if isinstance(r, Predictions)]
-    labels = [r for r in records if isinstance(r, LabelRows)]
+def _store(header: Header, segment: str, records: list[Placed[Record]], tables: Tables) -> int:
+    predictions = [(offset, r) for offset, r in records if isinstance(r, Predictions)]
+    labels = [(offset, r) for offset, r in records if isinstance(r, LabelRows)]
     if predictions:
         name = f"captures/{header.endpoint}"
-        tables.append(name, beside(predictions_frame(header, predictions), _schema(tables, name)))
+        tables.append(name, beside(predictions_frame(header, segment, predictions), _schema(tables, name)))
     if labels:
-        tables.append(f"labels/{header.model}", labels_frame(labels))
-    return sum(len(r.ids) for r in predictions)
+        tables.append(f"labels/{header.model}", logged_labels_frame(header, segment, labels))
+    return sum(len(r.ids) for _, r in predictions)
 
 
 def _schema(tables: Tables, name: str) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import polars as pl
@@ -12,6 +12,8 @@ import polars as pl
 from mlopsfw.capture.records import Header, LabelRows, Predictions
 from mlopsfw.capture.times import EARLIEST, LATEST
 from mlopsfw.contracts.bundle import ColumnType
+
+T = TypeVar("T")
 
 TIME = pl.Datetime("us", "UTC")
 
@@ -23,8 +25,16 @@ CAPTURE_COLUMNS: dict[str, Any] = {
     "version": pl.Int64,
     "bundle": pl.String,
     "revision": pl.Int64,
+    "client_request_id": pl.String,
+    "client_request_row": pl.Int64,
 }
-"""What every row of a capture table says besides the model's inputs and outputs."""
+"""What every row of a capture table says besides the model's inputs and outputs. The client's own id is an attribute, never a key."""
+
+LOG_COLUMNS: dict[str, Any] = {"log_segment": pl.String, "log_offset": pl.Int64}
+"""Where in the append-log a row came from: what a crash repeats has the same place. Null in rows that older versions stored."""
+
+ONCE = ("prediction_id", *LOG_COLUMNS, "event_time", "processed_time")
+"""Rows that agree in these are one row, written again after a crash. The times tell apart what older versions stored under one id."""
 
 LABEL_COLUMNS: dict[str, Any] = {
     "prediction_id": pl.String,
@@ -32,7 +42,16 @@ LABEL_COLUMNS: dict[str, Any] = {
     "label_time": TIME,
     "received_time": TIME,
 }
-"""A table of labels. `label` is JSON text, since one table must take numbers, strings and booleans."""
+"""A table of labels. `label` is JSON text, since one table must take numbers, strings and booleans, each as it is."""
+
+ARRIVAL = ("received_time", "log_segment", "log_offset", "log_row")
+"""The order in which labels arrived: by the clock here, then by place in the log, then by row of the request or file."""
+
+LABEL_TABLE: dict[str, Any] = {**LABEL_COLUMNS, "endpoint": pl.String, **LOG_COLUMNS, "log_row": pl.Int64}
+"""What is stored of a label. `endpoint` is where it was sent; null where it came from a file or from Python."""
+
+Placed = tuple[int, T]
+"""A record, and the offset behind it in its segment."""
 
 _TYPES: dict[ColumnType, Any] = {
     "number": pl.Float64,
@@ -52,21 +71,48 @@ def shown(name: str) -> pl.Expr:
 
 def column_name(name: str) -> str:
     """Return under which name an input or output called `name` is stored: another only where it would hide one of ours."""
-    return f"input_{name}" if name in CAPTURE_COLUMNS else name
+    return f"input_{name}" if name in CAPTURE_COLUMNS or name in LOG_COLUMNS else name
 
 
-def predictions_frame(header: Header, records: Sequence[Predictions]) -> pl.DataFrame:
-    """Return one row a prediction: `CAPTURE_COLUMNS`, then the inputs, then the outputs."""
+def completed(rows: pl.LazyFrame, wanted: Mapping[str, Any]) -> pl.LazyFrame:
+    """Return `rows` with nulls in each of the `wanted` columns that an older table lacks."""
+    known = rows.collect_schema()
+    return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in wanted.items() if name not in known)
+
+
+def predictions_frame(header: Header, segment: str, placed: Sequence[Placed[Predictions]]) -> pl.DataFrame:
+    """Return one row a prediction: `CAPTURE_COLUMNS`, the inputs, the outputs, then `LOG_COLUMNS`."""
+    records = [record for _, record in placed]
     rows = sum(len(r.ids) for r in records)
     series = [
         pl.Series("prediction_id", _joined([r.ids for r in records]), dtype=pl.String),
         pl.Series("event_time", _joined([r.event_times for r in records]), dtype=pl.Int64).cast(TIME),
         pl.Series("processed_time", _joined([[r.processed_time] * len(r.ids) for r in records])).cast(TIME),
         *(_constant(name, getattr(header, name), rows) for name in ("model", "version", "bundle", "revision")),
+        *_requests(records),
         *(_input(column.name, column.type, records) for column in header.inputs),
         *(_output(name, records) for name in header.outputs),
+        *_places(segment, placed),
     ]
     return pl.DataFrame(series)
+
+
+def _requests(records: Sequence[Predictions]) -> list[pl.Series]:
+    """Return the client's id of each row, and which row of its request it is where that had several."""
+    ids = _joined([[r.request_id] * len(r.ids) for r in records])
+    rows = _joined([range(len(r.ids)) if r.request_id and len(r.ids) > 1 else [None] * len(r.ids) for r in records])
+    return [
+        pl.Series("client_request_id", ids, dtype=pl.String),
+        pl.Series("client_request_row", rows, dtype=pl.Int64),
+    ]
+
+
+def _places(segment: str, placed: Sequence[Placed[Any]]) -> list[pl.Series]:
+    offsets = _joined([[offset] * len(record.ids) for offset, record in placed])
+    return [
+        pl.Series("log_segment", [segment], dtype=pl.String).new_from_index(0, len(offsets)),
+        pl.Series("log_offset", offsets, dtype=pl.Int64),
+    ]
 
 
 def beside(rows: pl.DataFrame, table: Mapping[str, Any]) -> pl.DataFrame:
@@ -84,7 +130,7 @@ def beside(rows: pl.DataFrame, table: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def labels_frame(records: Sequence[LabelRows]) -> pl.DataFrame:
-    """Return one row a label: `LABEL_COLUMNS`."""
+    """Return one row a label: `LABEL_COLUMNS`, and its row in its record."""
     labels = _joined([r.labels for r in records])
     return pl.DataFrame(
         [
@@ -92,8 +138,16 @@ def labels_frame(records: Sequence[LabelRows]) -> pl.DataFrame:
             pl.Series("label", [msgspec.json.encode(label).decode() for label in labels], dtype=pl.String),
             pl.Series("label_time", _joined([r.label_times for r in records]), dtype=pl.Int64).cast(TIME),
             pl.Series("received_time", _joined([[r.received_time] * len(r.ids) for r in records])).cast(TIME),
+            pl.Series("log_row", _joined([range(len(r.ids)) for r in records]), dtype=pl.Int64),
         ]
     )
+
+
+def logged_labels_frame(header: Header, segment: str, placed: Sequence[Placed[LabelRows]]) -> pl.DataFrame:
+    """Return one row a label that came through an endpoint: `LABEL_TABLE`."""
+    frame = labels_frame([record for _, record in placed])
+    endpoint = pl.Series("endpoint", [header.endpoint], dtype=pl.String).new_from_index(0, frame.height)
+    return frame.with_columns(endpoint, *_places(segment, placed))
 
 
 def _joined(parts: Sequence[Sequence[Any]]) -> list[Any]:

@@ -1,4 +1,7 @@
-"""What a captured record says. MessagePack, so that floats come back bit for bit; a layout is never changed, only followed by another."""
+"""What a captured record says. MessagePack, so that floats come back bit for bit; a layout is never changed, only followed by another.
+
+Layout 2 adds `Predictions.request_id` at the end; of layout 1, whose ids were the clients' own, that field is None.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import msgspec
 from mlopsfw.contracts.bundle import SignatureColumn
 from mlopsfw.errors import NewerVersion
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
@@ -37,11 +40,12 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True, tag="p", array_like
     """The rows of one answered request.
 
     Args:
-        ids: One prediction id a row.
+        ids: One prediction id a row, made by the server: unique for ever, and no client can guess another's.
         event_times: When each row's event happened, microseconds UTC.
         processed_time: When it was answered, microseconds UTC.
         inputs: Column → values as the request sent them, one a row.
         outputs: Output → values, one a row.
+        request_id: The client's own id of the request, if it sent one. It names nothing: other requests may carry the same.
     """
 
     ids: list[str]
@@ -49,6 +53,7 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True, tag="p", array_like
     processed_time: int
     inputs: dict[str, list[Any]]
     outputs: dict[str, list[Any]]
+    request_id: str | None = None
 
 
 class LabelRows(msgspec.Struct, frozen=True, kw_only=True, tag="l", array_like=True):
@@ -57,8 +62,8 @@ class LabelRows(msgspec.Struct, frozen=True, kw_only=True, tag="l", array_like=T
     Args:
         ids: The predictions they belong to.
         labels: What was true.
-        label_times: When that became known, microseconds UTC; of several labels of one prediction the latest holds.
-        received_time: When it arrived, microseconds UTC.
+        label_times: When that became known, microseconds UTC.
+        received_time: When it arrived, microseconds UTC; of several labels of one prediction the one that arrived last holds.
     """
 
     ids: list[str]
@@ -78,7 +83,7 @@ _record: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 def decode_header(payload: bytes) -> Header:
     """Return the first record of a segment. Raise `NewerVersion` where a newer mlopsfw wrote it."""
     header = _header(payload)
-    if header.format != FORMAT:
+    if not 1 <= header.format <= FORMAT:
         raise NewerVersion(
             f"captured predictions of {header.endpoint} have layout {header.format}",
             hint="Upgrade mlopsfw to read them.",

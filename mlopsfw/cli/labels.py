@@ -25,7 +25,8 @@ def labels() -> None:
 def add(project: Project, *, file: Path, model: str) -> None:
     """Add the labels in FILE (CSV, Parquet or JSON lines): prediction_id, label and, with zone, label_time.
 
-    A later label_time for the same prediction corrects the earlier label.
+    prediction_id is the id in the answer, or the client's own where it means one prediction. A label that is added later corrects the
+    earlier one.
     """
     click.echo(f"{project.labels.add_file(model, file)} labels added to {model}")
 
@@ -36,7 +37,7 @@ def add(project: Project, *, file: Path, model: str) -> None:
 @json_option
 @pass_project
 def show(project: Project, *, model: str, limit: int, as_json: bool) -> None:
-    """Show the latest labels of a model, corrections applied."""
+    """Show the latest labels of a model, corrections applied, and how many name no prediction that was captured."""
     from mlopsfw.capture.frames import shown
 
     latest = project.labels.scan(model).sort("label_time", descending=True).limit(limit)
@@ -51,3 +52,6 @@ def show(project: Project, *, model: str, limit: int, as_json: bool) -> None:
             ],
             ("prediction_id", "label", "label_time"),
         )
+        unknown = project.labels.unknown(model)
+        if unknown:
+            click.echo(f"{unknown:,} labelled ids name no captured prediction: they are kept, and count for nothing.")

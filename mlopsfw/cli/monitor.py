@@ -111,6 +111,8 @@ def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
         click.echo(
             f"{report.model} version {report.version}, {report.start} to {report.end}, {report.rows:,} rows, {report.labelled:,} with labels"
         )
+        for why, count in report.labels_aside.items():
+            click.echo(f"{count:,} labels were set aside: {why}")
         if report.metrics:
             click.echo("  ".join(f"{name} {value:.4g}" for name, value in report.metrics.items()))
         if report.columns:

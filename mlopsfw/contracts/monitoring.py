@@ -42,7 +42,10 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         start, end: Event time, RFC 3339 with zone, start included, end excluded.
         rows: Inputs and outputs, one row a prediction; columns as in the signature, plus the outputs, `prediction_id`,
             `event_time` and `processed_time`.
-        labels: `prediction_id`, `label`, `label_time`: what has arrived so far, the last correction of each.
+        labels: `prediction_id`, `label`, `label_time`: what has arrived so far, the last correction of each. `label` is of the type
+            of the model's classes, and one of them; a number for regression.
+        labels_aside: Why a row's label is not among them → how many such rows there are: its id means several predictions, or it is no
+            class of the model.
         look, looks: A window may be looked at again as its labels come: which look this is, from 1, and how many there can be. The level at
             which labels raise an alarm is to be split over them. From the second look on only findings of `performance` and `bias` count.
     """
@@ -54,6 +57,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     end: str
     rows: pa.Table
     labels: pa.Table | None = None
+    labels_aside: Mapping[str, int] = {}
     look: int = 1
     looks: int = 1
 
@@ -84,6 +88,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         monitor: The provider's name.
         endpoint, model, version, start, end: The window.
         rows: How many rows it saw; `labelled` of them had a label.
+        labels_aside: As in the window: why labels were set aside → how many. Whoever runs the monitor fills it in.
         alarm: Whether the monitor calls for attention.
         summary: One sentence.
         findings: Worst first.
@@ -99,6 +104,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     end: str
     rows: int
     labelled: int = 0
+    labels_aside: dict[str, int] = {}
     alarm: bool
     summary: str
     findings: tuple[Finding, ...] = ()

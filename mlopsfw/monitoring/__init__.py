@@ -109,6 +109,7 @@ def _examine(project: Project, name: str, window: Window, *, alert: bool) -> Exa
     monitor = project.monitors[name]
     baseline = baseline_of(project, window.model, window.version)
     report = _judged(monitor.examine(window, baseline), window)
+    report = msgspec.structs.replace(report, labels_aside=dict(window.labels_aside))
     page = monitor.page(report, window, baseline)
     digest = project.blobs.put(msgspec.json.encode(report))
     page_digest = project.blobs.put(page.encode()) if page is not None else ""
@@ -138,7 +139,19 @@ def _lay_out(project: Project, report: Report, page: str | None, look: int) -> P
 
 
 def _body(report: Report, digest: str, page: str) -> dict[str, Any]:
-    names = ("monitor", "model", "version", "start", "end", "rows", "labelled", "alarm", "summary", "metrics")
+    names = (
+        "monitor",
+        "model",
+        "version",
+        "start",
+        "end",
+        "rows",
+        "labelled",
+        "labels_aside",
+        "alarm",
+        "summary",
+        "metrics",
+    )
     return {name: getattr(report, name) for name in names} | {
         "report": digest,
         "page": page,
@@ -175,6 +188,7 @@ def _text(report: Report, window: Window) -> str:
         lines.append(
             f"Labels came after the window was first examined; this is look {window.look} of at most {window.looks}."
         )
+    lines += [f"- {count:,} labels were set aside: {why}" for why, count in report.labels_aside.items()]
     lines += [f"- {finding.message}" for finding in report.findings[:10]]
     again = f"mlopsfw monitor run {report.endpoint} --from {report.start} --to {report.end} --no-alert"
     lines.append(f"To see it all: {again}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.monitoring.windows import events, stamp
+from mlopsfw.monitoring.windows import by_version, stamp
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.event import Event
@@ -82,14 +82,13 @@ def labelled_rows(project: Project, endpoint: str, looked: Sequence[Looked]) -> 
     """Return how many rows of each window have a label by now."""
     import polars as pl
 
-    rows = events(project, endpoint, min(each.start for each in looked), max(each.end for each in looked))
-    rows = rows.select("prediction_id", "event_time", "model")
+    span = min(each.start for each in looked), max(each.end for each in looked)
     parts = [
-        rows.filter(pl.col("model") == model).join(project.labels.scan(model).select("prediction_id"), on="prediction_id", how="semi")
-        for model in rows.select("model").unique().collect().to_series()
-    ]  # fmt: skip
+        part.join(told.labels, on="prediction_id", how="semi")
+        for _, part, told in by_version(project, endpoint, *span, columns=["event_time"])
+    ]
     if not parts:
         return [0] * len(looked)
     time = pl.col("event_time")
     inside = [time.is_between(each.start, each.end, closed="left").sum().alias(str(n)) for n, each in enumerate(looked)]
-    return list(pl.concat(parts).select(inside).collect(engine="streaming").row(0))
+    return list(pl.concat(parts).select(inside).row(0))

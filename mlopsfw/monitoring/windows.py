@@ -19,8 +19,8 @@ from mlopsfw.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     import polars as pl
-    import pyarrow as pa
 
+    from mlopsfw.label_join import Told
     from mlopsfw.project import Project
 
 MOST_BEFORE = 1000
@@ -167,20 +167,27 @@ def windows(
     project: Project, endpoint: str, start: datetime, end: datetime, *, look: int = 1, looks: int = 1
 ) -> list[Window]:
     """Return the window [start, end) of each model version that answered in it, oldest version first."""
-    rows = events(project, endpoint, start, end).collect()
-    cut = rows.partition_by("model", "version", as_dict=True, include_key=True)
-    made = []
+    return [
+        Window(
+            endpoint=endpoint, model=model, version=version, start=stamp(start), end=stamp(end), rows=part.to_arrow(),
+            labels=told.labels.to_arrow() if told.labels.height else None, labels_aside=told.aside, look=look, looks=looks,
+        )
+        for (model, version), part, told in by_version(project, endpoint, start, end)
+    ]  # fmt: skip
+
+
+def by_version(
+    project: Project, endpoint: str, start: datetime, end: datetime, columns: Sequence[str] = ()
+) -> Iterator[tuple[tuple[str, int], pl.DataFrame, Told]]:
+    """Yield each model version that answered in [start, end), oldest first, with its rows (all columns, or these) and their labels."""
+    import polars as pl
+
+    rows = events(project, endpoint, start, end)
+    chosen = (rows.select("prediction_id", "model", "version", *columns) if columns else rows).collect()
+    names = project.captures.names(endpoint, start, end).collect()
+    cut = chosen.partition_by("model", "version", as_dict=True, include_key=True)
     for (model, version), part in sorted(cut.items(), key=lambda item: item[0]):
-        made.append(
-            Window(
-                endpoint=endpoint, model=model, version=version, start=stamp(start), end=stamp(end),
-                rows=part.to_arrow(), labels=_labels(project, model, part), look=look, looks=looks,
-            )
-        )  # fmt: skip
-    return made
-
-
-def _labels(project: Project, model: str, rows: pl.DataFrame) -> pa.Table | None:
-    known = project.labels.scan(model).select("prediction_id", "label", "label_time")
-    joined = known.join(rows.lazy().select("prediction_id"), on="prediction_id", how="semi").collect()
-    return joined.to_arrow() if joined.height else None
+        asked = names.filter(pl.col("model") == model, pl.col("version") == version)
+        asked = asked.join(part, on="prediction_id", how="semi")
+        registered = project.registry.resolve(f"models:/{model}@{version}")
+        yield (model, version), part, project.labels.of(endpoint, registered, asked)

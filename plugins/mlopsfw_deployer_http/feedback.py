@@ -1,4 +1,4 @@
-"""`POST /labels`: what turned out to be true of earlier predictions. A later label of the same prediction corrects it."""
+"""`POST /labels`: what turned out to be true of earlier predictions. A label that arrives later corrects the earlier ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from mlopsfw.capture.records import LabelRows, encode
 from mlopsfw.capture.times import now_micros
 from mlopsfw.errors import DataError
-from mlopsfw.labels import as_class
+from mlopsfw.labels import as_class, check_id
 from mlopsfw_deployer_http import message
 from mlopsfw_deployer_http.message import Answer, Refusal, Request
 from mlopsfw_deployer_http.strict import read
@@ -23,7 +23,7 @@ class Label(msgspec.Struct, forbid_unknown_fields=True):
     """One label.
 
     Args:
-        prediction_id: The prediction it belongs to.
+        prediction_id: The prediction it belongs to: the id in its answer.
         label: What was true: a class of the model, or a number for regression.
         label_time: When that became known, RFC 3339 with zone; now where it is absent.
     """
@@ -60,6 +60,7 @@ def accept(model: Model, clock: Clock, request: Request) -> Answer:
 
 def _checked(label: Label, row: int, model: Model, now: int) -> tuple[str | int | float | bool, int]:
     try:
+        check_id(label.prediction_id)
         value = as_class(model.requests.label(model.manifest.target, label.label), model.manifest)
         return value, now if label.label_time is None else model.bounds.micros(label.label_time, now)
     except DataError as error:

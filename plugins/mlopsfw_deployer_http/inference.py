@@ -57,7 +57,7 @@ class InferRequest(msgspec.Struct):
 
     Args:
         inputs: One tensor a column.
-        id: Echoed; it is the prediction's id, and `<id>-<row>` are those of several rows.
+        id: The client's own id of the request: echoed, and kept beside its rows. The answer's `prediction_ids` are what labels refer to.
         parameters: `event_time` (RFC 3339 with zone): when it happened, for all rows.
         outputs: What to return; all where it is empty.
     """
@@ -81,7 +81,7 @@ def infer(model: Model, request: Request) -> tuple[Scored, Answer]:
         columns[tensor.name] = _values(tensor, model)
     scored = model.score(columns, asked.id, _event_time(asked.parameters))
     names = _wanted(asked.outputs, model)
-    request_id = asked.id or (scored.ids[0] if len(scored.ids) == 1 else scored.ids[0].rpartition("-")[0])
+    request_id = asked.id or scored.ids[0].partition("-")[0]
     body = {
         "model_name": model.spec.endpoint,
         "model_version": str(model.spec.version),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ class Scored:
     """The answer to one request, before any protocol.
 
     Args:
-        ids: One prediction id a row.
+        ids: One prediction id a row, made here.
         outputs: Output → array, first axis the row.
         lists: The same as lists.
         record: What capture keeps.
@@ -62,7 +61,6 @@ class Model:
         self._bundle, self._clock = bundle, clock
         self.columns = {column.name: column for column in self.manifest.inputs}
         self._takes_event_time = EVENT_TIME not in self.columns
-        self._prefix, self._numbers = os.urandom(8).hex(), itertools.count()
 
     @property
     def header(self) -> Header:
@@ -78,7 +76,7 @@ class Model:
 
         Args:
             columns: Column → values, one a row, all of one length; `event_time` may be among them.
-            request_id: The client's id; the prediction's id where there is one row.
+            request_id: The client's own id of the request: kept beside the rows, and the name of none.
             event_time: When it happened, for all rows, RFC 3339.
 
         Raises:
@@ -92,14 +90,17 @@ class Model:
             raise Refusal(400, _located(error)) from None
         rows = self._rows(columns)
         moments = self._moments(times, event_time, rows, now)
-        ids = self._ids(request_id, rows)
+        _check_request_id(request_id)
+        ids = _new_ids(rows)
         try:
             outputs = self._bundle.predict(columns)
         except SignatureMismatch as error:
             raise Refusal(400, _located(error)) from None
         lists = {name: values.tolist() for name, values in outputs.items()}
         kept = self.requests.captured(columns)
-        record = Predictions(ids=ids, event_times=moments, processed_time=now, inputs=kept, outputs=lists)
+        record = Predictions(
+            ids=ids, event_times=moments, processed_time=now, inputs=kept, outputs=lists, request_id=request_id or None
+        )
         return Scored(ids, outputs, lists, encode(record))
 
     def _moments(self, times: Sequence[Any] | None, shared: str | None, rows: int, now: int) -> list[int]:
@@ -140,11 +141,16 @@ class Model:
             raise Refusal(400, f"unknown column {name[:100]!r}. {nearest(name[:100], missing or self.columns)}")
         raise Refusal(400, f"missing column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}")
 
-    def _ids(self, request_id: str | None, rows: int) -> list[str]:
-        base = request_id or f"{self._prefix}{next(self._numbers):010x}"
-        if len(base) > _LONGEST_ID or not base.isprintable():
-            raise Refusal(400, f"`id` must be printable and at most {_LONGEST_ID} characters")
-        return [base] if rows == 1 else [f"{base}-{row}" for row in range(rows)]
+
+def _new_ids(rows: int) -> list[str]:
+    """Return ids that nobody can guess: 128 random bits, and the row where the request has several."""
+    base = os.urandom(16).hex()
+    return [base] if rows == 1 else [f"{base}-{row}" for row in range(rows)]
+
+
+def _check_request_id(request_id: str | None) -> None:
+    if request_id and (len(request_id) > _LONGEST_ID or not request_id.isprintable()):
+        raise Refusal(400, f"`id` must be printable and at most {_LONGEST_ID} characters")
 
 
 def _located(error: SignatureMismatch) -> str:

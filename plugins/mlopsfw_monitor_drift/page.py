@@ -46,6 +46,7 @@ def _facts(report: Report) -> str:
         "to": report.end,
         "rows": f"{report.rows:,}",
         "labelled": f"{report.labelled:,}",
+        **{f"labels set aside: {why}": f"{count:,}" for why, count in report.labels_aside.items()},
     }
     return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts.items())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -9,16 +10,18 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
-from mlopsfw.capture import appendlog
+from mlopsfw.capture import appendlog, compact
 from mlopsfw.capture.appendlog import Segment
-from mlopsfw.capture.records import Header, LabelRows, Predictions, decode_header, decode_record, encode
+from mlopsfw.capture.frames import predictions_frame
+from mlopsfw.capture.records import FORMAT, Header, LabelRows, Predictions, decode_header, decode_record, encode
 from mlopsfw.capture.times import micros
 from mlopsfw.capture.writer import CaptureWriter
 from mlopsfw.contracts.bundle import SignatureColumn
-from mlopsfw.errors import DataError, NewerVersion
+from mlopsfw.errors import DataError, NewerVersion, UnknownName
 from mlopsfw.project import Project
 
 INPUTS = (
@@ -133,6 +136,7 @@ def test_what_was_captured_is_scanned_with_its_times_and_what_served_it(project:
         "event_time": datetime(2013, 4, 1, 12, tzinfo=UTC),
         "processed_time": datetime(2013, 4, 1, 12, 0, 0, 1, tzinfo=UTC),
         "model": "delay", "version": 1, "bundle": "b" * 64, "revision": 1,
+        "client_request_id": None, "client_request_row": None,
         "distance": None, "carrier": "UA", "probability": 0.25,
     }  # fmt: skip
 
@@ -160,6 +164,52 @@ def test_a_crash_after_the_table_has_the_rows_and_before_that_is_noted_repeats_n
         with pytest.raises(KeyboardInterrupt):
             project.captures.compact("delay")
     assert ids(project) == ["p1", "p2"]
+
+
+@pytest.mark.parametrize("crash_at", [0, 1, 2])
+def test_a_crash_repeats_no_row_although_all_clients_chose_one_id(
+    project: Project, monkeypatch: pytest.MonkeyPatch, crash_at: int
+) -> None:
+    monkeypatch.setattr("mlopsfw.capture.compact._BATCH", 4)
+    capture(project, *(prediction("same", "same-0") for _ in range(5)))
+    note, calls = compact._note, itertools.count()
+
+    def crash(path: Path, end: int) -> None:
+        if next(calls) == crash_at:
+            raise KeyboardInterrupt
+        note(path, end)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlopsfw.capture.compact._note", crash)
+        with pytest.raises(KeyboardInterrupt):
+            project.captures.compact("delay")
+    assert ids(project) == ["same"] * 5 + ["same-0"] * 5
+
+
+def test_what_an_older_version_captured_is_read_each_row_once(project: Project) -> None:
+    """Layout 1 has no place in the log and no request id; its table is the one that an older version left behind."""
+    old = [prediction("1", event=NOON + n) for n in range(3)]
+    frame = predictions_frame(header(), "s", [(0, record) for record in old])
+    gone = ["log_segment", "log_offset", "client_request_id", "client_request_row"]
+    project.tables.append("captures/delay", frame.drop(gone))
+    project.tables.append("captures/delay", frame.drop(gone).head(1))  # a crash repeated it
+    writer = CaptureWriter(project.captures.folder("delay"), header(format=1))
+    layout_1 = msgspec.msgpack.decode(encode(prediction("2")))[:-1]
+    writer.write([(msgspec.msgpack.encode(layout_1), 1)])
+    writer.close()
+    assert ids(project) == ["1", "1", "1", "2"]
+    assert project.captures.find("delay", "2")["client_request_id"] is None
+
+
+def test_a_prediction_is_found_by_its_id_or_by_a_name_that_is_its_alone(project: Project) -> None:
+    named = [msgspec.structs.replace(prediction(f"s{n}"), request_id=name) for n, name in enumerate("xyyss")]
+    batch = msgspec.structs.replace(prediction("b-0", "b-1"), request_id="x")
+    capture(project, *named, batch)
+    assert project.captures.find("delay", "s0")["client_request_id"] == "x"
+    assert project.captures.find("delay", "x")["prediction_id"] == "s0"
+    assert project.captures.find("delay", "x-1")["prediction_id"] == "b-1"
+    with pytest.raises(UnknownName, match="2 predictions that clients called 'y'"):
+        project.captures.find("delay", "y")
 
 
 def test_a_window_takes_its_first_moment_and_leaves_its_last(project: Project) -> None:
@@ -219,8 +269,8 @@ def test_a_torn_end_is_set_aside_and_the_whole_records_are_kept(project: Project
 
 
 def test_a_layout_of_a_newer_mlopsfw_is_refused_not_guessed_at(project: Project) -> None:
-    capture(project, prediction("p1"), first=header(format=2))
-    with pytest.raises(NewerVersion, match="layout 2"):
+    capture(project, prediction("p1"), first=header(format=FORMAT + 1))
+    with pytest.raises(NewerVersion, match=f"layout {FORMAT + 1}"):
         project.captures.compact("delay")
     assert appendlog.segments(project.captures.folder("delay"))  # nothing lost
 

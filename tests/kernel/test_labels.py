@@ -1,7 +1,8 @@
-"""Labels: they arrive late, in any order, more than once, and by two doors; the one that became known last holds."""
+"""Labels: they arrive late, in any order, more than once, and by two doors; the one that arrived last holds."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import polars as pl
 import pytest
 
 from mlopsfw.capture.records import Header, LabelRows, encode
-from mlopsfw.capture.times import micros
+from mlopsfw.capture.times import now_micros
 from mlopsfw.capture.writer import CaptureWriter
 from mlopsfw.cli import run
 from mlopsfw.contracts.bundle import Manifest
@@ -53,10 +54,15 @@ def test_a_label_is_scanned_with_its_times(labelled: Project) -> None:
     assert abs(row["received_time"] - datetime.now(UTC)).total_seconds() < 60
 
 
-def test_the_label_that_became_known_last_holds_in_whatever_order_they_arrive(labelled: Project) -> None:
-    correction = {**LATE, "label": False, "label_time": "2013-04-03T12:00:00Z"}
-    labelled.labels.add("delay", [correction])
+@pytest.mark.parametrize("told", ["2013-04-01T12:00:00Z", "2013-04-03T12:00:00Z"])
+def test_the_label_that_arrived_last_holds_whatever_its_label_time(labelled: Project, told: str) -> None:
     labelled.labels.add("delay", [LATE])
+    labelled.labels.add("delay", [{**LATE, "label": False, "label_time": told}])
+    assert labels(labelled) == {"p1": False}
+
+
+def test_of_two_labels_of_one_request_the_one_that_stands_last_holds(labelled: Project) -> None:
+    labelled.labels.add("delay", [{**LATE, "label": n % 2 == 0} for n in range(1000)])
     assert labels(labelled) == {"p1": False}
 
 
@@ -66,14 +72,15 @@ def test_of_two_labels_of_one_moment_the_one_that_arrived_last_holds(labelled: P
     assert labels(labelled) == {"p1": False}
 
 
-def test_labels_that_came_through_an_endpoint_are_there_too(labelled: Project) -> None:
+def test_labels_that_came_through_an_endpoint_are_there_too_and_hold_where_they_arrived_last(labelled: Project) -> None:
+    labelled.labels.add("delay", [LATE, {**LATE, "prediction_id": "p3"}])
     writer = CaptureWriter(labelled.captures.folder("delay"), HEADER)
-    rows = LabelRows(
-        ids=["p1", "p2"], labels=[False, True], label_times=[micros("2013-04-04T00:00:00Z")] * 2, received_time=1
-    )
-    writer.write([(encode(rows), 2)])
-    labelled.labels.add("delay", [LATE])
-    assert labels(labelled) == {"p1": False, "p2": True}
+    for received, identities in ((1, ["p1", "p2"]), (now_micros(time.time()) + 1, ["p3"])):
+        rows = LabelRows(
+            ids=identities, labels=[False] * len(identities), label_times=[0] * len(identities), received_time=received
+        )
+        writer.write([(encode(rows), len(identities))])
+    assert labels(labelled) == {"p1": True, "p2": False, "p3": False}
     writer.close()
 
 
@@ -87,6 +94,8 @@ def test_a_model_without_labels_scans_as_no_rows(labelled: Project) -> None:
         ({"label": True}, "row 1: `prediction_id` is missing"),
         ({"prediction_id": "", "label": True}, "row 1: `prediction_id` is missing"),
         ({"prediction_id": 7, "label": True}, "row 1: `prediction_id` is missing"),
+        ({"prediction_id": "i" * 257, "label": True}, "row 1: `prediction_id` must be printable and at most 256"),
+        ({"prediction_id": "a\nb", "label": True}, "row 1: `prediction_id` must be printable"),
         ({"prediction_id": "a"}, "row 1: `label` is missing"),
         ({"prediction_id": "a", "label": None}, "row 1: `label` is missing"),
         ({"prediction_id": "a", "label": "late"}, "row 1: the label 'late' is not a class\n  Classes: False, True."),
@@ -140,7 +149,10 @@ def test_what_is_no_label_of_the_model_is_refused(task: str, classes: Sequence[A
     [
         ("regression", [1, 2.5], pl.Float64),
         ("multiclass", ["true", 'quo"te'], pl.String),
-        ("binary", [0, 1], pl.Float64),
+        ("binary", [0, 1], pl.Int64),
+        ("multiclass", [2**53, 2**53 + 1, -1], pl.Int64),
+        ("binary", [0, 2**64 - 1], pl.UInt64),
+        ("binary", ["0", "01"], pl.String),
         ("binary", [True, False], pl.Boolean),
     ],
 )

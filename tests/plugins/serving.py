@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 
 from mlopsfw.capture.writer import CaptureWriter
@@ -51,7 +52,9 @@ class RuleBundle:
     """`sigmoid(distance / 1000 + hour / 24 + len(carrier) + red_eye)`: each row's answer depends on that row alone."""
 
     folder = Path()
-    manifest = MANIFEST
+
+    def __init__(self, classes: tuple[Any, ...] = MANIFEST.classes) -> None:
+        self.manifest = msgspec.structs.replace(MANIFEST, classes=classes)
 
     def predict(self, columns: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
         for column in MANIFEST.inputs:

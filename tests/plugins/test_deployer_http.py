@@ -86,10 +86,12 @@ def test_from_a_registered_model_to_captured_predictions_and_their_labels(delay:
         id="x",
         parameters={"event_time": "2013-04-01T12:00:00Z"},
     )
-    label = {"prediction_id": "x-1", "label": True, "label_time": "2013-04-02T12:00:00Z"}
+    first, second = answer["parameters"]["prediction_ids"]
+    label = {"prediction_id": second, "label": True, "label_time": "2013-04-02T12:00:00Z"}
     assert ask(port_of(url), "POST", "/labels", {"labels": [label]})[0] == 200
     rows = delay.captures.scan("delay", "2013-04-01T00:00:00Z", "2013-04-02T00:00:00Z").sort("prediction_id").collect()
-    assert rows["prediction_id"].to_list() == ["x-0", "x-1"]
+    assert rows["prediction_id"].to_list() == [first, second]
+    assert rows["client_request_id"].to_list() == ["x", "x"]
     assert rows["probability"].to_list() == pytest.approx(answer["outputs"][0]["data"])
     assert rows["distance"].to_list() == [500.0, None]
     assert set(rows["bundle"]) == {delay.registry.resolve("models:/delay@1").bundle}
@@ -254,9 +256,9 @@ def test_what_was_captured_is_moved_into_its_table_while_it_serves(
     project.registry.register("delay", write_bundle(project, tmp_path / "1", 0.0))
     url = project.endpoints.deploy("models:/delay@1").url
     try:
-        predict(url, ROW, id="x")
+        (identity,) = predict(url, ROW)["parameters"]["prediction_ids"]
         _until(lambda: project.tables.exists("captures/delay"))  # type: ignore[attr-defined]
-        assert project.tables.scan("captures/delay").collect()["prediction_id"].to_list() == ["x"]
+        assert project.tables.scan("captures/delay").collect()["prediction_id"].to_list() == [identity]
     finally:
         project.deployer.stop("delay")
 

@@ -95,11 +95,23 @@ def drain(folder: Path, project: Project) -> None:
 
 
 def _ids(project: Project, endpoint: str, subject: Subject) -> list[str]:
+    """Return every id by which labels may name the subject's predictions: the server's, and those that clients chose."""
+    import polars as pl
+
     if not project.datasets.tables.exists(f"captures/{endpoint}"):
         return []
     rows = project.tables.scan(f"captures/{endpoint}")
     theirs = subject.rows(rows.collect_schema())
-    return [] if theirs is None else rows.filter(theirs).select("prediction_id").collect()["prediction_id"].to_list()
+    if theirs is None:
+        return []
+    ids = rows.filter(theirs).select("prediction_id")
+    names = project.captures.names(endpoint).join(ids, on="prediction_id", how="semi")
+    return (
+        pl.concat([ids.select(called="prediction_id"), names.select(called="name")])
+        .drop_nulls()
+        .collect()["called"]
+        .to_list()
+    )
 
 
 def _models(project: Project, endpoint: str) -> list[str]:

@@ -1,0 +1,121 @@
+"""Files of labels: each row's label as the model's classes are, and ids as they stand in the file."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import MAXYEAR, MINYEAR
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.contracts.bundle import Manifest
+
+_NEEDED = ("prediction_id", "label")
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,39})(\.\d+)?([eE][+-]?\d{1,4})?")
+_SHOWN = 10
+
+
+def label_rows(file: Path, manifest: Manifest) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a file of labels.
+
+    Args:
+        file: CSV, JSON lines, Parquet or Arrow IPC. A CSV file has no types: ids stay text, with their leading zeros.
+        manifest: Says how a label of a CSV file is to be read.
+
+    Raises:
+        DataError: The file cannot be read, or lacks a column.
+    """
+    suffix = file.suffix.lower()
+    if suffix in (".jsonl", ".ndjson"):
+        return _json_lines(file)
+    return _csv(file, manifest) if suffix == ".csv" else _table(file)
+
+
+def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    with _readable(file), file.open("rb") as lines:
+        for number, line in enumerate(lines):
+            if line.strip():
+                try:
+                    row = decode(line)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                    raise DataError(f"{file} cannot be read: line {number + 1} is no JSON object: {error}") from None
+                yield row
+
+
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    from polars.exceptions import PolarsError
+
+    try:
+        yield
+    except (PolarsError, OSError) as error:
+        raise DataError(f"{file} cannot be read: {error}") from None
+
+
+def _csv(file: Path, manifest: Manifest) -> Iterator[Mapping[str, Any]]:
+    import polars as pl
+
+    with _readable(file):
+        rows = pl.read_csv(file, infer_schema=False)
+    _check_columns(file, rows.columns)
+    for row in rows.iter_rows(named=True):
+        yield row if row["label"] is None else {**row, "label": _from_text(row["label"], manifest)}
+
+
+def _table(file: Path) -> Iterator[Mapping[str, Any]]:
+    from mlopsfw.scoring import read_rows
+
+    rows = read_rows(file)
+    _check_columns(file, rows.columns)
+    _check_calendar(rows)
+    return rows.iter_rows(named=True)
+
+
+def _check_calendar(rows: pl.DataFrame) -> None:
+    """Raise `DataError` where a date or time is in no year that Python has: a Parquet file may hold year 0 or 29349."""
+    import polars as pl
+
+    for column in rows.select(pl.selectors.date(), pl.selectors.datetime()).get_columns():
+        years = column.dt.year().fill_null(0)  # the year is null where it does not even fit a calendar
+        wrong = (column.is_not_null() & ~years.is_between(MINYEAR, MAXYEAR)).arg_true()
+        if len(wrong):
+            raise DataError(f"row {wrong[0]}: `{column.name}` is outside the years 1 to 9999", hint="Correct the year.")
+
+
+def _check_columns(file: Path, columns: list[str]) -> None:
+    missing = [name for name in _NEEDED if name not in columns]
+    if missing:
+        there = ", ".join(map(repr, columns[:_SHOWN])) or "none"
+        hint = "The values of a CSV file are separated by commas." if len(columns) == 1 else ""
+        raise DataError(
+            f"{file}: there is no column {' or '.join(map(repr, missing))}; the columns are {there}", hint=hint
+        )
+
+
+def _from_text(text: str, manifest: Manifest) -> Any:
+    """Return a label of a CSV file as the model's labels are; text that cannot be one of them as it is, to be named and refused."""
+    if any(isinstance(known, str) for known in manifest.classes):
+        return text
+    word = text.strip().lower()
+    if word in ("true", "false"):
+        return word == "true"
+    if manifest.task == "regression":
+        return _number(word.lstrip("+").lstrip("0") or "0", text)
+    return _number(word, text)
+
+
+def _number(word: str, text: str) -> Any:
+    word = f"0{word}" if word[:1] in (".", "e") else word
+    found = _NUMBER.fullmatch(word)
+    if found is None:
+        return text
+    return float(word) if found[2] or found[3] else int(word)
