@@ -103,7 +103,7 @@ class Endpoints:
         """Serve a model version, replacing what the endpoint serves with no failed request.
 
         Args:
-            model: `models:/name@alias` or `models:/name@version`.
+            model: `models:/name@alias`, `models:/name@version`, or a name alone for its champion.
             name: The endpoint; the model's name where it is None.
             reason: Why, for the ledger.
 

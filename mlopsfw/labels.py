@@ -99,7 +99,7 @@ class Labels:
             How many were added.
 
         Raises:
-            DataError: A row lacks a field, its label is no class of the latest version, its time has no zone, or the time lies further from now than
+            DataError: A row lacks a field, its label is no class of the champion (without one, of the latest version), its time has no zone, or the time lies further from now than
                 `[capture]` allows; nothing is added.
         """
         from mlopsfw.capture.frames import labels_frame
@@ -107,7 +107,7 @@ class Labels:
         from mlopsfw.capture.times import Bounds, now_micros
 
         check_name(model, "model")
-        version = self._project.registry.resolve(f"models:/{model}")
+        version = self._project.registry.model(model).current
         manifest, privacy = self._manifest(version), self._project.privacy
         treatment = privacy.treatment(privacy.learned(version))
         now = now_micros(self._project.clock.now())

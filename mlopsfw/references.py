@@ -1,6 +1,6 @@
 """References such as `models:/delay@champion`: one grammar for every verb and every config key.
 
-models:/NAME[@ALIAS|@VERSION]      a model version; without a selector the latest
+models:/NAME[@ALIAS|@VERSION]      a model version; without a selector the champion
 data:/NAME[@VERSION]               a dataset version; without one the latest
 runs:/ID[/STEP[.OUTPUT]]           a run, or what one of its steps returned
 predictions:/ENDPOINT/ID           a captured prediction, to trace; its id is its caller's to choose, so any text
@@ -33,7 +33,7 @@ class Reference:
     Args:
         scheme: What it points at.
         name: The model, dataset or run.
-        selector: What follows `@`: an alias or a version; empty means the latest.
+        selector: What follows `@`: an alias or a version; empty means the champion of a model, the latest version of a dataset.
         path: What follows, for runs: `step` or `step.output`.
     """
 

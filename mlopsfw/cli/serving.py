@@ -28,7 +28,7 @@ port_option = click.option("--port", type=click.IntRange(0, 65535), help="Listen
 def deploy(
     context: click.Context, *, model: str, name: str | None, port: int | None, reason: str, as_json: bool
 ) -> None:
-    """Serve MODEL, such as models:/delay@champion, and print the URL.
+    """Serve MODEL, such as models:/delay@3, and print the URL. A name alone means the model's champion.
 
     What the endpoint served before answers until the new version does; no request fails.
     """
@@ -64,7 +64,7 @@ def list_(project: Project, *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)
     else:
-        table(rows, _COLUMNS, empty="There are no endpoints; `mlopsfw deploy models:/NAME@ALIAS` makes one.")
+        table(rows, _COLUMNS, empty="There are no endpoints; `mlopsfw deploy NAME` makes one.")
 
 
 def _row(status: EndpointStatus) -> dict[str, Any]:

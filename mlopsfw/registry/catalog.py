@@ -16,7 +16,7 @@ from mlopsfw.contracts.event import Event
 from mlopsfw.errors import Conflict, UsageError
 from mlopsfw.ids import check_name
 from mlopsfw.references import parse_reference
-from mlopsfw.registry.versions import APPROVED, MOVED, REGISTERED, AliasMove, Model, ModelVersion, fold
+from mlopsfw.registry.versions import APPROVED, CHAMPION, MOVED, REGISTERED, AliasMove, Model, ModelVersion, fold
 
 if TYPE_CHECKING:
     from mlopsfw.ledger import Stream
@@ -53,15 +53,15 @@ class Registry:
     def versions(self, name: str) -> list[ModelVersion]:
         """Return the versions of a model, newest first. Raise `UnknownName`."""
         model = self.model(name)
-        model.get("")
+        model.require_versions()
         return list(reversed(model.versions))
 
     def resolve(self, ref: str | Artifact | ModelVersion) -> ModelVersion:
-        """Return the version that `ref` (`models:/name@alias`, `@3`, `@latest`, none for the latest; a bare name) means.
+        """Return the version that `ref` (`models:/name@alias`, `@3`, `@latest`; without one, or as a bare name, the champion) means.
 
         Raises:
             InvalidReference: It is no reference to a model.
-            UnknownName: There is no such model, alias or version.
+            UnknownName: There is no such model, alias or version, or no champion.
         """
         if isinstance(ref, ModelVersion):
             return ref
@@ -144,7 +144,7 @@ class Registry:
         self,
         name: str,
         version: int,
-        alias: str = "champion",
+        alias: str = CHAMPION,
         *,
         expecting: int | None = None,
         reason: str = "",
@@ -168,7 +168,8 @@ class Registry:
         check_alias(alias)
 
         def decide(model: Model) -> AliasMove:
-            model.number(version) if model.versions else model.get("")
+            model.require_versions()
+            model.number(version)
             now = model.aliases().get(alias, 0)
             if expecting is not None and now != expecting:
                 where = f"version {now}" if now else "nothing"
@@ -181,7 +182,7 @@ class Registry:
 
         return self._move(name, decide)
 
-    def rollback(self, name: str, alias: str = "champion", *, reason: str = "") -> AliasMove:
+    def rollback(self, name: str, alias: str = CHAMPION, *, reason: str = "") -> AliasMove:
         """Point an alias at what it pointed at before its latest promotion; again, at what it pointed at before that.
 
         Raises:

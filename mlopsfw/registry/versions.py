@@ -12,6 +12,9 @@ from mlopsfw.errors import UnknownName
 from mlopsfw.ids import nearest
 
 REGISTERED, MOVED, APPROVED = "version.registered", "alias.moved", "version.approved"
+CHAMPION = "champion"
+"""The alias that a model's bare name stands for."""
+_SHOWN = 5
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,17 +128,39 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         return trail
 
     def get(self, selector: str) -> ModelVersion:
-        """Return the version that an alias, a number, `latest` or nothing selects. Raise `UnknownName`."""
-        if not self.versions:
-            raise UnknownName(f"there is no model {self.name!r}", hint="`mlopsfw models list` shows those there are.")
-        if selector in ("", "latest"):
+        """Return the version that an alias, a number or `latest` selects; nothing selects the champion. Raise `UnknownName`."""
+        self.require_versions()
+        if selector == "latest":
             return self.versions[-1]
         if selector.isdecimal():
             return self.number(int(selector))
         aliases = self.aliases()
-        if selector not in aliases:
-            raise UnknownName(f"model {self.name!r} has no alias {selector!r}", hint=nearest(selector, aliases))
-        return self.number(aliases[selector])
+        if not selector and CHAMPION not in aliases:
+            raise self._no_champion()
+        alias = selector or CHAMPION
+        if alias not in aliases:
+            raise UnknownName(f"model {self.name!r} has no alias {alias!r}", hint=nearest(alias, aliases))
+        return self.number(aliases[alias])
+
+    @property
+    def current(self) -> ModelVersion:
+        """The champion, or without one the newest version: for what belongs to the whole model, as labels do. Raise `UnknownName`."""
+        return self.get(CHAMPION if CHAMPION in self.aliases() else "latest")
+
+    def require_versions(self) -> None:
+        """Raise `UnknownName` where the model has no version."""
+        if not self.versions:
+            raise UnknownName(f"there is no model {self.name!r}", hint="`mlopsfw models list` shows those there are.")
+
+    def _no_champion(self) -> UnknownName:
+        newest = reversed(self.versions[-_SHOWN:])
+        listed = ", ".join(f"{v.version} (@{', @'.join(v.aliases)})" if v.aliases else str(v.version) for v in newest)
+        older = len(self.versions) - _SHOWN
+        return UnknownName(
+            f"model {self.name!r} has no champion, and its name alone means its champion; it has versions {listed}"
+            + (f" and {older} older" if older > 0 else ""),
+            hint=f"Promote one: mlopsfw models promote {self.name} VERSION. Or name one: models:/{self.name}@VERSION.",
+        )
 
     def number(self, version: int) -> ModelVersion:
         """Return the version of that number. Raise `UnknownName`."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlopsfw.contracts.deployer import EndpointSpec, EndpointStatus
 from mlopsfw.endpoints import Endpoints, fold, serving
 from mlopsfw.errors import ServingError, UnknownName, UsageError
+from mlopsfw.lineage import walk
+from mlopsfw.pipeline.inputs import resolve_reference
 from mlopsfw.project import Project
+from mlopsfw.scoring import score_file
+
+Act = Callable[[Project], Any]
 
 
 class Shelf:
@@ -60,6 +67,28 @@ def test_an_endpoint_is_called_after_its_model_and_serves_what_the_alias_means(p
     assert (status.endpoint, status.version, status.revision) == ("delay", 1, 1)
     assert project.endpoints.list() == ["delay"]
     assert history(project) == [(1, 1, "ready")]
+
+
+@pytest.mark.parametrize("ref", ["delay", "models:/delay"])
+def test_deploying_a_model_by_its_name_alone_serves_the_champion(project: Project, shelf: Shelf, ref: str) -> None:
+    assert project.endpoints.deploy(ref).version == 1
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda project: project.endpoints.deploy("price"),
+        lambda project: score_file(project, "price", Path(__file__)),
+        lambda project: walk(project, "models:/price"),
+        lambda project: resolve_reference(project, "models:/price"),
+    ],
+    ids=["deploy", "predict", "lineage", "a step's input"],
+)
+def test_without_a_champion_a_name_alone_is_an_error_everywhere(project: Project, shelf: Shelf, act: Act) -> None:
+    project.registry.register("price", project.registry.resolve("models:/delay@3").bundle)
+    with pytest.raises(UnknownName, match=r"no champion.*versions 1"):
+        act(project)
+    assert shelf.serves == {}
 
 
 def test_each_change_has_the_next_revision_and_says_why(project: Project, shelf: Shelf) -> None:

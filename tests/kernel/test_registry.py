@@ -49,7 +49,27 @@ def test_versions_are_numbered_from_one_and_keep_what_they_came_from(registry, b
     found = registry.resolve("models:/delay@1")
     assert (found.metrics, found.datasets, found.task) == ({"auc": 0.7}, ("data:/flights@3",), "binary")
     assert found.environment
-    assert registry.resolve("delay").version == registry.resolve("models:/delay@latest").version == 2
+    assert registry.resolve("models:/delay@latest").version == 2
+
+
+@pytest.mark.parametrize("ref", ["delay", "models:/delay"])
+def test_a_model_without_a_selector_means_its_champion_and_not_its_newest_version(registry, bundle, ref):
+    for content in "ab":
+        registry.register("delay", bundle(content))
+    registry.promote("delay", 1)
+    assert registry.resolve(ref).version == 1
+    registry.promote("delay", 2)
+    assert registry.resolve(ref).version == 2
+
+
+def test_a_model_without_a_champion_is_an_error_that_lists_versions_and_says_how_to_promote(registry, bundle):
+    for content in "abcdefg":
+        registry.register("delay", bundle(content))
+    registry.promote("delay", 6, "shadow")
+    with pytest.raises(UnknownName, match="has no champion") as caught:
+        registry.resolve("delay")
+    assert "versions 7, 6 (@shadow), 5, 4, 3 and 2 older" in caught.value.message
+    assert "mlopsfw models promote delay VERSION" in caught.value.hint
 
 
 def test_the_same_bundle_is_registered_once_unless_forced(registry, bundle):
@@ -154,14 +174,14 @@ def test_verifying_reads_every_file_anew(registry, bundle, project, tmp_path, mo
     version = registry.register("delay", bundle())
     checked = []
     monkeypatch.setitem(project.__dict__, "bundles", type("B", (), {"verify": lambda self, f: checked.append(f)})())
-    registry.verify("delay", tmp_path / "out")
+    registry.verify("delay@1", tmp_path / "out")
     assert checked == [tmp_path / "out/bundle"]
     files = json.loads(project.blobs.get(version.bundle))
     stored = next(path for path in (project.state / "store").rglob(files["model.onnx"]) if path.is_file())
     stored.chmod(0o600)
     stored.write_bytes(b"flipped")
     with pytest.raises(Corrupt):
-        registry.verify("delay", tmp_path / "again")
+        registry.verify("delay@1", tmp_path / "again")
 
 
 def test_a_card_tells_everything_and_escapes_what_users_wrote(registry, bundle, project):
