@@ -135,7 +135,7 @@ class Labels:
         from mlopsfw.label_file import label_rows
 
         check_name(model, "model")
-        manifest = self._manifest(self._project.registry.resolve(f"models:/{model}"))
+        manifest = self._manifest(self._project.registry.model(model).current)
         try:
             return self.add(model, label_rows(file, manifest))
         except DataError as error:

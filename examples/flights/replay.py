@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -72,6 +73,9 @@ class Client:
                 if fresh:
                     raise
                 continue  # the server closed an idle connection: allowed by RFC 9112 §9.6, and nothing was answered
+            if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+                time.sleep(float(response.headers["Retry-After"]))
+                return self._post(path, body)
             if response.will_close:
                 self._connection.close()
                 self._connection = None

@@ -22,6 +22,9 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         host: The address to bind. Anything but loopback needs a token.
         port: The port; 0 takes a free one and keeps it for the endpoint's later starts.
         token: Reference to a bearer token of at least 16 characters, `env:NAME` or `file:/path`; all routes but health ask for it.
+        label_token: Reference to a token of its own for `POST /labels`, in place of `token`: who may label, and who may ask, are then two.
+        labels_per_request: Labels that one request may hold.
+        labels_per_second: Labels that one client, by its address, may send a second; 0 for no limit. All together may send eight times that.
         hosts: Further names under which clients address the server (the Host header).
         max_body: Bytes that a request's body may have.
         drain_seconds: How long a server that is replaced answers what still comes on open connections.
@@ -33,6 +36,9 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     host: str = "127.0.0.1"
     port: int = 0
     token: str = ""
+    label_token: str = ""
+    labels_per_request: int = 10_000
+    labels_per_second: float = 2_000.0
     hosts: tuple[str, ...] = ()
     max_body: int = 8 << 20
     drain_seconds: float = 1.5

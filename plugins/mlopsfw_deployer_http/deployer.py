@@ -135,18 +135,22 @@ class HttpDeployer:
 
     def _settings(self, folder: Path, spec: EndpointSpec) -> Settings:
         config = self._config
-        token = digest(self._token(config.token)) if config.token else ""
+        token, label_token = self._token(config.token, "token"), self._token(config.label_token, "label_token")
         captures = self._host.root / STATE / CAPTURES / spec.endpoint
         return Settings(
             spec=spec, root=str(self._host.root), config=self._host.config, bundle=str(self._lay_out(folder, spec)),
-            captures=str(captures), host=config.host, port=config.port, hosts=(config.host, *config.hosts), token=token,
-            limits=Limits(body=config.max_body), drain_seconds=config.drain_seconds, grace_seconds=config.grace_seconds,
+            captures=str(captures), host=config.host, port=config.port, hosts=(config.host, *config.hosts),
+            token=token, label_token=label_token,
+            limits=Limits(body=config.max_body, labels=config.labels_per_request, labels_per_second=config.labels_per_second), drain_seconds=config.drain_seconds, grace_seconds=config.grace_seconds,
             start_timeout=config.start_timeout, compact_seconds=config.compact_seconds,
         )  # fmt: skip
 
-    def _token(self, reference: str) -> str:
+    def _token(self, reference: str, key: str) -> str:
+        """Return the digest of a token; nothing where there is none."""
+        if not reference:
+            return ""
         value = self._host.secrets.resolve(reference)
-        return checked_token(value, reference, key="deployer.http.token", least=LEAST_TOKEN)
+        return digest(checked_token(value, reference, key=f"deployer.http.{key}", least=LEAST_TOKEN))
 
     def _lay_out(self, folder: Path, spec: EndpointSpec) -> Path:
         """Return the bundle's folder; it appears whole."""

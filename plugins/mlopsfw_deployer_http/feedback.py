@@ -17,6 +17,7 @@ from mlopsfw_deployer_http.strict import read
 if TYPE_CHECKING:
     from mlopsfw.contracts.host import Clock
     from mlopsfw_deployer_http.model import Model
+    from mlopsfw_deployer_http.quota import Quota
 
 
 class Label(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,11 +43,12 @@ class LabelsRequest(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(LabelsRequest)
 
 
-def accept(model: Model, clock: Clock, request: Request) -> Answer:
-    """Take the labels, all or none; they are kept before the answer leaves."""
+def accept(model: Model, clock: Clock, quota: Quota, request: Request) -> Answer:
+    """Take the labels, all or none; they are kept before the answer leaves. Those of a request that is refused count, too."""
     labels = read(request, _decoder).labels
     if not labels:
         raise Refusal(400, "the request holds no labels")
+    quota.take(request.client, len(labels))
     now = now_micros(clock.now())
     rows = [_checked(label, row, model, now) for row, label in enumerate(labels)]
     record = LabelRows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mlopsfw_deployer_http.message import Refusal, Request
 
@@ -29,11 +29,12 @@ class Gate:
     Args:
         hosts: Names, without port, under which this server may be addressed.
         token: `digest` of the bearer token; empty where none is asked for.
+        own: Path → `digest` of the token that opens it, and nothing else, in place of `token`.
     """
 
-    def __init__(self, hosts: Iterable[str], token: str = "") -> None:
+    def __init__(self, hosts: Iterable[str], token: str = "", own: Mapping[str, str] | None = None) -> None:
         self._hosts = LOOPBACK | {_as_sent(host) for host in hosts}
-        self._token = token
+        self._token, self._own = token, dict(own or {})
         self._known: set[bytes] = (
             set()
         )  # Host headers found good; bounded below, since a port is the client's to choose
@@ -51,8 +52,9 @@ class Gate:
         origin = request.headers.get(b"origin")
         if origin is not None and origin.partition(b"://")[2] != host:
             raise Refusal(403, "requests from another site's page are refused")
-        if self._token and not public:
-            self._check_token(request.headers.get(b"authorization", b""))
+        token = self._own.get(request.path, self._token)
+        if token and not public:
+            _check_token(request.headers.get(b"authorization", b""), token)
 
     def _check_host(self, host: bytes) -> None:
         found = _AUTHORITY.fullmatch(host.decode("latin-1"))
@@ -61,7 +63,8 @@ class Gate:
         if len(self._known) < 16:  # noqa: PLR2004 - few are ever used
             self._known.add(host)
 
-    def _check_token(self, header: bytes) -> None:
-        scheme, _, token = header.decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(digest(token.strip()), self._token):
-            raise Refusal(401, "a bearer token is needed", headers=b"www-authenticate: Bearer\r\n")
+
+def _check_token(header: bytes, wanted: str) -> None:
+    scheme, _, token = header.decode("latin-1").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(digest(token.strip()), wanted):
+        raise Refusal(401, "a bearer token is needed", headers=b"www-authenticate: Bearer\r\n")

@@ -28,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         connections: Open connections.
         receive: Seconds for a request to arrive, once begun.
         idle: Seconds a connection may wait for its next request.
+        labels, labels_per_second: Labels of one request, and of one client a second; 0 a second for no limit.
     """
 
     body: int = 8 << 20
@@ -36,6 +37,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connections: int = 4096
     receive: float = 30.0
     idle: float = 75.0
+    labels: int = 10_000
+    labels_per_second: float = 2_000.0
 
 
 class Service(Protocol):

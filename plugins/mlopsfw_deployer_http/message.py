@@ -23,12 +23,14 @@ class Request:
         path: As it was sent, without the query; never decoded, so that no two spellings mean one route.
         headers: Lower-case name → value. A name sent twice was refused by the wire where that could mislead.
         body: The body, at most as long as the limit.
+        client: The address that it came from.
     """
 
     method: str
     path: str
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     body: bytes = b""
+    client: str = ""
 
 
 @dataclass(slots=True)

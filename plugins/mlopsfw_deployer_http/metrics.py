@@ -23,7 +23,7 @@ class Metrics:
         self._buckets = [0] * (len(_BOUNDS) + 1)
         self._seconds = 0.0
         self._lock = Lock()
-        self.rows = 0
+        self.rows = self.labels = 0
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
@@ -47,6 +47,7 @@ class Metrics:
                 [({"kind": kind}, count) for kind, count in sorted(self._errors.items())],
             ),
             *self._samples("rows_total", "counter", "Rows predicted.", [({}, self.rows)]),
+            *self._samples("labels_total", "counter", "Labels taken.", [({}, self.labels)]),
             *self._samples("request_seconds", "histogram", "Time to answer.", self._histogram(), suffix="_bucket"),
             self._line("request_seconds_sum", {}, self._seconds),
             self._line("request_seconds_count", {}, total),

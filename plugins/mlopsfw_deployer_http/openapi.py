@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.labels import LONGEST_ID
 from mlopsfw_deployer_http.inference import describe
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ _ERRORS = {
     "403": "Unknown Host or foreign Origin.",
     "413": "The body is too long.",
     "415": "The body is not JSON.",
+    "429": "Too many labels; `Retry-After` says when to send them again.",
 }
 
 
@@ -24,7 +26,7 @@ def document(model: Model) -> dict[str, Any]:
     """Return the document, OpenAPI 3.1."""
     base = f"/v2/models/{model.spec.endpoint}"
     labels = {
-        "prediction_id": {"type": "string"},
+        "prediction_id": {"type": "string", "minLength": 1, "maxLength": LONGEST_ID},
         "label": {"type": ["string", "number", "boolean"]},
         "label_time": _time(),
     }

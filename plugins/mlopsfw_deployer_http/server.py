@@ -29,7 +29,8 @@ from mlopsfw_deployer_http.gate import Gate
 from mlopsfw_deployer_http.listener import Listener
 from mlopsfw_deployer_http.metrics import Metrics
 from mlopsfw_deployer_http.model import Model
-from mlopsfw_deployer_http.service import Service, log
+from mlopsfw_deployer_http.quota import Quota
+from mlopsfw_deployer_http.service import LABELS, Service, log
 from mlopsfw_deployer_http.settings import Settings, read
 
 _OWN_FILES = 64  # descriptors that are no connection: libraries, logs, segments
@@ -94,7 +95,9 @@ class Serving:
         self._capture = CaptureWriter(Path(settings.captures), model.header)
         spec = settings.spec
         metrics = Metrics(endpoint=spec.endpoint, model=spec.model, version=str(spec.version))
-        self._service = Service(model, Gate(settings.hosts, settings.token), metrics, project.clock, self._gauges)
+        gate = Gate(settings.hosts, settings.token, {LABELS: settings.label_token} if settings.label_token else {})
+        quota = Quota(settings.limits.labels, settings.limits.labels_per_second)
+        self._service = Service(model, gate, metrics, project.clock, self._gauges, quota=quota)
         self._begun = time.time()
         self._listener: Listener | None = None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlopsfw_deployer_http import feedback, inference, invocations
 from mlopsfw_deployer_http.message import TEXT, Answer, Refusal, Request, encode
+from mlopsfw_deployer_http.quota import Quota
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.host import Clock
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlopsfw_deployer_http.model import Model, Scored
 
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
+LABELS = "/labels"
 PUBLIC = frozenset({LIVE, READY})
 """The only routes that ask for no token."""
 
@@ -39,11 +41,20 @@ class Service:
         metrics: Where requests are counted.
         clock: Time.
         gauges: Samples of now for `/metrics`: captured, lost, connections.
+        quota: How many labels clients may send.
     """
 
     def __init__(
-        self, model: Model, gate: Gate, metrics: Metrics, clock: Clock, gauges: Callable[[], dict[str, float]]
+        self,
+        model: Model,
+        gate: Gate,
+        metrics: Metrics,
+        clock: Clock,
+        gauges: Callable[[], dict[str, float]],
+        *,
+        quota: Quota | None = None,
     ) -> None:
+        self._quota = quota or Quota()
         self.ready = True
         self._model, self._gate, self._metrics, self._clock, self._gauges = model, gate, metrics, clock, gauges
         spec = model.spec
@@ -57,7 +68,7 @@ class Service:
             READY: {"GET": Route(self._ready, "ready")},
             "/v2": {"GET": Route(self._server, "server")},
             "/invocations": {"POST": Route(self._scored(invocations.invoke), "invocations")},
-            "/labels": {"POST": Route(self._labels, "labels")},
+            LABELS: {"POST": Route(self._labels, "labels")},
             "/metrics": {"GET": Route(self._metrics_text, "metrics")},
             "/openapi.json": {"GET": Route(self._openapi, "openapi")},
         }
@@ -132,7 +143,9 @@ class Service:
         return act
 
     def _labels(self, request: Request) -> Answer:
-        return feedback.accept(self._model, self._clock, request)
+        answer = feedback.accept(self._model, self._clock, self._quota, request)
+        self._metrics.labels += answer.rows
+        return answer
 
     def _metrics_text(self, _: Request) -> Answer:
         return Answer(200, self._metrics.text(**self._gauges()), kind=TEXT)

@@ -27,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         captures: The folder of the capture log.
         host, port: Where to listen; port 0 takes a free one.
         hosts: Names under which clients may address it.
-        token: sha256 of the bearer token; empty for none.
+        token, label_token: sha256 of the bearer token, and of the one that `POST /labels` asks for instead; empty for none.
         limits: What a client may ask for.
         drain_seconds, grace_seconds, start_timeout, compact_seconds: As in `HttpConfig`.
     """
@@ -41,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: int = 0
     hosts: tuple[str, ...] = ()
     token: str = ""
+    label_token: str = ""
     limits: Limits = Limits()
     drain_seconds: float = 1.5
     grace_seconds: float = 10.0

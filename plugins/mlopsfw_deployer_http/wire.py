@@ -28,7 +28,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_busy", "_headers", "_in_head", "_listener", "_parser", "_queue", "_size", "_transport", "_url",
+        "_body", "_busy", "_client", "_headers", "_in_head", "_listener", "_parser", "_queue", "_size", "_transport", "_url",
         "blocked", "finished", "in_message", "since", "unsent",
     )  # fmt: skip
 
@@ -48,6 +48,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start; refuse where there are too many."""
         self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self._client = str(peer[0]) if isinstance(peer, tuple) else ""
         self.since = self._listener.loop.time()
         if not self._listener.admit(self):
             self.refuse(Refusal(503, "too many connections; try again", headers=b"retry-after: 1\r\n"))
@@ -151,7 +153,7 @@ class Connection(asyncio.Protocol):
             return  # pipelined behind a request that ended the connection
         path = self._url.partition(b"?")[0].decode("ascii", "replace")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = Request(self._parser.get_method().decode("ascii"), path, self._headers, body)
+        request = Request(self._parser.get_method().decode("ascii"), path, self._headers, body, self._client)
         self.unsent += 1
         if self._busy:
             self._queue.append((request, self._parser.should_keep_alive()))

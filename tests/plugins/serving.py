@@ -27,7 +27,8 @@ from mlopsfw_deployer_http.gate import Gate, digest
 from mlopsfw_deployer_http.listener import Limits, Listener
 from mlopsfw_deployer_http.metrics import Metrics
 from mlopsfw_deployer_http.model import Model
-from mlopsfw_deployer_http.service import Service
+from mlopsfw_deployer_http.quota import Quota
+from mlopsfw_deployer_http.service import LABELS, Service
 
 MANIFEST = Manifest(
     task="binary",
@@ -89,7 +90,9 @@ class RunningServer:
         drain: float = 0.2,
         requests: Requests | None = None,
         bundle: Bundle | None = None,
+        label_token: str = "",
     ) -> None:
+        self._own = {LABELS: digest(label_token)} if label_token else {}
         self._bundle = bundle or RuleBundle()
         self._requests = requests or Requests(Treatment({}), Treatment({}))
         self.captures, self._token, self._limits, self._drain = captures, token, limits or Limits(), drain
@@ -103,10 +106,12 @@ class RunningServer:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         model = Model(SPEC, self._bundle, SystemClock(), self._requests)
         self.capture = CaptureWriter(self.captures, model.header)
-        gate = Gate((), digest(self._token) if self._token else "")
+        gate = Gate((), digest(self._token) if self._token else "", self._own)
+        quota = Quota(self._limits.labels, self._limits.labels_per_second)
         self.service = Service(
-            model, gate, Metrics(endpoint="delay"), SystemClock(), lambda: {"captured_total": self.capture.captured}
-        )
+            model, gate, Metrics(endpoint="delay"), SystemClock(),
+            lambda: {"captured_total": self.capture.captured}, quota=quota,
+        )  # fmt: skip
         self.listener = Listener(self.service, self.capture, self._limits)
         await self.listener.start(self._socket)
         self._started.set()

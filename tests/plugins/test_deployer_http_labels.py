@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
 import polars as pl
 import pytest
-from serving import MANIFEST, ROW, SPEC, RuleBundle, RunningServer, infer_body
+from bundles import write_bundle
+from serving import MANIFEST, ROW, SPEC, RuleBundle, RunningServer, ask, infer_body
 
 from mlopsfw.cli import run
 from mlopsfw.errors import DataError
 from mlopsfw.monitoring import examine, replay
 from mlopsfw.project import Project
 from mlopsfw_core import Reference
+from mlopsfw_deployer_http.listener import Limits
+from mlopsfw_deployer_http.message import Refusal
+from mlopsfw_deployer_http.quota import Quota
 
 pytestmark = pytest.mark.server
 
@@ -357,3 +363,126 @@ def test_an_answer_says_which_ids_count(server: RunningServer) -> None:
     assert all("day" not in each for each in answer["parameters"]["prediction_ids"])
     _, answer, _ = server.ask("POST", INFER, infer_body(ROW))
     assert answer["parameters"]["prediction_ids"] == [answer["id"]]
+
+
+# -- who may label, and how much -------------------------------------------------------------------------------------------
+
+TOKEN, LABEL_TOKEN = "a token to ask with", "another token to label with"
+SENT = {"labels": [{"prediction_id": "a", "label": True}]}
+
+
+@pytest.mark.parametrize(
+    ("token", "label_token", "opens"),
+    [("", "", ["", TOKEN, LABEL_TOKEN]), (TOKEN, "", [TOKEN]), (TOKEN, LABEL_TOKEN, [LABEL_TOKEN]), ("", LABEL_TOKEN, [LABEL_TOKEN])],
+)  # fmt: skip
+def test_labels_ask_for_their_own_token_where_one_is_set_and_for_the_common_one_otherwise(
+    tmp_path: Path, token: str, label_token: str, opens: list[str]
+) -> None:
+    with RunningServer(tmp_path, token=token, label_token=label_token) as server:
+        for sent in ("", TOKEN, LABEL_TOKEN):
+            headers = {"Authorization": f"Bearer {sent}"} if sent else {}
+            assert server.ask("POST", "/labels", SENT, **headers)[0] == (200 if sent in opens else 401)
+            asks = not token or sent == token
+            assert server.ask("POST", INFER, infer_body(ROW), **headers)[0] == (200 if asks else 401)
+            assert server.ask("GET", "/metrics", **headers)[0] == (200 if asks else 401)
+
+
+def labels_of(rows: int) -> dict[str, Any]:
+    return {"labels": [{"prediction_id": f"p{n}", "label": True} for n in range(rows)]}
+
+
+def test_a_flood_of_labels_is_told_to_come_back_and_predictions_go_on(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, limits=Limits(labels=1_000, labels_per_second=500.0)) as server:
+        began, taken, told = time.monotonic(), 0, []
+        while time.monotonic() < began + 1.0:
+            status, _, headers = server.ask("POST", "/labels", labels_of(400))
+            taken += 400 * (status == 200)
+            told += [int(headers["retry-after"])] if status == 429 else []
+            assert status in (200, 429)
+        assert taken <= 1_000 + 500 * (time.monotonic() - began)
+        assert told
+        assert set(told) <= {1, 2}
+        assert server.ask("POST", INFER, infer_body(ROW))[0] == 200
+        time.sleep(max(told))
+        assert server.ask("POST", "/labels", labels_of(400))[0] == 200
+        text = server.ask("GET", "/metrics")[1].decode()
+    assert f'mlopsfw_labels_total{{endpoint="delay"}} {taken + 400}' in text
+
+
+def test_a_request_with_too_many_labels_is_refused_whole(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, limits=Limits(labels=100)) as server:
+        status, answer, _ = server.ask("POST", "/labels", labels_of(101))
+        assert (status, answer["error"]) == (413, "the request holds 101 labels; send at most 100 at a time")
+        assert server.ask("POST", "/labels", labels_of(100))[0] == 200
+
+
+def test_each_client_has_a_quota_of_its_own_and_all_together_have_one() -> None:
+    now = [0.0]
+    quota = Quota(100, 10.0, lambda: now[0])
+
+    def refused(client: str, labels: int = 100) -> str:
+        try:
+            quota.take(client, labels)
+        except Refusal as refusal:
+            return refusal.headers.decode().strip()
+        return ""
+
+    assert [refused("10.0.0.1"), refused("10.0.0.1", 25)] == ["", "retry-after: 3"]
+    assert [refused("2001:db8::1"), refused("2001:db8::2", 1), refused("2001:db8:0:1::1")] == ["", "retry-after: 1", ""]
+    assert [refused("::ffff:10.0.0.1", 1), refused("not an address")] == ["retry-after: 1", ""]
+    assert [refused(f"10.0.1.{n}") for n in range(5)] == ["", "", "", "", "retry-after: 2"]
+    now[0] = 2.5
+    assert refused("10.0.0.1", 25) == ""
+    for n in range(10_000):
+        refused(f"client {n}", 1)
+    assert len(quota._used) <= 4096
+
+
+def test_without_a_rate_only_a_requests_size_is_bounded() -> None:
+    quota = Quota(100, 0.0)
+    for _ in range(100):
+        quota.take("a", 100)
+    with pytest.raises(Refusal, match="at most 100"):
+        quota.take("a", 101)
+
+
+def test_a_deployed_endpoint_holds_what_its_configuration_says_of_labels(
+    make_project: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASK", "ask-ask-ask-ask-ask-1")
+    monkeypatch.setenv("LABEL", "label-label-label-1")
+    options = 'token = "env:ASK"\nlabel_token = "env:LABEL"\nlabels_per_request = 10\nlabels_per_second = 1.0\n'
+    made = make_project(f"[deployer.http]\ncompact_seconds = 0\n{options}")
+    made.registry.register("delay", write_bundle(made, tmp_path / "1", 0.0))
+    port = urlsplit(made.endpoints.deploy("models:/delay@1").url).port
+    assert port
+    try:
+        mine = {"Authorization": "Bearer label-label-label-1"}
+        assert ask(port, "POST", "/labels", labels_of(1), Authorization="Bearer ask-ask-ask-ask-ask-1")[0] == 401
+        assert ask(port, "POST", "/labels", labels_of(11), **mine)[0] == 413
+        assert [ask(port, "POST", "/labels", labels_of(9), **mine)[0] for _ in range(2)] == [200, 429]
+    finally:
+        made.deployer.stop("delay")
+    stored = (made.state / "endpoints" / "delay" / "wanted.json").read_text()
+    assert "label-label" not in stored
+
+
+def test_labels_of_ids_that_were_never_served_join_nothing_and_are_counted(
+    project: Project, server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids, named = predict(server, 40), predict(server, id="order-77")
+    label(server, *((each, 1) for each in ids), ("order-77", 0), *((f"never-{n}", 1) for n in range(7)))
+    assert labelled(project) == {**dict.fromkeys(ids, 1), named[0]: 0}
+    assert report(project).labelled == 41
+    assert project.labels.unknown("delay") == 7
+    assert run(["--project", str(project.root), "labels", "show", "--model", "delay"]) == 0
+    assert "7 labelled ids name no captured prediction" in capsys.readouterr().out
+
+
+def test_a_wrong_label_is_corrected_by_the_next_one_that_arrives(project: Project, server: RunningServer) -> None:
+    (identity,) = predict(server)
+    far = (datetime.now(UTC) + timedelta(hours=20)).isoformat()
+    for value, stamp in ((0, far), (1, "2013-04-01T12:00:00Z")):
+        row = {"prediction_id": identity, "label": value, "label_time": stamp}
+        assert server.ask("POST", "/labels", {"labels": [row]})[0] == 200
+    assert labelled(project) == {identity: 1}

@@ -210,11 +210,13 @@ def test_a_token_must_be_a_reference_and_is_stored_hashed(project: Project, monk
 
 @pytest.mark.parametrize("token", ["", " ", "\n", "short", "fifteen-letters", "a" * 16])
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize("keys", ['token = "env:TOK"', 'token = "env:GOOD"\nlabel_token = "env:TOK"'])
 def test_a_deploy_with_an_empty_or_short_token_is_refused(
-    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch, host: str, token: str
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch, host: str, token: str, keys: str
 ) -> None:
     monkeypatch.setenv("TOK", token)
-    project = make_project(f'[deployer.http]\nhost = "{host}"\ntoken = "env:TOK"\n')
+    monkeypatch.setenv("GOOD", "long-enough-to-serve")
+    project = make_project(f'[deployer.http]\nhost = "{host}"\n{keys}\n')
     spec = EndpointSpec(endpoint="delay", model="delay", version=1, bundle="0" * 64, revision=1)
     with pytest.raises(ConfigError, match="TOK"):
         project.deployer.deploy(spec)
