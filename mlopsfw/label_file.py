@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from datetime import MAXYEAR, MINYEAR
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlopsfw.errors import DataError
+from mlopsfw.moments import outside_calendar
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.bundle import Manifest
 
 _NEEDED = ("prediction_id", "label")
-_NUMBER = re.compile(r"-?(?:(?:0|[1-9]\d{0,39})(\.\d+)?|(\.\d+))(e[+-]?\d{1,4})?")
-_PADDED = re.compile(r"^(-?)0*(?=\d)")
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,39})(\.\d+)?([eE][+-]?\d{1,4})?")
 _SHOWN = 10
 
 
@@ -82,14 +81,12 @@ def _table(file: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _check_calendar(rows: pl.DataFrame) -> None:
-    """Raise `DataError` where a date or time is in no year that Python has: a Parquet file may hold year 0 or 29349."""
-    import polars as pl
-
-    for column in rows.select(pl.selectors.date(), pl.selectors.datetime()).get_columns():
-        years = column.dt.year().fill_null(0)  # the year is null where it does not even fit a calendar
-        wrong = (column.is_not_null() & ~years.is_between(MINYEAR, MAXYEAR)).arg_true()
-        if len(wrong):
-            raise DataError(f"row {wrong[0]}: `{column.name}` is outside the years 1 to 9999", hint="Correct the year.")
+    """Raise `DataError` with the row where a date or time has no year that Python has."""
+    for name, kind in rows.schema.items():
+        stray = outside_calendar(name, kind)
+        wrong = [] if stray is None else rows.select(stray.arg_true()).to_series().to_list()
+        if wrong:
+            raise DataError(f"row {wrong[0]}: `{name}` is outside the years 1 to 9999", hint="Correct the year.")
 
 
 def _check_columns(file: Path, columns: list[str]) -> None:
@@ -110,12 +107,13 @@ def _from_text(text: str, manifest: Manifest) -> Any:
     if word in ("true", "false"):
         return word == "true"
     if manifest.task == "regression":
-        return _number(_PADDED.sub(r"\1", word.removeprefix("+")), text)
+        return _number(word.lstrip("+").lstrip("0") or "0", text)
     return _number(word, text)
 
 
 def _number(word: str, text: str) -> Any:
+    word = f"0{word}" if word[:1] in (".", "e") else word
     found = _NUMBER.fullmatch(word)
     if found is None:
         return text
-    return float(word) if any(found.groups()) else int(word)
+    return float(word) if found[2] or found[3] else int(word)

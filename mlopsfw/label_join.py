@@ -1,7 +1,7 @@
 """Which prediction each label belongs to, and which class of its model it is. Tables in, tables out.
 
 A label names its prediction by the id that the server made. It may also use the client's own id, `<request id>` or
-`<request id>-<row>`, where that means one prediction: only one had been called so, where the label was sent, when it arrived. A label that could mean
+`<request id>-<row>`, where that means one prediction: only one had been called so when the label arrived. A label that could mean
 several, or is no class of the model, joins nothing; it is counted.
 """
 
@@ -52,7 +52,7 @@ def join(
 
     Args:
         predictions: Rows of `Captures.names`.
-        known: All of the model's, with their `endpoint`.
+        known: All of them, of the whole endpoint.
         labels: Every label of the model, `LABEL_TABLE`.
         endpoint: Where the predictions were made. A client's own id that was labelled at another endpoint names none of them.
         manifest: Of the version that made them.
@@ -82,13 +82,12 @@ def _earlier() -> pl.Expr:
 
 
 def _meaning_one(by_name: pl.DataFrame, known: pl.LazyFrame) -> pl.DataFrame:
-    """Return the names that, when their labels arrived, meant one prediction: of the label's endpoint, or of all for one that came from a file."""
+    """Return the names that, when their labels arrived, no second prediction of the endpoint was called by."""
     if by_name.is_empty():
         return by_name.select("name")
-    asked = by_name.lazy().select(asked="name", received_time="received_time", sent_to="endpoint").unique("asked")
-    there = pl.col("sent_to").is_null() | (pl.col("sent_to") == pl.col("endpoint"))
+    asked = by_name.lazy().select(asked="name", received_time="received_time").unique("asked")
     as_id = known.join(asked, left_on="id", right_on="asked").select(name="id")
-    as_name = known.join(asked, left_on="name", right_on="asked").filter(_earlier(), there).select("name")
+    as_name = known.join(asked, left_on="name", right_on="asked").filter(_earlier()).select("name")
     return pl.concat([as_id, as_name]).group_by("name").len().filter(pl.col("len") == 1).collect()
 
 

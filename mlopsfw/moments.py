@@ -6,7 +6,7 @@ What an event's or a label's time may be is `mlopsfw.capture.times`'; this modul
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PART = r"(\d+(?:\.\d+)?)\s*([smhdw])"
 _LENGTH = re.compile(rf"(?:{_PART}\s*)+")
+
+_EPOCH, _FIRST, _LAST = datetime(1970, 1, 1), datetime(MINYEAR, 1, 1), datetime(MAXYEAR, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001 - what a column counts from
 
 LONGEST = timedelta(days=73_050)
 """The greatest length of time that anything takes, 200 years: no sum of it and a time of our day leaves the calendar."""
@@ -40,6 +42,48 @@ def in_zone(moment: datetime, zone: tzinfo = UTC) -> datetime:
         raise DataError(
             f"the time {moment.isoformat()} is outside the years 1 to 9999 in {zone}", hint="Correct the year."
         ) from None
+
+
+def calendar(unit: str) -> tuple[int, int]:
+    """Return the first and last moment of the years 1 to 9999, counted from 1970 in `d`, `s`, `ms` or `us`."""
+    scale = {
+        "d": timedelta(days=1),
+        "s": timedelta(seconds=1),
+        "ms": timedelta(milliseconds=1),
+        "us": timedelta(microseconds=1),
+    }[unit]
+    return (_FIRST - _EPOCH) // scale, (_LAST - _EPOCH) // scale
+
+
+def outside_calendar(name: str, kind: Any) -> pl.Expr | None:
+    """Return which values of a Polars column have no year from 1 to 9999, so that Python cannot hold them; None where any value has.
+
+    Args:
+        name: The column.
+        kind: Its type. Nanoseconds reach from 1677 to 2262.
+    """
+    import polars as pl
+
+    unit = "d" if kind == pl.Date else getattr(kind, "time_unit", "ns") if kind == pl.Datetime else "ns"
+    return None if unit == "ns" else ~pl.col(name).to_physical().cast(pl.Int64).is_between(*calendar(unit))
+
+
+def check_calendar(rows: pl.LazyFrame, subject: str) -> None:
+    """Raise `DataError` where a date or time of `rows` has no year from 1 to 9999: a Parquet file may hold year 0 or 29349."""
+    strays = {
+        name: stray
+        for name, kind in rows.collect_schema().items()
+        if (stray := outside_calendar(name, kind)) is not None
+    }
+    if not strays:
+        return
+    found = rows.select(stray.any().alias(name) for name, stray in strays.items()).collect(engine="streaming")
+    for name, there in found.row(0, named=True).items():
+        if there:
+            raise DataError(
+                f"{subject}: column {name!r} holds a date or time outside the years 1 to 9999",
+                hint="Correct it, or make it null where it stands for none.",
+            )
 
 
 def moment(text: str, kind: Any) -> pl.Expr:

@@ -257,7 +257,7 @@ def _row(version: DatasetVersion) -> dict[str, Any]:
 def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
     """Show a version: what it is, its columns, its first rows."""
     version = project.datasets.resolve(ref)
-    head = project.datasets.scan(version).head(rows).collect().to_dicts() if rows and not version.vacuumed else []
+    head = _head(project, version, rows) if rows and not version.vacuumed else []
     shown = [{name: _plain(value) for name, value in row.items()} for row in head]
     if as_json:
         emit_json({"version": version, "head": shown})
@@ -273,6 +273,19 @@ def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
     if rows and not version.vacuumed:
         click.echo()
         table(shown, list(version.columns), empty="No rows.")
+
+
+def _head(project: Project, version: DatasetVersion, rows: int) -> list[dict[str, Any]]:
+    """Return the first rows, with null for each date or time that no Python value can hold: a version may be older than the check for them."""
+    import polars as pl
+
+    from mlopsfw.moments import outside_calendar
+
+    head = project.datasets.scan(version).head(rows).collect()
+    strays = {name: stray for name, kind in head.schema.items() if (stray := outside_calendar(name, kind)) is not None}
+    return head.with_columns(
+        pl.when(~stray).then(pl.col(name)).alias(name) for name, stray in strays.items()
+    ).to_dicts()
 
 
 def _why(version: DatasetVersion) -> str:

@@ -16,6 +16,8 @@ import msgspec
 from mlopsfw.datacontract.checks import Check, compile_checks
 from mlopsfw.datacontract.expressions import is_of_a_row
 from mlopsfw.datacontract.model import Contract
+from mlopsfw.datasets.columns import plain_rows
+from mlopsfw.moments import outside_calendar
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,8 +50,9 @@ class Sieve:
             if checks is None:
                 checks = self._row_checks(frame.schema)
             broken = _broken(frame, checks)
+            strays = _strays(frame) if broken else ()
             for row, check in broken.items():
-                values = frame.row(row, named=True)
+                values = plain_rows(batch[row : row + 1])[0] if row in strays else frame.row(row, named=True)
                 quarantine.add(source, before + row + 1, _reason(check, values), json.dumps(values, default=str))
             yield _without(batch, broken) if broken else batch
             before += batch.num_rows
@@ -73,6 +76,14 @@ def _broken(frame: pl.DataFrame, checks: list[Check]) -> dict[int, Check]:
     found = frame.select(check.failing.alias(str(n)) for n, check in enumerate(checks) if check.failing is not None)
     rows = found.select(pl.any_horizontal(pl.all()).arg_true()).to_series().to_list()
     return {row: checks[found.row(row).index(True)] for row in rows}
+
+
+def _strays(frame: pl.DataFrame) -> Collection[int]:
+    """Return the rows with a date or time that Python cannot hold."""
+    import polars as pl
+
+    found = [stray for name, kind in frame.schema.items() if (stray := outside_calendar(name, kind)) is not None]
+    return set(frame.select(pl.any_horizontal(found).arg_true()).to_series()) if found else ()
 
 
 def _without(batch: pa.RecordBatch, rows: Collection[int]) -> pa.RecordBatch:

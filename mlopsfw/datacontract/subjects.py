@@ -20,6 +20,7 @@ from mlopsfw.datacontract.loading import load_known
 from mlopsfw.datacontract.results import worst_first
 from mlopsfw.datasets.versions import CHECKED
 from mlopsfw.errors import DataError, UsageError
+from mlopsfw.moments import check_calendar
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,6 +83,7 @@ def check_rows(
     now = dt.datetime.fromtimestamp(project.clock.now(), dt.UTC)
     personal = set(project.privacy.everywhere) | set(version.pii if version else ())
     with readable(subject):
+        check_calendar(rows, subject)
         report = judge(rows, contract, now=now, personal=personal, subject=subject, file=file, digest=digest)
         if contract.distribution is None:
             return report
@@ -100,6 +102,7 @@ def check_file(path: Path, file: Path, *, now: dt.datetime, personal: Collection
 
     contract, origin = load_known(file, file.as_posix())
     with rows_of([path]) as rows, readable(str(path)):
+        check_calendar(rows, str(path))
         report = judge(rows, contract, now=now, personal=personal, subject=str(path), **origin)
     if contract.distribution is None:
         return report
@@ -190,6 +193,7 @@ def _infer(
     from mlopsfw.datacontract.inference import infer
     from mlopsfw.datacontract.writing import write_contract
 
+    check_calendar(rows, subject)
     found = infer(rows, now=now, personal=personal)
     head = [
         f"What the rows of {subject} are like, inferred from its {found.rows:,} rows on {now.date()}. Yours to edit.",

@@ -156,12 +156,13 @@ class Commit:
         import pyarrow as pa
 
         try:
-            return columns.fit(batch, schema, f"dataset {self._name!r}")
+            what = f"dataset {self._name!r}"
+            return columns.in_calendar(columns.fit(batch, schema, what), what)
         except DataError as error:
             if self._quarantine is None or set(batch.schema.names) != set(schema.names) or not batch.num_rows:
                 raise
             if batch.num_rows == 1:
-                raw = json.dumps(batch.to_pylist()[0], default=str)
+                raw = json.dumps(columns.plain_rows(batch)[0], default=str)
                 self._quarantine.add(self._source, position + 1, error.message, raw, counted=True)
                 return pa.RecordBatch.from_pylist([], schema=schema)
         half = batch.num_rows // 2

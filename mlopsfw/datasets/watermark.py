@@ -6,6 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.errors import DataError
+from mlopsfw.moments import check_calendar
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,6 +33,7 @@ def greatest(base: DatasetVersion | None, rows: pl.LazyFrame | None, column: str
     kept = base.watermark
     if kept.get("column") == column:
         return _parsed(kept["value"], kept["type"])
+    check_calendar(rows.select(column), base.ref)
     return rows.select(column).max().collect(engine="streaming").item()
 
 
@@ -81,5 +83,11 @@ def greater(batch: pa.RecordBatch, column: str, value: Any) -> Any:
     """Return the greatest of `value` (None for none) and the column's values."""
     import pyarrow.compute as pc
 
-    top = pc.max(batch.column(batch.schema.get_field_index(column))).as_py()
+    try:
+        top = pc.max(batch.column(batch.schema.get_field_index(column))).as_py()
+    except (ValueError, OverflowError):  # it has no year that Python has
+        raise DataError(
+            f"the watermark {column!r} holds a date or time outside the years 1 to 9999",
+            hint="Correct it: no later row could be greater.",
+        ) from None
     return value if top is None else top if value is None else max(value, top)

@@ -106,6 +106,8 @@ class _Watcher:
         if start is None:
             return  # nothing was captured yet
         end = self._now - self.delay
+        if later(start, self.every, self.zone).astimezone(UTC) > end:
+            return  # the next window is not over
         windows = occupied(self.project, self.endpoint, start, end, every=self.every, zone=self.zone)
         for number, (low, high) in enumerate(windows):
             if self.stop.is_set():
@@ -115,10 +117,9 @@ class _Watcher:
                 return
             yield from self._examine(Looked(low, high, self._now, self._now, 0, 0), "watch.passed")
             start = high
-        if (
-            later(start, self.every, self.zone).astimezone(UTC) <= end
-        ):  # windows without a prediction are passed in one go
-            self._stream.append("watch.passed", {"until": stamp(holding(end, start, self.every, self.zone))})
+        passed = holding(end, start, self.every, self.zone)
+        if passed > start:  # windows without a prediction are passed in one go
+            self._stream.append("watch.passed", {"until": stamp(passed)})
 
     def _look_again(self) -> Iterator[Examined]:
         now = self._now

@@ -98,6 +98,24 @@ def test_from_a_registered_model_to_captured_predictions_and_their_labels(delay:
     assert delay.labels.scan("delay").collect()["label"].to_list() == [True]
 
 
+@pytest.mark.parametrize(
+    ("setting", "status"), [("", 200), ('[capture]\nmax_event_age = "30d"\n', 400)], ids=["default", "30d"]
+)
+def test_how_old_an_event_may_be_at_a_served_endpoint_is_a_setting(
+    make_project: Callable[..., Project], tmp_path: Path, setting: str, status: int
+) -> None:
+    project = make_project(TOML + setting)
+    project.registry.register("delay", write_bundle(project, tmp_path / "1", 0.0))
+    url = project.endpoints.deploy("models:/delay@1").url
+    try:
+        body = infer_body(ROW, parameters={"event_time": "2013-04-01T12:00:00Z"})
+        assert ask(port_of(url), "POST", "/v2/models/delay/infer", body)[0] == status
+        absurd = infer_body(ROW, parameters={"event_time": "0001-01-01T00:00:00+23:59"})
+        assert ask(port_of(url), "POST", "/v2/models/delay/infer", absurd)[0] == 400
+    finally:
+        project.deployer.stop("delay")
+
+
 def test_a_served_answer_is_the_bundles_own(delay: Project, tmp_path: Path) -> None:
     url = delay.endpoints.deploy("models:/delay@1").url
     rows = [{name: ROWS[name][n].as_py() for name in ROW} for n in range(8)]
