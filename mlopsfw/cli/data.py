@@ -276,16 +276,15 @@ def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
 
 
 def _head(project: Project, version: DatasetVersion, rows: int) -> list[dict[str, Any]]:
-    """Return the first rows, with null for each date or time that no Python value can hold: a version may be older than the check for them."""
-    import polars as pl
-
+    """Return the first rows, and as text what Python's calendar does not have."""
+    from mlopsfw.datasets.columns import plain_rows
     from mlopsfw.moments import outside_calendar
 
     head = project.datasets.scan(version).head(rows).collect()
-    strays = {name: stray for name, kind in head.schema.items() if (stray := outside_calendar(name, kind)) is not None}
-    return head.with_columns(
-        pl.when(~stray).then(pl.col(name)).alias(name) for name, stray in strays.items()
-    ).to_dicts()
+    strays = [stray for name, kind in head.schema.items() if (stray := outside_calendar(name, kind)) is not None]
+    if not strays or not any(head.select(stray.any() for stray in strays).row(0)):
+        return head.to_dicts()
+    return [row for batch in head.to_arrow().to_batches() for row in plain_rows(batch)]
 
 
 def _why(version: DatasetVersion) -> str:

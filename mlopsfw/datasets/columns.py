@@ -7,12 +7,11 @@ text, dictionaries to their values, maps to lists of entries, a column of nothin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlopsfw.datasets import exact
 from mlopsfw.errors import DataError
 from mlopsfw.logical import decoded, logical_type
-from mlopsfw.moments import calendar
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -216,44 +215,30 @@ def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
     return done
 
 
-def in_calendar(batch: pa.RecordBatch, what: str) -> pa.RecordBatch:
-    """Return `batch`. Raise `Unfit` where a date or time has no year from 1 to 9999: no Python reader could show it."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for field, values in zip(batch.schema, batch.columns, strict=True):
-        edges = calendar_edges(field.type)
-        if edges is None or not batch.num_rows:
-            continue
-        found = pc.min_max(values.cast(pa.int32() if pa.types.is_date32(field.type) else pa.int64())).as_py()
-        if found["min"] is not None and not edges[0] <= found["min"] <= found["max"] <= edges[1]:
-            message = f"column {field.name!r} does not fit {what}: a date or time is outside the years 1 to 9999"
-            raise Unfit(message, field.name, str(field.type))
-    return batch
-
-
-def plain_rows(batch: pa.RecordBatch) -> list[dict[str, object]]:
-    """Return rows as Python values, with the plain number of a date or time that Python cannot hold."""
+def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return rows as Python values, and as text each date or time whose year Python does not have, such as `10000-01-01T04:59:59Z`."""
     try:
         return list(batch.to_pylist())
     except (ValueError, OverflowError):
-        import pyarrow as pa
-
-        plain = {
-            field.name: values.cast(pa.int32() if pa.types.is_date32(field.type) else pa.int64())
-            if calendar_edges(field.type) else values
-            for field, values in zip(batch.schema, batch.columns, strict=True)
-        }  # fmt: skip
-        return list(pa.table(plain).to_pylist())
+        columns = {
+            name: [_plain(one) for one in values]
+            for name, values in zip(batch.schema.names, batch.columns, strict=True)
+        }
+        return [{name: values[row] for name, values in columns.items()} for row in range(batch.num_rows)]
 
 
-def calendar_edges(kind: pa.DataType) -> tuple[int, int] | None:
-    """Return the least and greatest number of a date or time within the years 1 to 9999; None where every value is within them."""
+def _plain(one: pa.Scalar) -> Any:
+    import numpy as np
     import pyarrow.types as t
 
-    if t.is_date32(kind):
-        return calendar("d")
-    return calendar(kind.unit) if t.is_timestamp(kind) and kind.unit != "ns" else None
+    try:
+        return one.as_py()
+    except (ValueError, OverflowError):
+        if t.is_date32(one.type):
+            return str(np.datetime64(one.value, "D"))
+        if t.is_timestamp(one.type):
+            return f"{np.datetime64(one.value, one.type.unit)}{'Z' * (one.type.tz is not None)}"
+        return None  # a list or a struct that holds one
 
 
 def _entries(values: pa.Array) -> list[object]:

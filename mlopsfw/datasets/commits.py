@@ -156,8 +156,7 @@ class Commit:
         import pyarrow as pa
 
         try:
-            what = f"dataset {self._name!r}"
-            return columns.in_calendar(columns.fit(batch, schema, what), what)
+            return columns.fit(batch, schema, f"dataset {self._name!r}")
         except DataError as error:
             if self._quarantine is None or set(batch.schema.names) != set(schema.names) or not batch.num_rows:
                 raise
