@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mlopsfw.contracts.bundle import Manifest
 
 _NEEDED = ("prediction_id", "label")
-_NUMBER = re.compile(r"-?(0|[1-9]\d{0,39})(\.\d+)?([eE][+-]?\d{1,4})?")
+_NUMBER = re.compile(r"-?(?:(?:0|[1-9]\d{0,39})(\.\d+)?|(\.\d+))(e[+-]?\d{1,4})?")
+_PADDED = re.compile(r"^(-?)0*(?=\d)")
 _SHOWN = 10
 
 
@@ -107,13 +108,12 @@ def _from_text(text: str, manifest: Manifest) -> Any:
     if word in ("true", "false"):
         return word == "true"
     if manifest.task == "regression":
-        return _number(word.lstrip("+").lstrip("0") or "0", text)
+        return _number(_PADDED.sub(r"\1", word.removeprefix("+")), text)
     return _number(word, text)
 
 
 def _number(word: str, text: str) -> Any:
-    word = f"0{word}" if word[:1] in (".", "e") else word
     found = _NUMBER.fullmatch(word)
     if found is None:
         return text
-    return float(word) if found[2] or found[3] else int(word)
+    return float(word) if any(found.groups()) else int(word)

@@ -1,7 +1,7 @@
 """Which prediction each label belongs to, and which class of its model it is. Tables in, tables out.
 
 A label names its prediction by the id that the server made. It may also use the client's own id, `<request id>` or
-`<request id>-<row>`, where that means one prediction: only one had been called so when the label arrived. A label that could mean
+`<request id>-<row>`, where that means one prediction: only one had been called so, where the label was sent, when it arrived. A label that could mean
 several, or is no class of the model, joins nothing; it is counted.
 """
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 AMBIGUOUS, NO_CLASS = "ambiguous id", "no class of the model"
 _SIGNED = 1 << 63
+_TEXT = r'^"([^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"$'
+"""A whole JSON text: what else stands in a table is shown as it is."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def join(
 
     Args:
         predictions: Rows of `Captures.names`.
-        known: All of them, of the whole endpoint.
+        known: All of the model's, with their `endpoint`.
         labels: Every label of the model, `LABEL_TABLE`.
         endpoint: Where the predictions were made. A client's own id that was labelled at another endpoint names none of them.
         manifest: Of the version that made them.
@@ -82,12 +84,13 @@ def _earlier() -> pl.Expr:
 
 
 def _meaning_one(by_name: pl.DataFrame, known: pl.LazyFrame) -> pl.DataFrame:
-    """Return the names that, when their labels arrived, no second prediction of the endpoint was called by."""
+    """Return the names that, when their labels arrived, meant one prediction: of the label's endpoint, or of all for one that came from a file."""
     if by_name.is_empty():
         return by_name.select("name")
-    asked = by_name.lazy().select(asked="name", received_time="received_time").unique("asked")
+    asked = by_name.lazy().select(asked="name", received_time="received_time", sent_to="endpoint").unique("asked")
+    there = pl.col("sent_to").is_null() | (pl.col("sent_to") == pl.col("endpoint"))
     as_id = known.join(asked, left_on="id", right_on="asked").select(name="id")
-    as_name = known.join(asked, left_on="name", right_on="asked").filter(_earlier()).select("name")
+    as_name = known.join(asked, left_on="name", right_on="asked").filter(_earlier(), there).select("name")
     return pl.concat([as_id, as_name]).group_by("name").len().filter(pl.col("len") == 1).collect()
 
 
@@ -119,25 +122,17 @@ def _dtype(classes: tuple[Any, ...]) -> Any:
 def decoded(rows: pl.LazyFrame) -> pl.Expr:
     """Return `label` decoded from JSON: booleans, whole numbers, numbers or text where all are of the kind, else text."""
     label = pl.col("label")
-    first, whole = label.str.slice(0, 1), label.str.contains(r"^-?\d+$")
-    kinds = rows.select(
-        text=(first == '"').all(),
-        truth=first.is_in(["t", "f"]).all(),
-        number=first.is_in(list("-0123456789")).all(),
-        signed=(whole & label.cast(pl.Int64, strict=False).is_not_null()).all(),
-        unsigned=(whole & label.cast(pl.UInt64, strict=False).is_not_null()).all(),
-    ).collect()
-    kind = {name: bool(kinds[name][0]) for name in kinds.columns}
-    if kind["truth"]:
+    text, truth = label.str.contains(_TEXT), label.is_in(["true", "false"])
+    number = label.cast(pl.Float64, strict=False).is_not_null()
+    kinds = {
+        "truth": truth, "number": number, "text": text,
+        "signed": label.cast(pl.Int64, strict=False).is_not_null(), "unsigned": label.cast(pl.UInt64, strict=False).is_not_null(),
+    }  # fmt: skip
+    found = rows.select(each.fill_null(value=False).all().alias(name) for name, each in kinds.items()).collect()
+    are = {name: bool(found[name][0]) for name in found.columns}
+    if are["truth"]:
         return label == "true"
-    if kind["number"]:
-        return label.cast(pl.Int64 if kind["signed"] else pl.UInt64 if kind["unsigned"] else pl.Float64)
-    return (
-        label.str.json_decode(pl.String) if kind["text"] else pl.when(first == '"').then(_unquoted()).otherwise(label)
-    )
-
-
-def _unquoted() -> pl.Expr:
-    label = pl.col("label")
-    quoted = pl.when(label.str.starts_with('"')).then(label).otherwise(pl.lit('""'))
-    return quoted.str.json_decode(pl.String)
+    if are["number"]:
+        return label.cast(pl.Int64 if are["signed"] else pl.UInt64 if are["unsigned"] else pl.Float64)
+    quoted = pl.when(text).then(label).otherwise(pl.lit('""')).str.json_decode(pl.String)
+    return pl.when(text).then(quoted).otherwise(label).alias("label")

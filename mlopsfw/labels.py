@@ -165,25 +165,26 @@ class Labels:
         """
         from mlopsfw.label_join import join
 
-        return join(
-            predictions,
-            self._project.captures.names(endpoint),
-            self._stored(version.name),
-            endpoint,
-            self._manifest(version),
-        )
+        labels = self._stored(version.name)
+        return join(predictions, self._named(version.name, endpoint), labels, endpoint, self._manifest(version))
 
     def unknown(self, model: str) -> int:
         """Return how many ids were labelled that no captured prediction of `model` has: they are kept, and join nothing."""
         import polars as pl
 
-        captures = self._project.captures
-        labelled = self._stored(model).select("prediction_id").unique()
-        for endpoint in sorted({*captures.local(), *self._project.endpoints.list()}):
-            names = captures.names(endpoint).filter(pl.col("model") == model)
-            for called in ("id", "name"):
-                labelled = labelled.join(names, left_on="prediction_id", right_on=called, how="anti")
+        labelled, names = self._stored(model).select("prediction_id").unique(), self._named(model, model)
+        for called in ("id", "name"):
+            labelled = labelled.join(names, left_on="prediction_id", right_on=called, how="anti")
         return int(labelled.select(pl.len()).collect().item())
+
+    def _named(self, model: str, endpoint: str) -> pl.LazyFrame:
+        """Return the rows of `Captures.names` of a model at every endpoint, `endpoint` among them, and which one each is of."""
+        import polars as pl
+
+        captures = self._project.captures
+        endpoints = sorted({endpoint, *captures.local(), *self._project.endpoints.list()})
+        named = [captures.names(each).with_columns(endpoint=pl.lit(each)) for each in endpoints]
+        return pl.concat(named).filter(pl.col("model") == model)
 
     def _stored(self, model: str) -> pl.LazyFrame:
         """Return every label of a model, in no order: `LABEL_TABLE`. What came through an endpoint is moved here first."""

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.capture.records import Header, Predictions, encode
+from mlopsfw.capture.records import Header, Predictions, decode_record, encode
 from mlopsfw.capture.writer import CaptureWriter
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.contracts.bundle import Manifest, SignatureColumn
@@ -109,10 +109,13 @@ def lived_in(root, tmp_path, column="customer"):
     return project
 
 
+INPUTS = (SignatureColumn(name="customer", type="string"),)
+
+
 def serve(project, tmp_path, run):
     folder = tmp_path / "bundle"
     folder.mkdir()
-    inputs = (SignatureColumn(name="customer", type="string"),)
+    inputs = INPUTS
     manifest = Manifest(
         task="binary", target="late", inputs=inputs, outputs=("p",), classes=(False, True), formats={}, files={}
     )
@@ -381,7 +384,7 @@ def test_rows_that_are_committed_meanwhile_are_kept(root):
 @pytest.mark.faults
 def test_a_server_that_writes_on_loses_no_prediction_and_keeps_no_file_with_the_subject(root, tmp_path):
     project = lived_in(root, tmp_path)
-    inputs = (SignatureColumn(name="customer", type="string"),)
+    inputs = INPUTS
     header = Header(endpoint="delay", revision=1, model="delay", version=1, bundle="b", inputs=inputs, outputs=("p",))
     writer, stop, written = CaptureWriter(project.captures.folder("delay"), header), threading.Event(), []
     writer.write([(prediction(99, CANARY), 1)])
@@ -419,6 +422,19 @@ def test_an_idle_servers_segment_goes_and_it_writes_to_another_one_later(root, t
     writer.write([(prediction(100, "other"), 1)])
     writer.close()
     assert {"p99", "p100"} <= set(project.captures.scan("delay").collect()["prediction_id"].to_list())
+
+
+def test_a_label_by_the_clients_own_id_is_erased_with_its_prediction(root, tmp_path):
+    project = lived_in(root, tmp_path)
+    header = Header(endpoint="delay", revision=1, model="delay", version=1, bundle="b", inputs=INPUTS, outputs=("p",))
+    writer = CaptureWriter(project.captures.folder("delay"), header)
+    mine = msgspec.structs.replace(decode_record(prediction(7, CANARY)), request_id="order-77")
+    writer.write([(encode(mine), 1)])
+    writer.close()
+    project.labels.add("delay", [{"prediction_id": "order-77", "label": True}])
+    forget(project, "people", subject())
+    assert "order-77" not in project.labels.scan("delay").collect()["prediction_id"].to_list()
+    assert "order-77" not in project.captures.scan("delay").collect()["client_request_id"].to_list()
 
 
 # -- killed ----------------------------------------------------------------------------------------------------------------

@@ -220,7 +220,51 @@ def test_pythons_and_numpys_numbers_are_the_class_that_they_equal(project: Proje
     assert project.labels.scan("delay").collect()["label"].to_list() == [1]
 
 
-STORED = ["2", '"1"', "0.5", '"maybe"', "null", "", "{", "[1]", None]
+@pytest.mark.parametrize(
+    "kind", [pl.Date, pl.Datetime("us"), pl.Decimal(10, 2), pl.Categorical, pl.Enum(["2026-01-01", "2.50"])]
+)
+def test_classes_that_are_dates_decimals_or_categories_in_the_data_are_so_in_files_and_python(
+    make_project: Callable[..., Project], tmp_path: Path, kind: Any
+) -> None:
+    """A trainer keeps such a target's classes as their text."""
+    text = "2.50" if kind == pl.Decimal(10, 2) else "2026-01-01"
+    values = pl.Series("label", [text]).str.to_decimal(scale=2) if text == "2.50" else pl.Series("label", [text])
+    values = values.str.to_date().cast(kind) if kind in (pl.Date, pl.Datetime("us")) else values.cast(kind)
+    project = make_project(TOML)
+    served_by(project, tmp_path / "bundle", (values.cast(pl.String)[0], "another"))
+    rows = pl.DataFrame([pl.Series("prediction_id", ["a"]), values])
+    rows.write_parquet(tmp_path / "l.parquet")
+    assert project.labels.add_file("delay", tmp_path / "l.parquet") == 1
+    assert project.labels.add("delay", rows.with_columns(prediction_id=pl.lit("b")).to_dicts()) == 1
+    assert project.labels.scan("delay").collect()["label"].to_list() == [values.cast(pl.String)[0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("7", 7.0), ("007", 7.0), (" +7.5 ", 7.5), ("-0.5", -0.5), (".5", 0.5), ("1e3", 1000.0), ("-007", -7.0), ("0", 0.0),
+     ("nan", None), ("inf", None), ("1e400", None), ("true", None), ("seven", None), ("1_000", None), ("7,5", None)],
+)  # fmt: skip
+def test_a_regressions_label_is_a_finite_number_by_every_door(
+    make_project: Callable[..., Project], tmp_path: Path, text: str, kept: float | None
+) -> None:
+    project, folder = make_project(TOML), tmp_path / "bundle"
+    folder.mkdir()
+    manifest = msgspec.structs.replace(MANIFEST, task="regression", classes=())
+    (folder / "bundle.json").write_bytes(msgspec.json.encode(manifest))
+    project.registry.register("delay", project.blobs.put_folder(folder))
+    (tmp_path / "l.csv").write_text(f'prediction_id,label\na,"{text}"\n')
+    if kept is None:
+        with pytest.raises(DataError, match=r"row 0: the label .* is not a finite number"):
+            project.labels.add_file("delay", tmp_path / "l.csv")
+    else:
+        project.labels.add_file("delay", tmp_path / "l.csv")
+        assert project.labels.scan("delay").collect()["label"].to_list() == [kept]
+    for wrong in (text, True, float("nan"), 10**400):
+        with pytest.raises(DataError, match=r"row 0: the label .* is not a finite number"):
+            project.labels.add("delay", [{"prediction_id": "a", "label": wrong}])
+
+
+STORED = ["2", '"1"', "0.5", '"maybe"', "null", "", "{", "[1]", None, '"abc', "nan"]
 
 
 def test_a_bad_label_that_is_stored_sets_its_row_aside_is_counted_and_ends_no_window(
@@ -252,6 +296,8 @@ def test_a_bad_label_that_is_stored_sets_its_row_aside_is_counted_and_ends_no_wi
     ]
     assert run(arguments) == 0
     assert f"{len(STORED)} labels were set aside: no class of the model" in capsys.readouterr().out
+    assert run(["--project", str(project.root), "labels", "show", "--model", "delay", "--limit", "99"]) == 0
+    assert "maybe" in capsys.readouterr().out
 
 
 def test_a_label_told_to_another_version_is_this_versions_class_where_it_equals_one(
@@ -340,6 +386,24 @@ def test_a_label_by_a_clients_own_id_at_another_endpoint_names_nothing_here(
     assert labelled(project) == {}
     project.labels.add("delay", [{"prediction_id": "order-77", "label": 0}])
     assert labelled(project) == {mine: 0}
+
+
+def test_a_label_from_a_file_names_one_prediction_of_all_endpoints(project: Project, server: RunningServer) -> None:
+    from mlopsfw.capture.records import Predictions, encode
+    from mlopsfw.capture.writer import CaptureWriter
+
+    predict(server, id="order-77")
+    header = msgspec.structs.replace(server.service._model.header, endpoint="other")
+    writer = CaptureWriter(project.captures.folder("other"), header)
+    inputs, outputs = {name: [value] for name, value in ROW.items()}, {"probability": [0.5]}
+    twin = Predictions(
+        ids=["f" * 32], event_times=[0], processed_time=0, inputs=inputs, outputs=outputs, request_id="order-77"
+    )
+    writer.write([(encode(twin), 1)])
+    writer.close()
+    project.labels.add("delay", [{"prediction_id": "order-77", "label": 0}])
+    assert labelled(project) == {}
+    assert report(project).labels_aside == {"ambiguous id": 1}
 
 
 def test_what_older_versions_captured_is_labelled_where_its_id_was_used_once(project: Project) -> None:
