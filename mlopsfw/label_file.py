@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.datasets.sources.bounds import MAX_RATIO
+from mlopsfw.datasets.sources.inferred import header_of, is_csv
+from mlopsfw.datasets.sources.opened import open_bytes
 from mlopsfw.errors import DataError
 from mlopsfw.moments import outside_calendar
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.contracts.bundle import Manifest
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
 
 _NEEDED = ("prediction_id", "label")
 _NUMBER = re.compile(r"-?(?:(?:0|[1-9]\d{0,39})(\.\d+)?|(\.\d+))(e[+-]?\d{1,4})?")
@@ -24,12 +27,16 @@ _PADDED = re.compile(r"^(-?)0*(?=\d)")
 _SHOWN = 10
 
 
-def label_rows(file: Path, manifest: Manifest) -> Iterator[Mapping[str, Any]]:
+def label_rows(
+    file: Path, manifest: Manifest, options: CsvOptions | None = None, sheet: str = ""
+) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a file of labels.
 
     Args:
-        file: CSV, JSON lines, Parquet or Arrow IPC. A CSV file has no types: ids stay text, with their leading zeros.
+        file: CSV, JSON lines, Excel, Parquet or Arrow IPC. A CSV file has no types: ids stay text, with their leading zeros.
         manifest: Says how a label of a CSV file is to be read.
+        options: How a CSV file is written.
+        sheet: Of a workbook.
 
     Raises:
         DataError: The file cannot be read, or lacks a column.
@@ -37,12 +44,13 @@ def label_rows(file: Path, manifest: Manifest) -> Iterator[Mapping[str, Any]]:
     suffix = file.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
         return _json_lines(file)
-    return _csv(file, manifest) if suffix == ".csv" else _table(file)
+    rows = _rows(file, options, sheet)
+    return _as_classes(rows, manifest) if is_csv(file) else rows.iter_rows(named=True)
 
 
 def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
     decode = msgspec.json.Decoder(dict[str, Any]).decode
-    with _readable(file), file.open("rb") as lines:
+    with open_bytes(file, MAX_RATIO) as lines:
         for number, line in enumerate(lines):
             if line.strip():
                 try:
@@ -52,33 +60,22 @@ def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
                 yield row
 
 
-@contextlib.contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    from polars.exceptions import PolarsError
+def _rows(file: Path, options: CsvOptions | None, sheet: str) -> pl.DataFrame:
+    """Return the rows of a file that holds tables; of CSV all values are texts."""
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
+    from mlopsfw.scoring import as_declared, read_rows
 
-    try:
-        yield
-    except (PolarsError, OSError) as error:
-        raise DataError(f"{file} cannot be read: {error}") from None
-
-
-def _csv(file: Path, manifest: Manifest) -> Iterator[Mapping[str, Any]]:
-    import polars as pl
-
-    with _readable(file):
-        rows = pl.read_csv(file, infer_schema=False)
-    _check_columns(file, rows.columns)
-    for row in rows.iter_rows(named=True):
-        yield row if row["label"] is None else {**row, "label": _from_text(row["label"], manifest)}
-
-
-def _table(file: Path) -> Iterator[Mapping[str, Any]]:
-    from mlopsfw.scoring import read_rows
-
-    rows = read_rows(file)
+    told = options or CsvOptions()
+    names = header_of(file, told) if is_csv(file) else list(_NEEDED)
+    rows = read_rows(file, as_declared(file, told, dict.fromkeys(names, "string")), sheet)
     _check_columns(file, rows.columns)
     _check_calendar(rows)
-    return rows.iter_rows(named=True)
+    return rows
+
+
+def _as_classes(rows: pl.DataFrame, manifest: Manifest) -> Iterator[Mapping[str, Any]]:
+    for row in rows.iter_rows(named=True):
+        yield row if row["label"] is None else {**row, "label": _from_text(row["label"], manifest)}
 
 
 def _check_calendar(rows: pl.DataFrame) -> None:

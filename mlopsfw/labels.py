@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.contracts.bundle import Manifest
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
     from mlopsfw.label_join import Told
     from mlopsfw.privacy.pii import Treatment
     from mlopsfw.project import Project
@@ -127,8 +128,8 @@ class Labels:
         )
         return len(checked)
 
-    def add_file(self, model: str, file: Path) -> int:
-        """Add the labels of a CSV, Parquet, Arrow or JSON-lines file with the columns that `add` takes. Raise `DataError`, as `add`.
+    def add_file(self, model: str, file: Path, options: CsvOptions | None = None, sheet: str = "") -> int:
+        """Add the labels of a file, read as `data add` reads it, with the columns that `add` takes. Raise `DataError`, as `add`.
 
         What a CSV file holds is text, and each label is read as the model's classes are: `1` is 1, `true` or `"1"`, `01` is `"01"` or none.
         """
@@ -137,7 +138,7 @@ class Labels:
         check_name(model, "model")
         manifest = self._manifest(self._project.registry.model(model).current)
         try:
-            return self.add(model, label_rows(file, manifest))
+            return self.add(model, label_rows(file, manifest, options, sheet))
         except DataError as error:
             message = error.message if str(file) in error.message else f"{file}: {error.message}; nothing was added"
             raise DataError(message, hint=error.hint) from None

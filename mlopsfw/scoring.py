@@ -9,17 +9,31 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.errors import DataError, SignatureMismatch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import polars as pl
 
     from mlopsfw.contracts.bundle import Bundle, SignatureColumn
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
     from mlopsfw.project import Project
 
-_TELLING = 4_096  # rows that tell a CSV column's type, most often
+_READ_AS = {"string": "string", "number": "double", "boolean": "bool"}
+"""A signature's types that CSV texts are read as; whole numbers and times are inferred, and checked."""
+
 _BATCH = 65_536  # rows scored at a time
 
 
-def score_file(project: Project, model: str, file: Path) -> pl.DataFrame:
-    """Return the rows of `file` (CSV, Parquet or JSON lines) with the outputs of `model` (`models:/name@alias`) beside them.
+def score_file(
+    project: Project, model: str, file: Path, options: CsvOptions | None = None, sheet: str = ""
+) -> pl.DataFrame:
+    """Return the rows of `file` with the outputs of `model` beside them.
+
+    Args:
+        project: The project.
+        model: `models:/name@alias`.
+        file: The rows, as for `read_rows`. Texts of CSV are read as the model's signature has them.
+        options: How the file is written.
+        sheet: Of a workbook.
 
     Raises:
         DataError: The file cannot be read.
@@ -28,7 +42,7 @@ def score_file(project: Project, model: str, file: Path) -> pl.DataFrame:
     found = project.registry.resolve(model)
     with tempfile.TemporaryDirectory(dir=project.private_folder("scratch")) as scratch:
         bundle = project.bundles.open(project.blobs.get_folder(found.bundle, Path(scratch) / "bundle"))
-        rows = read_rows(file)
+        rows = rows_for(bundle.manifest.inputs, file, options, sheet)
         scored = score(bundle, project.privacy.rows(found, rows))
         return rows.with_columns(scored.select(bundle.manifest.outputs)) if rows.height else rows
 
@@ -71,37 +85,53 @@ def request_values(series: pl.Series, column: SignatureColumn) -> list[Any]:
     return series.to_list()
 
 
-def read_rows(file: Path) -> pl.DataFrame:
-    """Return the rows of a CSV, Parquet, JSON-lines or Arrow IPC file. Raise `DataError` if it cannot be read."""
+def rows_for(
+    inputs: Iterable[SignatureColumn], file: Path, options: CsvOptions | None = None, sheet: str = ""
+) -> pl.DataFrame:
+    """Return the rows of a file with texts of CSV read as a model's signature has its columns; see `read_rows`."""
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
+
+    kinds = {one.name: _READ_AS[one.type] for one in inputs if one.type in _READ_AS}
+    return read_rows(file, as_declared(file, options or CsvOptions(), kinds), sheet)
+
+
+def read_rows(file: Path, options: CsvOptions | None = None, sheet: str = "") -> pl.DataFrame:
+    """Return the rows of a file as `data add` reads it.
+
+    Args:
+        file: CSV, JSON lines, Excel, Parquet or Arrow IPC.
+        options: How it is written, with types that are known beforehand.
+        sheet: Of a workbook.
+
+    Raises:
+        DataError: It cannot be read, with the line where it has lines, or its suffix does not say what it is.
+    """
     import polars as pl
 
-    readers: dict[str, Any] = {
-        ".csv": _read_csv,
-        ".parquet": pl.read_parquet,
-        ".jsonl": pl.read_ndjson,
-        ".ndjson": pl.read_ndjson,
-        **dict.fromkeys((".arrow", ".ipc", ".feather"), pl.read_ipc),
-    }
-    reader = readers.get(file.suffix.lower())
-    if reader is None:
-        raise DataError(f"{file}: rows are read from {', '.join(readers)}", hint="Convert the file, or rename it.")
-    try:
-        rows: pl.DataFrame = reader(file)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{file} cannot be read: {error}") from None
-    return rows
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
+    from mlopsfw.datasets.sources.inferred import InferredFile, check_names, table_of
+
+    table = InferredFile(file, options or CsvOptions(), sheet).take(table_of)
+    check_names(file, table.schema)
+    return pl.DataFrame(table).with_columns(pl.col(pl.Null).cast(pl.String))  # as a dataset has such a column
 
 
-def _read_csv(file: Path) -> pl.DataFrame:
-    """Read a CSV file as all of its rows would have it typed; twice only where the first do not tell."""
-    import polars as pl
+def as_declared(file: Path, options: CsvOptions, kinds: Mapping[str, str]) -> CsvOptions:
+    """Return `options` with the types that whoever takes the rows wants, for those of its columns that the file has and nobody declared.
 
-    try:
-        rows = pl.read_csv(file, schema=pl.scan_csv(file, infer_schema_length=_TELLING).collect_schema())
-    except pl.exceptions.ComputeError:  # a later row holds what the first did not
-        return pl.read_csv(file, infer_schema_length=None)
-    untold = any(column.head(_TELLING).null_count() == _TELLING for column in rows)
-    return pl.read_csv(file, infer_schema_length=None) if untold else rows
+    Args:
+        file: The file.
+        options: How it is written.
+        kinds: Column → type.
+    """
+    from msgspec.structs import replace
+
+    from mlopsfw.datasets.sources.inferred import header_of, is_csv
+
+    if not is_csv(file):
+        return replace(options, expected={name: kind for name, kind in kinds.items() if kind == "string"})
+    names = header_of(file, options)
+    return replace(options, types={name: kind for name, kind in kinds.items() if name in names} | options.types)
 
 
 def write_rows(rows: pl.DataFrame, file: Path) -> None:

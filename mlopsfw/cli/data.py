@@ -16,7 +16,7 @@ from mlopsfw.cli.filesets import add_files, get, verify_files
 from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.progress import progress
-from mlopsfw.cli.sources import outside_options
+from mlopsfw.cli.sources import csv_options, outside_options
 from mlopsfw.datasets.sources.bounds import MAX_RATIO
 from mlopsfw.errors import UsageError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.datasets import DatasetVersion
     from mlopsfw.datasets.change import Change, Mode
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
     from mlopsfw.datasets.sources.outside import Outside
     from mlopsfw.datasets.sources.sqlsource import Query
     from mlopsfw.project import Project
@@ -71,12 +72,7 @@ def data() -> None:
 @click.option("--query", default="", help="What to read from it.")
 @click.option("--table", "table_name", default="", help="Or a table, of which all rows are read.")
 @click.option("-m", "--message", default="", help="Why, for people.")
-@click.option("--null", multiple=True, metavar="TEXT", help="In CSV, a text that means no value. May be repeated.")
-@click.option("--separator", default="", metavar="CHAR", help="In CSV, what stands between fields.")
-@click.option("--encoding", default="utf-8", show_default=True, help="Of CSV files.")
-@click.option(
-    "--type", "types", multiple=True, metavar="COLUMN=TYPE", help="In CSV, a column's type, such as zip=string."
-)
+@csv_options
 @outside_options
 @click.option("--force", is_flag=True, help="Make a version even where the content is already there.")
 @json_option
@@ -91,10 +87,7 @@ def add(
     query: str,
     table_name: str,
     message: str,
-    null: tuple[str, ...],
-    separator: str,
-    encoding: str,
-    types: tuple[str, ...],
+    csv: CsvOptions,
     outside: Outside,
     as_files: bool,
     force: bool,
@@ -115,7 +108,6 @@ def add(
     elif reference:
         version = project.datasets.reference(name, reference, message, force=force)
     else:
-        csv = _csv_options(null=null, separator=separator, encoding=encoding, types=types)
         with progress(quiet=quiet) as told:
             version = project.datasets.add(
                 name, _places(files, sql, query, table_name), _change(**change), message,
@@ -149,16 +141,6 @@ def _places(files: tuple[str, ...], sql: str | None, query: str, name: str) -> l
     from mlopsfw.datasets.sources.sqlsource import Query
 
     return [Query(sql, query, name)] if sql else [place_of(file) for file in files]
-
-
-def _csv_options(*, null: tuple[str, ...], separator: str, encoding: str, types: tuple[str, ...]) -> Any:
-    from mlopsfw.datasets.sources.csvoptions import CsvOptions
-
-    pairs = [text.partition("=") for text in types]
-    if wrong := [name for name, equals, kind in pairs if not (equals and kind)]:
-        raise UsageError(f"--type {wrong[0]} names no type", hint="Write --type COLUMN=TYPE, such as zip=string.")
-    chosen = {name: kind for name, _, kind in pairs}
-    return CsvOptions(null=null, separator=separator.replace("\\t", "\t"), encoding=encoding, types=chosen)
 
 
 def _change(*, append: bool, upsert: bool, incremental: str, **rest: Any) -> Change:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, table
+from mlopsfw.cli.output import emit_json, printable, table
+from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
     from mlopsfw.drift.job import DriftJob, Outcome
 
 SPANS = (
@@ -56,6 +58,8 @@ html_option = click.option(
     type=click.Choice(["evidently"]),
     help="Choose statistics and thresholds as Evidently 0.7 does, to compare before moving.",
 )
+@csv_options
+@sheet_option
 @click.option("--threads", type=click.IntRange(1), help="How many threads to use. By default one for each processor.")
 @html_option
 @click.option("--check", is_flag=True, help="Exit with 4 when there is drift.")
@@ -64,9 +68,17 @@ html_option = click.option(
 )
 @click.pass_context
 def drift(
-    context: click.Context, /, *, threads: int | None, html: Path | None, check: bool, as_json: bool, **asked: Any
+    context: click.Context,
+    /,
+    *,
+    csv: CsvOptions,
+    threads: int | None,
+    html: Path | None,
+    check: bool,
+    as_json: bool,
+    **asked: Any,
 ) -> None:
-    """Say which columns of CURRENT have moved from REFERENCE, most drifted first (Parquet, CSV, JSON lines, Arrow IPC).
+    """Say which columns of CURRENT have moved from REFERENCE, most drifted first (Parquet, CSV, JSON lines, Arrow IPC, Excel).
 
     A column has drifted with a small p-value, corrected over columns, and a noticeable effect.
 
@@ -77,9 +89,9 @@ def drift(
     _refuse_beside_preset(context)
     _use_threads(threads)
     from mlopsfw.drift.job import DriftJob, compare_files
-    from mlopsfw.errors import DriftFound
+    from mlopsfw.errors import DataError, DriftFound
 
-    job = DriftJob(**asked)
+    job = DriftJob(**asked, options=csv)
     outcome = compare_files(job, _watched)
     if html is not None:
         from mlopsfw.drift.page import draw_page
@@ -90,6 +102,11 @@ def drift(
         _print_json(job, outcome)
     else:
         _print_table(job, outcome)
+    if check and outcome.nothing:
+        raise DataError(
+            f"nothing was compared: {outcome.nothing}",
+            hint="This is neither drift nor its absence. Give files with rows and a column in common.",
+        )
     if check and outcome.alarm:
         raise DriftFound(f"{job.current} has drifted from {job.reference}: {', '.join(outcome.drifted)}")
 
@@ -115,7 +132,11 @@ def _watched(name: str, blocks: Iterator[Any]) -> Iterator[Any]:
 def _print_json(job: DriftJob, outcome: Outcome) -> None:
     from mlopsfw.drift.page import told
 
-    said: dict[str, Any] = {"drifted": outcome.alarm, "columns": [told(one) for one in outcome.drifts]}
+    drifted = None if outcome.nothing else outcome.alarm
+    said: dict[str, Any] = {"drifted": drifted, "columns": [told(one) for one in outcome.drifts]}
+    said |= {"nothing_compared": outcome.nothing} if outcome.nothing else {}
+    said |= {"left_out": dict(outcome.left_out)} if outcome.left_out else {}
+    said |= {"notes": list(outcome.notes)} if outcome.notes else {}
     if outcome.stream is not None:
         said["streamed"] = {"error": outcome.error}
     if job.preset:
@@ -129,9 +150,16 @@ def _print_table(job: DriftJob, outcome: Outcome) -> None:
     from mlopsfw.drift.page import SHOWN, told
 
     drifts = outcome.drifts
-    table([{**told(one), "drifted": "yes" if one.drifted else ""} for one in drifts], SHOWN, empty="No columns.")
-    before, after = outcome.rows
-    click.echo(f"{len(outcome.drifted)} of {len(drifts)} columns drifted; {before:,} rows against {after:,}.")
+    if outcome.nothing:
+        click.echo(f"Nothing was compared: {outcome.nothing}.")
+    else:
+        table([{**told(one), "drifted": "yes" if one.drifted else ""} for one in drifts], SHOWN)
+        before, after = outcome.rows
+        click.echo(f"{len(outcome.drifted)} of {len(drifts)} columns drifted; {before:,} rows against {after:,}.")
+    for name, reason in outcome.left_out.items():
+        click.echo(f"Not compared: {printable(name)}: {reason}.")
+    for note in outcome.notes:
+        click.echo(f"Note: {printable(note)}")
     if outcome.alarm and not job.preset:
         click.echo(SPANS)
     if outcome.stream is not None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
     from mlopsfw.project import Project
 
 
@@ -21,14 +23,16 @@ def labels() -> None:
 @labels.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", required=True, help="The model's name.")
+@csv_options
+@sheet_option
 @pass_project
-def add(project: Project, *, file: Path, model: str) -> None:
-    """Add the labels in FILE (CSV, Parquet or JSON lines): prediction_id, label and, with zone, label_time.
+def add(project: Project, *, file: Path, model: str, csv: CsvOptions, sheet: str) -> None:
+    """Add the labels in FILE (CSV, JSON lines, Excel, Parquet or Arrow IPC): prediction_id, label and, with zone, label_time.
 
     prediction_id is the id in the answer, or the client's own where it means one prediction. A label that is added later corrects the
     earlier one.
     """
-    click.echo(f"{project.labels.add_file(model, file)} labels added to {model}")
+    click.echo(f"{project.labels.add_file(model, file, csv, sheet)} labels added to {model}")
 
 
 @labels.command()

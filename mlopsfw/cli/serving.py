@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, open_project, pass_project, table
+from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.deployer import EndpointStatus
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
     from mlopsfw.project import Project
 
 _COLUMNS = ("endpoint", "state", "model", "version", "revision", "url", "detail")
@@ -154,12 +156,17 @@ def serve(context: click.Context, *, model: str, name: str | None, port: int | N
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write Parquet, CSV or JSON lines here, not to the terminal."
 )
+@csv_options
+@sheet_option
 @pass_project
-def predict(project: Project, *, model: str, file: Path, out: Path | None) -> None:
-    """Score FILE (CSV, Parquet or JSON lines) with MODEL; its rows come back with the model's outputs beside them."""
+def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: CsvOptions, sheet: str) -> None:
+    """Score FILE (CSV, JSON lines, Excel, Parquet or Arrow IPC) with MODEL; its rows come back with the model's outputs beside them.
+
+    CSV is read as the model's signature has its columns: a text feature keeps 00501, and NA is no value of a number.
+    """
     from mlopsfw.scoring import score_file, write_rows
 
-    rows = score_file(project, model, file)
+    rows = score_file(project, model, file, csv, sheet)
     if out is None:
         click.echo(rows.write_ndjson(), nl=False)
     else:

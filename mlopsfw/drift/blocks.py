@@ -2,54 +2,64 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from mlopsfw.datasets.sources.inferred import InferredFile, check_names, is_csv
+from mlopsfw.datasets.sources.reading import FORMATS, format_of, read_ipc, sound
 from mlopsfw.errors import DataError, UnknownName
 from mlopsfw.ids import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyarrow import csv
+
+    from mlopsfw.datasets.sources.csvoptions import CsvOptions
 
 Read = TypeVar("Read")
 
 BLOCK_ROWS = 1 << 18
 """Rows of a Parquet block; a row group is decoded this many at a time."""
 
-BLOCK_BYTES = 1 << 24
-"""Bytes of a CSV block."""
-
-STREAMED = (".parquet", ".csv", ".arrow", ".ipc", ".feather")
-_ARROW = STREAMED[2:]
-_CONFLICT = re.compile(r"In CSV column #(\d+)")
+STREAMED = ("parquet", "csv", "ipc")
+"""Formats that are streamed."""
 
 
 class Blocks(Protocol):
     """A file whose blocks can be read again and again."""
 
-    names: tuple[str, ...]
+    schema: pa.Schema
+    notes: list[str]
 
-    def read(self, columns: tuple[str, ...]) -> Iterator[Any]:
-        """Read the columns from the first block to the last, as Arrow record batches."""
+    def read(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        """Read the columns from the first block to the last."""
         ...
 
 
-def open_blocks(file: Path) -> Blocks:
-    """Open a Parquet, CSV or Arrow IPC file. Raise `DataError` if it is none, or cannot be read."""
-    kinds: dict[str, Callable[[Path], Blocks]] = {
-        ".parquet": ParquetBlocks,
-        ".csv": CsvBlocks,
-        **dict.fromkeys(_ARROW, ArrowBlocks),
-    }
-    chosen = kinds.get(file.suffix.lower())
-    if chosen is None:
-        raise DataError(
-            f"{file}: files are streamed as {', '.join(STREAMED)}", hint="Convert the file, or leave --stream out."
-        )
-    return _readable(file, lambda: chosen(file))
+def open_blocks(file: Path, options: CsvOptions, sheet: str = "", *, stream: bool) -> Blocks:
+    """Open a file of rows.
+
+    Args:
+        file: CSV, JSON lines, Excel, Parquet or Arrow IPC.
+        options: How it is written.
+        sheet: Of a workbook.
+        stream: Whether to read it a block at a time, and anew each time.
+
+    Raises:
+        DataError: It cannot be read, or not in blocks.
+        UsageError: Its suffix does not say what it is.
+    """
+    kind = format_of(file)
+    if stream and kind not in STREAMED:
+        suffixes = ", ".join(suffix for suffix, known in FORMATS.items() if known in STREAMED)
+        raise DataError(f"{file}: files are streamed as {suffixes}", hint="Convert the file, or leave --stream out.")
+    typed: dict[str, Callable[[Path], Blocks]] = {"parquet": ParquetBlocks, "ipc": ArrowBlocks}
+    if kind in typed:
+        opened = _readable(file, lambda: typed[kind](file))
+    else:
+        opened = InferredBlocks(file, options, sheet, keep=not stream)
+    check_names(file, opened.schema)
+    return opened
 
 
 def known_columns(file: Path, names: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -83,7 +93,8 @@ class ParquetBlocks:
 
         self._file = file
         with parquet.ParquetFile(file) as opened:
-            self.names = tuple(opened.schema_arrow.names)
+            self.schema: pa.Schema = opened.schema_arrow
+        self.notes: list[str] = []
 
     def read(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         """Read the columns; at most one row group is buffered."""
@@ -94,79 +105,51 @@ class ParquetBlocks:
 
 
 class ArrowBlocks:
-    """An Arrow IPC file, record batch by record batch."""
+    """An Arrow IPC file or stream, record batch by record batch."""
 
     def __init__(self, file: Path) -> None:
-        from pyarrow import ipc
-
         self._file = file
-        with ipc.open_file(file) as opened:
-            self.names = tuple(opened.schema.names)
+        self.schema: pa.Schema = next(read_ipc(file)).schema
+        self.notes: list[str] = []
 
     def read(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         """Read the columns."""
-        from pyarrow import OSFile, ipc
-
-        with OSFile(str(self._file)) as handle:
-            options = ipc.IpcReadOptions(included_fields=sorted(self.names.index(name) for name in columns))
-            opened = ipc.open_file(handle, options=options)
-            yield from _guarded(self._file, (opened.get_batch(number) for number in range(opened.num_record_batches)))
+        yield from _guarded(self._file, (sound(batch).select(list(columns)) for batch in read_ipc(self._file)))
 
 
-class CsvBlocks:
-    """A CSV file, block by block. Numbers are float64; a column in which something else is met is text from then on."""
+class InferredBlocks:
+    """A file whose columns' types are inferred, read as `data add` reads it.
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._types: dict[str, Any] = {}
-        schema = self._open(()).schema
-        self.names = tuple(schema.names)
-        self._types = {field.name: _type_of(field.type) for field in schema}
+    Args:
+        file: CSV, JSON lines or Excel.
+        options: How it is written.
+        sheet: Of a workbook.
+        keep: Whether to hold the rows, so that they are read once.
+    """
+
+    def __init__(self, file: Path, options: CsvOptions, sheet: str, *, keep: bool) -> None:
+        self._rows, self._keep = InferredFile(file, options, sheet), keep
+        self.notes, self._is_csv = self._rows.notes, is_csv(file)
         self._settle()
 
     def _settle(self) -> None:
         """Read the file once to know each column's type: a column's first block may look like numbers, and a later one not."""
-        while True:
-            try:
-                for _ in self._open(self.names):
-                    pass
-            except ValueError as error:  # Arrow's conversion errors are
-                self._learn(error)
-            else:
-                return
+
+        def taken(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
+            first = next(batches)
+            rest = [batch for batch in batches if self._keep]
+            return [first, *rest]
+
+        self._kept = self._rows.take(taken)
+        self.schema = self._kept[0].schema
+
+    def as_text(self, columns: list[str]) -> None:
+        """Read these columns of a CSV file as text; other formats say what is text."""
+        if columns and self._is_csv:
+            self._rows.as_text(columns)
+            self._settle()
 
     def read(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         """Read the columns."""
-        yield from _guarded(self._file, iter(_readable(self._file, lambda: self._open(columns))))
-
-    def _learn(self, error: ValueError) -> None:
-        import pyarrow as pa
-
-        found = _CONFLICT.search(str(error))
-        name = self.names[int(found[1])] if found else ""
-        if not name or self._types[name] == pa.string():
-            raise DataError(f"{self._file} cannot be read: {error}") from None
-        self._types[name] = pa.string()
-
-    def _open(self, columns: tuple[str, ...]) -> csv.CSVStreamingReader:
-        from pyarrow import csv
-
-        return csv.open_csv(
-            self._file,
-            read_options=csv.ReadOptions(block_size=BLOCK_BYTES),
-            convert_options=csv.ConvertOptions(
-                column_types=self._types,
-                include_columns=list(columns),
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-
-
-def _type_of(seen: pa.DataType) -> pa.DataType:
-    """Return how to read a column whose first block looked like this; nothing but nulls may be numbers."""
-    import pyarrow as pa
-
-    number = pa.types.is_integer(seen) or pa.types.is_floating(seen) or pa.types.is_null(seen)
-    return pa.float64() if number else pa.string()
+        for batch in self._kept if self._keep else self._rows.batches():
+            yield batch.select(list(columns))

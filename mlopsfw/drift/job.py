@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.datasets.exact import is_number
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
+from mlopsfw.datasets.sources.reading import format_of, without_rows
+from mlopsfw.drift.alike import agree, applied, is_text
+from mlopsfw.drift.blocks import STREAMED, InferredBlocks, known_columns, open_blocks
 from mlopsfw.errors import UsageError
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
 
+    from mlopsfw.drift.alike import Plan
+    from mlopsfw.drift.blocks import Blocks
     from mlopsfw_core import ColumnDrift, StreamedDrift
+
+Read = Callable[[], "Iterator[pa.RecordBatch]"]
 
 STREAM_FROM = 1 << 30
 """Bytes: a file whose rows take more than this in memory is streamed, unless it is said otherwise."""
 
+_UNPACKS = 8  # times its size that a packed file is, about
 _WIDTH = {"String": 24, "Categorical": 4, "Boolean": 1}  # bytes of a value in memory, where not 8
 
 Progress = Callable[[str, Iterator[Any]], Iterator[Any]]
@@ -35,6 +47,8 @@ class DriftJob:
         threshold: The least effect that counts, as a share of rows.
         stream: Whether to stream; None decides by the files' size.
         preset: "evidently", or None for our own rule.
+        options: How files that are not typed are written, as for `data add`.
+        sheet: Of Excel workbooks, the sheet; empty for the only one.
     """
 
     reference: Path
@@ -44,6 +58,8 @@ class DriftJob:
     threshold: float = 0.05
     stream: bool | None = None
     preset: str | None = None
+    options: CsvOptions = field(default_factory=CsvOptions)
+    sheet: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,15 +70,21 @@ class Outcome:
         drifts: One for each column of the reference.
         alarm: Whether the tables have drifted: where any column has, or by the preset's share of columns.
         rows: Of the reference, and of the current file.
-        frames: Both tables, where they were read whole.
+        frames: Both tables, where they were read whole: Polars' or Arrow's.
         stream: What the stream counted, where it was streamed.
+        left_out: Column → why it was not compared.
+        nothing: Why nothing was compared; empty where something was. There is no alarm then, and no all-clear.
+        notes: What was done to read the files that a reader should know.
     """
 
     drifts: list[ColumnDrift]
     rows: tuple[int, int]
     alarm: bool
-    frames: tuple[pl.DataFrame, pl.DataFrame] | None = None
+    frames: tuple[Any, Any] | None = None
     stream: StreamedDrift | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    nothing: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def drifted(self) -> list[str]:
@@ -89,15 +111,28 @@ def compare_files(job: DriftJob, watch: Progress = lambda _, blocks: blocks) -> 
             "a preset compares files that fit into memory, and these are streamed",
             hint="Compare a sample of the rows, or say --no-stream if they do fit.",
         )
-    return _streamed(job, watch) if stream else _in_memory(job)
+    before, after = _opened(job, stream=stream)
+    names = known_columns(job.reference, tuple(before.schema.names), job.columns)
+    known_columns(job.current, tuple(after.schema.names), job.columns)
+    _as_text_alike(before, after)
+    plan = agree(before.schema, after.schema, names)
+    sides = _sides(plan, before, after)
+    if not plan.names:
+        outcome = Outcome([], (1, 1), alarm=False)
+    else:
+        outcome = _streamed(job, sides, watch) if stream else _in_memory(job, plan, sides)
+    new = {} if job.columns else dict.fromkeys(after.schema.names, f"only {job.current} has it")
+    left_out = {**plan.left_out, **{name: why for name, why in new.items() if name not in before.schema.names}}
+    return _judged(replace(outcome, left_out=left_out, notes=(*before.notes, *after.notes)), job)
 
 
 def is_large(file: Path) -> bool:
-    """Say whether a file's rows would take more memory than `STREAM_FROM`. JSON lines are never streamed."""
-    suffix = file.suffix.lower()
-    if suffix == ".parquet" and file.stat().st_size:
+    """Say whether a file's rows would take more memory than `STREAM_FROM`. JSON lines and Excel are never streamed."""
+    kind, size = format_of(file), file.stat().st_size
+    if kind == "parquet" and size:
         return _parquet_bytes(file) > STREAM_FROM
-    return suffix not in {".jsonl", ".ndjson"} and file.stat().st_size > STREAM_FROM
+    packed = _UNPACKS if file.suffix.lower() in {".gz", ".zip"} else 1
+    return kind in STREAMED and size * packed > STREAM_FROM
 
 
 def _parquet_bytes(file: Path) -> int:
@@ -115,37 +150,66 @@ def row_bytes(schema: pl.Schema) -> int:
     return sum(_WIDTH.get(str(dtype), 8) for dtype in schema.values())
 
 
-def _in_memory(job: DriftJob) -> Outcome:
-    from mlopsfw.drift.blocks import known_columns
-    from mlopsfw.scoring import read_rows
+def _opened(job: DriftJob, *, stream: bool) -> tuple[Blocks, Blocks]:
+    """Open both files beside each other: what has no types is read through for them."""
+    with ThreadPoolExecutor(2) as pool:
+        files = (job.reference, job.current)
+        opened = [pool.submit(open_blocks, file, job.options, job.sheet, stream=stream) for file in files]
+        import mlopsfw_core  # noqa: F401 - NumPy, and the core, while files are read
+
+        return opened[0].result(), opened[1].result()
+
+
+def _as_text_alike(before: Blocks, after: Blocks) -> None:
+    """Read as text what is text in the other file: codes of which one file happens to hold plain numbers alone."""
+    for side, other in ((before, after), (after, before)):
+        if isinstance(side, InferredBlocks):
+            texts = [f.name for f in other.schema if is_text(f.type) and f.name in side.schema.names]
+            side.as_text([name for name in texts if is_number(side.schema.field(name).type)])
+
+
+def _sides(plan: Plan, before: Blocks, after: Blocks) -> tuple[Read, Read]:
+    """Return how each file's rows are read. Where they have no column in common, one that is not compared stands for the current rows.
+
+    An empty batch comes first, so that a file without rows has its columns, too.
+    """
+    shared = tuple(name for name in plan.names if name in after.schema.names) or tuple(after.schema.names[:1])
+
+    def first() -> Iterator[pa.RecordBatch]:
+        return applied(chain(_empty(before.schema, plan.names), before.read(plan.names)), plan.before)
+
+    def second() -> Iterator[pa.RecordBatch]:
+        return applied(chain(_empty(after.schema, shared), after.read(shared)), plan.after)
+
+    return first, second
+
+
+def _empty(schema: pa.Schema, names: tuple[str, ...]) -> list[pa.RecordBatch]:
+    return [without_rows(schema).select(list(names))]
+
+
+def _in_memory(job: DriftJob, plan: Plan, sides: tuple[Read, Read]) -> Outcome:
+    import pyarrow as pa
+
+    from mlopsfw_core import compare_as_evidently, compare_samples
 
     with ThreadPoolExecutor(2) as pool:
-        read = [pool.submit(read_rows, file) for file in (job.reference, job.current)]
-        from mlopsfw_core import compare_as_evidently, compare_samples  # NumPy, and the core, while files are read
-
-        before, after = (one.result() for one in read)
-    names = known_columns(job.reference, tuple(before.columns), job.columns)
-    known_columns(job.current, tuple(after.columns), job.columns)
-    first, second = ({name: frame[name] for name in names if name in frame.columns} for frame in (before, after))
+        tables = [pa.Table.from_batches(batches) for batches in pool.map(lambda side: list(side()), sides)]
+    first, second = ({name: table[name] for name in table.column_names if name in plan.names} for table in tables)
     if job.preset:
         drifts = compare_as_evidently(first, second)
     else:
         drifts = compare_samples(first, second, alpha=job.alpha, threshold=job.threshold)
-    frames = (before.select(list(first)), after.select(list(second)))
-    return Outcome(drifts, (before.height, after.height), _alarms(job, drifts), frames=frames)
+    frames = (tables[0], tables[1].select(list(second)))
+    return Outcome(drifts, (tables[0].num_rows, tables[1].num_rows), _alarms(job, drifts), frames=frames)
 
 
-def _streamed(job: DriftJob, watch: Progress) -> Outcome:
-    from mlopsfw.drift.blocks import known_columns, open_blocks
+def _streamed(job: DriftJob, sides: tuple[Read, Read], watch: Progress) -> Outcome:
     from mlopsfw_core import compare_streams
 
-    before, after = open_blocks(job.reference), open_blocks(job.current)
-    names = known_columns(job.reference, before.names, job.columns)
-    known_columns(job.current, after.names, job.columns)
-    shared = tuple(name for name in names if name in after.names)
     found = compare_streams(
-        lambda: watch(job.reference.name, before.read(names)),
-        lambda: watch(job.current.name, after.read(shared)),
+        lambda: watch(job.reference.name, sides[0]()),
+        lambda: watch(job.current.name, sides[1]()),
         alpha=job.alpha,
         threshold=job.threshold,
     )
@@ -157,3 +221,16 @@ def _alarms(job: DriftJob, drifts: list[ColumnDrift]) -> bool:
 
     drifted = sum(one.drifted for one in drifts)
     return drifted >= DRIFT_SHARE * len(drifts) > 0 if job.preset else drifted > 0
+
+
+def _judged(outcome: Outcome, job: DriftJob) -> Outcome:
+    """Return the outcome; one that says so where nothing was compared."""
+    empty = [str(file) for file, rows in zip((job.reference, job.current), outcome.rows, strict=True) if not rows]
+    if empty and outcome.drifts:
+        nothing = f"{' and '.join(empty)} {'have' if len(empty) > 1 else 'has'} no rows"
+    elif not outcome.drifts:
+        nothing = f"no column of {job.reference} can be compared"
+        outcome = replace(outcome, rows=(0, 0))
+    else:
+        return outcome
+    return replace(outcome, drifts=[], alarm=False, nothing=nothing)

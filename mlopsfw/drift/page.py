@@ -45,7 +45,7 @@ def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, t
     options = {"alpha": alpha, "threshold": threshold, "group": "none", "min_rows": 0}
     chosen = Selection(use="drift", options=options, key="monitor.0")
     monitor = Project(Path.cwd(), ProjectConfig(name="drift", monitors=(chosen,))).monitors["drift"]
-    before, after = outcome.frames or (_stand_ins(outcome, side) for side in (0, 1))
+    before, after = (_rows(outcome, side) for side in (0, 1))
     profile = {name: Reference.fit(before[name], name=name).to_dict() for name in before.columns}
     window = Window(endpoint=current, model=reference, version=0, start="", end="", rows=after.to_arrow())
     baseline = Baseline(profile=profile, task="", target="", outputs=())
@@ -61,6 +61,11 @@ def _as_found(report: Report, outcome: Outcome) -> Report:
     summary = f"{len(drifted)} of {len(outcome.drifts)} columns drifted" + (
         f": {', '.join(drifted)}" if drifted else ""
     )
+    if outcome.nothing:
+        summary = f"nothing was compared: {outcome.nothing}"
+    if outcome.left_out:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in outcome.left_out.items())
+        summary += f"; not compared: {reasons}"
     if outcome.stream is not None:
         summary += f"; streamed, effects of numbers are at most {outcome.error:.2g} larger"
     return msgspec.structs.replace(
@@ -71,6 +76,15 @@ def _as_found(report: Report, outcome: Outcome) -> Report:
         columns=tuple(told(one) for one in outcome.drifts),
         findings=tuple(one for one in report.findings if one.subject in drifted),
     )
+
+
+def _rows(outcome: Outcome, side: int) -> pl.DataFrame:
+    """Return the rows that are drawn; none where nothing was compared."""
+    import polars as pl
+
+    if outcome.nothing:
+        return pl.DataFrame()
+    return pl.DataFrame(outcome.frames[side]) if outcome.frames else _stand_ins(outcome, side)
 
 
 def _stand_ins(outcome: Outcome, side: int) -> pl.DataFrame:

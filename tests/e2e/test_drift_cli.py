@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from mlopsfw.cli import run
-from mlopsfw.drift import blocks
+from mlopsfw.datasets.sources import csvsource
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_stream_says_what_the_whole_says_and_how_far_off_it_can_be(files, tmp_
 
 
 def test_a_csv_column_that_turns_into_text_late_is_text_in_a_stream_too(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(csvsource, "_BLOCK", 1 << 12)
     lines = "".join(f"{row},{row % 7}\n" for row in range(3000))
     for name in ("before.csv", "after.csv"):
         (tmp_path / name).write_text(f"code,n\n{lines}x9,1\n", encoding="utf-8")

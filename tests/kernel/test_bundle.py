@@ -22,7 +22,9 @@ from mlopsfw import bundle, scoring
 from mlopsfw.bundle.files import read_manifest
 from mlopsfw.bundle.onnxfile import check_onnx
 from mlopsfw.bundle.tensorfile import check_safetensors
+from mlopsfw.contracts.bundle import SignatureColumn
 from mlopsfw.contracts.training import TrainedModel, TrainingTask
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
 from mlopsfw.errors import BundleError, GoldenMismatch, SignatureMismatch, UnknownFormat
 from mlopsfw.features import FeaturePlan
 from mlopsfw_core import Reference
@@ -299,6 +301,36 @@ def test_a_csv_column_is_of_the_type_that_all_its_rows_say(tmp_path, first, last
     found, wanted = scoring.read_rows(file), pl.read_csv(file, infer_schema_length=None)
     assert found.equals(wanted)
     assert found.schema == wanted.schema
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "values"),
+    [
+        ("string", ["00501", "10001"], ["00501", "10001"]),
+        ("string", ["501", "123"], ["501", "123"]),
+        ("string", ["true", "1.50"], ["true", "1.50"]),
+        ("string", ["2013-01-01", "NA"], ["2013-01-01", "NA"]),
+        ("number", ["39.1", "NA"], [39.1, None]),
+        ("number", ["007", "1e5"], [7.0, 1e5]),
+        ("boolean", ["True", "false"], [True, False]),
+        ("boolean", ["1", "0"], [True, False]),
+        ("integer", ["5", ""], [5, None]),
+    ],
+)
+def test_a_csv_is_read_as_the_models_signature_has_it(tmp_path, kind, written, values):
+    (tmp_path / "x.csv").write_text("\n".join(["x,other", *(f"{one},NA" for one in written), ",1"]))
+    rows = scoring.rows_for(
+        [SignatureColumn(name="x", type=kind), SignatureColumn(name="y", type="string")], tmp_path / "x.csv"
+    )
+    assert rows["x"].to_list() == [*values, None]
+    assert rows["other"].to_list() == [None, None, 1]
+
+
+def test_predict_takes_the_options_of_csv_files(tmp_path):
+    (tmp_path / "x.csv").write_text("x;s\n-;007\n1,5;7\n".replace("1,5", "1.5"))
+    options = CsvOptions(separator=";", null=("-",))
+    rows = scoring.rows_for([SignatureColumn(name="x", type="number")], tmp_path / "x.csv", options)
+    assert rows.rows() == [(None, "007"), (1.5, "7")]
 
 
 def test_a_value_of_a_file_that_cannot_be_scored_is_named_by_column_and_row(folder):

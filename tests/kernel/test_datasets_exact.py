@@ -247,3 +247,20 @@ def test_no_field_that_begins_like_a_code_is_overlooked(fields):
 
 def test_the_rows_of_a_json_list_of_codes_stay_texts(add):
     assert add(lines(*(json.dumps({"a": code}) for code in ["007", "7"])), "x.jsonl")["a"].to_list() == ["007", "7"]
+
+
+@pytest.mark.parametrize("max_bad", [0.0, 0.5])
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_one_column_that_looks_like_several_is_an_error_that_says_separator(add, separator, max_bad):
+    text, change = f"a{separator}b\n1{separator}2\n", Change(mode="replace", max_bad=max_bad)
+    with pytest.raises(DataError, match="one column") as told:
+        add(text, mode=change)
+    assert "--separator" in told.value.hint
+    assert add(text, mode=change, separator=separator).row(0) == (1, 2)
+    assert add(text, mode=change, separator=",").width == 1
+
+
+def test_texts_of_a_dataset_stay_texts_in_json_although_they_look_like_times(add):
+    add(lines('{"a": "x"}'), "x.jsonl")
+    rows = add(lines('{"a": "2013-01-01"}', '{"a": "2013-01-01T05:00:00Z"}'), "x.jsonl", mode="append")
+    assert rows["a"].to_list() == ["x", "2013-01-01", "2013-01-01T05:00:00Z"]

@@ -17,6 +17,7 @@ from mlopsfw.capture.times import now_micros
 from mlopsfw.capture.writer import CaptureWriter
 from mlopsfw.cli import run
 from mlopsfw.contracts.bundle import Manifest
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
 from mlopsfw.errors import DataError, UnknownName
 from mlopsfw.labels import as_class
 from mlopsfw.project import Project
@@ -228,3 +229,17 @@ def test_the_ledger_holds_counts_of_labels_and_no_label(labelled: Project) -> No
     labelled.labels.add("delay", [LATE])
     (event,) = labelled.ledger.stream("labels/delay").events()
     assert (event.type, event.body) == ("labels.added", {"rows": 1, "table_version": 0})
+
+
+@pytest.mark.parametrize("identity", ["1001", "007", "17758512297797920768", "1e5"])
+def test_an_id_of_digits_in_a_csv_is_the_id_that_stands_there(labelled: Project, tmp_path: Path, identity: str) -> None:
+    (tmp_path / "labels.csv").write_text(f"prediction_id;label\n{identity};true\n")
+    labelled.labels.add_file("delay", tmp_path / "labels.csv", CsvOptions(separator=";"))
+    assert labels(labelled) == {identity: True}
+
+
+def test_a_label_of_digits_in_a_csv_is_the_class_of_that_text(project: Project, tmp_path: Path) -> None:
+    register(project, tmp_path, "multiclass", ("007", "7", "NA"))
+    (tmp_path / "labels.csv").write_text("prediction_id,label\np1,007\np2,7\np3,NA\n")
+    project.labels.add_file("delay", tmp_path / "labels.csv")
+    assert labels(project) == {"p1": "007", "p2": "7", "p3": "NA"}

@@ -212,7 +212,14 @@ def _check_columns(schema: pa.Schema, path: Path, options: CsvOptions) -> None:
 
 
 def check_declared(names: Sequence[str], path: Path, options: CsvOptions) -> None:
-    """Raise `DataError` where a column has a declared type and the file lacks it."""
+    """Raise `DataError` where a column has a declared type and the file lacks it, or one column stands for many."""
+    other = next((letter for letter in ";\t|" if letter in names[0]), None) if len(names) == 1 else None
+    if other and not options.separator:
+        shown = "\\t" if other == "\t" else other
+        raise DataError(
+            f"{path}: there is one column, and its name has {shown!r} in it: {names[0]!r}",
+            hint=f"Say what stands between fields: --separator '{shown}'; if it is one column: --separator ,",
+        )
     unknown = sorted(set(options.types) - set(names))
     if unknown:
         raise DataError(f"{path} has no column {unknown[0]!r}", hint=f"It has: {', '.join(names)}.")

@@ -14,7 +14,7 @@ import msgspec
 from mlopsfw.datasets import exact
 from mlopsfw.datasets.sources.csvblocks import Left, line_at
 from mlopsfw.datasets.sources.csvoptions import CsvOptions, separator, text_of, utf8_of
-from mlopsfw.datasets.sources.guesses import WrongGuess
+from mlopsfw.datasets.sources.guesses import BadValue, WrongGuess
 from mlopsfw.datasets.sources.opened import open_bytes
 from mlopsfw.errors import DataError
 
@@ -72,7 +72,7 @@ def _explain_cell(path: Path, options: CsvOptions, known: Mapping[str, str], cel
     hint = (
         f"Mend the row, name the text that means no value (--null TEXT), or read it as text (--type {column}=string)."
     )
-    return DataError(f"{where}: {cell.what} for {cell.kind}", hint=hint)
+    return BadValue(f"{where}: {cell.what} for {cell.kind}", column, hint)
 
 
 def explain_lossy(

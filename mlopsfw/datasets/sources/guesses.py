@@ -27,6 +27,20 @@ class WrongGuess(DataError):
         self.about, self.kind, self.also = about, kind, also or {}
 
 
+class BadValue(DataError):
+    """A value of a CSV file is not of its column's type, and no other number is.
+
+    Args:
+        message: What was met, and where.
+        column: The column.
+        hint: What to do.
+    """
+
+    def __init__(self, message: str, column: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.column = column
+
+
 class Guesses:
     """What to take columns and files for. There is nothing known at first."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 _BLOCK = 4 << 20  # bytes, and those of the longest line
 
 
-def read_jsonl(path: Path, max_ratio: float, known: pa.Schema | None) -> Iterator[pa.RecordBatch]:
+def read_jsonl(
+    path: Path, max_ratio: float, known: pa.Schema | None, as_text: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a file with one JSON object per line.
 
     Args:
         path: The file.
         max_ratio: An archive may unpack to so many times its size.
         known: Its columns, learnt from an earlier `WrongGuess`.
+        as_text: Fields whose texts stay texts although they look like times.
 
     Raises:
         WrongGuess: A field shows up, or turns from null to something, further on; read it again with the error's schema.
@@ -38,29 +41,31 @@ def read_jsonl(path: Path, max_ratio: float, known: pa.Schema | None) -> Iterato
 
     try:
         try:
-            yield from _batches(path, max_ratio, known)
+            yield from _batches(path, max_ratio, known, as_text)
         except pa.ArrowInvalid as error:
             if known is None:
-                raise WrongGuess(f"{path}: {error}", path, columns_of(_texts(path, max_ratio))) from None
+                raise WrongGuess(f"{path}: {error}", path, columns_of(_texts(path, max_ratio), as_text)) from None
             raise
     except pa.ArrowInvalid as error:
         raise _explain(path, max_ratio, str(error)) from None
 
 
-def _batches(path: Path, max_ratio: float, known: pa.Schema | None) -> Iterator[pa.RecordBatch]:
+def _batches(
+    path: Path, max_ratio: float, known: pa.Schema | None, as_text: Collection[str]
+) -> Iterator[pa.RecordBatch]:
     """Yield the rows, in the columns of the first block where they are not known."""
     texts = _texts(path, max_ratio)
     first = next(texts)
-    schema = known or fields(first)
+    schema = known or fields(first, as_text)
     for table in in_order(lambda block: parsed(block, schema), itertools.chain((first,), texts)):
         yield from table.to_batches()
 
 
-def columns_of(texts: Iterable[bytes]) -> pa.Schema:
-    """Return the columns that blocks of lines, at least one, have together. Raise `ArrowInvalid`."""
+def columns_of(texts: Iterable[bytes], as_text: Collection[str] = ()) -> pa.Schema:
+    """Return the columns that blocks of lines, at least one, have together; see `fields`. Raise `ArrowInvalid`."""
     import pyarrow as pa
 
-    kinds = in_order(lambda block: pa.struct(fields(block)), texts)
+    kinds = in_order(lambda block: pa.struct(fields(block, as_text)), texts)
     return pa.schema(functools.reduce(_joined, kinds))
 
 
@@ -131,9 +136,20 @@ def _of(struct: Any, name: str) -> pa.DataType:
     return struct[index].type if index >= 0 else pa.null()
 
 
-def fields(block: bytes) -> pa.Schema:
-    """Return the columns that a block of lines has: a decimal for whole numbers of more digits than others keep. Raise `ArrowInvalid`."""
-    return jsonwhole.with_decimals(_read(block, None), block)
+def fields(block: bytes, as_text: Collection[str] = ()) -> pa.Schema:
+    """Return the columns that a block of lines has: a decimal for whole numbers of more digits than others keep. Raise `ArrowInvalid`.
+
+    Args:
+        block: The lines.
+        as_text: Columns whose texts stay texts although they look like times.
+    """
+    import pyarrow as pa
+
+    schema = jsonwhole.with_decimals(_read(block, None), block)
+    times = [field.name for field in schema if pa.types.is_timestamp(field.type) and field.name in as_text]
+    for name in times:
+        schema = schema.set(schema.get_field_index(name), pa.field(name, pa.string()))
+    return schema
 
 
 def parsed(block: bytes, schema: pa.Schema) -> pa.Table:

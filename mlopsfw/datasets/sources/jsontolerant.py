@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +27,15 @@ Line = tuple[int, bytes]
 """Its number in the file, and its text."""
 
 
-def read_jsonl(path: Path, max_ratio: float, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
-    """Yield the good lines of a file as rows and set the others aside. Fields are those of the first 16 MB."""
+def read_jsonl(
+    path: Path, max_ratio: float, quarantine: Quarantine, as_text: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """Yield the good lines of a file as rows and set the others aside. Fields are those of the first 16 MB, `as_text` among them as for `fields`."""
     import pyarrow as pa
 
     cut = blocks(path, max_ratio)
     first = list(_first(cut))
-    schema = _learnt(path, first)
+    schema = _learnt(path, first, as_text)
 
     def read(block: bytes) -> tuple[bytes, pa.Table | None]:
         try:
@@ -57,13 +59,13 @@ def _first(cut: Iterator[bytes]) -> Iterator[bytes]:
         yield block
 
 
-def _learnt(path: Path, texts: Sequence[bytes]) -> pa.Schema:
+def _learnt(path: Path, texts: Sequence[bytes], as_text: Collection[str]) -> pa.Schema:
     """Return the columns of all lines, or of those whose fields have the kinds that most lines give them. Raise `DataError` where there is none."""
     import pyarrow as pa
 
     if told := [text for text in texts if text.strip()]:
         with contextlib.suppress(pa.ArrowInvalid):
-            return columns_of(told)
+            return columns_of(told, as_text)
     objects = [(line, row) for text in texts for line in text.split(b"\n") if isinstance(row := _decoded(line), dict)]
     if not objects:
         raise DataError(f"{path}: no line is a JSON object", hint="Give one object per line.")
@@ -74,7 +76,7 @@ def _learnt(path: Path, texts: Sequence[bytes]) -> pa.Schema:
     usual = {field: kinds.most_common(1)[0][0] for field, kinds in counts.items()}
     like = [line for line, row in objects if all(usual[field] == kind for field, kind in _kinds(row))]
     try:
-        return fields(b"\n".join(like))
+        return fields(b"\n".join(like), as_text)
     except pa.ArrowInvalid as error:
         raise DataError(
             f"{path}: its lines have no columns in common: {error}", hint="Give each field one type."

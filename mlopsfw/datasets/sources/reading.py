@@ -88,16 +88,17 @@ def called(file: SourceFile) -> Iterator[None]:
 def _read_file(
     file: SourceFile, options: CsvOptions, guesses: Guesses, quarantine: Quarantine | None
 ) -> Iterator[pa.RecordBatch]:
-    path = file.path
+    path, kinds = file.path, options.expected | options.types
+    texts = {name for name, kind in kinds.items() if kind == "string"}
     match format_of(path):
         case "csv" if quarantine:
             return csvtolerant.read_csv(path, options, guesses.columns, quarantine)
         case "csv":
             return read_csv(path, options, guesses.columns)
         case "jsonl" if quarantine:
-            return jsontolerant.read_jsonl(path, options.max_ratio, quarantine)
+            return jsontolerant.read_jsonl(path, options.max_ratio, quarantine, texts)
         case "jsonl":
-            return read_jsonl(path, options.max_ratio, guesses.schema(path))
+            return read_jsonl(path, options.max_ratio, guesses.schema(path), texts)
         case "excel":
             return read_excel(path, file.sheet, options)
         case kind:
@@ -123,14 +124,15 @@ def _read_arrow(path: Path, kind: str, max_ratio: float) -> Iterator[pa.RecordBa
 
     allowance = Allowance(path, max_ratio)
     try:
-        for batch in read_parquet(path, allowance) if kind == "parquet" else _read_ipc(path):
+        for batch in read_parquet(path, allowance) if kind == "parquet" else read_ipc(path):
             allowance.spend(batch.nbytes)
-            yield _sound(batch)
+            yield sound(batch)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise DataError(f"{path} cannot be read as {kind}: {error}") from None
 
 
-def _read_ipc(path: Path) -> Iterator[pa.RecordBatch]:
+def read_ipc(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield a batch without rows, which has the columns, then the rows of an Arrow IPC file or stream, as they are. Raise Arrow's errors."""
     import pyarrow as pa
 
     with pa.OSFile(str(path)) as raw:
@@ -143,11 +145,21 @@ def _read_ipc(path: Path) -> Iterator[pa.RecordBatch]:
         else:
             batches = pa.ipc.open_stream(raw)
             schema = batches.schema
-        yield pa.RecordBatch.from_pylist([], schema=schema)
+        yield without_rows(schema)
         yield from batches
 
 
-def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+def without_rows(schema: pa.Schema) -> pa.RecordBatch:
+    """Return a batch that has the columns alone, dictionaries of views of texts among them."""
+    import pyarrow as pa
+
+    chunks = [
+        column.chunk(0) if column.num_chunks else column.combine_chunks() for column in schema.empty_table().columns
+    ]
+    return pa.RecordBatch.from_arrays(chunks, schema=schema)
+
+
+def sound(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return the batch if its buffers are what they should be: a stranger's offsets may point anywhere, his text be no text."""
     batch.validate(full=True)
     return batch

@@ -1,0 +1,263 @@
+"""`mlopsfw drift` reads files as `data add` does, whole, streamed and by the preset, and says so where nothing was compared."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import xlsxwriter
+
+from mlopsfw.cli import run
+from mlopsfw.datasets.sources import csvsource, reading
+from mlopsfw.datasets.sources.csvoptions import CsvOptions
+from mlopsfw.datasets.sources.inferred import InferredFile, table_of
+from mlopsfw.drift.alike import agree, applied
+
+WAYS = [(), ("--stream",), ("--preset", "evidently")]
+ROWS = 600
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch, capsys):
+    """Run the comparison of two files; return the exit code with --check, and what --json says."""
+    monkeypatch.chdir(tmp_path)
+
+    def saying(*args: str):
+        code = run(["drift", *args, "--check", "--json"])
+        out, error = capsys.readouterr()
+        return code, json.loads(out) if out else {}, error
+
+    return saying
+
+
+def answers(told):
+    return {one["column"]: (one["statistic"], one["drifted"]) for one in told["columns"]}
+
+
+def normal(seed, mean=0.0):
+    return np.random.default_rng(seed).normal(mean, 10, ROWS)
+
+
+def write_numbers(path, values, missing, separator=","):
+    """Write a column of numbers of which every twentieth is missing, and one of texts."""
+    cells = [missing if row % 20 == 0 else f"{value:.2f}" for row, value in enumerate(values)]
+    lines = [f"delay{separator}kind", *(f"{cell}{separator}k{row % 3}" for row, cell in enumerate(cells))]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("missing", ["NA", "N/A", "NaN", "null", "#N/A", ""])
+def test_a_shift_is_seen_however_missing_values_are_spelled(tmp_path, said, missing, way):
+    for name, mean in (("r", 0), ("c", 50)):
+        write_numbers(tmp_path / f"{name}.csv", normal(mean, mean), missing)
+    code, told, _ = said("r.csv", "c.csv", *way, "--columns", "delay")
+    assert code == 4
+    assert told["columns"][0]["type"] == "numeric"
+    assert told["columns"][0]["drifted"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "written",
+    [
+        (["--null", "-"], "-", ",", "utf-8", ".csv"),
+        (["--separator", ";"], "NA", ";", "utf-8", ".csv"),
+        (["--encoding", "utf-16"], "NA", ",", "utf-16", ".csv"),
+        ([], "NA", "\t", "utf-8", ".tsv"),
+        ([], "NA", ",", "utf-8", ".csv.gz"),
+    ],
+)
+def test_the_options_of_data_add_are_those_of_drift(tmp_path, said, written, way):
+    options, missing, separator, encoding, suffix = written
+    for name, mean in (("r", 0), ("c", 50)):
+        path = tmp_path / f"{name}{suffix}"
+        write_numbers(path, normal(mean, mean), missing, separator)
+        data = path.read_text("utf-8").encode(encoding)
+        path.write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
+    code, told, _ = said(f"r{suffix}", f"c{suffix}", *options, *way)
+    assert code == 4
+    assert answers(told)["delay"][1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_declared_type_decides(tmp_path, said, way):
+    (tmp_path / "r.csv").write_text("zip\n" + "1\n2\n3\n" * 100)
+    (tmp_path / "c.csv").write_text("zip\n" + "1\n2\n3\n" * 100)
+    for options, kind in (([], "numeric"), (["--type", "zip=string"], "categorical")):
+        code, told, _ = said("r.csv", "c.csv", *options, *way)
+        assert (code, told["columns"][0]["type"]) == (0, kind)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("written", "name"), [('"x"', "x"), ('"a ""b"""', 'a "b"'), ("x", "x")])
+def test_a_quoted_header_is_the_name_within(tmp_path, said, written, name, way):
+    for file in ("r.csv", "c.csv"):
+        (tmp_path / file).write_text(f"{written}\n1\n2\n3\n")
+    assert list(answers(said("r.csv", "c.csv", *way)[1])) == [name]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_times_of_one_moment_are_one_value_in_every_unit(tmp_path, said, way):
+    times = pl.datetime_range(pl.datetime(2013, 1, 1), pl.datetime(2013, 1, 26), "1h", eager=True)
+    for unit in ("ns", "us", "ms"):
+        pl.DataFrame({"t": times.cast(pl.Datetime(unit, "UTC"))}).write_parquet(tmp_path / f"{unit}.parquet")
+    pl.DataFrame({"t": times}).write_csv(tmp_path / "text.csv")
+    for file in ("us.parquet", "ms.parquet", "text.csv"):
+        code, told, _ = said("ns.parquet", file, *way)
+        assert (code, told["columns"][0]["effect"], told["columns"][0]["type"]) == (0, 0.0, "numeric")
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "ms"])
+def test_lengths_and_dates_have_no_unit_either(unit):
+    times = pl.Series([0, 86_400_000, None]).cast(pl.Duration("ms")).cast(pl.Duration(unit))
+    days = pl.Series([0, 1, None]).cast(pl.Date)
+    kinds = [("l", times), ("d", days), ("m", days.cast(pl.Datetime(unit)))]
+    table = pl.DataFrame([series.alias(name) for name, series in kinds]).to_arrow()
+    plan = agree(table.schema, table.schema, table.column_names)
+    batch = next(applied(table.to_batches(), plan.before))
+    assert [batch.column(name).to_pylist() for name in "ldm"] == [[0.0, 86_400e6, None]] * 3
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("spelled", ["True False", "true false", "TRUE FALSE", "1 0"])
+def test_true_is_true_in_every_representation(tmp_path, said, spelled, way):
+    truth = np.random.default_rng(0).random(ROWS) < 0.4
+    pl.DataFrame({"x": truth}).write_parquet(tmp_path / "bool.parquet")
+    words = [spelled.split()[int(not one)] for one in truth]
+    (tmp_path / "c.csv").write_text("\n".join(["x", *words]))
+    pl.DataFrame({"x": words}).write_parquet(tmp_path / "text.parquet")
+    for pair in (("bool.parquet", "c.csv"), ("bool.parquet", "text.parquet"), ("text.parquet", "bool.parquet")):
+        code, told, _ = said(*pair, *way)
+        assert (code, told["columns"][0]["effect"]) == (0, 0.0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_codes_of_which_one_file_holds_plain_numbers_alone_are_the_same_codes(tmp_path, said, way):
+    pl.DataFrame({"zip": ["1.50", "2.50", "x"] * 200}).write_parquet(tmp_path / "r.parquet")
+    (tmp_path / "c.csv").write_text("zip\n" + "1.50\n2.50\n" * 300)
+    told = said("r.parquet", "c.csv", *way)[1]["columns"][0]
+    assert told["type"] == "categorical"
+    assert told["effect"] < 0.4  # a third of the rows is gone, no more
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_long_ids_are_compared(tmp_path, said, way):
+    lines = [f"{17758512297797920768 + row},{value}" for row, value in enumerate(normal(1))]
+    for file in ("r.csv", "c.csv"):
+        (tmp_path / file).write_text("\n".join(["id,v", *lines]))
+    code, told, _ = said("r.csv", "c.csv", *way)
+    assert (code, {one["column"] for one in told["columns"]}) == (0, {"id", "v"})
+
+
+def write(path, rows):
+    suffix = path.suffix
+    if suffix == ".xlsx":
+        with xlsxwriter.Workbook(str(path)) as book:
+            rows.write_excel(book)
+    else:
+        {
+            ".csv": rows.write_csv,
+            ".parquet": rows.write_parquet,
+            ".arrow": rows.write_ipc,
+            ".jsonl": rows.write_ndjson,
+        }[suffix](path)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".arrow", ".jsonl"])
+def test_columns_of_which_none_is_common_are_absent_and_the_others_are_named(tmp_path, said, suffix, way):
+    if suffix == ".jsonl" and "--stream" in way:
+        pytest.skip("JSON lines are not streamed")
+    write(tmp_path / f"r{suffix}", pl.DataFrame({"Age": normal(1), "Fare": normal(2)}))
+    write(tmp_path / f"c{suffix}", pl.DataFrame({"age": normal(3, 50), "fare": normal(4)}))
+    code, told, _ = said(f"r{suffix}", f"c{suffix}", *way)
+    assert code == 4
+    assert answers(told) == {"Age": ("absent", True), "Fare": ("absent", True)}
+    assert set(told["left_out"]) == {"age", "fare"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".arrow"])
+@pytest.mark.parametrize("empty", ["r", "c", "rc"])
+def test_no_rows_are_neither_drift_nor_its_absence(tmp_path, said, suffix, empty, way):
+    rows = pl.DataFrame({"x": normal(1), "k": ["a"] * ROWS})
+    for name in "rc":
+        write(tmp_path / f"{name}{suffix}", rows.clear() if name in empty else rows)
+    code, told, error = said(f"r{suffix}", f"c{suffix}", *way)
+    assert code == 1
+    assert "nothing was compared" in error
+    assert told["drifted"] is None
+    assert "no rows" in told["nothing_compared"]
+    assert run(["drift", f"r{suffix}", f"c{suffix}", *way]) == 0  # without --check it only says so
+
+
+@pytest.mark.parametrize("how", ["--stream", "--no-stream"])
+def test_the_page_says_that_nothing_was_compared_and_what_was_left_out(tmp_path, said, how):
+    write(tmp_path / "r.parquet", pl.DataFrame({"x": normal(1), "tags": [["a"]] * ROWS}))
+    write(tmp_path / "c.parquet", pl.DataFrame({"x": normal(1), "tags": [["a"]] * ROWS}).clear())
+    said("r.parquet", "c.parquet", how, "--html", "page.html")
+    assert "nothing was compared" in (tmp_path / "page.html").read_text()
+    said("r.parquet", "r.parquet", how, "--html", "page.html")
+    assert "not compared: tags" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_nested_column_is_named_and_the_others_are_compared(tmp_path, said, way):
+    for name, mean in (("r", 0), ("c", 20)):
+        write(tmp_path / f"{name}.parquet", pl.DataFrame({"x": normal(1, mean), "tags": [["a", "b"]] * ROWS}))
+    code, told, _ = said("r.parquet", "c.parquet", *way)
+    assert code == 4
+    assert list(answers(told)) == ["x"]
+    assert "nested" in told["left_out"]["tags"]
+    code, told, error = said("r.parquet", "c.parquet", *way, "--columns", "tags")
+    assert code == 1
+    assert "nothing was compared" in error
+
+
+def test_a_word_far_down_is_noted_and_makes_text_of_the_column_in_every_way(tmp_path, said, monkeypatch):
+    monkeypatch.setattr(csvsource, "_BLOCK", 4096)
+    for name in ("r", "c"):
+        (tmp_path / f"{name}.csv").write_text("code,n\n" + "".join(f"{row},1\n" for row in range(3000)) + "x9,1\n")
+    for way in WAYS:
+        told = said("r.csv", "c.csv", *way)[1]
+        assert {one["column"]: one["type"] for one in told["columns"]} == {"code": "categorical", "n": "numeric"}
+        assert any("x9" in note and "r.csv:3002" in note for note in told["notes"])
+
+
+def test_an_arrow_file_of_polars_with_categories_is_read_by_all(tmp_path, said, project):
+    rows = pl.DataFrame({"c": pl.Series(["a", "b"] * 300, dtype=pl.Categorical)})
+    rows.write_ipc(tmp_path / "c.arrow")
+    for way in WAYS:
+        assert said("c.arrow", "c.arrow", *way)[0] == 0
+    version = project.datasets.add("c", [tmp_path / "c.arrow"])
+    assert project.datasets.scan(version).collect()["c"].to_list() == rows["c"].to_list()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".xlsx", ".parquet", ".arrow"])
+def test_what_drift_reads_is_what_data_add_reads(tmp_path, project, suffix):
+    rows = pl.DataFrame({"n": [1, 2, None], "x": [1.5, None, 2.0], "s": ["007", "7", "b"], "b": [True, False, None]})
+    write(tmp_path / f"x{suffix}", rows)
+    version = project.datasets.add("d", [tmp_path / f"x{suffix}"])
+    ours = pl.DataFrame(InferredFile(tmp_path / f"x{suffix}", CsvOptions()).take(table_of))
+    assert ours.equals(project.datasets.scan(version).collect())
+
+
+def test_two_columns_of_one_name_are_an_error(tmp_path, said):
+    (tmp_path / "r.csv").write_text("a,a\n1,2\n")
+    code, _, error = said("r.csv", "r.csv")
+    assert code == 1
+    assert "two columns are called 'a'" in error
+
+
+def test_every_format_of_data_add_is_one_of_drift(tmp_path, said):
+    rows = pl.DataFrame({"x": normal(1).round(3), "k": ["a", "b"] * (ROWS // 2)})
+    formats = {".csv", ".jsonl", ".parquet", ".arrow", ".xlsx"}
+    assert set(reading.FORMATS) >= formats
+    for suffix in formats:
+        write(tmp_path / f"x{suffix}", rows)
+    for suffix in formats:
+        code, told, _ = said("x.parquet", f"x{suffix}")
+        assert (code, [one["effect"] for one in told["columns"]]) == (0, [0.0, 0.0])
