@@ -103,8 +103,15 @@ def _facts(version: ModelVersion) -> list[tuple[str, str]]:
         "environment": version.environment,
         "approved": approved,
         "message": version.message,
+        "note": _lost(version),
     }
     return [(name, value) for name, value in found.items() if value]
+
+
+def _lost(version: ModelVersion) -> str:
+    """Return the sentence that the model lost to a baseline; nothing where it did not."""
+    found = version.metrics.get("against_baseline") or {}
+    return str(found.get("says", "")) if found.get("verdict") == "worse" else ""
 
 
 def _move_row(move: AliasMove) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
 
 if TYPE_CHECKING:
     from mlopsfw.project import Project
+    from mlopsfw.runs import RunView
 
 
 @click.group()
@@ -50,7 +51,13 @@ def show(project: Project, run_id: str, *, as_json: bool) -> None:
     """Show one run: its steps, what they returned, its metrics."""
     view = project.runs.get(run_id)
     if as_json:
-        emit_json({**{name: getattr(view, name) for name in view.__struct_fields__}, "metrics": view.metrics})
+        emit_json(
+            {
+                **{name: getattr(view, name) for name in view.__struct_fields__},
+                "metrics": view.metrics,
+                "notes": view.notes,
+            }
+        )
         return
     click.echo(
         f"run {view.id} of {view.pipeline}: {view.status}, {view.seconds:.2f} s, started {view.started[:19]} by {view.actor}"
@@ -74,6 +81,12 @@ def show(project: Project, run_id: str, *, as_json: bool) -> None:
             click.echo(f"{step.name}: {step.failure}")
     if view.metrics:
         table([{"metric": name, "value": value} for name, value in view.metrics.items()])
+    _tell_notes(view)
+
+
+def _tell_notes(view: RunView) -> None:
+    for note in view.notes:
+        click.echo(f"! {printable(note)}")
 
 
 @runs.command()
@@ -121,3 +134,4 @@ def metrics(project: Project, run_id: str, *, name: str, as_json: bool) -> None:
         emit_json(rows)
     else:
         table(rows)
+        _tell_notes(project.runs.get(run_id))

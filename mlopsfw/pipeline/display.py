@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from mlopsfw.pipeline.partnames import is_part, step_of
-from mlopsfw.pipeline.values import summary
+from mlopsfw.pipeline.values import notes, summary
 
 if TYPE_CHECKING:
+    from mlopsfw.contracts.artifact import Artifact
     from mlopsfw.contracts.engine import Failure, StepResult
     from mlopsfw.project import Project
 
@@ -31,6 +32,7 @@ class Display:
         self.live = bool(stream and stream.isatty())
         self._width = 8
         self._shown = False
+        self._noted: set[str] = set()
         self._parts: dict[str, list[int]] = {}  # of steps that run by parts: how many ran, how many were unchanged
 
     @property
@@ -48,10 +50,11 @@ class Display:
         if not is_part(name):
             self._width = max(self._width, len(name))
 
-    def cached(self, name: str, run: str) -> None:
-        """Tell that a kept result was used."""
+    def cached(self, name: str, run: str, outputs: Mapping[str, Artifact]) -> None:
+        """Tell that a kept result was used, and what was noted on it."""
         if not self._counted(name, 1):
             self._step("cached", name, "", f"unchanged since {run}")
+            self._tell_notes(name, outputs)
 
     def finished(self, name: str, result: StepResult) -> None:
         """Tell that a step is done; of one that runs by parts, once for all of them."""
@@ -66,6 +69,14 @@ class Display:
             _duration(result.seconds),
             ", ".join(filter(None, (summary(result.outputs), self._count(name), *numbers))),
         )
+        self._tell_notes(name, result.outputs)
+
+    def _tell_notes(self, name: str, outputs: Mapping[str, Artifact]) -> None:
+        """Tell each note once, where it was made: a step that passes a result on passes its note on."""
+        for text in notes(outputs):
+            if text not in self._noted:
+                self._noted.add(text)
+                self.note(f"{name}: {text}")
 
     def _counted(self, name: str, kind: int) -> bool:
         part = is_part(name)

@@ -84,6 +84,16 @@ class RunView(msgspec.Struct, kw_only=True):
         """`step.metric` → last value."""
         return {f"{step.name}.{name}": value for step in self.steps.values() for name, value in step.metrics.items()}
 
+    @property
+    def notes(self) -> list[str]:
+        """What steps noted on their results, such as `evaluate: the model is worse than …`; each once, where it was made."""
+        made: dict[str, str] = {}
+        for step in self.steps.values():
+            for artifact in step.outputs.values():
+                if "note" in artifact.meta:
+                    made.setdefault(str(artifact.meta["note"]), step.name)
+        return [f"{step}: {text}" for text, step in made.items()]
+
 
 def fold(run: str, events: Iterable[Event]) -> RunView:
     """Return the run as `events` (of its stream, in order) tell it."""

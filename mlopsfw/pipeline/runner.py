@@ -196,7 +196,7 @@ class Coordinator:
         facts = {"inputs": attempt.inputs, "outputs": outputs, "from_run": run, "fingerprint": attempt.key}
         self.journal.append("step.cached", step=name, **facts)
         self.outputs[name] = outputs
-        self.display.cached(name, run)
+        self.display.cached(name, run, outputs)
 
     # -- attempts ----------------------------------------------------------------------------------------------------------
 

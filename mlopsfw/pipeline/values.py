@@ -298,6 +298,11 @@ def summary(artifacts: Mapping[str, Artifact]) -> str:
     return ", ".join(filter(None, (_words(name, artifact) for name, artifact in artifacts.items())))
 
 
+def notes(artifacts: Mapping[str, Artifact]) -> list[str]:
+    """Return what a step noted on its results for whoever looks at the run, such as that a model lost to a baseline."""
+    return [str(artifact.meta["note"]) for artifact in artifacts.values() if "note" in artifact.meta]
+
+
 def _words(name: str, artifact: Artifact) -> str:
     if artifact.kind == "table":
         return f"{name}: {artifact.meta.get('rows', 0):,} rows"

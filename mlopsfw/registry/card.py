@@ -29,11 +29,24 @@ def model_card(project: Project, version: ModelVersion) -> str:
         "## What it came from",
         _table(_origin(project, version)),
         "## How well it does",
+        *_standing(version),
         _table(_flat(version.metrics)) or "No metrics were registered with it.",
         "## Who approved it",
         _table((a.actor, f"{a.time} {a.comment}".strip()) for a in version.approvals) or "Nobody yet.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _standing(version: ModelVersion) -> Iterator[str]:
+    """Say how it stands against the baselines, where an evaluation told."""
+    found = version.metrics.get("against_baseline", {})
+    if isinstance(found, Mapping) and "says" in found:
+        said = _text(found["says"])
+        yield (
+            f"**{said[:1].upper()}{said[1:]}.**"
+            if found.get("verdict") == "worse"
+            else f"{said[:1].upper()}{said[1:]}."
+        )
 
 
 def _text(value: Any) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.bundle.loaded import LoadedBundle
+    from mlopsfw.contracts.artifact import Artifact
     from mlopsfw.project import Project
 
 
@@ -55,16 +56,29 @@ def _run(context: StepContext, params: EvaluateParams) -> Mapping[str, Any]:
     bundle = context.project.bundles.open(context.load("model", Path))
     rows, labels = _labelled(bundle, context.load("rows"), "rows")
     outputs = bundle.predict_table(rows)[bundle.manifest.outputs[0]]
-    metrics: dict[str, Any] = {"rows": rows.height, **_score(bundle, labels, outputs)}
+    judged = {"bundle": context.inputs["model"].blob, "rows": rows.height}
+    metrics: dict[str, Any] = {**judged, **_score(bundle, labels, outputs)}
     if "train" in context.inputs:
         metrics["baseline"] = _baselines(bundle, context.load("train"), rows, labels)
+        metrics["against_baseline"] = against(params.metric or _primary(bundle), metrics)
     if params.segments:
         metrics["segments"] = _segments(bundle, params, rows, labels, outputs)
     champion = _champion_metrics(context, params, rows)
     if champion is not None:
         metrics["compare"] = _compare(params.metric or _primary(bundle), metrics, champion)
     _report(context, metrics)
-    return {"metrics": metrics, "champion": champion}
+    return {"metrics": _noted(context, metrics), "champion": champion}
+
+
+def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
+    """Store the metrics; that the model lost to a baseline is noted on them, for whatever shows the run."""
+    from mlopsfw.pipeline.values import store
+
+    stored = store(context.project, metrics, "metrics")
+    lost = metrics.get("against_baseline", {}).get("verdict") == "worse"
+    if not lost:
+        return stored
+    return msgspec.structs.replace(stored, meta={**stored.meta, "note": metrics["against_baseline"]["says"]})
 
 
 def _labelled(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFrame, np.ndarray]:
@@ -109,6 +123,22 @@ def _baselines(bundle: LoadedBundle, train: Any, rows: pl.DataFrame, labels: np.
     return {"majority": _score(bundle, labels, always), name: _score(bundle, labels, fitted)}
 
 
+def against(metric: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the model stands against the best of the baselines; equal to three digits is a tie."""
+    from mlopsfw.evaluation import higher_is_better
+
+    rivals = {name: found[metric] for name, found in metrics["baseline"].items() if metric in found}
+    if metric not in metrics or not rivals:
+        return {}
+    best = (max if higher_is_better(metric) else min)(rivals, key=rivals.__getitem__)
+    own, other = float(metrics[metric]), float(rivals[best])
+    gain = own - other if higher_is_better(metric) else other - own
+    verdict = "tied" if f"{own:.3g}" == f"{other:.3g}" else "better" if gain > 0 else "worse"
+    word = "as good as" if verdict == "tied" else f"{verdict} than"
+    says = f"the model ({metric} {own:.3g}) is {word} the {best} baseline ({other:.3g})"
+    return {"metric": metric, "baseline": best, "verdict": verdict, "gain": gain, "says": says}
+
+
 def _segments(
     bundle: LoadedBundle, params: EvaluateParams, rows: pl.DataFrame, labels: np.ndarray, outputs: np.ndarray
 ) -> dict[str, Any]:
@@ -132,6 +162,7 @@ def _champion_metrics(context: StepContext, params: EvaluateParams, rows: pl.Dat
     bundle = context.project.bundles.open(folder)
     labelled, labels = _labelled(bundle, rows, "rows")
     return {
+        "bundle": digest,
         "rows": labelled.height,
         **_score(bundle, labels, bundle.predict_table(labelled)[bundle.manifest.outputs[0]]),
     }
@@ -152,9 +183,14 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
     for name, value in metrics.items():
         if isinstance(value, int | float):
             context.log_metric(name, float(value))
+    for name, found in metrics.get("baseline", {}).items():
+        for metric, value in found.items():
+            context.log_metric(f"baseline.{name}.{metric}", float(value))
     told = {"model": metrics, **metrics.get("baseline", {})}
     for name, found in told.items():
         context.log(f"{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items() if isinstance(v, int | float)))
+    if says := metrics.get("against_baseline", {}).get("says"):
+        context.log(says)
     if "compare" in metrics:
         c = metrics["compare"]
         context.log(f"{c['metric']} {c['model']:.4f}, the champion's {c['champion']:.4f}")
@@ -168,5 +204,6 @@ STEP = BuiltinStep(
     optional=("train", "champion"),
     outputs=("metrics", "champion"),
     facts=_facts,
+    version=2,
     summary="Score a model on rows it has not seen, beside baselines, the champion, and by segment",
 )

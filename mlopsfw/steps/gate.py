@@ -11,6 +11,8 @@ from mlopsfw.errors import GateRefused, UnknownName
 from mlopsfw.pipeline.step import BuiltinStep, StepContext
 from mlopsfw.steps.rules import Rule, parse_rule
 
+_UNNAMED = 'If the candidate may be the champion itself, say which bundle these metrics are of: inputs = { …, model = "train" }.'
+
 
 class GateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[steps.gate]`.
@@ -18,8 +20,9 @@ class GateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Args:
         rules: Comparisons such as `auc >= 0.65`, `auc > baseline.logistic.auc + 0.01`, `auc >= champion.auc`. Names are paths in the
             metrics; those that begin with `champion.` are paths in the metrics of the input `champion`, or, without
-            one, of the version that the alias points at. While there is no champion, or the
-            candidate is the champion, such a rule holds; wire the input `model` to tell that by the bundle.
+            one, of the version that the alias points at. Such a rule has nothing to decide, and holds, while there is no champion, or
+            where the candidate is the champion: the very same bundle, by its digest. `evaluate` writes the digest of what it judged
+            into its metrics; wire the input `model` beside metrics of your own. Equal metrics of another model are no excuse.
         model: The model whose champion is meant; needed for rules that name it without an input `champion`.
         alias: The alias that stands for the champion.
     """
@@ -49,27 +52,36 @@ def _champion(project: Any, params: GateParams) -> Any:
 
 def _run(context: StepContext, params: GateParams) -> Mapping[str, Any]:
     metrics = context.load("metrics")
-    verdicts = [rule.judge(metrics, _rival(context, params, metrics)) for rule in params.parsed()]
+    champion, bundle = _rival(context, params)
+    same = bool(bundle) and _candidate(context, metrics) == bundle
+    exempt = "the candidate is the champion" if same else ""
+    verdicts = [rule.judge(metrics, champion, exempt=exempt) for rule in params.parsed()]
     for verdict in verdicts:
         context.log(str(verdict))
     refused = [str(verdict) for verdict in verdicts if not verdict.holds]
     if refused:
         listed = "".join(f"\n  - {line}" for line in refused)
-        raise GateRefused(f"step {context.step} refuses: {len(refused)} of {len(verdicts)} rules do not hold:{listed}")
+        raise GateRefused(
+            f"step {context.step} refuses: {len(refused)} of {len(verdicts)} rules do not hold:{listed}",
+            hint="" if _candidate(context, metrics) or champion is None else _UNNAMED,
+        )
     return {"metrics": context.inputs["metrics"]}
 
 
-def _rival(context: StepContext, params: GateParams, metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the metrics to beat; None where there is no champion, or the candidate is the champion (a pipeline run again)."""
-    champion = _champion(context.project, params)
-    if champion is not None:
-        model = context.inputs.get("model")
-        if (model is not None and model.blob == champion.bundle) or champion.metrics == metrics:
-            return None
-    if "champion" in context.inputs:
-        loaded: Mapping[str, Any] | None = context.load("champion")
-        return loaded
-    return champion.metrics if champion else None
+def _candidate(context: StepContext, metrics: Mapping[str, Any]) -> str:
+    """Return the digest of the bundle that the metrics are of; nothing where nobody says."""
+    model = context.inputs.get("model")
+    return model.blob if model is not None else str(metrics.get("bundle", ""))
+
+
+def _rival(context: StepContext, params: GateParams) -> tuple[Mapping[str, Any] | None, str]:
+    """Return the metrics to beat, None where there is no champion, and the digest of the bundle that they are of."""
+    registered = _champion(context.project, params)
+    bundle = registered.bundle if registered else ""
+    if "champion" not in context.inputs:
+        return (registered.metrics if registered else None), bundle
+    wired: Mapping[str, Any] | None = context.load("champion")
+    return wired, str((wired or {}).get("bundle", bundle))
 
 
 STEP = BuiltinStep(
@@ -80,5 +92,6 @@ STEP = BuiltinStep(
     optional=("champion", "model"),
     outputs=("metrics",),
     facts=_facts,
+    version=2,
     summary="Let a candidate go on only if every rule about its metrics holds",
 )

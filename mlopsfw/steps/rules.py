@@ -43,18 +43,20 @@ class Verdict(msgspec.Struct, frozen=True):
     Args:
         rule: As it was written.
         holds: Whether it does.
-        left: Value of the left side; None where there was no champion to compare with.
+        left: Value of the left side; None where there was nothing to decide.
         right: Of the right side.
+        why: Why there was nothing to decide.
     """
 
     rule: str
     holds: bool
     left: float | None = None
     right: float | None = None
+    why: str = ""
 
     def __str__(self) -> str:
         if self.left is None or self.right is None:
-            return f"{self.rule}: holds, there is no other champion"
+            return f"{self.rule}: holds, {self.why}"
         return f"{self.rule}: {'holds' if self.holds else 'does not hold'} ({self.left:.6g} against {self.right:.6g})"
 
 
@@ -71,10 +73,16 @@ class Rule(msgspec.Struct, frozen=True):
         """Whether it compares with the champion."""
         return any(term.name.startswith(_CHAMPION) for term in (*self.left, *self.right))
 
-    def judge(self, metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> Verdict:
-        """Say whether the rule holds. A NaN holds no rule. Raise `DataError` where a name is not a number of the metrics."""
-        if self.names_champion and champion is None:
-            return Verdict(self.text, holds=True)
+    def judge(self, metrics: Mapping[str, Any], champion: Mapping[str, Any] | None, *, exempt: str = "") -> Verdict:
+        """Say whether the rule holds. A NaN holds no rule. Raise `DataError` where a name is not a number of the metrics.
+
+        Args:
+            metrics: The candidate's.
+            champion: The champion's; None where there is none.
+            exempt: Why a rule that compares with the champion has nothing to decide; empty where it has.
+        """
+        if self.names_champion and (exempt or champion is None):
+            return Verdict(self.text, holds=True, why=exempt or "there is no champion")
         left, right = (_total(side, metrics, champion, self.text) for side in (self.left, self.right))
         holds = not (math.isnan(left) or math.isnan(right)) and _COMPARISONS[self.comparison](left, right)
         return Verdict(self.text, holds, left, right)

@@ -36,7 +36,7 @@ outputs = ["model", "metrics"]
 
 [steps.gate]
 use = "gate"
-inputs = { metrics = "fit.metrics" }
+inputs = { metrics = "fit.metrics", model = "fit.model" }
 rules = ["auc >= 0.5", "auc > champion.auc"]
 model = "nums"
 
@@ -119,9 +119,12 @@ def test_running_again_unchanged_makes_no_version_and_moves_no_alias(ran):
 
 def test_a_refused_candidate_ends_the_run_with_3_and_registers_nothing(ran):
     (ran.root / "made.py").write_text(MADE.replace("0.7", "0.6").replace('"{}"', '"{ }"'))
+    import shutil
     import subprocess
     import sys
 
+    shutil.rmtree(ran.root / "made")
+    write_bundle(ran, ran.root / "made", 1.0)  # another model, not the champion with other metrics
     done = subprocess.run(
         [sys.executable, "-m", "mlopsfw", "run"], cwd=ran.root, capture_output=True, text=True, check=False
     )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.errors import DataError, UsageError
+from mlopsfw.contracts.artifact import Artifact
+from mlopsfw.errors import DataError, GateRefused, UsageError
+from mlopsfw.steps.gate import STEP as GATE
+from mlopsfw.steps.gate import GateParams
 from mlopsfw.steps.rules import parse_rule
 from mlopsfw.steps.split import PARTS, SplitParams, deal, split
 
@@ -83,6 +87,32 @@ def test_a_rule_about_the_champion_holds_while_there_is_none():
     assert rule.judge(METRICS, None).holds
     assert not rule.judge(METRICS, {"auc": 0.71}).holds
     assert rule.judge(METRICS, {"auc": 0.7}).holds
+
+
+def judged(project, metrics, champion, **inputs):
+    """Judge `auc > champion.auc` as the step does; return what it logs."""
+    told = []
+    values = {"metrics": metrics, "champion": champion}
+    context = SimpleNamespace(
+        project=project, step="gate", inputs={**dict.fromkeys(values), **inputs}, load=values.get, log=told.append
+    )
+    GATE.run(context, GateParams(rules=("auc > champion.auc",)))
+    return told
+
+
+def test_a_candidate_that_is_the_champion_by_its_digest_has_nothing_to_beat(project):
+    same = {"bundle": "a" * 64, "auc": 0.7}
+    assert judged(project, same, same) == ["auc > champion.auc: holds, the candidate is the champion"]
+    wired = {"model": Artifact(kind="bundle", digest="d", blob="a" * 64)}
+    assert judged(project, {"auc": 0.7}, same, **wired) == ["auc > champion.auc: holds, the candidate is the champion"]
+
+
+def test_another_model_with_equal_metrics_is_not_the_champion(project):
+    with pytest.raises(GateRefused, match=r"0\.7 against 0\.7"):
+        judged(project, {"bundle": "b" * 64, "auc": 0.7}, {"bundle": "a" * 64, "auc": 0.7})
+    with pytest.raises(GateRefused, match="does not hold") as caught:
+        judged(project, {"auc": 0.7}, {"bundle": "a" * 64, "auc": 0.7})
+    assert "which bundle" in caught.value.hint
 
 
 # -- split --------------------------------------------------------------------------------------------------------------------

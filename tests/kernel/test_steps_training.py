@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 from mlopsfw.contracts.artifact import Artifact
 from mlopsfw.errors import DataError
+from mlopsfw.steps.evaluate import against
 from mlopsfw.steps.features import FeaturesParams, features
 
 ROWS = """
@@ -90,6 +94,94 @@ def test_a_second_run_trains_nothing_and_is_compared_with_the_champion(bench):
     bench.edit("mlopsfw.toml", "epochs = 4", "epochs = 5")
     bench.run()
     assert "train" in bench.ran()
+
+
+GATED = """
+[steps.gate]
+inputs = { metrics = "evaluate", champion = "evaluate.champion" }
+rules = ["auc > champion.auc"]
+[steps.register]
+inputs = { model = "train", metrics = "gate" }
+"""
+
+
+def cli(bench, *words):
+    """Run a verb in this process; return what it prints."""
+    from mlopsfw.cli.root import cli
+
+    return CliRunner().invoke(cli, ["--project", str(bench.root), *words], catch_exceptions=False).output
+
+
+@pytest.mark.slow
+def test_an_unchanged_second_run_passes_the_gate_and_makes_no_second_version(bench):
+    """The gate of the example: better than the champion, which from the second run on the candidate itself is."""
+    gated = toml("binary").replace('[steps.register]\ninputs = { model = "train", metrics = "evaluate" }\n', GATED)
+    bench.write(gated, rows=ROWS)
+    outcomes = [bench.run() for _ in range(3)]
+    assert [outcome.status for outcome in outcomes] == ["done"] * 3
+    with bench.open() as project:
+        assert "holds, the candidate is the champion" in project.runs.log("latest", "gate")
+        model = project.registry.model("toy")
+        assert (len(model.versions), len(model.moves)) == (1, 1)
+
+
+LOSING = {
+    "binary": ("auc", "logistic"),
+    "multiclass": ("log_loss", "logistic"),
+    "regression": ("rmse", "linear"),
+}
+
+
+def losing(bench, kind):
+    """Write a pipeline whose model learns nothing; return what is to be said of it."""
+    bench.write(
+        toml(kind).replace("learning_rate = 5e-3", "learning_rate = 1e-9").replace("epochs = 4", "epochs = 1"),
+        rows=ROWS,
+    )
+    metric, baseline = LOSING[kind]
+    return rf"evaluate: the model \({metric} [\d.]+\) is worse than the {baseline} baseline \([\d.]+\)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["multiclass", "regression"])
+def test_a_run_notes_that_its_model_lost_to_the_baseline(bench, kind):
+    pattern = losing(bench, kind)
+    bench.run()
+    with bench.open() as project:
+        (note,) = project.runs.get("latest").notes
+        assert re.fullmatch(pattern, note)
+
+
+@pytest.mark.slow
+def test_that_a_model_lost_to_the_baseline_is_told_wherever_one_looks(bench):
+    pattern = losing(bench, "binary")
+    for _ in range(2):  # the second time beside the champion
+        assert len(re.findall(pattern, cli(bench, "run"))) == 1
+    assert "unchanged" in (third := cli(bench, "run"))
+    assert len(re.findall(pattern, third)) == 1
+    for words in (("runs", "show", "latest"), ("runs", "metrics", "latest")):
+        assert re.search(pattern, cli(bench, *words))
+    assert re.search(pattern, json.loads(cli(bench, "runs", "show", "latest", "--json"))["notes"][0])
+    says = pattern.removeprefix("evaluate: ")
+    assert re.search(says, json.loads(cli(bench, "run", "--json"))["outputs"]["evaluate"]["metrics"]["meta"]["note"])
+    assert re.search(says, cli(bench, "models", "show", "toy"))
+    shown = json.loads(cli(bench, "models", "show", "toy", "--json"))
+    assert shown["version"]["metrics"]["against_baseline"]["verdict"] == "worse"
+    assert "is worse than the logistic baseline" in cli(bench, "models", "card", "toy")
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "verdict"), [(0.493, 0.956, "worse"), (0.957, 0.956, "better"), (0.95601, 0.956, "tied")]
+)
+def test_only_a_model_that_lost_is_worth_a_note(own, other, verdict):
+    found = against("auc", {"auc": own, "baseline": {"majority": {"auc": 0.5}, "logistic": {"auc": other}}})
+    assert (found["verdict"], found["baseline"]) == (verdict, "logistic")
+    lower = against("rmse", {"rmse": 1 / own, "baseline": {"majority": {"rmse": 2.5}, "linear": {"rmse": 1 / other}}})
+    assert (lower["verdict"], lower["baseline"]) == (verdict, "linear")
+
+
+def test_without_a_number_to_compare_nothing_is_said():
+    assert against("auc", {"log_loss": 0.1, "baseline": {"majority": {"log_loss": 0.2}}}) == {}
 
 
 @pytest.mark.slow
