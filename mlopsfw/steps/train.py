@@ -103,7 +103,17 @@ def _tell_request(context: StepContext, inputs: list[str]) -> None:
 def _report(context: StepContext, trained: TrainedModel) -> None:
     for name, value in trained.metrics.items():
         context.log_metric(name, value)
-    told = ("trainer", "device", "rows", "epochs", "best_epoch", "parameters", "rows_without_label")
+    told = (
+        "trainer",
+        "device",
+        "rows",
+        "schedule",
+        "epochs",
+        "best_epoch",
+        "steps",
+        "parameters",
+        "rows_without_label",
+    )
     facts = ", ".join(f"{name} {trained.facts[name]}" for name in told if name in trained.facts)
     context.log(f"trained: {facts}")
     context.log(", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items()))

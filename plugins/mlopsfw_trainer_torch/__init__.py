@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _NEEDS = ("torch", "safetensors", "onnx", "onnxruntime")
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+_Auto = Literal["auto"]
 _Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
@@ -26,14 +27,14 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Configure `[trainer.torch]`.
 
     Args:
-        epochs: Passes over the training rows, at most.
-        batch_size: Rows in a step.
+        epochs: Passes over the training rows, at most; `auto` for at least 3,000 steps of the optimiser, from 10 to 400 epochs.
+        batch_size: Rows in a step; `auto` for a thirty-second of the training rows as a power of two, from 32 to 1,024.
         learning_rate: The largest; it rises over the first twentieth of all steps and falls to zero along a cosine.
         hidden: Widths of the hidden layers; none for a linear model.
         embedding: Width of each category's embedding.
         dropout: Share of activations dropped in training.
         weight_decay: Of AdamW.
-        patience: Epochs without a better validation loss before it stops; 0 to use all epochs.
+        patience: Epochs without a better validation loss before it stops; 0 to use all epochs, `auto` for a quarter of them, at least 3.
         class_weights: `balanced` weighs rows so that all classes count the same.
         device: `cuda` fails where there is none; `auto` then takes the CPU. Which it was is told in the model's facts.
         precision: `mixed` computes in bfloat16 where that is safe, on CUDA only; `auto` does so where the device can.
@@ -42,14 +43,14 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         checkpoint_every: Steps between checkpoints; 0 for one at the end of an epoch, where the last is two seconds old.
     """
 
-    epochs: _Positive = 10
-    batch_size: _Positive = 1024
+    epochs: _Positive | _Auto = "auto"
+    batch_size: _Positive | _Auto = "auto"
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
     hidden: tuple[_Positive, ...] = (128, 64)
     embedding: _Positive = 8
     dropout: _Share = 0.2
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 1e-2
-    patience: _NotNegative = 3
+    patience: _NotNegative | _Auto = "auto"
     class_weights: Literal["none", "balanced"] = "none"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "full", "mixed"] = "auto"

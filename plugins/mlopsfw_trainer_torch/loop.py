@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlopsfw_trainer_torch import TorchConfig
     from mlopsfw_trainer_torch.checkpoint import Checkpoints
     from mlopsfw_trainer_torch.rows import Rows
+    from mlopsfw_trainer_torch.schedule import Schedule
 
 _WARM_UP = 0.05
 _SECONDS_BETWEEN = 2.0  # checkpoints of short epochs: less is sooner done again than kept
@@ -52,14 +53,17 @@ class Training:
         train, valid: The rows, on the same device.
         loss: Mean loss of a batch.
         config: The trainer's configuration.
+        schedule: How long it is.
         seed: Seeds the order of the rows.
         mixed: Whether to compute in bfloat16 where that is safe.
     """
 
     def __init__(
-        self, network: nn.Module, train: Rows, valid: Rows | None, loss: Loss, config: TorchConfig, *, seed: int, mixed: bool
+        self, network: nn.Module, train: Rows, valid: Rows | None, loss: Loss, config: TorchConfig, *, schedule: Schedule, seed: int,
+        mixed: bool,
     ) -> None:  # fmt: skip
         self.network, self._train, self._valid, self._loss, self._config = network, train, valid, loss, config
+        self.schedule = schedule
         self.device = train.target.device
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -70,7 +74,7 @@ class Training:
         self.best = {name: value.clone() for name, value in network.state_dict().items()}
         self.progress = Progress()
         self._mixed = mixed
-        self._batches = math.ceil(len(train) / config.batch_size)
+        self._batches = math.ceil(len(train) / schedule.batch_size)
 
     # -- running ---------------------------------------------------------------------------------------------------------
 
@@ -86,13 +90,13 @@ class Training:
     @property
     def finished(self) -> bool:
         """Whether the last epoch is done, or validation has not got better for long enough."""
-        p, config = self.progress, self._config
-        if p.epoch >= config.epochs:
+        p, schedule = self.progress, self.schedule
+        if p.epoch >= schedule.epochs:
             return True
-        return self._valid is not None and 0 < config.patience <= p.epoch - 1 - p.best_epoch
+        return self._valid is not None and 0 < schedule.patience <= p.epoch - 1 - p.best_epoch
 
     def _run_epoch(self, context: TrainingContext, checkpoints: Checkpoints) -> None:
-        p, size, every = self.progress, self._config.batch_size, self._config.checkpoint_every
+        p, size, every = self.progress, self.schedule.batch_size, self._config.checkpoint_every
         self.sampler.set_state(self.order_state)
         order = torch.randperm(len(self._train), generator=self.sampler).to(self.device)
         self.network.train()
@@ -101,7 +105,7 @@ class Training:
             p.batch, p.step = p.batch + 1, p.step + 1
             if every and p.step % every == 0 and p.batch < self._batches:
                 checkpoints.save(self)
-                context.progress(f"epoch {p.epoch + 1} of {self._config.epochs}", self._share())
+                context.progress(f"epoch {p.epoch + 1} of {self.schedule.epochs}", self._share())
         self._end_epoch(context)
 
     def _step(self, rows: Rows) -> None:
@@ -116,7 +120,7 @@ class Training:
 
     def _learning_rate(self) -> float:
         """A function of the step alone, so a checkpoint need not hold a scheduler's state."""
-        total = self._config.epochs * self._batches
+        total = self.schedule.epochs * self._batches
         warm = max(1, int(total * _WARM_UP))
         if self.progress.step < warm:
             return self._config.learning_rate * (self.progress.step + 1) / warm
@@ -138,10 +142,10 @@ class Training:
         p.epoch, p.batch = p.epoch + 1, 0
         self.order_state = self.sampler.get_state()
         self.loss_sum.zero_()
-        context.progress(f"epoch {p.epoch} of {self._config.epochs}", self._share())
+        context.progress(f"epoch {p.epoch} of {self.schedule.epochs}", self._share())
 
     def _share(self) -> float:
-        return (self.progress.epoch + self.progress.batch / self._batches) / self._config.epochs
+        return (self.progress.epoch + self.progress.batch / self._batches) / self.schedule.epochs
 
     # -- scoring ---------------------------------------------------------------------------------------------------------
 

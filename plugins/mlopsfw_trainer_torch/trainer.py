@@ -22,6 +22,7 @@ from mlopsfw_trainer_torch.importance import importance
 from mlopsfw_trainer_torch.loop import Training, loss_of
 from mlopsfw_trainer_torch.network import TabularNetwork
 from mlopsfw_trainer_torch.rows import Rows, Target, balanced, labelled, numbers, tensors
+from mlopsfw_trainer_torch.schedule import schedule_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +77,10 @@ class TorchTrainer:
         if c.class_weights == "balanced" and task.task != "regression":
             train = balanced(train, len(problem.target.classes))
         valid = None if problem.valid is None else problem.valid.to(device)
-        return Training(network, train.to(device), valid, loss_of(task.task), c, seed=task.seed, mixed=mixed)
+        return Training(
+            network, train.to(device), valid, loss_of(task.task), c,
+            schedule=schedule_of(c, len(train)), seed=task.seed, mixed=mixed,
+        )  # fmt: skip
 
     def _identity(self, problem: _Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> str:
         """Return what a checkpoint must have been made of to be this training's."""
@@ -171,6 +175,7 @@ def _facts(training: Training, problem: _Problem) -> dict[str, Any]:
         "rows": len(problem.train),
         "validation_rows": 0 if problem.valid is None else len(problem.valid),
         "rows_without_label": problem.unlabelled,
+        "schedule": training.schedule._asdict(),
         "epochs": p.epoch,
         "best_epoch": p.best_epoch + 1,
         "steps": p.step,

@@ -22,6 +22,7 @@ from mlopsfw.features import FeaturePlan
 from mlopsfw.testing.trainer import Context, TrainerContract, digests, training_rows, training_task
 from mlopsfw_runtime_onnx.runtime import OnnxRuntime
 from mlopsfw_trainer_torch import TorchConfig
+from mlopsfw_trainer_torch.schedule import schedule_of
 from mlopsfw_trainer_torch.trainer import TorchTrainer
 
 QUICK = TorchConfig(epochs=6, batch_size=64, learning_rate=5e-3, hidden=(32,))
@@ -159,6 +160,40 @@ def test_it_stops_when_validation_gets_no_better_and_keeps_the_best_epoch(tmp_pa
     model = fit(tmp_path, noise[:200], valid=noise[200:], epochs=60, patience=2, learning_rate=2e-2)
     assert model.facts["epochs"] < 60
     assert model.facts["best_epoch"] == model.facts["epochs"] - 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "schedule"),
+    [
+        (1, (400, 32, 100)), (200, (400, 32, 100)), (1_000, (94, 32, 24)), (6_000, (64, 128, 16)),
+        (60_000, (51, 1024, 13)), (1_000_000, (10, 1024, 3)),
+    ],
+)  # fmt: skip
+def test_the_length_of_a_training_follows_the_rows(rows, schedule):
+    assert schedule_of(TorchConfig(), rows) == schedule
+
+
+@pytest.mark.parametrize("rows", [1, 31, 33, 500, 3_000, 20_000, 500_000])
+def test_a_training_by_itself_takes_enough_steps_or_as_many_epochs_as_are_sensible(rows):
+    epochs, size, patience = schedule_of(TorchConfig(), rows)
+    assert epochs * -(-rows // size) >= 3_000 or epochs == 400
+    assert 3 <= patience <= epochs
+
+
+def test_explicit_options_win_over_what_follows_the_rows():
+    config = TorchConfig(epochs=4, batch_size=1024, patience=0)
+    assert schedule_of(config, 6_000) == (4, 1024, 0)
+    assert schedule_of(TorchConfig(epochs=4), 6_000) == (4, 128, 3)
+
+
+def test_a_trainer_as_it_comes_learns_a_small_table_and_says_what_it_chose(tmp_path):
+    rows, later = training_rows(800), training_rows(400, seed=1)
+    context = Context.under(tmp_path, "default")
+    task = training_task("binary", features=("number", "count", "color", "flag"))
+    model = TorchTrainer(TorchConfig()).fit(task, rows.to_arrow(), later.to_arrow(), context)
+    assert model.metrics["valid_auc"] > 0.9
+    assert model.facts["schedule"] == {"epochs": 120, "batch_size": 32, "patience": 30}
+    assert model.facts["epochs"] < 120  # stopped by the validation rows
 
 
 def test_weights_of_zero_leave_rows_out(tmp_path):

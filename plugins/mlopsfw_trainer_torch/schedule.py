@@ -1,0 +1,57 @@
+"""How long a training is by itself: batch size, epochs and patience from the number of training rows, where the configuration is silent.
+
+What a network learns hangs on the steps that its optimiser takes, not on epochs: ten epochs of 6,000 rows in batches of 1,024 are 60 steps,
+which teach it nothing. docs/training.md has the rule and what it was measured on.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from mlopsfw_trainer_torch import TorchConfig
+
+BATCHES: Final = 32
+"""Batches that an epoch of a small table has at least."""
+BATCH_SIZES: Final = (32, 1024)
+"""The smallest and the largest batch."""
+STEPS: Final = 3000
+"""Steps of the optimiser that a training is given at least."""
+EPOCHS: Final = (10, 400)
+"""The fewest epochs, however many rows there are, and the most, however few."""
+PATIENCE: Final = (3, 0.25)
+"""Fewest epochs without a better validation loss, and what share of all epochs."""
+
+
+class Schedule(NamedTuple):
+    """How long a training is.
+
+    Args:
+        epochs: Passes over the training rows, at most.
+        batch_size: Rows in a step.
+        patience: Epochs without a better validation loss before it stops; 0 to use all epochs.
+    """
+
+    epochs: int
+    batch_size: int
+    patience: int
+
+
+def schedule_of(config: TorchConfig, rows: int) -> Schedule:
+    """Return what the configuration says, and where it says `auto` what suits `rows` training rows."""
+    size = _batch_size(rows) if config.batch_size == "auto" else config.batch_size
+    epochs = _epochs(rows, size) if config.epochs == "auto" else config.epochs
+    patience = max(PATIENCE[0], math.ceil(PATIENCE[1] * epochs)) if config.patience == "auto" else config.patience
+    return Schedule(epochs, size, patience)
+
+
+def _batch_size(rows: int) -> int:
+    """Return the largest power of two that gives an epoch `BATCHES` batches, within `BATCH_SIZES`."""
+    smallest, largest = BATCH_SIZES
+    return min(largest, max(smallest, 1 << max(0, (rows // BATCHES).bit_length() - 1)))
+
+
+def _epochs(rows: int, batch_size: int) -> int:
+    fewest, most = EPOCHS
+    return min(most, max(fewest, math.ceil(STEPS / math.ceil(rows / batch_size))))
