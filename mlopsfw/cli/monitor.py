@@ -176,11 +176,12 @@ def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str)
     from mlopsfw.monitoring.watch import watch
     from mlopsfw.monitoring.windows import duration, time_zone
 
+    length = duration(every)
     click.echo(f"Watching {endpoint} in windows of {every}. Ctrl-C ends it.")
     watch(
         project,
         endpoint,
-        duration(every),
+        length,
         delay=duration(delay),
         zone=time_zone(zone),
         report=lambda one: click.echo(f"{one.report.start}  {printable(one.report.summary)}"),
@@ -195,12 +196,14 @@ def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str)
 def report(project: Project, endpoint: str, *, as_json: bool) -> None:
     """List the windows of ENDPOINT that were examined, newest last, with what was found."""
     events = [e for e in project.ledger.stream(f"monitor/{endpoint}").events() if e.type == "window.examined"]
-    rows = [{**e.body, "alarm": "ALARM" if e.body["alarm"] else "", "report": e.body["report"]} for e in events]
+    rows = [
+        {"look": 1, **e.body, "alarm": "ALARM" if e.body["alarm"] else "", "report": e.body["report"]} for e in events
+    ]
     if as_json:
         emit_json(rows)
     else:
         table(
             rows,
-            ["start", "end", "version", "rows", "labelled", "alarm", "summary"],
+            ["start", "end", "version", "look", "rows", "labelled", "alarm", "summary"],
             empty="No window was examined yet.",
         )

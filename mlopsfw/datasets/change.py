@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
@@ -57,7 +58,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         together = (self.mode == "incremental") == bool(self.watermark)
         yield not together, "the mode 'incremental' and its watermark column go together"
         useless = bool(self.lookback) and not (self.key and self.watermark)
-        yield self.lookback < 0 or useless, "a lookback is not negative, and needs the mode 'incremental' with a key"
+        yield (
+            not 0 <= self.lookback < math.inf or useless,
+            "a lookback is a number from 0, and needs the mode 'incremental' with a key",
+        )
         yield self.drift not in get_args(Drift), f"drift is 'fail', 'add' or 'ignore', not {self.drift!r}"
         yield not 0 <= self.max_bad < 1, f"max_bad is a share from 0 to less than 1, not {self.max_bad}"
         yield not self.max_ratio >= 1, f"max_ratio is 1 or more, not {self.max_ratio}"

@@ -52,13 +52,19 @@ def _parsed(value: Any, kind: str) -> Any:
 
 
 def bound(value: Any, lookback: float) -> Any:
-    """Return the value above which rows are taken. A date goes back by whole days, as many as the seconds touch."""
+    """Return the value above which rows are taken, None for all of them: a lookback may reach back before the calendar.
+
+    A date goes back by whole days, as many as the seconds touch.
+    """
     if value is None or not lookback:
         return value
-    if isinstance(value, dt.datetime):
-        return value - dt.timedelta(seconds=lookback)
-    if isinstance(value, dt.date):
-        return value - dt.timedelta(days=-(-lookback // 86_400))
+    try:
+        if isinstance(value, dt.datetime):
+            return value - dt.timedelta(seconds=lookback)
+        if isinstance(value, dt.date):
+            return value - dt.timedelta(days=-(-lookback // 86_400))
+    except OverflowError:
+        return None
     return value - (int(lookback) if isinstance(value, int) and lookback == int(lookback) else lookback)
 
 

@@ -99,7 +99,8 @@ def aside_sentence(rows: int) -> str:
     """Return what to say of so many predictions that are set aside; nothing of none."""
     if not rows:
         return ""
-    return f"{rows:,} captured predictions are set aside: their event time is further from when they were answered than [capture] allows."
+    who = "One captured prediction is" if rows == 1 else f"{rows:,} captured predictions are"
+    return f"{who} set aside: the event time is further from the moment of the answer than [capture] allows."
 
 
 def _placed(project: Project) -> pl.Expr:

@@ -101,3 +101,15 @@ def test_the_check_of_a_version_that_holds_one_names_the_column(project: Project
         assert (code, "column 'at' holds" in err) == (1, True)
     code, _, err = verb("data", "add", "trips", delivery, "--incremental", "at")
     assert (code, "outside the years 1 to 9999" in err) == (1, True)
+
+
+@pytest.mark.parametrize("kind", [pl.Datetime("us", "UTC"), pl.Date])
+@pytest.mark.parametrize(("lookback", "code"), [("1e15", 0), ("1e300", 0), ("inf", 2), ("nan", 2)])
+def test_a_lookback_may_reach_back_before_the_calendar_and_is_a_number(
+    verb: Verb, tmp_path: Path, kind: Any, lookback: str, code: int
+) -> None:
+    rows = pl.DataFrame({"id": [1], "at": pl.Series([18_500], dtype=pl.Int32).cast(pl.Date).cast(kind)})
+    rows.write_parquet(tmp_path / "day.parquet")
+    for _ in range(2):
+        words = ["--incremental", "at", "--key", "id", "--lookback", lookback]
+        assert verb("data", "add", "trips", tmp_path / "day.parquet", *words)[0] == code

@@ -344,14 +344,14 @@ def test_a_row_with_an_absurd_time_is_set_aside_and_said_and_ends_nothing(projec
     stray(project, ABSURD[when])
     code, out, err = verb("monitor", "run", "delay", "--zone", zone, "--json")
     (said,) = json.loads(out)
-    assert (code, said["report"]["rows"], err.startswith("1 captured predictions are set aside")) == (0, 400, True)
+    assert (code, said["report"]["rows"], err.startswith("One captured prediction is set aside")) == (0, 400, True)
     code, out, err = verb("monitor", "replay", "delay", "--every", "6h", "--zone", zone, "--json")
     assert (code, "set aside" in err) == (0, True)
     assert {"2026-03-01", "2026-03-02"} <= set(starts(out)) <= {"2026-02-28", "2026-03-01", "2026-03-02"}
     said = []
     run_watch(project, 2, days=7, every=timedelta(hours=6), zone=time_zone(zone), say=said.append)
     assert examined(project)[0] in ("2026-02-28", "2026-03-01")
-    assert "1 captured predictions are set aside" in said[0]
+    assert "One captured prediction is set aside" in said[0]
 
 
 @pytest.mark.parametrize("when", ABSURD)
