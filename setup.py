@@ -8,6 +8,7 @@ Code is built for baseline x86-64 (or the platform's own baseline); kernels that
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 from Cython.Build import cythonize
@@ -64,7 +65,8 @@ def extension(name: str, level: str) -> Extension:
     return Extension(
         name,
         [name.replace(".", "/") + ".pyx"],
-        include_dirs=[np.get_include()],
+        include_dirs=[np.get_include(), "."],
+        depends=[str(header) for header in Path("mlopsfw_core").rglob("*.h")],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=flags,
     )

@@ -8,14 +8,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 
-cdef extern from *:
-    """
-    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    #define LITTLE64(x) __builtin_bswap64(x)
-    #else
-    #define LITTLE64(x) (x)
-    #endif
-    """
+cdef extern from "mlopsfw_core/profile/_hash.h":
     uint64_t LITTLE64(uint64_t) noexcept nogil
 
 

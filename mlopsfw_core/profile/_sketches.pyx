@@ -13,15 +13,7 @@ from ._hash cimport hash_number, mix64
 cnp.import_array()
 
 
-cdef extern from *:
-    """
-    #if defined(_MSC_VER)
-    #include <intrin.h>
-    static inline int leading_zeros64(unsigned long long x) { unsigned long at; _BitScanReverse64(&at, x); return 63 - (int)at; }
-    #else
-    #define leading_zeros64(x) __builtin_clzll(x)
-    #endif
-    """
+cdef extern from "mlopsfw_core/profile/_bits.h":
     int leading_zeros64(uint64_t x) noexcept nogil
 
 cdef enum:
