@@ -1,4 +1,4 @@
-"""What makes rows alike (flights of one day share their weather), and how much less they count for it.
+"""What makes rows correlate (flights of one day share their weather), and by how much that divides their count.
 
 The core estimates how much the clustering inflates variances. That estimate is itself a variance between few groups, so that what it
 scales is Student's t rather than normal, and the design effect is raised to what makes up for it.
@@ -22,7 +22,7 @@ from mlopsfw_core import Reference, design_effect
 from mlopsfw_monitor_drift import DriftConfig
 
 FEWEST_GROUPS = 5
-"""Below this many groups nothing can be said about how alike rows of one group are, and rows are taken to be independent."""
+"""Below this many groups the correlation within groups cannot be estimated, and rows are treated as independent."""
 
 _DAY = 86_400 * 1_000_000  # microseconds
 _HALVINGS = 60
