@@ -81,9 +81,9 @@ def _as_json(found: Difference, outcome: Outcome | None, bound: float) -> dict[s
     said: dict[str, Any] = msgspec.to_builtins(found, enc_hook=str)
     drifts = outcome.drifts if outcome else []
     columns = [told(one) for one in drifts]
-    return said | {
-        "drift": {"drifted": outcome.drifted if outcome else [], "columns": columns, "bound": min(bound, 1.0)}
-    }
+    drift = {"drifted": outcome.drifted if outcome else [], "columns": columns, "bound": min(bound, 1.0)}
+    nothing = {"nothing_compared": outcome.nothing} if outcome and outcome.nothing else {}
+    return said | {"drift": drift | nothing}
 
 
 def _print(found: Difference) -> None:
@@ -118,6 +118,9 @@ def _print_drift(outcome: Outcome | None, bound: float) -> None:
 
     if outcome is None:
         click.echo(f"Drift: none; at most {bound:.2%} of any column's values differ, which is below the threshold.")
+        return
+    if outcome.nothing:
+        click.echo(f"Drift: nothing was compared: {outcome.nothing}.")
         return
     click.echo(f"Drift: {len(outcome.drifted)} of {len(outcome.drifts)} columns")
     table([told(one) for one in outcome.drifts if one.drifted], SHOWN, empty="No column has drifted.")

@@ -20,7 +20,7 @@ _KEPT = float(1 << 53)  # up to here a float64 has every whole number
 _INT64 = 1 << 63
 _BLANKS = b" \t"
 _SIGNS = b"+-" + _BLANKS
-_PART = 1 << 16
+_PART = 1 << 18
 _ZERO, _PLUS, _POINT = b"0+."
 
 

@@ -123,7 +123,8 @@ def compare_files(job: DriftJob, watch: Progress = lambda _, blocks: blocks) -> 
         outcome = _streamed(job, sides, watch) if stream else _in_memory(job, plan, sides)
     new = {} if job.columns else dict.fromkeys(after.schema.names, f"only {job.current} has it")
     left_out = {**plan.left_out, **{name: why for name, why in new.items() if name not in before.schema.names}}
-    return _judged(replace(outcome, left_out=left_out, notes=(*before.notes, *after.notes)), job)
+    outcome = replace(outcome, left_out=left_out, notes=(*before.notes, *after.notes))
+    return judged(outcome, (str(job.reference), str(job.current)))
 
 
 def is_large(file: Path) -> bool:
@@ -223,13 +224,13 @@ def _alarms(job: DriftJob, drifts: list[ColumnDrift]) -> bool:
     return drifted >= DRIFT_SHARE * len(drifts) > 0 if job.preset else drifted > 0
 
 
-def _judged(outcome: Outcome, job: DriftJob) -> Outcome:
-    """Return the outcome; one that says so where nothing was compared."""
-    empty = [str(file) for file, rows in zip((job.reference, job.current), outcome.rows, strict=True) if not rows]
+def judged(outcome: Outcome, names: tuple[str, str]) -> Outcome:
+    """Return the outcome of comparing what is called `names`; one that says so where nothing was compared."""
+    empty = [name for name, rows in zip(names, outcome.rows, strict=True) if not rows]
     if empty and outcome.drifts:
         nothing = f"{' and '.join(empty)} {'have' if len(empty) > 1 else 'has'} no rows"
     elif not outcome.drifts:
-        nothing = f"no column of {job.reference} can be compared"
+        nothing = f"no column of {names[0]} can be compared"
         outcome = replace(outcome, rows=(0, 0))
     else:
         return outcome

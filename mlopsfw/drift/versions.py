@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlopsfw.drift.job import STREAM_FROM, Outcome, row_bytes
+from mlopsfw.drift.job import STREAM_FROM, Outcome, judged, row_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +38,12 @@ def compare_versions(
             lambda: record_batches(old), lambda: record_batches(new), alpha=alpha, threshold=threshold
         )
         drifted = any(one.drifted for one in found.drifts)
-        return Outcome(found.drifts, found.rows, drifted, stream=found)
+        return judged(Outcome(found.drifts, found.rows, drifted, stream=found), (before.ref, after.ref))
     frames = old.collect(engine="streaming"), new.collect(engine="streaming")
     first, second = ({name: frame[name] for name in names} for frame in frames)
     drifts = compare_samples(first, second, alpha=alpha, threshold=threshold)
-    return Outcome(drifts, rows, any(one.drifted for one in drifts), frames=frames)
+    outcome = Outcome(drifts, rows, any(one.drifted for one in drifts), frames=frames)
+    return judged(outcome, (before.ref, after.ref))
 
 
 def effect_bound(datasets: Datasets, before: DatasetVersion, after: DatasetVersion, found: Difference) -> float:

@@ -261,3 +261,15 @@ def test_every_format_of_data_add_is_one_of_drift(tmp_path, said):
     for suffix in formats:
         code, told, _ = said("x.parquet", f"x{suffix}")
         assert (code, [one["effect"] for one in told["columns"]]) == (0, [0.0, 0.0])
+
+
+@pytest.mark.parametrize("empty", [0, 1])
+def test_versions_of_which_one_has_no_rows_are_not_compared_either(project, monkeypatch, capsys, empty):
+    rows = pl.DataFrame({"x": normal(1)})
+    for number in (0, 1):
+        project.datasets.commit("d", rows.clear() if number == empty else rows, "replace")
+    monkeypatch.chdir(project.root)
+    assert run(["data", "diff", "d", "1", "2"]) == 0
+    assert f"nothing was compared: data:/d@{empty + 1} has no rows" in capsys.readouterr().out
+    assert run(["data", "diff", "d", "1", "2", "--json"]) == 0
+    assert "no rows" in json.loads(capsys.readouterr().out)["drift"]["nothing_compared"]
