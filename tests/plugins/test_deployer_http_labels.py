@@ -208,9 +208,18 @@ def test_a_csv_files_label_is_read_as_the_models_classes_are(
     assert (row["prediction_id"], row["label"], type(row["label"])) == ("00501", kept, type(kept))
 
 
-def test_a_file_of_labels_with_another_separator_says_which_column_it_has(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "l.csv").write_text("prediction_id;label\n1001;1\n")
-    with pytest.raises(DataError, match="no column 'prediction_id' or 'label'; the columns are 'prediction_id;label'"):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("prediction_id;label\n1001;1\n", "there is one column, and its name has ';' in it: 'prediction_id;label'"),
+        ("prediction_id,truth\n1001,1\n", "there is no column 'label'; the columns are 'prediction_id', 'truth'"),
+    ],
+)
+def test_a_file_that_lacks_a_column_of_labels_says_which_it_has(
+    project: Project, tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "l.csv").write_text(text)
+    with pytest.raises(DataError, match=says):
         project.labels.add_file("delay", tmp_path / "l.csv")
 
 
