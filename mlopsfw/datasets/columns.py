@@ -29,7 +29,7 @@ class Unfit(DataError):
     """
 
     def __init__(self, message: str, column: str, kind: str) -> None:
-        super().__init__(message)
+        super().__init__(message, hint=_HOW_TO_FIT)
         self.column, self.kind = column, kind
 
 
@@ -181,6 +181,7 @@ def _wider(known: pa.DataType, coming: pa.DataType) -> pa.DataType:
     return coming if whole and exact else known
 
 
+_HOW_TO_FIT = "Mend the row, set such rows aside (--max-bad 0.01), or replace the dataset with a type that holds it."
 _HOW_TO_AGREE = "Make the columns agree, say what to do (--drift add, --drift ignore), or replace the whole dataset."
 
 

@@ -83,7 +83,10 @@ def _read(
     marks = datasets.treatment(name).marks
     texts = {column: "string" for column, mark in marks.items() if mark == "hash"}  # 007 and 7 stay two
     options = msgspec.structs.replace(
-        options, expected=texts | _expected(datasets, name, change), max_ratio=change.max_ratio, key=tuple(change.key)
+        options,
+        expected=texts | _expected(datasets, name, change),
+        max_ratio=change.max_ratio,
+        key=_untyped_key(datasets, name, change),
     )
     guesses = Guesses()
     while True:
@@ -128,6 +131,13 @@ def _told(datasets: Datasets, name: str, error: DataError) -> DataError:
         return error
     known = latest.columns if (latest := datasets.history(name).latest) else {}
     return marked.withheld(error, {name, *marks, *known})
+
+
+def _untyped_key(datasets: Datasets, name: str, change: Change) -> tuple[str, ...]:
+    """Return the columns of the key whose type no version decides: 9.0 is the 9 of a dataset of whole numbers."""
+    latest = datasets.history(name).latest
+    known = datasets.schema(latest).names if latest is not None and latest.manifest else []
+    return tuple(column for column in change.key if column not in known)
 
 
 def _expected(datasets: Datasets, name: str, change: Change) -> dict[str, str]:

@@ -72,6 +72,8 @@ def _explain_cell(path: Path, options: CsvOptions, known: Mapping[str, str], cel
     hint = (
         f"Mend the row, name the text that means no value (--null TEXT), or read it as text (--type {column}=string)."
     )
+    if column in options.expected and cell.kind == "int64" and _value(cell.what).strip().lstrip("+-").isdigit():
+        hint = f"Replace the dataset with the column as text (--type {column}=string), or mend the row."
     return BadValue(f"{where}: {cell.what} for {cell.kind}", column, hint)
 
 
