@@ -5,13 +5,14 @@ What a server does is the deployer's; this module decides what it should do, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.contracts.deployer import EndpointSpec, EndpointStatus
-from mlopsfw.errors import MlopsfwError, UnknownName
+from mlopsfw.contracts.deployer import EndpointSpec, EndpointStatus, ForegroundDeployer
+from mlopsfw.errors import MlopsfwError, ServingError, UnknownName, UsageError
 from mlopsfw.ids import check_name, nearest
 
 if TYPE_CHECKING:
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from mlopsfw.privacy.pii import Mark
     from mlopsfw.project import Project
 
+Ready = Callable[[EndpointStatus], None]
+
 _PREFIX = "endpoint/"
+
+
+def _nothing(_: EndpointStatus) -> None:
+    return None
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,6 +70,8 @@ def fold(events: Iterable[Event]) -> list[Wanted]:
             changes[revision] = Wanted(**fields)
         elif revision in changes and event.type in _BECAME:
             state = event.type.partition(".")[2]
+            if state == "failed" and changes[revision].state == "ready":
+                continue  # it could not be started again, which makes it no worse a version
             changes[revision] = msgspec.structs.replace(
                 changes[revision], state=state, detail=str(body.get(_BECAME[event.type], ""))
             )
@@ -167,6 +176,53 @@ class Endpoints:
             return status
         return self._deploy(name, wanted)
 
+    def run(self, name: str, ready: Ready = _nothing) -> None:
+        """Serve in this process what endpoint `name` should serve, until a signal ends it; for a process manager to keep alive.
+
+        Args:
+            name: The endpoint.
+            ready: Called with its status once it answers.
+
+        The ledger is not told of the end: what is started again serves the same. `deploy` changes what is served meanwhile.
+
+        Raises:
+            UnknownName: There is no such endpoint.
+            ServingError: It is stopped, cannot be served, or is being served.
+        """
+        wanted = serving(self.history(name))
+        if wanted is None:
+            raise ServingError(f"endpoint {name} is stopped", hint="Start it: mlopsfw serve models:/NAME@ALIAS.")
+        self._run(name, wanted, ready)
+
+    def serve(self, model: str, name: str | None = None, ready: Ready = _nothing) -> None:
+        """Deploy a model version and serve it in this process until a signal ends it; the endpoint is stopped then.
+
+        Raises:
+            ServingError: It cannot be served, or the endpoint is being served.
+        """
+        found = self._project.registry.resolve(model)
+        endpoint = check_name(found.name if name is None else name, "endpoint")
+        self._foreground()
+        wanted = self._want(endpoint, found.name, found.version, found.bundle, f"serve {model}")
+        with self._told(endpoint, wanted):
+            self._run(endpoint, wanted, ready)
+        now = serving(self._changes(endpoint))
+        if now is not None:
+            self._stream(endpoint).append("endpoint.stopped", {"revision": now.revision})
+
+    def _foreground(self) -> ForegroundDeployer:
+        deployer = self._project.deployer
+        if not isinstance(deployer, ForegroundDeployer):
+            raise UsageError("this deployer cannot serve in the foreground", hint="Use mlopsfw deploy.")
+        return deployer
+
+    def _run(self, endpoint: str, wanted: Wanted, ready: Ready) -> None:
+        def told(status: EndpointStatus) -> None:
+            ready(status)
+            self._stream(endpoint).append("endpoint.ready", {"revision": wanted.revision, "url": status.url})
+
+        self._foreground().run(self._spec(endpoint, wanted), told)
+
     def _stream(self, name: str) -> Any:
         return self._project.ledger.stream(f"{_PREFIX}{check_name(name, 'endpoint')}")
 
@@ -174,21 +230,31 @@ class Endpoints:
         return fold(self._stream(name).events())
 
     def _change(self, endpoint: str, model: str, version: int, bundle: str, reason: str) -> EndpointStatus:
+        return self._deploy(endpoint, self._want(endpoint, model, version, bundle, reason))
+
+    def _want(self, endpoint: str, model: str, version: int, bundle: str, reason: str) -> Wanted:
         def body(events: Sequence[Event]) -> dict[str, Any]:
             revision = max((change.revision for change in fold(events)), default=0) + 1
             return {"revision": revision, "model": model, "version": version, "bundle": bundle, "reason": reason}
 
-        event = self._stream(endpoint).append("endpoint.wanted", body)
-        return self._deploy(endpoint, Wanted(**event.body))
+        return Wanted(**self._stream(endpoint).append("endpoint.wanted", body).body)
+
+    def _spec(self, endpoint: str, wanted: Wanted) -> EndpointSpec:
+        version = self._project.registry.resolve(f"models:/{wanted.model}@{wanted.version}")
+        return wanted.spec(endpoint, self._project.privacy.learned(version))
 
     def _deploy(self, endpoint: str, wanted: Wanted) -> EndpointStatus:
-        stream = self._stream(endpoint)
-        try:
-            version = self._project.registry.resolve(f"models:/{wanted.model}@{wanted.version}")
-            status = self._project.deployer.deploy(wanted.spec(endpoint, self._project.privacy.learned(version)))
-        except Exception as error:  # a deployer of another's may raise anything, and what was served before goes on
-            reason = error.message if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
-            stream.append("endpoint.failed", {"revision": wanted.revision, "reason": reason})
-            raise
-        stream.append("endpoint.ready", {"revision": wanted.revision, "url": status.url})
+        with self._told(endpoint, wanted):
+            status = self._project.deployer.deploy(self._spec(endpoint, wanted))
+        self._stream(endpoint).append("endpoint.ready", {"revision": wanted.revision, "url": status.url})
         return status
+
+    @contextlib.contextmanager
+    def _told(self, endpoint: str, wanted: Wanted) -> Iterator[None]:
+        """Write down that a change failed: a deployer of another's may raise anything, and what was served before goes on."""
+        try:
+            yield
+        except Exception as error:
+            reason = error.message if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
+            self._stream(endpoint).append("endpoint.failed", {"revision": wanted.revision, "reason": reason})
+            raise

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlopsfw.datasets.sources.csvoptions import CsvOptions
     from mlopsfw.project import Project
 
+_ENDPOINTS = "endpoints:/"
 _COLUMNS = ("endpoint", "state", "model", "version", "revision", "url", "detail")
 
 port_option = click.option("--port", type=click.IntRange(0, 65535), help="Listen on this port instead of a free one.")
@@ -130,24 +131,40 @@ def logs(project: Project, *, name: str, lines: int) -> None:
             click.echo("".join(deque(log, maxlen=lines)), nl=False)
 
 
+@endpoints.command()
+@click.argument("name")
+@pass_project
+def unit(project: Project, *, name: str) -> None:
+    """Print a systemd unit that keeps the endpoint NAME served, whatever dies."""
+    from mlopsfw.cli.unit import unit_of
+
+    project.endpoints.history(name)  # an unknown name is told as such
+    click.echo(unit_of(project.root, name), nl=False)
+
+
 @click.command()
-@click.argument("model")
+@click.argument("what", metavar="MODEL|endpoints:/NAME")
 @click.option("--name", help="The endpoint; the model's name where it is not given.")
 @port_option
 @click.pass_context
-def serve(context: click.Context, *, model: str, name: str | None, port: int | None) -> None:
-    """Serve MODEL until Ctrl-C, then stop the endpoint."""
-    import signal
-    import threading
+def serve(context: click.Context, *, what: str, name: str | None, port: int | None) -> None:
+    """Serve MODEL in the foreground until Ctrl-C, then stop the endpoint.
 
-    project, done = _project(context, port), threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
-    now = project.endpoints.deploy(model, name, reason="serve")
+    With endpoints:/NAME serve what that endpoint should serve, for a process manager to keep alive: its end does not stop the
+    endpoint, and it serves the same when it is started again. `mlopsfw deploy` changes what is served meanwhile.
+    """
+    project = _project(context, port)
+    named = what.removeprefix(_ENDPOINTS)
+    if named != what:
+        if name is not None:
+            raise click.UsageError(f"{what} names the endpoint: leave --name out")
+        project.endpoints.run(named, _announce)
+    else:
+        project.endpoints.serve(what, name, _announce)
+
+
+def _announce(now: EndpointStatus) -> None:
     click.echo(f"{now.url}  {now.model}@{now.version}  (Ctrl-C stops it)")
-    while not done.wait(5.0):
-        project.endpoints.supervise(now.endpoint)
-    project.endpoints.stop(now.endpoint)
 
 
 @click.command()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -65,4 +66,21 @@ class Deployer(Protocol):
 
     def stop(self, endpoint: str) -> EndpointStatus:
         """Stop it: in-flight requests finish, what was captured is durable."""
+        ...
+
+
+@runtime_checkable
+class ForegroundDeployer(Protocol):
+    """What a deployer offers beside `Deployer` where it can serve from the caller's own process, for a process manager to keep alive."""
+
+    def run(self, spec: EndpointSpec, ready: Callable[[EndpointStatus], None]) -> None:
+        """Serve `spec` until SIGTERM or SIGINT, then end as `stop` does. Later calls of `deploy` change what is served meanwhile.
+
+        Args:
+            spec: What to serve first.
+            ready: Called once it answers.
+
+        Raises:
+            ServingError: It cannot be served, or is being served.
+        """
         ...

@@ -30,6 +30,8 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         drain_seconds: How long a server that is replaced answers what still comes on open connections.
         grace_seconds: How long requests in flight may take after that.
         start_timeout: Seconds within which a new model must be loaded and have replayed its golden rows.
+        hang_seconds: Seconds without a sign of life after which a server process is replaced. More than the model takes for a small request.
+        answer_seconds: Seconds that a long request may be computed; a process that takes longer is replaced.
         compact_seconds: How often captured predictions are moved into their table; 0 leaves that to readers.
     """
 
@@ -44,6 +46,8 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     drain_seconds: float = 1.5
     grace_seconds: float = 10.0
     start_timeout: float = 60.0
+    hang_seconds: float = 2.5
+    answer_seconds: float = 60.0
     compact_seconds: float = 60.0
 
 

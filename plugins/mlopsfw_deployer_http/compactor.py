@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from mlopsfw.capture.appendlog import segments
-from mlopsfw_deployer_http.service import log
+from mlopsfw_deployer_http.logs import log
 from mlopsfw_deployer_http.settings import Settings, read
 
 
@@ -25,15 +25,22 @@ class Compactor:
     async def run(self) -> None:
         """Compact until cancelled."""
         while True:
-            settings = read(self._settings, Settings)
-            if settings is None or settings.compact_seconds <= 0:
-                await asyncio.sleep(60.0)  # may be changed by a later revision
-                continue
-            await asyncio.sleep(settings.compact_seconds)
-            sizes = {path.name: path.stat().st_size for path in segments(Path(settings.captures))}
-            if sizes != self._seen:
-                await self._compact(settings.spec.endpoint)
-                self._seen = sizes
+            try:
+                await self._once()
+            except (OSError, ValueError) as error:  # no room, no process, a segment that has just gone: the next time
+                log("compaction failed", error=str(error))
+                await asyncio.sleep(60.0)
+
+    async def _once(self) -> None:
+        settings = read(self._settings, Settings)
+        if settings is None or settings.compact_seconds <= 0:
+            await asyncio.sleep(60.0)  # may be changed by a later revision
+            return
+        await asyncio.sleep(settings.compact_seconds)
+        sizes = {path.name: path.stat().st_size for path in segments(Path(settings.captures))}
+        if sizes != self._seen:
+            await self._compact(settings.spec.endpoint)
+            self._seen = sizes
 
     async def _compact(self, endpoint: str) -> None:
         command = [sys.executable, "-P", "-m", "mlopsfw.capture", str(self._settings), endpoint]

@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from mlopsfw.capture import FOLDER as CAPTURES
 from mlopsfw.contracts.deployer import EndpointSpec, EndpointStatus
@@ -23,8 +25,10 @@ from mlopsfw.ids import check_name
 from mlopsfw.project import STATE
 from mlopsfw.secrets import LEAST_TOKEN, checked_token
 from mlopsfw_deployer_http.gate import digest
+from mlopsfw_deployer_http.holding import alive, end_orphan, hold, reacts, sign, supervisor_of
 from mlopsfw_deployer_http.listener import Limits
-from mlopsfw_deployer_http.settings import LOCK, LOG, STATUS, WANTED, Settings, Status, read, write
+from mlopsfw_deployer_http.logs import rotate
+from mlopsfw_deployer_http.settings import LOG, STATUS, WANTED, Settings, Status, read, write, write_changed
 
 if TYPE_CHECKING:
     from mlopsfw.contracts.host import Host
@@ -33,7 +37,6 @@ if TYPE_CHECKING:
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to ask a server that was bound to all addresses
 _POLL = 0.02  # seconds
-_LOG_SIZE = 16 << 20  # bytes after which a supervisor's start puts the log aside
 
 
 class HttpDeployer:
@@ -64,8 +67,9 @@ class HttpDeployer:
             self._refuse_older(folder, spec)
             settings = self._settings(folder, spec)
             self._refuse_moved(folder, settings)
-            write(folder / WANTED, settings)
-            self._tell(folder)
+            self._refuse_unheard(folder, spec)
+            write_changed(folder / WANTED, settings)
+            self._tell(folder, settings)
             self._await(folder, settings)
             self._clean(folder, spec)
         return self.status(spec.endpoint)
@@ -76,7 +80,7 @@ class HttpDeployer:
         status = read(folder / STATUS, Status)
         if status is None:
             return EndpointStatus(endpoint=endpoint, state="stopped", detail="it was never started on this machine")
-        if status.ended or not _alive(folder):
+        if status.ended or not alive(folder):
             return self._gone(endpoint, status, folder)
         spec = status.serving
         if spec is None:
@@ -84,6 +88,8 @@ class HttpDeployer:
         answered, detail = (
             self._ask(status.url) if status.worker else (False, "its server process died and is being replaced")
         )
+        if not reacts(folder):
+            detail = f"its supervisor, process {status.supervisor}, does not react: it is stopped or hangs"
         return EndpointStatus(
             endpoint=endpoint, state="ready" if answered else "starting", url=status.url, model=spec.model,
             version=spec.version, revision=spec.revision, detail=detail or str(folder / LOG), facts=_facts(status),
@@ -93,11 +99,38 @@ class HttpDeployer:
         """Stop it: in-flight requests finish, what was captured is durable."""
         folder = self._folder(endpoint)
         with _alone(folder / "deploy.lock"):
-            if _alive(folder):
-                os.kill(_supervisor(folder), signal.SIGTERM)
-                patience = self._config.drain_seconds + self._config.grace_seconds + self._config.start_timeout + 10.0
-                self._until(lambda: not _alive(folder), patience, f"endpoint {endpoint} does not stop")
+            if alive(folder):
+                self._end(endpoint, folder)
         return self.status(endpoint)
+
+    def run(self, spec: EndpointSpec, ready: Callable[[EndpointStatus], None]) -> None:
+        """Supervise the endpoint in this process until SIGTERM or SIGINT; then it is stopped. Later deploys are told to this process."""
+        from mlopsfw_deployer_http import supervisor
+
+        folder = self._folder(spec.endpoint)
+        os.umask(0o077)
+        with _alone(folder / "deploy.lock"):
+            settings = self._settings(folder, spec)
+            try:
+                lock = hold(folder)
+            except BlockingIOError:
+                raise ServingError(
+                    f"endpoint {spec.endpoint} has a supervisor already: process {supervisor_of(folder)}",
+                    hint=f"Change what it serves: mlopsfw deploy; or end it: mlopsfw endpoints stop {spec.endpoint}",
+                ) from None
+            sign(lock)
+            end_orphan(folder, settings.patience)
+            (folder / STATUS).unlink(missing_ok=True)
+            write_changed(folder / WANTED, settings)
+        try:
+            failed = supervisor.run(folder, lambda: ready(self.status(spec.endpoint)))
+        finally:
+            os.close(lock)
+        if failed:
+            status = read(folder / STATUS, Status)
+            raise ServingError(
+                f"{spec.model}@{spec.version} cannot be served: {status.attempt.detail if status else 'see above'}"
+            )
 
     # -- deploying -------------------------------------------------------------------------------------------------------
 
@@ -114,7 +147,7 @@ class HttpDeployer:
             status is not None
             and status.serving is not None
             and status.serving.revision > spec.revision
-            and _alive(folder)
+            and alive(folder)
         ):
             raise ServingError(
                 f"endpoint {spec.endpoint} already serves revision {status.serving.revision}, later than {spec.revision}",
@@ -124,13 +157,21 @@ class HttpDeployer:
     def _refuse_moved(self, folder: Path, settings: Settings) -> None:
         """A running endpoint keeps its address: moving it would fail the requests of whoever uses the old one."""
         old = read(folder / WANTED, Settings)
-        if old is None or not _alive(folder):
+        if old is None or not alive(folder):
             return
         now = urlsplit(status.url).port if (status := read(folder / STATUS, Status)) else None
         if old.host != settings.host or settings.port not in (0, old.port, now):
             raise ServingError(
                 f"endpoint {settings.spec.endpoint} listens on {old.host}, port {now}, and keeps that while it runs",
                 hint=f"Run: mlopsfw endpoints stop {settings.spec.endpoint}, then deploy again.",
+            )
+
+    def _refuse_unheard(self, folder: Path, spec: EndpointSpec) -> None:
+        if alive(folder) and not reacts(folder):
+            process = supervisor_of(folder)
+            raise ServingError(
+                f"the supervisor of {spec.endpoint}, process {process}, does not react: it is stopped or hangs",
+                hint=f"Let it go on: kill -CONT {process}; or end it: mlopsfw endpoints stop {spec.endpoint}",
             )
 
     def _settings(self, folder: Path, spec: EndpointSpec) -> Settings:
@@ -142,7 +183,8 @@ class HttpDeployer:
             captures=str(captures), host=config.host, port=config.port, hosts=(config.host, *config.hosts),
             token=token, label_token=label_token,
             limits=Limits(body=config.max_body, labels=config.labels_per_request, labels_per_second=config.labels_per_second), drain_seconds=config.drain_seconds, grace_seconds=config.grace_seconds,
-            start_timeout=config.start_timeout, compact_seconds=config.compact_seconds,
+            start_timeout=config.start_timeout, hang_seconds=config.hang_seconds, answer_seconds=config.answer_seconds,
+            compact_seconds=config.compact_seconds,
         )  # fmt: skip
 
     def _token(self, reference: str, key: str) -> str:
@@ -169,12 +211,28 @@ class HttpDeployer:
         for old in [path for path in laid if path.name != spec.bundle][:-2]:
             shutil.rmtree(old, ignore_errors=True)
 
-    def _tell(self, folder: Path) -> None:
-        if _alive(folder):
-            os.kill(_supervisor(folder), signal.SIGHUP)
+    def _end(self, endpoint: str, folder: Path) -> None:
+        """End the supervisor; one that does not react is killed, and its server then drains by itself."""
+        process = supervisor_of(folder)
+        if reacts(folder):
+            os.kill(process, signal.SIGTERM)
+            patience = self._config.drain_seconds + self._config.grace_seconds + self._config.start_timeout + 10.0
+            self._until(lambda: not alive(folder), patience, f"endpoint {endpoint} does not stop")
             return
+        os.kill(process, signal.SIGKILL)
+        self._until(lambda: not alive(folder), 10.0, f"the supervisor of {endpoint} cannot be killed")
+        end_orphan(folder, self._config.drain_seconds + self._config.grace_seconds + 5.0)
+        status = read(folder / STATUS, Status)
+        if status is not None:
+            write(folder / STATUS, msgspec.structs.replace(status, stopped=True, worker=0, serving=None))
+
+    def _tell(self, folder: Path, settings: Settings) -> None:
+        if alive(folder):
+            os.kill(supervisor_of(folder), signal.SIGHUP)
+            return
+        end_orphan(folder, settings.patience)
         (folder / STATUS).unlink(missing_ok=True)
-        command = [sys.executable, "-P", "-m", "mlopsfw_deployer_http.supervisor", "--folder", str(folder), "--daemon"]
+        command = [sys.executable, "-P", "-m", "mlopsfw_deployer_http.supervisor", "--folder", str(folder)]
         with _log(folder) as log:
             subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=True
@@ -186,16 +244,16 @@ class HttpDeployer:
 
         def decided() -> bool:
             nonlocal seen
-            alive = _alive(folder)  # asked first: what the last one wrote counts
+            lives = alive(folder)  # asked first: what the last one wrote counts
             seen = read(folder / STATUS, Status)
-            if not alive and (seen is None or seen.attempt.state == "starting"):
+            if not lives and (seen is None or seen.attempt.state == "starting"):
                 raise ServingError(f"the supervisor of {settings.spec.endpoint} ended while it started", hint=log)
             return seen is not None and seen.attempt.revision == revision and seen.attempt.state != "starting"
 
         self._until(decided, settings.start_timeout + 10.0, f"endpoint {settings.spec.endpoint} did not start", log)
         if seen is not None and seen.attempt.state == "failed":
             if seen.ended:  # or the next change would be told to a supervisor that is about to go
-                self._until(lambda: not _alive(folder), 10.0, "its supervisor does not end", log)
+                self._until(lambda: not alive(folder), 10.0, "its supervisor does not end", log)
             going_on = f" Version {seen.serving.version} goes on serving." if seen.serving else ""
             detail = seen.attempt.detail
             raise ServingError(
@@ -214,7 +272,9 @@ class HttpDeployer:
     def _gone(self, endpoint: str, status: Status, folder: Path) -> EndpointStatus:
         if status.stopped:
             return EndpointStatus(endpoint=endpoint, state="stopped")
-        detail = status.attempt.detail or f"its supervisor is gone; see {folder / LOG}"
+        detail = status.attempt.detail or (
+            f"its supervisor, process {status.supervisor}, is dead; run: mlopsfw endpoints start {endpoint} (log: {folder / LOG})"
+        )
         return EndpointStatus(endpoint=endpoint, state="failed", detail=detail, revision=status.attempt.revision)
 
     def _ask(self, url: str) -> tuple[bool, str]:
@@ -240,27 +300,9 @@ def _facts(status: Status) -> dict[str, Any]:
     return facts
 
 
-def _alive(folder: Path) -> bool:
-    """Return whether a supervisor holds the folder: a lock cannot be mistaken for another process, as an id can."""
-    try:
-        with (folder / LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-def _supervisor(folder: Path) -> int:
-    return int((folder / LOCK).read_text(encoding="ascii"))
-
-
 def _log(folder: Path) -> IO[bytes]:
-    file = folder / LOG
-    if file.exists() and file.stat().st_size > _LOG_SIZE:
-        file.replace(file.with_suffix(".log.1"))
-    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+    rotate(folder / LOG)
+    return os.fdopen(os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 @contextlib.contextmanager

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import msgspec
 
+from mlopsfw_deployer_http.crowd import victims
 from mlopsfw_deployer_http.message import Answer, Refusal, Request
 from mlopsfw_deployer_http.wire import Connection
 
+_SLOW = 0.1  # seconds that an answer may hold up the event loop before longer requests go to the thread
 _SWEEP = 0.25  # seconds between looks for connections that take too long
+_SEARCH = 0.05  # seconds until it is looked again for connections that can make way
 _LINGER = 1.0  # seconds in which a client may read our last answer before the socket goes
 
 
@@ -25,7 +29,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         head: Bytes of a request's target and headers together.
         inline: Bytes of a body up to which the request is answered on the event loop; longer ones go to a thread, so that
             a batch does not hold up the others.
-        connections: Open connections.
+        connections: Open connections. When they near this, those that nobody waits on are closed for new ones.
+        begin: Seconds for a request's target and headers to arrive; for the first one from when the connection was opened.
         receive: Seconds for a request to arrive, once begun.
         idle: Seconds a connection may wait for its next request.
         labels, labels_per_second: Labels of one request, and of one client a second; 0 a second for no limit.
@@ -35,16 +40,23 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     head: int = 32 << 10
     inline: int = 64 << 10
     connections: int = 4096
+    begin: float = 10.0
     receive: float = 30.0
     idle: float = 75.0
     labels: int = 10_000
     labels_per_second: float = 2_000.0
+
+    @property
+    def reserve(self) -> int:
+        """How many of the connections are kept for health and metrics."""
+        return min(64, max(1, self.connections // 8))
 
 
 class Service(Protocol):
     """What answers. Thread-safe: long requests come from a thread."""
 
     ready: bool
+    vital: frozenset[str]
 
     def answer(self, request: Request) -> Answer:
         """Return the answer; never raises."""
@@ -83,6 +95,9 @@ class Listener:
         self._connections: set[Connection] = set()
         self._pending: list[tuple[Connection, bytes, Answer]] = []
         self._dirty = False
+        self.inline = limits.inline  # bytes of a body that is answered on the event loop
+        self._computing_since = self._search_again = 0.0
+        self.vital, self.evicted = service.vital, 0
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
         self._server: asyncio.Server | None = None
         self._tasks = [self.loop.create_task(self._every(_SWEEP, self._sweep)), self.loop.create_task(self._sync())]
@@ -94,9 +109,35 @@ class Listener:
     # -- called by connections -------------------------------------------------------------------------------------------
 
     def admit(self, connection: Connection) -> bool:
-        """Count `connection`; return whether there is room for it."""
+        """Count `connection`; return whether there is room for it.
+
+        Where there are too many, others make way. Where none can, since an answer is owed on all, it gets one of the places that are
+        kept for health and metrics.
+        """
         self._connections.add(connection)
+        if self.crowded:
+            self._make_room(connection)
+            connection.reserved = self.crowded
         return len(self._connections) <= self.limits.connections
+
+    @property
+    def crowded(self) -> bool:
+        """Whether only the reserve is left."""
+        return len(self._connections) > self.limits.connections - self.limits.reserve
+
+    def _make_room(self, newest: Connection) -> None:
+        """Close some at once, so that the search is paid for by many; one that found nobody is not repeated at once."""
+        now = self.loop.time()
+        if now < self._search_again:
+            return
+        over = len(self._connections) - (self.limits.connections - self.limits.reserve)
+        found = victims(self._connections - {newest}, now, over + self.limits.connections // 16)
+        if not found:
+            self._search_again = now + _SEARCH
+        for connection in found:
+            self._connections.discard(connection)
+            connection.make_way()
+        self.evicted += len(found)
 
     @property
     def open(self) -> int:
@@ -108,12 +149,29 @@ class Listener:
         self._connections.discard(connection)
 
     def answer(self, request: Request) -> Answer:
-        """Answer on the event loop."""
-        return self._service.answer(request)
+        """Answer on the event loop; where the model turns out to be slow, fewer requests are from then on."""
+        began = self.loop.time()
+        answer = self._service.answer(request)
+        if self.loop.time() - began > _SLOW:
+            self.inline = min(self.inline, len(request.body) // 2)
+        return answer
 
     def answer_aside(self, request: Request) -> asyncio.Future[Answer]:
         """Answer in a thread."""
-        return self.loop.run_in_executor(self._pool, self._service.answer, request)
+        return self.loop.run_in_executor(self._pool, self._compute, request)
+
+    def _compute(self, request: Request) -> Answer:
+        self._computing_since = time.monotonic()
+        try:
+            return self._service.answer(request)
+        finally:
+            self._computing_since = 0.0
+
+    @property
+    def computing(self) -> float:
+        """Seconds since the thread began to answer its request; 0 where it waits for one."""
+        since = self._computing_since
+        return time.monotonic() - since if since else 0.0
 
     def refused(self, refusal: Refusal) -> Answer:
         """Count what was not even a request."""
@@ -150,6 +208,9 @@ class Listener:
 
     def _sweep(self) -> None:
         now = self.loop.time()
+        self.inline = min(
+            self.limits.inline, self.inline + self.inline // 100 + 16
+        )  # a machine that was busy is forgotten
         for connection in list(self._connections):
             waited = now - connection.since
             if connection.blocked and waited > self.limits.receive:
@@ -158,7 +219,9 @@ class Listener:
                 connection.close()
             elif connection.in_message and not connection.finished and waited > self.limits.receive:
                 connection.refuse(Refusal(408, f"the request did not arrive within {self.limits.receive:g} s"))
-            elif connection.idle and waited > self.limits.idle:
+            elif connection.in_head and not connection.finished and waited > self.limits.begin:
+                connection.refuse(Refusal(408, f"the request's head did not arrive within {self.limits.begin:g} s"))
+            elif connection.idle and waited > (self.limits.idle if connection.asked else self.limits.begin):
                 connection.close()
 
     # -- the end ---------------------------------------------------------------------------------------------------------

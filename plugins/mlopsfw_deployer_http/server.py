@@ -1,7 +1,7 @@
 """The server process: `python -m mlopsfw_deployer_http.server --state FILE`. Loads one model, answers until told to end.
 
-Under a supervisor it is given the listening socket and a control socket: it says `ready` or why it failed, and is told `replace`
-(another process answers from now on) or `stop`. By itself it binds what FILE says, and ends on SIGTERM or Ctrl-C.
+Under a supervisor it is given the listening socket and a control socket: it says `ready` or why it failed, answers each `ping` from its
+event loop, and is told `replace` (another process answers from now on) or `stop`. By itself it binds what FILE says, and ends on SIGTERM or Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,17 @@ from mlopsfw.errors import MlopsfwError, ServingError
 from mlopsfw.project import Project
 from mlopsfw_deployer_http.gate import Gate
 from mlopsfw_deployer_http.listener import Listener
+from mlopsfw_deployer_http.logs import FaultLog, log
 from mlopsfw_deployer_http.metrics import Metrics
 from mlopsfw_deployer_http.model import Model
 from mlopsfw_deployer_http.quota import Quota
-from mlopsfw_deployer_http.service import LABELS, Service, log
+from mlopsfw_deployer_http.service import LABELS, Service
 from mlopsfw_deployer_http.settings import Settings, read
 
 _OWN_FILES = 64  # descriptors that are no connection: libraries, logs, segments
+_BURST = 1024  # connections that may be accepted in one turn of the event loop, before any is counted
+_FEWEST = 64  # connections with which a server is worth starting
+PING, ALIVE = b"ping\n", b"alive\n"
 FAILED = 3  # exit status of a process that could not load its model
 
 
@@ -51,17 +56,26 @@ def raise_open_files(wanted: int) -> int:
     """Allow this process as many descriptors as `wanted` connections need; return how many connections there can be.
 
     A server that runs out of descriptors drops connections without a word; one that knows its limit answers 503.
+
+    Raises:
+        ServingError: There cannot be enough of them to serve.
     """
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    target = wanted + _OWN_FILES
+    target = wanted + _OWN_FILES + _BURST
     if hard != resource.RLIM_INFINITY:
         target = min(target, hard)
     if soft != resource.RLIM_INFINITY and soft < target:
         resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
         soft = target
-    return wanted if soft == resource.RLIM_INFINITY else min(wanted, soft - _OWN_FILES)
+    possible = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft - _OWN_FILES)
+    if possible < min(wanted, _FEWEST):
+        raise ServingError(
+            f"a server may open {soft} files here, and needs at least {_OWN_FILES + _FEWEST}: a connection is a file",
+            hint=f"Raise the hard limit, such as `ulimit -n 8192` or LimitNOFILE=8192; all {wanted} connections need {wanted + _OWN_FILES}.",
+        )
+    return possible
 
 
 def load(settings: Settings) -> tuple[Project, Bundle]:
@@ -89,7 +103,8 @@ class Serving:
     """
 
     def __init__(self, settings: Settings, project: Project, bundle: Bundle) -> None:
-        self._settings = settings
+        self._settings, limits = settings, settings.limits
+        self._limits = msgspec.structs.replace(limits, connections=raise_open_files(limits.connections))
         requests = project.privacy.requests(settings.spec.pii)
         model = Model(settings.spec, bundle, project.clock, requests, Bounds.of(project.config.capture))
         self._capture = CaptureWriter(Path(settings.captures), model.header)
@@ -106,16 +121,20 @@ class Serving:
             "captured_total": self._capture.captured,
             "lost_total": self._capture.lost,
             "connections": self._listener.open if self._listener else 0,
+            "evicted_total": self._listener.evicted if self._listener else 0,
             "revision": self._settings.spec.revision,
             "start_seconds": self._begun,
         }
 
     async def start(self, listening: socket.socket) -> None:
         """Answer what comes to `listening`."""
-        limits = self._settings.limits
-        limits = msgspec.structs.replace(limits, connections=raise_open_files(limits.connections))
-        self._listener = Listener(self._service, self._capture, limits)
+        self._listener = Listener(self._service, self._capture, self._limits)
         await self._listener.start(listening)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a request has been computed for longer than any may take."""
+        return self._listener is not None and self._listener.computing > self._settings.answer_seconds
 
     async def end(self, *, keep_accepting: bool) -> None:
         """Drain; what was captured is durable when this returns."""
@@ -142,13 +161,13 @@ async def serve(serving: Serving, listening: socket.socket, control: socket.sock
             with contextlib.suppress(OSError):
                 control.sendall(msgspec.json.encode({"leaving": os.getpid()}) + b"\n")
 
+    faults = FaultLog()
+    loop.set_exception_handler(lambda loop, context: _tell_faults(loop, context, faults))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_end)
     await serving.start(listening)
     if control is not None:
-        loop.add_reader(
-            control, lambda: tell(keep_accepting=_told(control) != b"replace\n")
-        )  # its end means: nobody else is there
+        loop.add_reader(control, lambda: _listen_to(control, serving, tell))
         control.sendall(msgspec.json.encode({"ready": os.getpid()}) + b"\n")
     keep_accepting = await told
     if control is not None:
@@ -156,11 +175,24 @@ async def serve(serving: Serving, listening: socket.socket, control: socket.sock
     await serving.end(keep_accepting=keep_accepting)
 
 
-def _told(control: socket.socket) -> bytes:
+def _listen_to(control: socket.socket, serving: Serving, tell: Callable[..., None]) -> None:
+    """Do as the supervisor says; its end means that nobody else is there to accept."""
     try:
-        return control.recv(64)
+        words = control.recv(4096)
     except OSError:
-        return b""  # the supervisor has gone without a word
+        words = b""  # the supervisor has gone without a word
+    if PING in words and not serving.stuck:
+        with contextlib.suppress(OSError):
+            control.send(ALIVE, socket.MSG_DONTWAIT)
+    order = words.replace(PING, b"")
+    if order or not words:
+        tell(keep_accepting=order != b"replace\n")
+
+
+def _tell_faults(_: asyncio.AbstractEventLoop, context: dict[str, Any], faults: FaultLog) -> None:
+    """Log what a callback of the event loop raised, each fault once."""
+    error = context.get("exception")
+    faults.write(error if error is not None else RuntimeError(), message=str(context.get("message"))[:200])
 
 
 def main(arguments: list[str]) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlopsfw_deployer_http import feedback, inference, invocations
+from mlopsfw_deployer_http.logs import FaultLog
 from mlopsfw_deployer_http.message import TEXT, Answer, Refusal, Request, encode
 from mlopsfw_deployer_http.quota import Quota
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
 LABELS = "/labels"
+METRICS = "/metrics"
 PUBLIC = frozenset({LIVE, READY})
 """The only routes that ask for no token."""
 
@@ -55,7 +54,7 @@ class Service:
         quota: Quota | None = None,
     ) -> None:
         self._quota = quota or Quota()
-        self.ready = True
+        self.ready, self.vital, self._faults = True, PUBLIC | {METRICS}, FaultLog()
         self._model, self._gate, self._metrics, self._clock, self._gauges = model, gate, metrics, clock, gauges
         spec = model.spec
         self._served = f"mlopsfw-model: {spec.model}@{spec.version}\r\nmlopsfw-bundle: {spec.bundle}\r\n".encode()
@@ -69,7 +68,7 @@ class Service:
             "/v2": {"GET": Route(self._server, "server")},
             "/invocations": {"POST": Route(self._scored(invocations.invoke), "invocations")},
             LABELS: {"POST": Route(self._labels, "labels")},
-            "/metrics": {"GET": Route(self._metrics_text, "metrics")},
+            METRICS: {"GET": Route(self._metrics_text, "metrics")},
             "/openapi.json": {"GET": Route(self._openapi, "openapi")},
         }
         for base in (named, f"{named}/versions/{self._model.spec.version}"):
@@ -90,8 +89,8 @@ class Service:
             answer = route.act(request)
         except Refusal as refusal:
             answer = self.refused(refusal)
-        except Exception:  # noqa: BLE001 - a fault of ours must not end the process; it is told in full in the log
-            answer = self._fault(request)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the process; the log tells it
+            answer = self._fault(request, error)
         self._metrics.request(name, answer.status, time.perf_counter() - begun)
         return answer
 
@@ -100,9 +99,9 @@ class Service:
         self._metrics.error(str(refusal.status))
         return refusal.answer()
 
-    def _fault(self, request: Request) -> Answer:
+    def _fault(self, request: Request, error: Exception) -> Answer:
         self._metrics.error("500")
-        log("fault", method=request.method, path=request.path[:200], traceback=traceback.format_exc())
+        self._faults.write(error, method=request.method, path=request.path[:200])
         return Answer(500, encode({"error": "the server failed on this request; its log says how"}))
 
     def _route(self, request: Request) -> Route:
@@ -162,10 +161,3 @@ def _json(value: object) -> Answer:
 
 def _allow(methods: str) -> bytes:
     return f"allow: {methods}\r\n".encode()
-
-
-def log(event: str, **facts: object) -> None:
-    """Write one JSON line to the log; control characters are escaped by JSON, so nothing can forge a line."""
-    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event, **facts}
-    sys.stderr.write(json.dumps(line) + "\n")
-    sys.stderr.flush()

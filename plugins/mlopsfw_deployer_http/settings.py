@@ -29,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         hosts: Names under which clients may address it.
         token, label_token: sha256 of the bearer token, and of the one that `POST /labels` asks for instead; empty for none.
         limits: What a client may ask for.
-        drain_seconds, grace_seconds, start_timeout, compact_seconds: As in `HttpConfig`.
+        drain_seconds, grace_seconds, start_timeout, hang_seconds, answer_seconds, compact_seconds: As in `HttpConfig`.
     """
 
     spec: EndpointSpec
@@ -46,7 +46,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_seconds: float = 1.5
     grace_seconds: float = 10.0
     start_timeout: float = 60.0
+    hang_seconds: float = 2.5
+    answer_seconds: float = 60.0
     compact_seconds: float = 60.0
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a server process that was told to end is killed."""
+        return self.drain_seconds + self.grace_seconds + 5.0
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,11 +99,25 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def write(file: Path, value: msgspec.Struct) -> None:
     """Put `value` into `file` as JSON, whole or not at all, readable by this user alone."""
     new = file.with_name(f"{file.name}.{os.getpid()}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(msgspec.json.encode(value))
-        out.flush()
-        os.fsync(out.fileno())
-    new.replace(file)
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            out.write(msgspec.json.encode(value))
+            out.flush()
+            os.fsync(out.fileno())
+        new.replace(file)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def write_changed(file: Path, value: msgspec.Struct) -> None:
+    """Write `value` unless `file` holds it already: what is started again needs no room on the disk."""
+    try:
+        same = read(file, type(value)) == value
+    except (OSError, msgspec.DecodeError):
+        same = False
+    if not same:
+        write(file, value)
 
 
 def read(file: Path, kind: type[T]) -> T | None:

@@ -8,42 +8,59 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
+import contextlib
 import os
 import signal
 import socket
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+
+import msgspec
 
 from mlopsfw.contracts.deployer import EndpointSpec
 from mlopsfw_deployer_http.compactor import Compactor
+from mlopsfw_deployer_http.holding import hold, sign
+from mlopsfw_deployer_http.logs import log, rotate
 from mlopsfw_deployer_http.server import bind
-from mlopsfw_deployer_http.service import log
-from mlopsfw_deployer_http.settings import LOCK, PORT, STATUS, WANTED, Attempt, Settings, Status, read, write
+from mlopsfw_deployer_http.settings import (
+    LOCK,
+    LOG,
+    PORT,
+    STATUS,
+    WANTED,
+    Attempt,
+    Settings,
+    Status,
+    read,
+    write,
+    write_changed,
+)
 from mlopsfw_deployer_http.worker import StartFailed, Worker
 
 _SLOWEST = 5.0  # seconds between starts of a process that dies each time
 
 
 class Supervisor:
-    """Keeps one endpoint served.
+    """Keeps one endpoint served. Nothing that fails here or on the disk ends it: it is what brings the others back.
 
     Args:
         folder: The endpoint's folder: `wanted.json` says what to serve, `status.json` is kept here.
         settings: What to serve first.
+        ready: Called once the first model answers.
     """
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self._folder, self._settings = folder, settings
+    def __init__(self, folder: Path, settings: Settings, ready: Callable[[], None] | None = None) -> None:
+        self._folder, self._settings, self._ready = folder, settings, ready
         self._socket = _listen(folder, settings)
         self._worker: Worker | None = None
         self._serving: EndpointSpec | None = None  # the last that was ready
         self._attempt = Attempt(revision=settings.spec.revision, state="starting")
         self._restarts = 0
         self._stopped = False
+        self._published = True  # whether status.json says what is
         self._asked, self._ended = asyncio.Event(), asyncio.Event()
+        self._guard: asyncio.Task[None] | None = None
         self._draining: set[asyncio.Task[None]] = set()
         self._compactor = Compactor(folder / WANTED)
 
@@ -56,32 +73,53 @@ class Supervisor:
         self._publish()
         if not await self._change(self._settings):
             return 1
-        compacting = loop.create_task(self._compactor.run())
-        await self._watch()
-        compacting.cancel()
+        self._announce()
+        chores = [loop.create_task(self._compactor.run()), loop.create_task(self._tend())]
+        await self._follow()
+        notify("STOPPING=1")
         await self._stop()
+        for chore in chores:
+            chore.cancel()
         return 0
 
-    async def _watch(self) -> None:
-        """React until the end: a new revision is wanted, or the server process died."""
-        ended, asked = (asyncio.create_task(event.wait()) for event in (self._ended, self._asked))
+    def _announce(self) -> None:
+        notify("READY=1")
+        if self._ready is not None:
+            try:
+                self._ready()
+            except Exception as error:  # noqa: BLE001 - a ledger without room, a closed terminal: it serves all the same
+                log("not announced", error=str(error))
+
+    async def _follow(self) -> None:
+        """Make the changes that are asked for, until the end."""
+        ended = asyncio.create_task(self._ended.wait())
         while not self._ended.is_set():
-            assert self._worker is not None  # noqa: S101 - there always is one between the first start and the end
-            died = asyncio.create_task(self._worker.exited())
-            leaving = self._worker.leaving()
-            await asyncio.wait({ended, asked, died, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if self._asked.is_set():
+            asked = asyncio.create_task(self._asked.wait())
+            await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+            asked.cancel()
+            if self._asked.is_set() and not self._ended.is_set():
                 self._asked.clear()
-                asked = asyncio.create_task(self._asked.wait())
-                wanted = read(self._folder / WANTED, Settings)
+                wanted = self._wanted()
                 if wanted is not None and wanted.spec.revision != self._settings.spec.revision:
                     await self._change(wanted)
-            elif died.done() and not self._ended.is_set():
-                await self._revive()
-            elif leaving.done() and not self._ended.is_set():
-                await self._relieve()
-            died.cancel()
-        asked.cancel()
+
+    def _wanted(self) -> Settings | None:
+        try:
+            return read(self._folder / WANTED, Settings)
+        except (OSError, msgspec.DecodeError) as error:
+            log("unreadable", file=WANTED, error=str(error))
+            return None
+
+    async def _tend(self) -> None:
+        """Once a second: show that this process reacts, keep the log short, and write down what a full disk did not take."""
+        while True:
+            await asyncio.sleep(1.0)
+            notify("WATCHDOG=1")
+            with contextlib.suppress(OSError):
+                os.utime(self._folder / LOCK)
+            if not self._published:
+                self._publish()
+            rotate(self._folder / LOG)
 
     # -- changing what is served -----------------------------------------------------------------------------------------
 
@@ -91,56 +129,74 @@ class Supervisor:
         self._publish()
         try:
             started = await Worker.start(self._state(wanted), wanted, self._socket)
-        except StartFailed as error:
+        except (StartFailed, OSError) as error:
             self._attempt = Attempt(revision=wanted.spec.revision, state="failed", detail=str(error))
             log("refused", revision=wanted.spec.revision, error=str(error))
             self._publish()
             return False
-        old, self._worker, self._settings, self._serving = self._worker, started, wanted, wanted.spec
+        old, self._settings, self._serving = self._worker, wanted, wanted.spec
         self._attempt = Attempt(revision=wanted.spec.revision, state="ready")
-        self._publish()
+        self._adopt(started)
+        self._forget_others()
         if old is not None:
             self._retire(old)
         return True
 
     def _state(self, settings: Settings) -> Path:
+        """Return the file with a revision's settings."""
         file = self._folder / f"revision-{settings.spec.revision}.json"
-        write(file, settings)
-        for other in self._folder.glob("revision-*.json"):
-            if other != file and other != self._folder / f"revision-{self._settings.spec.revision}.json":
-                other.unlink(missing_ok=True)
+        write_changed(file, settings)
         return file
+
+    def _forget_others(self) -> None:
+        """Remove the settings of revisions that are served no more."""
+        for other in self._folder.glob("revision-*.json"):
+            if other.name != f"revision-{self._settings.spec.revision}.json":
+                other.unlink(missing_ok=True)
+
+    def _adopt(self, worker: Worker) -> None:
+        if self._guard is not None and self._guard is not asyncio.current_task():
+            self._guard.cancel()
+        self._worker = worker
+        self._guard = asyncio.create_task(self._keep(worker))
+        self._publish()
 
     def _retire(self, worker: Worker) -> None:
         task = asyncio.create_task(worker.end(b"replace\n"))
         self._draining.add(task)
         task.add_done_callback(self._draining.discard)
 
-    async def _relieve(self) -> None:
-        """Put another process in the place of one that was asked to end; it serves until the other does."""
-        leaving = self._worker
-        if not await self._change(self._settings) and leaving is not None:
-            await leaving.end(b"replace\n")  # its death is noticed, and starting another is tried again
+    # -- keeping it served -----------------------------------------------------------------------------------------------
 
-    async def _revive(self) -> None:
-        """Replace a process that died; at once the first time, then ever slower while it keeps dying."""
-        wait = 0.0
-        log("died", worker=self._worker.pid if self._worker else 0)
-        self._worker = None
-        self._publish()
-        while not self._ended.is_set():
+    async def _keep(self, worker: Worker) -> None:
+        """Put another process in the place of `worker` once it dies, hangs, or was asked to leave; until then it serves."""
+        why = await worker.lost()
+        log(why, worker=worker.pid)
+        if why != "leaving":
+            self._worker = None
             self._restarts += 1
+            await worker.kill()
+            self._publish()
+        successor = await self._successor()
+        self._adopt(successor)
+        if why == "leaving":
+            self._retire(worker)
+
+    async def _successor(self) -> Worker:
+        """Start a process for what is served, at once the first time, then ever slower while it keeps failing."""
+        wait = 0.0
+        while True:
             try:
-                self._worker = await Worker.start(self._state(self._settings), self._settings, self._socket)
-            except StartFailed as error:
+                return await Worker.start(self._state(self._settings), self._settings, self._socket)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next try may go well, and nobody else tries
                 log("restart failed", error=str(error))
                 wait = min(_SLOWEST, wait * 2 or 0.25)
                 await asyncio.sleep(wait)
-            else:
-                self._publish()
-                return
 
     async def _stop(self) -> None:
+        if self._guard is not None:
+            self._guard.cancel()
+            await asyncio.wait({self._guard})
         if self._worker is not None:
             await self._worker.end(b"stop\n")
         self._socket.close()
@@ -150,13 +206,19 @@ class Supervisor:
         self._publish()
 
     def _publish(self) -> None:
-        write(
-            self._folder / STATUS,
-            Status(
-                url=_url(self._settings, self._socket), supervisor=os.getpid(), serving=self._serving, attempt=self._attempt,
-                worker=self._worker.pid if self._worker else 0, restarts=self._restarts, stopped=self._stopped,
-            ),
+        """Write `status.json`. No request needs it: where the disk takes nothing it is tried again later."""
+        status = Status(
+            url=_url(self._settings, self._socket), supervisor=os.getpid(), serving=self._serving, attempt=self._attempt,
+            worker=self._worker.pid if self._worker else 0, restarts=self._restarts, stopped=self._stopped,
         )  # fmt: skip
+        try:
+            write(self._folder / STATUS, status)
+        except OSError as error:
+            if self._published:
+                log("status not written", error=str(error))
+            self._published = False
+        else:
+            self._published = True
 
 
 def _listen(folder: Path, settings: Settings) -> socket.socket:
@@ -168,7 +230,8 @@ def _listen(folder: Path, settings: Settings) -> socket.socket:
         except (OSError, ValueError):
             pass  # taken meanwhile: another one is as good
     listening = bind(settings, settings.port)
-    file.write_text(str(listening.getsockname()[1]))
+    with contextlib.suppress(OSError):  # no room: the next start takes another port
+        file.write_text(str(listening.getsockname()[1]))
     return listening
 
 
@@ -179,39 +242,46 @@ def _url(settings: Settings, listening: socket.socket) -> str:
     return f"http://{shown}:{listening.getsockname()[1]}"
 
 
+def notify(state: str) -> None:
+    """Tell a process manager that asked for it, as systemd does: `READY=1`, `WATCHDOG=1`, `STOPPING=1` (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    place = f"\0{address[1:]}" if address.startswith("@") else address
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        out.sendto(state.encode(), place)
+
+
 def main(arguments: list[str]) -> int:
-    """Run the supervisor; with `--daemon` as a process of its own, whose starter need not wait."""
+    """Run the supervisor as a process of its own, whose starter need not wait."""
     parser = argparse.ArgumentParser(prog="mlopsfw_deployer_http.supervisor")
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--daemon", action="store_true")
     options = parser.parse_args(arguments)
     os.umask(0o077)
-    lock = _hold(options.folder)
-    if options.daemon and os.fork():
-        return 0  # the child holds the lock on
-    lock.write(str(os.getpid()))
-    lock.flush()
-    settings = read(options.folder / WANTED, Settings)
-    return 1 if settings is None else asyncio.run(_supervise(options.folder, settings))
-
-
-def _hold(folder: Path) -> TextIO:
-    """Take the folder for as long as this process or its child lives; a look at the lock may hold it for a moment."""
-    lock = (folder / LOCK).open("a+", encoding="ascii")
-    for _ in range(100):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.02)
-        else:
-            lock.truncate(0)
-            return lock
-    raise SystemExit(f"{folder} has a supervisor already")
-
-
-async def _supervise(folder: Path, settings: Settings) -> int:
     try:
-        supervisor = Supervisor(folder, settings)
+        lock = hold(options.folder)
+    except BlockingIOError:
+        raise SystemExit(f"{options.folder} has a supervisor already") from None
+    if os.fork():
+        return 0  # the child holds the lock on
+    sign(lock)
+    return run(options.folder)
+
+
+def run(folder: Path, ready: Callable[[], None] | None = None) -> int:
+    """Supervise the endpoint, whose lock this process holds, until a signal ends it; return the exit status.
+
+    Args:
+        folder: The endpoint's.
+        ready: As `Supervisor` takes it.
+    """
+    settings = read(folder / WANTED, Settings)
+    return 1 if settings is None else asyncio.run(_supervise(folder, settings, ready))
+
+
+async def _supervise(folder: Path, settings: Settings, ready: Callable[[], None] | None) -> int:
+    try:
+        supervisor = Supervisor(folder, settings, ready)
     except OSError as error:
         detail = f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}"
         attempt = Attempt(revision=settings.spec.revision, state="failed", detail=detail)

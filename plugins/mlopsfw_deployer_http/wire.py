@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ONCE = frozenset({b"host", b"content-length", b"content-type", b"authorization", b"origin", b"content-encoding"})
 _MAX_HEADERS = 100
+CROWDED = Refusal(503, "too many connections; try again", headers=b"retry-after: 1\r\n")
 
 
 class Connection(asyncio.Protocol):
@@ -28,15 +29,18 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_busy", "_client", "_headers", "_in_head", "_listener", "_parser", "_queue", "_size", "_transport", "_url",
-        "blocked", "finished", "in_message", "since", "unsent",
+        "_body", "_busy", "_client", "_eof", "_headers", "_listener", "_parser", "_queue", "_size", "_transport", "_url",
+        "asked", "blocked", "finished", "in_head", "in_message", "reserved", "since", "unsent",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._parser: Any = httptools.HttpRequestParser(self)
         self._queue: deque[tuple[Request, bool]] = deque()
-        self._busy = self._in_head = False
+        self._busy = self._eof = False
+        self.in_head = False  # a request's target or headers are arriving
+        self.asked = False  # a whole request has arrived
+        self.reserved = False  # it has one of the places that are kept for health and metrics
         self.unsent = 0  # requests received whose answer has not been written
         self.in_message = False
         self.blocked = False  # the client does not read what we write
@@ -52,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._client = str(peer[0]) if isinstance(peer, tuple) else ""
         self.since = self._listener.loop.time()
         if not self._listener.admit(self):
-            self.refuse(Refusal(503, "too many connections; try again", headers=b"retry-after: 1\r\n"))
+            self.refuse(CROWDED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
@@ -66,7 +70,7 @@ class Connection(asyncio.Protocol):
         if self.finished:
             return  # lingering: read and dropped, so that the client gets to see our last answer
         try:
-            if self._in_head:  # the parser hands a header over once it is whole, so its growth is counted here
+            if self.in_head:  # the parser hands a header over once it is whole, so its growth is counted here
                 self._count(len(data))
             self._parser.feed_data(data)
         except Refusal as refusal:
@@ -81,7 +85,8 @@ class Connection(asyncio.Protocol):
             self.refuse(Refusal(400, f"not a valid HTTP/1.1 request: {error}"))
 
     def eof_received(self) -> bool:
-        """Close, unless an answer is still owed."""
+        """Close, unless an answer is still owed; then once it is sent."""
+        self._eof = True
         return self.unsent > 0
 
     def pause_writing(self) -> None:
@@ -99,7 +104,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Start a request."""
-        self.in_message = self._in_head = True
+        self.in_message = self.in_head = True
         self.since = self._listener.loop.time()
         self._url, self._size = b"", 0
         self._headers: dict[bytes, bytes] = {}
@@ -132,7 +137,7 @@ class Connection(asyncio.Protocol):
         length = self._headers.get(b"content-length", b"0")
         if int(length) > self._listener.limits.body:
             raise self._too_long()
-        self._size, self._in_head = 0, False
+        self._size, self.in_head = 0, False
         if self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._queue and not self.unsent:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -148,7 +153,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer the request, or queue it behind the one that is being answered."""
-        self.in_message, self.since = False, self._listener.loop.time()
+        self.in_message, self.asked, self.since = False, True, self._listener.loop.time()
         if self.finished:
             return  # pipelined behind a request that ended the connection
         path = self._url.partition(b"?")[0].decode("ascii", "replace")
@@ -163,7 +168,12 @@ class Connection(asyncio.Protocol):
     # -- answering -------------------------------------------------------------------------------------------------------
 
     def _serve(self, request: Request, *, keep_alive: bool) -> None:
-        if len(request.body) <= self._listener.limits.inline:
+        if self.reserved and self._listener.crowded:
+            keep_alive = False
+            if request.path not in self._listener.vital:
+                self._send(self._listener.refused(CROWDED), request, keep_alive=False)
+                return
+        if len(request.body) <= self._listener.inline:
             self._send(self._listener.answer(request), request, keep_alive=keep_alive)
             return
         self._busy = True
@@ -191,8 +201,11 @@ class Connection(asyncio.Protocol):
         self.unsent -= 1
         if not self._transport.is_closing():
             self._transport.write(data)
-        if self.finished and not self.unsent:
-            self._end()
+        if not self.unsent:
+            if self.finished:
+                self._end()
+            elif self._eof:
+                self._transport.close()
 
     # -- ending ----------------------------------------------------------------------------------------------------------
 
@@ -228,6 +241,16 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Drop a client that does not read."""
         self._transport.abort()
+
+    def make_way(self) -> None:
+        """Close at once, for another; a request that was arriving is told why, as far as its client reads."""
+        if self.in_message and not self.finished and not self.blocked:
+            self._transport.write(to_bytes(self._listener.refused(CROWDED), close=True))
+        self.finished = True
+        if self.blocked:
+            self._transport.abort()
+        else:
+            self._transport.close()
 
     @property
     def idle(self) -> bool:

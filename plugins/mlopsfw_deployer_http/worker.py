@@ -7,11 +7,16 @@ import contextlib
 import socket
 import sys
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 
 from mlopsfw_deployer_http.settings import Settings
+
+_TURN = 0.5  # seconds between two questions whether it lives
+
+Loss = Literal["died", "hung", "leaving"]
+"""Why a process must be replaced; one that leaves was asked to by a signal, and serves until another does."""
 
 
 class StartFailed(Exception):
@@ -24,12 +29,14 @@ class Worker:
     Args:
         process: The process.
         control: Our end of its control socket; it drains when this closes.
-        patience: Seconds after which a process that was told to end is killed.
+        settings: How long it may be silent, and how long it may take to end.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket, patience: float) -> None:
-        self._process, self._control, self._patience = process, control, patience
-        self._words: asyncio.Task[None] | None = None
+    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket, settings: Settings) -> None:
+        self._process, self._control = process, control
+        self._said = b""  # what came behind its first word
+        self._hang = settings.hang_seconds
+        self._patience = settings.patience
 
     @property
     def pid(self) -> int:
@@ -41,49 +48,73 @@ class Worker:
         """Start a process and wait until it answers.
 
         Raises:
-            StartFailed: It said why it cannot, died, or took longer than `start_timeout`.
+            StartFailed: It said why it cannot, died, or took longer than `start_timeout`; or there is no room for a process.
         """
+        try:
+            worker = await cls._launch(state, settings, listening)
+        except OSError as error:
+            raise StartFailed(f"no process can be started: {error}") from None
+        try:
+            await asyncio.wait_for(worker.until_ready(), settings.start_timeout)
+        except (StartFailed, TimeoutError, msgspec.DecodeError) as error:
+            await worker.kill()
+            raise StartFailed(str(error) or f"the model was not ready within {settings.start_timeout:g} s") from None
+        except asyncio.CancelledError:
+            await worker.kill()
+            raise
+        return worker
+
+    @classmethod
+    async def _launch(cls, state: Path, settings: Settings, listening: socket.socket) -> Self:
         ours, theirs = socket.socketpair()
         ours.settimeout(0.0)
         command = [sys.executable, "-P", "-m", "mlopsfw_deployer_http.server", "--state", str(state)]
         command += ["--listen", str(listening.fileno()), "--control", str(theirs.fileno())]
-        process = await asyncio.create_subprocess_exec(
-            *command, pass_fds=(listening.fileno(), theirs.fileno()), start_new_session=True
-        )
-        theirs.close()
-        worker = cls(process, ours, settings.drain_seconds + settings.grace_seconds + 5.0)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *command, pass_fds=(listening.fileno(), theirs.fileno()), start_new_session=True
+            )
+        return cls(process, ours, settings)
+
+    async def lost(self) -> Loss:
+        """Wait until another process must take its place; return why."""
+        died, silent = asyncio.create_task(self._process.wait()), asyncio.create_task(self._silent())
         try:
-            await asyncio.wait_for(worker._await_ready(), settings.start_timeout)
-        except (StartFailed, TimeoutError) as error:
-            await worker._kill()
-            raise StartFailed(str(error) or f"the model was not ready within {settings.start_timeout:g} s") from None
-        worker._words = asyncio.create_task(worker._next_word())
-        return worker
+            await asyncio.wait({died, silent}, return_when=asyncio.FIRST_COMPLETED)
+            return "died" if died.done() else silent.result()
+        finally:
+            died.cancel()
+            silent.cancel()
 
-    async def _next_word(self) -> None:
-        """Wait until it says something more, which can only be that it was told to leave; for ever if it just dies."""
-        if not await asyncio.get_running_loop().sock_recv(self._control, 4096):
-            await asyncio.Event().wait()
+    async def _silent(self) -> Loss:
+        """Ask for signs of life until it says that it was asked to leave, or says nothing for `hang_seconds`.
 
-    def leaving(self) -> asyncio.Task[None]:
-        """Return a task that is done once the process was asked by a signal to end, and waits for another to take over."""
-        assert self._words is not None  # noqa: S101 - set when it is started
-        return self._words
+        Counted in our own turns, not by the clock: where the whole machine slept, it was not the process that hung.
+        """
+        turns = 0
+        while turns * _TURN < self._hang:
+            with contextlib.suppress(OSError):
+                self._control.send(b"ping\n")
+            await asyncio.sleep(_TURN)
+            with contextlib.suppress(OSError):
+                self._said += self._control.recv(4096)
+            if b"leaving" in self._said:
+                return "leaving"
+            turns, self._said = 0 if self._said else turns + 1, b""
+        return "hung"
 
-    async def _await_ready(self) -> None:
+    async def until_ready(self) -> None:
+        """Wait for its first word. Raise `StartFailed` where that is why it cannot serve."""
         loop, said = asyncio.get_running_loop(), b""
-        while not said.endswith(b"\n"):
+        while b"\n" not in said:
             part = await loop.sock_recv(self._control, 65536)
             if not part:
                 raise StartFailed(f"the server process ended with status {await self._process.wait()} while it started")
             said += part
-        words = msgspec.json.decode(said)
+        first, _, self._said = said.partition(b"\n")
+        words = msgspec.json.decode(first)
         if "ready" not in words:
             raise StartFailed(str(words.get("failed", "the server process said nothing")))
-
-    async def exited(self) -> int:
-        """Wait until the process is gone; return its status."""
-        return await self._process.wait()
 
     async def end(self, word: bytes) -> None:
         """Tell it `replace` or `stop`, and wait until it has drained; kill it if it never does."""
@@ -92,16 +123,12 @@ class Worker:
         try:
             await asyncio.wait_for(self._process.wait(), self._patience)
         except TimeoutError:
-            await self._kill()
-        self._let_go()
-
-    def _let_go(self) -> None:
-        if self._words is not None:
-            self._words.cancel()
+            await self.kill()
         self._control.close()
 
-    async def _kill(self) -> None:
-        self._let_go()
+    async def kill(self) -> None:
+        """End it at once; a process that is stopped ends too."""
+        self._control.close()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()

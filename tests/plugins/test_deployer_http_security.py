@@ -345,19 +345,6 @@ def test_a_request_that_does_not_arrive_is_given_up(tmp_path: Path) -> None:
         assert server.raw(b"") == b""  # idle: closed without a word
 
 
-def test_more_connections_than_there_is_room_for_are_told_to_come_back(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, limits=Limits(connections=5)) as server:
-        held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(5)]
-        time.sleep(0.1)
-        answer = server.raw(b"")
-        assert answer.startswith(b"HTTP/1.1 503")
-        assert b"retry-after: 1" in answer
-        for client in held:
-            client.close()
-        time.sleep(0.1)
-        assert server.ask("GET", "/v2/health/live")[0] == 200
-
-
 @pytest.mark.slow
 def test_slow_clients_do_not_hold_up_the_others(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:

@@ -1,0 +1,34 @@
+"""Which connections go when there are too many: those on which nobody waits for an answer, the longest quiet first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlopsfw_deployer_http.wire import Connection
+
+_SLOW = 1.0  # seconds after which a request that still arrives counts as slow
+
+
+def victims(connections: Iterable[Connection], now: float, count: int) -> list[Connection]:
+    """Return at most `count` connections to close, first those that are missed least.
+
+    Those whose last answer is sent; those that do not read; those that never sent a request; slow requests; idle ones that have sent
+    requests; requests that have just begun to arrive. One that waits for an answer is never among them.
+    """
+    ranked = [(rank, each.since, id(each), each) for each in connections if (rank := _rank(each, now)) is not None]
+    ranked.sort()
+    return [each for _, _, _, each in ranked[:count]]
+
+
+def _rank(connection: Connection, now: float) -> int | None:
+    if connection.finished and not connection.unsent:
+        return 0
+    if connection.blocked:
+        return 1
+    if connection.unsent:
+        return None
+    if connection.in_message:
+        return 3 if now - connection.since > _SLOW else 5
+    return 4 if connection.asked else 2
