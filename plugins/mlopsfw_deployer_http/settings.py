@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_seconds: float = 1.5
     grace_seconds: float = 10.0
     start_timeout: float = 60.0
-    hang_seconds: float = 2.5
+    hang_seconds: float = 2.0
     answer_seconds: float = 60.0
     compact_seconds: float = 60.0
 

@@ -13,7 +13,7 @@ import msgspec
 
 from mlopsfw_deployer_http.settings import Settings
 
-_TURN = 0.5  # seconds between two questions whether it lives
+_TURN = 0.25  # seconds between two questions whether it lives
 
 Loss = Literal["died", "hung", "leaving"]
 """Why a process must be replaced; one that leaves was asked to by a signal, and serves until another does."""

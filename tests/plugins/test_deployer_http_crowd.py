@@ -81,6 +81,7 @@ class Waiting(RuleBundle):
     """Answers once it is told to: all who asked before wait."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.go = threading.Event()
 
     def predict(self, columns: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
