@@ -61,8 +61,8 @@ def examine(project: Project, *, verify: bool = False) -> Iterator[Finding]:
         if verify or not question.thorough:
             yield from _asked(question.name, partial(question.ask, project))
     yield from _asked("plugins", partial(_plugins, project))
-    for check in project.plugins.checks():
-        yield from _asked(check.name, partial(check.run, project.host(f"check.{check.name}")))
+    for claim, check in project.plugins.checks():
+        yield from _asked(check.name, partial(check.run, project.host(claim.key)))
 
 
 def _asked(name: str, ask: Callable[[], Iterable[Diagnosis]]) -> Iterator[Finding]:

@@ -64,11 +64,13 @@ def fold(events: Iterable[Event]) -> list[Wanted]:
     """Return an endpoint's changes in order, each with what became of it."""
     changes: dict[int, Wanted] = {}
     for event in events:
+        if event.type != "endpoint.wanted" and event.type not in _BECAME:
+            continue
         body, revision = event.body, int(event.body["revision"])
         if event.type == "endpoint.wanted":
             fields = {name: body[name] for name in ("revision", "model", "version", "bundle", "reason") if name in body}
             changes[revision] = Wanted(**fields)
-        elif revision in changes and event.type in _BECAME:
+        elif revision in changes:
             state = event.type.partition(".")[2]
             if state == "failed" and changes[revision].state == "ready":
                 continue  # it could not be started again, which makes it no worse a version

@@ -17,6 +17,7 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
     │   ├── PluginConflict                  two providers of one name
     │   ├── PluginApiMismatch               built for another major version of the hooks
     │   ├── PluginBroken                    failed at import or registration; carries the stored cause
+    │   ├── PluginAborted                   raised SystemExit or the like, which would have ended mlopsfw; carries it
     │   └── MissingExtra                    an optional dependency is absent; names the command that installs it
     ├── StorageError                    1
     │   ├── NotFound
@@ -146,6 +147,10 @@ class PluginApiMismatch(PluginError):
 
 class PluginBroken(PluginError):
     """A plugin failed while it was imported, registered or built; the cause is chained."""
+
+
+class PluginAborted(PluginError):
+    """A plugin raised `SystemExit`, a `KeyboardInterrupt` of its own or another `BaseException`; it is chained."""
 
 
 class MissingExtra(PluginError):

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.errors import PluginError
+from mlopsfw.ledger.authority import copy
 
 if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
     from mlopsfw.contracts.event import Event
     from mlopsfw.contracts.host import Blobs, Bundles, Clock, Secrets, Tables
     from mlopsfw.project import Project
@@ -63,7 +67,7 @@ class ProjectHost:
     @property
     def tables(self) -> Tables:
         """Versioned tables."""
-        return self._stored("tables")  # type: ignore[no-any-return]
+        return _OwnTables(self._stored("tables"), self._name)
 
     @property
     def bundles(self) -> Bundles:
@@ -71,9 +75,29 @@ class ProjectHost:
         return self._stored("bundles")  # type: ignore[no-any-return]
 
     def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
-        """Append an event to the ledger and tell the observers."""
-        return self._stored("ledger").stream(stream).append(type, body)  # type: ignore[no-any-return]
+        """Append an event of the plugin's own to a stream of its own, and tell the observers."""
+        return copy(self._stored("ledger").stream(stream).append(type, body, plugin=self._name))
 
     def events(self, stream: str, after: int = 0) -> Iterator[Event]:
         """Yield a stream's events in order."""
-        return self._stored("ledger").stream(stream).events(after)  # type: ignore[no-any-return]
+        return map(copy, self._stored("ledger").stream(stream).events(after))
+
+
+class _OwnTables:
+    """Tables, of which all may be read and the plugin's own written. Implements `contracts.host.Tables`."""
+
+    def __init__(self, tables: Tables, plugin: str) -> None:
+        self._tables, self._plugin = tables, plugin
+
+    def append(self, name: str, rows: pa.Table | pl.DataFrame) -> int:
+        """Append rows to a table of the plugin's own."""
+        own = f"plugin/{self._plugin}/"
+        if not name.startswith(own):
+            raise PluginError(
+                f"{self._plugin} may not write to the table {name!r}", hint=f"A plugin's tables are {own}NAME."
+            )
+        return self._tables.append(name, rows)
+
+    def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
+        """Return the rows of any table lazily."""
+        return self._tables.scan(name, version)

@@ -99,8 +99,10 @@ class Project:
     @cached_property
     def actor(self) -> str:
         """Who acts: `MLOPSFW_ACTOR`, else `user@host`."""
+        from mlopsfw.ledger.authority import check_person
+
         named = os.environ.get("MLOPSFW_ACTOR")
-        return named or f"{getpass.getuser()}@{socket.gethostname()}"
+        return check_person(named or f"{getpass.getuser()}@{socket.gethostname()}")
 
     def private_folder(self, *parts: str) -> Path:
         """Return a folder under the project's state that only this user can enter (mode 0700), made if need be."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -43,6 +46,35 @@ def make_project(tmp_path: Path) -> Callable[..., Project]:
 def project(make_project: Callable[..., Project]) -> Project:
     """A project that says nothing but its name."""
     return make_project()
+
+
+@pytest.fixture
+def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Return an installer of distributions: `install_plugin(source, "observer.acme")`; it returns the module's name.
+
+    Its folder is first on the path of this process and of those that it starts.
+    """
+    site = tmp_path / "site"
+    installed: list[str] = []
+
+    def install(source: str, *points: str) -> str:
+        number = len(installed)
+        module = f"acme_mlops_{number}_{tmp_path.name[-40:].replace('-', '_')}"
+        info = site / f"acme_mlops_{number}-1.2.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-mlops-{number}\nVersion: 1.2\n")
+        lines = "".join(f"{point} = {module}\n" for point in points)
+        (info / "entry_points.txt").write_text(f"[mlopsfw.v1]\n{lines}")
+        (site / f"{module}.py").write_text(textwrap.dedent(source), encoding="utf-8")
+        installed.append(module)
+        return module
+
+    monkeypatch.syspath_prepend(site)
+    path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH", "")])])
+    monkeypatch.setenv("PYTHONPATH", path)
+    yield install
+    for module in installed:
+        sys.modules.pop(module, None)
 
 
 _FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"

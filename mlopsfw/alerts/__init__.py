@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -176,7 +177,7 @@ class Alerts:
         attempt = delivery.attempts + 1
         about = {"id": notice.id, "state": notice.state, "alerter": alerter, "attempt": attempt}
         try:
-            self._alerter(alerter).deliver(notice)
+            self._alerter(alerter).deliver(deepcopy(notice))  # what one does to it, the next must not see
         except Exception as error:  # noqa: BLE001 - whatever an alerter raises, the others go on and it is tried again
             self._stream.append("alert.failed", {**about, "reason": _reason(error), "retry_after": wait(attempt)})
             return False

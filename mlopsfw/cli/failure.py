@@ -9,22 +9,22 @@ import click
 
 from mlopsfw.cli.output import printable
 from mlopsfw.errors import MlopsfwError
+from mlopsfw.plugins.blame import is_blamed
 
 INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of the request
 
 
-def report(error: Exception, *, with_traceback: bool) -> int:
+def report(error: BaseException, *, with_traceback: bool) -> int:
     """Print `error` on stderr; return the exit code it stands for."""
     if with_traceback or os.environ.get("MLOPSFW_TRACEBACK"):
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     click.echo(f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}", err=True)
-    blamed = any(note.startswith("raised by plugin ") for note in getattr(error, "__notes__", ()))
     if isinstance(error, MlopsfwError):
         return error.exit_code
-    return 5 if blamed else INTERNAL
+    return 5 if is_blamed(error) else INTERNAL
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: BaseException) -> str:
     text = str(error) if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
     notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
     more = "" if isinstance(error, MlopsfwError) else "\n  Run it again with --traceback to see where."

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mlopsfw import interrupts
 from mlopsfw.cli.verbs import OPTIONS, VERBS, help_text
 from mlopsfw.errors import UnknownName
 from mlopsfw.ids import nearest
@@ -61,6 +62,15 @@ def cli(context: click.Context, /, **options: Any) -> None:
 
 def invoke(args: list[str]) -> int:
     """Run one command line; return its exit code. Nothing is raised."""
+    counting = interrupts.install()
+    try:
+        return _invoked(args)
+    finally:
+        if counting:
+            interrupts.uninstall()
+
+
+def _invoked(args: list[str]) -> int:
     try:
         result = cli.main(args=args, prog_name="mlopsfw", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -69,7 +79,7 @@ def invoke(args: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last place where an error can be told kindly
+    except BaseException as error:  # noqa: BLE001 - the last place where an error can be told kindly; a step's sys.exit() too
         from mlopsfw.cli.failure import report
 
         return report(error, with_traceback="--traceback" in args)

@@ -59,10 +59,10 @@ class Blobs(Protocol):
 
 
 class Tables(Protocol):
-    """Versioned tables (Delta) by name, such as `captures/delay`."""
+    """Versioned tables (Delta) by name, such as `captures/delay`. A plugin reads all and writes its own, `plugin/<its key>/NAME`."""
 
     def append(self, name: str, rows: pa.Table | pl.DataFrame) -> int:
-        """Append rows, creating the table if need be; return its new version."""
+        """Append rows, creating the table if need be; return its new version. Raise `PluginError` where it is not the plugin's own."""
         ...
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
@@ -130,11 +130,20 @@ class Host(Protocol):
         ...
 
     def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
-        """Append an event to the ledger and tell the observers."""
+        """Append an event to the ledger, by the actor `plugin:<key>`, and tell the observers.
+
+        Args:
+            stream: `plugin/<key>` or a stream below it, where the key is the entry point's name: `plugin/monitor.acme/orders`.
+            type: `plugin.<key>.` and what happened, such as `plugin.monitor.acme.examined`.
+            body: The facts, as JSON values; no rows, personal values or secrets.
+
+        Raises:
+            PluginError: The stream or the type is not this plugin's.
+        """
         ...
 
     def events(self, stream: str, after: int = 0) -> Iterator[Event]:
-        """Yield the events of a stream in order, those after sequence number `after`."""
+        """Yield the events of any stream in order, those after sequence number `after`."""
         ...
 
 

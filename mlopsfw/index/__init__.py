@@ -15,6 +15,7 @@ from typing import Any
 from mlopsfw.errors import UsageError
 from mlopsfw.index import fold, schema
 from mlopsfw.ledger import Ledger, layout
+from mlopsfw.ledger.authority import believed
 from mlopsfw.ledger.reader import Head, Reader
 from mlopsfw.ledger.upcast import upcast
 
@@ -160,7 +161,7 @@ class Index:
     def _catch_up(self, db: sqlite3.Connection, name: str, objects: str, head: Head) -> int:
         before = head.seq
         for event, following in Reader(self._ledger.storage, name).after(head):
-            fold.apply(db, upcast(event))
+            fold.apply(db, upcast(believed(event, head.epoch)))
             head = following
         row = (name, head.seq, head.digest, head.epoch, head.final, objects)
         db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?)", row)

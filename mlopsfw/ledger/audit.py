@@ -9,6 +9,7 @@ import msgspec
 from mlopsfw.contracts.storage import Storage
 from mlopsfw.errors import ChainBroken, NewerVersion, StorageError
 from mlopsfw.ledger import layout
+from mlopsfw.ledger.authority import is_foreign
 from mlopsfw.ledger.layout import Place
 from mlopsfw.ledger.reader import Head, Reader
 
@@ -66,11 +67,13 @@ def _audit_stream(storage: Storage, name: str, places: list[Place]) -> StreamAud
 
 
 def _walk(storage: Storage, name: str) -> tuple[Head, list[str]]:
-    """Return the last head that can be reached from the first entry, and why it went no further."""
-    head = Head()
+    """Return the last head that can be reached from the first entry, and what is wrong up to there."""
+    head, problems = Head(), []
     try:
-        for _, following in Reader(storage, name).after(head):
+        for event, following in Reader(storage, name).after(head):
             head = following
+            if is_foreign(event):
+                problems.append(f"{name} #{event.seq}: {event.type} by {event.actor} does not belong there")
     except (ChainBroken, NewerVersion, StorageError) as error:
-        return head, [error.message]
-    return head, []
+        problems.append(error.message)
+    return head, problems

@@ -93,4 +93,5 @@ class Lease:
 
 
 def _is_free(events: Sequence[Event]) -> bool:
-    return not events or events[-1].type == RELEASED
+    said = [event.type for event in events if event.type in (TAKEN, RENEWED, RELEASED)]
+    return not said or said[-1] == RELEASED

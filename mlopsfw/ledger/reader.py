@@ -14,6 +14,7 @@ from mlopsfw.contracts.event import Event
 from mlopsfw.contracts.storage import Storage
 from mlopsfw.errors import ChainBroken, NotFound
 from mlopsfw.ledger import codec, layout
+from mlopsfw.ledger.authority import is_foreign
 from mlopsfw.ledger.layout import Place
 
 _NEAR = 4  # entries read one by one before it is known how far away the store is
@@ -47,6 +48,8 @@ def step(stream: str, head: Head, line: bytes) -> tuple[Event, Head]:
         )
     if event.prev != head.digest:
         raise ChainBroken(f"{where} does not follow the entry before it", hint="Run `mlopsfw audit verify`.")
+    if is_foreign(event):  # whoever wrote it could neither fence nor end the stream
+        return event, Head(event.seq, codec.digest(line), head.epoch)
     return event, Head(event.seq, codec.digest(line), event.epoch, event.final)
 
 
@@ -79,6 +82,8 @@ class Reader:
         if not lines:
             return Head()
         event = codec.decode(lines[-1], f"the newest entry of {self._stream}")
+        if is_foreign(event):
+            return Head()  # it does not tell the epoch: the stream is read from its beginning
         return Head(event.seq, codec.digest(lines[-1]), event.epoch, event.final)
 
     def places(self) -> Iterator[Place]:

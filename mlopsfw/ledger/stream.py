@@ -16,7 +16,7 @@ from mlopsfw.contracts.host import Clock
 from mlopsfw.contracts.storage import Storage
 from mlopsfw.errors import ChainBroken, Conflict, Fenced, StorageError, StorageUnavailable, StreamSealed
 from mlopsfw.ids import new_event_id
-from mlopsfw.ledger import codec, layout
+from mlopsfw.ledger import authority, codec, layout
 from mlopsfw.ledger.reader import Head, Reader
 from mlopsfw.ledger.upcast import current_version, upcast
 
@@ -83,6 +83,7 @@ class Stream:
         expecting: int | None = None,
         epoch: int | None = None,
         version: int = 1,
+        plugin: str = "",
     ) -> Event:
         """Append an event at the next number and return it as stored; when this returns it is durable.
 
@@ -92,13 +93,15 @@ class Stream:
             expecting: The number that the newest event must have; 0 begins a new stream without reading first.
             epoch: The writer's fencing number; None takes the stream's own.
             version: Version of the body's schema.
+            plugin: The plugin that appends it, such as `observer.acme`; empty for the kernel, which acts for a person.
 
         Raises:
             Conflict: The newest event is not `expecting`.
             StreamSealed: The stream has ended.
             Fenced: The stream is in another epoch than `epoch`.
+            PluginError: The stream, or the type, is not the plugin's; or it is a plugin's, and none is named.
         """
-        return self._append(type, body, expecting=expecting, epoch=epoch, version=version)
+        return self._append(type, body, expecting=expecting, epoch=epoch, version=version, plugin=plugin)
 
     def seal(
         self,
@@ -145,7 +148,9 @@ class Stream:
         version: int = 1,
         final: bool = False,
         further: int = 0,
+        plugin: str = "",
     ) -> Event:
+        authority.check(plugin, self.name, type)
         if version != current_version(type):
             raise ValueError(f"{type} is written at version {current_version(type)}, not {version}")
         with self._lock:
@@ -153,7 +158,7 @@ class Stream:
             for _ in range(_LOST):
                 self._admit(expecting, epoch)
                 facts = body(tuple(self._events)) if callable(body) else body
-                draft = self._draft(type, facts, self._head.epoch + further, version, final=final)
+                draft = self._draft(type, facts, self._head.epoch + further, version, final=final, plugin=plugin)
                 event = self._place(draft)
                 if event is not None:
                     break
@@ -189,14 +194,23 @@ class Stream:
         if expecting is not None and expecting != head.seq:
             raise Conflict(f"{self.name} is at #{head.seq}, not #{expecting}", hint="Read it again and decide anew.")
 
-    def _draft(self, type: str, facts: Mapping[str, Any], epoch: int, version: int, *, final: bool) -> Event:  # noqa: A002
+    def _draft(
+        self,
+        type: str,  # noqa: A002 - the event's own field name
+        facts: Mapping[str, Any],
+        epoch: int,
+        version: int,
+        *,
+        final: bool,
+        plugin: str = "",
+    ) -> Event:
         return Event(
             stream=self.name,
             seq=self._head.seq + 1,
             id=new_event_id(),
             type=type,
             time=rfc3339(self._clock.now()),
-            actor=self._actor,
+            actor=authority.actor_of(plugin) if plugin else self._actor,
             body=dict(facts),
             version=version,
             epoch=epoch,
@@ -275,7 +289,7 @@ class Stream:
         complete = self._head.seq == len(self._events)
         for event, head in self._reader.after(self._head):
             if complete:
-                self._events.append(upcast(event))
+                self._events.append(upcast(authority.believed(event, head.epoch)))
             self._head = head
 
     def _forget(self) -> None:

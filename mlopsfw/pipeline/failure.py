@@ -7,8 +7,7 @@ from pathlib import Path
 
 from mlopsfw.contracts.engine import Failure
 from mlopsfw.errors import ContractBroken, DriftFound, GateRefused, MlopsfwError, PluginError, UsageError
-
-_BLAME = "raised by plugin "
+from mlopsfw.plugins.blame import is_blamed
 
 
 def failure_of(error: BaseException, root: Path) -> Failure:
@@ -35,11 +34,6 @@ def _exit_code(error: BaseException) -> int:
             1 if isinstance(error, UsageError) else error.exit_code
         )  # something was run, so it is no usage error any more
     return PluginError.exit_code if is_blamed(error) else 1
-
-
-def is_blamed(error: BaseException) -> bool:
-    """Return whether a plugin was named as the culprit."""
-    return any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ()))
 
 
 def _own_frames(error: BaseException, root: Path) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +16,8 @@ from mlopsfw import hookspecs
 from mlopsfw.contracts.provider import Provider
 from mlopsfw.errors import PluginBroken, PluginError, UnknownName
 from mlopsfw.ids import nearest
-from mlopsfw.plugins.blame import Blamed, blaming
+from mlopsfw.ledger.authority import actor_of, copy
+from mlopsfw.plugins.blame import Blamed, blaming, watched
 from mlopsfw.plugins.catalog import Catalog, Claim
 
 if TYPE_CHECKING:
@@ -52,9 +55,10 @@ class PluginManager:
         if registered is not None:
             return registered
         try:
-            plugin = _import(claim.module)
-            self._manager.register(plugin, name=claim.module)
-            self._manager.check_pending()
+            with blaming(claim, "import"):
+                plugin = _import(claim.module)
+                self._manager.register(plugin, name=claim.module)
+                self._manager.check_pending()
         except Exception as error:
             self._broken[claim] = error
             warnings.warn(f"{claim} cannot be loaded and is set aside: {error!r}", RuntimeWarning, stacklevel=2)
@@ -108,7 +112,7 @@ class PluginManager:
             claim, provider = self.provider(role, selection.use)
         except UnknownName as error:
             raise config.error(error.message, f"{selection.key}.use", hint=error.hint) from None
-        return claim, provider, read_options(provider.config, selection, config)
+        return claim, provider, read_options(provider.config, selection, config, claim)
 
     def _caller(self, plugin: Any, hook: str) -> pluggy.HookCaller:
         """Return the hook with this one plugin's implementation."""
@@ -128,15 +132,18 @@ class PluginManager:
         """Tell every observer of `event`. An observer that raises is warned about; it never ends a run.
 
         Args:
-            event: What happened.
+            event: What happened; each observer gets a copy, and none of what it appended itself.
             host: Claim's key → what that observer may use of the kernel.
             options: Observer's name → its options.
         """
         for claim in self.catalog.of("observer"):
+            if event.actor == actor_of(claim.key):  # it would answer itself for ever
+                continue
             try:
                 plugin = self.load(claim)
                 with blaming(claim, "mlopsfw_event"):
-                    told = {"event": event, "host": host(claim.key), "options": options.get(claim.name, {})}
+                    own = deepcopy(options.get(claim.name, {}))
+                    told = {"event": copy(event), "host": host(claim.key), "options": own}
                     self._caller(plugin, "mlopsfw_event")(**told)
             except PluginBroken:
                 continue  # warned about when it was set aside
@@ -151,14 +158,23 @@ class PluginManager:
             commands = {c.name: c for c in self._call(plugin, "mlopsfw_commands")}
         if name not in commands:
             raise PluginError(f"{claim} brings no command {name!r}", hint=nearest(name, [str(c) for c in commands]))
-        return commands[name]  # type: ignore[no-any-return]
+        return _contained(commands[name], claim)
 
-    def checks(self) -> Iterable[Check]:
-        """Yield what `doctor` asks on behalf of plugins."""
+    def checks(self) -> Iterable[tuple[Claim, Check]]:
+        """Yield what `doctor` asks on behalf of plugins, and of which."""
         for claim in self.catalog.of("check"):
             plugin = self.load(claim)
             with blaming(claim, "mlopsfw_checks"):
-                yield from self._call(plugin, "mlopsfw_checks")
+                found = self._call(plugin, "mlopsfw_checks")
+            for check in found:
+                yield claim, replace(check, run=watched(check.run, claim, f"the check {check.name}"))
+
+
+def _contained(command: click.Command, claim: Claim) -> click.Command:
+    """Return the command with all that click calls of it behind the border; what it says to click (usage, exit codes) passes as it is."""
+    for method in ("make_context", "invoke"):
+        setattr(command, method, watched(getattr(command, method), claim, f"the command {command.name}"))
+    return command
 
 
 def _import(target: str) -> Any:
@@ -167,12 +183,15 @@ def _import(target: str) -> Any:
     return getattr(found, attribute) if attribute else found
 
 
-def read_options(kind: type[msgspec.Struct], selection: Selection, config: ProjectConfig) -> msgspec.Struct:
+def read_options(
+    kind: type[msgspec.Struct], selection: Selection, config: ProjectConfig, claim: Claim
+) -> msgspec.Struct:
     """Read a selection's options into a provider's config struct; errors point at the line in the file."""
     from mlopsfw.config.load import validation_error
 
     key = f"{selection.key}.{selection.use}"
     try:
-        return msgspec.convert(selection.options, kind)
+        with blaming(claim, "its config"):  # a struct may have code of its own
+            return msgspec.convert(selection.options, kind)
     except msgspec.ValidationError as error:
         raise validation_error(error, kind, key, config.error) from None

@@ -11,9 +11,9 @@ import signal
 import sys
 import threading
 from queue import SimpleQueue
-from types import FrameType
 from typing import IO
 
+from mlopsfw.interrupts import interrupt
 from mlopsfw_engine_local.wire import receive, send
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     waiting: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(specs, waiting), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, interrupt)
     from mlopsfw.pipeline.worker import execute
 
     while True:
@@ -34,10 +34,6 @@ def main() -> None:
         except KeyboardInterrupt:
             os._exit(0)  # asked to stop with nothing to do
         send(answers, execute(frame))
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _listen(pipe: IO[bytes], waiting: SimpleQueue[bytes]) -> None:
