@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mlopsfw.datasets.sources.inferred import InferredFile, check_names, is_csv
+from mlopsfw.datasets.sources.inferred import InferredFile, check_names, doubts, is_csv
 from mlopsfw.datasets.sources.reading import FORMATS, format_of, read_ipc, sound
 from mlopsfw.errors import DataError, UnknownName
 from mlopsfw.ids import nearest
@@ -129,16 +129,18 @@ class InferredBlocks:
 
     def __init__(self, file: Path, options: CsvOptions, sheet: str, *, keep: bool) -> None:
         self._rows, self._keep = InferredFile(file, options, sheet), keep
-        self.notes, self._is_csv = self._rows.notes, is_csv(file)
+        self.notes, self._file, self._is_csv = self._rows.notes, file, is_csv(file)
         self._settle()
 
     def _settle(self) -> None:
         """Read the file once to know each column's type: a column's first block may look like numbers, and a later one not."""
 
         def taken(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
-            first = next(batches)
+            first, some = next(batches), next(batches, None)
+            doubtful = doubts(self._file, some) if some is not None and self._is_csv else ()
+            self.notes.extend(note for note in doubtful if note not in self.notes)
             rest = [batch for batch in batches if self._keep]
-            return [first, *rest]
+            return [first, *rest] if some is None or not self._keep else [first, some, *rest]
 
         self._kept = self._rows.take(taken)
         self.schema = self._kept[0].schema

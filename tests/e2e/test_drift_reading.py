@@ -273,3 +273,12 @@ def test_versions_of_which_one_has_no_rows_are_not_compared_either(project, monk
     assert f"nothing was compared: data:/d@{empty + 1} has no rows" in capsys.readouterr().out
     assert run(["data", "diff", "d", "1", "2", "--json"]) == 0
     assert "no rows" in json.loads(capsys.readouterr().out)["drift"]["nothing_compared"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_text_that_seems_to_mean_no_value_is_noted_with_the_option(tmp_path, said, way):
+    for name, mean in (("r", 0), ("c", 50)):
+        write_numbers(tmp_path / f"{name}.csv", normal(mean, mean), "missing")
+    notes = said("r.csv", "c.csv", *way)[1]["notes"]
+    assert [("delay" in note, "'missing'" in note, "--null" in note) for note in notes] == [(True, True, True)] * 2
+    assert "notes" not in said("r.csv", "c.csv", "--null", "missing", *way)[1]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from mlopsfw.datasets import exact
 from mlopsfw.datasets.sources import csvwrong, reading
 from mlopsfw.datasets.sources.guesses import BadValue, Guesses, WrongGuess
 from mlopsfw.datasets.sources.located import SourceFile
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlopsfw.datasets.sources.csvoptions import CsvOptions
+
+_LOOKED_AT = 1_000  # rows that tell whether a column of text is one of numbers
 
 Taken = TypeVar("Taken")
 
@@ -85,6 +88,26 @@ def header_of(path: Path, options: CsvOptions) -> list[str]:
     if not names:
         raise DataError(f"{path}: Empty CSV file")
     return names
+
+
+def doubts(path: Path, batch: pa.RecordBatch) -> Iterator[str]:
+    """Yield a note for each column of text of which most values are numbers: a text that means no value may be the reason."""
+    import pyarrow.types as t
+
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        if t.is_string(values.type):
+            texts = [text for text in values[:_LOOKED_AT].to_pylist() if text is not None]
+            odd = [text for text in texts if not _is_number(text)]
+            if odd and len(odd) * 2 < len(texts) and not any(map(exact.is_code, texts)):
+                yield f"{path}: column {name!r} is text, and most of its values are numbers: if {odd[0]!r} means no value, say --null."
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_names(path: Path, schema: pa.Schema) -> None:
