@@ -18,9 +18,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlopsfw.datacontract import read_contract
-from mlopsfw.datacontract.inference import infer
-from mlopsfw.datacontract.judging import judge
+from mlopsfw.data.contracts import read_contract
+from mlopsfw.data.contracts.evaluation import judge
+from mlopsfw.data.contracts.inference import infer
 
 sys.path.insert(0, str(Path(__file__).parent))
 from process_peers import PEERS, clocked, measure, run
@@ -127,7 +127,7 @@ def test_memory_does_not_grow_with_the_rows(benchmark, tmp_path):
     """Rules other than `unique`, on a file and on one of four times as many rows, each in a process of its own."""
     code = (
         "import sys, re, json, datetime as dt, polars as pl; from pathlib import Path\n"
-        "from mlopsfw.datacontract import read_contract; from mlopsfw.datacontract.judging import judge\n"
+        "from mlopsfw.data.contracts import read_contract; from mlopsfw.data.contracts.evaluation import judge\n"
         "judge(pl.scan_parquet(sys.argv[1]), read_contract(json.loads(sys.argv[2])), now=dt.datetime.now(dt.UTC))\n"
         "print(int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) // 1024)"
     )

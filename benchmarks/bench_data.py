@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mlopsfw.digest import table_digest
+from mlopsfw.data.tables.digest import table_digest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from data_rows import ROWS, frame, project

@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mlopsfw.datasets.change import Change
+from mlopsfw.data.datasets.change import Change
 
 sys.path.insert(0, str(Path(__file__).parent))
 from data_rows import ROWS, frame, project
@@ -58,7 +58,7 @@ import re, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from bench_data_diff import by_hand
-from mlopsfw.project import Project
+from mlopsfw.project.facade import Project
 datasets, name = Project.open(Path(sys.argv[2])).datasets, sys.argv[3]
 by_hand(datasets, name) if sys.argv[4] == "join" else datasets.diff(name, 1, 2, ["id"])
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)

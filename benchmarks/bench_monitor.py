@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlopsfw.contracts.monitoring import Baseline, Window
-from mlopsfw.project import Project
+from mlopsfw.kernel.roles.monitoring import Baseline, Window
+from mlopsfw.project.facade import Project
 from mlopsfw_core import Reference, compare_table
 from mlopsfw_monitor_drift import DriftConfig
 from mlopsfw_monitor_drift.monitor import DriftMonitor

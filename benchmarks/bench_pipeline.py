@@ -172,7 +172,7 @@ print(seconds)
 
 
 def log_ours(project):
-    from mlopsfw.metrics import start_run
+    from mlopsfw.pipeline.run.metrics import start_run
 
     with start_run("bench", project=project) as opened:
         for step in range(METRICS):
@@ -187,7 +187,7 @@ def check_ours(project):
 
 @pytest.fixture
 def project(tmp_path):
-    from mlopsfw.project import Project
+    from mlopsfw.project.facade import Project
 
     write(tmp_path / "ours", mlopsfw_dot_toml='[project]\nname = "bench"\n')
     with Project.open(tmp_path / "ours") as opened:
@@ -214,7 +214,7 @@ def test_metrics_beside_mlflows_sqlite_store(benchmark, project, tmp_path):
 
 
 def test_a_thousand_runs_begun_and_ended(benchmark, project):
-    from mlopsfw.metrics import start_run
+    from mlopsfw.pipeline.run.metrics import start_run
 
     def begin_and_end():
         for _ in range(1000):

@@ -24,8 +24,8 @@ sys.path.extend(map(str, (Path(__file__).parent, Path(__file__).parents[1] / "te
 from bundles import write_bundle
 from serving import ROW, ask, infer_body
 
-from mlopsfw.contracts.deployer import EndpointSpec
-from mlopsfw.project import Project
+from mlopsfw.kernel.roles.deployer import EndpointSpec
+from mlopsfw.project.facade import Project
 
 ROUNDS, SECONDS = 3, 2
 TOML = '[project]\nname = "bench"\n[deployer.http]\ndrain_seconds = 0.1\ncompact_seconds = 0\n'

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mlopsfw.project import Project
+from mlopsfw.project.facade import Project
 
 ROWS = int(os.environ.get("MLOPSFW_BENCH_ROWS", "1000000"))
 

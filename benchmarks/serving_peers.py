@@ -26,7 +26,7 @@ def make_app():
     from fastapi import FastAPI
     from pydantic import BaseModel
 
-    from mlopsfw.project import Project
+    from mlopsfw.project.facade import Project
 
     project = Project.open(Path(os.environ["BENCH_PROJECT"]))
     bundle = project.bundles.open(Path(os.environ["BENCH_BUNDLE"]))

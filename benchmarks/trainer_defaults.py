@@ -26,11 +26,11 @@ import polars as pl
 from sklearn import datasets, ensemble, linear_model, model_selection, preprocessing
 from sklearn.pipeline import make_pipeline
 
-from mlopsfw import bundle
-from mlopsfw.config import ProjectConfig
-from mlopsfw.contracts.training import Task, TrainingTask
-from mlopsfw.evaluation import class_codes, evaluate
-from mlopsfw.project import Project
+from mlopsfw.kernel.config import ProjectConfig
+from mlopsfw.kernel.roles.training import Task, TrainingTask
+from mlopsfw.models import bundle
+from mlopsfw.models.evaluation import class_codes, evaluate
+from mlopsfw.project.facade import Project
 from mlopsfw.testing.trainer import OUTPUTS, Context
 from mlopsfw_trainer_torch import TorchConfig
 from mlopsfw_trainer_torch.trainer import TorchTrainer

@@ -8,34 +8,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlopsfw.config import ProjectConfig
-    from mlopsfw.contracts.alerting import Alert
-    from mlopsfw.contracts.artifact import Artifact
-    from mlopsfw.contracts.check import Check, Diagnosis
-    from mlopsfw.contracts.event import Event
-    from mlopsfw.contracts.provider import Provider
-    from mlopsfw.filesets import FileSet
-    from mlopsfw.hookspecs import hookimpl
-    from mlopsfw.metrics import log_metric, start_run
-    from mlopsfw.pipeline.form import Pipeline
-    from mlopsfw.pipeline.step import StepContext
-    from mlopsfw.project import Project
+    from mlopsfw.data.filesets import FileSet
+    from mlopsfw.kernel.config import ProjectConfig
+    from mlopsfw.kernel.roles.alerting import Alert
+    from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.kernel.roles.check import Check, Diagnosis
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.kernel.roles.hookspecs import hookimpl
+    from mlopsfw.kernel.roles.provider import Provider
+    from mlopsfw.pipeline.graph.step import StepContext
+    from mlopsfw.pipeline.run.metrics import log_metric, start_run
+    from mlopsfw.project.facade import Project
+    from mlopsfw.project.python_pipeline import Pipeline
 
 _PUBLIC = {
-    "Alert": "mlopsfw.contracts.alerting",
-    "Artifact": "mlopsfw.contracts.artifact",
-    "Check": "mlopsfw.contracts.check",
-    "Diagnosis": "mlopsfw.contracts.check",
-    "Event": "mlopsfw.contracts.event",
-    "FileSet": "mlopsfw.filesets",
-    "Pipeline": "mlopsfw.pipeline.form",
-    "Project": "mlopsfw.project",
-    "ProjectConfig": "mlopsfw.config",
-    "Provider": "mlopsfw.contracts.provider",
-    "StepContext": "mlopsfw.pipeline.step",
-    "hookimpl": "mlopsfw.hookspecs",
-    "log_metric": "mlopsfw.metrics",
-    "start_run": "mlopsfw.metrics",
+    "Alert": "mlopsfw.kernel.roles.alerting",
+    "Artifact": "mlopsfw.kernel.roles.artifact",
+    "Check": "mlopsfw.kernel.roles.check",
+    "Diagnosis": "mlopsfw.kernel.roles.check",
+    "Event": "mlopsfw.kernel.roles.event",
+    "FileSet": "mlopsfw.data.filesets",
+    "Pipeline": "mlopsfw.project.python_pipeline",
+    "Project": "mlopsfw.project.facade",
+    "ProjectConfig": "mlopsfw.kernel.config",
+    "Provider": "mlopsfw.kernel.roles.provider",
+    "StepContext": "mlopsfw.pipeline.graph.step",
+    "hookimpl": "mlopsfw.kernel.roles.hookspecs",
+    "log_metric": "mlopsfw.pipeline.run.metrics",
+    "start_run": "mlopsfw.pipeline.run.metrics",
 }
 
 __all__ = [

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlopsfw import errors, hookspecs
 from mlopsfw.cli.verbs import VERBS
+from mlopsfw.kernel.base import errors
+from mlopsfw.kernel.roles import hookspecs
 
 ROOT = Path(__file__).parent.parent
 HOOKS = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("mlopsfw_")}

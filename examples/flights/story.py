@@ -17,8 +17,8 @@ from replay import Client, Tally, days, hours
 
 from mlopsfw import Project
 from mlopsfw.cli import run as mlopsfw
-from mlopsfw.evaluation import auc
-from mlopsfw.pipeline.values import load
+from mlopsfw.models.evaluation import auc
+from mlopsfw.pipeline.values.values import load
 from mlopsfw.steps.join import JoinParams, as_of
 
 REFUSED = 3

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from mlopsfw.alerts.state import SEVERITIES, AlertState, Delivery, Outbox, fold
-from mlopsfw.clock import rfc3339
-from mlopsfw.contracts.alerting import Alert, Alerter
-from mlopsfw.errors import MlopsfwError, UnknownName
-from mlopsfw.ids import nearest
+from mlopsfw.kernel.base.clock import rfc3339
+from mlopsfw.kernel.base.errors import MlopsfwError, UnknownName
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.roles.alerting import Alert, Alerter
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.event import Event
-    from mlopsfw.ledger import Stream
-    from mlopsfw.project import Project
+    from mlopsfw.kernel.ledger import Stream
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.project.facade import Project
 
 __all__ = ["AlertState", "Alerts", "Pumped"]
 

@@ -11,8 +11,8 @@ from datetime import datetime
 
 import msgspec
 
-from mlopsfw.contracts.alerting import Alert
-from mlopsfw.contracts.event import Event
+from mlopsfw.kernel.roles.alerting import Alert
+from mlopsfw.kernel.roles.event import Event
 
 SEVERITIES = ("info", "warning", "critical")
 

@@ -20,7 +20,7 @@ def run(args: list[str]) -> int:
         sys.stdout.write(help_text())
         return 0
     from mlopsfw.cli.root import invoke
-    from mlopsfw.readahead import bound_readahead
+    from mlopsfw.data.tables.readahead import bound_readahead
 
     bound_readahead()
     return invoke(args)

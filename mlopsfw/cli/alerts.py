@@ -11,7 +11,7 @@ from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import AlertState
-    from mlopsfw.project import Project
+    from mlopsfw.project.facade import Project
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -81,7 +81,7 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
 @pass_project
 def silence(project: Project, group: str, seconds: float) -> None:
     """Hold back deliveries of GROUP, and of everything below it; they go out when the silence ends."""
-    from mlopsfw.clock import rfc3339
+    from mlopsfw.kernel.base.clock import rfc3339
 
     click.echo(f"{group} is silent until {rfc3339(project.alerts.silence(group, seconds))}.")
 
@@ -91,8 +91,8 @@ def silence(project: Project, group: str, seconds: float) -> None:
 @pass_project
 def resolve(project: Project, group: str) -> None:
     """Say that what GROUP's open alert told of is over."""
-    from mlopsfw.errors import UnknownName
-    from mlopsfw.ids import nearest
+    from mlopsfw.kernel.base.errors import UnknownName
+    from mlopsfw.kernel.base.ids import nearest
 
     if project.alerts.resolve(group) is None:
         known = {state.alert.group for state in project.alerts.outbox().alerts.values() if state.open}

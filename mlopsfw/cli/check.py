@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, open_project, printable, table
-from mlopsfw.datacontract.model import COLUMN_RULES
-from mlopsfw.errors import ContractBroken, UsageError
+from mlopsfw.data.contracts.model import COLUMN_RULES
+from mlopsfw.kernel.base.errors import ContractBroken, UsageError
 
 if TYPE_CHECKING:
-    from mlopsfw.datacontract import Contract, Report
-    from mlopsfw.project import Project
+    from mlopsfw.data.contracts import Contract, Report
+    from mlopsfw.project.facade import Project
 
 _SHOWN = ("status", "rule", "columns", "rows", "share", "found", "expected")
 _WIDE = 60  # letters of a cell
@@ -62,7 +62,7 @@ def check(
         return
     report = _check(context, target, file)
     if html is not None:
-        from mlopsfw.datacontract.page import render
+        from mlopsfw.data.contracts.page import render
 
         html.write_text(render(report), encoding="utf-8")
     if as_json:
@@ -80,7 +80,7 @@ def _is_file(target: str) -> bool:
 
 
 def _check(context: click.Context, target: str, file: Path | None) -> Report:
-    from mlopsfw.datacontract import subjects
+    from mlopsfw.data.contracts import subjects
 
     if not _is_file(target):
         return subjects.check_version(open_project(context), target, file)
@@ -95,7 +95,7 @@ def _now() -> dt.datetime:
 
 def _project(context: click.Context) -> Project | None:
     """Return the project, if there is one: a file needs none."""
-    from mlopsfw.config import find_project
+    from mlopsfw.kernel.config import find_project
 
     options = context.find_root().obj or {}
     try:
@@ -108,7 +108,7 @@ def _project(context: click.Context) -> Project | None:
 
 
 def _infer(context: click.Context, target: str, output: Path | None, *, force: bool, as_json: bool) -> None:
-    from mlopsfw.datacontract import subjects
+    from mlopsfw.data.contracts import subjects
 
     if output and output.exists() and not force:
         raise UsageError(f"{output} is there already", hint="Name another file, or write over it with --force.")

@@ -17,18 +17,18 @@ from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.progress import progress
 from mlopsfw.cli.sources import csv_options, outside_options
-from mlopsfw.datasets.sources.bounds import MAX_RATIO
-from mlopsfw.errors import UsageError
+from mlopsfw.data.intake.decompress import MAX_RATIO
+from mlopsfw.kernel.base.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlopsfw.datasets import DatasetVersion
-    from mlopsfw.datasets.change import Change, Mode
-    from mlopsfw.datasets.sources.csvoptions import CsvOptions
-    from mlopsfw.datasets.sources.outside import Outside
-    from mlopsfw.datasets.sources.sqlsource import Query
-    from mlopsfw.project import Project
+    from mlopsfw.data.datasets import DatasetVersion
+    from mlopsfw.data.datasets.change import Change, Mode
+    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.data.intake.remote.options import Outside
+    from mlopsfw.data.intake.sql.query import Query
+    from mlopsfw.project.facade import Project
 
 
 @click.group()
@@ -137,14 +137,14 @@ def _tell(version: DatasetVersion) -> None:
 
 
 def _places(files: tuple[str, ...], sql: str | None, query: str, name: str) -> list[Path | str | Query]:
-    from mlopsfw.datasets.sources.outside import place_of
-    from mlopsfw.datasets.sources.sqlsource import Query
+    from mlopsfw.data.intake.remote.options import place_of
+    from mlopsfw.data.intake.sql.query import Query
 
     return [Query(sql, query, name)] if sql else [place_of(file) for file in files]
 
 
 def _change(*, append: bool, upsert: bool, incremental: str, **rest: Any) -> Change:
-    from mlopsfw.datasets.change import Change
+    from mlopsfw.data.datasets.change import Change
 
     if append + upsert + bool(incremental) > 1:
         raise UsageError("rows come in one way", hint="Give one of --append, --upsert and --incremental.")
@@ -181,7 +181,7 @@ def quarantine(project: Project, name: str, *, rows: int, settle: str | None, me
 
 
 def _settle(project: Project, version: DatasetVersion, message: str, *, as_json: bool) -> None:
-    from mlopsfw.datasets.settled import settle
+    from mlopsfw.data.datasets.quarantine_resolution import settle
 
     settled = settle(project.datasets, version, message)
     if as_json:
@@ -259,8 +259,8 @@ def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
 
 def _head(project: Project, version: DatasetVersion, rows: int) -> list[dict[str, Any]]:
     """Return the first rows, and as text what Python's calendar does not have."""
-    from mlopsfw.datasets.columns import plain_rows
-    from mlopsfw.moments import outside_calendar
+    from mlopsfw.data.tables.calendar import outside_calendar
+    from mlopsfw.data.tables.columns import plain_rows
 
     head = project.datasets.scan(version).head(rows).collect()
     strays = [stray for name, kind in head.schema.items() if (stray := outside_calendar(name, kind)) is not None]

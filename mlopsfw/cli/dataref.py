@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlopsfw.datasets import DatasetVersion
-    from mlopsfw.project import Project
+    from mlopsfw.data.datasets import DatasetVersion
+    from mlopsfw.project.facade import Project
 
 
 def dataset_name(text: str) -> str:
     """Return the dataset that `flights` or `data:/flights` names. Raise `InvalidReference`."""
-    from mlopsfw.references import parse_reference
+    from mlopsfw.kernel.base.references import parse_reference
 
     return parse_reference(text, "data").name
 

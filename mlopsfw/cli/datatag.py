@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project
-from mlopsfw.errors import UsageError
+from mlopsfw.kernel.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from mlopsfw.project import Project
+    from mlopsfw.project.facade import Project
 
 
 @click.command()
@@ -26,7 +26,7 @@ def tag(project: Project, ref: str, name: str, *, move: bool, remove: bool, mess
 
     NAME@TAG then stands for it wherever NAME@3 does. A tag is on one version, and moves only with --move.
     """
-    from mlopsfw.references import parse_reference
+    from mlopsfw.kernel.base.references import parse_reference
 
     reference = parse_reference(ref, "data")
     if remove and (move or reference.selector):

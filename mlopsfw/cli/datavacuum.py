@@ -8,12 +8,12 @@ import click
 
 from mlopsfw.cli.dataref import dataset_name
 from mlopsfw.cli.output import emit_json, json_option, pass_project
-from mlopsfw.errors import UsageError
+from mlopsfw.kernel.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from mlopsfw.config.model import Retention
-    from mlopsfw.project import Project
-    from mlopsfw.retention.vacuum import Vacuum
+    from mlopsfw.data.datasets.vacuum import Vacuum
+    from mlopsfw.kernel.config.model import Retention
+    from mlopsfw.project.facade import Project
 
 
 @click.command()
@@ -39,7 +39,7 @@ def vacuum(
     What a tag, a registered model, a run that is going on, a step of mlopsfw.toml or a row in quarantine needs is kept, and
     so is the newest version. What goes can not be had back.
     """
-    from mlopsfw.retention.vacuum import vacuum as clean
+    from mlopsfw.data.datasets.vacuum import vacuum as clean
 
     policies = _policies(project, name, keep, older_than)
     done = [clean(project, each, policy, force=force, dry_run=dry_run) for each, policy in policies.items()]
@@ -51,7 +51,7 @@ def vacuum(
 
 
 def _policies(project: Project, name: str | None, keep: int | None, older_than: str | None) -> dict[str, Retention]:
-    from mlopsfw.config.model import Retention
+    from mlopsfw.kernel.config.model import Retention
 
     told = {each: data.retention for each, data in project.config.data.items() if data.retention}
     if name is None:

@@ -14,8 +14,8 @@ from mlopsfw.cli.output import emit_json, printable, table
 from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
-    from mlopsfw.datasets.sources.csvoptions import CsvOptions
-    from mlopsfw.drift.job import DriftJob, Outcome
+    from mlopsfw.data.drift.job import DriftJob, Outcome
+    from mlopsfw.data.intake.csv.options import CsvOptions
 
 SPANS = (
     "If the files are two spans of time, this says that they differ, not that anything has changed: see docs/drift.md."
@@ -88,13 +88,13 @@ def drift(
     """
     _refuse_beside_preset(context)
     _use_threads(threads)
-    from mlopsfw.drift.job import DriftJob, compare_files
-    from mlopsfw.errors import DataError, DriftFound
+    from mlopsfw.data.drift.job import DriftJob, compare_files
+    from mlopsfw.kernel.base.errors import DataError, DriftFound
 
     job = DriftJob(**asked, options=csv)
     outcome = compare_files(job, _watched)
     if html is not None:
-        from mlopsfw.drift.page import draw_page
+        from mlopsfw.data.drift.page import draw_page
 
         names = job.reference.name, job.current.name
         html.write_text(draw_page(outcome, *names, alpha=job.alpha, threshold=job.threshold), encoding="utf-8")
@@ -130,7 +130,7 @@ def _watched(name: str, blocks: Iterator[Any]) -> Iterator[Any]:
 
 
 def _print_json(job: DriftJob, outcome: Outcome) -> None:
-    from mlopsfw.drift.page import told
+    from mlopsfw.data.drift.page import told
 
     drifted = None if outcome.nothing else outcome.alarm
     said: dict[str, Any] = {"drifted": drifted, "columns": [told(one) for one in outcome.drifts]}
@@ -147,7 +147,7 @@ def _print_json(job: DriftJob, outcome: Outcome) -> None:
 
 
 def _print_table(job: DriftJob, outcome: Outcome) -> None:
-    from mlopsfw.drift.page import SHOWN, told
+    from mlopsfw.data.drift.page import SHOWN, told
 
     drifts = outcome.drifts
     if outcome.nothing:

@@ -8,8 +8,8 @@ import traceback
 import click
 
 from mlopsfw.cli.output import printable
-from mlopsfw.errors import MlopsfwError
-from mlopsfw.plugins.blame import is_blamed
+from mlopsfw.kernel.base.errors import MlopsfwError
+from mlopsfw.kernel.plugins.blame import is_blamed
 
 INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of the request
 

@@ -9,18 +9,18 @@ import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project
 from mlopsfw.cli.progress import progress
-from mlopsfw.errors import UsageError
+from mlopsfw.kernel.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from mlopsfw.datasets import DatasetVersion
-    from mlopsfw.project import Project
+    from mlopsfw.data.datasets import DatasetVersion
+    from mlopsfw.project.facade import Project
 
 
 def add_files(
     project: Project, name: str, folders: tuple[str, ...], message: str, *, append: bool, force: bool, quiet: bool
 ) -> DatasetVersion:
     """Make the files of one folder a version of a set."""
-    from mlopsfw.filesets.adding import add
+    from mlopsfw.data.filesets.adding import add
 
     if len(folders) != 1:
         raise UsageError("--files takes one folder", hint=f"mlopsfw data add {name} ./images --files")
@@ -30,7 +30,7 @@ def add_files(
 
 def verify_files(project: Project, version: DatasetVersion) -> None:
     """Read every file of a set. Raise `Corrupt` where one is not what was added."""
-    from mlopsfw.filesets import FileSet
+    from mlopsfw.data.filesets import FileSet
 
     FileSet(project, version).verify()
 
@@ -44,7 +44,7 @@ def verify_files(project: Project, version: DatasetVersion) -> None:
 @pass_project
 def get(project: Project, ref: str, folder: Path, *, sync: bool, force: bool, as_json: bool) -> None:
     """Lay the files of a set out below FOLDER; those that are there already are left as they are."""
-    from mlopsfw.filesets import FileSet
+    from mlopsfw.data.filesets import FileSet
 
     version = project.datasets.resolve(ref)
     laid = FileSet(project, version).get(folder, sync=sync, force=force)

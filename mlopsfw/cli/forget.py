@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project
-from mlopsfw.errors import UsageError
+from mlopsfw.kernel.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from mlopsfw.privacy.erasure.forget import Erasure
-    from mlopsfw.project import Project
+    from mlopsfw.governance.forget import Erasure
+    from mlopsfw.project.facade import Project
 
 
 @click.command()
@@ -50,8 +50,8 @@ def forget(
 
     What cannot be taken back: rows, captured predictions, labels, values of steps. Cut short, the same command finishes it.
     """
-    from mlopsfw.privacy.erasure.forget import forget as erase
-    from mlopsfw.privacy.subject import Subject, parse
+    from mlopsfw.governance.forget import forget as erase
+    from mlopsfw.governance.subject import Subject, parse
 
     if bool(key) == bool(key_file):
         raise UsageError("give either --key or --key-file", hint="mlopsfw data forget people --key customer=123")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from mlopsfw.errors import UsageError
-from mlopsfw.ids import check_name
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.ids import check_name
 
 _TOML = """\
 # The whole project: where things are kept, and the steps from raw data to a result.

@@ -11,8 +11,8 @@ from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
-    from mlopsfw.datasets.sources.csvoptions import CsvOptions
-    from mlopsfw.project import Project
+    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.project.facade import Project
 
 
 @click.group()
@@ -42,7 +42,7 @@ def add(project: Project, *, file: Path, model: str, csv: CsvOptions, sheet: str
 @pass_project
 def show(project: Project, *, model: str, limit: int, as_json: bool) -> None:
     """Show the latest labels of a model, corrections applied, and how many name no prediction that was captured."""
-    from mlopsfw.capture.frames import shown
+    from mlopsfw.serving.captures.frames import shown
 
     latest = project.labels.scan(model).sort("label_time", descending=True).limit(limit)
     rows = latest.with_columns(shown("label_time"), shown("received_time")).collect().to_dicts()

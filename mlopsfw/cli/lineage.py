@@ -11,7 +11,7 @@ from mlopsfw.cli.output import emit_json, json_option, pass_project, printable
 
 if TYPE_CHECKING:
     from mlopsfw.lineage import Edge, Lineage
-    from mlopsfw.project import Project
+    from mlopsfw.project.facade import Project
 
 
 @click.command()

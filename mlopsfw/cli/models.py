@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
-from mlopsfw.errors import UsageError
-from mlopsfw.references import parse_reference
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.references import parse_reference
 
 if TYPE_CHECKING:
-    from mlopsfw.project import Project
-    from mlopsfw.registry import AliasMove, ModelVersion
+    from mlopsfw.models.registry import AliasMove, ModelVersion
+    from mlopsfw.project.facade import Project
 
 _METRICS_SHOWN = 4
 
@@ -81,7 +81,7 @@ def show(project: Project, ref: str, *, as_json: bool) -> None:
     for name, value in _facts(version):
         click.echo(f"  {name:<12}{value}")
     if version.metrics:
-        from mlopsfw.runs import flat
+        from mlopsfw.pipeline.run.runs import flat
 
         click.echo()
         table([{"metric": name, "value": value} for name, value in flat(version.metrics).items()])
@@ -201,7 +201,7 @@ def card(project: Project, ref: str, *, out: str | None) -> None:
     """Print a version's model card as Markdown."""
     from pathlib import Path
 
-    from mlopsfw.registry.card import model_card
+    from mlopsfw.models.registry.card import model_card
 
     text = model_card(project, project.registry.resolve(ref))
     if out is None:

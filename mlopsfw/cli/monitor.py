@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mlopsfw.monitoring import Examined
-    from mlopsfw.project import Project
+    from mlopsfw.project.facade import Project
 
 _zone_option = click.option(
     "--zone", default="UTC", show_default=True, metavar="NAME", help="Whose days and dates are meant: America/New_York."
@@ -60,7 +60,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Examine one window of ENDPOINT's predictions with every monitor of the project."""
-    from mlopsfw.errors import DriftFound, NotFound
+    from mlopsfw.kernel.base.errors import DriftFound, NotFound
     from mlopsfw.monitoring import examine
 
     _say_set_aside(project, endpoint)

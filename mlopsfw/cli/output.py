@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from mlopsfw.project import Project
+    from mlopsfw.project.facade import Project
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,7 +21,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 def open_project(context: click.Context) -> Project:
     """Open the project that the global options name; it is closed when the command ends."""
-    from mlopsfw.project import Project
+    from mlopsfw.project.facade import Project
 
     root = context.find_root()
     options: dict[str, Any] = root.obj or {}

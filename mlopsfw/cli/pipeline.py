@@ -12,10 +12,10 @@ import click
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.engine import Failure
-    from mlopsfw.pipeline.display import Display
-    from mlopsfw.pipeline.sitting import Outcome
-    from mlopsfw.project import Project
+    from mlopsfw.kernel.roles.engine import Failure
+    from mlopsfw.pipeline.run.display import Display
+    from mlopsfw.pipeline.run.session import Outcome
+    from mlopsfw.project.facade import Project
 
 debug_option = click.option(
     "--debug", is_flag=True, help="Run the steps in this process, so that a debugger can stop in them."
@@ -59,7 +59,7 @@ def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> 
     """
     if only_plan:
         return _show_plan(project, options["steps"], force=options["force"], as_json=as_json)
-    from mlopsfw.pipeline.sitting import run_pipeline
+    from mlopsfw.pipeline.run.session import run_pipeline
 
     overrides = _root_options().get("overrides", ())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -78,7 +78,7 @@ def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> 
 @pass_project
 def resume(project: Project, run_id: str, *, debug: bool, as_json: bool) -> int:
     """Go on with the newest run that failed, was interrupted or got lost, or with RUN. Finished steps are not run again."""
-    from mlopsfw.pipeline.sitting import latest, resume_run
+    from mlopsfw.pipeline.run.session import latest, resume_run
 
     view = latest(project, run_id)
     project = _as_it_was(project, view.facts)
@@ -91,7 +91,7 @@ def _as_it_was(project: Project, facts: dict[str, Any]) -> Project:
     given = _root_options()
     if given.get("env") or given.get("overrides") or not (facts.get("env") or facts.get("overrides")):
         return project
-    from mlopsfw.project import Project
+    from mlopsfw.project.facade import Project
 
     again = Project.open(project.root, env=facts.get("env") or None, overrides=facts.get("overrides", ()))
     return click.get_current_context().with_resource(again)
@@ -106,7 +106,7 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
     if run_id == "latest" and not project.runs.ids():
         click.echo("No runs yet." if not as_json else "null")
         return
-    from mlopsfw.pipeline.partnames import is_part
+    from mlopsfw.pipeline.graph.partnames import is_part
 
     view = project.runs.get(run_id)
     if as_json:
@@ -126,7 +126,7 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
 @pass_project
 def why(project: Project, step: str, *, as_json: bool) -> None:
     """Say why STEP would run, or why it need not."""
-    from mlopsfw.pipeline.plan import plan
+    from mlopsfw.pipeline.run.plan import plan
 
     (found,) = [item for item in plan(project, steps=(step,)) if item.step == step]
     if as_json:
@@ -138,7 +138,7 @@ def why(project: Project, step: str, *, as_json: bool) -> None:
 
 
 def _show_plan(project: Project, steps: tuple[str, ...], *, force: bool, as_json: bool) -> int:
-    from mlopsfw.pipeline.plan import plan
+    from mlopsfw.pipeline.run.plan import plan
 
     items = plan(project, steps=steps, force=force)
     if as_json:
@@ -158,14 +158,14 @@ def _root_options() -> dict[str, Any]:
 
 
 def _display(project: Project, *, as_json: bool) -> Display:
-    from mlopsfw.pipeline.display import Display
+    from mlopsfw.pipeline.run.display import Display
 
     return Display(project, None if as_json else sys.stdout)
 
 
 def _tell(project: Project, outcome: Outcome, *, as_json: bool) -> int:
     if as_json:
-        from mlopsfw.pipeline.sitting import as_json as to_json
+        from mlopsfw.pipeline.run.session import as_json as to_json
 
         emit_json(to_json(outcome))
         return outcome.exit_code

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, table
-from mlopsfw.errors import MlopsfwError, PluginError
-from mlopsfw.plugins.catalog import Catalog, Claim, api_accepted
+from mlopsfw.kernel.base.errors import MlopsfwError, PluginError
+from mlopsfw.kernel.plugins.catalog import Catalog, Claim, api_accepted
 
 
 @click.group()
@@ -66,8 +66,8 @@ def _row(claim: Claim, catalog: Catalog, *, load: bool) -> dict[str, Any]:
 
 
 def _loaded(claim: Claim, catalog: Catalog) -> dict[str, str]:
-    from mlopsfw.contracts.roles import ROLES
-    from mlopsfw.plugins.manager import PluginManager
+    from mlopsfw.kernel.plugins.manager import PluginManager
+    from mlopsfw.kernel.roles.names import ROLES
 
     manager = PluginManager(catalog)
     try:
@@ -87,8 +87,8 @@ def _loaded(claim: Claim, catalog: Catalog) -> dict[str, str]:
 def disable(context: click.Context, name: str) -> None:
     """Keep NAME (such as observer.acme, or a distribution) from ever being loaded in this project."""
     from mlopsfw.cli.output import open_project
-    from mlopsfw.errors import UnknownName
-    from mlopsfw.ids import nearest
+    from mlopsfw.kernel.base.errors import UnknownName
+    from mlopsfw.kernel.base.ids import nearest
 
     known = {key for claim in Catalog().claims for key in (claim.key, claim.distribution)}
     if name not in known:
@@ -105,7 +105,7 @@ def _add_disabled(file: Path, names: list[str]) -> None:
     """Write `[plugins] disabled`, leaving every other line of the file as the user wrote it."""
     import json
 
-    from mlopsfw.config.locate import key_lines
+    from mlopsfw.kernel.config.locate import key_lines
 
     text = file.read_text(encoding="utf-8")
     lines, where = text.splitlines(keepends=True), key_lines(text)

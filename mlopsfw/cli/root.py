@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from mlopsfw import interrupts
 from mlopsfw.cli.verbs import OPTIONS, VERBS, help_text
-from mlopsfw.errors import UnknownName
-from mlopsfw.ids import nearest
+from mlopsfw.kernel.base import interrupts
+from mlopsfw.kernel.base.errors import UnknownName
+from mlopsfw.kernel.base.ids import nearest
 
 
 class VerbGroup(click.Group):
@@ -35,7 +35,7 @@ class VerbGroup(click.Group):
 
 
 def _plugin_command(name: str) -> click.Command:
-    from mlopsfw.plugins.manager import PluginManager
+    from mlopsfw.kernel.plugins.manager import PluginManager
 
     manager = PluginManager()
     known = {claim.name for claim in manager.catalog.claims if claim.kind == "command"}

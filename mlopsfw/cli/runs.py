@@ -9,8 +9,8 @@ import click
 from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
 
 if TYPE_CHECKING:
-    from mlopsfw.project import Project
-    from mlopsfw.runs import RunView
+    from mlopsfw.pipeline.run.runs import RunView
+    from mlopsfw.project.facade import Project
 
 
 @click.group()

@@ -11,9 +11,9 @@ from mlopsfw.cli.output import emit_json, json_option, open_project, pass_projec
 from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.deployer import EndpointStatus
-    from mlopsfw.datasets.sources.csvoptions import CsvOptions
-    from mlopsfw.project import Project
+    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.kernel.roles.deployer import EndpointStatus
+    from mlopsfw.project.facade import Project
 
 _ENDPOINTS = "endpoints:/"
 _COLUMNS = ("endpoint", "state", "model", "version", "revision", "url", "detail")
@@ -181,7 +181,7 @@ def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: 
 
     CSV is read as the model's signature has its columns: a text feature keeps 00501, and NA is no value of a number.
     """
-    from mlopsfw.scoring import score_file, write_rows
+    from mlopsfw.models.bundle.scoring import score_file, write_rows
 
     rows = score_file(project, model, file, csv, sheet)
     if out is None:

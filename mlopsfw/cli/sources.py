@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from mlopsfw.datasets.sources.csvoptions import CsvOptions
-from mlopsfw.datasets.sources.outside import Outside
-from mlopsfw.errors import UsageError
+from mlopsfw.data.intake.csv.options import CsvOptions
+from mlopsfw.data.intake.remote.options import Outside
+from mlopsfw.kernel.base.errors import UsageError
 
 R = TypeVar("R")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project
-from mlopsfw.errors import UsageError
-from mlopsfw.project import Project
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.project.facade import Project
 
 
 @click.group()

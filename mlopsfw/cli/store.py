@@ -10,13 +10,13 @@ import click
 import msgspec
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
-from mlopsfw.errors import ChainBroken, MlopsfwError, NotFound, UnknownName, UsageError
-from mlopsfw.ids import nearest
+from mlopsfw.kernel.base.errors import ChainBroken, MlopsfwError, NotFound, UnknownName, UsageError
+from mlopsfw.kernel.base.ids import nearest
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.storage import Storage
-    from mlopsfw.project import Project
-    from mlopsfw.transfer import Transfer
+    from mlopsfw.kernel.roles.storage import Storage
+    from mlopsfw.operations.transfer import Transfer
+    from mlopsfw.project.facade import Project
 
 _DAY = 86_400.0
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # of one letter it is a drive
@@ -32,7 +32,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 @pass_project
 def gc(project: Project, *, grace: float, dry_run: bool, as_json: bool) -> None:
     """Delete blobs that nothing refers to, and finish what crashes left half-done in the ledger."""
-    from mlopsfw.gc import collect
+    from mlopsfw.operations.gc import collect
 
     done = collect(project.storage, project.ledger, grace=grace * _DAY, dry_run=dry_run, vault=project.vault)
     if as_json:
@@ -53,7 +53,7 @@ def gc(project: Project, *, grace: float, dry_run: bool, as_json: bool) -> None:
 @pass_project
 def doctor(project: Project, *, verify: bool, listing: bool, as_json: bool) -> None:
     """Check the project, its storage and this machine."""
-    from mlopsfw.doctor import QUESTIONS, examine
+    from mlopsfw.operations.doctor import QUESTIONS, examine
 
     if listing:
         _show(
@@ -93,7 +93,7 @@ def audit() -> None:
 @pass_project
 def verify(project: Project, prefix: str, *, as_json: bool) -> None:
     """Hash every event again, of all streams or of those whose name starts with PREFIX."""
-    from mlopsfw.ledger.audit import audit as audited
+    from mlopsfw.kernel.ledger.audit import audit as audited
 
     found = list(audited(project.storage, prefix))
     problems = [problem for stream in found for problem in stream.problems]
@@ -179,7 +179,7 @@ def _place(verb: Any) -> Any:
 @pass_project
 def export(project: Project, url: str, *, options: tuple[str, ...], heal: bool, as_json: bool) -> None:
     """Copy the whole project (ledger, blobs, tables) to URL: a folder, or such as s3://bucket/prefix."""
-    from mlopsfw.transfer import transfer
+    from mlopsfw.operations.transfer import transfer
 
     _report(transfer(project.storage, _open(project, url, options), heal=heal), as_json)
 
@@ -190,8 +190,8 @@ def export(project: Project, url: str, *, options: tuple[str, ...], heal: bool, 
 @pass_project
 def import_(project: Project, url: str, *, options: tuple[str, ...], heal: bool, as_json: bool) -> None:
     """Copy a whole project in from URL, which `mlopsfw export` wrote or another project uses as its storage."""
-    from mlopsfw.ledger import layout
-    from mlopsfw.transfer import transfer
+    from mlopsfw.kernel.ledger import layout
+    from mlopsfw.operations.transfer import transfer
 
     source = _open(project, url, options)
     if next(iter(source.list(layout.ROOT)), None) is None:
@@ -200,7 +200,7 @@ def import_(project: Project, url: str, *, options: tuple[str, ...], heal: bool,
 
 
 def _open(project: Project, url: str, options: tuple[str, ...]) -> Storage:
-    from mlopsfw.config.model import Selection
+    from mlopsfw.kernel.config.model import Selection
 
     pairs = [option.partition("=") for option in options]
     if wrong := [key for key, equals, _ in pairs if not equals]:

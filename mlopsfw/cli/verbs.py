@@ -64,6 +64,6 @@ def _columns(rows: dict[str, str]) -> list[str]:
 
 
 def _of_plugins() -> dict[str, str]:
-    from mlopsfw.plugins.catalog import Catalog
+    from mlopsfw.kernel.plugins.catalog import Catalog
 
     return {c.name: f"{c.distribution} {c.version}" for c in Catalog().of("command")}

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlopsfw.contracts.bundle import SignatureColumn
-from mlopsfw.errors import SignatureMismatch
 from mlopsfw.features.derive import Derivation
 from mlopsfw.features.functions import objects
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC, Cycle, Hash, Lookup, Missing, Operation, Ramp, Scale, width
 from mlopsfw.features.times import MISSING, Unreadable, cycle, read_times
+from mlopsfw.kernel.base.errors import SignatureMismatch
+from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw_core import hash_indices
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlopsfw.contracts.derived import Call, Column, Constant, Derived, Expression, Find
 from mlopsfw.features.functions import FUNCTIONS, finite, in_zone, objects
+from mlopsfw.kernel.roles.derived import Call, Column, Constant, Derived, Expression, Find
 
 if TYPE_CHECKING:
     import polars as pl

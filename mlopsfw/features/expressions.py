@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any
 
-from mlopsfw.contracts.derived import Call, Column, Constant, Expression, Find
-from mlopsfw.errors import UsageError
 from mlopsfw.features.functions import FUNCTIONS
-from mlopsfw.ids import nearest
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.roles.derived import Call, Column, Constant, Expression, Find
 
 Tables = Mapping[str, Callable[[str, Expression], Find]]
 """Table → makes, of one of its columns and what is looked up, the finding."""

@@ -9,19 +9,19 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from mlopsfw.contracts.bundle import SignatureColumn
-from mlopsfw.errors import DataError, UsageError
 from mlopsfw.features.derive import with_derived
 from mlopsfw.features.expressions import columns_of
 from mlopsfw.features.plan import Cycle, FeaturePlan, Hash, Lookup, Missing, Operation, Ramp, Scale
 from mlopsfw.features.tables import as_frame, column_type
-from mlopsfw.ids import nearest
+from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.roles.bundle import SignatureColumn
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.contracts.derived import Derived
-    from mlopsfw.contracts.training import TrainingTask
+    from mlopsfw.kernel.roles.derived import Derived
+    from mlopsfw.kernel.roles.training import TrainingTask
 
 _VOCABULARY = 1000  # categories that are told apart one by one; more are hashed
 _SEEN = 3  # times a category must have been seen to be told apart

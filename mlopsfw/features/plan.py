@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from mlopsfw.contracts.bundle import SignatureColumn
-from mlopsfw.contracts.derived import Derived
-from mlopsfw.errors import BundleError, UsageError
+from mlopsfw.kernel.base.errors import BundleError, UsageError
+from mlopsfw.kernel.roles.bundle import SignatureColumn
+from mlopsfw.kernel.roles.derived import Derived
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     import pyarrow as pa
 
-    from mlopsfw.contracts.training import TrainingTask
     from mlopsfw.features.columns import RequestPlan
+    from mlopsfw.kernel.roles.training import TrainingTask
 
 FORMAT = 1
 NUMERIC, CATEGORICAL = "numeric", "categorical"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING
 
-from mlopsfw.contracts.derived import Call, Derived, DerivedType, Expression, Find
-from mlopsfw.errors import DataError, UsageError
 from mlopsfw.features.expressions import KINDS, joined, kind_of, parse
 from mlopsfw.features.tables import column_type
-from mlopsfw.ids import nearest
+from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.roles.derived import Call, Derived, DerivedType, Expression, Find
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from mlopsfw.contracts.bundle import ColumnType, SignatureColumn
-from mlopsfw.errors import SignatureMismatch
 from mlopsfw.features.columns import factors
 from mlopsfw.features.derive import with_derived
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC, Cycle, Hash, Lookup, Missing, Operation, Ramp, Scale, width
 from mlopsfw.features.times import MISSING, cycle
+from mlopsfw.kernel.base.errors import SignatureMismatch
+from mlopsfw.kernel.roles.bundle import ColumnType, SignatureColumn
 from mlopsfw_core import hash_indices
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mlopsfw.capture.times import micros
-from mlopsfw.errors import DataError
+from mlopsfw.capturelog.times import micros
 from mlopsfw.features.plan import Part
+from mlopsfw.kernel.base.errors import DataError
 
 MISSING = np.iinfo(np.int64).min
 """Stands for a missing time; the value that NumPy calls NaT."""

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.contracts.artifact import Artifact
-from mlopsfw.pipeline.partnames import step_of
-from mlopsfw.references import PREDICTIONS, Reference, parse_prediction, parse_reference
+from mlopsfw.kernel.base.references import PREDICTIONS, Reference, parse_prediction, parse_reference
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.pipeline.graph.partnames import step_of
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.event import Event
-    from mlopsfw.datasets import DatasetVersion
-    from mlopsfw.project import Project
-    from mlopsfw.registry import ModelVersion
+    from mlopsfw.data.datasets import DatasetVersion
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.models.registry import ModelVersion
+    from mlopsfw.project.facade import Project
 
 
 class Edge(msgspec.Struct, frozen=True):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.kernel.base.pages import escape, framed
 from mlopsfw.lineage.layout import Layout, Spot, lay_out
-from mlopsfw.pages import escape, framed
 
 if TYPE_CHECKING:
     from mlopsfw.lineage import Lineage

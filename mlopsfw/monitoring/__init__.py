@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.errors import ConfigError
+from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.monitoring.baseline import baseline_of
 from mlopsfw.monitoring.windows import occupied, opening, span, windows
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.monitoring import Report, Window
-    from mlopsfw.project import Project
+    from mlopsfw.kernel.roles.monitoring import Report, Window
+    from mlopsfw.project.facade import Project
 
 __all__ = ["Examined", "examine", "replay"]
 

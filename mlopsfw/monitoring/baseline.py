@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.bundle.stored import stored_manifest, stored_profile
-from mlopsfw.contracts.monitoring import Baseline
+from mlopsfw.kernel.roles.monitoring import Baseline
+from mlopsfw.models.bundle.stored import stored_manifest, stored_profile
 
 if TYPE_CHECKING:
-    from mlopsfw.project import Project
+    from mlopsfw.project.facade import Project
 
 
 def baseline_of(project: Project, model: str, version: int) -> Baseline:

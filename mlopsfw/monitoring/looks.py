@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.monitoring.windows import by_version, stamp
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.event import Event
-    from mlopsfw.project import Project
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.project.facade import Project
 
 SHARES = (0.1, 0.5, 0.9)
 """A window is looked at again when labels first cover such a share of its rows."""

@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
-from mlopsfw.capture.times import event_micros
-from mlopsfw.errors import DataError, Fenced
-from mlopsfw.ledger.lease import Lease
+from mlopsfw.capturelog.times import event_micros
+from mlopsfw.kernel.base.errors import DataError, Fenced
+from mlopsfw.kernel.ledger.lease import Lease
 from mlopsfw.monitoring import Examined, examine
 from mlopsfw.monitoring.looks import LOOKS, Looked, fold, labelled_rows
 from mlopsfw.monitoring.windows import aside_sentence, beginning, holding, later, occupied, set_aside, stamp
 
 if TYPE_CHECKING:
-    from mlopsfw.ledger.stream import Stream
-    from mlopsfw.project import Project
+    from mlopsfw.kernel.ledger.stream import Stream
+    from mlopsfw.project.facade import Project
 
 MOST_AT_ONCE = 1000
 """So many windows are examined at most before the outbox is served and the clock is looked at again."""

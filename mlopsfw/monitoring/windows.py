@@ -12,16 +12,16 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
-from mlopsfw import moments
-from mlopsfw.capture.times import EARLIEST, LATEST, Bounds, event_micros
-from mlopsfw.contracts.monitoring import Window
-from mlopsfw.errors import NotFound, UsageError
+from mlopsfw.capturelog.times import EARLIEST, LATEST, Bounds, event_micros
+from mlopsfw.kernel.base import spans as moments
+from mlopsfw.kernel.base.errors import NotFound, UsageError
+from mlopsfw.kernel.roles.monitoring import Window
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.label_join import Told
-    from mlopsfw.project import Project
+    from mlopsfw.project.facade import Project
+    from mlopsfw.serving.label_join import Told
 
 MOST_BEFORE = 1000
 """Windows begin at most so many of them before the median prediction, unless somebody says where."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.contracts.bundle import SignatureColumn
-from mlopsfw.errors import SignatureMismatch
-from mlopsfw.privacy.pii import Treatment
+from mlopsfw.kernel.base.errors import SignatureMismatch
+from mlopsfw.kernel.roles.bundle import SignatureColumn
+from mlopsfw.privacy.treatments import Treatment
 
 _PLAIN = (str, int, float, list, dict, type(None))
 

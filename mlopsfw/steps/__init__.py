@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlopsfw.errors import UnknownName
-from mlopsfw.ids import nearest
+from mlopsfw.kernel.base.errors import UnknownName
+from mlopsfw.kernel.base.ids import nearest
 
 if TYPE_CHECKING:
-    from mlopsfw.pipeline.step import BuiltinStep
+    from mlopsfw.pipeline.graph.step import BuiltinStep
 
 BUILTIN_STEPS = {
     "ingest": "mlopsfw.steps.ingest:STEP",

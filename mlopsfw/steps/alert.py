@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 
 class AlertParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

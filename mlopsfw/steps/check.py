@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.errors import ContractBroken, UsageError
-from mlopsfw.ids import new_run_id
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.kernel.base.errors import ContractBroken, UsageError
+from mlopsfw.kernel.base.ids import new_run_id
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 if TYPE_CHECKING:
-    from mlopsfw.datacontract import Contract
-    from mlopsfw.datacontract.loading import Origin
-    from mlopsfw.datasets import DatasetVersion
-    from mlopsfw.project import Project
+    from mlopsfw.data.contracts import Contract
+    from mlopsfw.data.contracts.loading import Origin
+    from mlopsfw.data.datasets import DatasetVersion
+    from mlopsfw.project.facade import Project
 
 
 class CheckParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +44,7 @@ def _facts(project: Project, params: CheckParams) -> Mapping[str, object]:
 
 
 def _contract(project: Project, params: CheckParams, step: str) -> tuple[Contract, Origin]:
-    from mlopsfw.datacontract.loading import load_known, read_contract
+    from mlopsfw.data.contracts.loading import load_known, read_contract
 
     if isinstance(params.contract, str):
         return load_known(project.root / params.contract, params.contract)
@@ -57,7 +57,7 @@ def _contract(project: Project, params: CheckParams, step: str) -> tuple[Contrac
 def _run(context: StepContext, params: CheckParams) -> Mapping[str, Any]:
     import polars as pl
 
-    from mlopsfw.datacontract import subjects
+    from mlopsfw.data.contracts import subjects
 
     project, rows = context.project, context.inputs["rows"]
     if rows.kind not in ("table", "dataset"):

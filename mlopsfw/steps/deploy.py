@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.errors import UsageError
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 
 class DeployParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

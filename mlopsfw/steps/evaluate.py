@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.errors import DataError, UnknownName, UsageError
-from mlopsfw.ids import nearest
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.kernel.base.errors import DataError, UnknownName, UsageError
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from mlopsfw.bundle.loaded import LoadedBundle
-    from mlopsfw.contracts.artifact import Artifact
-    from mlopsfw.project import Project
+    from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.models.bundle.loaded import LoadedBundle
+    from mlopsfw.project.facade import Project
 
 
 class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,7 +72,7 @@ def _run(context: StepContext, params: EvaluateParams) -> Mapping[str, Any]:
 
 def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
     """Store the metrics; that the model lost to a baseline is noted on them, for whatever shows the run."""
-    from mlopsfw.pipeline.values import store
+    from mlopsfw.pipeline.values.values import store
 
     stored = store(context.project, metrics, "metrics")
     lost = metrics.get("against_baseline", {}).get("verdict") == "worse"
@@ -86,7 +86,7 @@ def _labelled(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFram
     import numpy as np
     import polars as pl
 
-    from mlopsfw.evaluation import class_codes
+    from mlopsfw.models.evaluation import class_codes
 
     manifest = bundle.manifest
     frame: pl.DataFrame = loaded.collect() if isinstance(loaded, pl.LazyFrame) else loaded
@@ -101,19 +101,19 @@ def _labelled(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFram
 
 
 def _score(bundle: LoadedBundle, labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
-    from mlopsfw.evaluation import evaluate
+    from mlopsfw.models.evaluation import evaluate
 
     return evaluate(bundle.manifest.task, labels, outputs)
 
 
 def _primary(bundle: LoadedBundle) -> str:
-    from mlopsfw.evaluation import primary_metric
+    from mlopsfw.models.evaluation import primary_metric
 
     return primary_metric(bundle.manifest.task)
 
 
 def _baselines(bundle: LoadedBundle, train: Any, rows: pl.DataFrame, labels: np.ndarray) -> dict[str, dict[str, float]]:
-    from mlopsfw.baselines import majority, regression
+    from mlopsfw.training.baselines import majority, regression
 
     manifest = bundle.manifest
     learned, known = _labelled(bundle, train, "training rows")
@@ -125,7 +125,7 @@ def _baselines(bundle: LoadedBundle, train: Any, rows: pl.DataFrame, labels: np.
 
 def against(metric: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return how the model stands against the best of the baselines; equal to three digits is a tie."""
-    from mlopsfw.evaluation import higher_is_better
+    from mlopsfw.models.evaluation import higher_is_better
 
     rivals = {name: found[metric] for name, found in metrics["baseline"].items() if metric in found}
     if metric not in metrics or not rivals:
@@ -142,7 +142,7 @@ def against(metric: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _segments(
     bundle: LoadedBundle, params: EvaluateParams, rows: pl.DataFrame, labels: np.ndarray, outputs: np.ndarray
 ) -> dict[str, Any]:
-    from mlopsfw.evaluation import by_segment
+    from mlopsfw.models.evaluation import by_segment
 
     for name in params.segments:
         if name not in rows.columns:
@@ -169,7 +169,7 @@ def _champion_metrics(context: StepContext, params: EvaluateParams, rows: pl.Dat
 
 
 def _compare(metric: str, metrics: Mapping[str, Any], champion: Mapping[str, Any]) -> dict[str, Any]:
-    from mlopsfw.evaluation import higher_is_better
+    from mlopsfw.models.evaluation import higher_is_better
 
     for name, found in (("the model", metrics), ("the champion", champion)):
         if metric not in found:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from mlopsfw.errors import DataError
-from mlopsfw.ids import nearest
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 if TYPE_CHECKING:
     import polars as pl

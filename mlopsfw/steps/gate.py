@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.errors import GateRefused, UnknownName
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.kernel.base.errors import GateRefused, UnknownName
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 from mlopsfw.steps.rules import Rule, parse_rule
 
 _UNNAMED = 'If the candidate may be the champion itself, say which bundle these metrics are of: inputs = { …, model = "train" }.'

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from mlopsfw.datasets.sources.bounds import MAX_RATIO
-from mlopsfw.datasets.sources.outside import Outside, place_of
-from mlopsfw.errors import UsageError
-from mlopsfw.ids import new_run_id
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.data.intake.decompress import MAX_RATIO
+from mlopsfw.data.intake.remote.options import Outside, place_of
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.ids import new_run_id
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 
 class IngestParams(Outside, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +74,7 @@ def _facts(project: Any, params: IngestParams) -> Mapping[str, object]:
         return {"read at": new_run_id()}
     if not params.reference:
         return _contract(project, params)
-    from mlopsfw.datasets import pins
+    from mlopsfw.data.datasets import pins
 
     return pins.pin(pins.absolute(params.reference, project.root))
 
@@ -84,7 +84,7 @@ def _contract(project: Any, params: IngestParams) -> Mapping[str, object]:
     file = project.contract_file(params.dataset)
     if not params.max_bad or file is None:
         return {}
-    from mlopsfw.digest import file_digest
+    from mlopsfw.data.tables.digest import file_digest
 
     return {"contract": file_digest(file)}
 
@@ -118,7 +118,7 @@ def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
 
 
 def _places(root: Path, params: IngestParams) -> list[Any]:
-    from mlopsfw.datasets.sources.sqlsource import Query
+    from mlopsfw.data.intake.sql.query import Query
 
     if params.sql:
         return [Query(params.sql, params.query, params.table)]
@@ -127,7 +127,7 @@ def _places(root: Path, params: IngestParams) -> list[Any]:
 
 
 def _change(params: IngestParams) -> Any:
-    from mlopsfw.datasets.change import Change
+    from mlopsfw.data.datasets.change import Change
 
     return Change(
         mode="incremental" if params.incremental else params.mode,
@@ -141,7 +141,7 @@ def _change(params: IngestParams) -> Any:
 
 
 def _csv(params: IngestParams) -> Any:
-    from mlopsfw.datasets.sources.csvoptions import CsvOptions
+    from mlopsfw.data.intake.csv.options import CsvOptions
 
     return CsvOptions(separator=params.separator, null=params.null, encoding=params.encoding, types=params.types)
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.digest import computed
-from mlopsfw.errors import DataError
-from mlopsfw.ids import nearest
-from mlopsfw.moments import duration
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
-from mlopsfw.pipeline.values import store_frames
+from mlopsfw.data.tables.digest import computed
+from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.spans import duration
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.pipeline.values.values import store_frames
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from mlopsfw.errors import DataError
-from mlopsfw.ids import nearest
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,7 +161,7 @@ def _strength(codes: np.ndarray, label: np.ndarray, kind: str) -> float:
     """Return how well the value tells the label, learned on every other row and judged on those between."""
     import numpy as np
 
-    from mlopsfw.evaluation import auc
+    from mlopsfw.models.evaluation import auc
 
     guess = np.empty(len(label))
     half = np.arange(len(label)) % 2 == 0

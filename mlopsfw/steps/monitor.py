@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.errors import DriftFound
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.kernel.base.errors import DriftFound
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 
 class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

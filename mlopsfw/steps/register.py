@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.contracts.artifact import Artifact
-from mlopsfw.errors import UsageError
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 if TYPE_CHECKING:
-    from mlopsfw.registry import ModelVersion
+    from mlopsfw.models.registry import ModelVersion
 
 
 class RegisterParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.errors import DataError, UsageError
-from mlopsfw.ids import nearest
+from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.ids import nearest
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,

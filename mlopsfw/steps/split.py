@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from mlopsfw.digest import computed
-from mlopsfw.errors import DataError, UsageError
-from mlopsfw.ids import nearest
-from mlopsfw.moments import moment
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
-from mlopsfw.pipeline.values import store_frames
+from mlopsfw.data.tables.calendar import instant_literal
+from mlopsfw.data.tables.digest import computed
+from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.pipeline.values.values import store_frames
 
 if TYPE_CHECKING:
     import polars as pl
@@ -101,12 +101,12 @@ def _by_time(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     label = pl.lit("train")
     for name, begin in (("validation", params.validation), ("test", params.test)):
         if begin:
-            label = pl.when(time >= moment(begin, kind)).then(pl.lit(name)).otherwise(label)
+            label = pl.when(time >= instant_literal(begin, kind)).then(pl.lit(name)).otherwise(label)
     inside = time.is_not_null()
     if params.start:
-        inside &= time >= moment(params.start, kind)
+        inside &= time >= instant_literal(params.start, kind)
     if params.end:
-        inside &= time < moment(params.end, kind)
+        inside &= time < instant_literal(params.end, kind)
     return _labels(rows, pl.when(inside).then(label))
 
 

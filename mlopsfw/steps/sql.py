@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.errors import DataError, UsageError
-from mlopsfw.pipeline.step import BuiltinStep, StepContext
+from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 _READS = re.compile(r"\bread_(csv|parquet|json|ipc|ndjson)\s*\(", re.IGNORECASE)
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.contracts.training import Task, TrainingTask
-from mlopsfw.pipeline.step import BuiltinStep, BundleFolder, StepContext
+from mlopsfw.kernel.roles.training import Task, TrainingTask
+from mlopsfw.pipeline.graph.step import BuiltinStep, BundleFolder, StepContext
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.contracts.derived import Derived
-    from mlopsfw.contracts.training import TrainedModel
+    from mlopsfw.kernel.roles.derived import Derived
+    from mlopsfw.kernel.roles.training import TrainedModel
 
 
 class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,7 +48,7 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 def _run(context: StepContext, params: TrainParams) -> Mapping[str, Any]:
     import pyarrow as pa
 
-    from mlopsfw.pipeline.values import store
+    from mlopsfw.pipeline.values.values import store
 
     train: pa.Table = context.load("train", pa.Table)
     task = TrainingTask(
@@ -93,7 +93,7 @@ def _derived(context: StepContext, params: TrainParams, train: pa.Table) -> tupl
 
 
 def _tell_request(context: StepContext, inputs: list[str]) -> None:
-    from mlopsfw.pipeline.origins import made_upstream
+    from mlopsfw.pipeline.graph.origins import made_upstream
 
     context.log(f"a request carries {', '.join(inputs)}")
     for column, step in made_upstream(context, "train", inputs).items():

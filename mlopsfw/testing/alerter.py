@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from mlopsfw.contracts.alerting import Alert, Alerter
-from mlopsfw.errors import DeliveryFailed
+from mlopsfw.kernel.base.errors import DeliveryFailed
+from mlopsfw.kernel.roles.alerting import Alert, Alerter
 
 ALERT = Alert(
     id="0" * 32,

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import pytest
 
-from mlopsfw.contracts.deployer import Deployer, EndpointSpec
-from mlopsfw.errors import MlopsfwError, ServingError, UsageError
+from mlopsfw.kernel.base.errors import MlopsfwError, ServingError, UsageError
+from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec
 
 ENDPOINT = "contract"
 BAD_NAMES = [

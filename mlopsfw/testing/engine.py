@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from mlopsfw.contracts.artifact import Artifact
-from mlopsfw.contracts.engine import Engine, Handle, StepResult, StepSpec
-from mlopsfw.pipeline.values import load, store
-from mlopsfw.project import Project
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.engine import Engine, Handle, StepResult, StepSpec
+from mlopsfw.pipeline.values.values import load, store
+from mlopsfw.project.facade import Project
 
 TOML = """\
 [project]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlopsfw.contracts.monitoring import Baseline, Monitor, Report, Window
+from mlopsfw.kernel.roles.monitoring import Baseline, Monitor, Report, Window
 
 
 class MonitorContract:

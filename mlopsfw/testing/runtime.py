@@ -20,11 +20,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from mlopsfw import bundle
-from mlopsfw.bundle.golden import golden_rows
-from mlopsfw.contracts.bundle import Manifest, Runtime
-from mlopsfw.errors import BundleError
 from mlopsfw.features import FeaturePlan
+from mlopsfw.kernel.base.errors import BundleError
+from mlopsfw.kernel.roles.bundle import Manifest, Runtime
+from mlopsfw.models import bundle
+from mlopsfw.models.bundle.golden import golden_rows
 
 
 class RuntimeContract:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from mlopsfw.contracts.storage import Storage
-from mlopsfw.errors import NotFound, StorageError
+from mlopsfw.kernel.base.errors import NotFound, StorageError
+from mlopsfw.kernel.roles.storage import Storage
 
 BAD_KEYS = [
     "", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/..", "./a", "a/.", ".hidden", "a/.hidden", "a\\b", "a b",

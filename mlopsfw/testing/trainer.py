@@ -18,15 +18,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlopsfw import bundle
-from mlopsfw.bundle.loaded import LoadedBundle
-from mlopsfw.config import ProjectConfig
-from mlopsfw.contracts.bundle import Runtime
-from mlopsfw.contracts.training import TrainedModel, Trainer, TrainingTask
-from mlopsfw.errors import MlopsfwError
-from mlopsfw.evaluation import auc
 from mlopsfw.features.recipe import derived_columns
-from mlopsfw.project import Project
+from mlopsfw.kernel.base.errors import MlopsfwError
+from mlopsfw.kernel.config import ProjectConfig
+from mlopsfw.kernel.roles.bundle import Runtime
+from mlopsfw.kernel.roles.training import TrainedModel, Trainer, TrainingTask
+from mlopsfw.models import bundle
+from mlopsfw.models.bundle.loaded import LoadedBundle
+from mlopsfw.models.evaluation import auc
+from mlopsfw.project.facade import Project
 
 TASKS = ("binary", "multiclass", "regression")
 OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}

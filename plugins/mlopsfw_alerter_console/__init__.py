@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from mlopsfw import Alert, Provider, hookimpl
-from mlopsfw.contracts.host import Host
+from mlopsfw.roles import Host
 
 _COLOURS = {"info": 36, "warning": 33, "critical": 31}
 

@@ -9,10 +9,9 @@ import hmac
 
 import msgspec
 
-from mlopsfw.contracts.alerting import Alert
-from mlopsfw.contracts.host import Clock, Host
-from mlopsfw.egress import check_url, deliver
 from mlopsfw.errors import ConfigError
+from mlopsfw.kernel.base.egress import check_url, deliver
+from mlopsfw.roles import Alert, Clock, Host
 from mlopsfw_alerter_webhook import WebhookConfig
 
 _PREFIX = "whsec_"

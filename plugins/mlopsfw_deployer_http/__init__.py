@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.contracts.provider import Provider
-from mlopsfw.hookspecs import hookimpl
+from mlopsfw.roles import Provider, hookimpl
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.deployer import Deployer
-    from mlopsfw.contracts.host import Host
+    from mlopsfw.roles import Deployer, Host
 
 
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from mlopsfw.capture.appendlog import segments
+from mlopsfw.capturelog.appendlog import segments
 from mlopsfw_deployer_http.logs import log
 from mlopsfw_deployer_http.settings import Settings, read
 
@@ -43,7 +43,7 @@ class Compactor:
             self._seen = sizes
 
     async def _compact(self, endpoint: str) -> None:
-        command = [sys.executable, "-P", "-m", "mlopsfw.capture", str(self._settings), endpoint]
+        command = [sys.executable, "-P", "-m", "mlopsfw.project.compaction", str(self._settings), endpoint]
         process = await asyncio.create_subprocess_exec(*command)
         try:
             status = await process.wait()

@@ -18,12 +18,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from mlopsfw.capture import FOLDER as CAPTURES
-from mlopsfw.contracts.deployer import EndpointSpec, EndpointStatus
 from mlopsfw.errors import ConfigError, ServingError
-from mlopsfw.ids import check_name
-from mlopsfw.project import STATE
-from mlopsfw.secrets import LEAST_TOKEN, checked_token
+from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.kernel.config.secrets import LEAST_TOKEN, checked_token
+from mlopsfw.project.facade import STATE
+from mlopsfw.roles import EndpointSpec, EndpointStatus
+from mlopsfw.serving.captures import FOLDER as CAPTURES
 from mlopsfw_deployer_http.gate import digest
 from mlopsfw_deployer_http.holding import alive, end_orphan, hold, reacts, sign, supervisor_of
 from mlopsfw_deployer_http.listener import Limits
@@ -31,7 +31,7 @@ from mlopsfw_deployer_http.logs import rotate
 from mlopsfw_deployer_http.settings import LOG, STATUS, WANTED, Settings, Status, read, write, write_changed
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.host import Host
+    from mlopsfw.roles import Host
     from mlopsfw_deployer_http import HttpConfig
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})

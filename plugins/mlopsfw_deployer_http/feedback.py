@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.capture.records import LabelRows, encode
-from mlopsfw.capture.times import now_micros
+from mlopsfw.capturelog.records import LabelRows, encode
+from mlopsfw.capturelog.times import now_micros
 from mlopsfw.errors import DataError
-from mlopsfw.labels import as_class, check_id
+from mlopsfw.serving.labels import as_class, check_id
 from mlopsfw_deployer_http import message
 from mlopsfw_deployer_http.message import Answer, Refusal, Request
 from mlopsfw_deployer_http.strict import read
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.host import Clock
+    from mlopsfw.roles import Clock
     from mlopsfw_deployer_http.model import Model
     from mlopsfw_deployer_http.quota import Quota
 

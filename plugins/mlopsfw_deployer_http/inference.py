@@ -12,7 +12,7 @@ from mlopsfw_deployer_http.strict import read
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlopsfw.contracts.bundle import ColumnType
+    from mlopsfw.roles import ColumnType
     from mlopsfw_deployer_http.model import Model, Scored
 
 _WHOLE = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})

@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.capture.records import Header, Predictions, encode
-from mlopsfw.capture.times import Bounds, now_micros
+from mlopsfw.capturelog.records import Header, Predictions, encode
+from mlopsfw.capturelog.times import Bounds, now_micros
 from mlopsfw.errors import DataError, SignatureMismatch
-from mlopsfw.ids import nearest
+from mlopsfw.kernel.base.ids import nearest
 from mlopsfw_deployer_http.message import Refusal
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlopsfw.contracts.bundle import Bundle
-    from mlopsfw.contracts.deployer import EndpointSpec
-    from mlopsfw.contracts.host import Clock
     from mlopsfw.privacy.requests import Requests
+    from mlopsfw.roles import Bundle, Clock, EndpointSpec
 
 EVENT_TIME = "event_time"
 _LONGEST_ID = 200

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.labels import LONGEST_ID
+from mlopsfw.serving.labels import LONGEST_ID
 from mlopsfw_deployer_http.inference import describe
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.bundle import SignatureColumn
+    from mlopsfw.roles import SignatureColumn
     from mlopsfw_deployer_http.model import Model
 
 _TYPES = {"number": "number", "integer": "integer", "boolean": "boolean"}

@@ -20,12 +20,12 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.capture.times import Bounds
-from mlopsfw.capture.writer import CaptureWriter
-from mlopsfw.config import ProjectConfig
-from mlopsfw.contracts.bundle import Bundle
+from mlopsfw.capturelog.times import Bounds
+from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.errors import MlopsfwError, ServingError
-from mlopsfw.project import Project
+from mlopsfw.kernel.config import ProjectConfig
+from mlopsfw.project.facade import Project
+from mlopsfw.roles import Bundle
 from mlopsfw_deployer_http.gate import Gate
 from mlopsfw_deployer_http.listener import Listener
 from mlopsfw_deployer_http.logs import FaultLog, log

@@ -12,7 +12,7 @@ from mlopsfw_deployer_http.message import TEXT, Answer, Refusal, Request, encode
 from mlopsfw_deployer_http.quota import Quota
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.host import Clock
+    from mlopsfw.roles import Clock
     from mlopsfw_deployer_http.gate import Gate
     from mlopsfw_deployer_http.metrics import Metrics
     from mlopsfw_deployer_http.model import Model, Scored

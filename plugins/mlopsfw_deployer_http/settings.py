@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from mlopsfw.contracts.deployer import EndpointSpec
+from mlopsfw.roles import EndpointSpec
 from mlopsfw_deployer_http.listener import Limits
 
 T = TypeVar("T")

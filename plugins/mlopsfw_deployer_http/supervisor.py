@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from mlopsfw.contracts.deployer import EndpointSpec
+from mlopsfw.roles import EndpointSpec
 from mlopsfw_deployer_http.compactor import Compactor
 from mlopsfw_deployer_http.holding import hold, sign
 from mlopsfw_deployer_http.logs import log, rotate

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.contracts.provider import Provider
-from mlopsfw.hookspecs import hookimpl
+from mlopsfw.roles import Provider, hookimpl
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.engine import Engine
-    from mlopsfw.contracts.host import Host
+    from mlopsfw.roles import Engine, Host
 
 
 class LocalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

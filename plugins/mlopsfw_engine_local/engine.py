@@ -12,7 +12,7 @@ from typing import IO, cast
 
 import msgspec
 
-from mlopsfw.contracts.engine import Failure, Handle, StepResult, StepSpec
+from mlopsfw.roles import Failure, Handle, StepResult, StepSpec
 from mlopsfw_engine_local.wire import receive, send
 
 _MOST = 4

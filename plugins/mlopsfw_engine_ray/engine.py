@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import ray
 
-from mlopsfw.contracts.engine import Failure, Handle, StepResult, StepSpec
 from mlopsfw.errors import PluginError
+from mlopsfw.roles import Failure, Handle, StepResult, StepSpec
 from mlopsfw_engine_ray import node
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from mlopsfw import Provider, hookimpl
-from mlopsfw.contracts.host import Host
+from mlopsfw.roles import Host
 
 if TYPE_CHECKING:
     from mlopsfw_monitor_drift.monitor import DriftMonitor

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlopsfw.contracts.monitoring import Baseline, Finding, Report, Window
+from mlopsfw.roles import Baseline, Finding, Report, Window
 from mlopsfw_core import ColumnDrift, Reference, compare_table
 from mlopsfw_monitor_drift import DriftConfig
 from mlopsfw_monitor_drift.groups import FEWEST_GROUPS, design_effects, enough, row_groups

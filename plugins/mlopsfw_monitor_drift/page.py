@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mlopsfw.contracts.monitoring import Baseline, Report, Window
-from mlopsfw.pages import escape, framed
+from mlopsfw.kernel.base.pages import escape, framed
+from mlopsfw.roles import Baseline, Report, Window
 from mlopsfw_monitor_drift.drawing import draw
 from mlopsfw_monitor_drift.shapes import shape_of
 from mlopsfw_monitor_drift.timeline import by_day, draw_days

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from mlopsfw.contracts.monitoring import Baseline, Window
-from mlopsfw.pages import escape
+from mlopsfw.kernel.base.pages import escape
+from mlopsfw.roles import Baseline, Window
 from mlopsfw_monitor_drift.groups import days
 
 _WIDTH, _HEIGHT, _TOP, _BASE, _LEFT = 1040, 170, 14, 140, 56

@@ -10,8 +10,7 @@ import msgspec
 from mlopsfw import hookimpl
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.event import Event
-    from mlopsfw.contracts.host import Host
+    from mlopsfw.roles import Event, Host
 
 
 class OpenLineageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

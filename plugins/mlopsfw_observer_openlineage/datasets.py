@@ -17,7 +17,7 @@ from mlopsfw import Artifact
 from mlopsfw_observer_openlineage.facets import Json, facet
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.host import Host
+    from mlopsfw.roles import Host
 
 _PATTERN = re.compile(r"(?<=[^/:])/[^/]*[*?\[].*")
 

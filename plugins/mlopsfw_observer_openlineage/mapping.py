@@ -18,8 +18,7 @@ from mlopsfw_observer_openlineage.datasets import Datasets
 from mlopsfw_observer_openlineage.facets import RUN_EVENT, Json, engine_version, facet, producer
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.event import Event
-    from mlopsfw.contracts.host import Host
+    from mlopsfw.roles import Event, Host
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, as ULIDs are written
 _ULID = re.compile(rf"[0-7][{_ALPHABET}]{{25}}")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.egress import deliver
 from mlopsfw.errors import ConfigError
-from mlopsfw.secrets import checked_token
+from mlopsfw.kernel.base.egress import deliver
+from mlopsfw.kernel.config.secrets import checked_token
 from mlopsfw_observer_openlineage import OpenLineageConfig
 from mlopsfw_observer_openlineage.waiting import Waiting
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.host import Host
+    from mlopsfw.roles import Host
 
 
 def read_config(options: Mapping[str, Any]) -> OpenLineageConfig:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mlopsfw.errors import DeliveryFailed, MlopsfwError
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.host import Clock
+    from mlopsfw.roles import Clock
 
 _PAUSE = 30.0  # seconds after a failure in which nothing is tried: a receiver that is down costs a run one timeout, not one an event
 _MOST = 10_000  # events that wait; more are for whoever reads the ledger

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from mlopsfw.contracts.provider import Provider
 from mlopsfw.errors import MissingExtra
-from mlopsfw.hookspecs import hookimpl
+from mlopsfw.roles import Provider, hookimpl
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.bundle import Runtime
-    from mlopsfw.contracts.host import Host
+    from mlopsfw.roles import Host, Runtime
 
 
 class OnnxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

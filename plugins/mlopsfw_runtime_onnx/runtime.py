@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import onnxruntime
 
-from mlopsfw.bundle.files import read_listed
-from mlopsfw.bundle.onnxfile import check_onnx
 from mlopsfw.errors import BundleError
+from mlopsfw.models.bundle.files import read_listed
+from mlopsfw.models.bundle.onnxfile import check_onnx
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlopsfw.contracts.bundle import Manifest, Predictor
+    from mlopsfw.roles import Manifest, Predictor
 
 _ERRORS_ONLY = 3
 

@@ -13,14 +13,12 @@ from urllib.parse import unquote
 
 import msgspec
 
-from mlopsfw.contracts.provider import Provider
 from mlopsfw.errors import UsageError
-from mlopsfw.hookspecs import hookimpl
-from mlopsfw.secrets import is_reference
+from mlopsfw.kernel.config.secrets import is_reference
+from mlopsfw.roles import Provider, hookimpl
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.host import Host
-    from mlopsfw.contracts.storage import Storage
+    from mlopsfw.roles import Host, Storage
 
 
 class ObjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from mlopsfw.contracts.storage import Entry, TableLocation, check_key, check_prefix
 from mlopsfw.errors import NotFound, StorageError
+from mlopsfw.roles import Entry, TableLocation, check_key, check_prefix
 from mlopsfw_storage_object import durable
 
 _TEMPORARY = ".tmp"  # keys cannot start with a dot

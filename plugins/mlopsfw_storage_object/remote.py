@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import obstore
 from obstore import exceptions as failures
 
-from mlopsfw.contracts.storage import Entry, TableLocation, check_key, check_prefix
 from mlopsfw.errors import NotFound, StorageError, StorageFull
-from mlopsfw.objectstore import open_store
+from mlopsfw.kernel.store.objectstore import open_store
+from mlopsfw.roles import Entry, TableLocation, check_key, check_prefix
 from mlopsfw_storage_object.retry import Retries
 
 if TYPE_CHECKING:

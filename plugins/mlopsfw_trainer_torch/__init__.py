@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from mlopsfw.contracts.provider import Provider
 from mlopsfw.errors import MissingExtra
-from mlopsfw.hookspecs import hookimpl
+from mlopsfw.roles import Provider, hookimpl
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.host import Host
-    from mlopsfw.contracts.training import Trainer
+    from mlopsfw.roles import Host, Trainer
 
 _NEEDS = ("torch", "safetensors", "onnx", "onnxruntime")
 _Positive = Annotated[int, msgspec.Meta(ge=1)]

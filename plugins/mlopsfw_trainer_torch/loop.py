@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from mlopsfw.contracts.training import TrainingContext
+    from mlopsfw.roles import TrainingContext
     from mlopsfw_trainer_torch import TorchConfig
     from mlopsfw_trainer_torch.checkpoint import Checkpoints
     from mlopsfw_trainer_torch.rows import Rows

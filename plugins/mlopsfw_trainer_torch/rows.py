@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from mlopsfw.errors import DataError
-from mlopsfw.evaluation import class_codes
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC
 from mlopsfw.features.tables import as_frame
+from mlopsfw.models.evaluation import class_codes
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from mlopsfw.contracts.training import TrainingTask
     from mlopsfw.features import FeaturePlan
+    from mlopsfw.roles import TrainingTask
 
 
 @dataclass(frozen=True, slots=True)

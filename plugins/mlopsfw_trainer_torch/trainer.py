@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 import torch
 
-from mlopsfw import evaluation
-from mlopsfw.contracts.training import TrainedModel
 from mlopsfw.errors import DataError
 from mlopsfw.features import FeaturePlan
+from mlopsfw.models import evaluation
+from mlopsfw.roles import TrainedModel
 from mlopsfw_trainer_torch.checkpoint import Checkpoints
 from mlopsfw_trainer_torch.device import choose_device, choose_mixed, repeatable
 from mlopsfw_trainer_torch.export import OUTPUTS, check_export, export_onnx, export_weights, outputs_of
@@ -27,7 +27,7 @@ from mlopsfw_trainer_torch.schedule import schedule_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.contracts.training import TrainingContext, TrainingTask
+    from mlopsfw.roles import TrainingContext, TrainingTask
     from mlopsfw_trainer_torch import TorchConfig
 
 _PROBED = 512

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from mlopsfw.project import Project
+from mlopsfw.project.facade import Project
 
 XSS = [
     "<script>alert(1)</script>",
@@ -33,7 +33,7 @@ def verb(project):
     def run(*words: object) -> tuple[int, str]:
         from mlopsfw.cli.failure import report
         from mlopsfw.cli.root import cli
-        from mlopsfw.errors import MlopsfwError
+        from mlopsfw.kernel.base.errors import MlopsfwError
 
         result = CliRunner().invoke(cli, ["--project", str(project.root), *map(str, words)])
         if isinstance(result.exception, MlopsfwError):

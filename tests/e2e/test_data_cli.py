@@ -22,7 +22,7 @@ def verb(project):
     def run(*words: str) -> tuple[int, str]:
         from mlopsfw.cli.failure import report
         from mlopsfw.cli.root import cli
-        from mlopsfw.errors import MlopsfwError
+        from mlopsfw.kernel.base.errors import MlopsfwError
 
         result = CliRunner().invoke(cli, ["--project", str(project.root), *map(str, words)])
         if isinstance(result.exception, MlopsfwError):

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from mlopsfw.cli import run
-from mlopsfw.datasets.sources import csvsource
+from mlopsfw.data.intake.csv import strict as csvsource
 
 
 @pytest.fixture

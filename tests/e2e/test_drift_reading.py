@@ -11,10 +11,11 @@ import pytest
 import xlsxwriter
 
 from mlopsfw.cli import run
-from mlopsfw.datasets.sources import csvsource, reading
-from mlopsfw.datasets.sources.csvoptions import CsvOptions
-from mlopsfw.datasets.sources.inferred import InferredFile, table_of
-from mlopsfw.drift.alike import agree, applied
+from mlopsfw.data.drift.alike import agree, applied
+from mlopsfw.data.intake import readers as reading
+from mlopsfw.data.intake.csv import strict as csvsource
+from mlopsfw.data.intake.csv.options import CsvOptions
+from mlopsfw.data.intake.inferred import InferredFile, table_of
 
 WAYS = [(), ("--stream",), ("--preset", "evidently")]
 ROWS = 600

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlopsfw.errors import MlopsfwError, ServingSkew
-from mlopsfw.pipeline.display import Display
-from mlopsfw.pipeline.sitting import run_pipeline
-from mlopsfw.pipeline.values import load
-from mlopsfw.project import Project
+from mlopsfw.kernel.base.errors import MlopsfwError, ServingSkew
+from mlopsfw.pipeline.run.display import Display
+from mlopsfw.pipeline.run.session import run_pipeline
+from mlopsfw.pipeline.values.values import load
+from mlopsfw.project.facade import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(300)]
 

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from mlopsfw.blobs import BlobStore
-from mlopsfw.clock import SystemClock
-from mlopsfw.errors import StorageFull, StorageUnavailable
-from mlopsfw.ledger import Ledger
-from mlopsfw.ledger.audit import audit
+from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.base.errors import StorageFull, StorageUnavailable
+from mlopsfw.kernel.ledger import Ledger
+from mlopsfw.kernel.ledger.audit import audit
+from mlopsfw.kernel.store.blobs import BlobStore
 from mlopsfw_storage_object.local import LocalStorage
 
 pytestmark = [pytest.mark.faults]

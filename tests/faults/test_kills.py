@@ -30,7 +30,7 @@ TOGETHER = 2
 
 @pytest.fixture(autouse=True)
 def windows(monkeypatch):
-    monkeypatch.setattr("mlopsfw.ledger.layout.WINDOW", 8)
+    monkeypatch.setattr("mlopsfw.kernel.ledger.layout.WINDOW", 8)
 
 
 def die_at(call_number, *, after):

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 @pytest.fixture(autouse=True)
 def windows(monkeypatch):
-    monkeypatch.setattr("mlopsfw.ledger.layout.WINDOW", 8)
+    monkeypatch.setattr("mlopsfw.kernel.ledger.layout.WINDOW", 8)
 
 
 def record(root, seed):

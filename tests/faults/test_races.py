@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from workload import Worker, anomalies, fork
 
-from mlopsfw.clock import SystemClock
-from mlopsfw.errors import Fenced, MlopsfwError
-from mlopsfw.ledger import Ledger
-from mlopsfw.ledger.lease import Lease
+from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.base.errors import Fenced, MlopsfwError
+from mlopsfw.kernel.ledger import Ledger
+from mlopsfw.kernel.ledger.lease import Lease
 from mlopsfw_storage_object import durable
 from mlopsfw_storage_object.local import LocalStorage
 
@@ -27,7 +27,7 @@ RACERS = 16
 
 @pytest.fixture(autouse=True)
 def windows(monkeypatch):
-    monkeypatch.setattr("mlopsfw.ledger.layout.WINDOW", 8)
+    monkeypatch.setattr("mlopsfw.kernel.ledger.layout.WINDOW", 8)
 
 
 def race(act, racers=RACERS):
@@ -93,7 +93,7 @@ def test_the_check_notices_when_creation_replaces(tmp_path, monkeypatch):
 
 def test_the_check_notices_when_a_seal_is_not_looked_for(tmp_path, monkeypatch):
     """A late writer's entry in the place of one that was sealed away would be acknowledged and lost."""
-    monkeypatch.setattr("mlopsfw.ledger.stream.Stream._counts", lambda self, seq, line: True)
+    monkeypatch.setattr("mlopsfw.kernel.ledger.stream.Stream._counts", lambda self, seq, line: True)
     for attempt in range(10):
         root = tmp_path / str(attempt)
         acknowledged, failed = race(work(root, 60))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mlopsfw.pipeline.display import Display
-from mlopsfw.pipeline.sitting import latest, resume_run, run_pipeline
-from mlopsfw.project import Project
+from mlopsfw.pipeline.run.display import Display
+from mlopsfw.pipeline.run.session import latest, resume_run, run_pipeline
+from mlopsfw.project.facade import Project
 
 TOML = """[project]
 name = "kills"
@@ -38,10 +38,10 @@ def three(x, y):
 STRIKE = """
 import os, signal, sys
 from pathlib import Path
-from mlopsfw.ledger.stream import Stream
-from mlopsfw.pipeline.display import Display
-from mlopsfw.pipeline.sitting import run_pipeline
-from mlopsfw.project import Project
+from mlopsfw.kernel.ledger.stream import Stream
+from mlopsfw.pipeline.run.display import Display
+from mlopsfw.pipeline.run.session import run_pipeline
+from mlopsfw.project.facade import Project
 
 when, number = sys.argv[2], int(sys.argv[3])
 count, place = 0, Stream._append

@@ -14,12 +14,12 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from mlopsfw.blobs import BlobStore, key_of
-from mlopsfw.clock import SystemClock
-from mlopsfw.contracts.storage import Storage
-from mlopsfw.errors import MlopsfwError, NotFound, StreamSealed
-from mlopsfw.ledger import Ledger, layout
-from mlopsfw.ledger.audit import audit
+from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.base.errors import MlopsfwError, NotFound, StreamSealed
+from mlopsfw.kernel.ledger import Ledger, layout
+from mlopsfw.kernel.ledger.audit import audit
+from mlopsfw.kernel.roles.storage import Storage
+from mlopsfw.kernel.store.blobs import BlobStore, key_of
 
 Acknowledge = Callable[..., None]
 

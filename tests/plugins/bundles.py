@@ -9,9 +9,9 @@ import onnx
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopsfw.contracts.training import TrainedModel, TrainingTask
 from mlopsfw.features import FeaturePlan
-from mlopsfw.project import Project
+from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
+from mlopsfw.project.facade import Project
 
 TASK = TrainingTask(task="binary", target="late")
 ROWS = pa.table(

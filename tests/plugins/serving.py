@@ -16,13 +16,13 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from mlopsfw.capture.writer import CaptureWriter
-from mlopsfw.clock import SystemClock
-from mlopsfw.contracts.bundle import Bundle, Manifest, SignatureColumn
-from mlopsfw.contracts.deployer import EndpointSpec
-from mlopsfw.errors import SignatureMismatch
-from mlopsfw.privacy.pii import Treatment
+from mlopsfw.capturelog.writer import CaptureWriter
+from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.base.errors import SignatureMismatch
+from mlopsfw.kernel.roles.bundle import Bundle, Manifest, SignatureColumn
+from mlopsfw.kernel.roles.deployer import EndpointSpec
 from mlopsfw.privacy.requests import Requests
+from mlopsfw.privacy.treatments import Treatment
 from mlopsfw_deployer_http.gate import Gate, digest
 from mlopsfw_deployer_http.listener import Limits, Listener
 from mlopsfw_deployer_http.metrics import Metrics

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopsfw.errors import ConfigError, DeliveryFailed
+from mlopsfw.kernel.base.errors import ConfigError, DeliveryFailed
 from mlopsfw.testing.alerter import ALERT, AlerterContract
 from mlopsfw_alerter_webhook import WebhookConfig
 from mlopsfw_alerter_webhook.alerter import WebhookAlerter

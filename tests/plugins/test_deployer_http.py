@@ -21,9 +21,9 @@ from bundles import ROWS, write_broken, write_bundle
 from serving import ROW, ask, infer_body
 
 from mlopsfw.cli import run
-from mlopsfw.contracts.deployer import Deployer
-from mlopsfw.errors import ServingError
-from mlopsfw.project import Project
+from mlopsfw.kernel.base.errors import ServingError
+from mlopsfw.kernel.roles.deployer import Deployer
+from mlopsfw.project.facade import Project
 from mlopsfw.testing.deployer import Bundles, DeployerContract, spec
 
 pytestmark = pytest.mark.server
@@ -299,7 +299,7 @@ def test_a_client_that_keeps_its_connection_is_told_to_leave_and_is_answered_unt
 
 
 def spec_of(project: Project, version: int) -> Any:
-    from mlopsfw.contracts.deployer import EndpointSpec
+    from mlopsfw.kernel.roles.deployer import EndpointSpec
 
     found = project.registry.resolve(f"models:/delay@{version}")
     return EndpointSpec(endpoint="delay", model="delay", version=version, bundle=found.bundle, revision=version)

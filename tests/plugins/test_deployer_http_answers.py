@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import ROW, SPEC, RunningServer, infer_body, rule
 
-from mlopsfw.capture import appendlog
-from mlopsfw.capture.records import LabelRows, Predictions, Record, decode_record
-from mlopsfw.capture.times import micros
+from mlopsfw.capturelog import appendlog
+from mlopsfw.capturelog.records import LabelRows, Predictions, Record, decode_record
+from mlopsfw.capturelog.times import micros
 
 pytestmark = pytest.mark.server
 
@@ -426,8 +426,8 @@ def test_a_pipeline_of_requests_in_one_turn_is_kept_with_one_write_and_answered_
 
 
 def test_personal_columns_are_captured_treated_and_what_was_dropped_in_training_is_taken_and_forgotten(tmp_path):
-    from mlopsfw.privacy.pii import Treatment
     from mlopsfw.privacy.requests import Requests
+    from mlopsfw.privacy.treatments import Treatment
 
     key = b"k" * 32
     requests = Requests(

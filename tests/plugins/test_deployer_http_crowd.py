@@ -20,9 +20,9 @@ import pytest
 from bundles import write_bundle
 from serving import ROW, RuleBundle, RunningServer, ask, infer_body
 
-from mlopsfw.contracts.deployer import EndpointSpec
-from mlopsfw.errors import ServingError
-from mlopsfw.project import Project
+from mlopsfw.kernel.base.errors import ServingError
+from mlopsfw.kernel.roles.deployer import EndpointSpec
+from mlopsfw.project.facade import Project
 from mlopsfw_deployer_http.listener import Limits
 
 pytestmark = pytest.mark.server
@@ -162,9 +162,9 @@ def test_a_limit_of_open_files_with_which_nothing_can_be_served_refuses_to_deplo
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))
 from pathlib import Path
-from mlopsfw.contracts.deployer import EndpointSpec
-from mlopsfw.errors import ServingError
-from mlopsfw.project import Project
+from mlopsfw.kernel.roles.deployer import EndpointSpec
+from mlopsfw.kernel.base.errors import ServingError
+from mlopsfw.project.facade import Project
 spec = EndpointSpec(endpoint="delay", model="delay", version=1, bundle="{bundle}", revision=1)
 try:
     print(Project.open(Path({str(project.root)!r})).deployer.deploy(spec).url)

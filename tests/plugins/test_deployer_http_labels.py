@@ -19,9 +19,9 @@ from bundles import write_bundle
 from serving import MANIFEST, ROW, SPEC, RuleBundle, RunningServer, ask, infer_body
 
 from mlopsfw.cli import run
-from mlopsfw.errors import DataError
+from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.monitoring import examine, replay
-from mlopsfw.project import Project
+from mlopsfw.project.facade import Project
 from mlopsfw_core import Reference
 from mlopsfw_deployer_http.listener import Limits
 from mlopsfw_deployer_http.message import Refusal
@@ -382,9 +382,9 @@ def test_a_clients_own_id_names_the_one_prediction_that_had_it_when_the_label_ca
 def test_a_label_by_a_clients_own_id_at_another_endpoint_names_nothing_here(
     project: Project, server: RunningServer
 ) -> None:
-    from mlopsfw.capture.records import Header, LabelRows, encode
-    from mlopsfw.capture.times import now_micros
-    from mlopsfw.capture.writer import CaptureWriter
+    from mlopsfw.capturelog.records import Header, LabelRows, encode
+    from mlopsfw.capturelog.times import now_micros
+    from mlopsfw.capturelog.writer import CaptureWriter
 
     (mine,) = predict(server, id="order-77")
     header = Header(endpoint="other", revision=1, model="delay", version=3, bundle="b", inputs=(), outputs=())
@@ -398,8 +398,8 @@ def test_a_label_by_a_clients_own_id_at_another_endpoint_names_nothing_here(
 
 
 def test_a_label_from_a_file_names_one_prediction_of_all_endpoints(project: Project, server: RunningServer) -> None:
-    from mlopsfw.capture.records import Predictions, encode
-    from mlopsfw.capture.writer import CaptureWriter
+    from mlopsfw.capturelog.records import Predictions, encode
+    from mlopsfw.capturelog.writer import CaptureWriter
 
     predict(server, id="order-77")
     header = msgspec.structs.replace(server.service._model.header, endpoint="other")

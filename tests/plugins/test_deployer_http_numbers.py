@@ -12,9 +12,9 @@ import pytest
 from bundles import write_bundle
 from serving import ROW, RuleBundle, RunningServer, infer_body
 
-from mlopsfw.privacy.pii import Mark, Treatment
 from mlopsfw.privacy.requests import Requests
-from mlopsfw.project import Project
+from mlopsfw.privacy.treatments import Mark, Treatment
+from mlopsfw.project.facade import Project
 
 pytestmark = pytest.mark.server
 

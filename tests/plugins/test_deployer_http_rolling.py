@@ -16,9 +16,9 @@ import pytest
 from bundles import write_broken, write_bundle
 from load import Load
 
-from mlopsfw.contracts.deployer import EndpointSpec
-from mlopsfw.errors import ServingError
-from mlopsfw.project import Project
+from mlopsfw.kernel.base.errors import ServingError
+from mlopsfw.kernel.roles.deployer import EndpointSpec
+from mlopsfw.project.facade import Project
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 

@@ -23,9 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import ROW, RunningServer, ask, infer_body
 
-from mlopsfw.contracts.deployer import EndpointSpec
-from mlopsfw.errors import ConfigError, MissingExtra
-from mlopsfw.project import Project
+from mlopsfw.kernel.base.errors import ConfigError, MissingExtra
+from mlopsfw.kernel.roles.deployer import EndpointSpec
+from mlopsfw.project.facade import Project
 from mlopsfw_deployer_http import HttpConfig
 from mlopsfw_deployer_http.deployer import HttpDeployer
 from mlopsfw_deployer_http.gate import Gate, digest
@@ -147,7 +147,7 @@ def test_the_server_process_ends_any_attempt_to_unpickle_a_class() -> None:
 import pickle, io
 import numpy, onnxruntime
 from mlopsfw_deployer_http.server import refuse_pickle
-from mlopsfw.errors import ServingError
+from mlopsfw.kernel.base.errors import ServingError
 evil = pickle.dumps(print)
 refuse_pickle()
 for load in (pickle.loads, lambda data: pickle._Unpickler(io.BytesIO(data)).load()):

@@ -24,8 +24,8 @@ from serving import ROW, ask, infer_body
 
 from mlopsfw.cli import run
 from mlopsfw.cli.unit import unit_of
-from mlopsfw.errors import ServingError
-from mlopsfw.project import Project
+from mlopsfw.kernel.base.errors import ServingError
+from mlopsfw.project.facade import Project
 
 pytestmark = [pytest.mark.server, pytest.mark.faults]
 
@@ -104,7 +104,7 @@ def test_a_server_whose_model_hangs_is_replaced(
 _HANGING = """
 import sys, time
 if "mlopsfw_deployer_http.server" in " ".join(sys.orig_argv):
-    from mlopsfw.bundle.loaded import LoadedBundle
+    from mlopsfw.models.bundle.loaded import LoadedBundle
     predict = LoadedBundle.predict
     def hanging(self, columns):
         while "HANG" in columns["carrier"]:
@@ -235,7 +235,7 @@ def test_a_stopped_supervisor_is_told_and_can_be_ended(delay: Project) -> None:
 
 
 def _spec(project: Project, version: int) -> Any:
-    from mlopsfw.contracts.deployer import EndpointSpec
+    from mlopsfw.kernel.roles.deployer import EndpointSpec
 
     found = project.registry.resolve(f"models:/delay@{version}")
     return EndpointSpec(endpoint="delay", model="delay", version=version, bundle=found.bundle, revision=version)

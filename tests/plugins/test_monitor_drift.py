@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from mlopsfw.contracts.monitoring import Baseline, Window
+from mlopsfw.kernel.roles.monitoring import Baseline, Window
 from mlopsfw.testing.monitor import MonitorContract
 from mlopsfw_core import Reference, design_effect
 from mlopsfw_monitor_drift import DriftConfig

@@ -17,8 +17,8 @@ from openlineage.client import event_v2 as ol
 from openlineage.client import facet_v2
 from openlineage.client.serde import Serde
 
-from mlopsfw.errors import ConfigError
-from mlopsfw.ids import new_run_id
+from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw_observer_openlineage.datasets import _outside, _source, _sources
 from mlopsfw_observer_openlineage.mapping import run_uuid
 from mlopsfw_observer_openlineage.sending import read_config

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from bundles import ROWS, TASK, _logistic
 
-from mlopsfw import bundle
-from mlopsfw.contracts.training import TrainedModel
-from mlopsfw.errors import UnknownFormat
 from mlopsfw.features import FeaturePlan
+from mlopsfw.kernel.base.errors import UnknownFormat
+from mlopsfw.kernel.roles.training import TrainedModel
+from mlopsfw.models import bundle
 from mlopsfw.testing.runtime import RuntimeContract
 from mlopsfw_runtime_onnx.runtime import OnnxRuntime
 

@@ -13,7 +13,7 @@ import msgspec
 import obstore
 import pytest
 
-from mlopsfw.errors import StorageError, StorageUnavailable, UsageError
+from mlopsfw.kernel.base.errors import StorageError, StorageUnavailable, UsageError
 from mlopsfw.testing.storage import StorageContract
 from mlopsfw_storage_object import ObjectConfig, build
 from mlopsfw_storage_object.local import LocalStorage

@@ -16,9 +16,9 @@ import polars as pl
 import pytest
 import torch
 
-from mlopsfw.contracts.training import TrainingTask
-from mlopsfw.errors import PluginError
 from mlopsfw.features import FeaturePlan
+from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.kernel.roles.training import TrainingTask
 from mlopsfw.testing.trainer import Context, TrainerContract, digests, training_rows, training_task
 from mlopsfw_runtime_onnx.runtime import OnnxRuntime
 from mlopsfw_trainer_torch import TorchConfig
@@ -237,7 +237,7 @@ def test_numbers_alone_categories_alone_and_times_alone_suffice(tmp_path, featur
 def test_the_onnx_model_answers_as_torch_does(tmp_path, kind):
     from safetensors.torch import load_file
 
-    from mlopsfw.contracts.bundle import Manifest
+    from mlopsfw.kernel.roles.bundle import Manifest
     from mlopsfw_trainer_torch.export import outputs_of
     from mlopsfw_trainer_torch.network import TabularNetwork
     from mlopsfw_trainer_torch.rows import Target

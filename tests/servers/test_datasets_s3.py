@@ -7,10 +7,10 @@ import threading
 import polars as pl
 import pytest
 
-from mlopsfw.config.model import Retention
-from mlopsfw.digest import table_digest
-from mlopsfw.errors import DataError, NotFound, Vacuumed
-from mlopsfw.retention.vacuum import vacuum
+from mlopsfw.data.datasets.vacuum import vacuum
+from mlopsfw.data.tables.digest import table_digest
+from mlopsfw.kernel.base.errors import DataError, NotFound, Vacuumed
+from mlopsfw.kernel.config.model import Retention
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -97,7 +97,7 @@ def test_plain_tables_live_in_a_bucket_too(project):
 
 
 def test_a_reference_into_a_bucket_is_held_by_its_etag(project, s3_server, bucket, monkeypatch):
-    from mlopsfw.errors import ReferenceChanged
+    from mlopsfw.kernel.base.errors import ReferenceChanged
 
     for name, value in s3_server.options.items():
         monkeypatch.setenv(name.upper() if name != "allow_http" else "AWS_ALLOW_HTTP", value)
@@ -111,10 +111,10 @@ def test_a_reference_into_a_bucket_is_held_by_its_etag(project, s3_server, bucke
 
 
 def test_a_subject_is_erased_from_a_bucket(make_project, s3_server, bucket, monkeypatch):
-    from mlopsfw.privacy.erasure import plain
-    from mlopsfw.privacy.erasure.forget import forget
-    from mlopsfw.privacy.search import holds, pattern
-    from mlopsfw.privacy.subject import Subject
+    from mlopsfw.data.tables import erasure as plain
+    from mlopsfw.governance.forget import forget
+    from mlopsfw.governance.subject import Subject
+    from mlopsfw.governance.text_search import holds, pattern
 
     options = "\n".join(f'{name} = "{value}"' for name, value in s3_server.options.items())
     project = make_project(f'[storage.object]\nurl = "{bucket}/some/prefix"\n\n[storage.object.options]\n{options}\n')

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopsfw.errors import PluginError
+from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.testing.engine import EngineContract
 from mlopsfw_engine_ray import RayConfig
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from mlopsfw import gc
-from mlopsfw.config.model import Retention
-from mlopsfw.errors import Vacuumed
-from mlopsfw.filesets import FileSet
-from mlopsfw.filesets.adding import add
-from mlopsfw.privacy.erasure.forget import forget
-from mlopsfw.privacy.subject import Subject
-from mlopsfw.project import Project
-from mlopsfw.retention.vacuum import vacuum
+from mlopsfw.data.datasets.vacuum import vacuum
+from mlopsfw.data.filesets import FileSet
+from mlopsfw.data.filesets.adding import add
+from mlopsfw.governance.forget import forget
+from mlopsfw.governance.subject import Subject
+from mlopsfw.kernel.base.errors import Vacuumed
+from mlopsfw.kernel.config.model import Retention
+from mlopsfw.operations import gc
+from mlopsfw.project.facade import Project
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 

@@ -25,10 +25,10 @@ from files_http import (
     tells_no_length,
 )
 
-from mlopsfw.datasets.change import Change
-from mlopsfw.datasets.sources.csvoptions import CsvOptions
-from mlopsfw.datasets.sources.outside import Outside
-from mlopsfw.errors import ConfigError, DataError, MlopsfwError, StorageUnavailable, UsageError
+from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.intake.csv.options import CsvOptions
+from mlopsfw.data.intake.remote.options import Outside
+from mlopsfw.kernel.base.errors import ConfigError, DataError, MlopsfwError, StorageUnavailable, UsageError
 
 pytestmark = pytest.mark.server
 
@@ -185,7 +185,7 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for(server, add):
 
 
 def test_tries_come_to_an_end(server, add, project, monkeypatch):
-    monkeypatch.setattr("mlopsfw.datasets.sources.fetch._FIRST", 0.001)
+    monkeypatch.setattr("mlopsfw.data.intake.remote.download._FIRST", 0.001)
     url = server.put("/day.csv", CSV)
     server.files["/day.csv"].tricks += [drops(10)] * 5
     with pytest.raises(StorageUnavailable, match="tried 5 times"):
@@ -243,7 +243,7 @@ def test_a_private_address_is_refused_unless_it_is_allowed(server, add):
 
 
 def test_a_public_address_does_not_lead_to_a_private_one_though_private_ones_are_allowed(server, add, monkeypatch):
-    monkeypatch.setattr("mlopsfw.egress.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("mlopsfw.kernel.base.egress.is_public", lambda address: address == "127.0.0.1")
     with pytest.raises(DataError, match=r"127\.0\.0\.2, which is not a public address") as caught:
         add(server.put("/x.csv", b"", tricks=[redirects("http://127.0.0.2:80/secret")]))
     assert "led there from a public address" in caught.value.hint
@@ -292,7 +292,7 @@ def test_packed_files_parquet_and_media_types_are_read(server, add, project, tmp
 
 
 def test_a_bomb_behind_a_url_is_one_too(server, add, monkeypatch):
-    monkeypatch.setattr("mlopsfw.datasets.sources.bounds._HARMLESS", 1 << 20)
+    monkeypatch.setattr("mlopsfw.data.intake.decompress._HARMLESS", 1 << 20)
     url = server.put("/x.csv.gz", gzip.compress(b"a\n" + b"1\n" * (2 << 20)))
     with pytest.raises(DataError, match="over 200 times its size"):
         add(url)
@@ -330,7 +330,7 @@ def test_a_header_that_is_no_reference_is_refused(add):
 
 
 def test_no_credential_is_in_any_file_of_the_project_afterwards(server, add, project, monkeypatch):
-    from mlopsfw.privacy.search import files_with
+    from mlopsfw.governance.text_search import files_with
 
     secret = "canary-2f61c0"
     url = server.put("/day.csv", CSV, wants=f"Bearer {secret}")

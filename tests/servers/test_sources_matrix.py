@@ -10,10 +10,10 @@ import pytest
 from adbc_driver_postgresql import dbapi
 from files_http import http_files
 
-from mlopsfw.datasets.change import Change
-from mlopsfw.datasets.sources.outside import Outside
-from mlopsfw.datasets.sources.sqlsource import Query
-from mlopsfw.errors import DataError
+from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.intake.remote.options import Outside
+from mlopsfw.data.intake.sql.query import Query
+from mlopsfw.kernel.base.errors import DataError
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -224,7 +224,7 @@ def test_what_tells_of_its_changes_is_in_the_event_and_is_not_read_again(source,
 
     assert bool(add().origin.get("files")) == source.tells
     if source.tells:
-        monkeypatch.setattr("mlopsfw.datasets.sources.reading.read", None)  # nobody asks for rows
+        monkeypatch.setattr("mlopsfw.data.intake.readers.read", None)  # nobody asks for rows
     assert not add().new
 
 
@@ -235,9 +235,9 @@ def test_marked_columns_are_treated(source, make_project):
 
 
 def test_the_step_reads_it(source, tmp_path):
-    from mlopsfw.pipeline.display import Display
-    from mlopsfw.pipeline.sitting import run_pipeline
-    from mlopsfw.project import Project
+    from mlopsfw.pipeline.run.display import Display
+    from mlopsfw.pipeline.run.session import run_pipeline
+    from mlopsfw.project.facade import Project
 
     place = source.put(OLD)
     options = "".join(f'\n{name} = "{value}"' for name, value in source.outside.options.items())

@@ -6,9 +6,9 @@ import obstore
 import polars as pl
 import pytest
 
-from mlopsfw.datasets.sources import objectsource
-from mlopsfw.datasets.sources.outside import Outside
-from mlopsfw.errors import ConfigError, DataError, StorageUnavailable
+from mlopsfw.data.intake.remote import bucket as objectsource
+from mlopsfw.data.intake.remote.options import Outside
+from mlopsfw.kernel.base.errors import ConfigError, DataError, StorageUnavailable
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -24,7 +24,7 @@ def outside(s3_server, monkeypatch):
 
 @pytest.fixture
 def store(s3_server, bucket):
-    from mlopsfw.objectstore import open_store
+    from mlopsfw.kernel.store.objectstore import open_store
 
     return open_store(bucket, s3_server.options, 10.0, bucket)
 
@@ -126,7 +126,7 @@ def test_a_prefix_with_a_table_in_it_is_not_read_as_files_since_not_all_of_them_
 
 
 def test_a_refusal_and_a_silent_server_say_what_to_do(project, outside, bucket, monkeypatch):
-    from mlopsfw.datasets.sources import fetch
+    from mlopsfw.data.intake.remote import download as fetch
 
     monkeypatch.setenv("S3_SECRET", SECRET)
     with pytest.raises(DataError, match="cannot be read") as caught:
@@ -149,7 +149,7 @@ def test_a_refusal_names_the_options_of_its_kind_of_store(project, azure_server,
 
 
 def test_a_secret_among_the_options_stands_by_reference_and_is_in_no_file_afterwards(project, add, store, bucket):
-    from mlopsfw.privacy.search import files_with
+    from mlopsfw.governance.text_search import files_with
 
     with pytest.raises(ConfigError, match="the option aws_secret_access_key holds a secret"):
         project.datasets.add("d", [f"{bucket}/x.csv"], outside=Outside(options={"aws_secret_access_key": SECRET}))

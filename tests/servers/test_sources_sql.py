@@ -14,10 +14,10 @@ from adbc_driver_postgresql import dbapi
 from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
-from mlopsfw.datasets.change import Change
-from mlopsfw.datasets.sources import sqlsource
-from mlopsfw.datasets.sources.sqlsource import Query
-from mlopsfw.errors import ConfigError, DataError, UsageError
+from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.intake.sql import query as sqlsource
+from mlopsfw.data.intake.sql.query import Query
+from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
 
 pytestmark = pytest.mark.server
 
@@ -223,7 +223,7 @@ def test_a_step_reads_every_time_and_what_follows_runs_when_rows_differ(make_pro
 
 FLAT = """
 import resource, sys
-from mlopsfw.datasets.sources import postgressource
+from mlopsfw.data.intake.sql import postgres as postgressource
 
 rows = high = 0
 for batch in postgressource.read(sys.argv[1], "SELECT i, repeat('text ', 40) || i AS t FROM generate_series(1, %s) i" % sys.argv[2], None):

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 import polars as pl
 import pytest
 
-from mlopsfw.blobs import BlobStore
-from mlopsfw.clock import SystemClock
-from mlopsfw.errors import StorageError, StorageUnavailable, StreamSealed
-from mlopsfw.ledger import Ledger
-from mlopsfw.ledger.audit import audit
-from mlopsfw.ledger.layout import segment_key
+from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.base.errors import StorageError, StorageUnavailable, StreamSealed
+from mlopsfw.kernel.ledger import Ledger
+from mlopsfw.kernel.ledger.audit import audit
+from mlopsfw.kernel.ledger.layout import segment_key
+from mlopsfw.kernel.store.blobs import BlobStore
+from mlopsfw.operations.transfer import transfer
 from mlopsfw.testing.storage import StorageContract
-from mlopsfw.transfer import transfer
 from mlopsfw_storage_object.local import LocalStorage
 from mlopsfw_storage_object.remote import open_remote
 
@@ -79,8 +79,8 @@ def test_a_stream_is_appended_to_sealed_and_audited(storage):
 RACER = """
 import sys, json
 from mlopsfw_storage_object.remote import open_remote
-from mlopsfw.clock import SystemClock
-from mlopsfw.ledger import Ledger
+from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.ledger import Ledger
 url, options, who = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 ledger = Ledger(open_remote(url, options, attempts=6, budget=60), actor=who, clock=SystemClock())
 mine = []

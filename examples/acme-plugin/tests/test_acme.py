@@ -6,8 +6,8 @@ import pytest
 from acme_mlops.alerter import AcmeAlerter
 from acme_mlops.storage import AcmeStorage
 
-from mlopsfw.contracts.alerting import Alert
 from mlopsfw.errors import DeliveryFailed
+from mlopsfw.roles import Alert
 from mlopsfw.testing.storage import StorageContract
 
 ALERT = Alert(id="1", group="g", severity="info", title="t", text="x", time="2026-01-01T00:00:00Z", project="p")

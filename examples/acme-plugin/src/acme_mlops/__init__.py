@@ -15,7 +15,7 @@ from mlopsfw import Provider, hookimpl
 if TYPE_CHECKING:
     from acme_mlops.alerter import AcmeAlerter
     from acme_mlops.storage import AcmeStorage
-    from mlopsfw.contracts.host import Host
+    from mlopsfw.roles import Host
 
 
 class StorageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from mlopsfw.contracts.alerting import Alert
 from mlopsfw.errors import DeliveryFailed
+from mlopsfw.roles import Alert
 
 
 class AcmeAlerter:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlopsfw.contracts.storage import Entry, TableLocation, check_key, check_prefix
 from mlopsfw.errors import NotFound, StorageError, StorageFull
+from mlopsfw.roles import Entry, TableLocation, check_key, check_prefix
 
 _PAGE = 500
 

@@ -1,0 +1,1 @@
+"""Data: tables, intake, contracts, versioned datasets and sets of files."""

@@ -1,0 +1,111 @@
+"""The rule `distribution`: a version's new rows against the version before, by the core's drift statistics, effect and significance both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.data.contracts.kinds import kind_of
+from mlopsfw.data.contracts.model import Distribution
+from mlopsfw.data.contracts.results import Result
+from mlopsfw.kernel.base.ids import nearest
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.data.datasets import Datasets, DatasetVersion
+    from mlopsfw_core import ColumnDrift
+
+_MOST = 200_000  # rows of a side that are compared; more would find nothing that matters
+COMPARED = ("integer", "number", "boolean", "string", "date", "datetime")
+"""Kinds of columns that have a distribution to compare."""
+
+
+def judge_distribution(datasets: Datasets, version: DatasetVersion | None, rule: Distribution) -> list[Result]:
+    """Return a result for each column: whether it has moved since the version before; one that is not judged where there is none."""
+    if version is None or version.version == 1:
+        return without_previous(rule, "there is no version before")
+    before = datasets.resolve(f"data:/{version.name}@{version.version - 1}")
+    if before.vacuumed:
+        return without_previous(rule, f"{before.ref} was vacuumed")
+    if version.digest == before.digest:
+        return without_previous(rule, f"{before.ref} has the same rows")
+    return compare(datasets.scan(before), _new_rows(datasets, before, version), rule, before.ref)
+
+
+def without_previous(rule: Distribution, reason: str) -> list[Result]:
+    """Return the result of a comparison that could not be made."""
+    expected = "distributed as in the version before"
+    return [
+        Result(
+            rule="distribution", columns=rule.columns, level=rule.level, status="skip", expected=expected, found=reason
+        )
+    ]
+
+
+def _new_rows(datasets: Datasets, before: DatasetVersion, version: DatasetVersion) -> pl.LazyFrame:
+    """Return the rows that the version added, where it only added files: the others are those of the version before."""
+    if not (before.manifest and version.manifest):
+        return datasets.scan(version)
+    old = {file.path for file in datasets.manifest(before).files}
+    files = datasets.manifest(version).files
+    new = [file for file in files if file.path not in old]
+    if not new or len(files) - len(new) < len(old):
+        return datasets.scan(version)
+    return datasets.files(version.name).scan(tuple(new))
+
+
+def compare(before: pl.LazyFrame, after: pl.LazyFrame, rule: Distribution, ref: str) -> list[Result]:
+    """Return a result for each column of `before` that the rule is about, and that both have."""
+    from mlopsfw_core import compare_samples
+
+    schema, now = dict(before.collect_schema()), dict(after.collect_schema())
+    unknown = [name for name in rule.columns if name not in now]
+    wanted = [name for name in (rule.columns or schema) if name not in rule.skip]
+    names = [name for name in wanted if name in schema and name in now and _same_sort(schema[name], now[name])]
+    results = [_absent(name, now, rule) for name in unknown]
+    if names:
+        drifts = compare_samples(
+            _some(before, names), _some(after, names), names, alpha=rule.alpha, threshold=rule.threshold
+        )
+        results += [_result(drift, rule, ref) for drift in drifts]
+    return results
+
+
+def _same_sort(before: Any, after: Any) -> bool:
+    """Return whether two columns can be compared; that a type has changed is for the rule `type` to say."""
+    kinds = {kind_of(before), kind_of(after)}
+    return kinds <= set(COMPARED) and (len(kinds) == 1 or kinds == {"integer", "number"})
+
+
+def _some(rows: pl.LazyFrame, names: Iterable[str]) -> pl.DataFrame:
+    """Return the rows, or of many a part that is chosen by the hash of their number."""
+    import polars as pl
+
+    rows = rows.select(names)
+    height = int(rows.select(pl.len()).collect(engine="streaming").item())
+    if height <= _MOST:
+        return rows.collect(engine="streaming")
+    chosen = pl.col("\0row").hash(23) < int(_MOST / height * 2**64)
+    return rows.with_row_index("\0row").filter(chosen).drop("\0row").collect(engine="streaming")
+
+
+def _absent(name: str, now: Iterable[str], rule: Distribution) -> Result:
+    found = f"column {name!r} is missing. {nearest(name, now)}"
+    return Result(
+        rule="distribution", columns=(name,), level=rule.level, status=rule.level, expected="there", found=found
+    )
+
+
+def _result(drift: ColumnDrift, rule: Distribution, ref: str) -> Result:
+    """Return one column's result. `share` is the effect: how many rows would have to be others."""
+    found = f"{drift.effect:.1%} of the rows would have to be others ({drift.statistic}, p = {drift.pvalue:.2g})"
+    return Result(
+        rule="distribution",
+        columns=(drift.column,),
+        level=rule.level,
+        status=rule.level if drift.drifted else "pass",
+        share=min(max(drift.effect, 0.0), 1.0),
+        expected=f"distributed as in {ref}",
+        found=found if drift.drifted else "",
+    )

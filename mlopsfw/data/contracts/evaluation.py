@@ -1,0 +1,200 @@
+"""Evaluate a contract on rows: all rules in one streamed pass; then, of broken rules alone, a few rows that show why."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.data.contracts.checks import Check, compile_checks
+from mlopsfw.data.contracts.examples import rows_that_break
+from mlopsfw.data.contracts.model import Contract, TableRules
+from mlopsfw.data.contracts.results import HIDDEN, Report, Result, worst_first
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def judge(
+    rows: pl.LazyFrame,
+    contract: Contract,
+    *,
+    now: dt.datetime,
+    subject: str = "",
+    file: str = "",
+    digest: str = "",
+    personal: Collection[str] = (),
+    examples: int = 5,
+) -> Report:
+    """Return what a contract says of rows; nothing is raised where they break it.
+
+    Args:
+        rows: The rows; read in one streamed pass, in memory that does not grow with them, but for `unique`.
+        contract: The rules. `distribution` is not judged here: see `mlopsfw.data.contracts.distribution`.
+        now: For `freshness`.
+        subject: What the rows are, for the report.
+        file: The contract's file, for the report.
+        digest: Of the contract, for the report.
+        personal: Columns of which no value is told.
+        examples: How many failing rows to keep for each broken rule.
+    """
+    schema = dict(rows.collect_schema())
+    checks = list(compile_checks(contract, schema))
+    height, found = _measure(rows, checks)
+    results = [_judge(check, seen, height, now) for check, seen in zip(checks, found, strict=True)]
+    results += _judge_size(contract.table, height)
+    broken = {
+        place: check
+        for place, (check, seen) in enumerate(zip(checks, found, strict=True))
+        if results[place].status != "pass" and _is_of_rows(seen, height)
+    }
+    shown = rows_that_break(rows, broken, schema, personal, examples) if examples and broken else {}
+    results = [_with_examples(result, shown.get(place, ())) for place, result in enumerate(results)]
+    if personal:
+        results = [_discreet(result, personal) for result in results]
+    return Report(subject=subject, contract=file, digest=digest, rows=height, results=worst_first(results))
+
+
+_WORDS = {"nulls": "{share:.2%} have none", "unique": "some come again", "order": "some do not follow"}
+
+_FAULT = "cannot be evaluated"
+
+Measured = Mapping[str, Any] | str
+"""What a check's expressions gave, or why they could not be evaluated."""
+
+
+def _measure(rows: pl.LazyFrame, checks: Sequence[Check]) -> tuple[int, list[Measured]]:
+    """Return the number of rows, and what was measured for each check.
+
+    Orders have a pass of their own: beside other aggregates Polars holds their whole columns in memory.
+    """
+    import polars as pl
+
+    wanted = [_expressions(check) for check in checks]
+    ordered = {place for place, check in enumerate(checks) if check.rule == "order"}
+    plain = {
+        f"{place} {name}": e for place, one in enumerate(wanted) if place not in ordered for name, e in one.items()
+    }
+    apart = {f"{place} {name}": e for place in ordered for name, e in wanted[place].items()}
+    try:
+        row = rows.select(pl.len().alias("rows"), **plain).collect(engine="streaming").row(0, named=True)
+        row |= rows.select(**apart).collect(engine="streaming").row(0, named=True) if apart else {}
+    except pl.exceptions.PolarsError:
+        return _measure_singly(rows, wanted)
+    return row["rows"], [{name: row[f"{place} {name}"] for name in one} for place, one in enumerate(wanted)]
+
+
+def _is_of_rows(seen: Measured, rows: int) -> bool:
+    """Return whether a check was counted row by row, so that there are rows to show; a condition of the table is not."""
+    return not isinstance(seen, str) and bool(seen.get("failing")) and seen.get("height", rows) == rows
+
+
+def _measure_singly(rows: pl.LazyFrame, wanted: Sequence[Mapping[str, pl.Expr]]) -> tuple[int, list[Measured]]:
+    """Find the rule that cannot be evaluated (a cast that fails on some row), so that it does not hide the others."""
+    import polars as pl
+
+    height = rows.select(pl.len()).collect(engine="streaming").item()  # raises where it is the rows that cannot be read
+    found: list[Measured] = []
+    for one in wanted:
+        try:
+            found.append(rows.select(pl.len().alias("rows"), **one).collect(engine="streaming").row(0, named=True))
+        except pl.exceptions.PolarsError as error:
+            found.append(f"{_FAULT}: {str(error).strip().partition(chr(10))[0]}")
+    return height, found
+
+
+def _expressions(check: Check) -> dict[str, pl.Expr]:
+    parts = {"failing": check.count, "height": check.height, "newest": check.newest}
+    return {name: each for name, each in parts.items() if each is not None}
+
+
+def _judge(check: Check, seen: Measured, rows: int, now: dt.datetime) -> Result:
+    facts: dict[str, Any] = {
+        "rule": check.rule,
+        "columns": check.columns,
+        "level": check.level,
+        "expected": check.expected,
+    }
+    if isinstance(seen, str):
+        return Result(**facts, status=check.level, found=seen)
+    if check.oldest is not None:
+        return _judge_age(check.oldest, facts, seen["newest"], now)
+    if check.count is None:
+        return Result(**facts, status=check.level if check.found else "pass", found=check.found)
+    failing, of = int(seen["failing"] or 0), min(rows, seen.get("height", rows))
+    broken = failing > check.tolerated(of)
+    share = failing / max(of, 1)
+    found = check.found or _WORDS.get(check.rule, "it does not hold").format(share=share)
+    return Result(
+        **facts, status=check.level if broken else "pass", failing=failing, share=share, found=found if broken else ""
+    )
+
+
+def _judge_age(oldest: dt.timedelta, facts: dict[str, Any], newest: dt.date | None, now: dt.datetime) -> Result:
+    if newest is None:
+        return Result(**facts, status=facts["level"], found="there is no value")
+    age = now - _as_moment(newest)
+    if age <= oldest:
+        return Result(**facts, status="pass")
+    return Result(**facts, status=facts["level"], found=f"the newest is {newest}, {_days(age)} old")
+
+
+def _as_moment(newest: dt.date) -> dt.datetime:
+    """Return a time with its zone: UTC where it has none. A date ends with its day."""
+    if not isinstance(newest, dt.datetime):
+        return dt.datetime.combine(newest, dt.time.max, tzinfo=dt.UTC)
+    return newest if newest.tzinfo else newest.replace(tzinfo=dt.UTC)
+
+
+def _days(age: dt.timedelta) -> str:
+    hours = age.total_seconds() / 3600
+    return f"{hours / 24:,.1f} days" if hours >= 48 else f"{hours:,.1f} hours"  # noqa: PLR2004 - two days
+
+
+def _judge_size(table: TableRules, rows: int) -> list[Result]:
+    limits = [("min_rows", table.min_rows or None, "at least"), ("max_rows", table.max_rows, "at most")]
+    results = []
+    for rule, limit, word in limits:
+        if limit is not None:
+            broken = rows < limit if rule == "min_rows" else rows > limit
+            level, found = table.level(rule), f"there are {rows:,}"
+            results.append(
+                Result(
+                    rule=rule,
+                    columns=(),
+                    level=level,
+                    status=level if broken else "pass",
+                    expected=f"{word} {limit:,} rows",
+                    found=found if broken else "",
+                )
+            )
+    return results
+
+
+def _with_examples(result: Result, examples: tuple[dict[str, str | None], ...]) -> Result:
+    if not examples:
+        return result
+    seen = list(dict.fromkeys(_cells(row, result.columns) for row in examples))[:3]
+    found = (
+        f"such as {'; '.join(seen)}" if result.status in ("fail", "warn") and result.rule != "nulls" else result.found
+    )
+    return msgspec.structs.replace(result, examples=examples, found=found)
+
+
+def _cells(row: Mapping[str, str | None], columns: Sequence[str]) -> str:
+    values = [(name, "null" if row.get(name) is None else repr(row[name])) for name in columns]
+    return values[0][1] if len(values) == 1 else ", ".join(f"{name} {value}" for name, value in values)
+
+
+def _discreet(result: Result, personal: Collection[str]) -> Result:
+    """Return the result without what the contract says of personal columns, which may be values as well."""
+    if set(result.columns) & set(personal):
+        if result.rule in ("range", "values", "pattern"):
+            return msgspec.structs.replace(result, expected=HIDDEN)
+        if result.rule == "freshness" and result.found:
+            return msgspec.structs.replace(result, found="it is older")
+        if result.found.startswith(_FAULT):
+            return msgspec.structs.replace(result, found=_FAULT)
+    return result

@@ -1,0 +1,219 @@
+"""A profile as rules. Each function here says what enough evidence for one kind of rule is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, cast
+
+from mlopsfw.data.contracts.distribution import COMPARED
+from mlopsfw.data.contracts.inference.keys import find_keys
+from mlopsfw.data.contracts.inference.profile import ColumnProfile, Profile
+from mlopsfw.data.contracts.inference.relations import find_relations
+from mlopsfw.data.contracts.inference.rounding import outward, rounded_down, rounded_up
+from mlopsfw.data.contracts.inference.shapes import find_pattern
+from mlopsfw.data.contracts.model import ColumnRules, Contract, Distribution, Kind, Order, TableRules
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_ENOUGH = 100  # rows from which "never" means something
+_OFTEN = 10  # times a value must have come before a set is thought complete
+_CODES = 3  # integers of so few values are codes; of more they are numbers
+_LONGEST = 64  # letters of a value in a set
+_MANY = 1_000  # rows from which even a chance is worth a warning
+_MANY_REPEATS = 10  # pairs that chance would have made
+_MOVES = 20  # distinct values from which an order is no chance
+_FRESH = dt.timedelta(days=7)
+
+
+def draft(profile: Profile, *, now: dt.datetime, personal: Collection[str] = ()) -> tuple[Contract, dict[str, str]]:
+    """Return the rules that a profile gives reason for, and a note on each column."""
+    known = {name: column for name, column in profile.columns.items() if name not in personal}
+    columns = {
+        name: _column(column, profile.sample[name], profile.rows, now) if name in known else _personal(column)
+        for name, column in profile.columns.items()
+    }
+    single = any(rules.unique for rules in columns.values())
+    still = [name for name, column in known.items() if column.kind in COMPARED and not _compared(column)]
+    contract = Contract(
+        table=_table(profile.rows),
+        columns=columns,
+        unique=() if single else tuple(find_keys(profile, known)),
+        rule=tuple(find_relations(profile, known)),
+        distribution=Distribution(skip=(*still, *(name for name in columns if name in personal))),
+    )
+    return contract, {name: _note(column, hidden=name in personal) for name, column in profile.columns.items()}
+
+
+def _table(rows: int) -> TableRules:
+    """An order of magnitude either way: fewer rows fail, more warn, and so do columns that were not there."""
+    return TableRules(
+        min_rows=max(rounded_down(rows / 10), 1), max_rows=rounded_down(rows * 10), only=True, warn=("max_rows", "only")
+    )
+
+
+def _compared(column: ColumnProfile) -> bool:
+    """Return whether a column's distribution says anything: not that of keys, of what grows, or of what never changes."""
+    if column.constant or column.order or column.kind not in ("integer", "number", "boolean", "string"):
+        return False
+    return column.kind == "number" or column.distinct < (0.5 if column.kind == "string" else 1) * column.present
+
+
+def _note(column: ColumnProfile, *, hidden: bool) -> str:
+    parts = [f"{column.missing / column.rows:.2%} without a value" if column.missing else ""]
+    if column.distinct and column.present:
+        about = "" if column.counts or column.distinct == column.present else "about "
+        parts.append("one value" if column.constant else f"{about}{column.distinct:,} values")
+    if not hidden and column.least is not None and not column.constant:
+        parts.append(f"{_short(column.least)} to {_short(column.greatest)}")
+    return ", ".join(filter(None, parts))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _personal(column: ColumnProfile) -> ColumnRules:
+    """A personal column's kind and nulls alone: a file holds none of its values."""
+    return ColumnRules(**_type(column), **_nulls(column))
+
+
+def _column(column: ColumnProfile, sample: pl.Series, rows: int, now: dt.datetime) -> ColumnRules:
+    rules: dict[str, Any] = {**_type(column)}
+    warn: list[str] = []
+    domain = _domain(column, sample, rows)
+    identity = _identity(column, formed="pattern" in domain)
+    for part in (_nulls(column), domain, identity, _time(column, now)):
+        warn += part.pop("warn", ())
+        rules |= part
+    return ColumnRules(**rules, warn=tuple(warn))
+
+
+def _type(column: ColumnProfile) -> dict[str, Any]:
+    return {"type": cast("Kind", column.kind)} if column.present and column.kind in _KINDS else {}
+
+
+_KINDS = ("integer", "number", "boolean", "string", "date", "datetime", "time", "duration", "list", "struct", "binary")
+
+
+def _nulls(column: ColumnProfile) -> dict[str, Any]:
+    """None where there were none in enough rows; else the share that was seen, its sampling error and as much again."""
+    share = column.missing / column.rows
+    if not column.missing and column.rows >= _ENOUGH:
+        return {"nulls": 0.0}
+    error = 5 * math.sqrt(max(share * (1 - share), 1 / column.rows) / column.rows)
+    limit = rounded_up(share + max(error, share / 2, 10 / column.rows))
+    return {"nulls": limit, "warn": ("nulls",)} if limit < 0.95 else {}  # noqa: PLR2004 - says nothing
+
+
+def _allow(rows: int) -> float:
+    """Return the share of rows that may be new: of as many rows as the reference has, a dozen beyond its ends are still chance."""
+    return min(rounded_up(12 / max(rows, 1)), 0.05)
+
+
+# -- which values there may be -------------------------------------------------------------------------------------------
+
+
+def _domain(column: ColumnProfile, sample: pl.Series, rows: int) -> dict[str, Any]:
+    if column.present < _ENOUGH:
+        return {}
+    if column.kind == "string":
+        return _values(column, rows) or _pattern(sample, rows)
+    if column.kind == "integer" and (column.constant or column.distinct <= _CODES):
+        return _values(column, rows)
+    if column.kind == "boolean" and column.constant:
+        return _values(column, rows)
+    if column.kind in ("integer", "number") and column.least is not None:
+        return _range(column, rows)
+    return {}
+
+
+def _values(column: ColumnProfile, rows: int) -> dict[str, Any]:
+    """Return the set, where it seems complete: by Good and Turing, what is unseen weighs as much as what was seen once.
+
+    Sets all of whose values came often fail; one value alone, or some rare ones, warn. Many rare values are no set.
+    """
+    counts = column.counts
+    if not counts or any(isinstance(value, str) and len(value) > _LONGEST for value in counts):
+        return {}
+    once = sum(number == 1 for number in counts.values())
+    listed = {"values": tuple(sorted(counts))}
+    if len(counts) > 1 and min(counts.values()) >= _OFTEN:
+        return listed
+    if len(counts) == 1 or (once <= max(2, len(counts) // 10) and column.present >= 50 * len(counts)):
+        return listed | {"allow": _allow(rows), "warn": ("values",)}
+    return {}
+
+
+def _pattern(sample: pl.Series, rows: int) -> dict[str, Any]:
+    found = find_pattern(sample)
+    return {"pattern": found, "allow": _allow(rows)} if found else {}
+
+
+def _range(column: ColumnProfile, rows: int) -> dict[str, Any]:
+    """Return room around what was seen: on each side as much again as from the middle to the end; nothing below zero if nothing was.
+
+    Whole numbers that fill their range keep to it, and only warn: they may be the hours of a day, or the months so far.
+    """
+    number = int if column.kind == "integer" else float
+    least, greatest, middle = (number(each) for each in (column.least, column.greatest, column.middle))
+    dense = column.kind == "integer" and column.distinct == greatest - least + 1 and len(column.counts) > 1
+    if dense and min(column.counts.values()) > 1:
+        return {"range": (least, greatest), "allow": _allow(rows), "warn": ("range",)}
+    low, high = least - (middle - least), greatest + (greatest - middle)
+    if least >= 0:
+        low = 0 if least < middle or least == 0 else max(low, 0)
+    if column.kind == "number" and least >= 0 and greatest <= 1:
+        high = min(high, 1)
+    spread, integer = float(greatest) - float(least), column.kind == "integer"
+    bounds = (outward(low, spread, down=True, integer=integer), outward(high, spread, down=False, integer=integer))
+    open_low = "" if column.infinite or column.order.endswith("decreasing") else bounds[0]
+    open_high = "" if column.infinite or column.order.endswith("increasing") else bounds[1]
+    if open_low == open_high == "":
+        return {}
+    return {"range": (open_low, open_high), "allow": _allow(rows)}
+
+
+# -- what identifies a row, and when -------------------------------------------------------------------------------------
+
+
+def _identity(column: ColumnProfile, *, formed: bool) -> dict[str, Any]:
+    """A column whose values were all different is a key, if it is of whole numbers or of texts with a form; an order warns.
+
+    It only warns where the values may be different by chance: numbers far apart, few texts, or texts of any form.
+    """
+    found: dict[str, Any] = {}
+    warn: list[str] = []
+    if column.kind in ("integer", "string") and column.distinct == column.present >= _ENOUGH:
+        many, text = column.present >= _MANY, column.kind == "string"
+        chance = not (formed and many) if text else _repeats(column) < _MANY_REPEATS
+        if many or not chance or (text and formed):
+            found["unique"] = True
+            warn += ["unique"] if chance else []
+    if column.order and column.distinct >= _MOVES:
+        whole = column.kind == "integer"  # two moments may be one, however rarely they were
+        found["order"] = cast("Order", column.order if whole else column.order.removeprefix("strictly "))
+        warn.append("order")
+    return found | {"warn": warn}
+
+
+def _repeats(column: ColumnProfile) -> float:
+    """Return how many pairs of rows would have the same value if the values were spread evenly by chance."""
+    return float(column.present * (column.present - 1) / 2 / (column.greatest - column.least + 1))
+
+
+def _time(column: ColumnProfile, now: dt.datetime) -> dict[str, Any]:
+    """Times that reach up to now are expected to go on doing so; old data says nothing about freshness."""
+    newest = column.greatest
+    if column.kind not in ("date", "datetime") or newest is None or column.constant:
+        return {}
+    if not isinstance(newest, dt.datetime):
+        newest = dt.datetime.combine(newest, dt.time.max)
+    age = now - (newest if newest.tzinfo else newest.replace(tzinfo=dt.UTC))
+    if abs(age) > _FRESH:
+        return {}
+    gap = (column.greatest - column.least) / column.present  # from one to the next; the newest came a gap or so ago
+    days = math.ceil((2 * max(age, dt.timedelta(0)) + 10 * gap) / dt.timedelta(days=1))
+    return {"freshness": f"{max(days, 2)}d", "warn": ("freshness",)}

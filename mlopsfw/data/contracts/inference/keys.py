@@ -1,0 +1,52 @@
+"""Columns that together identify a row: found on a sample, among those that would not be unique by chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import combinations, islice
+from typing import TYPE_CHECKING
+
+from mlopsfw.data.contracts.inference.profile import ColumnProfile, Profile
+from mlopsfw.data.contracts.model import Key
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_FEWEST = 1_000  # rows
+_WIDEST = 4  # columns of a key
+_CANDIDATES = 12
+_MOST_TRIED = 300  # of each width
+_OFFERED = 3  # of each width
+_CHANCE = 50  # rows that would come again if the columns had nothing to do with each other
+
+
+def find_keys(profile: Profile, known: Mapping[str, ColumnProfile]) -> Iterator[Key]:
+    """Yield keys of several columns, the best first: narrow ones, and of these the one that chance would repeat most often.
+
+    They are unique on the sample; whether they are on all rows is for the trial to say.
+    """
+    if profile.rows < _FEWEST:
+        return
+    sample = profile.sample
+    names = [name for name in sample.columns if name in known and _may_identify(known[name])][:_CANDIDATES]
+    weights = {name: _collisions(sample[name]) for name in names}
+    pairs = profile.rows * (profile.rows - 1) / 2
+    for width in range(2, _WIDEST + 1):
+        chances = {
+            columns: pairs * math.prod(weights[name] for name in columns) for columns in combinations(names, width)
+        }
+        likely = sorted((one for one in chances if chances[one] >= _CHANCE), key=lambda one: -chances[one])
+        unique = (one for one in likely[:_MOST_TRIED] if not sample.select(one).is_duplicated().any())
+        yield from (Key(columns=columns, level="warn") for columns in islice(unique, _OFFERED))
+
+
+def _may_identify(column: ColumnProfile) -> bool:
+    """Return whether a column may be part of a key: it has a value in every row, and is no measurement."""
+    return column.kind in ("integer", "string", "date", "datetime") and not column.missing and not column.constant
+
+
+def _collisions(column: pl.Series) -> float:
+    """Return how likely two rows have the same value."""
+    counts = column.value_counts(name="\0count")["\0count"]
+    return float((counts / column.len()).pow(2).sum())

@@ -1,0 +1,178 @@
+"""What the columns of a reference look like: counted in streamed passes over all rows, with a bounded sample for what is searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.data.contracts import row_rules as rowrules
+from mlopsfw.data.contracts.kinds import count_missing, kind_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SAMPLE = 10_000
+"""Rows of the sample."""
+
+FEW = 64
+"""Up to so many distinct values are counted one by one."""
+
+_ENOUGH = 100  # rows from which an order is no chance
+
+_ORDERED = ("integer", "number", "date", "datetime", "time", "duration")
+_COUNTED = ("integer", "string", "boolean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnProfile:
+    """One column.
+
+    Args:
+        name: Its name.
+        kind: Its kind, as a contract says it.
+        dtype: Its Polars type.
+        rows: How many rows there are.
+        missing: How many of them lack a value.
+        distinct: How many values there are, exactly up to `FEW` and where they may be all different, else about.
+        least, greatest: Of finite values; None where there are none, or where they have no order.
+        middle: The median of the sample, for numbers.
+        infinite: Whether there are infinities.
+        order: How values follow each other in all rows, or nothing.
+        counts: Value → rows, where there are few values.
+    """
+
+    name: str
+    kind: str
+    dtype: Any
+    rows: int
+    missing: int
+    distinct: int
+    least: Any = None
+    greatest: Any = None
+    middle: Any = None
+    infinite: bool = False
+    order: str = ""
+    counts: Mapping[Any, int] = field(default_factory=dict)
+
+    @property
+    def present(self) -> int:
+        """How many rows have a value."""
+        return self.rows - self.missing
+
+    @property
+    def constant(self) -> bool:
+        """Whether all values are the same."""
+        return self.distinct <= 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """All columns, and some rows."""
+
+    rows: int
+    columns: Mapping[str, ColumnProfile]
+    sample: pl.DataFrame
+
+
+def take_profile(rows: pl.LazyFrame, schema: Mapping[str, Any]) -> Profile:
+    """Look at a reference: a few streamed passes, in memory that does not grow with it but for what may be a key."""
+    import polars as pl
+
+    figures = {(name, what): each for name, dtype in schema.items() for what, each in _figures(name, dtype).items()}
+    wanted = {f"{name}\0{what}": each for (name, what), each in figures.items() if what not in _ORDER}
+    apart = {f"{name}\0{what}": each for (name, what), each in figures.items() if what in _ORDER}
+    seen = rows.select(pl.len().alias("\0rows"), **wanted).collect(engine="streaming").row(0, named=True)
+    if apart:  # beside other aggregates their columns would be held in memory
+        seen |= rows.select(**apart).collect(engine="streaming").row(0, named=True)
+    height = int(seen["\0rows"])
+    facts = {name: {what: seen.get(f"{name}\0{what}") for what in _WHAT} | {"rows": height} for name in schema}
+    sample = _sample(rows, height)
+    closer = _look_closer(rows, schema, facts)
+    columns = {name: _profile(name, schema[name], facts[name], closer.get(name), sample) for name in schema}
+    return Profile(rows=height, columns=columns, sample=sample)
+
+
+_ORDER = ("down", "up", "same")
+_WHAT = ("missing", "distinct", "least", "greatest", "infinite", *_ORDER)
+
+
+def _figures(name: str, dtype: Any) -> dict[str, pl.Expr]:
+    import polars as pl
+
+    kind, column = kind_of(dtype), pl.col(name)
+    figures = {"missing": count_missing(column, dtype)}
+    if kind in _ORDERED or kind in _COUNTED:
+        figures["distinct"] = column.approx_n_unique()
+    if kind in _ORDERED:
+        finite = column.filter(column.is_finite()) if dtype.is_float() else column
+        figures |= {"least": finite.min(), "greatest": finite.max()}
+        figures |= {
+            "down": rowrules.out_of_order(name, "increasing", dtype).sum(),
+            "up": rowrules.out_of_order(name, "decreasing", dtype).sum(),
+            "same": rowrules.out_of_order(name, "strictly increasing", dtype).sum(),
+        }
+    if dtype.is_float():
+        figures["infinite"] = column.is_infinite().any()
+    return figures
+
+
+def _sample(rows: pl.LazyFrame, height: int) -> pl.DataFrame:
+    """Return about `SAMPLE` rows, chosen by the hash of their number: the same ones each time, wherever they stand."""
+    import polars as pl
+
+    if height <= SAMPLE:
+        return rows.collect(engine="streaming")
+    chosen = pl.col("\0row").hash(11) < int(SAMPLE / height * 2**64)
+    return rows.with_row_index("\0row").filter(chosen).drop("\0row").collect(engine="streaming")
+
+
+def _look_closer(
+    rows: pl.LazyFrame, schema: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Count the values of columns that have few, and tell exactly how many there are where all may be different."""
+    import polars as pl
+
+    wanted = {}
+    for name, dtype in schema.items():
+        distinct, present = facts[name]["distinct"], facts[name]["rows"] - facts[name]["missing"]
+        if distinct is None or not present:
+            continue
+        if kind_of(dtype) in _COUNTED and distinct <= FEW * 1.2:
+            column = pl.col(name).cast(pl.String) if kind_of(dtype) == "string" else pl.col(name)
+            wanted[name] = column.drop_nulls().value_counts(name="\0count").implode()
+        elif distinct >= present * 0.8:
+            wanted[name] = pl.col(name).drop_nulls().n_unique()
+    if not wanted:
+        return {}
+    return rows.select(**wanted).collect(engine="streaming").row(0, named=True)
+
+
+def _profile(name: str, dtype: Any, facts: Mapping[str, Any], closer: Any, sample: pl.DataFrame) -> ColumnProfile:
+    counts = {one[name]: one["\0count"] for one in closer} if isinstance(closer, list) else {}
+    exact = len(counts) if isinstance(closer, list) else closer if closer is not None else facts["distinct"]
+    numeric = kind_of(dtype) in ("integer", "number")
+    return ColumnProfile(
+        name=name,
+        kind=kind_of(dtype),
+        dtype=dtype,
+        rows=facts["rows"],
+        missing=int(facts["missing"] or 0),
+        distinct=int(exact or 0),
+        least=facts["least"],
+        greatest=facts["greatest"],
+        middle=sample[name].drop_nulls().drop_nans().median() if numeric else None,
+        infinite=bool(facts["infinite"]),
+        order=_order(facts),
+        counts=counts if len(counts) <= FEW else {},
+    )
+
+
+def _order(facts: Mapping[str, Any]) -> str:
+    """Return how the values follow each other; nothing where they need not, or where too few rows tell."""
+    down, up, rows = facts["down"], facts["up"], facts["rows"]
+    if down is None or rows < _ENOUGH or (down and up):
+        return ""
+    if not down and up:
+        return "increasing" if facts["same"] else "strictly increasing"
+    return "decreasing" if down else ""

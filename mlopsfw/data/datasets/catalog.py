@@ -1,0 +1,367 @@
+"""`Datasets`: the datasets of a project, as `Project.datasets` offers them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.data.datasets.versions import DatasetVersion, History, fold
+from mlopsfw.kernel.base.errors import Corrupt, DataError, Erased, StorageError
+from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.roles.artifact import Artifact
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.data.datasets.change import Change, Mode
+    from mlopsfw.data.datasets.delta import DeltaLog
+    from mlopsfw.data.datasets.difference import Difference
+    from mlopsfw.data.datasets.keyed import Sides
+    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.data.intake.quarantine import BadRow
+    from mlopsfw.data.intake.remote.options import Outside
+    from mlopsfw.data.intake.sql.query import Query
+    from mlopsfw.data.tables.files import TableFiles
+    from mlopsfw.data.tables.manifest import Manifest
+    from mlopsfw.data.tables.plain import PlainTables
+    from mlopsfw.kernel.ledger import Stream
+    from mlopsfw.kernel.roles.host import Blobs
+    from mlopsfw.kernel.roles.storage import TableLocation
+    from mlopsfw.kernel.store.table_locations import TablePlaces
+    from mlopsfw.privacy.treatments import Treatment
+    from mlopsfw.project.facade import Project
+
+_PREFIX = "dataset/"
+_LEFTOVER_AGE = 24 * 3600.0  # seconds; a commit that takes longer than this would lose its files to `tidy`
+
+
+class Datasets:
+    """The datasets of a project.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    # -- what there is ---------------------------------------------------------------------------------------------------
+
+    def newest(self) -> list[DatasetVersion]:
+        """Return the newest version of every dataset, by name."""
+        names = sorted(stream.removeprefix(_PREFIX) for stream in self._project.ledger.streams(_PREFIX))
+        return [latest for name in names if (latest := self.history(name).latest)]
+
+    def log(self, name: str) -> list[DatasetVersion]:
+        """Return the versions of a dataset, newest first. Raise `UnknownName`."""
+        history = self.history(name)
+        history.get(None)
+        return list(reversed(history.versions))
+
+    def resolve(self, ref: str | Artifact | DatasetVersion, version: int | None = None) -> DatasetVersion:
+        """Return the version that `ref` (`data:/name@3`, `data:/name@tag`, `data:/name`, a bare name, an artifact) means.
+
+        Raises:
+            InvalidReference: It is no reference to a dataset.
+            UnknownName: There is no such dataset or version.
+            Erased: The artifact is of a version from which rows were erased since.
+        """
+        if isinstance(ref, DatasetVersion):
+            return ref
+        if isinstance(ref, Artifact):
+            return self.history(parse_reference(ref.ref, "data").name).of(ref)
+        reference = parse_reference(ref, "data")
+        history = self.history(reference.name)
+        return history.select(reference.selector) if version is None else history.get(version)
+
+    def scan(self, ref: str | Artifact | DatasetVersion, version: int | None = None) -> pl.LazyFrame:
+        """Return the rows of a version lazily, in the order in which they were added.
+
+        Raises:
+            ReferenceChanged: An outside table is no longer what was registered.
+            Vacuumed: The version is no longer kept.
+        """
+        found = self.resolve(ref, version).readable()
+        if found.mode == "reference":
+            from mlopsfw.data.datasets import pins
+
+            pins.check(found.uri, found.pin, found.name)
+            return pins.scan(found.uri, found.pin)
+        return self.files(found.name).scan(self.manifest(found).files)
+
+    # -- new versions ----------------------------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        name: str,
+        rows: Any,
+        mode: Mode | Change = "append",
+        source: str = "",
+        message: str = "",
+        *,
+        run: str = "",
+        force: bool = False,
+        once: bool = False,
+    ) -> DatasetVersion:
+        """Add rows to a dataset, or replace its rows, as a new version; create it if need be.
+
+        Args:
+            name: The dataset's name.
+            rows: A table, a frame (a lazy one is streamed), record batches, or anything that speaks Arrow's C stream.
+            mode: `append`: the columns must be the dataset's. `replace`: the columns may be others. A
+                `mlopsfw.data.datasets.change.Change` also says upsert, incremental, what columns that differ get, and (`max_bad`) how many
+                rows may be set aside (see `quarantine`).
+            source: Where the rows came from, for people.
+            message: Why, for people.
+            run: The run that makes it.
+            force: Make a version even where the content is already there. Rows appended again by one run are never added twice.
+            once: Add nothing where the newest version added these very rows in this way.
+
+        Returns:
+            The new version, or the newest one with `new=False` where the content is already there.
+
+        Raises:
+            DataError: The rows do not fit the dataset, or a type cannot be stored. Nothing is committed.
+            StorageFull: There is no room. Nothing is committed.
+        """
+        from mlopsfw.data.datasets.change import change_of
+        from mlopsfw.data.intake.load import put_in
+        from mlopsfw.data.tables.digest import record_batches
+
+        check_name(name, "dataset")
+        facts = {"source": source, "message": message, "run": run, "force": force, "once": once}
+        with contextlib.ExitStack() as stack:
+            if isinstance(rows, Generator):  # it may hold a cursor, and with it locks
+                stack.callback(rows.close)
+            return put_in(self._project, name, record_batches(rows), change_of(mode), **facts)
+
+    def add(
+        self,
+        name: str,
+        paths: Sequence[Path | str | Query],
+        mode: Mode | Change = "replace",
+        message: str = "",
+        *,
+        csv: CsvOptions | None = None,
+        outside: Outside | None = None,
+        run: str = "",
+        force: bool = False,
+        once: bool = False,
+        progress: Any = None,
+    ) -> DatasetVersion:
+        """Stream files, tables or queries into a dataset as one new version; arguments and errors as for `commit`.
+
+        Args:
+            name: The dataset's name.
+            paths: CSV, JSON lines, Parquet, Arrow IPC or Excel files, patterns or folders of them, Delta or Iceberg tables; http(s)
+                URLs and those of buckets, or references to such; queries of databases; in order (see `mlopsfw.data.intake.load_sources`).
+            mode: As for `commit`; a `Change` with `max_bad` sets bad rows aside (see `quarantine`).
+            message: Why, for people.
+            csv: How CSV files are written.
+            outside: How sources are read that are no plain files.
+            run: The run that makes it.
+            force: Make a version even where the content is already there.
+            once: Add nothing where the newest version added these very rows in this way, or its sources tell that they have not changed.
+            progress: Told the rows and bytes read so far, and the bytes in all (None where nobody knows), or None.
+        """
+        from mlopsfw.data.datasets.change import change_of
+        from mlopsfw.data.intake.csv.options import CsvOptions
+        from mlopsfw.data.intake.load import take_in
+        from mlopsfw.data.intake.remote.options import Outside
+
+        check_name(name, "dataset")
+        return take_in(
+            self._project, name, paths, change_of(mode), csv or CsvOptions(), outside or Outside(), progress=progress,
+            message=message, run=run, force=force, once=once,
+        )  # fmt: skip
+
+    def quarantine(self, name: str) -> list[BadRow]:
+        """Return the rows ever set aside from a dataset, those of the newest load first."""
+        from mlopsfw.data.intake import quarantine
+
+        return quarantine.rows(self.tables, check_name(name, "dataset"))
+
+    def reference(
+        self, name: str, uri: str, message: str = "", *, run: str = "", force: bool = False
+    ) -> DatasetVersion:
+        """Register an outside table (Parquet, CSV, JSONL or IPC file, folder of them, or Delta table) without copying it.
+
+        It is read once, for its digest, and held fast by its files' digests, ETag or table version.
+
+        Raises:
+            DataError: There is no table.
+            UsageError: The dataset holds rows of its own.
+        """
+        from mlopsfw.data.datasets.pins import absolute
+        from mlopsfw.data.datasets.zero_copy import refer
+
+        return refer(self, name, absolute(uri, self._project.root), message, run=run, force=force)
+
+    def restore(self, name: str, version: int, message: str = "") -> DatasetVersion:
+        """Make the content of an earlier version the newest one again, as a new version; nothing is copied or lost."""
+        from mlopsfw.data.datasets.zero_copy import restore
+
+        return restore(self, name, version, message)
+
+    def tag(
+        self, name: str, tag: str, version: int | None = None, message: str = "", *, move: bool = False
+    ) -> DatasetVersion:
+        """Put a tag on a version (the newest for None) and return it; see `mlopsfw.data.datasets.tags.put`."""
+        from mlopsfw.data.datasets import tags
+
+        return tags.put(self, name, tag, version, message, move=move)
+
+    def untag(self, name: str, tag: str) -> DatasetVersion:
+        """Take a tag away and return the version that it was on. Raise `UnknownName`."""
+        from mlopsfw.data.datasets import tags
+
+        return tags.remove(self, name, tag)
+
+    # -- comparing and checking ------------------------------------------------------------------------------------------
+
+    def diff(self, name: str, before: int, after: int, key: Sequence[str] = ()) -> Difference:
+        """Compare two versions; see `mlopsfw.data.datasets.difference.compare`."""
+        from mlopsfw.data.datasets.difference import compare
+
+        history = self.history(name)
+        a, b = history.get(before), history.get(after)
+        return compare(a, b, self.sides(a, b), key)
+
+    def sides(self, before: DatasetVersion, after: DatasetVersion) -> Sides:
+        """Return the rows of two versions of one dataset, those in files that both have apart."""
+        from mlopsfw.data.datasets.keyed import Sides
+
+        if not (before.readable().manifest and after.readable().manifest):
+            return Sides(self.scan(before), self.scan(after))
+        files, (a, b) = self.files(before.name), (self.manifest(version).files for version in (before, after))
+        shared = {file.path for file in a} & {file.path for file in b}
+        rests = [[file for file in side if file.path not in shared] for side in (a, b)]
+        old, new = (files.scan(rest) if rest else files.scan(a[:1]).head(0) for rest in rests)
+        both = [file for file in a if file.path in shared]
+        return Sides(old, new, files.scan(both) if both else None)
+
+    def verify(self, ref: str | DatasetVersion) -> DatasetVersion:
+        """Read a version anew and return it; raise `Corrupt` where its rows no longer have its digest."""
+        from mlopsfw.data.datasets.commits import digest_of
+
+        version = self.resolve(ref)
+        try:
+            now = digest_of(self, version)
+        except DataError:
+            raise
+        except Exception as error:
+            raise Corrupt(f"{version.ref} cannot be read: {error}", hint=_HOW_TO_MEND) from error
+        if now != version.digest:
+            raise Corrupt(f"{version.ref} holds other rows than were committed", hint=_HOW_TO_MEND)
+        return version
+
+    def tidy(self, name: str, older: float = _LEFTOVER_AGE) -> list[str]:
+        """Finish what crashes left half-done: bring the Delta log up to the events, remove files that no version has.
+
+        Args:
+            name: The dataset.
+            older: Seconds; younger files may belong to a commit that is being made, and are left.
+
+        Returns:
+            The files removed.
+        """
+        self.bring_up(name)
+        _, strays = self.stocktaking(name, older)
+        self.files(name).delete(strays)
+        return strays
+
+    def stocktaking(self, name: str, older: float = _LEFTOVER_AGE) -> tuple[list[str], list[str]]:
+        """Return the files that versions have but that are gone, and the files older than `older` seconds that no version has."""
+        limit = self._project.clock.now() - older
+        there = dict(self.files(name).list())  # before the events: what is committed meanwhile is no stray
+        history = self.history(name)
+        history.get(None)
+        used = {file.path for version in history.versions if version.live for file in self.manifest(version).files}
+        strays = [path for path, modified in there.items() if path not in used and modified < limit]
+        known = dict(self.files(name).list()) if used - there.keys() else there
+        return sorted(used - known.keys()), strays
+
+    def behind(self, name: str) -> int:
+        """Return how many versions the dataset's Delta log lacks."""
+        return len(self.history(name).versions) - 1 - self._delta(name).version()
+
+    # -- what the pieces are ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def tables(self) -> PlainTables:
+        """Plain appendable tables, such as captured predictions."""
+        from mlopsfw.data.tables.plain import PlainTables
+
+        return PlainTables(self._places)
+
+    @cached_property
+    def _places(self) -> TablePlaces:
+        from mlopsfw.kernel.store.table_locations import TablePlaces
+
+        return TablePlaces(self._project.storage, self._project.config.encryption)
+
+    def treatment(self, name: str) -> Treatment:
+        """Return how the personal columns of a dataset are treated."""
+        return self._project.privacy.treatment(self._project.privacy.marks(name))
+
+    @property
+    def blobs(self) -> Blobs:
+        """Where manifests are kept."""
+        return self._project.blobs
+
+    def stream(self, name: str) -> Stream:
+        """Return the ledger's stream of a dataset."""
+        return self._project.ledger.stream(_PREFIX + check_name(name, "dataset"))
+
+    def history(self, name: str) -> History:
+        """Return the versions of a dataset, none where it does not exist."""
+        return fold(name, self.stream(name).events())
+
+    def files(self, name: str) -> TableFiles:
+        """Return the files of a dataset. Raise `TablesUnsupported` where the storage holds none."""
+        from mlopsfw.data.tables.files import TableFiles
+
+        return TableFiles(self.place(f"datasets/{check_name(name, 'dataset')}"), self._project.clock)
+
+    def place(self, table: str) -> TableLocation:
+        """Return where a table lies. Raise `TablesUnsupported`."""
+        return self._places.find(table)
+
+    def manifest(self, version: DatasetVersion) -> Manifest:
+        """Return which files make a version."""
+        from mlopsfw.data.tables import manifest
+
+        return manifest.load(version.manifest, self.blobs)
+
+    def schema(self, version: DatasetVersion) -> pa.Schema:
+        """Return the Arrow schema of a version."""
+        import pyarrow as pa
+
+        if version.manifest:
+            return pa.ipc.read_schema(pa.py_buffer(self.manifest(version).schema))
+        return self.scan(version).head(0).collect().to_arrow().schema
+
+    def bring_up(self, name: str) -> int:
+        """Write to the dataset's Delta log what it lacks of the events; return how many commits were missing."""
+        from deltalake.exceptions import DeltaError
+
+        history = self.history(name)
+        try:
+            return 0 if history.sweeping else self._delta(name).bring_up(history.versions)
+        except (DeltaError, Erased, StorageError):
+            if self.history(name).removals == history.removals:
+                raise
+            return 0  # an erasure has begun to make the log anew, and makes it whole
+
+    def _delta(self, name: str) -> DeltaLog:
+        from mlopsfw.data.datasets.delta import DeltaLog
+
+        return DeltaLog(self.files(name), self.blobs)
+
+
+_HOW_TO_MEND = "Restore the storage from a copy, or `mlopsfw data restore` a version that verifies."

@@ -1,0 +1,78 @@
+"""How rows come into a dataset: the mode, and what it needs to know. Doing it is `commits`' and `merge`'s."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
+
+import msgspec
+
+from mlopsfw.data.intake.decompress import MAX_RATIO
+from mlopsfw.kernel.base.errors import UnknownName, UsageError
+from mlopsfw.kernel.base.ids import nearest
+
+Mode = Literal["append", "replace", "upsert", "incremental"]
+Drift = Literal["fail", "add", "ignore"]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How rows come into a dataset.
+
+    Args:
+        mode: `replace`: instead of those there are. `append`: after them. `upsert`: after them, and each row there that has
+            the key of a new one goes. `incremental`: only rows above the greatest `watermark` value so far.
+        key: Columns that identify a row, for `upsert`; with `incremental`, rows that come again replace what they were.
+        watermark: The column of `incremental`: whole numbers, fractions, dates or times.
+        lookback: How far below the greatest value late rows are still taken: seconds for dates and times, else the column's
+            own unit. Needs `key`, since rows there already come again.
+        drift: What columns that the dataset has not, or that the rows have not, get: `fail`; `add`, with null where there is no
+            value; `ignore`, which drops unknown ones. Without meaning for `replace`.
+        max_bad: The share of rows that may go to quarantine, from 0 to 1; at 0 the first bad row is an error.
+        max_ratio: How many times its own size a file may have unpacked; beyond 128 MiB more is an error.
+    """
+
+    mode: Mode = "append"
+    key: tuple[str, ...] = ()
+    watermark: str = ""
+    lookback: float = 0.0
+    drift: Drift = "fail"
+    max_bad: float = 0.0
+    max_ratio: float = MAX_RATIO
+
+    def check(self) -> Change:
+        """Return itself. Raise `UsageError` where its parts do not go together."""
+        for wrong, what in self._wrongs():
+            if wrong:
+                raise UsageError(what, hint='mode = "upsert" with key = ["id"]; incremental = "updated_at".')
+        return self
+
+    def _wrongs(self) -> Iterator[tuple[bool, str]]:
+        known = "'append', 'replace', 'upsert' or 'incremental'"
+        yield self.mode not in get_args(Mode), f"rows are added by {known}, not {self.mode!r}"
+        yield self.mode == "upsert" and not self.key, "the mode 'upsert' needs a key"
+        yield (
+            bool(self.key) and self.mode not in ("upsert", "incremental"),
+            f"the mode {self.mode!r} has no use for a key",
+        )
+        together = (self.mode == "incremental") == bool(self.watermark)
+        yield not together, "the mode 'incremental' and its watermark column go together"
+        useless = bool(self.lookback) and not (self.key and self.watermark)
+        yield (
+            not 0 <= self.lookback < math.inf or useless,
+            "a lookback is a number from 0, and needs the mode 'incremental' with a key",
+        )
+        yield self.drift not in get_args(Drift), f"drift is 'fail', 'add' or 'ignore', not {self.drift!r}"
+        yield not 0 <= self.max_bad < 1, f"max_bad is a share from 0 to less than 1, not {self.max_bad}"
+        yield not self.max_ratio >= 1, f"max_ratio is 1 or more, not {self.max_ratio}"
+
+    def check_columns(self, names: Sequence[str]) -> None:
+        """Raise `UnknownName` where the key or the watermark is none of the columns `names`."""
+        for name in (*self.key, *filter(None, (self.watermark,))):
+            if name not in names:
+                raise UnknownName(f"there is no column {name!r}", hint=nearest(name, names))
+
+
+def change_of(mode: Mode | Change) -> Change:
+    """Return the checked change that a mode's name, or a change itself, means."""
+    return (mode if isinstance(mode, Change) else Change(mode=mode)).check()

@@ -1,0 +1,141 @@
+"""The Delta log of a dataset: written after the events and from them, so that other readers (Spark, DuckDB, Ray) open it too.
+
+A version exists once its event does; the log only repeats it, version N as table version N-1. Whoever finds the log behind
+brings it up, in order, each commit at exactly its number, so of several who try at once one writes and the others see it done.
+A process killed in between leaves a log that is behind, never one that is ahead or wrong. We ourselves read by manifest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.data.tables import manifest as manifests
+from mlopsfw.data.tables.files import told
+from mlopsfw.kernel.base.durable import sync
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+    from mlopsfw.data.datasets.versions import DatasetVersion
+    from mlopsfw.data.tables.files import TableFiles
+    from mlopsfw.data.tables.manifest import Manifest
+    from mlopsfw.kernel.roles.host import Blobs
+
+
+class DeltaLog:
+    """The log beside the files of one dataset.
+
+    Args:
+        files: The table's files.
+        blobs: Where manifests are.
+    """
+
+    def __init__(self, files: TableFiles, blobs: Blobs) -> None:
+        self._files, self._blobs = files, blobs
+        self._uri, self._options = files.location.uri, dict(files.location.options) or None
+
+    def version(self) -> int:
+        """Return the table's version; -1 where there is no table yet."""
+        table = self._open()
+        return -1 if table is None else table.version()
+
+    def bring_up(self, versions: Sequence[DatasetVersion]) -> int:
+        """Write the commits that the log lacks of `versions` (all, oldest first); return how many this call wrote."""
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        written = 0
+        while (head := self.version()) + 1 < len(versions):
+            before, version = versions[head] if head >= 0 else None, versions[head + 1]
+            origin = versions[version.of - 1] if version.of else version
+            back = version.of if version.live and origin.live and origin.manifest == version.manifest else 0
+            try:
+                self._write(before, version, back)
+            except (CommitFailedError, DeltaError):
+                if self.version() <= head:  # nobody else wrote it: the failure is a real one
+                    raise
+                continue
+            self._sync(head + 1)
+            written += 1
+        return written
+
+    def _open(self) -> DeltaTable | None:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        with contextlib.suppress(TableNotFoundError):
+            return DeltaTable(self._uri, storage_options=self._options)
+        return None
+
+    def _write(self, before: DatasetVersion | None, version: DatasetVersion, back: int) -> None:
+        """Write the commit of `version` after `before`; `back`: it has the very files of that earlier version, which are there."""
+        from deltalake import CommitProperties, Schema
+        from deltalake.transaction import create_table_with_add_actions
+
+        note = CommitProperties(
+            custom_metadata={"mlopsfw.dataset": version.ref, "mlopsfw.data.tables.digest": version.digest},
+            max_commit_retries=0,
+        )
+        content = manifests.load(version.manifest, self._blobs)
+        schema = Schema.from_arrow(_arrow_schema(content))
+        if before is None:
+            create_table_with_add_actions(
+                self._uri,
+                schema,
+                _adds(content, ()),
+                mode="error",
+                storage_options=self._options,
+                commit_properties=note,
+            )
+            return
+        table = self._open()
+        if table is None or table.version() != before.table_version:
+            return
+        if back:
+            table.restore(back - 1, commit_properties=note)
+            return
+        known = manifests.load(before.manifest, self._blobs)
+        if version.mode == "replace" or known.schema != content.schema:  # then no file is shared
+            table.create_write_transaction(_adds(content, ()), "overwrite", schema, commit_properties=note)
+            return
+        actions = [*_adds(content, known.files), *_removes(known, content)]
+        table.create_write_transaction(actions, "append", schema, commit_properties=note)
+
+    def _sync(self, version: int) -> None:
+        """Make the commit durable where that is ours to do, so that power loss leaves no torn log behind."""
+        if self._files.folder is None:
+            return
+        log = self._files.folder / "_delta_log"
+        with told(f"syncing {log}"):
+            for path in (log / f"{version:020}.json", log, self._files.folder):
+                sync(path)
+
+
+def _arrow_schema(content: Manifest) -> Any:
+    import pyarrow as pa
+
+    return pa.ipc.read_schema(pa.py_buffer(content.schema))
+
+
+def _adds(content: Manifest, known: Sequence[manifests.DataFile]) -> list[Any]:
+    from deltalake.transaction import AddAction
+
+    old = {file.path for file in known}
+    return [
+        AddAction(file.path, file.size, {}, file.modified, data_change=True, stats=file.stats)
+        for file in content.files
+        if file.path not in old
+    ]
+
+
+def _removes(known: Manifest, content: Manifest) -> list[Any]:
+    from deltalake.transaction import RemoveAction
+
+    left = {file.path for file in content.files}
+    now = max(file.modified for file in content.files)
+    return [
+        RemoveAction(file.path, data_change=True, deletion_timestamp=now, size=file.size, partition_values={})
+        for file in known.files
+        if file.path not in left
+    ]

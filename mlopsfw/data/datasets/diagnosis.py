@@ -1,0 +1,67 @@
+"""What `mlopsfw doctor` asks about datasets: are the files there, the Delta log up, the references unchanged, the rows the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mlopsfw.kernel.base.errors import Corrupt, DataError, ReferenceChanged
+from mlopsfw.kernel.roles.check import Diagnosis
+
+if TYPE_CHECKING:
+    from mlopsfw.data.datasets.catalog import Datasets
+    from mlopsfw.data.datasets.versions import DatasetVersion
+    from mlopsfw.project.facade import Project
+
+
+def examine(project: Project) -> Iterator[Diagnosis]:
+    """Look at every dataset without reading its rows."""
+    datasets, files = project.datasets, 0
+    newest = datasets.newest()
+    for latest in newest:
+        if latest.mode == "reference":
+            yield from _reference(latest)
+        else:
+            files += len(datasets.manifest(latest).files)
+            yield from _table(datasets, latest)
+    yield Diagnosis("ok", f"{len(newest)} datasets, whose newest versions have {files} files")
+
+
+def _reference(version: DatasetVersion) -> Iterator[Diagnosis]:
+    from mlopsfw.data.datasets import pins
+
+    try:
+        pins.check(version.uri, version.pin, version.name)
+    except ReferenceChanged as error:
+        yield Diagnosis("warning", error.message, error.hint)
+
+
+def _table(datasets: Datasets, latest: DatasetVersion) -> Iterator[Diagnosis]:
+    tidy = f"Run: mlopsfw data tidy {latest.name}"
+    behind = datasets.behind(latest.name)
+    if behind:
+        yield Diagnosis("warning", f"{latest.name}: the Delta log lacks {behind} versions, cut short by a crash", tidy)
+    missing, strays = datasets.stocktaking(latest.name)
+    for path in missing:
+        yield Diagnosis("error", f"{latest.name}: the file {path} is gone", "Restore the storage from a copy.")
+    if strays:
+        yield Diagnosis("warning", f"{latest.name}: {len(strays)} files belong to no version", tidy)
+
+
+def verify(project: Project) -> Iterator[Diagnosis]:
+    """Read every version of every dataset again and compare it with its digest."""
+    versions = rows = 0
+    for latest in project.datasets.newest():
+        checked: set[str] = set()
+        for version in project.datasets.log(latest.name):
+            if version.vacuumed or version.digest in checked:
+                continue
+            checked.add(version.digest)
+            try:
+                project.datasets.verify(version)
+            except ReferenceChanged:
+                continue  # `examine` tells it of the newest; older references are expected to go
+            except (Corrupt, DataError) as error:
+                yield Diagnosis("error", error.message, error.hint)
+            versions, rows = versions + 1, rows + version.rows
+    yield Diagnosis("ok", f"{versions} versions, {rows} rows read again")

@@ -1,0 +1,218 @@
+"""Dataset versions without a subject's rows: files that hold some are written anew, once for all versions that share them.
+
+1. New files and manifests, durable and referred to by nothing.
+2. `dataset.erased` at the number after the one that was decided upon: from here on the versions are the rewritten ones.
+3. `sweep`: old files and manifests go, and the Delta log, whose statistics hold values, is made anew; then `dataset.swept`.
+
+A vacuumed version has no rows left to look at. Its manifest still tells the bounds of what its files held, so the bounds go. Of a set of
+files all versions get new indexes that share bytes with a version that changes (`mlopsfw.data.filesets.erasure`).
+
+Killed before 2, nothing has happened, and `tidy` removes the files; killed before the end of 3, the next `sweep` does it all again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from mlopsfw.data.datasets.delta import DeltaLog
+from mlopsfw.data.datasets.merge import Merge
+from mlopsfw.data.datasets.removals import outlasting
+from mlopsfw.data.datasets.versions import ERASED, SWEPT
+from mlopsfw.data.filesets import erasure as contents
+from mlopsfw.data.filesets.erasure import Contents
+from mlopsfw.data.tables import columns
+from mlopsfw.data.tables import manifest as manifests
+from mlopsfw.data.tables.digest import record_batches
+from mlopsfw.data.tables.manifest import DataFile, Manifest
+from mlopsfw.kernel.base.errors import Conflict
+from mlopsfw.kernel.store.tombstones import Tombstone
+from mlopsfw.pipeline.values.erasure import drop
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.data.datasets.versions import DatasetVersion, History
+    from mlopsfw.governance.subject import Subject
+    from mlopsfw.project.facade import Project
+
+
+_TRIES = 10
+
+
+class Rewriting:
+    """One subject's rows leaving one dataset.
+
+    Args:
+        project: The project.
+        name: The dataset.
+        subject: Whose rows.
+        erasure: Id of the erasure.
+    """
+
+    def __init__(self, project: Project, name: str, subject: Subject, erasure: str) -> None:
+        self._project, self._name, self._subject, self._erasure = project, name, subject, erasure
+        self._datasets, self._files = project.datasets, project.datasets.files(name)
+        self._counts: dict[str, int] = {}  # file → how many of its rows are the subject's
+        self._rewritten: dict[str, tuple[DataFile, ...]] = {}
+
+    def found(self) -> dict[int, int]:
+        """Return version → how many of its rows are the subject's, for those that have some."""
+        versions = self._datasets.history(self._name).versions
+        counts = {v.version: self._count_all(self._datasets.manifest(v)) for v in versions if v.live}
+        return {version: count for version, count in counts.items() if count}
+
+    def run(self) -> dict[int, int]:
+        """Rewrite every version that has some, and return what `found` does. Raise `Conflict` where nothing else may write now."""
+        while True:
+            found, body, seq = outlasting(self._datasets, self._name, self._decide)
+            if not body["versions"]:
+                return {}
+            try:
+                self._datasets.stream(self._name).append(ERASED, body, expecting=seq)
+            except Conflict:  # a commit was first: its version may have the rows, too
+                continue
+            return found
+
+    def _decide(self) -> tuple[dict[int, int], dict[str, Any], int]:
+        """Return what was found, the event's body, and the number of the newest event that it was decided upon."""
+        history = self._datasets.history(self._name)
+        found, bounded = self.found(), [version for version in history.versions if self._has_bounds(version)]
+        return found, self._body(history, found, bounded, self._indexes(history)), history.seq
+
+    def _has_bounds(self, version: DatasetVersion) -> bool:
+        """Return whether a vacuumed version still tells what it held."""
+        if not version.vacuumed:
+            return False
+        stats = any(file.stats for file in self._datasets.manifest(version).files)
+        return stats or contents.waiting(self._project, version)
+
+    def _body(
+        self, history: History, found: Iterable[int], bounded: Iterable[DatasetVersion], indexes: dict[int, str]
+    ) -> dict[str, Any]:
+        changes = [*self._less([history.get(version) for version in found]), *map(self._unbounded, bounded)]
+        told = {change["version"] for change in changes}
+        others = (history.get(number) for number in sorted(indexes.keys() - told))
+        changes += [_change(version, version.digest, version.rows, version.manifest) for version in others]
+        for change in changes:
+            if change["version"] in indexes:
+                change["new_index"] = indexes[change["version"]]
+        return {
+            "erasure": self._erasure, "subject": self._subject.digest, "versions": changes, "files": sorted(self._rewritten),
+        }  # fmt: skip
+
+    def _less(self, versions: Iterable[DatasetVersion]) -> Iterator[dict[str, Any]]:
+        made: dict[str, tuple[str, int, str]] = {}  # by manifest: a restored version shares its origin's
+        for version in versions:
+            if version.manifest not in made:
+                digest, content = self._content(self._datasets.manifest(version))
+                made[version.manifest] = digest, content.rows, manifests.save(content, self._datasets.blobs)
+            yield _change(version, *made[version.manifest])
+
+    def _unbounded(self, version: DatasetVersion) -> dict[str, Any]:
+        content = without_bounds(self._datasets.manifest(version))
+        return _change(version, version.digest, content.rows, manifests.save(content, self._datasets.blobs))
+
+    def _indexes(self, history: History) -> dict[int, str]:
+        """Return the new index of each version of a set that gets another one; a vacuumed one needs none."""
+        versions = [version for version in history.versions if version.index]
+        if not any(version.live for version in versions):
+            return {}
+        new = Contents(self._project, history, self._subject).indexes()
+        return {
+            v.version: new[v.version] if v.live else ""
+            for v in versions
+            if (v.version in new if v.live else contents.waiting(self._project, v))
+        }
+
+    def _count_all(self, content: Manifest) -> int:
+        return sum(self._count(file) for file in content.files)
+
+    def _count(self, file: DataFile) -> int:
+        if file.path not in self._counts:
+            rows = self._files.scan([file])
+            theirs = self._subject.rows(rows.collect_schema())
+            self._counts[file.path] = (
+                0 if theirs is None else rows.select(theirs.sum()).collect(engine="streaming").item()
+            )
+        return self._counts[file.path]
+
+    def _content(self, known: Manifest) -> tuple[str, Manifest]:
+        import pyarrow as pa
+
+        schema = pa.ipc.read_schema(pa.py_buffer(known.schema))
+        files: list[DataFile] = []
+        for file in known.files:
+            files.extend(self._without(file, schema) if self._count(file) else (file,))
+        merge = Merge(self._files, schema, known)
+        left = tuple(file for file in files if file.rows) or merge.empty()
+        return merge.digest(left, self._untouched(known))
+
+    def _untouched(self, known: Manifest) -> int:
+        """Return how many rows stand before the first file that changes."""
+        rows = 0
+        for file in known.files:
+            if self._count(file):
+                break
+            rows += file.rows
+        return rows
+
+    def _without(self, file: DataFile, schema: pa.Schema) -> tuple[DataFile, ...]:
+        if file.path not in self._rewritten:
+            rows = self._files.scan([file])
+            theirs = self._subject.rows(rows.collect_schema())
+            left = record_batches(rows if theirs is None else rows.filter(~theirs))
+            fitted = (columns.fit(batch, schema, f"dataset {self._name!r}") for batch in left)
+            self._rewritten[file.path] = self._files.write((b for b in fitted if b.num_rows), schema)
+        return self._rewritten[file.path]
+
+
+def _change(version: DatasetVersion, digest: str, rows: int, blob: str) -> dict[str, Any]:
+    return {
+        "version": version.version, "was": version.digest, "digest": digest, "rows": rows,
+        "old": version.manifest, "new": blob,
+    }  # fmt: skip
+
+
+def without_bounds(content: Manifest) -> Manifest:
+    """Return a manifest that does not tell what is in its files."""
+    return replace(content, files=tuple(replace(file, stats="") for file in content.files))
+
+
+def sweep(project: Project, name: str) -> int:
+    """Remove what erasures have put out of use; return how many files and blobs that were. Safe to be repeated."""
+    datasets, stream = project.datasets, project.datasets.stream(name)
+    events = list(stream.events())
+    swept = max((event.seq for event in events if event.type == SWEPT), default=0)
+    waiting = [event.body for event in events if event.type == ERASED and event.seq > swept]
+    if not waiting:
+        return 0
+    history = datasets.history(name)
+    used = {file.path for v in history.versions if v.live for file in datasets.manifest(v).files}
+    files = {path for body in waiting for path in body["files"]} - used
+    datasets.files(name).delete(sorted(files))
+    blobs = {(change["old"], change["new"], body["erasure"]) for body in waiting for change in body["versions"]}
+    blobs = {(old, new, erasure) for old, new, erasure in blobs if old != new}
+    for old, new, erasure in sorted(blobs):
+        drop(project, old, Tombstone(erasure=erasure, new=new))
+    bytes_ = contents.sweep(project, name, waiting[-1]["erasure"])
+    _make_log_anew(project, name)
+    stream.append(SWEPT, {"erasures": sorted({body["erasure"] for body in waiting})})
+    datasets.bring_up(name)  # what was committed meanwhile
+    return len(files) + len(blobs) + bytes_
+
+
+def _make_log_anew(project: Project, name: str) -> None:
+    """Write the Delta log from the events; once more where a commit that began before the erasure has got in between."""
+    from deltalake.exceptions import DeltaError
+
+    log = DeltaLog(project.datasets.files(name), project.blobs)
+    for attempt in range(_TRIES):
+        for entry in list(project.storage.list(f"tables/datasets/{name}/_delta_log/")):
+            project.storage.delete(entry.key)
+        with suppress(DeltaError) if attempt < _TRIES - 1 else nullcontext():
+            log.bring_up(project.datasets.history(name).versions)
+            return

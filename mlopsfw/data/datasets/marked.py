@@ -1,0 +1,50 @@
+"""What a dataset with personal columns refuses: rows that would be, or already are, in it in clear."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.ids import check_name
+
+if TYPE_CHECKING:
+    from mlopsfw.data.datasets.versions import DatasetVersion
+    from mlopsfw.privacy.treatments import Treatment
+
+
+WITHHELD = "what is wrong is withheld, since the dataset has personal columns: look at the source"
+_LOCATED = re.compile(r"^.+?:\d+(?=:)")
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+
+
+def withheld(error: DataError, columns: Collection[str]) -> DataError:
+    """Return an error about rows that are read without their values: messages are shown, logged and kept in a run's events."""
+    located = _LOCATED.match(error.message)
+    if located:
+        return DataError(
+            f"{located[0]}: {WITHHELD}", hint="Mend the row, or let bad rows go to quarantine (--max-bad)."
+        )
+    message = _QUOTED.sub(lambda found: found[0] if (found[1] or found[2]) in columns else "'…'", error.message)
+    return DataError(message, hint=error.hint)
+
+
+def refuse_clear(base: DatasetVersion, treatment: Treatment) -> None:
+    """Raise `DataError` where a version that rows come to, or that comes back, has a column otherwise than it is marked now."""
+    for column, mark in treatment.marks.items():
+        if column in base.columns and base.pii.get(column) != mark:
+            was = base.pii.get(column)
+            raise DataError(
+                f"{base.ref} holds {column!r} {f'as {was!r}' if was else 'in clear'}, and it is marked {mark!r} now",
+                hint="Add all rows anew, replacing those there are; older versions keep what they have.",
+            )
+
+
+def refuse_reference(name: str, treatment: Treatment) -> None:
+    """Raise `UsageError` where an outside table would have to be changed."""
+    if treatment.marks:
+        raise UsageError(
+            f"dataset {check_name(name, 'dataset')!r} has personal columns, and an outside table is not ours to change",
+            hint="Add its rows instead of a reference, or leave out [data] pii.",
+        )

@@ -1,0 +1,130 @@
+"""New rows and those that were there, made one table: who goes, which files are written anew, what the content's digest is.
+
+Order: the rows that were there keep theirs, less those that a new row replaces; the new ones follow in the order in which they
+came. Of new rows with one key the last stays. A file of which no row goes is kept as it is; the others are copied without
+the rows that go, batch by batch. Memory is what the keys of the new rows need, and one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.data.tables import columns
+from mlopsfw.data.tables.digest import BLOCK, TableDigest, record_batches
+from mlopsfw.data.tables.manifest import DataFile, Manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.data.tables.files import TableFiles
+
+_ROW = "\0row"
+
+
+class Merge:
+    """One table made of two.
+
+    Args:
+        files: Where the files are.
+        schema: The columns of what is made; files of other columns are written anew.
+        known: What was there.
+    """
+
+    def __init__(self, files: TableFiles, schema: pa.Schema, known: Manifest) -> None:
+        self._files, self._schema, self._known = files, schema, known
+        self._retyped = known.schema != schema.serialize().to_pybytes()
+        self.made: list[DataFile] = []
+
+    def content(self, added: Sequence[DataFile], key: Sequence[str], column: str, limit: Any) -> tuple[str, Manifest]:
+        """Return the digest and the files of what was there with `added` after it.
+
+        Args:
+            added: Files of `schema`.
+            key: Rows that share it are one row; empty to keep all.
+            column: The watermark; empty where there is none.
+            limit: Rows of `added` that are not above it are left out; None for no limit.
+        """
+        import numpy as np
+
+        none = np.empty(0, np.int64)
+        late = _below(self._files.scan(added), column, limit) if limit is not None else none
+        double, gone = self._superseded(added, key, late) if key else (none, none)
+        fresh = self._without(added, np.union1d(late, double), anew=False)
+        old = self._without(self._known.files, gone, anew=self._retyped)
+        first = 0 if self._retyped else int(gone[0]) if len(gone) else self._known.rows
+        left = tuple(file for file in (*old, *fresh) if file.rows)
+        return self.digest(left or self.empty(), first)
+
+    def empty(self) -> tuple[DataFile, ...]:
+        """Return a file without rows: a table has at least one, to carry its schema."""
+        files = self._files.write((), self._schema)
+        self.made.extend(files)
+        return files
+
+    def _superseded(self, added: Sequence[DataFile], key: Sequence[str], late: np.ndarray) -> tuple[Any, Any]:
+        """Return which new rows a later one replaces, and which old rows a new one does, as sorted positions."""
+        import polars as pl
+
+        new = self._files.scan(added).select(key).with_row_index(_ROW).collect(engine="streaming")
+        new = new.filter(~pl.col(_ROW).is_in(late)) if len(late) else new
+        last = (pl.struct(list(key)) if len(key) > 1 else pl.col(key[0])).is_last_distinct()
+        double = new.filter(~last)[_ROW].to_numpy()
+        keys = new.select(key).lazy()
+        if not self._known.files:
+            return double, double[:0]
+        old = self._files.scan(self._known.files)
+        if not set(key) <= set(old.collect_schema()):  # a key that is new to the dataset: no row there has it
+            return double, double[:0]
+        old = old.select(key).cast(keys.collect_schema())
+        found = old.with_row_index(_ROW).join(keys, on=list(key), how="semi", nulls_equal=True).select(_ROW)
+        return double, found.collect(engine="streaming")[_ROW].sort().to_numpy()
+
+    def _without(self, files: Sequence[DataFile], gone: np.ndarray, *, anew: bool) -> tuple[DataFile, ...]:
+        """Return `files` less the rows at the positions `gone`, touching only those that hold some, or all for `anew`."""
+        kept: list[DataFile] = []
+        start = 0
+        for file in files:
+            low, high = gone.searchsorted([start, start + file.rows])
+            if anew or low < high:
+                copies = self._files.write(self._left(file, gone[low:high] - start), self._schema)
+                self.made.extend(copies)
+                kept.extend(copy for copy in copies if copy.rows)
+            else:
+                kept.append(file)
+            start += file.rows
+        return tuple(kept)
+
+    def _left(self, file: DataFile, gone: np.ndarray) -> Iterator[pa.RecordBatch]:
+        import numpy as np
+        import pyarrow as pa
+
+        start = 0
+        for batch in record_batches(self._files.scan([file])):
+            low, high = gone.searchsorted([start, start + batch.num_rows])
+            stays = np.ones(batch.num_rows, bool)
+            stays[gone[low:high] - start] = False
+            start += batch.num_rows
+            whole = columns.fit(columns.complete(batch, self._schema), self._schema, "the dataset")
+            left = whole.filter(pa.array(stays)) if low < high else whole
+            if left.num_rows:
+                yield left
+
+    def digest(self, files: tuple[DataFile, ...], first: int) -> tuple[str, Manifest]:
+        """Return the content of `files`; rows before the position `first` are as they were, so their blocks' digests are too."""
+        known = self._known.blocks[: first // BLOCK]
+        digest = TableDigest(self._schema, known)
+        for batch in record_batches(self._files.after(files, len(known) * BLOCK)):
+            digest.update(columns.fit(batch, self._schema, "the dataset"))
+        total, blocks = digest.finish()
+        schema = self._schema.serialize().to_pybytes()
+        return total, Manifest(schema=schema, files=files, blocks=tuple(blocks))
+
+
+def _below(rows: pl.LazyFrame, column: str, limit: Any) -> Any:
+    import polars as pl
+
+    late = rows.select(column).with_row_index(_ROW).filter(pl.col(column) <= pl.lit(limit)).select(_ROW)
+    return late.collect(engine="streaming")[_ROW].sort().to_numpy()

@@ -1,0 +1,39 @@
+"""Bad rows that were seen to: they stay in quarantine to be read, and no longer keep the version whose load set them aside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlopsfw.data.datasets.versions import SETTLED, DatasetVersion
+from mlopsfw.kernel.base.errors import Conflict, UsageError
+
+if TYPE_CHECKING:
+    from mlopsfw.data.datasets.catalog import Datasets
+
+
+def settle(datasets: Datasets, version: DatasetVersion, message: str = "") -> DatasetVersion:
+    """Say that the rows which the load of `version` set aside were seen to; a second time changes nothing.
+
+    Args:
+        datasets: The datasets.
+        version: Which version.
+        message: What was done, for people.
+
+    Raises:
+        UsageError: No row was set aside.
+    """
+    while True:
+        history = datasets.history(version.name)
+        found = history.get(version.version)
+        if not found.intake.get("quarantined"):
+            raise UsageError(
+                f"no row was set aside when {found.ref} was made", hint=f"See: mlopsfw data quarantine {found.name}"
+            )
+        if "settled" in found.intake:
+            return found
+        body = {"version": found.version} | ({"message": message} if message else {})
+        try:
+            datasets.stream(found.name).append(SETTLED, body, expecting=history.seq)
+        except Conflict:
+            continue
+        return datasets.history(found.name).get(found.version)

@@ -1,0 +1,75 @@
+"""Tags: names that people give to versions. A tag is on one version at a time, and each move is an event of the dataset's stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.data.datasets.versions import TAGGED, UNTAGGED, DatasetVersion
+from mlopsfw.kernel.base.errors import Conflict, InvalidReference, UsageError
+from mlopsfw.kernel.base.references import parse_reference
+
+if TYPE_CHECKING:
+    from mlopsfw.data.datasets.catalog import Datasets
+
+
+def put(
+    datasets: Datasets, name: str, tag: str, version: int | None = None, message: str = "", *, move: bool = False
+) -> DatasetVersion:
+    """Put `tag` on a version; where it is there already nothing happens.
+
+    Args:
+        datasets: The datasets.
+        name: The dataset.
+        tag: Lower-case letters, digits, `.`, `_` and `-`; no number, and not `latest`.
+        version: Which version; None for the newest.
+        message: Why, for people.
+        move: Take it from the version that it is on.
+
+    Returns:
+        The version as it is now, its tags with it.
+
+    Raises:
+        InvalidReference: The tag could not be told from a version, or cannot stand after `@`.
+        UnknownName: There is no such dataset or version.
+        UsageError: The tag is on another version, and `move` was not asked for.
+        Vacuumed: The version's rows are gone.
+    """
+    check(name, tag)
+    while True:
+        history = datasets.history(name)
+        found = history.get(version).readable()
+        was = history.tags.get(tag, 0)
+        if was == found.version:
+            return found
+        if was and not move:
+            raise UsageError(
+                f"the tag {tag!r} is on version {was} of {name!r}", hint=f"To move it to {found.version}, add --move."
+            )
+        body = {"tag": tag, "version": found.version, "was": was} | ({"message": message} if message else {})
+        if _append(datasets, name, TAGGED, body, history.seq):
+            return datasets.history(name).get(found.version)
+
+
+def remove(datasets: Datasets, name: str, tag: str) -> DatasetVersion:
+    """Take `tag` away and return the version that it was on. Raise `UnknownName`."""
+    check(name, tag)
+    while True:
+        history = datasets.history(name)
+        found = history.select(tag)
+        if _append(datasets, name, UNTAGGED, {"tag": tag, "was": found.version}, history.seq):
+            return datasets.history(name).get(found.version)
+
+
+def check(name: str, tag: str) -> None:
+    """Raise `InvalidReference` unless `tag` can be one."""
+    if tag == "latest" or tag.isdecimal() or parse_reference(f"data:/{name}@{tag}").selector != tag:
+        raise InvalidReference(f"{tag!r} cannot be a tag", hint="Take lower-case letters, such as golden or q3-audit.")
+
+
+def _append(datasets: Datasets, name: str, kind: str, body: dict[str, Any], seq: int) -> bool:
+    """Append at the number after the one that was decided upon; return whether nobody was first."""
+    try:
+        datasets.stream(name).append(kind, body, expecting=seq)
+    except Conflict:
+        return False
+    return True

@@ -1,0 +1,185 @@
+"""`data vacuum`: the files of versions that nothing needs are removed. The versions stay in the log, and say when they went.
+
+1. `dataset.vacuumed` at the number after the one that was decided upon: from here on nothing reads the versions, or builds upon them.
+2. What needs versions is asked once more, since a run may have begun between the question and the event: `dataset.revived`.
+3. Files that only vacuumed versions have are deleted; of sets of files also blobs, as `mlopsfw.data.filesets.vacuum` says.
+
+Killed before 1, nothing has happened; killed after it, whoever vacuums the dataset next, erases from it or tidies it does 2 and 3. The newest
+version is never removed, so what is committed meanwhile builds upon one that is there. Manifests are kept: they are small, and the
+Delta log is written from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlopsfw.data.datasets.needs import Needs, needs
+from mlopsfw.data.datasets.removals import outlasting
+from mlopsfw.data.datasets.versions import REVIVED, VACUUMED, DatasetVersion, History
+from mlopsfw.data.filesets import vacuum as contents
+from mlopsfw.data.tables import manifest as manifests
+from mlopsfw.kernel.base.errors import Conflict
+from mlopsfw.kernel.config.model import Retention
+from mlopsfw.kernel.store.blobs import key_of
+
+if TYPE_CHECKING:
+    from mlopsfw.project.facade import Project
+
+
+class Vacuum(msgspec.Struct, frozen=True, kw_only=True):
+    """What a vacuum did, or would do.
+
+    Args:
+        dataset: Its name.
+        versions: The versions that went.
+        files: How many files that were; of a set of files, blobs are counted, too.
+        freed: Their bytes.
+        waiting: Bytes of blobs that are too young to go now: a later vacuum, or `gc`, removes them.
+        kept: Versions that would have gone by their number and age → what needs them.
+        forced: Versions that went although something needs them → what that breaks.
+        dry_run: Whether nothing was done.
+    """
+
+    dataset: str
+    versions: tuple[int, ...] = ()
+    files: int = 0
+    freed: int = 0
+    waiting: int = 0
+    kept: Needs = {}
+    forced: Needs = {}
+    dry_run: bool = False
+
+
+def vacuum(project: Project, name: str, policy: Retention, *, force: bool = False, dry_run: bool = False) -> Vacuum:
+    """Remove the files of old versions of a dataset.
+
+    Args:
+        project: The project.
+        name: The dataset.
+        policy: Which versions may go.
+        force: Remove also what something needs, but for the newest version.
+        dry_run: Only say what would go.
+
+    Returns:
+        What went. A version whose files other versions have, too, is left: removing it would free nothing.
+
+    Raises:
+        UnknownName: There is no such dataset.
+        UsageError: The policy cannot be read.
+    """
+    while True:
+        plan, body, seq = outlasting(project.datasets, name, lambda: _plan(project, name, policy, force=force))
+        if dry_run:
+            return msgspec.structs.replace(plan, dry_run=True)
+        if plan.versions:
+            try:
+                project.datasets.stream(name).append(VACUUMED, body, expecting=seq)
+            except Conflict:  # someone committed, tagged or restored: decide anew
+                continue
+        revived = finish(project, name)
+        return msgspec.structs.replace(plan, versions=tuple(v for v in plan.versions if v not in revived))
+
+
+def _plan(project: Project, name: str, policy: Retention, *, force: bool) -> tuple[Vacuum, dict[str, object], int]:
+    history = project.datasets.history(name)
+    history.get(None)
+    aged = _aged(project, history, policy)
+    needed = {version: why for version, why in needs(project, history).items() if version in {v.version for v in aged}}
+    doomed = [version for version in aged if force or version.version not in needed]
+    files, blobs = _only_in(project, doomed, history), contents.only_in(project, doomed, history)
+    indexes = {entry.key for entry in blobs.indexes}
+    gone = {
+        version.version
+        for version in doomed
+        if any(path in files for path in _paths(project, [version]))
+        or (version.index and key_of(version.index) in indexes)
+    }
+    now, later = blobs.split(contents.limit(project)) if any(blobs) else ([], [])
+    plan = Vacuum(
+        dataset=history.name,
+        versions=tuple(sorted(gone)),
+        files=len(files) + len(now),
+        freed=sum(files.values()) + sum(entry.size for entry in now),
+        waiting=sum(entry.size for entry in later),
+        kept={version: why for version, why in needed.items() if version not in gone and not force},
+        forced={version: why for version, why in needed.items() if version in gone},
+    )
+    body = {"versions": plan.versions, "files": plan.files, "freed": plan.freed, "forced": _told(plan.forced)}
+    return plan, body, history.seq
+
+
+def _told(forced: Needs) -> dict[str, list[str]]:
+    return {str(version): why for version, why in forced.items()}
+
+
+def _aged(project: Project, history: History, policy: Retention) -> list[DatasetVersion]:
+    """Return the versions that may go by their number and age."""
+    from datetime import UTC, datetime
+
+    from mlopsfw.kernel.base.spans import duration
+
+    older = history.versions[: -max(policy.keep, 1)]
+    if policy.older_than:
+        limit = datetime.fromtimestamp(project.clock.now(), UTC) - duration(policy.older_than)
+        older = tuple(version for version in older if datetime.fromisoformat(version.time) < limit)
+    return [version for version in older if version.live]
+
+
+def _only_in(project: Project, doomed: Iterable[DatasetVersion], history: History) -> dict[str, int]:
+    """Return the files, with their bytes, that no version but `doomed` has."""
+    numbers = {version.version for version in doomed}
+    used = _paths(project, (each for each in history.versions if each.live and each.version not in numbers))
+    return {path: size for path, size in _paths(project, doomed).items() if path not in used}
+
+
+def _paths(project: Project, versions: Iterable[DatasetVersion]) -> dict[str, int]:
+    loaded = {version.manifest for version in versions}
+    return {file.path: file.size for digest in loaded for file in manifests.load(digest, project.blobs).files}
+
+
+def finish(project: Project, name: str) -> tuple[int, ...]:
+    """Delete what vacuums have put out of use. Safe to be repeated.
+
+    Returns:
+        The versions that were needed after all, and whose files were all there still: they are kept.
+    """
+    return outlasting(project.datasets, name, lambda: _finish(project, name))
+
+
+def _finish(project: Project, name: str) -> tuple[int, ...]:
+    datasets = project.datasets
+    there = {path for path, _ in datasets.files(name).list()}
+    while True:
+        history = datasets.history(name)
+        gone = [version for version in history.versions if version.manifest and version.vacuumed]
+        left, blobs = there & _only_in(project, gone, history).keys(), contents.only_in(project, gone, history)
+        if not left and not any(blobs):
+            return ()
+        revived = _revived(project, history, gone, there)
+        if revived:
+            try:
+                datasets.stream(name).append(REVIVED, {"versions": revived}, expecting=history.seq)
+            except Conflict:
+                continue
+            history = datasets.history(name)
+            gone = [version for version in gone if version.version not in revived]
+            blobs = contents.only_in(project, gone, history)
+        contents.remove(project, blobs)
+        datasets.files(name).delete(sorted(there & _only_in(project, gone, history).keys()))
+        return tuple(revived)
+
+
+def _revived(project: Project, history: History, gone: list[DatasetVersion], there: set[str]) -> list[int]:
+    forced = set()
+    for event in project.datasets.stream(history.name).events():
+        if event.type == VACUUMED:
+            forced |= {int(version) for version in event.body["forced"]}
+    needed = needs(project, history).keys() - forced
+    return [
+        each.version
+        for each in gone
+        if each.version in needed and _paths(project, [each]).keys() <= there and contents.whole(project, each)
+    ]

@@ -1,0 +1,268 @@
+"""What versions a dataset has: the fold of its events. Reading or changing tables is not done here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import Erased, UnknownName, Vacuumed
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.event import Event
+from mlopsfw.privacy.treatments import Mark
+
+COMMITTED, RESTORED, REFERENCED = "dataset.committed", "dataset.restored", "dataset.referenced"
+CHECKED = "dataset.checked"
+"""A version was checked against a contract (`mlopsfw.data.contracts`)."""
+FILES = "files"
+"""What `origin` says of how a version came about whose rows are files (`mlopsfw.data.filesets`)."""
+
+ERASED, SWEPT = "dataset.erased", "dataset.swept"
+"""Rows were erased from versions, which are others since; what that put out of use is gone."""
+VACUUMED, REVIVED = "dataset.vacuumed", "dataset.revived"
+"""Versions are no longer kept; one of them was needed after all before its files went."""
+SETTLED = "dataset.settled"
+"""The rows that a version's load set aside were seen to."""
+_REMOVALS = (ERASED, SWEPT, VACUUMED, REVIVED)
+TAGGED, UNTAGGED = "dataset.tagged", "dataset.untagged"
+"""A tag was put on a version, or moved there; it was taken away."""
+
+
+class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a dataset.
+
+    Args:
+        name: The dataset's name.
+        version: From 1, without gaps.
+        digest: Of the logical content (`mlopsfw.data.tables.digest`).
+        rows: How many.
+        columns: Column → logical type, in order.
+        mode: `append`, `replace`, `upsert`, `incremental`, `restore` or `reference`.
+        source: Where the rows came from, for people.
+        origin: What tells whether its sources change: see `mlopsfw.data.intake.load_sources`.
+        message: Why, for people.
+        manifest: Blob that lists its files; empty for a reference.
+        added: Digest of the rows that came to those there were.
+        watermark: Of an incremental load: `column`, its greatest `value` so far, and that value's `type`.
+        intake: What became of what did not fit: `quarantined` rows and their `batch`; unknown columns `ignored`;
+            when its bad rows were `settled`.
+        pii: Personal column → how it was treated before it was stored.
+        of: The version that a restore brought back.
+        uri: What a reference points at, made absolute.
+        pin: What holds a reference fast: see `mlopsfw.data.datasets.pins`.
+        run: The run that made it, if one did.
+        erased: Digests that it had before rows were erased from it.
+        time: When, RFC 3339.
+        actor: Who.
+        tags: The tags that are on it now.
+        checked: What its newest check against a contract found: `passed`, counts and the broken rules' names.
+        vacuumed: When its rows were removed; empty where they were not.
+        erased_rows: How many rows were erased from it on request.
+        new: False where a commit found the content already there and made no version.
+    """
+
+    name: str
+    version: int
+    digest: str
+    rows: int
+    columns: dict[str, str]
+    mode: str
+    source: str = ""
+    origin: dict[str, Any] = {}
+    message: str = ""
+    manifest: str = ""
+    added: str = ""
+    watermark: dict[str, Any] = {}
+    intake: dict[str, Any] = {}
+    pii: dict[str, Mark] = {}
+    of: int = 0
+    uri: str = ""
+    pin: dict[str, Any] = {}
+    run: str = ""
+    erased: tuple[str, ...] = ()
+    time: str = ""
+    actor: str = ""
+    tags: tuple[str, ...] = ()
+    checked: dict[str, Any] = {}
+    vacuumed: str = ""
+    erased_rows: int = 0
+    new: bool = True
+
+    @property
+    def ref(self) -> str:
+        """The exact reference, `data:/name@3`."""
+        return f"data:/{self.name}@{self.version}"
+
+    @property
+    def table_version(self) -> int:
+        """The version of the Delta table that holds it: they go in step, from 0."""
+        return self.version - 1
+
+    @property
+    def index(self) -> str:
+        """The blob that tells where the files' bytes are, of a version that is a set of files; else nothing."""
+        return str(self.origin["index"]) if self.origin.get("how") == FILES else ""
+
+    @property
+    def live(self) -> bool:
+        """Whether it has files, and they are kept."""
+        return bool(self.manifest) and not self.vacuumed
+
+    def readable(self) -> DatasetVersion:
+        """Return itself. Raise `Vacuumed` where its rows were removed."""
+        if self.vacuumed:
+            hint = f"`mlopsfw data log {self.name}` shows which versions are kept."
+            raise Vacuumed(f"{self.ref} was vacuumed on {self.vacuumed[:19]}: its rows are gone", hint=hint)
+        return self
+
+    def artifact(self) -> Artifact:
+        """Return it as what steps exchange."""
+        meta = {"rows": self.rows, "columns": list(self.columns)}
+        return Artifact(kind="dataset", digest=self.digest, ref=self.ref, meta=meta)
+
+    @property
+    def verdict(self) -> str:
+        """What its newest check found, in a word or two; empty where it was never checked."""
+        if not self.checked:
+            return ""
+        broken = self.checked["failed"]
+        return "passed" if self.checked["passed"] else f"{broken} {'rule' if broken == 1 else 'rules'} broken"
+
+    def body(self) -> dict[str, Any]:
+        """Return the facts that its event holds."""
+        facts = msgspec.to_builtins(self)
+        left_out = {"name", "time", "actor", "new", "erased", "erased_rows", "tags", "checked", "vacuumed"}
+        return {"table_version": self.table_version} | {k: v for k, v in facts.items() if k not in left_out and v != ""}
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset as its events tell it.
+
+    Args:
+        name: The dataset's name.
+        seq: Number of the newest event; 0 where there is none.
+        versions: All versions, oldest first.
+        sweeping: Whether an erasure is at work on the Delta log: it makes it anew, and nobody else may touch it.
+        removals: How many events there are by which files go: erasures and vacuums.
+        tags: Tag → version.
+    """
+
+    name: str
+    seq: int
+    versions: tuple[DatasetVersion, ...]
+    sweeping: bool = False
+    removals: int = 0
+    tags: dict[str, int] = {}
+
+    @property
+    def latest(self) -> DatasetVersion | None:
+        """The newest version."""
+        return self.versions[-1] if self.versions else None
+
+    def get(self, version: int | None) -> DatasetVersion:
+        """Return that version, or the newest for None. Raise `UnknownName`."""
+        if not self.versions:
+            raise UnknownName(f"there is no dataset {self.name!r}", hint="`mlopsfw data list` shows those there are.")
+        if version is None:
+            return self.versions[-1]
+        if not 1 <= version <= len(self.versions):
+            hint = f"It has versions 1 to {len(self.versions)}; see `mlopsfw data log {self.name}`."
+            raise UnknownName(f"dataset {self.name!r} has no version {version}", hint=hint)
+        return self.versions[version - 1]
+
+    def select(self, selector: str) -> DatasetVersion:
+        """Return the version that a number, a tag, `latest` or nothing selects. Raise `UnknownName`."""
+        if selector in ("", "latest"):
+            return self.get(None)
+        if selector.isdecimal() or not self.versions:
+            return self.get(int(selector) if selector.isdecimal() else None)
+        if selector not in self.tags:
+            hint = (
+                nearest(selector, self.tags) if self.tags else f"Put one there: mlopsfw data tag {self.name} {selector}"
+            )
+            raise UnknownName(f"dataset {self.name!r} has no tag {selector!r}", hint=hint)
+        return self.get(self.tags[selector])
+
+    def of(self, artifact: Artifact) -> DatasetVersion:
+        """Return the version that a step's value means. Raise `Erased` where it has lost rows since, `Vacuumed`, `UnknownName`."""
+        version = self.get(parse_reference(artifact.ref, "data").version)
+        if artifact.digest in version.erased and artifact.digest != version.digest:
+            raise _erased(version)
+        return version.readable()
+
+
+def _erased(version: DatasetVersion) -> Erased:
+    return Erased(
+        f"{version.ref} is not what it was: rows were erased from it on request",
+        hint=f"Its digest is {version.digest[:12]} now; run the step again that reads it.",
+    )
+
+
+def fold(name: str, events: Iterable[Event]) -> History:
+    """Return the history that `events` (a whole `dataset/NAME` stream) tell."""
+    seq, versions, tags = 0, list[DatasetVersion](), dict[str, int]()
+    removals, sweeping = 0, False
+    for event in events:
+        seq = event.seq
+        if event.type in (COMMITTED, RESTORED, REFERENCED):
+            versions.append(_version(name, event))
+        elif event.type == TAGGED:
+            tags[event.body["tag"]] = event.body["version"]
+        elif event.type == UNTAGGED:
+            tags.pop(event.body["tag"], None)
+        else:
+            sweeping = event.type == ERASED if event.type in (ERASED, SWEPT) else sweeping
+            removals += event.type in _REMOVALS
+            _change(versions, event)
+    for tag, number in sorted(tags.items()):
+        version = versions[number - 1]
+        versions[number - 1] = msgspec.structs.replace(version, tags=(*version.tags, tag))
+    return History(name=name, seq=seq, versions=tuple(versions), sweeping=sweeping, removals=removals, tags=tags)
+
+
+def indexes(events: Iterable[Event]) -> Iterator[str]:
+    """Yield the indexes of sets of files that the events of a dataset name, as `DatasetVersion.index` does."""
+    for event in events:
+        origins = [event.body.get("origin", {}).get("index")]
+        changes = event.body["versions"] if event.type == ERASED else []
+        yield from filter(None, [*origins, *(change.get("new_index") for change in changes)])
+
+
+def _change(versions: list[DatasetVersion], event: Event) -> None:
+    """Change the versions that an event tells more of."""
+    if event.type == CHECKED:
+        _replace(versions, event.body["version"], checked={**event.body, "time": event.time})
+    elif event.type == SETTLED:
+        place = event.body["version"]
+        _replace(versions, place, intake={**versions[place - 1].intake, "settled": event.time})
+    elif event.type == ERASED:
+        for change in event.body["versions"]:
+            versions[change["version"] - 1] = _without(versions[change["version"] - 1], change)
+    elif event.type in (VACUUMED, REVIVED):
+        for number in event.body["versions"]:
+            _replace(versions, number, vacuumed=event.time if event.type == VACUUMED else "")
+
+
+def _replace(versions: list[DatasetVersion], number: int, **facts: Any) -> None:
+    versions[number - 1] = msgspec.structs.replace(versions[number - 1], **facts)
+
+
+def _without(version: DatasetVersion, change: dict[str, Any]) -> DatasetVersion:
+    origin = {**version.origin, "index": change["new_index"]} if "new_index" in change else version.origin
+    return msgspec.structs.replace(
+        version,
+        digest=change["digest"],
+        rows=change["rows"],
+        erased_rows=version.erased_rows + version.rows - change["rows"],
+        manifest=change["new"],
+        origin=origin,
+        erased=(*version.erased, version.digest),
+        checked={},
+    )
+
+
+def _version(name: str, event: Event) -> DatasetVersion:
+    return msgspec.convert({**event.body, "name": name, "time": event.time, "actor": event.actor}, DatasetVersion)

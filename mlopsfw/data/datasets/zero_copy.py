@@ -1,0 +1,88 @@
+"""Versions that write no rows: an outside table registered by reference, an earlier version made the newest one again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from mlopsfw.data.datasets import marked, pins
+from mlopsfw.data.datasets.versions import REFERENCED, RESTORED, DatasetVersion, History
+from mlopsfw.data.tables import columns
+from mlopsfw.data.tables.digest import TableDigest, record_batches
+from mlopsfw.kernel.base.errors import Conflict, UsageError
+
+if TYPE_CHECKING:
+    from mlopsfw.data.datasets.catalog import Datasets
+
+
+def refer(datasets: Datasets, name: str, uri: str, message: str, *, run: str, force: bool) -> DatasetVersion:
+    """Register the table at `uri` (absolute); arguments and errors as for `Datasets.reference`."""
+    marked.refuse_reference(name, datasets.treatment(name))
+    pinned = pins.pin(uri)
+    batches = record_batches(pins.scan(uri, pinned))
+    first = next(batches)
+    digest = TableDigest(first.schema)
+    for batch in itertools.chain((first,), batches):
+        digest.update(batch)
+    total, _ = digest.finish()
+    facts = DatasetVersion(
+        name=name, version=0, digest=total, rows=digest.rows, columns=columns.describe(first.schema),
+        mode="reference", source=uri, message=message, uri=uri, pin=pinned, run=run,
+    )  # fmt: skip
+    return _append(datasets, name, REFERENCED, lambda history: _referenced(history, facts, force=force))
+
+
+def _referenced(history: History, facts: DatasetVersion, *, force: bool) -> DatasetVersion:
+    latest = history.latest
+    if latest and latest.mode != "reference":
+        raise UsageError(
+            f"dataset {history.name!r} holds rows of its own", hint="Register the table under another name."
+        )
+    if latest and not force and (latest.digest, latest.uri, latest.pin) == (facts.digest, facts.uri, facts.pin):
+        return replace(latest, new=False)
+    return replace(facts, version=len(history.versions) + 1)
+
+
+def restore(datasets: Datasets, name: str, version: int, message: str) -> DatasetVersion:
+    """Make an earlier version the newest one again; arguments and errors as for `Datasets.restore`."""
+
+    def again(history: History) -> DatasetVersion:
+        old, latest = history.get(version).readable(), history.get(None)
+        marked.refuse_clear(old, datasets.treatment(name))
+        if old.digest == latest.digest and old.pin == latest.pin:
+            return replace(latest, new=False)
+        return replace(
+            old,
+            version=len(history.versions) + 1,
+            mode="reference" if old.mode == "reference" else "restore",
+            of=version,
+            source=f"version {version}",
+            message=message,
+            added="",
+            run="",
+            erased=(),
+            erased_rows=0,
+            tags=(),
+        )
+
+    restored = _append(datasets, name, RESTORED, again)
+    if restored.new and restored.mode != "reference":
+        datasets.bring_up(name)
+    return restored
+
+
+def _append(datasets: Datasets, name: str, kind: str, decide: Callable[[History], DatasetVersion]) -> DatasetVersion:
+    """Append the version that `decide` makes upon the newest history; whoever loses the race for its number decides anew."""
+    while True:
+        history = datasets.history(name)
+        version = decide(history)
+        if not version.new:
+            return version
+        try:
+            event = datasets.stream(name).append(kind, version.body(), expecting=history.seq)
+        except Conflict:
+            continue
+        return replace(version, time=event.time, actor=event.actor)

@@ -1,0 +1,157 @@
+"""Files of any size as tables that are read a block at a time, again as often as is asked; nothing here holds a whole table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from mlopsfw.data.intake.inferred import InferredFile, check_names, doubts, is_csv
+from mlopsfw.data.intake.readers import FORMATS, format_of, read_ipc, sound
+from mlopsfw.kernel.base.errors import DataError, UnknownName
+from mlopsfw.kernel.base.ids import nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.data.intake.csv.options import CsvOptions
+
+Read = TypeVar("Read")
+
+BLOCK_ROWS = 1 << 18
+"""Rows of a Parquet block; a row group is decoded this many at a time."""
+
+STREAMED = ("parquet", "csv", "ipc")
+"""Formats that are streamed."""
+
+
+class Blocks(Protocol):
+    """A file whose blocks can be read again and again."""
+
+    schema: pa.Schema
+    notes: list[str]
+
+    def read(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        """Read the columns from the first block to the last."""
+        ...
+
+
+def open_blocks(file: Path, options: CsvOptions, sheet: str = "", *, stream: bool) -> Blocks:
+    """Open a file of rows.
+
+    Args:
+        file: CSV, JSON lines, Excel, Parquet or Arrow IPC.
+        options: How it is written.
+        sheet: Of a workbook.
+        stream: Whether to read it a block at a time, and anew each time.
+
+    Raises:
+        DataError: It cannot be read, or not in blocks.
+        UsageError: Its suffix does not say what it is.
+    """
+    kind = format_of(file)
+    if stream and kind not in STREAMED:
+        suffixes = ", ".join(suffix for suffix, known in FORMATS.items() if known in STREAMED)
+        raise DataError(f"{file}: files are streamed as {suffixes}", hint="Convert the file, or leave --stream out.")
+    typed: dict[str, Callable[[Path], Blocks]] = {"parquet": ParquetBlocks, "ipc": ArrowBlocks}
+    if kind in typed:
+        opened = _readable(file, lambda: typed[kind](file))
+    else:
+        opened = InferredBlocks(file, options, sheet, keep=not stream)
+    check_names(file, opened.schema)
+    return opened
+
+
+def known_columns(file: Path, names: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that were asked for, all where none was. Raise `UnknownName` for one that the file lacks."""
+    for name in asked:
+        if name not in names:
+            raise UnknownName(f"{file} has no column {name!r}", hint=nearest(name, names))
+    return asked or names
+
+
+def _readable(file: Path, work: Callable[[], Read]) -> Read:
+    """Do the work; what Arrow cannot read is a `DataError` that names the file."""
+    import pyarrow as pa
+
+    try:
+        return work()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file} cannot be read: {error}") from None
+
+
+def _guarded(file: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    while (batch := _readable(file, lambda: next(batches, None))) is not None:
+        yield batch
+
+
+class ParquetBlocks:
+    """A Parquet file, row group by row group."""
+
+    def __init__(self, file: Path) -> None:
+        from pyarrow import parquet
+
+        self._file = file
+        with parquet.ParquetFile(file) as opened:
+            self.schema: pa.Schema = opened.schema_arrow
+        self.notes: list[str] = []
+
+    def read(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        """Read the columns; at most one row group is buffered."""
+        from pyarrow import parquet
+
+        with parquet.ParquetFile(self._file, pre_buffer=False) as opened:
+            yield from _guarded(self._file, opened.iter_batches(batch_size=BLOCK_ROWS, columns=list(columns)))
+
+
+class ArrowBlocks:
+    """An Arrow IPC file or stream, record batch by record batch."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.schema: pa.Schema = next(read_ipc(file)).schema
+        self.notes: list[str] = []
+
+    def read(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        """Read the columns."""
+        yield from _guarded(self._file, (sound(batch).select(list(columns)) for batch in read_ipc(self._file)))
+
+
+class InferredBlocks:
+    """A file whose columns' types are inferred, read as `data add` reads it.
+
+    Args:
+        file: CSV, JSON lines or Excel.
+        options: How it is written.
+        sheet: Of a workbook.
+        keep: Whether to hold the rows, so that they are read once.
+    """
+
+    def __init__(self, file: Path, options: CsvOptions, sheet: str, *, keep: bool) -> None:
+        self._rows, self._keep = InferredFile(file, options, sheet), keep
+        self.notes, self._file, self._is_csv = self._rows.notes, file, is_csv(file)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Read the file once to know each column's type: a column's first block may look like numbers, and a later one not."""
+
+        def taken(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
+            first, some = next(batches), next(batches, None)
+            doubtful = doubts(self._file, some) if some is not None and self._is_csv else ()
+            self.notes.extend(note for note in doubtful if note not in self.notes)
+            rest = [batch for batch in batches if self._keep]
+            return [first, *rest] if some is None or not self._keep else [first, some, *rest]
+
+        self._kept = self._rows.take(taken)
+        self.schema = self._kept[0].schema
+
+    def as_text(self, columns: list[str]) -> None:
+        """Read these columns of a CSV file as text; other formats say what is text."""
+        if columns and self._is_csv:
+            self._rows.as_text(columns)
+            self._settle()
+
+    def read(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        """Read the columns."""
+        for batch in self._kept if self._keep else self._rows.batches():
+            yield batch.select(list(columns))

@@ -1,0 +1,237 @@
+"""Compares two files of rows: in memory where they are small enough, streamed where not. The decision is one and the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.data.drift.alike import agree, applied, is_text
+from mlopsfw.data.drift.blocks import STREAMED, InferredBlocks, known_columns, open_blocks
+from mlopsfw.data.intake.csv.options import CsvOptions
+from mlopsfw.data.intake.readers import format_of, without_rows
+from mlopsfw.data.tables.exact import is_number
+from mlopsfw.kernel.base.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.data.drift.alike import Plan
+    from mlopsfw.data.drift.blocks import Blocks
+    from mlopsfw_core import ColumnDrift, StreamedDrift
+
+Read = Callable[[], "Iterator[pa.RecordBatch]"]
+
+STREAM_FROM = 1 << 30
+"""Bytes: a file whose rows take more than this in memory is streamed, unless it is said otherwise."""
+
+_UNPACKS = 8  # times its size that a packed file is, about
+_WIDTH = {"String": 24, "Categorical": 4, "Boolean": 1}  # bytes of a value in memory, where not 8
+
+Progress = Callable[[str, Iterator[Any]], Iterator[Any]]
+"""Wraps the blocks of one pass, named by what is being done, so that it can be watched."""
+
+
+@dataclass(frozen=True)
+class DriftJob:
+    """What to compare and how.
+
+    Args:
+        reference, current: The files.
+        columns: Only these; all of the reference's where empty.
+        alpha: The level, corrected over columns; it holds where rows are exchangeable.
+        threshold: The least effect that counts, as a share of rows.
+        stream: Whether to stream; None decides by the files' size.
+        preset: "evidently", or None for our own rule.
+        options: How files that are not typed are written, as for `data add`.
+        sheet: Of Excel workbooks, the sheet; empty for the only one.
+    """
+
+    reference: Path
+    current: Path
+    columns: tuple[str, ...] = ()
+    alpha: float = 0.05
+    threshold: float = 0.05
+    stream: bool | None = None
+    preset: str | None = None
+    options: CsvOptions = field(default_factory=CsvOptions)
+    sheet: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The columns, most drifted first, with what a page is drawn from.
+
+    Args:
+        drifts: One for each column of the reference.
+        alarm: Whether the tables have drifted: where any column has, or by the preset's share of columns.
+        rows: Of the reference, and of the current file.
+        frames: Both tables, where they were read whole: Polars' or Arrow's.
+        stream: What the stream counted, where it was streamed.
+        left_out: Column → why it was not compared.
+        nothing: Why nothing was compared; empty where something was. There is no alarm then, and no all-clear.
+        notes: What was done to read the files that a reader should know.
+    """
+
+    drifts: list[ColumnDrift]
+    rows: tuple[int, int]
+    alarm: bool
+    frames: tuple[Any, Any] | None = None
+    stream: StreamedDrift | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    nothing: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def drifted(self) -> list[str]:
+        """The names of the columns that have drifted."""
+        return [one.column for one in self.drifts if one.drifted]
+
+    @property
+    def error(self) -> float:
+        """How much larger than reported the effect of any column can be: 0 where everything was counted."""
+        return max((one.details.get("error", 0.0) for one in self.drifts), default=0.0)
+
+
+def compare_files(job: DriftJob, watch: Progress = lambda _, blocks: blocks) -> Outcome:
+    """Do the job.
+
+    Raises:
+        UnknownName: A file lacks a column that was asked for.
+        DataError: A file cannot be read.
+        UsageError: The preset was asked for on files that have to be streamed.
+    """
+    stream = any(map(is_large, (job.reference, job.current))) if job.stream is None else job.stream
+    if stream and job.preset:
+        raise UsageError(
+            "a preset compares files that fit into memory, and these are streamed",
+            hint="Compare a sample of the rows, or say --no-stream if they do fit.",
+        )
+    before, after = _opened(job, stream=stream)
+    names = known_columns(job.reference, tuple(before.schema.names), job.columns)
+    known_columns(job.current, tuple(after.schema.names), job.columns)
+    _as_text_alike(before, after)
+    plan = agree(before.schema, after.schema, names)
+    sides = _sides(plan, before, after)
+    if not plan.names:
+        outcome = Outcome([], (1, 1), alarm=False)
+    else:
+        outcome = _streamed(job, sides, watch) if stream else _in_memory(job, plan, sides)
+    new = {} if job.columns else dict.fromkeys(after.schema.names, f"only {job.current} has it")
+    left_out = {**plan.left_out, **{name: why for name, why in new.items() if name not in before.schema.names}}
+    outcome = replace(outcome, left_out=left_out, notes=(*before.notes, *after.notes))
+    return judged(outcome, (str(job.reference), str(job.current)))
+
+
+def is_large(file: Path) -> bool:
+    """Say whether a file's rows would take more memory than `STREAM_FROM`. JSON lines and Excel are never streamed."""
+    kind, size = format_of(file), file.stat().st_size
+    if kind == "parquet" and size:
+        return _parquet_bytes(file) > STREAM_FROM
+    packed = _UNPACKS if file.suffix.lower() in {".gz", ".zip"} else 1
+    return kind in STREAMED and size * packed > STREAM_FROM
+
+
+def _parquet_bytes(file: Path) -> int:
+    import polars as pl
+
+    try:
+        lazy = pl.scan_parquet(file)
+        return int(lazy.select(pl.len()).collect().item()) * row_bytes(lazy.collect_schema())
+    except (pl.exceptions.PolarsError, OSError):
+        return 0  # whoever reads it says what is wrong with it
+
+
+def row_bytes(schema: pl.Schema) -> int:
+    """Return about how many bytes a row takes in memory."""
+    return sum(_WIDTH.get(str(dtype), 8) for dtype in schema.values())
+
+
+def _opened(job: DriftJob, *, stream: bool) -> tuple[Blocks, Blocks]:
+    """Open both files beside each other: what has no types is read through for them."""
+    with ThreadPoolExecutor(2) as pool:
+        files = (job.reference, job.current)
+        opened = [pool.submit(open_blocks, file, job.options, job.sheet, stream=stream) for file in files]
+        import mlopsfw_core  # noqa: F401 - NumPy, and the core, while files are read
+
+        return opened[0].result(), opened[1].result()
+
+
+def _as_text_alike(before: Blocks, after: Blocks) -> None:
+    """Read as text what is text in the other file: codes of which one file happens to hold plain numbers alone."""
+    for side, other in ((before, after), (after, before)):
+        if isinstance(side, InferredBlocks):
+            texts = [f.name for f in other.schema if is_text(f.type) and f.name in side.schema.names]
+            side.as_text([name for name in texts if is_number(side.schema.field(name).type)])
+
+
+def _sides(plan: Plan, before: Blocks, after: Blocks) -> tuple[Read, Read]:
+    """Return how each file's rows are read. Where they have no column in common, one that is not compared stands for the current rows.
+
+    An empty batch comes first, so that a file without rows has its columns, too.
+    """
+    shared = tuple(name for name in plan.names if name in after.schema.names) or tuple(after.schema.names[:1])
+
+    def first() -> Iterator[pa.RecordBatch]:
+        return applied(chain(_empty(before.schema, plan.names), before.read(plan.names)), plan.before)
+
+    def second() -> Iterator[pa.RecordBatch]:
+        return applied(chain(_empty(after.schema, shared), after.read(shared)), plan.after)
+
+    return first, second
+
+
+def _empty(schema: pa.Schema, names: tuple[str, ...]) -> list[pa.RecordBatch]:
+    return [without_rows(schema).select(list(names))]
+
+
+def _in_memory(job: DriftJob, plan: Plan, sides: tuple[Read, Read]) -> Outcome:
+    import pyarrow as pa
+
+    from mlopsfw_core import compare_as_evidently, compare_samples
+
+    with ThreadPoolExecutor(2) as pool:
+        tables = [pa.Table.from_batches(batches) for batches in pool.map(lambda side: list(side()), sides)]
+    first, second = ({name: table[name] for name in table.column_names if name in plan.names} for table in tables)
+    if job.preset:
+        drifts = compare_as_evidently(first, second)
+    else:
+        drifts = compare_samples(first, second, alpha=job.alpha, threshold=job.threshold)
+    frames = (tables[0], tables[1].select(list(second)))
+    return Outcome(drifts, (tables[0].num_rows, tables[1].num_rows), _alarms(job, drifts), frames=frames)
+
+
+def _streamed(job: DriftJob, sides: tuple[Read, Read], watch: Progress) -> Outcome:
+    from mlopsfw_core import compare_streams
+
+    found = compare_streams(
+        lambda: watch(job.reference.name, sides[0]()),
+        lambda: watch(job.current.name, sides[1]()),
+        alpha=job.alpha,
+        threshold=job.threshold,
+    )
+    return Outcome(found.drifts, found.rows, _alarms(job, found.drifts), stream=found)
+
+
+def _alarms(job: DriftJob, drifts: list[ColumnDrift]) -> bool:
+    from mlopsfw_core.evidently import DRIFT_SHARE
+
+    drifted = sum(one.drifted for one in drifts)
+    return drifted >= DRIFT_SHARE * len(drifts) > 0 if job.preset else drifted > 0
+
+
+def judged(outcome: Outcome, names: tuple[str, str]) -> Outcome:
+    """Return the outcome of comparing what is called `names`; one that says so where nothing was compared."""
+    empty = [name for name, rows in zip(names, outcome.rows, strict=True) if not rows]
+    if empty and outcome.drifts:
+        nothing = f"{' and '.join(empty)} {'have' if len(empty) > 1 else 'has'} no rows"
+    elif not outcome.drifts:
+        nothing = f"no column of {names[0]} can be compared"
+        outcome = replace(outcome, rows=(0, 0))
+    else:
+        return outcome
+    return replace(outcome, drifts=[], alarm=False, nothing=nothing)

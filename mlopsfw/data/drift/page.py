@@ -1,0 +1,102 @@
+"""The job's outcome as the page of the `drift` monitor: one window, its columns as the job found them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.data.drift.job import Outcome
+    from mlopsfw.kernel.roles.monitoring import Report
+    from mlopsfw_core import ColumnDrift
+
+SHOWN = ("column", "type", "statistic", "value", "pvalue", "effect", "threshold", "drifted")
+"""What is told of each column, in this order."""
+
+_DRAWN = 10_000  # rows that stand for a streamed column of categories in its picture
+
+
+def told(one: ColumnDrift) -> dict[str, Any]:
+    """Return a column's row; a number that is not finite as None."""
+    import math
+
+    row = {name: value for name, value in asdict(one).items() if name in SHOWN}
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
+
+
+def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, threshold: float) -> str:
+    """Return one self-contained HTML page with a picture of each column.
+
+    Args:
+        outcome: What was found.
+        reference: What the one table is called.
+        current: What the other is.
+        alpha: The level at which it was found.
+        threshold: The least effect that counted.
+    """
+    from mlopsfw.kernel.config import ProjectConfig, Selection
+    from mlopsfw.kernel.roles.monitoring import Baseline, Window
+    from mlopsfw.project.facade import Project
+    from mlopsfw_core import Reference
+
+    options = {"alpha": alpha, "threshold": threshold, "group": "none", "min_rows": 0}
+    chosen = Selection(use="drift", options=options, key="monitor.0")
+    monitor = Project(Path.cwd(), ProjectConfig(name="drift", monitors=(chosen,))).monitors["drift"]
+    before, after = (_rows(outcome, side) for side in (0, 1))
+    profile = {name: Reference.fit(before[name], name=name).to_dict() for name in before.columns}
+    window = Window(endpoint=current, model=reference, version=0, start="", end="", rows=after.to_arrow())
+    baseline = Baseline(profile=profile, task="", target="", outputs=())
+    report = _as_found(monitor.examine(window, baseline), outcome)
+    return monitor.page(report, window, baseline) or ""
+
+
+def _as_found(report: Report, outcome: Outcome) -> Report:
+    """Return the report with the job's own figures: of a stream, the page's rows are stand-ins."""
+    import msgspec
+
+    drifted = outcome.drifted
+    summary = f"{len(drifted)} of {len(outcome.drifts)} columns drifted" + (
+        f": {', '.join(drifted)}" if drifted else ""
+    )
+    if outcome.nothing:
+        summary = f"nothing was compared: {outcome.nothing}"
+    if outcome.left_out:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in outcome.left_out.items())
+        summary += f"; not compared: {reasons}"
+    if outcome.stream is not None:
+        summary += f"; streamed, effects of numbers are at most {outcome.error:.2g} larger"
+    return msgspec.structs.replace(
+        report,
+        rows=outcome.rows[1],
+        alarm=bool(drifted),
+        summary=summary,
+        columns=tuple(told(one) for one in outcome.drifts),
+        findings=tuple(one for one in report.findings if one.subject in drifted),
+    )
+
+
+def _rows(outcome: Outcome, side: int) -> pl.DataFrame:
+    """Return the rows that are drawn; none where nothing was compared."""
+    import polars as pl
+
+    if outcome.nothing:
+        return pl.DataFrame()
+    return pl.DataFrame(outcome.frames[side]) if outcome.frames else _stand_ins(outcome, side)
+
+
+def _stand_ins(outcome: Outcome, side: int) -> pl.DataFrame:
+    """Return rows with the distributions of a streamed table: thinned numbers, categories in their shares."""
+    import polars as pl
+
+    assert outcome.stream is not None  # noqa: S101 - a table that was not read whole was streamed
+    columns = [pl.Series(name, sample.kept, nan_to_null=True) for name, sample in outcome.stream.samples[side].items()]
+    for name, tally in outcome.stream.tallies[side].items():
+        counts = getattr(tally, "counts", {})
+        total = max(sum(counts.values()), 1)
+        texts = [text for text, count in sorted(counts.items()) for _ in range(round(_DRAWN * count / total))]
+        columns += [pl.Series(name, texts, dtype=pl.String)] if counts else []
+    tall = max(map(len, columns), default=0)  # a picture leaves missing rows out, so the shorter may end in them
+    return pl.DataFrame([column.extend_constant(None, tall - len(column)) for column in columns])

@@ -1,0 +1,79 @@
+"""Compares two versions of a dataset as `job` compares two files: the columns of both that hold no nested values, by one and the same rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlopsfw.data.drift.job import STREAM_FROM, Outcome, judged, row_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+    from mlopsfw.data.datasets import Datasets, DatasetVersion
+    from mlopsfw.data.datasets.difference import Difference
+
+
+def compare_versions(
+    datasets: Datasets, before: DatasetVersion, after: DatasetVersion, *, alpha: float = 0.05, threshold: float = 0.05
+) -> Outcome:
+    """Return which columns of `after` have drifted from `before`, most drifted first; large versions are streamed.
+
+    Args:
+        datasets: The datasets.
+        before: The reference.
+        after: What is compared with it.
+        alpha: The level, corrected over columns; it holds where rows are exchangeable.
+        threshold: The least effect that counts, as a share of rows.
+    """
+    from mlopsfw.data.tables.digest import record_batches
+    from mlopsfw_core import compare_samples, compare_streams
+
+    old, new = datasets.scan(before), datasets.scan(after)
+    names = _compared(old, new)
+    old, new, rows = old.select(names), new.select(names), (before.rows, after.rows)
+    if max(rows) * row_bytes(old.collect_schema()) > STREAM_FROM:
+        found = compare_streams(
+            lambda: record_batches(old), lambda: record_batches(new), alpha=alpha, threshold=threshold
+        )
+        drifted = any(one.drifted for one in found.drifts)
+        return judged(Outcome(found.drifts, found.rows, drifted, stream=found), (before.ref, after.ref))
+    frames = old.collect(engine="streaming"), new.collect(engine="streaming")
+    first, second = ({name: frame[name] for name in names} for frame in frames)
+    drifts = compare_samples(first, second, alpha=alpha, threshold=threshold)
+    outcome = Outcome(drifts, rows, any(one.drifted for one in drifts), frames=frames)
+    return judged(outcome, (before.ref, after.ref))
+
+
+def effect_bound(datasets: Datasets, before: DatasetVersion, after: DatasetVersion, found: Difference) -> float:
+    """Return what the effect of no column can exceed, as the rows that differ tell it; 1 where they do not.
+
+    If d of a column's values came, went or changed, the two samples have all others in common, so their total variation, and with it
+    Kolmogorov's D and the change of the missing share, is at most d over the number of values.
+    """
+    if not found.key or found.columns_retyped:
+        return 1.0
+    moved = max(found.added, found.removed)
+    old, new = datasets.scan(before), datasets.scan(after)
+    names = _compared(old, new)
+    differing = {name: moved + found.changed_columns.get(name, 0) for name in names}
+    if max(differing.values(), default=0) >= min(before.rows, after.rows):
+        return 1.0
+    there = [_values(side, names) for side in (old, new)]
+    return max((count / max(min(side[name] for side in there), 1) for name, count in differing.items()), default=0.0)
+
+
+def _compared(old: pl.LazyFrame, new: pl.LazyFrame) -> list[str]:
+    schema, others = old.collect_schema(), new.collect_schema()
+    both = [name for name in schema if name in others]
+    return [name for name in both if not (schema[name].is_nested() or others[name].is_nested())]
+
+
+def _values(side: pl.LazyFrame, names: Sequence[str]) -> dict[str, int]:
+    """Return how many values each column has that are neither null nor NaN."""
+    import polars as pl
+
+    schema = side.collect_schema()
+    real = [pl.col(name).fill_nan(None) if schema[name].is_float() else pl.col(name) for name in names]
+    return side.select(column.count() for column in real).collect(engine="streaming").row(0, named=True)

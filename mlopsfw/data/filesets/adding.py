@@ -1,0 +1,247 @@
+"""`data add NAME FOLDER --files`: a folder's files as the next version of a set."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.versions import FILES
+from mlopsfw.data.filesets import index, known, packs
+from mlopsfw.data.filesets.index import Place
+from mlopsfw.data.filesets.known import Known
+from mlopsfw.data.filesets.walk import walk
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.ids import check_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from mlopsfw.data.datasets import DatasetVersion
+    from mlopsfw.data.datasets.versions import History
+    from mlopsfw.project.facade import Project
+
+Progress = Callable[[int, int, int], None]
+_EVERY = 30.0  # seconds between two saves of what is known, for an addition that is killed
+_WIDTH = 32  # bytes of a sha256
+
+
+def add(
+    project: Project,
+    name: str,
+    folder: Path,
+    message: str = "",
+    *,
+    append: bool = False,
+    force: bool = False,
+    run: str = "",
+    progress: Progress | None = None,
+) -> DatasetVersion:
+    """Make the files below `folder` the next version of a set.
+
+    Args:
+        project: Where the set is.
+        name: The dataset.
+        folder: The files; their paths in the set are relative to it.
+        message: Why, for people.
+        append: Keep the files that are in the set under other paths, also those that another process adds meanwhile.
+        force: Make a version even where nothing changed.
+        run: The run that makes it.
+        progress: Told how many files and bytes were read, and how many bytes there are to read.
+
+    Returns:
+        The new version, or the newest one with `new=False` where nothing changed.
+
+    Raises:
+        DataError: Something below the folder cannot be kept, cannot be read, or changed while it was read.
+        UsageError: The dataset is a table, or the folder holds the project's state.
+    """
+    check_name(name, "dataset")
+    if project.state.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"{folder} holds the project's own state, {project.state}", hint="Add a folder beside or below it."
+        )
+    while True:
+        addition = _Addition(project, project.datasets.history(name), folder, append=append)
+        same = None if force or run else addition.same()
+        try:
+            return same or addition.read(progress).commit(message, force=force, run=run)
+        except _Removed:
+            project.blobs.doubt()
+
+
+class _Removed(Exception):
+    """Versions went since it was asked where bytes are: what was found then may be gone."""
+
+
+class _Addition:
+    """Reads what must be read.
+
+    Args:
+        project: The project.
+        history: The set as it is.
+        folder: The files.
+        append: Whether the set keeps its files under other paths.
+    """
+
+    def __init__(self, project: Project, history: History, folder: Path, *, append: bool) -> None:
+        from mlopsfw.data.datasets.commits import refuse_other
+
+        refuse_other(history, {"how": FILES})
+        self._project, self._history, self._folder = project, history, str(folder.absolute())
+        upsert = append and history.latest is not None
+        self._change = Change(mode="upsert", key=("path",)) if upsert else Change(mode="replace")
+        self._file = known.file_of(project, history.name, self._folder)
+        self._known = known.load(self._file)
+        self._found = walk(folder)
+        self._listing = self._found.listing()
+        self._digests = bytearray(_WIDTH * len(self._found.paths))
+        self._settled = bytearray(len(self._found.paths))
+        self._noted: dict[str, Place] = {}
+
+    def same(self) -> DatasetVersion | None:
+        """Return the newest version, as not new, if it was made so of these very files; nothing but how they look is read."""
+        latest = self._history.latest
+        if latest and self._known.made == self._made(latest) and self._known.is_all_of(self._found):
+            return replace(latest, new=False)
+        return None
+
+    def _made(self, version: DatasetVersion) -> str:
+        return f"{self._change.mode} {version.digest}"
+
+    @cached_property
+    def _places(self) -> pl.DataFrame:
+        """Where content is that is stored already."""
+        import polars as pl
+
+        latest = self._history.latest
+        committed = index.of_version(self._project, latest) if latest else index.nowhere()
+        self._noted = _that_are_there(self._project, self._known.places)
+        return pl.concat([committed, index.frame(self._noted.items())])
+
+    # -- reading ----------------------------------------------------------------------------------------------------------
+
+    def read(self, progress: Progress | None) -> _Addition:
+        """Read what may have changed, and store what is new."""
+        try:
+            self._read(self._take_over(), progress)
+        except BaseException:
+            self._remember()
+            raise
+        return self
+
+    def _take_over(self) -> np.ndarray:
+        """Take the digests of files that look as they did, and whose content is stored; return the numbers of the others."""
+        import numpy as np
+
+        at = self._known.match(self._found)
+        digests = np.frombuffer(self._known.digests, np.uint8).reshape(-1, _WIDTH)
+        stored = index.binary(self._known.digests).is_in(self._places["digest"].implode()).to_numpy()
+        taken = np.flatnonzero((at >= 0) & stored[at] if len(stored) else at >= 0)
+        np.frombuffer(self._digests, np.uint8).reshape(-1, _WIDTH)[taken] = digests[at[taken]]
+        np.frombuffer(self._settled, np.uint8)[taken] = 1
+        return np.setdiff1d(np.arange(len(at)), taken, assume_unique=True)
+
+    def _read(self, numbers: np.ndarray, progress: Progress | None) -> None:
+        if not len(numbers):
+            return
+        there = set(self._places["digest"].to_list())
+        new = {f"{self._folder}{os.sep}{self._found.paths[number]}": number for number in numbers.tolist()}
+        files = [(file, self._found.look(number)) for file, number in new.items()]
+        size, read, saved = sum(look.size for _, look in files), 0, time.monotonic()
+        began = time.time_ns()
+        done = packs.store(files, self._project.blobs, lambda digest: bytes.fromhex(digest) in there)
+        for count, stored in enumerate(done, 1):
+            self._note(new[stored.file], stored, began)
+            read += stored.look.size
+            if progress:
+                progress(count, read, size)
+            if time.monotonic() - saved > _EVERY:
+                self._remember()
+                saved = time.monotonic()
+
+    def _note(self, number: int, stored: packs.Stored, began: int) -> None:
+        digest = bytes.fromhex(stored.digest)
+        self._digests[number * _WIDTH : (number + 1) * _WIDTH] = digest
+        self._settled[number] = max(stored.look.modified, stored.look.changed) < began - known.SETTLED
+        if stored.place is not None:
+            self._noted[stored.digest] = stored.place
+
+    def _remember(self, made: str = "") -> None:
+        places = {} if made else self._noted
+        now = Known(
+            listing=self._listing, looks=self._found.looks.tobytes(), digests=bytes(self._digests),
+            settled=bytes(self._settled), made=made, places=places,
+        )  # fmt: skip
+        if now != self._known:
+            known.save(now, self._file)
+            self._known = now
+
+    # -- committing -------------------------------------------------------------------------------------------------------
+
+    def commit(self, message: str, *, force: bool, run: str) -> DatasetVersion:
+        """Make the version. Raise `_Removed` where others went meanwhile."""
+        from mlopsfw.data.datasets.commits import Commit
+        from mlopsfw.data.tables.digest import record_batches
+
+        commit = Commit(
+            self._project.datasets, self._history.name, self._change, source=f"{Path(self._folder).name}/",
+            message=message, run=run, force=force, once=False, origin={"how": FILES}, index=self._index,
+        )  # fmt: skip
+        version = commit.make(record_batches(self._table()))
+        self._remember(self._made(version))
+        return version
+
+    def _table(self) -> pl.DataFrame:
+        """Return the table of the set: `path`, `size` (bytes), `digest` (sha256)."""
+        import numpy as np
+        import polars as pl
+
+        sizes = np.frombuffer(self._found.looks, np.int64).reshape(-1, 4)[:, 0]
+        return pl.DataFrame(
+            {
+                "path": pl.Series(self._found.paths, dtype=pl.String),
+                "size": pl.Series(sizes, dtype=pl.Int64),
+                "digest": index.binary(self._digests).bin.encode("hex"),
+            }
+        )
+
+    def _index(self, history: History, rows: pl.LazyFrame) -> str:
+        """Store where the bytes are of a version that is made upon `history`. Raise `_Removed`."""
+        import polars as pl
+
+        if history.removals != self._history.removals or self._lost():
+            raise _Removed
+        found = [self._places, index.frame(self._noted.items())]
+        if history.seq != self._history.seq and history.latest:  # others were first; an upsert keeps what they brought
+            found.append(index.of_version(self._project, history.latest))
+        needed = rows.select(pl.col("digest").str.decode("hex")).unique().collect()
+        return index.save(
+            pl.concat(found).unique("digest", keep="first", maintain_order=True), needed, self._project.blobs
+        )
+
+    def _lost(self) -> bool:
+        """Return whether an erasure of another set took what was found stored, or was stored, for this one."""
+        from mlopsfw.kernel.store.blobs import entry_of
+        from mlopsfw.kernel.store.tombstones import buried
+
+        storage = self._project.storage
+        erased = {place.blob for place in self._noted.values()} & set(buried(storage))
+        return any(entry_of(storage, blob) is None for blob in erased)
+
+
+def _that_are_there(project: Project, noted: dict[str, Place]) -> dict[str, Place]:
+    """Return the places that an addition noted which did not come to its end, of blobs that are too young for `gc`."""
+    from mlopsfw.kernel.store.blobs import REFRESH, entry_of
+
+    young = project.clock.now() - REFRESH
+    blobs = {place.blob for place in noted.values()}
+    there = {blob for blob in blobs if (entry := entry_of(project.storage, blob)) and entry.modified > young}
+    return {digest: place for digest, place in noted.items() if place.blob in there}

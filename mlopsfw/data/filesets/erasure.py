@@ -1,0 +1,161 @@
+"""A set of files without a subject's: which bytes go, the shared blobs that hold others', too, written anew, and indexes that say so.
+
+A content goes when no row that is left has it; so does what a vacuum left among others' bytes, since nobody knows any more whose it was. What
+is left of a shared blob becomes a new one; indexes of all versions that name the old one are made anew. Once the versions have the new indexes, nothing leads to the old blobs, and `sweep` drops those that nothing else needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mlopsfw.data.datasets.versions import indexes
+from mlopsfw.data.filesets import index
+from mlopsfw.data.filesets.index import Place
+from mlopsfw.data.filesets.packs import SMALL
+from mlopsfw.kernel.store.blobs import entry_of, key_of, size_of
+from mlopsfw.kernel.store.tombstones import Tombstone
+from mlopsfw.operations import gc
+from mlopsfw.pipeline.values.erasure import drop
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.data.datasets.versions import DatasetVersion, History
+    from mlopsfw.governance.subject import Subject
+    from mlopsfw.project.facade import Project
+
+
+class Contents:
+    """The bytes of one subject's files leaving one set.
+
+    Args:
+        project: The project.
+        history: The set as it is.
+        subject: Whose files.
+    """
+
+    def __init__(self, project: Project, history: History, subject: Subject) -> None:
+        self._project, self._subject = project, subject
+        self._live = [version for version in history.versions if version.live and version.index]
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Paths that stay, and hold the same bytes as a file that goes, in any version."""
+        datasets = self._project.datasets
+        parts = {file.path: file for version in self._live for file in datasets.manifest(version).files}
+        found = self._told_apart(datasets.files(self._live[0].name).scan(list(parts.values()))).unique()
+        theirs, others = found.filter("theirs"), found.filter(~found["theirs"])
+        return sorted(others.join(theirs, on="digest", how="semi")["path"].unique().to_list())
+
+    def _told_apart(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """Return `path` and `digest` of files, and whether they are `theirs`."""
+        theirs = self._subject.rows(rows.collect_schema())
+        return rows.select("path", "digest", theirs=False if theirs is None else theirs).collect(engine="streaming")
+
+    @cached_property
+    def _indexes(self) -> dict[str, dict[str, Place]]:
+        blobs = self._project.blobs
+        return {digest: index.places(index.load(digest, blobs)) for digest in {v.index for v in self._live}}
+
+    @cached_property
+    def _left(self) -> dict[str, dict[str, Place]]:
+        """Blob → what rows that stay need of it."""
+        left: dict[str, dict[str, Place]] = {}
+        for version in self._live:
+            needed, _ = self._needed[version.version]
+            for name, place in self._indexes[version.index].items():
+                held = left.setdefault(place.blob, {})
+                if name in needed:
+                    held[name] = place
+        return left
+
+    @cached_property
+    def _needed(self) -> dict[int, tuple[set[str], bool]]:
+        """Version → the contents of the rows that it keeps, and whether it loses some."""
+        return {version.version: self._needed_by(version) for version in self._live}
+
+    def _needed_by(self, version: DatasetVersion) -> tuple[set[str], bool]:
+        found = self._told_apart(self._project.datasets.scan(version))
+        return set(found.filter(~found["theirs"])["digest"].to_list()), bool(found["theirs"].any())
+
+    @cached_property
+    def touched(self) -> list[str]:
+        """The blobs that hold more than is needed: what goes now, and what earlier vacuums and erasures left, of whomever it was."""
+        return sorted(blob for blob, left in self._left.items() if self._holds_more(blob, left))
+
+    def _holds_more(self, blob: str, left: Mapping[str, Place]) -> bool:
+        if not left:
+            return True
+        size = sum(place.size for place in left.values())
+        return all(place.size <= SMALL for place in left.values()) and size < size_of(self._project.storage, blob)
+
+    def indexes(self) -> dict[int, str]:
+        """Store what is left; return version → its new index, of those that get another one."""
+        moved = {blob: self._written_anew(blob, self._left[blob]) for blob in self.touched}
+        changing = [v for v in self._live if self._needed[v.version][1] or self._names(v, moved)]
+        new = [(version, self._index(version, moved)) for version in changing]
+        return {version.version: digest for version, digest in new if digest != version.index}
+
+    def _names(self, version: DatasetVersion, moved: Mapping[str, object]) -> bool:
+        return any(place.blob in moved for place in self._indexes[version.index].values())
+
+    def _index(self, version: DatasetVersion, moved: Mapping[str, Mapping[str, Place]]) -> str:
+        needed, _ = self._needed[version.version]
+        places = {name: place for name, place in self._indexes[version.index].items() if name in needed}
+        now = {name: moved[place.blob][name] if place.blob in moved else place for name, place in places.items()}
+        found = index.frame(now.items())
+        return index.save(found, found.select("digest"), self._project.blobs)
+
+    def _written_anew(self, blob: str, left: Mapping[str, Place]) -> dict[str, Place]:
+        """Store what is left of a shared blob; return where that is. One without anything left is not even read."""
+        if not left:
+            return {}
+        data, pack, starts = self._project.blobs.get(blob), bytearray(), dict[str, int]()
+        for name, place in sorted(left.items(), key=lambda item: item[1].start):
+            starts[name] = len(pack)
+            pack += data[place.start : place.start + place.size]
+        new = self._project.blobs.put(bytes(pack))
+        return {name: Place(new, starts[name], place.size) for name, place in left.items()}
+
+
+def paths(project: Project, names: Iterable[str], pattern: str) -> list[str]:
+    """Return the paths that a pattern (`*` is any text, `?` any character) means in the versions of sets that are kept."""
+    import polars as pl
+
+    found = set() if {"*", "?"} & set(pattern) else {pattern}
+    for version in (v for name in names for v in project.datasets.history(name).versions if v.live and v.index):
+        rows = project.datasets.scan(version).filter(pl.col("path").str.contains(_regex(pattern)))
+        found |= set(rows.select("path").collect()["path"].to_list())
+    return sorted(found)
+
+
+def _regex(pattern: str) -> str:
+    import re
+
+    parts = {"*": ".*", "?": "."}
+    return f"(?s)^{''.join(parts.get(letter) or re.escape(letter) for letter in pattern)}$"
+
+
+def waiting(project: Project, version: DatasetVersion) -> bool:
+    """Return whether bytes of a vacuumed version may be stored still: its index is there."""
+    return bool(version.index) and entry_of(project.storage, version.index) is not None
+
+
+def sweep(project: Project, name: str, erasure: str) -> int:
+    """Drop the blobs and indexes that no version of a set has any more; return how many."""
+    history = project.datasets.history(name)
+    kept = {version.index for version in history.versions if version.live}
+    named = set(indexes(project.datasets.stream(name).events())) - kept
+    found = {digest: told for digest in sorted(named) if (told := index.told(digest, project.blobs)) is not None}
+    if not found:
+        return 0
+    blobs = {blob for told in found.values() for blob in told.blobs}
+    segments = {segment for told in found.values() for segment in told.segments}
+    every = [*sorted(blobs), *sorted(segments), *found]  # what tells of others goes after them
+    going = {entry.key for entry in gc.unneeded(project.storage, project.ledger, every, project.vault)}
+    dropped = [digest for digest in every if key_of(digest) in going]
+    for digest in dropped:
+        drop(project, digest, Tombstone(erasure=erasure))
+    return len(dropped)

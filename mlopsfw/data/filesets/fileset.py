@@ -1,0 +1,140 @@
+"""`FileSet`: a version of a set of files, to read from."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from functools import cached_property, lru_cache
+from io import BufferedReader, BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.data.filesets.index import Place, of_version, places
+from mlopsfw.data.filesets.packs import SMALL
+from mlopsfw.kernel.base.errors import Corrupt, UnknownName
+from mlopsfw.kernel.base.ids import nearest
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.data.datasets import DatasetVersion
+    from mlopsfw.data.filesets.getting import Laid
+    from mlopsfw.project.facade import Project
+
+_HELD = 4  # packs in memory
+
+
+class FileSet:
+    """A version of a set of files. `len(files)` and `files[3]` make it a map-style dataset for torch's DataLoader.
+
+    Args:
+        project: Where it is.
+        version: Which; `project.datasets.resolve("data:/photos@3")`.
+
+    Raises:
+        UsageError: The version is a table.
+        Vacuumed: The version is no longer kept.
+    """
+
+    def __init__(self, project: Project, version: DatasetVersion) -> None:
+        self._project, self.version = project, version.readable()
+        self._index = of_version(project, version)
+        self._pack = lru_cache(_HELD)(project.blobs.get)
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """The files in order of paths: `path`, `size` (bytes), `digest` (sha256), `type` (media type by the name; null if unknown)."""
+        import polars as pl
+
+        rows = self._project.datasets.scan(self.version).sort("path").collect()
+        types = [_type_of(path.rpartition("/")[2].partition(".")[2]) for path in rows["path"].to_list()]
+        return rows.with_columns(pl.Series("type", types, dtype=pl.String))
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return dict(zip(self.table["path"].to_list(), self.table["digest"].to_list(), strict=True))
+
+    @cached_property
+    def _places(self) -> dict[str, Place]:
+        return places(self._index)
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    def __getitem__(self, number: int) -> tuple[dict[str, Any], bytes]:
+        """Return the facts and the bytes of the file of that number."""
+        if not -len(self) <= number < len(self):
+            raise IndexError(number)
+        row = self.table.row(number, named=True)
+        return row, self.read(row["path"])
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes.
+
+        Raises:
+            UnknownName: The set has no such file.
+            Corrupt: What is stored is not what was added.
+        """
+        with self.open(path) as stream:
+            return stream.read()
+
+    def open(self, path: str) -> BufferedReader | BytesIO:
+        """Open a file's bytes for reading; a large one is not held in memory. Errors as for `read`."""
+        place = self.place(path)
+        if place.size > SMALL:
+            return self._project.blobs.path(place.blob).open("rb")
+        data = self._pack(place.blob)[place.start : place.start + place.size]
+        if len(data) != place.size:
+            raise Corrupt(f"{path} of {self.version.ref} has {len(data)} bytes stored, not {place.size}")
+        return BytesIO(data)
+
+    def order(self, path: str) -> tuple[str, int]:
+        """Return a key by which files of one blob follow each other."""
+        place = self.place(path)
+        return place.blob, place.start
+
+    def place(self, path: str) -> Place:
+        """Return where a file's bytes are. Raise `UnknownName`."""
+        if path not in self._digests:
+            raise UnknownName(f"{self.version.ref} has no file {path!r}", hint=self._hint(path))
+        return self._places[self._digests[path]]
+
+    def _hint(self, path: str) -> str:
+        gone = self.version.erased_rows
+        return f"{gone:,} of its files were erased on request." if gone else nearest(path, self._digests)
+
+    def verify(self) -> None:
+        """Read every file's bytes. Raise `Corrupt` where they are not what was added, `NotFound` where they are gone."""
+        for path, digest in sorted(self._digests.items(), key=lambda item: self.order(item[0])):
+            with self.open(path) as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+                    raise Corrupt(
+                        f"{path} of {self.version.ref} is not what was added", hint="Restore its blob from a copy."
+                    )
+
+    def get(self, folder: Path, *, sync: bool = False, force: bool = False) -> Laid:
+        """Lay the files out below `folder`; see `mlopsfw.data.filesets.getting.get`."""
+        from mlopsfw.data.filesets.getting import get
+
+        return get(self, folder, sync=sync, force=force)
+
+    @property
+    def state(self) -> Path:
+        """Where the project keeps its own files: nothing is laid out there."""
+        return self._project.state
+
+    @cached_property
+    def contents(self) -> set[str]:
+        """The sha256 of every content that any version of the set has."""
+        kept = (version for version in self._project.datasets.history(self.version.name).versions if version.live)
+        indexes = {version.index: version for version in kept if version.index}
+        return {name for version in indexes.values() for name in places(of_version(self._project, version))}
+
+
+_TYPES = mimetypes.MimeTypes()  # Python's own table, not the machine's
+
+
+@lru_cache(4096)
+def _type_of(suffixes: str) -> str | None:
+    """Return the media type of files whose names end so."""
+    return _TYPES.guess_type(f"x.{suffixes}", strict=False)[0]

@@ -1,0 +1,105 @@
+"""The files below a folder: their paths in the set, and how they look, by which a change is noticed."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from pathlib import Path
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import DataError
+
+_SEPARATOR = "\0"  # what no path has
+_FIELDS = 4
+_POSITIVE = (1 << 63) - 1
+
+
+class Look(msgspec.Struct, frozen=True, array_like=True):
+    """What the file system tells of a file: other bytes nearly always look otherwise.
+
+    Args:
+        size: Bytes.
+        modified, changed: Nanoseconds since the epoch, of content and of anything.
+        inode: Which file it is, in 63 bits.
+    """
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Files in order of their paths.
+
+    Args:
+        paths: Relative to the folder, parts joined by "/".
+        looks: How they look, the fields of `Look` one after another: 100,000 files are many objects.
+    """
+
+    paths: list[str]
+    looks: array[int]
+
+    def look(self, number: int) -> Look:
+        """Return how the file of that number looks."""
+        return Look(*self.looks[number * _FIELDS : (number + 1) * _FIELDS])
+
+    def listing(self) -> bytes:
+        """Return the paths as they are remembered. Raise `DataError` where one is no UTF-8."""
+        try:
+            return _SEPARATOR.join(self.paths).encode()
+        except UnicodeEncodeError as error:
+            before = error.object[: error.start].count(_SEPARATOR)
+            name = os.fsencode(self.paths[before])
+            hint = "Rename the file: not every system can hold it."
+            raise DataError(f"{name!r} is a name that is no UTF-8", hint=hint) from None
+
+
+def listed(listing: bytes) -> list[str]:
+    """Return the paths that a listing holds."""
+    return listing.decode().split(_SEPARATOR) if listing else []
+
+
+def look_at(file: str) -> Look:
+    """Return how a file looks now."""
+    return Look(*_fields(os.stat(file)))  # noqa: PTH116 - as `walk` does
+
+
+def _fields(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _POSITIVE
+
+
+def walk(folder: Path) -> Found:
+    """Return every file below `folder`. A link to a file counts as that file.
+
+    Raises:
+        DataError: The folder is none, cannot be entered, or holds what cannot be kept: a link to a folder or to nothing, a pipe.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder", hint="Give the folder whose files make the set.")
+    found = Found([], array("q"))
+    _collect(str(folder), "", found)
+    return found
+
+
+def _collect(folder: str, above: str, found: Found) -> None:
+    for name, entry in _entries(folder):
+        if name.endswith("/"):
+            _collect(entry.path, above + name, found)
+        elif entry.is_file():
+            found.paths.append(above + name)
+            found.looks.extend(_fields(entry.stat()))
+        else:
+            what = "a link that leads to no file" if entry.is_symlink() else "neither a file nor a folder"
+            raise DataError(f"{entry.path!r} is {what}", hint="Take it away, or add another folder.")
+
+
+def _entries(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
+    """Return what is in a folder, a folder's name with "/" after it: so sorted, the files below come in order of their paths."""
+    try:
+        with os.scandir(folder) as entries:
+            named = [(f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name, e) for e in entries]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}") from None
+    return sorted(named, key=lambda each: each[0])

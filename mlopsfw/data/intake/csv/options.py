@@ -1,0 +1,109 @@
+"""How a CSV file is written: what the user says of it, and what follows from that for whoever reads the file."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import msgspec
+
+from mlopsfw.data.intake.decompress import MAX_RATIO
+from mlopsfw.data.intake.open_file import open_bytes
+from mlopsfw.kernel.base.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class CsvOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a CSV file is written.
+
+    Args:
+        separator: Between fields; empty for `,`, or a tab in `.tsv` files.
+        null: Texts that mean "no value", besides the empty one; in columns of numbers the usual ones (NA, NaN, null, …) always do.
+        encoding: The file's encoding.
+        types: Column → type (`int64`, `double`, `string`, `bool`, `date32[day]`, `timestamp[us]`), instead of guessing.
+        expected: The same of columns that the dataset has already; a file need not have them, and values must be kept by them.
+        key: Columns that identify a row. Where no type is known they are whole numbers, or no numbers: two texts are two keys.
+        max_ratio: How many times its own size an archive may have unpacked.
+    """
+
+    separator: str = ""
+    null: tuple[str, ...] = ()
+    encoding: str = "utf-8"
+    types: dict[str, str] = {}
+    expected: dict[str, str] = {}
+    key: tuple[str, ...] = ()
+    max_ratio: float = MAX_RATIO
+
+
+def check(path: Path, options: CsvOptions) -> None:
+    """Raise `UsageError` where an option cannot be, `DataError` where the file is UTF-16 and nobody said so."""
+    import pyarrow as pa
+
+    for column, kind in options.types.items():
+        try:
+            pa.type_for_alias(kind)
+        except ValueError:
+            hint = "Types are int64, double, string, bool, date32[day], timestamp[us] and the like."
+            raise UsageError(f"column {column!r}: there is no type {kind!r}", hint=hint) from None
+    if len(options.separator) > 1:
+        raise UsageError(f"the separator {options.separator!r} is not one character", hint="Such as ; or \\t.")
+    try:
+        codecs.lookup(options.encoding)
+    except LookupError:
+        raise UsageError(f"there is no encoding {options.encoding!r}", hint="Such as utf-8, latin-1, cp1252.") from None
+    _refuse_utf16(path, options)
+
+
+def _refuse_utf16(path: Path, options: CsvOptions) -> None:
+    with open_bytes(path, options.max_ratio) as raw:
+        begin = raw.read(256)
+    if "16" in options.encoding or "32" in options.encoding:
+        return
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{path}:1: this is UTF-16", hint="Say so: --encoding utf-16.")
+    if begin.count(0) * 3 > len(begin):  # text of Latin letters has a NUL in every second byte then
+        raise DataError(
+            f"{path}:1: this is no text, or UTF-16 without its mark", hint="Say so: --encoding utf-16-le or utf-16-be."
+        )
+
+
+def separator(path: Path, options: CsvOptions) -> str:
+    """Return what stands between the fields of a file."""
+    return options.separator or ("\t" if ".tsv" in path.suffixes else ",")
+
+
+def null_texts(options: CsvOptions) -> list[str]:
+    """Return the texts that mean "no value" in columns of no text."""
+    import pyarrow.csv as pc
+
+    return [*pc.ConvertOptions().null_values, *options.null]
+
+
+def type_of(kind: str) -> pa.DataType:
+    """Return the Arrow type of that name."""
+    import pyarrow as pa
+
+    return pa.timestamp("us", "UTC") if kind == "timestamp[us, tz=UTC]" else pa.type_for_alias(kind)
+
+
+def text_of(raw: Any, options: CsvOptions) -> TextIO:
+    """Return a file of bytes as text, its line ends as they are."""
+    encoding = "utf-8-sig" if _is_utf8(options) else options.encoding
+    return io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline="")
+
+
+def utf8_of(raw: Any, options: CsvOptions) -> Any:
+    """Return a file of bytes as one that reads as UTF-8."""
+    import pyarrow as pa
+
+    if _is_utf8(options):
+        return raw
+    return pa.transcoding_input_stream(pa.PythonFile(raw, "r"), options.encoding, "utf-8")
+
+
+def _is_utf8(options: CsvOptions) -> bool:
+    return codecs.lookup(options.encoding).name == "utf-8"

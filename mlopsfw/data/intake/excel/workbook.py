@@ -1,0 +1,117 @@
+"""An Excel workbook (a zip archive of XML) unpacked within its allowance, before a reader that knows none gets to see it.
+
+A text that is shared stands in a cell by its number: a few bytes that stand for up to 32,767 characters each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from xml.parsers import expat
+
+from mlopsfw.data.intake.decompress import Allowance, Bounded
+from mlopsfw.kernel.base.errors import DataError
+
+if TYPE_CHECKING:
+    from typing import IO
+
+_CELL = 12  # bytes of the shortest cell that names a shared text: <c t="s"><v>…
+
+
+@contextlib.contextmanager
+def unpacked(path: Path, allowance: Allowance) -> Iterator[Path]:
+    """Give the workbook at `path` without compression, so that its sizes are what they say.
+
+    Raises:
+        DataError: It is none, is damaged, or holds more than `allowance`, shared texts counted as often as they stand in cells.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlopsfw-") as folder:
+        plain = Path(folder) / "plain.xlsx"
+        try:
+            _unpack(path, plain, allowance)
+            _check_texts(plain, allowance)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, expat.ExpatError) as error:
+            raise DataError(f"{path} is no Excel workbook (.xlsx), or damaged: {error}") from None
+        yield plain
+
+
+def _unpack(path: Path, plain: Path, allowance: Allowance) -> None:
+    with zipfile.ZipFile(path) as packed, zipfile.ZipFile(plain, "w") as out:
+        for info in packed.infolist():
+            with packed.open(info) as member, out.open(info.filename, "w", force_zip64=True) as copy:
+                shutil.copyfileobj(cast("Any", Bounded(member, allowance)), copy, 1 << 16)
+
+
+def _check_texts(plain: Path, allowance: Allowance) -> None:
+    with zipfile.ZipFile(plain) as book:
+        shared = [info for info in book.infolist() if info.filename.lower().endswith("sharedstrings.xml")]
+        sheets = [info for info in book.infolist() if info.filename.lower().startswith("xl/worksheets/")]
+        lengths = [length for info in shared for length in _lengths(book, info)]
+        if sum(info.file_size for info in sheets) // _CELL * max(lengths, default=0) <= allowance.most:
+            return
+        for info in sheets:
+            for index in _indices(book, info):
+                allowance.spend(lengths[index] if index < len(lengths) else 0)
+
+
+def _lengths(book: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[int]:
+    """Yield the length of each shared text."""
+    found: list[int] = []
+
+    def start(name: str, _attributes: dict[str, str]) -> None:
+        if _local(name) == "si":
+            found.append(0)
+
+    def text(data: str) -> None:
+        if found:
+            found[-1] += len(data)
+
+    for _ in _walked(book, info, start, text):
+        yield from found[:-1]
+        del found[:-1]
+    yield from found
+
+
+def _indices(book: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[int]:
+    """Yield the number of the shared text of each cell that has one."""
+    found: list[str] = []
+    state = {"shared": False, "value": False}
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        local = _local(name)
+        if local == "c":
+            state["shared"] = attributes.get("t") == "s"
+        state["value"] = local == "v" and state["shared"]
+        if state["value"]:
+            found.append("")
+
+    def text(data: str) -> None:
+        if state["value"]:
+            found[-1] += data
+
+    for _ in _walked(book, info, start, text):
+        yield from (int(number) for number in found[:-1] if number.strip().isdigit())
+        del found[:-1]
+    yield from (int(number) for number in found if number.strip().isdigit())
+
+
+def _walked(book: zipfile.ZipFile, info: zipfile.ZipInfo, start: Any, text: Any) -> Iterator[None]:
+    """Walk through a member's XML by pieces, and yield after each."""
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.CharacterDataHandler = start, text
+    member: IO[bytes]
+    with book.open(info) as member:
+        while piece := member.read(1 << 16):
+            parser.Parse(piece, False)  # noqa: FBT003 - expat names no argument
+            yield
+    parser.Parse(b"", True)  # noqa: FBT003
+
+
+def _local(name: str) -> str:
+    return name.rpartition(":")[2]

@@ -1,0 +1,125 @@
+"""One file's rows for verbs that make no dataset of them (`drift`, `predict`, `labels add`): read as `data add` reads them.
+
+Where `data add` refuses a word far down in a column of numbers, to protect the dataset, the column is text here, and that is noted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from mlopsfw.data.intake import readers as reading
+from mlopsfw.data.intake.csv import diagnosis as csvwrong
+from mlopsfw.data.intake.paths import SourceFile
+from mlopsfw.data.intake.type_inference import BadValue, Guesses, WrongGuess
+from mlopsfw.data.tables import exact
+from mlopsfw.kernel.base.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.data.intake.csv.options import CsvOptions
+
+_LOOKED_AT = 1_000  # rows that tell whether a column of text is one of numbers
+
+Taken = TypeVar("Taken")
+
+
+class InferredFile:
+    """A file that is read anew while its types are being learnt.
+
+    Args:
+        path: The file.
+        options: How it is written.
+        sheet: Of a workbook.
+
+    Attributes:
+        notes: What its reader should know: columns that became text.
+    """
+
+    def __init__(self, path: Path, options: CsvOptions, sheet: str = "") -> None:
+        self._file, self._options = SourceFile(path, sheet=sheet), options
+        self._guesses = Guesses()
+        self.notes: list[str] = []
+
+    def take(self, work: Callable[[Iterator[pa.RecordBatch]], Taken]) -> Taken:
+        """Return what `work` makes of the batches, of which the first has no rows; it is begun anew when a type turns out otherwise.
+
+        Raises:
+            DataError: The file cannot be read, or its suffix does not say what it is.
+            UsageError: An option is wrong.
+        """
+        is_csv(self._file.path)
+        while True:
+            read = reading.read([self._file], self._options, self._guesses)
+            try:
+                with contextlib.closing(read) as batches:
+                    return work(batches)
+            except WrongGuess as error:
+                self._guesses.learn(error)
+            except BadValue as error:
+                if error.column in self._options.types or error.column in self._options.expected:
+                    raise
+                self._guesses.learn(WrongGuess(error.message, error.column, "string"))
+                self.notes.append(f"{error.message}: the column is read as text.")
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows by what was learnt of their types in an earlier pass."""
+        return reading.read([self._file], self._options, self._guesses)
+
+    def as_text(self, columns: Iterable[str]) -> None:
+        """Read these columns as text from now on, unless they have a declared type."""
+        known = self._options.types.keys() | self._options.expected.keys()
+        self._guesses.columns |= {name: "string" for name in columns if name not in known}
+
+
+def is_csv(path: Path) -> bool:
+    """Return whether a file's values are texts whose types are inferred. Raise `DataError` where its suffix does not say what it is."""
+    try:
+        return reading.format_of(path) == "csv"
+    except UsageError as error:
+        raise DataError(error.message, hint=error.hint) from None
+
+
+def header_of(path: Path, options: CsvOptions) -> list[str]:
+    """Return the names in the first row of a CSV file. Raise `DataError` where there is none."""
+    names = csvwrong.locate(path, options, 1)[1]
+    if not names:
+        raise DataError(f"{path}: Empty CSV file")
+    return names
+
+
+def doubts(path: Path, batch: pa.RecordBatch) -> Iterator[str]:
+    """Yield a note for each column of text of which most values are numbers: a text that means no value may be the reason."""
+    import pyarrow.types as t
+
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        if t.is_string(values.type):
+            texts = [text for text in values[:_LOOKED_AT].to_pylist() if text is not None]
+            odd = [text for text in texts if not _is_number(text)]
+            if odd and len(odd) * 2 < len(texts) and not any(map(exact.is_code, texts)):
+                yield f"{path}: column {name!r} is text, and most of its values are numbers: if {odd[0]!r} means no value, say --null."
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def check_names(path: Path, schema: pa.Schema) -> None:
+    """Raise `DataError` where two columns have one name."""
+    names = schema.names
+    if twice := next((name for index, name in enumerate(names) if name in names[:index]), None):
+        raise DataError(f"{path}: two columns are called {twice!r}", hint="Give each column a name of its own.")
+
+
+def table_of(batches: Iterator[pa.RecordBatch]) -> pa.Table:
+    """Return batches, at least one, as a table."""
+    import pyarrow as pa
+
+    return pa.Table.from_batches(list(batches))

@@ -1,0 +1,1 @@
+"""JSON lines as record batches."""

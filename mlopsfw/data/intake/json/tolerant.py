@@ -1,0 +1,144 @@
+"""JSON lines whose bad ones are set aside: no JSON, no object, or a field of another type than it has in most lines."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.data.intake.json.strict import blocks, columns_of, fields, parsed
+from mlopsfw.data.intake.json.whole import as_texts
+from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.prefetch import in_order
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.data.intake.quarantine import Quarantine
+
+_FIRST = 16 << 20  # bytes from which the columns are learnt
+
+Line = tuple[int, bytes]
+"""Its number in the file, and its text."""
+
+
+def read_jsonl(
+    path: Path, max_ratio: float, quarantine: Quarantine, as_text: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """Yield the good lines of a file as rows and set the others aside. Fields are those of the first 16 MB, `as_text` among them as for `fields`."""
+    import pyarrow as pa
+
+    cut = blocks(path, max_ratio)
+    first = list(_first(cut))
+    schema = _learnt(path, first, as_text)
+
+    def read(block: bytes) -> tuple[bytes, pa.Table | None]:
+        try:
+            return block, parsed(block, schema) if block.strip() else as_texts(schema.empty_table())
+        except pa.ArrowInvalid:
+            return block, None
+
+    passed = 0
+    for block, table in in_order(read, itertools.chain(first, cut)):
+        if table is not None:
+            yield from table.to_batches()
+        else:
+            yield from _sifted(path, block, passed, schema, quarantine)
+        passed += block.count(b"\n")
+
+
+def _first(cut: Iterator[bytes]) -> Iterator[bytes]:
+    size = 0
+    while size < _FIRST and (block := next(cut, None)) is not None:
+        size += len(block)
+        yield block
+
+
+def _learnt(path: Path, texts: Sequence[bytes], as_text: Collection[str]) -> pa.Schema:
+    """Return the columns of all lines, or of those whose fields have the kinds that most lines give them. Raise `DataError` where there is none."""
+    import pyarrow as pa
+
+    if told := [text for text in texts if text.strip()]:
+        with contextlib.suppress(pa.ArrowInvalid):
+            return columns_of(told, as_text)
+    objects = [(line, row) for text in texts for line in text.split(b"\n") if isinstance(row := _decoded(line), dict)]
+    if not objects:
+        raise DataError(f"{path}: no line is a JSON object", hint="Give one object per line.")
+    counts: dict[str, Counter[str]] = {}
+    for _, row in objects:
+        for field, kind in _kinds(row):
+            counts.setdefault(field, Counter())[kind] += 1
+    usual = {field: kinds.most_common(1)[0][0] for field, kinds in counts.items()}
+    like = [line for line, row in objects if all(usual[field] == kind for field, kind in _kinds(row))]
+    try:
+        return fields(b"\n".join(like), as_text)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{path}: its lines have no columns in common: {error}", hint="Give each field one type."
+        ) from None
+
+
+def _decoded(line: bytes) -> Any:
+    """Return what a line holds, or the reason why it holds nothing, as text."""
+    try:
+        row = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return f"not a line of JSON: {error}"
+    return row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
+
+
+def _kinds(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """Yield of a value and of all within it where it stands and what it is."""
+    if value is None:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    yield field, "number" if number else type(value).__name__
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _kinds(item, f"{field}/{name}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from _kinds(item, f"{field}[]")
+
+
+def _sifted(
+    path: Path, block: bytes, passed: int, schema: pa.Schema, quarantine: Quarantine
+) -> Iterator[pa.RecordBatch]:
+    """Yield the good lines of a block, which `passed` lines come before, and set the others aside."""
+    objects: list[Line] = []
+    for number, line in enumerate(block.split(b"\n"), passed + 1):
+        if not line.strip():
+            continue
+        if isinstance(reason := _decoded(line), str):
+            _set_aside(path, (number, line), reason, quarantine)
+        else:
+            objects.append((number, line))
+    yield from _fitting(path, objects, schema, quarantine)
+
+
+def _set_aside(path: Path, line: Line, reason: str, quarantine: Quarantine) -> None:
+    quarantine.add(path.name, line[0], reason, line[1].decode(errors="backslashreplace").rstrip("\r"))
+
+
+def _fitting(path: Path, lines: Sequence[Line], schema: pa.Schema, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
+    """Yield `lines` as rows of `schema`, halved until each one that does not fit is found."""
+    import pyarrow as pa
+
+    if not lines:
+        return
+    try:
+        table = parsed(b"\n".join(line for _, line in lines), schema)
+    except pa.ArrowInvalid as error:
+        if len(lines) == 1:
+            _set_aside(path, lines[0], str(error).removeprefix("JSON parse error: "), quarantine)
+            return
+        half = len(lines) // 2
+        yield from _fitting(path, lines[:half], schema, quarantine)
+        yield from _fitting(path, lines[half:], schema, quarantine)
+        return
+    yield from table.to_batches()

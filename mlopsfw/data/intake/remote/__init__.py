@@ -1,0 +1,1 @@
+"""Files behind URLs and in buckets, copied to this machine before they are read."""

@@ -1,0 +1,157 @@
+"""Bytes from elsewhere, brought to a private file once: with resumption where a connection drops, whole or not at all.
+
+Readers need files: a type that was guessed wrong, and the line of a bad row, are found by reading anew; Parquet begins at its end.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlopsfw.data.tables.files import told
+from mlopsfw.kernel.base.errors import DataError, StorageFull, StorageUnavailable
+
+_TRIES = 5
+_GAIN = 1 << 20  # bytes that a try must bring for the next ones to count anew
+_FIRST, _LONGEST = 0.2, 60.0  # seconds between tries
+_SLOWEST = 1024  # bytes a second
+
+
+class Dropped(Exception):
+    """A connection broke, or a server asks for patience; another try may do.
+
+    Args:
+        message: What was met.
+        after: Seconds that the server wants to be left alone.
+    """
+
+    def __init__(self, message: str, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is on its way.
+
+    Args:
+        start: Position of its first byte in the whole: the one asked for, or 0.
+        size: Bytes of the whole, None where it ends when it ends.
+        chunks: The bytes.
+    """
+
+    start: int
+    size: int | None
+    chunks: Iterator[bytes]
+
+
+class Remote(Protocol):
+    """A source elsewhere."""
+
+    @property
+    def shown(self) -> str:
+        """Return where it is, without credentials."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Return a file name, whose suffix tells what is in it; known once it was opened."""
+        ...
+
+    def unchanged(self, known: Mapping[str, Any]) -> bool:
+        """Return whether it is what `known` (an earlier `facts`) says."""
+        ...
+
+    def open(self, start: int) -> AbstractContextManager[Part]:
+        """Open it from byte `start` on. Raise `Dropped`, `DataError` where it is no longer the one that was opened first."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """Return what tells whether it changes: `etag`, `modified` and `size`, as far as they are known."""
+        ...
+
+
+def fetch(
+    remote: Remote,
+    to: Path,
+    timeout: float,
+    heard: Callable[[int, int | None], None],
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Bring all of `remote` to the file `to`.
+
+    Args:
+        remote: The source.
+        to: The file, which is made anew.
+        timeout: Seconds over which fewer than 1 KiB a second count as a dropped connection.
+        heard: Told how many bytes came, and how many there will be.
+        pause: Sleeps.
+
+    Raises:
+        DataError: It changed on the way, or ended early each time.
+        StorageUnavailable: No try got through.
+        StorageFull: There is no room.
+    """
+    tries, gained = 0, 0
+    with told(f"keeping {remote.shown} at hand"), to.open("wb") as out:
+        while True:
+            tries += 1
+            try:
+                _transfer(remote, out, timeout, heard)
+            except Dropped as error:
+                if out.tell() - gained >= _GAIN:
+                    tries, gained = 1, out.tell()
+                if tries == _TRIES or error.after > _LONGEST:
+                    raise _gave_up(remote, tries, error) from None
+                pause(error.after or random.uniform(0, _FIRST * 2**tries))  # noqa: S311 - jitter, not a secret
+            else:
+                return
+
+
+def _gave_up(remote: Remote, tries: int, error: Dropped) -> StorageUnavailable:
+    wish = f"; it asks to be left alone for {error.after:g} s" if error.after else ""
+    return StorageUnavailable(
+        f"{remote.shown} could not be read, tried {tries} times: {error}{wish}",
+        hint="Nothing was committed; try again later.",
+    )
+
+
+def _transfer(remote: Remote, out: Any, timeout: float, heard: Callable[[int, int | None], None]) -> None:
+    with remote.open(out.tell()) as part:
+        if part.start != out.tell():
+            out.seek(part.start)
+            out.truncate()
+        if part.size is not None and part.size - part.start > shutil.disk_usage(Path(out.name).parent).free:
+            raise StorageFull(f"{remote.shown} has {part.size:,} bytes, more than there is room for")
+        pace = _Pace(timeout)
+        for chunk in part.chunks:
+            out.write(chunk)
+            heard(out.tell(), part.size)
+            pace.count(len(chunk))
+        if part.size is not None and out.tell() != part.size:
+            if out.tell() > part.size:
+                raise DataError(f"{remote.shown} is longer than the {part.size:,} bytes it promised")
+            raise Dropped(f"it promised {part.size:,} bytes and ended after {out.tell():,}")
+
+
+class _Pace:
+    """Notices a connection that drips."""
+
+    def __init__(self, window: float) -> None:
+        self._window, self._since, self._bytes = window, time.monotonic(), 0
+
+    def count(self, size: int) -> None:
+        """Count bytes that came. Raise `Dropped` where they came too slowly."""
+        self._bytes += size
+        passed = time.monotonic() - self._since
+        if passed < self._window:
+            return
+        if self._bytes < _SLOWEST * passed:
+            raise Dropped(f"{self._bytes:,} bytes in {passed:.0f} s")
+        self._since, self._bytes = time.monotonic(), 0

@@ -1,0 +1,1 @@
+"""Rows of a database query as record batches."""

@@ -1,0 +1,1 @@
+"""Tables as such: logical digests, Parquet files, manifests, plain tables. Knows no versions."""

@@ -1,0 +1,65 @@
+"""Dates and times of columns: texts of a configuration as literals of a column's type, and values that no calendar has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.spans import calendar, in_zone, instant
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def outside_calendar(name: str, kind: Any) -> pl.Expr | None:
+    """Return which values of a Polars column have no year from 1 to 9999, so that Python cannot hold them; None where any value has.
+
+    Args:
+        name: The column.
+        kind: Its type. Nanoseconds reach from 1677 to 2262.
+    """
+    import polars as pl
+
+    unit = "d" if kind == pl.Date else getattr(kind, "time_unit", "ns") if kind == pl.Datetime else "ns"
+    return None if unit == "ns" else ~pl.col(name).to_physical().cast(pl.Int64).is_between(*calendar(unit))
+
+
+def check_calendar(rows: pl.LazyFrame, subject: str) -> None:
+    """Raise `DataError` where a date or time of `rows` has no year from 1 to 9999: a Parquet file may hold year 0 or 29349."""
+    strays = {
+        name: stray
+        for name, kind in rows.collect_schema().items()
+        if (stray := outside_calendar(name, kind)) is not None
+    }
+    if not strays:
+        return
+    found = rows.select(stray.any().alias(name) for name, stray in strays.items()).collect(engine="streaming")
+    for name, there in found.row(0, named=True).items():
+        if there:
+            raise DataError(
+                f"{subject}: column {name!r} holds a date or time outside the years 1 to 9999",
+                hint="Correct it, or make it null where it stands for none.",
+            )
+
+
+def instant_literal(text: str, kind: Any) -> pl.Expr:
+    """Return `text` (ISO 8601) as a literal for a date or datetime column of Polars type `kind`.
+
+    Without an offset it is meant in the column's zone; a date is its first moment.
+
+    Raises:
+        UsageError: It is no date or time, or has an offset where the column has no zone.
+    """
+    import polars as pl
+
+    zone = getattr(kind, "time_zone", None)
+    try:
+        found = instant(text)
+        if found.tzinfo and not zone:
+            raise UsageError(f"{text!r} has an offset, but the column has no zone", hint="Leave the offset out.")
+        if zone:
+            found = in_zone(found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone)), ZoneInfo(zone))
+    except DataError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+    return pl.lit(found)

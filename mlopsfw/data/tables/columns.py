@@ -1,0 +1,256 @@
+"""What Arrow types are stored as, and batches brought to them without losing a value. Delta has fewer types than Arrow.
+
+Unsigned integers go to the next wider signed type, times to microseconds (in UTC where they have a zone), text to one kind of
+text, dictionaries to their values, maps to lists of entries, a column of nothing but nulls to text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.data.tables import exact
+from mlopsfw.data.tables.logical import decoded, logical_type
+from mlopsfw.kernel.base.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.data.datasets.change import Drift
+
+
+class Unfit(DataError):
+    """A value does not fit the type that its column has.
+
+    Args:
+        message: What was met.
+        column: The column.
+        kind: Its type, as it is stored.
+    """
+
+    def __init__(self, message: str, column: str, kind: str) -> None:
+        super().__init__(message, hint=_HOW_TO_FIT)
+        self.column, self.kind = column, kind
+
+
+def stored_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that rows of `schema` are stored with.
+
+    Raises:
+        DataError: There is no column, two have one name, or a type has no place in a table; it names the column.
+    """
+    import pyarrow as pa
+
+    if not schema.names:
+        raise DataError("there are no columns")
+    seen: set[str] = set()
+    for name in schema.names:
+        if not name or name.casefold() in seen:
+            raise DataError(
+                f"two columns are called {name!r}" if name else "a column has no name",
+                hint="Give each column a name of its own; names that differ only in case count as one.",
+            )
+        seen.add(name.casefold())
+    return pa.schema([pa.field(field.name, stored_type(field.type, field.name)) for field in schema])
+
+
+def stored_type(kind: pa.DataType, column: str) -> pa.DataType:
+    """Return what `kind` is stored as. Raise `DataError` naming `column` where it cannot be."""
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if isinstance(kind, pa.BaseExtensionType):
+        return stored_type(kind.storage_type, column)
+    if t.is_dictionary(kind) or t.is_run_end_encoded(kind):
+        return stored_type(kind.value_type, column)
+    if t.is_nested(kind):
+        return _nested(kind, column)
+    scalar = _scalar(kind)
+    if scalar is None:
+        raise DataError(
+            f"column {column!r}: type {kind} cannot be stored in a table",
+            hint="Cast it first: durations to whole microseconds, times of day to seconds or text.",
+        )
+    return scalar
+
+
+def _nested(kind: pa.DataType, column: str) -> pa.DataType:
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if t.is_struct(kind):
+        return pa.struct([pa.field(f.name, stored_type(f.type, f"{column}.{f.name}")) for f in kind])
+    if t.is_map(kind):
+        entry = pa.struct([("key", kind.key_type), ("value", kind.item_type)])
+        return pa.large_list(stored_type(entry, column))
+    if t.is_union(kind):
+        raise DataError(f"column {column!r}: a union cannot be stored in a table", hint="Split it into columns.")
+    return pa.large_list(stored_type(kind.value_type, column))
+
+
+def _scalar(kind: pa.DataType) -> pa.DataType | None:
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if t.is_timestamp(kind):
+        return pa.timestamp("us", tz="UTC" if kind.tz else None)
+    if t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind) or t.is_null(kind):
+        return pa.large_string()
+    if t.is_binary(kind) or t.is_large_binary(kind) or t.is_binary_view(kind) or t.is_fixed_size_binary(kind):
+        return pa.large_binary()
+    if t.is_decimal(kind):
+        return pa.decimal128(kind.precision, kind.scale) if kind.precision <= 38 else None  # noqa: PLR2004 - Delta's limit
+    if t.is_date(kind):
+        return pa.date32()
+    return _number(kind)
+
+
+def _number(kind: pa.DataType) -> pa.DataType | None:
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if t.is_signed_integer(kind) or t.is_boolean(kind) or t.is_float32(kind) or t.is_float64(kind):
+        return kind
+    wider = {pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.uint64(): pa.int64()}
+    return wider.get(kind) or (pa.float32() if t.is_float16(kind) else None)
+
+
+def fit(batch: pa.RecordBatch, schema: pa.Schema, what: str) -> pa.RecordBatch:
+    """Return `batch` with the columns of `schema`, in its order and types, every value kept.
+
+    Args:
+        batch: The rows.
+        schema: A stored schema.
+        what: Whose schema that is, for the error.
+
+    Raises:
+        DataError: A column is missing or too many, or a value does not fit; it names the column.
+    """
+    import pyarrow as pa
+
+    missing, extra = _apart(schema, batch.schema)
+    if missing or extra:
+        raise DataError(_mismatch(what, missing, extra), hint=_HOW_TO_AGREE)
+    columns = [_cast(batch.column(field.name), field, what) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def complete(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return `batch` with exactly the columns of `schema`: nulls for those it lacks, without those that `schema` lacks."""
+    import pyarrow as pa
+
+    have = set(batch.schema.names)
+    found = [batch.column(f.name) if f.name in have else pa.nulls(batch.num_rows, f.type) for f in schema]
+    return pa.RecordBatch.from_arrays(found, names=schema.names)
+
+
+def agreed(known: pa.Schema, coming: pa.Schema, drift: Drift, what: str) -> pa.Schema:
+    """Return the stored schema that rows of `coming` get a dataset of `known` to.
+
+    With `add` a column's type widens where every value stays what it was: whole numbers to wider ones or (up to 16 bits) to
+    float32, (up to 32 bits) to float64; float32 to float64. Otherwise types stay, and values must fit.
+
+    Raises:
+        DataError: `drift` is `fail`, and columns are missing or too many; it names them with their types.
+    """
+    import pyarrow as pa
+
+    missing, extra = _apart(known, coming)
+    if drift == "fail" and (missing or extra):
+        raise DataError(_mismatch(what, missing, extra), hint=_HOW_TO_AGREE)
+    if drift != "add":
+        return known
+    kinds = {field.name: stored_type(field.type, field.name) for field in coming}
+    wide = [pa.field(f.name, _wider(f.type, kinds.get(f.name, f.type))) for f in known]
+    return stored_schema(pa.schema([*wide, *extra]))
+
+
+def _apart(one: pa.Schema, other: pa.Schema) -> tuple[list[pa.Field], list[pa.Field]]:
+    """Return the fields that only `one` has, and those that only `other` has."""
+    names, others = set(one.names), set(other.names)
+    return [field for field in one if field.name not in others], [field for field in other if field.name not in names]
+
+
+def _wider(known: pa.DataType, coming: pa.DataType) -> pa.DataType:
+    import pyarrow.types as t
+
+    whole = t.is_signed_integer(known)
+    if (whole and t.is_signed_integer(coming)) or (t.is_float32(known) and t.is_float64(coming)):
+        return coming if coming.bit_width > known.bit_width else known
+    exact = (t.is_float64(coming) and known.bit_width <= 32) or (t.is_float32(coming) and known.bit_width <= 16)  # noqa: PLR2004 - bits
+    return coming if whole and exact else known
+
+
+_HOW_TO_FIT = "Mend the row, set such rows aside (--max-bad 0.01), or replace the dataset with a type that holds it."
+_HOW_TO_AGREE = "Make the columns agree, say what to do (--drift add, --drift ignore), or replace the whole dataset."
+
+
+def _mismatch(what: str, missing: Sequence[pa.Field], extra: Sequence[pa.Field]) -> str:
+    parts = [
+        f"{label} {', '.join(f'{field.name!r} ({logical_type(field.type)})' for field in fields)}"
+        for label, fields in (("lack", missing), ("add", extra))
+        if fields
+    ]
+    return f"the rows do not fit {what}: they {' and '.join(parts)}"
+
+
+def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if values.type == field.type:
+        return values
+    try:
+        if t.is_list_view(values.type) or t.is_large_list_view(values.type) or t.is_map(values.type):
+            return pa.array(_entries(values), field.type)  # Arrow casts views wrongly where there are nulls
+        plain = decoded(values)
+        done = plain.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        message = f"column {field.name!r} is {values.type} and does not fit {what} as {field.type}: {error}"
+        raise Unfit(message, field.name, str(field.type)) from None
+    is_text = t.is_string(plain.type) or t.is_large_string(plain.type)
+    if is_text and exact.is_number(field.type) and (lost := exact.losses(plain, done)):
+        reason = next(iter(lost.values()))
+        message = f"column {field.name!r} does not fit {what} as {field.type}: {reason}"
+        raise Unfit(message, field.name, str(field.type))
+    return done
+
+
+def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return rows as Python values, and as text each date or time whose year Python does not have, such as `10000-01-01T04:59:59Z`."""
+    try:
+        return list(batch.to_pylist())
+    except (ValueError, OverflowError):
+        columns = {
+            name: [_plain(one) for one in values]
+            for name, values in zip(batch.schema.names, batch.columns, strict=True)
+        }
+        return [{name: values[row] for name, values in columns.items()} for row in range(batch.num_rows)]
+
+
+def _plain(one: pa.Scalar) -> Any:
+    import numpy as np
+    import pyarrow.types as t
+
+    try:
+        return one.as_py()
+    except (ValueError, OverflowError):
+        if t.is_date32(one.type):
+            return str(np.datetime64(one.value, "D"))
+        if t.is_timestamp(one.type):
+            return f"{np.datetime64(one.value, one.type.unit)}{'Z' * (one.type.tz is not None)}"
+        return None  # a list or a struct that holds one
+
+
+def _entries(values: pa.Array) -> list[object]:
+    import pyarrow.types as t
+
+    rows: list[object] = values.to_pylist()
+    if not t.is_map(values.type):
+        return rows
+    return [None if row is None else [{"key": key, "value": value} for key, value in row] for row in values.to_pylist()]
+
+
+def describe(schema: pa.Schema) -> dict[str, str]:
+    """Return column → type's name, for events, listings and comparison."""
+    return {field.name: logical_type(field.type) for field in schema}

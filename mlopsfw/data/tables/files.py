@@ -1,0 +1,141 @@
+"""Parquet files at a table's location, local or in a bucket: written durable, read in order. Knows nothing of versions."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from mlopsfw.data.tables.manifest import DataFile
+from mlopsfw.data.tables.parquet import ParquetFile
+from mlopsfw.kernel.base.durable import sync
+from mlopsfw.kernel.base.errors import StorageError, StorageFull
+from mlopsfw.kernel.base.ids import new_run_id
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.kernel.roles.host import Clock
+    from mlopsfw.kernel.roles.storage import TableLocation
+
+
+def local_folder(uri: str) -> Path | None:
+    """Return the folder that a table's URI names, or None where it is not on this machine's file system."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(uri) if not parts.scheme or len(parts.scheme) == 1 else None  # one letter is a Windows drive
+
+
+@contextlib.contextmanager
+def told(what: str) -> Iterator[None]:
+    """Name a failed write as the storage contract does."""
+    try:
+        yield
+    except OSError as error:
+        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else StorageError
+        raise kind(f"{what}: {error.strerror or error}", hint="Nothing became visible; try again.") from error
+
+
+class TableFiles:
+    """The files of one table.
+
+    Args:
+        location: Where the table lies.
+        clock: Stamps the files.
+    """
+
+    def __init__(self, location: TableLocation, clock: Clock) -> None:
+        self.location, self._clock = location, clock
+        self.folder = local_folder(location.uri)
+
+    @cached_property
+    def _remote(self) -> Any:
+        """The table's own object store, as an Arrow file system; its options are the table's."""
+        import pyarrow.fs
+        from deltalake.fs import DeltaStorageHandler
+
+        return pyarrow.fs.PyFileSystem(DeltaStorageHandler(self.location.uri, options=dict(self.location.options)))
+
+    def write(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> tuple[DataFile, ...]:
+        """Write `batches`, all of `schema`, as new files; when this returns they are durable. On any failure none is left.
+
+        At least one file is written, to carry the schema.
+        """
+        done: list[ParquetFile] = []
+        try:
+            with told(f"writing to {self.location.uri}"):
+                for batch in batches:
+                    if not done or done[-1].is_full:
+                        self._open(done, schema)
+                    done[-1].add(batch)
+                if not done:
+                    self._open(done, schema)
+                return self._finish(done)
+        except BaseException:
+            for file in done:
+                file.abandon()
+            self.delete(file.path for file in done)
+            raise
+
+    def _open(self, done: list[ParquetFile], schema: pa.Schema) -> None:
+        if done:
+            done[-1].close()
+        path = f"part-{new_run_id()}.parquet"  # random: two writers never meet
+        if self.folder is None:
+            done.append(ParquetFile(path, path, schema, self._remote))
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        done.append(ParquetFile(path, str(self.folder / path), schema, None))
+
+    def _finish(self, files: list[ParquetFile]) -> tuple[DataFile, ...]:
+        for file in files:
+            file.close()
+            if self.folder is not None:
+                sync(self.folder / file.path)
+        if self.folder is not None:
+            sync(self.folder)
+            sync(self.folder.parent)
+        now = int(self._clock.now() * 1000)
+        return tuple(file.describe(now) for file in files)
+
+    def delete(self, paths: Iterable[str]) -> None:
+        """Remove files that belong to no version; those already gone are no error."""
+        for path in paths:
+            with contextlib.suppress(OSError):
+                (self.folder / path).unlink() if self.folder is not None else self._remote.delete_file(path)
+
+    def list(self) -> Iterator[tuple[str, float]]:
+        """Yield the Parquet files that are there, each with its time of change (seconds since the epoch)."""
+        if self.folder is not None:
+            for path in sorted(self.folder.glob("part-*.parquet")):
+                with contextlib.suppress(FileNotFoundError):
+                    yield path.name, path.stat().st_mtime
+            return
+        import pyarrow.fs
+
+        for info in self._remote.get_file_info(pyarrow.fs.FileSelector("", allow_not_found=True)):
+            if info.base_name.endswith(".parquet"):
+                yield info.base_name, info.mtime.timestamp()
+
+    def scan(self, files: Sequence[DataFile]) -> pl.LazyFrame:
+        """Return the rows of `files`, in order, lazily."""
+        import polars as pl
+
+        base = str(self.folder) if self.folder is not None else self.location.uri.rstrip("/")
+        paths = [f"{base}/{file.path}" for file in files]
+        return pl.scan_parquet(paths, storage_options=dict(self.location.options) or None, glob=False)
+
+    def after(self, files: Sequence[DataFile], position: int) -> pl.LazyFrame:
+        """Return the rows from `position` on, opening only files that hold some; the last file where none does."""
+        start = 0
+        for index, file in enumerate(files):
+            if start + file.rows > position or index == len(files) - 1:
+                return self.scan(files[index:]).slice(position - start)
+            start += file.rows
+        return self.scan(files)

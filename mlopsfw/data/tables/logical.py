@@ -1,0 +1,230 @@
+"""Arrow values as content: a type's name without its encoding, and the running sums of a column, which no split into batches changes.
+
+`mlopsfw.data.tables.digest` makes a table's digest of these. Arrow and NumPy are imported on first use.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@functools.lru_cache(maxsize=1024)
+def logical_type(kind: pa.DataType) -> str:
+    """Return the name of a type without its encoding: `utf8` for every kind of text, a dictionary's value type for it."""
+    import pyarrow.types as t
+
+    kind = _decoded(kind)
+    if t.is_union(kind):
+        raise DataError(f"a column of type {kind} cannot be digested", hint="Split the union into one column per type.")
+    if t.is_nested(kind):
+        return _nested_type(kind)
+    if _is_text(kind):
+        return "utf8"
+    return "binary" if _is_bytes(kind) else str(kind)
+
+
+def _nested_type(kind: pa.DataType) -> str:
+    import pyarrow.types as t
+
+    if t.is_struct(kind):
+        return f"struct{json.dumps([[f.name, logical_type(f.type)] for f in kind])}"
+    if t.is_map(kind):
+        return f"map[{logical_type(kind.key_type)},{logical_type(kind.item_type)}]"
+    size = f":{kind.list_size}" if t.is_fixed_size_list(kind) else ""
+    return f"list{size}[{logical_type(kind.value_type)}]"
+
+
+def _decoded(kind: pa.DataType) -> pa.DataType:
+    import pyarrow.types as t
+
+    while True:
+        if isinstance(kind, _arrow().BaseExtensionType):
+            kind = kind.storage_type
+        elif t.is_dictionary(kind) or t.is_run_end_encoded(kind):
+            kind = kind.value_type
+        else:
+            return kind
+
+
+def _arrow() -> Any:
+    import pyarrow as pa
+
+    return pa
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow.types as t
+
+    return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    import pyarrow.types as t
+
+    return bool(t.is_binary(kind) or t.is_large_binary(kind) or t.is_binary_view(kind))
+
+
+def decoded(values: pa.Array) -> pa.Array:
+    """Return the values without extension, dictionary, run-end encoding or views."""
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    while True:
+        if isinstance(values.type, _arrow().BaseExtensionType):
+            values = values.storage
+        elif t.is_dictionary(values.type):
+            values = decoded(values.dictionary).take(values.indices)
+        elif t.is_run_end_encoded(values.type):
+            values = pc.run_end_decode(values)
+        elif t.is_string_view(values.type):  # few kernels take views
+            values = values.cast(_arrow().large_string())
+        elif t.is_binary_view(values.type):
+            values = values.cast(_arrow().large_binary())
+        else:
+            return values
+
+
+def column_sums(kind: pa.DataType) -> ColumnSums:
+    """Return fresh sums for a column of this type."""
+    import pyarrow.types as t
+
+    kind = _decoded(kind)
+    if _is_text(kind) or _is_bytes(kind):
+        return _Variable()
+    if t.is_struct(kind):
+        return _Struct([column_sums(field.type) for field in kind])
+    if t.is_nested(kind):
+        return _List(column_sums(kind.value_type if not t.is_map(kind) else _entries(kind)))
+    return _Null() if t.is_null(kind) else _Fixed()
+
+
+def _entries(kind: pa.DataType) -> pa.DataType:
+    return _arrow().struct([("key", kind.key_type), ("value", kind.item_type)])
+
+
+class ColumnSums:
+    """The running sums of one column: how many rows, where the nulls are, and what the kinds below add."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.nulls = hashlib.sha256()
+        self.sums = [hashlib.sha256()]
+
+    def update(self, values: pa.Array) -> None:
+        """Add values, in order, encoded in any way."""
+        import pyarrow.compute as pc
+
+        values = decoded(values)
+        if nulls := values.null_count:
+            positions = pc.indices_nonzero(values.is_null(nan_is_null=False)).to_numpy()
+            self.nulls.update((positions + self.rows).data.cast("B"))
+        self.rows += len(values)
+        if len(values) > nulls:
+            self.add(values.drop_null() if nulls else values)
+
+    def add(self, values: pa.Array) -> None:
+        """Add values, none of which is null."""
+
+    def parts(self) -> list[Any]:
+        """Return the digests of the values, and of what lies within them."""
+        return [total.hexdigest() for total in self.sums]
+
+    def hexdigest(self) -> str:
+        """Return the digest of what was added so far."""
+        return hashlib.sha256(json.dumps([self.rows, self.nulls.hexdigest(), *self.parts()]).encode()).hexdigest()
+
+
+class _Null(ColumnSums):
+    """A column of the null type: its length is its content."""
+
+    def update(self, values: pa.Array) -> None:
+        self.rows += len(values)
+
+
+class _Fixed(ColumnSums):
+    """Values of fixed width: numbers, booleans, times, decimals."""
+
+    def add(self, values: pa.Array) -> None:
+        import pyarrow.types as t
+
+        if t.is_boolean(values.type):  # bit-packed: a slice may begin within a byte
+            values = values.cast("uint8")
+        elif t.is_floating(values.type):
+            values = _one_nan(values)
+        width = values.type.bit_width // 8
+        start = values.offset * width
+        self.sums[0].update(memoryview(values.buffers()[1])[start : start + len(values) * width])
+
+
+def _one_nan(values: pa.Array) -> pa.Array:
+    """Return the floats with every NaN written in the same bits."""
+    import numpy as np
+
+    numbers = values.to_numpy()
+    where = np.isnan(numbers)
+    if not where.any():
+        return values
+    return _arrow().array(np.where(where, numbers.dtype.type(np.nan), numbers), values.type)
+
+
+class _Variable(ColumnSums):
+    """Text and bytes: their lengths, and their bytes without the offsets that chunking changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sums.append(hashlib.sha256())
+
+    def add(self, values: pa.Array) -> None:
+        import numpy as np
+
+        pa = _arrow()
+        values = values.cast(pa.large_string() if _is_text(values.type) else pa.large_binary())
+        _, places, data = values.buffers()
+        offsets = np.frombuffer(places, np.int64, len(values) + 1, values.offset * 8)
+        self.sums[0].update(np.diff(offsets).data.cast("B"))
+        if data is not None:
+            self.sums[1].update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
+
+
+class _List(ColumnSums):
+    """Lists: their lengths, and all their items as one column."""
+
+    def __init__(self, items: ColumnSums) -> None:
+        super().__init__()
+        self.items = items
+
+    def add(self, values: pa.Array) -> None:
+        import pyarrow.compute as pc
+        import pyarrow.types as t
+
+        if t.is_map(values.type):
+            values = values.cast(_arrow().list_(_entries(values.type)))
+        lengths = pc.list_value_length(values).cast("int64").to_numpy()
+        self.sums[0].update(lengths.data.cast("B"))
+        self.items.update(values.flatten())
+
+    def parts(self) -> list[Any]:
+        return [*super().parts(), self.items.hexdigest()]
+
+
+class _Struct(ColumnSums):
+    """Structs: each field as a column of the rows where the struct itself is there."""
+
+    def __init__(self, fields: list[ColumnSums]) -> None:
+        super().__init__()
+        self.fields = fields
+
+    def add(self, values: pa.Array) -> None:
+        for column, field in zip(self.fields, values.flatten(), strict=True):
+            column.update(field)
+
+    def parts(self) -> list[Any]:
+        return [field.hexdigest() for field in self.fields]

@@ -1,0 +1,134 @@
+"""Plain tables: appended to and scanned, without versions in the ledger. Captured predictions and labels are kept so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.data.tables import columns
+from mlopsfw.data.tables.digest import record_batches
+from mlopsfw.data.tables.files import local_folder, told
+from mlopsfw.kernel.base.durable import sync
+from mlopsfw.kernel.base.errors import NotFound, StorageUnavailable
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+    from mlopsfw.kernel.roles.storage import TableLocation
+    from mlopsfw.kernel.store.table_locations import TablePlaces
+
+_TRIES = 20  # races lost in a row; delta-rs itself tries each 15 times
+
+
+class PlainTables:
+    """Implements `contracts.host.Tables` on a storage. Columns may be added by later appends; older rows have nulls there.
+
+    Args:
+        places: Where the tables are.
+    """
+
+    def __init__(self, places: TablePlaces) -> None:
+        self._places = places
+
+    def append(self, name: str, rows: Any) -> int:
+        """Append `rows` (anything that `mlopsfw.data.tables.digest.record_batches` takes), durably; return the table's new version.
+
+        Raises:
+            DataError: A column cannot be stored, or is of another type than the table's.
+            StorageUnavailable: Other writers were first, again and again.
+        """
+        location = self._places.find(name)
+        batches = list(record_batches(rows))
+        for _ in range(_TRIES):
+            version = _try_append(location, batches, name)
+            if version is not None:
+                folder = local_folder(location.uri)
+                if folder is not None:
+                    _sync_commit(folder, version)
+                return version
+        raise StorageUnavailable(f"table {name!r}: other writers were first {_TRIES} times", hint="Try again.")
+
+    def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
+        """Return the rows lazily, in no order that may be relied upon. Raise `NotFound`."""
+        import polars as pl
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError, TableNotFoundError
+
+        location = self._places.find(name)
+        try:
+            table = DeltaTable(location.uri, version=version, storage_options=dict(location.options) or None)
+        except TableNotFoundError:
+            raise NotFound(f"there is no table {name!r} in {self._places.describe()}") from None
+        except DeltaError as error:
+            if version is None:
+                raise
+            raise NotFound(f"table {name!r} has no version {version}: {error}") from None
+        return pl.scan_delta(table)
+
+    def exists(self, name: str) -> bool:
+        """Say whether anything was ever appended to the table."""
+        return _open(self._places.find(name)) is not None
+
+
+def _fitted(batches: Sequence[pa.RecordBatch], table: DeltaTable | None, name: str) -> pa.Table:
+    """Return the rows in the table's types, or in stored types where a column is new; a value that would change is refused.
+
+    A new column of nothing but nulls has no type yet, so it is left for later.
+    """
+    import pyarrow as pa
+
+    known = {} if table is None else {field.name: field.type for field in pa.schema(table.schema())}
+    kept = [f for f in batches[0].schema if f.name in known or not pa.types.is_null(f.type)]
+    wanted = columns.stored_schema(pa.schema([pa.field(f.name, known.get(f.name, f.type)) for f in kept]))
+    parts = [columns.fit(batch.select(wanted.names), wanted, f"table {name!r}") for batch in batches]
+    return pa.Table.from_batches(parts, wanted)
+
+
+def _open(location: TableLocation) -> DeltaTable | None:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    try:
+        return DeltaTable(location.uri, storage_options=dict(location.options) or None)
+    except TableNotFoundError:
+        return None
+
+
+def _try_append(location: TableLocation, batches: Sequence[pa.RecordBatch], name: str) -> int | None:
+    """Append once; return the version, or None where another writer made the table, or changed it, meanwhile."""
+    from deltalake import write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    table = _open(location)
+    rows = _fitted(batches, table, name)
+    options = dict(location.options) or None
+    try:
+        with told(f"writing to {location.uri}"):
+            if table is not None:
+                write_deltalake(table, rows, mode="append", schema_mode="merge")
+                return table.version()
+            write_deltalake(location.uri, rows, mode="error", storage_options=options)
+    except CommitFailedError:
+        return None
+    except Exception:
+        if table is None and _open(location) is not None:
+            return None
+        raise
+    return 0
+
+
+def _sync_commit(folder: Path, version: int) -> None:
+    """Make one commit durable: delta-rs leaves its files, its log entry and their folders to the page cache."""
+    log = folder / "_delta_log"
+    entry = log / f"{version:020}.json"
+    with told(f"syncing {folder}"):
+        for line in entry.read_text().splitlines():
+            added = json.loads(line).get("add")
+            if added:
+                sync(folder / added["path"])
+        for path in (entry, log, folder, folder.parent):
+            sync(path)

@@ -1,0 +1,1 @@
+"""Governance: erasure of a subject."""

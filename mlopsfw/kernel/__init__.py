@@ -1,0 +1,1 @@
+"""The kernel: what everything else stands on, and what knows none of it."""

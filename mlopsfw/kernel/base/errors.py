@@ -1,0 +1,274 @@
+"""The errors of mlopsfw, as one tree.
+
+Every error says what was wrong, where (file, key, plugin and its version) and what to do next. `exit_code` is what the
+command line returns for it. Nothing here formats tracebacks or prints: that is `mlopsfw.cli`'s.
+
+    MlopsfwError                        1
+    ├── UsageError                      2   the request itself is wrong; nothing was run
+    │   ├── ConfigError                     mlopsfw.toml, an overlay or --set: file, line, key, nearest name
+    │   ├── UnknownName                     a step, run, model, alias, dataset or plugin of that name does not exist
+    │   └── InvalidReference                `models:/…`, `runs:/…`, `data:/…` that cannot be read
+    ├── StepFailed                      1
+    │   └── StepTimeout
+    ├── GateRefused                     3
+    ├── DriftFound                      4
+    ├── ContractBroken                  4   rows break a data contract
+    ├── PluginError                     5
+    │   ├── PluginConflict                  two providers of one name
+    │   ├── PluginApiMismatch               built for another major version of the hooks
+    │   ├── PluginBroken                    failed at import or registration; carries the stored cause
+    │   ├── PluginAborted                   raised SystemExit or the like, which would have ended mlopsfw; carries it
+    │   └── MissingExtra                    an optional dependency is absent; names the command that installs it
+    ├── StorageError                    1
+    │   ├── NotFound
+    │   ├── StorageFull
+    │   ├── StorageUnavailable              after retries
+    │   ├── Corrupt                         stored bytes do not match their digest
+    │   └── WrongKey                        stored bytes are encrypted, and not with the key that was given
+    ├── LedgerError                     1
+    │   ├── Conflict                        the precondition of an append no longer holds
+    │   ├── StreamSealed
+    │   ├── Fenced                          a newer epoch has taken this run, lease or endpoint over
+    │   ├── ChainBroken                     an entry does not carry the hash of the one before it
+    │   └── NewerVersion                    written by a newer mlopsfw
+    ├── DataError                       1
+    │   ├── TablesUnsupported               the storage has no place for tables
+    │   ├── ReferenceChanged                a source registered by reference is no longer what was pinned
+    │   ├── Erased                          the rows were erased on request
+    │   ├── Vacuumed                        the rows were removed, since nothing needed them
+    │   └── SignatureMismatch               rows do not fit the model's signature
+    ├── BundleError                     1
+    │   ├── UnknownFormat
+    │   └── GoldenMismatch                  the loaded model does not reproduce its golden rows
+    │       └── ServingSkew                 serving makes other features of a row than training
+    ├── ServingError                    1
+    └── DeliveryFailed                  1   an alerter could not hand an alert over; the outbox tries again
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class MlopsfwError(Exception):
+    """Base of everything mlopsfw raises on purpose.
+
+    Args:
+        message: What was wrong and where.
+        hint: What to do next, as an imperative sentence.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class UsageError(MlopsfwError):
+    """The request itself is wrong; nothing was run."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration file, overlay or override is wrong.
+
+    Args:
+        message: What was wrong.
+        file: The file it was found in, or None for `--set`.
+        line: 1-based line in that file, where known.
+        key: Dotted key, such as `trainer.torch.epochs`.
+        hint: What to do next, usually the nearest known name.
+    """
+
+    def __init__(
+        self, message: str, *, file: Path | None = None, line: int | None = None, key: str = "", hint: str = ""
+    ) -> None:
+        where = "".join((f"{file}" if file else "", f":{line}" if line else "", ": " if file else ""))
+        super().__init__(f"{where}{f'{key}: ' if key else ''}{message}", hint=hint)
+        self.file, self.line, self.key = file, line, key
+
+
+class UnknownName(UsageError):
+    """Something was asked for by a name that does not exist."""
+
+
+class InvalidReference(UsageError):
+    """A reference such as `models:/name@alias` cannot be read."""
+
+
+class StepFailed(MlopsfwError):
+    """A step of the pipeline failed; the run can be resumed."""
+
+
+class StepTimeout(StepFailed):
+    """A step ran past its time limit and was stopped."""
+
+
+class GateRefused(MlopsfwError):
+    """A gate refused the candidate."""
+
+    exit_code = 3
+
+
+class DriftFound(MlopsfwError):
+    """A check found drift and was asked to fail on it."""
+
+    exit_code = 4
+
+
+class ContractBroken(MlopsfwError):
+    """Rows break a data contract."""
+
+    exit_code = 4
+
+
+class PluginError(MlopsfwError):
+    """A plugin cannot be used."""
+
+    exit_code = 5
+
+
+class PluginConflict(PluginError):
+    """Two distributions provide the same name."""
+
+
+class PluginApiMismatch(PluginError):
+    """A plugin was built for hooks of another major version."""
+
+
+class PluginBroken(PluginError):
+    """A plugin failed while it was imported, registered or built; the cause is chained."""
+
+
+class PluginAborted(PluginError):
+    """A plugin raised `SystemExit`, a `KeyboardInterrupt` of its own or another `BaseException`; it is chained."""
+
+
+class MissingExtra(PluginError):
+    """An optional dependency is absent.
+
+    Args:
+        feature: What needs it, in words.
+        extra: The extra of the `mlopsfw` distribution that brings it.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs packages that are not installed", hint=f"Run: pip install 'mlopsfw[{extra}]'"
+        )
+        self.extra = extra
+
+
+class StorageError(MlopsfwError):
+    """The storage could not do what was asked."""
+
+
+class NotFound(StorageError):
+    """No object has that key."""
+
+
+class StorageFull(StorageError):
+    """There is no room; nothing became visible. Works again once there is room."""
+
+
+class StorageUnavailable(StorageError):
+    """The store did not answer within the retry budget."""
+
+
+class Corrupt(StorageError):
+    """Stored bytes do not match their digest; they are never served."""
+
+
+class WrongKey(StorageError):
+    """Stored bytes are encrypted, and no key that was given opens them."""
+
+
+class LedgerError(MlopsfwError):
+    """The ledger refused or cannot be trusted."""
+
+
+class Conflict(LedgerError):
+    """The precondition of an append no longer holds; fold again and decide anew."""
+
+
+class StreamSealed(LedgerError):
+    """The stream has ended; nothing can be appended."""
+
+
+class Fenced(LedgerError):
+    """A newer epoch has taken over; this writer must stop."""
+
+
+class ChainBroken(LedgerError):
+    """An entry does not carry the hash of the one before it."""
+
+
+class NewerVersion(LedgerError):
+    """An entry or file was written by a newer mlopsfw and is not guessed at."""
+
+
+class DataError(MlopsfwError):
+    """Rows, tables or files are not as they must be."""
+
+
+class TablesUnsupported(DataError):
+    """The storage has no place for tables."""
+
+
+class ReferenceChanged(DataError):
+    """A source registered by reference is no longer what was pinned."""
+
+
+class Erased(DataError):
+    """The rows referred to were erased on request."""
+
+
+class Vacuumed(DataError):
+    """The rows of a dataset's version were removed, since nothing needed them."""
+
+
+class SignatureMismatch(DataError):
+    """Rows do not fit the model's signature.
+
+    Args:
+        message: What does not fit.
+        column: The column, where it is one column.
+        row: 0-based row, where it is one row.
+    """
+
+    def __init__(self, message: str, *, column: str | None = None, row: int | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.column, self.row = column, row
+
+
+class BundleError(MlopsfwError):
+    """A model bundle is incomplete, altered or unreadable."""
+
+
+class UnknownFormat(BundleError):
+    """No runtime reads this format; there is no fallback loader."""
+
+
+class GoldenMismatch(BundleError):
+    """The loaded model does not reproduce the golden rows stored with it."""
+
+
+class ServingSkew(GoldenMismatch):
+    """Serving makes other features of a row than training did."""
+
+
+class ServingError(MlopsfwError):
+    """An endpoint could not be started, reached or changed."""
+
+
+class DeliveryFailed(MlopsfwError):
+    """An alerter could not hand an alert over; the outbox tries again."""

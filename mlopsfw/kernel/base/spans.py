@@ -1,0 +1,63 @@
+"""Dates, times and lengths of time as people and programs write them: the one place where a text becomes a moment.
+
+What an event's or a label's time may be is `mlopsfw.capturelog.times`'; this module only keeps out what has no place in a calendar.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, tzinfo
+
+from mlopsfw.kernel.base.errors import DataError, UsageError
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_PART = r"(\d+(?:\.\d+)?)\s*([smhdw])"
+_LENGTH = re.compile(rf"(?:{_PART}\s*)+")
+
+_EPOCH, _FIRST, _LAST = datetime(1970, 1, 1), datetime(MINYEAR, 1, 1), datetime(MAXYEAR, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001 - what a column counts from
+
+LONGEST = timedelta(days=73_050)
+"""The greatest length of time that anything takes, 200 years: no sum of it and a time of our day leaves the calendar."""
+
+
+def instant(text: str) -> datetime:
+    """Return an ISO 8601 text as a date and time, aware where it has an offset; a date is its first moment. Raise `DataError`."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        shown = text if len(text) <= 40 else f"{text[:40]}…"  # noqa: PLR2004 - enough to recognise it
+        raise DataError(f"{shown!r} is no date or time", hint="Write 2013-03-01 or 2013-03-01T05:00:00Z.") from None
+
+
+def in_zone(moment: datetime, zone: tzinfo = UTC) -> datetime:
+    """Return an aware `moment` as the clocks of `zone` show it. Raise `DataError` where the year is then not 1 to 9999."""
+    try:
+        return moment.astimezone(UTC).astimezone(zone)
+    except OverflowError:
+        raise DataError(
+            f"the time {moment.isoformat()} is outside the years 1 to 9999 in {zone}", hint="Correct the year."
+        ) from None
+
+
+def calendar(unit: str) -> tuple[int, int]:
+    """Return the first and last moment of the years 1 to 9999, counted from 1970 in `d`, `s`, `ms` or `us`."""
+    scale = {
+        "d": timedelta(days=1),
+        "s": timedelta(seconds=1),
+        "ms": timedelta(milliseconds=1),
+        "us": timedelta(microseconds=1),
+    }[unit]
+    return (_FIRST - _EPOCH) // scale, (_LAST - _EPOCH) // scale
+
+
+def duration(text: str) -> timedelta:
+    """Return a length of time such as `90s`, `15m`, `2h`, `1d 12h` or `1w`. Raise `UsageError`, also past `LONGEST`."""
+    if _LENGTH.fullmatch(text.strip()) is None:
+        raise UsageError(f"{text!r} is no length of time", hint="Write 90s, 15m, 2h, 1d 12h or 1w.")
+    try:
+        length = sum((timedelta(**{_UNITS[unit]: float(n)}) for n, unit in re.findall(_PART, text)), timedelta(0))
+    except OverflowError:
+        length = timedelta.max
+    if length > LONGEST:
+        raise UsageError(f"{text!r} is longer than 200 years", hint=f"The longest is {LONGEST.days}d.")
+    return length

@@ -1,0 +1,296 @@
+"""Read `mlopsfw.toml`: find it, apply the overlay and the overrides, and check every key before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import ConfigError, UsageError
+from mlopsfw.kernel.base.ids import check_name, nearest
+from mlopsfw.kernel.base.spans import duration
+from mlopsfw.kernel.config.locate import key_lines
+from mlopsfw.kernel.config.model import (
+    CaptureConfig,
+    DataConfig,
+    Encryption,
+    PrivacyConfig,
+    ProjectConfig,
+    Selection,
+    StepConfig,
+)
+from mlopsfw.kernel.config.secrets import is_reference
+
+FILE_NAME = "mlopsfw.toml"
+
+_SINGLE = ("storage", "trainer", "deployer", "engine")
+_MANY = {"monitor": "monitors", "alerter": "alerters"}
+_TOP = ("project", "plugins", "data", "privacy", "capture", "runtime", "observer", "steps", "env", *_SINGLE, *_MANY)
+_STEP = StepConfig.__struct_fields__
+
+_WORDS = {"object": "table", "str": "string", "int": "integer", "bool": "boolean"}  # what TOML calls them
+
+T = TypeVar("T")
+Fail = Callable[..., ConfigError]
+
+
+class _ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str | None = None
+    code: tuple[str, ...] = (".",)
+
+
+class _PluginsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    disabled: tuple[str, ...] = ()
+
+
+def find_project(start: Path | None = None) -> Path:
+    """Return the nearest `mlopsfw.toml` at or above `start` (the current folder). Raise `UsageError` if there is none."""
+    here = (start or Path.cwd()).absolute()
+    if here.is_file():
+        return here
+    for folder in (here, *here.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    raise UsageError(
+        f"no {FILE_NAME} in {here} or above it", hint="Run `mlopsfw init` here, or name a project with --project."
+    )
+
+
+def load_config(file: Path, *, env: str | None = None, overrides: Sequence[str] = ()) -> ProjectConfig:
+    """Read `file`, lay `[env.<env>]` over it, then each `a.b=value` of `overrides`.
+
+    Raises:
+        ConfigError: A syntax error, an unknown key or environment, or a value of the wrong type; nothing is run.
+    """
+    text = _read(file)
+    lines = key_lines(text)
+    tree = _parse(text, file)
+
+    def fail(message: str, key: str, *, hint: str = "") -> ConfigError:
+        return ProjectConfig(name="", file=str(file), lines=lines).error(message, key, hint=hint)
+
+    overlays = tree.pop("env", {})
+    if env is not None:
+        if env not in overlays:
+            raise fail(f"there is no environment {env!r}", "env", hint=nearest(env, overlays))
+        tree = _merge(tree, overlays[env])
+    for override in overrides:
+        tree = _merge(tree, _override(override))
+    return _build(tree, fail, file=str(file), env=env or "", lines=lines)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(
+            f"{file} does not exist", hint="Run `mlopsfw init`, or name a project with --project."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 at byte {error.start}", file=file, hint="Save the file as UTF-8.") from None
+
+
+def _parse(text: str, file: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r"line (\d+)", str(error))
+        line = int(where[1]) if where else text.count("\n") + 1
+        raise ConfigError(f"not valid TOML: {error}", file=file, line=line) from None
+
+
+def _override(text: str) -> dict[str, Any]:
+    import tomllib
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text!r} is not KEY=VALUE", hint="Write --set trainer.torch.epochs=3.")
+    try:
+        parsed: Any = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is a string, so that a shell needs no second pair of quotes
+    for part in reversed(key.strip().split(".")):
+        parsed = {part: parsed}
+    return dict(parsed)
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
+    _only(tree, _TOP, "", fail)
+    project = _convert(_table(tree, "project", fail), _ProjectTable, "project", fail)
+    plugins = _convert(_table(tree, "plugins", fail), _PluginsTable, "plugins", fail)
+    name = project.name
+    if name is None:
+        name = Path(origin["file"]).absolute().parent.name.lower() if origin["file"] else "project"
+    try:
+        check_name(name, "project name")
+    except UsageError as error:
+        raise fail(error.message, "project.name", hint=error.hint) from None
+    encryption = _encryption(tree, fail)
+    fields: dict[str, Any] = {role: _selection(tree[role], role, fail) for role in _SINGLE if role in tree}
+    fields["encryption"] = encryption
+    data = _table(tree, "data", fail)
+    fields["data"] = {key: _convert(_table(data, key, fail, "data."), DataConfig, f"data.{key}", fail) for key in data}
+    fields["privacy"] = _convert(_table(tree, "privacy", fail), PrivacyConfig, "privacy", fail)
+    _check_key(fields, fail)
+    fields["capture"] = _capture(tree, fail)
+    fields |= {field: _selections(tree[role], role, fail) for role, field in _MANY.items() if role in tree}
+    steps = _table(tree, "steps", fail)
+    fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
+    observers = _table(tree, "observer", fail)
+    plain = {
+        "name": name,
+        "code": project.code,
+        "disabled": plugins.disabled,
+        "runtimes": _table(tree, "runtime", fail),
+    }
+    plain["observers"] = {key: _table(observers, key, fail, "observer.") for key in observers}
+    return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
+
+
+def _table(tree: Mapping[str, Any], key: str, fail: Fail, above: str = "") -> dict[str, Any]:
+    value = tree.get(key, {})
+    if not isinstance(value, dict):
+        raise fail(f"must be a table, is {type(value).__name__}", above + key, hint=f"Write [{above}{key}].")
+    return value
+
+
+def _only(table: Mapping[str, Any], known: Sequence[str], above: str, fail: Fail) -> None:
+    for key in table:
+        if key not in known:
+            raise fail("unknown key", f"{above}.{key}" if above else key, hint=nearest(key, known))
+
+
+def _selection(value: Any, key: str, fail: Fail) -> Selection:
+    if not isinstance(value, dict):
+        raise fail("must be a table", key, hint=f'Write [{key}] with use = "…".')
+    tables = {name: options for name, options in value.items() if isinstance(options, dict)}
+    _only({name: None for name in value if name not in tables}, ("use",), key, fail)
+    use = value.get("use", next(iter(tables)) if len(tables) == 1 else None)
+    if not isinstance(use, str) or not use:
+        raise fail("names no provider", f"{key}.use", hint='Write use = "…"; `mlopsfw plugins list` shows the names.')
+    return Selection(use=use, options=tables.get(use, {}), key=key)
+
+
+def _encryption(tree: dict[str, Any], fail: Fail) -> Encryption:
+    """Take what is not the provider's out of `[storage]`, which may then be left with nothing."""
+    if not isinstance(tree.get("storage"), dict):
+        return Encryption()
+    table = dict(tree["storage"])
+    own = {
+        field: table.pop(field) for field in Encryption.__struct_fields__ if isinstance(table.get(field), str | list)
+    }
+    tree["storage"] = table or {"use": "object"}
+    if isinstance(own.get("encrypt"), str):
+        own["encrypt"] = [own["encrypt"]]
+    found = _convert(own, Encryption, "storage", fail)
+    for reference in found.encrypt:
+        if not is_reference(reference):
+            raise fail(
+                "a key must be a reference", "storage.encrypt", hint="Write env:NAME or file:/path, never the key."
+            )
+    return found
+
+
+def _capture(tree: dict[str, Any], fail: Fail) -> CaptureConfig:
+    found = _convert(_table(tree, "capture", fail), CaptureConfig, "capture", fail)
+    for field in CaptureConfig.__struct_fields__:
+        try:
+            duration(getattr(found, field))
+        except UsageError as error:
+            raise fail(error.message, f"capture.{field}", hint=error.hint) from None
+    return found
+
+
+def _check_key(fields: dict[str, Any], fail: Fail) -> None:
+    key = fields["privacy"].key
+    hint = 'Make one, `openssl rand -hex 32`, and name it: [privacy] key = "env:NAME".'
+    if key and not is_reference(key):
+        raise fail("a key must be a reference", "privacy.key", hint=hint)
+    for name, data in fields["data"].items():
+        if not key and "hash" in data.pii.values():
+            raise fail("columns are hashed, and there is no key", f"data.{name}.pii", hint=hint)
+
+
+def _selections(value: Any, role: str, fail: Fail) -> list[Selection]:
+    if not isinstance(value, list):
+        raise fail("must be an array of tables", role, hint=f"Write [[{role}]], once for each.")
+    selections = [_selection(item, f"{role}.{number}", fail) for number, item in enumerate(value)]
+    for place, selection in enumerate(
+        selections
+    ):  # what each did is kept by its name: the second would never be heard of
+        if selection.use in [earlier.use for earlier in selections[:place]]:
+            raise fail(
+                f"the {role} {selection.use!r} is selected twice", selection.key, hint=f"Keep one [[{role}]] of a name."
+            )
+    return selections
+
+
+def _step(name: str, table: dict[str, Any], fail: Fail) -> StepConfig:
+    key = f"steps.{name}"
+    try:
+        check_name(name, "step name")
+    except UsageError as error:
+        raise fail(error.message, key, hint=error.hint) from None
+    own = {field: value for field, value in table.items() if field in _STEP}
+    extra = {field: value for field, value in table.items() if field not in _STEP}
+    if own.get("python") and own.get("use"):
+        raise fail("has both `use` and `python`", key, hint="Keep one: a built-in step, or a function of yours.")
+    if own.get("python"):
+        _only(extra, _STEP, key, fail)
+    else:
+        own.setdefault("use", name)
+        own["params"] = {
+            **extra,
+            **own.get("params", {}),
+            **extra,
+        }  # what stands beside `params` is complained of first
+    return _convert(own, StepConfig, key, fail)
+
+
+def _convert(value: Any, kind: type[T], key: str, fail: Fail) -> T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise validation_error(error, kind, key, fail) from None
+
+
+def validation_error(
+    error: msgspec.ValidationError, kind: type[Any], key: str, fail: Fail, *, besides: Sequence[str] = ()
+) -> ConfigError:
+    """Turn msgspec's complaint about a value read into `kind` at `key` into a `ConfigError` with the nearest field.
+
+    Args:
+        error: The complaint.
+        kind: What it was read into.
+        key: Where it stands.
+        fail: Makes the error.
+        besides: Keys that may stand there although `kind` has them not.
+    """
+    message, _, path = str(error).partition(" - at `$")
+    inner = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path.rstrip("`")).strip(".")
+    unknown = re.search(r"unknown field `([^`]*)`", message)
+    where = ".".join(part for part in (key, inner, unknown[1] if unknown else "") if part)
+    if unknown:
+        return fail("unknown key", where, hint=nearest(unknown[1], (*getattr(kind, "__struct_fields__", ()), *besides)))
+    missing = re.search(r"missing required field `([^`]*)`", message)
+    if missing:
+        return fail(f"the key `{missing[1]}` is missing", where, hint=f"Add {missing[1]} = … there.")
+    message = re.sub(r"`([a-z |]+)`", lambda kinds: f"`{_in_toml(kinds[1])}`", message)
+    return fail(message[:1].lower() + message[1:], where)
+
+
+def _in_toml(kinds: str) -> str:
+    return " | ".join(_WORDS.get(kind, kind) for kind in kinds.split(" | ") if kind != "null")

@@ -1,0 +1,185 @@
+"""What a configuration says, as frozen records. Reading the file is `load`'s; what a plugin's options mean is the plugin's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import ConfigError
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A provider chosen by name.
+
+    Args:
+        use: The provider's name.
+        options: Its own configuration, still unread: the plugin's `config` struct decides.
+        key: Where it stands in the file, such as `trainer` or `monitor.0`.
+    """
+
+    use: str
+    options: dict[str, Any] = {}
+    key: str = ""
+
+
+class Encryption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `[storage]` says besides the provider.
+
+    Args:
+        encrypt: References to the keys of blobs, `env:NAME` or `file:/path`, the one for new rings first; none for no encryption.
+        tables: `encrypted-disk` declares that what tables lie on is encrypted by others; else, with `encrypt`, they are refused.
+    """
+
+    encrypt: tuple[str, ...] = ()
+    tables: Literal["", "encrypted-disk"] = ""
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[data.NAME] retention`: which versions `data vacuum` may remove, if nothing needs them.
+
+    Args:
+        keep: So many of the newest versions are kept.
+        older_than: Only versions made longer ago than this go, such as `30d`.
+    """
+
+    keep: Annotated[int, msgspec.Meta(ge=1)] = 1
+    older_than: Annotated[str, msgspec.Meta(pattern=r"^(\d+(\.\d+)?\s*[smhdw]\s*)*$")] = ""
+
+
+class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[data.NAME]`: what holds for a dataset however its rows come.
+
+    Args:
+        pii: Personal column → `drop`, `mask` or `hash`; see `mlopsfw.privacy.treatments`.
+        contract: The file that says what its rows must be, relative to the project; see `mlopsfw.data.contracts`.
+        retention: Which versions are kept; all of them where nothing is said.
+    """
+
+    pii: dict[str, Literal["drop", "mask", "hash"]] = {}
+    contract: str = ""
+    retention: Retention | None = None
+
+
+_LENGTH = r"^(\d+(\.\d+)?\s*[smhdw]\s*)+$"
+
+
+class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[capture]`: which event times and label times are taken, at an endpoint and from files of labels.
+
+    Monitors set aside a captured prediction whose event time is further from the moment it was answered.
+
+    Args:
+        max_event_age: How long before the clock's time one may lie, such as `90d`. The default takes a history of 100 years.
+        max_event_lead: How long after it: for clocks and zones that are wrong by hours. Raise it for events that are to come.
+    """
+
+    max_event_age: Annotated[str, msgspec.Meta(pattern=_LENGTH)] = "36500d"
+    max_event_lead: Annotated[str, msgspec.Meta(pattern=_LENGTH)] = "1d"
+
+
+class PrivacyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[privacy]`.
+
+    Args:
+        key: Reference to the key of keyed hashes, `env:NAME` or `file:/path`.
+    """
+
+    key: str = ""
+
+
+class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One step of the pipeline.
+
+    Args:
+        use: A built-in step's name; empty if `python` is given.
+        python: `module:function` in the project; empty if `use` is given.
+        inputs: Parameter name → `step`, `step.output`, `data:/name@version` or `models:/name@alias`.
+        outputs: Names of the values it returns.
+        params: Everything else it is given.
+        needs: Steps that must be done first although nothing of theirs is taken.
+        reads: Files and globs, relative to the project, that it opens by itself: their content counts for the cache.
+        each: The input on whose parts it runs, one at a time; empty to run once.
+        part_rows: Rows of a part, where that input is a table.
+        cache: Whether a result may be reused.
+        retries: Further attempts after a failure.
+        timeout: Seconds an attempt may take; None for no limit.
+    """
+
+    use: str = ""
+    python: str = ""
+    inputs: dict[str, str] = {}
+    outputs: tuple[str, ...] = ()
+    params: dict[str, Any] = {}
+    needs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    each: str = ""
+    part_rows: Annotated[int, msgspec.Meta(ge=65_536, multiple_of=65_536)] = 1_048_576
+    cache: bool = True
+    retries: int = 0
+    timeout: float | None = None
+
+
+class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole project.
+
+    Args:
+        name: The project's name.
+        code: Folders, relative to the project, from which its Python modules are imported.
+        storage, trainer, deployer, engine: The selected providers.
+        data: What holds for datasets, by name.
+        privacy: The key of keyed hashes.
+        capture: Which event times and label times are taken.
+        encryption: Of what the storage holds.
+        monitors, alerters: The selected providers, in order.
+        runtimes: Options of runtimes by bundle format.
+        observers: Options of observers by name.
+        steps: The pipeline, in the order of the file.
+        disabled: Entry points never to load, such as `observer.acme`.
+        env: The overlay that was applied, or empty.
+        file: Where it was read from, or empty.
+        lines: Dotted key → 1-based line in `file`.
+    """
+
+    name: str
+    code: tuple[str, ...] = (".",)
+    storage: Selection = Selection(use="object", key="storage")
+    encryption: Encryption = Encryption()
+    data: dict[str, DataConfig] = {}
+    privacy: PrivacyConfig = PrivacyConfig()
+    capture: CaptureConfig = CaptureConfig()
+    trainer: Selection = Selection(use="torch", key="trainer")
+    deployer: Selection = Selection(use="http", key="deployer")
+    engine: Selection = Selection(use="local", key="engine")
+    monitors: tuple[Selection, ...] = ()
+    alerters: tuple[Selection, ...] = ()
+    runtimes: dict[str, dict[str, Any]] = {}
+    observers: dict[str, dict[str, Any]] = {}
+    steps: dict[str, StepConfig] = {}
+    disabled: tuple[str, ...] = ()
+    env: str = ""
+    file: str = ""
+    lines: dict[str, int] = {}
+
+    def to_json(self) -> str:
+        """Return it as JSON, for a worker or a run's record."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ProjectConfig:
+        """Read what `to_json` wrote."""
+        return msgspec.json.decode(text, type=cls)
+
+    def error(self, message: str, key: str, *, hint: str = "") -> ConfigError:
+        """Return a `ConfigError` that points at `key`, or at the first key below it, or the nearest above it, that the file has."""
+        file = Path(self.file) if self.file else None
+        return ConfigError(message, file=file, line=self._line(key), key=key, hint=hint)
+
+    def _line(self, key: str) -> int | None:
+        below = [line for known, line in self.lines.items() if known.startswith(f"{key}.")]
+        if key not in self.lines and below:  # a table that has no header of its own, such as `step` of [step.split]
+            return min(below)
+        while key and key not in self.lines:
+            key = key.rpartition(".")[0]
+        return self.lines.get(key)

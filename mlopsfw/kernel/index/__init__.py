@@ -1,0 +1,214 @@
+"""`Index`: SQLite tables derived from the ledger, for questions that span streams.
+
+It may be deleted at any time. It is never asked for the truth, only for what would take long to read from the ledger itself.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.events.authority import believed
+from mlopsfw.kernel.events.upcast import upcast
+from mlopsfw.kernel.index import fold, schema
+from mlopsfw.kernel.ledger import Ledger, layout
+from mlopsfw.kernel.ledger.reader import Head, Reader
+
+__all__ = ["Index"]
+
+_WAIT = 30.0  # seconds for another process that is refreshing the same file
+
+
+class Index:
+    """The index of one project on this machine; several processes may use it at once.
+
+    Args:
+        path: The SQLite file; made, or made anew where it is missing, of another version or damaged.
+        ledger: What it is derived from.
+    """
+
+    def __init__(self, path: Path, ledger: Ledger) -> None:
+        self._path, self._ledger = path, ledger
+        self._lock = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+
+    def refresh(self) -> int:
+        """Bring the index up to the ledger; return how many events were new. Streams that have not changed are not read."""
+        with self._lock:
+            try:
+                return self._refresh()
+            except sqlite3.OperationalError:
+                raise  # locked, full or read-only: not damaged
+            except sqlite3.DatabaseError:
+                self._discard()
+                return self._refresh()
+
+    def rebuild(self) -> int:
+        """Forget everything and read the whole ledger again; return how many events there are."""
+        with self._lock:
+            self._discard()
+            return self._refresh()
+
+    def query(self, sql: str, params: Sequence[Any] = (), *, fresh: bool = True) -> list[dict[str, Any]]:
+        """Return the rows of a SELECT, refreshing first unless `fresh` is False. Raise `UsageError` for anything else."""
+        with self._lock:
+            if fresh:
+                self.refresh()
+            try:
+                names, rows = self._select(sql, params)
+            except sqlite3.DatabaseError:
+                self.rebuild()
+                names, rows = self._select(sql, params)
+            return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def _select(self, sql: str, params: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+        db = self._connection()
+        db.execute("PRAGMA query_only = ON")
+        try:
+            cursor = db.execute(sql, tuple(params))
+            rows = cursor.fetchall()
+        except sqlite3.OperationalError as error:
+            raise UsageError(
+                f"the index refuses {sql!r}: {error}", hint="Ask with one SELECT over its tables."
+            ) from None
+        finally:
+            db.execute("PRAGMA query_only = OFF")
+        return [column[0] for column in cursor.description or ()], rows
+
+    def _contents(self) -> dict[str, set[tuple[Any, ...]]]:
+        return {name: set(self._select(f'SELECT * FROM "{name}"')[1]) for name in self.counts()}  # noqa: S608 - our own tables
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each table holds."""
+        tables = [
+            row["name"] for row in self.query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        ]
+        return {name: self.query(f'SELECT count(*) AS n FROM "{name}"', fresh=False)[0]["n"] for name in tables}  # noqa: S608
+
+    def differences(self, other: Index) -> list[str]:
+        """Return the tables in which the two, both brought up to date, do not hold the same rows."""
+        mine, theirs = self._contents(), other._contents()
+        return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+
+    def delete(self) -> None:
+        """Remove the file; the next question makes it anew."""
+        with self._lock:
+            self._discard()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    # -- how -------------------------------------------------------------------------------------------------------------
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            db = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+            try:
+                _prepare(db)
+            except sqlite3.OperationalError:
+                db.close()
+                raise
+            except sqlite3.DatabaseError:
+                db.close()
+                self._remove()
+                return self._connection()
+            self._db = db
+        return self._db
+
+    def _discard(self) -> None:
+        self.close()
+        self._remove()
+
+    def _remove(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    def _refresh(self) -> int:
+        db = self._connection()
+        listed = dict(self._listed())
+        known = _positions(db)
+        changed = [name for name, objects in listed.items() if known.get(name, (None, None))[1] != objects]
+        if not changed and known.keys() <= listed.keys():
+            return 0
+        with _transaction(db):
+            known = _positions(db)  # another process may have been at it since
+            if (
+                not known.keys() <= listed.keys()
+            ):  # streams are gone: another ledger, or one restored from an older copy
+                _clear(db)
+                known, changed = {}, list(listed)
+            return sum(self._catch_up(db, name, listed[name], known.get(name, (Head(), None))[0]) for name in changed)
+
+    def _listed(self) -> Iterator[tuple[str, str]]:
+        """Yield each stream with what its objects look like: what has not changed here has no new events."""
+        looks: dict[str, dict[bool, str]] = {}
+        for entry in self._ledger.storage.list(layout.ROOT):
+            if place := layout.parse(entry.key):  # the last small entry, and the last segment
+                looks.setdefault(place.stream, {})[place.is_segment] = f"{place.seq}:{entry.size}"
+        for name, look in looks.items():
+            yield name, f"{look.get(False, '')} {look.get(True, '')}"
+
+    def _catch_up(self, db: sqlite3.Connection, name: str, objects: str, head: Head) -> int:
+        before = head.seq
+        for event, following in Reader(self._ledger.storage, name).after(head):
+            fold.apply(db, upcast(believed(event, head.epoch)))
+            head = following
+        row = (name, head.seq, head.digest, head.epoch, head.final, objects)
+        db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?)", row)
+        return head.seq - before
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = OFF")  # what is lost or damaged is derived again
+    if db.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:
+        with _transaction(db):
+            if db.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:  # another may have been first
+                _drop(db)
+                _create(db)
+
+
+def _create(db: sqlite3.Connection) -> None:
+    for statement in schema.TABLES.split(";"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {schema.VERSION}")
+
+
+def _names(db: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+
+
+def _drop(db: sqlite3.Connection) -> None:
+    for name in _names(db):
+        db.execute(f'DROP TABLE "{name}"')
+
+
+def _clear(db: sqlite3.Connection) -> None:
+    for name in _names(db):
+        db.execute(f'DELETE FROM "{name}"')  # noqa: S608 - our own tables
+
+
+def _positions(db: sqlite3.Connection) -> dict[str, tuple[Head, str]]:
+    rows = db.execute("SELECT stream, seq, digest, epoch, final, objects FROM positions")
+    return {row[0]: (Head(row[1], row[2], row[3], bool(row[4])), row[5]) for row in rows}
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")

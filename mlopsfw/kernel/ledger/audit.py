@@ -1,0 +1,79 @@
+"""The audit: re-hash the whole ledger and say what is wrong. It reads; it repairs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import ChainBroken, NewerVersion, StorageError
+from mlopsfw.kernel.events.authority import is_foreign
+from mlopsfw.kernel.ledger import layout
+from mlopsfw.kernel.ledger.layout import Place
+from mlopsfw.kernel.ledger.reader import Head, Reader
+from mlopsfw.kernel.roles.storage import Storage
+
+
+class StreamAudit(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found in one stream.
+
+    Args:
+        stream: Its name; empty for objects that lie in the ledger's place and belong to no stream.
+        entries: Events that are whole and follow one another from the first.
+        head: sha256 of the last of them; whoever keeps it can tell later whether the stream was rewritten.
+        sealed: Whether the stream has ended.
+        problems: What is wrong; empty where the chain is intact.
+        leftovers: Objects that a crash left behind and that count for nothing; `mlopsfw gc` removes them.
+    """
+
+    stream: str
+    entries: int = 0
+    head: str = ""
+    sealed: bool = False
+    problems: list[str] = []
+    leftovers: list[str] = []
+
+
+def audit(storage: Storage, prefix: str = "") -> Iterator[StreamAudit]:
+    """Verify every stream whose name starts with `prefix`, from its first byte to its last."""
+    parts: dict[str, list[Place | str]] = {}
+    for entry in storage.list(layout.ROOT + prefix):
+        place = layout.parse(entry.key)
+        parts.setdefault(place.stream if place else "", []).append(place or entry.key)
+    for name, objects in sorted(parts.items()):
+        places = [found for found in objects if isinstance(found, Place)]
+        yield _audit_stream(storage, name, places) if name else _strangers(objects)
+
+
+def _strangers(keys: list[Place | str]) -> StreamAudit:
+    return StreamAudit(stream="", problems=[f"{key} belongs to no stream" for key in keys])
+
+
+def _audit_stream(storage: Storage, name: str, places: list[Place]) -> StreamAudit:
+    head, problems = _walk(storage, name)
+    if not problems:
+        beyond = [place.seq for place in places if place.seq > head.seq]
+        problems += [f"{name} #{seq} lies beyond the end, #{head.seq}: what was between is gone" for seq in beyond]
+    segments = {place.seq for place in places if place.is_segment}
+    stale = [place.seq for place in places if not place.is_segment and layout.first_of(place.seq) in segments]
+    return StreamAudit(
+        stream=name,
+        entries=head.seq,
+        head=head.digest,
+        sealed=head.final,
+        problems=problems,
+        leftovers=[layout.entry_key(name, seq) for seq in stale],
+    )
+
+
+def _walk(storage: Storage, name: str) -> tuple[Head, list[str]]:
+    """Return the last head that can be reached from the first entry, and what is wrong up to there."""
+    head, problems = Head(), []
+    try:
+        for event, following in Reader(storage, name).after(head):
+            head = following
+            if is_foreign(event):
+                problems.append(f"{name} #{event.seq}: {event.type} by {event.actor} does not belong there")
+    except (ChainBroken, NewerVersion, StorageError) as error:
+        problems.append(error.message)
+    return head, problems

@@ -1,0 +1,97 @@
+"""Telling the living from the dead: `Watch` sees whether a stream still moves, `Lease` keeps one holder at a time.
+
+Both rest on the observer's own monotonic clock and on optimistic appends. Stamps in events are never compared: clocks jump.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mlopsfw.kernel.base.errors import Conflict, Fenced
+from mlopsfw.kernel.ledger.stream import Stream
+from mlopsfw.kernel.roles.event import Event
+from mlopsfw.kernel.roles.host import Clock
+
+TAKEN, RENEWED, RELEASED = "takeover", "lease.renewed", "lease.released"
+
+
+class Watch:
+    """Watches one stream, such as a run's with its heartbeats.
+
+    Args:
+        stream: The stream.
+        clock: The observer's.
+    """
+
+    def __init__(self, stream: Stream, clock: Clock) -> None:
+        self._stream, self._clock = stream, clock
+        self.seq = stream.head()
+        self._since = clock.monotonic()
+
+    def idle(self) -> float:
+        """Return for how many seconds, as far as this observer knows, nothing has been appended."""
+        head, now = self._stream.head(), self._clock.monotonic()
+        if head != self.seq:
+            self.seq, self._since = head, now
+        return now - self._since
+
+    def takeover(self, patience: float, body: dict[str, Any] | None = None) -> int | None:
+        """Take the stream over if it has stood still for `patience` seconds; return the new epoch, or None.
+
+        Of several observers one succeeds; to the others the stream has moved.
+        """
+        if self.idle() < patience:
+            return None
+        try:
+            return self._stream.takeover(expecting=self.seq, body=body)
+        except Conflict:
+            return None
+
+
+class Lease:
+    """The right to be the only one: a loop, an endpoint's supervisor. Holding it is an epoch of its stream.
+
+    Args:
+        stream: The lease's own stream.
+        holder: Who asks, for people.
+        clock: The asker's.
+        patience: Seconds without a renewal after which a holder counts as dead. Renew at least three times as often.
+    """
+
+    def __init__(self, stream: Stream, holder: str, clock: Clock, *, patience: float) -> None:
+        self._stream, self._holder, self._clock, self._patience = stream, holder, clock, patience
+        self._watch: Watch | None = None
+        self.epoch: int | None = None
+
+    def acquire(self) -> int | None:
+        """Return the epoch if the lease is ours now, or None while another holds it; ask again later, with this same object."""
+        if self.epoch is None:
+            watch = self._watch = self._watch or Watch(self._stream, self._clock)
+            watch.idle()
+            free = _is_free(list(self._stream.events()))
+            self.epoch = watch.takeover(0 if free else self._patience, {"holder": self._holder})
+        return self.epoch
+
+    def renew(self) -> None:
+        """Say that we are alive. Raise `Fenced` where another has taken over: stop acting at once."""
+        self._say(RENEWED)
+
+    def release(self) -> None:
+        """Let others in without a wait; nothing happens where another has taken over already."""
+        try:
+            self._say(RELEASED)
+        except Fenced:
+            return
+        finally:
+            self.epoch = self._watch = None
+
+    def _say(self, what: str) -> None:
+        if self.epoch is None:
+            raise Fenced(f"{self._holder} does not hold {self._stream.name}", hint="Acquire it first.")
+        self._stream.append(what, {}, epoch=self.epoch)
+
+
+def _is_free(events: Sequence[Event]) -> bool:
+    said = [event.type for event in events if event.type in (TAKEN, RENEWED, RELEASED)]
+    return not said or said[-1] == RELEASED

@@ -1,0 +1,58 @@
+"""`Ledger`: opens streams on a storage and says which there are."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from mlopsfw.kernel.ledger import layout
+from mlopsfw.kernel.ledger.stream import Stream
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.kernel.roles.host import Clock
+    from mlopsfw.kernel.roles.storage import Storage
+
+_KEPT = 64  # streams whose events are kept in memory
+
+
+class Ledger:
+    """Everything that happened in a project.
+
+    Args:
+        storage: Where it is kept.
+        actor: Who appends.
+        clock: Stamps the events; their order is by number.
+        on_append: Told of each event appended through this object, after it is durable.
+    """
+
+    def __init__(
+        self, storage: Storage, *, actor: str, clock: Clock, on_append: Callable[[Event], None] | None = None
+    ) -> None:
+        self.storage, self._actor, self._clock, self._on_append = storage, actor, clock, on_append
+        self._open: OrderedDict[str, Stream] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def stream(self, name: str) -> Stream:
+        """Return the stream `name`, which need not exist yet; the recently used ones are kept with what they know."""
+        with self._lock:
+            stream = self._open.get(name)
+            if stream is None:
+                stream = self._open[name] = Stream(
+                    self.storage, name, actor=self._actor, clock=self._clock, on_append=self._on_append
+                )
+                if len(self._open) > _KEPT:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(name)
+            return stream
+
+    def streams(self, prefix: str = "") -> Iterator[str]:
+        """Yield the names of the streams that start with `prefix`, in ascending order."""
+        last = ""
+        for entry in self.storage.list(layout.ROOT + prefix):
+            place = layout.parse(entry.key)
+            if place and place.stream != last:
+                last = place.stream
+                yield last

@@ -1,0 +1,298 @@
+"""`Stream`: one chain of events, appended to optimistically. The one primitive under runs, aliases, leases, outboxes.
+
+Whoever finds the next number taken reads on and decides anew. What the events mean is the owner's business.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from mlopsfw.kernel.base.clock import rfc3339
+from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Fenced, StorageError, StorageUnavailable, StreamSealed
+from mlopsfw.kernel.base.ids import new_event_id
+from mlopsfw.kernel.events import authority
+from mlopsfw.kernel.events.upcast import current_version, upcast
+from mlopsfw.kernel.ledger import codec, layout
+from mlopsfw.kernel.ledger.reader import Head, Reader
+from mlopsfw.kernel.roles.event import Event
+from mlopsfw.kernel.roles.host import Clock
+from mlopsfw.kernel.roles.storage import Storage
+
+Body = Mapping[str, Any] | Callable[[Sequence[Event]], Mapping[str, Any]]
+"""An event's body, or what makes it from all events so far; it is asked anew after each lost race and may raise to refuse."""
+
+_LOST = 1000  # races lost in a row before something else must be wrong
+
+
+class Stream:
+    """One stream of a ledger; may be shared by threads.
+
+    Args:
+        storage: Where it is kept.
+        name: Its name, such as `run/01j…`.
+        actor: Who appends.
+        clock: Stamps the events.
+        on_append: Told of each event that this object appended, after it is durable.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        name: str,
+        *,
+        actor: str,
+        clock: Clock,
+        on_append: Callable[[Event], None] | None = None,
+    ) -> None:
+        self.name = layout.check_stream(name)
+        self._storage, self._actor, self._clock, self._on_append = storage, actor, clock, on_append
+        self._reader = Reader(storage, name)
+        self._lock = threading.RLock()
+        self._head = Head()
+        self._events: list[Event] = []  # every event up to the head, unless only the head was looked for
+
+    # -- reading ---------------------------------------------------------------------------------------------------------
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """Return the events so far whose number is above `after`, in order.
+
+        Raises:
+            ChainBroken: An entry is altered, missing or moved.
+            NewerVersion: An entry was written by a newer mlopsfw.
+        """
+        with self._lock:
+            self._load()
+            return iter(self._events[after:])
+
+    def head(self) -> int:
+        """Return the number of the newest event; 0 for a stream that does not exist."""
+        with self._lock:
+            self._find_head()
+            self._read_on()
+            return self._head.seq
+
+    # -- appending -------------------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        type: str,  # noqa: A002 - the event's own field name
+        body: Body,
+        *,
+        expecting: int | None = None,
+        epoch: int | None = None,
+        version: int = 1,
+        plugin: str = "",
+    ) -> Event:
+        """Append an event at the next number and return it as stored; when this returns it is durable.
+
+        Args:
+            type: What happened, such as `alias.moved`.
+            body: The facts, or a function of all events so far that returns them.
+            expecting: The number that the newest event must have; 0 begins a new stream without reading first.
+            epoch: The writer's fencing number; None takes the stream's own.
+            version: Version of the body's schema.
+            plugin: The plugin that appends it, such as `observer.acme`; empty for the kernel, which acts for a person.
+
+        Raises:
+            Conflict: The newest event is not `expecting`.
+            StreamSealed: The stream has ended.
+            Fenced: The stream is in another epoch than `epoch`.
+            PluginError: The stream, or the type, is not the plugin's; or it is a plugin's, and none is named.
+        """
+        return self._append(type, body, expecting=expecting, epoch=epoch, version=version, plugin=plugin)
+
+    def seal(
+        self,
+        type: str,  # noqa: A002 - the event's own field name
+        body: Body,
+        *,
+        expecting: int | None = None,
+        epoch: int | None = None,
+        version: int = 1,
+    ) -> Event:
+        """Append the stream's last event, then gather its entries into one object. Arguments and errors as for `append`."""
+        return self._append(type, body, expecting=expecting, epoch=epoch, version=version, final=True)
+
+    def takeover(self, *, expecting: int, body: Mapping[str, Any] | None = None) -> int:
+        """Begin a new epoch, fencing off every writer of the older ones; return its number.
+
+        Args:
+            expecting: The number of the newest event when the other was found dead; `Conflict` where it has moved since.
+            body: Facts to record, such as why.
+        """
+        return self._append("takeover", body or {}, expecting=expecting, further=1).epoch
+
+    def tidy(self) -> bool:
+        """Finish what a crash left half-done: give each whole window, and a stream's end, its segment; return whether there was any."""
+        with self._lock:
+            self._find_head()
+            self._read_on()
+            end = self._head.seq if self._head.final else self._head.seq // layout.WINDOW * layout.WINDOW
+            smalls = {layout.first_of(place.seq) for place in self._reader.places() if not place.is_segment}
+            unfinished = sorted(first for first in smalls if first <= end)
+            for first in unfinished:
+                self._gather(min(first + layout.WINDOW - 1, end))
+            return bool(unfinished)
+
+    # -- how -------------------------------------------------------------------------------------------------------------
+
+    def _append(
+        self,
+        type: str,  # noqa: A002 - the event's own field name
+        body: Body,
+        *,
+        expecting: int | None = None,
+        epoch: int | None = None,
+        version: int = 1,
+        final: bool = False,
+        further: int = 0,
+        plugin: str = "",
+    ) -> Event:
+        authority.check(plugin, self.name, type)
+        if version != current_version(type):
+            raise ValueError(f"{type} is written at version {current_version(type)}, not {version}")
+        with self._lock:
+            self._prepare(body, expecting)
+            for _ in range(_LOST):
+                self._admit(expecting, epoch)
+                facts = body(tuple(self._events)) if callable(body) else body
+                draft = self._draft(type, facts, self._head.epoch + further, version, final=final, plugin=plugin)
+                event = self._place(draft)
+                if event is not None:
+                    break
+                self._load() if callable(body) else self._read_on()
+            else:
+                raise Conflict(f"{self.name}: another writer was first {_LOST} times", hint="Try again.")
+        if self._on_append is not None:
+            self._on_append(event)
+        return event
+
+    def _prepare(self, body: Body, expecting: int | None) -> None:
+        """Learn as much of the stream as this append needs; what is stale is found out by losing the race."""
+        if callable(body):
+            self._load()  # a refusal must not rest on old news
+        elif expecting != 0:
+            self._find_head()
+
+    def _admit(self, expecting: int | None, epoch: int | None) -> None:
+        """Refuse what cannot be appended; read on where only older news stands in the way."""
+        if (expecting is not None and expecting > self._head.seq) or (epoch is not None and epoch > self._head.epoch):
+            self._find_head()
+            self._read_on()
+        head = self._head
+        if head.final:
+            raise StreamSealed(
+                f"{self.name} has ended with #{head.seq}", hint="Nothing can be added to it; start a new one."
+            )
+        if epoch is not None and epoch != head.epoch:
+            raise Fenced(
+                f"{self.name} is in epoch {head.epoch}, this writer is of epoch {epoch}",
+                hint="Stop: another has taken over.",
+            )
+        if expecting is not None and expecting != head.seq:
+            raise Conflict(f"{self.name} is at #{head.seq}, not #{expecting}", hint="Read it again and decide anew.")
+
+    def _draft(
+        self,
+        type: str,  # noqa: A002 - the event's own field name
+        facts: Mapping[str, Any],
+        epoch: int,
+        version: int,
+        *,
+        final: bool,
+        plugin: str = "",
+    ) -> Event:
+        return Event(
+            stream=self.name,
+            seq=self._head.seq + 1,
+            id=new_event_id(),
+            type=type,
+            time=rfc3339(self._clock.now()),
+            actor=authority.actor_of(plugin) if plugin else self._actor,
+            body=dict(facts),
+            version=version,
+            epoch=epoch,
+            prev=self._head.digest,
+            final=final,
+        )
+
+    def _place(self, draft: Event) -> Event | None:
+        """Store the draft at its number; return the event as it reads back, or None where another was first."""
+        line = codec.encode(draft)
+        if not (self._put(draft.seq, line) and self._counts(draft.seq, line)):
+            return None
+        event = codec.decode(line, self.name)
+        if self._head.seq == len(self._events):
+            self._events.append(event)
+        self._head = Head(event.seq, codec.digest(line), event.epoch, event.final)
+        if event.final or event.seq % layout.WINDOW == 0:
+            with suppress(StorageError):  # the event is safe; `tidy` does what is left
+                self._gather(event.seq)
+        return event
+
+    def _put(self, seq: int, line: bytes) -> bool:
+        """Return whether our line lies at `seq`. After an ambiguous answer the random id in it says whose it is."""
+        key = layout.entry_key(self.name, seq)
+        try:
+            return self._storage.put_if_absent(key, line) or self._reader.get(key) == line
+        except StorageUnavailable:
+            if self._reader.get(key) == line:
+                return True
+            raise
+
+    def _counts(self, seq: int, line: bytes) -> bool:
+        """Return whether our entry is part of the stream: not where the number was free only because its window is sealed."""
+        segment = self._reader.segment(seq)
+        if segment is None or line in segment:
+            return True
+        self._storage.delete(layout.entry_key(self.name, seq))
+        return False
+
+    def _gather(self, seq: int) -> None:
+        """Write the segment that ends with `seq`, then delete its small entries."""
+        first = layout.first_of(seq)
+        if self._reader.segment(seq) is None:
+            lines = self._reader.smalls(first)
+            if (
+                len(lines) != seq + 1 - first
+            ):  # another is at it: its segment exists, or its deletions would not have begun
+                return
+            self._storage.put_if_absent(layout.segment_key(self.name, seq), b"\n".join(lines) + b"\n")
+        for number in range(first, seq + 1):
+            self._storage.delete(layout.entry_key(self.name, number))
+
+    def _find_head(self) -> None:
+        """Learn where the stream ends, where nothing is known of it yet, without reading it all."""
+        if self._head.seq == 0:
+            self._head = self._reader.last()
+            self._read_on()
+
+    def _load(self) -> None:
+        """Know every event up to now."""
+        if self._head.seq != len(self._events):
+            self._forget()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Follow the stream from the known head to its end."""
+        try:
+            self._follow()
+        except ChainBroken:
+            if self._head.seq == 0:
+                raise
+            self._forget()  # what we held may never have counted; the stream itself says so, or is broken
+            self._follow()
+
+    def _follow(self) -> None:
+        complete = self._head.seq == len(self._events)
+        for event, head in self._reader.after(self._head):
+            if complete:
+                self._events.append(upcast(authority.believed(event, head.epoch)))
+            self._head = head
+
+    def _forget(self) -> None:
+        self._head = Head()
+        self._events.clear()

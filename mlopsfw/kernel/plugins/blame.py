@@ -1,0 +1,191 @@
+"""The border at which the kernel calls a plugin: what the plugin raises names it, and nothing that it raises ends mlopsfw.
+
+An `Exception` keeps its type and traceback and gains a note. `SystemExit`, a `KeyboardInterrupt` of the plugin's own and every other
+`BaseException` would pass all who handle errors, so they become `PluginAborted`. A real Ctrl-C passes as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from mlopsfw.kernel.base import interrupts
+from mlopsfw.kernel.base.errors import PluginAborted
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.plugins.catalog import Claim
+
+_BLAME = "raised by plugin "
+_PARTS = {("engine", "submit"): "handle", ("runtime", "load"): "predictor"}
+"""Methods that return an object with methods of its own, which the kernel calls: the plugin's code still."""
+_FREQUENT = ("storage", "predictor")
+"""What is called too often to see to SIGINT each time: the command line and workers have done so once, a host program goes without."""
+
+
+class Border:
+    """A call of a plugin, as a context: whatever exception passes is a plain one, and says "raised by plugin 'x' (dist 1.2) in WHERE".
+
+    Args:
+        claim: The plugin.
+        where: What is called.
+    """
+
+    __slots__ = ("_claim", "_counted", "_installed", "_where")
+
+    def __init__(self, claim: Claim, where: str) -> None:
+        self._claim, self._where = claim, where
+
+    def __enter__(self) -> Self:
+        self._installed = interrupts.install()
+        self._counted = interrupts.counted()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                _judge(error, self._claim, self._where, self._counted)
+        finally:
+            if self._installed:
+                interrupts.uninstall()
+
+
+def _judge(error: BaseException, claim: Claim, where: str, counted: int) -> None:
+    """Return where `error` may pass, blamed or as it is; else raise what stands for it.
+
+    Args:
+        error: What a plugin raised.
+        claim: The plugin.
+        where: What was called.
+        counted: How many signals had asked this process to stop before the call.
+    """
+    if isinstance(error, KeyboardInterrupt) and not interrupts.can_tell():
+        return
+    if interrupts.counted() != counted:
+        if not isinstance(error, KeyboardInterrupt):  # what the plugin made of a Ctrl-C
+            raise KeyboardInterrupt from error
+    elif isinstance(error, Exception):
+        blame(error, claim, where)
+    else:
+        aborted = PluginAborted(
+            f"{type(error).__name__}{f': {error}' if str(error) else ''} was raised, which would have ended mlopsfw",
+            hint="A plugin must not end the process: it raises one of mlopsfw.kernel.base.errors, a command calls ctx.exit(CODE).",
+        )
+        blame(aborted, claim, where)
+        raise aborted from error
+
+
+def blaming(claim: Claim, where: str) -> Border:
+    """Return the border around a call of `claim`."""
+    return Border(claim, where)
+
+
+def blame(error: Exception, claim: Claim, where: str) -> None:
+    """Add the note, unless a plugin nearer to the fault is named already."""
+    if not is_blamed(error):
+        error.add_note(f"{_BLAME}{str(claim).removeprefix('plugin ')} in {where}")
+
+
+def is_blamed(error: BaseException) -> bool:
+    """Return whether a plugin was named as the culprit."""
+    return any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ()))
+
+
+class Blamed:
+    """What a provider built, unchanged but for the border: attributes are its own, methods, their iterators and their parts are watched."""
+
+    __slots__ = ("__dict__", "_built", "_claim", "_role")
+
+    def __init__(self, built: Any, claim: Claim, role: str) -> None:
+        self._built, self._claim, self._role = built, claim, role
+
+    def __getattr__(self, name: str) -> Any:
+        where = f"{self._role.capitalize()}.{name}"
+        with Border(self._claim, where):
+            value = getattr(self._built, name)
+        if not callable(value) or name.startswith("_"):
+            return value
+        guard = _lightly if self._role in _FREQUENT else watched
+        call = guard(value, self._claim, where, part=_PARTS.get((self._role, name), ""))
+        self.__dict__[name] = call  # the next look-up finds it without coming here
+        return call
+
+    def __repr__(self) -> str:
+        return f"<{self._built!r} of {self._claim}>"
+
+
+def watched(method: Callable[..., Any], claim: Claim, where: str, *, part: str = "") -> Callable[..., Any]:
+    """Return `method` behind the border.
+
+    Args:
+        method: A function of the plugin's.
+        claim: The plugin.
+        where: What errors call the function.
+        part: What the object is that it returns, where the kernel calls that object's methods too.
+    """
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with Border(claim, where):
+            result = method(*args, **kwargs)
+        return _returned(result, claim, where, part)
+
+    return call
+
+
+def _lightly(method: Callable[..., Any], claim: Claim, where: str, *, part: str = "") -> Callable[..., Any]:
+    """Do as `watched` does, for less."""
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        counted = interrupts.counted()
+        try:
+            result = method(*args, **kwargs)
+        except BaseException as error:
+            _judge(error, claim, where, counted)
+            raise
+        return _returned(result, claim, where, part)
+
+    return call
+
+
+def _returned(result: Any, claim: Claim, where: str, part: str) -> Any:
+    if isinstance(result, Iterator):
+        return _Watched(result, claim, where)
+    return Blamed(result, claim, part) if part and result is not None else result
+
+
+class _Watched:
+    """A plugin's iterator behind the border.
+
+    It is no generator: one that is closed early could not tell that from a plugin's own `GeneratorExit`. Nor is each item worth a
+    `Border`: there may be millions.
+    """
+
+    __slots__ = ("_claim", "_counted", "_items", "_where")
+
+    def __init__(self, items: Iterator[Any], claim: Claim, where: str) -> None:
+        self._items, self._claim, self._where = items, claim, where
+        self._counted = interrupts.counted()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._items)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            _judge(error, self._claim, self._where, self._counted)
+            raise
+
+    def close(self) -> None:
+        """Let the plugin clean up after what nobody goes on with."""
+        close = getattr(self._items, "close", None)
+        if close is not None:
+            with Border(self._claim, self._where):
+                close()

@@ -1,0 +1,197 @@
+"""Load plugins when their name is selected, keep the broken ones apart, and tell observers what happened."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pluggy
+
+from mlopsfw.kernel.base.errors import PluginBroken, PluginError, UnknownName
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.events.authority import actor_of, copy
+from mlopsfw.kernel.plugins.blame import Blamed, blaming, watched
+from mlopsfw.kernel.plugins.catalog import Catalog, Claim
+from mlopsfw.kernel.roles import hookspecs
+from mlopsfw.kernel.roles.provider import Provider
+
+if TYPE_CHECKING:
+    import click
+
+    from mlopsfw.kernel.config.model import ProjectConfig, Selection
+    from mlopsfw.kernel.roles.check import Check
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.kernel.roles.host import Host
+
+
+class PluginManager:
+    """The plugins of one project.
+
+    Args:
+        catalog: Which claims there are.
+
+    A plugin that fails while it is imported or registered is quarantined: one warning, and `PluginBroken` with the stored
+    cause whenever its name is selected.
+    """
+
+    def __init__(self, catalog: Catalog | None = None) -> None:
+        self.catalog = catalog or Catalog()
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._broken: dict[Claim, Exception] = {}
+        for name in self.catalog.disabled:
+            self._manager.set_blocked(name)
+
+    def load(self, claim: Claim) -> Any:
+        """Import and register the claim's module; return it. Raise `PluginBroken` with the cause."""
+        if claim in self._broken:
+            raise self._quarantined(claim)
+        registered = self._manager.get_plugin(claim.module)
+        if registered is not None:
+            return registered
+        try:
+            with blaming(claim, "import"):
+                plugin = _import(claim.module)
+                self._manager.register(plugin, name=claim.module)
+                self._manager.check_pending()
+        except Exception as error:
+            self._broken[claim] = error
+            warnings.warn(f"{claim} cannot be loaded and is set aside: {error!r}", RuntimeWarning, stacklevel=2)
+            raise self._quarantined(claim) from error
+        return plugin
+
+    def _quarantined(self, claim: Claim) -> PluginBroken:
+        cause = self._broken[claim]
+        broken = PluginBroken(
+            f"{claim} failed when it was loaded: {type(cause).__name__}: {cause}",
+            hint=f"Reinstall or upgrade {claim.distribution}, or disable {claim.key!r}; --traceback shows the cause.",
+        )
+        broken.__cause__ = cause
+        return broken
+
+    def provider(self, role: str, name: str) -> tuple[Claim, Provider[Any]]:
+        """Return the claim to `role.name` and the provider behind it, importing that plugin alone.
+
+        Raises:
+            UnknownName, PluginConflict, PluginApiMismatch: As `Catalog.find`.
+            PluginBroken: It fails at import, or offers no provider of that name.
+        """
+        claim = self.catalog.find(role, name)
+        plugin = self.load(claim)
+        with blaming(claim, f"mlopsfw_{role}s"):
+            offered = {p.name: p for p in self._call(plugin, f"mlopsfw_{role}s")}
+        if name not in offered:
+            raise PluginBroken(
+                f"{claim} offers no {role} called {name!r}: its hook mlopsfw_{role}s yields {sorted(offered) or 'nothing'}",
+                hint="The entry point and the Provider must carry the same name.",
+            )
+        return claim, offered[name]
+
+    def build(self, role: str, selection: Selection, config: ProjectConfig, host: Host) -> Any:
+        """Build what `selection` selects: read its options into the provider's config, then call `build`, blame attached."""
+        claim, provider, options = self.selected(role, selection, config)
+        with blaming(claim, "build"):
+            built = provider.build(options, host)
+        return Blamed(built, claim, role)
+
+    def selected(
+        self, role: str, selection: Selection, config: ProjectConfig
+    ) -> tuple[Claim, Provider[Any], msgspec.Struct]:
+        """Return what `selection` selects, and its options as the provider's config; nothing is built.
+
+        Raises:
+            ConfigError: Nobody provides it, or its options are wrong; with the line in the file.
+            PluginError: As `provider`.
+        """
+        try:
+            claim, provider = self.provider(role, selection.use)
+        except UnknownName as error:
+            raise config.error(error.message, f"{selection.key}.use", hint=error.hint) from None
+        return claim, provider, read_options(provider.config, selection, config, claim)
+
+    def _caller(self, plugin: Any, hook: str) -> pluggy.HookCaller:
+        """Return the hook with this one plugin's implementation."""
+        return self._manager.subset_hook_caller(hook, [p for p in self._manager.get_plugins() if p is not plugin])
+
+    def _call(self, plugin: Any, hook: str) -> list[Any]:
+        return [item for offer in self._caller(plugin, hook)() for item in offer]
+
+    def check_observers(self, config: ProjectConfig) -> None:
+        """Raise `ConfigError` where `config` has options for an observer that is not installed."""
+        for name in config.observers:
+            if not any(claim.kind == "observer" and claim.name == name for claim in self.catalog.claims):
+                hint = nearest(name, {claim.name for claim in self.catalog.of("observer")})
+                raise config.error(f"no installed observer is called {name!r}", f"observer.{name}", hint=hint)
+
+    def notify(self, event: Event, host: Callable[[str], Host], options: Mapping[str, Mapping[str, Any]]) -> None:
+        """Tell every observer of `event`. An observer that raises is warned about; it never ends a run.
+
+        Args:
+            event: What happened; each observer gets a copy, and none of what it appended itself.
+            host: Claim's key → what that observer may use of the kernel.
+            options: Observer's name → its options.
+        """
+        for claim in self.catalog.of("observer"):
+            if event.actor == actor_of(claim.key):  # it would answer itself for ever
+                continue
+            try:
+                plugin = self.load(claim)
+                with blaming(claim, "mlopsfw_event"):
+                    own = deepcopy(options.get(claim.name, {}))
+                    told = {"event": copy(event), "host": host(claim.key), "options": own}
+                    self._caller(plugin, "mlopsfw_event")(**told)
+            except PluginBroken:
+                continue  # warned about when it was set aside
+            except Exception as error:  # noqa: BLE001 - the promise is that no observer can end a run
+                warnings.warn(f"{claim} failed on {event.type}: {error!r}", RuntimeWarning, stacklevel=2)
+
+    def command(self, name: str) -> click.Command:
+        """Return the verb `name` of the plugin that claims it."""
+        claim = self.catalog.find("command", name)
+        plugin = self.load(claim)
+        with blaming(claim, "mlopsfw_commands"):
+            commands = {c.name: c for c in self._call(plugin, "mlopsfw_commands")}
+        if name not in commands:
+            raise PluginError(f"{claim} brings no command {name!r}", hint=nearest(name, [str(c) for c in commands]))
+        return _contained(commands[name], claim)
+
+    def checks(self) -> Iterable[tuple[Claim, Check]]:
+        """Yield what `doctor` asks on behalf of plugins, and of which."""
+        for claim in self.catalog.of("check"):
+            plugin = self.load(claim)
+            with blaming(claim, "mlopsfw_checks"):
+                found = self._call(plugin, "mlopsfw_checks")
+            for check in found:
+                yield claim, replace(check, run=watched(check.run, claim, f"the check {check.name}"))
+
+
+def _contained(command: click.Command, claim: Claim) -> click.Command:
+    """Return the command with all that click calls of it behind the border; what it says to click (usage, exit codes) passes as it is."""
+    for method in ("make_context", "invoke"):
+        setattr(command, method, watched(getattr(command, method), claim, f"the command {command.name}"))
+    return command
+
+
+def _import(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def read_options(
+    kind: type[msgspec.Struct], selection: Selection, config: ProjectConfig, claim: Claim
+) -> msgspec.Struct:
+    """Read a selection's options into a provider's config struct; errors point at the line in the file."""
+    from mlopsfw.kernel.config.load import validation_error
+
+    key = f"{selection.key}.{selection.use}"
+    try:
+        with blaming(claim, "its config"):  # a struct may have code of its own
+            return msgspec.convert(selection.options, kind)
+    except msgspec.ValidationError as error:
+        raise validation_error(error, kind, key, config.error) from None

@@ -1,0 +1,86 @@
+"""The deployer role: a model bundle becomes an endpoint that answers requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import msgspec
+
+
+class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to serve.
+
+    Args:
+        endpoint: The endpoint's name; also the model name in URLs.
+        model: The registry's name of the model.
+        version: Its version.
+        bundle: Digest of the bundle's manifest blob (`host.blobs.get_folder`).
+        revision: Rises by one with each change of the endpoint; a process of an older one must not come back.
+        pii: Input → how its values were treated where the training data was taken in (`drop`, `mask`, `hash`): requests get the same.
+    """
+
+    endpoint: str
+    model: str
+    version: int
+    bundle: str
+    revision: int
+    pii: dict[str, Literal["drop", "mask", "hash"]] = {}
+
+
+class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an endpoint is doing.
+
+    Args:
+        endpoint: Its name.
+        state: `ready` answers requests; `starting`; `failed` (see `detail`); `stopped`.
+        url: Base URL, such as `http://127.0.0.1:8080`.
+        model, version, revision: What it serves.
+        detail: Why it failed, or where its log lies.
+        facts: Whatever else the deployer can tell: process ids, requests, latency.
+    """
+
+    endpoint: str
+    state: Literal["starting", "ready", "failed", "stopped"]
+    url: str = ""
+    model: str = ""
+    version: int = 0
+    revision: int = 0
+    detail: str = ""
+    facts: dict[str, Any] = {}
+
+
+class Deployer(Protocol):
+    """Starts, changes and stops endpoints. Which version an endpoint should serve is the kernel's (`mlopsfw.serving.endpoints`)."""
+
+    def deploy(self, spec: EndpointSpec) -> EndpointStatus:
+        """Serve `spec`, replacing what the endpoint serves now with no failed request; return once it is ready.
+
+        Raise `ServingError` when the new model cannot be loaded: then the old one goes on serving.
+        """
+        ...
+
+    def status(self, endpoint: str) -> EndpointStatus:
+        """Tell what the endpoint is doing, from the process itself."""
+        ...
+
+    def stop(self, endpoint: str) -> EndpointStatus:
+        """Stop it: in-flight requests finish, what was captured is durable."""
+        ...
+
+
+@runtime_checkable
+class ForegroundDeployer(Protocol):
+    """What a deployer offers beside `Deployer` where it can serve from the caller's own process, for a process manager to keep alive."""
+
+    def run(self, spec: EndpointSpec, ready: Callable[[EndpointStatus], None]) -> None:
+        """Serve `spec` until SIGTERM or SIGINT, then end as `stop` does. Later calls of `deploy` change what is served meanwhile.
+
+        Args:
+            spec: What to serve first.
+            ready: Called once it answers.
+
+        Raises:
+            ServingError: It cannot be served, or is being served.
+        """
+        ...

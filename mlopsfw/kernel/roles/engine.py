@@ -1,0 +1,113 @@
+"""The engine role: where steps run. An engine carries a `StepSpec` to some process and a `StepResult` back; no more."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from mlopsfw.kernel.roles.artifact import Artifact
+
+
+class StepSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a worker needs to run one attempt of one step; references only.
+
+    Args:
+        project: The project's folder on the submitting machine. An engine with other nodes ships the folder's code and
+            replaces this by where it lies there.
+        config: The resolved configuration as JSON (overlays and overrides applied), so that no worker decides anew.
+        run: The run's id.
+        step: The step's name; `name[3]` for a part of it.
+        attempt: From 1.
+        epoch: The coordinator's fencing number; the worker's appends carry it.
+        inputs: Stored values by parameter name.
+        outputs: Names of the values it must return.
+        fingerprint: The step's cache key.
+        joins: Whether it puts together what the step's parts returned: `inputs` are then `output[number]`.
+    """
+
+    project: str
+    config: str
+    run: str
+    step: str
+    attempt: int
+    epoch: int
+    inputs: dict[str, Artifact]
+    outputs: tuple[str, ...]
+    fingerprint: str
+    joins: bool = False
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why an attempt failed.
+
+    Args:
+        type: The exception's class name.
+        message: Its text and notes, with the plugin's name where one is to blame.
+        traceback: The formatted traceback.
+        exit_code: What the command line would return for it.
+        retryable: False where another attempt cannot help (a refused gate, a usage error).
+        lost: True where the process or node vanished rather than raised.
+    """
+
+    type: str
+    message: str
+    traceback: str = ""
+    exit_code: int = 1
+    retryable: bool = True
+    lost: bool = False
+
+
+class StepResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one attempt came to.
+
+    Args:
+        outputs: Stored values by output name; empty if it failed.
+        failure: None if it succeeded.
+        node: Where it ran, `host/pid` or the cluster's node id.
+        seconds: Wall time in the worker.
+        events: `(stream, seq)` of what the worker appended, for the coordinator to broadcast.
+        logs: Digest of the blob with its captured output, or empty.
+        metrics: Last value of each metric it logged.
+    """
+
+    outputs: dict[str, Artifact] = {}
+    failure: Failure | None = None
+    node: str = ""
+    seconds: float = 0.0
+    events: tuple[tuple[str, int], ...] = ()
+    logs: str = ""
+    metrics: dict[str, Any] = {}
+
+
+class Handle(Protocol):
+    """A submitted attempt."""
+
+    def wait(self, timeout: float | None = None) -> StepResult | None:
+        """Return the result, or None when `timeout` seconds pass first. A vanished worker is a `Failure(lost=True)`."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop the attempt: ask first, then kill. Returns when the worker can write no more, or is fenced."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs steps. Retries, cache and timeouts stay in the kernel.
+
+    The worker's side is `mlopsfw.project.worker.execute(spec: bytes) -> bytes` (JSON of `StepSpec` and `StepResult`): an
+    engine only has to get that called in a process that can import mlopsfw and the project's code.
+    """
+
+    @property
+    def slots(self) -> int:
+        """How many attempts can run at once."""
+        ...
+
+    def submit(self, spec: StepSpec) -> Handle:
+        """Start one attempt; return at once."""
+        ...
+
+    def close(self) -> None:
+        """Let go of workers and connections. Cancels what still runs."""
+        ...

@@ -1,0 +1,172 @@
+"""The hooks that plugins implement: every one of them, and nothing else.
+
+A plugin is a module (or object) named by an entry point in the group `mlopsfw.v1`. The entry point is called after what it
+holds: `trainer.torch`, `storage.acme`, `command.acme`, `observer.acme`, `check.acme`. The kernel lists and selects plugins by these names
+and imports one only when its name is selected (observers and checks: when a run starts or `doctor` asks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from mlopsfw.kernel.roles.alerting import Alerter
+    from mlopsfw.kernel.roles.bundle import Runtime
+    from mlopsfw.kernel.roles.check import Check
+    from mlopsfw.kernel.roles.deployer import Deployer
+    from mlopsfw.kernel.roles.engine import Engine
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.kernel.roles.host import Host
+    from mlopsfw.kernel.roles.monitoring import Monitor
+    from mlopsfw.kernel.roles.provider import Provider
+    from mlopsfw.kernel.roles.storage import Storage
+    from mlopsfw.kernel.roles.training import Trainer
+
+PROJECT = "mlopsfw"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+# -- roles: each returns providers, of which config selects one by name -------------------------------------------------
+
+
+@hookspec
+def mlopsfw_storages() -> Iterable[Provider[Storage]]:
+    """Offer places that keep bytes.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_storages():
+            yield Provider("acme", AcmeConfig, lambda config, host: AcmeStorage(config.bucket), "Acme's vault")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_trainers() -> Iterable[Provider[Trainer]]:
+    """Offer ways to learn a model from tables.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_trainers():
+            yield Provider("boost", BoostConfig, build, "Gradient boosting")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_runtimes() -> Iterable[Provider[Runtime]]:
+    """Offer loaders of bundle formats; a provider's name is the format it loads.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_runtimes():
+            yield Provider("onnx", OnnxConfig, build, "ONNX Runtime")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_deployers() -> Iterable[Provider[Deployer]]:
+    """Offer ways to serve a bundle.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_deployers():
+            yield Provider("http", HttpConfig, build, "A server on this machine")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_monitors() -> Iterable[Provider[Monitor]]:
+    """Offer ways to examine captured predictions.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_monitors():
+            yield Provider("drift", DriftConfig, build, "Drift of inputs and outputs")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_alerters() -> Iterable[Provider[Alerter]]:
+    """Offer ways to hand an alert over.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_alerters():
+            yield Provider("pager", PagerConfig, build, "Acme's pager")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_engines() -> Iterable[Provider[Engine]]:
+    """Offer places where steps run.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_engines():
+            yield Provider("ray", RayConfig, build, "A Ray cluster")
+    """
+    raise NotImplementedError
+
+
+# -- observers and tools ------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def mlopsfw_event(event: Event, host: Host, options: Mapping[str, Any]) -> None:
+    """Observe an event after it was appended to the ledger. An implementation names the arguments that it wants.
+
+    Called in the coordinating process. An exception is logged and never ends a run; an exporter that must not miss an event
+    reads the ledger by cursor instead. The options are what `[observer.NAME]` says, unread; empty where the project has no such
+    table.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_event(event):
+            if event.type == "alias.moved":
+                announce(event.body["alias"], event.body["version"])
+    """
+
+
+@hookspec
+def mlopsfw_commands() -> Iterable[click.Command]:
+    """Add verbs to the command line. The entry point `command.NAME` adds the verb NAME, imported when it is called.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_commands():
+            yield acme_command
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_checks() -> Iterable[Check]:
+    """Add questions that `mlopsfw doctor` asks.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_checks():
+            yield Check("licence", "The licence server answers", ask)
+    """
+    raise NotImplementedError

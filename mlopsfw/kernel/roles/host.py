@@ -1,0 +1,151 @@
+"""`Host`: what the kernel gives a plugin when it builds one of its providers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.kernel.roles.bundle import Bundle
+    from mlopsfw.kernel.roles.event import Event
+
+
+class Clock(Protocol):
+    """Time, so that tests can hold it."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch, UTC. For stamps, never for order or durations."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never goes back. For durations and time-outs."""
+        ...
+
+
+class Secrets(Protocol):
+    """Secret references, `env:NAME` and `file:/path`, resolved at use. Values never reach config, events or logs."""
+
+    def resolve(self, reference: str) -> str:
+        """Return the secret; raise `ConfigError` naming the reference when it is not there, or empty."""
+        ...
+
+
+class Blobs(Protocol):
+    """Content-addressed, immutable bytes; verified on read."""
+
+    def put(self, data: bytes | Path) -> str:
+        """Store and return the digest (sha256, 64 hex digits). Storing the same bytes again costs a look-up."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """Return the bytes. Raise `NotFound`, or `Corrupt` when they do not match."""
+        ...
+
+    def path(self, digest: str) -> Path:
+        """Return a local, verified, read-only copy (kept in scratch, so a second call is cheap)."""
+        ...
+
+    def put_folder(self, folder: Path) -> str:
+        """Store every file of `folder` and a manifest (`{relative path: digest}`); return the manifest's digest."""
+        ...
+
+    def get_folder(self, digest: str, to: Path) -> Path:
+        """Lay the folder out under `to` (new or empty); return `to`."""
+        ...
+
+
+class Tables(Protocol):
+    """Versioned tables (Delta) by name, such as `captures/delay`. A plugin reads all and writes its own, `plugin/<its key>/NAME`."""
+
+    def append(self, name: str, rows: pa.Table | pl.DataFrame) -> int:
+        """Append rows, creating the table if need be; return its new version. Raise `PluginError` where it is not the plugin's own."""
+        ...
+
+    def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
+        """Return the rows lazily. Raise `NotFound`."""
+        ...
+
+
+class Bundles(Protocol):
+    """Opens model bundles: verified, loaded through the runtime of their format, golden rows replayed."""
+
+    def open(self, folder: Path) -> Bundle:
+        """Return the loaded bundle. Raise `BundleError`."""
+        ...
+
+
+class Host(Protocol):
+    """What a plugin may use of the kernel. Attributes are made on first use.
+
+    A storage is built before blobs and tables exist: for it those raise `PluginError`.
+    """
+
+    @property
+    def root(self) -> Path:
+        """The project's folder; relative paths in config are relative to it."""
+        ...
+
+    @property
+    def project(self) -> str:
+        """The project's name."""
+        ...
+
+    @property
+    def config(self) -> str:
+        """The project's resolved configuration as JSON (no secrets), for a process of the plugin's own to open the project with."""
+        ...
+
+    @property
+    def scratch(self) -> Path:
+        """A private folder (mode 0700) on this machine for this provider; may be emptied between runs."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+        ...
+
+    @property
+    def secrets(self) -> Secrets:
+        """Secret references."""
+        ...
+
+    @property
+    def blobs(self) -> Blobs:
+        """Content-addressed bytes."""
+        ...
+
+    @property
+    def tables(self) -> Tables:
+        """Versioned tables."""
+        ...
+
+    @property
+    def bundles(self) -> Bundles:
+        """Model bundles."""
+        ...
+
+    def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
+        """Append an event to the ledger, by the actor `plugin:<key>`, and tell the observers.
+
+        Args:
+            stream: `plugin/<key>` or a stream below it, where the key is the entry point's name: `plugin/monitor.acme/orders`.
+            type: `plugin.<key>.` and what happened, such as `plugin.monitor.acme.examined`.
+            body: The facts, as JSON values; no rows, personal values or secrets.
+
+        Raises:
+            PluginError: The stream or the type is not this plugin's.
+        """
+        ...
+
+    def events(self, stream: str, after: int = 0) -> Iterator[Event]:
+        """Yield the events of any stream in order, those after sequence number `after`."""
+        ...
+
+
+Progress = Callable[[str, float], None]
+"""Told a phase's name and the share done, in [0, 1]."""

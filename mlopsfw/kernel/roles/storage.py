@@ -1,0 +1,96 @@
+"""The storage role: bytes under keys, with stated guarantees. Ledger, blobs, datasets and registry are built on it once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import StorageError
+
+_KEY = re.compile(r"[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]{0,199}(?:/[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]{0,199}){0,15}")
+_PREFIX = re.compile(rf"(?:{_KEY.pattern}/?)?")
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One stored object.
+
+    Args:
+        key: Its key.
+        size: Bytes.
+        modified: Seconds since the epoch by the store's own clock.
+    """
+
+    key: str
+    size: int
+    modified: float
+
+
+class TableLocation(msgspec.Struct, frozen=True):
+    """Where a Delta table lives: a URI that `deltalake` opens, and its options (credentials, endpoint, region)."""
+
+    uri: str
+    options: Mapping[str, str] = {}
+
+
+def check_key(key: str) -> str:
+    """Return `key` if it is one, else raise `StorageError`; every implementation asks this before anything else."""
+    if _KEY.fullmatch(key):
+        return key
+    raise StorageError(f"{key!r} is not a storage key", hint="Keys are relative paths of letters, digits and ._=@+-")
+
+
+def check_prefix(prefix: str) -> str:
+    """Return `prefix` if a key can start with it, else raise `StorageError`."""
+    if _PREFIX.fullmatch(prefix):
+        return prefix
+    raise StorageError(f"{prefix!r} is not the beginning of a storage key")
+
+
+@runtime_checkable
+class Storage(Protocol):
+    """Bytes under keys.
+
+    Keys are relative, `/`-separated, of at most 16 segments of 1 to 200 characters `[A-Za-z0-9._=@+-]` that do not start with
+    a dot; anything else is refused with `StorageError` before the store is touched (`check_key`). Guarantees that every implementation gives, and `mlopsfw.testing` checks:
+
+    - *durable*: when `put` or `put_if_absent` returns, the bytes survive power loss; what was never acknowledged is
+      either absent or whole.
+    - *atomic*: a reader sees all of an object or none of it; of any number of racing `put_if_absent`, exactly one
+      returns True. Where the store's answer was lost on the way, False may stand for one's own success: whoever must
+      know puts something of its own into the bytes and reads it back.
+    - *read your writes*: after a write returns, every reader anywhere sees it.
+
+    Errors: `NotFound`, `StorageFull`, `StorageUnavailable` (after the implementation's own bounded retries), `StorageError`.
+    """
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Store `data` (bytes, or a file's content) under `key`, replacing what was there."""
+        ...
+
+    def put_if_absent(self, key: str, data: bytes | Path) -> bool:
+        """Store `data` unless `key` exists; return whether this call created it. The base of all agreement."""
+        ...
+
+    def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """Return the object's bytes, or `length` of them from `start` (fewer at the end). Raise `NotFound`."""
+        ...
+
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
+        """Yield the objects whose key starts with `prefix` and sorts after `after`, in ascending key order."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; an absent one is no error. After power loss it may be there again."""
+        ...
+
+    def table_location(self, name: str) -> TableLocation | None:
+        """Return where the Delta table `name` lives (it need not exist yet), or None if this store holds no tables."""
+        ...
+
+    def describe(self) -> str:
+        """Return where this is, for people, without credentials: `file:///…`, `s3://bucket/prefix`."""
+        ...

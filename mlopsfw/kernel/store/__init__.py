@@ -1,0 +1,1 @@
+"""Bytes in a storage: blobs, their encryption, and where tables lie."""

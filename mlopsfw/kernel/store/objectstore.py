@@ -1,0 +1,51 @@
+"""Opening a bucket (`s3://`, `gs://`, `az://`) through obstore, with options named as obstore and deltalake name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+_CLIENT = frozenset(
+    {"allow_http", "allow_invalid_certificates", "proxy_url", "timeout", "connect_timeout", "user_agent"}
+)
+
+
+def open_store(url: str, options: Mapping[str, str], budget: float, shown: str) -> ObjectStore:
+    """Open the store at `url`; nothing is asked of it yet, and it tries nothing twice.
+
+    Args:
+        url: The bucket, and a prefix.
+        options: Options of store and client; what they leave open comes from the environment.
+        budget: Seconds that one request may take.
+        shown: The URL as people may see it.
+
+    Raises:
+        UsageError: The URL or an option is not one that obstore knows.
+    """
+    from obstore.exceptions import BaseError
+    from obstore.store import from_url
+
+    config: dict[str, Any] = {key: value for key, value in options.items() if key.lower() not in _CLIENT}
+    client: dict[str, Any] = {"timeout": f"{budget:g}s", "connect_timeout": "5s"}
+    client |= {key.lower(): _plain(value) for key, value in options.items() if key.lower() in _CLIENT}
+    try:
+        store: Any = from_url(
+            url,
+            config=config or None,  # type: ignore[call-overload]  # the scheme decides which keys there are
+            client_options=client,
+            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=budget)},
+        )
+    except (BaseError, ValueError, TypeError) as error:
+        raise UsageError(f"storage {shown} cannot be opened: {error}") from None
+    opened: ObjectStore = store
+    return opened
+
+
+def _plain(value: str) -> str | bool:
+    return {"true": True, "false": False}.get(value.lower(), value)

@@ -1,0 +1,111 @@
+"""The state of the project's code as version control has it: the commit, and a blob with what was not committed.
+
+Files that git does not know yet count too, unless it is told to ignore them: a new module is what is most often forgotten. Code is kept
+word for word, what is none by its digest, and what is large by its size: the data that a run read, its inputs tell.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Sequence
+
+    from mlopsfw.project.facade import Project
+
+_DIFF = ("diff", "--binary", "--no-ext-diff", "--no-textconv", "HEAD")
+_UNTRACKED = ("ls-files", "--others", "--exclude-standard", "-z")
+_CODE = (".py", ".pyi", ".pyx", ".pxd", ".sql", ".toml")  # kept word for word: other files may hold rows, or a secret
+_WHOLE = 1 << 20  # bytes that are read of an unknown file; a larger one is hardly code, and there may be many
+
+
+class CodeState:
+    """Asks git in the background while the pipeline is planned; git costs more than planning does.
+
+    Args:
+        commit: The commit that is checked out, or nothing.
+        root: The project's folder.
+        asking: The running `git diff` and `git ls-files`; none where there is no repository.
+    """
+
+    def __init__(self, commit: str, root: Path, asking: Sequence[subprocess.Popen[bytes]] = ()) -> None:
+        self._commit, self._root, self._asking = commit, root, asking
+
+    @classmethod
+    def begin(cls, root: Path) -> CodeState:
+        """Start to ask about the repository that holds `root`, if any does."""
+        top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
+        commit = _head(top / ".git") if top else ""
+        if not commit or shutil.which("git") is None:
+            return cls(commit, root)
+        import subprocess
+
+        git = ("git", "-c", "core.fsmonitor=false")
+        asking = [
+            subprocess.Popen((*git, *words), cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            for words in (_DIFF, _UNTRACKED)
+        ]
+        return cls(commit, root, asking)
+
+    def result(self, project: Project) -> dict[str, str]:
+        """Return `{"commit": …, "diff": blob}`; without a repository nothing, without changes no diff."""
+        diff, names = [git.communicate()[0] for git in self._asking] or (b"", b"")
+        diff += b"".join(_as_new(self._root, name) for name in sorted(names.split(b"\0")) if name)
+        found = {"commit": self._commit, "diff": project.blobs.put(diff) if diff else ""}
+        return {name: value for name, value in found.items() if value}
+
+
+def _as_new(root: Path, name: bytes) -> bytes:
+    """Return what git would show of the untracked file `name`, were it added; nothing where it has gone meanwhile."""
+    file = root / os.fsdecode(name)
+    try:
+        if file.is_symlink() or not file.is_file():
+            return b""
+        if (size := file.stat().st_size) > _WHOLE:
+            return b"untracked: %b, %d bytes\n" % (name, size)
+        data = file.read_bytes()
+    except OSError:
+        return b""
+    if file.suffix in _CODE and _is_text(data):
+        return _added(name, data)
+    return b"untracked: %b, sha256 %b\n" % (name, sha256(data).hexdigest().encode())
+
+
+def _added(name: bytes, data: bytes) -> bytes:
+    head = b"diff --git a/%b b/%b\nnew file mode 100644\n" % (name, name)
+    lines = BytesIO(data).readlines()  # split at line feeds alone, as git does
+    if not lines:
+        return head
+    end = b"" if data.endswith(b"\n") else b"\n\\ No newline at end of file\n"
+    hunk = b"--- /dev/null\n+++ b/%b\n@@ -0,0 +1,%d @@\n" % (name, len(lines))
+    return head + hunk + b"".join(b"+" + line for line in lines) + end
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _head(git: Path) -> str:
+    """Return the commit that HEAD stands for, read from the files; nothing for a work tree kept elsewhere or no commit."""
+    try:
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        if not head.startswith("ref: "):
+            return head
+        name = head.removeprefix("ref: ")
+        if (git / name).is_file():
+            return (git / name).read_text(encoding="utf-8").strip()
+        for line in (git / "packed-refs").read_text(encoding="utf-8").splitlines():
+            if line.endswith(f" {name}"):
+                return line.partition(" ")[0]
+    except OSError:
+        pass
+    return ""

@@ -1,0 +1,55 @@
+"""Where a result came from, as far as this machine knows: the state of the code and what is installed.
+
+A run records both when it starts (`mlopsfw.pipeline`); this reads them back, and captures them where there is no run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from mlopsfw.project.facade import Project
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of code and environment.
+
+    Args:
+        code: `commit`, and `diff`: a blob with what was not committed. Empty outside of a repository.
+        environment: Blob (JSON) that maps each installed distribution, Python and the platform to its version.
+    """
+
+    code: dict[str, str] = {}
+    environment: str = ""
+
+
+def capture(project: Project) -> Provenance:
+    """Store the state of the project's code and of this process's environment; return where."""
+    from mlopsfw.kernel.base import canonical
+    from mlopsfw.lineage.codestate import CodeState
+    from mlopsfw.lineage.environment import environment
+
+    state = CodeState.begin(project.root)
+    installed = project.blobs.put(canonical.encode(environment()))
+    return Provenance(code=state.result(project), environment=installed)
+
+
+def of_run(project: Project, run: str) -> Provenance:
+    """Return what a run recorded when it started. Raise `UnknownName` where there is no such run."""
+    facts = project.runs.get(run).facts
+    return Provenance(code=facts.get("code") or {}, environment=facts.get("environment") or "")
+
+
+def installed(project: Project, provenance: Provenance) -> dict[str, str]:
+    """Return distribution → version of a recorded environment; empty where none was recorded."""
+    if not provenance.environment:
+        return {}
+    return msgspec.json.decode(project.blobs.get(provenance.environment), type=dict[str, str])
+
+
+def uncommitted(project: Project, provenance: Provenance) -> str:
+    """Return the recorded difference to the commit, as git wrote it; empty where there was none."""
+    blob = provenance.code.get("diff", "")
+    return project.blobs.get(blob).decode("utf-8", "replace") if blob else ""

@@ -1,0 +1,102 @@
+"""Model bundles: a folder of open formats that holds a model, how rows become its features, and what it was trained on.
+
+    bundle.json        the manifest: task, signature, outputs, classes, every other file with its sha256, facts
+    plan.json          the feature plan
+    model.onnx, …      the model, in one or more formats
+    signature.arrow    the signature as an Arrow schema
+    profile.json       the training profile that monitors compare with
+    golden.json        made-up rows and the model's answers, replayed whenever the bundle is opened
+    card.md            the model card
+    requirements.txt, sbom.json   what it was made with
+
+Nothing in it is a pickle, and nothing unknown is loaded. Opening one and predicting imports neither Arrow, Polars nor torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.kernel.roles.bundle import Manifest, Runtime
+    from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
+    from mlopsfw.models.bundle.loaded import LoadedBundle
+    from mlopsfw.project.facade import Project
+
+__all__ = ["BundleStore", "open_bundle", "verify", "write"]
+
+
+class BundleStore:
+    """Opens and makes bundles with the runtimes of a project.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def open(self, folder: Path) -> LoadedBundle:
+        """Return the bundle in `folder`: verified, loaded, its golden rows replayed. Raise `BundleError`."""
+        return open_bundle(folder, self._project.runtime)
+
+    def verify(self, folder: Path) -> Manifest:
+        """Check every file of a bundle without loading the model; return its manifest. Raise `BundleError`."""
+        return verify(folder)
+
+    def write(self, folder: Path, trained: TrainedModel, task: TrainingTask, train: pa.Table) -> Manifest:
+        """Make the bundle of a trained model in `folder` (new or empty); see `write`."""
+        runtimes = {name: self._project.runtime(name) for name in list(trained.formats)[:1]}
+        return write(folder, trained, task, train, runtimes)
+
+
+def open_bundle(folder: Path, runtimes: Callable[[str], Runtime]) -> LoadedBundle:
+    """Return the bundle in `folder`, loaded through the runtime of its first format, its golden rows replayed.
+
+    Args:
+        folder: Where it lies.
+        runtimes: Returns the runtime of a format; raises `UnknownFormat`.
+
+    Raises:
+        BundleError: A file is missing, altered, extra, or not what it must be; or the model does not answer as it did.
+    """
+    from mlopsfw.models.bundle.loaded import load
+
+    return load(folder, runtimes)
+
+
+def verify(folder: Path) -> Manifest:
+    """Check that a bundle is whole and holds only what may be in one, without loading the model; return its manifest.
+
+    Raises:
+        BundleError: It is not.
+    """
+    from mlopsfw.models.bundle.files import read_manifest, verify_files
+
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    return manifest
+
+
+def write(
+    folder: Path, trained: TrainedModel, task: TrainingTask, train: pa.Table, runtimes: Mapping[str, Runtime]
+) -> Manifest:
+    """Make the bundle of a trained model. Equal arguments give equal files.
+
+    Args:
+        folder: New or empty.
+        trained: What the trainer returned.
+        task: What was learned.
+        train: The training rows: the profile is made of them. No row of theirs is kept.
+        runtimes: Format → runtime; the model's first format must be among them.
+
+    Raises:
+        BundleError: The trainer's files do not make a bundle.
+        UnknownFormat: No runtime loads its first format.
+    """
+    from mlopsfw.models.bundle.writing import write_bundle
+
+    return write_bundle(folder, trained, task, train, runtimes)

@@ -1,0 +1,101 @@
+"""The model card, in Markdown: what the model does, takes and answers, and how well. Text from users is escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.bundle import Manifest
+    from mlopsfw.kernel.roles.training import TrainingTask
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_MANY = 50
+_TOLD_APART = ("importance", "metrics", "settings", "versions")
+
+
+def model_card(manifest: Manifest, task: TrainingTask, *, rows: int) -> str:
+    """Return the card of a model.
+
+    Args:
+        manifest: Its signature, classes and facts.
+        task: What was learned.
+        rows: Training rows.
+    """
+    facts = manifest.facts
+    what = (
+        f"A {manifest.task} model that predicts `{_code(manifest.target)}` from {len(manifest.inputs)} columns, "
+        f"trained on {rows:,} rows (seed {task.seed}).\n"
+    )
+    caution = (
+        "Before using it elsewhere, check that the rows there resemble those it was trained on: `profile.json` says "
+        "what they were like. The rows themselves are not in this bundle.\n"
+    )
+    parts = [
+        f"# {escape(manifest.target)}\n",
+        what,
+        _section("Inputs", ("column", "type", "null"), _inputs(manifest)),
+        _section("Made of them by the model", ("column", "type", "made of"), _derived(task)),
+        _section("Outputs", ("output", "meaning"), _outputs(manifest)),
+        _section("Metrics", ("metric", "value"), _numbers(facts.get("metrics"))),
+        _section("Importance of columns", ("column", "share"), _numbers(facts.get("importance"))),
+        _section("Training", ("fact", "value"), _plain(facts)),
+        _section("Settings", ("setting", "value"), _plain(facts.get("settings"))),
+        _section("Versions", ("package", "version"), _plain(facts.get("versions"))),
+        caution,
+    ]
+    return "\n".join(filter(None, parts))
+
+
+def escape(text: object) -> str:
+    """Return text as one line in which nothing is markup."""
+    return _SPECIAL.sub(r"\\\1", _CONTROL.sub(" ", str(text)))
+
+
+def _code(text: str) -> str:
+    return _CONTROL.sub(" ", text).replace("`", "'")
+
+
+def _section(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    listed = list(rows)
+    if not listed:
+        return ""
+    lines = ["| " + " | ".join(map(escape, row)) + " |" for row in listed[:_MANY]]
+    more = [f"\n{len(listed) - _MANY} more are not shown."] if len(listed) > _MANY else []
+    rule = "|" + " --- |" * len(head)
+    return "\n".join([f"## {title}\n", "| " + " | ".join(head) + " |", rule, *lines, *more, ""])
+
+
+def _inputs(manifest: Manifest) -> list[tuple[str, str, str]]:
+    return [(each.name, each.type, "may be" if each.nullable else "never") for each in manifest.inputs]
+
+
+def _derived(task: TrainingTask) -> list[tuple[str, str, str]]:
+    from mlopsfw.features.expressions import columns_of
+
+    return [(each.name, each.type, ", ".join(sorted(columns_of(each.expression)))) for each in task.derived]
+
+
+def _outputs(manifest: Manifest) -> list[tuple[str, str]]:
+    if manifest.task == "binary":
+        return [(name, f"probability of {manifest.classes[1]!r}") for name in manifest.outputs]
+    if manifest.task == "multiclass":
+        listed = ", ".join(map(repr, manifest.classes[:_MANY]))
+        return [(name, f"probabilities of {listed}, in this order") for name in manifest.outputs]
+    return [(name, f"expected {manifest.target}") for name in manifest.outputs]
+
+
+def _numbers(values: object) -> list[tuple[object, str]]:
+    if not isinstance(values, Mapping):
+        return []
+    return [(name, f"{value:.4g}") for name, value in values.items() if isinstance(value, int | float)]
+
+
+def _plain(values: object) -> list[tuple[object, Any]]:
+    if not isinstance(values, Mapping):
+        return []
+    return [
+        (name, value) for name, value in values.items() if name not in _TOLD_APART and not isinstance(value, Mapping)
+    ]

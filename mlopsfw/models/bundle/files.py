@@ -1,0 +1,150 @@
+"""The files of a bundle: the manifest, and whether what lies beside it is exactly what it lists."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import BundleError, UnknownFormat
+from mlopsfw.kernel.roles.bundle import Manifest
+from mlopsfw.models.bundle.onnxfile import check_onnx
+from mlopsfw.models.bundle.tensorfile import check_safetensors
+
+MANIFEST = "bundle.json"
+PLAN = "plan.json"
+PROFILE = "profile.json"
+GOLDEN = "golden.json"
+SIGNATURE = "signature.arrow"
+CARD = "card.md"
+REQUIREMENTS = "requirements.txt"
+SBOM = "sbom.json"
+REQUIRED = (PLAN, PROFILE, GOLDEN, SIGNATURE, CARD, REQUIREMENTS, SBOM)
+
+FORMAT = 1
+_LONGEST_MANIFEST = 16 << 20
+_MOST_FILES = 1000
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))})
+_PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".npz", ".dill", ".ckpt", ".bin", ".h5", ".keras")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return `bundle.json`, checked by itself. Raise `BundleError`."""
+    data = _read(folder / MANIFEST, _LONGEST_MANIFEST)
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BundleError(f"{folder / MANIFEST} is no manifest of a bundle: {error}") from None
+    check_manifest(manifest, str(folder / MANIFEST))
+    return manifest
+
+
+def check_manifest(manifest: Manifest, where: str) -> None:
+    """Raise `BundleError` where a manifest does not fit together."""
+    if manifest.format != FORMAT:
+        raise UnknownFormat(
+            f"{where} has layout {manifest.format}; this version reads {FORMAT}", hint="Upgrade mlopsfw."
+        )
+    if len(manifest.files) > _MOST_FILES or not manifest.formats or not manifest.outputs:
+        raise BundleError(f"{where} lists no format, no output, or more than {_MOST_FILES} files")
+    for name, digest in manifest.files.items():
+        check_file_name(name, where)
+        if not _DIGEST.fullmatch(digest):
+            raise BundleError(f"{where}: the digest of {name!r} is no sha256 in hex")
+    if len({name.lower() for name in (*manifest.files, MANIFEST)}) != len(manifest.files) + 1:
+        raise BundleError(f"{where}: names differ only by case, or one is {MANIFEST}")
+    for name in (*REQUIRED, *manifest.formats.values()):
+        if name not in manifest.files:
+            raise BundleError(f"{where} lists no {name}, which a bundle must have")
+
+
+def check_file_name(name: str, where: str) -> None:
+    """Raise `BundleError` where a file of a bundle cannot have this name: a path, or what is loaded by running it."""
+    if not _NAME.fullmatch(name) or name.endswith(".") or name.partition(".")[0].lower() in _RESERVED:
+        raise BundleError(f"{where}: {name!r} cannot name a file of a bundle")
+    if name.lower().endswith(_PICKLED):
+        raise UnknownFormat(
+            f"{where}: {name!r} is of a kind that may run code when loaded; bundles hold open formats only"
+        )
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Check that the folder holds the listed files, unaltered, and nothing else; look into models and weights.
+
+    Raises:
+        BundleError: A file is missing, extra, altered, no plain file, or refers to what is outside.
+    """
+    found = dict(_entries(folder))
+    missing = sorted(manifest.files.keys() - found.keys())
+    extra = sorted(found.keys() - manifest.files.keys() - {MANIFEST})
+    if missing or extra:
+        what = ", ".join([*(f"{name} is missing" for name in missing), *(f"{name} is not listed" for name in extra)])
+        raise BundleError(f"{folder} is no whole bundle: {what}")
+    for name, digest in manifest.files.items():
+        with _open(folder / name) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise BundleError(f"{folder / name} was altered: its sha256 is not what {MANIFEST} lists")
+        if name.endswith(".safetensors"):
+            check_safetensors(folder / name)
+        elif name.endswith(".onnx"):
+            check_onnx(_read(folder / name), name)
+
+
+def read_listed(folder: Path, manifest: Manifest, name: str, limit: int | None = None) -> bytes:
+    """Return the bytes of a listed file, the very ones whose digest was checked. Raise `BundleError`."""
+    if name not in manifest.files:
+        raise BundleError(f"{folder / MANIFEST} lists no {name}")
+    data = _read(folder / name, limit)
+    if hashlib.sha256(data).hexdigest() != manifest.files[name]:
+        raise BundleError(f"{folder / name} was altered: its sha256 is not what {MANIFEST} lists")
+    return data
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                _check_plain(entry.stat(follow_symlinks=False), Path(entry.path))
+                yield entry.name, entry
+    except OSError as error:
+        raise BundleError(f"{folder} is no bundle: {error.strerror}") from None
+
+
+def _check_plain(status: os.stat_result, file: Path) -> None:
+    """A link may lead out of the bundle, and a hard link is a file that someone else can write to."""
+    if not stat.S_ISREG(status.st_mode):
+        raise BundleError(f"{file} is no plain file; a bundle holds neither links nor folders")
+    if status.st_nlink > 1:
+        raise BundleError(f"{file} is a hard link; a bundle's files are its own", hint="Copy the folder.")
+
+
+def _open(file: Path) -> BufferedReader:
+    """Open a plain file; nothing that took its place since the folder was listed."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(file, flags)
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read: {error.strerror}") from None
+    opened = os.fdopen(descriptor, "rb")
+    try:
+        _check_plain(os.fstat(descriptor), file)
+    except BundleError:
+        opened.close()
+        raise
+    return opened
+
+
+def _read(file: Path, limit: int | None = None) -> bytes:
+    with _open(file) as opened:
+        data = opened.read() if limit is None else opened.read(limit + 1)
+    if limit is not None and len(data) > limit:
+        raise BundleError(f"{file} has more than {limit:,} bytes")
+    return data

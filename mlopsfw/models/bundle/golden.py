@@ -1,0 +1,191 @@
+"""Golden rows: made-up rows as a request holds them, what training makes of them, and the model's answers; replayed whenever a bundle is opened.
+
+They are drawn from the feature plan, never from the training rows, so that a bundle holds no one's data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from mlopsfw.features.expressions import columns_of
+from mlopsfw.features.plan import CATEGORICAL, NUMERIC, Lookup, Ramp, Scale
+from mlopsfw.kernel.base.errors import BundleError, GoldenMismatch, ServingSkew
+from mlopsfw.kernel.roles.derived import Call, Constant, Find
+from mlopsfw.models.bundle.files import GOLDEN, read_listed
+
+if TYPE_CHECKING:
+    from mlopsfw.features import FeaturePlan
+    from mlopsfw.kernel.roles.bundle import SignatureColumn
+    from mlopsfw.models.bundle.loaded import LoadedBundle
+
+_ROWS = 16
+_NULL_SHARE = 0.2
+_TOLERANCE = (
+    1e-4  # of the largest answer: other machines' vector units round differently, another model does not answer alike
+)
+_ALIKE = 1e-5  # another machine's logarithm may differ in its last bit
+_LONGEST = 16 << 20
+_MINUTES_OF_1970_TO_2033 = 33_000_000
+
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`golden.json`.
+
+    Args:
+        columns: Input → values, one a row.
+        outputs: Output → what the model answered.
+        features: `numeric` and `categorical`, those that there are, as training makes them of these rows.
+    """
+
+    columns: dict[str, list[Any]]
+    outputs: dict[str, Any]
+    features: dict[str, Any] = {}
+
+
+Spans = Mapping[str, tuple[float, float]]
+"""Column of numbers → where most of its values lie."""
+
+
+def golden_rows(plan: FeaturePlan, seed: int = 0, spans: Spans | None = None) -> dict[str, list[Any]]:
+    """Return made-up columns that reach what the plan knows: usual and extreme numbers, known and unknown categories, nulls.
+
+    Args:
+        plan: The plan.
+        seed: Another one makes up others.
+        spans: Of columns of which the plan itself does not tell it.
+    """
+    draw = np.random.default_rng(seed)
+    return {column.name: _with_nulls(_made_up(plan, column, draw, spans or {}), column, draw) for column in plan.inputs}
+
+
+def replay(bundle: LoadedBundle) -> None:
+    """Raise `GoldenMismatch` where the model answers its golden rows otherwise than it did when the bundle was made."""
+    data = read_listed(bundle.folder, bundle.manifest, GOLDEN, _LONGEST)
+    try:
+        golden = msgspec.json.decode(data, type=Golden)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BundleError(f"{bundle.folder / GOLDEN} cannot be read: {error}") from None
+    replay_golden(bundle, golden)
+
+
+def replay_golden(bundle: LoadedBundle, golden: Golden) -> None:
+    """Raise `GoldenMismatch` where serving makes other features of these rows, or the model answers otherwise."""
+    if golden.features:
+        _replay_features(bundle, golden)
+    found = bundle.predict(golden.columns)
+    for name in bundle.manifest.outputs:
+        _compare(bundle, name, np.asarray(golden.outputs.get(name)), found[name])
+
+
+def _replay_features(bundle: LoadedBundle, golden: Golden) -> None:
+    """Make the features as serving does, one row at a time, and compare them with those of training."""
+    expected = {name: np.asarray(values) for name, values in golden.features.items()}
+    for row in range(len(next(iter(golden.columns.values()), []))):
+        found = bundle.plan.numpy({name: values[row : row + 1] for name, values in golden.columns.items()})
+        where = f"{bundle.folder}: golden row {row}"
+        check_alike(bundle.plan, {name: values[row : row + 1] for name, values in expected.items()}, found, where)
+
+
+def check_alike(plan: FeaturePlan, trained: Arrays, served: Arrays, where: str, *, real: bool = False) -> None:
+    """Raise `ServingSkew` where serving made other features of a row than training.
+
+    Args:
+        plan: Names the columns that the features are made of.
+        trained: `numeric` and `categorical` as training made them, `[1, k]`.
+        served: Likewise as serving did.
+        where: Which row it is.
+        real: Whether it is a row of training. Then everything must be equal to the bit, and no value is told. Else numbers may
+            differ by 1e-5, relatively where they are above 1; codes may not.
+    """
+    for name, sources in ((NUMERIC, plan.numeric_sources), (CATEGORICAL, plan.categorical_sources)):
+        a, b = (np.asarray(made.get(name, np.empty((1, 0))), dtype=np.float64) for made in (trained, served))
+        if a.shape != b.shape:
+            raise ServingSkew(f"{where}: serving makes {b.shape[-1]} {name} features, training made {a.shape[-1]}")
+        allowed = 0.0 if real or name == CATEGORICAL else _ALIKE * np.maximum(1.0, np.abs(a))
+        wrong = np.argwhere(~(np.abs(a - b) <= allowed))
+        if len(wrong):
+            at = tuple(wrong[0])
+            values = "another value than training" if real else f"{b[at]:.9g}, training made {a[at]:.9g}"
+            raise ServingSkew(
+                f"{where}: of {sources[at[-1]]!r} serving makes {values}",
+                hint="The model would be asked about other rows than it was trained on; do not serve it. Train it again.",
+            )
+
+
+def _compare(bundle: LoadedBundle, name: str, expected: np.ndarray, found: np.ndarray) -> None:
+    if expected.shape != found.shape or expected.dtype.kind not in "fiu":
+        raise GoldenMismatch(f"{bundle.folder}: {name} of the golden rows has another shape than was stored")
+    if not found.size:
+        return
+    difference = np.abs(found.astype(np.float64) - expected)
+    if not difference.max() <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        row = int(np.argmax(difference.reshape(len(found), -1).max(axis=1)))
+        raise GoldenMismatch(
+            f"{bundle.folder}: {name} of golden row {row} is off by {difference.max():.3g}",
+            hint="The runtime or the machine computes something else than where the model was made; do not serve it.",
+        )
+
+
+def _made_up(plan: FeaturePlan, column: SignatureColumn, draw: np.random.Generator, spans: Spans) -> list[Any]:
+    own = [op for op in plan.operations if op.column == column.name]
+    if column.type == "boolean":
+        return [bool(value) for value in draw.integers(0, 2, _ROWS)]
+    if column.type == "string":
+        return _texts([*_named(own), *_told(plan, column.name)], draw)
+    if column.type in ("date", "datetime"):
+        moments = draw.integers(0, _MINUTES_OF_1970_TO_2033, _ROWS).astype("M8[m]")
+        texts = [str(moment) for moment in moments]
+        return [text[:10] for text in texts] if column.type == "date" else [f"{text}:00Z" for text in texts]
+    values = _numbers(own, draw, spans.get(column.name, (-3.0, 3.0)))
+    return [round(value) for value in values] if column.type == "integer" else values
+
+
+def _named(own: list[Any]) -> tuple[str, ...]:
+    return next((op.values[:200] for op in own if isinstance(op, Lookup)), ())
+
+
+def _told(plan: FeaturePlan, column: str) -> list[str]:
+    """Return some texts that derived columns look up in, or compare with, a column."""
+    found: list[str] = []
+    waiting = [(each.expression, columns_of(each.expression)) for each in plan.derived]
+    while waiting:
+        expression, reads = waiting.pop()
+        match expression:
+            case Find(keys=keys, key=key) if column in reads:
+                found += keys[:100]
+                waiting.append((key, columns_of(key)))
+            case Call(arguments=arguments):
+                waiting += [(each, reads) for each in arguments]
+            case Constant(value=str() as text) if column in reads:
+                found.append(text)
+    return sorted(set(found))
+
+
+def _texts(known: Sequence[str], draw: np.random.Generator) -> list[Any]:
+    made = [f"unseen-{number}" for number in range(_ROWS // 4)] or [""]
+    choices = [*known, *made]
+    return [choices[at] for at in draw.integers(0, len(choices), _ROWS)]
+
+
+def _numbers(own: list[Any], draw: np.random.Generator, span: tuple[float, float]) -> list[float]:
+    """Spread over what was seen, and a little beyond; within what 64-bit integers hold."""
+    low, high = span
+    for operation in own:
+        if isinstance(operation, Scale):
+            low, high = operation.mean - 3 / operation.factor, operation.mean + 3 / operation.factor
+        elif isinstance(operation, Ramp):
+            low, high = operation.edges[0], operation.edges[-1]
+    values = draw.uniform(-0.1, 1.1, _ROWS) * (high / 2 - low / 2) * 2 + low
+    return [float(f"{value:.6g}") for value in np.clip(values, -9e15, 9e15)]
+
+
+def _with_nulls(values: list[Any], column: SignatureColumn, draw: np.random.Generator) -> list[Any]:
+    null = draw.random(len(values)) < (_NULL_SHARE if column.nullable else 0.0)
+    return [None if gone else value for value, gone in zip(values, null.tolist(), strict=True)]

@@ -1,0 +1,63 @@
+"""The training profile: for each input and output the reference that monitors compare with. Holds distributions, no rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlopsfw.features.fit import read_wishes
+from mlopsfw_core import Reference
+from mlopsfw_core.prepared import Kind
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.kernel.roles.bundle import SignatureColumn
+    from mlopsfw.kernel.roles.training import TrainingTask
+
+_SAMPLE = 1 << 18
+_NUMERIC = ("number", "integer", "date", "datetime")
+
+
+def sampled(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Return at most 262,144 of the rows, drawn at random: enough for any comparison that is made."""
+    return frame if frame.height <= _SAMPLE else frame.sample(_SAMPLE, seed=seed)
+
+
+def fit_profile(
+    frame: pl.DataFrame, inputs: Sequence[SignatureColumn], outputs: Mapping[str, np.ndarray], classes: Sequence[Any],
+    task: TrainingTask,
+) -> dict[str, Any]:  # fmt: skip
+    """Return column → reference as a dict, for the inputs and the outputs.
+
+    An output with a column for each class becomes one reference a class, named `output[class]`. Of a personal column
+    (`pii` in the task's options) no value is kept: texts are counted by hash cell, and numbers are left out.
+
+    Args:
+        frame: Training rows.
+        inputs: The signature.
+        outputs: The model's answers to these rows.
+        classes: Label values in output order.
+        task: What was learned.
+    """
+    wishes = read_wishes(task)
+    profile: dict[str, Any] = {}
+    for column in inputs:
+        personal = column.name in wishes and wishes[column.name].pii
+        numeric = column.type in _NUMERIC and not (column.name in wishes and wishes[column.name].kind == "category")
+        if not (personal and numeric):
+            kept = {"max_categories": 0} if personal else {}
+            kind: Kind = "numeric" if numeric else "categorical"
+            profile[column.name] = Reference.fit(frame[column.name], kind, name=column.name, **kept).to_dict()
+    for name, values in outputs.items():
+        for label, each in _flat(name, values, classes):
+            profile[label] = Reference.fit(each.astype(np.float64), "numeric", name=label).to_dict()
+    return profile
+
+
+def _flat(name: str, values: np.ndarray, classes: Sequence[Any]) -> list[tuple[str, np.ndarray]]:
+    if values.ndim == 1:
+        return [(name, values)]
+    return [(f"{name}[{label}]", values[:, at]) for at, label in enumerate(classes)]

@@ -1,0 +1,99 @@
+"""The proof that serving does what training did, made when a bundle is: on real rows, of which none is kept, and on the golden rows, which are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from mlopsfw.features.fit import read_wishes
+from mlopsfw.kernel.base.errors import BundleError, SignatureMismatch
+from mlopsfw.models.bundle.golden import Golden, check_alike, replay_golden
+from mlopsfw.models.bundle.scoring import request_values
+
+if TYPE_CHECKING:
+    from mlopsfw.features import FeaturePlan
+    from mlopsfw.kernel.roles.bundle import SignatureColumn
+    from mlopsfw.kernel.roles.training import TrainingTask
+    from mlopsfw.models.bundle.loaded import LoadedBundle
+
+_ROWS = 64
+
+
+def check_derived(plan: FeaturePlan, task: TrainingTask) -> None:
+    """Raise `BundleError` where a trainer's plan does not make the derived columns that its task asks for, as it asks for them."""
+    made, asked = ({each.name: each for each in columns} for columns in (plan.derived, task.derived))
+    wanted = {name for name in task.features if name in asked}
+    wrong = sorted({name for name in made if asked.get(name) != made[name]} | (wanted - made.keys()))
+    if wrong:
+        raise BundleError(
+            f"the trainer's plan does not make the column {wrong[0]!r} as the task says",
+            hint="A trainer takes its plan from FeaturePlan.fit(table, task).",
+        )
+
+
+def check_served(plan: FeaturePlan, rows: pl.DataFrame, seed: int) -> None:
+    """Make features of some training rows as serving does, one by one, and compare them bit by bit with those of training.
+
+    Args:
+        plan: The plan.
+        rows: Training rows; 64 of them are drawn. One that a request could not hold is passed over.
+        seed: Draws them.
+
+    Raises:
+        ServingSkew: They differ; says in what, and shows no value of a row.
+    """
+    drawn = rows.sample(min(_ROWS, rows.height), seed=seed)
+    trained = plan.polars(drawn)
+    columns = {column.name: request_values(drawn[column.name], column) for column in plan.inputs}
+    for row in range(drawn.height):
+        try:
+            served = plan.numpy({name: values[row : row + 1] for name, values in columns.items()})
+        except SignatureMismatch:
+            continue
+        own = {name: values[row : row + 1] for name, values in trained.items()}
+        check_alike(plan, own, served, f"training row {row} of those drawn", real=True)
+
+
+def prove(bundle: LoadedBundle, columns: dict[str, list[Any]]) -> Golden:
+    """Return the golden rows with what training makes of them and answers, after serving has made and answered the same."""
+    table = as_table(bundle.plan.inputs, columns)
+    golden = Golden(
+        columns=columns,
+        outputs={name: values.tolist() for name, values in bundle.predict_table(table).items()},
+        features={name: values.tolist() for name, values in bundle.plan.polars(table).items()},
+    )
+    replay_golden(bundle, golden)
+    return golden
+
+
+def as_table(inputs: tuple[SignatureColumn, ...], columns: Mapping[str, list[Any]]) -> pl.DataFrame:
+    """Return a request's columns as the table that training would have."""
+    types: dict[str, Any] = {"number": pl.Float64, "integer": pl.Int64, "boolean": pl.Boolean}
+    made = {}
+    for column in inputs:
+        series = pl.Series(column.name, columns[column.name], dtype=types.get(column.type, pl.String))
+        if column.type == "date":
+            series = series.str.to_date("%Y-%m-%d")
+        elif column.type == "datetime":
+            series = series.str.to_datetime(time_unit="us", time_zone="UTC")
+        made[column.name] = series
+    return pl.DataFrame(made)
+
+
+def spans(plan: FeaturePlan, rows: pl.DataFrame, task: TrainingTask) -> dict[str, tuple[float, float]]:
+    """Return where the middle nine tenths of the numbers lie that only derived columns read; of personal columns nothing."""
+    wishes = read_wishes(task)
+    found = {}
+    for column in plan.inputs:
+        personal = column.name in wishes and wishes[column.name].pii
+        if column.name not in plan.reads or column.type not in ("number", "integer") or personal:
+            continue
+        values = rows[column.name].cast(pl.Float64).drop_nulls().to_numpy()
+        values = values[np.isfinite(values)]
+        if values.size:
+            low, high = np.quantile(values, [0.05, 0.95]).tolist()
+            found[column.name] = (low, high)
+    return found

@@ -1,0 +1,148 @@
+"""Score a file offline with a registered model: the same bundle, plan and runtime as a server, without one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.errors import DataError, SignatureMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import polars as pl
+
+    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.kernel.roles.bundle import Bundle, SignatureColumn
+    from mlopsfw.project.facade import Project
+
+_READ_AS = {"string": "string", "number": "double", "boolean": "bool"}
+"""A signature's types that CSV texts are read as; whole numbers and times are inferred, and checked."""
+
+_BATCH = 65_536  # rows scored at a time
+
+
+def score_file(
+    project: Project, model: str, file: Path, options: CsvOptions | None = None, sheet: str = ""
+) -> pl.DataFrame:
+    """Return the rows of `file` with the outputs of `model` beside them.
+
+    Args:
+        project: The project.
+        model: `models:/name@alias`.
+        file: The rows, as for `read_rows`. Texts of CSV are read as the model's signature has them.
+        options: How the file is written.
+        sheet: Of a workbook.
+
+    Raises:
+        DataError: The file cannot be read.
+        SignatureMismatch: Its rows do not fit the model.
+    """
+    found = project.registry.resolve(model)
+    with tempfile.TemporaryDirectory(dir=project.private_folder("scratch")) as scratch:
+        bundle = project.bundles.open(project.blobs.get_folder(found.bundle, Path(scratch) / "bundle"))
+        rows = rows_for(bundle.manifest.inputs, file, options, sheet)
+        scored = score(bundle, project.privacy.rows(found, rows))
+        return rows.with_columns(scored.select(bundle.manifest.outputs)) if rows.height else rows
+
+
+def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return `rows` with one column for each output of `bundle`."""
+    import polars as pl
+
+    missing = [column.name for column in bundle.manifest.inputs if column.name not in rows.columns]
+    if missing:
+        raise SignatureMismatch(f"the rows lack {', '.join(missing)}, which the model needs")
+    scored: list[pl.DataFrame] = []
+    for number, part in enumerate(rows.iter_slices(_BATCH)):
+        columns = {column.name: request_values(part[column.name], column) for column in bundle.manifest.inputs}
+        try:
+            outputs = {name: values.tolist() for name, values in bundle.predict(columns).items()}
+        except SignatureMismatch as error:
+            raise _located(error, number * _BATCH) from None
+        scored.append(part.with_columns(**{name: pl.Series(values) for name, values in outputs.items()}))
+    return pl.concat(scored) if scored else rows
+
+
+def _located(error: SignatureMismatch, first: int) -> SignatureMismatch:
+    """Return `error` with its column and, counted from the file's first, its row in the message."""
+    row = None if error.row is None else first + error.row
+    parts = (f"column {error.column!r}" if error.column else "", "" if row is None else f"row {row}")
+    where = ", ".join(part for part in parts if part)
+    told = not where or where in error.message
+    message = error.message if told else f"{where}: {error.message}"
+    return SignatureMismatch(message, column=error.column, row=row, hint=error.hint)
+
+
+def request_values(series: pl.Series, column: SignatureColumn) -> list[Any]:
+    """Return a column as a request would send it."""
+    if column.type == "datetime" and series.dtype.is_temporal():
+        zone = "Z" if getattr(series.dtype, "time_zone", None) in (None, "UTC") else "%:z"
+        return series.dt.to_string(f"%Y-%m-%dT%H:%M:%S%.f{zone}").to_list()
+    if column.type == "date" and series.dtype.is_temporal():
+        return series.dt.to_string("%Y-%m-%d").to_list()
+    return series.to_list()
+
+
+def rows_for(
+    inputs: Iterable[SignatureColumn], file: Path, options: CsvOptions | None = None, sheet: str = ""
+) -> pl.DataFrame:
+    """Return the rows of a file with texts of CSV read as a model's signature has its columns; see `read_rows`."""
+    from mlopsfw.data.intake.csv.options import CsvOptions
+
+    kinds = {one.name: _READ_AS[one.type] for one in inputs if one.type in _READ_AS}
+    return read_rows(file, as_declared(file, options or CsvOptions(), kinds), sheet)
+
+
+def read_rows(file: Path, options: CsvOptions | None = None, sheet: str = "") -> pl.DataFrame:
+    """Return the rows of a file as `data add` reads it.
+
+    Args:
+        file: CSV, JSON lines, Excel, Parquet or Arrow IPC.
+        options: How it is written, with types that are known beforehand.
+        sheet: Of a workbook.
+
+    Raises:
+        DataError: It cannot be read, with the line where it has lines, or its suffix does not say what it is.
+    """
+    import polars as pl
+
+    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.data.intake.inferred import InferredFile, check_names, table_of
+
+    table = InferredFile(file, options or CsvOptions(), sheet).take(table_of)
+    check_names(file, table.schema)
+    return pl.DataFrame(table).with_columns(pl.col(pl.Null).cast(pl.String))  # as a dataset has such a column
+
+
+def as_declared(file: Path, options: CsvOptions, kinds: Mapping[str, str]) -> CsvOptions:
+    """Return `options` with the types that whoever takes the rows wants, for those of its columns that the file has and nobody declared.
+
+    Args:
+        file: The file.
+        options: How it is written.
+        kinds: Column → type.
+    """
+    from msgspec.structs import replace
+
+    from mlopsfw.data.intake.inferred import header_of, is_csv
+
+    if not is_csv(file):
+        return replace(options, expected={name: kind for name, kind in kinds.items() if kind == "string"})
+    names = header_of(file, options)
+    return replace(options, types={name: kind for name, kind in kinds.items() if name in names} | options.types)
+
+
+def write_rows(rows: pl.DataFrame, file: Path) -> None:
+    """Write `rows` as what the suffix of `file` says: Parquet, CSV or JSON lines."""
+    writers: dict[str, Any] = {
+        ".parquet": rows.write_parquet,
+        ".csv": rows.write_csv,
+        ".jsonl": rows.write_ndjson,
+        ".ndjson": rows.write_ndjson,
+    }
+    writer = writers.get(file.suffix.lower())
+    if writer is None:
+        raise DataError(f"{file}: rows are written as {', '.join(writers)}", hint="Choose one of these suffixes.")
+    writer(file)

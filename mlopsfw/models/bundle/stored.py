@@ -1,0 +1,27 @@
+"""A stored bundle's manifest and profile, read from its blobs alone: no folder is laid out and no model loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.roles.bundle import Manifest
+from mlopsfw.models.bundle.files import MANIFEST, PROFILE
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.store.blobs import BlobStore
+
+
+def stored_manifest(blobs: BlobStore, bundle: str) -> Manifest:
+    """Return `bundle.json` of the bundle whose manifest of files is the blob `bundle`. Raise `NotFound` or `Corrupt`."""
+    return msgspec.json.decode(_file(blobs, bundle, MANIFEST), type=Manifest)
+
+
+def stored_profile(blobs: BlobStore, bundle: str) -> dict[str, Any]:
+    """Return the training profile: column → `mlopsfw_core.Reference` as a dict. Raise `NotFound` or `Corrupt`."""
+    return msgspec.json.decode(_file(blobs, bundle, PROFILE), type=dict[str, Any])
+
+
+def _file(blobs: BlobStore, bundle: str, name: str) -> bytes:
+    return blobs.get(blobs.manifest(bundle)[name])

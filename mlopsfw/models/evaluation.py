@@ -1,0 +1,185 @@
+"""How well a model does: metrics over labels and outputs, and by segment. NumPy alone; nothing here knows of bundles or steps.
+
+Every metric is a float; one that is not defined on the rows at hand (AUC with one class, R² of a constant) is left out rather than
+given a value that it does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.models.classes import find_class, listed
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_TINY = 1e-15
+_BINS = 15
+
+Metrics = dict[str, float]
+
+
+def higher_is_better(metric: str) -> bool:
+    """Return whether a larger value of `metric` is the better one."""
+    return metric not in ("log_loss", "brier", "ece", "rmse", "mae")
+
+
+def primary_metric(task: str) -> str:
+    """Return the metric that models of a task are compared by where nothing else is said."""
+    return {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}[task]
+
+
+def evaluate(task: str, labels: np.ndarray, outputs: np.ndarray) -> Metrics:
+    """Return the metrics of a task.
+
+    Args:
+        task: `binary`, `multiclass` or `regression`.
+        labels: int64 codes `[rows]`, in the order of the classes; float64 for regression.
+        outputs: Probability of the second class `[rows]`; probabilities `[rows, classes]`; values `[rows]`.
+    """
+    if task == "binary":
+        return binary_metrics(labels, np.asarray(outputs, dtype=np.float64))
+    if task == "multiclass":
+        return multiclass_metrics(labels, np.asarray(outputs, dtype=np.float64))
+    return regression_metrics(labels, np.asarray(outputs, dtype=np.float64))
+
+
+# -- binary --------------------------------------------------------------------------------------------------------------
+
+
+def binary_metrics(labels: np.ndarray, probability: np.ndarray) -> Metrics:
+    """Return AUC, log loss, accuracy, Brier score, expected calibration error, F1, precision and recall (at one half)."""
+    positive = labels == 1
+    guess = probability >= 0.5  # noqa: PLR2004 - the more likely class
+    hits = float((guess & positive).sum())
+    metrics = {
+        "log_loss": log_loss(positive.astype(np.int64), np.stack([1 - probability, probability], axis=1)),
+        "accuracy": float((guess == positive).mean()),
+        "brier": float(((probability - positive) ** 2).mean()),
+        "ece": calibration_error(positive, probability),
+        "positive_rate": float(positive.mean()),
+    }
+    if guess.any():
+        metrics["precision"] = hits / float(guess.sum())
+    if positive.any():
+        metrics["recall"] = hits / float(positive.sum())
+    if guess.any() or positive.any():
+        metrics["f1"] = 2 * hits / float(guess.sum() + positive.sum())
+    if 0 < positive.sum() < len(positive):
+        metrics["auc"] = auc(positive, probability)
+    return metrics
+
+
+def auc(positive: np.ndarray, score: np.ndarray) -> float:
+    """Return the area under the ROC curve by ranks, ties counted half (Mann & Whitney, 1947)."""
+    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
+    upto = np.cumsum(counts)
+    ranks = (upto - (counts - 1) / 2.0)[place]
+    ones = int(positive.sum())
+    return float((ranks[positive].sum() - ones * (ones + 1) / 2.0) / (ones * (len(positive) - ones)))
+
+
+def calibration_error(hit: np.ndarray, confidence: np.ndarray, bins: int = _BINS) -> float:
+    """Return the expected calibration error over bins of equal width (Guo et al., 2017, eq. 3)."""
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gap = np.bincount(place, weights=confidence - hit, minlength=bins)
+    return float(np.abs(gap).sum() / len(hit))
+
+
+# -- multiclass ----------------------------------------------------------------------------------------------------------
+
+
+def multiclass_metrics(labels: np.ndarray, probabilities: np.ndarray) -> Metrics:
+    """Return log loss, accuracy, macro F1, Brier score and calibration error of the likeliest class, and mean one-v-rest AUC."""
+    classes = probabilities.shape[1]
+    guess = probabilities.argmax(axis=1)
+    hit = guess == labels
+    truth = np.eye(classes)[labels]
+    metrics = {
+        "log_loss": log_loss(labels, probabilities),
+        "accuracy": float(hit.mean()),
+        "brier": float(((probabilities - truth) ** 2).sum(axis=1).mean()),
+        "ece": calibration_error(hit, probabilities.max(axis=1)),
+        "f1": _macro_f1(labels, guess, classes),
+    }
+    present = [c for c in range(classes) if 0 < (labels == c).sum() < len(labels)]
+    if present:
+        metrics["auc"] = float(np.mean([auc(labels == c, probabilities[:, c]) for c in present]))
+    return metrics
+
+
+def _macro_f1(labels: np.ndarray, guess: np.ndarray, classes: int) -> float:
+    hits = np.bincount(labels[labels == guess], minlength=classes)
+    named = np.bincount(guess, minlength=classes) + np.bincount(labels, minlength=classes)
+    seen = named > 0
+    return float((2 * hits[seen] / named[seen]).mean())
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean negative log-likelihood of the true class, probabilities held off 0."""
+    return float(-np.log(np.clip(probabilities[np.arange(len(labels)), labels], _TINY, 1.0)).mean())
+
+
+# -- regression ----------------------------------------------------------------------------------------------------------
+
+
+def regression_metrics(labels: np.ndarray, values: np.ndarray) -> Metrics:
+    """Return RMSE, MAE and R²."""
+    error = values - labels
+    squares = float((error**2).mean())
+    spread = float(labels.var())
+    metrics = {"rmse": squares**0.5, "mae": float(np.abs(error).mean())}
+    if spread > 0:
+        metrics["r2"] = 1.0 - squares / spread
+    return metrics
+
+
+# -- labels and segments -------------------------------------------------------------------------------------------------
+
+
+def class_codes(labels: pl.Series, classes: Sequence[str | int | bool]) -> np.ndarray:
+    """Return labels as int64 codes, in the order of `classes`.
+
+    Raises:
+        DataError: A label is null or is none of the classes.
+    """
+    import polars as pl
+
+    dtype = labels.dtype
+    plain = dtype.is_integer() or dtype.is_float() or dtype == pl.Boolean
+    values = (labels if plain else labels.cast(pl.String)).rename(labels.name)
+    distinct = values.unique().drop_nulls()
+    found = [find_class(value, classes) for value in distinct]
+    places = pl.Series([-1 if known is None else classes.index(known) for known in found], dtype=pl.Int64)
+    codes = values.replace_strict(distinct, places, default=-1, return_dtype=pl.Int64)
+    unknown = codes.fill_null(-1) == -1
+    if unknown.any():
+        row = int(unknown.arg_max() or 0)
+        raise DataError(
+            f"column {labels.name!r}, row {row}: {values[row]!r} is no class of the model",
+            hint=f"Its classes are {listed(classes)}.",
+        )
+    return codes.to_numpy().astype(np.int64)
+
+
+def by_segment(
+    segments: pl.Series, score: Callable[[np.ndarray], Mapping[str, float]], *, fewest: int = 1, most: int = 50
+) -> dict[str, Metrics]:
+    """Return metrics for each value of a column, largest segments first, with `rows` among them.
+
+    Args:
+        segments: One value a row; null is a segment of its own, called `null`.
+        score: Returns the metrics of the rows at an index.
+        fewest: Rows that a segment needs.
+        most: Segments that are told.
+    """
+    import polars as pl
+
+    texts = segments.cast(pl.String).fill_null("null").to_numpy()
+    names, place, counts = np.unique(texts, return_inverse=True, return_counts=True)
+    order = [int(at) for at in np.argsort(-counts, kind="stable") if counts[at] >= fewest][:most]
+    return {str(names[at]): {"rows": float(counts[at]), **score(np.flatnonzero(place == at))} for at in order}

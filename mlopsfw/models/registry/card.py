@@ -1,0 +1,115 @@
+"""A model version written out for people, as Markdown: what it is, what it came from, how well it did, who approved it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import DataError, NotFound, UnknownName
+from mlopsfw.lineage import provenance
+from mlopsfw.models.registry.versions import ModelVersion
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.bundle import Manifest
+    from mlopsfw.project.facade import Project
+
+_SPECIAL = re.compile(r"([\\`*_\[\]#!|<>])")
+
+
+def model_card(project: Project, version: ModelVersion) -> str:
+    """Return the card. Names and texts of users are escaped: a card is shown on pages."""
+    parts = [
+        f"# {_text(version.name)}, version {version.version}",
+        _table(_identity(version)),
+        "## What it does",
+        *_purpose(_manifest(project, version)),
+        "## What it came from",
+        _table(_origin(project, version)),
+        "## How well it does",
+        *_standing(version),
+        _table(_flat(version.metrics)) or "No metrics were registered with it.",
+        "## Who approved it",
+        _table((a.actor, f"{a.time} {a.comment}".strip()) for a in version.approvals) or "Nobody yet.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _standing(version: ModelVersion) -> Iterator[str]:
+    """Say how it stands against the baselines, where an evaluation told."""
+    found = version.metrics.get("against_baseline", {})
+    if isinstance(found, Mapping) and "says" in found:
+        said = _text(found["says"])
+        yield (
+            f"**{said[:1].upper()}{said[1:]}.**"
+            if found.get("verdict") == "worse"
+            else f"{said[:1].upper()}{said[1:]}."
+        )
+
+
+def _text(value: Any) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+
+
+def _table(rows: Iterable[tuple[str, Any]]) -> str:
+    listed = [f"| {_text(name)} | {_text(value)} |" for name, value in rows if value not in ("", None)]
+    return "\n".join(["| | |", "|---|---|", *listed]) if listed else ""
+
+
+def _identity(version: ModelVersion) -> Iterator[tuple[str, Any]]:
+    yield "Aliases", ", ".join(version.aliases)
+    yield "Registered", f"{version.time} by {version.actor}"
+    yield "Bundle", version.bundle
+    yield "Message", version.message
+
+
+def _origin(project: Project, version: ModelVersion) -> Iterator[tuple[str, Any]]:
+    yield "Run", version.run
+    for ref in version.datasets:
+        yield "Data", _dataset(project, ref)
+    yield "Code", version.code.get("commit", "")
+    yield "Uncommitted changes", version.code.get("diff", "")
+    found = provenance.Provenance(code=version.code, environment=version.environment)
+    installed = provenance.installed(project, found)
+    yield "Python", installed.get("python", "")
+    yield "Platform", installed.get("platform", "")
+    yield "Packages", f"{len(installed)} (blob {version.environment})" if installed else ""
+
+
+def _dataset(project: Project, ref: str) -> str:
+    try:
+        data = project.datasets.resolve(ref)
+    except UnknownName:
+        return ref
+    return f"{ref}: {data.rows:,} rows, digest {data.digest}"
+
+
+def _purpose(manifest: Manifest | None) -> Iterator[str]:
+    if manifest is None:
+        yield "Its bundle has no manifest that this version of mlopsfw reads."
+        return
+    task = {"Task": manifest.task, "Predicts": manifest.target, "Outputs": ", ".join(manifest.outputs)}
+    yield _table([*task.items(), ("Formats", ", ".join(manifest.formats))])
+    yield "Inputs:"
+    yield _table(
+        (column.name, f"{column.type}{', may be null' if column.nullable else ''}") for column in manifest.inputs
+    )
+
+
+def _manifest(project: Project, version: ModelVersion) -> Manifest | None:
+    from mlopsfw.models.bundle.stored import stored_manifest
+
+    try:
+        return stored_manifest(project.blobs, version.bundle)
+    except (msgspec.DecodeError, KeyError, NotFound, DataError):
+        return None
+
+
+def _flat(tree: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield from _flat(value, f"{above}.{name}" if above else str(name))
+    else:
+        yield above, f"{tree:.6g}" if isinstance(tree, float) else tree

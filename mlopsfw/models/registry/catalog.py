@@ -1,0 +1,268 @@
+"""`Registry`: the models of a project, as `Project.registry` offers them.
+
+Every change folds the model's stream and appends at the next number; whoever finds the number taken folds again and decides anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from mlopsfw.kernel.base.errors import Conflict, UsageError
+from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.event import Event
+from mlopsfw.models.registry.versions import APPROVED, CHAMPION, MOVED, REGISTERED, AliasMove, Model, ModelVersion, fold
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.ledger import Stream
+    from mlopsfw.lineage import Lineage
+    from mlopsfw.project.facade import Project
+
+_PREFIX = "model/"
+
+
+class Registry:
+    """The models of a project.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    # -- reading ---------------------------------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """Return the names of all models, sorted."""
+        return sorted(stream.removeprefix(_PREFIX) for stream in self._project.ledger.streams(_PREFIX))
+
+    def models(self) -> list[Model]:
+        """Return every model that has a version, by name."""
+        return [model for name in self.names() if (model := self.model(name)).versions]
+
+    def model(self, name: str) -> Model:
+        """Return a model with its versions and aliases, none where it does not exist."""
+        return fold(name, self._stream(name).events())
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Return the versions of a model, newest first. Raise `UnknownName`."""
+        model = self.model(name)
+        model.require_versions()
+        return list(reversed(model.versions))
+
+    def resolve(self, ref: str | Artifact | ModelVersion) -> ModelVersion:
+        """Return the version that `ref` (`models:/name@alias`, `@3`, `@latest`; without one, or as a bare name, the champion) means.
+
+        Raises:
+            InvalidReference: It is no reference to a model.
+            UnknownName: There is no such model, alias or version, or no champion.
+        """
+        if isinstance(ref, ModelVersion):
+            return ref
+        reference = parse_reference(ref.ref if isinstance(ref, Artifact) else ref, "models")
+        return self.model(reference.name).get(reference.selector)
+
+    def lineage(self, ref: str | Artifact | ModelVersion) -> Lineage:
+        """Return what a version came from and what came of it; see `mlopsfw.lineage`."""
+        from mlopsfw.lineage import walk
+
+        return walk(self._project, self.resolve(ref).ref)
+
+    # -- changing --------------------------------------------------------------------------------------------------------
+
+    def register(
+        self,
+        name: str,
+        bundle: str,
+        *,
+        run: str = "",
+        step: str = "",
+        datasets: Sequence[str] = (),
+        metrics: Mapping[str, Any] | None = None,
+        code: Mapping[str, str] | None = None,
+        environment: str = "",
+        task: str = "",
+        message: str = "",
+        force: bool = False,
+    ) -> ModelVersion:
+        """Register a bundle as the next version of a model.
+
+        Args:
+            name: The model's name.
+            bundle: Digest of the stored bundle.
+            run: The run that made it: its code state and environment are taken over.
+            step: The step of that run.
+            datasets: The dataset versions that it was made from.
+            metrics: What its evaluation found.
+            code: The code state, if not the run's; without a run this process's is taken.
+            environment: Blob that lists what is installed, likewise.
+            task: What it does.
+            message: Why, for people.
+            force: Register it even where a version already has this bundle.
+
+        Returns:
+            The new version, or with `new=False` the one that already has this bundle.
+
+        Raises:
+            NotFound: No such bundle is stored.
+        """
+        check_name(name, "model")
+        self._project.blobs.get(bundle)
+        code, environment = self._provenance(run, code, environment)
+        facts = ModelVersion(
+            name=name,
+            version=0,
+            bundle=bundle,
+            run=run,
+            step=step,
+            datasets=tuple(datasets),
+            metrics=dict(metrics or {}),
+            code=dict(code),
+            environment=environment,
+            task=task,
+            message=message,
+        )
+        while True:
+            model = self.model(name)
+            known = next((v for v in reversed(model.versions) if v.bundle == bundle), None)
+            if known is not None and not force:
+                return replace(known, new=False)
+            version = replace(facts, version=len(model.versions) + 1)
+            try:
+                event = self._stream(name).append(REGISTERED, version.body(), expecting=model.seq)
+            except Conflict:
+                continue
+            return replace(version, time=event.time, actor=event.actor)
+
+    def promote(
+        self,
+        name: str,
+        version: int,
+        alias: str = CHAMPION,
+        *,
+        expecting: int | None = None,
+        reason: str = "",
+    ) -> AliasMove:
+        """Point an alias at a version.
+
+        Args:
+            name: The model.
+            version: The version.
+            alias: The alias.
+            expecting: Where the alias must point now (0: nowhere); None for wherever it does.
+            reason: Why, for people.
+
+        Returns:
+            The move; where the alias already points there, its latest one, and nothing is appended.
+
+        Raises:
+            UnknownName: There is no such model or version.
+            Conflict: The alias does not point at `expecting`.
+        """
+        check_alias(alias)
+
+        def decide(model: Model) -> AliasMove:
+            model.require_versions()
+            model.number(version)
+            now = model.aliases().get(alias, 0)
+            if expecting is not None and now != expecting:
+                where = f"version {now}" if now else "nothing"
+                raise Conflict(
+                    f"{name}@{alias} points at {where}, not {expecting}", hint="Look again, then promote again."
+                )
+            if now == version:
+                return next(move for move in reversed(model.moves) if move.alias == alias)
+            return AliasMove(alias=alias, version=version, was=now, reason=reason)
+
+        return self._move(name, decide)
+
+    def rollback(self, name: str, alias: str = CHAMPION, *, reason: str = "") -> AliasMove:
+        """Point an alias at what it pointed at before its latest promotion; again, at what it pointed at before that.
+
+        Raises:
+            UnknownName: There is no such model or alias.
+            UsageError: It never pointed anywhere else.
+        """
+
+        def decide(model: Model) -> AliasMove:
+            now = model.get(alias).version
+            trail = model.trail(alias)
+            if len(trail) < 2:  # noqa: PLR2004 - where it is, and where it was
+                raise UsageError(
+                    f"{name}@{alias} has nothing to go back to: version {now} was its first",
+                    hint=f"Promote another version: mlopsfw models promote {name} VERSION --alias {alias}",
+                )
+            return AliasMove(alias=alias, version=trail[-2], was=now, how="rollback", reason=reason)
+
+        return self._move(name, decide)
+
+    def approve(self, name: str, version: int, comment: str = "") -> ModelVersion:
+        """Record that the actor approves a version. Raise `UnknownName`."""
+        self.model(name).get(str(version))
+        self._stream(name).append(APPROVED, {"version": version, "comment": comment})
+        return self.model(name).number(version)
+
+    def verify(self, ref: str | ModelVersion, scratch: Path) -> ModelVersion:
+        """Read a version's bundle anew from the storage and check every file, and the bundle as a whole; return the version.
+
+        Args:
+            ref: The version.
+            scratch: An empty folder to work in; copies that this machine keeps are not trusted.
+
+        Raises:
+            Corrupt: Stored bytes do not match their digest.
+            NotFound: A file is missing.
+            BundleError: What lies there is no whole bundle.
+        """
+        from mlopsfw.kernel.store.blobs import BlobStore
+
+        version = self.resolve(ref)
+        stored = BlobStore(self._project.storage, scratch / "blobs", self._project.clock, self._project.vault)
+        self._project.bundles.verify(stored.get_folder(version.bundle, scratch / "bundle"))
+        return version
+
+    # -- how -------------------------------------------------------------------------------------------------------------
+
+    def _stream(self, name: str) -> Stream:
+        return self._project.ledger.stream(_PREFIX + check_name(name, "model"))
+
+    def _move(self, name: str, decide: Any) -> AliasMove:
+        while True:
+            model = self.model(name)
+            move: AliasMove = decide(model)
+            if move.time:  # one that is there already
+                return move
+            body = {
+                "alias": move.alias,
+                "version": move.version,
+                "was": move.was,
+                "how": move.how,
+                "reason": move.reason,
+            }
+            try:
+                event: Event = self._stream(name).append(MOVED, body, expecting=model.seq)
+            except Conflict:
+                continue
+            return replace(move, time=event.time, actor=event.actor)
+
+    def _provenance(self, run: str, code: Mapping[str, str] | None, environment: str) -> tuple[Mapping[str, str], str]:
+        if code is not None and environment:
+            return code, environment
+        from mlopsfw.lineage import provenance
+
+        found = provenance.of_run(self._project, run) if run else provenance.capture(self._project)
+        return found.code if code is None else code, environment or found.environment
+
+
+def check_alias(alias: str) -> str:
+    """Return `alias` if it can be one: a name that is neither a number nor `latest`. Raise `UsageError`."""
+    check_name(alias, "alias")
+    if alias.isdecimal() or alias == "latest":
+        raise UsageError(f"{alias!r} already selects a version", hint="Choose a word, such as champion.")
+    return alias

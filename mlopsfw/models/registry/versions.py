@@ -1,0 +1,196 @@
+"""What versions and aliases a model has: the fold of its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import UnknownName
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.roles.event import Event
+
+REGISTERED, MOVED, APPROVED = "version.registered", "alias.moved", "version.approved"
+CHAMPION = "champion"
+"""The alias that a model's bare name stands for."""
+_SHOWN = 5
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """That someone approved a version."""
+
+    actor: str
+    time: str
+    comment: str = ""
+
+
+class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
+    """One move of an alias.
+
+    Args:
+        alias: Its name.
+        version: Where it points now.
+        was: Where it pointed before; 0 for nowhere.
+        how: `promote` or `rollback`.
+        reason: Why, for people.
+        actor: Who.
+        time: When, RFC 3339.
+    """
+
+    alias: str
+    version: int
+    was: int = 0
+    how: str = "promote"
+    reason: str = ""
+    actor: str = ""
+    time: str = ""
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a model.
+
+    Args:
+        name: The model's name.
+        version: From 1, without gaps.
+        bundle: Digest of the bundle's manifest of files (`Blobs.get_folder`).
+        run: The run that made it; empty where none did.
+        step: The step of that run which registered it.
+        datasets: The dataset versions that it was made from, as exact references.
+        metrics: What its evaluation found.
+        code: `commit`, and `diff`: a blob with what was not committed.
+        environment: Blob that lists what was installed.
+        task: What it does, such as `binary`.
+        message: Why, for people.
+        time: When, RFC 3339.
+        actor: Who.
+        aliases: The aliases that point at it now.
+        approvals: Who approved it.
+        new: False where a registration found the bundle already there.
+    """
+
+    name: str
+    version: int
+    bundle: str
+    run: str = ""
+    step: str = ""
+    datasets: tuple[str, ...] = ()
+    metrics: dict[str, Any] = {}
+    code: dict[str, str] = {}
+    environment: str = ""
+    task: str = ""
+    message: str = ""
+    time: str = ""
+    actor: str = ""
+    aliases: tuple[str, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    new: bool = True
+
+    @property
+    def ref(self) -> str:
+        """The exact reference, `models:/name@3`."""
+        return f"models:/{self.name}@{self.version}"
+
+    def body(self) -> dict[str, Any]:
+        """Return the facts that its event holds."""
+        facts = msgspec.to_builtins(self)
+        return {key: value for key, value in facts.items() if key not in _NOT_STORED}
+
+
+_NOT_STORED = frozenset({"name", "time", "actor", "aliases", "approvals", "new"})
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as its events tell it.
+
+    Args:
+        name: Its name.
+        seq: Number of the newest event; 0 where there is none.
+        versions: All versions, oldest first.
+        moves: Every move of every alias, oldest first.
+    """
+
+    name: str
+    seq: int
+    versions: tuple[ModelVersion, ...]
+    moves: tuple[AliasMove, ...]
+
+    def aliases(self) -> dict[str, int]:
+        """Return alias → version, as they are now."""
+        return {move.alias: move.version for move in self.moves}
+
+    def trail(self, alias: str) -> list[int]:
+        """Return where `alias` pointed, one promotion after the other; what was rolled back is gone from it."""
+        trail: list[int] = []
+        for move in self.moves:
+            if move.alias == alias:
+                trail = trail[:-1] if move.how == "rollback" else [*trail, move.version]
+        return trail
+
+    def get(self, selector: str) -> ModelVersion:
+        """Return the version that an alias, a number or `latest` selects; nothing selects the champion. Raise `UnknownName`."""
+        self.require_versions()
+        if selector == "latest":
+            return self.versions[-1]
+        if selector.isdecimal():
+            return self.number(int(selector))
+        aliases = self.aliases()
+        if not selector and CHAMPION not in aliases:
+            raise self._no_champion()
+        alias = selector or CHAMPION
+        if alias not in aliases:
+            raise UnknownName(f"model {self.name!r} has no alias {alias!r}", hint=nearest(alias, aliases))
+        return self.number(aliases[alias])
+
+    @property
+    def current(self) -> ModelVersion:
+        """The champion, or without one the newest version: for what belongs to the whole model, as labels do. Raise `UnknownName`."""
+        return self.get(CHAMPION if CHAMPION in self.aliases() else "latest")
+
+    def require_versions(self) -> None:
+        """Raise `UnknownName` where the model has no version."""
+        if not self.versions:
+            raise UnknownName(f"there is no model {self.name!r}", hint="`mlopsfw models list` shows those there are.")
+
+    def _no_champion(self) -> UnknownName:
+        newest = reversed(self.versions[-_SHOWN:])
+        listed = ", ".join(f"{v.version} (@{', @'.join(v.aliases)})" if v.aliases else str(v.version) for v in newest)
+        older = len(self.versions) - _SHOWN
+        return UnknownName(
+            f"model {self.name!r} has no champion, and its name alone means its champion; it has versions {listed}"
+            + (f" and {older} older" if older > 0 else ""),
+            hint=f"Promote one: mlopsfw models promote {self.name} VERSION. Or name one: models:/{self.name}@VERSION.",
+        )
+
+    def number(self, version: int) -> ModelVersion:
+        """Return the version of that number. Raise `UnknownName`."""
+        if 1 <= version <= len(self.versions):
+            return self.versions[version - 1]
+        raise UnknownName(f"model {self.name!r} has no version {version}", hint=f"It has 1 to {len(self.versions)}.")
+
+
+def fold(name: str, events: Iterable[Event]) -> Model:
+    """Return the model that `events` (a whole `model/NAME` stream) tell."""
+    seq = 0
+    versions: list[ModelVersion] = []
+    moves: list[AliasMove] = []
+    approvals: dict[int, list[Approval]] = {}
+    for event in events:
+        seq, stamp = event.seq, {"time": event.time, "actor": event.actor}
+        if event.type == REGISTERED:
+            versions.append(msgspec.convert({**event.body, **stamp, "name": name}, ModelVersion))
+        elif event.type == MOVED:
+            moves.append(msgspec.convert({**event.body, **stamp}, AliasMove))
+        elif event.type == APPROVED:
+            approval = Approval(comment=event.body.get("comment", ""), **stamp)
+            approvals.setdefault(event.body["version"], []).append(approval)
+    pointing = {move.alias: move.version for move in moves}
+    marked = tuple(
+        msgspec.structs.replace(
+            version,
+            aliases=tuple(sorted(alias for alias, where in pointing.items() if where == version.version)),
+            approvals=tuple(approvals.get(version.version, ())),
+        )
+        for version in versions
+    )
+    return Model(name=name, seq=seq, versions=marked, moves=tuple(moves))

@@ -1,0 +1,1 @@
+"""Operations on a whole store: doctor, garbage collection, export and import."""

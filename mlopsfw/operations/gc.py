@@ -1,0 +1,239 @@
+"""`gc`: delete the blobs that nothing refers to, and finish what crashes left half-done in the ledger.
+
+A blob is kept if any event names its digest, or a kept blob that is JSON does (a folder's manifest, a list of outputs), or if it is
+younger than the grace period by the store's own clock. What looks like a digest counts as one: too much is kept rather than too
+little. An index of a set of files counts only while a version that is kept has it: a vacuum or an erasure gives it up, and so the
+bytes that it led to. Tables are not touched.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from mlopsfw.data.datasets.versions import fold, indexes
+from mlopsfw.kernel.base.errors import Conflict, NotFound, UsageError
+from mlopsfw.kernel.ledger import Ledger, layout
+from mlopsfw.kernel.roles.storage import Entry, Storage
+from mlopsfw.kernel.store.blobs import PENDING, REFRESH, ROOT, key_of, peek, pieces
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.store.vault import Vault
+
+T = TypeVar("T")
+
+GRACE = 7 * 86_400.0
+"""Seconds for which an unreferenced blob is kept by default."""
+
+_DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_JSON = (b"{", b"[")
+_PIECE = 4 << 20  # bytes of a blob that are searched at a time
+_OVERLAP = 65  # bytes: a digest and what stands before it
+SAFE = 2 * REFRESH
+"""Seconds: who stores a blob that is older gives it a new time, so a shorter grace period is for whoever is alone with the project."""
+_DATASETS = "dataset/"
+_BESIDE = 8
+_BATCH = 500
+_DEAD = 900.0  # seconds after which another collection's list of deletions is taken to be a dead one's
+
+
+class Collection(msgspec.Struct, kw_only=True):
+    """What a collection did, or would do.
+
+    Args:
+        blobs, size: How many blobs there are, and their bytes.
+        deleted, freed: Digests of those deleted, and their bytes.
+        young: How many nothing refers to, but which are within the grace period.
+        tidied: Streams whose seal or segments were finished.
+        dry_run: Whether nothing was done.
+    """
+
+    blobs: int = 0
+    size: int = 0
+    deleted: list[str] = []
+    freed: int = 0
+    young: int = 0
+    tidied: list[str] = []
+    dry_run: bool = False
+
+
+def collect(
+    storage: Storage, ledger: Ledger, *, grace: float = GRACE, dry_run: bool = False, vault: Vault | None = None
+) -> Collection:
+    """Collect once.
+
+    Args:
+        storage: What to collect in.
+        ledger: The ledger on it.
+        grace: Seconds for which an unreferenced blob is kept. Below two days only 0 is taken: it says that nothing else is at work.
+        dry_run: Delete nothing.
+        vault: Decrypts blobs that are encrypted: what they name is kept.
+
+    Raises:
+        Conflict: Another collection is at work.
+    """
+    if 0 < grace < SAFE:
+        raise UsageError(
+            f"a grace period of {grace:g} s is too short for runs that are going on",
+            hint="Give 2 days at least, or 0 when nothing else uses the project.",
+        )
+    result = Collection(dry_run=dry_run)
+    now = store_time(storage)
+    entries = list(storage.list(ROOT))  # before the marks: what is stored from now on is not in it
+    given_up = _given_up(ledger)
+    kept = _marked(storage, {entry.key for entry in entries}, vault, given_up)
+    doomed = [entry for entry in entries if entry.key not in kept and entry.modified <= now - grace]
+    staying = {entry.key for entry in entries} - kept - {entry.key for entry in doomed}
+    for index in given_up & {entry.key for entry in doomed}:  # to erase a blob, one has to know that it was a version's
+        told = _led_to(storage, vault, {index}, {entry.key for entry in entries}, set())
+        doomed = [entry for entry in doomed if entry.key not in told] if told & staying else doomed
+    result.blobs, result.size = len(entries), sum(entry.size for entry in entries)
+    result.young = len(entries) - len(doomed) - sum(entry.key in kept for entry in entries)
+    gone = doomed if dry_run else list(delete(storage, doomed, now))
+    result.deleted, result.freed = [_digest(entry.key) for entry in gone], sum(entry.size for entry in gone)
+    result.tidied = [] if dry_run else _tidy(storage, ledger)
+    return result
+
+
+def unneeded(
+    storage: Storage, ledger: Ledger, digests: Iterable[str], vault: Vault | None, going: Iterable[str] = ()
+) -> list[Entry]:
+    """Return those of the blobs `digests` that nothing leads to, were the versions `going` of sets of files (exact references) not kept."""
+    entries = list(storage.list(ROOT))
+    kept = _marked(storage, {entry.key for entry in entries}, vault, _given_up(ledger, going))
+    wanted = {key_of(digest) for digest in digests} - kept
+    return [entry for entry in entries if entry.key in wanted]
+
+
+def store_time(storage: Storage) -> float:
+    """Return the time by the clock that stamps the store's objects."""
+    key = f"gc/clock-{secrets.token_hex(8)}"
+    storage.put(key, b"")
+    try:
+        return next(entry.modified for entry in storage.list(key))
+    finally:
+        storage.delete(key)
+
+
+def _digest(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+# -- what is kept ------------------------------------------------------------------------------------------------------------
+
+
+def _marked(storage: Storage, keys: set[str], vault: Vault | None, given_up: set[str]) -> set[str]:
+    """Return those of the blobs `keys` that the ledger leads to, other than through what is given up."""
+    return _led_to(storage, vault, (_named(_ledger_bytes(storage)) & keys) - given_up, keys, given_up)
+
+
+def _led_to(storage: Storage, vault: Vault | None, waiting: set[str], keys: set[str], but: set[str]) -> set[str]:
+    """Return those of the blobs `keys` that `waiting` lead to, and these, other than through `but`."""
+    marked: set[str] = set()
+    while waiting:
+        marked |= waiting
+        found = _beside(partial(_named_in, storage, vault), waiting)
+        waiting = {key for names in found for key in names & keys} - marked - but
+    return marked
+
+
+def _given_up(ledger: Ledger, going: Iterable[str] = ()) -> set[str]:
+    """Return the keys of the indexes of file sets that no version has which is kept."""
+    named, kept, gone = set[str](), set[str](), set(going)
+    for stream in ledger.streams(_DATASETS):
+        events = list(ledger.stream(stream).events())
+        named |= set(indexes(events))
+        versions = fold(stream.removeprefix(_DATASETS), events).versions
+        kept |= {version.index for version in versions if version.live and version.ref not in gone}
+    return {key_of(index) for index in named - kept}
+
+
+def _named(texts: Iterable[bytes]) -> set[str]:
+    return {key_of(found.decode()) for text in texts for found in _DIGEST.findall(text)}
+
+
+def _ledger_bytes(storage: Storage) -> Iterator[bytes]:
+    """Yield the bytes of every entry."""
+    return _beside(partial(_entry, storage), [entry.key for entry in storage.list(layout.ROOT)])
+
+
+def _entry(storage: Storage, key: str) -> bytes:
+    """Return an entry; one that is gone since it was listed is in its segment, which was there before it went."""
+    try:
+        return storage.get(key)
+    except NotFound:
+        place = layout.parse(key)
+        if place is None:
+            raise
+        return storage.get(layout.segment_key(place.stream, place.seq))
+
+
+def _beside(read: Callable[[str], T], keys: Iterable[str]) -> Iterator[T]:
+    with ThreadPoolExecutor(_BESIDE) as pool:
+        yield from pool.map(read, keys)
+
+
+def _named_in(storage: Storage, vault: Vault | None, key: str) -> set[str]:
+    """Return what a blob names that is JSON; read in pieces, so that its size does not matter."""
+    try:
+        if peek(storage, key, vault, 1) not in _JSON:
+            return set()
+        return _named(_overlapping(pieces(storage, key, vault, _PIECE)))
+    except NotFound:
+        return set()
+
+
+def _overlapping(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield each part with the end of those before it, so that a digest that stands across a border is found whole."""
+    end = b""
+    for part in parts:
+        text = end + part
+        yield text
+        end = text[-_OVERLAP:]
+
+
+# -- what goes ---------------------------------------------------------------------------------------------------------------
+
+
+def delete(storage: Storage, doomed: list[Entry], now: float) -> Iterator[Entry]:
+    """Delete blobs, telling writers beforehand which (`BlobStore` stores again what it stored meanwhile); yield those deleted."""
+    for first in range(0, len(doomed), _BATCH):
+        batch = doomed[first : first + _BATCH]
+        _announce(storage, [_digest(entry.key) for entry in batch], now)
+        try:
+            for entry in batch:
+                if next(iter(storage.list(entry.key)), None) == entry:  # not stored again since it was listed
+                    storage.delete(entry.key)
+                    yield entry
+        finally:
+            storage.delete(PENDING)
+
+
+def _announce(storage: Storage, digests: list[str], now: float) -> None:
+    names = msgspec.json.encode(digests)
+    if storage.put_if_absent(PENDING, names):
+        return
+    other = next(iter(storage.list(PENDING)), None)
+    if other is not None and other.modified > now - _DEAD:
+        raise Conflict(
+            "another gc is at work", hint="Wait for it to end; one that died is passed over after 15 minutes."
+        )
+    storage.delete(PENDING)
+    if not storage.put_if_absent(PENDING, names):
+        raise Conflict("another gc has begun", hint="Wait for it to end.")
+
+
+def _tidy(storage: Storage, ledger: Ledger) -> list[str]:
+    """Finish seals and segments that were cut short; return the streams."""
+    smalls: dict[str, int] = {}
+    for entry in storage.list(layout.ROOT):
+        place = layout.parse(entry.key)
+        if place and not place.is_segment:
+            smalls[place.stream] = smalls.get(place.stream, 0) + 1
+    return [name for name in smalls if ledger.stream(name).tidy()]

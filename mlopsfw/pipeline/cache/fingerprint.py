@@ -1,0 +1,197 @@
+"""The cache key of a step, with everything that went into it kept readable, so that `why` can say what changed.
+
+A step is run again unless all of this is the same: its code and what that reaches, its parameters, the digests of its inputs, the
+versions and options of the plugins it uses, the built-in's own version, the locked environment, the content of what it declares to
+read. What it does behind that (a clock, the network) it declares with `cache = false`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.base import canonical
+from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.lineage.environment import environment, environment_digest
+from mlopsfw.pipeline.cache.closure import Code, CodeUnit, code_of
+from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.config.model import ProjectConfig, Selection
+    from mlopsfw.pipeline.graph.graph import Node
+    from mlopsfw.project.facade import Project
+
+FORMAT = 1
+"""Part of every key: raise it when keys are made in another way, and nothing of an older way is reused."""
+
+
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step's result hangs on.
+
+    Args:
+        step: The step's name.
+        runs: `module:function`, or `built-in/version`.
+        code: Digest of the code that a Python step reaches.
+        params: Its parameters, as they are stored.
+        inputs: Parameter name → kind and logical digest.
+        outputs: Names of what it returns.
+        plugins: `role.name` → distribution and version.
+        options: `role.name` → its configuration.
+        reads: File, relative to the project → sha256.
+        facts: What a built-in says its result hangs on besides.
+        each: For a step that runs by parts on which input, and how many rows a part has.
+        environment: Digest of what is installed.
+        units: The pieces of the code, for people; not part of the key.
+    """
+
+    step: str
+    runs: str
+    code: str = ""
+    params: Any = None
+    inputs: dict[str, str] = {}
+    outputs: tuple[str, ...] = ()
+    plugins: dict[str, str] = {}
+    options: dict[str, Any] = {}
+    reads: dict[str, str] = {}
+    facts: Any = None
+    each: str = ""
+    environment: str = ""
+    units: dict[str, CodeUnit] = {}
+
+    @property
+    def key(self) -> str:
+        """The cache key: sha256 (hex) of everything but `units`, an empty `each`, and the name of a Python step's function."""
+        left_out = ("units",) if self.each else ("units", "each")
+        counted = {name: value for name, value in msgspec.to_builtins(self).items() if name not in left_out}
+        if self.code:
+            counted["runs"] = ""
+        return hashlib.sha256(canonical.encode([FORMAT, counted])).hexdigest()
+
+
+class Fingerprinter:
+    """Fingerprints the steps of one run: code and environment are read once, as they are when it begins.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self.codebase: Codebase = project_codebase(
+            project.root, project.config.code, project.private_folder() / "code.json"
+        )
+        self.environment = environment()
+        self._environment_digest = environment_digest(self.environment)
+        self._code: dict[str, Code] = {}
+
+    def code(self, node: Node) -> Code:
+        """Return what a Python step's function reaches. Raise `ConfigError` if there is no such function."""
+        target = node.config.python
+        if target not in self._code:
+            try:
+                self._code[target] = code_of(self.codebase, target)
+            except UsageError as error:
+                key = f"steps.{node.name}.python"
+                raise self._project.config.error(error.message, key, hint=error.hint) from None
+        return self._code[target]
+
+    def check_function(self, node: Node) -> None:
+        """Check that a Python step's function takes what it is given and is given what it takes. Raise `ConfigError`."""
+        if node.builtin is not None:
+            return
+        code, given = self.code(node), {**node.inputs, **node.config.params}
+        error = self._project.config.error
+        for name in given if not code.takes_any else ():
+            if name not in code.parameters:
+                place = "inputs" if name in node.inputs else "params"
+                key = f"steps.{node.name}.{place}.{name}"
+                raise error(f"{node.config.python} takes no {name!r}", key, hint=nearest(name, code.parameters))
+        for name in code.required if not code.takes_any else ():
+            if name not in given and name != "context":
+                key = f"steps.{node.name}.inputs"
+                raise error(
+                    f"{node.config.python} needs {name!r}",
+                    key,
+                    hint=f'Add {name} = "step" there, or a value under params.',
+                )
+
+    def fingerprint(self, node: Node, inputs: Mapping[str, Artifact]) -> Fingerprint:
+        """Return what the step's result hangs on, given its inputs. Raise `DataError` where a declared file is missing."""
+        common: dict[str, Any] = {
+            "step": node.step,
+            "each": f"{node.config.each}:{node.config.part_rows}" if node.in_parts else "",
+            "inputs": {name: f"{artifact.kind}:{artifact.digest}" for name, artifact in sorted(inputs.items())},
+            "outputs": node.outputs,
+            "environment": self._environment_digest,
+            "params": msgspec.json.decode(canonical.encode(node.plain_params, f"steps.{node.step}")),
+        }
+        return self._builtin(node, common) if node.builtin else self._python(node, common)
+
+    def _python(self, node: Node, common: dict[str, Any]) -> Fingerprint:
+        code = self.code(node)
+        return Fingerprint(
+            runs=node.config.python,
+            code=code.digest,
+            units=code.units,
+            reads=self._reads(node.step, node.config.reads),
+            **common,
+        )
+
+    def _builtin(self, node: Node, common: dict[str, Any]) -> Fingerprint:
+        builtin = node.builtin
+        if builtin is None:  # pragma: no cover - the caller has looked
+            raise TypeError(node.name)
+        used = [s for role in builtin.plugins for s in _selected(self._project.config, role)]
+        return Fingerprint(
+            runs=f"{builtin.name}/{builtin.version}",
+            reads=self._reads(node.step, (*node.config.reads, *builtin.reads(node.params))),
+            facts=msgspec.to_builtins(builtin.facts(self._project, node.params)),
+            plugins={key: self._version(key) for key, _ in used},
+            options={key: selection.options for key, selection in used},
+            **common,
+        )
+
+    def _version(self, key: str) -> str:
+        role, _, name = key.partition(".")
+        claim = self._project.plugins.catalog.find(role, name)
+        return f"{claim.distribution} {claim.version}"
+
+    def _reads(self, step: str, patterns: Iterable[str]) -> dict[str, str]:
+        return {name: digest for pattern in patterns for name, digest in sorted(self._matches(step, pattern))}
+
+    def _matches(self, step: str, pattern: str) -> Iterable[tuple[str, str]]:
+        from mlopsfw.data.tables.digest import file_digest
+
+        root = self._project.root
+        place = root / pattern
+        if place.is_dir():
+            files = [file for file in place.rglob("*") if file.is_file()]
+        else:
+            files = [place] if place.is_file() else _glob(root, pattern)
+        if not files:
+            raise DataError(
+                f"nothing matches {pattern!r} in {root}, which step {step!r} reads",
+                hint="Correct the path, or put the file there.",
+            )
+        for file in files:
+            name = file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
+            yield name, file_digest(file)
+
+
+def _glob(root: Path, pattern: str) -> list[Path]:
+    if Path(pattern).is_absolute():
+        return []
+    return [file for file in root.glob(pattern) if file.is_file()]
+
+
+def _selected(config: ProjectConfig, role: str) -> list[tuple[str, Selection]]:
+    many = {"monitor": config.monitors, "alerter": config.alerters}
+    single = getattr(config, role, None) if role not in many else None
+    selections = many.get(role) or ([single] if single else [])
+    return [(f"{role}.{selection.use}", selection) for selection in selections]

@@ -1,0 +1,72 @@
+"""Results by cache key: one stream for each key, so that a result is found from any run, process or node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import Erased, UnknownName, Vacuumed
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.store.blobs import entry_of
+from mlopsfw.pipeline.cache.fingerprint import Fingerprint
+
+if TYPE_CHECKING:
+    from mlopsfw.project.facade import Project
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A step's kept result.
+
+    Args:
+        run: The run that made it.
+        step: The step that made it.
+        outputs: Its values.
+        fingerprint: What it hangs on.
+        seconds: How long it took.
+        environment: Blob with what was installed.
+    """
+
+    run: str
+    step: str
+    outputs: dict[str, Artifact]
+    fingerprint: Fingerprint
+    seconds: float = 0.0
+    environment: str = ""
+
+
+def find(project: Project, key: str) -> Result | None:
+    """Return the result kept under `key`, or None; also None if a value of it is no longer stored."""
+    result = None
+    for event in project.ledger.stream(f"step/{key}").events():
+        result = msgspec.convert(event.body, Result)
+    return result if result and all(is_stored(project, a) for a in result.outputs.values()) else None
+
+
+def keep(project: Project, key: str, result: Result) -> None:
+    """Keep a result under `key`; a later one takes its place, an equal one adds nothing."""
+    stream = project.ledger.stream(f"step/{key}")
+    known = None
+    for event in stream.events():
+        known = msgspec.convert(event.body, Result)
+    if known is None or known.outputs != result.outputs:
+        body: dict[str, Any] = msgspec.to_builtins(result)
+        stream.append("step.result", body)
+
+
+def is_stored(project: Project, artifact: Artifact) -> bool:
+    """Return whether the storage still has the bytes behind a reference."""
+    if artifact.kind == "dataset":
+        return _is_whole(project, artifact)
+    return not artifact.blob or entry_of(project.storage, artifact.blob) is not None
+
+
+def _is_whole(project: Project, artifact: Artifact) -> bool:
+    """Return whether a dataset's version is kept, and no rows were erased from it since."""
+    try:
+        project.datasets.resolve(artifact)
+    except (Erased, Vacuumed):
+        return False
+    except UnknownName:  # whoever reads it says so
+        return True
+    return True

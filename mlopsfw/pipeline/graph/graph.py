@@ -1,0 +1,244 @@
+"""Steps as a graph: who takes what from whom, checked in full before anything runs. Running is `runner`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.config import ProjectConfig, StepConfig
+from mlopsfw.kernel.config.load import validation_error
+from mlopsfw.pipeline.graph.partnames import step_of
+from mlopsfw.steps import BUILTIN_STEPS, builtin_step
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.pipeline.graph.step import BuiltinStep
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A value that a step returns."""
+
+    step: str
+    name: str
+
+
+Source = Output | str
+"""Where an input comes from: another step's output, or a reference such as `data:/flights@3`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One step, wired.
+
+    Args:
+        name: Its name.
+        config: As configured.
+        outputs: Names of what it returns.
+        inputs: Parameter name → where its value comes from.
+        builtin: What `use` selected; None for a Python step.
+        params: The built-in's params as its struct; for a Python step the plain table.
+        taken: For a part of a step that runs by parts its inputs, settled with the step's.
+        parts: For a step that runs by parts, once they are known, their names.
+    """
+
+    name: str
+    config: StepConfig
+    outputs: tuple[str, ...]
+    inputs: Mapping[str, Source]
+    builtin: BuiltinStep | None
+    params: Any
+    taken: Mapping[str, Artifact] | None = None
+    parts: tuple[str, ...] | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The steps, and parts of this one, that must be done before it."""
+        taken = [source.step for source in self.inputs.values() if isinstance(source, Output)]
+        return tuple(dict.fromkeys((*taken, *self.config.needs, *(self.parts or ()))))
+
+    @property
+    def step(self) -> str:
+        """The name under which it is configured."""
+        return step_of(self.name)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether it runs by parts; none of them does."""
+        return bool(self.config.each) and self.taken is None
+
+    @property
+    def cacheable(self) -> bool:
+        """Whether its result may be reused."""
+        return self.config.cache and (self.builtin is None or self.builtin.cacheable)
+
+    @property
+    def plain_params(self) -> dict[str, Any]:
+        """Its params as JSON values, defaults filled in where they are known."""
+        plain: dict[str, Any] = msgspec.to_builtins(self.params)
+        return plain
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A checked pipeline.
+
+    Args:
+        nodes: Steps by name, each after those that it needs; among equals in the order of the file.
+    """
+
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+
+    def up_to(self, names: Iterable[str]) -> Graph:
+        """Return the part that leads to `names`. Raise `UnknownName`."""
+        wanted: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in self.nodes:
+                raise UnknownName(f"the pipeline has no step {name!r}", hint=nearest(name, self.nodes))
+            if name not in wanted:
+                wanted.add(name)
+                waiting.extend(self.nodes[name].needs)
+        return Graph({name: node for name, node in self.nodes.items() if name in wanted})
+
+
+def build_graph(config: ProjectConfig) -> Graph:
+    """Wire the steps of `config`.
+
+    Raises:
+        ConfigError: An unknown built-in step, parameter, input or output, a missing input, or a cycle; with its line.
+    """
+    builtins = {name: _builtin(step, f"steps.{name}", config) for name, step in config.steps.items()}
+    params = {name: _params(step, builtins[name], f"steps.{name}", config) for name, step in config.steps.items()}
+    outputs = {name: _outputs(name, step, builtins[name], config) for name, step in config.steps.items()}
+    nodes = {name: _node(name, builtins[name], params[name], outputs, config) for name in config.steps}
+    return Graph(_ordered(nodes, config))
+
+
+def _outputs(name: str, step: StepConfig, builtin: BuiltinStep | None, config: ProjectConfig) -> tuple[str, ...]:
+    if builtin is None:
+        return step.outputs or ("result",)
+    if step.outputs and step.outputs != builtin.outputs:
+        raise config.error(
+            f"{builtin.name!r} returns {list(builtin.outputs)}", f"steps.{name}.outputs", hint="Leave `outputs` out."
+        )
+    return builtin.outputs
+
+
+def _node(
+    name: str,
+    builtin: BuiltinStep | None,
+    params: Any,
+    outputs: Mapping[str, tuple[str, ...]],
+    config: ProjectConfig,
+) -> Node:
+    key, step = f"steps.{name}", config.steps[name]
+    if builtin:
+        _check_inputs(builtin, step, params, key, config)
+    elif not all(step.python.partition(":")):
+        raise config.error(
+            f"{step.python!r} names no function", f"{key}.python", hint='Write python = "module:function".'
+        )
+    _check_each(builtin, step, key, config)
+    for need in step.needs:
+        if need not in outputs:
+            raise config.error(f"there is no step {need!r}", f"{key}.needs", hint=nearest(need, outputs))
+    inputs = {
+        parameter: _source(text, f"{key}.inputs.{parameter}", outputs, config)
+        for parameter, text in step.inputs.items()
+    }
+    return Node(name=name, config=step, outputs=outputs[name], inputs=inputs, builtin=builtin, params=params)
+
+
+def _builtin(step: StepConfig, key: str, config: ProjectConfig) -> BuiltinStep | None:
+    if not step.use:
+        return None
+    if step.use not in BUILTIN_STEPS:
+        hint = nearest(step.use, BUILTIN_STEPS)
+        raise config.error(
+            f"there is no built-in step {step.use!r}", f"{key}.use", hint=f'{hint} Or write python = "module:function".'
+        )
+    return builtin_step(step.use)
+
+
+def _params(step: StepConfig, builtin: BuiltinStep | None, key: str, config: ProjectConfig) -> Any:
+    if builtin is None:
+        return step.params
+    try:
+        return msgspec.convert(step.params, builtin.params)
+    except msgspec.ValidationError as error:
+        own = StepConfig.__struct_fields__
+        raise validation_error(error, builtin.params, key, config.error, besides=own) from None
+
+
+def _check_inputs(builtin: BuiltinStep, step: StepConfig, params: Any, key: str, config: ProjectConfig) -> None:
+    needed = (*builtin.inputs, *builtin.named(params))
+    known = (*needed, *builtin.optional)
+    for parameter in step.inputs:
+        if parameter not in known and not builtin.variadic:
+            raise config.error(
+                f"{builtin.name!r} takes no such input", f"{key}.inputs.{parameter}", hint=nearest(parameter, known)
+            )
+    for parameter in needed:
+        if parameter not in step.inputs:
+            raise config.error(
+                f"the input {parameter!r} of {builtin.name!r} is missing",
+                f"{key}.inputs",
+                hint=f'Add {parameter} = "step.output".',
+            )
+
+
+def _check_each(builtin: BuiltinStep | None, step: StepConfig, key: str, config: ProjectConfig) -> None:
+    if not step.each:
+        return
+    if step.each not in step.inputs:
+        raise config.error(f"it has no input {step.each!r}", f"{key}.each", hint=nearest(step.each, step.inputs))
+    if builtin and builtin.each is not None and step.each not in builtin.each:
+        hint = f"It can on {', '.join(map(repr, builtin.each))}." if builtin.each else "Leave `each` out."
+        raise config.error(f"{builtin.name!r} cannot run on parts of {step.each!r}", f"{key}.each", hint=hint)
+
+
+def _source(text: str, key: str, outputs: Mapping[str, tuple[str, ...]], config: ProjectConfig) -> Source:
+    if ":/" in text:
+        try:
+            return str(parse_reference(text))
+        except InvalidReference as error:
+            raise config.error(error.message, key, hint=error.hint) from None
+    if text in outputs:
+        return Output(text, outputs[text][0])
+    step, _, output = text.rpartition(".")
+    if step not in outputs:
+        raise config.error(f"there is no step {step or text!r}", key, hint=nearest(step or text, outputs))
+    if output not in outputs[step]:
+        raise config.error(f"{step!r} returns no {output!r}", key, hint=nearest(output, outputs[step]))
+    return Output(step, output)
+
+
+def _ordered(nodes: Mapping[str, Node], config: ProjectConfig) -> dict[str, Node]:
+    ordered: dict[str, Node] = {}
+    waiting = dict(nodes)
+    while waiting:
+        name = next((n for n, node in waiting.items() if all(need in ordered for need in node.needs)), None)
+        if name is None:
+            raise _cycle(waiting, config)
+        ordered[name] = waiting.pop(name)
+    return ordered
+
+
+def _cycle(waiting: Mapping[str, Node], config: ProjectConfig) -> Exception:
+    path = [next(iter(waiting))]
+    while (following := next(n for n in waiting[path[-1]].needs if n in waiting)) not in path:
+        path.append(following)
+    circle = [*path[path.index(following) :], following]
+    return config.error(
+        f"the steps wait for each other: {' → '.join(reversed(circle))}",
+        f"steps.{circle[0]}",
+        hint="Take one of these inputs away.",
+    )

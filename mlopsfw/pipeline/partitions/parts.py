@@ -1,0 +1,139 @@
+"""Steps by parts: a table cut into ranges of rows, or a list into its items, and what came of them put together again.
+
+A part's node has the cache key that a step would have which is given the part alone, so that rows which did not change are not
+computed again. Cutting is the coordinator's; putting together is an attempt like any other, on some worker.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.pipeline.graph.partnames import part_name
+from mlopsfw.pipeline.values.values import load, store, store_batches
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.data.datasets.ranges import Range
+    from mlopsfw.pipeline.graph.graph import Node
+    from mlopsfw.project.facade import Project
+
+MOST_PARTS = 10_000
+"""Each is an attempt of its own, with its events and a worker's turn."""
+
+
+def cut(project: Project, node: Node, inputs: Mapping[str, Artifact]) -> list[Node]:
+    """Return a node for each part of the input that `node` runs on part by part; a table without rows is one part.
+
+    Args:
+        project: Where the input is stored.
+        node: The step.
+        inputs: Its inputs.
+
+    Raises:
+        DataError: The input has no parts, or more than 10,000.
+    """
+    name = node.config.each
+    parts = list(itertools.islice(_parts(project, node, inputs[name]), MOST_PARTS + 1))
+    if len(parts) > MOST_PARTS:
+        hint = f"Raise steps.{node.name}.part_rows, or give it fewer items."
+        raise DataError(f"step {node.name} would run on more than {MOST_PARTS:,} parts of {name!r}", hint=hint)
+    return [
+        replace(node, name=part_name(node.name, number), taken={**inputs, name: part})
+        for number, part in enumerate(parts)
+    ]
+
+
+def _parts(project: Project, node: Node, whole: Artifact) -> Iterable[Artifact]:
+    what = f"step {node.name}, each {node.config.each!r}"
+    if whole.kind == "json" and isinstance(items := load(project, whole), list):
+        return (store(project, item, what) for item in items)
+    if whole.kind not in ("table", "dataset"):
+        found = "value that is no list" if whole.kind == "json" else whole.kind
+        raise DataError(f"{what}: a {found} has no parts", hint="Wire a table, a dataset or a list of values to it.")
+    return (
+        Artifact(kind=whole.kind, digest=found.digest, blob=whole.blob, ref=whole.ref, rows=(found.start, found.stop))
+        for found in _ranges(project, whole, node.config.part_rows)
+    )
+
+
+def _ranges(project: Project, whole: Artifact, rows: int) -> Iterator[Range]:
+    from mlopsfw.data.datasets import ranges
+
+    if whole.kind == "dataset" and (version := project.datasets.resolve(whole)).manifest:
+        return ranges.of_version(project.datasets, version, rows)
+    return ranges.of_batches(load(project, whole, "polars.LazyFrame"), rows)
+
+
+def join(project: Project, step: str, outputs: Sequence[str], results: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """Put together what the parts returned: tables one below the other, JSON values as a list.
+
+    Args:
+        project: Where the results are stored.
+        step: The step's name, for errors.
+        outputs: Names of what each part returned.
+        results: `output[number]` → a part's result.
+
+    Raises:
+        DataError: An output is neither, or its tables differ in their columns.
+    """
+    count = len(results) // max(len(outputs), 1)
+    return {
+        name: _joined(project, f"{step}.{name}", [results[part_name(name, n)] for n in range(count)])
+        for name in outputs
+    }
+
+
+def results_by_name(parts: Iterable[Mapping[str, Artifact]]) -> dict[str, Artifact]:
+    """Name what the parts returned, in their order, as `join` takes it."""
+    return {part_name(name, number): artifact for number, part in enumerate(parts) for name, artifact in part.items()}
+
+
+def _joined(project: Project, what: str, parts: Sequence[Artifact]) -> Artifact:
+    kinds = {part.kind for part in parts}
+    if kinds <= {"json"}:
+        return store(project, [load(project, part) for part in parts], what)
+    if kinds != {"table"}:
+        found = " and ".join(sorted(kinds))
+        raise DataError(f"{what}: parts that are {found} cannot be put together", hint="Return tables, or JSON values.")
+    return parts[0] if len(parts) == 1 else _concatenated(project, what, parts)
+
+
+def _concatenated(project: Project, what: str, parts: Sequence[Artifact]) -> Artifact:
+    import pyarrow as pa
+
+    from mlopsfw.data.tables.digest import record_batches
+
+    tables = _alike((load(project, part, "pyarrow.Table") for part in parts), what)
+    first = next(tables)
+    together = itertools.chain([first], tables)
+    if any(pa.types.is_dictionary(field.type) for field in first.schema):  # each part has a dictionary of its own
+        return store(project, pa.concat_tables(together), what)
+    return store_batches(project, record_batches(together))
+
+
+def _alike(tables: Iterator[Any], what: str) -> Iterator[Any]:
+    """Yield tables. Raise `DataError` where one has other columns than the first."""
+    first = next(tables)
+    yield first
+    for number, table in enumerate(tables, 1):
+        yield _checked(table, first.schema, what, number)
+
+
+def _checked(table: Any, schema: pa.Schema, what: str, number: int) -> Any:
+    if table.schema.equals(schema):
+        return table
+    ours, first = (
+        dict(zip(table.schema.names, table.schema.types, strict=True)),
+        dict(zip(schema.names, schema.types, strict=True)),
+    )
+    wrong = [name for name in [*first, *ours] if first.get(name) != ours.get(name)] or ["the order of columns"]
+    raise DataError(
+        f"{what}: part {number} differs from part 0 in {wrong[0]!r}: {ours.get(wrong[0], 'none')} and {first.get(wrong[0], 'none')}",
+        hint="Give the column one type whatever a part holds: a cast, where a part may be all null.",
+    )

@@ -1,0 +1,46 @@
+"""An exception as the record that travels: the user's own frames first, the plugin to blame, and whether to try again."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from mlopsfw.kernel.base.errors import ContractBroken, DriftFound, GateRefused, MlopsfwError, PluginError, UsageError
+from mlopsfw.kernel.plugins.blame import is_blamed
+from mlopsfw.kernel.roles.engine import Failure
+
+
+def failure_of(error: BaseException, root: Path) -> Failure:
+    """Describe `error`, raised while a step of the project in `root` ran."""
+    return Failure(
+        type=type(error).__name__,
+        message="\n".join((_text(error), *_own_frames(error, root), *getattr(error, "__notes__", ()))),
+        traceback="".join(traceback.format_exception(error)),
+        exit_code=_exit_code(error),
+        retryable=not isinstance(error, GateRefused | UsageError | DriftFound | ContractBroken | KeyboardInterrupt),
+    )
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _exit_code(error: BaseException) -> int:
+    """Return the error's own code; a plugin's, where it is an accident of a plugin's rather than something that it says on purpose."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, MlopsfwError):
+        return (
+            1 if isinstance(error, UsageError) else error.exit_code
+        )  # something was run, so it is no usage error any more
+    return PluginError.exit_code if is_blamed(error) else 1
+
+
+def _own_frames(error: BaseException, root: Path) -> list[str]:
+    """Return the frames in the project's own files, the innermost first."""
+    lines = []
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.is_relative_to(root) and "site-packages" not in file.parts:
+            lines.append(f"at {file.relative_to(root)}:{frame.lineno} in {frame.name}: {frame.line}")
+    return lines

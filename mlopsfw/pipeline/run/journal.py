@@ -1,0 +1,56 @@
+"""The run's own stream, written by its coordinator: begun, taken over, kept alive, ended."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.pipeline.run.liveness import identity
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.project.facade import Project
+
+_ENDED = ("done", "refused")
+"""Statuses after which nothing can follow; the others leave a run that can be resumed."""
+
+
+class Journal:
+    """Appends to one run's stream as the coordinator of one epoch: `Fenced` as soon as another has taken over.
+
+    Args:
+        project: The project.
+        run: The run's id.
+        epoch: The epoch of this coordinator.
+        environment: Blob with what is installed.
+    """
+
+    def __init__(self, project: Project, run: str, *, epoch: int = 0, environment: str = "") -> None:
+        self.run, self.epoch, self.environment = run, epoch, environment
+        self._stream = project.ledger.stream(f"run/{run}")
+        self._began = self._spoke = time.monotonic()
+
+    def begin(self, **facts: Any) -> None:
+        """Append `run.started`."""
+        body = {**facts, "environment": self.environment, "process": identity()}
+        self._stream.append("run.started", msgspec.to_builtins(body), expecting=0, epoch=self.epoch)
+
+    def append(self, type: str, /, **body: Any) -> Event:  # noqa: A002 - the event's own field name
+        """Append an event of this run."""
+        self._spoke = time.monotonic()
+        return self._stream.append(type, msgspec.to_builtins(body), epoch=self.epoch)
+
+    def heartbeat(self, interval: float) -> None:
+        """Append a sign of life if nothing was appended for `interval` seconds."""
+        if time.monotonic() - self._spoke >= interval:
+            self.append("run.heartbeat")
+
+    def end(self, status: str, exit_code: int) -> float:
+        """Append `run.finished`, for good if the run is done or refused; return the seconds that this sitting took."""
+        seconds = time.monotonic() - self._began
+        body = {"status": status, "exit_code": exit_code, "seconds": seconds}
+        write = self._stream.seal if status in _ENDED else self._stream.append
+        write("run.finished", body, epoch=self.epoch)
+        return seconds

@@ -1,0 +1,81 @@
+"""Whether the process that coordinates a run is still there: proof on the same machine, a silent heartbeat from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.errors import Conflict
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.ledger import Stream
+    from mlopsfw.kernel.roles.host import Clock
+    from mlopsfw.pipeline.run.record import RunView
+
+HEARTBEAT = 10.0
+"""Seconds after which a coordinator that had nothing else to say appends `run.heartbeat`."""
+LOST_AFTER = 30.0
+"""Seconds of silence, on the observer's monotonic clock, after which a run may be taken over."""
+
+
+def identity() -> dict[str, Any]:
+    """Return what tells this process from every other: machine, boot, pid namespace, pid, and when it was born."""
+    return {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "born": _born(os.getpid())}
+
+
+def _machine() -> str:
+    """Return the boot and the pid namespace, within which a pid means one process at a time; empty where neither is told."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return ""
+
+
+def _born(pid: int) -> int:
+    """Return when a process was started, in clock ticks since boot; 0 where there is none or nobody can tell."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    fields = stat.rpartition(b")")[2].split()
+    return 0 if fields[0] == b"Z" else int(fields[19])  # a zombie coordinates nothing
+
+
+def wait_until_lost(
+    stream: Stream,
+    view: RunView,
+    clock: Clock,
+    *,
+    lost_after: float = LOST_AFTER,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Return the number of the run's newest event once its coordinator is known, or must be taken, to be gone.
+
+    Raises:
+        Conflict: It is alive.
+    """
+    owner = view.facts.get("process", {})
+    if owner.get("machine") and owner["machine"] == _machine():
+        if _born(int(owner["pid"])) == owner["born"]:
+            raise Conflict(
+                f"run {view.id} is going on in process {owner['pid']}", hint="Wait for it, or stop that process."
+            )
+        return view.head
+    head, seen = stream.head(), clock.monotonic()
+    if head != view.head:
+        raise _alive(view)
+    while clock.monotonic() - seen < lost_after:
+        sleep(min(1.0, lost_after / 10))
+        if stream.head() != head:
+            raise _alive(view)
+    return head
+
+
+def _alive(view: RunView) -> Conflict:
+    where = view.facts.get("process", {}).get("host", "another machine")
+    return Conflict(f"run {view.id} is going on at {where}", hint="Wait for it, or stop it there.")

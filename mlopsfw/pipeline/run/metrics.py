@@ -1,0 +1,210 @@
+"""Metrics: numbers over time, appended to a log on this machine and made durable as segments of their run.
+
+`log_metric` costs microseconds: a line of JSON into a buffer, written out twice a second at least. At the end the log becomes one
+blob, named by a `metrics.segment` event of the run. What a killed process left behind is found by the next attempt, up to the
+last whole line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlopsfw.project.facade import Project
+
+_FLUSH_BYTES = 1 << 16
+_FLUSH_SECONDS = 0.5
+
+_current: ContextVar[MetricLog | None] = ContextVar("mlopsfw_metrics", default=None)
+
+
+class Metric(msgspec.Struct, frozen=True, array_like=True):
+    """One logged number.
+
+    Args:
+        name: Its name.
+        value: The number; not-a-number and the infinities as text, since JSON has none.
+        step: The training step or epoch it belongs to, if any.
+        time: Seconds since the epoch, UTC.
+        source: The step of the pipeline that logged it.
+    """
+
+    name: str
+    value: float | str
+    step: int | None
+    time: float
+    source: str = ""
+
+    @property
+    def number(self) -> float:
+        """The value as a float."""
+        return float(self.value)
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Metric)
+
+
+class MetricLog:
+    """An append-log of metrics.
+
+    Args:
+        file: Where it lies; its folder exists. What an earlier process left in it is kept.
+        source: The step that logs.
+    """
+
+    def __init__(self, file: Path, source: str = "") -> None:
+        self.file, self.source = file, source
+        self.last: dict[str, float] = {}
+        self._buffer = bytearray()
+        self._flushed = time.monotonic()
+        self._descriptor = -1
+
+    def log(self, name: str, value: float, step: int | None = None) -> None:
+        """Append one number."""
+        number = value if type(value) is float else float(value)
+        self.last[name] = number
+        metric = Metric(name, number if math.isfinite(number) else str(number), step, time.time(), self.source)
+        self._buffer += _encoder.encode(metric)
+        self._buffer += b"\n"
+        if len(self._buffer) >= _FLUSH_BYTES or time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self, *, durable: bool = False) -> None:
+        """Write the buffer out; with `durable`, to the disk itself."""
+        if self._descriptor < 0 and (self._buffer or durable):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            self._descriptor = os.open(self.file, flags, 0o600)
+        while self._buffer:
+            del self._buffer[: os.write(self._descriptor, self._buffer)]
+        if durable:
+            os.fsync(self._descriptor)
+        self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        """Flush and let go of the file."""
+        self.flush()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def commit(project: Project, run: str, log: MetricLog, *, epoch: int | None = None) -> None:
+    """Make a log durable as one segment of its run, then remove the local file. An empty log leaves no trace."""
+    log.close()
+    lines = whole_lines(log.file)
+    if lines:
+        blob = project.blobs.put(b"".join(lines))
+        body = {"blob": blob, "count": len(lines), "step": log.source, "last": log.last}
+        project.ledger.stream(f"run/{run}").append("metrics.segment", body, epoch=epoch)
+    log.file.unlink(missing_ok=True)
+
+
+def whole_lines(file: Path) -> list[bytes]:
+    """Return the log's records up to the last whole one; a torn tail is left out."""
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return []
+    return [line + b"\n" for line in data.split(b"\n")[:-1] if _is_record(line)]
+
+
+def _is_record(line: bytes) -> bool:
+    with contextlib.suppress(msgspec.DecodeError):
+        _decoder.decode(line)
+        return True
+    return False
+
+
+def read_segment(data: bytes) -> Iterator[Metric]:
+    """Yield the metrics of a segment."""
+    yield from map(_decoder.decode, data.splitlines())
+
+
+# -- what user code calls ------------------------------------------------------------------------------------------------------
+
+
+def log_metric(name: str, value: float, step: int | None = None) -> None:
+    """Record a metric of the running step, or of the run that `start_run` opened.
+
+    Args:
+        name: Its name, such as `loss`.
+        value: A number; not-a-number is kept as such.
+        step: The epoch or training step it belongs to.
+
+    Raises:
+        UsageError: No step or run is there to take it.
+    """
+    log = _current.get()
+    if log is None:
+        raise UsageError("log_metric was called outside of any run", hint='Wrap it: with mlopsfw.start_run("name"): …')
+    log.log(name, value, step)
+
+
+@contextlib.contextmanager
+def logging_to(log: MetricLog) -> Iterator[MetricLog]:
+    """Send `log_metric` to `log` inside the block."""
+    token = _current.set(log)
+    try:
+        yield log
+    finally:
+        _current.reset(token)
+
+
+class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as run
+    """Open a run outside of any pipeline, from a notebook or a script.
+
+    Args:
+        name: What to call it, for people.
+        project: The project; the one at or above the current folder by default.
+        params: What to remember about it, as JSON values.
+
+    The run is done when the block ends, and failed if it ends with an exception.
+    """
+
+    def __init__(self, name: str = "", *, project: Project | None = None, params: dict[str, Any] | None = None) -> None:
+        from mlopsfw.kernel.base.ids import new_run_id
+        from mlopsfw.project.facade import Project
+
+        self.id, self.name = new_run_id(), name
+        self._owned = project is None
+        self._project = project or Project.open()
+        self._params = params or {}
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        body = {"pipeline": self.name, "steps": [], "params": self._params, "kind": "script"}
+        self._project.ledger.stream(f"run/{self.id}").append("run.started", body)
+        folder = self._project.private_folder("runs", self.id)
+        self._log = MetricLog(folder / "metrics.jsonl")
+        self._token = _current.set(self._log)
+        return self
+
+    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Record a metric of this run."""
+        self._log.log(name, value, step)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        _current.reset(self._token)
+        commit(self._project, self.id, self._log)
+        self._log.file.parent.rmdir()
+        stream = self._project.ledger.stream(f"run/{self.id}")
+        seconds = time.monotonic() - self._began
+        if kind is None:
+            stream.seal("run.finished", {"status": "done", "exit_code": 0, "seconds": seconds})
+        else:
+            body = {"status": "failed", "exit_code": 1, "seconds": seconds, "message": f"{kind.__name__}: {error}"}
+            stream.append("run.finished", body)
+        if self._owned:
+            self._project.close()

@@ -1,0 +1,369 @@
+"""The coordinator: takes a graph through cache, engine, retries and time limits, and writes down what happens as it happens.
+
+It holds no state of its own that the run's events do not hold: a coordinator that is killed leaves a run that another goes on
+with. One thread decides; each attempt in flight has a thread that waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from mlopsfw.kernel.base.errors import DataError, NotFound, StepTimeout, UsageError
+from mlopsfw.kernel.roles.engine import Failure, Handle, StepResult, StepSpec
+from mlopsfw.pipeline.cache import results as cache
+from mlopsfw.pipeline.graph.graph import Graph, Node
+from mlopsfw.pipeline.partitions.parts import cut, results_by_name
+from mlopsfw.pipeline.run.inputs import resolve_inputs
+from mlopsfw.pipeline.run.liveness import HEARTBEAT
+from mlopsfw.pipeline.run.retry import Retries
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.pipeline.cache.fingerprint import Fingerprint, Fingerprinter
+    from mlopsfw.pipeline.run.display import Display
+    from mlopsfw.pipeline.run.journal import Journal
+    from mlopsfw.project.facade import Project
+
+
+_LAST_WORD = 2.0
+"""Seconds for a cancelled attempt's result to come in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to run.
+
+    Args:
+        force: Steps whose kept results are not to be used.
+        certify: Run what is cached all the same, and compare.
+        debug: Run every step in this process, one at a time, and let its exception pass.
+    """
+
+    force: frozenset[str] = frozenset()
+    certify: bool = False
+    debug: bool = False
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """One attempt in flight."""
+
+    node: Node
+    number: int
+    inputs: dict[str, Artifact]  # as the key counts them: data:/x may mean another version later
+    key: str
+    fingerprint: Fingerprint
+    began: float
+    handle: Handle | None = None
+    stopped: Failure | None = None
+    kept: cache.Result | None = None
+
+
+@dataclass(kw_only=True)
+class Coordinator:
+    """Runs one graph once.
+
+    Args:
+        project: The project.
+        graph: What to run.
+        journal: The run's record.
+        prints: Makes the cache keys.
+        options: How to run.
+        display: Told what happens.
+        finished: Results of this run's earlier sittings: step → (cache key, outputs).
+    """
+
+    project: Project
+    graph: Graph
+    journal: Journal
+    prints: Fingerprinter
+    options: Options
+    display: Display
+    finished: dict[str, tuple[str, dict[str, Artifact]]] = field(default_factory=dict)
+
+    outputs: dict[str, dict[str, Artifact]] = field(default_factory=dict)
+    failure: Failure | None = None
+    failed: str = ""
+    different: list[str] = field(default_factory=list)
+    _nodes: dict[str, Node] = field(default_factory=dict)  # the graph's, and the parts of those that run by parts
+    _running: dict[str, Attempt] = field(default_factory=dict)
+    _ready: dict[str, Attempt] = field(default_factory=dict)
+    _results: SimpleQueue[tuple[Attempt, StepResult]] = field(default_factory=SimpleQueue)
+    _retries: Retries = field(default_factory=Retries)
+
+    # -- the loop ----------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run until everything is done, or something failed and what was in flight has ended."""
+        self._nodes = dict(self.graph.nodes)
+        try:
+            while self._advance() or self._running or self._retries.waiting:
+                self._wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Cancel what is in flight; what has succeeded by then is still recorded."""
+        for attempt in list(self._running.values()):
+            if attempt.handle is not None:
+                attempt.handle.cancel()
+        while self._running:
+            try:
+                attempt, result = self._results.get(timeout=_LAST_WORD)
+            except Empty:
+                return
+            del self._running[attempt.node.name]
+            if result.failure is None:
+                self._succeeded(attempt, result)
+
+    def _advance(self) -> bool:
+        """Start what can be started; return whether something was settled at once, so that more may have become ready."""
+        settled = False
+        for node in self._nodes.values():
+            if self.failure is None and self._is_open(node):
+                settled |= self._consider(node)
+        return settled and self.failure is None
+
+    def _is_open(self, node: Node) -> bool:
+        busy = node.name in self.outputs or node.name in self._running or self._retries.is_waiting(node.name)
+        return not busy and all(name in self.outputs for name in node.needs)
+
+    def _consider(self, node: Node) -> bool:
+        attempt = self._ready.get(node.name) or self._prepare(node)
+        if attempt is None:
+            return True
+        self._ready[node.name] = attempt
+        if node.in_parts and node.parts is None:
+            return self._cut(attempt)
+        if self.options.debug:
+            self._run_here(attempt)
+            return True
+        if len(self._running) < self.project.engine.slots:
+            self._submit(attempt)
+        return False
+
+    def _cut(self, attempt: Attempt) -> bool:
+        """Put a step's parts before it: they run like steps, and it then puts together what they returned."""
+        node = attempt.node
+        try:
+            parts = cut(self.project, node, attempt.inputs)
+        except (DataError, NotFound, UsageError) as error:
+            self._cannot_start(node, error)
+            return False
+        attempt.node = replace(node, parts=tuple(part.name for part in parts))
+        each = {node.name: (*parts, attempt.node)}
+        self._nodes = {n.name: n for old in self._nodes.values() for n in each.get(old.name, (old,))}
+        return True
+
+    def _prepare(self, node: Node) -> Attempt | None:
+        """Make the step's key; return None if a kept result settles it, or it cannot start."""
+        try:
+            inputs = resolve_inputs(self.project, node, self.outputs)
+            fingerprint = self.prints.fingerprint(node, inputs)
+        except (DataError, NotFound, UsageError) as error:
+            self._cannot_start(node, error)
+            return None
+        key = fingerprint.key
+        attempt = Attempt(node=node, number=1, inputs=inputs, key=key, fingerprint=fingerprint, began=0.0)
+        mine = self.finished.get(node.name)
+        if mine is not None and mine[0] == key:
+            self._use(attempt, mine[1], self.journal.run)
+            return None
+        if not node.cacheable or node.step in self.options.force:
+            return attempt
+        attempt.kept = cache.find(self.project, key)
+        if attempt.kept is None or self.options.certify:
+            return attempt
+        self._use(attempt, attempt.kept.outputs, attempt.kept.run)
+        return None
+
+    def _cannot_start(self, node: Node, error: Exception) -> None:
+        """Fail a step whose input or file is not there. What runs beside it is not to blame, and ends as it would."""
+        from mlopsfw.pipeline.run.failure import failure_of
+
+        failure = failure_of(error, self.project.root)
+        self._record(node.name, 1, StepResult(), failure)
+        self.display.failed(node.name, failure, None)
+        self.failure, self.failed = failure, node.name
+
+    def _use(self, attempt: Attempt, outputs: dict[str, Artifact], run: str) -> None:
+        name = attempt.node.name
+        facts = {"inputs": attempt.inputs, "outputs": outputs, "from_run": run, "fingerprint": attempt.key}
+        self.journal.append("step.cached", step=name, **facts)
+        self.outputs[name] = outputs
+        self.display.cached(name, run, outputs)
+
+    # -- attempts ----------------------------------------------------------------------------------------------------------
+
+    def _spec(self, attempt: Attempt) -> StepSpec:
+        node, parts = attempt.node, attempt.node.parts
+        return StepSpec(
+            project=str(self.project.root),
+            config=self.project.config.to_json(),
+            run=self.journal.run,
+            step=node.name,
+            attempt=attempt.number,
+            epoch=self.journal.epoch,
+            inputs=attempt.inputs if parts is None else results_by_name(self.outputs[part] for part in parts),
+            outputs=node.outputs,
+            fingerprint=attempt.key,
+            joins=parts is not None,
+        )
+
+    def _announce(self, attempt: Attempt) -> None:
+        name = attempt.node.name
+        del self._ready[name]
+        self._running[name] = attempt
+        facts = {"attempt": attempt.number, "inputs": attempt.inputs, "fingerprint": attempt.key}
+        self.journal.append("step.started", step=name, **facts)
+        self.display.started(name, attempt.number)
+        attempt.began = time.monotonic()
+
+    def _submit(self, attempt: Attempt) -> None:
+        self._announce(attempt)
+        handle = attempt.handle = self.project.engine.submit(self._spec(attempt))
+        threading.Thread(target=self._watch, args=(attempt, handle), daemon=True).start()
+
+    def _watch(self, attempt: Attempt, handle: Handle) -> None:
+        try:
+            result = handle.wait()
+        except Exception as error:  # noqa: BLE001 - an engine that fails is the step's failure, with the engine to blame
+            from mlopsfw.pipeline.run.failure import failure_of
+
+            result = StepResult(failure=failure_of(error, self.project.root))
+        self._results.put(
+            (attempt, result or StepResult(failure=Failure(type="WorkerLost", message="no answer", lost=True)))
+        )
+
+    def _run_here(self, attempt: Attempt) -> None:
+        from mlopsfw.project.worker import run_step
+
+        self._announce(attempt)
+        self.project.add_code_path()
+        self._settle(attempt, run_step(self.project, self._spec(attempt), debug=True))
+
+    def _wait(self) -> None:
+        """Take results in, keep time limits, give signs of life."""
+        try:
+            attempt, result = self._results.get(timeout=self._patience())
+            self._settle(attempt, result)
+        except Empty:
+            pass
+        for attempt in self._running.values():
+            self._check_time(attempt)
+        self.journal.heartbeat(HEARTBEAT)
+        for attempt in self._retries.due():
+            self._ready[attempt.node.name] = attempt
+        self.display.tick(self.journal.run, {name: a.began for name, a in self._running.items()})
+
+    def _patience(self) -> float:
+        if not self._running and not self._retries.waiting:
+            return 0.0
+        limits = [a.began + a.node.config.timeout for a in self._running.values() if a.node.config.timeout]
+        moments = [limit - time.monotonic() for limit in (*limits, *self._retries.times())]
+        return max(0.0, min((self.display.interval, HEARTBEAT / 2, *moments)))
+
+    def _check_time(self, attempt: Attempt) -> None:
+        limit = attempt.node.config.timeout
+        if limit is None or attempt.stopped or time.monotonic() - attempt.began < limit or attempt.handle is None:
+            return
+        attempt.stopped = Failure(
+            type=StepTimeout.__name__, message=f"took longer than its timeout of {limit:g} s and was stopped"
+        )
+        threading.Thread(target=attempt.handle.cancel, daemon=True).start()
+
+    # -- results -----------------------------------------------------------------------------------------------------------
+
+    def _settle(self, attempt: Attempt, result: StepResult) -> None:
+        del self._running[attempt.node.name]
+        self._broadcast(result)
+        failure = attempt.stopped if attempt.stopped and result.failure else result.failure or self._missing(result)
+        if failure is None:
+            self._succeeded(attempt, result)
+        else:
+            self._failed(attempt, result, failure)
+
+    def _succeeded(self, attempt: Attempt, result: StepResult) -> None:
+        node, name = attempt.node, attempt.node.name
+        changed = self.prints.codebase.changed()
+        facts = {"outputs": result.outputs, "seconds": result.seconds, "metrics": result.metrics, "node": result.node}
+        key = "" if changed else attempt.key
+        self.journal.append(
+            "step.finished", step=name, attempt=attempt.number, logs=result.logs, fingerprint=key, **facts
+        )
+        if changed:
+            self.display.note(f"{name}: {changed[0].name} was edited while it ran, so its result is not kept for reuse")
+        elif node.cacheable:
+            self._keep(attempt, result)
+        self.outputs[name] = result.outputs
+        self.display.finished(name, result)
+
+    def _missing(self, result: StepResult) -> Failure | None:
+        """Return a failure where a worker's result is not in our storage: it must have written to another one."""
+        lost = [name for name, artifact in result.outputs.items() if not cache.is_stored(self.project, artifact)]
+        if not lost:
+            return None
+        message = f"the result {lost[0]!r} from {result.node} is not in {self.project.storage.describe()}"
+        hint = "Give [storage] a place that every node of the engine reaches, such as s3://bucket/prefix."
+        return Failure(type="ResultMissing", message=f"{message}\n{hint}", retryable=False)
+
+    def _keep(self, attempt: Attempt, result: StepResult) -> None:
+        if attempt.kept is not None:
+            self._certify(attempt, attempt.kept, result)
+            return
+        entry = cache.Result(
+            run=self.journal.run,
+            step=attempt.node.name,
+            outputs=result.outputs,
+            fingerprint=attempt.fingerprint,
+            seconds=result.seconds,
+            environment=self.journal.environment,
+        )
+        cache.keep(self.project, attempt.key, entry)
+
+    def _certify(self, attempt: Attempt, kept: cache.Result, result: StepResult) -> None:
+        """Compare a result that was made anew with the one that is kept."""
+        was = {name: artifact.digest for name, artifact in kept.outputs.items()}
+        now = {name: artifact.digest for name, artifact in result.outputs.items()}
+        differing = sorted(name for name in now if now[name] != was.get(name))
+        self.journal.append(
+            "step.certified", step=attempt.node.name, equal=not differing, differing=differing, from_run=kept.run
+        )
+        self.different += [f"{attempt.node.name}.{name}" for name in differing]
+
+    def _failed(self, attempt: Attempt, result: StepResult, failure: Failure) -> None:
+        name = attempt.node.name
+        self._record(name, attempt.number, result, failure)
+        pause = self._retries.after(attempt, failure) if self.failure is None else None
+        self.display.failed(name, failure, pause)
+        if pause is None and self.failure is None:
+            self.failure, self.failed = failure, name
+
+    def _record(self, step: str, attempt: int, result: StepResult, failure: Failure) -> None:
+        trace = self.project.blobs.put(failure.traceback.encode()) if failure.traceback else ""
+        self.journal.append(
+            "step.failed",
+            step=step,
+            attempt=attempt,
+            type=failure.type,
+            message=failure.message,
+            exit_code=failure.exit_code,
+            lost=failure.lost,
+            traceback=trace,
+            logs=result.logs,
+            node=result.node,
+        )
+
+    def _broadcast(self, result: StepResult) -> None:
+        """Tell the observers what the worker appended: they live in this process."""
+        if not result.events or not self.project.plugins.catalog.of("observer"):
+            return
+        for stream, seq in result.events:
+            for event in self.project.ledger.stream(stream).events(seq - 1):
+                if event.seq == seq:
+                    self.project.notify(event)

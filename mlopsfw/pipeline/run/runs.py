@@ -1,0 +1,156 @@
+"""Runs, read from the ledger: listed, shown, compared. Writing them is the coordinator's (`mlopsfw.pipeline`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import UnknownName
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.pipeline.run.metrics import Metric, read_segment
+from mlopsfw.pipeline.run.record import RunView, StepView, fold
+
+if TYPE_CHECKING:
+    from mlopsfw.project.facade import Project
+
+__all__ = ["RunView", "Runs", "StepView"]
+
+_PREFIX = "run/"
+_SHORT = 6
+
+
+class Runs:
+    """The runs of a project.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def ids(self) -> list[str]:
+        """Return the ids of all runs, newest first (an id sorts by the time at which it was given)."""
+        return sorted((name.removeprefix(_PREFIX) for name in self._project.ledger.streams(_PREFIX)), reverse=True)
+
+    def newest(self) -> Iterator[RunView]:
+        """Yield the runs, newest first, each read when it is asked for."""
+        return map(self._view, self.ids())
+
+    def get(self, run: str) -> RunView:
+        """Return one run by its id, an unambiguous beginning or end of it (6 characters at least), or `latest`.
+
+        Raises:
+            UnknownName: There is none, or several.
+        """
+        return self._view(self.resolve(run))
+
+    def resolve(self, run: str) -> str:
+        """Return the full id that `run` stands for. Raise `UnknownName`."""
+        ids = self.ids()
+        if run in ids:
+            return run
+        if run == "latest" and ids:
+            return ids[0]
+        found = [known for known in ids if len(run) >= _SHORT and (known.startswith(run) or known.endswith(run))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UnknownName(f"{run!r} stands for {len(found)} runs", hint="Give more of the id.")
+        raise UnknownName(f"there is no run {run!r}", hint=nearest(run, ids[:20]))
+
+    def _view(self, run: str) -> RunView:
+        return fold(run, self._project.ledger.stream(_PREFIX + run).events())
+
+    def artifact(self, reference: str) -> Artifact:
+        """Return what `runs:/id/step.output` (or `runs:/id/step`, its first output) names. Raise `UnknownName`."""
+        parsed = parse_reference(reference, "runs")
+        view = self.get(parsed.name)
+        name, _, output = parsed.path.partition(".") if parsed.path not in view.steps else (parsed.path, "", "")
+        if name not in view.steps:
+            raise UnknownName(f"run {view.id} has no step {name!r}", hint=nearest(name, view.steps))
+        outputs = view.steps[name].outputs
+        if not outputs or (output and output not in outputs):
+            raise UnknownName(
+                f"step {name!r} of run {view.id} returned no {output or 'value'!r}", hint=nearest(output, outputs)
+            )
+        return outputs[output or next(iter(outputs))]
+
+    def metrics(self, run: str) -> list[Metric]:
+        """Return every number that the run logged, in the order in which it was logged within each step."""
+        blobs = self._project.blobs
+        return [metric for segment in self.get(run).segments for metric in read_segment(blobs.get(segment))]
+
+    def log(self, run: str, step: str) -> str:
+        """Return what a step printed, its latest attempt. Raise `UnknownName` where the run has no such step."""
+        view = self.get(run)
+        if step not in view.steps:
+            raise UnknownName(f"run {view.id} has no step {step!r}", hint=nearest(step, view.steps))
+        found = view.steps[step]
+        if found.status == "running":
+            file = self._project.state / "runs" / view.id / step / "log.txt"
+            return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+        if found.status == "cached" and not found.logs and found.from_run != view.id:
+            return self.log(found.from_run, step)
+        parts = [self._project.blobs.get(blob) for blob in (found.logs, found.traceback) if blob]
+        return b"\n".join(parts).decode("utf-8", "replace")
+
+    def config(self, run: str) -> dict[str, Any]:
+        """Return the configuration that a run had, as JSON values; empty for a run outside of a pipeline."""
+        blob = self.get(run).facts.get("config")
+        config: dict[str, Any] = msgspec.json.decode(self._project.blobs.get(blob)) if blob else {}
+        return config
+
+    def diff(self, first: str, second: str) -> dict[str, dict[str, tuple[Any, Any]]]:
+        """Return what differs between two runs: section → name → (in the first, in the second); equal values are left out.
+
+        Sections: `params` (the configuration), `metrics`, `outputs` (digests), `steps` (status), `code`, `environment`.
+        """
+        a, b = self.get(first), self.get(second)
+        sections = {
+            "params": (self._params(a), self._params(b)),
+            "metrics": (a.metrics, b.metrics),
+            "outputs": (_digests(a), _digests(b)),
+            "steps": ({s.name: s.status for s in a.steps.values()}, {s.name: s.status for s in b.steps.values()}),
+            "code": (a.facts.get("code", {}), b.facts.get("code", {})),
+            "environment": (self._environment(a), self._environment(b)),
+        }
+        return {name: changed for name, (x, y) in sections.items() if (changed := differences(x, y))}
+
+    def _params(self, view: RunView) -> dict[str, Any]:
+        config = self.config(view.id)
+        counted = {name: value for name, value in config.items() if name not in ("lines", "file")}
+        return flat({**counted, "params": view.facts["params"]} if "params" in view.facts else counted)
+
+    def _environment(self, view: RunView) -> dict[str, str]:
+        blob = view.facts.get("environment")
+        found: dict[str, str] = msgspec.json.decode(self._project.blobs.get(blob)) if blob else {}
+        return found
+
+    def list(self, limit: int | None = None) -> list[RunView]:
+        """Return the newest runs, newest first."""
+        return [self._view(run) for run in self.ids()[:limit]]
+
+
+def _digests(view: RunView) -> dict[str, str]:
+    return {f"{s.name}.{name}": a.digest for s in view.steps.values() for name, a in s.outputs.items()}
+
+
+def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return name → (value in the first, value in the second) where they are not equal; None where there is none."""
+    names = sorted(first.keys() | second.keys())
+    return {name: (first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)}
+
+
+def flat(tree: Any, above: str = "") -> dict[str, Any]:
+    """Return nested tables as dotted keys."""
+    if not isinstance(tree, dict):
+        return {above: tree}
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= flat(value, f"{above}.{name}" if above else str(name))
+    return found

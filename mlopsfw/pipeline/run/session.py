@@ -1,0 +1,221 @@
+"""One sitting of a run, from its beginning or its taking over to its end: what `mlopsfw run` and `mlopsfw resume` do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.base import canonical
+from mlopsfw.kernel.base.errors import Conflict, UnknownName, UsageError
+from mlopsfw.kernel.base.ids import new_run_id
+from mlopsfw.kernel.roles.engine import Failure
+from mlopsfw.lineage.codestate import CodeState
+from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
+from mlopsfw.pipeline.graph.graph import Graph, build_graph
+from mlopsfw.pipeline.run.journal import Journal
+from mlopsfw.pipeline.run.liveness import LOST_AFTER, identity, wait_until_lost
+from mlopsfw.pipeline.run.record import OPEN, RunView, fold
+from mlopsfw.pipeline.run.runner import Coordinator, Options
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.pipeline.run.display import Display
+    from mlopsfw.project.facade import Project
+
+_REFUSED, _INTERRUPTED = 3, 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a sitting ended.
+
+    Args:
+        run: The run's id.
+        status: `done`, `failed`, `refused` or `interrupted`.
+        exit_code: What the command returns.
+        seconds: How long this sitting took.
+        failed: The step that failed, if one did.
+        failure: What was wrong with it.
+        outputs: What the steps returned.
+        different: With `certify`, the outputs (`step.output`) that did not come out the same.
+    """
+
+    run: str
+    status: str
+    exit_code: int
+    seconds: float
+    failed: str
+    failure: Failure | None
+    outputs: Mapping[str, Mapping[str, Artifact]]
+    different: Sequence[str]
+
+
+def run_pipeline(
+    project: Project,
+    display: Display,
+    *,
+    steps: Sequence[str] = (),
+    force: bool = False,
+    certify: bool = False,
+    debug: bool = False,
+    overrides: Sequence[str] = (),
+) -> Outcome:
+    """Start a run of the project's pipeline and see it through.
+
+    Args:
+        project: The project.
+        display: Told what happens.
+        steps: Only these and what they need; all by default.
+        force: Run these steps (or all) although nothing changed.
+        certify: Run what is cached all the same, and compare.
+        debug: Run in this process.
+        overrides: The `--set` options, for the run to be resumed with.
+
+    Raises:
+        UsageError: The pipeline is wrong; nothing was run.
+    """
+    state = CodeState.begin(project.root)
+    graph, prints = prepare(project, steps)
+    environment = project.blobs.put(canonical.encode(prints.environment))
+    journal = Journal(project, new_run_id(), environment=environment)
+    journal.begin(
+        pipeline=project.name,
+        steps=list(graph.nodes),
+        config=project.blobs.put(project.config.to_json().encode()),
+        code=state.result(project),
+        argv=sys.argv[1:],
+        env=project.config.env,
+        overrides=list(overrides),
+        only=list(steps),
+    )
+    forced = frozenset(steps or graph.nodes) if force else frozenset[str]()
+    options = Options(force=forced, certify=certify, debug=debug)
+    return _see_through(
+        Coordinator(project=project, graph=graph, journal=journal, prints=prints, options=options, display=display)
+    )
+
+
+def resume_run(
+    project: Project, display: Display, view: RunView, *, lost_after: float = LOST_AFTER, debug: bool = False
+) -> Outcome:
+    """Go on with a run that failed, was interrupted, or whose coordinator is gone. What it finished is not run again.
+
+    Raises:
+        Conflict: It is still going on, or another resumed it first.
+        UsageError: It has ended for good.
+    """
+    if view.status not in OPEN:
+        raise UsageError(
+            f"run {view.id} is {view.status}: there is nothing to resume", hint="Start a new one: mlopsfw run"
+        )
+    graph, prints = prepare(project, view.facts.get("only", ()))
+    stream = project.ledger.stream(f"run/{view.id}")
+    head = (
+        wait_until_lost(stream, view, project.clock, lost_after=lost_after) if view.status == "running" else view.head
+    )
+    epoch = stream.takeover(expecting=head, body={"process": identity()})
+    view = fold(view.id, stream.events())
+    environment = project.blobs.put(canonical.encode(prints.environment))
+    journal = Journal(project, view.id, epoch=epoch, environment=environment)
+    done = {
+        s.name: (s.fingerprint, s.outputs)
+        for s in view.steps.values()
+        if s.status in ("done", "cached") and s.fingerprint
+    }
+    coordinator = Coordinator(
+        project=project,
+        graph=graph,
+        journal=journal,
+        prints=prints,
+        options=Options(debug=debug),
+        display=display,
+        finished=done,
+    )
+    return _see_through(coordinator)
+
+
+def prepare(project: Project, steps: Sequence[str]) -> tuple[Graph, Fingerprinter]:
+    """Check the whole pipeline, the Python functions' signatures too, before anything is run. Raise `UsageError`."""
+    graph = build_graph(project.config)
+    if not graph.nodes:
+        raise UsageError("the pipeline has no steps", hint="Add a [steps.NAME] to mlopsfw.toml, or run `mlopsfw init`.")
+    graph = graph.up_to(steps) if steps else graph
+    prints = Fingerprinter(project)
+    for node in graph.nodes.values():
+        prints.check_function(node)
+    prints.codebase.save()
+    check_options(project, {role for node in graph.nodes.values() if node.builtin for role in node.builtin.plugins})
+    return graph, prints
+
+
+def check_options(project: Project, used: Collection[str]) -> None:
+    """Read the options of every plugin that the pipeline uses or the file selects. Raise `ConfigError`, `UnknownName`."""
+    config = project.config
+    told = {key.partition(".")[0] for key in config.lines}
+    single = {"engine": config.engine, "trainer": config.trainer, "deployer": config.deployer}
+    chosen = [(role, s) for role, s in single.items() if role == "engine" or role in used or role in told]
+    chosen += [("monitor", s) for s in config.monitors] + [("alerter", s) for s in config.alerters]
+    for role, selection in chosen:
+        project.plugins.selected(role, selection, config)
+
+
+def latest(project: Project, run: str = "") -> RunView:
+    """Return the run `run`, or the newest one of the pipeline that can be resumed. Raise `UnknownName`."""
+    if run:
+        return project.runs.get(run)
+    for view in project.runs.newest():
+        if view.status in OPEN and view.facts.get("kind") != "script":
+            return view
+    raise UnknownName("no run failed, was interrupted or got lost", hint="Start a new one: mlopsfw run")
+
+
+def _see_through(coordinator: Coordinator) -> Outcome:
+    journal, display = coordinator.journal, coordinator.display
+    display.began(journal.run, len(coordinator.graph.nodes))
+    try:
+        coordinator.run()
+    except KeyboardInterrupt:
+        return _ended(coordinator, "interrupted", _INTERRUPTED)
+    except Conflict:
+        raise
+    except BaseException as error:
+        journal.append("run.broken", type=type(error).__name__, message=str(error))
+        _ended(coordinator, "failed", getattr(error, "exit_code", 1))
+        raise
+    failure = coordinator.failure
+    if failure is None:
+        return _ended(coordinator, "failed" if coordinator.different else "done", 1 if coordinator.different else 0)
+    return _ended(coordinator, "refused" if failure.exit_code == _REFUSED else "failed", failure.exit_code)
+
+
+def _ended(coordinator: Coordinator, status: str, exit_code: int) -> Outcome:
+    seconds = coordinator.journal.end(status, exit_code)
+    if status == "done":
+        _remove_folder(coordinator)
+    return Outcome(
+        run=coordinator.journal.run,
+        status=status,
+        exit_code=exit_code,
+        seconds=seconds,
+        failed=coordinator.failed,
+        failure=coordinator.failure,
+        outputs=coordinator.outputs,
+        different=coordinator.different,
+    )
+
+
+def _remove_folder(coordinator: Coordinator) -> None:
+    folder = coordinator.project.state / "runs" / coordinator.journal.run
+    if folder.is_dir():
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as JSON values."""
+    return {name: msgspec.to_builtins(getattr(outcome, name)) for name in outcome.__dataclass_fields__}

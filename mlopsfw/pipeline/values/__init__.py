@@ -1,0 +1,1 @@
+"""Values that steps exchange: stored by content, passed by reference."""

@@ -1,0 +1,313 @@
+"""`Project`: one folder with an `mlopsfw.toml`, and everything that hangs on it, each part made on first use.
+
+Verbs, built-in steps and the processes that plugins start open a project and use its parts. It wires; it does nothing itself.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.config import ProjectConfig, find_project, load_config
+from mlopsfw.kernel.config.model import Selection
+
+if TYPE_CHECKING:
+    from mlopsfw.alerts import Alerts
+    from mlopsfw.data.contracts.row_filter import Sieve
+    from mlopsfw.data.datasets import Datasets
+    from mlopsfw.kernel.index import Index
+    from mlopsfw.kernel.ledger import Ledger
+    from mlopsfw.kernel.plugins.manager import PluginManager
+    from mlopsfw.kernel.roles.alerting import Alerter
+    from mlopsfw.kernel.roles.bundle import Runtime
+    from mlopsfw.kernel.roles.deployer import Deployer
+    from mlopsfw.kernel.roles.engine import Engine
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.kernel.roles.host import Clock, Secrets, Tables
+    from mlopsfw.kernel.roles.monitoring import Monitor
+    from mlopsfw.kernel.roles.storage import Storage
+    from mlopsfw.kernel.roles.training import Trainer
+    from mlopsfw.kernel.store.blobs import BlobStore
+    from mlopsfw.kernel.store.vault import Vault
+    from mlopsfw.models.bundle import BundleStore
+    from mlopsfw.models.registry import Registry
+    from mlopsfw.pipeline.run.runs import Runs
+    from mlopsfw.privacy.marks import Privacy
+    from mlopsfw.project.host import ProjectHost
+    from mlopsfw.serving.captures import Captures
+    from mlopsfw.serving.endpoints import Endpoints
+    from mlopsfw.serving.labels import Labels
+
+STATE = ".mlopsfw"
+
+
+class Project:
+    """One project on this machine.
+
+    Args:
+        root: Its folder.
+        config: What its `mlopsfw.toml` says, overlays and overrides applied.
+    """
+
+    def __init__(self, root: Path, config: ProjectConfig) -> None:
+        self.root, self.config, self.name = root, config, config.name
+        self.state = root / STATE
+        self.clock: Clock = SystemClock()
+
+    @classmethod
+    def open(
+        cls,
+        start: Path | None = None,
+        *,
+        env: str | None = None,
+        overrides: Sequence[str] = (),
+        config: ProjectConfig | None = None,
+    ) -> Project:
+        """Open the project at or above `start` (the current folder), or at `start` with a `config` resolved elsewhere.
+
+        Raises:
+            UsageError: There is none.
+            ConfigError: Its configuration is wrong.
+        """
+        if config is not None:
+            return cls((start or Path.cwd()).absolute(), config)
+        file = find_project(start)
+        return cls(file.parent, load_config(file, env=env, overrides=overrides))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of workers and open files."""
+        for part in ("engine", "index"):
+            if part in self.__dict__:
+                self.__dict__.pop(part).close()
+
+    @cached_property
+    def actor(self) -> str:
+        """Who acts: `MLOPSFW_ACTOR`, else `user@host`."""
+        from mlopsfw.kernel.events.authority import check_person
+
+        named = os.environ.get("MLOPSFW_ACTOR")
+        return check_person(named or f"{getpass.getuser()}@{socket.gethostname()}")
+
+    def private_folder(self, *parts: str) -> Path:
+        """Return a folder under the project's state that only this user can enter (mode 0700), made if need be."""
+        folder = self.state
+        for part in ("", *parts):
+            folder = folder / part
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.chmod(0o700)
+        return folder
+
+    def add_code_path(self) -> None:
+        """Make the project's own modules importable in this process."""
+        for folder in reversed(self.config.code):
+            path = str((self.root / folder).resolve())
+            if path not in sys.path:
+                sys.path.insert(0, path)
+
+    # -- plugins ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def plugins(self) -> PluginManager:
+        """The installed plugins, less the disabled ones."""
+        from mlopsfw.kernel.plugins.catalog import Catalog
+        from mlopsfw.kernel.plugins.manager import PluginManager
+
+        extra = os.environ.get("MLOPSFW_DISABLE_PLUGINS", "").split()
+        return PluginManager(Catalog(disabled=(*self.config.disabled, *extra)))
+
+    def host(self, name: str) -> ProjectHost:
+        """Return the host for the provider called `name`, such as `trainer.torch`."""
+        from mlopsfw.project.host import ProjectHost
+
+        return ProjectHost(self, name)
+
+    def notify(self, event: Event) -> None:
+        """Tell the observers of an event."""
+        self.plugins.notify(event, self.host, self.config.observers)
+
+    def _build(self, role: str, selection: Selection) -> Any:
+        return self.plugins.build(role, selection, self.config, self.host(f"{role}.{selection.use}"))
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Where everything is kept."""
+        return self._build("storage", self.config.storage)  # type: ignore[no-any-return]
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """The selected trainer."""
+        return self._build("trainer", self.config.trainer)  # type: ignore[no-any-return]
+
+    @cached_property
+    def deployer(self) -> Deployer:
+        """The selected deployer."""
+        return self._build("deployer", self.config.deployer)  # type: ignore[no-any-return]
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The selected engine."""
+        return self._build("engine", self.config.engine)  # type: ignore[no-any-return]
+
+    @cached_property
+    def monitors(self) -> dict[str, Monitor]:
+        """The selected monitors by name, in the order of the file."""
+        return {s.use: self._build("monitor", s) for s in self.config.monitors}
+
+    @cached_property
+    def alerters(self) -> dict[str, Alerter]:
+        """The selected alerters by name, in the order of the file."""
+        return {s.use: self._build("alerter", s) for s in self.config.alerters}
+
+    def runtime(self, format: str) -> Runtime:  # noqa: A002 - the field's word
+        """Return the runtime that loads bundles of `format`. Raise `UnknownFormat` where none is installed."""
+        from mlopsfw.kernel.base.errors import UnknownFormat, UnknownName
+
+        options = self.config.runtimes.get(format, {})
+        try:
+            self.plugins.catalog.find("runtime", format)
+        except UnknownName as error:
+            raise UnknownFormat(f"no runtime loads bundles of format {format!r}", hint=error.hint) from None
+        return self._build("runtime", Selection(use=format, options=options, key="runtime"))  # type: ignore[no-any-return]
+
+    # -- what is built on storage ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Secret references."""
+        from mlopsfw.kernel.config.secrets import SecretResolver
+
+        return SecretResolver(self.root)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Everything that happened; observers are told of each append."""
+        from mlopsfw.kernel.ledger import Ledger
+
+        self.plugins.check_observers(self.config)
+        return Ledger(self.storage, actor=self.actor, clock=self.clock, on_append=self.notify)
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        """Content-addressed bytes."""
+        from mlopsfw.kernel.store.blobs import BlobStore
+
+        return BlobStore(self.storage, self.private_folder("blobs"), self.clock, self.vault)
+
+    @cached_property
+    def privacy(self) -> Privacy:
+        """The marked columns."""
+        from mlopsfw.privacy.marks import Privacy
+
+        return Privacy(self)
+
+    def contract_file(self, dataset: str) -> Path | None:
+        """Return the file that says what a dataset's rows must be; None where `[data.NAME]` names none."""
+        found = self.config.data.get(dataset)
+        return self.root / found.contract if found and found.contract else None
+
+    def sieve(self, dataset: str) -> Sieve | None:
+        """Return what sets rows aside that break a dataset's contract; None where it has none. Raise `ConfigError` where that is wrong."""
+        file = self.contract_file(dataset)
+        if file is None:
+            return None
+        from mlopsfw.data.contracts import load_contract
+        from mlopsfw.data.contracts.row_filter import Sieve
+
+        return Sieve(load_contract(file), set(self.privacy.marks(dataset)))
+
+    @cached_property
+    def vault(self) -> Vault | None:
+        """What encrypts blobs; None where they are stored as they are."""
+        references = self.config.encryption.encrypt
+        if not references:
+            return None
+        from mlopsfw.kernel.store.keyring import Keyring
+        from mlopsfw.kernel.store.vault import Vault, parse_key
+
+        secrets = [parse_key(self.secrets.resolve(reference), reference) for reference in references]
+        return Vault(Keyring(self.storage, secrets))
+
+    @cached_property
+    def index(self) -> Index:
+        """The derived SQLite index; may be deleted at any time."""
+        from mlopsfw.kernel.index import Index
+
+        return Index(self.private_folder() / "index.sqlite", self.ledger)
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Versioned datasets."""
+        from mlopsfw.data.datasets import Datasets
+
+        return Datasets(self)
+
+    @property
+    def tables(self) -> Tables:
+        """Plain appendable tables, such as captured predictions."""
+        return self.datasets.tables
+
+    @cached_property
+    def bundles(self) -> BundleStore:
+        """Model bundles."""
+        from mlopsfw.models.bundle import BundleStore
+
+        return BundleStore(self)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Model versions and aliases."""
+        from mlopsfw.models.registry import Registry
+
+        return Registry(self)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Runs of the pipeline."""
+        from mlopsfw.pipeline.run.runs import Runs
+
+        return Runs(self)
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """What is served."""
+        from mlopsfw.serving.endpoints import Endpoints
+
+        return Endpoints(self)
+
+    @cached_property
+    def captures(self) -> Captures:
+        """Captured predictions."""
+        from mlopsfw.serving.captures import Captures
+
+        return Captures(self)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Labels that arrived."""
+        from mlopsfw.serving.labels import Labels
+
+        return Labels(self)
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """Alerts and their delivery."""
+        from mlopsfw.alerts import Alerts
+
+        return Alerts(self)

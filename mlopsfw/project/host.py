@@ -1,0 +1,103 @@
+"""`ProjectHost`: the part of a project that one provider gets to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.kernel.events.authority import copy
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Secrets, Tables
+    from mlopsfw.project.facade import Project
+
+
+class ProjectHost:
+    """Implements `contracts.host.Host` for the provider called `name`, such as `trainer.torch`."""
+
+    def __init__(self, project: Project, name: str) -> None:
+        self._project, self._name = project, name
+
+    def _stored(self, what: str) -> Any:
+        if self._name.startswith("storage."):
+            raise PluginError(f"{self._name} asked for {what}, which are built on storage and do not exist yet")
+        return getattr(self._project, what)
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self._project.root
+
+    @property
+    def project(self) -> str:
+        """The project's name."""
+        return self._project.name
+
+    @property
+    def config(self) -> str:
+        """The resolved configuration as JSON."""
+        return self._project.config.to_json()
+
+    @property
+    def scratch(self) -> Path:
+        """A private folder for this provider."""
+        return self._project.private_folder("plugins", self._name)
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+        return self._project.clock
+
+    @property
+    def secrets(self) -> Secrets:
+        """Secret references."""
+        return self._project.secrets
+
+    @property
+    def blobs(self) -> Blobs:
+        """Content-addressed bytes."""
+        return self._stored("blobs")  # type: ignore[no-any-return]
+
+    @property
+    def tables(self) -> Tables:
+        """Versioned tables."""
+        return _OwnTables(self._stored("tables"), self._name)
+
+    @property
+    def bundles(self) -> Bundles:
+        """Model bundles."""
+        return self._stored("bundles")  # type: ignore[no-any-return]
+
+    def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
+        """Append an event of the plugin's own to a stream of its own, and tell the observers."""
+        return copy(self._stored("ledger").stream(stream).append(type, body, plugin=self._name))
+
+    def events(self, stream: str, after: int = 0) -> Iterator[Event]:
+        """Yield a stream's events in order."""
+        return map(copy, self._stored("ledger").stream(stream).events(after))
+
+
+class _OwnTables:
+    """Tables, of which all may be read and the plugin's own written. Implements `contracts.host.Tables`."""
+
+    def __init__(self, tables: Tables, plugin: str) -> None:
+        self._tables, self._plugin = tables, plugin
+
+    def append(self, name: str, rows: pa.Table | pl.DataFrame) -> int:
+        """Append rows to a table of the plugin's own."""
+        own = f"plugin/{self._plugin}/"
+        if not name.startswith(own):
+            raise PluginError(
+                f"{self._plugin} may not write to the table {name!r}", hint=f"A plugin's tables are {own}NAME."
+            )
+        return self._tables.append(name, rows)
+
+    def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
+        """Return the rows of any table lazily."""
+        return self._tables.scan(name, version)

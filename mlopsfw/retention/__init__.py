@@ -1,1 +1,0 @@
-"""Which versions of datasets are kept: what needs them, and how the others go."""

@@ -1,0 +1,104 @@
+"""What a plugin implements and receives: the hook markers, the roles' protocols and their records."""
+
+from __future__ import annotations
+
+from mlopsfw.kernel.roles.alerting import Alert, Alerter
+from mlopsfw.kernel.roles.artifact import Artifact, ArtifactKind
+from mlopsfw.kernel.roles.bundle import Bundle, ColumnType, Manifest, Predictor, Runtime, SignatureColumn
+from mlopsfw.kernel.roles.check import Check, Diagnosis
+from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec, EndpointStatus, ForegroundDeployer
+from mlopsfw.kernel.roles.derived import Call, Column, Constant, Derived, DerivedType, Expression, Find
+from mlopsfw.kernel.roles.engine import Engine, Failure, Handle, StepResult, StepSpec
+from mlopsfw.kernel.roles.event import Event
+from mlopsfw.kernel.roles.hookspecs import (
+    PROJECT,
+    hookimpl,
+    hookspec,
+    mlopsfw_alerters,
+    mlopsfw_checks,
+    mlopsfw_commands,
+    mlopsfw_deployers,
+    mlopsfw_engines,
+    mlopsfw_event,
+    mlopsfw_monitors,
+    mlopsfw_runtimes,
+    mlopsfw_storages,
+    mlopsfw_trainers,
+)
+from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Host, Progress, Secrets, Tables
+from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Report, Window
+from mlopsfw.kernel.roles.names import API_VERSION, ROLES
+from mlopsfw.kernel.roles.provider import Provider, T
+from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
+from mlopsfw.kernel.roles.training import Task, TrainedModel, Trainer, TrainingContext, TrainingTask
+
+__all__ = [
+    "API_VERSION",
+    "PROJECT",
+    "ROLES",
+    "Alert",
+    "Alerter",
+    "Artifact",
+    "ArtifactKind",
+    "Baseline",
+    "Blobs",
+    "Bundle",
+    "Bundles",
+    "Call",
+    "Check",
+    "Clock",
+    "Column",
+    "ColumnType",
+    "Constant",
+    "Deployer",
+    "Derived",
+    "DerivedType",
+    "Diagnosis",
+    "EndpointSpec",
+    "EndpointStatus",
+    "Engine",
+    "Entry",
+    "Event",
+    "Expression",
+    "Failure",
+    "Find",
+    "Finding",
+    "ForegroundDeployer",
+    "Handle",
+    "Host",
+    "Manifest",
+    "Monitor",
+    "Predictor",
+    "Progress",
+    "Provider",
+    "Report",
+    "Runtime",
+    "Secrets",
+    "SignatureColumn",
+    "StepResult",
+    "StepSpec",
+    "Storage",
+    "T",
+    "TableLocation",
+    "Tables",
+    "Task",
+    "TrainedModel",
+    "Trainer",
+    "TrainingContext",
+    "TrainingTask",
+    "Window",
+    "check_key",
+    "check_prefix",
+    "hookimpl",
+    "hookspec",
+    "mlopsfw_alerters",
+    "mlopsfw_checks",
+    "mlopsfw_commands",
+    "mlopsfw_deployers",
+    "mlopsfw_engines",
+    "mlopsfw_event",
+    "mlopsfw_monitors",
+    "mlopsfw_runtimes",
+    "mlopsfw_storages",
+    "mlopsfw_trainers",
+]

@@ -1,0 +1,1 @@
+"""Serving: endpoints, captured predictions, labels."""

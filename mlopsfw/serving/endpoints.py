@@ -1,0 +1,262 @@
+"""Endpoints: which version each one should serve, as a fold over its stream, and the deployer told of every change.
+
+What a server does is the deployer's; this module decides what it should do, and writes down what became of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import MlopsfwError, ServingError, UnknownName, UsageError
+from mlopsfw.kernel.base.ids import check_name, nearest
+from mlopsfw.kernel.roles.deployer import EndpointSpec, EndpointStatus, ForegroundDeployer
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.privacy.treatments import Mark
+    from mlopsfw.project.facade import Project
+
+Ready = Callable[[EndpointStatus], None]
+
+_PREFIX = "endpoint/"
+
+
+def _nothing(_: EndpointStatus) -> None:
+    return None
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One change of an endpoint.
+
+    Args:
+        revision: Its number, from 1.
+        model, version, bundle: What should be served from then on.
+        reason: Why it was changed.
+        state: What became of it: `wanted`, `ready`, `failed` or `stopped`.
+        detail: Why it failed, or the URL.
+    """
+
+    revision: int
+    model: str
+    version: int
+    bundle: str
+    reason: str = ""
+    state: str = "wanted"
+    detail: str = ""
+
+    def spec(self, endpoint: str, pii: dict[str, Mark]) -> EndpointSpec:
+        """Return it as the deployer takes it; `pii`: how the model's training data was treated."""
+        return EndpointSpec(
+            endpoint=endpoint,
+            model=self.model,
+            version=self.version,
+            bundle=self.bundle,
+            revision=self.revision,
+            pii=pii,
+        )
+
+
+def fold(events: Iterable[Event]) -> list[Wanted]:
+    """Return an endpoint's changes in order, each with what became of it."""
+    changes: dict[int, Wanted] = {}
+    for event in events:
+        if event.type != "endpoint.wanted" and event.type not in _BECAME:
+            continue
+        body, revision = event.body, int(event.body["revision"])
+        if event.type == "endpoint.wanted":
+            fields = {name: body[name] for name in ("revision", "model", "version", "bundle", "reason") if name in body}
+            changes[revision] = Wanted(**fields)
+        elif revision in changes:
+            state = event.type.partition(".")[2]
+            if state == "failed" and changes[revision].state == "ready":
+                continue  # it could not be started again, which makes it no worse a version
+            changes[revision] = msgspec.structs.replace(
+                changes[revision], state=state, detail=str(body.get(_BECAME[event.type], ""))
+            )
+    return [changes[revision] for revision in sorted(changes)]
+
+
+_BECAME = {"endpoint.ready": "url", "endpoint.failed": "reason", "endpoint.stopped": "reason"}
+
+
+def serving(changes: Sequence[Wanted]) -> Wanted | None:
+    """Return the change that holds: the last that did not fail. None where there is none, or it was stopped."""
+    held = [change for change in changes if change.state != "failed"]
+    return held[-1] if held and held[-1].state != "stopped" else None
+
+
+class Endpoints:
+    """The endpoints of one project.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def list(self) -> list[str]:
+        """Return the endpoints' names."""
+        return sorted(name.removeprefix(_PREFIX) for name in self._project.ledger.streams(_PREFIX))
+
+    def history(self, name: str) -> Sequence[Wanted]:
+        """Return the changes of endpoint `name` in order. Raise `UnknownName` if there is no such endpoint."""
+        changes = self._changes(name)
+        if not changes:
+            raise UnknownName(f"there is no endpoint {name!r}", hint=nearest(name, self.list()))
+        return changes
+
+    def deploy(self, model: str, name: str | None = None, *, reason: str = "") -> EndpointStatus:
+        """Serve a model version, replacing what the endpoint serves with no failed request.
+
+        Args:
+            model: `models:/name@alias`, `models:/name@version`, or a name alone for its champion.
+            name: The endpoint; the model's name where it is None.
+            reason: Why, for the ledger.
+
+        Raises:
+            ServingError: It cannot be served; what was served before goes on.
+        """
+        found = self._project.registry.resolve(model)
+        endpoint = check_name(found.name if name is None else name, "endpoint")
+        return self._change(endpoint, found.name, found.version, found.bundle, reason or f"deploy {model}")
+
+    def rollback(self, name: str) -> EndpointStatus:
+        """Serve again what was served before the version that is served now.
+
+        Raises:
+            UnknownName: There is no such endpoint, or nothing to go back to.
+        """
+        changes = self.history(name)
+        now = serving(changes) or changes[-1]
+        before = [
+            change
+            for change in changes
+            if change.state in {"ready", "stopped"} and change.revision < now.revision and change.bundle != now.bundle
+        ]
+        if not before:
+            raise UnknownName(
+                f"endpoint {name} has served nothing before {now.model}@{now.version}",
+                hint="Name a version: mlopsfw deploy models:/NAME@VERSION.",
+            )
+        last = before[-1]
+        return self._change(
+            name,
+            last.model,
+            last.version,
+            last.bundle,
+            f"rollback from {now.model}@{now.version} (revision {now.revision})",
+        )
+
+    def stop(self, name: str) -> EndpointStatus:
+        """Stop an endpoint: requests in flight finish. It stays stopped until the next `deploy`."""
+        changes = self.history(name)
+        status = self._project.deployer.stop(name)
+        now = serving(changes)
+        if now is not None:
+            self._stream(name).append("endpoint.stopped", {"revision": now.revision})
+        return status
+
+    def status(self, name: str) -> EndpointStatus:
+        """Tell what the endpoint is doing, from the process itself, and what it should do where that differs."""
+        wanted = serving(self.history(name))
+        status = self._project.deployer.status(name)
+        if wanted is None or (status.state == "ready" and status.revision == wanted.revision):
+            return status
+        lacking = f"should serve {wanted.model}@{wanted.version} (revision {wanted.revision})"
+        return msgspec.structs.replace(status, detail=f"{lacking}; {status.detail}" if status.detail else lacking)
+
+    def supervise(self, name: str) -> EndpointStatus:
+        """Start an endpoint that should serve and does not, such as after this machine was restarted."""
+        wanted = serving(self.history(name))
+        status = self._project.deployer.status(name)
+        if wanted is None or (status.state in {"ready", "starting"} and status.revision == wanted.revision):
+            return status
+        return self._deploy(name, wanted)
+
+    def run(self, name: str, ready: Ready = _nothing) -> None:
+        """Serve in this process what endpoint `name` should serve, until a signal ends it; for a process manager to keep alive.
+
+        Args:
+            name: The endpoint.
+            ready: Called with its status once it answers.
+
+        The ledger is not told of the end: what is started again serves the same. `deploy` changes what is served meanwhile.
+
+        Raises:
+            UnknownName: There is no such endpoint.
+            ServingError: It is stopped, cannot be served, or is being served.
+        """
+        wanted = serving(self.history(name))
+        if wanted is None:
+            raise ServingError(f"endpoint {name} is stopped", hint="Start it: mlopsfw serve models:/NAME@ALIAS.")
+        self._run(name, wanted, ready)
+
+    def serve(self, model: str, name: str | None = None, ready: Ready = _nothing) -> None:
+        """Deploy a model version and serve it in this process until a signal ends it; the endpoint is stopped then.
+
+        Raises:
+            ServingError: It cannot be served, or the endpoint is being served.
+        """
+        found = self._project.registry.resolve(model)
+        endpoint = check_name(found.name if name is None else name, "endpoint")
+        self._foreground()
+        wanted = self._want(endpoint, found.name, found.version, found.bundle, f"serve {model}")
+        with self._told(endpoint, wanted):
+            self._run(endpoint, wanted, ready)
+        now = serving(self._changes(endpoint))
+        if now is not None:
+            self._stream(endpoint).append("endpoint.stopped", {"revision": now.revision})
+
+    def _foreground(self) -> ForegroundDeployer:
+        deployer = self._project.deployer
+        if not isinstance(deployer, ForegroundDeployer):
+            raise UsageError("this deployer cannot serve in the foreground", hint="Use mlopsfw deploy.")
+        return deployer
+
+    def _run(self, endpoint: str, wanted: Wanted, ready: Ready) -> None:
+        def told(status: EndpointStatus) -> None:
+            ready(status)
+            self._stream(endpoint).append("endpoint.ready", {"revision": wanted.revision, "url": status.url})
+
+        self._foreground().run(self._spec(endpoint, wanted), told)
+
+    def _stream(self, name: str) -> Any:
+        return self._project.ledger.stream(f"{_PREFIX}{check_name(name, 'endpoint')}")
+
+    def _changes(self, name: str) -> Sequence[Wanted]:
+        return fold(self._stream(name).events())
+
+    def _change(self, endpoint: str, model: str, version: int, bundle: str, reason: str) -> EndpointStatus:
+        return self._deploy(endpoint, self._want(endpoint, model, version, bundle, reason))
+
+    def _want(self, endpoint: str, model: str, version: int, bundle: str, reason: str) -> Wanted:
+        def body(events: Sequence[Event]) -> dict[str, Any]:
+            revision = max((change.revision for change in fold(events)), default=0) + 1
+            return {"revision": revision, "model": model, "version": version, "bundle": bundle, "reason": reason}
+
+        return Wanted(**self._stream(endpoint).append("endpoint.wanted", body).body)
+
+    def _spec(self, endpoint: str, wanted: Wanted) -> EndpointSpec:
+        version = self._project.registry.resolve(f"models:/{wanted.model}@{wanted.version}")
+        return wanted.spec(endpoint, self._project.privacy.learned(version))
+
+    def _deploy(self, endpoint: str, wanted: Wanted) -> EndpointStatus:
+        with self._told(endpoint, wanted):
+            status = self._project.deployer.deploy(self._spec(endpoint, wanted))
+        self._stream(endpoint).append("endpoint.ready", {"revision": wanted.revision, "url": status.url})
+        return status
+
+    @contextlib.contextmanager
+    def _told(self, endpoint: str, wanted: Wanted) -> Iterator[None]:
+        """Write down that a change failed: a deployer of another's may raise anything, and what was served before goes on."""
+        try:
+            yield
+        except Exception as error:
+            reason = error.message if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
+            self._stream(endpoint).append("endpoint.failed", {"revision": wanted.revision, "reason": reason})
+            raise

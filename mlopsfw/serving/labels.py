@@ -1,0 +1,230 @@
+"""Labels: what turned out to be true of a model's predictions. Kept in the table `labels/<model>`, corrections and all.
+
+A label keeps its type from the door to the metric: it is stored as the model's own class, and read back as one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.errors import DataError, NotFound
+from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.models.classes import find_class, listed, plain
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.kernel.roles.bundle import Manifest
+    from mlopsfw.models.registry import ModelVersion
+    from mlopsfw.privacy.treatments import Treatment
+    from mlopsfw.project.facade import Project
+    from mlopsfw.serving.label_join import Told
+
+Label = str | int | float | bool
+
+LONGEST_ID = 256
+"""Characters of the longest id that a label may name a prediction by."""
+_SHOWN = 60
+_WIDE = 128  # bits of a number that is not worth being spelled out
+
+
+def check_id(identity: Any) -> str:
+    """Return the id that a label names its prediction by. Raise `DataError` where it cannot be one."""
+    if not isinstance(identity, str) or not identity:
+        raise DataError("`prediction_id` is missing or no text", hint="Give each label its prediction's id.")
+    if len(identity) > LONGEST_ID or not identity.isprintable():
+        raise DataError(
+            f"`prediction_id` must be printable and at most {LONGEST_ID} characters",
+            hint="Send the id that the answer gave under prediction_ids.",
+        )
+    return identity
+
+
+def as_class(label: Any, manifest: Manifest) -> Label:
+    """Return `label` as the model's manifest has it: one of its classes, or a finite number for regression.
+
+    Raises:
+        DataError: It is neither. The message names the classes.
+    """
+    if manifest.task == "regression":
+        return _finite(plain(label))
+    known = find_class(label, manifest.classes)
+    if known is None:
+        raise DataError(f"the label {_shown(label)} is not a class", hint=f"Classes: {listed(manifest.classes)}.")
+    return known
+
+
+def _finite(label: Any) -> float:
+    if isinstance(label, int | float | Decimal) and not isinstance(label, bool):
+        with contextlib.suppress(OverflowError):
+            number = float(label)
+            if math.isfinite(number):
+                return number
+    raise DataError(f"the label {_shown(label)} is not a finite number", hint="The model's labels are numbers.")
+
+
+def _shown(label: Any) -> str:
+    label = plain(label)
+    if isinstance(label, int) and label.bit_length() > _WIDE:
+        return f"a whole number of {label.bit_length()} bits"
+    shown = repr(label[: _SHOWN + 1] if isinstance(label, str) else label)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+
+
+class Labels:
+    """The labels of one project's models.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def add(self, model: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add labels.
+
+        Args:
+            model: The model's name.
+            rows: Each with `prediction_id`, `label` and, unless it became known now, `label_time` (a `datetime` with zone,
+                or RFC 3339). A label that is added later for the same prediction is a correction, whatever its `label_time`.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            DataError: A row lacks a field, its label is no class of the champion (without one, of the latest version), its time has no zone, or the time lies further from now than
+                `[capture]` allows; nothing is added.
+        """
+        from mlopsfw.capturelog.records import LabelRows
+        from mlopsfw.capturelog.times import Bounds, now_micros
+        from mlopsfw.serving.captures.frames import labels_frame
+
+        check_name(model, "model")
+        version = self._project.registry.model(model).current
+        manifest, privacy = self._manifest(version), self._project.privacy
+        treatment = privacy.treatment(privacy.learned(version))
+        now = now_micros(self._project.clock.now())
+        bounds = Bounds.of(self._project.config.capture)
+
+        def when(moment: str | datetime | None) -> int:
+            return now if moment is None else bounds.micros(moment, now)
+
+        checked = [_checked(row, number, manifest, treatment, when) for number, row in enumerate(rows)]
+        if not checked:
+            return 0
+        ids, labels, times = (list(column) for column in zip(*checked, strict=True))
+        record = LabelRows(ids=ids, labels=labels, label_times=times, received_time=now)
+        table_version = self._project.tables.append(f"labels/{model}", labels_frame([record]))
+        self._project.ledger.stream(f"labels/{model}").append(
+            "labels.added", {"rows": len(checked), "table_version": table_version}
+        )
+        return len(checked)
+
+    def add_file(self, model: str, file: Path, options: CsvOptions | None = None, sheet: str = "") -> int:
+        """Add the labels of a file, read as `data add` reads it, with the columns that `add` takes. Raise `DataError`, as `add`.
+
+        What a CSV file holds is text, and each label is read as the model's classes are: `1` is 1, `true` or `"1"`, `01` is `"01"` or none.
+        """
+        from mlopsfw.serving.label_file import label_rows
+
+        check_name(model, "model")
+        manifest = self._manifest(self._project.registry.model(model).current)
+        try:
+            return self.add(model, label_rows(file, manifest, options, sheet))
+        except DataError as error:
+            message = error.message if str(file) in error.message else f"{file}: {error.message}; nothing was added"
+            raise DataError(message, hint=error.hint) from None
+
+    def scan(self, model: str) -> pl.LazyFrame:
+        """Return the labels of `model`, for each id the one that arrived last.
+
+        Returns:
+            Columns `prediction_id`, `label` (booleans, whole numbers, numbers or text, as the labels are; text where they are of several
+            kinds), `label_time` and `received_time` (microseconds, UTC).
+        """
+        from mlopsfw.serving.captures.frames import LABEL_COLUMNS
+        from mlopsfw.serving.label_join import decoded, last
+
+        rows = last(self._stored(model)).select(*LABEL_COLUMNS)
+        return rows.with_columns(decoded(rows))
+
+    def of(self, endpoint: str, version: ModelVersion, predictions: pl.DataFrame) -> Told:
+        """Return the labels of predictions, as classes of the version that made them.
+
+        Args:
+            endpoint: The endpoint that made them.
+            version: The model's version that made them.
+            predictions: Their rows of `Captures.names`.
+        """
+        from mlopsfw.serving.label_join import join
+
+        labels = self._stored(version.name)
+        return join(predictions, self._named(version.name, endpoint), labels, endpoint, self._manifest(version))
+
+    def unknown(self, model: str) -> int:
+        """Return how many ids were labelled that no captured prediction of `model` has: they are kept, and join nothing."""
+        import polars as pl
+
+        labelled, names = self._stored(model).select("prediction_id").unique(), self._named(model, model)
+        for called in ("id", "name"):
+            labelled = labelled.join(names, left_on="prediction_id", right_on=called, how="anti")
+        return int(labelled.select(pl.len()).collect().item())
+
+    def _named(self, model: str, endpoint: str) -> pl.LazyFrame:
+        """Return the rows of `Captures.names` of a model at every endpoint, `endpoint` among them, and which one each is of."""
+        import polars as pl
+
+        captures = self._project.captures
+        endpoints = sorted({endpoint, *captures.local(), *self._project.endpoints.list()})
+        named = [captures.names(each).with_columns(endpoint=pl.lit(each)) for each in endpoints]
+        return pl.concat(named).filter(pl.col("model") == model)
+
+    def _stored(self, model: str) -> pl.LazyFrame:
+        """Return every label of a model, in no order: `LABEL_TABLE`. What came through an endpoint is moved here first."""
+        import polars as pl
+
+        from mlopsfw.serving.captures.frames import LABEL_TABLE, completed
+
+        for endpoint in self._project.captures.local():
+            self._project.captures.compact(endpoint)
+        try:
+            return completed(self._project.tables.scan(f"labels/{model}"), LABEL_TABLE)
+        except NotFound:
+            return pl.LazyFrame(schema=LABEL_TABLE)
+
+    def _manifest(self, version: ModelVersion) -> Manifest:
+        """Return the manifest of a model's version, read from its blob alone."""
+        from mlopsfw.models.bundle.stored import stored_manifest
+
+        return stored_manifest(self._project.blobs, version.bundle)
+
+
+def _checked(
+    row: Mapping[str, Any],
+    number: int,
+    manifest: Manifest,
+    treatment: Treatment,
+    when: Callable[[str | datetime | None], int],
+) -> tuple[str, Label, int]:
+    label, moment = plain(row.get("label")), row.get("label_time")
+    try:
+        identity = check_id(row.get("prediction_id"))
+        _check_given(label, moment)
+        return identity, as_class(treatment.value(manifest.target, label), manifest), when(moment)
+    except DataError as error:
+        raise DataError(f"row {number}: {error.message}", hint=error.hint) from None
+
+
+def _check_given(label: Any, moment: Any) -> None:
+    if label is None:
+        raise DataError("`label` is missing", hint="Leave out what has no label yet.")
+    if moment is not None and not isinstance(moment, str | datetime):
+        raise DataError("`label_time` must be a time", hint="Write RFC 3339 with a zone.")

@@ -1,0 +1,1 @@
+"""Training: what the train and evaluate steps compute beside a trainer."""

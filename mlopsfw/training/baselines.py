@@ -1,0 +1,193 @@
+"""The models to beat: what always says the same, and a logistic (or linear) regression. Fitted with NumPy, used in evaluation only.
+
+They see the same columns as the model: numbers scaled, dates as cycles, categories one by one (those of a column with very many are
+folded into a few). Neither is ever served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from mlopsfw.features.plan import CATEGORICAL, NUMERIC
+from mlopsfw.kernel.roles.training import TrainingTask
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.features import FeaturePlan
+    from mlopsfw.kernel.roles.bundle import Manifest
+
+_FOLDED = 64  # codes that a column of very many categories keeps
+_TOLD_APART = 256
+_MOST_ROWS = 100_000  # to fit by; more would change the third digit
+_RIDGE = 1.0  # scikit-learn's default
+_STEPS = 100
+_LONGEST_STEP = 8.0  # of a coefficient: where classes separate, Newton's own steps fly off
+_CLOSE = 1e-8
+_BOUNDED_STEPS = 300  # it converges linearly
+_CLOSE_ENOUGH = 1e-5  # well below what shows in a metric
+
+
+def majority(labels: np.ndarray, classes: int, rows: int) -> np.ndarray:
+    """Return the outputs of a model that always answers the training labels' shares of classes, or their mean.
+
+    Args:
+        labels: Training labels as codes; numbers for regression.
+        classes: How many classes there are; 0 for regression.
+        rows: How many answers to return.
+    """
+    if not classes:
+        return np.full(rows, labels.mean())
+    shares = np.bincount(labels, minlength=classes) / len(labels)
+    return np.full(rows, shares[1]) if classes == 2 else np.tile(shares, (rows, 1))  # noqa: PLR2004 - binary
+
+
+def regression(manifest: Manifest, train: pl.DataFrame, labels: np.ndarray, rows: pl.DataFrame) -> np.ndarray:
+    """Return the outputs for `rows` of a logistic regression (a linear one for numbers) fitted to `train`, ridge-penalised.
+
+    Args:
+        manifest: Says which columns are learned from, and the task.
+        train: Training rows; of more than 100,000 a fixed random part is used.
+        labels: Their labels, as codes or numbers.
+        rows: The rows to answer for.
+    """
+    kept = np.arange(train.height)
+    if train.height > _MOST_ROWS:
+        kept = np.sort(np.random.default_rng(0).choice(train.height, _MOST_ROWS, replace=False))
+    plan = _plain_plan(manifest, train)
+    design = Design.of(plan, train[kept])
+    fitted = _fit(design, labels[kept], manifest)
+    scores = Design.of(plan, rows).times(fitted)
+    if manifest.task == "regression":
+        return scores[:, 0]
+    return _sigmoid(scores[:, 0]) if manifest.task == "binary" else _softmax(scores)
+
+
+def _plain_plan(manifest: Manifest, train: pl.DataFrame) -> FeaturePlan:
+    from mlopsfw.features.fit import fit
+
+    names = tuple(column.name for column in manifest.inputs)
+    options: dict[str, dict[str, object]] = {name: {"bins": 0} for name in names}
+    return fit(train, TrainingTask(task=manifest.task, target=manifest.target, features=names, options=options))
+
+
+def _fit(design: Design, labels: np.ndarray, manifest: Manifest) -> np.ndarray:
+    if manifest.task == "regression":
+        return _least_squares(design, labels)
+    if manifest.task == "binary":
+        return logistic(design, labels)
+    return multinomial(design, labels, len(manifest.classes))
+
+
+class Design(NamedTuple):
+    """A design matrix as what it is made of: an intercept and the numbers, and for each row the columns that are one.
+
+    The large part, one column for each category, is never there: products with it are sums by category.
+    """
+
+    dense: np.ndarray
+    codes: np.ndarray
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, plan: FeaturePlan, rows: pl.DataFrame) -> Design:
+        """Return the design of a table's rows."""
+        arrays: Mapping[str, np.ndarray] = plan.polars(rows)
+        numeric = arrays.get(NUMERIC, np.empty((rows.height, 0)))
+        counts = tuple(_FOLDED if count > _TOLD_APART else count for count in plan.code_counts)
+        codes = arrays.get(CATEGORICAL, np.empty((rows.height, 0), dtype=np.int64))
+        dense = np.concatenate([np.ones((rows.height, 1)), numeric], axis=1)
+        return cls(dense, codes % np.array(counts, dtype=np.int64), counts)
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each categorical column's block begins; the last one is the width."""
+        return [self.dense.shape[1] + sum(self.counts[:at]) for at in range(len(self.counts) + 1)]
+
+    def times(self, beta: np.ndarray) -> np.ndarray:
+        """Return X @ beta, for beta `[width, k]`."""
+        product: np.ndarray = self.dense @ beta[: self.dense.shape[1]]
+        for at, start in enumerate(self.starts[:-1]):
+            product += beta[start + self.codes[:, at]]
+        return product
+
+    def moment(self, residual: np.ndarray) -> np.ndarray:
+        """Return X.T @ residual, for a residual `[rows, k]`."""
+        blocks = [self.dense.T @ residual]
+        for at, count in enumerate(self.counts):
+            sums = [np.bincount(self.codes[:, at], weights=each, minlength=count) for each in residual.T]
+            blocks.append(np.stack(sums, axis=1))
+        return np.concatenate(blocks)
+
+    def gram(self, weights: np.ndarray) -> np.ndarray:
+        """Return X.T @ diag(weights) @ X."""
+        starts = self.starts
+        weighted = self.dense * weights[:, None]
+        gram = np.zeros((starts[-1], starts[-1]))
+        gram[: starts[0], : starts[0]] = weighted.T @ self.dense
+        for at, count in enumerate(self.counts):
+            block = slice(starts[at], starts[at + 1])
+            sums = [np.bincount(self.codes[:, at], weights=each, minlength=count) for each in weighted.T]
+            gram[: starts[0], block] = np.stack(sums)
+            gram[block, : starts[0]] = np.stack(sums, axis=1)
+            for other in range(at + 1):
+                pair = self.codes[:, at] * self.counts[other] + self.codes[:, other]
+                met = np.bincount(pair, weights=weights, minlength=count * self.counts[other])
+                beside = slice(starts[other], starts[other + 1])
+                gram[block, beside] = met.reshape(count, -1)
+                gram[beside, block] = gram[block, beside].T
+        return gram
+
+    def ridge(self) -> np.ndarray:
+        """Return the penalty: none to speak of on the intercept."""
+        ridge = np.full(self.starts[-1], _RIDGE)
+        ridge[0] = 1e-10
+        return ridge
+
+
+def logistic(design: Design, labels: np.ndarray) -> np.ndarray:
+    """Fit by iteratively reweighted least squares (Hastie, Tibshirani & Friedman, 2009, section 4.4.1); return `[width, 1]`."""
+    ridge = design.ridge()[:, None]
+    beta = np.zeros_like(ridge)
+    positive = (labels == 1)[:, None]
+    for _ in range(_STEPS):
+        p = _sigmoid(design.times(beta))
+        gradient = design.moment(positive - p) - ridge * beta
+        step = np.linalg.solve(design.gram((p * (1 - p))[:, 0]) + np.diag(ridge[:, 0]), gradient)
+        largest = float(np.abs(step).max())
+        beta += step * min(1.0, _LONGEST_STEP / max(largest, _CLOSE))
+        if largest < _CLOSE:
+            break
+    return beta
+
+
+def _least_squares(design: Design, labels: np.ndarray) -> np.ndarray:
+    gram = design.gram(np.ones(len(labels))) + np.diag(design.ridge())
+    return np.linalg.solve(gram, design.moment(labels[:, None]))
+
+
+def multinomial(design: Design, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Fit with a fixed bound of the Hessian (Böhning, "Multinomial logistic regression algorithm", 1992); return `[width, classes]`."""
+    ridge = design.ridge()[:, None]
+    beta = np.zeros((len(ridge), classes))
+    inverse = np.linalg.inv(np.diag(ridge[:, 0]) + 0.5 * design.gram(np.ones(len(labels))))
+    truth = np.eye(classes)[labels]
+    for _ in range(_BOUNDED_STEPS):
+        step = inverse @ (design.moment(truth - _softmax(design.times(beta))) - ridge * beta)
+        beta += step
+        if float(np.abs(step).max()) < _CLOSE_ENOUGH:
+            break
+    return beta
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    shifted = np.exp(x - x.max(axis=1, keepdims=True))
+    shares: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+    return shares

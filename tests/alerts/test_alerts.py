@@ -1,0 +1,224 @@
+"""Alerts are raised once per group, delivered at least once, and survive the death of whoever delivers them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from mlopsfw.alerts import wait
+from mlopsfw.kernel.base.errors import UnknownName
+from mlopsfw.kernel.config import Selection
+from mlopsfw.kernel.roles.alerting import Alert
+
+PLUGIN = """
+import json, os, pathlib, signal
+import msgspec
+from mlopsfw import Provider, hookimpl
+from mlopsfw.kernel.base.errors import DeliveryFailed
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True): pass
+
+class File:
+    def __init__(self, root): self.root = root
+    def deliver(self, alert):
+        if (self.root / "down").exists():
+            raise DeliveryFailed("the file is down")
+        if alert.title == "poison":
+            raise DeliveryFailed("I do not like it")
+        with (self.root / "got").open("a") as f:
+            f.write(json.dumps([alert.id, alert.state, alert.title]) + "\\n")
+        if (self.root / "die").exists():
+            (self.root / "die").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+@hookimpl
+def mlopsfw_alerters():
+    yield Provider("file", Config, lambda config, host: File(host.root), "")
+"""
+
+
+class HeldClock:
+    def __init__(self):
+        self.time = 1_800_000_000.0
+
+    def now(self):
+        return self.time
+
+    def monotonic(self):
+        return self.time
+
+
+@pytest.fixture
+def project(make_project, monkeypatch, tmp_path):
+    made = make_project('[[alerter]]\nuse = "file"\n', file_plugin=PLUGIN)
+    site = tmp_path / "site"
+    info = site / "file_plugin-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: file-plugin\nVersion: 1\n\n")
+    (info / "entry_points.txt").write_text("[mlopsfw.v1]\nalerter.file = file_plugin\n")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.syspath_prepend(made.root)
+    made.clock = HeldClock()
+    yield made
+    sys.modules.pop("file_plugin", None)
+
+
+def got(project):
+    import json
+
+    file = project.root / "got"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def raise_one(project, group="delay/drift", severity="warning", title="Drift"):
+    return project.alerts.raise_(group, severity, title, "text")
+
+
+def test_an_alert_is_delivered_once_however_often_the_outbox_is_pumped(project):
+    alert = raise_one(project)
+    assert [project.alerts.pump().delivered for _ in range(3)] == [1, 0, 0]
+    assert got(project) == [[alert.id, "firing", "Drift"]]
+
+
+def test_repeated_alarms_of_a_group_are_one_alert_until_it_is_resolved(project):
+    first = raise_one(project)
+    assert raise_one(project).id == first.id
+    assert project.alerts.find(first.id).repeats == 1
+    project.alerts.resolve("delay/drift")
+    second = raise_one(project)
+    assert second.id != first.id
+    project.alerts.pump()
+    assert [(i, s) for i, s, _ in got(project)] == [(first.id, "firing"), (first.id, "resolved"), (second.id, "firing")]
+
+
+def test_a_graver_alarm_of_the_same_group_is_a_new_alert(project):
+    assert raise_one(project).id != raise_one(project, severity="critical").id
+
+
+def test_a_receiver_that_is_down_gets_everything_when_it_is_back_and_is_not_hammered(project):
+    (project.root / "down").touch()
+    alerts = [raise_one(project, group=f"g{n}") for n in range(5)]
+    first = project.alerts.pump()
+    assert (first.failed, first.waiting) == (1, 4)  # one failure ends the alerter's turn
+    for _ in range(4):
+        project.alerts.pump()
+    assert project.alerts.pump().waiting == 5  # not due yet
+    (project.root / "down").unlink()
+    project.clock.time += 2
+    assert project.alerts.pump().delivered == 5
+    assert {i for i, _, _ in got(project)} == {a.id for a in alerts}
+
+
+def test_a_notice_that_cannot_be_delivered_does_not_hold_up_the_others(project):
+    poison = raise_one(project, title="poison")
+    others = [raise_one(project, group=f"g{n}") for n in range(3)]
+    project.alerts.pump()
+    assert project.alerts.pump().delivered == 3
+    assert {i for i, _, _ in got(project)} == {a.id for a in others}
+    assert not project.alerts.find(poison.id).delivery("firing", "file").delivered
+
+
+def test_nobody_hears_that_it_is_over_before_having_heard_of_it(project):
+    (project.root / "down").touch()
+    alert = raise_one(project)
+    project.alerts.pump()
+    project.alerts.resolve(alert.group)
+    (project.root / "down").unlink()
+    assert project.alerts.pump().delivered == 0  # the first notice is not due yet
+    project.clock.time += 2
+    assert project.alerts.pump().delivered == 2
+    assert [(i, s) for i, s, _ in got(project)] == [(alert.id, "firing"), (alert.id, "resolved")]
+
+
+def test_an_alerter_that_is_added_hears_of_what_is_open_and_not_of_what_is_over(project):
+    selected = project.config
+    project.config = msgspec.structs.replace(selected, alerters=())
+    raise_one(project, group="over")
+    project.alerts.resolve("over")
+    still = raise_one(project, group="open")
+    project.config = selected
+    assert project.alerts.pump().delivered == 1
+    assert [i for i, _, _ in got(project)] == [still.id]
+
+
+def test_an_alerter_that_cannot_be_built_keeps_no_other_from_delivering(project):
+    broken = Selection(use="webhook", options={"url": "no url"}, key="alerter.0")
+    project.config = msgspec.structs.replace(project.config, alerters=(broken, *project.config.alerters))
+    alert = raise_one(project)
+    done = project.alerts.pump()
+    assert (done.delivered, done.failed) == (1, 1)
+    assert "no url" in project.alerts.find(alert.id).delivery("firing", "webhook").reason
+
+
+def test_a_clock_that_is_set_back_holds_nothing_up(project):
+    (project.root / "down").touch()
+    raise_one(project)
+    project.alerts.pump()
+    (project.root / "down").unlink()
+    project.clock.time -= 86_400
+    assert project.alerts.pump().delivered == 1
+
+
+def test_alerts_of_ledgers_that_do_not_say_who_was_selected_are_delivered(project):
+    alert = Alert(id="0" * 32, group="g", severity="info", title="t", text="", time="2026-01-01T00:00:00Z", project="p")
+    project.ledger.stream("alerts").append("alert.raised", {"alert": msgspec.to_builtins(alert)})
+    project.alerts.resolve("g")
+    assert project.alerts.pump().delivered == 2
+
+
+def test_waits_double_up_to_ten_minutes_and_carry_jitter():
+    for attempt in range(1, 40):
+        base = min(2.0 ** (attempt - 1), 600.0)
+        assert base <= wait(attempt) <= 1.5 * base
+    assert len({wait(5) for _ in range(10)}) > 1
+
+
+def test_a_silenced_group_waits_and_then_goes_out(project):
+    project.alerts.silence("delay", 3600)
+    raise_one(project)
+    raise_one(project, group="other/drift")
+    assert project.alerts.pump().delivered == 1
+    project.clock.time += 3601
+    assert project.alerts.pump().delivered == 1
+
+
+def test_an_acknowledgement_names_who_did_it_and_takes_the_beginning_of_an_id(project):
+    alert = raise_one(project)
+    project.alerts.acknowledge(alert.id[:6])
+    assert project.alerts.find(alert.id).acknowledged == project.actor
+    with pytest.raises(UnknownName):
+        project.alerts.acknowledge("zz")
+
+
+def test_a_second_process_sees_the_same_outbox(project, make_project):
+    raise_one(project)
+    (project.root / "down").touch()
+    project.alerts.pump()
+    from mlopsfw.project.facade import Project
+
+    other = Project.open(project.root)
+    (state,) = other.alerts.outbox().alerts.values()
+    assert state.deliveries["firing", "file"].reason.startswith("the file is down")
+
+
+PUMP = "from mlopsfw.project.facade import Project; Project.open().alerts.pump()"
+
+
+@pytest.mark.faults
+def test_killed_between_delivery_and_its_record_it_delivers_again_under_the_same_id(project, tmp_path):
+    alert = raise_one(project)
+    (project.root / "die").touch()
+    path = os.pathsep.join([str(project.root), str(tmp_path / "site"), *filter(None, sys.path)])
+    env = os.environ | {"PYTHONPATH": path}
+    killed = subprocess.run([sys.executable, "-c", PUMP], cwd=project.root, env=env, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(got(project)) == 1
+    subprocess.run([sys.executable, "-c", PUMP], cwd=project.root, env=env, check=True)
+    assert [(i, s) for i, s, _ in got(project)] == [(alert.id, "firing")] * 2
+    subprocess.run([sys.executable, "-c", PUMP], cwd=project.root, env=env, check=True)
+    assert len(got(project)) == 2

@@ -1,0 +1,181 @@
+"""Excel workbooks as sources: what their cells become, and what is refused with its place."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zipfile
+
+import pytest
+import xlsxwriter
+
+from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.intake.csv.options import CsvOptions
+from mlopsfw.data.intake.remote.options import Outside
+from mlopsfw.kernel.base.errors import DataError, MissingExtra, UnknownName, UsageError
+
+
+@pytest.fixture
+def book(tmp_path):
+    """Write a workbook: sheet → rows, where a tuple (value, format) is formatted and `=…` with a value is a formula."""
+
+    def book(**sheets):
+        path = tmp_path / "book.xlsx"
+        with xlsxwriter.Workbook(path) as workbook:
+            for name, rows in sheets.items():
+                sheet = workbook.add_worksheet(name)
+                for line, row in enumerate(rows):
+                    for column, value in enumerate(row):
+                        write(workbook, sheet, line, column, value)
+        return path
+
+    return book
+
+
+def write(workbook, sheet, line, column, value):
+    match value:
+        case (str(formula), result):
+            sheet.write_formula(line, column, formula, None, result)
+        case dt.datetime():
+            sheet.write_datetime(line, column, value, workbook.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}))
+        case dt.date():
+            sheet.write_datetime(line, column, value, workbook.add_format({"num_format": "yyyy-mm-dd"}))
+        case dt.time():
+            sheet.write_datetime(line, column, value, workbook.add_format({"num_format": "hh:mm:ss"}))
+        case _:
+            sheet.write(line, column, value)
+
+
+@pytest.fixture
+def add(project):
+    def add(path, mode="replace", sheet="", **options):
+        version = project.datasets.add("d", [path], mode, outside=Outside(sheet=sheet), **options)
+        return version.columns, project.datasets.scan("d").collect().rows()
+
+    return add
+
+
+def test_cells_become_what_they_show(book, add):
+    day, noon = dt.date(2026, 1, 2), dt.datetime.fromisoformat("2026-01-02 12:30:00")
+    columns, rows = add(
+        book(
+            A=[
+                ["whole", "part", "text", "day", "time", "clock", "flag", "sum", "error"],
+                [1, 0.5, "007", day, noon, dt.time(3, 4), True, ("=A2*2", 2), ("=1/0", "#DIV/0!")],
+                [2, 2, "x", day, noon, dt.time(5, 6), False, ("=A3*2", 4), ("=1/0", "#DIV/0!")],
+            ]
+        )
+    )
+    assert list(columns.values())[:8] == [
+        "int64", "double", "utf8", "date32[day]", "timestamp[us]", "utf8", "bool", "int64",
+    ]  # fmt: skip
+    assert rows[0] == (1, 0.5, "007", day, noon, "03:04:00", True, 2, None)
+    assert len(rows) == 2
+
+
+def test_empty_rows_and_nameless_empty_columns_are_left_out(book, add):
+    columns, rows = add(book(A=[["a", None, "b"], [1, None, "x"], [], [None, None, None], [2, None, None]]))
+    assert list(columns) == ["a", "b"]
+    assert rows == [(1, "x"), (2, None)]
+
+
+def test_a_column_of_several_kinds_is_text_and_a_late_word_is_seen(book, add):
+    columns, rows = add(book(A=[["a"], *([n] for n in range(3000)), ["word"]]))
+    assert columns == {"a": "utf8"}
+    assert (rows[7], rows[-1]) == (("7",), ("word",))
+
+
+def test_a_sheet_is_named_where_there_are_several(book, add):
+    path = book(first=[["a"], [1]], second=[["b"], [2]])
+    assert add(path, sheet="second")[1] == [(2,)]
+    with pytest.raises(UsageError, match="'first', 'second'"):
+        add(path)
+    with pytest.raises(UnknownName, match="'secnd'") as caught:
+        add(path, sheet="secnd")
+    assert "second" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ([["a", None], [1, 2]], "column B holds values and has no name"),
+        ([["Report of 2026"], ["a", "b"], [1, 2]], "column B holds values and has no name"),
+        ([["a", "b", "a"], [1, 2, 3]], "columns A and C are both called 'a'"),
+        ([], "is empty"),
+    ],
+)
+def test_a_header_that_is_none_is_an_error_with_its_place(book, add, rows, complaint):
+    with pytest.raises(DataError, match=complaint):
+        add(book(A=rows))
+
+
+def test_a_merged_header_is_an_error_that_says_so(tmp_path, add):
+    with xlsxwriter.Workbook(tmp_path / "m.xlsx") as workbook:
+        sheet = workbook.add_worksheet()
+        sheet.merge_range(0, 0, 0, 1, "both")
+        sheet.write_row(1, 0, [1, 2])
+    with pytest.raises(DataError, match="column B") as caught:
+        add(tmp_path / "m.xlsx")
+    assert "merged header" in caught.value.hint
+
+
+def test_a_header_without_rows_makes_a_table_without_rows(book, add):
+    assert add(book(A=[["a", "b"]])) == ({"a": "utf8", "b": "utf8"}, [])
+
+
+def test_declared_types_and_texts_that_mean_no_value_are_heeded(book, add):
+    path = book(A=[["zip", "n", "late"], [501, 1, 7], [502, "-", 8]])
+    columns, rows = add(path, csv=CsvOptions(types={"zip": "string", "n": "double"}, null=("-",)))
+    assert (columns["zip"], columns["n"]) == ("utf8", "double")
+    assert rows == [("501", 1.0, 7), ("502", None, 8)]
+    with pytest.raises(DataError, match="column 'n' is not all double"):
+        add(path, csv=CsvOptions(types={"n": "double"}))
+    with pytest.raises(DataError, match="no column 'zap'"):
+        add(path, csv=CsvOptions(types={"zap": "string"}))
+
+
+def test_rows_that_do_not_fit_the_dataset_go_to_quarantine(book, add, project):
+    add(book(A=[["n"], [1]]))
+    _, rows = add(book(A=[["n"], *([n] for n in range(9)), ["x"]]), Change(mode="append", max_bad=0.2))
+    assert len(rows) == 10
+    assert [bad.line for bad in project.datasets.quarantine("d")] == [10]
+
+
+@pytest.mark.parametrize("content", [b"", b"id,name\n1,a\n", b"PK\x03\x04" + b"\0" * 100])
+def test_what_is_no_workbook_is_an_error(tmp_path, add, content):
+    (tmp_path / "x.xlsx").write_bytes(content)
+    with pytest.raises(DataError, match="no Excel workbook"):
+        add(tmp_path / "x.xlsx")
+
+
+def test_a_workbook_cut_in_the_middle_is_an_error(book, add):
+    path = book(A=[["a"], *([n] for n in range(1000))])
+    path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(DataError):
+        add(path)
+
+
+def test_a_workbook_that_unpacks_to_too_much_is_an_error(tmp_path, add, monkeypatch):
+    monkeypatch.setattr("mlopsfw.data.intake.decompress._HARMLESS", 1 << 20)
+    with zipfile.ZipFile(tmp_path / "x.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", b" " * (16 << 20))
+    with pytest.raises(DataError, match="over 200 times its size"):
+        add(tmp_path / "x.xlsx")
+
+
+def test_a_long_text_that_stands_in_a_hundred_thousand_cells_is_an_error(tmp_path, add):
+    with xlsxwriter.Workbook(tmp_path / "x.xlsx") as workbook:
+        sheet = workbook.add_worksheet()
+        sheet.write(0, 0, "a")
+        for line in range(1, 100_000):
+            sheet.write_string(line, 0, "x" * 30_000)
+    with pytest.raises(DataError, match="over 200 times its size"):
+        add(tmp_path / "x.xlsx")
+
+
+def test_without_the_reader_the_error_says_what_to_install(book, add, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "fastexcel", None)
+    with pytest.raises(MissingExtra) as caught:
+        add(book(A=[["a"], [1]]))
+    assert "mlopsfw[excel]" in caught.value.hint

@@ -1,0 +1,156 @@
+"""Doctor names what is wrong, and the verbs of the store do what they say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mlopsfw.cli import run
+from mlopsfw.kernel.ledger.layout import entry_key
+from mlopsfw.kernel.store.blobs import key_of
+from mlopsfw.operations.doctor import QUESTIONS, examine
+
+
+@pytest.fixture
+def filled(project):
+    blob = project.blobs.put(b"data")
+    project.ledger.stream("run/a").append("run.started", {"pipeline": "p", "config": blob})
+    project.ledger.stream("run/a").seal("run.finished", {"status": "done"})
+    project.ledger.stream("model/delay").append("version.registered", {"version": 1, "bundle": blob})
+    project.index.refresh()
+    return project
+
+
+@pytest.fixture
+def mlopsfw(project, capsys):
+    def call(*args):
+        code = run(["--project", str(project.root), *args])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def found(project, check, **options):
+    return [f for f in examine(project, **options) if f.check == check and f.level != "ok"]
+
+
+CHECKS = [question.name for question in QUESTIONS]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_sound_project_has_no_complaints(filled, check):
+    assert found(filled, check, verify=True) == []
+
+
+def test_a_project_whose_pipeline_has_run_is_sound(make_project, capsys):
+    made = make_project('[steps.one]\npython = "one:run"\n', one="def run():\n    return {'answer': 42}\n")
+    assert run(["--project", str(made.root), "run"]) == 0
+    assert run(["--project", str(made.root), "doctor"]) == 0, capsys.readouterr().out
+
+
+def test_verify_names_every_flipped_blob(filled):
+    digests = [filled.blobs.put(b"blob %d" % n) for n in range(5)]
+    for digest in digests[1:4]:
+        data = filled.storage.get(key_of(digest))
+        filled.storage.put(key_of(digest), bytes([data[0] ^ 4]) + data[1:])
+    assert found(filled, "blobs") == []
+    named = found(filled, "blobs", verify=True)
+    assert sorted(f.message.split()[1] for f in named) == sorted(digests[1:4])
+    assert {f.level for f in named} == {"error"}
+
+
+def test_a_missing_blob_is_named_with_the_event_that_refers_to_it(filled):
+    filled.storage.delete(next(filled.storage.list("objects/")).key)
+    assert [f.message.split(" refers")[0] for f in found(filled, "references")] == [
+        "model/delay #1 (version.registered)",
+        "run/a #1 (run.started)",
+    ]
+
+
+def test_a_changed_entry_is_named(filled):
+    filled.storage.put(entry_key("model/delay", 1), b"{}")
+    (complaint,) = found(filled, "ledger")
+    assert "model/delay #1" in complaint.message
+
+
+def test_an_index_that_says_something_else_is_named(filled):
+    filled.index._connection().execute("UPDATE runs SET status = 'failed'")
+    assert [f.message for f in found(filled, "index", verify=True)] == ["the index differs from the ledger in runs"]
+
+
+def test_a_state_folder_that_others_can_enter_is_a_warning(filled):
+    filled.state.chmod(0o755)
+    assert [f.level for f in found(filled, "machine")] == ["warning"]
+
+
+def test_doctor_leaves_nothing_behind(filled):
+    before = [entry.key for entry in filled.storage.list()]
+    list(examine(filled, verify=True))
+    assert [entry.key for entry in filled.storage.list()] == before
+    assert list((filled.state / "doctor").iterdir()) == []
+
+
+# -- verbs ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_fails_when_there_are_errors(filled, mlopsfw):
+    filled.storage.put(next(filled.storage.list("objects/")).key, b"rotten")
+    code, out, err = mlopsfw("doctor", "--verify", "--json")
+    assert code == 1
+    assert "error" in err
+    assert any(f["check"] == "blobs" and f["level"] == "error" for f in json.loads(out))
+
+
+def test_doctor_lists_what_it_asks(mlopsfw):
+    code, out, _ = mlopsfw("doctor", "--list", "--json")
+    assert code == 0
+    assert [row["check"] for row in json.loads(out)] == CHECKS
+
+
+def test_audit_verifies_and_shows(filled, mlopsfw):
+    assert mlopsfw("audit", "verify")[:2] == (0, "3 events in 2 streams, 0 problems.\n")
+    code, out, _ = mlopsfw("audit", "show", "run/a", "--json")
+    assert code == 0
+    assert [event["type"] for event in json.loads(out)] == ["run.started", "run.finished"]
+    code, _, err = mlopsfw("audit", "show", "run/b")
+    assert code == 2
+    assert "run/a" in err
+    filled.storage.delete(entry_key("model/delay", 1))
+    filled.storage.put(entry_key("model/delay", 2), b"{}")
+    code, out, _ = mlopsfw("audit", "verify")
+    assert code == 1
+    assert "model/delay #2" in out
+
+
+def test_index_is_rebuilt_shown_and_asked(filled, mlopsfw):
+    assert mlopsfw("index", "rebuild")[:2] == (0, "Derived from 3 events.\n")
+    assert {"table": "runs", "rows": 1} in json.loads(mlopsfw("index", "status", "--json")[1])
+    assert json.loads(mlopsfw("index", "query", "SELECT run FROM runs", "--json")[1]) == [{"run": "a"}]
+    assert mlopsfw("index", "query", "DROP TABLE runs")[0] == 2
+
+
+def test_gc_says_what_it_deleted(filled, mlopsfw):
+    filled.blobs.put(b"orphan")
+    assert "1 of 2 blobs would be deleted" in mlopsfw("gc", "--grace", "0", "--dry-run")[1]
+    assert json.loads(mlopsfw("gc", "--grace", "0", "--json")[1])["freed"] == 6
+    assert mlopsfw("gc", "--grace", "1")[0] == 2
+
+
+def test_a_project_is_exported_and_imported(filled, mlopsfw, tmp_path, make_project, capsys):
+    url = (tmp_path / "copy").as_uri()
+    code, out, err = mlopsfw("export", url)
+    assert (code, err) == (0, "")
+    assert "3 events in 2 streams; the chain is whole" in out
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mlopsfw.toml").write_text('[project]\nname = "other"\n')
+    assert run(["--project", str(other), "import", url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["events"] == 3
+    assert run(["--project", str(other), "audit", "show", "run/a"]) == 0
+
+
+def test_a_wrong_place_to_copy_to_is_a_usage_error(filled, mlopsfw):
+    assert mlopsfw("export", "gopher://nowhere/x")[0] == 2
+    assert mlopsfw("export", "file:x", "--option", "y")[0] == 2

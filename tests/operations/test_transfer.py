@@ -1,0 +1,156 @@
+"""Export and import: byte for byte, resumable, never over another history, and back again."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from mlopsfw.cli import run as mlopsfw
+from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Corrupt
+from mlopsfw.kernel.ledger import Ledger
+from mlopsfw.kernel.ledger.layout import entry_key
+from mlopsfw.kernel.store.blobs import BlobStore, key_of
+from mlopsfw.operations.transfer import transfer
+from mlopsfw_storage_object.local import LocalStorage
+from mlopsfw_storage_object.remote import open_remote
+
+
+@pytest.fixture
+def source(tmp_path):
+    storage = LocalStorage(tmp_path / "source")
+    populate(storage, tmp_path)
+    return storage
+
+
+@pytest.fixture(params=["folder", "object store"])
+def target(request, tmp_path):
+    return (
+        LocalStorage(tmp_path / "target")
+        if request.param == "folder"
+        else open_remote("memory:///", {}, attempts=2, budget=5)
+    )
+
+
+def open_ledger(storage):
+    return Ledger(storage, actor="ada@here", clock=SystemClock())
+
+
+def populate(storage, tmp_path):
+    ledger, blobs = open_ledger(storage), BlobStore(storage, tmp_path / "scratch", SystemClock())
+    for run in ("a", "b"):
+        for n in range(3):
+            ledger.stream(f"run/{run}").append("a.b", {"blob": blobs.put(b"%d of " % n + run.encode())})
+    ledger.stream("run/a").seal("run.finished", {})
+    frame = pl.DataFrame({"x": [1, 2, 3]})
+    for mode in ("overwrite", "append"):
+        frame.write_delta(storage.table_location("flights").uri, mode=mode)
+
+
+def contents(storage):
+    return {entry.key: storage.get(entry.key) for entry in storage.list() if not entry.key.startswith("gc/")}
+
+
+def test_the_copy_is_the_same_byte_for_byte_and_goes_back_again(source, target, tmp_path):
+    told = []
+    done = transfer(source, target, progress=lambda key, size: told.append(key))
+    assert contents(target) == contents(source)
+    assert (done.streams, done.events, done.copied) == (2, 7, len(contents(source)))
+    assert sorted(told) == sorted(contents(source))
+    back = LocalStorage(tmp_path / "back")
+    transfer(target, back)
+    assert contents(back) == contents(source)
+    assert pl.scan_delta(back.table_location("flights").uri).collect().height == 6
+    assert [e.seq for e in open_ledger(back).stream("run/a").events()] == [1, 2, 3, 4]
+
+
+def test_a_second_copy_copies_what_is_new(source, target, tmp_path):
+    transfer(source, target)
+    assert transfer(source, target).copied == 0
+    open_ledger(source).stream("run/b").append("a.b", {})
+    assert transfer(source, target).copied == 1
+    open_ledger(source).stream("run/b").seal("run.finished", {})
+    transfer(source, target)
+    assert contents(target) == contents(source)
+
+
+def test_a_large_blob_goes_by_way_of_a_file(source, target, tmp_path, monkeypatch):
+    monkeypatch.setattr("mlopsfw.operations.transfer._WHOLE", 1000)
+    BlobStore(source, tmp_path / "scratch", SystemClock()).put(b"x" * 12_345)
+    transfer(source, target)
+    assert contents(target) == contents(source)
+
+
+def test_another_projects_history_is_not_written_over(source, target):
+    open_ledger(target).stream("run/b").append("a.b", {"mine": True})
+    before = contents(target)
+    with pytest.raises(Conflict, match="run/b"):
+        transfer(source, target)
+    assert contents(target) == before
+
+
+def test_a_copy_that_has_gone_its_own_way_is_not_written_over(source, target):
+    transfer(source, target)
+    open_ledger(target).stream("run/b").append("a.b", {"mine": True})
+    open_ledger(source).stream("run/b").seal("run.finished", {"theirs": True})
+    before = contents(target)
+    with pytest.raises(Conflict, match="run/b"):
+        transfer(source, target)
+    assert contents(target) == before
+
+
+def test_a_rotten_blob_is_not_copied(source, target):
+    key = next(source.list("objects/")).key
+    source.put(key, b"rotten")
+    with pytest.raises(Corrupt, match=key):
+        transfer(source, target)
+
+
+def test_a_broken_chain_is_not_copied_in_silence(source, target):
+    source.put(entry_key("run/b", 2), source.get(entry_key("run/b", 3)))
+    with pytest.raises(ChainBroken):
+        transfer(source, target)
+
+
+def test_a_rotten_blob_is_healed_from_a_copy(source, target, tmp_path):
+    transfer(source, target)
+    key = next(target.list("objects/")).key
+    data = target.get(key)
+    target.put(key, bytes([data[0] ^ 1]) + data[1:])
+    assert transfer(source, target).copied == 0, "nobody looked"
+    assert transfer(source, target, heal=True).copied == 1
+    assert target.get(key) == data
+    assert key == key_of(key.rpartition("/")[2])
+
+
+def test_a_project_at_work_is_copied_as_of_a_moment(source, target, tmp_path, monkeypatch):
+    """Entries are sealed away between the listing and the reading."""
+    real = source.list
+
+    def seal_after_listing(prefix="", **options):
+        entries = list(real(prefix, **options))
+        if prefix == "ledger/" and not sealed:
+            sealed.append(open_ledger(source).stream("run/b").seal("run.finished", {}))
+        return iter(entries)
+
+    sealed = []
+    monkeypatch.setattr(source, "list", seal_after_listing)
+    transfer(source, target)
+    assert contents(target) == contents(source)
+
+
+def test_a_folder_to_copy_to_or_from_is_named_as_on_any_command_line(project, tmp_path, monkeypatch, capsys):
+    project.ledger.stream("run/a").append("a.b", {"blob": project.blobs.put(b"x")})
+    monkeypatch.chdir(tmp_path)
+    assert mlopsfw(["--project", str(project.root), "export", "a copy"]) == 0
+    assert LocalStorage(tmp_path / "a copy").get(entry_key("run/a", 1))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mlopsfw.toml").write_text('[project]\nname = "other"\n')
+    assert mlopsfw(["--project", str(other), "import", "a copy"]) == 0
+    assert "the chain is whole" in capsys.readouterr().out
+
+
+def test_a_folder_without_a_project_is_not_imported_in_silence(project, tmp_path, capsys):
+    assert mlopsfw(["--project", str(project.root), "import", str(tmp_path / "nothing")]) == 1
+    assert "holds no project" in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""`why` names what changed: the function and its file, the parameter's two values, the input, the file, the package."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from mlopsfw.pipeline.run.plan import plan
+
+TOML = """
+[steps.load]
+python = "steps:load"
+reads = ["rows.txt"]
+[steps.fit]
+python = "steps:fit"
+inputs = { rows = "load" }
+params = { degree = 2, nested = { rate = 0.1 } }
+"""
+STEPS = """
+from helpers import near
+def load(): return open("rows.txt").read()
+def fit(rows, degree, nested): return near(degree)
+"""
+HELPERS = "def near(x): return far(x)\n\n\ndef far(x): return x\n"
+
+
+@pytest.fixture
+def fitted(bench):
+    bench.write(TOML, {"rows.txt": "1 2 3"}, steps=STEPS, helpers=HELPERS).run()
+    return bench
+
+
+def why(bench, step: str):
+    with bench.open() as project:
+        (found,) = [item for item in plan(project, steps=(step,)) if item.step == step]
+        return found
+
+
+def test_nothing_changed(fitted):
+    assert (why(fitted, "fit").action, why(fitted, "fit").reasons) == ("cached", ())
+
+
+def test_a_function_two_calls_away_is_named_with_its_file(fitted):
+    fitted.edit("helpers.py", "def far(x): return x", "def far(x): return x + 1")
+    assert why(fitted, "fit").reasons == ("code: helpers.far changed (helpers.py)",)
+
+
+def test_a_function_that_came_and_one_that_went(fitted):
+    fitted.edit("helpers.py", "return far(x)", "return other(x)\n\n\ndef other(x): return -x")
+    assert set(why(fitted, "fit").reasons) == {
+        "code: helpers.near changed (helpers.py)",
+        "code: helpers.other is reached now (helpers.py)",
+        "code: helpers.far is no longer reached (helpers.py)",
+    }
+
+
+def test_a_parameter_is_told_from_and_to(fitted):
+    fitted.edit("mlopsfw.toml", "degree = 2, nested = { rate = 0.1 }", "degree = 3, nested = { rate = 0.2 }")
+    assert why(fitted, "fit").reasons == ("param degree: 2 → 3", "param nested.rate: 0.1 → 0.2")
+
+
+def test_a_declared_file_and_the_input_that_follows_from_it(fitted):
+    fitted.write(files={"rows.txt": "1 2 3 4"})
+    (reason,) = why(fitted, "load").reasons
+    assert reason.startswith("file rows.txt: its content changed")
+    found = why(fitted, "fit")
+    assert (found.action, found.reasons) == ("maybe", ("input rows: step 'load' would run first",))
+    fitted.run(steps=("load",))
+    (reason,) = why(fitted, "fit").reasons
+    assert reason.startswith("input rows: its content changed")
+
+
+def test_a_package_is_told_from_and_to(fitted, tmp_path, monkeypatch):
+    (tmp_path / "thing-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert why(fitted, "fit").reasons[0] == "package thing: new ('1.0')"
+
+
+def test_a_step_that_always_runs_says_so(bench):
+    bench.write('[steps.a]\npython = "steps:a"\ncache = false\n', steps="def a(): return 1\n").run()
+    assert "cache = false" in why(bench, "a").verdict
+
+
+def test_planning_runs_nothing_and_imports_no_step(fitted):
+    with fitted.open() as project:
+        before = project.runs.ids()
+        plan(project)
+        assert project.runs.ids() == before
+    assert "helpers" not in sys.modules

@@ -1,0 +1,230 @@
+"""The built-in steps about data and models: what they let through, what they refuse, and what a pipeline of them leaves behind."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlopsfw.kernel.base.errors import DataError, GateRefused, UsageError
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.steps.gate import STEP as GATE
+from mlopsfw.steps.gate import GateParams
+from mlopsfw.steps.rules import parse_rule
+from mlopsfw.steps.split import PARTS, SplitParams, deal, split
+
+# -- gate: the rules ---------------------------------------------------------------------------------------------------------
+
+METRICS = {"auc": 0.7, "rows": 100, "ok": True, "baseline": {"logistic": {"auc": 0.65}}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        ("auc >= 0.7", True),
+        ("auc > 0.7", False),
+        ("auc > baseline.logistic.auc + 0.01", True),
+        ("auc > baseline.logistic.auc + 0.06", False),
+        ("auc - baseline.logistic.auc > .04", True),
+        ("-auc < 0", True),
+        ("auc - -1 == 1.7", True),
+        ("rows != 100", False),
+        ("auc <= 7e-1", True),
+        ("1 < rows", True),
+    ],
+)
+def test_a_rule_compares_sums_of_numbers_and_names(rule, holds):
+    verdict = parse_rule(rule).judge(METRICS, None)
+    assert verdict.holds is holds
+    assert rule in str(verdict)
+
+
+@given(
+    st.floats(-1e6, 1e6),
+    st.floats(-1e6, 1e6),
+    st.floats(-1e6, 1e6),
+    st.sampled_from([">=", "<=", ">", "<", "==", "!="]),
+)
+def test_a_rule_agrees_with_python(a, b, c, comparison):
+    verdict = parse_rule(f"a {comparison} b - c").judge({"a": a, "b": b, "c": c}, None)
+    assert verdict.holds == {">=": a >= b - c, "<=": a <= b - c, ">": a > b - c, "<": a < b - c, "==": a == b - c, "!=": a != b - c}[comparison]  # fmt: skip
+
+
+@pytest.mark.parametrize("comparison", [">=", "<=", ">", "<", "==", "!="])
+def test_no_rule_holds_on_nan(comparison):
+    assert not parse_rule(f"a {comparison} 1").judge({"a": math.nan}, None).holds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "auc", "auc >= ", ">= 1", "auc >= 1 >= 2", "auc >= 0.5 0.6", "auc >= a b", "__import__('os') > 1", "auc >= (1)",
+        "auc => 1", "a * 2 > 1", "auc > 1; auc", "auc > 'x'", "auc >= 1 +",
+    ],
+)  # fmt: skip
+def test_what_is_no_rule_is_refused_as_usage(text):
+    with pytest.raises(UsageError, match="rule"):
+        parse_rule(text)
+
+
+def test_names_that_are_no_numbers_are_refused_with_the_nearest():
+    with pytest.raises(DataError, match="Did you mean 'auc'"):
+        parse_rule("acu > 1").judge(METRICS, None)
+    for text in ("baseline > 1", "ok > 0"):
+        with pytest.raises(DataError, match="is not a number of the metrics"):
+            parse_rule(text).judge(METRICS, None)
+    with pytest.raises(DataError, match="the champion's metrics"):
+        parse_rule("auc > champion.f1").judge(METRICS, {"auc": 1})
+
+
+def test_a_rule_about_the_champion_holds_while_there_is_none():
+    rule = parse_rule("auc >= champion.auc")
+    assert rule.judge(METRICS, None).holds
+    assert not rule.judge(METRICS, {"auc": 0.71}).holds
+    assert rule.judge(METRICS, {"auc": 0.7}).holds
+
+
+def judged(project, metrics, champion, **inputs):
+    """Judge `auc > champion.auc` as the step does; return what it logs."""
+    told = []
+    values = {"metrics": metrics, "champion": champion}
+    context = SimpleNamespace(
+        project=project, step="gate", inputs={**dict.fromkeys(values), **inputs}, load=values.get, log=told.append
+    )
+    GATE.run(context, GateParams(rules=("auc > champion.auc",)))
+    return told
+
+
+def test_a_candidate_that_is_the_champion_by_its_digest_has_nothing_to_beat(project):
+    same = {"bundle": "a" * 64, "auc": 0.7}
+    assert judged(project, same, same) == ["auc > champion.auc: holds, the candidate is the champion"]
+    wired = {"model": Artifact(kind="bundle", digest="d", blob="a" * 64)}
+    assert judged(project, {"auc": 0.7}, same, **wired) == ["auc > champion.auc: holds, the candidate is the champion"]
+
+
+def test_another_model_with_equal_metrics_is_not_the_champion(project):
+    with pytest.raises(GateRefused, match=r"0\.7 against 0\.7"):
+        judged(project, {"bundle": "b" * 64, "auc": 0.7}, {"bundle": "a" * 64, "auc": 0.7})
+    with pytest.raises(GateRefused, match="does not hold") as caught:
+        judged(project, {"auc": 0.7}, {"bundle": "a" * 64, "auc": 0.7})
+    assert "which bundle" in caught.value.hint
+
+
+# -- split --------------------------------------------------------------------------------------------------------------------
+
+ROWS = pl.DataFrame(
+    {
+        "id": [1, 2, 3, 3],
+        "delay": [1.0, None, float("nan"), 500.0],
+        "carrier": ["AA", "UA", "??", None],
+        "day": [dt.date(2013, 1, day) for day in (1, 2, 3, 4)],
+        "at": [dt.datetime(2013, 1, day, tzinfo=dt.UTC) for day in (1, 2, 3, 4)],
+    }
+)
+
+
+def parts_of(rows, params):
+    labels = deal(rows.lazy(), params)
+    return {name: pl.concat(part) for name, part in split(rows.lazy(), labels).items()}
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 40), max_size=200),
+    st.floats(0, 0.4),
+    st.floats(0, 0.4),
+    st.integers(0, 2**40),
+    st.booleans(),
+)
+def test_a_split_by_fraction_deals_every_row_to_one_part_in_order(values, validation, test, seed, keyed):
+    rows = pl.DataFrame({"k": values, "at": range(len(values))}, schema={"k": pl.Int64, "at": pl.Int64})
+    params = SplitParams(by="fraction", validation=validation, test=test, seed=seed, key=("k",) if keyed else ())
+    parts = parts_of(rows, params)
+    assert sorted(at for part in parts.values() for at in part["at"]) == list(range(len(values)))
+    assert all(part["at"].is_sorted() for part in parts.values())
+    if keyed:
+        found = [set(part["k"]) for part in parts.values()]
+        assert sum(map(len, found)) == len(set(values))
+
+
+def test_a_split_by_fraction_has_about_the_shares_asked_for_and_hangs_on_the_seed():
+    rows = pl.DataFrame({"k": range(20_000)})
+    for key in ((), ("k",)):
+        one = parts_of(rows, SplitParams(by="fraction", validation=0.1, test=0.2, key=key))
+        assert one["test"].height == pytest.approx(4000, abs=250)
+        assert one["validation"].height == pytest.approx(2000, abs=200)
+        assert parts_of(rows, SplitParams(by="fraction", validation=0.1, test=0.2, key=key))["test"].equals(one["test"])
+        other = parts_of(rows, SplitParams(by="fraction", validation=0.1, test=0.2, key=key, seed=1))
+        assert not other["test"].equals(one["test"])
+
+
+def test_rows_added_later_do_not_move_a_key_to_another_part():
+    params = SplitParams(by="fraction", test=0.5, key=("k", "s"))
+    rows = pl.DataFrame({"k": [*range(50)], "s": ["a", None] * 25})
+    few, many = parts_of(rows.head(20), params), parts_of(rows, params)
+    assert many["test"].head(few["test"].height).equals(few["test"])
+
+
+def test_keys_are_drawn_the_same_on_every_machine_and_release():
+    rows = pl.DataFrame({"k": ["a", "b", "c", "d", "e", "f", None, ""]})
+    assert parts_of(rows, SplitParams(by="fraction", test=0.5, key=("k",)))["test"]["k"].to_list() == ["b", None, ""]
+
+
+def test_a_split_by_time_cuts_where_it_says():
+    params = SplitParams(
+        by="time", column="day", start="2013-01-02", validation="2013-01-03", test="2013-01-04", end="2013-01-05"
+    )
+    assert {name: part["day"].dt.day().to_list() for name, part in parts_of(ROWS, params).items()} == {
+        "train": [2],
+        "validation": [3],
+        "test": [4],
+    }
+
+
+def test_a_split_by_time_reads_limits_in_the_columns_zone():
+    home = ROWS.with_columns(pl.col("at").dt.convert_time_zone("America/New_York"))
+    local = parts_of(home, SplitParams(by="time", column="at", test="2013-01-03"))
+    assert local["test"].height == 1  # midnight UTC of the 3rd is the 2nd in New York
+    exact = parts_of(home, SplitParams(by="time", column="at", test="2013-01-03T00:00:00Z"))
+    assert exact["test"].height == 2
+
+
+def test_rows_without_a_time_or_part_are_in_none():
+    rows = pl.DataFrame({"day": [dt.date(2013, 1, 1), None], "part": ["a", None]})
+    by_time = parts_of(rows, SplitParams(by="time", column="day", test="2013-02-01"))
+    by_column = parts_of(rows, SplitParams(by="column", column="part", train="a", test=("b", "c")))
+    assert [part.height for part in by_time.values()] == [part.height for part in by_column.values()] == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"by": "fraction", "test": 1.0},
+        {"by": "fraction", "test": 0.6, "validation": 0.4},
+        {"by": "fraction", "test": "a"},
+        {"by": "time", "test": "2013-01-01"},
+        {"by": "time", "column": "day", "test": 0.2},
+        {"by": "time", "column": "day", "test": "yesterday"},
+        {"by": "column", "test": "a"},
+        {"by": "column", "column": "carrier", "test": 0.5},
+    ],
+)
+def test_a_split_that_makes_no_sense_is_refused(params):
+    with pytest.raises(UsageError):
+        parts_of(ROWS, SplitParams(**params))
+
+
+def test_a_split_by_time_needs_times():
+    with pytest.raises(DataError, match="not a date or datetime"):
+        parts_of(ROWS, SplitParams(by="time", column="carrier", test="2013-01-01"))
+
+
+def test_the_parts_are_the_steps_outputs():
+    from mlopsfw.steps.split import STEP
+
+    assert STEP.outputs == PARTS
