@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +24,7 @@ from mlopsfw.kernel.roles.alerting import Alert, Alerter
 if TYPE_CHECKING:
     from mlopsfw.kernel.ledger import Stream
     from mlopsfw.kernel.roles.event import Event
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.services import Services
 
 __all__ = ["AlertState", "Alerts", "Pumped"]
 
@@ -50,15 +50,21 @@ class Pumped:
 
 
 class Alerts:
-    """The alerts of one project."""
+    """The alerts of one project.
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    Args:
+        services: The kernel's.
+        alerters: Names of the alerters to which an alert goes, in order.
+        build: Makes the alerter of a name.
+    """
+
+    def __init__(self, services: Services, alerters: Sequence[str], build: Callable[[str], Alerter]) -> None:
+        self._services, self._alerters, self._build = services, list(alerters), build
         self._built: dict[str, Alerter] = {}
 
     @property
     def _stream(self) -> Stream:
-        return self._project.ledger.stream(STREAM)
+        return self._services.ledger.stream(STREAM)
 
     def outbox(self) -> Outbox:
         """Return the state of every alert."""
@@ -85,8 +91,8 @@ class Alerts:
             severity=severity,
             title=title,
             text=text,
-            time=rfc3339(self._project.clock.now()),
-            project=self._project.name,
+            time=rfc3339(self._services.clock.now()),
+            project=self._services.project,
             links=dict(links or {}),
             facts=dict(facts or {}),
         )
@@ -95,7 +101,7 @@ class Alerts:
             state = fold(events).open_in(group)
             if state and SEVERITIES.index(severity) <= SEVERITIES.index(state.alert.severity):
                 raise _AlreadyOpenError(state)
-            return {"alert": msgspec.to_builtins(alert), "alerters": self._alerters()}
+            return {"alert": msgspec.to_builtins(alert), "alerters": self._alerters}
 
         try:
             self._stream.append("alert.raised", unless_open)
@@ -112,7 +118,7 @@ class Alerts:
             if state is None:
                 raise UnknownName(f"no alert of group {group!r} is open")
             over = msgspec.structs.replace(
-                state.alert, state="resolved", text=text or state.alert.text, time=rfc3339(self._project.clock.now())
+                state.alert, state="resolved", text=text or state.alert.text, time=rfc3339(self._services.clock.now())
             )
             return {"id": over.id, "group": group, "alert": msgspec.to_builtins(over)}
 
@@ -128,7 +134,7 @@ class Alerts:
 
     def silence(self, group: str, seconds: float) -> float:
         """Hold back deliveries of a group, and of `group/…`, for so many seconds; return until when. 0 ends a silence."""
-        until = self._project.clock.now() + seconds
+        until = self._services.clock.now() + seconds
         self._stream.append("alert.silenced", {"group": group, "until": until})
         return until
 
@@ -146,7 +152,7 @@ class Alerts:
 
         The first failure of an alerter ends its turn: a receiver that hangs costs one time-out a pass, however much waits for it.
         """
-        outbox, now = self.outbox(), self._project.clock.now()
+        outbox, now = self.outbox(), self._services.clock.now()
         failing: set[str] = set()
         delivered = waiting = 0
         for notice, alerter, delivery in self._undelivered(outbox):
@@ -158,14 +164,10 @@ class Alerts:
                 failing.add(alerter)
         return Pumped(delivered, len(failing), waiting)
 
-    def _alerters(self) -> list[str]:
-        return [selection.use for selection in self._project.config.alerters]
-
     def _undelivered(self, outbox: Outbox) -> Iterator[tuple[Alert, str, Delivery]]:
         """Yield what is to be delivered; nobody is told that it is over before having been told of it."""
-        names = self._alerters()
         for state in outbox.alerts.values():
-            for alerter in filter(state.concerns, names):
+            for alerter in filter(state.concerns, self._alerters):
                 for notice in state.notices():
                     delivery = state.delivery(notice.state, alerter)
                     if not delivery.delivered:
@@ -187,11 +189,7 @@ class Alerts:
     def _alerter(self, name: str) -> Alerter:
         """Return an alerter, built by itself: one that cannot be built must not keep the others from delivering."""
         if name not in self._built:
-            project = self._project
-            selection = next(each for each in project.config.alerters if each.use == name)
-            self._built[name] = project.plugins.build(
-                "alerter", selection, project.config, project.host(f"alerter.{name}")
-            )
+            self._built[name] = self._build(name)
         return self._built[name]
 
 

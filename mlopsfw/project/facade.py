@@ -5,11 +5,12 @@ Verbs, built-in steps and the processes that plugins start open a project and us
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.config import ProjectConfig, find_project, load_config
 from mlopsfw.kernel.config.model import Selection
+from mlopsfw.kernel.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.storage import Storage
     from mlopsfw.kernel.roles.training import Trainer
+    from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.store.blobs import BlobStore
     from mlopsfw.kernel.store.vault import Vault
     from mlopsfw.models.bundle import BundleStore
@@ -46,8 +49,6 @@ if TYPE_CHECKING:
     from mlopsfw.serving.endpoints import Endpoints
     from mlopsfw.serving.labels import Labels
 
-STATE = ".mlopsfw"
-
 
 class Project:
     """One project on this machine.
@@ -55,12 +56,16 @@ class Project:
     Args:
         root: Its folder.
         config: What its `mlopsfw.toml` says, overlays and overrides applied.
+        observe: Called with each event that this process appends; the project's observers for None.
     """
 
-    def __init__(self, root: Path, config: ProjectConfig) -> None:
+    def __init__(self, root: Path, config: ProjectConfig, *, observe: Callable[[Event], None] | None = None) -> None:
         self.root, self.config, self.name = root, config, config.name
-        self.state = root / STATE
+        self.workspace = Workspace(root)
+        self.state, self.private_folder = self.workspace.state, self.workspace.private_folder
         self.clock: Clock = SystemClock()
+        self._observe = observe
+        self._closing = contextlib.ExitStack()
 
     @classmethod
     def open(
@@ -70,6 +75,7 @@ class Project:
         env: str | None = None,
         overrides: Sequence[str] = (),
         config: ProjectConfig | None = None,
+        observe: Callable[[Event], None] | None = None,
     ) -> Project:
         """Open the project at or above `start` (the current folder), or at `start` with a `config` resolved elsewhere.
 
@@ -78,9 +84,9 @@ class Project:
             ConfigError: Its configuration is wrong.
         """
         if config is not None:
-            return cls((start or Path.cwd()).absolute(), config)
+            return cls((start or Path.cwd()).absolute(), config, observe=observe)
         file = find_project(start)
-        return cls(file.parent, load_config(file, env=env, overrides=overrides))
+        return cls(file.parent, load_config(file, env=env, overrides=overrides), observe=observe)
 
     def __enter__(self) -> Self:
         return self
@@ -92,9 +98,7 @@ class Project:
 
     def close(self) -> None:
         """Let go of workers and open files."""
-        for part in ("engine", "index"):
-            if part in self.__dict__:
-                self.__dict__.pop(part).close()
+        self._closing.close()
 
     @cached_property
     def actor(self) -> str:
@@ -103,16 +107,6 @@ class Project:
 
         named = os.environ.get("MLOPSFW_ACTOR")
         return check_person(named or f"{getpass.getuser()}@{socket.gethostname()}")
-
-    def private_folder(self, *parts: str) -> Path:
-        """Return a folder under the project's state that only this user can enter (mode 0700), made if need be."""
-        folder = self.state
-        for part in ("", *parts):
-            folder = folder / part
-            if not folder.is_dir():
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                folder.chmod(0o700)
-        return folder
 
     def add_code_path(self) -> None:
         """Make the project's own modules importable in this process."""
@@ -163,17 +157,24 @@ class Project:
     @cached_property
     def engine(self) -> Engine:
         """The selected engine."""
-        return self._build("engine", self.config.engine)  # type: ignore[no-any-return]
+        engine: Engine = self._build("engine", self.config.engine)
+        self._closing.callback(self._close, "engine", engine)
+        return engine
+
+    def _close(self, name: str, part: Any) -> None:
+        """Close a part; the next use makes it anew."""
+        delattr(self, name)
+        part.close()
 
     @cached_property
     def monitors(self) -> dict[str, Monitor]:
         """The selected monitors by name, in the order of the file."""
         return {s.use: self._build("monitor", s) for s in self.config.monitors}
 
-    @cached_property
-    def alerters(self) -> dict[str, Alerter]:
-        """The selected alerters by name, in the order of the file."""
-        return {s.use: self._build("alerter", s) for s in self.config.alerters}
+    def alerter(self, name: str) -> Alerter:
+        """Return a selected alerter, built by itself: one that cannot be built does not keep the others from delivering."""
+        selection = next(each for each in self.config.alerters if each.use == name)
+        return self._build("alerter", selection)  # type: ignore[no-any-return]
 
     def runtime(self, format: str) -> Runtime:  # noqa: A002 - the field's word
         """Return the runtime that loads bundles of `format`. Raise `UnknownFormat` where none is installed."""
@@ -200,8 +201,9 @@ class Project:
         """Everything that happened; observers are told of each append."""
         from mlopsfw.kernel.ledger import Ledger
 
-        self.plugins.check_observers(self.config)
-        return Ledger(self.storage, actor=self.actor, clock=self.clock, on_append=self.notify)
+        if self._observe is None:
+            self.plugins.check_observers(self.config)
+        return Ledger(self.storage, actor=self.actor, clock=self.clock, on_append=self._observe or self.notify)
 
     @cached_property
     def blobs(self) -> BlobStore:
@@ -209,6 +211,24 @@ class Project:
         from mlopsfw.kernel.store.blobs import BlobStore
 
         return BlobStore(self.storage, self.private_folder("blobs"), self.clock, self.vault)
+
+    @cached_property
+    def services(self) -> Services:
+        """What the kernel gives to each component."""
+        from mlopsfw.kernel.services import Services
+        from mlopsfw.kernel.store.table_locations import TableLocations
+
+        return Services(
+            project=self.name,
+            actor=self.actor,
+            storage=self.storage,
+            ledger=self.ledger,
+            blobs=self.blobs,
+            tables=TableLocations(self.storage, self.config.encryption),
+            clock=self.clock,
+            secrets=self.secrets,
+            workspace=self.workspace,
+        )
 
     @cached_property
     def privacy(self) -> Privacy:
@@ -249,7 +269,9 @@ class Project:
         """The derived SQLite index; may be deleted at any time."""
         from mlopsfw.kernel.index import Index
 
-        return Index(self.private_folder() / "index.sqlite", self.ledger)
+        index = Index(self.private_folder() / "index.sqlite", self.ledger)
+        self._closing.callback(self._close, "index", index)
+        return index
 
     @cached_property
     def datasets(self) -> Datasets:
@@ -310,4 +332,4 @@ class Project:
         """Alerts and their delivery."""
         from mlopsfw.alerts import Alerts
 
-        return Alerts(self)
+        return Alerts(self.services, [selection.use for selection in self.config.alerters], self.alerter)

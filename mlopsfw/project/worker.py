@@ -63,8 +63,8 @@ def _project(spec: StepSpec) -> Project:
 
     key = (spec.project, spec.config)
     if key not in _projects:
-        _projects[key] = Project.open(Path(spec.project), config=ProjectConfig.from_json(spec.config))
-        _collect_events(_projects[key])
+        config = ProjectConfig.from_json(spec.config)
+        _projects[key] = Project.open(Path(spec.project), config=config, observe=_note)
     return _projects[key]
 
 
@@ -72,15 +72,9 @@ _appended: list[tuple[str, int]] = []
 """What the running step has appended to the ledger so far."""
 
 
-def _collect_events(project: Project) -> None:
+def _note(event: Event) -> None:
     """Note what is appended here instead of telling observers: they live in the coordinator."""
-    from mlopsfw.kernel.ledger import Ledger
-
-    def note(event: Event) -> None:
-        _appended.append((event.stream, event.seq))
-
-    ledger = Ledger(project.storage, actor=project.actor, clock=project.clock, on_append=note)
-    project.__dict__["ledger"] = ledger
+    _appended.append((event.stream, event.seq))
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ import msgspec
 from mlopsfw.errors import ConfigError, ServingError
 from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.config.secrets import LEAST_TOKEN, checked_token
-from mlopsfw.project.facade import STATE
+from mlopsfw.kernel.workspace import STATE
 from mlopsfw.roles import EndpointSpec, EndpointStatus
 from mlopsfw.serving.captures import FOLDER as CAPTURES
 from mlopsfw_deployer_http.gate import digest

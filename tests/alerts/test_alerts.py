@@ -14,12 +14,13 @@ from mlopsfw.alerts import wait
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.config import Selection
 from mlopsfw.kernel.roles.alerting import Alert
+from mlopsfw.project.facade import Project
 
 PLUGIN = """
 import json, os, pathlib, signal
 import msgspec
 from mlopsfw import Provider, hookimpl
-from mlopsfw.kernel.base.errors import DeliveryFailed
+from mlopsfw.errors import DeliveryFailed
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True): pass
 
@@ -136,19 +137,18 @@ def test_nobody_hears_that_it_is_over_before_having_heard_of_it(project):
 
 
 def test_an_alerter_that_is_added_hears_of_what_is_open_and_not_of_what_is_over(project):
-    selected = project.config
-    project.config = msgspec.structs.replace(selected, alerters=())
-    raise_one(project, group="over")
-    project.alerts.resolve("over")
-    still = raise_one(project, group="open")
-    project.config = selected
+    before = Project.open(project.root, config=msgspec.structs.replace(project.config, alerters=()))
+    raise_one(before, group="over")
+    before.alerts.resolve("over")
+    still = raise_one(before, group="open")
     assert project.alerts.pump().delivered == 1
     assert [i for i, _, _ in got(project)] == [still.id]
 
 
 def test_an_alerter_that_cannot_be_built_keeps_no_other_from_delivering(project):
     broken = Selection(use="webhook", options={"url": "no url"}, key="alerter.0")
-    project.config = msgspec.structs.replace(project.config, alerters=(broken, *project.config.alerters))
+    alerters = (broken, *project.config.alerters)
+    project = Project.open(project.root, config=msgspec.structs.replace(project.config, alerters=alerters))
     alert = raise_one(project)
     done = project.alerts.pump()
     assert (done.delivered, done.failed) == (1, 1)

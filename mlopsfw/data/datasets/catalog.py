@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.ledger import Stream
     from mlopsfw.kernel.roles.host import Blobs
     from mlopsfw.kernel.roles.storage import TableLocation
-    from mlopsfw.kernel.store.table_locations import TablePlaces
     from mlopsfw.privacy.treatments import Treatment
     from mlopsfw.project.facade import Project
 
@@ -297,13 +296,7 @@ class Datasets:
         """Plain appendable tables, such as captured predictions."""
         from mlopsfw.data.tables.plain import PlainTables
 
-        return PlainTables(self._places)
-
-    @cached_property
-    def _places(self) -> TablePlaces:
-        from mlopsfw.kernel.store.table_locations import TablePlaces
-
-        return TablePlaces(self._project.storage, self._project.config.encryption)
+        return PlainTables(self._project.services.tables)
 
     def treatment(self, name: str) -> Treatment:
         """Return how the personal columns of a dataset are treated."""
@@ -330,7 +323,7 @@ class Datasets:
 
     def place(self, table: str) -> TableLocation:
         """Return where a table lies. Raise `TablesUnsupported`."""
-        return self._places.find(table)
+        return self._project.services.tables.find(table)
 
     def manifest(self, version: DatasetVersion) -> Manifest:
         """Return which files make a version."""

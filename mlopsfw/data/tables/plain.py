@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
     from mlopsfw.kernel.roles.storage import TableLocation
-    from mlopsfw.kernel.store.table_locations import TablePlaces
+    from mlopsfw.kernel.store.table_locations import TableLocations
 
 _TRIES = 20  # races lost in a row; delta-rs itself tries each 15 times
 
@@ -28,11 +28,11 @@ class PlainTables:
     """Implements `contracts.host.Tables` on a storage. Columns may be added by later appends; older rows have nulls there.
 
     Args:
-        places: Where the tables are.
+        locations: Where the tables are.
     """
 
-    def __init__(self, places: TablePlaces) -> None:
-        self._places = places
+    def __init__(self, locations: TableLocations) -> None:
+        self._locations = locations
 
     def append(self, name: str, rows: Any) -> int:
         """Append `rows` (anything that `mlopsfw.data.tables.digest.record_batches` takes), durably; return the table's new version.
@@ -41,7 +41,7 @@ class PlainTables:
             DataError: A column cannot be stored, or is of another type than the table's.
             StorageUnavailable: Other writers were first, again and again.
         """
-        location = self._places.find(name)
+        location = self._locations.find(name)
         batches = list(record_batches(rows))
         for _ in range(_TRIES):
             version = _try_append(location, batches, name)
@@ -58,11 +58,11 @@ class PlainTables:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
-        location = self._places.find(name)
+        location = self._locations.find(name)
         try:
             table = DeltaTable(location.uri, version=version, storage_options=dict(location.options) or None)
         except TableNotFoundError:
-            raise NotFound(f"there is no table {name!r} in {self._places.describe()}") from None
+            raise NotFound(f"there is no table {name!r} in {self._locations.describe()}") from None
         except DeltaError as error:
             if version is None:
                 raise
@@ -71,7 +71,7 @@ class PlainTables:
 
     def exists(self, name: str) -> bool:
         """Say whether anything was ever appended to the table."""
-        return _open(self._places.find(name)) is not None
+        return _open(self._locations.find(name)) is not None
 
 
 def _fitted(batches: Sequence[pa.RecordBatch], table: DeltaTable | None, name: str) -> pa.Table:

@@ -7,7 +7,7 @@ from mlopsfw.kernel.config.model import Encryption
 from mlopsfw.kernel.roles.storage import Storage, TableLocation
 
 
-class TablePlaces:
+class TableLocations:
     """The tables of one storage.
 
     Args:
