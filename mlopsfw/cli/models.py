@@ -203,7 +203,7 @@ def card(project: Project, ref: str, *, out: str | None) -> None:
 
     from mlopsfw.models.registry.card import model_card
 
-    text = model_card(project, project.registry.resolve(ref))
+    text = model_card(project.registry.resolve(ref), project.blobs, project.datasets)
     if out is None:
         click.echo(text, nl=False)
         return

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
 
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.roles.host import Blobs
 
 _DIFF = ("diff", "--binary", "--no-ext-diff", "--no-textconv", "HEAD")
 _UNTRACKED = ("ls-files", "--others", "--exclude-standard", "-z")
@@ -53,11 +53,11 @@ class CodeState:
         ]
         return cls(commit, root, asking)
 
-    def result(self, project: Project) -> dict[str, str]:
+    def result(self, blobs: Blobs) -> dict[str, str]:
         """Return `{"commit": …, "diff": blob}`; without a repository nothing, without changes no diff."""
         diff, names = [git.communicate()[0] for git in self._asking] or (b"", b"")
         diff += b"".join(_as_new(self._root, name) for name in sorted(names.split(b"\0")) if name)
-        found = {"commit": self._commit, "diff": project.blobs.put(diff) if diff else ""}
+        found = {"commit": self._commit, "diff": blobs.put(diff) if diff else ""}
         return {name: value for name, value in found.items() if value}
 
 

@@ -5,12 +5,15 @@ A run records both when it starts (`mlopsfw.pipeline`); this reads them back, an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 if TYPE_CHECKING:
-    from mlopsfw.project.facade import Project
+    from pathlib import Path
+
+    from mlopsfw.kernel.roles.host import Blobs
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,31 +28,30 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     environment: str = ""
 
 
-def capture(project: Project) -> Provenance:
-    """Store the state of the project's code and of this process's environment; return where."""
+def capture(root: Path, blobs: Blobs) -> Provenance:
+    """Store the state of the code in `root` and of this process's environment; return where."""
     from mlopsfw.kernel.base import canonical
     from mlopsfw.lineage.codestate import CodeState
     from mlopsfw.lineage.environment import environment
 
-    state = CodeState.begin(project.root)
-    installed = project.blobs.put(canonical.encode(environment()))
-    return Provenance(code=state.result(project), environment=installed)
+    state = CodeState.begin(root)
+    installed = blobs.put(canonical.encode(environment()))
+    return Provenance(code=state.result(blobs), environment=installed)
 
 
-def of_run(project: Project, run: str) -> Provenance:
-    """Return what a run recorded when it started. Raise `UnknownName` where there is no such run."""
-    facts = project.runs.get(run).facts
+def of_run(facts: Mapping[str, Any]) -> Provenance:
+    """Return what a run recorded among its facts when it started."""
     return Provenance(code=facts.get("code") or {}, environment=facts.get("environment") or "")
 
 
-def installed(project: Project, provenance: Provenance) -> dict[str, str]:
+def installed(blobs: Blobs, provenance: Provenance) -> dict[str, str]:
     """Return distribution → version of a recorded environment; empty where none was recorded."""
     if not provenance.environment:
         return {}
-    return msgspec.json.decode(project.blobs.get(provenance.environment), type=dict[str, str])
+    return msgspec.json.decode(blobs.get(provenance.environment), type=dict[str, str])
 
 
-def uncommitted(project: Project, provenance: Provenance) -> str:
+def uncommitted(blobs: Blobs, provenance: Provenance) -> str:
     """Return the recorded difference to the commit, as git wrote it; empty where there was none."""
     blob = provenance.code.get("diff", "")
-    return project.blobs.get(blob).decode("utf-8", "replace") if blob else ""
+    return blobs.get(blob).decode("utf-8", "replace") if blob else ""

@@ -290,14 +290,14 @@ class Project:
         """Model bundles."""
         from mlopsfw.models.bundle import BundleStore
 
-        return BundleStore(self)
+        return BundleStore(self.runtime)
 
     @cached_property
     def registry(self) -> Registry:
         """Model versions and aliases."""
         from mlopsfw.models.registry import Registry
 
-        return Registry(self)
+        return Registry(self.services, self.bundles, self.runs)
 
     @cached_property
     def runs(self) -> Runs:

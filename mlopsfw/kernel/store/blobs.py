@@ -113,6 +113,10 @@ class BlobStore:
             self._storage.put_if_absent(key, data)  # there, but perhaps not yet durable: this waits until it is
         self._known[digest] = now
 
+    def afresh(self, scratch: Path) -> BlobStore:
+        """Return the same blobs, read anew: copies that this machine keeps are not trusted, others are kept in `scratch`."""
+        return BlobStore(self._storage, scratch, self._clock, self._vault)
+
     def doubt(self) -> None:
         """Look again, when a blob is stored, whether it is there: some were removed."""
         self._known.clear()

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.bundle import Manifest, Runtime
     from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
     from mlopsfw.models.bundle.loaded import LoadedBundle
-    from mlopsfw.project.facade import Project
 
 __all__ = ["BundleStore", "open_bundle", "verify", "write"]
 
@@ -33,15 +32,15 @@ class BundleStore:
     """Opens and makes bundles with the runtimes of a project.
 
     Args:
-        project: The project.
+        runtimes: Returns the runtime of a format; raises `UnknownFormat`.
     """
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    def __init__(self, runtimes: Callable[[str], Runtime]) -> None:
+        self._runtimes = runtimes
 
     def open(self, folder: Path) -> LoadedBundle:
         """Return the bundle in `folder`: verified, loaded, its golden rows replayed. Raise `BundleError`."""
-        return open_bundle(folder, self._project.runtime)
+        return open_bundle(folder, self._runtimes)
 
     def verify(self, folder: Path) -> Manifest:
         """Check every file of a bundle without loading the model; return its manifest. Raise `BundleError`."""
@@ -49,7 +48,7 @@ class BundleStore:
 
     def write(self, folder: Path, trained: TrainedModel, task: TrainingTask, train: pa.Table) -> Manifest:
         """Make the bundle of a trained model in `folder` (new or empty); see `write`."""
-        runtimes = {name: self._project.runtime(name) for name in list(trained.formats)[:1]}
+        runtimes = {name: self._runtimes(name) for name in list(trained.formats)[:1]}
         return write(folder, trained, task, train, runtimes)
 
 

@@ -13,21 +13,22 @@ from mlopsfw.lineage import provenance
 from mlopsfw.models.registry.versions import ModelVersion
 
 if TYPE_CHECKING:
+    from mlopsfw.data.datasets import Datasets
     from mlopsfw.kernel.roles.bundle import Manifest
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.store.blobs import BlobStore
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#!|<>])")
 
 
-def model_card(project: Project, version: ModelVersion) -> str:
+def model_card(version: ModelVersion, blobs: BlobStore, datasets: Datasets) -> str:
     """Return the card. Names and texts of users are escaped: a card is shown on pages."""
     parts = [
         f"# {_text(version.name)}, version {version.version}",
         _table(_identity(version)),
         "## What it does",
-        *_purpose(_manifest(project, version)),
+        *_purpose(_manifest(blobs, version)),
         "## What it came from",
-        _table(_origin(project, version)),
+        _table(_origin(version, blobs, datasets)),
         "## How well it does",
         *_standing(version),
         _table(_flat(version.metrics)) or "No metrics were registered with it.",
@@ -65,22 +66,22 @@ def _identity(version: ModelVersion) -> Iterator[tuple[str, Any]]:
     yield "Message", version.message
 
 
-def _origin(project: Project, version: ModelVersion) -> Iterator[tuple[str, Any]]:
+def _origin(version: ModelVersion, blobs: BlobStore, datasets: Datasets) -> Iterator[tuple[str, Any]]:
     yield "Run", version.run
     for ref in version.datasets:
-        yield "Data", _dataset(project, ref)
+        yield "Data", _dataset(datasets, ref)
     yield "Code", version.code.get("commit", "")
     yield "Uncommitted changes", version.code.get("diff", "")
     found = provenance.Provenance(code=version.code, environment=version.environment)
-    installed = provenance.installed(project, found)
+    installed = provenance.installed(blobs, found)
     yield "Python", installed.get("python", "")
     yield "Platform", installed.get("platform", "")
     yield "Packages", f"{len(installed)} (blob {version.environment})" if installed else ""
 
 
-def _dataset(project: Project, ref: str) -> str:
+def _dataset(datasets: Datasets, ref: str) -> str:
     try:
-        data = project.datasets.resolve(ref)
+        data = datasets.resolve(ref)
     except UnknownName:
         return ref
     return f"{ref}: {data.rows:,} rows, digest {data.digest}"
@@ -98,11 +99,11 @@ def _purpose(manifest: Manifest | None) -> Iterator[str]:
     )
 
 
-def _manifest(project: Project, version: ModelVersion) -> Manifest | None:
+def _manifest(blobs: BlobStore, version: ModelVersion) -> Manifest | None:
     from mlopsfw.models.bundle.stored import stored_manifest
 
     try:
-        return stored_manifest(project.blobs, version.bundle)
+        return stored_manifest(blobs, version.bundle)
     except (msgspec.DecodeError, KeyError, NotFound, DataError):
         return None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec.structs import replace
 
@@ -20,27 +20,47 @@ from mlopsfw.models.registry.versions import APPROVED, CHAMPION, MOVED, REGISTER
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.ledger import Stream
-    from mlopsfw.lineage import Lineage
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.models.bundle import BundleStore
 
 _PREFIX = "model/"
+
+
+class RecordedRun(Protocol):
+    """A run, as far as the registry asks."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What it recorded when it started."""
+        ...
+
+
+class RunRecords(Protocol):
+    """Runs by id."""
+
+    def get(self, run: str) -> RecordedRun:
+        """Return one. Raise `UnknownName`."""
+        ...
 
 
 class Registry:
     """The models of a project.
 
     Args:
-        project: The project.
+        services: The kernel's.
+        bundles: Checks a version's bundle.
+        runs: Whose code state and environment a version takes over.
     """
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    def __init__(self, services: Services, bundles: BundleStore, runs: RunRecords) -> None:
+        self._ledger, self._blobs, self._workspace = services.ledger, services.blobs, services.workspace
+        self._bundles, self._runs = bundles, runs
 
     # -- reading ---------------------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
         """Return the names of all models, sorted."""
-        return sorted(stream.removeprefix(_PREFIX) for stream in self._project.ledger.streams(_PREFIX))
+        return sorted(stream.removeprefix(_PREFIX) for stream in self._ledger.streams(_PREFIX))
 
     def models(self) -> list[Model]:
         """Return every model that has a version, by name."""
@@ -67,12 +87,6 @@ class Registry:
             return ref
         reference = parse_reference(ref.ref if isinstance(ref, Artifact) else ref, "models")
         return self.model(reference.name).get(reference.selector)
-
-    def lineage(self, ref: str | Artifact | ModelVersion) -> Lineage:
-        """Return what a version came from and what came of it; see `mlopsfw.lineage`."""
-        from mlopsfw.lineage import walk
-
-        return walk(self._project, self.resolve(ref).ref)
 
     # -- changing --------------------------------------------------------------------------------------------------------
 
@@ -113,7 +127,7 @@ class Registry:
             NotFound: No such bundle is stored.
         """
         check_name(name, "model")
-        self._project.blobs.get(bundle)
+        self._blobs.get(bundle)
         code, environment = self._provenance(run, code, environment)
         facts = ModelVersion(
             name=name,
@@ -220,17 +234,15 @@ class Registry:
             NotFound: A file is missing.
             BundleError: What lies there is no whole bundle.
         """
-        from mlopsfw.kernel.store.blobs import BlobStore
-
         version = self.resolve(ref)
-        stored = BlobStore(self._project.storage, scratch / "blobs", self._project.clock, self._project.vault)
-        self._project.bundles.verify(stored.get_folder(version.bundle, scratch / "bundle"))
+        stored = self._blobs.afresh(scratch / "blobs")
+        self._bundles.verify(stored.get_folder(version.bundle, scratch / "bundle"))
         return version
 
     # -- how -------------------------------------------------------------------------------------------------------------
 
     def _stream(self, name: str) -> Stream:
-        return self._project.ledger.stream(_PREFIX + check_name(name, "model"))
+        return self._ledger.stream(_PREFIX + check_name(name, "model"))
 
     def _move(self, name: str, decide: Any) -> AliasMove:
         while True:
@@ -256,7 +268,10 @@ class Registry:
             return code, environment
         from mlopsfw.lineage import provenance
 
-        found = provenance.of_run(self._project, run) if run else provenance.capture(self._project)
+        if run:
+            found = provenance.of_run(self._runs.get(run).facts)
+        else:
+            found = provenance.capture(self._workspace.root, self._blobs)
         return found.code if code is None else code, environment or found.environment
 
 

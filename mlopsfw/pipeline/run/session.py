@@ -86,7 +86,7 @@ def run_pipeline(
         pipeline=project.name,
         steps=list(graph.nodes),
         config=project.blobs.put(project.config.to_json().encode()),
-        code=state.result(project),
+        code=state.result(project.blobs),
         argv=sys.argv[1:],
         env=project.config.env,
         overrides=list(overrides),

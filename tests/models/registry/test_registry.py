@@ -173,7 +173,7 @@ def test_the_listing_shows_every_model_with_aliases(registry, bundle):
 def test_verifying_reads_every_file_anew(registry, bundle, project, tmp_path, monkeypatch):
     version = registry.register("delay", bundle())
     checked = []
-    monkeypatch.setitem(project.__dict__, "bundles", type("B", (), {"verify": lambda self, f: checked.append(f)})())
+    monkeypatch.setattr(project.bundles, "verify", checked.append)
     registry.verify("delay@1", tmp_path / "out")
     assert checked == [tmp_path / "out/bundle"]
     files = json.loads(project.blobs.get(version.bundle))
@@ -196,7 +196,7 @@ def test_a_card_tells_everything_and_escapes_what_users_wrote(registry, bundle, 
         message="<script>alert(1)</script> | *bold*",
     )
     registry.approve("delay", 1, "fine")
-    card = model_card(project, registry.resolve(version))
+    card = model_card(registry.resolve(version), project.blobs, project.datasets)
     assert "| baseline.auc | 0.5 |" in card
     assert "data:/flights@1: 2 rows" in card
     assert "data:/gone@1" in card
