@@ -211,9 +211,7 @@ def _flipped(project: Project) -> Iterator[Diagnosis]:
 
 
 def _index(project: Project) -> Iterator[Diagnosis]:
-    from mlopsfw.kernel.index import Index
-
-    fresh = Index(project.private_folder("doctor") / f"index-{secrets.token_hex(4)}.sqlite", project.ledger)
+    fresh = project.index.beside(project.private_folder("doctor") / f"index-{secrets.token_hex(4)}.sqlite")
     try:
         differing = project.index.differences(fresh)
     finally:

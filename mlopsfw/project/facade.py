@@ -268,8 +268,9 @@ class Project:
     def index(self) -> Index:
         """The derived SQLite index; may be deleted at any time."""
         from mlopsfw.kernel.index import Index
+        from mlopsfw.project.components import INDEX_PARTS
 
-        index = Index(self.private_folder() / "index.sqlite", self.ledger)
+        index = Index(self.private_folder() / "index.sqlite", self.ledger, INDEX_PARTS)
         self._closing.callback(self._close, "index", index)
         return index
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ from typing import Any
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.events.authority import believed
 from mlopsfw.kernel.events.upcast import upcast
-from mlopsfw.kernel.index import fold, schema
+from mlopsfw.kernel.index.part import IndexPart
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.ledger.reader import Head, Reader
+from mlopsfw.kernel.roles.event import Event
 
-__all__ = ["Index"]
+__all__ = ["Index", "IndexPart"]
 
+_POSITIONS = """CREATE TABLE positions (stream TEXT PRIMARY KEY, seq INTEGER, digest TEXT, epoch INTEGER, final INTEGER, objects TEXT)
+    WITHOUT ROWID"""
+"""How far each stream was read, and what its objects looked like then."""
 _WAIT = 30.0  # seconds for another process that is refreshing the same file
 
 
@@ -30,10 +35,13 @@ class Index:
     Args:
         path: The SQLite file; made, or made anew where it is missing, of another version or damaged.
         ledger: What it is derived from.
+        parts: The tables that components contribute.
     """
 
-    def __init__(self, path: Path, ledger: Ledger) -> None:
-        self._path, self._ledger = path, ledger
+    def __init__(self, path: Path, ledger: Ledger, parts: Iterable[IndexPart]) -> None:
+        self._path, self._ledger, self._parts = path, ledger, tuple(parts)
+        self._changes = {key: change for part in self._parts for key, change in part.changes.items()}
+        self._version = zlib.crc32(repr([_POSITIONS, *((p.tables, p.version) for p in self._parts)]).encode()) >> 1
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
 
@@ -95,6 +103,10 @@ class Index:
         mine, theirs = self._contents(), other._contents()
         return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
 
+    def beside(self, path: Path) -> Index:
+        """Return an index of the same ledger and tables in another file."""
+        return Index(path, self._ledger, self._parts)
+
     def delete(self) -> None:
         """Remove the file; the next question makes it anew."""
         with self._lock:
@@ -114,7 +126,7 @@ class Index:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             db = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
             try:
-                _prepare(db)
+                self._prepare(db)
             except sqlite3.OperationalError:
                 db.close()
                 raise
@@ -124,6 +136,21 @@ class Index:
                 return self._connection()
             self._db = db
         return self._db
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = OFF")  # what is lost or damaged is derived again
+        if self._is_current(db):
+            return
+        with _transaction(db):
+            if not self._is_current(db):  # another may have been first
+                _drop(db)
+                for statement in ";".join([_POSITIONS, *(part.tables for part in self._parts)]).split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {self._version}")
+
+    def _is_current(self, db: sqlite3.Connection) -> bool:
+        return bool(db.execute("PRAGMA user_version").fetchone()[0] == self._version)
 
     def _discard(self) -> None:
         self.close()
@@ -161,27 +188,17 @@ class Index:
     def _catch_up(self, db: sqlite3.Connection, name: str, objects: str, head: Head) -> int:
         before = head.seq
         for event, following in Reader(self._ledger.storage, name).after(head):
-            fold.apply(db, upcast(believed(event, head.epoch)))
+            self._apply(db, upcast(believed(event, head.epoch)))
             head = following
         row = (name, head.seq, head.digest, head.epoch, head.final, objects)
         db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?)", row)
         return head.seq - before
 
-
-def _prepare(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = OFF")  # what is lost or damaged is derived again
-    if db.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:
-        with _transaction(db):
-            if db.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:  # another may have been first
-                _drop(db)
-                _create(db)
-
-
-def _create(db: sqlite3.Connection) -> None:
-    for statement in schema.TABLES.split(";"):
-        db.execute(statement)
-    db.execute(f"PRAGMA user_version = {schema.VERSION}")
+    def _apply(self, db: sqlite3.Connection, event: Event) -> None:
+        kind, _, name = event.stream.partition("/")
+        change = self._changes.get((kind, event.type))
+        if change is not None:
+            change(db, name, event)
 
 
 def _names(db: sqlite3.Connection) -> list[str]:

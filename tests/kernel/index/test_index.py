@@ -11,9 +11,10 @@ import pytest
 
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.kernel.index import Index, schema
+from mlopsfw.kernel.index import Index
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.reader import Reader
+from mlopsfw.project.components import INDEX_PARTS
 from mlopsfw_storage_object.local import LocalStorage
 
 ARTIFACT = {"kind": "json", "digest": "0" * 64, "blob": "0" * 64}
@@ -26,7 +27,7 @@ def ledger(tmp_path):
 
 @pytest.fixture
 def index(tmp_path, ledger):
-    index = Index(tmp_path / "index.sqlite", ledger)
+    index = Index(tmp_path / "index.sqlite", ledger, INDEX_PARTS)
     yield index
     index.close()
 
@@ -114,22 +115,22 @@ def test_step_by_step_equals_at_once(tmp_path, ledger, index):
                 index.refresh()
     ledger.stream("run/a").seal("run.finished", {"status": "done"})
     index.refresh()
-    fresh = Index(tmp_path / "fresh.sqlite", ledger)
+    fresh = Index(tmp_path / "fresh.sqlite", ledger, INDEX_PARTS)
     assert everything(fresh) == everything(index)
     fresh.close()
 
 
 @pytest.mark.parametrize(
-    "harm", ["deleted", "rubbish", "truncated", "flipped header", "older version", "flipped pages"]
+    "harm", ["deleted", "rubbish", "truncated", "flipped header", "another version", "flipped pages"]
 )
 def test_a_missing_or_damaged_index_is_made_anew_with_the_same_answers(tmp_path, ledger, harm):
     populate(ledger)
     file = tmp_path / "index.sqlite"
-    first = Index(file, ledger)
+    first = Index(file, ledger, INDEX_PARTS)
     before = everything(first)
     first._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    if harm == "older version":
-        first._connection().execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    if harm == "another version":
+        first._connection().execute(f"PRAGMA user_version = {first._version ^ 1}")
     first.close()
     data = file.read_bytes()
     harmed = {
@@ -142,7 +143,7 @@ def test_a_missing_or_damaged_index_is_made_anew_with_the_same_answers(tmp_path,
         file.unlink()
     elif harm in harmed:
         file.write_bytes(harmed[harm])
-    again = Index(file, ledger)
+    again = Index(file, ledger, INDEX_PARTS)
     try:
         assert everything(again) == before
     finally:
@@ -161,7 +162,7 @@ def test_a_ledger_that_was_replaced_is_noticed(tmp_path, ledger, index):
     index.refresh()
     other = Ledger(LocalStorage(tmp_path / "other"), actor="b", clock=SystemClock())
     other.stream("run/z").append("run.started", {"pipeline": "p"})
-    replaced = Index(tmp_path / "index.sqlite", other)
+    replaced = Index(tmp_path / "index.sqlite", other, INDEX_PARTS)
     assert replaced.query("SELECT run FROM runs") == [{"run": "z"}]
     assert replaced.query("SELECT * FROM versions") == []
     replaced.close()
@@ -173,9 +174,9 @@ def test_processes_may_refresh_one_file_at_once(tmp_path, ledger):
     code = (
         "import sys, pathlib\n"
         "from mlopsfw_storage_object.local import LocalStorage\n"
-        "from mlopsfw.kernel.base.clock import SystemClock\nfrom mlopsfw.kernel.index import Index\nfrom mlopsfw.kernel.ledger import Ledger\n"
+        "from mlopsfw.kernel.base.clock import SystemClock\nfrom mlopsfw.kernel.index import Index\nfrom mlopsfw.kernel.ledger import Ledger\nfrom mlopsfw.project.components import INDEX_PARTS\n"
         f"root = pathlib.Path({str(tmp_path)!r})\n"
-        "index = Index(root / 'index.sqlite', Ledger(LocalStorage(root / 'store'), actor='a', clock=SystemClock()))\n"
+        "index = Index(root / 'index.sqlite', Ledger(LocalStorage(root / 'store'), actor='a', clock=SystemClock()), INDEX_PARTS)\n"
         "print(len(index.query('SELECT * FROM runs')))\n"
     )
     racers = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(6)]

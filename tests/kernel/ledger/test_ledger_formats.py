@@ -11,6 +11,7 @@ from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.index import Index
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.audit import audit
+from mlopsfw.project.components import INDEX_PARTS
 from mlopsfw_storage_object.local import LocalStorage
 
 LEDGERS = Path(__file__).parent / "ledgers"
@@ -49,7 +50,7 @@ def test_a_ledger_of_format_1_is_gone_on_with_and_indexed(storage, tmp_path):
     event = ledger.stream("model/delay").append("version.registered", {"version": 2, "bundle": "1" * 64})
     assert event.seq == 3
     assert [found.problems for found in audit(storage)] == [[], []]
-    index = Index(tmp_path / "index.sqlite", ledger)
+    index = Index(tmp_path / "index.sqlite", ledger, INDEX_PARTS)
     assert index.query("SELECT version FROM versions") == [{"version": 1}, {"version": 2}]
     assert index.query("SELECT status, seconds FROM runs") == [{"status": "done", "seconds": 2.5}]
     index.close()

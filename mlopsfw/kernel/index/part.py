@@ -1,0 +1,50 @@
+"""`IndexPart`: the tables that one component derives from its events, and how each event changes them.
+
+A change reads nothing back, and an event of an unknown type changes nothing. `facts` columns hold an event's body as JSON, so that
+a query reaches what has no column: `facts ->> '$.task'`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from sqlite3 import Connection
+from typing import Any
+
+import msgspec
+
+from mlopsfw.kernel.roles.event import Event
+
+Change = Callable[[Connection, str, Event], None]
+"""Changes the tables as an event says; the text is what follows the first `/` of the stream's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexPart:
+    """What a component contributes to the index.
+
+    Args:
+        tables: SQL that creates the tables and their indexes, statements separated by `;`. Another text makes the index anew.
+        changes: What the stream's name begins with, up to the first `/`, and the event's type → the change.
+        version: Raise it where the same events come to give other rows: the index is then made anew.
+    """
+
+    tables: str
+    changes: Mapping[tuple[str, str], Change]
+    version: int = 1
+
+
+def as_json(value: Any) -> str:
+    """Return a value as the JSON text of a column."""
+    return msgspec.json.encode(value).decode()
+
+
+def upsert(db: Connection, table: str, keys: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Insert a row, or change the given columns of the one with these keys. Names of columns come from code, never from input."""
+    row = {**keys, **values}
+    columns = ", ".join(f'"{name}"' for name in row)
+    changes = ", ".join(f'"{name}" = excluded."{name}"' for name in values)
+    marks = ", ".join("?" * len(row))
+    target = ", ".join(f'"{name}"' for name in keys)
+    sql = f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT ({target}) DO UPDATE SET {changes}"  # noqa: S608
+    db.execute(sql, tuple(row.values()))
