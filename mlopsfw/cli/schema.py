@@ -13,8 +13,8 @@ def schema() -> None:
 
     Save it beside the file and point your editor at it; with Taplo: #:schema ./mlopsfw.schema.json
     """
-    from mlopsfw.kernel.config.schema import config_schema
     from mlopsfw.kernel.plugins.catalog import Catalog
+    from mlopsfw.kernel.plugins.config_schema import config_schema
     from mlopsfw.kernel.plugins.manager import PluginManager
 
     click.echo(json.dumps(config_schema(PluginManager(Catalog())), indent=2))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
     from mlopsfw.data.contracts.row_filter import Sieve
     from mlopsfw.data.datasets import Datasets
+    from mlopsfw.data.tables.plain import PlainTables
     from mlopsfw.kernel.index import Index
     from mlopsfw.kernel.ledger import Ledger
     from mlopsfw.kernel.plugins.manager import PluginManager
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.deployer import Deployer
     from mlopsfw.kernel.roles.engine import Engine
     from mlopsfw.kernel.roles.event import Event
-    from mlopsfw.kernel.roles.host import Clock, Secrets, Tables
+    from mlopsfw.kernel.roles.host import Clock, Secrets
     from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.storage import Storage
     from mlopsfw.kernel.roles.training import Trainer
@@ -282,7 +283,7 @@ class Project:
         return Datasets(self)
 
     @property
-    def tables(self) -> Tables:
+    def tables(self) -> PlainTables:
         """Plain appendable tables, such as captured predictions."""
         return self.datasets.tables
 

@@ -10,7 +10,6 @@ from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.events.authority import copy
 
 if TYPE_CHECKING:
-    import polars as pl
     import pyarrow as pa
 
     from mlopsfw.kernel.roles.event import Event
@@ -84,12 +83,12 @@ class ProjectHost:
 
 
 class _OwnTables:
-    """Tables, of which all may be read and the plugin's own written. Implements `contracts.host.Tables`."""
+    """Tables, of which all may be read and the plugin's own written. Implements `mlopsfw.roles.Tables`."""
 
     def __init__(self, tables: Tables, plugin: str) -> None:
         self._tables, self._plugin = tables, plugin
 
-    def append(self, name: str, rows: pa.Table | pl.DataFrame) -> int:
+    def append(self, name: str, rows: pa.Table) -> int:
         """Append rows to a table of the plugin's own."""
         own = f"plugin/{self._plugin}/"
         if not name.startswith(own):
@@ -98,6 +97,6 @@ class _OwnTables:
             )
         return self._tables.append(name, rows)
 
-    def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
-        """Return the rows of any table lazily."""
-        return self._tables.scan(name, version)
+    def read(self, name: str, version: int | None = None) -> pa.RecordBatchReader:
+        """Return the rows of any table, as they are read."""
+        return self._tables.read(name, version)

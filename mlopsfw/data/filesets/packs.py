@@ -12,8 +12,8 @@ import msgspec
 from mlopsfw.data.filesets.index import Place
 from mlopsfw.data.filesets.walk import Look, look_at
 from mlopsfw.data.tables.digest import file_digest
+from mlopsfw.data.tables.prefetch import in_order
 from mlopsfw.kernel.base.errors import DataError
-from mlopsfw.kernel.base.prefetch import in_order
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Blobs

@@ -69,6 +69,16 @@ class PlainTables:
             raise NotFound(f"table {name!r} has no version {version}: {error}") from None
         return pl.scan_delta(table)
 
+    def read(self, name: str, version: int | None = None) -> pa.RecordBatchReader:
+        """Return the rows as Arrow record batches, as they are read. Raise `NotFound`."""
+        import polars as pl
+        import pyarrow as pa
+
+        rows = self.scan(name, version)
+        schema = pl.DataFrame(schema=rows.collect_schema()).to_arrow().schema
+        batches = (batch for part in rows.collect_batches() for batch in part.to_arrow().cast(schema).to_batches())
+        return pa.RecordBatchReader.from_batches(schema, batches)
+
     def exists(self, name: str) -> bool:
         """Say whether anything was ever appended to the table."""
         return _open(self._locations.find(name)) is not None

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import polars as pl
     import pyarrow as pa
 
     from mlopsfw.kernel.roles.bundle import Bundle
@@ -61,12 +60,12 @@ class Blobs(Protocol):
 class Tables(Protocol):
     """Versioned tables (Delta) by name, such as `captures/delay`. A plugin reads all and writes its own, `plugin/<its key>/NAME`."""
 
-    def append(self, name: str, rows: pa.Table | pl.DataFrame) -> int:
+    def append(self, name: str, rows: pa.Table) -> int:
         """Append rows, creating the table if need be; return its new version. Raise `PluginError` where it is not the plugin's own."""
         ...
 
-    def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
-        """Return the rows lazily. Raise `NotFound`."""
+    def read(self, name: str, version: int | None = None) -> pa.RecordBatchReader:
+        """Return the rows of a version, the newest for None, as they are read. Raise `NotFound`."""
         ...
 
 

@@ -19,14 +19,14 @@ from mlopsfw.kernel.base.errors import NotFound
 from mlopsfw.serving.captures.frames import Placed, beside, logged_labels_frame, predictions_frame
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.host import Tables
+    from mlopsfw.data.tables.plain import PlainTables
 
 _BATCH = 200_000  # rows a commit: bounds memory when much has piled up
 _PROGRESS = "progress.json"
 _ASIDE = "-aside"
 
 
-def compact(folder: Path, tables: Tables) -> int:
+def compact(folder: Path, tables: PlainTables) -> int:
     """Move every whole record of `folder` into its table; return how many prediction rows that were.
 
     One process at a time; another waits. A segment whose writer is gone is deleted once all of it is in the tables, or kept
@@ -50,7 +50,7 @@ def put_aside(folder: Path) -> list[Path]:
     return renamed
 
 
-def _segment(path: Path, tables: Tables) -> int:
+def _segment(path: Path, tables: PlainTables) -> int:
     finished = not appendlog.is_open(path)  # asked before reading: what is read after it is all there will be
     moved, end = 0, 0
     for header, records, end in _batches(path, _offset(path)):
@@ -78,7 +78,7 @@ def _batches(path: Path, offset: int) -> Iterator[tuple[Header, list[Placed[Reco
         yield header, batch, end
 
 
-def _store(header: Header, segment: str, records: list[Placed[Record]], tables: Tables) -> int:
+def _store(header: Header, segment: str, records: list[Placed[Record]], tables: PlainTables) -> int:
     predictions = [(offset, r) for offset, r in records if isinstance(r, Predictions)]
     labels = [(offset, r) for offset, r in records if isinstance(r, LabelRows)]
     if predictions:
@@ -89,7 +89,7 @@ def _store(header: Header, segment: str, records: list[Placed[Record]], tables: 
     return sum(len(r.ids) for _, r in predictions)
 
 
-def _schema(tables: Tables, name: str) -> Mapping[str, Any]:
+def _schema(tables: PlainTables, name: str) -> Mapping[str, Any]:
     try:
         return tables.scan(name).collect_schema()
     except NotFound:

@@ -521,6 +521,7 @@ def test_a_plain_table_keeps_its_types_and_refuses_what_would_change_a_value(pro
     tables.append("t", pa.table({"n": pa.array([1], pa.int64()), "later": pa.nulls(1)}))
     tables.append("t", pa.table({"n": pa.array([2], pa.int8()), "later": [0.5]}))
     tables.append("t", pa.table({"n": pa.nulls(1), "later": pa.array([1], pa.int32())}))
+    assert pl.from_arrow(tables.read("t").read_all()).equals(tables.scan("t").collect())
     found = tables.scan("t").sort("n").collect()
     assert found.schema == {"n": pl.Int64, "later": pl.Float64}
     assert found.rows() == [(None, 1.0), (1, None), (2, 0.5)]

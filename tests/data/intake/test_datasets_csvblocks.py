@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlopsfw.data.intake.csv import strict as csvsource
 from mlopsfw.data.intake.csv.blocks import Blocks, line_at
 from mlopsfw.data.intake.csv.options import CsvOptions
-from mlopsfw.kernel.base import prefetch as ahead
+from mlopsfw.data.tables import prefetch as ahead
 
 FIELD = st.sampled_from(
     ["1", "x", "", '"a,b"', '"two\nlines"', '"say ""x"""', '5" x', '"a" b', '""', "\ufeff", '"x\r\ny"', "é"]

@@ -102,7 +102,7 @@ def test_a_plugin_has_tables_of_its_own_and_reads_those_of_others(host, project)
     assert host.tables.append("plugin/observer.acme/seen", rows) == 0
     project.tables.append("captures/orders", rows)
     for name in ("plugin/observer.acme/seen", "captures/orders"):
-        assert sorted(host.tables.scan(name).collect()["n"]) == [1, 2]
+        assert sorted(host.tables.read(name).read_all()["n"].to_pylist()) == [1, 2]
 
 
 def test_what_a_plugin_does_to_an_event_changes_nothing_that_the_kernel_believes(host, project):

@@ -18,8 +18,8 @@ from mlopsfw.data.intake.csv.options import CsvOptions, check, null_texts, separ
 from mlopsfw.data.intake.open_file import open_bytes
 from mlopsfw.data.intake.type_inference import WrongGuess
 from mlopsfw.data.tables import exact
+from mlopsfw.data.tables.prefetch import in_order
 from mlopsfw.kernel.base.errors import DataError
-from mlopsfw.kernel.base.prefetch import in_order
 
 if TYPE_CHECKING:
     import pyarrow as pa

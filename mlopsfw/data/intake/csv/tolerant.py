@@ -21,7 +21,7 @@ from mlopsfw.data.intake.csv.options import CsvOptions, check, null_texts, type_
 from mlopsfw.data.intake.csv.strict import Lossy, Parser
 from mlopsfw.data.intake.type_inference import WrongGuess
 from mlopsfw.data.tables import exact
-from mlopsfw.kernel.base.prefetch import in_order
+from mlopsfw.data.tables.prefetch import in_order
 
 if TYPE_CHECKING:
     import pyarrow as pa

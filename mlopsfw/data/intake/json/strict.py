@@ -13,8 +13,8 @@ import msgspec
 from mlopsfw.data.intake.json import whole as jsonwhole
 from mlopsfw.data.intake.open_file import open_bytes
 from mlopsfw.data.intake.type_inference import WrongGuess
+from mlopsfw.data.tables.prefetch import in_order
 from mlopsfw.kernel.base.errors import DataError
-from mlopsfw.kernel.base.prefetch import in_order
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,8 +13,8 @@ import msgspec
 
 from mlopsfw.data.intake.json.strict import blocks, columns_of, fields, parsed
 from mlopsfw.data.intake.json.whole import as_texts
+from mlopsfw.data.tables.prefetch import in_order
 from mlopsfw.kernel.base.errors import DataError
-from mlopsfw.kernel.base.prefetch import in_order
 
 if TYPE_CHECKING:
     import pyarrow as pa
