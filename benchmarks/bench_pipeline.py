@@ -172,7 +172,7 @@ print(seconds)
 
 
 def log_ours(project):
-    from mlopsfw.pipeline.run.metrics import start_run
+    from mlopsfw import start_run
 
     with start_run("bench", project=project) as opened:
         for step in range(METRICS):
@@ -214,7 +214,7 @@ def test_metrics_beside_mlflows_sqlite_store(benchmark, project, tmp_path):
 
 
 def test_a_thousand_runs_begun_and_ended(benchmark, project):
-    from mlopsfw.pipeline.run.metrics import start_run
+    from mlopsfw import start_run
 
     def begin_and_end():
         for _ in range(1000):

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.hookspecs import hookimpl
     from mlopsfw.kernel.roles.provider import Provider
     from mlopsfw.pipeline.graph.step import StepContext
-    from mlopsfw.pipeline.run.metrics import log_metric, start_run
+    from mlopsfw.pipeline.run.metrics import log_metric
     from mlopsfw.project.facade import Project
     from mlopsfw.project.python_pipeline import Pipeline
+    from mlopsfw.project.script_run import start_run
 
 _PUBLIC = {
     "Alert": "mlopsfw.kernel.roles.alerting",
@@ -35,7 +36,7 @@ _PUBLIC = {
     "StepContext": "mlopsfw.pipeline.graph.step",
     "hookimpl": "mlopsfw.kernel.roles.hookspecs",
     "log_metric": "mlopsfw.pipeline.run.metrics",
-    "start_run": "mlopsfw.pipeline.run.metrics",
+    "start_run": "mlopsfw.project.script_run",
 }
 
 __all__ = [

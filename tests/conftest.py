@@ -17,10 +17,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
-from mlopsfw.pipeline.graph.graph import build_graph
 from mlopsfw.pipeline.run.display import Display
-from mlopsfw.pipeline.run.session import Outcome, latest, resume_run, run_pipeline
+from mlopsfw.pipeline.run.session import Outcome
 from mlopsfw.project.facade import Project
 
 settings.register_profile("suite", deadline=None)  # a busy machine is no failure
@@ -162,11 +160,11 @@ class Workbench:
 
     def run(self, **options: Any) -> Outcome:
         with self.open(overrides=options.get("overrides", ())) as project:
-            return run_pipeline(project, Display(project, None), **options)
+            return project.pipeline.start(Display(project.workspace, None), **options)
 
     def resume(self, run: str = "", **options: Any) -> Outcome:
         with self.open() as project:
-            return resume_run(project, Display(project, None), latest(project, run), **options)
+            return project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest(run), **options)
 
     def ran(self, run: str = "latest") -> list[str]:
         """Return the steps that ran, rather than being taken from the cache."""
@@ -174,14 +172,13 @@ class Workbench:
             return [step.name for step in project.runs.get(run).steps.values() if step.status == "done"]
 
     def value(self, outcome: Outcome, step: str, output: str = "result") -> Any:
-        from mlopsfw.pipeline.values.values import load
 
         with self.open() as project:
-            return load(project, outcome.outputs[step][output])
+            return project.values.load(outcome.outputs[step][output])
 
     def key(self, step: str = "a") -> str:
         with self.open() as project:
-            return Fingerprinter(project).fingerprint(build_graph(project.config).nodes[step], {}).key
+            return project.pipeline.fingerprinter().fingerprint(project.pipeline.graph.nodes[step], {}).key
 
     def events(self, run: str) -> list[str]:
         with self.open() as project:

@@ -18,7 +18,6 @@ from replay import Client, Tally, days, hours
 from mlopsfw import Project
 from mlopsfw.cli import run as mlopsfw
 from mlopsfw.models.evaluation import auc
-from mlopsfw.pipeline.values.values import load
 from mlopsfw.steps.join import JoinParams, as_of
 
 REFUSED = 3
@@ -168,7 +167,7 @@ class Story:
         with Project.open(self.folder) as project:
             run = project.runs.ids()[0]
             metrics, champion = (
-                load(project, project.runs.artifact(f"runs:/{run}/evaluate.{name}"), folder=self.folder)
+                project.values.load(project.runs.artifact(f"runs:/{run}/evaluate.{name}"), folder=self.folder)
                 for name in ("metrics", "champion")
             )
             baseline = {name: found["auc"] for name, found in metrics["baseline"].items()}

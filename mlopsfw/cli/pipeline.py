@@ -59,13 +59,11 @@ def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> 
     """
     if only_plan:
         return _show_plan(project, options["steps"], force=options["force"], as_json=as_json)
-    from mlopsfw.pipeline.run.session import run_pipeline
-
     overrides = _root_options().get("overrides", ())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return _tell(
         project,
-        run_pipeline(project, _display(project, as_json=as_json), overrides=overrides, **options),
+        project.pipeline.start(_display(project, as_json=as_json), overrides=overrides, **options),
         as_json=as_json,
     )
 
@@ -78,12 +76,12 @@ def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> 
 @pass_project
 def resume(project: Project, run_id: str, *, debug: bool, as_json: bool) -> int:
     """Go on with the newest run that failed, was interrupted or got lost, or with RUN. Finished steps are not run again."""
-    from mlopsfw.pipeline.run.session import latest, resume_run
-
-    view = latest(project, run_id)
+    view = project.pipeline.latest(run_id)
     project = _as_it_was(project, view.facts)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return _tell(project, resume_run(project, _display(project, as_json=as_json), view, debug=debug), as_json=as_json)
+    return _tell(
+        project, project.pipeline.resume(_display(project, as_json=as_json), view, debug=debug), as_json=as_json
+    )
 
 
 def _as_it_was(project: Project, facts: dict[str, Any]) -> Project:
@@ -126,9 +124,7 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
 @pass_project
 def why(project: Project, step: str, *, as_json: bool) -> None:
     """Say why STEP would run, or why it need not."""
-    from mlopsfw.pipeline.run.plan import plan
-
-    (found,) = [item for item in plan(project, steps=(step,)) if item.step == step]
+    (found,) = [item for item in project.pipeline.plan(steps=(step,)) if item.step == step]
     if as_json:
         emit_json(found)
         return
@@ -138,9 +134,7 @@ def why(project: Project, step: str, *, as_json: bool) -> None:
 
 
 def _show_plan(project: Project, steps: tuple[str, ...], *, force: bool, as_json: bool) -> int:
-    from mlopsfw.pipeline.run.plan import plan
-
-    items = plan(project, steps=steps, force=force)
+    items = project.pipeline.plan(steps=steps, force=force)
     if as_json:
         emit_json(items)
     else:
@@ -160,7 +154,7 @@ def _root_options() -> dict[str, Any]:
 def _display(project: Project, *, as_json: bool) -> Display:
     from mlopsfw.pipeline.run.display import Display
 
-    return Display(project, None if as_json else sys.stdout)
+    return Display(project.workspace, None if as_json else sys.stdout)
 
 
 def _tell(project: Project, outcome: Outcome, *, as_json: bool) -> int:

@@ -19,12 +19,13 @@ from mlopsfw.data.datasets.versions import ERASED
 from mlopsfw.data.filesets import erasure as contents
 from mlopsfw.data.filesets import known
 from mlopsfw.data.filesets.erasure import Contents
+from mlopsfw.governance.removal import drop
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.base.ids import nearest, new_run_id
 from mlopsfw.kernel.store.tombstones import Tombstone
 from mlopsfw.lineage import downstream
-from mlopsfw.pipeline.values.erasure import BlobSearch, Found, Named, drop, named
+from mlopsfw.pipeline.values.erasure import BlobSearch, Found, Named, named
 from mlopsfw.serving.captures import erasure as captured
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class _Forgetting:
     # -- blobs -----------------------------------------------------------------------------------------------------------
 
     def _blobs(self) -> tuple[int, int, list[str]]:
-        search = BlobSearch(self._project, self._subject)
+        search = BlobSearch(self._project.blobs, self._project.values, self._subject)
         found = [hit for blob in sorted(set(self._named())) if (hit := search.look(blob))]
         bundles = [hit.digest for hit in found if hit.kind == "bundle"]
         hits = [hit for hit in found if hit.kind != "bundle"]
@@ -202,7 +203,7 @@ class _Forgetting:
         body = {"erasure": self._id, "blobs": [{"old": old, "new": new} for old, new in pairs]}
         self._project.ledger.stream(STREAM).append("blobs.erased", body)
         for old, new in pairs:
-            drop(self._project, old, Tombstone(erasure=self._id, new=new))
+            drop(self._project.services, old, Tombstone(erasure=self._id, new=new))
 
     # -- this machine, and what is left -----------------------------------------------------------------------------------
 

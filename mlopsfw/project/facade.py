@@ -43,7 +43,10 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.store.vault import Vault
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.registry import Registry
+    from mlopsfw.pipeline.graph.model import StepCatalog
     from mlopsfw.pipeline.run.runs import Runs
+    from mlopsfw.pipeline.run.session import Sessions
+    from mlopsfw.pipeline.values.codec import Values
     from mlopsfw.privacy.marks import Privacy
     from mlopsfw.project.host import ProjectHost
     from mlopsfw.serving.captures import Captures
@@ -262,8 +265,10 @@ class Project:
         from mlopsfw.kernel.store.keyring import Keyring
         from mlopsfw.kernel.store.vault import Vault, parse_key
 
-        secrets = [parse_key(self.secrets.resolve(reference), reference) for reference in references]
-        return Vault(Keyring(self.storage, secrets))
+        def keys() -> list[bytes]:
+            return [parse_key(self.secrets.resolve(reference), reference) for reference in references]
+
+        return Vault(Keyring(self.storage, keys))
 
     @cached_property
     def index(self) -> Index:
@@ -306,7 +311,29 @@ class Project:
         """Runs of the pipeline."""
         from mlopsfw.pipeline.run.runs import Runs
 
-        return Runs(self)
+        return Runs(self.services)
+
+    @cached_property
+    def values(self) -> Values:
+        """Values of steps, stored by content."""
+        from mlopsfw.data.filesets import FileSet
+        from mlopsfw.pipeline.values.codec import Values
+
+        return Values(self.services, self.datasets, lambda version: FileSet(self, version))
+
+    @cached_property
+    def steps(self) -> StepCatalog:
+        """The steps that the configuration can select by name."""
+        from mlopsfw.project.steps import BuiltinSteps
+
+        return BuiltinSteps(self)
+
+    @cached_property
+    def pipeline(self) -> Sessions:
+        """Runs of the pipeline: started, gone on with, planned."""
+        from mlopsfw.project.pipeline import sessions
+
+        return sessions(self)
 
     @cached_property
     def endpoints(self) -> Endpoints:

@@ -130,9 +130,8 @@ class Pipeline:
         return Project.open(self._file.parent, config=self.config)
 
     def run(self, *, quiet: bool = False, **options: Any) -> Outcome:
-        """Run the pipeline; arguments as for `mlopsfw.pipeline.run.session.run_pipeline`. Does not raise when a step fails."""
+        """Run the pipeline; arguments as for `mlopsfw.pipeline.run.session.Sessions.start`. Does not raise when a step fails."""
         from mlopsfw.pipeline.run.display import Display
-        from mlopsfw.pipeline.run.session import run_pipeline
 
         with self.open() as project:
-            return run_pipeline(project, Display(project, None if quiet else sys.stdout), **options)
+            return project.pipeline.start(Display(project.workspace, None if quiet else sys.stdout), **options)

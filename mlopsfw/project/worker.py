@@ -21,18 +21,17 @@ import msgspec
 
 from mlopsfw.data.tables.readahead import bound_readahead
 from mlopsfw.kernel.roles.engine import StepResult, StepSpec
-from mlopsfw.pipeline.graph.graph import Node, build_graph
 from mlopsfw.pipeline.graph.partnames import step_of
 from mlopsfw.pipeline.graph.step import StepContext
-from mlopsfw.pipeline.partitions import parts
+from mlopsfw.pipeline.partitions.parts import Parts
 from mlopsfw.pipeline.run.call import call_function, named_outputs
 from mlopsfw.pipeline.run.failure import failure_of
 from mlopsfw.pipeline.run.metrics import MetricLog, commit, logging_to
-from mlopsfw.pipeline.values.values import store
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
     from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.pipeline.graph.model import Node
     from mlopsfw.project.facade import Project
 
 _LOG_LIMIT = 16 << 20
@@ -155,21 +154,22 @@ class _Attempt:
             yield
 
     def run(self) -> dict[str, Artifact]:
-        node = build_graph(self.project.config).nodes[step_of(self.spec.step)]
+        node = self.project.pipeline.graph.nodes[step_of(self.spec.step)]
         if self.spec.joins:
-            return parts.join(self.project, self.spec.step, self.spec.outputs, self.spec.inputs)
+            parts = Parts(self.project.values, self.project.datasets)
+            return parts.join(self.spec.step, self.spec.outputs, self.spec.inputs)
         with tempfile.TemporaryDirectory(prefix="scratch-", dir=self.folder) as scratch, logging_to(self.metrics):
             context = self._context(node, Path(scratch))
             values = _call(node, context)
             if values.keys() != set(self.spec.outputs):
                 raise_outputs(self.spec, values)
-            return {name: store(self.project, values[name], f"{self.spec.step}.{name}") for name in self.spec.outputs}
+            store = self.project.values.store
+            return {name: store(values[name], f"{self.spec.step}.{name}") for name in self.spec.outputs}
 
     def _context(self, node: Node, scratch: Path) -> StepContext:
         checkpoints = self.folder / f"checkpoints-{self.spec.fingerprint[:16]}"
         checkpoints.mkdir(mode=0o700, exist_ok=True)
         return StepContext(
-            project=self.project,
             run=self.spec.run,
             step=self.spec.step,
             attempt=self.spec.attempt,
@@ -177,13 +177,17 @@ class _Attempt:
             params=node.plain_params,
             scratch=scratch,
             checkpoints=checkpoints,
+            datasets=self.project.datasets,
+            models=self.project.registry,
+            blobs=self.project.blobs,
+            values=self.project.values,
             metrics=self.metrics,
             progress_file=self.folder / "progress.json",
         )
 
     def finish(self, *, succeeded: bool) -> str:
         """Store metrics and log; return the log's digest. The folder goes when the step has succeeded."""
-        commit(self.project, self.spec.run, self.metrics, epoch=self.spec.epoch)
+        commit(self.project.services, self.spec.run, self.metrics, epoch=self.spec.epoch)
         logs = _store_log(self.project, self.log_file)
         if succeeded:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+
+if TYPE_CHECKING:
+    from mlopsfw.alerts import Alerts
 
 
 class AlertParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,8 +30,7 @@ class AlertParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     group: str = ""
 
 
-def _run(context: StepContext, params: AlertParams) -> Mapping[str, Any]:
-    alerts = context.project.alerts
+def _run(context: StepContext, params: AlertParams, *, alerts: Alerts) -> Mapping[str, Any]:
     facts = {
         name: {"kind": value.kind, "digest": value.digest, "ref": value.ref} for name, value in context.inputs.items()
     }
@@ -43,13 +46,15 @@ def _run(context: StepContext, params: AlertParams) -> Mapping[str, Any]:
     return {"alert": {"id": alert.id, "group": alert.group}}
 
 
-STEP = BuiltinStep(
-    name="alert",
-    run=_run,
-    params=AlertParams,
-    variadic=True,
-    outputs=("alert",),
-    cacheable=False,
-    plugins=("alerter",),
-    summary="Tell somebody, through the alerters of the project",
-)
+def step(alerts: Alerts) -> BuiltinStep:
+    """Return the step, given what it raises alerts with."""
+    return BuiltinStep(
+        name="alert",
+        run=partial(_run, alerts=alerts),
+        params=AlertParams,
+        variadic=True,
+        outputs=("alert",),
+        cacheable=False,
+        plugins=("alerter",),
+        summary="Tell somebody, through the alerters of the project",
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -14,10 +15,27 @@ from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from mlopsfw.data.contracts import Contract
     from mlopsfw.data.contracts.loading import Origin
+    from mlopsfw.data.contracts.results import Report
     from mlopsfw.data.datasets import DatasetVersion
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.config import ProjectConfig
+
+
+class Checks(Protocol):
+    """Checks rows against contracts."""
+
+    def check(
+        self, rows: pl.LazyFrame, contract: Contract, origin: Origin, *, subject: str, version: DatasetVersion | None
+    ) -> Report:
+        """Check rows; those of a dataset's version are compared with the version before. Raise `DataError` where they cannot be read."""
+        ...
+
+    def record(self, version: DatasetVersion, report: Report) -> None:
+        """Keep what was found, as an event of the dataset."""
+        ...
 
 
 class CheckParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,41 +52,40 @@ def _reads(params: CheckParams) -> Iterable[str]:
     return (params.contract,) if isinstance(params.contract, str) else ()
 
 
-def _facts(project: Project, params: CheckParams) -> Mapping[str, object]:
+def _facts(params: CheckParams, *, root: Path, config: ProjectConfig) -> Mapping[str, object]:
     """A contract that asks for freshness is about this moment: its step runs every time."""
-    if isinstance(params.contract, str) and not (project.root / params.contract).is_file():
+    if isinstance(params.contract, str) and not (root / params.contract).is_file():
         return {}  # the step will say so
-    contract, _ = _contract(project, params, "check")
+    contract, _ = _contract(root, config, params, "check")
     aged = any(rules.freshness for rules in contract.columns.values())
     return {"checked at": new_run_id()} if aged else {}
 
 
-def _contract(project: Project, params: CheckParams, step: str) -> tuple[Contract, Origin]:
+def _contract(root: Path, config: ProjectConfig, params: CheckParams, step: str) -> tuple[Contract, Origin]:
     from mlopsfw.data.contracts.loading import load_known, read_contract
 
     if isinstance(params.contract, str):
-        return load_known(project.root / params.contract, params.contract)
-    config = project.config
+        return load_known(root / params.contract, params.contract)
     found = read_contract(params.contract, file=config.file, lines=config.lines, above=f"steps.{step}.contract")
     digest = hashlib.sha256(msgspec.json.encode(found, order="deterministic")).hexdigest()
     return found, {"file": f"{Path(config.file).name or 'mlopsfw.toml'} [steps.{step}]", "digest": digest}
 
 
-def _run(context: StepContext, params: CheckParams) -> Mapping[str, Any]:
+def _run(
+    context: StepContext, params: CheckParams, *, checks: Checks, root: Path, config: ProjectConfig
+) -> Mapping[str, Any]:
     import polars as pl
 
-    from mlopsfw.data.contracts import subjects
-
-    project, rows = context.project, context.inputs["rows"]
+    rows = context.inputs["rows"]
     if rows.kind not in ("table", "dataset"):
         raise UsageError(f"step {context.step} checks a table, and its rows are a {rows.kind}")
-    contract, origin = _contract(project, params, context.step)
-    version: DatasetVersion | None = project.datasets.resolve(rows) if rows.kind == "dataset" else None
+    contract, origin = _contract(root, config, params, context.step)
+    version: DatasetVersion | None = context.datasets.resolve(rows) if rows.kind == "dataset" else None
     subject = version.ref if version else f"the rows of step {context.step}"
     lazy = context.load("rows", pl.LazyFrame)
-    report = subjects.check_rows(project, lazy, contract, subject=subject, version=version, **origin)
+    report = checks.check(lazy, contract, origin, subject=subject, version=version)
     if version is not None:
-        subjects.record(project, version, report)
+        checks.record(version, report)
     for result in report.warned:
         context.log(f"warning: {result}")
     for name, number in (
@@ -84,13 +101,15 @@ def _run(context: StepContext, params: CheckParams) -> Mapping[str, Any]:
     return {"rows": rows, "report": report.told(examples=False)}
 
 
-STEP = BuiltinStep(
-    name="check",
-    run=_run,
-    params=CheckParams,
-    inputs=("rows",),
-    outputs=("rows", "report"),
-    reads=_reads,
-    facts=_facts,
-    summary="Check rows against a data contract; let them through or fail",
-)
+def step(checks: Checks, root: Path, config: ProjectConfig) -> BuiltinStep:
+    """Return the step, given what checks rows, the project's folder, and its configuration, in which a contract can stand."""
+    return BuiltinStep(
+        name="check",
+        run=partial(_run, checks=checks, root=root, config=config),
+        params=CheckParams,
+        inputs=("rows",),
+        outputs=("rows", "report"),
+        reads=_reads,
+        facts=partial(_facts, root=root, config=config),
+        summary="Check rows against a data contract; let them through or fail",
+    )

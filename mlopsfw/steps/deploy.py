@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+
+if TYPE_CHECKING:
+    from mlopsfw.serving.endpoints import Endpoints
 
 
 class DeployParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,8 +27,8 @@ class DeployParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     endpoint: str = ""
 
 
-def _run(context: StepContext, params: DeployParams) -> Mapping[str, Any]:
-    status = context.project.endpoints.deploy(
+def _run(context: StepContext, params: DeployParams, *, endpoints: Endpoints) -> Mapping[str, Any]:
+    status = endpoints.deploy(
         _reference(context, params), params.endpoint or None, reason=f"run {context.run}, step {context.step}"
     )
     context.log(f"{status.endpoint} serves {status.model}@{status.version} at {status.url}")
@@ -44,12 +48,14 @@ def _reference(context: StepContext, params: DeployParams) -> str:
     )
 
 
-STEP = BuiltinStep(
-    name="deploy",
-    run=_run,
-    params=DeployParams,
-    optional=("model",),
-    outputs=("endpoint",),
-    cacheable=False,
-    summary="Serve a registered model at an endpoint, replacing what it served with no failed request",
-)
+def step(endpoints: Endpoints) -> BuiltinStep:
+    """Return the step, given the endpoints of the project."""
+    return BuiltinStep(
+        name="deploy",
+        run=partial(_run, endpoints=endpoints),
+        params=DeployParams,
+        optional=("model",),
+        outputs=("endpoint",),
+        cacheable=False,
+        summary="Serve a registered model at an endpoint, replacing what it served with no failed request",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.bundle.loaded import LoadedBundle
-    from mlopsfw.project.facade import Project
+    from mlopsfw.models.registry import Registry
 
 
 class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,22 +40,22 @@ class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     metric: str = ""
 
 
-def _facts(project: Project, params: EvaluateParams) -> Mapping[str, object]:
-    return {"champion": _champion(project, params)}
+def _facts(params: EvaluateParams, *, models: Registry) -> Mapping[str, object]:
+    return {"champion": _champion(models, params)}
 
 
-def _champion(project: Project, params: EvaluateParams) -> str:
+def _champion(models: Registry, params: EvaluateParams) -> str:
     """Return the digest of the champion's bundle, or nothing while there is none."""
     if not params.champion:
         return ""
     try:
-        return project.registry.resolve(params.champion).bundle
+        return models.resolve(params.champion).bundle
     except UnknownName:
         return ""
 
 
-def _run(context: StepContext, params: EvaluateParams) -> Mapping[str, Any]:
-    bundle = context.project.bundles.open(context.load("model", Path))
+def _run(context: StepContext, params: EvaluateParams, *, models: Registry, bundles: BundleStore) -> Mapping[str, Any]:
+    bundle = bundles.open(context.load("model", Path))
     rows, labels = _labelled(bundle, context.load("rows"), "rows")
     outputs = bundle.predict_table(rows)[bundle.manifest.outputs[0]]
     judged = {"bundle": context.inputs["model"].blob, "rows": rows.height}
@@ -63,7 +65,7 @@ def _run(context: StepContext, params: EvaluateParams) -> Mapping[str, Any]:
         metrics["against_baseline"] = against(params.metric or _primary(bundle), metrics)
     if params.segments:
         metrics["segments"] = _segments(bundle, params, rows, labels, outputs)
-    champion = _champion_metrics(context, params, rows)
+    champion = _champion_metrics(models, bundles, context, params, rows)
     if champion is not None:
         metrics["compare"] = _compare(params.metric or _primary(bundle), metrics, champion)
     _report(context, metrics)
@@ -72,9 +74,7 @@ def _run(context: StepContext, params: EvaluateParams) -> Mapping[str, Any]:
 
 def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
     """Store the metrics; that the model lost to a baseline is noted on them, for whatever shows the run."""
-    from mlopsfw.pipeline.values.values import store
-
-    stored = store(context.project, metrics, "metrics")
+    stored = context.values.store(metrics, "metrics")
     lost = metrics.get("against_baseline", {}).get("verdict") == "worse"
     if not lost:
         return stored
@@ -153,13 +153,15 @@ def _segments(
     }
 
 
-def _champion_metrics(context: StepContext, params: EvaluateParams, rows: pl.DataFrame) -> dict[str, Any] | None:
+def _champion_metrics(
+    models: Registry, bundles: BundleStore, context: StepContext, params: EvaluateParams, rows: pl.DataFrame
+) -> dict[str, Any] | None:
     wired = context.inputs.get("champion")
-    digest = wired.blob if wired is not None else _champion(context.project, params)
+    digest = wired.blob if wired is not None else _champion(models, params)
     if not digest:
         return None
-    folder = context.project.blobs.get_folder(digest, context.scratch / "champion")
-    bundle = context.project.bundles.open(folder)
+    folder = context.blobs.get_folder(digest, context.scratch / "champion")
+    bundle = bundles.open(folder)
     labelled, labels = _labelled(bundle, rows, "rows")
     return {
         "bundle": digest,
@@ -196,14 +198,16 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
         context.log(f"{c['metric']} {c['model']:.4f}, the champion's {c['champion']:.4f}")
 
 
-STEP = BuiltinStep(
-    name="evaluate",
-    run=_run,
-    params=EvaluateParams,
-    inputs=("model", "rows"),
-    optional=("train", "champion"),
-    outputs=("metrics", "champion"),
-    facts=_facts,
-    version=2,
-    summary="Score a model on rows it has not seen, beside baselines, the champion, and by segment",
-)
+def step(models: Registry, bundles: BundleStore) -> BuiltinStep:
+    """Return the step, given the models among which it finds the champion, and what opens bundles."""
+    return BuiltinStep(
+        name="evaluate",
+        run=partial(_run, models=models, bundles=bundles),
+        params=EvaluateParams,
+        inputs=("model", "rows"),
+        optional=("train", "champion"),
+        outputs=("metrics", "champion"),
+        facts=partial(_facts, models=models),
+        version=2,
+        summary="Score a model on rows it has not seen, beside baselines, the champion, and by segment",
+    )

@@ -90,11 +90,13 @@ def _typed(rows: pl.LazyFrame, name: str, kind: ColumnKind) -> pl.Expr:
     return turned
 
 
-STEP = BuiltinStep(
-    name="features",
-    run=_run,
-    params=FeaturesParams,
-    inputs=("rows",),
-    outputs=("rows",),
-    summary="Rename, retype, drop and select columns",
-)
+def step() -> BuiltinStep:
+    """Return the step."""
+    return BuiltinStep(
+        name="features",
+        run=_run,
+        params=FeaturesParams,
+        inputs=("rows",),
+        outputs=("rows",),
+        summary="Rename, retype, drop and select columns",
+    )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import GateRefused, UnknownName
 from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 from mlopsfw.steps.rules import Rule, parse_rule
+
+if TYPE_CHECKING:
+    from mlopsfw.models.registry import ModelVersion, Registry
 
 _UNNAMED = 'If the candidate may be the champion itself, say which bundle these metrics are of: inputs = { …, model = "train" }.'
 
@@ -36,23 +40,23 @@ class GateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return tuple(map(parse_rule, self.rules))
 
 
-def _facts(project: Any, params: GateParams) -> Mapping[str, object]:
-    champion = _champion(project, params)
+def _facts(params: GateParams, *, models: Registry) -> Mapping[str, object]:
+    champion = _champion(models, params)
     return {"champion": champion.version if champion else 0}
 
 
-def _champion(project: Any, params: GateParams) -> Any:
+def _champion(models: Registry, params: GateParams) -> ModelVersion | None:
     if not params.model or not any(rule.names_champion for rule in params.parsed()):
         return None
     try:
-        return project.registry.resolve(f"models:/{params.model}@{params.alias}")
+        return models.resolve(f"models:/{params.model}@{params.alias}")
     except UnknownName:
         return None
 
 
-def _run(context: StepContext, params: GateParams) -> Mapping[str, Any]:
+def _run(context: StepContext, params: GateParams, *, models: Registry) -> Mapping[str, Any]:
     metrics = context.load("metrics")
-    champion, bundle = _rival(context, params)
+    champion, bundle = _rival(models, context, params)
     same = bool(bundle) and _candidate(context, metrics) == bundle
     exempt = "the candidate is the champion" if same else ""
     verdicts = [rule.judge(metrics, champion, exempt=exempt) for rule in params.parsed()]
@@ -74,9 +78,9 @@ def _candidate(context: StepContext, metrics: Mapping[str, Any]) -> str:
     return model.blob if model is not None else str(metrics.get("bundle", ""))
 
 
-def _rival(context: StepContext, params: GateParams) -> tuple[Mapping[str, Any] | None, str]:
+def _rival(models: Registry, context: StepContext, params: GateParams) -> tuple[Mapping[str, Any] | None, str]:
     """Return the metrics to beat, None where there is no champion, and the digest of the bundle that they are of."""
-    registered = _champion(context.project, params)
+    registered = _champion(models, params)
     bundle = registered.bundle if registered else ""
     if "champion" not in context.inputs:
         return (registered.metrics if registered else None), bundle
@@ -84,14 +88,16 @@ def _rival(context: StepContext, params: GateParams) -> tuple[Mapping[str, Any] 
     return wired, str((wired or {}).get("bundle", bundle))
 
 
-STEP = BuiltinStep(
-    name="gate",
-    run=_run,
-    params=GateParams,
-    inputs=("metrics",),
-    optional=("champion", "model"),
-    outputs=("metrics",),
-    facts=_facts,
-    version=2,
-    summary="Let a candidate go on only if every rule about its metrics holds",
-)
+def step(models: Registry) -> BuiltinStep:
+    """Return the step, given the models among which it finds the champion."""
+    return BuiltinStep(
+        name="gate",
+        run=partial(_run, models=models),
+        params=GateParams,
+        inputs=("metrics",),
+        optional=("champion", "model"),
+        outputs=("metrics",),
+        facts=partial(_facts, models=models),
+        version=2,
+        summary="Let a candidate go on only if every rule about its metrics holds",
+    )

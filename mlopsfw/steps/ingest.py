@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,20 +69,19 @@ def _reads(params: IngestParams) -> Iterable[str]:
     return [path for path in params.paths() if not isinstance(place_of(path), str)]
 
 
-def _facts(project: Any, params: IngestParams) -> Mapping[str, object]:
+def _facts(params: IngestParams, *, root: Path, contract_file: Callable[[str], Path | None]) -> Mapping[str, object]:
     """Pin what a reference points at, which is not among `reads`; nothing tells whether a database, or all that a URL means, has changed."""
     if params.sql or len(list(_reads(params))) < len(params.paths()):
         return {"read at": new_run_id()}
     if not params.reference:
-        return _contract(project, params)
+        return _contract(contract_file(params.dataset), params)
     from mlopsfw.data.datasets import pins
 
-    return pins.pin(pins.absolute(params.reference, project.root))
+    return pins.pin(pins.absolute(params.reference, root))
 
 
-def _contract(project: Any, params: IngestParams) -> Mapping[str, object]:
+def _contract(file: Path | None, params: IngestParams) -> Mapping[str, object]:
     """Tell the contract that rows are sifted by."""
-    file = project.contract_file(params.dataset)
     if not params.max_bad or file is None:
         return {}
     from mlopsfw.data.tables.digest import file_digest
@@ -89,18 +89,18 @@ def _contract(project: Any, params: IngestParams) -> Mapping[str, object]:
     return {"contract": file_digest(file)}
 
 
-def _run(context: StepContext, params: IngestParams) -> Mapping[str, Any]:
+def _run(context: StepContext, params: IngestParams, *, root: Path) -> Mapping[str, Any]:
     if bool(params.paths()) + bool(params.reference) + bool(params.sql) != 1:
         raise UsageError(
             f"step {context.step} must have one of path, sql and reference", hint='Write path = "file.csv".'
         )
-    datasets = context.project.datasets
+    datasets = context.datasets
     if params.reference:
         version = datasets.reference(params.dataset, params.reference, params.message, run=context.run)
     else:
         version = datasets.add(
             params.dataset,
-            _places(context.project.root, params),
+            _places(root, params),
             _change(params),
             params.message,
             csv=_csv(params),
@@ -146,12 +146,14 @@ def _csv(params: IngestParams) -> Any:
     return CsvOptions(separator=params.separator, null=params.null, encoding=params.encoding, types=params.types)
 
 
-STEP = BuiltinStep(
-    name="ingest",
-    run=_run,
-    params=IngestParams,
-    outputs=("rows",),
-    reads=_reads,
-    facts=_facts,
-    summary="Make a dataset version of files, of a database's rows, or of an outside table by reference",
-)
+def step(root: Path, contract_file: Callable[[str], Path | None]) -> BuiltinStep:
+    """Return the step, given the project's folder, and where the contract of a dataset lies."""
+    return BuiltinStep(
+        name="ingest",
+        run=partial(_run, root=root),
+        params=IngestParams,
+        outputs=("rows",),
+        reads=_reads,
+        facts=partial(_facts, root=root, contract_file=contract_file),
+        summary="Make a dataset version of files, of a database's rows, or of an outside table by reference",
+    )

@@ -13,7 +13,6 @@ from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.base.spans import duration
 from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
-from mlopsfw.pipeline.values.values import store_frames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +54,7 @@ def _run(context: StepContext, params: JoinParams) -> Mapping[str, Any]:
     share = found / height if height else 0.0
     context.log(f"{found:,} of {height:,} rows found something ({share:.1%})")
     context.log_metric("matched", share)
-    return {"rows": store_frames(context.project, rows)}
+    return {"rows": context.values.store_frames(rows)}
 
 
 def as_of(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> tuple[Iterator[pl.DataFrame], int, int]:
@@ -208,12 +207,14 @@ def _zone(kind: Any) -> object:
     return "date" if kind == pl.Date else getattr(kind, "time_zone", None) is not None
 
 
-STEP = BuiltinStep(
-    name="join",
-    run=_run,
-    params=JoinParams,
-    inputs=("rows", "other"),
-    each=("rows",),
-    outputs=("rows",),
-    summary="Join each row with what another table said at its time (as-of, by key, with a tolerance)",
-)
+def step() -> BuiltinStep:
+    """Return the step."""
+    return BuiltinStep(
+        name="join",
+        run=_run,
+        params=JoinParams,
+        inputs=("rows", "other"),
+        each=("rows",),
+        outputs=("rows",),
+        summary="Join each row with what another table said at its time (as-of, by key, with a tolerance)",
+    )

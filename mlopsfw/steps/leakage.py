@@ -177,11 +177,13 @@ def _strength(codes: np.ndarray, label: np.ndarray, kind: str) -> float:
     return max(0.0, 1.0 - error)
 
 
-STEP = BuiltinStep(
-    name="leakage",
-    run=_run,
-    params=LeakageParams,
-    inputs=("rows",),
-    outputs=("rows", "report"),
-    summary="Refuse features that are known after the label, or that alone tell it",
-)
+def step() -> BuiltinStep:
+    """Return the step."""
+    return BuiltinStep(
+        name="leakage",
+        run=_run,
+        params=LeakageParams,
+        inputs=("rows",),
+        outputs=("rows", "report"),
+        summary="Refuse features that are known after the label, or that alone tell it",
+    )

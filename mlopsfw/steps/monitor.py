@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import DriftFound
 from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+
+if TYPE_CHECKING:
+    from mlopsfw.alerts import Alerts
+    from mlopsfw.monitoring import Examined
+
+    Examine = Callable[[str, datetime, datetime], Sequence[Examined]]
 
 
 class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,13 +37,12 @@ class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     check: bool = False
 
 
-def _run(context: StepContext, params: MonitorParams) -> Mapping[str, Any]:
-    from mlopsfw.monitoring import examine
+def _run(context: StepContext, params: MonitorParams, *, examine: Examine, alerts: Alerts) -> Mapping[str, Any]:
     from mlopsfw.monitoring.windows import moment, time_zone
 
     zone = time_zone(params.zone)
-    examined = examine(context.project, params.endpoint, moment(params.start, zone), moment(params.end, zone))
-    context.project.alerts.pump()
+    examined = examine(params.endpoint, moment(params.start, zone), moment(params.end, zone))
+    alerts.pump()
     for one in examined:
         context.log(f"{one.report.monitor}, version {one.report.version}: {one.report.summary}")
     alarms = [one.report.summary for one in examined if one.report.alarm]
@@ -46,13 +53,15 @@ def _run(context: StepContext, params: MonitorParams) -> Mapping[str, Any]:
     return {"reports": [msgspec.to_builtins(one.report) for one in examined]}
 
 
-STEP = BuiltinStep(
-    name="monitor",
-    run=_run,
-    params=MonitorParams,
-    variadic=True,
-    outputs=("reports",),
-    cacheable=False,
-    plugins=("monitor",),
-    summary="Examine a window of an endpoint's predictions",
-)
+def step(examine: Examine, alerts: Alerts) -> BuiltinStep:
+    """Return the step, given what examines a window of an endpoint, and what delivers the alerts."""
+    return BuiltinStep(
+        name="monitor",
+        run=partial(_run, examine=examine, alerts=alerts),
+        params=MonitorParams,
+        variadic=True,
+        outputs=("reports",),
+        cacheable=False,
+        plugins=("monitor",),
+        summary="Examine a window of an endpoint's predictions",
+    )

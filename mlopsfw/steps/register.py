@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
 
 if TYPE_CHECKING:
+    from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.registry import ModelVersion
 
 
@@ -30,20 +32,19 @@ class RegisterParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     message: str = ""
 
 
-def _run(context: StepContext, params: RegisterParams) -> Mapping[str, Any]:
+def _run(
+    context: StepContext, params: RegisterParams, *, bundles: BundleStore, datasets_of: Callable[[str, str], list[str]]
+) -> Mapping[str, Any]:
     bundle = context.inputs["model"]
     if bundle.kind != "bundle":
         raise UsageError(f"step {context.step} was given a {bundle.kind}, not a bundle", hint='model = "train"')
-    from mlopsfw.lineage import datasets_of
-
-    context.project.bundles.open(context.load("model", Path))  # its golden rows, before anyone can deploy it
-    registry = context.project.registry
-    version = registry.register(
+    bundles.open(context.load("model", Path))  # its golden rows, before anyone can deploy it
+    version = context.models.register(
         params.name,
         bundle.blob,
         run=context.run,
         step=context.step,
-        datasets=datasets_of(context.project, context.run, context.step),
+        datasets=datasets_of(context.run, context.step),
         metrics=_metrics(context),
         task=str(bundle.meta.get("task", "")),
         message=params.message,
@@ -62,20 +63,22 @@ def _metrics(context: StepContext) -> Mapping[str, Any] | None:
 
 def _point(context: StepContext, alias: str, version: ModelVersion) -> None:
     """Move the alias, unless it ever pointed here: then someone has moved it on since, and a rerun must not undo that."""
-    moves = context.project.registry.model(version.name).moves
+    moves = context.models.model(version.name).moves
     if any(move.alias == alias and move.version == version.version for move in moves):
         return
-    move = context.project.registry.promote(version.name, version.version, alias, reason=f"run {context.run}")
+    move = context.models.promote(version.name, version.version, alias, reason=f"run {context.run}")
     context.log(f"{version.name}@{alias}: version {move.version}, was {move.was or 'nowhere'}")
 
 
-STEP = BuiltinStep(
-    name="register",
-    run=_run,
-    params=RegisterParams,
-    inputs=("model",),
-    optional=("metrics", "gate"),
-    outputs=("model",),
-    cacheable=False,
-    summary="Register a bundle as the next version of a model",
-)
+def step(bundles: BundleStore, datasets_of: Callable[[str, str], list[str]]) -> BuiltinStep:
+    """Return the step, given what opens bundles, and what tells which dataset versions the inputs of a run's step came from."""
+    return BuiltinStep(
+        name="register",
+        run=partial(_run, bundles=bundles, datasets_of=datasets_of),
+        params=RegisterParams,
+        inputs=("model",),
+        optional=("metrics", "gate"),
+        outputs=("model",),
+        cacheable=False,
+        summary="Register a bundle as the next version of a model",
+    )

@@ -12,7 +12,6 @@ from mlopsfw.data.tables.digest import computed
 from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
-from mlopsfw.pipeline.values.values import store_frames
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,7 +61,7 @@ def _run(context: StepContext, params: SplitParams) -> Mapping[str, Any]:
     context.log(", ".join(f"{name} {count:,}" for name, count in counts.items()) + f" of {len(labels):,} rows")
     if not counts["train"]:
         raise DataError(f"step {context.step} leaves no rows to train on", hint="Look at its limits and shares.")
-    return {name: store_frames(context.project, part) for name, part in split(rows, labels).items()}
+    return {name: context.values.store_frames(part) for name, part in split(rows, labels).items()}
 
 
 def deal(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
@@ -158,11 +157,13 @@ def _by_column(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     return _labels(rows, label)
 
 
-STEP = BuiltinStep(
-    name="split",
-    run=_run,
-    params=SplitParams,
-    inputs=("rows",),
-    outputs=PARTS,
-    summary="Split rows into train, validation and test, by time, share or a column",
-)
+def step() -> BuiltinStep:
+    """Return the step."""
+    return BuiltinStep(
+        name="split",
+        run=_run,
+        params=SplitParams,
+        inputs=("rows",),
+        outputs=PARTS,
+        summary="Split rows into train, validation and test, by time, share or a column",
+    )

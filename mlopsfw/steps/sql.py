@@ -43,12 +43,14 @@ def _run(context: StepContext, params: SqlParams) -> Mapping[str, Any]:
     return {"rows": rows}
 
 
-STEP = BuiltinStep(
-    name="sql",
-    run=_run,
-    params=SqlParams,
-    variadic=True,
-    each=None,
-    outputs=("rows",),
-    summary="One SQL query (Polars) over its inputs, each a table under its own name",
-)
+def step() -> BuiltinStep:
+    """Return the step."""
+    return BuiltinStep(
+        name="sql",
+        run=_run,
+        params=SqlParams,
+        variadic=True,
+        each=None,
+        outputs=("rows",),
+        summary="One SQL query (Polars) over its inputs, each a table under its own name",
+    )

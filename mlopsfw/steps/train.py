@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlopsfw.kernel.roles.derived import Derived
-    from mlopsfw.kernel.roles.training import TrainedModel
+    from mlopsfw.kernel.roles.training import TrainedModel, Trainer
+    from mlopsfw.models.bundle import BundleStore
+    from mlopsfw.privacy.marks import Privacy
+    from mlopsfw.steps.origins import ColumnOrigins
 
 
 class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,38 +49,44 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     lookup: dict[str, str] = {}
 
 
-def _run(context: StepContext, params: TrainParams) -> Mapping[str, Any]:
+def _run(
+    context: StepContext,
+    params: TrainParams,
+    *,
+    trainer: Callable[[], Trainer],
+    bundles: BundleStore,
+    privacy: Privacy,
+    origins: ColumnOrigins,
+) -> Mapping[str, Any]:
     import pyarrow as pa
-
-    from mlopsfw.pipeline.values.values import store
 
     train: pa.Table = context.load("train", pa.Table)
     task = TrainingTask(
         **{
             name: getattr(params, name) for name in TrainingTask.__struct_fields__ if name not in ("options", "derived")
         },
-        options=_options(context, params),
-        derived=_derived(context, params, train),
+        options=_options(privacy, params),
+        derived=_derived(privacy, context, params, train),
     )
     valid: pa.Table | None = context.load("valid", pa.Table) if "valid" in context.inputs else None
-    trained = context.project.trainer.fit(task, train, valid, context)
+    trained = trainer().fit(task, train, valid, context)
     _report(context, trained)
     folder = context.scratch / "bundle"
-    manifest = context.project.bundles.write(folder, trained, task, train)
-    _tell_request(context, [column.name for column in manifest.inputs])
-    artifact = store(context.project, BundleFolder(folder), "model")
+    manifest = bundles.write(folder, trained, task, train)
+    _tell_request(origins, context, [column.name for column in manifest.inputs])
+    artifact = context.values.store(BundleFolder(folder), "model")
     return {
         "model": msgspec.structs.replace(artifact, meta={**artifact.meta, "task": task.task, "target": task.target})
     }
 
 
-def _options(context: StepContext, params: TrainParams) -> dict[str, dict[str, Any]]:
+def _options(privacy: Privacy, params: TrainParams) -> dict[str, dict[str, Any]]:
     """Return the columns' options; of those that a dataset marks as personal, no value is kept in the bundle."""
-    personal = {name: {"pii": True} for name in context.project.privacy.everywhere if name != params.target}
+    personal = {name: {"pii": True} for name in privacy.everywhere if name != params.target}
     return {**personal, **{name: {**personal.get(name, {}), **own} for name, own in params.options.items()}}
 
 
-def _derived(context: StepContext, params: TrainParams, train: pa.Table) -> tuple[Derived, ...]:
+def _derived(privacy: Privacy, context: StepContext, params: TrainParams, train: pa.Table) -> tuple[Derived, ...]:
     if not params.derive:
         return ()
     import polars as pl
@@ -84,7 +94,7 @@ def _derived(context: StepContext, params: TrainParams, train: pa.Table) -> tupl
     from mlopsfw.features.recipe import LookupTable, derived_columns
     from mlopsfw.features.tables import as_frame
 
-    personal = context.project.privacy.everywhere
+    personal = privacy.everywhere
     tables = {
         name: LookupTable(name, context.load(name, pl.DataFrame), key, personal).find
         for name, key in params.lookup.items()
@@ -92,11 +102,9 @@ def _derived(context: StepContext, params: TrainParams, train: pa.Table) -> tupl
     return derived_columns(params.derive, as_frame(train.slice(0, 0)).schema, tables)
 
 
-def _tell_request(context: StepContext, inputs: list[str]) -> None:
-    from mlopsfw.pipeline.graph.origins import made_upstream
-
+def _tell_request(origins: ColumnOrigins, context: StepContext, inputs: list[str]) -> None:
     context.log(f"a request carries {', '.join(inputs)}")
-    for column, step in made_upstream(context, "train", inputs).items():
+    for column, step in origins.made_upstream(context, "train", inputs).items():
         context.log(f"  {column} as step {step} made it: that step does not run when the model is asked")
 
 
@@ -119,14 +127,16 @@ def _report(context: StepContext, trained: TrainedModel) -> None:
     context.log(", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items()))
 
 
-STEP = BuiltinStep(
-    name="train",
-    run=_run,
-    params=TrainParams,
-    inputs=("train",),
-    named=lambda params: params.lookup,
-    optional=("valid",),
-    outputs=("model",),
-    plugins=("trainer",),
-    summary="Train a model with the selected trainer and keep it as a bundle",
-)
+def step(trainer: Callable[[], Trainer], bundles: BundleStore, privacy: Privacy, origins: ColumnOrigins) -> BuiltinStep:
+    """Return the step, given what it trains and writes bundles with, the marked columns, and what tells which step made a column."""
+    return BuiltinStep(
+        name="train",
+        run=partial(_run, trainer=trainer, bundles=bundles, privacy=privacy, origins=origins),
+        params=TrainParams,
+        inputs=("train",),
+        named=lambda params: params.lookup,
+        optional=("valid",),
+        outputs=("model",),
+        plugins=("trainer",),
+        summary="Train a model with the selected trainer and keep it as a bundle",
+    )

@@ -20,7 +20,6 @@ import pytest
 
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.engine import Engine, Handle, StepResult, StepSpec
-from mlopsfw.pipeline.values.values import load, store
 from mlopsfw.project.facade import Project
 
 TOML = """\
@@ -125,7 +124,7 @@ class EngineContract:
 
     def value(self, project: Project, result: StepResult) -> Any:
         assert result.failure is None, result.failure
-        return load(project, result.outputs["result"])
+        return project.values.load(result.outputs["result"])
 
     def test_a_step_returns_references_to_what_it_stored(self, project: Project, engine: Engine) -> None:
         result = self.finish(engine.submit(self.spec(project, "add")))
@@ -134,7 +133,7 @@ class EngineContract:
         assert result.seconds > 0
 
     def test_inputs_arrive_by_reference(self, project: Project, engine: Engine) -> None:
-        result = self.finish(engine.submit(self.spec(project, "double", x=store(project, 21))))
+        result = self.finish(engine.submit(self.spec(project, "double", x=project.values.store(21))))
         assert self.value(project, result) == 42
 
     def test_submitting_returns_at_once_and_waiting_keeps_its_limit(self, project: Project, engine: Engine) -> None:
@@ -179,7 +178,7 @@ class EngineContract:
 
     def test_equal_results_have_equal_digests_wherever_they_are_made(self, project: Project, engine: Engine) -> None:
         one = self.finish(engine.submit(self.spec(project, "add")))
-        assert one.outputs["result"].digest == store(project, 3).digest
+        assert one.outputs["result"].digest == project.values.store(3).digest
 
     def test_closing_twice_is_no_error(self, project: Project, engine: Engine) -> None:
         self.finish(engine.submit(self.spec(project, "add")))

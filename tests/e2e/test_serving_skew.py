@@ -13,8 +13,6 @@ import pytest
 
 from mlopsfw.kernel.base.errors import MlopsfwError, ServingSkew
 from mlopsfw.pipeline.run.display import Display
-from mlopsfw.pipeline.run.session import run_pipeline
-from mlopsfw.pipeline.values.values import load
 from mlopsfw.project.facade import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(300)]
@@ -106,7 +104,7 @@ def skewed(project, tmp_path, file, change):
 
 
 def test_a_model_served_by_http_answers_raw_rows_as_training_did_and_a_skewed_one_is_stopped(project, tmp_path):
-    outcome = run_pipeline(project, Display(project, None))
+    outcome = project.pipeline.start(Display(project.workspace, None))
     assert outcome.exit_code == 0, outcome
     folder = project.blobs.get_folder(project.registry.resolve("models:/toy@champion").bundle, tmp_path / "bundle")
     bundle = project.bundles.open(folder)
@@ -123,7 +121,7 @@ def test_a_model_served_by_http_answers_raw_rows_as_training_did_and_a_skewed_on
         answer = ask(url, {name: values[row] for name, values in golden["columns"].items()})
         assert answer == pytest.approx(expected, abs=1e-6)
 
-    rows = load(project, outcome.outputs["weather"]["rows"]).head(40)
+    rows = project.values.load(outcome.outputs["weather"]["rows"]).head(40)
     trained = bundle.predict_table(rows)["probability"]
     for row, expected in zip(rows.iter_rows(named=True), trained.tolist(), strict=True):
         sent = {name: row[name] for name in ("carrier", "rain", "sched", "tailnum")}
@@ -148,7 +146,7 @@ def test_a_column_that_is_computed_upstream_and_derived_too_ends_the_run(project
     text = TOML.replace("distance / 100 AS rain", "distance / 100 AS rain, sched / 100 AS minute")
     (tmp_path / "mlopsfw.toml").write_text(text, encoding="utf-8")
     with Project.open(tmp_path) as again:
-        outcome = run_pipeline(again, Display(again, None))
+        outcome = again.pipeline.start(Display(again.workspace, None))
     assert outcome.exit_code != 0
     assert "'minute' already" in str(outcome)
 
@@ -163,4 +161,4 @@ def test_a_column_that_is_computed_upstream_and_derived_too_ends_the_run(project
 def test_tables_to_look_up_in_and_inputs_must_be_the_same(project, tmp_path, old, new, words):
     (tmp_path / "mlopsfw.toml").write_text(TOML.replace(old, new), encoding="utf-8")
     with Project.open(tmp_path) as again, pytest.raises(MlopsfwError, match=words):
-        run_pipeline(again, Display(again, None))
+        again.pipeline.start(Display(again.workspace, None))

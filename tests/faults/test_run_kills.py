@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from mlopsfw.pipeline.run.display import Display
-from mlopsfw.pipeline.run.session import latest, resume_run, run_pipeline
 from mlopsfw.project.facade import Project
 
 TOML = """[project]
@@ -40,7 +39,6 @@ import os, signal, sys
 from pathlib import Path
 from mlopsfw.kernel.ledger.stream import Stream
 from mlopsfw.pipeline.run.display import Display
-from mlopsfw.pipeline.run.session import run_pipeline
 from mlopsfw.project.facade import Project
 
 when, number = sys.argv[2], int(sys.argv[3])
@@ -58,7 +56,7 @@ def strike(self, *args, **kwargs):
 
 Stream._append = strike
 with Project.open(Path(sys.argv[1])) as project:
-    run_pipeline(project, Display(project, None))
+    project.pipeline.start(Display(project.workspace, None))
 print(count)
 """
 APPENDS = 10  # run.started, for each step: started, finished, and for those that are cached its result; run.finished
@@ -92,7 +90,7 @@ def test_a_kill_at_a_boundary_redoes_nothing_that_was_finished(root, when, numbe
     assert strike(root, when, number).returncode == -9
     with Project.open(root) as project:
         if not project.runs.ids():  # struck before the run existed
-            assert run_pipeline(project, Display(project, None)).status == "done"
+            assert project.pipeline.start(Display(project.workspace, None)).status == "done"
             return
         view = project.runs.get("latest")
         finished = {step.name for step in view.steps.values() if step.status == "done"}
@@ -100,7 +98,7 @@ def test_a_kill_at_a_boundary_redoes_nothing_that_was_finished(root, when, numbe
         if view.status == "done":
             assert (when, number) == ("after", APPENDS)
             return
-        outcome = resume_run(project, Display(project, None), latest(project))
+        outcome = project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest())
         assert (outcome.status, outcome.run) == ("done", view.id)
         assert project.ledger.stream(f"run/{view.id}").head() > view.head
     again = ran(root) - before

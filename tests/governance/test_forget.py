@@ -32,8 +32,6 @@ from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
 from mlopsfw.pipeline.run.display import Display
-from mlopsfw.pipeline.run.session import run_pipeline
-from mlopsfw.pipeline.values import values
 from mlopsfw.project.facade import Project
 from mlopsfw.serving.captures.erasure import drain
 
@@ -98,7 +96,7 @@ def lived_in(root, tmp_path, column="customer"):
     people(CANARY, "other-1", "other-2").write_csv(source)
     (root / "mlopsfw.toml").write_text(TOML.replace('"people.csv"', json.dumps(str(source))))
     with Project.open(root) as running:
-        assert run_pipeline(running, Display(running, None)).exit_code == 0
+        assert running.pipeline.start(Display(running.workspace, None)).exit_code == 0
     project = Project.open(root)
     (run,) = project.runs.ids()
     project.datasets.commit("people", people("other-3", CANARY), "append")
@@ -236,7 +234,7 @@ def test_old_references_raise_erased(root, tmp_path):
     forget(project, "people", subject())
     for artifact in artifacts.values():
         with pytest.raises(Erased):
-            values.load(project, artifact)
+            project.values.load(artifact)
     for read in (project.blobs.get, project.blobs.path):
         with pytest.raises(Erased):
             read(log)
@@ -249,7 +247,7 @@ def test_what_is_left_of_a_table_can_be_had_by_the_digest_that_the_event_names(r
     forget(project, "people", subject())
     (event,) = [e for e in project.ledger.stream(STREAM).events() if e.type == "blobs.erased"]
     new = next(pair["new"] for pair in event.body["blobs"] if pair["old"] == old.blob)
-    left = values.load(project, Artifact(kind="table", digest=new, blob=new))
+    left = project.values.load(Artifact(kind="table", digest=new, blob=new))
     assert left["customer"].to_list() == ["other-1", "other-2"]
 
 
@@ -258,7 +256,7 @@ def test_a_step_whose_result_was_erased_runs_again(root, tmp_path):
     forget(project, "people", subject())
     people("other-1", "other-2").write_csv(tmp_path / "people.csv")
     with Project.open(root) as fresh:
-        assert run_pipeline(fresh, Display(fresh, None)).exit_code == 0
+        assert fresh.pipeline.start(Display(fresh.workspace, None)).exit_code == 0
         newest = fresh.runs.get("latest")
         assert [step.status for step in newest.steps.values()] == ["done", "done"]
 
@@ -271,7 +269,7 @@ def test_what_parts_returned_is_erased_too(root, tmp_path):
     (root / "steps.py").write_text("def same(rows): return rows\n")
     people(*(f"other-{n}" for n in range(70_000)), CANARY).write_csv(root / "people.csv")
     with Project.open(root) as project:
-        assert run_pipeline(project, Display(project, None)).exit_code == 0
+        assert project.pipeline.start(Display(project.workspace, None)).exit_code == 0
         part = project.runs.get("latest").steps["parts[1]"].outputs["result"]
         (root / "people.csv").unlink()
         assert part.blob in {file.name for file in files_with(root, [CANARY])}
@@ -301,7 +299,7 @@ def test_a_key_is_compared_in_the_columns_own_type(root, value, text):
 def test_datasets_that_came_of_it_lose_the_rows_too_and_strangers_keep_theirs(root, tmp_path):
     (root / "steps.py").write_text(
         "def derive(rows, context):\n"
-        "    return {'made': context.project.datasets.commit('derived', rows.collect(), 'replace', run=context.run).artifact()}\n"
+        "    return {'made': context.datasets.commit('derived', rows.collect(), 'replace', run=context.run).artifact()}\n"
     )
     source = tmp_path / "people.csv"
     people(CANARY, "other-1").write_csv(source)
@@ -310,7 +308,7 @@ def test_datasets_that_came_of_it_lose_the_rows_too_and_strangers_keep_theirs(ro
     )
     (root / "mlopsfw.toml").write_text(toml)
     with Project.open(root) as project:
-        assert run_pipeline(project, Display(project, None)).exit_code == 0
+        assert project.pipeline.start(Display(project.workspace, None)).exit_code == 0
         project.datasets.commit("strangers", people(CANARY))
     done = forget(Project.open(root), "people", subject())
     assert done.datasets == {"people": {1: 1}, "derived": {1: 1}}

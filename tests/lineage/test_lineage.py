@@ -56,7 +56,7 @@ def count(rows):
 
 def fit(rows, count, context):
     folder = context.scratch / "bundle"
-    shutil.copytree(context.project.root / "made", folder)
+    shutil.copytree("made", folder)
     return {"model": BundleFolder(folder), "metrics": {"auc": 0.7}}
 """
 

@@ -74,14 +74,13 @@ def test_every_way_in_treats_marked_columns_alike(project, tmp_path, way):
 
 def test_the_ingest_step_treats_them_too(project, tmp_path):
     from mlopsfw.pipeline.run.display import Display
-    from mlopsfw.pipeline.run.session import run_pipeline
 
     (tmp_path / "f.csv").write_text(CSV)
     (tmp_path / "mlopsfw.toml").write_text(
         f'[project]\nname = "p"\n{PII}[steps.ingest]\ndataset = "people"\npath = "f.csv"\n'
     )
     with Project.open(tmp_path) as opened:
-        assert run_pipeline(opened, Display(opened, None)).exit_code == 0
+        assert opened.pipeline.start(Display(opened.workspace, None)).exit_code == 0
         assert rows(opened)["name"].to_list() == ["A***", "***"]
         assert b"canary" not in stored(opened)
 

@@ -236,7 +236,6 @@ def test_marked_columns_are_treated(source, make_project):
 
 def test_the_step_reads_it(source, tmp_path):
     from mlopsfw.pipeline.run.display import Display
-    from mlopsfw.pipeline.run.session import run_pipeline
     from mlopsfw.project.facade import Project
 
     place = source.put(OLD)
@@ -251,7 +250,7 @@ def test_the_step_reads_it(source, tmp_path):
         encoding="utf-8",
     )
     with Project.open(tmp_path / "project") as project:
-        assert run_pipeline(project, Display(project, None)).status == "done"
+        assert project.pipeline.start(Display(project.workspace, None)).status == "done"
         assert project.datasets.scan("d").collect().rows() == OLD.rows()
         assert project.datasets.resolve("d").mode == "upsert"
 

@@ -225,6 +225,6 @@ def test_a_split_by_time_needs_times():
 
 
 def test_the_parts_are_the_steps_outputs():
-    from mlopsfw.steps.split import STEP
+    from mlopsfw.steps.split import step
 
-    assert STEP.outputs == PARTS
+    assert step().outputs == PARTS

@@ -28,9 +28,9 @@ from mlopsfw.data.tables import columns
 from mlopsfw.data.tables import manifest as manifests
 from mlopsfw.data.tables.digest import record_batches
 from mlopsfw.data.tables.manifest import DataFile, Manifest
+from mlopsfw.governance.removal import drop
 from mlopsfw.kernel.base.errors import Conflict
 from mlopsfw.kernel.store.tombstones import Tombstone
-from mlopsfw.pipeline.values.erasure import drop
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -197,7 +197,7 @@ def sweep(project: Project, name: str) -> int:
     blobs = {(change["old"], change["new"], body["erasure"]) for body in waiting for change in body["versions"]}
     blobs = {(old, new, erasure) for old, new, erasure in blobs if old != new}
     for old, new, erasure in sorted(blobs):
-        drop(project, old, Tombstone(erasure=erasure, new=new))
+        drop(project.services, old, Tombstone(erasure=erasure, new=new))
     bytes_ = contents.sweep(project, name, waiting[-1]["erasure"])
     _make_log_anew(project, name)
     stream.append(SWEPT, {"erasures": sorted({body["erasure"] for body in waiting})})

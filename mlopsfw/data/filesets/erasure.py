@@ -14,10 +14,10 @@ from mlopsfw.data.datasets.versions import indexes
 from mlopsfw.data.filesets import index
 from mlopsfw.data.filesets.index import Place
 from mlopsfw.data.filesets.packs import SMALL
+from mlopsfw.governance.removal import drop
 from mlopsfw.kernel.store.blobs import entry_of, key_of, size_of
 from mlopsfw.kernel.store.tombstones import Tombstone
 from mlopsfw.operations import gc
-from mlopsfw.pipeline.values.erasure import drop
 
 if TYPE_CHECKING:
     import polars as pl
@@ -157,5 +157,5 @@ def sweep(project: Project, name: str, erasure: str) -> int:
     going = {entry.key for entry in gc.unneeded(project.storage, project.ledger, every, project.vault)}
     dropped = [digest for digest in every if key_of(digest) in going]
     for digest in dropped:
-        drop(project, digest, Tombstone(erasure=erasure))
+        drop(project.services, digest, Tombstone(erasure=erasure))
     return len(dropped)

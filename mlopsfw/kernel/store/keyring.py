@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -57,13 +58,22 @@ class Keyring:
 
     Args:
         storage: Where the rings are.
-        secrets: The user's keys, 32 bytes each: the first one is for new rings, the others open old ones.
+        secrets: Returns the user's keys, 32 bytes each, when one is first needed: the first one is for new rings, the others open
+            old ones. What reads or writes no encrypted blob works without a key.
     """
 
-    def __init__(self, storage: Storage, secrets: Sequence[bytes]) -> None:
-        self._storage, self._secrets = storage, {_id(secret): secret for secret in secrets}
-        self._first = secrets[0]
+    def __init__(self, storage: Storage, secrets: Callable[[], Sequence[bytes]]) -> None:
+        self._storage, self._resolve = storage, secrets
         self._opened: Opened | None = None
+
+    @cached_property
+    def _secrets(self) -> dict[bytes, bytes]:
+        """The user's keys by their ids, in their order."""
+        return {_id(secret): secret for secret in self._resolve()}
+
+    @property
+    def _first(self) -> bytes:
+        return next(iter(self._secrets.values()))
 
     def opened(self) -> Opened:
         """Return the ring, read once; the first use of a storage makes it. Raise `WrongKey`."""

@@ -24,8 +24,9 @@ from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import ProjectConfig, Selection
-    from mlopsfw.pipeline.graph.graph import Node
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.plugins.catalog import Catalog
+    from mlopsfw.kernel.workspace import Workspace
+    from mlopsfw.pipeline.graph.model import Node
 
 FORMAT = 1
 """Part of every key: raise it when keys are made in another way, and nothing of an older way is reused."""
@@ -78,14 +79,15 @@ class Fingerprinter:
     """Fingerprints the steps of one run: code and environment are read once, as they are when it begins.
 
     Args:
-        project: The project.
+        workspace: Where code and declared files lie.
+        config: The project's, which the graph of steps was made of.
+        plugins: Whose versions count for the steps that use them.
     """
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self.codebase: Codebase = project_codebase(
-            project.root, project.config.code, project.private_folder() / "code.json"
-        )
+    def __init__(self, workspace: Workspace, config: ProjectConfig, plugins: Catalog) -> None:
+        self._root, self._config, self._plugins = workspace.root, config, plugins
+        facts = workspace.private_folder() / "code.json"
+        self.codebase: Codebase = project_codebase(workspace.root, config.code, facts)
         self.environment = environment()
         self._environment_digest = environment_digest(self.environment)
         self._code: dict[str, Code] = {}
@@ -98,7 +100,7 @@ class Fingerprinter:
                 self._code[target] = code_of(self.codebase, target)
             except UsageError as error:
                 key = f"steps.{node.name}.python"
-                raise self._project.config.error(error.message, key, hint=error.hint) from None
+                raise self._config.error(error.message, key, hint=error.hint) from None
         return self._code[target]
 
     def check_function(self, node: Node) -> None:
@@ -106,7 +108,7 @@ class Fingerprinter:
         if node.builtin is not None:
             return
         code, given = self.code(node), {**node.inputs, **node.config.params}
-        error = self._project.config.error
+        error = self._config.error
         for name in given if not code.takes_any else ():
             if name not in code.parameters:
                 place = "inputs" if name in node.inputs else "params"
@@ -147,11 +149,11 @@ class Fingerprinter:
         builtin = node.builtin
         if builtin is None:  # pragma: no cover - the caller has looked
             raise TypeError(node.name)
-        used = [s for role in builtin.plugins for s in _selected(self._project.config, role)]
+        used = [s for role in builtin.plugins for s in _selected(self._config, role)]
         return Fingerprint(
             runs=f"{builtin.name}/{builtin.version}",
             reads=self._reads(node.step, (*node.config.reads, *builtin.reads(node.params))),
-            facts=msgspec.to_builtins(builtin.facts(self._project, node.params)),
+            facts=msgspec.to_builtins(builtin.facts(node.params)),
             plugins={key: self._version(key) for key, _ in used},
             options={key: selection.options for key, selection in used},
             **common,
@@ -159,7 +161,7 @@ class Fingerprinter:
 
     def _version(self, key: str) -> str:
         role, _, name = key.partition(".")
-        claim = self._project.plugins.catalog.find(role, name)
+        claim = self._plugins.find(role, name)
         return f"{claim.distribution} {claim.version}"
 
     def _reads(self, step: str, patterns: Iterable[str]) -> dict[str, str]:
@@ -168,7 +170,7 @@ class Fingerprinter:
     def _matches(self, step: str, pattern: str) -> Iterable[tuple[str, str]]:
         from mlopsfw.data.tables.digest import file_digest
 
-        root = self._project.root
+        root = self._root
         place = root / pattern
         if place.is_dir():
             files = [file for file in place.rglob("*") if file.is_file()]

@@ -12,7 +12,8 @@ from mlopsfw.kernel.store.blobs import entry_of
 from mlopsfw.pipeline.cache.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
-    from mlopsfw.project.facade import Project
+    from mlopsfw.data.datasets import Datasets
+    from mlopsfw.kernel.services import Services
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,38 +36,46 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     environment: str = ""
 
 
-def find(project: Project, key: str) -> Result | None:
-    """Return the result kept under `key`, or None; also None if a value of it is no longer stored."""
-    result = None
-    for event in project.ledger.stream(f"step/{key}").events():
-        result = msgspec.convert(event.body, Result)
-    return result if result and all(is_stored(project, a) for a in result.outputs.values()) else None
+class Results:
+    """The kept results of a project's steps.
 
+    Args:
+        services: The kernel's.
+        datasets: Tells whether a dataset's version is still kept.
+    """
 
-def keep(project: Project, key: str, result: Result) -> None:
-    """Keep a result under `key`; a later one takes its place, an equal one adds nothing."""
-    stream = project.ledger.stream(f"step/{key}")
-    known = None
-    for event in stream.events():
-        known = msgspec.convert(event.body, Result)
-    if known is None or known.outputs != result.outputs:
-        body: dict[str, Any] = msgspec.to_builtins(result)
-        stream.append("step.result", body)
+    def __init__(self, services: Services, datasets: Datasets) -> None:
+        self._ledger, self._storage, self._datasets = services.ledger, services.storage, datasets
 
+    def find(self, key: str) -> Result | None:
+        """Return the result kept under `key`, or None; also None if a value of it is no longer stored."""
+        result = None
+        for event in self._ledger.stream(f"step/{key}").events():
+            result = msgspec.convert(event.body, Result)
+        return result if result and all(self.is_stored(a) for a in result.outputs.values()) else None
 
-def is_stored(project: Project, artifact: Artifact) -> bool:
-    """Return whether the storage still has the bytes behind a reference."""
-    if artifact.kind == "dataset":
-        return _is_whole(project, artifact)
-    return not artifact.blob or entry_of(project.storage, artifact.blob) is not None
+    def keep(self, key: str, result: Result) -> None:
+        """Keep a result under `key`; a later one takes its place, an equal one adds nothing."""
+        stream = self._ledger.stream(f"step/{key}")
+        known = None
+        for event in stream.events():
+            known = msgspec.convert(event.body, Result)
+        if known is None or known.outputs != result.outputs:
+            body: dict[str, Any] = msgspec.to_builtins(result)
+            stream.append("step.result", body)
 
+    def is_stored(self, artifact: Artifact) -> bool:
+        """Return whether the storage still has the bytes behind a reference."""
+        if artifact.kind == "dataset":
+            return self._is_whole(artifact)
+        return not artifact.blob or entry_of(self._storage, artifact.blob) is not None
 
-def _is_whole(project: Project, artifact: Artifact) -> bool:
-    """Return whether a dataset's version is kept, and no rows were erased from it since."""
-    try:
-        project.datasets.resolve(artifact)
-    except (Erased, Vacuumed):
-        return False
-    except UnknownName:  # whoever reads it says so
+    def _is_whole(self, artifact: Artifact) -> bool:
+        """Return whether a dataset's version is kept, and no rows were erased from it since."""
+        try:
+            self._datasets.resolve(artifact)
+        except (Erased, Vacuumed):
+            return False
+        except UnknownName:  # whoever reads it says so
+            return True
         return True
-    return True

@@ -1,7 +1,8 @@
 """What a step is made of: `BuiltinStep` describes one, `StepContext` is what it may use while it runs.
 
 Nothing here runs anything. A module that defines a `BuiltinStep` is imported whenever a pipeline that uses it is planned, so it
-imports numpy, polars, pyarrow and the like inside its functions only.
+imports numpy, polars, pyarrow and the like inside its functions only. A step that acts on more of the project than `StepContext`
+offers is made with these parts (`step(endpoints)`).
 
     class CleanParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         column: str
@@ -10,7 +11,8 @@ imports numpy, polars, pyarrow and the like inside its functions only.
         rows = context.load("rows")                     # a pl.DataFrame; or load("rows", pa.Table), pl.LazyFrame, Path
         return {"rows": rows.drop_nulls(params.column)}  # a table, a JSON value, a Path, a BundleFolder or an Artifact
 
-    STEP = BuiltinStep(name="clean", params=CleanParams, run=_run, inputs=("rows",), outputs=("rows",))
+    def step() -> BuiltinStep:
+        return BuiltinStep(name="clean", params=CleanParams, run=_run, inputs=("rows",), outputs=("rows",))
 """
 
 from __future__ import annotations
@@ -19,15 +21,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from mlopsfw.kernel.roles.artifact import Artifact
 
 if TYPE_CHECKING:
-    from mlopsfw.pipeline.run.metrics import MetricLog
-    from mlopsfw.project.facade import Project
+    import polars as pl
+
+    from mlopsfw.data.datasets import Datasets
+    from mlopsfw.kernel.store.blobs import BlobStore
+    from mlopsfw.models.registry import Registry
 
 
 class NoParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +54,7 @@ def _no_reads(_params: Any) -> Iterable[str]:
     return ()
 
 
-def _no_facts(_project: Project, _params: Any) -> Mapping[str, object]:
+def _no_facts(_params: Any) -> Mapping[str, object]:
     return {}
 
 
@@ -59,7 +64,7 @@ class BuiltinStep:
 
     Args:
         name: What `use` says.
-        run: Does the work; returns output name → value, exactly `outputs` (see `mlopsfw.pipeline.values.values.store` for what a value can be).
+        run: Does the work; returns output name → value, exactly `outputs` (see `mlopsfw.pipeline.values.codec.Values.store` for what a value can be).
         params: The struct (frozen, unknown fields forbidden) that the step's own keys in the TOML are read into.
         inputs: Parameter names that must be wired.
         optional: Parameter names that may be wired; `context.inputs` lacks those that are not.
@@ -71,7 +76,7 @@ class BuiltinStep:
         cacheable: False for a step whose point is its effect (deploy, register, alert): it runs every time.
         plugins: Roles whose selected providers it uses (`"trainer"`): their versions and options count for the cache.
         reads: From its params, files and globs relative to the project that it opens: their content counts for the cache.
-        facts: From the project and its params, whatever else its result hangs on (an alias's target, a dataset's head), as a
+        facts: From its params, whatever else its result hangs on (an alias's target, a dataset's head), as a
             small JSON value; counts for the cache.
         summary: One line for people.
     """
@@ -89,8 +94,32 @@ class BuiltinStep:
     cacheable: bool = True
     plugins: tuple[str, ...] = ()
     reads: Callable[[Any], Iterable[str]] = _no_reads
-    facts: Callable[[Project, Any], Mapping[str, object]] = _no_facts
+    facts: Callable[[Any], Mapping[str, object]] = _no_facts
     summary: str = ""
+
+
+class StepValues(Protocol):
+    """Reads and stores the values of steps."""
+
+    def load(self, artifact: Artifact, wanted: Any = None, *, folder: Path | None = None) -> Any:
+        """Return the value behind a reference."""
+        ...
+
+    def store(self, value: object, what: str = "value") -> Artifact:
+        """Store a value; return the reference to it."""
+        ...
+
+    def store_frames(self, frames: Iterable[pl.DataFrame], what: str = "value") -> Artifact:
+        """Store a table that comes in frames of one schema."""
+        ...
+
+
+class MetricSink(Protocol):
+    """Takes the metrics of a step."""
+
+    def log(self, name: str, value: float, step: int | None = None) -> None:
+        """Record one number."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +127,6 @@ class StepContext:
     """What a running step may use. A Python step gets it in a parameter named `context`.
 
     Args:
-        project: The project, opened in this process.
         run: The run's id.
         step: The step's name.
         attempt: From 1.
@@ -107,11 +135,14 @@ class StepContext:
         scratch: An empty, private folder, gone after the attempt.
         checkpoints: A private folder that is kept for the next attempt of this step with the same cache key, after a
             failure, a kill or `mlopsfw resume`; gone when the step has finished.
+        datasets: The project's datasets.
+        models: Its registered models.
+        blobs: Its content-addressed bytes.
+        values: Where inputs are read from, and values can be stored.
         metrics: Where `log_metric` writes.
         progress_file: Where `progress` leaves its last word for the display.
     """
 
-    project: Project
     run: str
     step: str
     attempt: int
@@ -119,7 +150,11 @@ class StepContext:
     params: Mapping[str, Any]
     scratch: Path
     checkpoints: Path
-    metrics: MetricLog
+    datasets: Datasets
+    models: Registry
+    blobs: BlobStore
+    values: StepValues
+    metrics: MetricSink
     progress_file: Path
     _shown: list[float] = field(default_factory=lambda: [float("-inf")], repr=False)
 
@@ -132,9 +167,7 @@ class StepContext:
                 `pl.DataFrame` for a table, a `pl.LazyFrame` for a dataset, a `Path` for a file, folder or bundle, the
                 value itself for JSON.
         """
-        from mlopsfw.pipeline.values.values import load
-
-        return load(self.project, self.inputs[name], wanted, folder=self.scratch)
+        return self.values.load(self.inputs[name], wanted, folder=self.scratch)
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """Record a metric of this step; buffered, durable at the step's end."""

@@ -14,107 +14,117 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.pipeline.graph.partnames import part_name
-from mlopsfw.pipeline.values.values import load, store, store_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlopsfw.data.datasets import Datasets
     from mlopsfw.data.datasets.ranges import Range
-    from mlopsfw.pipeline.graph.graph import Node
-    from mlopsfw.project.facade import Project
+    from mlopsfw.pipeline.graph.model import Node
+    from mlopsfw.pipeline.values.codec import Values
 
 MOST_PARTS = 10_000
 """Each is an attempt of its own, with its events and a worker's turn."""
 
 
-def cut(project: Project, node: Node, inputs: Mapping[str, Artifact]) -> list[Node]:
-    """Return a node for each part of the input that `node` runs on part by part; a table without rows is one part.
+class Parts:
+    """Cuts values into parts, and puts together what came of them.
 
     Args:
-        project: Where the input is stored.
-        node: The step.
-        inputs: Its inputs.
-
-    Raises:
-        DataError: The input has no parts, or more than 10,000.
+        values: Reads and stores values.
+        datasets: Versions of datasets, whose files tell ranges apart.
     """
-    name = node.config.each
-    parts = list(itertools.islice(_parts(project, node, inputs[name]), MOST_PARTS + 1))
-    if len(parts) > MOST_PARTS:
-        hint = f"Raise steps.{node.name}.part_rows, or give it fewer items."
-        raise DataError(f"step {node.name} would run on more than {MOST_PARTS:,} parts of {name!r}", hint=hint)
-    return [
-        replace(node, name=part_name(node.name, number), taken={**inputs, name: part})
-        for number, part in enumerate(parts)
-    ]
 
+    def __init__(self, values: Values, datasets: Datasets) -> None:
+        self._values, self._datasets = values, datasets
 
-def _parts(project: Project, node: Node, whole: Artifact) -> Iterable[Artifact]:
-    what = f"step {node.name}, each {node.config.each!r}"
-    if whole.kind == "json" and isinstance(items := load(project, whole), list):
-        return (store(project, item, what) for item in items)
-    if whole.kind not in ("table", "dataset"):
-        found = "value that is no list" if whole.kind == "json" else whole.kind
-        raise DataError(f"{what}: a {found} has no parts", hint="Wire a table, a dataset or a list of values to it.")
-    return (
-        Artifact(kind=whole.kind, digest=found.digest, blob=whole.blob, ref=whole.ref, rows=(found.start, found.stop))
-        for found in _ranges(project, whole, node.config.part_rows)
-    )
+    def cut(self, node: Node, inputs: Mapping[str, Artifact]) -> list[Node]:
+        """Return a node for each part of the input that `node` runs on part by part; a table without rows is one part.
 
+        Args:
+            node: The step.
+            inputs: Its inputs.
 
-def _ranges(project: Project, whole: Artifact, rows: int) -> Iterator[Range]:
-    from mlopsfw.data.datasets import ranges
+        Raises:
+            DataError: The input has no parts, or more than 10,000.
+        """
+        name = node.config.each
+        parts = list(itertools.islice(self._parts(node, inputs[name]), MOST_PARTS + 1))
+        if len(parts) > MOST_PARTS:
+            hint = f"Raise steps.{node.name}.part_rows, or give it fewer items."
+            raise DataError(f"step {node.name} would run on more than {MOST_PARTS:,} parts of {name!r}", hint=hint)
+        return [
+            replace(node, name=part_name(node.name, number), taken={**inputs, name: part})
+            for number, part in enumerate(parts)
+        ]
 
-    if whole.kind == "dataset" and (version := project.datasets.resolve(whole)).manifest:
-        return ranges.of_version(project.datasets, version, rows)
-    return ranges.of_batches(load(project, whole, "polars.LazyFrame"), rows)
+    def _parts(self, node: Node, whole: Artifact) -> Iterable[Artifact]:
+        what = f"step {node.name}, each {node.config.each!r}"
+        if whole.kind == "json" and isinstance(items := self._values.load(whole), list):
+            return (self._values.store(item, what) for item in items)
+        if whole.kind not in ("table", "dataset"):
+            found = "value that is no list" if whole.kind == "json" else whole.kind
+            raise DataError(
+                f"{what}: a {found} has no parts", hint="Wire a table, a dataset or a list of values to it."
+            )
+        return (
+            Artifact(
+                kind=whole.kind, digest=found.digest, blob=whole.blob, ref=whole.ref, rows=(found.start, found.stop)
+            )
+            for found in self._ranges(whole, node.config.part_rows)
+        )
 
+    def _ranges(self, whole: Artifact, rows: int) -> Iterator[Range]:
+        from mlopsfw.data.datasets import ranges
 
-def join(project: Project, step: str, outputs: Sequence[str], results: Mapping[str, Artifact]) -> dict[str, Artifact]:
-    """Put together what the parts returned: tables one below the other, JSON values as a list.
+        if whole.kind == "dataset" and (version := self._datasets.resolve(whole)).manifest:
+            return ranges.of_version(self._datasets, version, rows)
+        return ranges.of_batches(self._values.load(whole, "polars.LazyFrame"), rows)
 
-    Args:
-        project: Where the results are stored.
-        step: The step's name, for errors.
-        outputs: Names of what each part returned.
-        results: `output[number]` → a part's result.
+    def join(self, step: str, outputs: Sequence[str], results: Mapping[str, Artifact]) -> dict[str, Artifact]:
+        """Put together what the parts returned: tables one below the other, JSON values as a list.
 
-    Raises:
-        DataError: An output is neither, or its tables differ in their columns.
-    """
-    count = len(results) // max(len(outputs), 1)
-    return {
-        name: _joined(project, f"{step}.{name}", [results[part_name(name, n)] for n in range(count)])
-        for name in outputs
-    }
+        Args:
+            step: The step's name, for errors.
+            outputs: Names of what each part returned.
+            results: `output[number]` → a part's result.
+
+        Raises:
+            DataError: An output is neither, or its tables differ in their columns.
+        """
+        count = len(results) // max(len(outputs), 1)
+        return {
+            name: self._joined(f"{step}.{name}", [results[part_name(name, n)] for n in range(count)])
+            for name in outputs
+        }
+
+    def _joined(self, what: str, parts: Sequence[Artifact]) -> Artifact:
+        kinds = {part.kind for part in parts}
+        if kinds <= {"json"}:
+            return self._values.store([self._values.load(part) for part in parts], what)
+        if kinds != {"table"}:
+            found = " and ".join(sorted(kinds))
+            raise DataError(
+                f"{what}: parts that are {found} cannot be put together", hint="Return tables, or JSON values."
+            )
+        return parts[0] if len(parts) == 1 else self._concatenated(what, parts)
+
+    def _concatenated(self, what: str, parts: Sequence[Artifact]) -> Artifact:
+        import pyarrow as pa
+
+        from mlopsfw.data.tables.digest import record_batches
+
+        tables = _alike((self._values.load(part, "pyarrow.Table") for part in parts), what)
+        first = next(tables)
+        together = itertools.chain([first], tables)
+        if any(pa.types.is_dictionary(field.type) for field in first.schema):  # each part has a dictionary of its own
+            return self._values.store(pa.concat_tables(together), what)
+        return self._values.store_batches(record_batches(together))
 
 
 def results_by_name(parts: Iterable[Mapping[str, Artifact]]) -> dict[str, Artifact]:
     """Name what the parts returned, in their order, as `join` takes it."""
     return {part_name(name, number): artifact for number, part in enumerate(parts) for name, artifact in part.items()}
-
-
-def _joined(project: Project, what: str, parts: Sequence[Artifact]) -> Artifact:
-    kinds = {part.kind for part in parts}
-    if kinds <= {"json"}:
-        return store(project, [load(project, part) for part in parts], what)
-    if kinds != {"table"}:
-        found = " and ".join(sorted(kinds))
-        raise DataError(f"{what}: parts that are {found} cannot be put together", hint="Return tables, or JSON values.")
-    return parts[0] if len(parts) == 1 else _concatenated(project, what, parts)
-
-
-def _concatenated(project: Project, what: str, parts: Sequence[Artifact]) -> Artifact:
-    import pyarrow as pa
-
-    from mlopsfw.data.tables.digest import record_batches
-
-    tables = _alike((load(project, part, "pyarrow.Table") for part in parts), what)
-    first = next(tables)
-    together = itertools.chain([first], tables)
-    if any(pa.types.is_dictionary(field.type) for field in first.schema):  # each part has a dictionary of its own
-        return store(project, pa.concat_tables(together), what)
-    return store_batches(project, record_batches(together))
 
 
 def _alike(tables: Iterator[Any], what: str) -> Iterator[Any]:

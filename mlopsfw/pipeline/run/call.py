@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.pipeline.values.values import type_name
+from mlopsfw.pipeline.values.codec import type_name
 
 if TYPE_CHECKING:
-    from mlopsfw.pipeline.graph.graph import Node
+    from mlopsfw.pipeline.graph.model import Node
     from mlopsfw.pipeline.graph.step import StepContext
 
 CONTEXT = "context"

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from mlopsfw.pipeline.graph.partnames import is_part, step_of
-from mlopsfw.pipeline.values.values import notes, summary
+from mlopsfw.pipeline.values.codec import notes, summary
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
     from mlopsfw.kernel.roles.engine import Failure, StepResult
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.workspace import Workspace
 
 _MARKS = {"done": ("✓", "32"), "cached": ("=", "2"), "failed": ("✗", "31"), "again": ("↻", "33"), "note": ("!", "33")}
 _CLEAR = "\r\x1b[2K"
@@ -23,12 +23,12 @@ class Display:
     """Writes to a stream; plain lines where that is no terminal, nothing where it is None.
 
     Args:
-        project: Where running steps leave their progress.
+        workspace: Where running steps leave their progress.
         stream: Where to write.
     """
 
-    def __init__(self, project: Project, stream: TextIO | None) -> None:
-        self._project, self._stream = project, stream
+    def __init__(self, workspace: Workspace, stream: TextIO | None) -> None:
+        self._workspace, self._stream = workspace, stream
         self.live = bool(stream and stream.isatty())
         self._width = 8
         self._shown = False
@@ -113,7 +113,7 @@ class Display:
 
         try:
             phase, share = msgspec.json.decode(
-                (self._project.state / "runs" / run / name / "progress.json").read_bytes()
+                (self._workspace.state / "runs" / run / name / "progress.json").read_bytes()
             )
         except (OSError, msgspec.DecodeError, ValueError):
             return ""

@@ -7,34 +7,47 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.roles.artifact import Artifact
-from mlopsfw.pipeline.graph.graph import Node, Output
+from mlopsfw.pipeline.graph.model import Node, Output
 
 if TYPE_CHECKING:
-    from mlopsfw.project.facade import Project
+    from mlopsfw.data.datasets import Datasets
+    from mlopsfw.models.registry import Registry
+    from mlopsfw.pipeline.run.runs import Runs
 
 
-def resolve_inputs(project: Project, node: Node, outputs: Mapping[str, Mapping[str, Artifact]]) -> dict[str, Artifact]:
-    """Return the step's inputs by parameter name. Raise what the dataset, registry or run raises for a wrong reference."""
-    if node.taken is not None:
-        return dict(node.taken)
-    found = {}
-    for parameter, source in node.inputs.items():
-        if isinstance(source, Output):
-            found[parameter] = outputs[source.step][source.name]
-        else:
-            found[parameter] = resolve_reference(project, source)
-    return found
+class Inputs:
+    """Finds what a step is given.
 
+    Args:
+        datasets: Versions of datasets.
+        models: Registered models.
+        runs: What earlier runs returned.
+    """
 
-def resolve_reference(project: Project, text: str) -> Artifact:
-    """Return the artifact that `data:/…`, `models:/…` or `runs:/…` names now."""
-    reference = parse_reference(text)
-    if reference.scheme == "data":
-        dataset = project.datasets.resolve(text)
-        return Artifact(kind="dataset", digest=dataset.digest, ref=f"data:/{dataset.name}@{dataset.version}")
-    if reference.scheme == "models":
-        model = project.registry.resolve(text)
-        return Artifact(
-            kind="model", digest=model.bundle, blob=model.bundle, ref=f"models:/{model.name}@{model.version}"
-        )
-    return project.runs.artifact(text)
+    def __init__(self, datasets: Datasets, models: Registry, runs: Runs) -> None:
+        self._datasets, self._models, self._runs = datasets, models, runs
+
+    def of(self, node: Node, outputs: Mapping[str, Mapping[str, Artifact]]) -> dict[str, Artifact]:
+        """Return the step's inputs by parameter name. Raise what the dataset, registry or run raises for a wrong reference."""
+        if node.taken is not None:
+            return dict(node.taken)
+        found = {}
+        for parameter, source in node.inputs.items():
+            if isinstance(source, Output):
+                found[parameter] = outputs[source.step][source.name]
+            else:
+                found[parameter] = self.resolve(source)
+        return found
+
+    def resolve(self, text: str) -> Artifact:
+        """Return the artifact that `data:/…`, `models:/…` or `runs:/…` names now."""
+        reference = parse_reference(text)
+        if reference.scheme == "data":
+            dataset = self._datasets.resolve(text)
+            return Artifact(kind="dataset", digest=dataset.digest, ref=f"data:/{dataset.name}@{dataset.version}")
+        if reference.scheme == "models":
+            model = self._models.resolve(text)
+            return Artifact(
+                kind="model", digest=model.bundle, blob=model.bundle, ref=f"models:/{model.name}@{model.version}"
+            )
+        return self._runs.artifact(text)

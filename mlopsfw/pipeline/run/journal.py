@@ -10,8 +10,8 @@ import msgspec
 from mlopsfw.pipeline.run.liveness import identity
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.ledger import Ledger
     from mlopsfw.kernel.roles.event import Event
-    from mlopsfw.project.facade import Project
 
 _ENDED = ("done", "refused")
 """Statuses after which nothing can follow; the others leave a run that can be resumed."""
@@ -21,15 +21,15 @@ class Journal:
     """Appends to one run's stream as the coordinator of one epoch: `Fenced` as soon as another has taken over.
 
     Args:
-        project: The project.
+        ledger: Where the stream is.
         run: The run's id.
         epoch: The epoch of this coordinator.
         environment: Blob with what is installed.
     """
 
-    def __init__(self, project: Project, run: str, *, epoch: int = 0, environment: str = "") -> None:
+    def __init__(self, ledger: Ledger, run: str, *, epoch: int = 0, environment: str = "") -> None:
         self.run, self.epoch, self.environment = run, epoch, environment
-        self._stream = project.ledger.stream(f"run/{run}")
+        self._stream = ledger.stream(f"run/{run}")
         self._began = self._spoke = time.monotonic()
 
     def begin(self, **facts: Any) -> None:

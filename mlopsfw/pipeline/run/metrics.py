@@ -14,14 +14,14 @@ import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.services import Services
 
 _FLUSH_BYTES = 1 << 16
 _FLUSH_SECONDS = 0.5
@@ -100,14 +100,14 @@ class MetricLog:
             self._descriptor = -1
 
 
-def commit(project: Project, run: str, log: MetricLog, *, epoch: int | None = None) -> None:
+def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = None) -> None:
     """Make a log durable as one segment of its run, then remove the local file. An empty log leaves no trace."""
     log.close()
     lines = whole_lines(log.file)
     if lines:
-        blob = project.blobs.put(b"".join(lines))
+        blob = services.blobs.put(b"".join(lines))
         body = {"blob": blob, "count": len(lines), "step": log.source, "last": log.last}
-        project.ledger.stream(f"run/{run}").append("metrics.segment", body, epoch=epoch)
+        services.ledger.stream(f"run/{run}").append("metrics.segment", body, epoch=epoch)
     log.file.unlink(missing_ok=True)
 
 
@@ -160,51 +160,3 @@ def logging_to(log: MetricLog) -> Iterator[MetricLog]:
         yield log
     finally:
         _current.reset(token)
-
-
-class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as run
-    """Open a run outside of any pipeline, from a notebook or a script.
-
-    Args:
-        name: What to call it, for people.
-        project: The project; the one at or above the current folder by default.
-        params: What to remember about it, as JSON values.
-
-    The run is done when the block ends, and failed if it ends with an exception.
-    """
-
-    def __init__(self, name: str = "", *, project: Project | None = None, params: dict[str, Any] | None = None) -> None:
-        from mlopsfw.kernel.base.ids import new_run_id
-        from mlopsfw.project.facade import Project
-
-        self.id, self.name = new_run_id(), name
-        self._owned = project is None
-        self._project = project or Project.open()
-        self._params = params or {}
-        self._began = time.monotonic()
-
-    def __enter__(self) -> Self:
-        body = {"pipeline": self.name, "steps": [], "params": self._params, "kind": "script"}
-        self._project.ledger.stream(f"run/{self.id}").append("run.started", body)
-        folder = self._project.private_folder("runs", self.id)
-        self._log = MetricLog(folder / "metrics.jsonl")
-        self._token = _current.set(self._log)
-        return self
-
-    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
-        """Record a metric of this run."""
-        self._log.log(name, value, step)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
-        _current.reset(self._token)
-        commit(self._project, self.id, self._log)
-        self._log.file.parent.rmdir()
-        stream = self._project.ledger.stream(f"run/{self.id}")
-        seconds = time.monotonic() - self._began
-        if kind is None:
-            stream.seal("run.finished", {"status": "done", "exit_code": 0, "seconds": seconds})
-        else:
-            body = {"status": "failed", "exit_code": 1, "seconds": seconds, "message": f"{kind.__name__}: {error}"}
-            stream.append("run.finished", body)
-        if self._owned:
-            self._project.close()

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.pipeline.cache import results as cache
-from mlopsfw.pipeline.graph.graph import Node, Output
-from mlopsfw.pipeline.run.inputs import resolve_reference
-from mlopsfw.pipeline.run.session import prepare
+from mlopsfw.pipeline.graph.model import Node, Output
 from mlopsfw.pipeline.run.why import changes
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
     from mlopsfw.pipeline.cache.fingerprint import Fingerprint, Fingerprinter
-    from mlopsfw.project.facade import Project
+    from mlopsfw.pipeline.graph.model import Graph
+    from mlopsfw.pipeline.run.execution import Execution
+    from mlopsfw.pipeline.run.runs import Runs
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,34 +34,39 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
 
 
-def plan(project: Project, *, steps: Sequence[str] = (), force: bool = False) -> list[Planned]:
-    """Return what a run would do, in order. Raise `UsageError` where the pipeline is wrong."""
-    graph, prints = prepare(project, steps)
-    forced = set(steps or graph.nodes) if force else set()
-    planner = _Planner(project, prints, forced)
-    return [planner.consider(node) for node in graph.nodes.values()]
+class Planner:
+    """Says what would become of steps.
 
+    Args:
+        execution: What a run would be carried out with.
+        runs: Earlier runs.
+        prints: Makes the cache keys.
+        forced: Steps whose kept results would not be used.
+    """
 
-class _Planner:
-    def __init__(self, project: Project, prints: Fingerprinter, forced: set[str]) -> None:
-        self._project, self._prints, self._forced = project, prints, forced
+    def __init__(self, execution: Execution, runs: Runs, prints: Fingerprinter, forced: Collection[str]) -> None:
+        self._execution, self._runs, self._prints, self._forced = execution, runs, prints, forced
         self._outputs: dict[str, Mapping[str, Artifact]] = {}
 
-    def consider(self, node: Node) -> Planned:
+    def plan(self, graph: Graph) -> list[Planned]:
+        """Return what a run of `graph` would do, in order."""
+        return [self._consider(node) for node in graph.nodes.values()]
+
+    def _consider(self, node: Node) -> Planned:
         known, unknown = self._inputs(node)
-        before = last_fingerprint(self._project, node.name)
+        before = self._last_fingerprint(node.name)
         now = self._prints.fingerprint(node, known)
-        reasons = changes(self._project, before, now, without=unknown) if before else ()
+        reasons = changes(self._execution, before, now, without=unknown) if before else ()
         if not node.cacheable:
             why = "its point is its effect" if node.builtin and not node.builtin.cacheable else "cache = false"
-            return self._runs(node, f"it runs every time: {why}")
+            return self._would_run(node, f"it runs every time: {why}")
         if node.name in self._forced:
-            return self._runs(node, "forced")
+            return self._would_run(node, "forced")
         if unknown:
             return self._after_others(node, unknown, before, reasons)
-        kept = cache.find(self._project, now.key)
+        kept = self._execution.results.find(now.key)
         if kept is None:
-            return self._runs(node, "it has changed" if before else "it has never run", reasons)
+            return self._would_run(node, "it has changed" if before else "it has never run", reasons)
         self._outputs[node.name] = kept.outputs
         return Planned(step=node.name, action="cached", verdict=f"nothing changed; the result is of run {kept.run}")
 
@@ -71,12 +75,12 @@ class _Planner:
     ) -> Planned:
         waiting = tuple(f"input {name}: step {step!r} would run first" for name, step in unknown.items())
         if before is None or reasons:
-            return self._runs(node, "it has changed" if before else "it has never run", (*reasons, *waiting))
+            return self._would_run(node, "it has changed" if before else "it has never run", (*reasons, *waiting))
         return Planned(
             step=node.name, action="maybe", verdict="it runs unless its inputs come out the same", reasons=waiting
         )
 
-    def _runs(self, node: Node, verdict: str, reasons: tuple[str, ...] = ()) -> Planned:
+    def _would_run(self, node: Node, verdict: str, reasons: tuple[str, ...] = ()) -> Planned:
         return Planned(step=node.name, action="run", verdict=verdict, reasons=reasons)
 
     def _inputs(self, node: Node) -> tuple[dict[str, Artifact], dict[str, str]]:
@@ -84,20 +88,19 @@ class _Planner:
         known, unknown = {}, {}
         for name, source in node.inputs.items():
             if not isinstance(source, Output):
-                known[name] = resolve_reference(self._project, source)
+                known[name] = self._execution.inputs.resolve(source)
             elif source.step in self._outputs:
                 known[name] = self._outputs[source.step][source.name]
             else:
                 unknown[name] = source.step
         return known, unknown
 
-
-def last_fingerprint(project: Project, step: str) -> Fingerprint | None:
-    """Return what the newest result of a step was made of, or None if it has none."""
-    for view in project.runs.newest():
-        found = view.steps.get(step)
-        if found and found.fingerprint:
-            kept = cache.find(project, found.fingerprint)
-            if kept is not None:
-                return kept.fingerprint
-    return None
+    def _last_fingerprint(self, step: str) -> Fingerprint | None:
+        """Return what the newest result of a step was made of, or None if it has none."""
+        for view in self._runs.newest():
+            found = view.steps.get(step)
+            if found and found.fingerprint:
+                kept = self._execution.results.find(found.fingerprint)
+                if kept is not None:
+                    return kept.fingerprint
+        return None

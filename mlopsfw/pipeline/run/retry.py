@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlopsfw.kernel.roles.engine import Failure
 
 if TYPE_CHECKING:
-    from mlopsfw.pipeline.run.runner import Attempt
+    from mlopsfw.pipeline.run.attempt import Attempt
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 LOST_RETRIES = 2

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.errors import DataError, NotFound, StepTimeout, UsageError
 from mlopsfw.kernel.roles.engine import Failure, Handle, StepResult, StepSpec
-from mlopsfw.pipeline.cache import results as cache
-from mlopsfw.pipeline.graph.graph import Graph, Node
-from mlopsfw.pipeline.partitions.parts import cut, results_by_name
-from mlopsfw.pipeline.run.inputs import resolve_inputs
+from mlopsfw.pipeline.cache.results import Result
+from mlopsfw.pipeline.graph.model import Graph, Node
+from mlopsfw.pipeline.partitions.parts import results_by_name
+from mlopsfw.pipeline.run.attempt import Attempt
 from mlopsfw.pipeline.run.liveness import HEARTBEAT
 from mlopsfw.pipeline.run.retry import Retries
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.config.model import ProjectConfig
     from mlopsfw.kernel.roles.artifact import Artifact
-    from mlopsfw.pipeline.cache.fingerprint import Fingerprint, Fingerprinter
+    from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
     from mlopsfw.pipeline.run.display import Display
+    from mlopsfw.pipeline.run.execution import Execution
     from mlopsfw.pipeline.run.journal import Journal
-    from mlopsfw.project.facade import Project
 
 
 _LAST_WORD = 2.0
@@ -49,26 +50,12 @@ class Options:
 
 
 @dataclass(kw_only=True)
-class Attempt:
-    """One attempt in flight."""
-
-    node: Node
-    number: int
-    inputs: dict[str, Artifact]  # as the key counts them: data:/x may mean another version later
-    key: str
-    fingerprint: Fingerprint
-    began: float
-    handle: Handle | None = None
-    stopped: Failure | None = None
-    kept: cache.Result | None = None
-
-
-@dataclass(kw_only=True)
 class Coordinator:
     """Runs one graph once.
 
     Args:
-        project: The project.
+        execution: What the run is carried out with.
+        config: The project's, which the graph was made of: a worker opens the project with it.
         graph: What to run.
         journal: The run's record.
         prints: Makes the cache keys.
@@ -77,7 +64,8 @@ class Coordinator:
         finished: Results of this run's earlier sittings: step → (cache key, outputs).
     """
 
-    project: Project
+    execution: Execution
+    config: ProjectConfig
     graph: Graph
     journal: Journal
     prints: Fingerprinter
@@ -143,7 +131,7 @@ class Coordinator:
         if self.options.debug:
             self._run_here(attempt)
             return True
-        if len(self._running) < self.project.engine.slots:
+        if len(self._running) < self.execution.workers.slots:
             self._submit(attempt)
         return False
 
@@ -151,7 +139,7 @@ class Coordinator:
         """Put a step's parts before it: they run like steps, and it then puts together what they returned."""
         node = attempt.node
         try:
-            parts = cut(self.project, node, attempt.inputs)
+            parts = self.execution.parts.cut(node, attempt.inputs)
         except (DataError, NotFound, UsageError) as error:
             self._cannot_start(node, error)
             return False
@@ -163,7 +151,7 @@ class Coordinator:
     def _prepare(self, node: Node) -> Attempt | None:
         """Make the step's key; return None if a kept result settles it, or it cannot start."""
         try:
-            inputs = resolve_inputs(self.project, node, self.outputs)
+            inputs = self.execution.inputs.of(node, self.outputs)
             fingerprint = self.prints.fingerprint(node, inputs)
         except (DataError, NotFound, UsageError) as error:
             self._cannot_start(node, error)
@@ -176,7 +164,7 @@ class Coordinator:
             return None
         if not node.cacheable or node.step in self.options.force:
             return attempt
-        attempt.kept = cache.find(self.project, key)
+        attempt.kept = self.execution.results.find(key)
         if attempt.kept is None or self.options.certify:
             return attempt
         self._use(attempt, attempt.kept.outputs, attempt.kept.run)
@@ -186,7 +174,7 @@ class Coordinator:
         """Fail a step whose input or file is not there. What runs beside it is not to blame, and ends as it would."""
         from mlopsfw.pipeline.run.failure import failure_of
 
-        failure = failure_of(error, self.project.root)
+        failure = failure_of(error, self.execution.services.workspace.root)
         self._record(node.name, 1, StepResult(), failure)
         self.display.failed(node.name, failure, None)
         self.failure, self.failed = failure, node.name
@@ -203,8 +191,8 @@ class Coordinator:
     def _spec(self, attempt: Attempt) -> StepSpec:
         node, parts = attempt.node, attempt.node.parts
         return StepSpec(
-            project=str(self.project.root),
-            config=self.project.config.to_json(),
+            project=str(self.execution.services.workspace.root),
+            config=self.config.to_json(),
             run=self.journal.run,
             step=node.name,
             attempt=attempt.number,
@@ -226,7 +214,7 @@ class Coordinator:
 
     def _submit(self, attempt: Attempt) -> None:
         self._announce(attempt)
-        handle = attempt.handle = self.project.engine.submit(self._spec(attempt))
+        handle = attempt.handle = self.execution.workers.submit(self._spec(attempt))
         threading.Thread(target=self._watch, args=(attempt, handle), daemon=True).start()
 
     def _watch(self, attempt: Attempt, handle: Handle) -> None:
@@ -235,17 +223,14 @@ class Coordinator:
         except Exception as error:  # noqa: BLE001 - an engine that fails is the step's failure, with the engine to blame
             from mlopsfw.pipeline.run.failure import failure_of
 
-            result = StepResult(failure=failure_of(error, self.project.root))
+            result = StepResult(failure=failure_of(error, self.execution.services.workspace.root))
         self._results.put(
             (attempt, result or StepResult(failure=Failure(type="WorkerLost", message="no answer", lost=True)))
         )
 
     def _run_here(self, attempt: Attempt) -> None:
-        from mlopsfw.project.worker import run_step
-
         self._announce(attempt)
-        self.project.add_code_path()
-        self._settle(attempt, run_step(self.project, self._spec(attempt), debug=True))
+        self._settle(attempt, self.execution.workers.run_here(self._spec(attempt)))
 
     def _wait(self) -> None:
         """Take results in, keep time limits, give signs of life."""
@@ -281,7 +266,7 @@ class Coordinator:
 
     def _settle(self, attempt: Attempt, result: StepResult) -> None:
         del self._running[attempt.node.name]
-        self._broadcast(result)
+        self.execution.workers.broadcast(result)
         failure = attempt.stopped if attempt.stopped and result.failure else result.failure or self._missing(result)
         if failure is None:
             self._succeeded(attempt, result)
@@ -305,10 +290,10 @@ class Coordinator:
 
     def _missing(self, result: StepResult) -> Failure | None:
         """Return a failure where a worker's result is not in our storage: it must have written to another one."""
-        lost = [name for name, artifact in result.outputs.items() if not cache.is_stored(self.project, artifact)]
+        lost = [name for name, artifact in result.outputs.items() if not self.execution.results.is_stored(artifact)]
         if not lost:
             return None
-        message = f"the result {lost[0]!r} from {result.node} is not in {self.project.storage.describe()}"
+        message = f"the result {lost[0]!r} from {result.node} is not in {self.execution.services.storage.describe()}"
         hint = "Give [storage] a place that every node of the engine reaches, such as s3://bucket/prefix."
         return Failure(type="ResultMissing", message=f"{message}\n{hint}", retryable=False)
 
@@ -316,7 +301,7 @@ class Coordinator:
         if attempt.kept is not None:
             self._certify(attempt, attempt.kept, result)
             return
-        entry = cache.Result(
+        entry = Result(
             run=self.journal.run,
             step=attempt.node.name,
             outputs=result.outputs,
@@ -324,9 +309,9 @@ class Coordinator:
             seconds=result.seconds,
             environment=self.journal.environment,
         )
-        cache.keep(self.project, attempt.key, entry)
+        self.execution.results.keep(attempt.key, entry)
 
-    def _certify(self, attempt: Attempt, kept: cache.Result, result: StepResult) -> None:
+    def _certify(self, attempt: Attempt, kept: Result, result: StepResult) -> None:
         """Compare a result that was made anew with the one that is kept."""
         was = {name: artifact.digest for name, artifact in kept.outputs.items()}
         now = {name: artifact.digest for name, artifact in result.outputs.items()}
@@ -345,7 +330,7 @@ class Coordinator:
             self.failure, self.failed = failure, name
 
     def _record(self, step: str, attempt: int, result: StepResult, failure: Failure) -> None:
-        trace = self.project.blobs.put(failure.traceback.encode()) if failure.traceback else ""
+        trace = self.execution.services.blobs.put(failure.traceback.encode()) if failure.traceback else ""
         self.journal.append(
             "step.failed",
             step=step,
@@ -358,12 +343,3 @@ class Coordinator:
             logs=result.logs,
             node=result.node,
         )
-
-    def _broadcast(self, result: StepResult) -> None:
-        """Tell the observers what the worker appended: they live in this process."""
-        if not result.events or not self.project.plugins.catalog.of("observer"):
-            return
-        for stream, seq in result.events:
-            for event in self.project.ledger.stream(stream).events(seq - 1):
-                if event.seq == seq:
-                    self.project.notify(event)

@@ -15,7 +15,7 @@ from mlopsfw.pipeline.run.metrics import Metric, read_segment
 from mlopsfw.pipeline.run.record import RunView, StepView, fold
 
 if TYPE_CHECKING:
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.services import Services
 
 __all__ = ["RunView", "Runs", "StepView"]
 
@@ -27,15 +27,15 @@ class Runs:
     """The runs of a project.
 
     Args:
-        project: The project.
+        services: The kernel's.
     """
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    def __init__(self, services: Services) -> None:
+        self._ledger, self._blobs, self._state = services.ledger, services.blobs, services.workspace.state
 
     def ids(self) -> list[str]:
         """Return the ids of all runs, newest first (an id sorts by the time at which it was given)."""
-        return sorted((name.removeprefix(_PREFIX) for name in self._project.ledger.streams(_PREFIX)), reverse=True)
+        return sorted((name.removeprefix(_PREFIX) for name in self._ledger.streams(_PREFIX)), reverse=True)
 
     def newest(self) -> Iterator[RunView]:
         """Yield the runs, newest first, each read when it is asked for."""
@@ -64,7 +64,7 @@ class Runs:
         raise UnknownName(f"there is no run {run!r}", hint=nearest(run, ids[:20]))
 
     def _view(self, run: str) -> RunView:
-        return fold(run, self._project.ledger.stream(_PREFIX + run).events())
+        return fold(run, self._ledger.stream(_PREFIX + run).events())
 
     def artifact(self, reference: str) -> Artifact:
         """Return what `runs:/id/step.output` (or `runs:/id/step`, its first output) names. Raise `UnknownName`."""
@@ -82,8 +82,7 @@ class Runs:
 
     def metrics(self, run: str) -> list[Metric]:
         """Return every number that the run logged, in the order in which it was logged within each step."""
-        blobs = self._project.blobs
-        return [metric for segment in self.get(run).segments for metric in read_segment(blobs.get(segment))]
+        return [metric for segment in self.get(run).segments for metric in read_segment(self._blobs.get(segment))]
 
     def log(self, run: str, step: str) -> str:
         """Return what a step printed, its latest attempt. Raise `UnknownName` where the run has no such step."""
@@ -92,17 +91,17 @@ class Runs:
             raise UnknownName(f"run {view.id} has no step {step!r}", hint=nearest(step, view.steps))
         found = view.steps[step]
         if found.status == "running":
-            file = self._project.state / "runs" / view.id / step / "log.txt"
+            file = self._state / "runs" / view.id / step / "log.txt"
             return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
         if found.status == "cached" and not found.logs and found.from_run != view.id:
             return self.log(found.from_run, step)
-        parts = [self._project.blobs.get(blob) for blob in (found.logs, found.traceback) if blob]
+        parts = [self._blobs.get(blob) for blob in (found.logs, found.traceback) if blob]
         return b"\n".join(parts).decode("utf-8", "replace")
 
     def config(self, run: str) -> dict[str, Any]:
         """Return the configuration that a run had, as JSON values; empty for a run outside of a pipeline."""
         blob = self.get(run).facts.get("config")
-        config: dict[str, Any] = msgspec.json.decode(self._project.blobs.get(blob)) if blob else {}
+        config: dict[str, Any] = msgspec.json.decode(self._blobs.get(blob)) if blob else {}
         return config
 
     def diff(self, first: str, second: str) -> dict[str, dict[str, tuple[Any, Any]]]:
@@ -128,7 +127,7 @@ class Runs:
 
     def _environment(self, view: RunView) -> dict[str, str]:
         blob = view.facts.get("environment")
-        found: dict[str, str] = msgspec.json.decode(self._project.blobs.get(blob)) if blob else {}
+        found: dict[str, str] = msgspec.json.decode(self._blobs.get(blob)) if blob else {}
         return found
 
     def list(self, limit: int | None = None) -> list[RunView]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,16 +16,21 @@ from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.kernel.roles.engine import Failure
 from mlopsfw.lineage.codestate import CodeState
 from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
-from mlopsfw.pipeline.graph.graph import Graph, build_graph
+from mlopsfw.pipeline.graph.model import Graph, build_graph
 from mlopsfw.pipeline.run.journal import Journal
 from mlopsfw.pipeline.run.liveness import LOST_AFTER, identity, wait_until_lost
+from mlopsfw.pipeline.run.plan import Planned, Planner
 from mlopsfw.pipeline.run.record import OPEN, RunView, fold
 from mlopsfw.pipeline.run.runner import Coordinator, Options
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.config.model import ProjectConfig
+    from mlopsfw.kernel.plugins.manager import PluginManager
     from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.pipeline.graph.model import StepCatalog
     from mlopsfw.pipeline.run.display import Display
-    from mlopsfw.project.facade import Project
+    from mlopsfw.pipeline.run.execution import Execution
+    from mlopsfw.pipeline.run.runs import Runs
 
 _REFUSED, _INTERRUPTED = 3, 130
 
@@ -54,123 +60,162 @@ class Outcome:
     different: Sequence[str]
 
 
-def run_pipeline(
-    project: Project,
-    display: Display,
-    *,
-    steps: Sequence[str] = (),
-    force: bool = False,
-    certify: bool = False,
-    debug: bool = False,
-    overrides: Sequence[str] = (),
-) -> Outcome:
-    """Start a run of the project's pipeline and see it through.
+class Sessions:
+    """Runs of the project's pipeline: started, gone on with, planned.
 
     Args:
-        project: The project.
-        display: Told what happens.
-        steps: Only these and what they need; all by default.
-        force: Run these steps (or all) although nothing changed.
-        certify: Run what is cached all the same, and compare.
-        debug: Run in this process.
-        overrides: The `--set` options, for the run to be resumed with.
-
-    Raises:
-        UsageError: The pipeline is wrong; nothing was run.
+        execution: What a run is carried out with.
+        config: The project's.
+        catalog: The steps that the configuration can select by name.
+        plugins: The installed plugins.
+        runs: Earlier runs.
     """
-    state = CodeState.begin(project.root)
-    graph, prints = prepare(project, steps)
-    environment = project.blobs.put(canonical.encode(prints.environment))
-    journal = Journal(project, new_run_id(), environment=environment)
-    journal.begin(
-        pipeline=project.name,
-        steps=list(graph.nodes),
-        config=project.blobs.put(project.config.to_json().encode()),
-        code=state.result(project.blobs),
-        argv=sys.argv[1:],
-        env=project.config.env,
-        overrides=list(overrides),
-        only=list(steps),
-    )
-    forced = frozenset(steps or graph.nodes) if force else frozenset[str]()
-    options = Options(force=forced, certify=certify, debug=debug)
-    return _see_through(
-        Coordinator(project=project, graph=graph, journal=journal, prints=prints, options=options, display=display)
-    )
 
+    def __init__(
+        self, execution: Execution, config: ProjectConfig, catalog: StepCatalog, plugins: PluginManager, runs: Runs
+    ) -> None:
+        self._execution, self._config, self._catalog = execution, config, catalog
+        self._plugins, self._runs, self._services = plugins, runs, execution.services
 
-def resume_run(
-    project: Project, display: Display, view: RunView, *, lost_after: float = LOST_AFTER, debug: bool = False
-) -> Outcome:
-    """Go on with a run that failed, was interrupted, or whose coordinator is gone. What it finished is not run again.
+    @cached_property
+    def graph(self) -> Graph:
+        """The whole pipeline, checked. Raise `ConfigError` where it is wrong."""
+        return build_graph(self._config, self._catalog)
 
-    Raises:
-        Conflict: It is still going on, or another resumed it first.
-        UsageError: It has ended for good.
-    """
-    if view.status not in OPEN:
-        raise UsageError(
-            f"run {view.id} is {view.status}: there is nothing to resume", hint="Start a new one: mlopsfw run"
+    def fingerprinter(self) -> Fingerprinter:
+        """Return what makes the cache keys of one run, of code and environment as they are now."""
+        return Fingerprinter(self._services.workspace, self._config, self._plugins.catalog)
+
+    def start(
+        self,
+        display: Display,
+        *,
+        steps: Sequence[str] = (),
+        force: bool = False,
+        certify: bool = False,
+        debug: bool = False,
+        overrides: Sequence[str] = (),
+    ) -> Outcome:
+        """Start a run of the project's pipeline and see it through.
+
+        Args:
+            display: Told what happens.
+            steps: Only these and what they need; all by default.
+            force: Run these steps (or all) although nothing changed.
+            certify: Run what is cached all the same, and compare.
+            debug: Run in this process.
+            overrides: The `--set` options, for the run to be resumed with.
+
+        Raises:
+            UsageError: The pipeline is wrong; nothing was run.
+        """
+        state = CodeState.begin(self._services.workspace.root)
+        graph, prints = self._prepare(steps)
+        journal = self._journal(prints, new_run_id())
+        blobs = self._services.blobs
+        journal.begin(
+            pipeline=self._services.project,
+            steps=list(graph.nodes),
+            config=blobs.put(self._config.to_json().encode()),
+            code=state.result(blobs),
+            argv=sys.argv[1:],
+            env=self._config.env,
+            overrides=list(overrides),
+            only=list(steps),
         )
-    graph, prints = prepare(project, view.facts.get("only", ()))
-    stream = project.ledger.stream(f"run/{view.id}")
-    head = (
-        wait_until_lost(stream, view, project.clock, lost_after=lost_after) if view.status == "running" else view.head
-    )
-    epoch = stream.takeover(expecting=head, body={"process": identity()})
-    view = fold(view.id, stream.events())
-    environment = project.blobs.put(canonical.encode(prints.environment))
-    journal = Journal(project, view.id, epoch=epoch, environment=environment)
-    done = {
+        forced = frozenset(steps or graph.nodes) if force else frozenset[str]()
+        options = Options(force=forced, certify=certify, debug=debug)
+        return _see_through(self._coordinator(graph, journal, prints, options, display))
+
+    def resume(
+        self, display: Display, view: RunView, *, lost_after: float = LOST_AFTER, debug: bool = False
+    ) -> Outcome:
+        """Go on with a run that failed, was interrupted, or whose coordinator is gone. What it finished is not run again.
+
+        Raises:
+            Conflict: It is still going on, or another resumed it first.
+            UsageError: It has ended for good.
+        """
+        if view.status not in OPEN:
+            raise UsageError(
+                f"run {view.id} is {view.status}: there is nothing to resume", hint="Start a new one: mlopsfw run"
+            )
+        graph, prints = self._prepare(view.facts.get("only", ()))
+        stream = self._services.ledger.stream(f"run/{view.id}")
+        head = view.head
+        if view.status == "running":
+            head = wait_until_lost(stream, view, self._services.clock, lost_after=lost_after)
+        epoch = stream.takeover(expecting=head, body={"process": identity()})
+        coordinator = self._coordinator(
+            graph, self._journal(prints, view.id, epoch), prints, Options(debug=debug), display
+        )
+        coordinator.finished = _finished(fold(view.id, stream.events()))
+        return _see_through(coordinator)
+
+    def plan(self, *, steps: Sequence[str] = (), force: bool = False) -> list[Planned]:
+        """Return what a run would do, in order. Raise `UsageError` where the pipeline is wrong."""
+        graph, prints = self._prepare(steps)
+        forced = frozenset(steps or graph.nodes) if force else frozenset[str]()
+        return Planner(self._execution, self._runs, prints, forced).plan(graph)
+
+    def latest(self, run: str = "") -> RunView:
+        """Return the run `run`, or the newest one of the pipeline that can be resumed. Raise `UnknownName`."""
+        if run:
+            return self._runs.get(run)
+        for view in self._runs.newest():
+            if view.status in OPEN and view.facts.get("kind") != "script":
+                return view
+        raise UnknownName("no run failed, was interrupted or got lost", hint="Start a new one: mlopsfw run")
+
+    def _prepare(self, steps: Sequence[str]) -> tuple[Graph, Fingerprinter]:
+        """Check the whole pipeline, the Python functions' signatures too, before anything is run. Raise `UsageError`."""
+        graph = self.graph
+        if not graph.nodes:
+            raise UsageError(
+                "the pipeline has no steps", hint="Add a [steps.NAME] to mlopsfw.toml, or run `mlopsfw init`."
+            )
+        graph = graph.up_to(steps) if steps else graph
+        prints = self.fingerprinter()
+        for node in graph.nodes.values():
+            prints.check_function(node)
+        prints.codebase.save()
+        self._check_options({role for node in graph.nodes.values() if node.builtin for role in node.builtin.plugins})
+        return graph, prints
+
+    def _check_options(self, used: Collection[str]) -> None:
+        """Read the options of every plugin that the pipeline uses or the file selects. Raise `ConfigError`, `UnknownName`."""
+        config = self._config
+        told = {key.partition(".")[0] for key in config.lines}
+        single = {"engine": config.engine, "trainer": config.trainer, "deployer": config.deployer}
+        chosen = [(role, s) for role, s in single.items() if role == "engine" or role in used or role in told]
+        chosen += [("monitor", s) for s in config.monitors] + [("alerter", s) for s in config.alerters]
+        for role, selection in chosen:
+            self._plugins.selected(role, selection, config)
+
+    def _journal(self, prints: Fingerprinter, run: str, epoch: int = 0) -> Journal:
+        environment = self._services.blobs.put(canonical.encode(prints.environment))
+        return Journal(self._services.ledger, run, epoch=epoch, environment=environment)
+
+    def _coordinator(
+        self, graph: Graph, journal: Journal, prints: Fingerprinter, options: Options, display: Display
+    ) -> Coordinator:
+        return Coordinator(
+            execution=self._execution,
+            config=self._config,
+            graph=graph,
+            journal=journal,
+            prints=prints,
+            options=options,
+            display=display,
+        )
+
+
+def _finished(view: RunView) -> dict[str, tuple[str, dict[str, Artifact]]]:
+    return {
         s.name: (s.fingerprint, s.outputs)
         for s in view.steps.values()
         if s.status in ("done", "cached") and s.fingerprint
     }
-    coordinator = Coordinator(
-        project=project,
-        graph=graph,
-        journal=journal,
-        prints=prints,
-        options=Options(debug=debug),
-        display=display,
-        finished=done,
-    )
-    return _see_through(coordinator)
-
-
-def prepare(project: Project, steps: Sequence[str]) -> tuple[Graph, Fingerprinter]:
-    """Check the whole pipeline, the Python functions' signatures too, before anything is run. Raise `UsageError`."""
-    graph = build_graph(project.config)
-    if not graph.nodes:
-        raise UsageError("the pipeline has no steps", hint="Add a [steps.NAME] to mlopsfw.toml, or run `mlopsfw init`.")
-    graph = graph.up_to(steps) if steps else graph
-    prints = Fingerprinter(project)
-    for node in graph.nodes.values():
-        prints.check_function(node)
-    prints.codebase.save()
-    check_options(project, {role for node in graph.nodes.values() if node.builtin for role in node.builtin.plugins})
-    return graph, prints
-
-
-def check_options(project: Project, used: Collection[str]) -> None:
-    """Read the options of every plugin that the pipeline uses or the file selects. Raise `ConfigError`, `UnknownName`."""
-    config = project.config
-    told = {key.partition(".")[0] for key in config.lines}
-    single = {"engine": config.engine, "trainer": config.trainer, "deployer": config.deployer}
-    chosen = [(role, s) for role, s in single.items() if role == "engine" or role in used or role in told]
-    chosen += [("monitor", s) for s in config.monitors] + [("alerter", s) for s in config.alerters]
-    for role, selection in chosen:
-        project.plugins.selected(role, selection, config)
-
-
-def latest(project: Project, run: str = "") -> RunView:
-    """Return the run `run`, or the newest one of the pipeline that can be resumed. Raise `UnknownName`."""
-    if run:
-        return project.runs.get(run)
-    for view in project.runs.newest():
-        if view.status in OPEN and view.facts.get("kind") != "script":
-            return view
-    raise UnknownName("no run failed, was interrupted or got lost", hint="Start a new one: mlopsfw run")
 
 
 def _see_through(coordinator: Coordinator) -> Outcome:
@@ -209,7 +254,7 @@ def _ended(coordinator: Coordinator, status: str, exit_code: int) -> Outcome:
 
 
 def _remove_folder(coordinator: Coordinator) -> None:
-    folder = coordinator.project.state / "runs" / coordinator.journal.run
+    folder = coordinator.execution.services.workspace.state / "runs" / coordinator.journal.run
     if folder.is_dir():
         import shutil
 

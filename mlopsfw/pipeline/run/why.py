@@ -12,16 +12,16 @@ from mlopsfw.pipeline.run.runs import differences, flat
 
 if TYPE_CHECKING:
     from mlopsfw.pipeline.cache.fingerprint import Fingerprint
-    from mlopsfw.project.facade import Project
+    from mlopsfw.pipeline.run.execution import Execution
 
 
 def changes(
-    project: Project, before: Fingerprint, now: Fingerprint, *, without: Collection[str] = ()
+    execution: Execution, before: Fingerprint, now: Fingerprint, *, without: Collection[str] = ()
 ) -> tuple[str, ...]:
     """Return one line for each thing that changed; nothing if the keys are equal.
 
     Args:
-        project: The project, to look up environments.
+        execution: Has the kept results, to look up environments.
         before: What the last result was made of.
         now: What it would be made of.
         without: Inputs that are not known yet and so are not compared.
@@ -29,7 +29,7 @@ def changes(
     if before.key == now.key:
         return ()
     lines = [
-        *_code(project, before, now),
+        *_code(execution.services.workspace.root, before, now),
         *_changed("param", flat(before.params), flat(now.params)),
         *_changed("input", _without(before.inputs, without), _without(now.inputs, without), show=False),
         *_changed("file", before.reads, now.reads, show=False),
@@ -37,7 +37,7 @@ def changes(
         *_changed("option", flat(before.options), flat(now.options)),
         *_changed("fact", flat(before.facts or {}), flat(now.facts or {})),
         *_changed("outputs", {"": list(before.outputs)}, {"": list(now.outputs)}),
-        *_environment(project, before, now),
+        *_environment(execution, before, now),
     ]
     return tuple(lines)
 
@@ -63,7 +63,7 @@ def _short(digest: str) -> str:
     return digest.rpartition(":")[2][:8]
 
 
-def _code(project: Project, before: Fingerprint, now: Fingerprint) -> Iterator[str]:
+def _code(root: Path, before: Fingerprint, now: Fingerprint) -> Iterator[str]:
     if before.runs != now.runs and not (before.code and before.code == now.code):
         yield f"runs: {before.runs} → {now.runs}"
     if before.code == now.code:
@@ -75,7 +75,7 @@ def _code(project: Project, before: Fingerprint, now: Fingerprint) -> Iterator[s
             continue
         found = True
         unit = new or old
-        place = _relative(project.root, unit.file) if unit else ""
+        place = _relative(root, unit.file) if unit else ""
         how = "changed" if old and new else "is reached now" if new else "is no longer reached"
         yield f"code: {name} {how} ({place})"
     if not found:
@@ -87,15 +87,14 @@ def _relative(root: Path, file: str) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else file
 
 
-def _environment(project: Project, before: Fingerprint, now: Fingerprint) -> Iterator[str]:
+def _environment(execution: Execution, before: Fingerprint, now: Fingerprint) -> Iterator[str]:
     if before.environment == now.environment:
         return
     from mlopsfw.lineage.environment import environment
-    from mlopsfw.pipeline.cache import results as cache
 
-    kept = cache.find(project, before.key)
+    kept = execution.results.find(before.key)
     if kept is None or not kept.environment:
         yield "environment: other packages are installed"
         return
-    installed = msgspec.json.decode(project.blobs.get(kept.environment))
+    installed = msgspec.json.decode(execution.services.blobs.get(kept.environment))
     yield from _changed("package", installed, environment())

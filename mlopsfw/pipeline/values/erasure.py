@@ -11,13 +11,12 @@ import msgspec
 from mlopsfw.governance.text_search import holds, pattern
 from mlopsfw.kernel.base.errors import Erased, NotFound
 from mlopsfw.kernel.roles.artifact import Artifact
-from mlopsfw.kernel.store.blobs import key_of
-from mlopsfw.kernel.store.tombstones import Tombstone, bury
 
 if TYPE_CHECKING:
     from mlopsfw.governance.subject import Subject
     from mlopsfw.kernel.roles.event import Event
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.store.blobs import BlobStore
+    from mlopsfw.pipeline.values.codec import Values
 
 _TEXTS = ("logs", "traceback", "report", "page")
 
@@ -64,12 +63,13 @@ class BlobSearch:
     """Looks for a subject in blobs.
 
     Args:
-        project: The project.
+        blobs: Where they are kept.
+        values: Stores what is left of a table.
         subject: Who.
     """
 
-    def __init__(self, project: Project, subject: Subject) -> None:
-        self._project, self._subject = project, subject
+    def __init__(self, blobs: BlobStore, values: Values, subject: Subject) -> None:
+        self._blobs, self._values, self._subject = blobs, values, subject
         self._wanted = pattern(subject.words)
 
     def look(self, blob: Named) -> Found | None:
@@ -89,39 +89,28 @@ class BlobSearch:
     def _scan(self, digest: str) -> Any:
         import polars as pl
 
-        return pl.scan_ipc(self._project.blobs.path(digest))
+        return pl.scan_ipc(self._blobs.path(digest))
 
     def _stands_in(self, blob: Named) -> bool:
         if self._wanted is None:
             return False
         if blob.kind in ("folder", "bundle"):
-            files = self._project.blobs.manifest(blob.digest).values()
-            return any(holds(self._project.blobs.get(file), self._wanted) for file in files)
-        return holds(self._project.blobs.get(blob.digest), self._wanted)
+            files = self._blobs.manifest(blob.digest).values()
+            return any(holds(self._blobs.get(file), self._wanted) for file in files)
+        return holds(self._blobs.get(blob.digest), self._wanted)
 
     def rewritten(self, found: Found) -> str:
         """Return the blob with what is left of a table; nothing for what is dropped."""
         if found.rows is None:
             return ""
-        from mlopsfw.pipeline.values.values import store
-
         frame = self._scan(found.digest)
         theirs = self._subject.rows(frame.collect_schema())
         left = frame if theirs is None else frame.filter(~theirs)
-        return store(self._project, left, "what is left").blob
+        return self._values.store(left, "what is left").blob
 
     def members(self, found: Found) -> list[str]:
         """Return the digests that go with a blob: a folder's files in which the subject stands, and itself."""
         if found.kind != "folder" or self._wanted is None:
             return [found.digest]
-        files = self._project.blobs.manifest(found.digest).values()
-        return [*(file for file in files if holds(self._project.blobs.get(file), self._wanted)), found.digest]
-
-
-def drop(project: Project, digest: str, stone: Tombstone) -> None:
-    """Delete a blob and this machine's copy of it, leaving a tombstone; one that is gone already is no error."""
-    bury(project.storage, digest, stone)
-    copy = project.private_folder("blobs") / digest[:2] / digest
-    copy.unlink(missing_ok=True)  # before the blob: while that is there, it is found again by whoever finishes this
-    project.storage.delete(key_of(digest))
-    project.blobs.doubt()
+        files = self._blobs.manifest(found.digest).values()
+        return [*(file for file in files if holds(self._blobs.get(file), self._wanted)), found.digest]

@@ -10,7 +10,7 @@ import pytest
 
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName, UsageError
 from mlopsfw.lineage import walk
-from mlopsfw.pipeline.run.inputs import resolve_reference
+from mlopsfw.pipeline.run.inputs import Inputs
 from mlopsfw.project.facade import Project
 
 
@@ -26,7 +26,10 @@ def test_a_tag_stands_for_its_version_wherever_a_number_does(datasets, project):
     assert datasets.resolve("flights@golden").version == 2
     assert datasets.scan("data:/flights@golden").collect()["id"].to_list() == [0, 1]
     assert datasets.verify("flights@golden").version == 2
-    assert resolve_reference(project, "data:/flights@golden").ref == "data:/flights@2"
+    assert (
+        Inputs(project.datasets, project.registry, project.runs).resolve("data:/flights@golden").ref
+        == "data:/flights@2"
+    )
     assert walk(project, "data:/flights@golden").root == "data:/flights@2"
     assert [version.tags for version in datasets.log("flights")] == [(), ("golden",), ()]
 

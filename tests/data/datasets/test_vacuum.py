@@ -169,7 +169,7 @@ outputs = ["made"]
 """
     code = """
 def derive(rows, context):
-    return {"made": context.project.datasets.commit("derived", rows.collect(), "replace", run=context.run).artifact()}
+    return {"made": context.datasets.commit("derived", rows.collect(), "replace", run=context.run).artifact()}
 """
     bench.write(toml, {"trips.csv": "id\n1\n"}, steps=code).run()
     with bench.open() as project:

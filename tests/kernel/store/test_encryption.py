@@ -26,7 +26,7 @@ from mlopsfw.kernel.store.vault import Vault, parse_key
 from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
 from mlopsfw.operations.transfer import transfer
-from mlopsfw.pipeline.cache.results import is_stored
+from mlopsfw.pipeline.cache.results import Results
 from mlopsfw.project.facade import Project
 from mlopsfw_storage_object.local import LocalStorage
 from mlopsfw_storage_object.remote import RemoteStorage
@@ -45,7 +45,9 @@ def storage(request, tmp_path):
 
 
 def open_blobs(storage, tmp_path, *keys):
-    return BlobStore(storage, tmp_path / secrets.token_hex(4), SystemClock(), Vault(Keyring(storage, keys or (OLD,))))
+    return BlobStore(
+        storage, tmp_path / secrets.token_hex(4), SystemClock(), Vault(Keyring(storage, lambda: keys or (OLD,)))
+    )
 
 
 def everything(storage):
@@ -76,7 +78,7 @@ def test_equal_content_has_one_address_in_every_process(storage, tmp_path):
 def test_a_local_copy_is_trusted_by_a_new_process_and_an_altered_one_is_fetched_again(storage, tmp_path, monkeypatch):
     blobs = open_blobs(storage, tmp_path)
     copy = blobs.path(digest := blobs.put(CANARY))
-    again = BlobStore(storage, copy.parent.parent, SystemClock(), Vault(Keyring(storage, (OLD,))))
+    again = BlobStore(storage, copy.parent.parent, SystemClock(), Vault(Keyring(storage, lambda: (OLD,))))
     inode = copy.stat().st_ino
     assert again.path(digest).stat().st_ino == inode
     copy.chmod(0o600)
@@ -93,7 +95,7 @@ def test_what_was_stored_before_encryption_is_still_read(storage, tmp_path):
 @pytest.mark.parametrize("keys", [(), (NEW,)], ids=["no key", "another key"])
 def test_the_wrong_key_is_a_typed_error_and_never_ciphertext(storage, tmp_path, keys):
     digest = open_blobs(storage, tmp_path).put(CANARY)
-    vault = Vault(Keyring(storage, keys)) if keys else None
+    vault = Vault(Keyring(storage, lambda: keys)) if keys else None
     blobs = BlobStore(storage, tmp_path / "other", SystemClock(), vault)
     for read in (blobs.get, blobs.path):
         with pytest.raises(WrongKey):
@@ -146,7 +148,7 @@ def opened(data, header):
 def test_any_range_opens_only_the_chunks_that_it_touches(storage, tmp_path):
     blobs, data, fetched = open_blobs(storage, tmp_path), os.urandom(3 * CHUNK + 100), []
     key = key_of(blobs.put(data))
-    vault = Vault(Keyring(storage, (OLD,)))
+    vault = Vault(Keyring(storage, lambda: (OLD,)))
 
     def fetch(start, length):
         fetched.append(start)
@@ -189,7 +191,7 @@ def test_a_file_that_changes_while_it_is_stored_is_not_stored(tmp_path, monkeypa
 def test_after_rotation_the_new_key_opens_everything_and_the_old_one_nothing(storage, tmp_path):
     before = open_blobs(storage, tmp_path).put(CANARY)
     held = {key: data for key, data in everything(storage).items() if key.startswith("objects/")}
-    assert Keyring(storage, (NEW, OLD)).rotate() == 2
+    assert Keyring(storage, lambda: (NEW, OLD)).rotate() == 2
     blobs = open_blobs(storage, tmp_path, NEW)
     after = blobs.put(CANARY + b"2")
     assert (blobs.get(before), blobs.get(after)) == (CANARY, CANARY + b"2")
@@ -219,7 +221,7 @@ def test_readers_and_writers_go_on_while_the_key_is_rotated(storage, tmp_path):
     for thread in threads:
         thread.start()
     for _ in range(15):
-        Keyring(storage, (NEW, OLD)).rotate()
+        Keyring(storage, lambda: (NEW, OLD)).rotate()
     stop.set()
     for thread in threads:
         thread.join()
@@ -229,7 +231,7 @@ def test_readers_and_writers_go_on_while_the_key_is_rotated(storage, tmp_path):
 def test_a_process_that_has_the_old_ring_reads_on_and_finds_new_keys_by_itself(storage, tmp_path):
     early = open_blobs(storage, tmp_path, NEW, OLD)
     before = early.put(CANARY)
-    Keyring(storage, (NEW, OLD)).rotate()
+    Keyring(storage, lambda: (NEW, OLD)).rotate()
     after = open_blobs(storage, tmp_path, NEW).put(b"new")
     assert (early.get(before), early.get(after)) == (CANARY, b"new")
 
@@ -247,7 +249,7 @@ def mortal(call):
         return call(*args, **options)
     return called
 for name in ("open", "write", "fsync", "link", "unlink"): setattr(os, name, mortal(getattr(os, name)))
-Keyring(LocalStorage(Path(sys.argv[1])), (b"n" * 32, b"o" * 32)).rotate()
+Keyring(LocalStorage(Path(sys.argv[1])), lambda: (b"n" * 32, b"o" * 32)).rotate()
 """
 
 
@@ -263,7 +265,7 @@ def test_kill_9_at_any_call_of_a_rotation_loses_nothing(tmp_path):
         assert status.returncode == -signal.SIGKILL
         kills += 1
     assert kills >= 5
-    Keyring(storage, (NEW, OLD)).rotate()
+    Keyring(storage, lambda: (NEW, OLD)).rotate()
     assert len(list(storage.list(ROOT))) == 1
     assert open_blobs(storage, tmp_path, NEW).get(digest) == CANARY
 
@@ -348,5 +350,6 @@ def test_whether_a_step_s_blob_is_stored_is_known_without_a_key(tmp_path, monkey
     project = Project.open(tmp_path)
     stored, absent = "0" * 64, "1" * 64
     project.storage.put(key_of(stored), b"sealed")
-    assert is_stored(project, Artifact(kind="file", digest=stored, blob=stored))
-    assert not is_stored(project, Artifact(kind="file", digest=absent, blob=absent))
+    results = Results(project.services, project.datasets)
+    assert results.is_stored(Artifact(kind="file", digest=stored, blob=stored))
+    assert not results.is_stored(Artifact(kind="file", digest=absent, blob=absent))

@@ -18,10 +18,10 @@ import pytest
 
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.roles.artifact import Artifact
-from mlopsfw.pipeline.cache import results as cache
 from mlopsfw.pipeline.cache.closure import code_of
 from mlopsfw.pipeline.cache.codebase import Codebase
 from mlopsfw.pipeline.cache.fingerprint import Fingerprint
+from mlopsfw.pipeline.cache.results import Result, Results
 
 # -- generated projects ------------------------------------------------------------------------------------------------------
 
@@ -376,14 +376,13 @@ def test_going_back_to_an_earlier_state_runs_nothing(bench):
 
 
 def test_an_upgraded_plugin_runs_the_steps_that_use_it_again(bench, monkeypatch):
-    from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
 
     bench.write('[steps.train]\ninputs = { train = "a" }\n[steps.a]\npython = "steps:a"\n', steps="def a(): return 1\n")
     with bench.open() as project:
         used = [("trainer.torch", "mlopsfw 0.1.0"), ("trainer.torch", "mlopsfw 0.2.0")]
         keys = {Fingerprint(step="train", runs="train/1", plugins=dict([pair])).key for pair in used}
         assert len(keys) == 2
-        assert Fingerprinter(project)._version("trainer.torch").startswith("mlopsfw ")
+        assert project.pipeline.fingerprinter()._version("trainer.torch").startswith("mlopsfw ")
 
 
 def test_a_result_whose_bytes_are_gone_is_not_used(bench):
@@ -400,13 +399,14 @@ def test_a_result_whose_bytes_are_gone_is_not_used(bench):
 def test_a_later_result_under_the_same_key_takes_its_place(project):
     prints = Fingerprint(step="a", runs="m:f")
 
-    def result_of(digest: str) -> cache.Result:
+    def result_of(digest: str) -> Result:
         artifact = Artifact(kind="dataset", digest=digest, ref="data:/x@1")
-        return cache.Result(run="r", step="a", outputs={"result": artifact}, fingerprint=prints)
+        return Result(run="r", step="a", outputs={"result": artifact}, fingerprint=prints)
 
+    results = Results(project.services, project.datasets)
     for digest in ("1" * 64, "1" * 64, "2" * 64):
-        cache.keep(project, prints.key, result_of(digest))
-    assert cache.find(project, prints.key) == result_of("2" * 64)
+        results.keep(prints.key, result_of(digest))
+    assert results.find(prints.key) == result_of("2" * 64)
     assert project.ledger.stream(f"step/{prints.key}").head() == 2
 
 

@@ -12,8 +12,6 @@ from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
 from mlopsfw.lineage.environment import environment
 from mlopsfw.pipeline.cache.closure import code_of
 from mlopsfw.pipeline.cache.codebase import Codebase
-from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
-from mlopsfw.pipeline.graph.graph import build_graph
 
 TOML = '[steps.a]\npython = "steps:run"\n'
 
@@ -324,7 +322,7 @@ def test_a_function_that_is_not_there_is_told_with_the_nearest(bench):
 def test_a_function_that_does_not_take_what_it_is_given_is_found_before_anything_runs(bench, wiring, says):
     bench.write(f"{TOML}{wiring}\n", steps="def run(n, *, context, m=2):\n    return n\n")
     with bench.open() as project, pytest.raises(ConfigError, match=says):
-        Fingerprinter(project).check_function(build_graph(project.config).nodes["a"])
+        project.pipeline.fingerprinter().check_function(project.pipeline.graph.nodes["a"])
 
 
 def test_parameters_options_and_the_names_of_outputs_count(bench):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError, UnknownName
-from mlopsfw.pipeline.graph.graph import Output, build_graph
+from mlopsfw.pipeline.graph.model import Output
 
 TWO = """
 [steps.b]
@@ -18,7 +18,7 @@ outputs = ["left", "right"]
 
 
 def graph_of(make_project, toml):
-    return build_graph(make_project(toml).config)
+    return make_project(toml).pipeline.graph
 
 
 def test_a_step_comes_after_what_it_takes_although_the_file_has_it_first(make_project):

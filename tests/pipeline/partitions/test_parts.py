@@ -15,7 +15,6 @@ from mlopsfw.data.datasets import ranges
 from mlopsfw.data.tables.digest import BLOCK, table_digest
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.roles.artifact import Artifact
-from mlopsfw.pipeline.values.values import load, store
 
 ROWS = 2 * BLOCK + 5_000
 DOUBLED = """
@@ -74,9 +73,9 @@ def test_a_range_has_the_digest_of_its_rows_whether_read_or_known(tmp_path_facto
 def test_some_rows_of_a_table_are_those_rows(bench, wanted, start, stop):
     rows = numbers(0, 300_000)
     with bench.write("\n").open() as project:
-        whole = store(project, rows)
+        whole = project.values.store(rows)
         part = Artifact(kind="table", digest="", blob=whole.blob, rows=(start, stop))
-        found = load(project, part, wanted)
+        found = project.values.load(part, wanted)
     found = found.collect() if isinstance(found, pl.LazyFrame) else pl.DataFrame(found)
     assert_frame_equal(found, rows.slice(start, stop - start))
 
@@ -245,12 +244,11 @@ STREAMED = """
 import resource, sys
 import polars as pl
 from pathlib import Path
-from mlopsfw.pipeline.values.values import load, store
 from mlopsfw.project.facade import Project
 pl.scan_parquet("x.parquet").select(pl.len()).collect()
 project = Project.open(Path("."))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-found = store(project, pl.scan_parquet("x.parquet").with_columns(twice=pl.col("n") * 2))
+found = project.values.store(pl.scan_parquet("x.parquet").with_columns(twice=pl.col("n") * 2))
 print(found.meta["rows"], (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
 

@@ -7,8 +7,9 @@ import math
 import pytest
 
 import mlopsfw
+from mlopsfw import start_run
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.pipeline.run.metrics import MetricLog, start_run, whole_lines
+from mlopsfw.pipeline.run.metrics import MetricLog, whole_lines
 
 
 def test_what_a_step_logs_is_in_its_run(bench):

@@ -55,9 +55,8 @@ def test_an_unchanged_pipeline_runs_nothing_and_starts_no_worker(bench):
     bench.write(CHAIN, steps=STEPS).run()
     with bench.open() as project:
         from mlopsfw.pipeline.run.display import Display
-        from mlopsfw.pipeline.run.session import run_pipeline
 
-        run_pipeline(project, Display(project, None))
+        project.pipeline.start(Display(project.workspace, None))
         assert "engine" not in project.__dict__ or not project.engine._busy
 
 

@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-from mlopsfw.pipeline.run.plan import plan
-
 TOML = """
 [steps.load]
 python = "steps:load"
@@ -33,7 +31,7 @@ def fitted(bench):
 
 def why(bench, step: str):
     with bench.open() as project:
-        (found,) = [item for item in plan(project, steps=(step,)) if item.step == step]
+        (found,) = [item for item in project.pipeline.plan(steps=(step,)) if item.step == step]
         return found
 
 
@@ -85,6 +83,6 @@ def test_a_step_that_always_runs_says_so(bench):
 def test_planning_runs_nothing_and_imports_no_step(fitted):
     with fitted.open() as project:
         before = project.runs.ids()
-        plan(project)
+        project.pipeline.plan()
         assert project.runs.ids() == before
     assert "helpers" not in sys.modules

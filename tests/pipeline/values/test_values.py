@@ -15,7 +15,6 @@ from mlopsfw.kernel.base import canonical
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.pipeline.graph.step import BundleFolder
-from mlopsfw.pipeline.values.values import load, store
 
 FRAME = pl.DataFrame({"n": [1, 2, None], "s": ["a", None, "ä"], "d": [1.5, float("nan"), -0.0]})
 
@@ -63,12 +62,12 @@ def test_numpy_scalars_are_numbers():
 
 
 def test_a_table_comes_back_in_whatever_form_is_asked_for(project):
-    artifact = store(project, FRAME)
+    artifact = project.values.store(FRAME)
     assert artifact.kind == "table"
     assert artifact.meta["rows"] == 3
-    assert load(project, artifact).equals(FRAME, null_equal=True)
-    assert load(project, artifact, pl.LazyFrame).collect().equals(FRAME, null_equal=True)
-    assert load(project, artifact, pa.Table).num_rows == 3
+    assert project.values.load(artifact).equals(FRAME, null_equal=True)
+    assert project.values.load(artifact, pl.LazyFrame).collect().equals(FRAME, null_equal=True)
+    assert project.values.load(artifact, pa.Table).num_rows == 3
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_a_table_comes_back_in_whatever_form_is_asked_for(project):
     ids=["frame", "lazy", "arrow", "chunked frame", "chunked arrow", "another string type"],
 )
 def test_equal_tables_have_equal_digests_however_they_were_made(project, make):
-    assert store(project, make(FRAME)).digest == store(project, FRAME).digest
+    assert project.values.store(make(FRAME)).digest == project.values.store(FRAME).digest
 
 
 def test_unequal_tables_have_unequal_digests(project):
@@ -95,21 +94,21 @@ def test_unequal_tables_have_unequal_digests(project):
         FRAME.with_columns(pl.col("n").cast(pl.Int32)),
         FRAME.fill_null(0),
     ]
-    assert len({store(project, frame).digest for frame in (FRAME, *others)}) == 6
+    assert len({project.values.store(frame).digest for frame in (FRAME, *others)}) == 6
 
 
 @pytest.mark.parametrize("dtype", [pl.Categorical, pl.Enum(["a", "ä"])])
 def test_categories_come_back(project, dtype):
     frame = FRAME.with_columns(pl.col("s").cast(dtype))
-    assert load(project, store(project, frame))["s"].cast(str).to_list() == ["a", None, "ä"]
+    assert project.values.load(project.values.store(frame))["s"].cast(str).to_list() == ["a", None, "ä"]
 
 
 def test_a_file_comes_back_under_its_own_name(project, tmp_path):
     file = tmp_path / "report.csv"
     file.write_text("a,b")
-    artifact = store(project, file)
+    artifact = project.values.store(file)
     file.write_text("changed")
-    laid = load(project, artifact, Path, folder=tmp_path)
+    laid = project.values.load(artifact, Path, folder=tmp_path)
     assert (laid.name, laid.read_text()) == ("report.csv", "a,b")
 
 
@@ -118,23 +117,23 @@ def test_a_folder_comes_back_whole(project, tmp_path, wrap):
     folder = tmp_path / "made"
     (folder / "inner").mkdir(parents=True)
     (folder / "inner" / "x").write_bytes(b"1")
-    artifact = store(project, wrap(folder))
+    artifact = project.values.store(wrap(folder))
     assert artifact.kind == ("folder" if wrap(folder) == folder else "bundle")
-    laid = load(project, artifact, folder=tmp_path)
+    laid = project.values.load(artifact, folder=tmp_path)
     assert (laid / "inner" / "x").read_bytes() == b"1"
     (folder / "inner" / "x").rename(folder / "y")
-    assert store(project, wrap(folder)).digest != artifact.digest
+    assert project.values.store(wrap(folder)).digest != artifact.digest
 
 
 def test_a_path_where_nothing_lies_is_refused(project, tmp_path):
     with pytest.raises(DataError, match="there is no file"):
-        store(project, tmp_path / "nothing")
+        project.values.store(tmp_path / "nothing")
 
 
 def test_an_artifact_is_passed_on_as_it_is(project):
     artifact = Artifact(kind="dataset", digest="0" * 64, ref="data:/x@1")
-    assert store(project, artifact) is artifact
-    assert load(project, artifact, Artifact) is artifact
+    assert project.values.store(artifact) is artifact
+    assert project.values.load(artifact, Artifact) is artifact
 
 
 def test_a_step_is_given_what_its_annotations_ask_for(bench):

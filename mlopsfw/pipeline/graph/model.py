@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -14,7 +14,6 @@ from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.config import ProjectConfig, StepConfig
 from mlopsfw.kernel.config.load import validation_error
 from mlopsfw.pipeline.graph.partnames import step_of
-from mlopsfw.steps import BUILTIN_STEPS, builtin_step
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
@@ -109,13 +108,25 @@ class Graph:
         return Graph({name: node for name, node in self.nodes.items() if name in wanted})
 
 
-def build_graph(config: ProjectConfig) -> Graph:
-    """Wire the steps of `config`.
+class StepCatalog(Protocol):
+    """The steps that `use = "name"` can select."""
+
+    def names(self) -> Collection[str]:
+        """Return their names."""
+        ...
+
+    def find(self, name: str) -> BuiltinStep:
+        """Return one of them by its name."""
+        ...
+
+
+def build_graph(config: ProjectConfig, catalog: StepCatalog) -> Graph:
+    """Wire the steps of `config`; `catalog` has those that it selects by `use`.
 
     Raises:
         ConfigError: An unknown built-in step, parameter, input or output, a missing input, or a cycle; with its line.
     """
-    builtins = {name: _builtin(step, f"steps.{name}", config) for name, step in config.steps.items()}
+    builtins = {name: _builtin(step, f"steps.{name}", config, catalog) for name, step in config.steps.items()}
     params = {name: _params(step, builtins[name], f"steps.{name}", config) for name, step in config.steps.items()}
     outputs = {name: _outputs(name, step, builtins[name], config) for name, step in config.steps.items()}
     nodes = {name: _node(name, builtins[name], params[name], outputs, config) for name in config.steps}
@@ -157,15 +168,15 @@ def _node(
     return Node(name=name, config=step, outputs=outputs[name], inputs=inputs, builtin=builtin, params=params)
 
 
-def _builtin(step: StepConfig, key: str, config: ProjectConfig) -> BuiltinStep | None:
+def _builtin(step: StepConfig, key: str, config: ProjectConfig, catalog: StepCatalog) -> BuiltinStep | None:
     if not step.use:
         return None
-    if step.use not in BUILTIN_STEPS:
-        hint = nearest(step.use, BUILTIN_STEPS)
+    if step.use not in catalog.names():
+        hint = nearest(step.use, catalog.names())
         raise config.error(
             f"there is no built-in step {step.use!r}", f"{key}.use", hint=f'{hint} Or write python = "module:function".'
         )
-    return builtin_step(step.use)
+    return catalog.find(step.use)
 
 
 def _params(step: StepConfig, builtin: BuiltinStep | None, key: str, config: ProjectConfig) -> Any:

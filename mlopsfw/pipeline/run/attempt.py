@@ -1,0 +1,28 @@
+"""`Attempt`: one try at a step, with what its result will be kept under."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.kernel.roles.engine import Failure, Handle
+    from mlopsfw.pipeline.cache.fingerprint import Fingerprint
+    from mlopsfw.pipeline.cache.results import Result
+    from mlopsfw.pipeline.graph.model import Node
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """One attempt in flight."""
+
+    node: Node
+    number: int
+    inputs: dict[str, Artifact]  # as the key counts them: data:/x may mean another version later
+    key: str
+    fingerprint: Fingerprint
+    began: float
+    handle: Handle | None = None
+    stopped: Failure | None = None
+    kept: Result | None = None

@@ -1,0 +1,55 @@
+"""Put the pipeline together: what runs are carried out with, and where attempts are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlopsfw.pipeline.cache.results import Results
+from mlopsfw.pipeline.partitions.parts import Parts
+from mlopsfw.pipeline.run.execution import Execution
+from mlopsfw.pipeline.run.inputs import Inputs
+from mlopsfw.pipeline.run.session import Sessions
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.engine import Handle, StepResult, StepSpec
+    from mlopsfw.project.facade import Project
+
+
+def sessions(project: Project) -> Sessions:
+    """Return what starts, resumes and plans runs of the project's pipeline."""
+    execution = Execution(
+        services=project.services,
+        workers=_Workers(project),
+        results=Results(project.services, project.datasets),
+        inputs=Inputs(project.datasets, project.registry, project.runs),
+        parts=Parts(project.values, project.datasets),
+    )
+    return Sessions(execution, project.config, project.steps, project.plugins, project.runs)
+
+
+class _Workers:
+    """Makes attempts with the selected engine, which is built when the first one is submitted."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    @property
+    def slots(self) -> int:
+        return self._project.engine.slots
+
+    def submit(self, spec: StepSpec) -> Handle:
+        return self._project.engine.submit(spec)
+
+    def run_here(self, spec: StepSpec) -> StepResult:
+        from mlopsfw.project.worker import run_step
+
+        self._project.add_code_path()
+        return run_step(self._project, spec, debug=True)
+
+    def broadcast(self, result: StepResult) -> None:
+        if not result.events or not self._project.plugins.catalog.of("observer"):
+            return
+        for stream, seq in result.events:
+            for event in self._project.ledger.stream(stream).events(seq - 1):
+                if event.seq == seq:
+                    self._project.notify(event)
