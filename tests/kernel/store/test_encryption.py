@@ -14,6 +14,7 @@ import obstore.store
 import pytest
 from click.testing import CliRunner
 
+from mlopsfw import start_run
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import ConfigError, Corrupt, DataError, TablesUnsupported, WrongKey
 from mlopsfw.kernel.config import load_config
@@ -341,6 +342,19 @@ def test_a_key_in_the_file_itself_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="reference") as caught:
         load_config(file)
     assert "ab" * 32 not in str(caught.value)
+
+
+def test_runs_are_listed_without_a_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("KEY_OF_NOBODY", "ab" * 32)
+    config = '[project]\nname = "p"\n[storage]\nencrypt = "env:KEY_OF_NOBODY"\n'
+    (tmp_path / "mlopsfw.toml").write_text(config, encoding="utf-8")
+    with start_run("tuning", project=Project.open(tmp_path)) as run:
+        run.log_metric("loss", 1.0)
+    monkeypatch.delenv("KEY_OF_NOBODY")
+    project = Project.open(tmp_path)
+    assert [view.status for view in project.runs.list()] == ["done"]
+    with pytest.raises(ConfigError, match="KEY_OF_NOBODY"):
+        project.runs.metrics(run.id)
 
 
 def test_whether_a_step_s_blob_is_stored_is_known_without_a_key(tmp_path, monkeypatch):

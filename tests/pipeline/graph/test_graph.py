@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError, UnknownName
-from mlopsfw.pipeline.graph.model import Output
+from mlopsfw.pipeline.graph.model import Output, build_graph
+from mlopsfw.pipeline.graph.step import BuiltinStep
 
 TWO = """
 [steps.b]
@@ -92,3 +93,20 @@ def test_a_part_of_the_graph_holds_what_leads_to_it_and_no_more(make_project):
     assert list(graph.up_to(["b"]).nodes) == ["a", "b"]
     with pytest.raises(UnknownName, match="no step 'e'"):
         graph.up_to(["e"])
+
+
+class OneStep:
+    """A catalogue of one step of its own."""
+
+    def names(self):
+        return ("clean",)
+
+    def find(self, name):
+        return BuiltinStep(name=name, run=lambda context, params: {"tidy": 1}, outputs=("tidy",))
+
+
+def test_the_catalogue_decides_which_steps_can_be_selected(make_project):
+    config = make_project('[steps.a]\nuse = "clean"\n').config
+    assert build_graph(config, OneStep()).nodes["a"].outputs == ("tidy",)
+    with pytest.raises(ConfigError, match="no built-in step 'join'"):
+        build_graph(make_project('[steps.a]\nuse = "join"\n').config, OneStep())
