@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mlopsfw.kernel.base.ids import check_name, nearest
+from mlopsfw.kernel.base.interrupts import interrupt
 from mlopsfw.kernel.roles.alerting import Alert, Alerter
 from mlopsfw.kernel.roles.artifact import Artifact, ArtifactKind
 from mlopsfw.kernel.roles.bundle import Bundle, ColumnType, Manifest, Predictor, Runtime, SignatureColumn
@@ -13,22 +15,11 @@ from mlopsfw.kernel.roles.event import Event
 from mlopsfw.kernel.roles.hookspecs import (
     PROJECT,
     hookimpl,
-    hookspec,
-    mlopsfw_alerters,
-    mlopsfw_checks,
-    mlopsfw_commands,
-    mlopsfw_deployers,
-    mlopsfw_engines,
-    mlopsfw_event,
-    mlopsfw_monitors,
-    mlopsfw_runtimes,
-    mlopsfw_storages,
-    mlopsfw_trainers,
 )
 from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Host, Progress, Secrets, Tables
 from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Report, Window
 from mlopsfw.kernel.roles.names import API_VERSION, ROLES
-from mlopsfw.kernel.roles.provider import Provider, T
+from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
 from mlopsfw.kernel.roles.training import Task, TrainedModel, Trainer, TrainingContext, TrainingTask
 
@@ -78,7 +69,6 @@ __all__ = [
     "StepResult",
     "StepSpec",
     "Storage",
-    "T",
     "TableLocation",
     "Tables",
     "Task",
@@ -88,17 +78,9 @@ __all__ = [
     "TrainingTask",
     "Window",
     "check_key",
+    "check_name",
     "check_prefix",
     "hookimpl",
-    "hookspec",
-    "mlopsfw_alerters",
-    "mlopsfw_checks",
-    "mlopsfw_commands",
-    "mlopsfw_deployers",
-    "mlopsfw_engines",
-    "mlopsfw_event",
-    "mlopsfw_monitors",
-    "mlopsfw_runtimes",
-    "mlopsfw_storages",
-    "mlopsfw_trainers",
+    "interrupt",
+    "nearest",
 ]

@@ -12,7 +12,40 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PLUGINS = sorted(p.parent for p in (ROOT / "plugins").glob("*/__init__.py"))
 HOUSE = ROOT / "mlopsfw"
-KNOW_PROJECT = {"x"}
+KNOW_PROJECT = {
+    "data/contracts/subjects.py",
+    "data/datasets/catalog.py",
+    "data/datasets/diagnosis.py",
+    "data/datasets/erasure.py",
+    "data/datasets/needs.py",
+    "data/datasets/vacuum.py",
+    "data/drift/page.py",
+    "data/filesets/adding.py",
+    "data/filesets/erasure.py",
+    "data/filesets/fileset.py",
+    "data/filesets/index.py",
+    "data/filesets/known.py",
+    "data/filesets/vacuum.py",
+    "data/intake/load.py",
+    "data/intake/load_sources.py",
+    "data/intake/sql/query.py",
+    "data/tables/erasure.py",
+    "governance/forget.py",
+    "lineage/__init__.py",
+    "models/bundle/scoring.py",
+    "monitoring/__init__.py",
+    "monitoring/baseline.py",
+    "monitoring/looks.py",
+    "monitoring/watch.py",
+    "monitoring/windows.py",
+    "operations/doctor.py",
+    "privacy/marks.py",
+    "serving/captures/__init__.py",
+    "serving/captures/erasure.py",
+    "serving/endpoints.py",
+    "serving/labels.py",
+}
+"""Who still takes the whole project: the list only shrinks."""
 
 
 def imported(folder):
@@ -36,10 +69,10 @@ KERNEL = sorted((HOUSE / "kernel").rglob("*.py"))
 BELOW = sorted(
     f
     for room in HOUSE.iterdir()
-    if room.name not in {"cli", "testing", "project", "__pycache__"}
+    if room.is_dir() and room.name not in {"cli", "testing", "project", "__pycache__"}
     for f in room.rglob("*.py")
 )
-FACES = [HOUSE / f"{name}.py" for name in ("errors", "roles")]
+FACES = [HOUSE / f"{name}.py" for name in ("errors", "evaluation", "http", "pages", "roles", "worker")]
 
 
 def named(file):

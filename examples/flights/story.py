@@ -17,7 +17,7 @@ from replay import Client, Tally, days, hours
 
 from mlopsfw import Project
 from mlopsfw.cli import run as mlopsfw
-from mlopsfw.models.evaluation import auc
+from mlopsfw.evaluation import auc
 from mlopsfw.steps.join import JoinParams, as_of
 
 REFUSED = 3

@@ -10,7 +10,7 @@ import hmac
 import msgspec
 
 from mlopsfw.errors import ConfigError
-from mlopsfw.kernel.base.egress import check_url, deliver
+from mlopsfw.http import check_url, deliver
 from mlopsfw.roles import Alert, Clock, Host
 from mlopsfw_alerter_webhook import WebhookConfig
 

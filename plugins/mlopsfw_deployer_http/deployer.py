@@ -19,10 +19,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mlopsfw.errors import ConfigError, ServingError
-from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.config.secrets import LEAST_TOKEN, checked_token
 from mlopsfw.kernel.workspace import STATE
-from mlopsfw.roles import EndpointSpec, EndpointStatus
+from mlopsfw.roles import EndpointSpec, EndpointStatus, check_name
 from mlopsfw.serving.captures import FOLDER as CAPTURES
 from mlopsfw_deployer_http.gate import digest
 from mlopsfw_deployer_http.holding import alive, end_orphan, hold, reacts, sign, supervisor_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.capturelog.records import Header, Predictions, encode
 from mlopsfw.capturelog.times import Bounds, now_micros
 from mlopsfw.errors import DataError, SignatureMismatch
-from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.roles import nearest
 from mlopsfw_deployer_http.message import Refusal
 
 if TYPE_CHECKING:

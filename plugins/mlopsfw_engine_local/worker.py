@@ -13,7 +13,7 @@ import threading
 from queue import SimpleQueue
 from typing import IO
 
-from mlopsfw.kernel.base.interrupts import interrupt
+from mlopsfw.roles import interrupt
 from mlopsfw_engine_local.wire import receive, send
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     threading.Thread(target=_listen, args=(specs, waiting), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     signal.signal(signal.SIGTERM, interrupt)
-    from mlopsfw.project.worker import execute
+    from mlopsfw.worker import execute
 
     while True:
         try:

@@ -17,7 +17,7 @@ def attempt(spec: bytes) -> bytes:
     The project is where Ray laid out its code: the folder that this process was started in. It is named by the module's
     own variable, since a step of ours may have changed the current folder.
     """
-    from mlopsfw.project.worker import execute
+    from mlopsfw.worker import execute
 
     context = ray.get_runtime_context()
     os.environ["MLOPSFW_NODE"] = context.get_node_id()[:12]

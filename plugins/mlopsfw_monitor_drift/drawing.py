@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mlopsfw.kernel.base.pages import escape
+from mlopsfw.pages import escape
 from mlopsfw_monitor_drift.shapes import Shape
 
 _WIDTH, _HEIGHT, _BASE = 320, 120, 100

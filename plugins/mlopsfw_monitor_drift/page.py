@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mlopsfw.kernel.base.pages import escape, framed
+from mlopsfw.pages import escape, framed
 from mlopsfw.roles import Baseline, Report, Window
 from mlopsfw_monitor_drift.drawing import draw
 from mlopsfw_monitor_drift.shapes import shape_of

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mlopsfw.models.evaluation import class_codes, evaluate, higher_is_better
+from mlopsfw.evaluation import class_codes, evaluate, higher_is_better
 from mlopsfw.roles import Baseline, Finding, Window
 from mlopsfw_monitor_drift.groups import enough, numbered, student_tail
 

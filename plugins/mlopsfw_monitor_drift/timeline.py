@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from mlopsfw.kernel.base.pages import escape
+from mlopsfw.pages import escape
 from mlopsfw.roles import Baseline, Window
 from mlopsfw_monitor_drift.groups import days
 

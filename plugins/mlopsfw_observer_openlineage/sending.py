@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.errors import ConfigError
-from mlopsfw.kernel.base.egress import deliver
+from mlopsfw.http import deliver
 from mlopsfw.kernel.config.secrets import checked_token
 from mlopsfw_observer_openlineage import OpenLineageConfig
 from mlopsfw_observer_openlineage.waiting import Waiting

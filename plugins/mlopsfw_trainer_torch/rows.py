@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from mlopsfw.errors import DataError
+from mlopsfw.evaluation import class_codes
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC
 from mlopsfw.features.tables import as_frame
-from mlopsfw.models.evaluation import class_codes
 
 if TYPE_CHECKING:
     import polars as pl

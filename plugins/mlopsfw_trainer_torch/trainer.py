@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 import torch
 
+from mlopsfw import evaluation
 from mlopsfw.errors import DataError
 from mlopsfw.features import FeaturePlan
-from mlopsfw.models import evaluation
 from mlopsfw.roles import TrainedModel
 from mlopsfw_trainer_torch.checkpoint import Checkpoints
 from mlopsfw_trainer_torch.device import choose_device, choose_mixed, repeatable

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlopsfw.kernel.base.errors import DataError, GateRefused, UsageError
 from mlopsfw.kernel.roles.artifact import Artifact
-from mlopsfw.steps.gate import STEP as GATE
+from mlopsfw.steps import gate
 from mlopsfw.steps.gate import GateParams
 from mlopsfw.steps.rules import parse_rule
 from mlopsfw.steps.split import PARTS, SplitParams, deal, split
@@ -93,10 +93,8 @@ def judged(project, metrics, champion, **inputs):
     """Judge `auc > champion.auc` as the step does; return what it logs."""
     told = []
     values = {"metrics": metrics, "champion": champion}
-    context = SimpleNamespace(
-        project=project, step="gate", inputs={**dict.fromkeys(values), **inputs}, load=values.get, log=told.append
-    )
-    GATE.run(context, GateParams(rules=("auc > champion.auc",)))
+    context = SimpleNamespace(step="gate", inputs={**dict.fromkeys(values), **inputs}, load=values.get, log=told.append)
+    gate.step(project.registry).run(context, GateParams(rules=("auc > champion.auc",)))
     return told
 
 

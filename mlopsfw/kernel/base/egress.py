@@ -1,8 +1,8 @@
 """The one client through which mlopsfw calls out: every address checked and pinned, no redirects, answers capped or streamed.
 
 A URL in a config can name a host that resolves, now or on the second look, to something inside the network (SSRF, DNS
-rebinding). So the name is resolved once, all its addresses must be public unless the config says otherwise, and the connection goes
-to the address that was checked.
+rebinding). So the name is resolved once, all its addresses must be public unless the config says otherwise, and the
+connection goes to the address that was checked.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ class Stream:
         status: Its status.
         headers: Its headers, found by name in any case.
         public: Whether it came from an address on the public internet.
-        read: Returns at most so many bytes of the body, empty at its end; raises `OSError` or `HTTPException` where that breaks off.
+        read: Returns at most so many bytes of the body, empty at its end; raises `OSError` or `HTTPException` where
+            that breaks off.
     """
 
     status: int

@@ -1,7 +1,9 @@
 """Ctrl-C, told from a `KeyboardInterrupt` that some code raises by itself: only a signal is counted here.
 
-Python's own handler leaves no trace of why it raised. Ours raises the same exception and counts. It stands in only for Python's
-own: where a host program handles SIGINT itself, nobody can tell the two apart, and every `KeyboardInterrupt` is taken for real.
+Python's own handler leaves no trace of why it raised. Ours raises the same exception and counts. It stands in only for
+Python's
+own: where a host program handles SIGINT itself, nobody can tell the two apart, and every `KeyboardInterrupt` is taken
+for real.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ _ours = False
 
 
 def interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Raise `KeyboardInterrupt`, as Python's own handler of SIGINT does, and count it. A handler for any signal that asks to stop."""
+    """Raise `KeyboardInterrupt`, as Python's own handler of SIGINT does, and count it.
+
+    A handler for any signal that asks to stop.
+    """
     global _counted  # noqa: PLW0603 - a signal handler is handed nothing to keep it in
     _counted += 1
     raise KeyboardInterrupt

@@ -33,7 +33,8 @@ class Reference:
     Args:
         scheme: What it points at.
         name: The model, dataset or run.
-        selector: What follows `@`: an alias or a version; empty means the champion of a model, the latest version of a dataset.
+        selector: What follows `@`: an alias or a version; empty means the champion of a model, the latest version of a
+            dataset.
         path: What follows, for runs: `step` or `step.output`.
     """
 
@@ -53,7 +54,10 @@ class Reference:
 
 
 def parse_reference(text: str, scheme: Scheme | None = None) -> Reference:
-    """Parse `text`; raise `InvalidReference` if it is none, or not of `scheme`. A bare name is taken to be of `scheme`."""
+    """Parse `text`; raise `InvalidReference` if it is none, or not of `scheme`.
+
+    A bare name is taken to be of `scheme`.
+    """
     full = f"{scheme}:/{text}" if scheme and ":/" not in text else text
     match = _REFERENCE.fullmatch(full)
     if match is None or (scheme and match["scheme"] != scheme):

@@ -1,6 +1,7 @@
 """Dates, times and lengths of time as people and programs write them: the one place where a text becomes a moment.
 
-What an event's or a label's time may be is `mlopsfw.capturelog.times`'; this module only keeps out what has no place in a calendar.
+What an event's or a label's time may be is `mlopsfw.capturelog.times`'; this module only keeps out what has no place in
+a calendar.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ LONGEST = timedelta(days=73_050)
 
 
 def instant(text: str) -> datetime:
-    """Return an ISO 8601 text as a date and time, aware where it has an offset; a date is its first moment. Raise `DataError`."""
+    """Return an ISO 8601 text as a date and time, aware where it has an offset; a date is its first moment.
+
+    Raise `DataError`.
+    """
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -30,7 +34,10 @@ def instant(text: str) -> datetime:
 
 
 def in_zone(moment: datetime, zone: tzinfo = UTC) -> datetime:
-    """Return an aware `moment` as the clocks of `zone` show it. Raise `DataError` where the year is then not 1 to 9999."""
+    """Return an aware `moment` as the clocks of `zone` show it.
+
+    Raise `DataError` where the year is then not 1 to 9999.
+    """
     try:
         return moment.astimezone(UTC).astimezone(zone)
     except OverflowError:

@@ -47,7 +47,10 @@ class _PluginsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def find_project(start: Path | None = None) -> Path:
-    """Return the nearest `mlopsfw.toml` at or above `start` (the current folder). Raise `UsageError` if there is none."""
+    """Return the nearest `mlopsfw.toml` at or above `start` (the current folder).
+
+    Raise `UsageError` if there is none.
+    """
     here = (start or Path.cwd()).absolute()
     if here.is_file():
         return here

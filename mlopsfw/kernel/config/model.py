@@ -1,4 +1,7 @@
-"""What a configuration says, as frozen records. Reading the file is `load`'s; what a plugin's options mean is the plugin's."""
+"""What a configuration says, as frozen records.
+
+Reading the file is `load`'s; what a plugin's options mean is the plugin's.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,10 @@ class Encryption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What `[storage]` says besides the provider.
 
     Args:
-        encrypt: References to the keys of blobs, `env:NAME` or `file:/path`, the one for new rings first; none for no encryption.
-        tables: `encrypted-disk` declares that what tables lie on is encrypted by others; else, with `encrypt`, they are refused.
+        encrypt: References to the keys of blobs, `env:NAME` or `file:/path`, the one for new rings first; none for no
+            encryption.
+        tables: `encrypted-disk` declares that what tables lie on is encrypted by others; else, with `encrypt`, they are
+            refused.
     """
 
     encrypt: tuple[str, ...] = ()
@@ -71,8 +76,10 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Monitors set aside a captured prediction whose event time is further from the moment it was answered.
 
     Args:
-        max_event_age: How long before the clock's time one may lie, such as `90d`. The default takes a history of 100 years.
-        max_event_lead: How long after it: for clocks and zones that are wrong by hours. Raise it for events that are to come.
+        max_event_age: How long before the clock's time one may lie, such as `90d`. The default takes a history of 100
+            years.
+        max_event_lead: How long after it: for clocks and zones that are wrong by hours. Raise it for events that are to
+            come.
     """
 
     max_event_age: Annotated[str, msgspec.Meta(pattern=_LENGTH)] = "36500d"

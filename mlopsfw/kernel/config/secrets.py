@@ -1,4 +1,7 @@
-"""Secret references: `env:NAME` and `file:/path`. The value is read at use and kept nowhere. An empty one is refused here, for every use."""
+"""Secret references: `env:NAME` and `file:/path`.
+
+The value is read at use and kept nowhere. An empty one is refused here, for every use.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ class SecretResolver:
         """Return the secret's value, without a trailing newline.
 
         Raises:
-            ConfigError: It is no reference, leads nowhere, or the value is empty, only white space, or no text. The error names the
-                reference, never a value.
+            ConfigError: It is no reference, leads nowhere, or the value is empty, only white space, or no text. The
+                error names the reference, never a value.
         """
         kind, _, where = reference.partition(":")
         if kind == "env" and where:
@@ -74,7 +77,8 @@ def checked_token(value: str, reference: str, *, key: str, least: int = 1) -> st
         value: The token.
         reference: Where it came from; the error names it.
         key: The configuration's key.
-        least: How many characters it must have: `LEAST_TOKEN` where we ask clients for it, any number where another server issued it.
+        least: How many characters it must have: `LEAST_TOKEN` where we ask clients for it, any number where another
+            server issued it.
 
     Raises:
         ConfigError: It is shorter, repeats one character, or has characters that no header carries.

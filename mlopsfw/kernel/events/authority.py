@@ -1,7 +1,7 @@
 """Who may write what: a plugin appends to its own streams, in its own name and with its own types of events; the kernel to all others.
 
-It is refused when an event is appended. An event that got into a stream past that door is not believed when the stream is read: it keeps its number, so that
-the chain stays whole, and loses its meaning.
+It is refused when an event is appended. An event that got into a stream past that door is not believed when the stream
+is read: it keeps its number, so that the chain stays whole, and loses its meaning.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Upcasters: how bodies that earlier releases wrote are read today. They are pure, run at every read, and change nothing stored."""
+"""Upcasters: how bodies that earlier releases wrote are read today.
+
+They are pure, run at every read, and change nothing stored.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ def current_version(type: str) -> int:  # noqa: A002 - the event's own field nam
 
 
 def upcast(event: Event) -> Event:
-    """Return the event with its body as this release writes it. Raise `NewerVersion` where it is ahead of this release."""
+    """Return the event with its body as this release writes it.
+
+    Raise `NewerVersion` where it is ahead of this release.
+    """
     current = current_version(event.type)
     if event.version == current:
         return event

@@ -1,6 +1,7 @@
 """`Index`: SQLite tables derived from the ledger, for questions that span streams.
 
-It may be deleted at any time. It is never asked for the truth, only for what would take long to read from the ledger itself.
+It may be deleted at any time. It is never asked for the truth, only for what would take long to read from the ledger
+itself.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ class Index:
         self._db: sqlite3.Connection | None = None
 
     def refresh(self) -> int:
-        """Bring the index up to the ledger; return how many events were new. Streams that have not changed are not read."""
+        """Bring the index up to the ledger; return how many events were new.
+
+        Streams that have not changed are not read.
+        """
         with self._lock:
             try:
                 return self._refresh()
@@ -63,7 +67,10 @@ class Index:
             return self._refresh()
 
     def query(self, sql: str, params: Sequence[Any] = (), *, fresh: bool = True) -> list[dict[str, Any]]:
-        """Return the rows of a SELECT, refreshing first unless `fresh` is False. Raise `UsageError` for anything else."""
+        """Return the rows of a SELECT, refreshing first unless `fresh` is False.
+
+        Raise `UsageError` for anything else.
+        """
         with self._lock:
             if fresh:
                 self.refresh()
@@ -119,7 +126,7 @@ class Index:
                 self._db.close()
                 self._db = None
 
-    # -- how -------------------------------------------------------------------------------------------------------------
+    # -- how -----------------------------------------------------------------------------------------------------------
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:

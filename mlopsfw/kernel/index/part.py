@@ -1,6 +1,7 @@
 """`IndexPart`: the tables that one component derives from its events, and how each event changes them.
 
-A change reads nothing back, and an event of an unknown type changes nothing. `facts` columns hold an event's body as JSON, so that
+A change reads nothing back, and an event of an unknown type changes nothing. `facts` columns hold an event's body as
+JSON, so that
 a query reaches what has no column: `facts ->> '$.task'`.
 """
 
@@ -24,7 +25,8 @@ class IndexPart:
     """What a component contributes to the index.
 
     Args:
-        tables: SQL that creates the tables and their indexes, statements separated by `;`. Another text makes the index anew.
+        tables: SQL that creates the tables and their indexes, statements separated by `;`. Another text makes the index
+            anew.
         changes: What the stream's name begins with, up to the first `/`, and the event's type → the change.
         version: Raise it where the same events come to give other rows: the index is then made anew.
     """
@@ -40,7 +42,10 @@ def as_json(value: Any) -> str:
 
 
 def upsert(db: Connection, table: str, keys: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Insert a row, or change the given columns of the one with these keys. Names of columns come from code, never from input."""
+    """Insert a row, or change the given columns of the one with these keys.
+
+    Names of columns come from code, never from input.
+    """
     row = {**keys, **values}
     columns = ", ".join(f'"{name}"' for name in row)
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in values)

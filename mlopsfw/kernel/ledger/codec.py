@@ -1,7 +1,8 @@
 """Events to stored bytes and back. One entry is one line of JSON that begins with the sum of the rest of it.
 
-Stored bytes are never rewritten, so the chain is over bytes, not over values: `prev` is the sha256 of the whole line before.
-The sum in the line itself means that a flipped bit is seen even in the newest entry, which nothing else points at yet.
+Stored bytes are never rewritten, so the chain is over bytes, not over values: `prev` is the sha256 of the whole line
+before. The sum in the line itself means that a flipped bit is seen even in the newest entry, which nothing else points
+at yet.
 NaN and infinity are written as null: JSON has no word for them.
 """
 

@@ -3,7 +3,8 @@
     ledger/<stream>/0000000001.json             one entry
     ledger/<stream>/segment-0000000001.jsonl    entries 1 to 1000, or fewer where the stream ended: the same bytes, one a line
 
-A window is the 1,000 sequence numbers that one segment holds. Once a window has its segment, its small entries no longer count.
+A window is the 1,000 sequence numbers that one segment holds. Once a window has its segment, its small entries no
+longer count.
 """
 
 from __future__ import annotations

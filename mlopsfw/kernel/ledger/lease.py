@@ -1,6 +1,7 @@
 """Telling the living from the dead: `Watch` sees whether a stream still moves, `Lease` keeps one holder at a time.
 
-Both rest on the observer's own monotonic clock and on optimistic appends. Stamps in events are never compared: clocks jump.
+Both rest on the observer's own monotonic clock and on optimistic appends. Stamps in events are never compared: clocks
+jump.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Reading a stream on from a known point, exactly, while others append to it, seal it and delete its small entries.
 
-What makes it exact: a window's segment is created before its first small entry is deleted. So if the segment is absent *after*
-small entries were read, nothing had been deleted and they are all there is; if it is present, it is the truth and they are not.
+What makes it exact: a window's segment is created before its first small entry is deleted. So if the segment is absent
+*after* small entries were read, nothing had been deleted and they are all there is; if it is present, it is the truth
+and they are not.
 """
 
 from __future__ import annotations

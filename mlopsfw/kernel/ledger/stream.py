@@ -54,7 +54,7 @@ class Stream:
         self._head = Head()
         self._events: list[Event] = []  # every event up to the head, unless only the head was looked for
 
-    # -- reading ---------------------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------------
 
     def events(self, after: int = 0) -> Iterator[Event]:
         """Return the events so far whose number is above `after`, in order.
@@ -74,7 +74,7 @@ class Stream:
             self._read_on()
             return self._head.seq
 
-    # -- appending -------------------------------------------------------------------------------------------------------
+    # -- appending -----------------------------------------------------------------------------------------------------
 
     def append(
         self,
@@ -113,14 +113,18 @@ class Stream:
         epoch: int | None = None,
         version: int = 1,
     ) -> Event:
-        """Append the stream's last event, then gather its entries into one object. Arguments and errors as for `append`."""
+        """Append the stream's last event, then gather its entries into one object.
+
+        Arguments and errors as for `append`.
+        """
         return self._append(type, body, expecting=expecting, epoch=epoch, version=version, final=True)
 
     def takeover(self, *, expecting: int, body: Mapping[str, Any] | None = None) -> int:
         """Begin a new epoch, fencing off every writer of the older ones; return its number.
 
         Args:
-            expecting: The number of the newest event when the other was found dead; `Conflict` where it has moved since.
+            expecting: The number of the newest event when the other was found dead; `Conflict` where it has moved
+                since.
             body: Facts to record, such as why.
         """
         return self._append("takeover", body or {}, expecting=expecting, further=1).epoch
@@ -137,7 +141,7 @@ class Stream:
                 self._gather(min(first + layout.WINDOW - 1, end))
             return bool(unfinished)
 
-    # -- how -------------------------------------------------------------------------------------------------------------
+    # -- how -----------------------------------------------------------------------------------------------------------
 
     def _append(
         self,

@@ -1,7 +1,8 @@
 """The border at which the kernel calls a plugin: what the plugin raises names it, and nothing that it raises ends mlopsfw.
 
-An `Exception` keeps its type and traceback and gains a note. `SystemExit`, a `KeyboardInterrupt` of the plugin's own and every other
-`BaseException` would pass all who handle errors, so they become `PluginAborted`. A real Ctrl-C passes as it is.
+An `Exception` keeps its type and traceback and gains a note. `SystemExit`, a `KeyboardInterrupt` of the plugin's own
+and every other `BaseException` would pass all who handle errors, so they become `PluginAborted`. A real Ctrl-C passes
+as it is.
 """
 
 from __future__ import annotations
@@ -161,8 +162,8 @@ def _returned(result: Any, claim: Claim, where: str, part: str) -> Any:
 class _Watched:
     """A plugin's iterator behind the border.
 
-    It is no generator: one that is closed early could not tell that from a plugin's own `GeneratorExit`. Nor is each item worth a
-    `Border`: there may be millions.
+    It is no generator: one that is closed early could not tell that from a plugin's own `GeneratorExit`. Nor is each
+    item worth a `Border`: there may be millions.
     """
 
     __slots__ = ("_claim", "_counted", "_items", "_where")

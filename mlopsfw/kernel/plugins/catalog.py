@@ -46,8 +46,9 @@ class Claim(NamedTuple):
 def installed(path: Sequence[str] | None = None) -> Iterator[Claim]:
     """Yield every claim of every distribution installed on `path` (`sys.path`), of any API version.
 
-    The files are read here rather than through `importlib.metadata`, whose import and parsing would cost more than all the
-    rest of `mlopsfw --help`. As for imports, a distribution in an earlier folder hides one of its name in a later folder.
+    The files are read here rather than through `importlib.metadata`, whose import and parsing would cost more than all
+    the rest of `mlopsfw --help`. As for imports, a distribution in an earlier folder hides one of its name in a later
+    folder.
     """
     seen = set()
     for folder in sys.path if path is None else path:

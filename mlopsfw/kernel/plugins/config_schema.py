@@ -17,7 +17,10 @@ Schema = dict[str, Any]
 
 
 def config_schema(plugins: PluginManager) -> Schema:
-    """Return the schema (draft 2020-12). The options of each installed provider are in it; a broken plugin's are left open."""
+    """Return the schema (draft 2020-12).
+
+    The options of each installed provider are in it; a broken plugin's are left open.
+    """
     definitions: Schema = {}
     properties: Schema = {
         "project": _closed({"name": {"type": "string"}, "code": _strings()}),

@@ -35,8 +35,8 @@ class PluginManager:
     Args:
         catalog: Which claims there are.
 
-    A plugin that fails while it is imported or registered is quarantined: one warning, and `PluginBroken` with the stored
-    cause whenever its name is selected.
+    A plugin that fails while it is imported or registered is quarantined: one warning, and `PluginBroken` with the
+    stored cause whenever its name is selected.
     """
 
     def __init__(self, catalog: Catalog | None = None) -> None:

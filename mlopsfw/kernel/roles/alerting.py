@@ -1,4 +1,7 @@
-"""The alerter role: hands an alert to people or machines. When, how often and to whom is the kernel's (`mlopsfw.alerts`)."""
+"""The alerter role: hands an alert to people or machines.
+
+When, how often and to whom is the kernel's (`mlopsfw.alerts`).
+"""
 
 from __future__ import annotations
 

@@ -19,9 +19,10 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             For `table` and `dataset` it is over logical Arrow content, so chunking and compression do not count.
         blob: Digest of the blob that holds it (`json`, `table`, `file`), or of its manifest (`folder`, `bundle`).
         ref: `data:/name@3` or `models:/name@3` where `kind` is `dataset` or `model`.
-        rows: Of a `table` or `dataset` that stands for some of its rows: the first, and the one after the last. `digest` is theirs.
-        meta: Facts for people and pages: rows, columns, bytes, media type; `note`: a sentence that whoever looks at the run must see.
-            Never needed to read the value.
+        rows: Of a `table` or `dataset` that stands for some of its rows: the first, and the one after the last.
+            `digest` is theirs.
+        meta: Facts for people and pages: rows, columns, bytes, media type; `note`: a sentence that whoever looks at the
+            run must see. Never needed to read the value.
     """
 
     kind: ArtifactKind

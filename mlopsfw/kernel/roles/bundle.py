@@ -1,4 +1,7 @@
-"""Model bundles: the manifest that lies in one, and what a loaded one offers. Reading and writing is `mlopsfw.models.bundle`'s."""
+"""Model bundles: the manifest that lies in one, and what a loaded one offers.
+
+Reading and writing is `mlopsfw.models.bundle`'s.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         version: Its version.
         bundle: Digest of the bundle's manifest blob (`host.blobs.get_folder`).
         revision: Rises by one with each change of the endpoint; a process of an older one must not come back.
-        pii: Input → how its values were treated where the training data was taken in (`drop`, `mask`, `hash`): requests get the same.
+        pii: Input → how its values were treated where the training data was taken in (`drop`, `mask`, `hash`): requests
+            get the same.
     """
 
     endpoint: str
@@ -51,7 +52,10 @@ class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Deployer(Protocol):
-    """Starts, changes and stops endpoints. Which version an endpoint should serve is the kernel's (`mlopsfw.serving.endpoints`)."""
+    """Starts, changes and stops endpoints.
+
+    Which version an endpoint should serve is the kernel's (`mlopsfw.serving.endpoints`).
+    """
 
     def deploy(self, spec: EndpointSpec) -> EndpointStatus:
         """Serve `spec`, replacing what the endpoint serves now with no failed request; return once it is ready.

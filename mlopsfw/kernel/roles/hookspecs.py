@@ -1,8 +1,10 @@
 """The hooks that plugins implement: every one of them, and nothing else.
 
-A plugin is a module (or object) named by an entry point in the group `mlopsfw.v1`. The entry point is called after what it
-holds: `trainer.torch`, `storage.acme`, `command.acme`, `observer.acme`, `check.acme`. The kernel lists and selects plugins by these names
-and imports one only when its name is selected (observers and checks: when a run starts or `doctor` asks).
+A plugin is a module (or object) named by an entry point in the group `mlopsfw.v1`. The entry point is called after what
+it
+holds: `trainer.torch`, `storage.acme`, `command.acme`, `observer.acme`, `check.acme`. The kernel lists and selects
+plugins by these names and imports one only when its name is selected (observers and checks: when a run starts or
+`doctor` asks).
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ PROJECT = "mlopsfw"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
-# -- roles: each returns providers, of which config selects one by name -------------------------------------------------
+# -- roles: each returns providers, of which config selects one by name ------------------------------------------------
 
 
 @hookspec
@@ -126,16 +128,16 @@ def mlopsfw_engines() -> Iterable[Provider[Engine]]:
     raise NotImplementedError
 
 
-# -- observers and tools ------------------------------------------------------------------------------------------------
+# -- observers and tools -----------------------------------------------------------------------------------------------
 
 
 @hookspec
 def mlopsfw_event(event: Event, host: Host, options: Mapping[str, Any]) -> None:
     """Observe an event after it was appended to the ledger. An implementation names the arguments that it wants.
 
-    Called in the coordinating process. An exception is logged and never ends a run; an exporter that must not miss an event
-    reads the ledger by cursor instead. The options are what `[observer.NAME]` says, unread; empty where the project has no such
-    table.
+    Called in the coordinating process. An exception is logged and never ends a run; an exporter that must not miss an
+    event reads the ledger by cursor instead. The options are what `[observer.NAME]` says, unread; empty where the
+    project has no such table.
 
     Example::
 

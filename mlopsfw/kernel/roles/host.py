@@ -58,10 +58,16 @@ class Blobs(Protocol):
 
 
 class Tables(Protocol):
-    """Versioned tables (Delta) by name, such as `captures/delay`. A plugin reads all and writes its own, `plugin/<its key>/NAME`."""
+    """Versioned tables (Delta) by name, such as `captures/delay`.
+
+    A plugin reads all and writes its own, `plugin/<its key>/NAME`.
+    """
 
     def append(self, name: str, rows: pa.Table) -> int:
-        """Append rows, creating the table if need be; return its new version. Raise `PluginError` where it is not the plugin's own."""
+        """Append rows, creating the table if need be; return its new version.
+
+        Raise `PluginError` where it is not the plugin's own.
+        """
         ...
 
     def read(self, name: str, version: int | None = None) -> pa.RecordBatchReader:
@@ -132,7 +138,8 @@ class Host(Protocol):
         """Append an event to the ledger, by the actor `plugin:<key>`, and tell the observers.
 
         Args:
-            stream: `plugin/<key>` or a stream below it, where the key is the entry point's name: `plugin/monitor.acme/orders`.
+            stream: `plugin/<key>` or a stream below it, where the key is the entry point's name:
+                `plugin/monitor.acme/orders`.
             type: `plugin.<key>.` and what happened, such as `plugin.monitor.acme.examined`.
             body: The facts, as JSON values; no rows, personal values or secrets.
 

@@ -42,12 +42,13 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         start, end: Event time, RFC 3339 with zone, start included, end excluded.
         rows: Inputs and outputs, one row a prediction; columns as in the signature, plus the outputs, `prediction_id`,
             `event_time` and `processed_time`.
-        labels: `prediction_id`, `label`, `label_time`: what has arrived so far, the last correction of each. `label` is of the type
-            of the model's classes, and one of them; a number for regression.
-        labels_aside: Why a row's label is not among them → how many such rows there are: its id means several predictions, or it is no
-            class of the model.
-        look, looks: A window may be looked at again as its labels come: which look this is, from 1, and how many there can be. The level at
-            which labels raise an alarm is to be split over them. From the second look on only findings of `performance` and `bias` count.
+        labels: `prediction_id`, `label`, `label_time`: what has arrived so far, the last correction of each. `label` is
+            of the type of the model's classes, and one of them; a number for regression.
+        labels_aside: Why a row's label is not among them → how many such rows there are: its id means several
+            predictions, or it is no class of the model.
+        look, looks: A window may be looked at again as its labels come: which look this is, from 1, and how many there
+            can be. The level at which labels raise an alarm is to be split over them. From the second look on only
+            findings of `performance` and `bias` count.
     """
 
     endpoint: str
@@ -92,7 +93,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         alarm: Whether the monitor calls for attention.
         summary: One sentence.
         findings: Worst first.
-        columns: One dict a column, most drifted first: `column, type, statistic, value, pvalue, effect, threshold, drifted`.
+        columns: One dict a column, most drifted first: `column, type, statistic, value, pvalue, effect, threshold,
+            drifted`.
         metrics: Realised or estimated metrics of the window.
     """
 

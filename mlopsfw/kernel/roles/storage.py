@@ -1,4 +1,7 @@
-"""The storage role: bytes under keys, with stated guarantees. Ledger, blobs, datasets and registry are built on it once."""
+"""The storage role: bytes under keys, with stated guarantees.
+
+Ledger, blobs, datasets and registry are built on it once.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +57,9 @@ def check_prefix(prefix: str) -> str:
 class Storage(Protocol):
     """Bytes under keys.
 
-    Keys are relative, `/`-separated, of at most 16 segments of 1 to 200 characters `[A-Za-z0-9._=@+-]` that do not start with
-    a dot; anything else is refused with `StorageError` before the store is touched (`check_key`). Guarantees that every implementation gives, and `mlopsfw.testing` checks:
+    Keys are relative, `/`-separated, of at most 16 segments of 1 to 200 characters `[A-Za-z0-9._=@+-]` that do not
+    start with a dot; anything else is refused with `StorageError` before the store is touched (`check_key`). Guarantees
+    that every implementation gives, and `mlopsfw.testing` checks:
 
     - *durable*: when `put` or `put_if_absent` returns, the bytes survive power loss; what was never acknowledged is
       either absent or whole.
@@ -64,7 +68,8 @@ class Storage(Protocol):
       know puts something of its own into the bytes and reads it back.
     - *read your writes*: after a write returns, every reader anywhere sees it.
 
-    Errors: `NotFound`, `StorageFull`, `StorageUnavailable` (after the implementation's own bounded retries), `StorageError`.
+    Errors: `NotFound`, `StorageFull`, `StorageUnavailable` (after the implementation's own bounded retries),
+    `StorageError`.
     """
 
     def put(self, key: str, data: bytes | Path) -> None:

@@ -49,8 +49,8 @@ class TrainedModel(msgspec.Struct, frozen=True, kw_only=True):
         plan: The feature plan as JSON bytes (`mlopsfw.features.FeaturePlan.to_json()`).
         files: Relative name in the bundle → file, such as `{"model.onnx": …, "weights.safetensors": …}`.
         formats: Format → its main file, best first; the first must have a runtime: `{"onnx": "model.onnx"}`.
-        outputs: Names of the model's outputs in order: `probability` for binary, `probabilities` for multiclass, `value`
-            for regression.
+        outputs: Names of the model's outputs in order: `probability` for binary, `probabilities` for multiclass,
+            `value` for regression.
         classes: The label values in output order; for binary `(negative, positive)`; empty for regression.
         metrics: Final metrics on the training and validation rows.
         facts: What is worth telling on the card: epochs, device, parameters, library versions.

@@ -68,7 +68,7 @@ class BlobStore:
             str, tuple[int, int, int]
         ] = {}  # digest → what its local copy looked like when it was verified
 
-    # -- writing ---------------------------------------------------------------------------------------------------------
+    # -- writing -------------------------------------------------------------------------------------------------------
 
     def put(self, data: bytes | Path) -> str:
         """Store `data` (bytes, or a file's content) and return the digest of what was stored; durable when this returns."""
@@ -151,7 +151,7 @@ class BlobStore:
         manifest = {file.relative_to(folder).as_posix(): digest for file, digest in zip(files, digests, strict=True)}
         return self.put(msgspec.json.encode(manifest))
 
-    # -- reading ---------------------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------------
 
     def get(self, digest: str) -> bytes:
         """Return the bytes. Raise `NotFound`, `Corrupt` when they do not match, `WrongKey` when they cannot be decrypted."""
@@ -279,7 +279,7 @@ class BlobStore:
                 raise DataError(f"the manifest {digest} names {path!r}, which is not inside the folder")
         return manifest
 
-    # -- keeping ---------------------------------------------------------------------------------------------------------
+    # -- keeping -------------------------------------------------------------------------------------------------------
 
     def verify(self) -> Iterator[tuple[Entry, str]]:
         """Read every blob again; yield each with its digest as found, which differs from its name where it has rotted."""

@@ -1,8 +1,9 @@
 """The keyring: the keys that wrap blobs' own keys, themselves wrapped by a key of the user's that is never stored.
 
-Rings lie at `keys/ring-<number>`, and the highest counts. A ring is never changed: rotation puts the next one, made with
-`put_if_absent`, under the user's new key and with one more key for new blobs, and then deletes those before it. Killed in between,
-both are there and both open; the next rotation deletes the old one. Blobs keep their bytes and so their address.
+Rings lie at `keys/ring-<number>`, and the highest counts. A ring is never changed: rotation puts the next one, made
+with `put_if_absent`, under the user's new key and with one more key for new blobs, and then deletes those before it.
+Killed in between, both are there and both open; the next rotation deletes the old one. Blobs keep their bytes and so
+their address.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Keyring:
 
     Args:
         storage: Where the rings are.
-        secrets: Returns the user's keys, 32 bytes each, when one is first needed: the first one is for new rings, the others open
-            old ones. What reads or writes no encrypted blob works without a key.
+        secrets: Returns the user's keys, 32 bytes each, when one is first needed: the first one is for new rings, the
+            others open old ones. What reads or writes no encrypted blob works without a key.
     """
 
     def __init__(self, storage: Storage, secrets: Callable[[], Sequence[bytes]]) -> None:

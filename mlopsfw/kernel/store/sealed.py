@@ -2,11 +2,12 @@
 
     magic (8) · id of the key-encryption key (8) · the blob's own key, wrapped (40) · bytes of plaintext (8) · chunks
 
-Each chunk is AES-256-GCM over 64 KiB of plaintext (the last may be shorter, and there is always one) and is 16 bytes longer. Its
-nonce is its number and whether it is the last; its associated data is the size. So a chunk that is moved, repeated, cut off or
-taken from another blob does not open, and any range is read by opening only the chunks that it touches. A key serves one plaintext
-alone (`vault`), hence no nonce ever serves two; which key wraps it is no part of the associated data, so content that is stored
-again after a rotation has the same chunks, and no nonce serves two tags either. The construction is STREAM (Hoang, Reyhanitabar, Rogaway and Vizár, 2015).
+Each chunk is AES-256-GCM over 64 KiB of plaintext (the last may be shorter, and there is always one) and is 16 bytes
+longer. Its nonce is its number and whether it is the last; its associated data is the size. So a chunk that is moved,
+repeated, cut off or taken from another blob does not open, and any range is read by opening only the chunks that it
+touches. A key serves one plaintext alone (`vault`), hence no nonce ever serves two; which key wraps it is no part of
+the associated data, so content that is stored again after a rotation has the same chunks, and no nonce serves two tags
+either. The construction is STREAM (Hoang, Reyhanitabar, Rogaway and Vizár, 2015).
 """
 
 from __future__ import annotations

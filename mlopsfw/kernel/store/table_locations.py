@@ -12,7 +12,8 @@ class TableLocations:
 
     Args:
         storage: Where they are.
-        encryption: What is declared of the storage. Polars and delta-rs read no encrypted Parquet, so a table is never encrypted by us.
+        encryption: What is declared of the storage. Polars and delta-rs read no encrypted Parquet, so a table is never
+            encrypted by us.
     """
 
     def __init__(self, storage: Storage, encryption: Encryption = Encryption()) -> None:  # noqa: B008 - it is frozen

@@ -1,7 +1,8 @@
 """`Vault`: what `BlobStore` asks to encrypt and decrypt. The layout is `sealed`'s, the keys are `keyring`'s.
 
-A blob's own key is derived from its plaintext's digest and the ring's seed, so equal content has equal stored bytes and address:
-storing it again costs a look-up, and a step's cache goes on to work. Who has not the seed learns which blobs are equal, and no more.
+A blob's own key is derived from its plaintext's digest and the ring's seed, so equal content has equal stored bytes and
+address: storing it again costs a look-up, and a step's cache goes on to work. Who has not the seed learns which blobs
+are equal, and no more.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ class Vault:
         return b"".join(sealed.seal(io.BytesIO(data), header, key))
 
     def seal_file(self, file: Path, to: Path) -> None:
-        """Write `file` to `to` as it is stored. Raise `DataError` where it changed meanwhile; `to` is of no use then."""
+        """Write `file` to `to` as it is stored.
+
+        Raise `DataError` where it changed meanwhile; `to` is of no use then.
+        """
         with file.open("rb") as source:
             digest = file_digest(source, "sha256").digest()
             size, found = source.tell(), sha256()
@@ -95,7 +99,10 @@ class _Watched:
 
 
 def parse_key(text: str, reference: str) -> bytes:
-    """Return the 32 bytes that a secret's `text` spells in hex or base64. Raise `ConfigError`, which never holds the text."""
+    """Return the 32 bytes that a secret's `text` spells in hex or base64.
+
+    Raise `ConfigError`, which never holds the text.
+    """
     for decode in (bytes.fromhex, _base64):
         try:
             key = decode(text.strip())

@@ -47,7 +47,7 @@ def test_each_use_of_a_reference_refuses_an_empty_one(
 ) -> None:
     monkeypatch.setenv("TOK", " ")
     toml, act = {
-        "encrypt": ('[storage]\nencrypt = "env:TOK"\n', lambda project: project.vault),
+        "encrypt": ('[storage]\nencrypt = "env:TOK"\n', lambda project: project.blobs.put(b"x")),
         "privacy key": ('[privacy]\nkey = "env:TOK"\n', lambda project: project.privacy.key),
         "storage option": (
             '[storage.object]\nurl = "s3://bucket/x"\noptions = { aws_secret_access_key = "env:TOK" }\n',

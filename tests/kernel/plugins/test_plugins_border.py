@@ -388,6 +388,14 @@ def test_a_step_that_ends_its_process_is_no_success_when_it_runs_in_ours(make_pr
 # -- a real Ctrl-C -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def as_python_begins():
+    """Give SIGINT the handler that Python gives it: a shell that starts this suite in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_signal_is_told_from_what_a_plugin_raises():
     claim = Claim("alerter", "bell", "m", "acme", "1", 1)
     with pytest.raises(KeyboardInterrupt), blaming(claim, "x"):
@@ -483,7 +491,8 @@ def test_a_step_that_is_asked_to_stop_while_a_trainer_runs_is_interrupted_and_no
     rest = SLEEP + BUILT.format(role="trainer").replace("return oops", "return lambda *_: sleep()")
     install_plugin(source("OSError", rest), "trainer.bell")
     project = make_project(
-        '[trainer]\nuse = "bell"\n' + STEPS, work="def run(context):\n    return context.project.trainer.fit(1)\n"
+        '[trainer]\nuse = "bell"\n' + STEPS,
+        work="from mlopsfw import Project\ndef run():\n    return Project.open().trainer.fit(1)\n",
     )
     done = interrupted(project.root, tmp_path / "mark", ["run"])
     assert done.returncode == 130, done.stderr
