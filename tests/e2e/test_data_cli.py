@@ -83,7 +83,7 @@ def test_every_listing_has_json(verb, file, project):
     assert json.loads(verb("data", "add", "flights", file(CSV), "--json")[1])["version"] == 2
     assert json.loads(verb("data", "restore", "flights", 1, "--json")[1])["of"] == 1
     assert json.loads(verb("models", "list", "--json")[1])[0]["metrics"] == {"auc": 0.7}
-    assert json.loads(verb("models", "show", "delay", "--json")[1])["version"]["version"] == 1
+    assert json.loads(verb("models", "show", "delay@1", "--json")[1])["version"]["version"] == 1
     assert json.loads(verb("models", "promote", "delay", 1, "--json")[1])["alias"] == "champion"
 
 
@@ -142,7 +142,7 @@ def test_models_from_registration_to_card(verb, project):
     assert "# delay, version 1" in verb("models", "card", "delay@champion")[1]
     out = project.root / "card.md"
     assert verb("models", "card", "delay", "--out", out)[0] == 0
-    assert "delay, version 2" in out.read_text()
+    assert "delay, version 1" in out.read_text()  # a name alone means the champion
 
 
 def test_the_flights_of_new_york_go_in_whole_and_come_out_the_same(verb, project):

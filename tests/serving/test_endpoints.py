@@ -12,7 +12,7 @@ from mlopsfw.kernel.base.errors import ServingError, UnknownName, UsageError
 from mlopsfw.kernel.roles.deployer import EndpointSpec, EndpointStatus
 from mlopsfw.lineage import walk
 from mlopsfw.models.bundle.scoring import score_file
-from mlopsfw.pipeline.run.inputs import resolve_reference
+from mlopsfw.pipeline.run.inputs import Inputs
 from mlopsfw.project.facade import Project
 from mlopsfw.serving.endpoints import Endpoints, fold, serving
 
@@ -80,7 +80,7 @@ def test_deploying_a_model_by_its_name_alone_serves_the_champion(project: Projec
         lambda project: project.endpoints.deploy("price"),
         lambda project: score_file(project, "price", Path(__file__)),
         lambda project: walk(project, "models:/price"),
-        lambda project: resolve_reference(project, "models:/price"),
+        lambda project: Inputs(project.datasets, project.registry, project.runs).resolve("models:/price"),
     ],
     ids=["deploy", "predict", "lineage", "a step's input"],
 )

@@ -1,4 +1,4 @@
-"""JSON values that mean the same have the same bytes, and come back as they were: what `json` artifacts and cache keys are made of."""
+"""Canonical JSON: equal values have equal bytes, and come back as they were. `json` artifacts and cache keys use it."""
 
 from __future__ import annotations
 

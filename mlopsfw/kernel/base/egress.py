@@ -1,4 +1,4 @@
-"""The one client through which mlopsfw calls out: every address checked and pinned, no redirects, answers capped or streamed.
+"""The one HTTP client: every address checked and pinned, no redirects, answers capped or streamed.
 
 A URL in a config can name a host that resolves, now or on the second look, to something inside the network (SSRF, DNS
 rebinding). So the name is resolved once, all its addresses must be public unless the config says otherwise, and the
@@ -134,7 +134,7 @@ class Stream:
 def get(
     url: str, headers: Mapping[str, str], *, timeout: float = 30.0, allow_private: bool = False
 ) -> Iterator[Stream]:
-    """GET a body of any size; errors as for `post`, until the headers are there. A redirect is an answer like any other.
+    """GET a body of any size; errors as for `post`, until the headers are there. A redirect is an answer.
 
     Args:
         url: An absolute http(s) URL.

@@ -15,7 +15,7 @@ _RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", 
 
 
 def new_run_id() -> str:
-    """Return a new run id: 26 characters that sort by time of creation (48 bits of milliseconds, 80 random bits; ULID)."""
+    """Return a new run id: 26 characters that sort by time (48 bits of milliseconds, 80 random bits; ULID)."""
     number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
@@ -26,12 +26,12 @@ def new_event_id() -> str:
 
 
 def check_name(name: str, what: str = "name") -> str:
-    """Return `name` if it can name a model, dataset, endpoint or step on every store and file system, else raise `UsageError`."""
+    """Return `name` if it can name a model, dataset, endpoint or step on every store. Raise `UsageError`."""
     if _NAME.fullmatch(name) and not name.endswith(".") and name.split(".", 1)[0] not in _RESERVED:
         return name
     raise UsageError(
         f"{what} {name!r} cannot be used",
-        hint="Use lower-case letters, digits, '-', '_' and '.', starting with a letter or digit, at most 100 characters.",
+        hint="Use lower-case letters, digits, '-', '_' and '.', a letter or digit first, at most 100 characters.",
     )
 
 

@@ -49,7 +49,7 @@ def counted() -> int:
 
 
 def can_tell() -> bool:
-    """Return whether a signal that raises `KeyboardInterrupt` in this thread would be counted: other threads are never sent one."""
+    """Return whether a signal that raises `KeyboardInterrupt` here is counted. Only the main thread gets signals."""
     return not _is_main() or signal.getsignal(signal.SIGINT) in (interrupt, signal.SIG_IGN)
 
 

@@ -3,7 +3,7 @@
 models:/NAME[@ALIAS|@VERSION]      a model version; without a selector the champion
 data:/NAME[@VERSION]               a dataset version; without one the latest
 runs:/ID[/STEP[.OUTPUT]]           a run, or what one of its steps returned
-predictions:/ENDPOINT/ID           a captured prediction, to trace: its id, or its caller's where only one has it, so any text
+predictions:/ENDPOINT/ID           a captured prediction: its id, or its caller's where only one has it
 """
 
 from __future__ import annotations

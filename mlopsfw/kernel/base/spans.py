@@ -15,10 +15,12 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 _PART = r"(\d+(?:\.\d+)?)\s*([smhdw])"
 _LENGTH = re.compile(rf"(?:{_PART}\s*)+")
 
-_EPOCH, _FIRST, _LAST = datetime(1970, 1, 1), datetime(MINYEAR, 1, 1), datetime(MAXYEAR, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001 - what a column counts from
+# Without a zone: what a column counts from.
+_EPOCH, _FIRST = datetime(1970, 1, 1), datetime(MINYEAR, 1, 1)  # noqa: DTZ001
+_LAST = datetime(MAXYEAR, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001
 
 LONGEST = timedelta(days=73_050)
-"""The greatest length of time that anything takes, 200 years: no sum of it and a time of our day leaves the calendar."""
+"""The greatest length of time, 200 years: no sum of it and a time of our day leaves the calendar."""
 
 
 def instant(text: str) -> datetime:

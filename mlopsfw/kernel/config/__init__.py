@@ -1,4 +1,4 @@
-"""Configuration: `mlopsfw.toml`, its overlays and overrides, read into frozen records; every error says file, line and key."""
+"""Configuration: `mlopsfw.toml`, overlays and overrides as frozen records. Every error says file, line and key."""
 
 from __future__ import annotations
 

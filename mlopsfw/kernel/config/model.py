@@ -179,7 +179,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return msgspec.json.decode(text, type=cls)
 
     def error(self, message: str, key: str, *, hint: str = "") -> ConfigError:
-        """Return a `ConfigError` that points at `key`, or at the first key below it, or the nearest above it, that the file has."""
+        """Return a `ConfigError` at the line of `key`, else of the first key below it, else of the nearest above it."""
         file = Path(self.file) if self.file else None
         return ConfigError(message, file=file, line=self._line(key), key=key, hint=hint)
 

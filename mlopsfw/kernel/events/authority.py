@@ -1,4 +1,4 @@
-"""Who may write what: a plugin appends to its own streams, in its own name and with its own types of events; the kernel to all others.
+"""Who may write what: a plugin appends its own types of events to its own streams; the kernel appends to all others.
 
 It is refused when an event is appended. An event that got into a stream past that door is not believed when the stream
 is read: it keeps its number, so that the chain stays whole, and loses its meaning.
@@ -29,7 +29,7 @@ def check_person(actor: str) -> str:
 
 
 def check(plugin: str, stream: str, type: str) -> None:  # noqa: A002 - the event's own field name
-    """Raise `PluginError` where an event of `type` may not be appended to `stream` by `plugin`, or, where that is empty, by the kernel."""
+    """Raise `PluginError` where `plugin` (the kernel, where empty) may not append an event of `type` to `stream`."""
     own, types = f"{_STREAM}{plugin}", f"{_TYPE}{plugin}."
     if not plugin:
         if stream.startswith(_STREAM) or type.startswith(_TYPE):
@@ -58,7 +58,7 @@ def is_foreign(event: Event) -> bool:
 
 
 def believed(event: Event, epoch: int) -> Event:
-    """Return the event as folds see it: a foreign one as of a type that none of them knows, in the epoch that held before it."""
+    """Return the event as folds see it: a foreign one has a type that no fold knows, and the epoch before it."""
     if not is_foreign(event):
         return event
     return msgspec.structs.replace(event, type=f"{FOREIGN}{event.type}", version=1, epoch=epoch)

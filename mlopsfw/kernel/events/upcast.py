@@ -40,7 +40,8 @@ def upcast(event: Event) -> Event:
         return event
     if event.version > current:
         raise NewerVersion(
-            f"{event.stream} #{event.seq}: {event.type} has version {event.version}, this mlopsfw reads up to {current}",
+            f"{event.stream} #{event.seq}: {event.type} has version {event.version}, "
+            f"this mlopsfw reads up to {current}",
             hint="Upgrade mlopsfw.",
         )
     body = event.body

@@ -24,8 +24,8 @@ from mlopsfw.kernel.roles.event import Event
 
 __all__ = ["Index", "IndexPart"]
 
-_POSITIONS = """CREATE TABLE positions (stream TEXT PRIMARY KEY, seq INTEGER, digest TEXT, epoch INTEGER, final INTEGER, objects TEXT)
-    WITHOUT ROWID"""
+_POSITIONS = """CREATE TABLE positions
+    (stream TEXT PRIMARY KEY, seq INTEGER, digest TEXT, epoch INTEGER, final INTEGER, objects TEXT) WITHOUT ROWID"""
 """How far each stream was read, and what its objects looked like then."""
 _WAIT = 30.0  # seconds for another process that is refreshing the same file
 
@@ -96,14 +96,16 @@ class Index:
         return [column[0] for column in cursor.description or ()], rows
 
     def _contents(self) -> dict[str, set[tuple[Any, ...]]]:
-        return {name: set(self._select(f'SELECT * FROM "{name}"')[1]) for name in self.counts()}  # noqa: S608 - our own tables
+        tables = {name: f'SELECT * FROM "{name}"' for name in self.counts()}  # noqa: S608 - our own tables
+        return {name: set(self._select(sql)[1]) for name, sql in tables.items()}
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each table holds."""
         tables = [
             row["name"] for row in self.query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
         ]
-        return {name: self.query(f'SELECT count(*) AS n FROM "{name}"', fresh=False)[0]["n"] for name in tables}  # noqa: S608
+        counts = {name: f'SELECT count(*) AS n FROM "{name}"' for name in tables}  # noqa: S608 - our own tables
+        return {name: self.query(sql, fresh=False)[0]["n"] for name, sql in counts.items()}
 
     def differences(self, other: Index) -> list[str]:
         """Return the tables in which the two, both brought up to date, do not hold the same rows."""

@@ -51,5 +51,6 @@ def upsert(db: Connection, table: str, keys: Mapping[str, Any], values: Mapping[
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in values)
     marks = ", ".join("?" * len(row))
     target = ", ".join(f'"{name}"' for name in keys)
-    sql = f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT ({target}) DO UPDATE SET {changes}"  # noqa: S608
+    insert = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
+    sql = f"{insert} ON CONFLICT ({target}) DO UPDATE SET {changes}"
     db.execute(sql, tuple(row.values()))

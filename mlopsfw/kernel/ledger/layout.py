@@ -1,7 +1,7 @@
 """Which key an entry lies under. Nothing here reads or writes.
 
     ledger/<stream>/0000000001.json             one entry
-    ledger/<stream>/segment-0000000001.jsonl    entries 1 to 1000, or fewer where the stream ended: the same bytes, one a line
+    ledger/<stream>/segment-0000000001.jsonl    entries 1 to 1000, fewer at the end: the same bytes, one a line
 
 A window is the 1,000 sequence numbers that one segment holds. Once a window has its segment, its small entries no
 longer count.

@@ -66,7 +66,7 @@ class Lease:
         self.epoch: int | None = None
 
     def acquire(self) -> int | None:
-        """Return the epoch if the lease is ours now, or None while another holds it; ask again later, with this same object."""
+        """Return the epoch if the lease is ours now, None while another holds it. Ask again with this same object."""
         if self.epoch is None:
             watch = self._watch = self._watch or Watch(self._stream, self._clock)
             watch.idle()

@@ -72,7 +72,7 @@ class Reader:
                 yield event, head
 
     def last(self) -> Head:
-        """Return a head near the newest, found by listing, for who needs only the place to append at; `after` goes on from it."""
+        """Return a head near the newest, found by listing: enough to append at. `after` reads on from it."""
         smalls, segments = [0], [0]
         for place in self.places():
             (segments if place.is_segment else smalls).append(place.seq)

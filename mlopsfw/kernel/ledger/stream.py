@@ -22,7 +22,7 @@ from mlopsfw.kernel.roles.host import Clock
 from mlopsfw.kernel.roles.storage import Storage
 
 Body = Mapping[str, Any] | Callable[[Sequence[Event]], Mapping[str, Any]]
-"""An event's body, or what makes it from all events so far; it is asked anew after each lost race and may raise to refuse."""
+"""An event's body, or a function of all events so far; it is called again after each lost race, and may raise."""
 
 _LOST = 1000  # races lost in a row before something else must be wrong
 
@@ -130,7 +130,7 @@ class Stream:
         return self._append("takeover", body or {}, expecting=expecting, further=1).epoch
 
     def tidy(self) -> bool:
-        """Finish what a crash left half-done: give each whole window, and a stream's end, its segment; return whether there was any."""
+        """Write the segments that a crash left out, of whole windows and of the end; return whether there was any."""
         with self._lock:
             self._find_head()
             self._read_on()
@@ -248,7 +248,7 @@ class Stream:
             raise
 
     def _counts(self, seq: int, line: bytes) -> bool:
-        """Return whether our entry is part of the stream: not where the number was free only because its window is sealed."""
+        """Return whether our entry counts: it does not where the number was free only because its window is sealed."""
         segment = self._reader.segment(seq)
         if segment is None or line in segment:
             return True

@@ -1,4 +1,4 @@
-"""The border at which the kernel calls a plugin: what the plugin raises names it, and nothing that it raises ends mlopsfw.
+"""The border at which the kernel calls a plugin: an error names the plugin, and nothing that it raises ends mlopsfw.
 
 An `Exception` keeps its type and traceback and gains a note. `SystemExit`, a `KeyboardInterrupt` of the plugin's own
 and every other `BaseException` would pass all who handle errors, so they become `PluginAborted`. A real Ctrl-C passes
@@ -22,11 +22,11 @@ _BLAME = "raised by plugin "
 _PARTS = {("engine", "submit"): "handle", ("runtime", "load"): "predictor"}
 """Methods that return an object with methods of its own, which the kernel calls: the plugin's code still."""
 _FREQUENT = ("storage", "predictor")
-"""What is called too often to see to SIGINT each time: the command line and workers have done so once, a host program goes without."""
+"""Roles called too often to see to SIGINT each time. The command line and workers do so once, host programs never."""
 
 
 class Border:
-    """A call of a plugin, as a context: whatever exception passes is a plain one, and says "raised by plugin 'x' (dist 1.2) in WHERE".
+    """A call of a plugin, as a context: what it raises becomes a plain exception that names plugin and place.
 
     Args:
         claim: The plugin.
@@ -73,7 +73,7 @@ def _judge(error: BaseException, claim: Claim, where: str, counted: int) -> None
     else:
         aborted = PluginAborted(
             f"{type(error).__name__}{f': {error}' if str(error) else ''} was raised, which would have ended mlopsfw",
-            hint="A plugin must not end the process: it raises one of mlopsfw.kernel.base.errors, a command calls ctx.exit(CODE).",
+            hint="A plugin must not end the process: it raises one of mlopsfw.errors; a command calls ctx.exit(CODE).",
         )
         blame(aborted, claim, where)
         raise aborted from error
@@ -96,7 +96,7 @@ def is_blamed(error: BaseException) -> bool:
 
 
 class Blamed:
-    """What a provider built, unchanged but for the border: attributes are its own, methods, their iterators and their parts are watched."""
+    """What a provider built, behind the border: methods, their iterators and their parts are watched."""
 
     __slots__ = ("__dict__", "_built", "_claim", "_role")
 

@@ -1,4 +1,4 @@
-"""What is installed, read from the metadata of distributions alone: listing, clashes and API checks import no plugin."""
+"""What is installed, read from metadata alone: listing, clashes and API checks import no plugin."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _metadata_folders(folder: str) -> Iterator[str]:
 
 def _mentions_us(info: str) -> bool:
     try:
-        with open(f"{info}/entry_points.txt", "rb") as file:  # noqa: PTH123 - pathlib is slower to import than this file
+        with open(f"{info}/entry_points.txt", "rb") as file:  # noqa: PTH123 - pathlib is slow to import
             return b"[mlopsfw.v" in file.read()
     except OSError:
         return False

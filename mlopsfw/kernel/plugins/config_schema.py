@@ -1,4 +1,4 @@
-"""The JSON Schema of `mlopsfw.toml`, made from the records that read it, so that editors check what the kernel checks."""
+"""The JSON Schema of `mlopsfw.toml`, made from the records that read it: editors check what the kernel checks."""
 
 from __future__ import annotations
 

@@ -87,13 +87,14 @@ class PluginManager:
             offered = {p.name: p for p in self._call(plugin, f"mlopsfw_{role}s")}
         if name not in offered:
             raise PluginBroken(
-                f"{claim} offers no {role} called {name!r}: its hook mlopsfw_{role}s yields {sorted(offered) or 'nothing'}",
+                f"{claim} offers no {role} called {name!r}: "
+                f"its hook mlopsfw_{role}s yields {sorted(offered) or 'nothing'}",
                 hint="The entry point and the Provider must carry the same name.",
             )
         return claim, offered[name]
 
     def build(self, role: str, selection: Selection, config: ProjectConfig, host: Host) -> Any:
-        """Build what `selection` selects: read its options into the provider's config, then call `build`, blame attached."""
+        """Build what `selection` selects: read its options into the provider's config, then call `build` with blame."""
         claim, provider, options = self.selected(role, selection, config)
         with blaming(claim, "build"):
             built = provider.build(options, host)
@@ -171,7 +172,7 @@ class PluginManager:
 
 
 def _contained(command: click.Command, claim: Claim) -> click.Command:
-    """Return the command with all that click calls of it behind the border; what it says to click (usage, exit codes) passes as it is."""
+    """Return the command with all that click calls of it behind the border. Usage errors and exit codes pass."""
     for method in ("make_context", "invoke"):
         setattr(command, method, watched(getattr(command, method), claim, f"the command {command.name}"))
     return command

@@ -75,10 +75,10 @@ class Deployer(Protocol):
 
 @runtime_checkable
 class ForegroundDeployer(Protocol):
-    """What a deployer offers beside `Deployer` where it can serve from the caller's own process, for a process manager to keep alive."""
+    """A `Deployer` that can also serve in the caller's own process, for a process manager to keep alive."""
 
     def run(self, spec: EndpointSpec, ready: Callable[[EndpointStatus], None]) -> None:
-        """Serve `spec` until SIGTERM or SIGINT, then end as `stop` does. Later calls of `deploy` change what is served meanwhile.
+        """Serve `spec` until SIGTERM or SIGINT, then end as `stop` does. Later calls of `deploy` change what is served.
 
         Args:
             spec: What to serve first.

@@ -101,7 +101,7 @@ class Host(Protocol):
 
     @property
     def config(self) -> str:
-        """The project's resolved configuration as JSON (no secrets), for a process of the plugin's own to open the project with."""
+        """The project's resolved configuration as JSON, without secrets, for a process that the plugin starts."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""`BlobStore`: content-addressed bytes on the storage, verified whenever they are read. What they mean is the ledger's business.
+"""`BlobStore`: content-addressed bytes on the storage, verified on every read. What they mean, the ledger says.
 
 A blob lies at `objects/<first two digits>/<sha256>`; the first two keep a folder on a disk from growing without end.
 """
@@ -71,7 +71,7 @@ class BlobStore:
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def put(self, data: bytes | Path) -> str:
-        """Store `data` (bytes, or a file's content) and return the digest of what was stored; durable when this returns."""
+        """Store `data` (bytes, or a file's content) durably; return the digest of what was stored."""
         if isinstance(data, Path):
             return self._put_file(data) if self._vault is None else self._put_sealed(data, self._vault)
         if self._vault is not None:
@@ -114,7 +114,7 @@ class BlobStore:
         self._known[digest] = now
 
     def afresh(self, scratch: Path) -> BlobStore:
-        """Return the same blobs, read anew: copies that this machine keeps are not trusted, others are kept in `scratch`."""
+        """Return the same blobs without this machine's copies: they are read anew and kept in `scratch`."""
         return BlobStore(self._storage, scratch, self._clock, self._vault)
 
     def doubt(self) -> None:
@@ -154,7 +154,7 @@ class BlobStore:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def get(self, digest: str) -> bytes:
-        """Return the bytes. Raise `NotFound`, `Corrupt` when they do not match, `WrongKey` when they cannot be decrypted."""
+        """Return the bytes. Raise `NotFound`, `Corrupt` (another digest) or `WrongKey` (another encryption key)."""
         data = self._stored(digest)
         if sha256(data).hexdigest() != digest:
             raise _corrupt(digest, self._storage)
@@ -282,7 +282,7 @@ class BlobStore:
     # -- keeping -------------------------------------------------------------------------------------------------------
 
     def verify(self) -> Iterator[tuple[Entry, str]]:
-        """Read every blob again; yield each with its digest as found, which differs from its name where it has rotted."""
+        """Read every blob again; yield each with the digest of its bytes, which is not its name where it rotted."""
         for entry in self._storage.list(ROOT):
             found = sha256()
             with suppress(NotFound):  # collected since it was listed
@@ -307,7 +307,8 @@ def size_of(storage: Storage, digest: str) -> int:
 def _corrupt(digest: str, storage: Storage) -> Corrupt:
     return Corrupt(
         f"blob {digest} in {storage.describe()} does not match its digest",
-        hint="Run `mlopsfw doctor --verify`; restore it from a copy (`mlopsfw import URL --heal`), or run again the step that made it.",
+        hint="Run `mlopsfw doctor --verify`; restore it from a copy (`mlopsfw import URL --heal`), "
+        "or run again the step that made it.",
     )
 
 

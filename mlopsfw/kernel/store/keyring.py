@@ -103,7 +103,9 @@ class Keyring:
             ) from None
 
     def rotate(self) -> int:
-        """Wrap every key anew with the user's first key, begin one for new blobs, delete older rings; return the number.
+        """Wrap every key anew with the user's first key, begin one for new blobs, and delete older rings.
+
+        Returns the new ring's number.
 
         Raises:
             Conflict: Another rotation was first.

@@ -1,4 +1,4 @@
-"""Opening a bucket (`s3://`, `gs://`, `az://`) through obstore, with options named as obstore and deltalake name them."""
+"""Opening a bucket (`s3://`, `gs://`, `az://`) through obstore. Options have the names of obstore and deltalake."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class TableLocations:
         if self._encryption.encrypt and not self._encryption.tables:
             raise TablesUnsupported(
                 f"blobs are encrypted, the table {name!r} would not be",
-                hint='Keep the store on an encrypted disk or bucket and declare it: [storage] tables = "encrypted-disk".',
+                hint='Keep the store on an encrypted disk or bucket and say so: [storage] tables = "encrypted-disk".',
             )
         location = self._storage.table_location(name)
         if location is None:

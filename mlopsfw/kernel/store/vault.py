@@ -60,7 +60,7 @@ class Vault:
                 raise DataError(f"{file} changed while it was stored", hint="Store it again once nothing writes to it.")
 
     def open(self, fetch: Callable[[int, int], bytes], start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Yield the plaintext of the stored bytes that `fetch(start, length)` returns, a range of it where one is given.
+        """Yield the plaintext of the stored bytes that `fetch(start, length)` returns, or a range of it.
 
         Raises:
             WrongKey: The user's key, or the ring, is another.

@@ -1,4 +1,4 @@
-"""The frame of every HTML page: head, policy, palette, title and footer. A page is one file: no script, nothing loaded from anywhere.
+"""The frame of every HTML page: head, policy, palette, title, footer. A page is one file: no script, nothing loaded.
 
 Texts are escaped, and the frame's policy forbids whatever might slip through. A page keeps its own `page.html` and
 `page.css` in its package, written with the frame's colours.
