@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Corrupt, NotFound
+from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Corrupt, NotFound, StorageError
 from mlopsfw.kernel.ledger import layout
 from mlopsfw.kernel.ledger.audit import audit
-from mlopsfw.kernel.roles.storage import Entry, Storage
+from mlopsfw.kernel.roles.storage import Entry, Storage, check_key
 from mlopsfw.kernel.store import keyring, tombstones
 from mlopsfw.kernel.store.blobs import ROOT, key_of
 
@@ -56,10 +57,12 @@ def transfer(source: Storage, target: Storage, *, heal: bool = False, progress: 
         progress: Told of each object.
 
     Raises:
+        StorageError: The source is a folder that holds a link, a pipe or a device. Nothing is copied.
         Conflict: The target holds another history.
         Corrupt: A blob of the source does not match its digest.
         ChainBroken: The ledger that was copied is not whole.
     """
+    _check_members(source)
     _refuse_another_history(source, target)
     copy = _Copy(source, target, progress)
     copy.keys()
@@ -77,6 +80,21 @@ def transfer(source: Storage, target: Storage, *, heal: bool = False, progress: 
         copy.done.streams += 1
         copy.done.events += found.entries
     return copy.done
+
+
+def _check_members(source: Storage) -> None:
+    """Look at every object of the source before any is copied: a folder from elsewhere may hold links to what is not its own.
+
+    The storage itself follows no link. A second name of a file (a hard link) cannot be told from the first, so it is refused, too.
+    """
+    place = urlsplit(source.describe())
+    for entry in source.list():
+        check_key(entry.key)
+        if place.scheme == "file" and Path(unquote(place.path), entry.key).lstat().st_nlink > 1:
+            raise StorageError(
+                f"{entry.key!r} in {source.describe()} has a second name elsewhere (a hard link)",
+                hint="Copy the folder without links (cp -r, not cp -l), and import the copy.",
+            )
 
 
 def _refuse_another_history(source: Storage, target: Storage) -> None:

@@ -3,12 +3,14 @@
 Not for folders that are shared over a network without hard links, nor for keys of other stores: one root, one layout, key = path.
 """
 # System calls by their own names: which of them happen, and in which order, is the point.
-# ruff: noqa: PTH100, PTH102, PTH108, PTH112, PTH116, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH102, PTH108, PTH112, PTH118, PTH120
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -65,10 +67,12 @@ class LocalStorage:
         path = self._path(key)
         with durable.told("get", key):
             try:
-                with open(path, "rb", buffering=0) as file:
+                with open(path, "rb", buffering=0, opener=_open_plain) as file:
                     return _read(file.fileno(), start, length)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise NotFound(f"{key!r} is not in {self.describe()}") from None
+            except _NotPlainError:
+                raise self._not_plain(key) from None
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
         """Yield the objects whose key starts with `prefix` and sorts after `after`, in ascending key order."""
@@ -84,16 +88,26 @@ class LocalStorage:
                     yield from self._walk(key, prefix, after)
             elif key > after and key.startswith(prefix):
                 with suppress(FileNotFoundError):  # deleted since the folder was read
-                    status = os.stat(self._join(key))
+                    status = os.lstat(self._join(key))
+                    if not stat.S_ISREG(status.st_mode):
+                        raise self._not_plain(key)
                     yield Entry(key=key, size=status.st_size, modified=status.st_mtime)
 
     def _names(self, at: str) -> Sequence[str]:
         """Return the names in a folder in the order of their keys: a folder sorts as `name/`."""
         try:
             with os.scandir(self._join(at)) as entries:
-                return sorted(f"{e.name}/" if e.is_dir() else e.name for e in entries if e.name[0] != ".")
+                return sorted(
+                    f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name for e in entries if e.name[0] != "."
+                )
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def _not_plain(self, key: str) -> StorageError:
+        return StorageError(
+            f"{key!r} in {self.describe()} is a link, a pipe or a device",
+            hint="A store holds plain files and folders alone, and a link is not followed. See who put it there.",
+        )
 
     # -- where things are ------------------------------------------------------------------------------------------------
 
@@ -145,6 +159,25 @@ class LocalStorage:
                 with suppress(FileNotFoundError):
                     if entry.stat().st_mtime < time.time() - _ABANDONED:
                         os.unlink(entry.path)
+
+
+class _NotPlainError(Exception):
+    """What is to be opened is neither a file nor a folder."""
+
+
+def _open_plain(path: str, flags: int) -> int:
+    """Open a file that is no link; a pipe is not waited for."""
+    try:
+        descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
+            raise _NotPlainError from None
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    raise IsADirectoryError(path) if stat.S_ISDIR(mode) else _NotPlainError
 
 
 def _read(descriptor: int, start: int, length: int | None) -> bytes:

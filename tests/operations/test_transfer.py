@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+
 import polars as pl
 import pytest
 
 from mlopsfw.cli import run as mlopsfw
 from mlopsfw.kernel.base.clock import SystemClock
-from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Corrupt
+from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Corrupt, StorageError
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.layout import entry_key
 from mlopsfw.kernel.store.blobs import BlobStore, key_of
+from mlopsfw.operations import transfer as transfer_module
 from mlopsfw.operations.transfer import transfer
 from mlopsfw_storage_object.local import LocalStorage
 from mlopsfw_storage_object.remote import open_remote
@@ -154,3 +159,80 @@ def test_a_folder_to_copy_to_or_from_is_named_as_on_any_command_line(project, tm
 def test_a_folder_without_a_project_is_not_imported_in_silence(project, tmp_path, capsys):
     assert mlopsfw(["--project", str(project.root), "import", str(tmp_path / "nothing")]) == 1
     assert "holds no project" in capsys.readouterr().err
+
+
+def plant(what, place, elsewhere):
+    """Put something into a store that no store holds."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if what == "a link to a file":
+        place.symlink_to(elsewhere / "secret")
+    elif what == "a link to a folder":
+        place.symlink_to(elsewhere)
+    elif what == "a link to nothing":
+        place.symlink_to(elsewhere / "nowhere")
+    elif what == "a link by way of a link":
+        (place.parent / "first").symlink_to(elsewhere)
+        place.symlink_to(place.parent / "first" / "secret")
+    elif what == "a hard link":
+        os.link(elsewhere / "secret", place)
+    elif what == "a pipe":
+        os.mkfifo(place)
+    elif what == "a socket":
+        with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(place.parent):
+            listener.bind(place.name)
+    else:
+        place.write_bytes(b"x")
+
+
+@pytest.mark.parametrize(
+    "where", ["tables/t/part.parquet", "tables/t/_delta_log/0.json", "objects/ab/x", "ledger/x", "keys/ring-1", "other"]
+)
+@pytest.mark.parametrize(
+    "what",
+    [
+        "a link to a file",
+        "a link to a folder",
+        "a link to nothing",
+        "a link by way of a link",
+        "a hard link",
+        "a pipe",
+        "a socket",
+    ],
+)
+def test_a_folder_that_holds_what_no_store_holds_is_refused_whole(tmp_path, what, where):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/secret").write_bytes(b"root:x:0:0")
+    source, target = LocalStorage(tmp_path / "source"), LocalStorage(tmp_path / "target")
+    populate(source, tmp_path)
+    plant(what, tmp_path / "source" / where, tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match=r"link|pipe"):
+        transfer(source, target)
+    assert list(target.list()) == []
+    assert not any(path.is_file() for path in (tmp_path / "target").rglob("*"))
+
+
+def test_a_file_that_becomes_a_link_after_the_folder_was_looked_at_is_not_followed(tmp_path, monkeypatch):
+    (tmp_path / "secret").write_bytes(b"root:x:0:0")
+    source, target = LocalStorage(tmp_path / "source"), LocalStorage(tmp_path / "target")
+    source.put("tables/t/part.parquet", b"rows")
+    checked = transfer_module._check_members
+
+    def swap(storage):
+        checked(storage)
+        (tmp_path / "source/tables/t/part.parquet").unlink()
+        (tmp_path / "source/tables/t/part.parquet").symlink_to(tmp_path / "secret")
+
+    monkeypatch.setattr(transfer_module, "_check_members", swap)
+    with pytest.raises(StorageError, match="a link"):
+        transfer(source, target)
+    assert list(target.list("tables/")) == []
+
+
+def test_the_verb_refuses_a_link_and_says_which(project, tmp_path, capsys):
+    other = LocalStorage(tmp_path / "other")
+    populate(other, tmp_path)
+    (tmp_path / "other/tables").mkdir(exist_ok=True)
+    (tmp_path / "other/tables/passwd").symlink_to("/etc/passwd")
+    assert mlopsfw(["--project", str(project.root), "import", str(tmp_path / "other")]) == 1
+    assert "'tables/passwd'" in capsys.readouterr().err
+    assert list(project.storage.list()) == []

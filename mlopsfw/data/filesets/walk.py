@@ -71,22 +71,26 @@ def _fields(found: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def walk(folder: Path) -> Found:
-    """Return every file below `folder`. A link to a file counts as that file.
+    """Return every file below `folder`. A link to a file below it counts as that file.
 
     Raises:
-        DataError: The folder is none, cannot be entered, or holds what cannot be kept: a link to a folder or to nothing, a pipe.
+        DataError: The folder is none, cannot be entered, or holds what cannot be kept: a link to a folder, to nothing or out of
+            the folder, a pipe.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder", hint="Give the folder whose files make the set.")
     found = Found([], array("q"))
-    _collect(str(folder), "", found)
+    _collect(str(folder), "", found, os.path.realpath(folder) + os.sep)
     return found
 
 
-def _collect(folder: str, above: str, found: Found) -> None:
+def _collect(folder: str, above: str, found: Found, root: str) -> None:
     for name, entry in _entries(folder):
         if name.endswith("/"):
-            _collect(entry.path, above + name, found)
+            _collect(entry.path, above + name, found, root)
+        elif entry.is_symlink() and not os.path.realpath(entry.path).startswith(root):
+            hint = "Copy what it leads to into the folder, or take the link away."
+            raise DataError(f"{entry.path!r} is a link that leads out of the folder", hint=hint)
         elif entry.is_file():
             found.paths.append(above + name)
             found.looks.extend(_fields(entry.stat()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -285,13 +286,18 @@ def broken(folder, what):
         (folder / "x").symlink_to(folder / "nowhere")
     elif what == "a link to a folder":
         (folder / "x").symlink_to(folder.parent)
+    elif what == "a link out of the folder":
+        (folder.parent / "secret").write_text("root:x:0:0")
+        (folder / "x").symlink_to("../secret")
     elif what == "a pipe":
         os.mkfifo(folder / "x")
     else:
         (folder / os.fsdecode(b"\xff.png")).write_bytes(b"")
 
 
-@pytest.mark.parametrize("what", ["a dangling link", "a link to a folder", "a pipe", "a name that is no UTF-8"])
+@pytest.mark.parametrize(
+    "what", ["a dangling link", "a link to a folder", "a link out of the folder", "a pipe", "a name that is no UTF-8"]
+)
 def test_what_cannot_be_kept_is_named_and_nothing_is_committed(project, tmp_path, what):
     write(tmp_path / "in", {"a": b"1"})
     broken(tmp_path / "in", what)
@@ -332,9 +338,16 @@ def test_a_file_that_is_gone_when_it_is_to_be_read_is_named_and_nothing_is_commi
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that gives an input/output error")
-def test_a_file_whose_bytes_the_system_does_not_give_is_named(project, tmp_path):
-    write(tmp_path / "in", {"a": b"1"})
-    (tmp_path / "in" / "broken").symlink_to("/proc/self/mem")
+def test_a_file_whose_bytes_the_system_does_not_give_is_named(project, tmp_path, monkeypatch):
+    write(tmp_path / "in", {"a": b"1", "broken": b"2"})
+    real = Path.read_bytes
+
+    def read_bytes(file):
+        if file.name == "broken":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(file))
+        return real(file)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
     with pytest.raises(DataError, match="broken cannot be read: Input/output error"):
         add(project, "s", tmp_path / "in")
     assert project.datasets.history("s").latest is None
