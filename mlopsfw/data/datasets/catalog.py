@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.datasets.versions import DatasetVersion, History, fold
-from mlopsfw.kernel.base.errors import Corrupt, DataError, Erased, StorageError
+from mlopsfw.kernel.base.errors import Corrupt, DataError, Erased, StorageError, UsageError
 from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.roles.artifact import Artifact
@@ -194,11 +194,17 @@ class Datasets:
 
         Raises:
             DataError: There is no table.
-            UsageError: The dataset holds rows of its own.
+            UsageError: The dataset holds rows of its own, or the reference a credential.
         """
         from mlopsfw.data.datasets.pins import absolute
         from mlopsfw.data.datasets.zero_copy import refer
+        from mlopsfw.kernel.config.secrets import credential_in
 
+        if found := credential_in(uri):
+            raise UsageError(
+                f"the reference of dataset {name!r} holds {found}, and is kept for ever",
+                hint="Let the bucket's or the server's own login answer for it, such as AWS_PROFILE, or add a copy of the rows.",
+            )
         return refer(self, name, absolute(uri, self._project.root), message, run=run, force=force)
 
     def restore(self, name: str, version: int, message: str = "") -> DatasetVersion:

@@ -12,6 +12,7 @@ import msgspec
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.spans import duration
+from mlopsfw.kernel.config.clear import HINT, secrets_in_clear
 from mlopsfw.kernel.config.locate import key_lines
 from mlopsfw.kernel.config.model import (
     CaptureConfig,
@@ -75,13 +76,18 @@ def load_config(file: Path, *, env: str | None = None, overrides: Sequence[str] 
     def fail(message: str, key: str, *, hint: str = "") -> ConfigError:
         return ProjectConfig(name="", file=str(file), lines=lines).error(message, key, hint=hint)
 
+    for key, problem in secrets_in_clear(tree):
+        raise fail(problem, key, hint=HINT)
     overlays = tree.pop("env", {})
     if env is not None:
         if env not in overlays:
             raise fail(f"there is no environment {env!r}", "env", hint=nearest(env, overlays))
         tree = _merge(tree, overlays[env])
     for override in overrides:
-        tree = _merge(tree, _override(override))
+        changed = _override(override)
+        for key, problem in secrets_in_clear(changed):
+            raise ConfigError(f"--set {key} {problem}", hint=HINT)
+        tree = _merge(tree, changed)
     return _build(tree, fail, file=str(file), env=env or "", lines=lines)
 
 

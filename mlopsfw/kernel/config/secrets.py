@@ -6,12 +6,32 @@ The value is read at use and kept nowhere. An empty one is refused here, for eve
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from mlopsfw.kernel.base.errors import ConfigError
 
 LEAST_TOKEN = 16
 """Characters that a bearer token which clients must present has at least."""
+
+_SECRET_NAME = re.compile(
+    r"(password|passwd|passphrase|secret|credential)s?$|(^|_)pwd$|^(db|smtp|mail|user)_?pass$|(^|_)token$"
+    r"|(auth|access|api|bearer|refresh|session|sas|bot)_?tokens?$|^(proxy_)?authorization$|^(set_)?cookie$"
+    r"|(api|access|account|private|secret|signing|encryption|shared|master|auth|sas|hmac)_?keys?$|service_account_key$"
+)
+_PUBLIC_NAME = re.compile(
+    r"(^|_)(pad|eos|bos|unk|mask|sep|cls|start|end|stop|special|oov)_token$|application_credentials$"
+)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"']+")
+_PASSWORD_IN_URL = re.compile(r"://[^\s:@/]*:(?!\d{1,5}[/?#])[^\s@]+@")
+_USER_IN_URL = re.compile(r"^https?://[^/?#@]+@", re.IGNORECASE)
+_QUERY_NAME = re.compile(r"[?&#;]([^=&#;?]+)=(?!env:|file:)[^&#;]")
+_SIGNED = re.compile(r"(x-(amz|goog)-)?(sig|signature|credential|security-token)|auth", re.IGNORECASE)
+_PAIR = re.compile(
+    r"(^|[;\s])(password|pwd|accountkey|sharedaccesskey|sharedaccesssignature)=(?!env:|file:)[^\s;]", re.IGNORECASE
+)
+_BEARER = re.compile(r"^bearer \S{8,}$|^(proxy-)?authorization\s*:\s*(?!env:|file:)\S", re.IGNORECASE)
 
 _LONGEST = 1 << 16  # bytes of a secret's file; more is another file
 
@@ -99,3 +119,24 @@ def checked_token(value: str, reference: str, *, key: str, least: int = 1) -> st
 def is_reference(text: str) -> bool:
     """Return whether `text` reads as a secret reference."""
     return text.startswith(("env:", "file:"))
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether an option of this name holds a secret: `db_password` and `apiKey` do, `max_tokens` does not."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", name).lower().strip("_")
+    return bool(_SECRET_NAME.search(words)) and not _PUBLIC_NAME.search(words)
+
+
+def credential_in(text: str) -> str:
+    """Return which credential `text`, a URL or connection string, holds, in words without its value; else nothing."""
+    for url in _URL.findall(text):
+        if _PASSWORD_IN_URL.search(url):
+            return "a URL with a password"
+        if _USER_IN_URL.search(url):
+            return "a URL with a user or token before the host"
+        for name in _QUERY_NAME.findall(url):
+            if _SIGNED.fullmatch(unquote(name)) or is_secret_name(unquote(name)):
+                return f"a URL with the credential {unquote(name)!r} in its query"
+    if _PAIR.search(text):
+        return "a connection string with a credential"
+    return "an authorization header" if _BEARER.search(text) else ""

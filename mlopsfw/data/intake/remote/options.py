@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
-from mlopsfw.kernel.config.secrets import is_reference
+from mlopsfw.kernel.config.secrets import credential_in, is_reference
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Secrets
@@ -70,8 +70,10 @@ def address(place: str, secrets: Secrets) -> str:
             hint=f"Write a path, or one of {', '.join(f'{scheme}://' for scheme in known)}.",
         )
     parts = urlsplit(whole)
+    open_text = whole == place  # what a reference holds is kept nowhere
     secret = parts.password or (parts.scheme in HTTP and parts.username)
-    if secret or any(_TELLING.search(name) for name, _ in parse_qsl(parts.query) if whole == place):
+    told = open_text and (credential_in(place) or any(_TELLING.search(name) for name, _ in parse_qsl(parts.query)))
+    if secret or told:
         raise UsageError(
             f"{shown(whole)}: the URL holds a credential",
             hint="Put a signed URL into a variable and write env:NAME; send a token by a header: Authorization=env:NAME.",

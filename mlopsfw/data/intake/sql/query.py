@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.kernel.config.secrets import is_reference
+from mlopsfw.kernel.config.secrets import credential_in, is_reference
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,7 +121,7 @@ def address(url: str, secrets: Secrets, root: Path) -> str:
     if parts.scheme not in _SCHEMES:
         hint = nearest(parts.scheme, _SCHEMES) or "Write postgresql://user@host/db or sqlite:///file.db."
         raise UsageError(f"{parts.scheme or 'nothing'!r} is no kind of database that is read", hint=hint)
-    if parts.password and whole == url:
+    if whole == url and (parts.password or credential_in(url)):
         raise UsageError(
             "the database's URL holds its password", hint="Put the URL into a variable, and write env:WAREHOUSE_URL."
         )
