@@ -181,9 +181,9 @@ def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: 
 
     CSV is read as the model's signature has its columns: a text feature keeps 00501, and NA is no value of a number.
     """
-    from mlopsfw.models.bundle.scoring import score_file, write_rows
+    from mlopsfw.models.bundle.scoring import write_rows
 
-    rows = score_file(project, model, file, csv, sheet)
+    rows = project.scorer.score_file(model, file, csv, sheet)
     if out is None:
         click.echo(rows.write_ndjson(), nl=False)
     else:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.store.blobs import BlobStore
     from mlopsfw.kernel.store.vault import Vault
     from mlopsfw.models.bundle import BundleStore
+    from mlopsfw.models.offline import OfflineScorer
     from mlopsfw.models.registry import Registry
     from mlopsfw.pipeline.graph.model import StepCatalog
     from mlopsfw.pipeline.run.runs import Runs
@@ -300,6 +301,13 @@ class Project:
         return BundleStore(self.runtime)
 
     @cached_property
+    def scorer(self) -> OfflineScorer:
+        """Scores files with registered models."""
+        from mlopsfw.models.offline import OfflineScorer
+
+        return OfflineScorer(self.services, self.registry, self.bundles, self.privacy)
+
+    @cached_property
     def registry(self) -> Registry:
         """Model versions and aliases."""
         from mlopsfw.models.registry import Registry
@@ -340,14 +348,14 @@ class Project:
         """What is served."""
         from mlopsfw.serving.endpoints import Endpoints
 
-        return Endpoints(self)
+        return Endpoints(self.ledger, self.registry, lambda: self.deployer, self.privacy)
 
     @cached_property
     def captures(self) -> Captures:
         """Captured predictions."""
         from mlopsfw.serving.captures import Captures
 
-        return Captures(self)
+        return Captures(self.workspace, self.tables)
 
     @cached_property
     def labels(self) -> Labels:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import MlopsfwError, ServingError, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import check_name, nearest
-from mlopsfw.kernel.roles.deployer import EndpointSpec, EndpointStatus, ForegroundDeployer
+from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec, EndpointStatus, ForegroundDeployer
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.ledger import Ledger
     from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.models.registry import ModelVersion, Registry
     from mlopsfw.privacy.treatments import Mark
-    from mlopsfw.project.facade import Project
 
 Ready = Callable[[EndpointStatus], None]
 
@@ -89,19 +90,32 @@ def serving(changes: Sequence[Wanted]) -> Wanted | None:
     return held[-1] if held and held[-1].state != "stopped" else None
 
 
+class LearnedMarks(Protocol):
+    """Knows how a model's training data was treated."""
+
+    def learned(self, version: ModelVersion) -> dict[str, Mark]:
+        """Return the marks of the columns that the model was trained on."""
+        ...
+
+
 class Endpoints:
     """The endpoints of one project.
 
     Args:
-        project: The project.
+        ledger: Keeps what each endpoint should serve.
+        models: The registered models.
+        deployer: Returns the deployer; it is built when an endpoint is asked about, not before.
+        personal: Knows how models' training data was treated.
     """
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    def __init__(
+        self, ledger: Ledger, models: Registry, deployer: Callable[[], Deployer], personal: LearnedMarks
+    ) -> None:
+        self._ledger, self._models, self._deployer, self._personal = ledger, models, deployer, personal
 
     def list(self) -> list[str]:
         """Return the endpoints' names."""
-        return sorted(name.removeprefix(_PREFIX) for name in self._project.ledger.streams(_PREFIX))
+        return sorted(name.removeprefix(_PREFIX) for name in self._ledger.streams(_PREFIX))
 
     def history(self, name: str) -> Sequence[Wanted]:
         """Return the changes of endpoint `name` in order. Raise `UnknownName` if there is no such endpoint."""
@@ -121,7 +135,7 @@ class Endpoints:
         Raises:
             ServingError: It cannot be served; what was served before goes on.
         """
-        found = self._project.registry.resolve(model)
+        found = self._models.resolve(model)
         endpoint = check_name(found.name if name is None else name, "endpoint")
         return self._change(endpoint, found.name, found.version, found.bundle, reason or f"deploy {model}")
 
@@ -155,7 +169,7 @@ class Endpoints:
     def stop(self, name: str) -> EndpointStatus:
         """Stop an endpoint: requests in flight finish. It stays stopped until the next `deploy`."""
         changes = self.history(name)
-        status = self._project.deployer.stop(name)
+        status = self._deployer().stop(name)
         now = serving(changes)
         if now is not None:
             self._stream(name).append("endpoint.stopped", {"revision": now.revision})
@@ -164,7 +178,7 @@ class Endpoints:
     def status(self, name: str) -> EndpointStatus:
         """Tell what the endpoint is doing, from the process itself, and what it should do where that differs."""
         wanted = serving(self.history(name))
-        status = self._project.deployer.status(name)
+        status = self._deployer().status(name)
         if wanted is None or (status.state == "ready" and status.revision == wanted.revision):
             return status
         lacking = f"should serve {wanted.model}@{wanted.version} (revision {wanted.revision})"
@@ -173,7 +187,7 @@ class Endpoints:
     def supervise(self, name: str) -> EndpointStatus:
         """Start an endpoint that should serve and does not, such as after this machine was restarted."""
         wanted = serving(self.history(name))
-        status = self._project.deployer.status(name)
+        status = self._deployer().status(name)
         if wanted is None or (status.state in {"ready", "starting"} and status.revision == wanted.revision):
             return status
         return self._deploy(name, wanted)
@@ -202,7 +216,7 @@ class Endpoints:
         Raises:
             ServingError: It cannot be served, or the endpoint is being served.
         """
-        found = self._project.registry.resolve(model)
+        found = self._models.resolve(model)
         endpoint = check_name(found.name if name is None else name, "endpoint")
         self._foreground()
         wanted = self._want(endpoint, found.name, found.version, found.bundle, f"serve {model}")
@@ -213,7 +227,7 @@ class Endpoints:
             self._stream(endpoint).append("endpoint.stopped", {"revision": now.revision})
 
     def _foreground(self) -> ForegroundDeployer:
-        deployer = self._project.deployer
+        deployer = self._deployer()
         if not isinstance(deployer, ForegroundDeployer):
             raise UsageError("this deployer cannot serve in the foreground", hint="Use mlopsfw deploy.")
         return deployer
@@ -226,7 +240,7 @@ class Endpoints:
         self._foreground().run(self._spec(endpoint, wanted), told)
 
     def _stream(self, name: str) -> Any:
-        return self._project.ledger.stream(f"{_PREFIX}{check_name(name, 'endpoint')}")
+        return self._ledger.stream(f"{_PREFIX}{check_name(name, 'endpoint')}")
 
     def _changes(self, name: str) -> Sequence[Wanted]:
         return fold(self._stream(name).events())
@@ -242,12 +256,12 @@ class Endpoints:
         return Wanted(**self._stream(endpoint).append("endpoint.wanted", body).body)
 
     def _spec(self, endpoint: str, wanted: Wanted) -> EndpointSpec:
-        version = self._project.registry.resolve(f"models:/{wanted.model}@{wanted.version}")
-        return wanted.spec(endpoint, self._project.privacy.learned(version))
+        version = self._models.resolve(f"models:/{wanted.model}@{wanted.version}")
+        return wanted.spec(endpoint, self._personal.learned(version))
 
     def _deploy(self, endpoint: str, wanted: Wanted) -> EndpointStatus:
         with self._told(endpoint, wanted):
-            status = self._project.deployer.deploy(self._spec(endpoint, wanted))
+            status = self._deployer().deploy(self._spec(endpoint, wanted))
         self._stream(endpoint).append("endpoint.ready", {"revision": wanted.revision, "url": status.url})
         return status
 

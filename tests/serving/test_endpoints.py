@@ -11,7 +11,6 @@ import pytest
 from mlopsfw.kernel.base.errors import ServingError, UnknownName, UsageError
 from mlopsfw.kernel.roles.deployer import EndpointSpec, EndpointStatus
 from mlopsfw.lineage import walk
-from mlopsfw.models.bundle.scoring import score_file
 from mlopsfw.pipeline.run.inputs import Inputs
 from mlopsfw.project.facade import Project
 from mlopsfw.serving.endpoints import Endpoints, fold, serving
@@ -48,7 +47,8 @@ class Shelf:
 @pytest.fixture
 def shelf(project: Project, tmp_path: Path) -> Shelf:
     """A shelf as the project's deployer, and a model `delay` with three versions."""
-    project.__dict__["deployer"] = shelf = Shelf()
+    shelf = Shelf()
+    project.endpoints = Endpoints(project.ledger, project.registry, lambda: shelf, project.privacy)
     for version in (1, 2, 3):
         folder = tmp_path / str(version)
         folder.mkdir()
@@ -78,7 +78,7 @@ def test_deploying_a_model_by_its_name_alone_serves_the_champion(project: Projec
     "act",
     [
         lambda project: project.endpoints.deploy("price"),
-        lambda project: score_file(project, "price", Path(__file__)),
+        lambda project: project.scorer.score_file("price", Path(__file__)),
         lambda project: walk(project, "models:/price"),
         lambda project: Inputs(project.datasets, project.registry, project.runs).resolve("models:/price"),
     ],
@@ -147,8 +147,8 @@ def test_another_process_reads_the_same(project: Project, shelf: Shelf) -> None:
     project.endpoints.deploy("models:/delay@1")
     project.endpoints.deploy("models:/delay@2", "shadow")
     with Project.open(project.root) as other:
-        assert Endpoints(other).list() == ["delay", "shadow"]
-        assert Endpoints(other).history("shadow")[0].version == 2
+        assert other.endpoints.list() == ["delay", "shadow"]
+        assert other.endpoints.history("shadow")[0].version == 2
 
 
 def test_unknown_endpoints_and_hostile_names_are_refused(project: Project, shelf: Shelf) -> None:

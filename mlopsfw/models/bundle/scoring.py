@@ -1,8 +1,7 @@
-"""Score a file offline with a registered model: the same bundle, plan and runtime as a server, without one."""
+"""Score rows offline with a loaded bundle: the same plan and runtime as a server, without one."""
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,36 +14,11 @@ if TYPE_CHECKING:
 
     from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.kernel.roles.bundle import Bundle, SignatureColumn
-    from mlopsfw.project.facade import Project
 
 _READ_AS = {"string": "string", "number": "double", "boolean": "bool"}
 """A signature's types that CSV texts are read as; whole numbers and times are inferred, and checked."""
 
 _BATCH = 65_536  # rows scored at a time
-
-
-def score_file(
-    project: Project, model: str, file: Path, options: CsvOptions | None = None, sheet: str = ""
-) -> pl.DataFrame:
-    """Return the rows of `file` with the outputs of `model` beside them.
-
-    Args:
-        project: The project.
-        model: `models:/name@alias`.
-        file: The rows, as for `read_rows`. Texts of CSV are read as the model's signature has them.
-        options: How the file is written.
-        sheet: Of a workbook.
-
-    Raises:
-        DataError: The file cannot be read.
-        SignatureMismatch: Its rows do not fit the model.
-    """
-    found = project.registry.resolve(model)
-    with tempfile.TemporaryDirectory(dir=project.private_folder("scratch")) as scratch:
-        bundle = project.bundles.open(project.blobs.get_folder(found.bundle, Path(scratch) / "bundle"))
-        rows = rows_for(bundle.manifest.inputs, file, options, sheet)
-        scored = score(bundle, project.privacy.rows(found, rows))
-        return rows.with_columns(scored.select(bundle.manifest.outputs)) if rows.height else rows
 
 
 def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:

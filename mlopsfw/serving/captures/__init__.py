@@ -15,7 +15,8 @@ from mlopsfw.kernel.base.ids import check_name
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.project.facade import Project
+    from mlopsfw.data.tables.plain import PlainTables
+    from mlopsfw.kernel.workspace import Workspace
 
 FOLDER = "captures"
 
@@ -24,19 +25,20 @@ class Captures:
     """The captured predictions of one project.
 
     Args:
-        project: The project.
+        workspace: Where servers of this machine write their logs.
+        tables: Where captured predictions are kept.
     """
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    def __init__(self, workspace: Workspace, tables: PlainTables) -> None:
+        self._workspace, self._tables = workspace, tables
 
     def folder(self, endpoint: str) -> Path:
         """Return where `endpoint`'s append-log lies on this machine."""
-        return self._project.private_folder(FOLDER, check_name(endpoint, "endpoint"))
+        return self._workspace.private_folder(FOLDER, check_name(endpoint, "endpoint"))
 
     def local(self) -> list[str]:
         """Return the endpoints that have an append-log on this machine."""
-        return sorted(folder.name for folder in self._project.private_folder(FOLDER).iterdir() if folder.is_dir())
+        return sorted(folder.name for folder in self._workspace.private_folder(FOLDER).iterdir() if folder.is_dir())
 
     def compact(self, endpoint: str) -> int:
         """Move what `endpoint` wrote since the last time into its tables; return how many prediction rows that were."""
@@ -44,7 +46,7 @@ class Captures:
         from mlopsfw.serving.captures.compact import compact
 
         folder = self.folder(endpoint)
-        return compact(folder, self._project.tables) if segments(folder) else 0
+        return compact(folder, self._tables) if segments(folder) else 0
 
     def scan(
         self, endpoint: str, start: str | datetime | None = None, end: str | datetime | None = None
@@ -95,7 +97,7 @@ class Captures:
 
         columns = CAPTURE_COLUMNS | LOG_COLUMNS
         try:
-            rows = completed(self._project.tables.scan(f"captures/{check_name(endpoint, 'endpoint')}"), columns)
+            rows = completed(self._tables.scan(f"captures/{check_name(endpoint, 'endpoint')}"), columns)
         except NotFound:
             return pl.LazyFrame(schema=columns)
         return rows.filter(*_bounds(start, end)).unique(ONCE, keep="first", maintain_order=True)

@@ -1,0 +1,61 @@
+"""Score a file with a registered model, without a server."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.models.bundle import BundleStore
+    from mlopsfw.models.registry import ModelVersion, Registry
+
+
+class PersonalRows(Protocol):
+    """Treats the personal columns of rows from outside."""
+
+    def rows(self, version: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows as the model's training data was treated."""
+        ...
+
+
+class OfflineScorer:
+    """Scores files with the models of a project.
+
+    Args:
+        services: The kernel's.
+        models: The registered models.
+        bundles: Opens their bundles.
+        personal: Treats rows as training did.
+    """
+
+    def __init__(self, services: Services, models: Registry, bundles: BundleStore, personal: PersonalRows) -> None:
+        self._services, self._models, self._bundles, self._personal = services, models, bundles, personal
+
+    def score_file(self, model: str, file: Path, options: CsvOptions | None = None, sheet: str = "") -> pl.DataFrame:
+        """Return the rows of `file` with the outputs of `model` beside them.
+
+        Args:
+            model: `models:/name@alias`.
+            file: The rows, as for `mlopsfw.models.bundle.scoring.rows_for`. Texts of CSV are read as the model's
+                signature has them.
+            options: How the file is written.
+            sheet: Of a workbook.
+
+        Raises:
+            DataError: The file cannot be read.
+            SignatureMismatch: Its rows do not fit the model.
+        """
+        from mlopsfw.models.bundle.scoring import rows_for, score
+
+        found = self._models.resolve(model)
+        with tempfile.TemporaryDirectory(dir=self._services.workspace.private_folder("scratch")) as scratch:
+            folder = self._services.blobs.get_folder(found.bundle, Path(scratch) / "bundle")
+            bundle = self._bundles.open(folder)
+            rows = rows_for(bundle.manifest.inputs, file, options, sheet)
+            scored = score(bundle, self._personal.rows(found, rows))
+            return rows.with_columns(scored.select(bundle.manifest.outputs)) if rows.height else rows
