@@ -100,6 +100,7 @@ class HttpDeployer:
         with _alone(folder / "deploy.lock"):
             if alive(folder):
                 self._end(endpoint, folder)
+            self._settle(folder)
         return self.status(endpoint)
 
     def run(self, spec: EndpointSpec, ready: Callable[[EndpointStatus], None]) -> None:
@@ -220,10 +221,14 @@ class HttpDeployer:
             return
         os.kill(process, signal.SIGKILL)
         self._until(lambda: not alive(folder), 10.0, f"the supervisor of {endpoint} cannot be killed")
-        end_orphan(folder, self._config.drain_seconds + self._config.grace_seconds + 5.0)
+
+    def _settle(self, folder: Path) -> None:
+        """End what a supervisor left behind that could not end it itself, and write down that the endpoint is stopped."""
         status = read(folder / STATUS, Status)
-        if status is not None:
-            write(folder / STATUS, msgspec.structs.replace(status, stopped=True, worker=0, serving=None))
+        if status is None or status.ended:
+            return
+        end_orphan(folder, self._config.drain_seconds + self._config.grace_seconds + 5.0)
+        write(folder / STATUS, msgspec.structs.replace(status, stopped=True, worker=0, serving=None))
 
     def _tell(self, folder: Path, settings: Settings) -> None:
         if alive(folder):

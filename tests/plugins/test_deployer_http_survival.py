@@ -245,7 +245,21 @@ def test_a_stopped_server_of_a_killed_supervisor_does_not_keep_the_port(delay: P
     before = delay.endpoints.deploy("models:/delay@1")
     os.kill(before.facts["worker"], signal.SIGSTOP)
     os.kill(before.facts["supervisor"], signal.SIGKILL)
-    assert delay.endpoints.supervise("delay").url == before.url
+    until(lambda: delay.endpoints.status("delay").state == "failed", 10.0)  # while it dies it still holds its lock
+    again = delay.endpoints.supervise("delay")
+    assert (again.state, again.url) == ("ready", before.url)
+    assert again.facts["worker"] != before.facts["worker"]
+    until(lambda: not Path(f"/proc/{before.facts['worker']}").exists(), 10.0)
+    assert answers(port_of(again.url))
+
+
+def test_stopping_an_endpoint_ends_the_stopped_server_of_a_killed_supervisor(delay: Project) -> None:
+    before = delay.endpoints.deploy("models:/delay@1")
+    os.kill(before.facts["worker"], signal.SIGSTOP)
+    os.kill(before.facts["supervisor"], signal.SIGKILL)
+    until(lambda: delay.endpoints.status("delay").state == "failed", 10.0)
+    delay.endpoints.stop("delay")
+    until(lambda: not Path(f"/proc/{before.facts['worker']}").exists(), 10.0)
 
 
 def test_what_serves_in_the_foreground_tells_a_process_manager_that_it_is_ready_and_lives(delay: Project) -> None:
