@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from mlopsfw.kernel.base.errors import ContractBroken, UsageError
 
 if TYPE_CHECKING:
     from mlopsfw.data.contracts import Contract, Report
-    from mlopsfw.project.facade import Project
 
 _SHOWN = ("status", "rule", "columns", "rows", "share", "found", "expected")
 _WIDE = 60  # letters of a cell
@@ -83,18 +83,18 @@ def _check(context: click.Context, target: str, file: Path | None) -> Report:
     from mlopsfw.data.contracts import subjects
 
     if not _is_file(target):
-        return subjects.check_version(open_project(context), target, file)
+        return open_project(context).contract_checks.check_version(target, file)
     if file is None:
         raise UsageError(f"{target} is a file: name its contract", hint=f"mlopsfw data check {target} --contract FILE")
-    return subjects.check_file(Path(target), file, now=_now(), personal=subjects.personal_columns(_project(context)))
+    return subjects.check_file(Path(target), file, now=_now(), personal=_personal(context))
 
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def _project(context: click.Context) -> Project | None:
-    """Return the project, if there is one: a file needs none."""
+def _personal(context: click.Context) -> Collection[str]:
+    """Return every column that some dataset marks as personal: the file may belong to any of them. Without a project there is none."""
     from mlopsfw.kernel.config import find_project
 
     options = context.find_root().obj or {}
@@ -103,8 +103,8 @@ def _project(context: click.Context) -> Project | None:
     except UsageError:
         if options.get("project"):
             raise
-        return None
-    return open_project(context)
+        return ()
+    return open_project(context).privacy.everywhere
 
 
 def _infer(context: click.Context, target: str, output: Path | None, *, force: bool, as_json: bool) -> None:
@@ -113,9 +113,9 @@ def _infer(context: click.Context, target: str, output: Path | None, *, force: b
     if output and output.exists() and not force:
         raise UsageError(f"{output} is there already", hint="Name another file, or write over it with --force.")
     text, contract = (
-        subjects.infer_file(Path(target), _project(context))
+        subjects.infer_file(Path(target), _personal(context))
         if _is_file(target)
-        else (subjects.infer_version(open_project(context), target))
+        else open_project(context).contract_checks.infer_version(target)
     )
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -117,7 +117,7 @@ def add(
         emit_json(version)
         return
     _tell(version)
-    if version.new and project.contract_file(name):
+    if version.new and project.datasets.contract_file(name):
         click.echo(f"It has a contract: mlopsfw data check {name}", err=True)
 
 

@@ -51,7 +51,7 @@ def diff(
     if html is not None or (drifting and not found.equal):
         outcome, bound = _drift(project, a, b, found, whole=html is not None, **rule)
     if html is not None and outcome is not None:
-        from mlopsfw.data.drift.page import draw_page
+        from mlopsfw.cli.drift_page import draw_page
 
         html.write_text(draw_page(outcome, found.before, found.after, **rule), encoding="utf-8")
     if as_json:
@@ -66,7 +66,7 @@ def _drift(
     project: Project, a: DatasetVersion, b: DatasetVersion, found: Difference, *, whole: bool, **rule: float
 ) -> tuple[Outcome | None, float]:
     """Return what has drifted, and what no effect exceeds; None where that alone says that nothing has, and not the `whole` is asked for."""
-    from mlopsfw.data.drift.versions import compare_versions, effect_bound
+    from mlopsfw.data.datasets.version_drift import compare_versions, effect_bound
 
     bound = effect_bound(project.datasets, a, b, found)
     needed = whole or bound >= rule["threshold"]
@@ -76,7 +76,7 @@ def _drift(
 def _as_json(found: Difference, outcome: Outcome | None, bound: float) -> dict[str, Any]:
     import msgspec
 
-    from mlopsfw.data.drift.page import told
+    from mlopsfw.cli.drift_page import told
 
     said: dict[str, Any] = msgspec.to_builtins(found, enc_hook=str)
     drifts = outcome.drifts if outcome else []
@@ -114,7 +114,7 @@ def _print_rows(found: Difference) -> None:
 
 
 def _print_drift(outcome: Outcome | None, bound: float) -> None:
-    from mlopsfw.data.drift.page import SHOWN, told
+    from mlopsfw.cli.drift_page import SHOWN, told
 
     if outcome is None:
         click.echo(f"Drift: none; at most {bound:.2%} of any column's values differ, which is below the threshold.")

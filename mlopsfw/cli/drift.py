@@ -94,7 +94,7 @@ def drift(
     job = DriftJob(**asked, options=csv)
     outcome = compare_files(job, _watched)
     if html is not None:
-        from mlopsfw.data.drift.page import draw_page
+        from mlopsfw.cli.drift_page import draw_page
 
         names = job.reference.name, job.current.name
         html.write_text(draw_page(outcome, *names, alpha=job.alpha, threshold=job.threshold), encoding="utf-8")
@@ -130,7 +130,7 @@ def _watched(name: str, blocks: Iterator[Any]) -> Iterator[Any]:
 
 
 def _print_json(job: DriftJob, outcome: Outcome) -> None:
-    from mlopsfw.data.drift.page import told
+    from mlopsfw.cli.drift_page import told
 
     drifted = None if outcome.nothing else outcome.alarm
     said: dict[str, Any] = {"drifted": drifted, "columns": [told(one) for one in outcome.drifts]}
@@ -147,7 +147,7 @@ def _print_json(job: DriftJob, outcome: Outcome) -> None:
 
 
 def _print_table(job: DriftJob, outcome: Outcome) -> None:
-    from mlopsfw.data.drift.page import SHOWN, told
+    from mlopsfw.cli.drift_page import SHOWN, told
 
     drifts = outcome.drifts
     if outcome.nothing:

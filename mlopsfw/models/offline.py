@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import polars as pl
@@ -12,15 +12,8 @@ if TYPE_CHECKING:
     from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.kernel.services import Services
     from mlopsfw.models.bundle import BundleStore
-    from mlopsfw.models.registry import ModelVersion, Registry
-
-
-class PersonalRows(Protocol):
-    """Treats the personal columns of rows from outside."""
-
-    def rows(self, version: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows as the model's training data was treated."""
-        ...
+    from mlopsfw.models.registry import Registry
+    from mlopsfw.models.registry.personal_columns import PersonalColumns
 
 
 class OfflineScorer:
@@ -33,7 +26,7 @@ class OfflineScorer:
         personal: Treats rows as training did.
     """
 
-    def __init__(self, services: Services, models: Registry, bundles: BundleStore, personal: PersonalRows) -> None:
+    def __init__(self, services: Services, models: Registry, bundles: BundleStore, personal: PersonalColumns) -> None:
         self._services, self._models, self._bundles, self._personal = services, models, bundles, personal
 
     def score_file(self, model: str, file: Path, options: CsvOptions | None = None, sheet: str = "") -> pl.DataFrame:

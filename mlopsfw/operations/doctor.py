@@ -224,13 +224,13 @@ def _index(project: Project) -> Iterator[Diagnosis]:
 def _datasets(project: Project) -> Iterator[Diagnosis]:
     from mlopsfw.data.datasets.diagnosis import examine as examine_datasets
 
-    yield from examine_datasets(project)
+    yield from examine_datasets(project.datasets)
 
 
 def _rows(project: Project) -> Iterator[Diagnosis]:
     from mlopsfw.data.datasets.diagnosis import verify
 
-    yield from verify(project)
+    yield from verify(project.datasets)
 
 
 # -- plugins -------------------------------------------------------------------------------------------------------------------

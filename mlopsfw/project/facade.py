@@ -23,8 +23,8 @@ from mlopsfw.kernel.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
-    from mlopsfw.data.contracts.row_filter import Sieve
     from mlopsfw.data.datasets import Datasets
+    from mlopsfw.data.datasets.checking import ContractChecks
     from mlopsfw.data.tables.plain import PlainTables
     from mlopsfw.kernel.index import Index
     from mlopsfw.kernel.ledger import Ledger
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.offline import OfflineScorer
     from mlopsfw.models.registry import Registry
+    from mlopsfw.models.registry.personal_columns import PersonalColumns
     from mlopsfw.pipeline.graph.model import StepCatalog
     from mlopsfw.pipeline.run.runs import Runs
     from mlopsfw.pipeline.run.session import Sessions
@@ -240,22 +241,7 @@ class Project:
         """The marked columns."""
         from mlopsfw.privacy.marks import Privacy
 
-        return Privacy(self)
-
-    def contract_file(self, dataset: str) -> Path | None:
-        """Return the file that says what a dataset's rows must be; None where `[data.NAME]` names none."""
-        found = self.config.data.get(dataset)
-        return self.root / found.contract if found and found.contract else None
-
-    def sieve(self, dataset: str) -> Sieve | None:
-        """Return what sets rows aside that break a dataset's contract; None where it has none. Raise `ConfigError` where that is wrong."""
-        file = self.contract_file(dataset)
-        if file is None:
-            return None
-        from mlopsfw.data.contracts import load_contract
-        from mlopsfw.data.contracts.row_filter import Sieve
-
-        return Sieve(load_contract(file), set(self.privacy.marks(dataset)))
+        return Privacy(self.config.data, self.config.privacy, self.secrets)
 
     @cached_property
     def vault(self) -> Vault | None:
@@ -286,7 +272,14 @@ class Project:
         """Versioned datasets."""
         from mlopsfw.data.datasets import Datasets
 
-        return Datasets(self)
+        return Datasets(self.services, self.config.data, self.privacy)
+
+    @cached_property
+    def contract_checks(self) -> ContractChecks:
+        """Datasets checked against contracts."""
+        from mlopsfw.data.datasets.checking import ContractChecks
+
+        return ContractChecks(self.services, self.datasets, self.privacy)
 
     @property
     def tables(self) -> PlainTables:
@@ -305,7 +298,7 @@ class Project:
         """Scores files with registered models."""
         from mlopsfw.models.offline import OfflineScorer
 
-        return OfflineScorer(self.services, self.registry, self.bundles, self.privacy)
+        return OfflineScorer(self.services, self.registry, self.bundles, self.personal_columns)
 
     @cached_property
     def registry(self) -> Registry:
@@ -313,6 +306,13 @@ class Project:
         from mlopsfw.models.registry import Registry
 
         return Registry(self.services, self.bundles, self.runs)
+
+    @cached_property
+    def personal_columns(self) -> PersonalColumns:
+        """How the data that models learned from was treated."""
+        from mlopsfw.models.registry.personal_columns import PersonalColumns
+
+        return PersonalColumns(self.datasets, self.privacy)
 
     @cached_property
     def runs(self) -> Runs:
@@ -348,7 +348,7 @@ class Project:
         """What is served."""
         from mlopsfw.serving.endpoints import Endpoints
 
-        return Endpoints(self.ledger, self.registry, lambda: self.deployer, self.privacy)
+        return Endpoints(self.ledger, self.registry, lambda: self.deployer, self.personal_columns)
 
     @cached_property
     def captures(self) -> Captures:

@@ -9,12 +9,6 @@ from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.base.ids import nearest
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from mlopsfw.data.contracts import Contract
-    from mlopsfw.data.contracts.loading import Origin
-    from mlopsfw.data.contracts.results import Report
-    from mlopsfw.data.datasets import DatasetVersion
     from mlopsfw.pipeline.graph.step import BuiltinStep
     from mlopsfw.project.facade import Project
 
@@ -61,12 +55,12 @@ class BuiltinSteps:
     def _ingest(self) -> BuiltinStep:
         from mlopsfw.steps import ingest
 
-        return ingest.step(self._project.root, self._project.contract_file)
+        return ingest.step(self._project.root, self._project.datasets.contract_file)
 
     def _check(self) -> BuiltinStep:
         from mlopsfw.steps import check
 
-        return check.step(_Checks(self._project), self._project.root, self._project.config)
+        return check.step(self._project.contract_checks, self._project.root, self._project.config)
 
     def _sql(self) -> BuiltinStep:
         from mlopsfw.steps import sql
@@ -134,22 +128,3 @@ class BuiltinSteps:
         from mlopsfw.steps import alert
 
         return alert.step(self._project.alerts)
-
-
-class _Checks:
-    """Checks rows with what the project knows of its datasets."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-
-    def check(
-        self, rows: pl.LazyFrame, contract: Contract, origin: Origin, *, subject: str, version: DatasetVersion | None
-    ) -> Report:
-        from mlopsfw.data.contracts import subjects
-
-        return subjects.check_rows(self._project, rows, contract, subject=subject, version=version, **origin)
-
-    def record(self, version: DatasetVersion, report: Report) -> None:
-        from mlopsfw.data.contracts import subjects
-
-        subjects.record(self._project, version, report)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,7 +18,8 @@ from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec, EndpointStatus
 if TYPE_CHECKING:
     from mlopsfw.kernel.ledger import Ledger
     from mlopsfw.kernel.roles.event import Event
-    from mlopsfw.models.registry import ModelVersion, Registry
+    from mlopsfw.models.registry import Registry
+    from mlopsfw.models.registry.personal_columns import PersonalColumns
     from mlopsfw.privacy.treatments import Mark
 
 Ready = Callable[[EndpointStatus], None]
@@ -90,14 +91,6 @@ def serving(changes: Sequence[Wanted]) -> Wanted | None:
     return held[-1] if held and held[-1].state != "stopped" else None
 
 
-class LearnedMarks(Protocol):
-    """Knows how a model's training data was treated."""
-
-    def learned(self, version: ModelVersion) -> dict[str, Mark]:
-        """Return the marks of the columns that the model was trained on."""
-        ...
-
-
 class Endpoints:
     """The endpoints of one project.
 
@@ -109,7 +102,7 @@ class Endpoints:
     """
 
     def __init__(
-        self, ledger: Ledger, models: Registry, deployer: Callable[[], Deployer], personal: LearnedMarks
+        self, ledger: Ledger, models: Registry, deployer: Callable[[], Deployer], personal: PersonalColumns
     ) -> None:
         self._ledger, self._models, self._deployer, self._personal = ledger, models, deployer, personal
 

@@ -109,8 +109,7 @@ class Labels:
 
         check_name(model, "model")
         version = self._project.registry.model(model).current
-        manifest, privacy = self._manifest(version), self._project.privacy
-        treatment = privacy.treatment(privacy.learned(version))
+        manifest, treatment = self._manifest(version), self._project.personal_columns.treatment(version)
         now = now_micros(self._project.clock.now())
         bounds = Bounds.of(self._project.config.capture)
 

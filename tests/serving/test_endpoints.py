@@ -48,7 +48,7 @@ class Shelf:
 def shelf(project: Project, tmp_path: Path) -> Shelf:
     """A shelf as the project's deployer, and a model `delay` with three versions."""
     shelf = Shelf()
-    project.endpoints = Endpoints(project.ledger, project.registry, lambda: shelf, project.privacy)
+    project.endpoints = Endpoints(project.ledger, project.registry, lambda: shelf, project.personal_columns)
     for version in (1, 2, 3):
         folder = tmp_path / str(version)
         folder.mkdir()

@@ -13,24 +13,11 @@ from mlopsfw.kernel.base.ids import nearest
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.data.datasets import Datasets, DatasetVersion
     from mlopsfw_core import ColumnDrift
 
 _MOST = 200_000  # rows of a side that are compared; more would find nothing that matters
 COMPARED = ("integer", "number", "boolean", "string", "date", "datetime")
 """Kinds of columns that have a distribution to compare."""
-
-
-def judge_distribution(datasets: Datasets, version: DatasetVersion | None, rule: Distribution) -> list[Result]:
-    """Return a result for each column: whether it has moved since the version before; one that is not judged where there is none."""
-    if version is None or version.version == 1:
-        return without_previous(rule, "there is no version before")
-    before = datasets.resolve(f"data:/{version.name}@{version.version - 1}")
-    if before.vacuumed:
-        return without_previous(rule, f"{before.ref} was vacuumed")
-    if version.digest == before.digest:
-        return without_previous(rule, f"{before.ref} has the same rows")
-    return compare(datasets.scan(before), _new_rows(datasets, before, version), rule, before.ref)
 
 
 def without_previous(rule: Distribution, reason: str) -> list[Result]:
@@ -41,18 +28,6 @@ def without_previous(rule: Distribution, reason: str) -> list[Result]:
             rule="distribution", columns=rule.columns, level=rule.level, status="skip", expected=expected, found=reason
         )
     ]
-
-
-def _new_rows(datasets: Datasets, before: DatasetVersion, version: DatasetVersion) -> pl.LazyFrame:
-    """Return the rows that the version added, where it only added files: the others are those of the version before."""
-    if not (before.manifest and version.manifest):
-        return datasets.scan(version)
-    old = {file.path for file in datasets.manifest(before).files}
-    files = datasets.manifest(version).files
-    new = [file for file in files if file.path not in old]
-    if not new or len(files) - len(new) < len(old):
-        return datasets.scan(version)
-    return datasets.files(version.name).scan(tuple(new))
 
 
 def compare(before: pl.LazyFrame, after: pl.LazyFrame, rule: Distribution, ref: str) -> list[Result]:

@@ -1,7 +1,4 @@
-"""What a contract is checked on: a dataset's version, a file, or a step's rows; and how the result is kept.
-
-A result is the event `dataset.checked` in the dataset's stream: counts and names of rules and columns, never a value.
-"""
+"""Files of rows: checked against a contract, or a contract inferred from them. Versions of datasets are checked by `mlopsfw.data.datasets.checking`."""
 
 from __future__ import annotations
 
@@ -14,86 +11,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.data.contracts.distribution import judge_distribution
 from mlopsfw.data.contracts.evaluation import judge
 from mlopsfw.data.contracts.loading import load_known
 from mlopsfw.data.contracts.results import worst_first
-from mlopsfw.data.datasets.versions import CHECKED
 from mlopsfw.data.tables.calendar import check_calendar
-from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.data.contracts.loading import Origin
     from mlopsfw.data.contracts.model import Contract
     from mlopsfw.data.contracts.results import Report
-    from mlopsfw.data.datasets import DatasetVersion
-    from mlopsfw.project.facade import Project
 
 _SCANNED = (".parquet", ".pq")
-
-
-def check_version(project: Project, ref: str, file: Path | None = None) -> Report:
-    """Check a dataset's version; keep the result.
-
-    Args:
-        project: The project.
-        ref: `name` or `name@version`.
-        file: The contract; None for the one of `[data.NAME]`.
-
-    Raises:
-        UsageError: The dataset has no contract.
-        ConfigError: The contract cannot be read.
-        DataError: The rows cannot be read.
-    """
-    version = project.datasets.resolve(ref)
-    contract, origin = contract_of(project, version.name, file)
-    rows = project.datasets.scan(version)
-    report = check_rows(project, rows, contract, subject=version.ref, version=version, **origin)
-    record(project, version, report)
-    return report
-
-
-def contract_of(project: Project, name: str, file: Path | None) -> tuple[Contract, Origin]:
-    """Return a dataset's contract and what a report says of it: its file and that file's digest."""
-    if file is None:
-        file = project.contract_file(name)
-        if file is None:
-            raise UsageError(
-                f"dataset {name!r} has no contract",
-                hint=f'Write one: mlopsfw data check {name} --infer -o contracts/{name}.toml; '
-                f'then [data.{name}] contract = "contracts/{name}.toml", or --contract FILE.',
-            )  # fmt: skip
-    shown = file.relative_to(project.root).as_posix() if file.is_relative_to(project.root) else file.as_posix()
-    return load_known(file, shown)
-
-
-def check_rows(
-    project: Project,
-    rows: pl.LazyFrame,
-    contract: Contract,
-    *,
-    subject: str,
-    file: str,
-    digest: str,
-    version: DatasetVersion | None = None,
-) -> Report:
-    """Check rows; those of a dataset's version are compared with the version before. Raise `DataError` where they cannot be read."""
-    now = dt.datetime.fromtimestamp(project.clock.now(), dt.UTC)
-    personal = set(project.privacy.everywhere) | set(version.pii if version else ())
-    with readable(subject):
-        check_calendar(rows, subject)
-        report = judge(rows, contract, now=now, personal=personal, subject=subject, file=file, digest=digest)
-        if contract.distribution is None:
-            return report
-        more = judge_distribution(project.datasets, version, contract.distribution)
-    return msgspec.structs.replace(report, results=worst_first([*report.results, *more]))
-
-
-def record(project: Project, version: DatasetVersion, report: Report) -> None:
-    """Keep what was found, as an event of the dataset."""
-    project.datasets.stream(version.name).append(CHECKED, {"version": version.version, **report.body()})
 
 
 def check_file(path: Path, file: Path, *, now: dt.datetime, personal: Collection[str] = ()) -> Report:
@@ -172,24 +102,24 @@ def _spool(paths: Sequence[Path], target: Path) -> None:
             return
 
 
-def infer_version(project: Project, ref: str) -> tuple[str, Contract]:
-    """Return the contract inferred from a dataset's version, as a file's text and as its rules."""
-    version = project.datasets.resolve(ref)
-    now = dt.datetime.fromtimestamp(project.clock.now(), dt.UTC)
-    marks = set(project.privacy.marks(version.name)) | set(version.pii)
-    with readable(version.ref):
-        return _infer(project.datasets.scan(version), version.ref, version.name, now, marks)
-
-
-def infer_file(path: Path, project: Project | None) -> tuple[str, Contract]:
-    """Return the contract inferred from a file; see `infer_version`."""
+def infer_file(path: Path, personal: Collection[str] = ()) -> tuple[str, Contract]:
+    """Return the contract inferred from a file, as a file's text and as its rules."""
     with rows_of([path]) as rows, readable(str(path)):
-        return _infer(rows, path.name, "NAME", dt.datetime.now(dt.UTC), personal_columns(project))
+        return infer_rows(rows, path.name, "NAME", dt.datetime.now(dt.UTC), personal)
 
 
-def _infer(
+def infer_rows(
     rows: pl.LazyFrame, subject: str, name: str, now: dt.datetime, personal: Collection[str]
 ) -> tuple[str, Contract]:
+    """Return the contract inferred from rows, as a file's text and as its rules.
+
+    Args:
+        rows: The rows.
+        subject: What they are called.
+        name: The dataset that the contract is for.
+        now: What freshness is measured from.
+        personal: Columns of which no value may stand in the contract.
+    """
     from mlopsfw.data.contracts.inference import infer
     from mlopsfw.data.contracts.writing import write_contract
 
@@ -204,8 +134,3 @@ def _infer(
     if found.left_out:
         head.append(f"Tried, and not true of all rows alike: {'; '.join(found.left_out)}.")
     return write_contract(found.contract, head=head, notes=found.notes), found.contract
-
-
-def personal_columns(project: Project | None) -> Collection[str]:
-    """Return the columns that any dataset of a project marks as personal: whose a file is no one knows."""
-    return set(project.privacy.everywhere) if project else ()

@@ -4,94 +4,29 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.data.datasets.versions import DatasetVersion, History, fold
-from mlopsfw.kernel.base.errors import Corrupt, DataError, Erased, StorageError, UsageError
+from mlopsfw.data.datasets.store import VersionStore
+from mlopsfw.kernel.base.errors import Corrupt, DataError, UsageError
 from mlopsfw.kernel.base.ids import check_name
-from mlopsfw.kernel.base.references import parse_reference
-from mlopsfw.kernel.roles.artifact import Artifact
 
 if TYPE_CHECKING:
-    import polars as pl
-    import pyarrow as pa
-
     from mlopsfw.data.datasets.change import Change, Mode
-    from mlopsfw.data.datasets.delta import DeltaLog
     from mlopsfw.data.datasets.difference import Difference
     from mlopsfw.data.datasets.keyed import Sides
+    from mlopsfw.data.datasets.versions import DatasetVersion
     from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.data.intake.quarantine import BadRow
     from mlopsfw.data.intake.remote.options import Outside
     from mlopsfw.data.intake.sql.query import Query
-    from mlopsfw.data.tables.files import TableFiles
-    from mlopsfw.data.tables.manifest import Manifest
-    from mlopsfw.data.tables.plain import PlainTables
-    from mlopsfw.kernel.ledger import Stream
-    from mlopsfw.kernel.roles.host import Blobs
-    from mlopsfw.kernel.roles.storage import TableLocation
-    from mlopsfw.privacy.treatments import Treatment
-    from mlopsfw.project.facade import Project
 
 _PREFIX = "dataset/"
 _LEFTOVER_AGE = 24 * 3600.0  # seconds; a commit that takes longer than this would lose its files to `tidy`
 
 
-class Datasets:
-    """The datasets of a project.
-
-    Args:
-        project: The project.
-    """
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-
-    # -- what there is ---------------------------------------------------------------------------------------------------
-
-    def newest(self) -> list[DatasetVersion]:
-        """Return the newest version of every dataset, by name."""
-        names = sorted(stream.removeprefix(_PREFIX) for stream in self._project.ledger.streams(_PREFIX))
-        return [latest for name in names if (latest := self.history(name).latest)]
-
-    def log(self, name: str) -> list[DatasetVersion]:
-        """Return the versions of a dataset, newest first. Raise `UnknownName`."""
-        history = self.history(name)
-        history.get(None)
-        return list(reversed(history.versions))
-
-    def resolve(self, ref: str | Artifact | DatasetVersion, version: int | None = None) -> DatasetVersion:
-        """Return the version that `ref` (`data:/name@3`, `data:/name@tag`, `data:/name`, a bare name, an artifact) means.
-
-        Raises:
-            InvalidReference: It is no reference to a dataset.
-            UnknownName: There is no such dataset or version.
-            Erased: The artifact is of a version from which rows were erased since.
-        """
-        if isinstance(ref, DatasetVersion):
-            return ref
-        if isinstance(ref, Artifact):
-            return self.history(parse_reference(ref.ref, "data").name).of(ref)
-        reference = parse_reference(ref, "data")
-        history = self.history(reference.name)
-        return history.select(reference.selector) if version is None else history.get(version)
-
-    def scan(self, ref: str | Artifact | DatasetVersion, version: int | None = None) -> pl.LazyFrame:
-        """Return the rows of a version lazily, in the order in which they were added.
-
-        Raises:
-            ReferenceChanged: An outside table is no longer what was registered.
-            Vacuumed: The version is no longer kept.
-        """
-        found = self.resolve(ref, version).readable()
-        if found.mode == "reference":
-            from mlopsfw.data.datasets import pins
-
-            pins.check(found.uri, found.pin, found.name)
-            return pins.scan(found.uri, found.pin)
-        return self.files(found.name).scan(self.manifest(found).files)
+class Datasets(VersionStore):
+    """The datasets of a project: their versions read, made, compared, checked."""
 
     # -- new versions ----------------------------------------------------------------------------------------------------
 
@@ -129,7 +64,7 @@ class Datasets:
             StorageFull: There is no room. Nothing is committed.
         """
         from mlopsfw.data.datasets.change import change_of
-        from mlopsfw.data.intake.load import put_in
+        from mlopsfw.data.datasets.loading import Load
         from mlopsfw.data.tables.digest import record_batches
 
         check_name(name, "dataset")
@@ -137,7 +72,7 @@ class Datasets:
         with contextlib.ExitStack() as stack:
             if isinstance(rows, Generator):  # it may hold a cursor, and with it locks
                 stack.callback(rows.close)
-            return put_in(self._project, name, record_batches(rows), change_of(mode), **facts)
+            return Load(self._services, self, name, change_of(mode)).of_rows(record_batches(rows), **facts)
 
     def add(
         self,
@@ -169,21 +104,21 @@ class Datasets:
             progress: Told the rows and bytes read so far, and the bytes in all (None where nobody knows), or None.
         """
         from mlopsfw.data.datasets.change import change_of
+        from mlopsfw.data.datasets.loading import Load
         from mlopsfw.data.intake.csv.options import CsvOptions
-        from mlopsfw.data.intake.load import take_in
         from mlopsfw.data.intake.remote.options import Outside
 
         check_name(name, "dataset")
-        return take_in(
-            self._project, name, paths, change_of(mode), csv or CsvOptions(), outside or Outside(), progress=progress,
+        return Load(self._services, self, name, change_of(mode)).of_sources(
+            paths, csv or CsvOptions(), outside or Outside(), progress=progress,
             message=message, run=run, force=force, once=once,
         )  # fmt: skip
 
     def quarantine(self, name: str) -> list[BadRow]:
         """Return the rows ever set aside from a dataset, those of the newest load first."""
-        from mlopsfw.data.intake import quarantine
+        from mlopsfw.data.datasets.bad_rows import BadRows
 
-        return quarantine.rows(self.tables, check_name(name, "dataset"))
+        return BadRows(self.tables, check_name(name, "dataset")).all()
 
     def reference(
         self, name: str, uri: str, message: str = "", *, run: str = "", force: bool = False
@@ -205,7 +140,7 @@ class Datasets:
                 f"the reference of dataset {name!r} holds {found}, and is kept for ever",
                 hint="Let the bucket's or the server's own login answer for it, such as AWS_PROFILE, or add a copy of the rows.",
             )
-        return refer(self, name, absolute(uri, self._project.root), message, run=run, force=force)
+        return refer(self, name, absolute(uri, self._services.workspace.root), message, run=run, force=force)
 
     def restore(self, name: str, version: int, message: str = "") -> DatasetVersion:
         """Make the content of an earlier version the newest one again, as a new version; nothing is copied or lost."""
@@ -282,7 +217,7 @@ class Datasets:
 
     def stocktaking(self, name: str, older: float = _LEFTOVER_AGE) -> tuple[list[str], list[str]]:
         """Return the files that versions have but that are gone, and the files older than `older` seconds that no version has."""
-        limit = self._project.clock.now() - older
+        limit = self._services.clock.now() - older
         there = dict(self.files(name).list())  # before the events: what is committed meanwhile is no stray
         history = self.history(name)
         history.get(None)
@@ -294,73 +229,6 @@ class Datasets:
     def behind(self, name: str) -> int:
         """Return how many versions the dataset's Delta log lacks."""
         return len(self.history(name).versions) - 1 - self._delta(name).version()
-
-    # -- what the pieces are ---------------------------------------------------------------------------------------------
-
-    @cached_property
-    def tables(self) -> PlainTables:
-        """Plain appendable tables, such as captured predictions."""
-        from mlopsfw.data.tables.plain import PlainTables
-
-        return PlainTables(self._project.services.tables)
-
-    def treatment(self, name: str) -> Treatment:
-        """Return how the personal columns of a dataset are treated."""
-        return self._project.privacy.treatment(self._project.privacy.marks(name))
-
-    @property
-    def blobs(self) -> Blobs:
-        """Where manifests are kept."""
-        return self._project.blobs
-
-    def stream(self, name: str) -> Stream:
-        """Return the ledger's stream of a dataset."""
-        return self._project.ledger.stream(_PREFIX + check_name(name, "dataset"))
-
-    def history(self, name: str) -> History:
-        """Return the versions of a dataset, none where it does not exist."""
-        return fold(name, self.stream(name).events())
-
-    def files(self, name: str) -> TableFiles:
-        """Return the files of a dataset. Raise `TablesUnsupported` where the storage holds none."""
-        from mlopsfw.data.tables.files import TableFiles
-
-        return TableFiles(self.place(f"datasets/{check_name(name, 'dataset')}"), self._project.clock)
-
-    def place(self, table: str) -> TableLocation:
-        """Return where a table lies. Raise `TablesUnsupported`."""
-        return self._project.services.tables.find(table)
-
-    def manifest(self, version: DatasetVersion) -> Manifest:
-        """Return which files make a version."""
-        from mlopsfw.data.tables import manifest
-
-        return manifest.load(version.manifest, self.blobs)
-
-    def schema(self, version: DatasetVersion) -> pa.Schema:
-        """Return the Arrow schema of a version."""
-        import pyarrow as pa
-
-        if version.manifest:
-            return pa.ipc.read_schema(pa.py_buffer(self.manifest(version).schema))
-        return self.scan(version).head(0).collect().to_arrow().schema
-
-    def bring_up(self, name: str) -> int:
-        """Write to the dataset's Delta log what it lacks of the events; return how many commits were missing."""
-        from deltalake.exceptions import DeltaError
-
-        history = self.history(name)
-        try:
-            return 0 if history.sweeping else self._delta(name).bring_up(history.versions)
-        except (DeltaError, Erased, StorageError):
-            if self.history(name).removals == history.removals:
-                raise
-            return 0  # an erasure has begun to make the log anew, and makes it whole
-
-    def _delta(self, name: str) -> DeltaLog:
-        from mlopsfw.data.datasets.delta import DeltaLog
-
-        return DeltaLog(self.files(name), self.blobs)
 
 
 _HOW_TO_MEND = "Restore the storage from a copy, or `mlopsfw data restore` a version that verifies."

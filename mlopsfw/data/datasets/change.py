@@ -9,11 +9,11 @@ from typing import Literal, get_args
 import msgspec
 
 from mlopsfw.data.intake.decompress import MAX_RATIO
+from mlopsfw.data.tables.columns import Drift
 from mlopsfw.kernel.base.errors import UnknownName, UsageError
 from mlopsfw.kernel.base.ids import nearest
 
 Mode = Literal["append", "replace", "upsert", "incremental"]
-Drift = Literal["fail", "add", "ignore"]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

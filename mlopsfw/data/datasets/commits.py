@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from mlopsfw.data.datasets.catalog import Datasets
+    from mlopsfw.data.datasets.store import VersionStore
     from mlopsfw.data.intake.quarantine import Quarantine
     from mlopsfw.data.tables.files import TableFiles
 
@@ -71,7 +71,7 @@ class Commit:
 
     def __init__(
         self,
-        datasets: Datasets,
+        datasets: VersionStore,
         name: str,
         change: Change,
         *,
@@ -298,7 +298,7 @@ def refuse_other(history: History, origin: Mapping[str, Any]) -> None:
         raise UsageError(f"dataset {history.name!r} is a {kind}", hint="Add what is no such thing under another name.")
 
 
-def digest_of(datasets: Datasets, version: DatasetVersion) -> str:
+def digest_of(datasets: VersionStore, version: DatasetVersion) -> str:
     """Return the digest of what a version's files hold now, read anew."""
     schema = datasets.schema(version)
     scanned = record_batches(datasets.scan(version))

@@ -11,12 +11,11 @@ from mlopsfw.kernel.roles.check import Diagnosis
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.catalog import Datasets
     from mlopsfw.data.datasets.versions import DatasetVersion
-    from mlopsfw.project.facade import Project
 
 
-def examine(project: Project) -> Iterator[Diagnosis]:
+def examine(datasets: Datasets) -> Iterator[Diagnosis]:
     """Look at every dataset without reading its rows."""
-    datasets, files = project.datasets, 0
+    files = 0
     newest = datasets.newest()
     for latest in newest:
         if latest.mode == "reference":
@@ -48,17 +47,17 @@ def _table(datasets: Datasets, latest: DatasetVersion) -> Iterator[Diagnosis]:
         yield Diagnosis("warning", f"{latest.name}: {len(strays)} files belong to no version", tidy)
 
 
-def verify(project: Project) -> Iterator[Diagnosis]:
+def verify(datasets: Datasets) -> Iterator[Diagnosis]:
     """Read every version of every dataset again and compare it with its digest."""
     versions = rows = 0
-    for latest in project.datasets.newest():
+    for latest in datasets.newest():
         checked: set[str] = set()
-        for version in project.datasets.log(latest.name):
+        for version in datasets.log(latest.name):
             if version.vacuumed or version.digest in checked:
                 continue
             checked.add(version.digest)
             try:
-                project.datasets.verify(version)
+                datasets.verify(version)
             except ReferenceChanged:
                 continue  # `examine` tells it of the newest; older references are expected to go
             except (Corrupt, DataError) as error:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from mlopsfw.data.intake.quarantine import WITHHELD
 from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import check_name
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from mlopsfw.privacy.treatments import Treatment
 
 
-WITHHELD = "what is wrong is withheld, since the dataset has personal columns: look at the source"
 _LOCATED = re.compile(r"^.+?:\d+(?=:)")
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 

@@ -8,10 +8,10 @@ from mlopsfw.data.datasets.versions import SETTLED, DatasetVersion
 from mlopsfw.kernel.base.errors import Conflict, UsageError
 
 if TYPE_CHECKING:
-    from mlopsfw.data.datasets.catalog import Datasets
+    from mlopsfw.data.datasets.store import VersionStore
 
 
-def settle(datasets: Datasets, version: DatasetVersion, message: str = "") -> DatasetVersion:
+def settle(datasets: VersionStore, version: DatasetVersion, message: str = "") -> DatasetVersion:
     """Say that the rows which the load of `version` set aside were seen to; a second time changes nothing.
 
     Args:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from mlopsfw.data.datasets.catalog import Datasets
+    from mlopsfw.data.datasets.store import VersionStore
     from mlopsfw.data.datasets.versions import DatasetVersion
     from mlopsfw.data.tables.files import TableFiles
     from mlopsfw.data.tables.manifest import Manifest
@@ -33,7 +33,7 @@ class Range(msgspec.Struct, frozen=True):
     digest: str
 
 
-def of_version(datasets: Datasets, version: DatasetVersion, rows: int) -> Iterator[Range]:
+def of_version(datasets: VersionStore, version: DatasetVersion, rows: int) -> Iterator[Range]:
     """Yield the ranges of `rows` rows (a multiple of 65,536) that make a version, the last one shorter; one where it is empty."""
     manifest, total = datasets.manifest(version), version.rows
     files, schema = datasets.files(version.name), datasets.schema(version)
@@ -68,7 +68,7 @@ def of_batches(frame: pl.LazyFrame, rows: int) -> Iterator[Range]:
         yield Range(start, start + digest.rows, digest.finish()[0])
 
 
-def scan(datasets: Datasets, artifact: Artifact) -> pl.LazyFrame:
+def scan(datasets: VersionStore, artifact: Artifact) -> pl.LazyFrame:
     """Return the rows that `artifact` (of a dataset, with `rows`) means.
 
     Raises:
@@ -84,6 +84,6 @@ def scan(datasets: Datasets, artifact: Artifact) -> pl.LazyFrame:
     return datasets.scan(version).slice(start, stop - start)
 
 
-def _now(datasets: Datasets, version: DatasetVersion, start: int, stop: int) -> str:
+def _now(datasets: VersionStore, version: DatasetVersion, start: int, stop: int) -> str:
     files, manifest = datasets.files(version.name), datasets.manifest(version)
     return _range(files, manifest, datasets.schema(version), start, stop).digest

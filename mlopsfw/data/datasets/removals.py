@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from mlopsfw.data.datasets.catalog import Datasets
+    from mlopsfw.data.datasets.store import VersionStore
 
 T = TypeVar("T")
 
 
-def outlasting(datasets: Datasets, name: str, act: Callable[[], T]) -> T:
+def outlasting(datasets: VersionStore, name: str, act: Callable[[], T]) -> T:
     """Return what `act` returns, which reads the history anew and changes nothing that counts before it succeeds.
 
     It is called again where it failed and files of the dataset `name` were put out of use meanwhile; else its error is raised.

@@ -9,11 +9,11 @@ from mlopsfw.kernel.base.errors import Conflict, InvalidReference, UsageError
 from mlopsfw.kernel.base.references import parse_reference
 
 if TYPE_CHECKING:
-    from mlopsfw.data.datasets.catalog import Datasets
+    from mlopsfw.data.datasets.store import VersionStore
 
 
 def put(
-    datasets: Datasets, name: str, tag: str, version: int | None = None, message: str = "", *, move: bool = False
+    datasets: VersionStore, name: str, tag: str, version: int | None = None, message: str = "", *, move: bool = False
 ) -> DatasetVersion:
     """Put `tag` on a version; where it is there already nothing happens.
 
@@ -50,7 +50,7 @@ def put(
             return datasets.history(name).get(found.version)
 
 
-def remove(datasets: Datasets, name: str, tag: str) -> DatasetVersion:
+def remove(datasets: VersionStore, name: str, tag: str) -> DatasetVersion:
     """Take `tag` away and return the version that it was on. Raise `UnknownName`."""
     check(name, tag)
     while True:
@@ -66,7 +66,7 @@ def check(name: str, tag: str) -> None:
         raise InvalidReference(f"{tag!r} cannot be a tag", hint="Take lower-case letters, such as golden or q3-audit.")
 
 
-def _append(datasets: Datasets, name: str, kind: str, body: dict[str, Any], seq: int) -> bool:
+def _append(datasets: VersionStore, name: str, kind: str, body: dict[str, Any], seq: int) -> bool:
     """Append at the number after the one that was decided upon; return whether nobody was first."""
     try:
         datasets.stream(name).append(kind, body, expecting=seq)

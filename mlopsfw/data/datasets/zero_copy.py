@@ -15,10 +15,10 @@ from mlopsfw.data.tables.digest import TableDigest, record_batches
 from mlopsfw.kernel.base.errors import Conflict, UsageError
 
 if TYPE_CHECKING:
-    from mlopsfw.data.datasets.catalog import Datasets
+    from mlopsfw.data.datasets.store import VersionStore
 
 
-def refer(datasets: Datasets, name: str, uri: str, message: str, *, run: str, force: bool) -> DatasetVersion:
+def refer(datasets: VersionStore, name: str, uri: str, message: str, *, run: str, force: bool) -> DatasetVersion:
     """Register the table at `uri` (absolute); arguments and errors as for `Datasets.reference`."""
     marked.refuse_reference(name, datasets.treatment(name))
     pinned = pins.pin(uri)
@@ -46,7 +46,7 @@ def _referenced(history: History, facts: DatasetVersion, *, force: bool) -> Data
     return replace(facts, version=len(history.versions) + 1)
 
 
-def restore(datasets: Datasets, name: str, version: int, message: str) -> DatasetVersion:
+def restore(datasets: VersionStore, name: str, version: int, message: str) -> DatasetVersion:
     """Make an earlier version the newest one again; arguments and errors as for `Datasets.restore`."""
 
     def again(history: History) -> DatasetVersion:
@@ -74,7 +74,9 @@ def restore(datasets: Datasets, name: str, version: int, message: str) -> Datase
     return restored
 
 
-def _append(datasets: Datasets, name: str, kind: str, decide: Callable[[History], DatasetVersion]) -> DatasetVersion:
+def _append(
+    datasets: VersionStore, name: str, kind: str, decide: Callable[[History], DatasetVersion]
+) -> DatasetVersion:
     """Append the version that `decide` makes upon the newest history; whoever loses the race for its number decides anew."""
     while True:
         history = datasets.history(name)

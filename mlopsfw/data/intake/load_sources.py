@@ -32,7 +32,9 @@ from mlopsfw.data.intake.sql.query import DatabaseRows, Query
 from mlopsfw.kernel.base.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.roles.host import Secrets
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.kernel.workspace import Workspace
 
 Heard = Callable[[int, int | None], None]
 """Told how many bytes of a source came, and how many there will be."""
@@ -70,7 +72,7 @@ class Gathered:
 
 @contextlib.contextmanager
 def gather(  # noqa: PLR0917 - called in one place
-    project: Project,
+    services: Services,
     places: Sequence[Path | str | Query],
     outside: Outside,
     how: Any,
@@ -80,7 +82,7 @@ def gather(  # noqa: PLR0917 - called in one place
     """Bring a load's sources to hand for as long as they are read.
 
     Args:
-        project: Resolves references, and has room for copies.
+        services: Resolve references, and have room for copies.
         places: Paths, patterns, folders; URLs, or references to them; queries of databases.
         outside: How those are read that are no plain files.
         how: What else the rows depend on.
@@ -92,16 +94,16 @@ def gather(  # noqa: PLR0917 - called in one place
         DataError: A source is not there, refuses, or changes on the way.
         StorageUnavailable: A server cannot be reached.
     """
-    urls = {place: address(place, project.secrets) for place in places if isinstance(place, str)}
+    urls = {place: address(place, services.secrets) for place in places if isinstance(place, str)}
     found: list[_Source] = []
     names: list[str] = []
     for place in places:
         if isinstance(place, Query):
-            rows = DatabaseRows(place, project)
+            rows = DatabaseRows(place, services.secrets, services.workspace.root)
             found.append(rows)
             names.append(rows.shown)
         elif isinstance(place, str):
-            found.extend(_linked(project, urls[place], outside))
+            found.extend(_linked(services.secrets, urls[place], outside))
             names.append(shown(urls[place]))
         else:
             found.extend(_here(place, outside))
@@ -112,7 +114,7 @@ def gather(  # noqa: PLR0917 - called in one place
     if known and _unchanged(found, told["how"], known):
         yield Gathered((), source, known, unchanged=True)
         return
-    with _folder(project) as folder:
+    with _folder(services.workspace) as folder:
         files = [_at_hand(one, folder / str(number), outside, heard) for number, one in enumerate(found)]
         facts = {name: one for name, ask in _named(found) if (one := ask())}
         yield Gathered(files, source, told | {"files": facts} if facts else {})
@@ -133,15 +135,15 @@ def _here(place: Path, outside: Outside) -> Sequence[_Source]:
     return [replace(file, sheet=outside.sheet) for file in locate([place], tuple(FORMATS))]
 
 
-def _linked(project: Project, url: str, outside: Outside) -> Sequence[_Source]:
+def _linked(secrets: Secrets, url: str, outside: Outside) -> Sequence[_Source]:
     if scheme_of(url) in HTTP:
         from mlopsfw.data.intake.remote.http import HttpFile
 
-        headers = resolved_headers(outside.headers, project.secrets)
+        headers = resolved_headers(outside.headers, secrets)
         return [_Elsewhere(HttpFile(url, headers, allow_private=outside.allow_private, timeout=outside.timeout))]
     from mlopsfw.data.intake.remote import bucket as objectsource
 
-    options = resolved_options(outside.options, project.secrets)
+    options = resolved_options(outside.options, secrets)
     if objectsource.is_delta(url, options, outside.timeout):
         return [DeltaSource(url, options, outside.at)]
     below = objectsource.objects(url, options, tuple(FORMATS), outside.timeout)
@@ -169,9 +171,9 @@ def _unchanged(found: Sequence[_Source], how: str, known: dict[str, Any]) -> boo
 
 
 @contextlib.contextmanager
-def _folder(project: Project) -> Iterator[Path]:
+def _folder(workspace: Workspace) -> Iterator[Path]:
     """Give a private folder for copies; remove those that were left by readers that were killed."""
-    base = project.private_folder("fetched")
+    base = workspace.private_folder("fetched")
     for folder in base.iterdir():
         if folder.stat().st_mtime < time.time() - _ABANDONED:
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.data.datasets import marked
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.ids import new_run_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.data.tables.plain import PlainTables
-
+WITHHELD = "what is wrong is withheld, since the dataset has personal columns: look at the source"
 _KEPT = 1 << 16  # characters of a raw row
 _MOST = 100_000  # rows of one load; they wait in memory until it is known whether it holds
 
@@ -44,7 +42,7 @@ class Quarantine:
     """What one load sets aside.
 
     Args:
-        tables: Where the quarantine table is.
+        keep: Stores the rows that were set aside.
         name: The dataset.
         share: The greatest share of bad rows that the load may have.
         time: Now, RFC 3339.
@@ -52,9 +50,11 @@ class Quarantine:
             nor what is wrong with it is kept then, only where it stands.
     """
 
-    def __init__(self, tables: PlainTables, name: str, share: float, time: str, *, personal: bool = False) -> None:
+    def __init__(
+        self, keep: Callable[[Sequence[BadRow]], None], name: str, share: float, time: str, *, personal: bool = False
+    ) -> None:
         self._personal = personal
-        self._tables, self._name, self._time, self.share = tables, name, time, share
+        self._store, self._name, self._time, self.share = keep, name, time, share
         self.batch, self._rows = new_run_id(), list[BadRow]()
         self._total = self._swallowed = 0
 
@@ -70,7 +70,7 @@ class Quarantine:
             rows: How many it counts as for the share: all those that it swallowed.
         """
         if self._personal:
-            reason, raw = marked.WITHHELD, ""
+            reason, raw = WITHHELD, ""
         if len(raw) > _KEPT:
             reason, raw = f"{reason} (the first {_KEPT:,} of {len(raw):,} characters are kept)", raw[:_KEPT]
         self._rows.append(BadRow(batch=self.batch, time=self._time, source=source, line=line, reason=reason, raw=raw))
@@ -99,24 +99,9 @@ class Quarantine:
         return f"Nothing was committed. See them: mlopsfw data quarantine {self._name}"
 
     def _keep(self) -> None:
-        import pyarrow as pa
-
         if self._rows:
-            self._tables.append(table_name(self._name), pa.Table.from_pylist(msgspec.to_builtins(self._rows)))
+            self._store(self._rows)
 
     def facts(self) -> dict[str, Any]:
         """Return what the version's event holds: counts and the batch, never a value."""
         return {"quarantined": len(self._rows), "batch": self.batch} if self._rows else {}
-
-
-def table_name(dataset: str) -> str:
-    """Return where a dataset's quarantine table is."""
-    return f"quarantine/{dataset}"
-
-
-def rows(tables: PlainTables, dataset: str) -> list[BadRow]:
-    """Return what was ever set aside from a dataset, newest load first, each in the order of its rows."""
-    if not tables.exists(table_name(dataset)):
-        return []
-    found = tables.scan(table_name(dataset)).collect().sort("time", "batch", descending=True, maintain_order=True)
-    return msgspec.convert(found.to_dicts(), list[BadRow])

@@ -7,7 +7,7 @@ text, dictionaries to their values, maps to lists of entries, a column of nothin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlopsfw.data.tables import exact
 from mlopsfw.data.tables.logical import decoded, logical_type
@@ -16,7 +16,8 @@ from mlopsfw.kernel.base.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.data.datasets.change import Drift
+Drift = Literal["fail", "add", "ignore"]
+"""What becomes of columns that only the table, or only the rows, have: see `agreed`."""
 
 
 class Unfit(DataError):

@@ -13,6 +13,7 @@ from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.digest import record_batches
 from mlopsfw.data.tables.files import TableFiles, told
 from mlopsfw.data.tables.manifest import DataFile
+from mlopsfw.data.tables.plain import PlainTables
 from mlopsfw.kernel.base.durable import sync
 from mlopsfw.kernel.base.errors import StorageUnavailable
 
@@ -21,77 +22,111 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.services import Services
 
 Which = Callable[[Mapping[str, Any]], "pl.Expr | None"]
 """Says of a schema which rows go; None where none can."""
 _TRIES = 20
 
 
-def count(project: Project, name: str, which: Which) -> int:
-    """Return how many rows of a table `which` means; 0 where there is no such table."""
-    if not project.datasets.tables.exists(name):
-        return 0
-    rows = project.tables.scan(name)
-    theirs = which(rows.collect_schema())
-    return 0 if theirs is None else int(rows.select(theirs.sum()).collect(engine="streaming").item())
+class TableErasure:
+    """Plain tables that lose rows.
 
-
-def remove(project: Project, name: str, which: Which) -> int:
-    """Take rows out of a table and everything that tells of them out of its log; return how many. Safe to be repeated.
-
-    Other writers may append meanwhile. Earlier versions of the table can no longer be read.
-
-    Raises:
-        StorageUnavailable: Other writers were first, again and again.
+    Args:
+        services: The kernel's.
     """
-    if not project.datasets.tables.exists(name):
-        return 0
-    removed = 0
-    for _ in range(_TRIES):
-        found = count(project, name, which)
-        if found and not _rewrite(project, name, which):
-            continue
-        removed += found
-        if not count(project, name, which):
-            _purge(project, name)
-            return removed
-    raise StorageUnavailable(f"table {name!r}: other writers were first {_TRIES} times", hint="Run it again.")
 
+    def __init__(self, services: Services) -> None:
+        self._services, self._tables = services, PlainTables(services.tables)
 
-def _open(project: Project, name: str) -> tuple[DeltaTable, TableFiles]:
-    from deltalake import DeltaTable
+    def count(self, name: str, which: Which) -> int:
+        """Return how many rows of a table `which` means; 0 where there is no such table."""
+        if not self._tables.exists(name):
+            return 0
+        rows = self._tables.scan(name)
+        theirs = which(rows.collect_schema())
+        return 0 if theirs is None else int(rows.select(theirs.sum()).collect(engine="streaming").item())
 
-    files = TableFiles(project.datasets.place(name), project.clock)
-    return DeltaTable(files.location.uri, storage_options=dict(files.location.options) or None), files
+    def remove(self, name: str, which: Which) -> int:
+        """Take rows out of a table and everything that tells of them out of its log; return how many. Safe to be repeated.
 
+        Other writers may append meanwhile. Earlier versions of the table can no longer be read.
 
-def _rewrite(project: Project, name: str, which: Which) -> bool:
-    """Commit the files without the rows; return whether no other writer was first."""
-    from deltalake import CommitProperties
-    from deltalake.exceptions import CommitFailedError
-    from deltalake.transaction import AddAction, RemoveAction
+        Raises:
+            StorageUnavailable: Other writers were first, again and again.
+        """
+        if not self._tables.exists(name):
+            return 0
+        removed = 0
+        for _ in range(_TRIES):
+            found = self.count(name, which)
+            if found and not self._rewrite(name, which):
+                continue
+            removed += found
+            if not self.count(name, which):
+                self._purge(name)
+                return removed
+        raise StorageUnavailable(f"table {name!r}: other writers were first {_TRIES} times", hint="Run it again.")
 
-    table, files = _open(project, name)
-    made: list[DataFile] = []
-    actions: list[Any] = []
-    for old in _active(table):
-        new = _without(files, old, table, which)
-        if new is not None:
-            made.extend(new)
-            at = int(time.time() * 1000)
-            actions.append(
-                RemoveAction(old.path, data_change=True, deletion_timestamp=at, size=old.size, partition_values={})
-            )
-    actions += [AddAction(f.path, f.size, {}, f.modified, data_change=True, stats=f.stats) for f in made if f.rows]
-    try:
-        once = CommitProperties(max_commit_retries=0)
-        table.create_write_transaction(actions, "append", table.schema(), commit_properties=once)
-    except CommitFailedError:
-        files.delete(file.path for file in made)
-        return False
-    files.delete(file.path for file in made if not file.rows)
-    return True
+    def _open(self, name: str) -> tuple[DeltaTable, TableFiles]:
+        from deltalake import DeltaTable
+
+        files = TableFiles(self._services.tables.find(name), self._services.clock)
+        return DeltaTable(files.location.uri, storage_options=dict(files.location.options) or None), files
+
+    def _rewrite(self, name: str, which: Which) -> bool:
+        """Commit the files without the rows; return whether no other writer was first."""
+        from deltalake import CommitProperties
+        from deltalake.exceptions import CommitFailedError
+        from deltalake.transaction import AddAction, RemoveAction
+
+        table, files = self._open(name)
+        made: list[DataFile] = []
+        actions: list[Any] = []
+        for old in _active(table):
+            new = _without(files, old, table, which)
+            if new is not None:
+                made.extend(new)
+                at = int(time.time() * 1000)
+                actions.append(
+                    RemoveAction(old.path, data_change=True, deletion_timestamp=at, size=old.size, partition_values={})
+                )
+        actions += [AddAction(f.path, f.size, {}, f.modified, data_change=True, stats=f.stats) for f in made if f.rows]
+        try:
+            once = CommitProperties(max_commit_retries=0)
+            table.create_write_transaction(actions, "append", table.schema(), commit_properties=once)
+        except CommitFailedError:
+            files.delete(file.path for file in made)
+            return False
+        files.delete(file.path for file in made if not file.rows)
+        return True
+
+    def _purge(self, name: str) -> None:
+        """Delete the files that the table no longer has, and the log before its newest version, of which a checkpoint is made first."""
+        table, files = self._open(name)
+        version, log = table.version(), f"tables/{name}/_delta_log/"
+        table.create_checkpoint()
+        if files.folder is not None:
+            with told(f"syncing {files.folder}"):
+                for path in sorted((files.folder / "_delta_log").iterdir()):
+                    sync(path)
+                sync(files.folder / "_delta_log")
+        entries = [entry.key for entry in self._services.storage.list(log)]
+        files.delete(
+            self._removed([key for key in entries if key.endswith(".json")]) - {f.path for f in _active(table)}
+        )
+        for key in entries:  # the newest commit stays: delta-rs goes on from it
+            number = key.removeprefix(log).partition(".")[0]
+            if number.isdecimal() and int(number) < version:
+                self._services.storage.delete(key)
+
+    def _removed(self, commits: list[str]) -> set[str]:
+        """Return the files that commits took out of the table. Others may belong to a writer that has not committed yet."""
+        lines = [
+            line for key in commits for line in self._services.storage.get(key).splitlines() if b'"remove"' in line
+        ]
+        actions = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
+        return {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
 
 
 def _active(table: DeltaTable) -> list[DataFile]:
@@ -115,30 +150,3 @@ def _without(files: TableFiles, old: DataFile, table: DeltaTable, which: Which) 
     schema: pa.Schema = columns.stored_schema(pa.schema([f for f in pa.schema(table.schema()) if f.name in there]))
     left = (columns.fit(batch, schema, old.path) for batch in record_batches(rows.filter(~theirs).select(schema.names)))
     return files.write((batch for batch in left if batch.num_rows), schema)
-
-
-def _purge(project: Project, name: str) -> None:
-    """Delete the files that the table no longer has, and the log before its newest version, of which a checkpoint is made first."""
-    table, files = _open(project, name)
-    version, log = table.version(), f"tables/{name}/_delta_log/"
-    table.create_checkpoint()
-    if files.folder is not None:
-        with told(f"syncing {files.folder}"):
-            for path in sorted((files.folder / "_delta_log").iterdir()):
-                sync(path)
-            sync(files.folder / "_delta_log")
-    entries = [entry.key for entry in project.storage.list(log)]
-    files.delete(
-        _removed(project, [key for key in entries if key.endswith(".json")]) - {f.path for f in _active(table)}
-    )
-    for key in entries:  # the newest commit stays: delta-rs goes on from it
-        number = key.removeprefix(log).partition(".")[0]
-        if number.isdecimal() and int(number) < version:
-            project.storage.delete(key)
-
-
-def _removed(project: Project, commits: list[str]) -> set[str]:
-    """Return the files that commits took out of the table. Others may belong to a writer that has not committed yet."""
-    lines = [line for key in commits for line in project.storage.get(key).splitlines() if b'"remove"' in line]
-    actions = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
-    return {unquote(action["remove"]["path"]) for action in actions if "remove" in action}

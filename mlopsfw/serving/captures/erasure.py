@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlopsfw.capturelog import appendlog
-from mlopsfw.data.intake.quarantine import table_name
-from mlopsfw.data.tables import erasure as plain
+from mlopsfw.data.datasets.bad_rows import table_name
+from mlopsfw.data.tables.erasure import TableErasure, Which
 from mlopsfw.kernel.base.errors import Conflict
 from mlopsfw.serving.captures.compact import compact, put_aside
 
@@ -31,11 +31,13 @@ class Rows(NamedTuple):
 def found(project: Project, endpoint: str, subject: Subject) -> Rows:
     """Return how many rows of an endpoint are the subject's."""
     project.captures.compact(endpoint)
-    predictions = plain.count(project, f"captures/{endpoint}", subject.rows)
+    predictions = TableErasure(project.services).count(f"captures/{endpoint}", subject.rows)
     if not predictions:
         return Rows(0, 0)
     ids = _ids(project, endpoint, subject)
-    labels = sum(plain.count(project, f"labels/{model}", _of(ids)) for model in _models(project, endpoint))
+    labels = sum(
+        TableErasure(project.services).count(f"labels/{model}", _of(ids)) for model in _models(project, endpoint)
+    )
     return Rows(predictions, labels)
 
 
@@ -53,20 +55,22 @@ def erase(project: Project, endpoint: str, subject: Subject, *, again: bool) -> 
         return rows
     drain(project.captures.folder(endpoint), project)
     ids = _ids(project, endpoint, subject)
-    labels = sum(plain.remove(project, f"labels/{model}", _of(ids)) for model in _models(project, endpoint))
-    return Rows(plain.remove(project, f"captures/{endpoint}", subject.rows), labels)
+    labels = sum(
+        TableErasure(project.services).remove(f"labels/{model}", _of(ids)) for model in _models(project, endpoint)
+    )
+    return Rows(TableErasure(project.services).remove(f"captures/{endpoint}", subject.rows), labels)
 
 
 def erase_quarantine(project: Project, dataset: str, subject: Subject, *, again: bool) -> int:
     """Remove the bad rows in which the subject's texts stand, as `erase` does; return how many."""
     if not (again or in_quarantine(project, dataset, subject)):
         return 0
-    return plain.remove(project, table_name(dataset), _raw(subject))
+    return TableErasure(project.services).remove(table_name(dataset), _raw(subject))
 
 
 def in_quarantine(project: Project, dataset: str, subject: Subject) -> int:
     """Return how many bad rows the subject's texts stand in."""
-    return plain.count(project, table_name(dataset), _raw(subject))
+    return TableErasure(project.services).count(table_name(dataset), _raw(subject))
 
 
 def drain(folder: Path, project: Project) -> None:
@@ -118,13 +122,13 @@ def _models(project: Project, endpoint: str) -> list[str]:
     return sorted({change.model for change in project.endpoints.history(endpoint)})
 
 
-def _of(ids: list[str]) -> plain.Which:
+def _of(ids: list[str]) -> Which:
     import polars as pl
 
     return lambda _: pl.col("prediction_id").is_in(ids)
 
 
-def _raw(subject: Subject) -> plain.Which:
+def _raw(subject: Subject) -> Which:
     import polars as pl
 
     def which(_: object) -> pl.Expr:

@@ -17,8 +17,8 @@ from mlopsfw.data.datasets import alignment, keyed
 from mlopsfw.data.datasets.alignment import match
 from mlopsfw.data.datasets.difference import compare
 from mlopsfw.data.datasets.keyed import Sides, by_key
+from mlopsfw.data.datasets.version_drift import compare_versions, effect_bound
 from mlopsfw.data.datasets.versions import DatasetVersion
-from mlopsfw.data.drift.versions import compare_versions, effect_bound
 from mlopsfw.kernel.base.errors import DataError
 
 NEAR = st.integers(0, 12)
@@ -193,7 +193,7 @@ def test_drift_between_versions_is_told_column_by_column_streamed_or_not(dataset
     found = compare_versions(datasets, one, three)
     assert found.drifted == ["v"]
     assert {drift.column for drift in found.drifts} == {"id", "v"}  # nested values are left out
-    monkeypatch.setattr("mlopsfw.data.drift.versions.STREAM_FROM", 1)
+    monkeypatch.setattr("mlopsfw.data.datasets.version_drift.STREAM_FROM", 1)
     streamed = compare_versions(datasets, one, three)
     assert streamed.stream is not None
     assert streamed.drifted == ["v"]

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mlopsfw.data.intake.quarantine import Quarantine
     from mlopsfw.data.intake.sql.sqlite import Reject
     from mlopsfw.kernel.roles.host import Secrets
-    from mlopsfw.project.facade import Project
 
 _POSTGRES = ("postgresql", "postgres")
 _SCHEMES = (*_POSTGRES, "sqlite")
@@ -47,15 +46,16 @@ class DatabaseRows:
 
     Args:
         query: What to read.
-        project: Resolves references; paths are relative to it.
+        secrets: Resolves references.
+        root: What paths are relative to.
 
     Raises:
         UsageError: The URL, or what to read, is not well said.
         ConfigError: The reference leads nowhere.
     """
 
-    def __init__(self, query: Query, project: Project) -> None:
-        self._url = address(query.url, project.secrets, project.root)
+    def __init__(self, query: Query, secrets: Secrets, root: Path) -> None:
+        self._url = address(query.url, secrets, root)
         self._query = query_of(query.query, query.table)
         self.shown = shown(self._url, query.table)
 

@@ -1,4 +1,4 @@
-"""Compares two versions of a dataset as `job` compares two files: the columns of both that hold no nested values, by one and the same rule."""
+"""Compares two versions of a dataset as `mlopsfw.data.drift.job` compares two files: the columns of both that hold no nested values, by one and the same rule."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from mlopsfw.data.datasets import Datasets, DatasetVersion
     from mlopsfw.data.datasets.difference import Difference
+    from mlopsfw.data.datasets.store import VersionStore
+    from mlopsfw.data.datasets.versions import DatasetVersion
 
 
 def compare_versions(
-    datasets: Datasets, before: DatasetVersion, after: DatasetVersion, *, alpha: float = 0.05, threshold: float = 0.05
+    datasets: VersionStore,
+    before: DatasetVersion,
+    after: DatasetVersion,
+    *,
+    alpha: float = 0.05,
+    threshold: float = 0.05,
 ) -> Outcome:
     """Return which columns of `after` have drifted from `before`, most drifted first; large versions are streamed.
 
@@ -46,7 +52,7 @@ def compare_versions(
     return judged(outcome, (before.ref, after.ref))
 
 
-def effect_bound(datasets: Datasets, before: DatasetVersion, after: DatasetVersion, found: Difference) -> float:
+def effect_bound(datasets: VersionStore, before: DatasetVersion, after: DatasetVersion, found: Difference) -> float:
     """Return what the effect of no column can exceed, as the rows that differ tell it; 1 where they do not.
 
     If d of a column's values came, went or changed, the two samples have all others in common, so their total variation, and with it

@@ -1,0 +1,158 @@
+"""`Load`: rows become a version of a dataset. Sources are read again while types are still being learnt; bad rows are set aside; progress is told."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.data.datasets import marked
+from mlopsfw.data.datasets.bad_rows import BadRows
+from mlopsfw.data.datasets.commits import Commit
+from mlopsfw.data.intake import readers as reading
+from mlopsfw.data.intake.csv.cast_error import located
+from mlopsfw.data.intake.csv.options import CsvOptions
+from mlopsfw.data.intake.load_sources import gather
+from mlopsfw.data.intake.paths import SourceFile
+from mlopsfw.data.intake.quarantine import Quarantine
+from mlopsfw.data.intake.type_inference import Guesses, WrongGuess
+from mlopsfw.kernel.base.clock import rfc3339
+from mlopsfw.kernel.base.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.data.datasets.change import Change
+    from mlopsfw.data.datasets.store import VersionStore
+    from mlopsfw.data.datasets.versions import DatasetVersion
+    from mlopsfw.data.intake.lakehouse import SourceTable
+    from mlopsfw.data.intake.remote.options import Outside
+    from mlopsfw.data.intake.sql.query import Query
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.privacy.treatments import Mark
+
+
+class Load:
+    """One load into one dataset.
+
+    Args:
+        services: The kernel's.
+        store: The versions there are.
+        name: The dataset.
+        change: How the rows come to those there are.
+    """
+
+    def __init__(self, services: Services, store: VersionStore, name: str, change: Change) -> None:
+        self._services, self._store, self._name, self._change = services, store, name, change
+
+    def of_rows(self, batches: Iterator[pa.RecordBatch], **facts: Any) -> DatasetVersion:
+        """Make a version of rows that are at hand; as for `Datasets.commit`."""
+        try:
+            return self._made(batches, self._quarantine(), **facts)
+        except DataError as error:
+            raise self._withheld(error) from error.__cause__
+
+    def of_sources(
+        self,
+        places: Sequence[Path | str | Query],
+        options: CsvOptions,
+        outside: Outside,
+        *,
+        progress: Any = None,
+        **facts: Any,
+    ) -> DatasetVersion:
+        """Make a version of what is at `places`, or return the newest where that tells that nothing changed; as for `Datasets.add`."""
+        change, latest = self._change, self._store.history(self._name).latest
+        again = facts["force"] or not (facts["once"] or change.mode == "replace")
+        known = {} if again or latest is None or latest.mode != change.mode or latest.erased else latest.origin
+        sieve = self._store.sieve(self._name) if change.max_bad else None
+        how = [change, options, self._marks, sieve.contract if sieve else None]
+        heard = (lambda done, whole: progress(0, done, whole)) if progress else (lambda _done, _whole: None)
+        with gather(self._services, places, outside, how, known, heard) as found:
+            if latest is not None and found.unchanged:
+                return msgspec.structs.replace(latest, new=False)
+            facts |= {"source": found.source, "origin": found.origin}
+            return self._read(found.files, options, progress=progress, **facts)
+
+    @property
+    def _marks(self) -> Mapping[str, Mark]:
+        return self._store.treatment(self._name).marks
+
+    def _read(
+        self, files: Sequence[SourceFile | SourceTable], options: CsvOptions, *, progress: Any, **facts: Any
+    ) -> DatasetVersion:
+        texts = {column: "string" for column, mark in self._marks.items() if mark == "hash"}  # 007 and 7 stay two
+        options = msgspec.structs.replace(
+            options, expected=texts | self._expected(), max_ratio=self._change.max_ratio, key=self._untyped_key()
+        )
+        guesses = Guesses()
+        while True:
+            quarantine = self._quarantine()
+            with contextlib.closing(reading.read(files, options, guesses, quarantine)) as read:  # no cursor stays open
+                batches = _counted(read, progress, files) if progress else read
+                try:
+                    return self._made(batches, quarantine, **facts)
+                except WrongGuess as error:
+                    guesses.learn(error)
+                except DataError as error:
+                    raise self._withheld(located(error, files, options)) from None
+
+    def _quarantine(self) -> Quarantine | None:
+        """Return where one load's bad rows go; None where it may have none."""
+        if not self._change.max_bad:
+            return None
+        now, keep = rfc3339(self._services.clock.now()), BadRows(self._store.tables, self._name).keep
+        return Quarantine(keep, self._name, self._change.max_bad, now, personal=bool(self._marks))
+
+    def _made(self, batches: Iterator[pa.RecordBatch], quarantine: Quarantine | None, **facts: Any) -> DatasetVersion:
+        """Make a version of those rows that keep the contract, where others may go to `quarantine`."""
+        commit = Commit(self._store, self._name, self._change, quarantine=quarantine, **facts)
+        if quarantine is None:
+            return commit.make(batches)
+        sieve = self._store.sieve(self._name)
+        return commit.make(quarantine.watch(sieve.sift(batches, quarantine, facts["source"]) if sieve else batches))
+
+    def _withheld(self, error: DataError) -> DataError:
+        """Return an error about rows of the dataset, without their values where some of its columns are personal."""
+        if not (marks := self._marks):
+            return error
+        known = latest.columns if (latest := self._store.history(self._name).latest) else {}
+        return marked.withheld(error, {self._name, *marks, *known})
+
+    def _untyped_key(self) -> tuple[str, ...]:
+        """Return the columns of the key whose type no version decides: 9.0 is the 9 of a dataset of whole numbers."""
+        latest = self._store.history(self._name).latest
+        known = self._store.schema(latest).names if latest is not None and latest.manifest else []
+        return tuple(column for column in self._change.key if column not in known)
+
+    def _expected(self) -> dict[str, str]:
+        """Return the types that CSV columns have in the dataset already: text stays text there, whatever it looks like."""
+        change = self._change
+        latest = None if change.mode == "replace" else self._store.history(self._name).latest
+        if latest is None or not latest.manifest:
+            return {}
+        names = {field.name: str(field.type).removeprefix("large_") for field in self._store.schema(latest)}
+        strict = {"string"} | ({"int64", "double", "bool", "date32[day]", "timestamp[us]"} if change.max_bad else set())
+        return {column: kind for column, kind in names.items() if kind in strict}
+
+
+def _counted(
+    batches: Iterator[pa.RecordBatch], progress: Any, files: Sequence[SourceFile | SourceTable]
+) -> Iterator[pa.RecordBatch]:
+    """Yield `batches` and tell rows and bytes read so far, and bytes in all, None where nobody knows. Bytes are what Arrow holds, at most the sources' own."""
+    rows = read = 0
+    sizes = [_size(file) for file in files]
+    whole = None if None in sizes else sum(filter(None, sizes))
+    for batch in batches:
+        rows, read = rows + batch.num_rows, read + batch.nbytes
+        progress(rows, read if whole is None else min(read, whole), whole)
+        yield batch
+
+
+def _size(file: SourceFile | SourceTable) -> int | None:
+    if not isinstance(file, SourceFile):
+        return file.size()
+    return file.path.stat().st_size if file.path.is_file() else 0

@@ -1,0 +1,172 @@
+"""`VersionStore`: the versions of datasets, to be read, and the pieces that they are made of. Making versions is `catalog`'s, and what that uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlopsfw.data.datasets.versions import DatasetVersion, History, fold
+from mlopsfw.kernel.base.errors import Erased, StorageError
+from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.roles.artifact import Artifact
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.data.contracts.row_filter import Sieve
+    from mlopsfw.data.datasets.delta import DeltaLog
+    from mlopsfw.data.tables.files import TableFiles
+    from mlopsfw.data.tables.manifest import Manifest
+    from mlopsfw.data.tables.plain import PlainTables
+    from mlopsfw.kernel.config.model import DataConfig
+    from mlopsfw.kernel.ledger import Stream
+    from mlopsfw.kernel.roles.host import Blobs
+    from mlopsfw.kernel.roles.storage import TableLocation
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.privacy.marks import Privacy
+    from mlopsfw.privacy.treatments import Treatment
+
+_PREFIX = "dataset/"
+
+
+class VersionStore:
+    """The versions of a project's datasets.
+
+    Args:
+        services: The kernel's.
+        data: `[data.NAME]` by the dataset's name.
+        privacy: How personal columns are treated.
+    """
+
+    def __init__(self, services: Services, data: Mapping[str, DataConfig], privacy: Privacy) -> None:
+        self._services, self._data, self._privacy = services, data, privacy
+
+    # -- what there is ---------------------------------------------------------------------------------------------------
+
+    def newest(self) -> list[DatasetVersion]:
+        """Return the newest version of every dataset, by name."""
+        names = sorted(stream.removeprefix(_PREFIX) for stream in self._services.ledger.streams(_PREFIX))
+        return [latest for name in names if (latest := self.history(name).latest)]
+
+    def log(self, name: str) -> list[DatasetVersion]:
+        """Return the versions of a dataset, newest first. Raise `UnknownName`."""
+        history = self.history(name)
+        history.get(None)
+        return list(reversed(history.versions))
+
+    def resolve(self, ref: str | Artifact | DatasetVersion, version: int | None = None) -> DatasetVersion:
+        """Return the version that `ref` (`data:/name@3`, `data:/name@tag`, `data:/name`, a bare name, an artifact) means.
+
+        Raises:
+            InvalidReference: It is no reference to a dataset.
+            UnknownName: There is no such dataset or version.
+            Erased: The artifact is of a version from which rows were erased since.
+        """
+        if isinstance(ref, DatasetVersion):
+            return ref
+        if isinstance(ref, Artifact):
+            return self.history(parse_reference(ref.ref, "data").name).of(ref)
+        reference = parse_reference(ref, "data")
+        history = self.history(reference.name)
+        return history.select(reference.selector) if version is None else history.get(version)
+
+    def scan(self, ref: str | Artifact | DatasetVersion, version: int | None = None) -> pl.LazyFrame:
+        """Return the rows of a version lazily, in the order in which they were added.
+
+        Raises:
+            ReferenceChanged: An outside table is no longer what was registered.
+            Vacuumed: The version is no longer kept.
+        """
+        found = self.resolve(ref, version).readable()
+        if found.mode == "reference":
+            from mlopsfw.data.datasets import pins
+
+            pins.check(found.uri, found.pin, found.name)
+            return pins.scan(found.uri, found.pin)
+        return self.files(found.name).scan(self.manifest(found).files)
+
+    # -- what the pieces are ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def tables(self) -> PlainTables:
+        """Plain appendable tables, such as captured predictions."""
+        from mlopsfw.data.tables.plain import PlainTables
+
+        return PlainTables(self._services.tables)
+
+    def treatment(self, name: str) -> Treatment:
+        """Return how the personal columns of a dataset are treated."""
+        return self._privacy.treatment(self._privacy.marks(name))
+
+    def contract_file(self, name: str) -> Path | None:
+        """Return the file that says what a dataset's rows must be; None where `[data.NAME]` names none."""
+        found = self._data.get(name)
+        return self._services.workspace.root / found.contract if found and found.contract else None
+
+    def sieve(self, name: str) -> Sieve | None:
+        """Return what sets rows aside that break a dataset's contract; None where it has none. Raise `ConfigError` where that is wrong."""
+        file = self.contract_file(name)
+        if file is None:
+            return None
+        from mlopsfw.data.contracts import load_contract
+        from mlopsfw.data.contracts.row_filter import Sieve
+
+        return Sieve(load_contract(file), set(self._privacy.marks(name)))
+
+    @property
+    def blobs(self) -> Blobs:
+        """Where manifests are kept."""
+        return self._services.blobs
+
+    def stream(self, name: str) -> Stream:
+        """Return the ledger's stream of a dataset."""
+        return self._services.ledger.stream(_PREFIX + check_name(name, "dataset"))
+
+    def history(self, name: str) -> History:
+        """Return the versions of a dataset, none where it does not exist."""
+        return fold(name, self.stream(name).events())
+
+    def files(self, name: str) -> TableFiles:
+        """Return the files of a dataset. Raise `TablesUnsupported` where the storage holds none."""
+        from mlopsfw.data.tables.files import TableFiles
+
+        return TableFiles(self.place(f"datasets/{check_name(name, 'dataset')}"), self._services.clock)
+
+    def place(self, table: str) -> TableLocation:
+        """Return where a table lies. Raise `TablesUnsupported`."""
+        return self._services.tables.find(table)
+
+    def manifest(self, version: DatasetVersion) -> Manifest:
+        """Return which files make a version."""
+        from mlopsfw.data.tables import manifest
+
+        return manifest.load(version.manifest, self.blobs)
+
+    def schema(self, version: DatasetVersion) -> pa.Schema:
+        """Return the Arrow schema of a version."""
+        import pyarrow as pa
+
+        if version.manifest:
+            return pa.ipc.read_schema(pa.py_buffer(self.manifest(version).schema))
+        return self.scan(version).head(0).collect().to_arrow().schema
+
+    def bring_up(self, name: str) -> int:
+        """Write to the dataset's Delta log what it lacks of the events; return how many commits were missing."""
+        from deltalake.exceptions import DeltaError
+
+        history = self.history(name)
+        try:
+            return 0 if history.sweeping else self._delta(name).bring_up(history.versions)
+        except (DeltaError, Erased, StorageError):
+            if self.history(name).removals == history.removals:
+                raise
+            return 0  # an erasure has begun to make the log anew, and makes it whole
+
+    def _delta(self, name: str) -> DeltaLog:
+        from mlopsfw.data.datasets.delta import DeltaLog
+
+        return DeltaLog(self.files(name), self.blobs)
