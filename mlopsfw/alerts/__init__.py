@@ -17,7 +17,7 @@ import msgspec
 
 from mlopsfw.alerts.state import SEVERITIES, AlertState, Delivery, Outbox, fold
 from mlopsfw.kernel.base.clock import rfc3339
-from mlopsfw.kernel.base.errors import MlopsfwError, UnknownName
+from mlopsfw.kernel.base.errors import MlopsfwError, UnknownName, text_of
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.roles.alerting import Alert, Alerter
 
@@ -199,5 +199,5 @@ def wait(attempt: int) -> float:
 
 
 def _reason(error: Exception) -> str:
-    message = error.message if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
+    message = error.message if isinstance(error, MlopsfwError) else text_of(error)
     return "\n".join([message, *getattr(error, "__notes__", ())])

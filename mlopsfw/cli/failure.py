@@ -8,7 +8,8 @@ import traceback
 import click
 
 from mlopsfw.cli.output import printable
-from mlopsfw.kernel.base.errors import MlopsfwError
+from mlopsfw.kernel.base.errors import MlopsfwError, text_of
+from mlopsfw.kernel.config.secrets import redacted
 from mlopsfw.kernel.plugins.blame import is_blamed
 
 INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of the request
@@ -17,7 +18,7 @@ INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of t
 def report(error: BaseException, *, with_traceback: bool) -> int:
     """Print `error` on stderr; return the exit code it stands for."""
     if with_traceback or os.environ.get("MLOPSFW_TRACEBACK"):
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        click.echo(redacted("".join(traceback.format_exception(error))), err=True, nl=False)
     click.echo(f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}", err=True)
     if isinstance(error, MlopsfwError):
         return error.exit_code
@@ -25,7 +26,7 @@ def report(error: BaseException, *, with_traceback: bool) -> int:
 
 
 def _sentence(error: BaseException) -> str:
-    text = str(error) if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, MlopsfwError) else text_of(error)
     notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
     more = "" if isinstance(error, MlopsfwError) else "\n  Run it again with --traceback to see where."
-    return "\n".join(map(printable, (text + notes + more).split("\n")))
+    return "\n".join(map(printable, redacted(text + notes + more).split("\n")))

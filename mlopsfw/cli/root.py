@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,11 @@ def _invoked(args: list[str]) -> int:
         click.echo("Interrupted.", err=True)
         return 130
     except click.ClickException as error:
-        error.show()
+        from mlopsfw.kernel.config.secrets import redacted
+
+        text = StringIO()
+        error.show(file=text)  # a path that is a URL may hold a password
+        click.echo(redacted(text.getvalue()), err=True, nl=False)
         return error.exit_code
     except BaseException as error:  # noqa: BLE001 - the last place where an error can be told kindly; a step's sys.exit() too
         from mlopsfw.cli.failure import report

@@ -200,6 +200,7 @@ def import_(project: Project, url: str, *, options: tuple[str, ...], heal: bool,
 
 
 def _open(project: Project, url: str, options: tuple[str, ...]) -> Storage:
+    from mlopsfw.kernel.config.clear import HINT, secrets_in_clear
     from mlopsfw.kernel.config.model import Selection
 
     pairs = [option.partition("=") for option in options]
@@ -209,6 +210,8 @@ def _open(project: Project, url: str, options: tuple[str, ...]) -> Storage:
         "url": url if _SCHEME.match(url) else Path(url).absolute().as_uri(),
         "options": {key: value for key, _, value in pairs},
     }
+    for key, problem in secrets_in_clear(chosen):
+        raise UsageError(f"{key.replace('options.', '--option ')} {problem}", hint=HINT)
     selection = Selection(use="object", options=chosen, key="storage")
     storage: Storage = project.plugins.build("storage", selection, project.config, project.host("storage.object"))
     return storage

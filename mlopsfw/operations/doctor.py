@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import MlopsfwError
+from mlopsfw.kernel.base.errors import MlopsfwError, text_of
 from mlopsfw.kernel.roles.check import Diagnosis
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _asked(name: str, ask: Callable[[], Iterable[Diagnosis]]) -> Iterator[Findin
         answers = list(ask())
     except Exception as error:  # noqa: BLE001 - one check must not keep the others from being asked
         hint = error.hint if isinstance(error, MlopsfwError) else ""
-        message = error.message if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
+        message = error.message if isinstance(error, MlopsfwError) else text_of(error)
         answers = [Diagnosis("error", message, hint)]
     for answer in answers or [Diagnosis("ok", "nothing to say")]:
         yield Finding(check=name, level=answer.level, message=answer.message, hint=answer.hint)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import MlopsfwError, ServingError, UnknownName, UsageError
+from mlopsfw.kernel.base.errors import MlopsfwError, ServingError, UnknownName, UsageError, text_of
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec, EndpointStatus, ForegroundDeployer
 
@@ -264,6 +264,6 @@ class Endpoints:
         try:
             yield
         except Exception as error:
-            reason = error.message if isinstance(error, MlopsfwError) else f"{type(error).__name__}: {error}"
+            reason = error.message if isinstance(error, MlopsfwError) else text_of(error)
             self._stream(endpoint).append("endpoint.failed", {"revision": wanted.revision, "reason": reason})
             raise

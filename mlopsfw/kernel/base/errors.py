@@ -53,6 +53,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def text_of(error: BaseException) -> str:
+    """Return an exception's type and text. A plugin's exception may have a `__str__` that raises, or ends the process."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - the text of an error must not be another
+        text = "it has no text"
+    return f"{type(error).__name__}{f': {text}' if text else ''}"
+
+
 class MlopsfwError(Exception):
     """Base of everything mlopsfw raises on purpose.
 

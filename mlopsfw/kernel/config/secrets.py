@@ -27,6 +27,8 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"']+")
 _PASSWORD_IN_URL = re.compile(r"://[^\s:@/]*:(?!\d{1,5}[/?#])[^\s@]+@")
 _USER_IN_URL = re.compile(r"^https?://[^/?#@]+@", re.IGNORECASE)
 _QUERY_NAME = re.compile(r"[?&#;]([^=&#;?]+)=(?!env:|file:)[^&#;]")
+_USER_INFO = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s/@\"']*:[^\s/@\"']+@")
+_QUERY_PAIR = re.compile(r"([?&#;])([^=&#;?\s]+)=[^&#;\s\"']+")
 _SIGNED = re.compile(r"(x-(amz|goog)-)?(sig|signature|credential|security-token)|auth", re.IGNORECASE)
 _PAIR = re.compile(
     r"(^|[;\s])(password|pwd|accountkey|sharedaccesskey|sharedaccesssignature)=(?!env:|file:)[^\s;]", re.IGNORECASE
@@ -127,6 +129,17 @@ def is_secret_name(name: str) -> bool:
     return bool(_SECRET_NAME.search(words)) and not _PUBLIC_NAME.search(words)
 
 
+def redacted(text: str) -> str:
+    """Return a text for people with the credentials of its URLs left out."""
+    text = _USER_INFO.sub(r"\1…@", text)
+    return _QUERY_PAIR.sub(lambda pair: f"{pair[1]}{pair[2]}=…" if _tells(pair[2]) else pair[0], text)
+
+
+def _tells(name: str) -> bool:
+    plain = unquote(name)
+    return bool(_SIGNED.fullmatch(plain)) or is_secret_name(plain)
+
+
 def credential_in(text: str) -> str:
     """Return which credential `text`, a URL or connection string, holds, in words without its value; else nothing."""
     for url in _URL.findall(text):
@@ -135,7 +148,7 @@ def credential_in(text: str) -> str:
         if _USER_IN_URL.search(url):
             return "a URL with a user or token before the host"
         for name in _QUERY_NAME.findall(url):
-            if _SIGNED.fullmatch(unquote(name)) or is_secret_name(unquote(name)):
+            if _tells(name):
                 return f"a URL with the credential {unquote(name)!r} in its query"
     if _PAIR.search(text):
         return "a connection string with a credential"

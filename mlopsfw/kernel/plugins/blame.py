@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mlopsfw.kernel.base import interrupts
-from mlopsfw.kernel.base.errors import PluginAborted
+from mlopsfw.kernel.base.errors import PluginAborted, text_of
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.plugins.catalog import Claim
@@ -72,7 +72,7 @@ def _judge(error: BaseException, claim: Claim, where: str, counted: int) -> None
         blame(error, claim, where)
     else:
         aborted = PluginAborted(
-            f"{type(error).__name__}{f': {error}' if str(error) else ''} was raised, which would have ended mlopsfw",
+            f"{text_of(error)} was raised, which would have ended mlopsfw",
             hint="A plugin must not end the process: it raises one of mlopsfw.errors; a command calls ctx.exit(CODE).",
         )
         blame(aborted, claim, where)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pluggy
 
-from mlopsfw.kernel.base.errors import PluginBroken, PluginError, UnknownName
+from mlopsfw.kernel.base.errors import PluginBroken, PluginError, UnknownName, text_of
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import actor_of, copy
 from mlopsfw.kernel.plugins.blame import Blamed, blaming, watched
@@ -61,14 +61,14 @@ class PluginManager:
                 self._manager.check_pending()
         except Exception as error:
             self._broken[claim] = error
-            warnings.warn(f"{claim} cannot be loaded and is set aside: {error!r}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"{claim} cannot be loaded and is set aside: {text_of(error)}", RuntimeWarning, stacklevel=2)
             raise self._quarantined(claim) from error
         return plugin
 
     def _quarantined(self, claim: Claim) -> PluginBroken:
         cause = self._broken[claim]
         broken = PluginBroken(
-            f"{claim} failed when it was loaded: {type(cause).__name__}: {cause}",
+            f"{claim} failed when it was loaded: {text_of(cause)}",
             hint=f"Reinstall or upgrade {claim.distribution}, or disable {claim.key!r}; --traceback shows the cause.",
         )
         broken.__cause__ = cause
@@ -149,7 +149,7 @@ class PluginManager:
             except PluginBroken:
                 continue  # warned about when it was set aside
             except Exception as error:  # noqa: BLE001 - the promise is that no observer can end a run
-                warnings.warn(f"{claim} failed on {event.type}: {error!r}", RuntimeWarning, stacklevel=2)
+                warnings.warn(f"{claim} failed on {event.type}: {text_of(error)}", RuntimeWarning, stacklevel=2)
 
     def command(self, name: str) -> click.Command:
         """Return the verb `name` of the plugin that claims it."""

@@ -103,6 +103,13 @@ DOORS = {
     "an option": ["data", "add", "t", "s3://b/x.csv", "--option", f"aws_secret_access_key={CANARY}"],
     "a reference": ["data", "add", "t", "--reference", f"https://ada:{CANARY}@127.0.0.1:9/x.parquet"],
     "export": ["export", f"s3://ada:{CANARY}@b/x"],
+    "import": ["import", f"https://ada:{CANARY}@127.0.0.1:9/x"],
+    "an option of import": ["import", "s3://b/x", "--option", f"aws_secret_access_key={CANARY}"],
+    "drift": ["drift", f"https://ada:{CANARY}@127.0.0.1:9/a.csv", "b.csv"],
+    "predict": ["predict", "m", f"https://ada:{CANARY}@127.0.0.1:9/a.csv", "--out", "o.parquet"],
+    "labels": ["labels", "add", f"https://ada:{CANARY}@127.0.0.1:9/a.csv", "--model", "m"],
+    "a contract": ["data", "check", "t", "--contract", f"https://ada:{CANARY}@127.0.0.1:9/c.toml"],
+    "lineage": ["lineage", f"https://ada:{CANARY}@127.0.0.1:9/x"],
     "an option of export": ["export", "s3://b/x", "--option", f"aws_secret_access_key={CANARY}"],
 }
 

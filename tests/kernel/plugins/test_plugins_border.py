@@ -149,6 +149,15 @@ def test_an_import(kind, raised, install_plugin, project):
     assert "acme-mlops-0 1.2" in caught.value.message
 
 
+@pytest.mark.parametrize("base", ["BaseException", "Exception"])
+@pytest.mark.parametrize("text", ["sys.exit(3)", "raise KeyboardInterrupt", "return 1"])
+def test_an_exception_whose_text_ends_the_process(base, text, install_plugin, project):
+    body = f"import sys\nclass Bell({base}):\n    def __str__(self): {text}\n    __repr__ = __str__\nraise Bell\n"
+    install_plugin(body, "observer.bell")
+    with pytest.warns(RuntimeWarning, match=r"observer\.bell.*is set aside: .*it has no text"):
+        project.ledger.stream("run/a").append("run.started", {})
+
+
 @raising
 def test_an_attribute(raised, install_plugin, project):
     rest = """
