@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 def text_of(error: BaseException) -> str:
-    """Return an exception's type and text. A plugin's exception may have a `__str__` that raises, or ends the process."""
+    """Return an exception's type and text. The `__str__` of a plugin's exception may raise, or end the process."""
     try:
         text = str(error)
     except BaseException:  # noqa: BLE001 - the text of an error must not be another
