@@ -18,7 +18,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Corrupt, NotFound, StorageError
 from mlopsfw.kernel.ledger import layout
-from mlopsfw.kernel.ledger.audit import audit
+from mlopsfw.kernel.ledger.audit import StreamAudit, audit
 from mlopsfw.kernel.roles.storage import Entry, Storage, check_key
 from mlopsfw.kernel.store import keyring, tombstones
 from mlopsfw.kernel.store.blobs import ROOT, key_of
@@ -64,6 +64,8 @@ def transfer(source: Storage, target: Storage, *, heal: bool = False, progress: 
     """
     _check_members(source)
     _refuse_another_history(source, target)
+    for _ in _whole(source, "the source"):
+        pass  # before anything is copied
     copy = _Copy(source, target, progress)
     copy.keys()
     copy.erasures()
@@ -72,11 +74,7 @@ def transfer(source: Storage, target: Storage, *, heal: bool = False, progress: 
     copy.ledger()
     copy.blobs()
     copy.tables()
-    for found in audit(target):
-        if found.problems:
-            raise ChainBroken(
-                f"the copy is not whole: {found.problems[0]}", hint="Run `mlopsfw audit verify` on the source."
-            )
+    for found in _whole(target, "the copy"):
         copy.done.streams += 1
         copy.done.events += found.entries
     return copy.done
@@ -95,6 +93,15 @@ def _check_members(source: Storage) -> None:
                 f"{entry.key!r} in {source.describe()} has a second name elsewhere (a hard link)",
                 hint="Copy the folder without links (cp -r, not cp -l), and import the copy.",
             )
+
+
+def _whole(storage: Storage, what: str) -> Iterator[StreamAudit]:
+    """Yield what an audit finds of each stream. Raise `ChainBroken` at the first problem."""
+    for found in audit(storage):
+        if found.problems:
+            hint = "Run `mlopsfw audit verify` on the source."
+            raise ChainBroken(f"{what} is not whole: {found.problems[0]}", hint=hint)
+        yield found
 
 
 def _refuse_another_history(source: Storage, target: Storage) -> None:

@@ -115,6 +115,7 @@ def test_a_broken_chain_is_not_copied_in_silence(source, target):
     source.put(entry_key("run/b", 2), source.get(entry_key("run/b", 3)))
     with pytest.raises(ChainBroken):
         transfer(source, target)
+    assert list(target.list()) == []
 
 
 def test_a_rotten_blob_is_healed_from_a_copy(source, target, tmp_path):
