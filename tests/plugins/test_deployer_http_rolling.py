@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,9 +118,11 @@ def test_a_killed_server_costs_what_was_in_flight_loses_no_capture_and_is_back_i
             time.sleep(0.05)  # until the supervisor has seen it
             assert endpoint.worker
             gaps.append(time.monotonic() - began)
-        time.sleep(0.5)
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import mlopsfw_deployer_http.server, onnxruntime"], check=True)
+        imports = time.monotonic() - began
     assert len(load.seen["failed"]) <= kills * CLIENTS
-    assert statistics.median(gaps) < 2.0  # on two cores, which the clients keep busy
+    assert statistics.median(gaps) < max(2.0, 3 * imports)  # the clients keep the cores busy, and others may, too
     assert load.requests > 1_000
     assert set(load.seen["ids"]) <= endpoint.captured()
     assert endpoint.project.deployer.status("delay").facts["restarts"] == kills
