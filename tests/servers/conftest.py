@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+import s3
+
+os.environ[s3.VARIABLE] = s3.SECRET  # for these tests, and for the workers and nodes that they start
 
 _numbers = itertools.count(1)
 

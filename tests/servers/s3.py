@@ -23,6 +23,7 @@ from pathlib import Path
 from ports import free_ports
 
 KEY, SECRET = "test", "testsecret"
+VARIABLE = "S3_SERVER_SECRET"
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "ceph-authtool", "monmaptool")
 CONFIG = """
 [global]
@@ -76,6 +77,11 @@ class S3Server:
             "aws_region": "us-east-1",
             "allow_http": "true",
         }
+
+    @property
+    def referring(self) -> dict[str, str]:
+        """The same for a file, which holds no secret in clear: `conftest` sets the variable."""
+        return self.options | {"aws_secret_access_key": f"env:{VARIABLE}"}
 
     def make_bucket(self, name: str) -> str:
         """Make a bucket; return its URL."""

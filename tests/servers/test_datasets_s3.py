@@ -20,7 +20,7 @@ MORE = pl.DataFrame({"id": [4], "name": ["d"]})
 
 @pytest.fixture
 def project(make_project, s3_server, bucket):
-    options = "\n".join(f'{name} = "{value}"' for name, value in s3_server.options.items())
+    options = "\n".join(f'{name} = "{value}"' for name, value in s3_server.referring.items())
     return make_project(f'[storage.object]\nurl = "{bucket}/some/prefix"\n\n[storage.object.options]\n{options}\n')
 
 
@@ -116,7 +116,7 @@ def test_a_subject_is_erased_from_a_bucket(make_project, s3_server, bucket, monk
     from mlopsfw.governance.subject import Subject
     from mlopsfw.governance.text_search import holds, pattern
 
-    options = "\n".join(f'{name} = "{value}"' for name, value in s3_server.options.items())
+    options = "\n".join(f'{name} = "{value}"' for name, value in s3_server.referring.items())
     project = make_project(f'[storage.object]\nurl = "{bucket}/some/prefix"\n\n[storage.object.options]\n{options}\n')
     wanted, subject = pattern(["canary-7d1f0c2e"]), Subject("name", "canary-7d1f0c2e", b"k" * 32)
     with_canary = ROWS.with_columns(name=pl.Series(["a", "canary-7d1f0c2e", "c"]))

@@ -92,7 +92,7 @@ def make_project(tmp_path, s3_server, bucket, cluster) -> Path:
     marks.mkdir()
     project = tmp_path / "project"
     project.mkdir()
-    options = "{ " + ", ".join(f'{name} = "{value}"' for name, value in s3_server.options.items()) + " }"
+    options = "{ " + ", ".join(f'{name} = "{value}"' for name, value in s3_server.referring.items()) + " }"
     (project / "mlopsfw.toml").write_text(
         TOML.format(bucket=bucket, options=options, address=cluster.address, marks=marks)
     )
@@ -104,7 +104,7 @@ def make_project(tmp_path, s3_server, bucket, cluster) -> Path:
 class TestRayEngine(EngineContract):
     @pytest.fixture(autouse=True)
     def storage_on_s3(self, s3_server, bucket):
-        options = ", ".join(f'{name} = "{value}"' for name, value in s3_server.options.items())
+        options = ", ".join(f'{name} = "{value}"' for name, value in s3_server.referring.items())
         self.storage = f'[storage.object]\nurl = "{bucket}/project"\noptions = {{ {options} }}\n'
 
     def toml(self) -> str:

@@ -30,7 +30,7 @@ FILES = {
 @pytest.fixture
 def project(make_project, s3_server, bucket, monkeypatch):
     monkeypatch.setenv("PII", "ab" * 32)
-    options = "\n".join(f'{name} = "{value}"' for name, value in s3_server.options.items())
+    options = "\n".join(f'{name} = "{value}"' for name, value in s3_server.referring.items())
     return make_project(
         f'[storage.object]\nurl = "{bucket}/some/prefix"\n\n[storage.object.options]\n{options}\n'
         '[privacy]\nkey = "env:PII"\n'
