@@ -13,15 +13,6 @@ ROOT = Path(__file__).parent.parent
 PLUGINS = sorted(p.parent for p in (ROOT / "plugins").glob("*/__init__.py"))
 HOUSE = ROOT / "mlopsfw"
 KNOW_PROJECT = {
-    "data/datasets/erasure.py",
-    "data/datasets/needs.py",
-    "data/datasets/vacuum.py",
-    "data/filesets/adding.py",
-    "data/filesets/erasure.py",
-    "data/filesets/fileset.py",
-    "data/filesets/index.py",
-    "data/filesets/known.py",
-    "data/filesets/vacuum.py",
     "governance/forget.py",
     "lineage/__init__.py",
     "monitoring/__init__.py",

@@ -39,10 +39,9 @@ def vacuum(
     What a tag, a registered model, a run that is going on, a step of mlopsfw.toml or a row in quarantine needs is kept, and
     so is the newest version. What goes can not be had back.
     """
-    from mlopsfw.data.datasets.vacuum import vacuum as clean
-
     policies = _policies(project, name, keep, older_than)
-    done = [clean(project, each, policy, force=force, dry_run=dry_run) for each, policy in policies.items()]
+    removal = project.version_removal
+    done = [removal.vacuum(each, policy, force=force, dry_run=dry_run) for each, policy in policies.items()]
     if as_json:
         emit_json(done)
         return

@@ -20,19 +20,15 @@ def add_files(
     project: Project, name: str, folders: tuple[str, ...], message: str, *, append: bool, force: bool, quiet: bool
 ) -> DatasetVersion:
     """Make the files of one folder a version of a set."""
-    from mlopsfw.data.filesets.adding import add
-
     if len(folders) != 1:
         raise UsageError("--files takes one folder", hint=f"mlopsfw data add {name} ./images --files")
     with progress(quiet=quiet) as told:
-        return add(project, name, Path(folders[0]), message, append=append, force=force, progress=told)
+        return project.filesets.add(name, Path(folders[0]), message, append=append, force=force, progress=told)
 
 
 def verify_files(project: Project, version: DatasetVersion) -> None:
     """Read every file of a set. Raise `Corrupt` where one is not what was added."""
-    from mlopsfw.data.filesets import FileSet
-
-    FileSet(project, version).verify()
+    project.filesets.open(version).verify()
 
 
 @click.command()
@@ -44,10 +40,8 @@ def verify_files(project: Project, version: DatasetVersion) -> None:
 @pass_project
 def get(project: Project, ref: str, folder: Path, *, sync: bool, force: bool, as_json: bool) -> None:
     """Lay the files of a set out below FOLDER; those that are there already are left as they are."""
-    from mlopsfw.data.filesets import FileSet
-
     version = project.datasets.resolve(ref)
-    laid = FileSet(project, version).get(folder, sync=sync, force=force)
+    laid = project.filesets.open(version).get(folder, sync=sync, force=force)
     if as_json:
         emit_json(laid)
         return

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.data.datasets.erasure import Rewriting, sweep
-from mlopsfw.data.datasets.removals import outlasting
-from mlopsfw.data.datasets.vacuum import finish
 from mlopsfw.data.datasets.versions import ERASED
-from mlopsfw.data.filesets import erasure as contents
-from mlopsfw.data.filesets import known
-from mlopsfw.data.filesets.erasure import Contents
 from mlopsfw.governance.removal import drop
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import UnknownName
@@ -111,7 +105,7 @@ class _Forgetting:
         self._endpoints = sorted({*self._names("endpoints:/"), *endpoints})
         self._datasets = sorted({dataset, *self._names("data:/")})
         if versions[0].index and subject.column == PATH:
-            self._subject = subject.among(contents.paths(project, self._datasets, subject.text))
+            self._subject = subject.among(project.filesets.erasure.paths(self._datasets, subject.text))
         made = {version.run for name in self._datasets for version in project.datasets.log(name)}
         self._runs = sorted((made | self._names("runs:/")) - {""})
         self._again = subject.digest in unfinished(project).values()
@@ -134,7 +128,11 @@ class _Forgetting:
         tables, dropped, bundles = self._blobs()
         quarantine = {name: count for name in self._datasets if (count := self._quarantine(name))}
         files = 0 if self._dry else self._local()
-        elsewhere = {name: paths for name in self._datasets if (paths := self._elsewhere(name))}
+        elsewhere = {
+            name: paths
+            for name in self._datasets
+            if (paths := self._project.filesets.erasure.elsewhere(name, self._subject))
+        }
         versions = {
             name: found for name in self._datasets if (found := self._versions(name))
         }  # last: paths are found by them
@@ -164,21 +162,13 @@ class _Forgetting:
         if latest is None or latest.mode == "reference":
             return {}
         if not self._dry:
-            finish(self._project, dataset)  # what a vacuum that was cut short has left may hold the rows
-        rewriting = Rewriting(self._project, dataset, self._subject, self._id)
+            self._project.version_removal.finish(dataset)  # what a vacuum that was cut short has left may hold the rows
+        rewriting = self._project.row_erasure.rewriting(dataset, self._subject, self._id)
         if self._dry:
             return rewriting.found()
         found = rewriting.run()
-        sweep(self._project, dataset)
+        self._project.row_erasure.sweep(dataset)
         return found
-
-    def _elsewhere(self, dataset: str) -> list[str]:
-        def look() -> list[str]:
-            history = self._project.datasets.history(dataset)
-            is_set = any(version.live and version.index for version in history.versions)
-            return Contents(self._project, history, self._subject).elsewhere if is_set else []
-
-        return outlasting(self._project.datasets, dataset, look)
 
     # -- blobs -----------------------------------------------------------------------------------------------------------
 
@@ -215,7 +205,7 @@ class _Forgetting:
         for file in hits:
             file.unlink()
         for name in self._datasets:
-            known.forget(self._project, name)
+            self._project.filesets.forget(name)
         return len(hits)
 
     def _remaining(self) -> list[str]:

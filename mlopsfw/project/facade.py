@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
     from mlopsfw.data.datasets import Datasets
     from mlopsfw.data.datasets.checking import ContractChecks
+    from mlopsfw.data.datasets.erasure import RowErasure
+    from mlopsfw.data.datasets.vacuum import VersionRemoval
+    from mlopsfw.data.filesets.catalog import FileSets
     from mlopsfw.data.tables.plain import PlainTables
     from mlopsfw.kernel.index import Index
     from mlopsfw.kernel.ledger import Ledger
@@ -281,6 +284,28 @@ class Project:
 
         return ContractChecks(self.services, self.datasets, self.privacy)
 
+    @cached_property
+    def filesets(self) -> FileSets:
+        """Versions of folders."""
+        from mlopsfw.data.filesets.catalog import FileSets
+
+        return FileSets(self.services, self.datasets, self.vault)
+
+    @cached_property
+    def version_removal(self) -> VersionRemoval:
+        """Old versions of datasets, of which the files go."""
+        from mlopsfw.data.datasets.vacuum import VersionRemoval
+        from mlopsfw.project.needs import version_needs
+
+        return VersionRemoval(self.services, self.datasets, version_needs(self), self.filesets.removal)
+
+    @cached_property
+    def row_erasure(self) -> RowErasure:
+        """Datasets that lose a subject's rows."""
+        from mlopsfw.data.datasets.erasure import RowErasure
+
+        return RowErasure(self.services, self.datasets, self.filesets.erasure)
+
     @property
     def tables(self) -> PlainTables:
         """Plain appendable tables, such as captured predictions."""
@@ -324,10 +349,9 @@ class Project:
     @cached_property
     def values(self) -> Values:
         """Values of steps, stored by content."""
-        from mlopsfw.data.filesets import FileSet
         from mlopsfw.pipeline.values.codec import Values
 
-        return Values(self.services, self.datasets, lambda version: FileSet(self, version))
+        return Values(self.services, self.datasets, self.filesets.open)
 
     @cached_property
     def steps(self) -> StepCatalog:

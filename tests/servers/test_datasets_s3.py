@@ -7,7 +7,6 @@ import threading
 import polars as pl
 import pytest
 
-from mlopsfw.data.datasets.vacuum import vacuum
 from mlopsfw.data.tables.digest import table_digest
 from mlopsfw.kernel.base.errors import DataError, NotFound, Vacuumed
 from mlopsfw.kernel.config.model import Retention
@@ -52,7 +51,7 @@ def test_vacuum_removes_objects_and_what_is_kept_is_read_on(project, s3_server, 
     for number in range(4):
         datasets.commit("flights", pl.DataFrame({"id": [number]}), "replace")
     datasets.tag("flights", "golden", 2)
-    done = vacuum(project, "flights", Retention(keep=1))
+    done = project.version_removal.vacuum("flights", Retention(keep=1))
     assert (done.versions, done.kept) == ((1, 3), {2: ["the tag 'golden'"]})
     live = [version for version in datasets.log("flights") if version.live]
     assert [version.version for version in live] == [4, 2]

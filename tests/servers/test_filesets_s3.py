@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from mlopsfw.data.datasets.vacuum import vacuum
-from mlopsfw.data.filesets import FileSet
-from mlopsfw.data.filesets.adding import add
 from mlopsfw.governance.forget import forget
 from mlopsfw.governance.subject import Subject
 from mlopsfw.kernel.base.errors import Vacuumed
@@ -45,22 +42,22 @@ def write(folder, files):
 
 
 def laid(project, version, folder):
-    FileSet(project, project.datasets.resolve(f"data:/s@{version}")).get(folder)
+    project.filesets.open(project.datasets.resolve(f"data:/s@{version}")).get(folder)
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_a_set_lives_its_whole_life_in_a_bucket(project, tmp_path, monkeypatch):
-    assert add(project, "s", write(tmp_path / "in", FILES)).new
-    assert not add(project, "s", tmp_path / "in").new
+    assert project.filesets.add("s", write(tmp_path / "in", FILES)).new
+    assert not project.filesets.add("s", tmp_path / "in").new
     more = {**FILES, "new": b"new"}
     stored = {entry.key for entry in project.storage.list("objects/")}
-    assert add(project, "s", write(tmp_path / "in", more)).version == 2
+    assert project.filesets.add("s", write(tmp_path / "in", more)).version == 2
     assert (
         len({entry.key for entry in project.storage.list("objects/")} - stored) == 4
     )  # a blob, a segment, the index, a manifest
     assert laid(project, 2, tmp_path / "two") == more
     with Project.open(project.root) as elsewhere:  # another machine, which remembers nothing
-        FileSet(elsewhere, elsewhere.datasets.resolve("data:/s@1")).verify()
+        elsewhere.filesets.open(elsewhere.datasets.resolve("data:/s@1")).verify()
 
     done = forget(project, "s", Subject("path", "faces/ann.*", bytes.fromhex("ab" * 32)))
     assert done.datasets == {"s": {1: 2, 2: 2}}
@@ -73,10 +70,10 @@ def test_a_set_lives_its_whole_life_in_a_bucket(project, tmp_path, monkeypatch):
     for file in list((tmp_path / "in").rglob("*")):
         if file.is_file() and file.name != "film":
             file.unlink()
-    assert add(project, "s", tmp_path / "in").version == 3
+    assert project.filesets.add("s", tmp_path / "in").version == 3
     monkeypatch.setattr(gc, "SAFE", -60.0)  # as if the blobs were two days old
     before = sum(1 for _ in project.storage.list("objects/"))
-    assert vacuum(project, "s", Retention(keep=1)).versions == (1, 2)
+    assert project.version_removal.vacuum("s", Retention(keep=1)).versions == (1, 2)
     assert sum(1 for _ in project.storage.list("objects/")) < before
     assert laid(project, 3, tmp_path / "three") == {"film": LARGE}
     with pytest.raises(Vacuumed):

@@ -1,7 +1,7 @@
 """Data contracts: what the rows of a table must be, kept as a file; inferred from rows that are good, and checked on those that come.
 
 `loading` and `writing` are the file, `model` is what it says, `checks` turns it into expressions, `judging` evaluates them in one pass,
-`inference` writes a first contract. `subjects` finds the rows of a dataset or file and keeps the result in the ledger.
+`inference` writes a first contract. `subjects` reads the rows of files. Versions of datasets are checked by `mlopsfw.data.datasets.checking`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Datasets: tables with numbered versions, each one an event of the ledger, kept as Parquet files that Delta readers open too.
 
-From the bottom up: `columns` (what Arrow types are stored as), `files` (Parquet at a table's location), `manifest` (which files make a
-version), `versions` (the fold of a dataset's events), `commits` (the one way a version comes to be), `delta` (the Delta log,
-written after the events), `sources`, `csvsource` and `jsonsource` (files that people have; `csvoptions`, `csvblocks` and `csvwrong` are CSV's,
-`ahead` is their work in threads), `csvtolerant`, `jsontolerant` and `quarantine` (their bad rows), `change`, `merge` and `watermark` (how rows come in), `intake` (files on their way), `pins` (outside tables by reference), `difference`,
-`tables` (plain appendable tables, such as captures), `catalog` (the facade that `Project.datasets` is).
+From the bottom up: `versions` (the fold of a dataset's events), `delta` (the Delta log, written after the events), `pins` (outside tables by
+reference), `store` (versions to be read), `change`, `merge` and `watermark` (how rows come in), `commits` (the one way a version comes to be),
+`loading` and `bad_rows` (sources on their way in), `difference` and `version_drift` (two versions compared), `checking` (versions against
+contracts), `needs`, `vacuum` and `erasure` (what goes, and what keeps it), `catalog` (what `Project.datasets` is).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec.structs import replace
 
@@ -22,8 +22,6 @@ from mlopsfw.data.datasets.delta import DeltaLog
 from mlopsfw.data.datasets.merge import Merge
 from mlopsfw.data.datasets.removals import outlasting
 from mlopsfw.data.datasets.versions import ERASED, SWEPT
-from mlopsfw.data.filesets import erasure as contents
-from mlopsfw.data.filesets.erasure import Contents
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables import manifest as manifests
 from mlopsfw.data.tables.digest import record_batches
@@ -35,51 +33,71 @@ from mlopsfw.kernel.store.tombstones import Tombstone
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlopsfw.data.datasets.store import VersionStore
     from mlopsfw.data.datasets.versions import DatasetVersion, History
     from mlopsfw.governance.subject import Subject
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.services import Services
 
 
 _TRIES = 10
+
+
+class ErasedContents(Protocol):
+    """What a set of files does when rows of it go. A table has no such contents."""
+
+    def waiting(self, version: DatasetVersion) -> bool:
+        """Return whether bytes of a vacuumed version may be stored still."""
+        ...
+
+    def indexes(self, history: History, subject: Subject) -> dict[int, str]:
+        """Store what is left without the subject; return version → its new index, of those that get another one."""
+        ...
+
+    def sweep(self, name: str, erasure: str) -> int:
+        """Drop what no version has any more; return how many blobs."""
+        ...
 
 
 class Rewriting:
     """One subject's rows leaving one dataset.
 
     Args:
-        project: The project.
+        store: The versions there are.
+        contents: The bytes of sets of files.
         name: The dataset.
         subject: Whose rows.
         erasure: Id of the erasure.
     """
 
-    def __init__(self, project: Project, name: str, subject: Subject, erasure: str) -> None:
-        self._project, self._name, self._subject, self._erasure = project, name, subject, erasure
-        self._datasets, self._files = project.datasets, project.datasets.files(name)
+    def __init__(
+        self, store: VersionStore, contents: ErasedContents, name: str, subject: Subject, erasure: str
+    ) -> None:
+        self._contents, self._name, self._subject, self._erasure = contents, name, subject, erasure
+        self._store, self._files = store, store.files(name)
         self._counts: dict[str, int] = {}  # file → how many of its rows are the subject's
         self._rewritten: dict[str, tuple[DataFile, ...]] = {}
 
     def found(self) -> dict[int, int]:
         """Return version → how many of its rows are the subject's, for those that have some."""
-        versions = self._datasets.history(self._name).versions
-        counts = {v.version: self._count_all(self._datasets.manifest(v)) for v in versions if v.live}
+        versions = self._store.history(self._name).versions
+        counts = {v.version: self._count_all(self._store.manifest(v)) for v in versions if v.live}
         return {version: count for version, count in counts.items() if count}
 
     def run(self) -> dict[int, int]:
         """Rewrite every version that has some, and return what `found` does. Raise `Conflict` where nothing else may write now."""
         while True:
-            found, body, seq = outlasting(self._datasets, self._name, self._decide)
+            found, body, seq = outlasting(self._store, self._name, self._decide)
             if not body["versions"]:
                 return {}
             try:
-                self._datasets.stream(self._name).append(ERASED, body, expecting=seq)
+                self._store.stream(self._name).append(ERASED, body, expecting=seq)
             except Conflict:  # a commit was first: its version may have the rows, too
                 continue
             return found
 
     def _decide(self) -> tuple[dict[int, int], dict[str, Any], int]:
         """Return what was found, the event's body, and the number of the newest event that it was decided upon."""
-        history = self._datasets.history(self._name)
+        history = self._store.history(self._name)
         found, bounded = self.found(), [version for version in history.versions if self._has_bounds(version)]
         return found, self._body(history, found, bounded, self._indexes(history)), history.seq
 
@@ -87,8 +105,8 @@ class Rewriting:
         """Return whether a vacuumed version still tells what it held."""
         if not version.vacuumed:
             return False
-        stats = any(file.stats for file in self._datasets.manifest(version).files)
-        return stats or contents.waiting(self._project, version)
+        stats = any(file.stats for file in self._store.manifest(version).files)
+        return stats or self._contents.waiting(version)
 
     def _body(
         self, history: History, found: Iterable[int], bounded: Iterable[DatasetVersion], indexes: dict[int, str]
@@ -108,24 +126,24 @@ class Rewriting:
         made: dict[str, tuple[str, int, str]] = {}  # by manifest: a restored version shares its origin's
         for version in versions:
             if version.manifest not in made:
-                digest, content = self._content(self._datasets.manifest(version))
-                made[version.manifest] = digest, content.rows, manifests.save(content, self._datasets.blobs)
+                digest, content = self._content(self._store.manifest(version))
+                made[version.manifest] = digest, content.rows, manifests.save(content, self._store.blobs)
             yield _change(version, *made[version.manifest])
 
     def _unbounded(self, version: DatasetVersion) -> dict[str, Any]:
-        content = without_bounds(self._datasets.manifest(version))
-        return _change(version, version.digest, content.rows, manifests.save(content, self._datasets.blobs))
+        content = without_bounds(self._store.manifest(version))
+        return _change(version, version.digest, content.rows, manifests.save(content, self._store.blobs))
 
     def _indexes(self, history: History) -> dict[int, str]:
         """Return the new index of each version of a set that gets another one; a vacuumed one needs none."""
         versions = [version for version in history.versions if version.index]
         if not any(version.live for version in versions):
             return {}
-        new = Contents(self._project, history, self._subject).indexes()
+        new = self._contents.indexes(history, self._subject)
         return {
             v.version: new[v.version] if v.live else ""
             for v in versions
-            if (v.version in new if v.live else contents.waiting(self._project, v))
+            if (v.version in new if v.live else self._contents.waiting(v))
         }
 
     def _count_all(self, content: Manifest) -> int:
@@ -182,37 +200,52 @@ def without_bounds(content: Manifest) -> Manifest:
     return replace(content, files=tuple(replace(file, stats="") for file in content.files))
 
 
-def sweep(project: Project, name: str) -> int:
-    """Remove what erasures have put out of use; return how many files and blobs that were. Safe to be repeated."""
-    datasets, stream = project.datasets, project.datasets.stream(name)
-    events = list(stream.events())
-    swept = max((event.seq for event in events if event.type == SWEPT), default=0)
-    waiting = [event.body for event in events if event.type == ERASED and event.seq > swept]
-    if not waiting:
-        return 0
-    history = datasets.history(name)
-    used = {file.path for v in history.versions if v.live for file in datasets.manifest(v).files}
-    files = {path for body in waiting for path in body["files"]} - used
-    datasets.files(name).delete(sorted(files))
-    blobs = {(change["old"], change["new"], body["erasure"]) for body in waiting for change in body["versions"]}
-    blobs = {(old, new, erasure) for old, new, erasure in blobs if old != new}
-    for old, new, erasure in sorted(blobs):
-        drop(project.services, old, Tombstone(erasure=erasure, new=new))
-    bytes_ = contents.sweep(project, name, waiting[-1]["erasure"])
-    _make_log_anew(project, name)
-    stream.append(SWEPT, {"erasures": sorted({body["erasure"] for body in waiting})})
-    datasets.bring_up(name)  # what was committed meanwhile
-    return len(files) + len(blobs) + bytes_
+class RowErasure:
+    """Datasets that lose a subject's rows.
 
+    Args:
+        services: The kernel's.
+        store: The versions there are.
+        contents: The bytes of sets of files.
+    """
 
-def _make_log_anew(project: Project, name: str) -> None:
-    """Write the Delta log from the events; once more where a commit that began before the erasure has got in between."""
-    from deltalake.exceptions import DeltaError
+    def __init__(self, services: Services, store: VersionStore, contents: ErasedContents) -> None:
+        self._services, self._store, self._contents = services, store, contents
 
-    log = DeltaLog(project.datasets.files(name), project.blobs)
-    for attempt in range(_TRIES):
-        for entry in list(project.storage.list(f"tables/datasets/{name}/_delta_log/")):
-            project.storage.delete(entry.key)
-        with suppress(DeltaError) if attempt < _TRIES - 1 else nullcontext():
-            log.bring_up(project.datasets.history(name).versions)
-            return
+    def rewriting(self, name: str, subject: Subject, erasure: str) -> Rewriting:
+        """Return the rewriting of a dataset's versions without a subject, for the erasure of that id."""
+        return Rewriting(self._store, self._contents, name, subject, erasure)
+
+    def sweep(self, name: str) -> int:
+        """Remove what erasures have put out of use; return how many files and blobs that were. Safe to be repeated."""
+        store, stream = self._store, self._store.stream(name)
+        events = list(stream.events())
+        swept = max((event.seq for event in events if event.type == SWEPT), default=0)
+        waiting = [event.body for event in events if event.type == ERASED and event.seq > swept]
+        if not waiting:
+            return 0
+        history = store.history(name)
+        used = {file.path for v in history.versions if v.live for file in store.manifest(v).files}
+        files = {path for body in waiting for path in body["files"]} - used
+        store.files(name).delete(sorted(files))
+        blobs = {(change["old"], change["new"], body["erasure"]) for body in waiting for change in body["versions"]}
+        blobs = {(old, new, erasure) for old, new, erasure in blobs if old != new}
+        for old, new, erasure in sorted(blobs):
+            drop(self._services, old, Tombstone(erasure=erasure, new=new))
+        bytes_ = self._contents.sweep(name, waiting[-1]["erasure"])
+        self._make_log_anew(name)
+        stream.append(SWEPT, {"erasures": sorted({body["erasure"] for body in waiting})})
+        store.bring_up(name)  # what was committed meanwhile
+        return len(files) + len(blobs) + bytes_
+
+    def _make_log_anew(self, name: str) -> None:
+        """Write the Delta log from the events; once more where a commit that began before the erasure has got in between."""
+        from deltalake.exceptions import DeltaError
+
+        log = DeltaLog(self._store.files(name), self._services.blobs)
+        for attempt in range(_TRIES):
+            for entry in list(self._services.storage.list(f"tables/datasets/{name}/_delta_log/")):
+                self._services.storage.delete(entry.key)
+            with suppress(DeltaError) if attempt < _TRIES - 1 else nullcontext():
+                log.bring_up(self._store.history(name).versions)
+                return

@@ -11,22 +11,23 @@ Delta log is written from them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from mlopsfw.data.datasets.needs import Needs, needs
+from mlopsfw.data.datasets.needs import Needs
 from mlopsfw.data.datasets.removals import outlasting
 from mlopsfw.data.datasets.versions import REVIVED, VACUUMED, DatasetVersion, History
-from mlopsfw.data.filesets import vacuum as contents
 from mlopsfw.data.tables import manifest as manifests
 from mlopsfw.kernel.base.errors import Conflict
 from mlopsfw.kernel.config.model import Retention
 from mlopsfw.kernel.store.blobs import key_of
 
 if TYPE_CHECKING:
-    from mlopsfw.project.facade import Project
+    from mlopsfw.data.datasets.store import VersionStore
+    from mlopsfw.data.datasets.unneeded_blobs import UnneededBlobs
+    from mlopsfw.kernel.services import Services
 
 
 class Vacuum(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,133 +54,162 @@ class Vacuum(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool = False
 
 
-def vacuum(project: Project, name: str, policy: Retention, *, force: bool = False, dry_run: bool = False) -> Vacuum:
-    """Remove the files of old versions of a dataset.
+class BlobRemoval(Protocol):
+    """What becomes of the blobs of sets of files when versions go. A table has none."""
+
+    def only_in(self, versions: Iterable[DatasetVersion], history: History) -> UnneededBlobs:
+        """Return what nothing but these versions needs."""
+        ...
+
+    def limit(self) -> float:
+        """Return the moment, by the store's clock, before which a blob was stored that may go."""
+        ...
+
+    def remove(self, left: UnneededBlobs) -> None:
+        """Delete what may go now."""
+        ...
+
+    def whole(self, version: DatasetVersion) -> bool:
+        """Return whether all the blobs of a version are there."""
+        ...
+
+
+class VersionRemoval:
+    """Removes the files of old versions.
 
     Args:
-        project: The project.
-        name: The dataset.
-        policy: Which versions may go.
-        force: Remove also what something needs, but for the newest version.
-        dry_run: Only say what would go.
-
-    Returns:
-        What went. A version whose files other versions have, too, is left: removing it would free nothing.
-
-    Raises:
-        UnknownName: There is no such dataset.
-        UsageError: The policy cannot be read.
+        services: The kernel's.
+        store: The versions there are.
+        needs: Tells what needs each version of a dataset.
+        blobs: The blobs of sets of files.
     """
-    while True:
-        plan, body, seq = outlasting(project.datasets, name, lambda: _plan(project, name, policy, force=force))
-        if dry_run:
-            return msgspec.structs.replace(plan, dry_run=True)
-        if plan.versions:
-            try:
-                project.datasets.stream(name).append(VACUUMED, body, expecting=seq)
-            except Conflict:  # someone committed, tagged or restored: decide anew
-                continue
-        revived = finish(project, name)
-        return msgspec.structs.replace(plan, versions=tuple(v for v in plan.versions if v not in revived))
 
+    def __init__(
+        self, services: Services, store: VersionStore, needs: Callable[[History], Needs], blobs: BlobRemoval
+    ) -> None:
+        self._services, self._store, self._needs, self._blobs = services, store, needs, blobs
 
-def _plan(project: Project, name: str, policy: Retention, *, force: bool) -> tuple[Vacuum, dict[str, object], int]:
-    history = project.datasets.history(name)
-    history.get(None)
-    aged = _aged(project, history, policy)
-    needed = {version: why for version, why in needs(project, history).items() if version in {v.version for v in aged}}
-    doomed = [version for version in aged if force or version.version not in needed]
-    files, blobs = _only_in(project, doomed, history), contents.only_in(project, doomed, history)
-    indexes = {entry.key for entry in blobs.indexes}
-    gone = {
-        version.version
-        for version in doomed
-        if any(path in files for path in _paths(project, [version]))
-        or (version.index and key_of(version.index) in indexes)
-    }
-    now, later = blobs.split(contents.limit(project)) if any(blobs) else ([], [])
-    plan = Vacuum(
-        dataset=history.name,
-        versions=tuple(sorted(gone)),
-        files=len(files) + len(now),
-        freed=sum(files.values()) + sum(entry.size for entry in now),
-        waiting=sum(entry.size for entry in later),
-        kept={version: why for version, why in needed.items() if version not in gone and not force},
-        forced={version: why for version, why in needed.items() if version in gone},
-    )
-    body = {"versions": plan.versions, "files": plan.files, "freed": plan.freed, "forced": _told(plan.forced)}
-    return plan, body, history.seq
+    def vacuum(self, name: str, policy: Retention, *, force: bool = False, dry_run: bool = False) -> Vacuum:
+        """Remove the files of old versions of a dataset.
+
+        Args:
+            name: The dataset.
+            policy: Which versions may go.
+            force: Remove also what something needs, but for the newest version.
+            dry_run: Only say what would go.
+
+        Returns:
+            What went. A version whose files other versions have, too, is left: removing it would free nothing.
+
+        Raises:
+            UnknownName: There is no such dataset.
+            UsageError: The policy cannot be read.
+        """
+        while True:
+            plan, body, seq = outlasting(self._store, name, lambda: self._plan(name, policy, force=force))
+            if dry_run:
+                return msgspec.structs.replace(plan, dry_run=True)
+            if plan.versions:
+                try:
+                    self._store.stream(name).append(VACUUMED, body, expecting=seq)
+                except Conflict:  # someone committed, tagged or restored: decide anew
+                    continue
+            revived = self.finish(name)
+            return msgspec.structs.replace(plan, versions=tuple(v for v in plan.versions if v not in revived))
+
+    def _plan(self, name: str, policy: Retention, *, force: bool) -> tuple[Vacuum, dict[str, object], int]:
+        history = self._store.history(name)
+        history.get(None)
+        aged = self._aged(history, policy)
+        needed = {version: why for version, why in self._needs(history).items() if version in {v.version for v in aged}}
+        doomed = [version for version in aged if force or version.version not in needed]
+        files, blobs = self._only_in(doomed, history), self._blobs.only_in(doomed, history)
+        indexes = {entry.key for entry in blobs.indexes}
+        gone = {
+            version.version
+            for version in doomed
+            if any(path in files for path in self._paths([version]))
+            or (version.index and key_of(version.index) in indexes)
+        }
+        now, later = blobs.split(self._blobs.limit()) if any(blobs) else ([], [])
+        plan = Vacuum(
+            dataset=history.name,
+            versions=tuple(sorted(gone)),
+            files=len(files) + len(now),
+            freed=sum(files.values()) + sum(entry.size for entry in now),
+            waiting=sum(entry.size for entry in later),
+            kept={version: why for version, why in needed.items() if version not in gone and not force},
+            forced={version: why for version, why in needed.items() if version in gone},
+        )
+        body = {"versions": plan.versions, "files": plan.files, "freed": plan.freed, "forced": _told(plan.forced)}
+        return plan, body, history.seq
+
+    def _aged(self, history: History, policy: Retention) -> list[DatasetVersion]:
+        """Return the versions that may go by their number and age."""
+        from datetime import UTC, datetime
+
+        from mlopsfw.kernel.base.spans import duration
+
+        older = history.versions[: -max(policy.keep, 1)]
+        if policy.older_than:
+            limit = datetime.fromtimestamp(self._services.clock.now(), UTC) - duration(policy.older_than)
+            older = tuple(version for version in older if datetime.fromisoformat(version.time) < limit)
+        return [version for version in older if version.live]
+
+    def _only_in(self, doomed: Iterable[DatasetVersion], history: History) -> dict[str, int]:
+        """Return the files, with their bytes, that no version but `doomed` has."""
+        numbers = {version.version for version in doomed}
+        used = self._paths(each for each in history.versions if each.live and each.version not in numbers)
+        return {path: size for path, size in self._paths(doomed).items() if path not in used}
+
+    def _paths(self, versions: Iterable[DatasetVersion]) -> dict[str, int]:
+        loaded = {version.manifest for version in versions}
+        return {
+            file.path: file.size for digest in loaded for file in manifests.load(digest, self._services.blobs).files
+        }
+
+    def finish(self, name: str) -> tuple[int, ...]:
+        """Delete what vacuums have put out of use. Safe to be repeated.
+
+        Returns:
+            The versions that were needed after all, and whose files were all there still: they are kept.
+        """
+        return outlasting(self._store, name, lambda: self._finish(name))
+
+    def _finish(self, name: str) -> tuple[int, ...]:
+        store = self._store
+        there = {path for path, _ in store.files(name).list()}
+        while True:
+            history = store.history(name)
+            gone = [version for version in history.versions if version.manifest and version.vacuumed]
+            left, blobs = there & self._only_in(gone, history).keys(), self._blobs.only_in(gone, history)
+            if not left and not any(blobs):
+                return ()
+            revived = self._revived(history, gone, there)
+            if revived:
+                try:
+                    store.stream(name).append(REVIVED, {"versions": revived}, expecting=history.seq)
+                except Conflict:
+                    continue
+                history = store.history(name)
+                gone = [version for version in gone if version.version not in revived]
+                blobs = self._blobs.only_in(gone, history)
+            self._blobs.remove(blobs)
+            store.files(name).delete(sorted(there & self._only_in(gone, history).keys()))
+            return tuple(revived)
+
+    def _revived(self, history: History, gone: list[DatasetVersion], there: set[str]) -> list[int]:
+        forced = set()
+        for event in self._store.stream(history.name).events():
+            if event.type == VACUUMED:
+                forced |= {int(version) for version in event.body["forced"]}
+        needed = self._needs(history).keys() - forced
+        return [
+            each.version
+            for each in gone
+            if each.version in needed and self._paths([each]).keys() <= there and self._blobs.whole(each)
+        ]
 
 
 def _told(forced: Needs) -> dict[str, list[str]]:
     return {str(version): why for version, why in forced.items()}
-
-
-def _aged(project: Project, history: History, policy: Retention) -> list[DatasetVersion]:
-    """Return the versions that may go by their number and age."""
-    from datetime import UTC, datetime
-
-    from mlopsfw.kernel.base.spans import duration
-
-    older = history.versions[: -max(policy.keep, 1)]
-    if policy.older_than:
-        limit = datetime.fromtimestamp(project.clock.now(), UTC) - duration(policy.older_than)
-        older = tuple(version for version in older if datetime.fromisoformat(version.time) < limit)
-    return [version for version in older if version.live]
-
-
-def _only_in(project: Project, doomed: Iterable[DatasetVersion], history: History) -> dict[str, int]:
-    """Return the files, with their bytes, that no version but `doomed` has."""
-    numbers = {version.version for version in doomed}
-    used = _paths(project, (each for each in history.versions if each.live and each.version not in numbers))
-    return {path: size for path, size in _paths(project, doomed).items() if path not in used}
-
-
-def _paths(project: Project, versions: Iterable[DatasetVersion]) -> dict[str, int]:
-    loaded = {version.manifest for version in versions}
-    return {file.path: file.size for digest in loaded for file in manifests.load(digest, project.blobs).files}
-
-
-def finish(project: Project, name: str) -> tuple[int, ...]:
-    """Delete what vacuums have put out of use. Safe to be repeated.
-
-    Returns:
-        The versions that were needed after all, and whose files were all there still: they are kept.
-    """
-    return outlasting(project.datasets, name, lambda: _finish(project, name))
-
-
-def _finish(project: Project, name: str) -> tuple[int, ...]:
-    datasets = project.datasets
-    there = {path for path, _ in datasets.files(name).list()}
-    while True:
-        history = datasets.history(name)
-        gone = [version for version in history.versions if version.manifest and version.vacuumed]
-        left, blobs = there & _only_in(project, gone, history).keys(), contents.only_in(project, gone, history)
-        if not left and not any(blobs):
-            return ()
-        revived = _revived(project, history, gone, there)
-        if revived:
-            try:
-                datasets.stream(name).append(REVIVED, {"versions": revived}, expecting=history.seq)
-            except Conflict:
-                continue
-            history = datasets.history(name)
-            gone = [version for version in gone if version.version not in revived]
-            blobs = contents.only_in(project, gone, history)
-        contents.remove(project, blobs)
-        datasets.files(name).delete(sorted(there & _only_in(project, gone, history).keys()))
-        return tuple(revived)
-
-
-def _revived(project: Project, history: History, gone: list[DatasetVersion], there: set[str]) -> list[int]:
-    forced = set()
-    for event in project.datasets.stream(history.name).events():
-        if event.type == VACUUMED:
-            forced |= {int(version) for version in event.body["forced"]}
-    needed = needs(project, history).keys() - forced
-    return [
-        each.version
-        for each in gone
-        if each.version in needed and _paths(project, [each]).keys() <= there and contents.whole(project, each)
-    ]

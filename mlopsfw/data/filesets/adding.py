@@ -1,4 +1,4 @@
-"""`data add NAME FOLDER --files`: a folder's files as the next version of a set."""
+"""`Addition`: a folder's files become the next version of a set. What must be read is read, what is new is stored."""
 
 from __future__ import annotations
 
@@ -17,88 +17,45 @@ from mlopsfw.data.filesets import index, known, packs
 from mlopsfw.data.filesets.index import Place
 from mlopsfw.data.filesets.known import Known
 from mlopsfw.data.filesets.walk import walk
-from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.kernel.base.ids import check_name
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from mlopsfw.data.datasets import DatasetVersion
-    from mlopsfw.data.datasets.versions import History
-    from mlopsfw.project.facade import Project
+    from mlopsfw.data.datasets.store import VersionStore
+    from mlopsfw.data.datasets.versions import DatasetVersion, History
+    from mlopsfw.kernel.services import Services
 
 Progress = Callable[[int, int, int], None]
 _EVERY = 30.0  # seconds between two saves of what is known, for an addition that is killed
 _WIDTH = 32  # bytes of a sha256
 
 
-def add(
-    project: Project,
-    name: str,
-    folder: Path,
-    message: str = "",
-    *,
-    append: bool = False,
-    force: bool = False,
-    run: str = "",
-    progress: Progress | None = None,
-) -> DatasetVersion:
-    """Make the files below `folder` the next version of a set.
-
-    Args:
-        project: Where the set is.
-        name: The dataset.
-        folder: The files; their paths in the set are relative to it.
-        message: Why, for people.
-        append: Keep the files that are in the set under other paths, also those that another process adds meanwhile.
-        force: Make a version even where nothing changed.
-        run: The run that makes it.
-        progress: Told how many files and bytes were read, and how many bytes there are to read.
-
-    Returns:
-        The new version, or the newest one with `new=False` where nothing changed.
-
-    Raises:
-        DataError: Something below the folder cannot be kept, cannot be read, or changed while it was read.
-        UsageError: The dataset is a table, or the folder holds the project's state.
-    """
-    check_name(name, "dataset")
-    if project.state.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(
-            f"{folder} holds the project's own state, {project.state}", hint="Add a folder beside or below it."
-        )
-    while True:
-        addition = _Addition(project, project.datasets.history(name), folder, append=append)
-        same = None if force or run else addition.same()
-        try:
-            return same or addition.read(progress).commit(message, force=force, run=run)
-        except _Removed:
-            project.blobs.doubt()
-
-
-class _Removed(Exception):
+class Removed(Exception):
     """Versions went since it was asked where bytes are: what was found then may be gone."""
 
 
-class _Addition:
-    """Reads what must be read.
+class Addition:
+    """One folder on its way into one set.
 
     Args:
-        project: The project.
+        services: The kernel's.
+        store: The versions there are.
         history: The set as it is.
         folder: The files.
         append: Whether the set keeps its files under other paths.
     """
 
-    def __init__(self, project: Project, history: History, folder: Path, *, append: bool) -> None:
+    def __init__(
+        self, services: Services, store: VersionStore, history: History, folder: Path, *, append: bool
+    ) -> None:
         from mlopsfw.data.datasets.commits import refuse_other
 
         refuse_other(history, {"how": FILES})
-        self._project, self._history, self._folder = project, history, str(folder.absolute())
+        self._services, self._store, self._history, self._folder = services, store, history, str(folder.absolute())
         upsert = append and history.latest is not None
         self._change = Change(mode="upsert", key=("path",)) if upsert else Change(mode="replace")
-        self._file = known.file_of(project, history.name, self._folder)
+        self._file = known.file_of(services.workspace, history.name, self._folder)
         self._known = known.load(self._file)
         self._found = walk(folder)
         self._listing = self._found.listing()
@@ -122,13 +79,13 @@ class _Addition:
         import polars as pl
 
         latest = self._history.latest
-        committed = index.of_version(self._project, latest) if latest else index.nowhere()
-        self._noted = _that_are_there(self._project, self._known.places)
+        committed = index.of_version(self._services.blobs, latest) if latest else index.nowhere()
+        self._noted = _that_are_there(self._services, self._known.places)
         return pl.concat([committed, index.frame(self._noted.items())])
 
     # -- reading ----------------------------------------------------------------------------------------------------------
 
-    def read(self, progress: Progress | None) -> _Addition:
+    def read(self, progress: Progress | None) -> Addition:
         """Read what may have changed, and store what is new."""
         try:
             self._read(self._take_over(), progress)
@@ -157,7 +114,7 @@ class _Addition:
         files = [(file, self._found.look(number)) for file, number in new.items()]
         size, read, saved = sum(look.size for _, look in files), 0, time.monotonic()
         began = time.time_ns()
-        done = packs.store(files, self._project.blobs, lambda digest: bytes.fromhex(digest) in there)
+        done = packs.store(files, self._services.blobs, lambda digest: bytes.fromhex(digest) in there)
         for count, stored in enumerate(done, 1):
             self._note(new[stored.file], stored, began)
             read += stored.look.size
@@ -187,12 +144,12 @@ class _Addition:
     # -- committing -------------------------------------------------------------------------------------------------------
 
     def commit(self, message: str, *, force: bool, run: str) -> DatasetVersion:
-        """Make the version. Raise `_Removed` where others went meanwhile."""
+        """Make the version. Raise `Removed` where others went meanwhile."""
         from mlopsfw.data.datasets.commits import Commit
         from mlopsfw.data.tables.digest import record_batches
 
         commit = Commit(
-            self._project.datasets, self._history.name, self._change, source=f"{Path(self._folder).name}/",
+            self._store, self._history.name, self._change, source=f"{Path(self._folder).name}/",
             message=message, run=run, force=force, once=False, origin={"how": FILES}, index=self._index,
         )  # fmt: skip
         version = commit.make(record_batches(self._table()))
@@ -214,17 +171,17 @@ class _Addition:
         )
 
     def _index(self, history: History, rows: pl.LazyFrame) -> str:
-        """Store where the bytes are of a version that is made upon `history`. Raise `_Removed`."""
+        """Store where the bytes are of a version that is made upon `history`. Raise `Removed`."""
         import polars as pl
 
         if history.removals != self._history.removals or self._lost():
-            raise _Removed
+            raise Removed
         found = [self._places, index.frame(self._noted.items())]
         if history.seq != self._history.seq and history.latest:  # others were first; an upsert keeps what they brought
-            found.append(index.of_version(self._project, history.latest))
+            found.append(index.of_version(self._services.blobs, history.latest))
         needed = rows.select(pl.col("digest").str.decode("hex")).unique().collect()
         return index.save(
-            pl.concat(found).unique("digest", keep="first", maintain_order=True), needed, self._project.blobs
+            pl.concat(found).unique("digest", keep="first", maintain_order=True), needed, self._services.blobs
         )
 
     def _lost(self) -> bool:
@@ -232,16 +189,16 @@ class _Addition:
         from mlopsfw.kernel.store.blobs import entry_of
         from mlopsfw.kernel.store.tombstones import buried
 
-        storage = self._project.storage
+        storage = self._services.storage
         erased = {place.blob for place in self._noted.values()} & set(buried(storage))
         return any(entry_of(storage, blob) is None for blob in erased)
 
 
-def _that_are_there(project: Project, noted: dict[str, Place]) -> dict[str, Place]:
+def _that_are_there(services: Services, noted: dict[str, Place]) -> dict[str, Place]:
     """Return the places that an addition noted which did not come to its end, of blobs that are too young for `gc`."""
     from mlopsfw.kernel.store.blobs import REFRESH, entry_of
 
-    young = project.clock.now() - REFRESH
+    young = services.clock.now() - REFRESH
     blobs = {place.blob for place in noted.values()}
-    there = {blob for blob in blobs if (entry := entry_of(project.storage, blob)) and entry.modified > young}
+    there = {blob for blob in blobs if (entry := entry_of(services.storage, blob)) and entry.modified > young}
     return {digest: place for digest, place in noted.items() if place.blob in there}

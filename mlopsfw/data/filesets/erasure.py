@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mlopsfw.data.datasets.removals import outlasting
 from mlopsfw.data.datasets.versions import indexes
 from mlopsfw.data.filesets import index
 from mlopsfw.data.filesets.index import Place
@@ -22,30 +23,33 @@ from mlopsfw.operations import gc
 if TYPE_CHECKING:
     import polars as pl
 
+    from mlopsfw.data.datasets.store import VersionStore
     from mlopsfw.data.datasets.versions import DatasetVersion, History
     from mlopsfw.governance.subject import Subject
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.kernel.store.vault import Vault
 
 
 class Contents:
     """The bytes of one subject's files leaving one set.
 
     Args:
-        project: The project.
+        services: The kernel's.
+        store: The versions there are.
         history: The set as it is.
         subject: Whose files.
     """
 
-    def __init__(self, project: Project, history: History, subject: Subject) -> None:
-        self._project, self._subject = project, subject
+    def __init__(self, services: Services, store: VersionStore, history: History, subject: Subject) -> None:
+        self._services, self._store, self._subject = services, store, subject
         self._live = [version for version in history.versions if version.live and version.index]
 
     @property
     def elsewhere(self) -> list[str]:
         """Paths that stay, and hold the same bytes as a file that goes, in any version."""
-        datasets = self._project.datasets
-        parts = {file.path: file for version in self._live for file in datasets.manifest(version).files}
-        found = self._told_apart(datasets.files(self._live[0].name).scan(list(parts.values()))).unique()
+        store = self._store
+        parts = {file.path: file for version in self._live for file in store.manifest(version).files}
+        found = self._told_apart(store.files(self._live[0].name).scan(list(parts.values()))).unique()
         theirs, others = found.filter("theirs"), found.filter(~found["theirs"])
         return sorted(others.join(theirs, on="digest", how="semi")["path"].unique().to_list())
 
@@ -56,7 +60,7 @@ class Contents:
 
     @cached_property
     def _indexes(self) -> dict[str, dict[str, Place]]:
-        blobs = self._project.blobs
+        blobs = self._services.blobs
         return {digest: index.places(index.load(digest, blobs)) for digest in {v.index for v in self._live}}
 
     @cached_property
@@ -77,7 +81,7 @@ class Contents:
         return {version.version: self._needed_by(version) for version in self._live}
 
     def _needed_by(self, version: DatasetVersion) -> tuple[set[str], bool]:
-        found = self._told_apart(self._project.datasets.scan(version))
+        found = self._told_apart(self._store.scan(version))
         return set(found.filter(~found["theirs"])["digest"].to_list()), bool(found["theirs"].any())
 
     @cached_property
@@ -89,7 +93,7 @@ class Contents:
         if not left:
             return True
         size = sum(place.size for place in left.values())
-        return all(place.size <= SMALL for place in left.values()) and size < size_of(self._project.storage, blob)
+        return all(place.size <= SMALL for place in left.values()) and size < size_of(self._services.storage, blob)
 
     def indexes(self) -> dict[int, str]:
         """Store what is left; return version → its new index, of those that get another one."""
@@ -106,29 +110,78 @@ class Contents:
         places = {name: place for name, place in self._indexes[version.index].items() if name in needed}
         now = {name: moved[place.blob][name] if place.blob in moved else place for name, place in places.items()}
         found = index.frame(now.items())
-        return index.save(found, found.select("digest"), self._project.blobs)
+        return index.save(found, found.select("digest"), self._services.blobs)
 
     def _written_anew(self, blob: str, left: Mapping[str, Place]) -> dict[str, Place]:
         """Store what is left of a shared blob; return where that is. One without anything left is not even read."""
         if not left:
             return {}
-        data, pack, starts = self._project.blobs.get(blob), bytearray(), dict[str, int]()
+        data, pack, starts = self._services.blobs.get(blob), bytearray(), dict[str, int]()
         for name, place in sorted(left.items(), key=lambda item: item[1].start):
             starts[name] = len(pack)
             pack += data[place.start : place.start + place.size]
-        new = self._project.blobs.put(bytes(pack))
+        new = self._services.blobs.put(bytes(pack))
         return {name: Place(new, starts[name], place.size) for name, place in left.items()}
 
 
-def paths(project: Project, names: Iterable[str], pattern: str) -> list[str]:
-    """Return the paths that a pattern (`*` is any text, `?` any character) means in the versions of sets that are kept."""
-    import polars as pl
+class FileSetErasure:
+    """Sets of files that lose a subject's.
 
-    found = set() if {"*", "?"} & set(pattern) else {pattern}
-    for version in (v for name in names for v in project.datasets.history(name).versions if v.live and v.index):
-        rows = project.datasets.scan(version).filter(pl.col("path").str.contains(_regex(pattern)))
-        found |= set(rows.select("path").collect()["path"].to_list())
-    return sorted(found)
+    Args:
+        services: The kernel's.
+        store: The versions there are.
+        vault: What opens encrypted blobs; None where they are stored as they are.
+    """
+
+    def __init__(self, services: Services, store: VersionStore, vault: Vault | None) -> None:
+        self._services, self._store, self._vault = services, store, vault
+
+    def indexes(self, history: History, subject: Subject) -> dict[int, str]:
+        """Store what is left without the subject; return version → its new index, of those that get another one."""
+        return Contents(self._services, self._store, history, subject).indexes()
+
+    def elsewhere(self, name: str, subject: Subject) -> list[str]:
+        """Return the paths that stay, and hold the very bytes of a file that goes; none for a table."""
+
+        def look() -> list[str]:
+            history = self._store.history(name)
+            is_set = any(version.live and version.index for version in history.versions)
+            return Contents(self._services, self._store, history, subject).elsewhere if is_set else []
+
+        return outlasting(self._store, name, look)
+
+    def paths(self, names: Iterable[str], pattern: str) -> list[str]:
+        """Return the paths that a pattern (`*` is any text, `?` any character) means in the versions of sets that are kept."""
+        import polars as pl
+
+        found = set() if {"*", "?"} & set(pattern) else {pattern}
+        for version in (v for name in names for v in self._store.history(name).versions if v.live and v.index):
+            rows = self._store.scan(version).filter(pl.col("path").str.contains(_regex(pattern)))
+            found |= set(rows.select("path").collect()["path"].to_list())
+        return sorted(found)
+
+    def waiting(self, version: DatasetVersion) -> bool:
+        """Return whether bytes of a vacuumed version may be stored still: its index is there."""
+        return bool(version.index) and entry_of(self._services.storage, version.index) is not None
+
+    def sweep(self, name: str, erasure: str) -> int:
+        """Drop the blobs and indexes that no version of a set has any more; return how many."""
+        history = self._store.history(name)
+        kept = {version.index for version in history.versions if version.live}
+        named = set(indexes(self._store.stream(name).events())) - kept
+        found = {
+            digest: told for digest in sorted(named) if (told := index.told(digest, self._services.blobs)) is not None
+        }
+        if not found:
+            return 0
+        blobs = {blob for told in found.values() for blob in told.blobs}
+        segments = {segment for told in found.values() for segment in told.segments}
+        every = [*sorted(blobs), *sorted(segments), *found]  # what tells of others goes after them
+        going = {entry.key for entry in gc.unneeded(self._services.storage, self._services.ledger, every, self._vault)}
+        dropped = [digest for digest in every if key_of(digest) in going]
+        for digest in dropped:
+            drop(self._services, digest, Tombstone(erasure=erasure))
+        return len(dropped)
 
 
 def _regex(pattern: str) -> str:
@@ -136,26 +189,3 @@ def _regex(pattern: str) -> str:
 
     parts = {"*": ".*", "?": "."}
     return f"(?s)^{''.join(parts.get(letter) or re.escape(letter) for letter in pattern)}$"
-
-
-def waiting(project: Project, version: DatasetVersion) -> bool:
-    """Return whether bytes of a vacuumed version may be stored still: its index is there."""
-    return bool(version.index) and entry_of(project.storage, version.index) is not None
-
-
-def sweep(project: Project, name: str, erasure: str) -> int:
-    """Drop the blobs and indexes that no version of a set has any more; return how many."""
-    history = project.datasets.history(name)
-    kept = {version.index for version in history.versions if version.live}
-    named = set(indexes(project.datasets.stream(name).events())) - kept
-    found = {digest: told for digest in sorted(named) if (told := index.told(digest, project.blobs)) is not None}
-    if not found:
-        return 0
-    blobs = {blob for told in found.values() for blob in told.blobs}
-    segments = {segment for told in found.values() for segment in told.segments}
-    every = [*sorted(blobs), *sorted(segments), *found]  # what tells of others goes after them
-    going = {entry.key for entry in gc.unneeded(project.storage, project.ledger, every, project.vault)}
-    dropped = [digest for digest in every if key_of(digest) in going]
-    for digest in dropped:
-        drop(project.services, digest, Tombstone(erasure=erasure))
-    return len(dropped)

@@ -17,9 +17,10 @@ from mlopsfw.kernel.base.ids import nearest
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.data.datasets import DatasetVersion
+    from mlopsfw.data.datasets.store import VersionStore
+    from mlopsfw.data.datasets.versions import DatasetVersion
     from mlopsfw.data.filesets.getting import Laid
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.services import Services
 
 _HELD = 4  # packs in memory
 
@@ -28,25 +29,26 @@ class FileSet:
     """A version of a set of files. `len(files)` and `files[3]` make it a map-style dataset for torch's DataLoader.
 
     Args:
-        project: Where it is.
-        version: Which; `project.datasets.resolve("data:/photos@3")`.
+        services: The kernel's.
+        store: The versions there are.
+        version: Which.
 
     Raises:
         UsageError: The version is a table.
         Vacuumed: The version is no longer kept.
     """
 
-    def __init__(self, project: Project, version: DatasetVersion) -> None:
-        self._project, self.version = project, version.readable()
-        self._index = of_version(project, version)
-        self._pack = lru_cache(_HELD)(project.blobs.get)
+    def __init__(self, services: Services, store: VersionStore, version: DatasetVersion) -> None:
+        self._services, self._store, self.version = services, store, version.readable()
+        self._index = of_version(services.blobs, version)
+        self._pack = lru_cache(_HELD)(services.blobs.get)
 
     @cached_property
     def table(self) -> pl.DataFrame:
         """The files in order of paths: `path`, `size` (bytes), `digest` (sha256), `type` (media type by the name; null if unknown)."""
         import polars as pl
 
-        rows = self._project.datasets.scan(self.version).sort("path").collect()
+        rows = self._store.scan(self.version).sort("path").collect()
         types = [_type_of(path.rpartition("/")[2].partition(".")[2]) for path in rows["path"].to_list()]
         return rows.with_columns(pl.Series("type", types, dtype=pl.String))
 
@@ -82,7 +84,7 @@ class FileSet:
         """Open a file's bytes for reading; a large one is not held in memory. Errors as for `read`."""
         place = self.place(path)
         if place.size > SMALL:
-            return self._project.blobs.path(place.blob).open("rb")
+            return self._services.blobs.path(place.blob).open("rb")
         data = self._pack(place.blob)[place.start : place.start + place.size]
         if len(data) != place.size:
             raise Corrupt(f"{path} of {self.version.ref} has {len(data)} bytes stored, not {place.size}")
@@ -121,14 +123,14 @@ class FileSet:
     @property
     def state(self) -> Path:
         """Where the project keeps its own files: nothing is laid out there."""
-        return self._project.state
+        return self._services.workspace.state
 
     @cached_property
     def contents(self) -> set[str]:
         """The sha256 of every content that any version of the set has."""
-        kept = (version for version in self._project.datasets.history(self.version.name).versions if version.live)
+        kept = (version for version in self._store.history(self.version.name).versions if version.live)
         indexes = {version.index: version for version in kept if version.index}
-        return {name for version in indexes.values() for name in places(of_version(self._project, version))}
+        return {name for version in indexes.values() for name in places(of_version(self._services.blobs, version))}
 
 
 _TYPES = mimetypes.MimeTypes()  # Python's own table, not the machine's

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from mlopsfw.data.datasets import DatasetVersion
     from mlopsfw.kernel.roles.host import Blobs
-    from mlopsfw.project.facade import Project
 
 LARGEST = 1 << 16
 """Contents in a segment, at most."""
@@ -149,11 +148,11 @@ def told(digest: str, blobs: Blobs) -> Told | None:
     return Told(sorted(named), index.segments)
 
 
-def of_version(project: Project, version: DatasetVersion) -> pl.DataFrame:
+def of_version(blobs: Blobs, version: DatasetVersion) -> pl.DataFrame:
     """Return where the bytes of a version's files are, as `load` does. Raise `UsageError` where it is a table."""
     if not version.index:
         raise UsageError(f"{version.ref} is a table, not a set of files", hint="mlopsfw data show tells its columns.")
-    return load(version.index, project.blobs)
+    return load(version.index, blobs)
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from mlopsfw.data.filesets.walk import Found, listed
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.workspace import Workspace
 
 SETTLED = 2_000_000_000
 """Nanoseconds. A file that was changed less than this before it was read may be changed again within one tick of its file system's clock, and
@@ -65,14 +65,16 @@ class Known(msgspec.Struct, kw_only=True):
         return np.where(same & (at >= 0), at, -1)
 
 
-def file_of(project: Project, name: str, folder: str) -> Path:
+def file_of(workspace: Workspace, name: str, folder: str) -> Path:
     """Return the file of what is remembered of a dataset's folder."""
-    return project.private_folder("filesets", name) / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.msgpack"
+    return (
+        workspace.private_folder("filesets", name) / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.msgpack"
+    )
 
 
-def forget(project: Project, name: str) -> None:
+def forget(workspace: Workspace, name: str) -> None:
     """Remember nothing more of a dataset's folders."""
-    shutil.rmtree(project.private_folder("filesets") / name, ignore_errors=True)
+    shutil.rmtree(workspace.private_folder("filesets") / name, ignore_errors=True)
 
 
 def load(file: Path) -> Known:

@@ -31,13 +31,12 @@ class Rows(NamedTuple):
 def found(project: Project, endpoint: str, subject: Subject) -> Rows:
     """Return how many rows of an endpoint are the subject's."""
     project.captures.compact(endpoint)
-    predictions = TableErasure(project.services).count(f"captures/{endpoint}", subject.rows)
+    tables = TableErasure(project.services)
+    predictions = tables.count(f"captures/{endpoint}", subject.rows)
     if not predictions:
         return Rows(0, 0)
     ids = _ids(project, endpoint, subject)
-    labels = sum(
-        TableErasure(project.services).count(f"labels/{model}", _of(ids)) for model in _models(project, endpoint)
-    )
+    labels = sum(tables.count(f"labels/{model}", _of(ids)) for model in _models(project, endpoint))
     return Rows(predictions, labels)
 
 
@@ -54,11 +53,10 @@ def erase(project: Project, endpoint: str, subject: Subject, *, again: bool) -> 
     if not (rows.predictions or again):
         return rows
     drain(project.captures.folder(endpoint), project)
+    tables = TableErasure(project.services)
     ids = _ids(project, endpoint, subject)
-    labels = sum(
-        TableErasure(project.services).remove(f"labels/{model}", _of(ids)) for model in _models(project, endpoint)
-    )
-    return Rows(TableErasure(project.services).remove(f"captures/{endpoint}", subject.rows), labels)
+    labels = sum(tables.remove(f"labels/{model}", _of(ids)) for model in _models(project, endpoint))
+    return Rows(tables.remove(f"captures/{endpoint}", subject.rows), labels)
 
 
 def erase_quarantine(project: Project, dataset: str, subject: Subject, *, again: bool) -> int:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mlopsfw.data.datasets.change import Change
-from mlopsfw.data.datasets.vacuum import vacuum
 from mlopsfw.governance.forget import forget
 from mlopsfw.governance.subject import Subject
 from mlopsfw.governance.text_search import files_with
@@ -124,7 +123,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(keep=st.integers(1, 3))
     def vacuum(self, keep):
-        went = vacuum(self.project, "d", Retention(keep=keep)).versions
+        went = self.project.version_removal.vacuum("d", Retention(keep=keep)).versions
         assert not set(went) & {*self.tags.values(), *range(len(self.versions) - keep + 1, len(self.versions) + 1)}
         for number in went:
             assert self.versions[number - 1] is not None

@@ -12,10 +12,9 @@ import threading
 import polars as pl
 import pytest
 
-from mlopsfw.data.datasets import vacuum as module
 from mlopsfw.data.datasets.change import Change
 from mlopsfw.data.datasets.quarantine_resolution import settle
-from mlopsfw.data.datasets.vacuum import finish, vacuum
+from mlopsfw.data.datasets.vacuum import VersionRemoval
 from mlopsfw.governance.forget import forget
 from mlopsfw.governance.subject import Subject
 from mlopsfw.governance.text_search import files_with
@@ -25,6 +24,7 @@ from mlopsfw.lineage import walk
 from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
 from mlopsfw.project.facade import Project
+from mlopsfw.project.needs import version_needs
 
 LAST = Retention(keep=1)
 
@@ -67,7 +67,7 @@ def vacuumed(project):
 
 
 def test_files_of_old_versions_go_and_the_versions_say_so_everywhere(datasets, project):
-    done = vacuum(project, "trips", Retention(keep=2))
+    done = project.version_removal.vacuum("trips", Retention(keep=2))
     assert (done.versions, done.files, done.kept, done.forced) == ((1, 2), 2, {}, {})
     assert done.freed == sum(f.size for v in (1, 2) for f in datasets.manifest(datasets.resolve("trips", v)).files)
     assert files(project) == made_of(project, 3, 4)
@@ -88,7 +88,7 @@ def test_files_of_old_versions_go_and_the_versions_say_so_everywhere(datasets, p
 
 
 def test_other_readers_still_open_what_is_kept_and_the_next_versions(datasets, project):
-    vacuum(project, "trips", LAST)
+    project.version_removal.vacuum("trips", LAST)
     datasets.commit("trips", rows(9))
     uri = str(datasets.files("trips").folder)
     assert pl.read_delta(uri)["id"].sort().to_list() == [4, 5, 9, 10]
@@ -96,8 +96,8 @@ def test_other_readers_still_open_what_is_kept_and_the_next_versions(datasets, p
 
 
 def test_a_second_vacuum_has_nothing_to_do_and_the_newest_version_always_stays(datasets, project):
-    assert vacuum(project, "trips", LAST, force=True).versions == (1, 2, 3)
-    again = vacuum(project, "trips", LAST, force=True)
+    assert project.version_removal.vacuum("trips", LAST, force=True).versions == (1, 2, 3)
+    again = project.version_removal.vacuum("trips", LAST, force=True)
     assert (again.versions, again.files, again.freed) == ((), 0, 0)
     assert datasets.scan("trips").collect().equals(rows(4))
 
@@ -105,34 +105,38 @@ def test_a_second_vacuum_has_nothing_to_do_and_the_newest_version_always_stays(d
 def test_versions_whose_files_later_ones_have_cost_nothing_and_stay(project):
     for number in range(3):
         project.datasets.commit("trips", rows(number), "append")
-    assert vacuum(project, "trips", LAST).versions == ()
+    assert project.version_removal.vacuum("trips", LAST).versions == ()
     project.datasets.commit("trips", rows(0), Change(mode="upsert", key=("id",)))
-    assert vacuum(project, "trips", LAST).versions == (1, 2, 3)  # of each the first file was written anew
+    assert project.version_removal.vacuum("trips", LAST).versions == (
+        1,
+        2,
+        3,
+    )  # of each the first file was written anew
     assert project.datasets.scan("trips").collect()["id"].sort().to_list() == [0, 1, 2, 2, 3]
     healthy(project)
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(datasets, project):
     before, seq = files(project), datasets.history("trips").seq
-    told = vacuum(project, "trips", LAST, dry_run=True)
+    told = project.version_removal.vacuum("trips", LAST, dry_run=True)
     assert (files(project), datasets.history("trips").seq) == (before, seq)
-    done = vacuum(project, "trips", LAST)
+    done = project.version_removal.vacuum("trips", LAST)
     assert (told.versions, told.files, told.freed, told.dry_run) == (done.versions, done.files, done.freed, True)
 
 
 def test_age_is_counted_from_when_a_version_was_made(datasets, project, monkeypatch):
-    assert vacuum(project, "trips", Retention(older_than="1h")).versions == ()
+    assert project.version_removal.vacuum("trips", Retention(older_than="1h")).versions == ()
     now = project.clock.now()
     monkeypatch.setattr(type(project.clock), "now", lambda _: now + 7200)
-    assert vacuum(project, "trips", Retention(keep=3, older_than="1h 30m")).versions == (1,)
+    assert project.version_removal.vacuum("trips", Retention(keep=3, older_than="1h 30m")).versions == (1,)
 
 
 def test_a_restored_version_keeps_the_files_of_the_one_that_it_came_from(datasets, project):
     datasets.restore("trips", 1)
-    assert vacuum(project, "trips", LAST).versions == (2, 3, 4)
+    assert project.version_removal.vacuum("trips", LAST).versions == (2, 3, 4)
     assert datasets.scan("trips@1").collect().equals(rows(1))
     datasets.commit("trips", rows(8), "replace")
-    assert vacuum(project, "trips", LAST).versions == (1, 5)
+    assert project.version_removal.vacuum("trips", LAST).versions == (1, 5)
     healthy(project)
 
 
@@ -144,10 +148,10 @@ def test_what_needs_a_version_keeps_it_and_force_names_what_it_breaks(datasets, 
     bundle = project.blobs.put(b"{}")
     project.registry.register("delay", bundle, datasets=["data:/trips@2"], code={}, environment="e")
     project.registry.promote("delay", 1, "champion")
-    done = vacuum(project, "trips", LAST)
+    done = project.version_removal.vacuum("trips", LAST)
     assert done.versions == (3,)
     assert done.kept == {1: ["the tag 'golden'"], 2: ["models:/delay@1 (champion) was made from it"]}
-    forced = vacuum(project, "trips", LAST, force=True)
+    forced = project.version_removal.vacuum("trips", LAST, force=True)
     assert (forced.versions, forced.forced, forced.kept) == ((1, 2), done.kept, {})
     event = [event for event in datasets.stream("trips").events() if event.type == "dataset.vacuumed"][-1]
     assert event.body["forced"] == {"1": done.kept[1], "2": done.kept[2]}
@@ -174,10 +178,10 @@ def derive(rows, context):
     bench.write(toml, {"trips.csv": "id\n1\n"}, steps=code).run()
     with bench.open() as project:
         project.datasets.commit("trips", rows(1), "replace")
-        assert vacuum(project, "trips", LAST, dry_run=True).versions == (1,)
+        assert project.version_removal.vacuum("trips", LAST, dry_run=True).versions == (1,)
         bundle = project.blobs.put(b"{}")
         project.registry.register("delay", bundle, datasets=["data:/derived@1"], code={}, environment="e")
-        assert vacuum(project, "trips", LAST).kept == {1: ["models:/delay@1 was made from it"]}
+        assert project.version_removal.vacuum("trips", LAST).kept == {1: ["models:/delay@1 was made from it"]}
 
 
 def test_a_step_whose_dataset_was_vacuumed_runs_again_instead_of_being_taken_from_the_cache(bench):
@@ -185,7 +189,7 @@ def test_a_step_whose_dataset_was_vacuumed_runs_again_instead_of_being_taken_fro
     bench.write(toml, {"trips.csv": "id\n1\n"}).run()
     with bench.open() as project:
         project.datasets.commit("trips", rows(1), "replace")
-        assert vacuum(project, "trips", LAST).versions == (1,)
+        assert project.version_removal.vacuum("trips", LAST).versions == (1,)
     bench.run()
     assert bench.ran() == ["ingest"]
     with bench.open() as project:
@@ -208,11 +212,11 @@ def test_a_run_that_is_going_on_keeps_what_it_takes_or_may_take(datasets, projec
     datasets.tag("trips", "golden", 1)
     stream = started(project, "01run", {"rows": taken})
     datasets.commit("trips", rows(7), "replace")
-    done = vacuum(project, "trips", LAST)
+    done = project.version_removal.vacuum("trips", LAST)
     assert {version for version, why in done.kept.items() if "runs:/01run is going on" in why} == kept - {1}
     assert set(done.versions) == {2, 3, 4} - kept
     stream.append("run.finished", {"status": "done", "exit_code": 0, "seconds": 1.0})
-    assert set(vacuum(project, "trips", LAST).versions) == kept - {1}
+    assert set(project.version_removal.vacuum("trips", LAST).versions) == kept - {1}
 
 
 def test_a_step_of_the_pipeline_file_and_a_row_in_quarantine_keep_a_version(bench):
@@ -224,7 +228,7 @@ def test_a_step_of_the_pipeline_file_and_a_row_in_quarantine_keep_a_version(benc
         project.datasets.add("trips", [bench.root / "bad.csv"], Change(mode="replace", max_bad=0.5))
         for number in (1, 2, 3):
             project.datasets.commit("trips", rows(number), "replace")
-        done = vacuum(project, "trips", LAST)
+        done = project.version_removal.vacuum("trips", LAST)
         assert done.versions == (3,)
         assert done.kept == {1: ["rows of its load are in quarantine"], 2: ["the step 'use' takes data:/trips@2"]}
         with pytest.raises(UsageError, match="no row was set aside"):
@@ -234,18 +238,18 @@ def test_a_step_of_the_pipeline_file_and_a_row_in_quarantine_keep_a_version(benc
         seq = project.datasets.history("trips").seq
         assert settle(project.datasets, first).version == 1
         assert project.datasets.history("trips").seq == seq
-        assert vacuum(project, "trips", LAST).versions == (1,)
+        assert project.version_removal.vacuum("trips", LAST).versions == (1,)
         assert len(project.datasets.quarantine("trips")) == 1
 
 
-def test_a_run_that_began_in_between_gets_its_version_back(datasets, project, monkeypatch):
-    real, answers = module.needs, [{}]
+def test_a_run_that_began_in_between_gets_its_version_back(datasets, project):
+    real, answers = version_needs(project), [{}]
 
-    def slow(*arguments):
-        return answers.pop() if answers else {**real(*arguments), 2: ["a run that began meanwhile"]}
+    def slow(history):
+        return answers.pop() if answers else {**real(history), 2: ["a run that began meanwhile"]}
 
-    monkeypatch.setattr(module, "needs", slow)
-    assert vacuum(project, "trips", LAST).versions == (1, 3)
+    removal = VersionRemoval(project.services, datasets, slow, project.filesets.removal)
+    assert removal.vacuum("trips", LAST).versions == (1, 3)
     assert vacuumed(project) == [1, 3]
     assert datasets.scan("trips@2").collect().equals(rows(2))
     healthy(project)
@@ -270,7 +274,7 @@ def test_commits_tags_and_restores_while_versions_go_lose_nothing(datasets, proj
     thread = threading.Thread(target=write)
     thread.start()
     while not done.is_set():
-        vacuum(Project.open(project.root), "trips", LAST)
+        Project.open(project.root).version_removal.vacuum("trips", LAST)
     thread.join()
     gone = set(vacuumed(project))
     assert not failures
@@ -287,7 +291,6 @@ import os, signal, sys
 from pathlib import Path
 from mlopsfw.kernel.config.model import Retention
 from mlopsfw.project.facade import Project
-from mlopsfw.data.datasets.vacuum import vacuum
 project = Project.open(Path(sys.argv[1]))
 left = [int(sys.argv[2])]
 def mortal(call):
@@ -297,7 +300,7 @@ def mortal(call):
         return call(*args, **options)
     return called
 for name in ("fsync", "link", "replace", "rename", "unlink"): setattr(os, name, mortal(getattr(os, name)))
-vacuum(project, "trips", Retention(keep=1))
+project.version_removal.vacuum("trips", Retention(keep=1))
 """
 
 
@@ -322,8 +325,8 @@ def test_kill_9_at_any_operation_leaves_what_is_kept_whole_and_the_rest_to_the_n
 
 
 def test_what_was_cut_short_is_finished_by_tidy_too(datasets, project, monkeypatch):
-    monkeypatch.setattr(module, "finish", lambda *_: ())
-    vacuum(project, "trips", LAST)
+    monkeypatch.setattr(VersionRemoval, "finish", lambda *_: ())
+    project.version_removal.vacuum("trips", LAST)
     assert files(project) == made_of(project, 1, 2, 3, 4)
     assert set(datasets.tidy("trips", older=-10)) == made_of(project, 1, 2, 3)
     healthy(project)
@@ -338,9 +341,10 @@ def subject(number):
 
 @pytest.mark.parametrize("cut_short", [False, True])
 def test_a_subject_of_a_vacuumed_version_is_left_in_no_file(datasets, project, monkeypatch, cut_short):
-    if cut_short:
-        monkeypatch.setattr(module, "finish", lambda *_: ())
-    vacuum(project, "trips", LAST)
+    with monkeypatch.context() as cut:
+        if cut_short:
+            cut.setattr(VersionRemoval, "finish", lambda *_: ())
+        project.version_removal.vacuum("trips", LAST)
     assert files_with(project.root, ["canary-1"])  # the bounds in manifests and in the Delta log
     done = forget(project, "trips", subject(1))
     assert (done.datasets, done.models) == ({}, [])
@@ -359,7 +363,7 @@ def test_an_erasure_after_a_vacuum_reaches_files_that_a_kept_version_shared(proj
     datasets.commit("trips", rows(5), "append")
     datasets.commit("trips", rows(9), "replace")
     datasets.restore("trips", 1)
-    assert vacuum(project, "trips", LAST).versions == (2, 3)
+    assert project.version_removal.vacuum("trips", LAST).versions == (2, 3)
     forget(project, "trips", subject(1))
     assert not files_with(project.root, ["canary-1"])
     assert datasets.scan("trips").collect()["id"].to_list() == datasets.scan("trips@1").collect()["id"].to_list() == [2]
@@ -367,10 +371,10 @@ def test_an_erasure_after_a_vacuum_reaches_files_that_a_kept_version_shared(proj
 
 
 def test_the_collector_keeps_what_the_log_of_a_vacuumed_dataset_needs(datasets, project):
-    vacuum(project, "trips", LAST)
+    project.version_removal.vacuum("trips", LAST)
     collect(project.storage, project.ledger, grace=0)
     assert datasets.history("trips").get(1).vacuumed
-    finish(project, "trips")
+    project.version_removal.finish("trips")
     healthy(project)
 
 
@@ -407,9 +411,9 @@ def test_the_verb_takes_its_policy_from_the_file_or_the_options_and_prints_what_
 def test_wrong_policies_and_names_are_refused(project, tmp_path):
     project.datasets.commit("trips", rows(1))
     with pytest.raises(UnknownName):
-        vacuum(project, "trips2", LAST)
+        project.version_removal.vacuum("trips2", LAST)
     with pytest.raises(UsageError, match="no length of time"):
-        vacuum(project, "trips", Retention(older_than="a while"))
+        project.version_removal.vacuum("trips", Retention(older_than="a while"))
     for wrong in ("{ keep = 0 }", '{ older_than = "soon" }', "{ keeps = 3 }"):
         (project.root / "mlopsfw.toml").write_text(f'[project]\nname = "p"\n[data.trips]\nretention = {wrong}\n')
         with pytest.raises(ConfigError, match="retention"):

@@ -16,9 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopsfw.data.datasets import commits
-from mlopsfw.data.filesets import FileSet, getting, packs
 from mlopsfw.data.filesets import adding as adding_module
-from mlopsfw.data.filesets.adding import add
+from mlopsfw.data.filesets import getting, packs
 from mlopsfw.kernel.base.errors import Corrupt, DataError, UnknownName, UsageError
 from mlopsfw.operations.gc import collect
 from mlopsfw.project.facade import Project
@@ -74,8 +73,8 @@ def read(monkeypatch):
 
 def test_what_was_added_comes_back_byte_for_byte(project, tmp_path):
     write(tmp_path / "in", FILES)
-    version = add(project, "photos", tmp_path / "in")
-    files = FileSet(project, version)
+    version = project.filesets.add("photos", tmp_path / "in")
+    files = project.filesets.open(version)
     assert files.table["path"].to_list() == sorted(FILES)
     assert dict(files.table.select("path", "digest").rows()) == {
         p: hashlib.sha256(d).hexdigest() for p, d in FILES.items()
@@ -91,7 +90,7 @@ def test_many_blobs_of_many_files_come_back(project, tmp_path, monkeypatch):
     monkeypatch.setattr(packs, "PACK", 64)
     files = {f"{number:04}": b"%d" % number * (number % 7) for number in range(500)}
     write(tmp_path / "in", files)
-    FileSet(project, add(project, "s", tmp_path / "in")).get(tmp_path / "out")
+    project.filesets.open(project.filesets.add("s", tmp_path / "in")).get(tmp_path / "out")
     assert tree(tmp_path / "out") == files
 
 
@@ -110,31 +109,31 @@ def test_any_tree_comes_back(tmp_path_factory, files):
     (root / "mlopsfw.toml").write_text('[project]\nname = "p"\n', encoding="utf-8")
     write(root / "in", files)
     with Project.open(root) as project:
-        FileSet(project, add(project, "s", root / "in")).get(root / "out")
+        project.filesets.open(project.filesets.add("s", root / "in")).get(root / "out")
     assert tree(root / "out") == files
 
 
 def test_the_same_folder_makes_no_new_version_and_is_not_read_again(project, tmp_path, read):
     write(tmp_path / "in", FILES)
-    add(project, "photos", tmp_path / "in")
+    project.filesets.add("photos", tmp_path / "in")
     read.clear()
-    assert not add(project, "photos", tmp_path / "in").new
+    assert not project.filesets.add("photos", tmp_path / "in").new
     assert read == []
 
 
 def test_only_what_changed_is_read_and_only_what_is_new_is_stored(project, tmp_path, read):
     write(tmp_path / "in", FILES)
-    add(project, "photos", tmp_path / "in")
+    project.filesets.add("photos", tmp_path / "in")
     read.clear()
     write(tmp_path / "in", {"a.txt": b"two", "new": LARGE})
     blobs = sum(1 for _ in project.storage.list("objects/"))
-    version = add(project, "photos", tmp_path / "in")
+    version = project.filesets.add("photos", tmp_path / "in")
     assert sorted(read) == ["a.txt", "new"]
     assert (
         sum(1 for _ in project.storage.list("objects/")) == blobs + 4
     )  # the text, the index, its segment, the manifest; LARGE is there
-    assert FileSet(project, version).read("a.txt") == b"two"
-    assert FileSet(project, project.datasets.resolve("data:/photos@1")).read("a.txt") == b"one"
+    assert project.filesets.open(version).read("a.txt") == b"two"
+    assert project.filesets.open(project.datasets.resolve("data:/photos@1")).read("a.txt") == b"one"
 
 
 def test_a_file_that_may_have_changed_within_a_tick_is_read_again(project, tmp_path, monkeypatch, read):
@@ -143,34 +142,34 @@ def test_a_file_that_may_have_changed_within_a_tick_is_read_again(project, tmp_p
     file = tmp_path / "in" / "a"
     file.write_bytes(b"1")
     before = file.stat()
-    add(project, "s", tmp_path / "in")
+    project.filesets.add("s", tmp_path / "in")
     file.write_bytes(b"2")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert FileSet(project, add(project, "s", tmp_path / "in")).read("a") == b"2"
+    assert project.filesets.open(project.filesets.add("s", tmp_path / "in")).read("a") == b"2"
 
 
 def test_append_keeps_files_under_other_paths(project, tmp_path):
     write(tmp_path / "one", {"a": b"1", "b": b"1"})
     write(tmp_path / "two", {"b": b"2", "c": b"2"})
-    add(project, "s", tmp_path / "one")
-    FileSet(project, add(project, "s", tmp_path / "two", append=True)).get(tmp_path / "out")
+    project.filesets.add("s", tmp_path / "one")
+    project.filesets.open(project.filesets.add("s", tmp_path / "two", append=True)).get(tmp_path / "out")
     assert tree(tmp_path / "out") == {"a": b"1", "b": b"2", "c": b"2"}
 
 
 def test_two_additions_at_once_lose_nothing(project, bench, tmp_path, monkeypatch):
     for name in ("one", "two", "three"):
         write(tmp_path / name, {name: name.encode()})
-    add(project, "s", tmp_path / "one")
+    project.filesets.add("s", tmp_path / "one")
     real = commits.Commit.make
 
     def late(*args, **options):
         monkeypatch.setattr(commits.Commit, "make", real)
         with bench.open() as other:
-            add(other, "s", tmp_path / "two", append=True)
+            other.filesets.add("s", tmp_path / "two", append=True)
         return real(*args, **options)
 
     monkeypatch.setattr(commits.Commit, "make", late)
-    files = FileSet(project, add(project, "s", tmp_path / "three", append=True))
+    files = project.filesets.open(project.filesets.add("s", tmp_path / "three", append=True))
     files.get(tmp_path / "out")
     assert tree(tmp_path / "out") == {"one": b"one", "two": b"two", "three": b"three"}
 
@@ -178,26 +177,26 @@ def test_two_additions_at_once_lose_nothing(project, bench, tmp_path, monkeypatc
 def test_a_table_and_a_set_do_not_take_each_others_place(project, tmp_path):
     write(tmp_path / "in", {"a": b"1"})
     project.datasets.commit("t", pl.DataFrame({"x": [1]}))
-    add(project, "s", tmp_path / "in")
+    project.filesets.add("s", tmp_path / "in")
     with pytest.raises(UsageError, match="'t' is a table"):
-        add(project, "t", tmp_path / "in")
+        project.filesets.add("t", tmp_path / "in")
     with pytest.raises(UsageError, match="'s' is a set of files"):
         project.datasets.commit("s", pl.DataFrame({"x": [1]}), "replace")
 
 
 def test_bytes_that_rot_are_found(project, tmp_path):
     write(tmp_path / "in", {"a": b"123", "b": b"456"})
-    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    files = project.filesets.open(project.filesets.add("s", tmp_path / "in"))
     files.verify()
     key = next(entry.key for entry in project.storage.list("objects/") if files.place("a").blob in entry.key)
     project.storage.put(key, b"12x456")
     with pytest.raises(Corrupt):
-        FileSet(project, files.version).verify()
+        project.filesets.open(files.version).verify()
 
 
 def test_the_projects_own_folder_is_refused(project):
     with pytest.raises(UsageError, match="own state"):
-        add(project, "s", project.root)
+        project.filesets.add("s", project.root)
 
 
 def test_a_step_returns_a_set_as_it_took_it(bench, tmp_path):
@@ -205,25 +204,25 @@ def test_a_step_returns_a_set_as_it_took_it(bench, tmp_path):
     bench.write(step, work="from mlopsfw import FileSet\ndef same(photos: FileSet): return photos\n")
     write(tmp_path / "in", {"a": b"123"})
     with bench.open() as project:
-        add(project, "photos", tmp_path / "in")
+        project.filesets.add("photos", tmp_path / "in")
     assert bench.run().outputs["same"]["result"].ref == "data:/photos@1"
 
 
 def test_a_restored_version_is_read_and_collecting_garbage_keeps_what_versions_need(project, tmp_path):
     write(tmp_path / "in", FILES)
-    add(project, "s", tmp_path / "in")
+    project.filesets.add("s", tmp_path / "in")
     write(tmp_path / "in", {"a.txt": b"two"})
-    add(project, "s", tmp_path / "in")
+    project.filesets.add("s", tmp_path / "in")
     project.datasets.restore("s", 1)
     collect(project.storage, project.ledger, grace=0)
     for number, expected in ((1, b"one"), (2, b"two"), (3, b"one")):
-        files = FileSet(project, project.datasets.resolve(f"data:/s@{number}"))
+        files = project.filesets.open(project.datasets.resolve(f"data:/s@{number}"))
         assert (files.read("a.txt"), files.read("big.bin")) == (expected, LARGE)
 
 
 def test_sync_removes_what_the_set_has_not_and_nothing_beyond_links(project, tmp_path):
     write(tmp_path / "in", {"a": b"1", "d/b": b"2"})
-    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    files = project.filesets.open(project.filesets.add("s", tmp_path / "in"))
     outside = tmp_path / "outside"
     write(outside, {"precious": b"!"})
     write(tmp_path / "out", {"a": b"old", "gone/x": b"3"})
@@ -236,9 +235,9 @@ def test_sync_removes_what_the_set_has_not_and_nothing_beyond_links(project, tmp
 @pytest.mark.parametrize("own", ["a", "d"], ids=["in the place of a file", "in the place of a folder"])
 def test_a_file_of_the_users_own_is_not_overwritten(project, tmp_path, own):
     write(tmp_path / "in", {"a": b"1", "d/b": b"2"})
-    add(project, "s", tmp_path / "in")
+    project.filesets.add("s", tmp_path / "in")
     write(tmp_path / "in", {"a": b"other"})
-    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    files = project.filesets.open(project.filesets.add("s", tmp_path / "in"))
     write(tmp_path / "out", {own: b"mine alone"})
     with pytest.raises(DataError, match="no version of s has its content"):
         files.get(tmp_path / "out")
@@ -250,7 +249,7 @@ def test_a_file_of_the_users_own_is_not_overwritten(project, tmp_path, own):
 
 def test_sync_removes_no_file_that_nobody_could_get_back(project, tmp_path):
     write(tmp_path / "in", {"a": b"1", "b": b"2"})
-    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    files = project.filesets.open(project.filesets.add("s", tmp_path / "in"))
     write(tmp_path / "out", {"copy/of/a": b"1", "thesis": b"mine alone"})
     with pytest.raises(DataError, match="thesis is there"):
         files.get(tmp_path / "out", sync=True)
@@ -262,7 +261,7 @@ def test_sync_removes_no_file_that_nobody_could_get_back(project, tmp_path):
 
 def test_nothing_is_written_through_a_link_or_outside_the_folder(project, tmp_path):
     write(tmp_path / "in", {"d/a": b"1"})
-    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    files = project.filesets.open(project.filesets.add("s", tmp_path / "in"))
     (tmp_path / "out").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out" / "d").symlink_to(tmp_path / "elsewhere")
@@ -274,7 +273,7 @@ def test_nothing_is_written_through_a_link_or_outside_the_folder(project, tmp_pa
 @pytest.mark.parametrize("path", ["../a", "/etc/a", "a/../../b", "x\0y", ""])
 def test_a_path_that_leads_out_is_refused_before_anything_is_written(project, tmp_path, path):
     write(tmp_path / "in", {"a": b"1"})
-    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    files = project.filesets.open(project.filesets.add("s", tmp_path / "in"))
     files.__dict__["table"] = pl.concat([files.table, files.table.with_columns(path=pl.lit(path))])
     with pytest.raises(DataError, match="cannot take"):
         files.get(tmp_path / "out")
@@ -302,7 +301,7 @@ def test_what_cannot_be_kept_is_named_and_nothing_is_committed(project, tmp_path
     write(tmp_path / "in", {"a": b"1"})
     broken(tmp_path / "in", what)
     with pytest.raises(DataError, match=r"x'|xff|\\udcff"):
-        add(project, "s", tmp_path / "in")
+        project.filesets.add("s", tmp_path / "in")
     assert project.datasets.history("s").latest is None
 
 
@@ -318,7 +317,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(project, tmp_path, mon
 
     monkeypatch.setattr(packs, "look_at", changed)
     with pytest.raises(DataError, match="changed while it was read"):
-        add(project, "s", tmp_path / "in")
+        project.filesets.add("s", tmp_path / "in")
     assert project.datasets.history("s").latest is None
 
 
@@ -333,7 +332,7 @@ def test_a_file_that_is_gone_when_it_is_to_be_read_is_named_and_nothing_is_commi
 
     monkeypatch.setattr(adding_module, "walk", walked)
     with pytest.raises(DataError, match="gone cannot be read: No such file"):
-        add(project, "s", tmp_path / "in")
+        project.filesets.add("s", tmp_path / "in")
     assert project.datasets.history("s").latest is None
 
 
@@ -349,7 +348,7 @@ def test_a_file_whose_bytes_the_system_does_not_give_is_named(project, tmp_path,
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     with pytest.raises(DataError, match="broken cannot be read: Input/output error"):
-        add(project, "s", tmp_path / "in")
+        project.filesets.add("s", tmp_path / "in")
     assert project.datasets.history("s").latest is None
 
 
@@ -383,7 +382,7 @@ def test_names_that_are_one_file_where_case_is_ignored_are_refused_there_before_
     project, tmp_path, monkeypatch, pair
 ):
     write(tmp_path / "in", {path: path.encode() for path in pair})
-    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    files = project.filesets.open(project.filesets.add("s", tmp_path / "in"))
     files.get(tmp_path / "here")
     assert len(tree(tmp_path / "here")) == 2
     monkeypatch.setattr(getting, "_ignores_case", lambda folder: True)
@@ -406,7 +405,7 @@ def some(group, blobs, has):
     return real(group, blobs, has)
 packs._store_group = some
 adding.time.time_ns = lambda real=adding.time.time_ns: real() + 3600 * 10**9
-adding.add(Project.open(Path(sys.argv[1])), "s", Path(sys.argv[2]))
+Project.open(Path(sys.argv[1])).filesets.add("s", Path(sys.argv[2]))
 """
 
 
@@ -415,9 +414,9 @@ def test_after_a_kill_nothing_is_there_and_what_was_stored_is_not_read_again(ben
     killed = subprocess.run([sys.executable, "-c", KILLED, bench.root, tmp_path / "in"], check=False)
     assert killed.returncode == -9
     assert project.datasets.history("s").latest is None
-    version = add(project, "s", tmp_path / "in")
+    version = project.filesets.add("s", tmp_path / "in")
     assert 0 < len(read) < 10
-    FileSet(project, version).get(tmp_path / "out")
+    project.filesets.open(version).get(tmp_path / "out")
     assert tree(tmp_path / "out") == tree(tmp_path / "in")
 
 
@@ -427,7 +426,7 @@ def test_a_step_takes_a_set_and_is_cached_by_its_content(bench, tmp_path):
     bench.write(step, work=code)
     write(tmp_path / "in", {"a": b"123", "b": b"1"})
     with bench.open() as project:
-        add(project, "photos", tmp_path / "in")
+        project.filesets.add("photos", tmp_path / "in")
     assert bench.value(bench.run(), "sizes") == {"a": 3, "b": 1}
     bench.run()
     assert bench.ran() == []
@@ -436,11 +435,11 @@ def test_a_step_takes_a_set_and_is_cached_by_its_content(bench, tmp_path):
 def test_what_is_no_set_and_what_is_not_in_it_is_said(project, tmp_path):
     table = project.datasets.commit("t", pl.DataFrame({"x": [1]}))
     with pytest.raises(UsageError, match="is a table"):
-        FileSet(project, table)
+        project.filesets.open(table)
     write(tmp_path / "in", {"photo.png": b""})
-    version = add(project, "s", tmp_path / "in")
+    version = project.filesets.add("s", tmp_path / "in")
     with pytest.raises(UnknownName) as caught:
-        FileSet(project, version).read("photo.pn")
+        project.filesets.open(version).read("photo.pn")
     assert "photo.png" in caught.value.hint
 
 
@@ -461,7 +460,7 @@ def test_a_sparse_file_of_five_gigabytes_is_taken_in_constant_memory(bench, tmp_
 @pytest.mark.parametrize("where", [".", "..", ".mlopsfw", ".mlopsfw/store", "link"])
 def test_sync_never_removes_the_project_itself(project, tmp_path, where):
     write(tmp_path / "in", {"a": b"1"})
-    files = FileSet(project, add(project, "s", tmp_path / "in"))
+    files = project.filesets.open(project.filesets.add("s", tmp_path / "in"))
     root = project.state.parent
     (root / "link").symlink_to(root)
     before = tree(root)

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.data.datasets.vacuum import vacuum
-from mlopsfw.data.filesets import FileSet, index, packs
-from mlopsfw.data.filesets.adding import add
+from mlopsfw.data.filesets import index, packs
 from mlopsfw.governance.forget import forget
 from mlopsfw.governance.subject import Subject
 from mlopsfw.kernel.config.model import Retention
@@ -45,7 +43,7 @@ class Life:
         for path, data in files.items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(data)
-        if add(self.project, "s", folder, append=append).new:
+        if self.project.filesets.add("s", folder, append=append).new:
             self.versions.append({**self.versions[-1], **files} if append and self.versions else files)
 
     def append(self, files):
@@ -56,7 +54,7 @@ class Life:
             if file.is_file():
                 os.utime(file, (file.stat().st_mtime - DAYS,) * 2)
         self.project.blobs.doubt()
-        for gone in vacuum(self.project, "s", Retention(keep=keep)).versions if self.versions else ():
+        for gone in self.project.version_removal.vacuum("s", Retention(keep=keep)).versions if self.versions else ():
             self.versions[gone - 1] = None
 
     def forget(self, pattern):
@@ -72,9 +70,9 @@ class Life:
         live = {number: files for number, files in enumerate(self.versions, 1) if files is not None}
         for number, files in live.items():
             version = self.project.datasets.resolve(f"data:/s@{number}")
-            found = FileSet(self.project, version)
+            found = self.project.filesets.open(version)
             assert {row["path"]: data for row, data in (found[n] for n in range(len(found)))} == files
-            places = index.places(index.of_version(self.project, version))
+            places = index.places(index.of_version(self.project.blobs, version))
             needed = {places[digest].blob for digest in found.table["digest"]}
             assert set(index.told(version.index, self.project.blobs).blobs) == needed
         return live
@@ -82,7 +80,9 @@ class Life:
     def holds_no_more(self, live):
         """See that every byte of a shared blob is a live file's."""
         contents = {sha256(data).hexdigest() for files in live.values() for data in files.values()}
-        found = [index.of_version(self.project, self.project.datasets.resolve(f"data:/s@{number}")) for number in live]
+        found = [
+            index.of_version(self.project.blobs, self.project.datasets.resolve(f"data:/s@{number}")) for number in live
+        ]
         places = {(name, place) for each in found for name, place in index.places(each).items()}
         assert {name for name, _ in places} == contents
         stored = sum(len(self.project.blobs.get(blob)) for blob in {place.blob for _, place in places})

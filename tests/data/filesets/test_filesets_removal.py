@@ -11,10 +11,8 @@ import threading
 import pytest
 
 from mlopsfw.data.datasets import commits
-from mlopsfw.data.datasets.vacuum import vacuum
-from mlopsfw.data.filesets import FileSet, index
 from mlopsfw.data.filesets import adding as adding_module
-from mlopsfw.data.filesets.adding import add
+from mlopsfw.data.filesets import index
 from mlopsfw.governance.forget import STREAM, forget
 from mlopsfw.governance.subject import Subject
 from mlopsfw.governance.text_search import files_with
@@ -74,7 +72,7 @@ def put(project, tmp_path):
         folder = tmp_path / f"in{put.number}"
         folder.mkdir()
         write(folder, files)
-        return add(project, name, folder, **options)
+        return project.filesets.add(name, folder, **options)
 
     put.number = 0
     return put
@@ -94,7 +92,7 @@ def age(project):
 
 
 def read(project, version, name="s"):
-    files = FileSet(project, project.datasets.resolve(f"data:/{name}@{version}"))
+    files = project.filesets.open(project.datasets.resolve(f"data:/{name}@{version}"))
     return {row["path"]: data for row, data in (files[number] for number in range(len(files)))}
 
 
@@ -105,7 +103,7 @@ def healthy(project):
         for name in {version.name for version in fresh.datasets.newest()}:
             for version in fresh.datasets.log(name):
                 if version.live:
-                    FileSet(fresh, version).verify()
+                    fresh.filesets.open(version).verify()
 
 
 def subject(text, column="path"):
@@ -120,17 +118,19 @@ def test_a_vacuum_frees_the_blobs_that_no_kept_version_needs(project, put, tmp_p
     second = put({"faces/ann/1.png": FACE, "new": b"new"})
     age(project)
     before = sum(entry.size for entry in project.storage.list("objects/"))
-    told = vacuum(project, "s", LAST, dry_run=True)
-    done = vacuum(project, "s", LAST)
+    told = project.version_removal.vacuum("s", LAST, dry_run=True)
+    done = project.version_removal.vacuum("s", LAST)
     freed = before - sum(entry.size for entry in project.storage.list("objects/"))
     assert (done.versions, done.waiting, told.freed) == ((1,), 0, done.freed)
     assert done.freed >= freed > len(LARGE)  # the first version's table is counted, too
     assert read(project, 2) == {"faces/ann/1.png": FACE, "new": b"new"}
-    assert index.places(index.of_version(project, second)).keys() == set(FileSet(project, second).table["digest"])
+    assert index.places(index.of_version(project.blobs, second)).keys() == set(
+        project.filesets.open(second).table["digest"]
+    )
     with pytest.raises(Vacuumed):
         read(project, 1)
     healthy(project)
-    assert (vacuum(project, "s", LAST).versions, collect(project.storage, project.ledger, grace=0, vault=project.vault).deleted) == ((), [])  # fmt: skip
+    assert (project.version_removal.vacuum("s", LAST).versions, collect(project.storage, project.ledger, grace=0, vault=project.vault).deleted) == ((), [])  # fmt: skip
 
 
 def test_a_tag_keeps_the_bytes_and_a_version_of_an_append_those_of_what_it_kept(project, put):
@@ -140,7 +140,7 @@ def test_a_tag_keeps_the_bytes_and_a_version_of_an_append_those_of_what_it_kept(
     put({"c": b"c"})
     project.datasets.tag("s", "golden", 1)
     age(project)
-    assert vacuum(project, "s", LAST).versions == (2, 3)
+    assert project.version_removal.vacuum("s", LAST).versions == (2, 3)
     assert (read(project, 1), read(project, 4)) == ({"a": b"a"}, {"c": b"c"})
     healthy(project)
 
@@ -157,8 +157,8 @@ def test_what_another_set_or_a_value_has_stays(project, put):
     put({"b": b"b"})
     project.ledger.stream("notes/x").append("noted", {"blob": value})
     age(project)
-    assert vacuum(project, "s", LAST).versions == (1, 2, 3)
-    assert vacuum(project, "third", LAST).versions == (1,)
+    assert project.version_removal.vacuum("s", LAST).versions == (1, 2, 3)
+    assert project.version_removal.vacuum("third", LAST).versions == (1,)
     assert read(project, 1, "other") == same
     assert project.blobs.get(value)
     healthy(project)
@@ -167,11 +167,11 @@ def test_what_another_set_or_a_value_has_stays(project, put):
 def test_a_blob_that_was_stored_of_late_waits_for_gc(project, put):
     put(FILES)
     put({"b": b"b"})
-    done = vacuum(project, "s", LAST)
+    done = project.version_removal.vacuum("s", LAST)
     assert (done.versions, done.files) == ((1,), 1)
     assert done.waiting > len(LARGE)
     age(project)
-    assert vacuum(project, "s", LAST).versions == ()
+    assert project.version_removal.vacuum("s", LAST).versions == ()
     assert len(blobs(project)) == 5  # two manifests, the newest version's index, its segment and blob
     healthy(project)
 
@@ -179,7 +179,7 @@ def test_a_blob_that_was_stored_of_late_waits_for_gc(project, put):
 def test_gc_takes_what_a_vacuum_left_and_the_index_not_before_the_bytes(project, put):
     first = put(FILES)
     put({"b": b"b"})
-    vacuum(project, "s", LAST)
+    project.version_removal.vacuum("s", LAST)
     old = key_of(first.index)
     file = project.state / "store" / old
     os.utime(file, (0, 0))
@@ -201,13 +201,13 @@ def test_an_addition_that_relied_on_bytes_that_a_vacuum_took_stores_them_again(
         monkeypatch.setattr(commits.Commit, "make", real)
         with bench.open() as other:
             write(tmp_path / "b", {"b": b"b"})
-            add(other, "s", tmp_path / "b")
+            other.filesets.add("s", tmp_path / "b")
             age(project)
-            assert vacuum(other, "s", LAST).versions == (1,)
+            assert other.version_removal.vacuum("s", LAST).versions == (1,)
         return real(*args, **options)
 
     monkeypatch.setattr(commits.Commit, "make", late)
-    assert add(project, "s", tmp_path / "again").version == 3
+    assert project.filesets.add("s", tmp_path / "again").version == 3
     assert read(project, 3) == FILES
     healthy(project)
 
@@ -219,7 +219,6 @@ from mlopsfw.kernel.config.model import Retention
 from mlopsfw.governance.forget import forget
 from mlopsfw.governance.subject import Subject
 from mlopsfw.project.facade import Project
-from mlopsfw.data.datasets.vacuum import vacuum
 project = Project.open(Path(sys.argv[1]))
 left = [int(sys.argv[3])]
 def mortal(call):
@@ -229,7 +228,7 @@ def mortal(call):
         return call(*args, **options)
     return called
 for name in ("fsync", "link", "replace", "rename", "unlink"): setattr(os, name, mortal(getattr(os, name)))
-if sys.argv[2] == "vacuum": vacuum(project, "s", Retention(keep=1))
+if sys.argv[2] == "vacuum": project.version_removal.vacuum("s", Retention(keep=1))
 else: forget(project, "s", Subject("path", "faces/ann/*", bytes.fromhex("ab" * 32)))
 """
 
@@ -262,7 +261,7 @@ def test_kill_9_at_any_operation_of_a_vacuum_leaves_what_is_kept_whole(project, 
     assert killed(project, "vacuum", range(60), check) >= 6
     with Project.open(project.root) as fresh:
         age(fresh)
-        assert vacuum(fresh, "s", LAST).versions == ()
+        assert fresh.version_removal.vacuum("s", LAST).versions == ()
         told = index.told(fresh.datasets.resolve("data:/s").index, fresh.blobs)
         assert len(blobs(fresh)) == 3 + len(told.blobs) + len(told.segments)  # two manifests and the index
     healthy(project)
@@ -290,7 +289,7 @@ def test_a_subjects_files_are_in_no_version_and_no_file_and_the_rest_is_read_on(
     assert not files_with(project.state, ["faces/ann/1.png", FACE.decode()])
     assert not [file for file in project.state.rglob("*") if file.is_file() and FACE in file.read_bytes()]
     assert [read(project, version) for version in (1, 2, 3, 4)] == [left, left, {"read.me": b"read me"}, {"read.me": b"read me", "c": b"c"}]  # fmt: skip
-    FileSet(project, project.datasets.resolve("data:/s@1")).get(tmp_path / "out")
+    project.filesets.open(project.datasets.resolve("data:/s@1")).get(tmp_path / "out")
     assert tree(tmp_path / "out") == left
     healthy(project)
     collect(project.storage, project.ledger, grace=0, vault=project.vault)
@@ -303,7 +302,7 @@ def test_the_versions_and_the_ledger_tell_that_files_were_erased_and_not_which(p
     again = project.datasets.resolve("data:/s@1")
     assert (again.rows, again.erased_rows, again.erased) == (2, 2, (first.digest,))
     with pytest.raises(UnknownName) as caught:
-        FileSet(project, again).read("faces/ann/1.png")
+        project.filesets.open(again).read("faces/ann/1.png")
     assert "2 of its files were erased" in caught.value.hint
     with pytest.raises(Erased):
         project.datasets.resolve(first.artifact())
@@ -319,7 +318,7 @@ def test_bytes_that_another_path_holds_stay_and_are_named_and_go_by_their_digest
     done = forget(project, "s", subject("faces/ann/*"))
     assert done.elsewhere == {"s": ["all/7.png", "empty"]}
     assert read(project, 1) == {"all/7.png": FACE, "empty": b""}
-    (row,) = FileSet(project, project.datasets.resolve("data:/s")).table.filter(path="all/7.png").to_dicts()
+    (row,) = project.filesets.open(project.datasets.resolve("data:/s")).table.filter(path="all/7.png").to_dicts()
     assert forget(project, "s", subject(row["digest"], "digest")).datasets == {"s": {1: 1}}
     assert not any(FACE in data for data in stored(project))
     assert read(project, 1) == {"empty": b""}
@@ -347,7 +346,7 @@ def test_another_set_of_the_very_files_keeps_them(project, put):
 def test_bytes_that_a_vacuum_left_go_at_once(project, put):
     put(FILES)
     put({"read.me": b"read me"})
-    assert vacuum(project, "s", LAST).waiting
+    assert project.version_removal.vacuum("s", LAST).waiting
     forget(project, "s", subject("faces/ann/*"))
     assert not any(FACE in data for data in stored(project))
     assert read(project, 2) == {"read.me": b"read me"}
@@ -367,7 +366,7 @@ def test_an_addition_that_relied_on_bytes_that_were_erased_stores_them_again(pro
         return real(*args, **options)
 
     monkeypatch.setattr(commits.Commit, "make", late)
-    version = add(project, name, tmp_path / "again")
+    version = project.filesets.add(name, tmp_path / "again")
     assert read(project, version.version, name) == tree(tmp_path / "again")
     healthy(project)
 
@@ -403,7 +402,7 @@ def test_additions_erasures_and_vacuums_at_once_lose_nothing(project, tmp_path):
             with Project.open(project.root) as mine:
                 for number in range(6):
                     write(tmp_path / name, {f"{name}/{number}": b"%d" % number, "faces/ann/x": b"%d" % number})
-                    add(mine, "s", tmp_path / name, append=True)
+                    mine.filesets.add("s", tmp_path / name, append=True)
         except Exception as error:  # noqa: BLE001
             failures.append(error)
 
@@ -414,7 +413,7 @@ def test_additions_erasures_and_vacuums_at_once_lose_nothing(project, tmp_path):
         with Project.open(project.root) as mine:
             if mine.datasets.history("s").versions:
                 forget(mine, "s", subject("faces/ann/*"))
-                vacuum(mine, "s", LAST)
+                mine.version_removal.vacuum("s", LAST)
     assert failures == []
     forget(project, "s", subject("faces/ann/*"))
     latest = project.datasets.resolve("data:/s").version
@@ -432,31 +431,31 @@ def snapshot(project):
 @pytest.mark.parametrize("append", [False, True])
 def test_the_same_folder_again_writes_nothing_at_all(project, tmp_path, append):
     write(tmp_path / "in", FILES)
-    add(project, "s", tmp_path / "in", append=append)
-    add(project, "s", tmp_path / "in", append=append)
+    project.filesets.add("s", tmp_path / "in", append=append)
+    project.filesets.add("s", tmp_path / "in", append=append)
     before = snapshot(project)
     with Project.open(project.root) as fresh:
-        assert not add(fresh, "s", tmp_path / "in", append=append).new
+        assert not fresh.filesets.add("s", tmp_path / "in", append=append).new
     assert snapshot(project) == before
 
 
 def test_a_folder_that_was_appended_and_now_replaces_is_not_taken_for_unchanged(project, put, tmp_path):
     put({"a": b"a"})
     write(tmp_path / "in", {"b": b"b"})
-    add(project, "s", tmp_path / "in", append=True)
-    assert add(project, "s", tmp_path / "in").version == 3
+    project.filesets.add("s", tmp_path / "in", append=True)
+    assert project.filesets.add("s", tmp_path / "in").version == 3
     assert read(project, 3) == {"b": b"b"}
 
 
 def test_what_an_addition_stores_of_the_index_grows_with_what_is_new_and_segments_stay_few(project, tmp_path):
     folder = tmp_path / "in"
     write(folder, {f"first/{number}": b"%d" % number for number in range(2000)})
-    (first,) = index.told(add(project, "s", folder).index, project.blobs).segments
+    (first,) = index.told(project.filesets.add("s", folder).index, project.blobs).segments
     whole = len(project.blobs.get(first))
     for number in range(30):
         before = blobs(project)
         write(folder, {f"more/{number}": b"more %d" % number})
-        version = add(project, "s", folder)
+        version = project.filesets.add("s", folder)
         told = index.told(version.index, project.blobs)
         assert first in told.segments
         assert len(told.segments) <= 8
