@@ -181,7 +181,7 @@ def export(project: Project, url: str, *, options: tuple[str, ...], heal: bool, 
     """Copy the whole project (ledger, blobs, tables) to URL: a folder, or such as s3://bucket/prefix."""
     from mlopsfw.operations.transfer import transfer
 
-    _report(transfer(project.storage, _open(project, url, options), heal=heal), as_json)
+    _report(transfer(project.storage, _open(project, url, options), heal=heal, own=True), as_json)
 
 
 @click.command("import")

@@ -47,13 +47,16 @@ class Transfer(msgspec.Struct, kw_only=True):
     events: int = 0
 
 
-def transfer(source: Storage, target: Storage, *, heal: bool = False, progress: Progress | None = None) -> Transfer:
+def transfer(
+    source: Storage, target: Storage, *, heal: bool = False, own: bool = False, progress: Progress | None = None
+) -> Transfer:
     """Copy the project in `source` to `target`, which is empty or holds an older copy of the same project.
 
     Args:
         source: Where the project is.
         target: Where it shall be, too.
         heal: Read every blob of the target again, and replace those that have rotted.
+        own: Whether the source is the project's own storage, in which a file may have a second name.
         progress: Told of each object.
 
     Raises:
@@ -62,7 +65,7 @@ def transfer(source: Storage, target: Storage, *, heal: bool = False, progress: 
         Corrupt: A blob of the source does not match its digest.
         ChainBroken: The ledger that was copied is not whole.
     """
-    _check_members(source)
+    _check_members(source, own=own)
     _refuse_another_history(source, target)
     for _ in _whole(source, "the source"):
         pass  # before anything is copied
@@ -80,7 +83,7 @@ def transfer(source: Storage, target: Storage, *, heal: bool = False, progress: 
     return copy.done
 
 
-def _check_members(source: Storage) -> None:
+def _check_members(source: Storage, *, own: bool) -> None:
     """Look at every object of the source before any is copied: a folder from elsewhere may hold links to what is not its own.
 
     The storage itself follows no link. A second name of a file (a hard link) cannot be told from the first, so it is refused, too.
@@ -88,7 +91,7 @@ def _check_members(source: Storage) -> None:
     place = urlsplit(source.describe())
     for entry in source.list():
         check_key(entry.key)
-        if place.scheme == "file" and Path(unquote(place.path), entry.key).lstat().st_nlink > 1:
+        if not own and place.scheme == "file" and Path(unquote(place.path), entry.key).lstat().st_nlink > 1:
             raise StorageError(
                 f"{entry.key!r} in {source.describe()} has a second name elsewhere (a hard link)",
                 hint="Copy the folder without links (cp -r, not cp -l), and import the copy.",

@@ -218,8 +218,8 @@ def test_a_file_that_becomes_a_link_after_the_folder_was_looked_at_is_not_follow
     source.put("tables/t/part.parquet", b"rows")
     checked = transfer_module._check_members
 
-    def swap(storage):
-        checked(storage)
+    def swap(storage, **how):
+        checked(storage, **how)
         (tmp_path / "source/tables/t/part.parquet").unlink()
         (tmp_path / "source/tables/t/part.parquet").symlink_to(tmp_path / "secret")
 
@@ -227,6 +227,14 @@ def test_a_file_that_becomes_a_link_after_the_folder_was_looked_at_is_not_follow
     with pytest.raises(StorageError, match="a link"):
         transfer(source, target)
     assert list(target.list("tables/")) == []
+
+
+def test_a_projects_own_storage_may_hold_a_second_name_of_a_file(tmp_path, source):
+    first = next(path for path in (tmp_path / "source/tables").rglob("*.parquet"))
+    os.link(first, first.with_name("again.parquet"))
+    target = LocalStorage(tmp_path / "target")
+    transfer(source, target, own=True)
+    assert contents(target) == contents(source)
 
 
 def test_the_verb_refuses_a_link_and_says_which(project, tmp_path, capsys):
