@@ -71,6 +71,14 @@ def invoke(args: list[str]) -> int:
             interrupts.uninstall()
 
 
+def _raised_by_click(error: BaseException) -> bool:
+    """Return whether click itself raised it: it ends so where a pipe's reader is gone, and at nothing else."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and frame.tb_frame.f_globals.get("__name__") == "click.core"
+
+
 def _invoked(args: list[str]) -> int:
     try:
         result = cli.main(args=args, prog_name="mlopsfw", standalone_mode=False)
@@ -85,6 +93,8 @@ def _invoked(args: list[str]) -> int:
         click.echo(redacted(text.getvalue()), err=True, nl=False)
         return error.exit_code
     except BaseException as error:  # noqa: BLE001 - the last place where an error can be told kindly; a step's sys.exit() too
+        if isinstance(error, SystemExit) and _raised_by_click(error):
+            return 1  # nobody reads the output any more, as before `| head`
         from mlopsfw.cli.failure import report
 
         return report(error, with_traceback="--traceback" in args)

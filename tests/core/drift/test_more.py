@@ -149,3 +149,9 @@ def test_permutation_repeats_itself_and_leaves_the_global_generator_alone():
     assert first == drift.permutation_test(x, y, lambda a, b: a.max() - b.max(), 50)
     assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
     assert x.tolist() == list(range(9))
+
+
+def test_the_g_test_takes_counts_that_lie_beyond_a_doubles_reach_of_each_other():
+    got = drift.g_2samp(np.array([5e-324, 1e17, 3.0]), np.array([1e17, 5e-324, 2.0]))
+    assert np.isfinite(got.statistic)
+    assert 0 <= got.pvalue <= 1
