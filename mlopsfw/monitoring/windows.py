@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from mlopsfw.capturelog.times import EARLIEST, LATEST, Bounds, event_micros
-from mlopsfw.kernel.base import spans as moments
+from mlopsfw.kernel.base import spans
 from mlopsfw.kernel.base.errors import NotFound, UsageError
 from mlopsfw.kernel.roles.monitoring import Window
 
@@ -34,7 +34,7 @@ def duration(text: str) -> timedelta:
     """Return `15m`, `6h`, `7d` or `2w` as a span. Raise `UsageError`."""
     if _DURATION.fullmatch(text) is None:
         raise UsageError(f"{text!r} is not a span of time", hint="Write a number and m, h, d or w, such as 7d.")
-    return moments.duration(text)
+    return spans.duration(text)
 
 
 def stamp(moment: datetime) -> str:
@@ -58,7 +58,7 @@ def time_zone(name: str) -> tzinfo:
 
 def moment(text: str, zone: tzinfo = UTC) -> datetime:
     """Return an RFC 3339 stamp, or a date (its midnight in `zone`), as a moment. Raise `DataError`, also before 1678 and after 2261."""
-    found = moments.instant(text).replace(tzinfo=zone) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text
+    found = spans.instant(text).replace(tzinfo=zone) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text
     return datetime.fromtimestamp(event_micros(found) / 1e6, UTC).astimezone(zone)
 
 

@@ -56,7 +56,7 @@ def transfer(
         source: Where the project is.
         target: Where it shall be, too.
         heal: Read every blob of the target again, and replace those that have rotted.
-        own: Whether the source is the project's own storage, in which a file may have a second name.
+        own: Whether the source is the project's own storage; what comes from elsewhere is looked at before it is copied.
         progress: Told of each object.
 
     Raises:
@@ -65,10 +65,12 @@ def transfer(
         Corrupt: A blob of the source does not match its digest.
         ChainBroken: The ledger that was copied is not whole.
     """
-    _check_members(source, own=own)
+    if not own:
+        _check_members(source)
     _refuse_another_history(source, target)
-    for _ in _whole(source, "the source"):
-        pass  # before anything is copied
+    if not own:
+        for _ in _whole(source, "the source"):
+            pass
     copy = _Copy(source, target, progress)
     copy.keys()
     copy.erasures()
@@ -83,7 +85,7 @@ def transfer(
     return copy.done
 
 
-def _check_members(source: Storage, *, own: bool) -> None:
+def _check_members(source: Storage) -> None:
     """Look at every object of the source before any is copied: a folder from elsewhere may hold links to what is not its own.
 
     The storage itself follows no link. A second name of a file (a hard link) cannot be told from the first, so it is refused, too.
@@ -91,7 +93,7 @@ def _check_members(source: Storage, *, own: bool) -> None:
     place = urlsplit(source.describe())
     for entry in source.list():
         check_key(entry.key)
-        if not own and place.scheme == "file" and Path(unquote(place.path), entry.key).lstat().st_nlink > 1:
+        if place.scheme == "file" and Path(unquote(place.path), entry.key).lstat().st_nlink > 1:
             raise StorageError(
                 f"{entry.key!r} in {source.describe()} has a second name elsewhere (a hard link)",
                 hint="Copy the folder without links (cp -r, not cp -l), and import the copy.",

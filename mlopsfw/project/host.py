@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ProjectHost:
-    """Implements `contracts.host.Host` for the provider called `name`, such as `trainer.torch`."""
+    """Implements `mlopsfw.roles.Host` for the provider called `name`, such as `trainer.torch`."""
 
     def __init__(self, project: Project, name: str) -> None:
         self._project, self._name = project, name

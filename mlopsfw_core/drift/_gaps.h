@@ -3,11 +3,7 @@
 #define MLOPSFW_CORE_DRIFT_GAPS_H
 
 #include <stdint.h>
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
-#define WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDE
-#endif
+#include "mlopsfw_core/_wide.h"
 #define GRID_BLOCK 512
 
 /* A map from values to cells: linear near `centre`, like 1 / t far from it, so that even Cauchy's tails fill their cells

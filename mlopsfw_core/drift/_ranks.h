@@ -5,11 +5,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
-#define WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDE
-#endif
+#include "mlopsfw_core/_wide.h"
 #define LANES 4
 #define STEPS 128              /* of a block; what is summed in it stays whole in a double */
 #define MOST_LANED 100000000   /* pooled values: up to here every gap is whole in a double */

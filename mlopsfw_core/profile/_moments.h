@@ -3,11 +3,7 @@
 #define MLOPSFW_CORE_PROFILE_MOMENTS_H
 
 #include <stdint.h>
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
-#define WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDE
-#endif
+#include "mlopsfw_core/_wide.h"
 #define LANES 4
 
 /* Sum, smallest and largest of n values; n >= 1. */

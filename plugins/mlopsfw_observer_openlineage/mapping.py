@@ -1,8 +1,8 @@
 """An event of a run's stream as OpenLineage's run events.
 
-A sitting of a run is OpenLineage's run of the pipeline's job, each attempt at a step a run of the step's job with the former for a
-parent. A run's id is a ULID and a run event's a UUID, both 128 bits: the first sitting's is the same number. What follows (a
-resumed sitting, an attempt) has a name-based UUID (RFC 9562, version 5) under it, so that the same is told by any process.
+A session of a run is OpenLineage's run of the pipeline's job, each attempt at a step a run of the step's job with the former for a
+parent. A run's id is a ULID and a run event's a UUID, both 128 bits: the first session's is the same number. What follows (a
+resumed session, an attempt) has a name-based UUID (RFC 9562, version 5) under it, so that the same is told by any process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def run_events(event: Event, host: Host, namespace: str) -> Iterator[Json]:
 
 
 def run_uuid(run: str, epoch: int = 0) -> UUID:
-    """Return the UUID of a run's sitting: the ULID's own bits for the first."""
+    """Return the UUID of a run's session: the ULID's own bits for the first."""
     if _ULID.fullmatch(run) is None:
         first = uuid5(NAMESPACE_URL, f"mlopsfw:runs:/{run}")
     else:
@@ -77,7 +77,7 @@ class _Run:
         return made
 
     def began(self, body: Json) -> bool:
-        """Return whether this sitting told of the start of the attempt that `body` is about."""
+        """Return whether this session told of the start of the attempt that `body` is about."""
         return any(_same(one, self._event.epoch, body) for one in self._events)
 
     def _inputs(self, step: str, body: Json) -> list[Json]:

@@ -218,8 +218,8 @@ def test_a_file_that_becomes_a_link_after_the_folder_was_looked_at_is_not_follow
     source.put("tables/t/part.parquet", b"rows")
     checked = transfer_module._check_members
 
-    def swap(storage, **how):
-        checked(storage, **how)
+    def swap(storage):
+        checked(storage)
         (tmp_path / "source/tables/t/part.parquet").unlink()
         (tmp_path / "source/tables/t/part.parquet").symlink_to(tmp_path / "secret")
 

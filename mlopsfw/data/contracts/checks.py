@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.data.contracts import row_rules as rowrules
+from mlopsfw.data.contracts import row_rules
 from mlopsfw.data.contracts.expressions import parse_sql
 from mlopsfw.data.contracts.kinds import count_missing, fits, kind_of, missing
 from mlopsfw.data.contracts.model import ColumnRules, Condition, Contract, Key, Level
@@ -105,16 +105,16 @@ def _of_column(name: str, rules: ColumnRules, dtype: Any) -> Iterator[Check]:
         yield make("nulls", expected=expected, failing=absent, count=count, allow=rules.nulls, whole=False)
     for rule in ("range", "values", "pattern"):
         if getattr(rules, rule) is not None:
-            expected = rowrules.words(rule, rules)
+            expected = row_rules.words(rule, rules)
             try:
-                failing = rowrules.failing(rule, name, rules, dtype)
+                failing = row_rules.failing(rule, name, rules, dtype)
                 yield make(rule, expected=expected, failing=failing, count=failing.sum(), allow=rules.allow)
             except DataError as error:
                 yield make(rule, expected=expected, found=error.message)
     if rules.unique:
         yield _unique_check((name,), rules.level("unique"), {name: dtype})
     if rules.order is not None:
-        failing = rowrules.out_of_order(name, rules.order, dtype)
+        failing = row_rules.out_of_order(name, rules.order, dtype)
         yield make("order", expected=rules.order, failing=failing, count=failing.sum())
     if rules.freshness is not None:
         yield _freshness_check(make, rules.freshness, name, dtype)
@@ -173,7 +173,7 @@ def _unique_check(columns: tuple[str, ...], level: Level, schema: Mapping[str, A
         return Check(
             **facts, count=pl.len() - absent + (absent > 0) - column.n_unique()
         )  # null counts as one value there
-    complete = rowrules.complete(columns, schema)
+    complete = row_rules.complete(columns, schema)
     return Check(**facts, count=complete.sum() - pl.struct(columns).filter(complete).n_unique())
 
 

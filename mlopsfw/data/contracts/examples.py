@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.data.contracts import row_rules as rowrules
+from mlopsfw.data.contracts import row_rules
 from mlopsfw.data.contracts.results import HIDDEN
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _of_key(rows: pl.LazyFrame, check: Check, schema: Mapping[str, Any], most: i
     import polars as pl
 
     times = "times" if "times" not in check.columns else "how often"
-    present = rows.filter(rowrules.complete(check.columns, schema))
+    present = rows.filter(row_rules.complete(check.columns, schema))
     counted = present.group_by(check.columns).agg(pl.len().alias(times)).filter(pl.col(times) > 1)
     return counted.sort(pl.col(times).cast(pl.Int64).neg(), *check.columns).head(most)
 

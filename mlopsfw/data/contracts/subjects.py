@@ -77,15 +77,15 @@ def _spool(paths: Sequence[Path], target: Path) -> None:
     """Write files' rows as Arrow IPC."""
     import pyarrow as pa
 
-    from mlopsfw.data.intake import readers as reading
+    from mlopsfw.data.intake import readers
     from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.data.intake.paths import locate
     from mlopsfw.data.intake.type_inference import Guesses, WrongGuess
 
-    files = locate(paths, tuple(reading.FORMATS))
+    files = locate(paths, tuple(readers.FORMATS))
     guesses = Guesses()
     while True:
-        batches = reading.read(files, CsvOptions(), guesses)
+        batches = readers.read(files, CsvOptions(), guesses)
         try:
             first = next(batches, None)
             if first is None:

@@ -12,7 +12,7 @@ import msgspec
 from mlopsfw.data.datasets import marked
 from mlopsfw.data.datasets.bad_rows import BadRows
 from mlopsfw.data.datasets.commits import Commit
-from mlopsfw.data.intake import readers as reading
+from mlopsfw.data.intake import readers
 from mlopsfw.data.intake.csv.cast_error import located
 from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.data.intake.load_sources import gather
@@ -91,7 +91,7 @@ class Load:
         guesses = Guesses()
         while True:
             quarantine = self._quarantine()
-            with contextlib.closing(reading.read(files, options, guesses, quarantine)) as read:  # no cursor stays open
+            with contextlib.closing(readers.read(files, options, guesses, quarantine)) as read:  # no cursor stays open
                 batches = _counted(read, progress, files) if progress else read
                 try:
                     return self._made(batches, quarantine, **facts)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from mlopsfw.data.intake import readers as reading
-from mlopsfw.data.intake.csv import diagnosis as csvwrong
+from mlopsfw.data.intake import readers
+from mlopsfw.data.intake.csv import diagnosis
 from mlopsfw.data.intake.paths import SourceFile
 from mlopsfw.data.intake.type_inference import BadValue, Guesses, WrongGuess
 from mlopsfw.data.tables import exact
@@ -53,7 +53,7 @@ class InferredFile:
         """
         is_csv(self._file.path)
         while True:
-            read = reading.read([self._file], self._options, self._guesses)
+            read = readers.read([self._file], self._options, self._guesses)
             try:
                 with contextlib.closing(read) as batches:
                     return work(batches)
@@ -67,7 +67,7 @@ class InferredFile:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows by what was learnt of their types in an earlier pass."""
-        return reading.read([self._file], self._options, self._guesses)
+        return readers.read([self._file], self._options, self._guesses)
 
     def as_text(self, columns: Iterable[str]) -> None:
         """Read these columns as text from now on, unless they have a declared type."""
@@ -78,14 +78,14 @@ class InferredFile:
 def is_csv(path: Path) -> bool:
     """Return whether a file's values are texts whose types are inferred. Raise `DataError` where its suffix does not say what it is."""
     try:
-        return reading.format_of(path) == "csv"
+        return readers.format_of(path) == "csv"
     except UsageError as error:
         raise DataError(error.message, hint=error.hint) from None
 
 
 def header_of(path: Path, options: CsvOptions) -> list[str]:
     """Return the names in the first row of a CSV file. Raise `DataError` where there is none."""
-    names = csvwrong.locate(path, options, 1)[1]
+    names = diagnosis.locate(path, options, 1)[1]
     if not names:
         raise DataError(f"{path}: Empty CSV file")
     return names

@@ -141,12 +141,12 @@ def _linked(secrets: Secrets, url: str, outside: Outside) -> Sequence[_Source]:
 
         headers = resolved_headers(outside.headers, secrets)
         return [_Elsewhere(HttpFile(url, headers, allow_private=outside.allow_private, timeout=outside.timeout))]
-    from mlopsfw.data.intake.remote import bucket as objectsource
+    from mlopsfw.data.intake.remote import bucket
 
     options = resolved_options(outside.options, secrets)
-    if objectsource.is_delta(url, options, outside.timeout):
+    if bucket.is_delta(url, options, outside.timeout):
         return [DeltaSource(url, options, outside.at)]
-    below = objectsource.objects(url, options, tuple(FORMATS), outside.timeout)
+    below = bucket.objects(url, options, tuple(FORMATS), outside.timeout)
     parts = [SourceFile(Path(), partition_of(PurePosixPath(name).parent), file.shown) for file, name in below]
     return [_Elsewhere(file, part.partition) for (file, _), part in zip(below, agreeing(parts), strict=True)]
 

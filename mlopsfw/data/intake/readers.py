@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopsfw.data.intake.columnar import read_parquet
-from mlopsfw.data.intake.csv import tolerant as csvtolerant
+from mlopsfw.data.intake.csv import tolerant as csv_tolerant
 from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.data.intake.csv.strict import read_csv
 from mlopsfw.data.intake.decompress import Allowance
 from mlopsfw.data.intake.excel.sheet import read_excel
-from mlopsfw.data.intake.json import tolerant as jsontolerant
+from mlopsfw.data.intake.json import tolerant as json_tolerant
 from mlopsfw.data.intake.json.strict import read_jsonl
 from mlopsfw.data.intake.lakehouse import SourceTable
 from mlopsfw.data.intake.open_file import inner_suffix
@@ -93,11 +93,11 @@ def _read_file(
     texts = {name for name, kind in kinds.items() if kind == "string"}
     match format_of(path):
         case "csv" if quarantine:
-            return csvtolerant.read_csv(path, options, guesses.columns, quarantine)
+            return csv_tolerant.read_csv(path, options, guesses.columns, quarantine)
         case "csv":
             return read_csv(path, options, guesses.columns)
         case "jsonl" if quarantine:
-            return jsontolerant.read_jsonl(path, options.max_ratio, quarantine, texts)
+            return json_tolerant.read_jsonl(path, options.max_ratio, quarantine, texts)
         case "jsonl":
             return read_jsonl(path, options.max_ratio, guesses.schema(path), texts)
         case "excel":

@@ -25,7 +25,7 @@ _TRIES = 20  # races lost in a row; delta-rs itself tries each 15 times
 
 
 class PlainTables:
-    """Implements `contracts.host.Tables` on a storage. Columns may be added by later appends; older rows have nulls there.
+    """Implements `mlopsfw.roles.Tables` on a storage. Columns may be added by later appends; older rows have nulls there.
 
     Args:
         locations: Where the tables are.

@@ -1,4 +1,4 @@
-"""The system's clock, as `contracts.host.Clock` has it."""
+"""The system's clock, as `mlopsfw.roles.Clock` has it."""
 
 from __future__ import annotations
 

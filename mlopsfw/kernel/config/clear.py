@@ -1,4 +1,4 @@
-"""Refuse secrets in clear: every text of `mlopsfw.toml` and of `--set`, whoever reads the option."""
+"""Refuse secrets in clear: every text of `mlopsfw.toml` and of `--set`, whichever plugin reads it."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def key_of(digest: str) -> str:
 
 
 class BlobStore:
-    """Implements `contracts.host.Blobs`.
+    """Implements `mlopsfw.roles.Blobs`.
 
     Args:
         storage: Where the blobs are kept.

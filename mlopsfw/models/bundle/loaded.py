@@ -24,7 +24,7 @@ _AT_ONCE = 1 << 16  # rows scored at a time, where there are many
 
 
 class LoadedBundle:
-    """Implements `contracts.bundle.Bundle`. Thread-safe where its runtime is.
+    """Implements `mlopsfw.roles.Bundle`. Thread-safe where its runtime is.
 
     Args:
         folder: Where it lies.

@@ -41,7 +41,7 @@ class Display:
         return 0.1 if self.live else 5.0
 
     def began(self, run: str, steps: int) -> None:
-        """Tell that a run, or another sitting of it, begins."""
+        """Tell that a run, or another session of it, begins."""
         self._line(self._dim(f"run {run}, {steps} step{'s' * (steps != 1)}"))
 
     def started(self, name: str, attempt: int) -> None:

@@ -48,7 +48,7 @@ class Journal:
             self.append("run.heartbeat")
 
     def end(self, status: str, exit_code: int) -> float:
-        """Append `run.finished`, for good if the run is done or refused; return the seconds that this sitting took."""
+        """Append `run.finished`, for good if the run is done or refused; return the seconds that this session took."""
         seconds = time.monotonic() - self._began
         body = {"status": status, "exit_code": exit_code, "seconds": seconds}
         write = self._stream.seal if status in _ENDED else self._stream.append

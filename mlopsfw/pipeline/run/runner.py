@@ -61,7 +61,7 @@ class Coordinator:
         prints: Makes the cache keys.
         options: How to run.
         display: Told what happens.
-        finished: Results of this run's earlier sittings: step → (cache key, outputs).
+        finished: Results of this run's earlier sessions: step → (cache key, outputs).
     """
 
     execution: Execution

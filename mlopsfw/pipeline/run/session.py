@@ -1,4 +1,4 @@
-"""One sitting of a run, from its beginning or its taking over to its end: what `mlopsfw run` and `mlopsfw resume` do."""
+"""One session of a run, from its beginning or its taking over to its end: what `mlopsfw run` and `mlopsfw resume` do."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _REFUSED, _INTERRUPTED = 3, 130
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a sitting ended.
+    """How a session ended.
 
     Args:
         run: The run's id.
         status: `done`, `failed`, `refused` or `interrupted`.
         exit_code: What the command returns.
-        seconds: How long this sitting took.
+        seconds: How long this session took.
         failed: The step that failed, if one did.
         failure: What was wrong with it.
         outputs: What the steps returned.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.data.contracts import row_rules as rowrules
+from mlopsfw.data.contracts import row_rules
 from mlopsfw.data.contracts.kinds import count_missing, kind_of
 
 if TYPE_CHECKING:
@@ -108,9 +108,9 @@ def _figures(name: str, dtype: Any) -> dict[str, pl.Expr]:
         finite = column.filter(column.is_finite()) if dtype.is_float() else column
         figures |= {"least": finite.min(), "greatest": finite.max()}
         figures |= {
-            "down": rowrules.out_of_order(name, "increasing", dtype).sum(),
-            "up": rowrules.out_of_order(name, "decreasing", dtype).sum(),
-            "same": rowrules.out_of_order(name, "strictly increasing", dtype).sum(),
+            "down": row_rules.out_of_order(name, "increasing", dtype).sum(),
+            "up": row_rules.out_of_order(name, "decreasing", dtype).sum(),
+            "same": row_rules.out_of_order(name, "strictly increasing", dtype).sum(),
         }
     if dtype.is_float():
         figures["infinite"] = column.is_infinite().any()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from mlopsfw.data.intake import readers as reading
+from mlopsfw.data.intake import readers
 from mlopsfw.data.intake.csv.strict import read_csv
 from mlopsfw.data.intake.paths import SourceFile
 from mlopsfw.data.intake.type_inference import Guesses, WrongGuess
@@ -29,9 +29,9 @@ def located(error: DataError, files: Sequence[SourceFile | SourceTable], options
         return error
     as_stored = replace(options, expected={error.column: error.kind})
     for file in files:
-        if isinstance(file, SourceFile) and reading.format_of(file.path) == "csv":
+        if isinstance(file, SourceFile) and readers.format_of(file.path) == "csv":
             try:
-                with reading.called(file):
+                with readers.called(file):
                     _read_through(file.path, as_stored)
             except DataError as found:
                 if found.hint.startswith("Mend"):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from mlopsfw.data.intake.csv import diagnosis as csvwrong
+from mlopsfw.data.intake.csv import diagnosis
 from mlopsfw.data.intake.csv.blocks import Blocks, Left
 from mlopsfw.data.intake.csv.options import CsvOptions, check, null_texts, separator, type_of, utf8_of
 from mlopsfw.data.intake.open_file import open_bytes
@@ -151,9 +151,9 @@ def read_csv(path: Path, options: CsvOptions, guesses: Mapping[str, str]) -> Ite
                 yield batch
                 passed += batch.num_rows or 1  # the one without rows is the header's
     except pa.ArrowInvalid as error:
-        raise csvwrong.explain(path, options, known, str(error), passed) from None
+        raise diagnosis.explain(path, options, known, str(error), passed) from None
     except Lossy as error:
-        raise csvwrong.explain_lossy(path, options, error.columns, passed) from None
+        raise diagnosis.explain_lossy(path, options, error.columns, passed) from None
 
 
 def _batches(blocks: Blocks, path: Path, options: CsvOptions, known: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
@@ -179,7 +179,7 @@ def open_blocks(path: Path, options: CsvOptions) -> Iterator[Blocks]:
         try:
             yield Blocks(utf8_of(raw, options), separator(path, options), most=_BLOCK, size=_BLOCK)
         except UnicodeDecodeError:
-            csvwrong.raise_encoding(path, options)
+            diagnosis.raise_encoding(path, options)
 
 
 def first_block(cut: Iterator[bytes], blocks: Blocks, path: Path, options: CsvOptions) -> bytes:
@@ -192,7 +192,7 @@ def first_block(cut: Iterator[bytes], blocks: Blocks, path: Path, options: CsvOp
 
 def refuse(left: Left, path: Path, options: CsvOptions) -> NoReturn:
     """Raise `DataError` for a record that cannot be parsed."""
-    raise csvwrong.explain_left(path, options, left, _BLOCK)
+    raise diagnosis.explain_left(path, options, left, _BLOCK)
 
 
 def following(cut: Iterator[bytes]) -> Iterator[bytes]:
@@ -205,7 +205,7 @@ def _check_columns(schema: pa.Schema, path: Path, options: CsvOptions) -> None:
 
     for field in schema:
         if pa.types.is_binary(field.type):
-            csvwrong.raise_encoding(path, options)
+            diagnosis.raise_encoding(path, options)
         if pa.types.is_time(field.type):  # tables have no type for a time of day
             raise WrongGuess(f"{path}: column {field.name!r} holds times of day", field.name, "string")
     check_declared(schema.names, path, options)

@@ -1,6 +1,6 @@
 """CSV files whose bad rows are set aside: ragged ones, those of another encoding, and values that are not of their column's type.
 
-A block without bad rows is read as `csvsource` reads it. In one that Arrow refuses, each bad row is found. A column's type is the
+A block without bad rows is read as `strict` reads it. In one that Arrow refuses, each bad row is found. A column's type is the
 one declared, else the dataset's, else the one of which the fewest values of the first block are not, if their share may go to
 quarantine; otherwise it is text.
 """
@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlopsfw.data.intake.csv import diagnosis as csvwrong
-from mlopsfw.data.intake.csv import strict as csvsource
+from mlopsfw.data.intake.csv import diagnosis, strict
 from mlopsfw.data.intake.csv.escapes import Escaped
 from mlopsfw.data.intake.csv.options import CsvOptions, check, null_texts, type_of
 from mlopsfw.data.intake.csv.strict import Lossy, Parser
@@ -61,16 +60,16 @@ class _Block(NamedTuple):
 def read_csv(
     path: Path, options: CsvOptions, guesses: Mapping[str, str], quarantine: Quarantine
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the good rows of a CSV file and set the others aside; errors as for `csvsource.read_csv`."""
+    """Yield the good rows of a CSV file and set the others aside; errors as for `strict.read_csv`."""
     import pyarrow as pa
 
     check(path, options)
     reading = _Reading(path, options, guesses, quarantine.share)
     try:
-        with csvsource.open_blocks(path, options) as blocks:
+        with strict.open_blocks(path, options) as blocks:
             yield from reading.batches(blocks)
     except pa.ArrowInvalid as error:
-        raise csvwrong.explain(path, options, guesses, str(error)) from None
+        raise diagnosis.explain(path, options, guesses, str(error)) from None
     for line, reason, text in reading.found():
         quarantine.add(path.name, line, reason, text)
     if blocks.left:
@@ -80,11 +79,11 @@ def read_csv(
 def _set_aside(path: Path, options: CsvOptions, left: Left, quarantine: Quarantine) -> None:
     """Set aside what follows a quote that is never closed; for the share it counts as the rows that its lines might have been."""
     if not left.open:
-        csvsource.refuse(left, path, options)
+        strict.refuse(left, path, options)
     reason = f"a quote that is never closed: {left.size:,} bytes on {left.lines:,} lines, to the end of the file"
     if left.size > len(left.head):
         reason += f" (the first {len(left.head):,} are kept)"
-    line = csvwrong.left_line(path, options, left)
+    line = diagnosis.left_line(path, options, left)
     quarantine.add(path.name, line, reason, left.head.decode(errors="backslashreplace"), rows=left.lines)
 
 
@@ -95,25 +94,25 @@ class _Reading:
         self._path, self._options, self._share = path, options, share
         self._declared = options.expected | options.types
         self._kinds = dict(guesses) | self._declared
-        self._names = csvwrong.locate(path, options, 1)[1]
+        self._names = diagnosis.locate(path, options, 1)[1]
         self._records = self._rows = 0  # so far: all, the header too; those of the right width
         self._ragged: Bad = {}  # by record of the file, from 1 with the header
         self._bad: Bad = {}  # by row of the right width, from 0
         self._nulls = frozenset(text.encode() for text in null_texts(options))
-        csvsource.check_declared(self._names, path, options)
+        strict.check_declared(self._names, path, options)
 
     def batches(self, blocks: Blocks) -> Iterator[pa.RecordBatch]:
         """Yield a batch without rows, which has the columns, then the good rows of each block."""
         import pyarrow as pa
 
         cut = iter(blocks)
-        first = csvsource.first_block(cut, blocks, self._path, self._options)
+        first = strict.first_block(cut, blocks, self._path, self._options)
         self._learn(first)
         yield pa.RecordBatch.from_pylist([], schema=self._schema(self._names))  # a header alone makes a table too
         yield from self._noted(self._read(first, self._parser(header=True)))
         self._records += 1
         parser = self._parser()
-        for block in in_order(lambda block: self._read(block, parser), csvsource.following(cut)):
+        for block in in_order(lambda block: self._read(block, parser), strict.following(cut)):
             yield from self._noted(block)
 
     def _parser(self, *, header: bool = False) -> Parser:
@@ -159,7 +158,7 @@ class _Reading:
 
     def _check_names(self, batch: pa.RecordBatch) -> None:
         if batch.schema.names != self._names:  # the header is of other bytes than text
-            csvwrong.raise_encoding(self._path, self._options)
+            diagnosis.raise_encoding(self._path, self._options)
 
     def _schema(self, names: list[str]) -> pa.Schema:
         import pyarrow as pa
@@ -287,7 +286,7 @@ class _Reading:
                 passed, record = passed + 1, record + 1
             records[record] = self._bad[index]
         if records:
-            lines = csvwrong.lines_of(self._path, self._options, set(records))
+            lines = diagnosis.lines_of(self._path, self._options, set(records))
             yield from ((lines.get(record, 0), *records[record]) for record in sorted(records))
 
 

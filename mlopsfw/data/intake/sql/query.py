@@ -92,9 +92,9 @@ class DatabaseRows:
 
     def _rows(self, options: CsvOptions, reject: Reject) -> Iterator[pa.RecordBatch]:
         if not self._url.startswith("sqlite"):
-            from mlopsfw.data.intake.sql import postgres as postgressource
+            from mlopsfw.data.intake.sql import postgres
 
-            return postgressource.read(self._url, self._query, reject)
+            return postgres.read(self._url, self._query, reject)
         from mlopsfw.data.intake.sql import sqlite as sqlitesource
 
         path = urllib.parse.urlsplit(self._url).path[1:]
