@@ -19,6 +19,7 @@ from mlopsfw.alerts.state import SEVERITIES, AlertState, Delivery, Outbox, fold
 from mlopsfw.kernel.base.clock import rfc3339
 from mlopsfw.kernel.base.errors import MlopsfwError, UnknownName, text_of
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.alerting import Alert, Alerter
 
 if TYPE_CHECKING:
@@ -104,10 +105,12 @@ class Alerts:
             return {"alert": msgspec.to_builtins(alert), "alerters": self._alerters}
 
         try:
-            self._stream.append("alert.raised", unless_open)
+            self._stream.append(lambda events: PlainRecord("alert.raised", unless_open(events)))
         except _AlreadyOpenError as already:
             alert = already.state.alert
-            self._stream.append("alert.repeated", {"id": alert.id, "title": title, "facts": dict(facts or {})})
+            self._stream.append(
+                PlainRecord("alert.repeated", {"id": alert.id, "title": title, "facts": dict(facts or {})})
+            )
         return alert
 
     def resolve(self, group: str, text: str = "") -> Alert | None:
@@ -123,19 +126,19 @@ class Alerts:
             return {"id": over.id, "group": group, "alert": msgspec.to_builtins(over)}
 
         try:
-            event = self._stream.append("alert.resolved", if_open)
+            event = self._stream.append(lambda events: PlainRecord("alert.resolved", if_open(events)))
         except UnknownName:
             return None
         return msgspec.convert(event.body["alert"], Alert)
 
     def acknowledge(self, alert_id: str) -> None:
         """Note that somebody looks after it. Raise `UnknownName`. An unambiguous beginning of the id is enough."""
-        self._stream.append("alert.acknowledged", {"id": self.find(alert_id).alert.id})
+        self._stream.append(PlainRecord("alert.acknowledged", {"id": self.find(alert_id).alert.id}))
 
     def silence(self, group: str, seconds: float) -> float:
         """Hold back deliveries of a group, and of `group/…`, for so many seconds; return until when. 0 ends a silence."""
         until = self._services.clock.now() + seconds
-        self._stream.append("alert.silenced", {"group": group, "until": until})
+        self._stream.append(PlainRecord("alert.silenced", {"group": group, "until": until}))
         return until
 
     def find(self, alert_id: str) -> AlertState:
@@ -181,9 +184,11 @@ class Alerts:
         try:
             self._alerter(alerter).deliver(deepcopy(notice))  # what one does to it, the next must not see
         except Exception as error:  # noqa: BLE001 - whatever an alerter raises, the others go on and it is tried again
-            self._stream.append("alert.failed", {**about, "reason": _reason(error), "retry_after": wait(attempt)})
+            self._stream.append(
+                PlainRecord("alert.failed", {**about, "reason": _reason(error), "retry_after": wait(attempt)})
+            )
             return False
-        delivery.delivered = self._stream.append("alert.delivered", about).time
+        delivery.delivered = self._stream.append(PlainRecord("alert.delivered", about)).time
         return True
 
     def _alerter(self, name: str) -> Alerter:

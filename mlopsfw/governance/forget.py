@@ -17,6 +17,7 @@ from mlopsfw.governance.removal import drop
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.base.ids import nearest, new_run_id
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.store.tombstones import Tombstone
 from mlopsfw.lineage import downstream
 from mlopsfw.pipeline.values.erasure import BlobSearch, Found, Named, named
@@ -123,7 +124,7 @@ class _Forgetting:
             "subject": self._subject.digest,
         }
         if not self._dry:
-            stream.append("erasure.begun", facts)
+            stream.append(PlainRecord("erasure.begun", facts))
         rows = {name: self._captured(name) for name in self._endpoints}
         tables, dropped, bundles = self._blobs()
         quarantine = {name: count for name in self._datasets if (count := self._quarantine(name))}
@@ -144,7 +145,9 @@ class _Forgetting:
         )  # fmt: skip
         if not self._dry:
             body: dict[str, Any] = msgspec.to_builtins(done, str_keys=True)
-            stream.append("erasure.done", {key: value for key, value in body.items() if key not in _PERSONAL})
+            stream.append(
+                PlainRecord("erasure.done", {key: value for key, value in body.items() if key not in _PERSONAL})
+            )
         return done
 
     def _captured(self, endpoint: str) -> captured.Rows:
@@ -191,7 +194,7 @@ class _Forgetting:
     def _erase(self, search: BlobSearch, hits: list[Found]) -> None:
         pairs = [(digest, search.rewritten(hit)) for hit in hits for digest in search.members(hit)]
         body = {"erasure": self._id, "blobs": [{"old": old, "new": new} for old, new in pairs]}
-        self._project.ledger.stream(STREAM).append("blobs.erased", body)
+        self._project.ledger.stream(STREAM).append(PlainRecord("blobs.erased", body))
         for old, new in pairs:
             drop(self._project.services, old, Tombstone(erasure=self._id, new=new))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.monitoring.baseline import baseline_of
 from mlopsfw.monitoring.windows import occupied, opening, span, windows
 
@@ -115,7 +116,7 @@ def _examine(project: Project, name: str, window: Window, *, alert: bool) -> Exa
     page_digest = project.blobs.put(page.encode()) if page is not None else ""
     examined = Examined(report, digest, _lay_out(project, report, page, window.look))
     body = _body(report, digest, page_digest) | {"alerts": alert, "look": window.look}
-    project.ledger.stream(f"monitor/{window.endpoint}").append("window.examined", body)
+    project.ledger.stream(f"monitor/{window.endpoint}").append(PlainRecord("window.examined", body))
     if alert:
         _tell(project, examined, window)
     return examined

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.capturelog.times import event_micros
 from mlopsfw.kernel.base.errors import DataError, Fenced
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.ledger.lease import Lease
 from mlopsfw.monitoring import Examined, examine
 from mlopsfw.monitoring.looks import LOOKS, Looked, fold, labelled_rows
@@ -119,7 +120,7 @@ class _Watcher:
             start = high
         passed = holding(end, start, self.every, self.zone)
         if passed > start:  # windows without a prediction are passed in one go
-            self._stream.append("watch.passed", {"until": stamp(passed)})
+            self._stream.append(PlainRecord("watch.passed", {"until": stamp(passed)}))
 
     def _look_again(self) -> Iterator[Examined]:
         now = self._now
@@ -138,7 +139,7 @@ class _Watcher:
         yield from found
         if looked.look == 1:
             looked = replace(looked, rows=_most(found, "rows"), labelled=_most(found, "labelled"))
-        self._stream.append(event, looked.body())
+        self._stream.append(PlainRecord(event, looked.body()))
         self.lease.renew()  # catching up with a year must not look like death
 
     def _next(self) -> datetime | None:
@@ -150,7 +151,7 @@ class _Watcher:
         start = beginning(self.project, self.endpoint, self.every, self.zone, self._now)
         if start is not None:
             aside = set_aside(self.project, self.endpoint)
-            self._stream.append("watch.begun", {"from": stamp(start), "set_aside": aside})
+            self._stream.append(PlainRecord("watch.begun", {"from": stamp(start), "set_aside": aside}))
             self.say(f"The first window begins {stamp(start)}. {aside_sentence(aside)}".strip())
         return start
 

@@ -209,10 +209,12 @@ class Project:
     def ledger(self) -> Ledger:
         """Everything that happened; observers are told of each append."""
         from mlopsfw.kernel.ledger import Ledger
+        from mlopsfw.project.components import event_types
 
         if self._observe is None:
             self.plugins.check_observers(self.config)
-        return Ledger(self.storage, actor=self.actor, clock=self.clock, on_append=self._observe or self.notify)
+        observe = self._observe or self.notify
+        return Ledger(self.storage, actor=self.actor, clock=self.clock, types=event_types(), on_append=observe)
 
     @cached_property
     def blobs(self) -> BlobStore:

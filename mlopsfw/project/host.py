@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.events.authority import copy
+from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +76,7 @@ class ProjectHost:
 
     def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
         """Append an event of the plugin's own to a stream of its own, and tell the observers."""
-        return copy(self._stored("ledger").stream(stream).append(type, body, plugin=self._name))
+        return copy(self._stored("ledger").stream(stream).append(PlainRecord(type, body), plugin=self._name))
 
     def events(self, stream: str, after: int = 0) -> Iterator[Event]:
         """Yield a stream's events in order."""

@@ -7,6 +7,7 @@ import time
 from typing import Any, Self
 
 from mlopsfw.kernel.base.ids import new_run_id
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.pipeline.run.metrics import MetricLog, commit, logging_to
 from mlopsfw.project.facade import Project
 
@@ -32,7 +33,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
 
     def __enter__(self) -> Self:
         body = {"pipeline": self.name, "steps": [], "params": self._params, "kind": "script"}
-        self._project.ledger.stream(f"run/{self.id}").append("run.started", body)
+        self._project.ledger.stream(f"run/{self.id}").append(PlainRecord("run.started", body))
         folder = self._project.private_folder("runs", self.id)
         self._log = MetricLog(folder / "metrics.jsonl")
         self._logging.enter_context(logging_to(self._log))
@@ -49,9 +50,9 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         stream = self._project.ledger.stream(f"run/{self.id}")
         seconds = time.monotonic() - self._began
         if kind is None:
-            stream.seal("run.finished", {"status": "done", "exit_code": 0, "seconds": seconds})
+            stream.seal(PlainRecord("run.finished", {"status": "done", "exit_code": 0, "seconds": seconds}))
         else:
             body = {"status": "failed", "exit_code": 1, "seconds": seconds, "message": f"{kind.__name__}: {error}"}
-            stream.append("run.finished", body)
+            stream.append(PlainRecord("run.finished", body))
         if self._owned:
             self._project.close()

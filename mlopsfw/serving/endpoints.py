@@ -13,6 +13,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import MlopsfwError, ServingError, UnknownName, UsageError, text_of
 from mlopsfw.kernel.base.ids import check_name, nearest
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec, EndpointStatus, ForegroundDeployer
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class Endpoints:
         status = self._deployer().stop(name)
         now = serving(changes)
         if now is not None:
-            self._stream(name).append("endpoint.stopped", {"revision": now.revision})
+            self._stream(name).append(PlainRecord("endpoint.stopped", {"revision": now.revision}))
         return status
 
     def status(self, name: str) -> EndpointStatus:
@@ -217,7 +218,7 @@ class Endpoints:
             self._run(endpoint, wanted, ready)
         now = serving(self._changes(endpoint))
         if now is not None:
-            self._stream(endpoint).append("endpoint.stopped", {"revision": now.revision})
+            self._stream(endpoint).append(PlainRecord("endpoint.stopped", {"revision": now.revision}))
 
     def _foreground(self) -> ForegroundDeployer:
         deployer = self._deployer()
@@ -228,7 +229,9 @@ class Endpoints:
     def _run(self, endpoint: str, wanted: Wanted, ready: Ready) -> None:
         def told(status: EndpointStatus) -> None:
             ready(status)
-            self._stream(endpoint).append("endpoint.ready", {"revision": wanted.revision, "url": status.url})
+            self._stream(endpoint).append(
+                PlainRecord("endpoint.ready", {"revision": wanted.revision, "url": status.url})
+            )
 
         self._foreground().run(self._spec(endpoint, wanted), told)
 
@@ -246,7 +249,7 @@ class Endpoints:
             revision = max((change.revision for change in fold(events)), default=0) + 1
             return {"revision": revision, "model": model, "version": version, "bundle": bundle, "reason": reason}
 
-        return Wanted(**self._stream(endpoint).append("endpoint.wanted", body).body)
+        return Wanted(**self._stream(endpoint).append(lambda events: PlainRecord("endpoint.wanted", body(events))).body)
 
     def _spec(self, endpoint: str, wanted: Wanted) -> EndpointSpec:
         version = self._models.resolve(f"models:/{wanted.model}@{wanted.version}")
@@ -255,7 +258,7 @@ class Endpoints:
     def _deploy(self, endpoint: str, wanted: Wanted) -> EndpointStatus:
         with self._told(endpoint, wanted):
             status = self._deployer().deploy(self._spec(endpoint, wanted))
-        self._stream(endpoint).append("endpoint.ready", {"revision": wanted.revision, "url": status.url})
+        self._stream(endpoint).append(PlainRecord("endpoint.ready", {"revision": wanted.revision, "url": status.url}))
         return status
 
     @contextlib.contextmanager
@@ -265,5 +268,7 @@ class Endpoints:
             yield
         except Exception as error:
             reason = error.message if isinstance(error, MlopsfwError) else text_of(error)
-            self._stream(endpoint).append("endpoint.failed", {"revision": wanted.revision, "reason": reason})
+            self._stream(endpoint).append(
+                PlainRecord("endpoint.failed", {"revision": wanted.revision, "reason": reason})
+            )
             raise

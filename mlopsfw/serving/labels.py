@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.errors import DataError, NotFound
 from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.models.classes import find_class, listed, plain
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Labels:
         record = LabelRows(ids=ids, labels=labels, label_times=times, received_time=now)
         table_version = self._project.tables.append(f"labels/{model}", labels_frame([record]))
         self._project.ledger.stream(f"labels/{model}").append(
-            "labels.added", {"rows": len(checked), "table_version": table_version}
+            PlainRecord("labels.added", {"rows": len(checked), "table_version": table_version})
         )
         return len(checked)
 

@@ -13,6 +13,7 @@ import pytest
 from mlopsfw.alerts import wait
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.config import Selection
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.alerting import Alert
 from mlopsfw.project.facade import Project
 
@@ -166,7 +167,7 @@ def test_a_clock_that_is_set_back_holds_nothing_up(project):
 
 def test_alerts_of_ledgers_that_do_not_say_who_was_selected_are_delivered(project):
     alert = Alert(id="0" * 32, group="g", severity="info", title="t", text="", time="2026-01-01T00:00:00Z", project="p")
-    project.ledger.stream("alerts").append("alert.raised", {"alert": msgspec.to_builtins(alert)})
+    project.ledger.stream("alerts").append(PlainRecord("alert.raised", {"alert": msgspec.to_builtins(alert)}))
     project.alerts.resolve("g")
     assert project.alerts.pump().delivered == 2
 

@@ -14,6 +14,8 @@ import pytest
 
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import StorageFull, StorageUnavailable
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.store.blobs import BlobStore
@@ -77,30 +79,30 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_there_and_work_goes_on(cram
     root, how = cramped
     storage = LocalStorage(root)
     blobs = BlobStore(storage, tmp_path / "scratch", SystemClock())
-    stream = Ledger(storage, actor="a", clock=SystemClock()).stream("run/a")
-    stream.append("a.b", {"n": 0})
+    stream = Ledger(storage, actor="a", clock=SystemClock(), types=EventTypes()).stream("run/a")
+    stream.append(PlainRecord("a.b", {"n": 0}))
     stored = []
     sizes = itertools.repeat(60_000, 40) if how == "mounted" else range(60_000, 140_000, 2000)
     with pytest.raises(StorageFull, match="Make room"):
         fill(sizes, lambda size: stored.append(blobs.put(os.urandom(size))))
     padding = itertools.repeat(3000, 10_000) if how == "mounted" else [200_000]
     with pytest.raises(StorageFull):
-        fill(padding, lambda size: stream.append("a.b", {"padding": "x" * size}))
+        fill(padding, lambda size: stream.append(PlainRecord("a.b", {"padding": "x" * size})))
     assert list((root / ".tmp").iterdir()) == []
     whole(storage, blobs)
     head = stream.head()
     assert [e.seq for e in stream.events()] == list(range(1, head + 1))
     for digest in stored:
         storage.delete(f"objects/{digest[:2]}/{digest}")
-    assert stream.append("a.b", {"n": -1}).seq == head + 1, "the same process, the same objects"
+    assert stream.append(PlainRecord("a.b", {"n": -1})).seq == head + 1, "the same process, the same objects"
     assert blobs.get(blobs.put(b"there is room again")) == b"there is room again"
     whole(storage, blobs)
 
 
 def test_a_seal_that_finds_the_disk_full_is_finished_later(tmp_path, monkeypatch):
     storage = LocalStorage(tmp_path / "store")
-    stream = Ledger(storage, actor="a", clock=SystemClock()).stream("run/a")
-    stream.append("a.b", {})
+    stream = Ledger(storage, actor="a", clock=SystemClock(), types=EventTypes()).stream("run/a")
+    stream.append(PlainRecord("a.b", {}))
     real = os.write
 
     def full(descriptor, data):
@@ -110,7 +112,7 @@ def test_a_seal_that_finds_the_disk_full_is_finished_later(tmp_path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        assert stream.seal("run.finished", {}).final
+        assert stream.seal(PlainRecord("run.finished", {})).final
     assert len(list(storage.list("ledger/"))) == 2
     assert stream.tidy()
     assert len(list(storage.list("ledger/"))) == 1

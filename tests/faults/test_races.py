@@ -15,6 +15,8 @@ from workload import Worker, anomalies, fork
 
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import Fenced, MlopsfwError
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.lease import Lease
 from mlopsfw_storage_object import durable
@@ -108,7 +110,7 @@ def test_of_16_processes_one_holds_the_lease_and_a_late_one_is_fenced(tmp_path):
 
     def hold(who, acknowledge):
         clock = SystemClock()
-        ledger = Ledger(LocalStorage(tmp_path / "store"), actor=f"racer{who}", clock=clock)
+        ledger = Ledger(LocalStorage(tmp_path / "store"), actor=f"racer{who}", clock=clock, types=EventTypes())
         lease = Lease(ledger.stream("lease/loop"), f"racer{who}", clock, patience=patience)
         began = time.monotonic()
         while lease.acquire() is None:
@@ -134,7 +136,9 @@ def test_of_16_processes_one_holds_the_lease_and_a_late_one_is_fenced(tmp_path):
         "of two that hang one at the most is the last"
     )
     events = list(
-        Ledger(LocalStorage(tmp_path / "store"), actor="c", clock=SystemClock()).stream("lease/loop").events()
+        Ledger(LocalStorage(tmp_path / "store"), actor="c", clock=SystemClock(), types=EventTypes())
+        .stream("lease/loop")
+        .events()
     )
     assert [e.epoch for e in events] == sorted(e.epoch for e in events)
     for fenced in [epoch for kind, _, epoch in told if kind == "fenced"]:
@@ -143,12 +147,14 @@ def test_of_16_processes_one_holds_the_lease_and_a_late_one_is_fenced(tmp_path):
 
 def test_racing_seals_of_one_stream_end_it_once(tmp_path):
     def seal(who, acknowledge):
-        stream = Ledger(LocalStorage(tmp_path / "store"), actor=f"racer{who}", clock=SystemClock()).stream("run/a")
+        stream = Ledger(
+            LocalStorage(tmp_path / "store"), actor=f"racer{who}", clock=SystemClock(), types=EventTypes()
+        ).stream("run/a")
         try:
             for _ in range(20):
-                event = stream.append("a.b", {})
+                event = stream.append(PlainRecord("a.b", {}))
                 acknowledge("event", "run/a", event.seq, event.id)
-            event = stream.seal("run.finished", {})
+            event = stream.seal(PlainRecord("run.finished", {}))
             acknowledge("event", "run/a", event.seq, event.id)
         except MlopsfwError as error:
             acknowledge("sealed", type(error).__name__)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import MlopsfwError, NotFound, StreamSealed
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.roles.storage import Storage
@@ -52,7 +53,7 @@ class Worker:
     """
 
     def __init__(self, storage: Storage, scratch: Path, acknowledge: Acknowledge, seed: int) -> None:
-        self.ledger = Ledger(storage, actor=f"worker{seed}", clock=SystemClock())
+        self.ledger = Ledger(storage, actor=f"worker{seed}", clock=SystemClock(), types=EventTypes())
         self.blobs = BlobStore(storage, scratch, SystemClock())
         self.acknowledge, self.random = acknowledge, random.Random(seed)
 
@@ -98,7 +99,7 @@ def anomalies(storage: Storage, acknowledged: Iterable[tuple]) -> list[str]:
     wrong = [problem for stream in audit(storage) for problem in stream.problems]
     if wrong:
         return wrong
-    ledger = Ledger(storage, actor="checker", clock=SystemClock())
+    ledger = Ledger(storage, actor="checker", clock=SystemClock(), types=EventTypes())
     events = {name: list(ledger.stream(name).events()) for name in ledger.streams()}
     for kind, *facts in acknowledged:
         if kind == "event":

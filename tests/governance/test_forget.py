@@ -26,6 +26,7 @@ from mlopsfw.governance.forget import STREAM, forget, unfinished
 from mlopsfw.governance.subject import Subject, parse
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import ConfigError, Erased, UnknownName, UsageError
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
@@ -121,7 +122,7 @@ def serve(project, tmp_path, run):
     bundle = project.blobs.put_folder(folder)
     project.registry.register("delay", bundle, run=run, datasets=["data:/people@1"])
     wanted = {"revision": 1, "model": "delay", "version": 1, "bundle": bundle, "reason": ""}
-    project.ledger.stream("endpoint/delay").append("endpoint.wanted", wanted)
+    project.ledger.stream("endpoint/delay").append(PlainRecord("endpoint.wanted", wanted))
     header = Header(
         endpoint="delay", revision=1, model="delay", version=1, bundle=bundle, inputs=inputs, outputs=("p",)
     )
@@ -134,7 +135,9 @@ def serve(project, tmp_path, run):
     rows = [{"prediction_id": f"p{n}", "label": n != 1} for n in range(3)]
     project.labels.add("delay", rows)
     report = project.blobs.put(json.dumps({"largest": CANARY}).encode())
-    project.ledger.stream("monitor/delay").append("window.examined", {**WINDOW, "report": report, "page": ""})
+    project.ledger.stream("monitor/delay").append(
+        PlainRecord("window.examined", {**WINDOW, "report": report, "page": ""})
+    )
 
 
 def prediction(n, customer):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mlopsfw.capturelog.records import Header, Predictions, encode
 from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.lineage import Edge, Lineage, walk
 from mlopsfw.lineage.layout import lay_out
 from mlopsfw.lineage.page import render
@@ -49,7 +50,7 @@ def served(project):
     stream = project.ledger.stream("endpoint/delay")
     for revision, version in ((1, 1), (2, 3), (3, 2)):
         body = {"revision": revision, "model": "delay", "version": version, "bundle": "b" * 64, "reason": ""}
-        stream.append("endpoint.wanted", body)
+        stream.append(PlainRecord("endpoint.wanted", body))
     header = Header(
         endpoint="delay", revision=3, model="delay", version=2, bundle="b" * 64, inputs=(), outputs=("probability",)
     )
@@ -111,7 +112,9 @@ def test_a_dataset_that_grew_a_thousand_times_is_printed_and_drawn(project):
     first = project.datasets.commit("long", pl.DataFrame({"x": [1]}))
     stream = project.ledger.stream("dataset/long")
     for version in range(2, 1202):
-        stream.append("dataset.committed", {**first.body(), "version": version, "digest": f"{version:064x}"})
+        stream.append(
+            PlainRecord("dataset.committed", {**first.body(), "version": version, "digest": f"{version:064x}"})
+        )
     text = run(project, "lineage", "data:/long", "--html", str(project.root / "long.html")).output
     assert text.count("grew into it") == 1200
     assert (project.root / "long.html").read_text(encoding="utf-8").count("<rect") == 1201

@@ -17,6 +17,7 @@ from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.cli import run
 from mlopsfw.cli.monitor import _show
 from mlopsfw.kernel.base.errors import ConfigError, DataError, NotFound, UsageError
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.kernel.roles.monitoring import Report
 from mlopsfw.monitoring import Examined, examine, replay
@@ -273,7 +274,7 @@ def test_a_watcher_that_cannot_go_on_tells_somebody_and_says_when_it_does(projec
     (state,) = project.alerts.outbox().alerts.values()
     assert (state.alert.group, state.alert.severity, state.open) == ("delay/watch", "critical", True)
     assert "out of order" in state.alert.text
-    project.ledger.stream("lease/monitor/delay").append("lease.released", {})  # as after the patience
+    project.ledger.stream("lease/monitor/delay").append(PlainRecord("lease.released", {}))  # as after the patience
     run_watch(project, 2, days=2)
     assert [a.open for a in project.alerts.outbox().alerts.values()] == [False]
 
@@ -392,7 +393,7 @@ def test_a_watch_looks_at_so_many_windows_at_once_and_says_that_more_follow(proj
 
 def test_a_watch_that_once_began_in_year_1_goes_on_with_what_was_captured(project):
     capture(project, 0)
-    project.ledger.stream("monitor/delay").append("watch.passed", {"until": "0001-03-01T05:00:00+00:00"})
+    project.ledger.stream("monitor/delay").append(PlainRecord("watch.passed", {"until": "0001-03-01T05:00:00+00:00"}))
     run_watch(project, 1, days=1)
     assert examined(project) == ["2026-03-01"]
 

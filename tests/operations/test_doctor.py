@@ -7,6 +7,7 @@ import json
 import pytest
 
 from mlopsfw.cli import run
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.ledger.layout import entry_key
 from mlopsfw.kernel.store.blobs import key_of
 from mlopsfw.operations.doctor import QUESTIONS, examine
@@ -15,9 +16,9 @@ from mlopsfw.operations.doctor import QUESTIONS, examine
 @pytest.fixture
 def filled(project):
     blob = project.blobs.put(b"data")
-    project.ledger.stream("run/a").append("run.started", {"pipeline": "p", "config": blob})
-    project.ledger.stream("run/a").seal("run.finished", {"status": "done"})
-    project.ledger.stream("model/delay").append("version.registered", {"version": 1, "bundle": blob})
+    project.ledger.stream("run/a").append(PlainRecord("run.started", {"pipeline": "p", "config": blob}))
+    project.ledger.stream("run/a").seal(PlainRecord("run.finished", {"status": "done"}))
+    project.ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": 1, "bundle": blob}))
     project.index.refresh()
     return project
 

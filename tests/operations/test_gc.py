@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from mlopsfw.kernel.base.errors import Conflict, NotFound, UsageError
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.ledger.layout import entry_key, segment_key
 from mlopsfw.kernel.store.blobs import PENDING, REFRESH, BlobStore, key_of
 from mlopsfw.operations.gc import GRACE, collect
@@ -42,8 +43,8 @@ def test_what_events_name_is_kept_through_folders_and_lists(project, age, tmp_pa
     manifest = blobs.put_folder(folder)
     result = blobs.put(msgspec.json.encode([{"outputs": {"x": {"blob": listed}}}]))
     orphan, orphans_child = blobs.put(msgspec.json.encode({"blob": "?"})), blobs.put(b"child")
-    project.ledger.stream("run/a").append("step.finished", {"deep": [{"blob": named}], "folder": manifest})
-    project.ledger.stream("run/b").seal("step.finished", {"result": result})
+    project.ledger.stream("run/a").append(PlainRecord("step.finished", {"deep": [{"blob": named}], "folder": manifest}))
+    project.ledger.stream("run/b").seal(PlainRecord("step.finished", {"result": result}))
     everything = [named, listed, inside, manifest, result, orphan, orphans_child]
     for digest in everything:
         age(digest, GRACE + 10)
@@ -92,13 +93,13 @@ def test_another_collection_at_work_is_not_disturbed_and_a_dead_one_is_passed_ov
 
 def test_what_crashes_left_in_the_ledger_is_finished(project):
     stream = project.ledger.stream("run/a")
-    stream.append("a.b", {})
-    stream.seal("run.finished", {})
+    stream.append(PlainRecord("a.b", {}))
+    stream.seal(PlainRecord("run.finished", {}))
     lines = project.storage.get(segment_key("run/a", 1)).split(b"\n")
     project.storage.delete(segment_key("run/a", 1))
     for seq in (1, 2):
         project.storage.put(entry_key("run/a", seq), lines[seq - 1])
-    project.ledger.stream("run/b").append("a.b", {})
+    project.ledger.stream("run/b").append(PlainRecord("a.b", {}))
     assert collect(project.storage, project.ledger).tidied == ["run/a"]
     assert [e.key for e in project.storage.list("ledger/")] == [segment_key("run/a", 1), entry_key("run/b", 1)]
 
@@ -145,4 +146,4 @@ def collect_until(project, stop):
 def store_again(project, who, data):
     for item in data:
         digest = BlobStore(project.storage, project.state / f"scratch{who}", project.clock).put(item)
-        project.ledger.stream(f"run/{who}").append("step.finished", {"blob": digest})
+        project.ledger.stream(f"run/{who}").append(PlainRecord("step.finished", {"blob": digest}))

@@ -12,6 +12,8 @@ import pytest
 from mlopsfw.cli import run as mlopsfw
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Corrupt, StorageError
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.layout import entry_key
 from mlopsfw.kernel.store.blobs import BlobStore, key_of
@@ -38,15 +40,15 @@ def target(request, tmp_path):
 
 
 def open_ledger(storage):
-    return Ledger(storage, actor="ada@here", clock=SystemClock())
+    return Ledger(storage, actor="ada@here", clock=SystemClock(), types=EventTypes())
 
 
 def populate(storage, tmp_path):
     ledger, blobs = open_ledger(storage), BlobStore(storage, tmp_path / "scratch", SystemClock())
     for run in ("a", "b"):
         for n in range(3):
-            ledger.stream(f"run/{run}").append("a.b", {"blob": blobs.put(b"%d of " % n + run.encode())})
-    ledger.stream("run/a").seal("run.finished", {})
+            ledger.stream(f"run/{run}").append(PlainRecord("a.b", {"blob": blobs.put(b"%d of " % n + run.encode())}))
+    ledger.stream("run/a").seal(PlainRecord("run.finished", {}))
     frame = pl.DataFrame({"x": [1, 2, 3]})
     for mode in ("overwrite", "append"):
         frame.write_delta(storage.table_location("flights").uri, mode=mode)
@@ -72,9 +74,9 @@ def test_the_copy_is_the_same_byte_for_byte_and_goes_back_again(source, target, 
 def test_a_second_copy_copies_what_is_new(source, target, tmp_path):
     transfer(source, target)
     assert transfer(source, target).copied == 0
-    open_ledger(source).stream("run/b").append("a.b", {})
+    open_ledger(source).stream("run/b").append(PlainRecord("a.b", {}))
     assert transfer(source, target).copied == 1
-    open_ledger(source).stream("run/b").seal("run.finished", {})
+    open_ledger(source).stream("run/b").seal(PlainRecord("run.finished", {}))
     transfer(source, target)
     assert contents(target) == contents(source)
 
@@ -87,7 +89,7 @@ def test_a_large_blob_goes_by_way_of_a_file(source, target, tmp_path, monkeypatc
 
 
 def test_another_projects_history_is_not_written_over(source, target):
-    open_ledger(target).stream("run/b").append("a.b", {"mine": True})
+    open_ledger(target).stream("run/b").append(PlainRecord("a.b", {"mine": True}))
     before = contents(target)
     with pytest.raises(Conflict, match="run/b"):
         transfer(source, target)
@@ -96,8 +98,8 @@ def test_another_projects_history_is_not_written_over(source, target):
 
 def test_a_copy_that_has_gone_its_own_way_is_not_written_over(source, target):
     transfer(source, target)
-    open_ledger(target).stream("run/b").append("a.b", {"mine": True})
-    open_ledger(source).stream("run/b").seal("run.finished", {"theirs": True})
+    open_ledger(target).stream("run/b").append(PlainRecord("a.b", {"mine": True}))
+    open_ledger(source).stream("run/b").seal(PlainRecord("run.finished", {"theirs": True}))
     before = contents(target)
     with pytest.raises(Conflict, match="run/b"):
         transfer(source, target)
@@ -136,7 +138,7 @@ def test_a_project_at_work_is_copied_as_of_a_moment(source, target, tmp_path, mo
     def seal_after_listing(prefix="", **options):
         entries = list(real(prefix, **options))
         if prefix == "ledger/" and not sealed:
-            sealed.append(open_ledger(source).stream("run/b").seal("run.finished", {}))
+            sealed.append(open_ledger(source).stream("run/b").seal(PlainRecord("run.finished", {})))
         return iter(entries)
 
     sealed = []
@@ -146,7 +148,7 @@ def test_a_project_at_work_is_copied_as_of_a_moment(source, target, tmp_path, mo
 
 
 def test_a_folder_to_copy_to_or_from_is_named_as_on_any_command_line(project, tmp_path, monkeypatch, capsys):
-    project.ledger.stream("run/a").append("a.b", {"blob": project.blobs.put(b"x")})
+    project.ledger.stream("run/a").append(PlainRecord("a.b", {"blob": project.blobs.put(b"x")}))
     monkeypatch.chdir(tmp_path)
     assert mlopsfw(["--project", str(project.root), "export", "a copy"]) == 0
     assert LocalStorage(tmp_path / "a copy").get(entry_key("run/a", 1))

@@ -15,6 +15,8 @@ import pytest
 
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import StorageError, StorageUnavailable, StreamSealed
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.ledger.layout import segment_key
@@ -60,19 +62,19 @@ class TestBuckets(StorageContract):
 
 
 def open_ledger(storage):
-    return Ledger(storage, actor="ada@here", clock=SystemClock())
+    return Ledger(storage, actor="ada@here", clock=SystemClock(), types=EventTypes())
 
 
 def test_a_stream_is_appended_to_sealed_and_audited(storage):
     stream = open_ledger(storage).stream("run/a")
     for n in range(40):
-        stream.append("a.b", {"n": n})
+        stream.append(PlainRecord("a.b", {"n": n}))
     other = open_ledger(storage).stream("run/a")
     assert [e.body["n"] for e in other.events()] == list(range(40))
-    stream.seal("run.finished", {"n": 40})
+    stream.seal(PlainRecord("run.finished", {"n": 40}))
     assert [e.key for e in storage.list("ledger/")] == [segment_key("run/a", 1)]
     with pytest.raises(StreamSealed):
-        other.append("a.b", {})
+        other.append(PlainRecord("a.b", {}))
     assert [(s.entries, s.problems) for s in audit(storage)] == [(41, [])]
 
 
@@ -80,12 +82,14 @@ RACER = """
 import sys, json
 from mlopsfw_storage_object.remote import open_remote
 from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
 url, options, who = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
-ledger = Ledger(open_remote(url, options, attempts=6, budget=60), actor=who, clock=SystemClock())
+ledger = Ledger(open_remote(url, options, attempts=6, budget=60), actor=who, clock=SystemClock(), types=EventTypes())
 mine = []
 for n in range(5):
-    event = ledger.stream("model/delay").append("version.registered", lambda events: {"version": len(events) + 1, "who": who})
+    event = ledger.stream("model/delay").append(lambda events: PlainRecord("version.registered", {"version": len(events) + 1, "who": who}))
     mine.append(event.body["version"])
 print(json.dumps(mine))
 """
@@ -126,9 +130,9 @@ def test_a_project_goes_from_a_folder_to_a_bucket_and_back_byte_for_byte(server,
     for run in range(5):
         stream = open_ledger(source).stream(f"run/{run}")
         for n in range(4):
-            stream.append("a.b", {"blob": blobs.put(b"%d of %d" % (n, run))})
+            stream.append(PlainRecord("a.b", {"blob": blobs.put(b"%d of %d" % (n, run))}))
         if run % 2:
-            stream.seal("run.finished", {})
+            stream.seal(PlainRecord("run.finished", {}))
     blobs.put(b"large" * 3_000_000)
     frame = pl.DataFrame({"x": [1, 2, 3]})
     for mode in ("overwrite", "append"):
@@ -235,5 +239,5 @@ def test_appends_whose_answers_are_lost_happen_once(server, bucket, storage):
     with behind(server, bucket, lambda n: "lose the answer" if n % 3 == 1 else "pass") as (flaky, _):
         stream = open_ledger(flaky).stream("run/a")
         for n in range(20):
-            stream.append("a.b", {"n": n})
+            stream.append(PlainRecord("a.b", {"n": n}))
     assert [e.body["n"] for e in open_ledger(storage).stream("run/a").events()] == list(range(20))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mlopsfw.kernel.base.errors import ServingError, UnknownName, UsageError
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.deployer import EndpointSpec, EndpointStatus
 from mlopsfw.lineage import walk
 from mlopsfw.pipeline.run.inputs import Inputs
@@ -174,6 +175,6 @@ def test_a_deployers_own_error_is_written_down_as_a_failure(
 
 def test_events_of_revisions_that_are_unknown_change_nothing(project: Project, shelf: Shelf) -> None:
     project.endpoints.deploy("models:/delay@1")
-    project.ledger.stream("endpoint/delay").append("endpoint.ready", {"revision": 9, "url": "x"})
-    project.ledger.stream("endpoint/delay").append("endpoint.seen", {"revision": 1})
+    project.ledger.stream("endpoint/delay").append(PlainRecord("endpoint.ready", {"revision": 9, "url": "x"}))
+    project.ledger.stream("endpoint/delay").append(PlainRecord("endpoint.seen", {"revision": 1}))
     assert [c.state for c in fold(project.ledger.stream("endpoint/delay").events())] == ["ready"]

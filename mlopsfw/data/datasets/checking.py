@@ -19,6 +19,7 @@ from mlopsfw.data.contracts.subjects import infer_rows, readable
 from mlopsfw.data.datasets.versions import CHECKED
 from mlopsfw.data.tables.calendar import check_calendar
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     import polars as pl
@@ -91,7 +92,7 @@ class ContractChecks:
 
     def record(self, version: DatasetVersion, report: Report) -> None:
         """Keep what was found, as an event of the dataset."""
-        self._store.stream(version.name).append(CHECKED, {"version": version.version, **report.body()})
+        self._store.stream(version.name).append(PlainRecord(CHECKED, {"version": version.version, **report.body()}))
 
     def infer_version(self, ref: str) -> tuple[str, Contract]:
         """Return the contract inferred from a dataset's version, as a file's text and as its rules."""

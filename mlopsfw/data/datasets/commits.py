@@ -28,6 +28,7 @@ from mlopsfw.data.tables import manifest as manifests
 from mlopsfw.data.tables.digest import TableDigest, record_batches, table_digest
 from mlopsfw.data.tables.manifest import DataFile, Manifest
 from mlopsfw.kernel.base.errors import Conflict, DataError, Erased, UsageError
+from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     import polars as pl
@@ -202,7 +203,7 @@ class Commit:
                 return version
             stream = self._datasets.stream(self._name)
             try:
-                event = stream.append(COMMITTED, version.body(), expecting=history.seq)
+                event = stream.append(PlainRecord(COMMITTED, version.body()), expecting=history.seq)
             except Conflict:
                 history = self._datasets.history(self._name)
                 refuse_other(history, self._origin)

@@ -28,6 +28,7 @@ from mlopsfw.data.tables.digest import record_batches
 from mlopsfw.data.tables.manifest import DataFile, Manifest
 from mlopsfw.governance.removal import drop
 from mlopsfw.kernel.base.errors import Conflict
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.store.tombstones import Tombstone
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Rewriting:
             if not body["versions"]:
                 return {}
             try:
-                self._store.stream(self._name).append(ERASED, body, expecting=seq)
+                self._store.stream(self._name).append(PlainRecord(ERASED, body), expecting=seq)
             except Conflict:  # a commit was first: its version may have the rows, too
                 continue
             return found
@@ -234,7 +235,7 @@ class RowErasure:
             drop(self._services, old, Tombstone(erasure=erasure, new=new))
         bytes_ = self._contents.sweep(name, waiting[-1]["erasure"])
         self._make_log_anew(name)
-        stream.append(SWEPT, {"erasures": sorted({body["erasure"] for body in waiting})})
+        stream.append(PlainRecord(SWEPT, {"erasures": sorted({body["erasure"] for body in waiting})}))
         store.bring_up(name)  # what was committed meanwhile
         return len(files) + len(blobs) + bytes_
 

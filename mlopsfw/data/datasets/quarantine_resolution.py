@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.data.datasets.versions import SETTLED, DatasetVersion
 from mlopsfw.kernel.base.errors import Conflict, UsageError
+from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.store import VersionStore
@@ -33,7 +34,7 @@ def settle(datasets: VersionStore, version: DatasetVersion, message: str = "") -
             return found
         body = {"version": found.version} | ({"message": message} if message else {})
         try:
-            datasets.stream(found.name).append(SETTLED, body, expecting=history.seq)
+            datasets.stream(found.name).append(PlainRecord(SETTLED, body), expecting=history.seq)
         except Conflict:
             continue
         return datasets.history(found.name).get(found.version)

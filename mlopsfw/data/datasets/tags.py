@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.data.datasets.versions import TAGGED, UNTAGGED, DatasetVersion
 from mlopsfw.kernel.base.errors import Conflict, InvalidReference, UsageError
 from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.store import VersionStore
@@ -69,7 +70,7 @@ def check(name: str, tag: str) -> None:
 def _append(datasets: VersionStore, name: str, kind: str, body: dict[str, Any], seq: int) -> bool:
     """Append at the number after the one that was decided upon; return whether nobody was first."""
     try:
-        datasets.stream(name).append(kind, body, expecting=seq)
+        datasets.stream(name).append(PlainRecord(kind, body), expecting=seq)
     except Conflict:
         return False
     return True

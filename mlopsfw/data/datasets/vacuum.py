@@ -22,6 +22,7 @@ from mlopsfw.data.datasets.versions import REVIVED, VACUUMED, DatasetVersion, Hi
 from mlopsfw.data.tables import manifest as manifests
 from mlopsfw.kernel.base.errors import Conflict
 from mlopsfw.kernel.config.model import Retention
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.store.blobs import key_of
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class VersionRemoval:
                 return msgspec.structs.replace(plan, dry_run=True)
             if plan.versions:
                 try:
-                    self._store.stream(name).append(VACUUMED, body, expecting=seq)
+                    self._store.stream(name).append(PlainRecord(VACUUMED, body), expecting=seq)
                 except Conflict:  # someone committed, tagged or restored: decide anew
                     continue
             revived = self.finish(name)
@@ -188,7 +189,7 @@ class VersionRemoval:
             revived = self._revived(history, gone, there)
             if revived:
                 try:
-                    store.stream(name).append(REVIVED, {"versions": revived}, expecting=history.seq)
+                    store.stream(name).append(PlainRecord(REVIVED, {"versions": revived}), expecting=history.seq)
                 except Conflict:
                     continue
                 history = store.history(name)

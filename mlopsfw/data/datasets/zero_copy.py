@@ -13,6 +13,7 @@ from mlopsfw.data.datasets.versions import REFERENCED, RESTORED, DatasetVersion,
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.digest import TableDigest, record_batches
 from mlopsfw.kernel.base.errors import Conflict, UsageError
+from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.store import VersionStore
@@ -84,7 +85,7 @@ def _append(
         if not version.new:
             return version
         try:
-            event = datasets.stream(name).append(kind, version.body(), expecting=history.seq)
+            event = datasets.stream(name).append(PlainRecord(kind, version.body()), expecting=history.seq)
         except Conflict:
             continue
         return replace(version, time=event.time, actor=event.actor)

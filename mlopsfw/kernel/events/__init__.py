@@ -1,1 +1,1 @@
-"""Events: the record types that components write to the ledger, and how old ones are read."""
+"""Events: the base of the record types that components write to the ledger, and the registry that reads old ones."""

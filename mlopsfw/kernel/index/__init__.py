@@ -16,7 +16,6 @@ from typing import Any
 
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.events.authority import believed
-from mlopsfw.kernel.events.upcast import upcast
 from mlopsfw.kernel.index.part import IndexPart
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.ledger.reader import Head, Reader
@@ -197,7 +196,7 @@ class Index:
     def _catch_up(self, db: sqlite3.Connection, name: str, objects: str, head: Head) -> int:
         before = head.seq
         for event, following in Reader(self._ledger.storage, name).after(head):
-            self._apply(db, upcast(believed(event, head.epoch)))
+            self._apply(db, self._ledger.types.upcast(believed(event, head.epoch)))
             head = following
         row = (name, head.seq, head.digest, head.epoch, head.final, objects)
         db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?)", row)

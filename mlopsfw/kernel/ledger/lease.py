@@ -7,14 +7,15 @@ jump.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from mlopsfw.kernel.base.errors import Conflict, Fenced
+from mlopsfw.kernel.events.lease import LEASE_EVENTS, LeaseReleased, LeaseRenewed, Takeover
+from mlopsfw.kernel.events.record import EventRecord
 from mlopsfw.kernel.ledger.stream import Stream
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.kernel.roles.host import Clock
 
-TAKEN, RENEWED, RELEASED = "takeover", "lease.renewed", "lease.released"
+_LEASE_TYPES = tuple(record.type for record in LEASE_EVENTS)
 
 
 class Watch:
@@ -37,7 +38,7 @@ class Watch:
             self.seq, self._since = head, now
         return now - self._since
 
-    def takeover(self, patience: float, body: dict[str, Any] | None = None) -> int | None:
+    def takeover(self, patience: float, record: Takeover | None = None) -> int | None:
         """Take the stream over if it has stood still for `patience` seconds; return the new epoch, or None.
 
         Of several observers one succeeds; to the others the stream has moved.
@@ -45,7 +46,7 @@ class Watch:
         if self.idle() < patience:
             return None
         try:
-            return self._stream.takeover(expecting=self.seq, body=body)
+            return self._stream.takeover(expecting=self.seq, record=record)
         except Conflict:
             return None
 
@@ -71,28 +72,28 @@ class Lease:
             watch = self._watch = self._watch or Watch(self._stream, self._clock)
             watch.idle()
             free = _is_free(list(self._stream.events()))
-            self.epoch = watch.takeover(0 if free else self._patience, {"holder": self._holder})
+            self.epoch = watch.takeover(0 if free else self._patience, Takeover(holder=self._holder))
         return self.epoch
 
     def renew(self) -> None:
         """Say that we are alive. Raise `Fenced` where another has taken over: stop acting at once."""
-        self._say(RENEWED)
+        self._append(LeaseRenewed())
 
     def release(self) -> None:
         """Let others in without a wait; nothing happens where another has taken over already."""
         try:
-            self._say(RELEASED)
+            self._append(LeaseReleased())
         except Fenced:
             return
         finally:
             self.epoch = self._watch = None
 
-    def _say(self, what: str) -> None:
+    def _append(self, record: EventRecord) -> None:
         if self.epoch is None:
             raise Fenced(f"{self._holder} does not hold {self._stream.name}", hint="Acquire it first.")
-        self._stream.append(what, {}, epoch=self.epoch)
+        self._stream.append(record, epoch=self.epoch)
 
 
 def _is_free(events: Sequence[Event]) -> bool:
-    said = [event.type for event in events if event.type in (TAKEN, RENEWED, RELEASED)]
-    return not said or said[-1] == RELEASED
+    types = [event.type for event in events if event.type in _LEASE_TYPES]
+    return not types or types[-1] == LeaseReleased.type

@@ -11,6 +11,7 @@ from mlopsfw.kernel.ledger import layout
 from mlopsfw.kernel.ledger.stream import Stream
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.events.registry import EventTypes
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.roles.host import Clock
     from mlopsfw.kernel.roles.storage import Storage
@@ -25,13 +26,21 @@ class Ledger:
         storage: Where it is kept.
         actor: Who appends.
         clock: Stamps the events; their order is by number.
+        types: The event types, by which bodies of earlier releases are read.
         on_append: Told of each event appended through this object, after it is durable.
     """
 
     def __init__(
-        self, storage: Storage, *, actor: str, clock: Clock, on_append: Callable[[Event], None] | None = None
+        self,
+        storage: Storage,
+        *,
+        actor: str,
+        clock: Clock,
+        types: EventTypes,
+        on_append: Callable[[Event], None] | None = None,
     ) -> None:
-        self.storage, self._actor, self._clock, self._on_append = storage, actor, clock, on_append
+        self.storage, self.types = storage, types
+        self._actor, self._clock, self._on_append = actor, clock, on_append
         self._open: OrderedDict[str, Stream] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -41,7 +50,12 @@ class Ledger:
             stream = self._open.get(name)
             if stream is None:
                 stream = self._open[name] = Stream(
-                    self.storage, name, actor=self._actor, clock=self._clock, on_append=self._on_append
+                    self.storage,
+                    name,
+                    actor=self._actor,
+                    clock=self._clock,
+                    types=self.types,
+                    on_append=self._on_append,
                 )
                 if len(self._open) > _KEPT:
                     self._open.popitem(last=False)

@@ -6,23 +6,25 @@ Whoever finds the next number taken reads on and decides anew. What the events m
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
 
 from mlopsfw.kernel.base.clock import rfc3339
 from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Fenced, StorageError, StorageUnavailable, StreamSealed
 from mlopsfw.kernel.base.ids import new_event_id
 from mlopsfw.kernel.events import authority
-from mlopsfw.kernel.events.upcast import current_version, upcast
+from mlopsfw.kernel.events.lease import Takeover
+from mlopsfw.kernel.events.record import EventRecord, PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import codec, layout
 from mlopsfw.kernel.ledger.reader import Head, Reader
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.kernel.roles.host import Clock
 from mlopsfw.kernel.roles.storage import Storage
 
-Body = Mapping[str, Any] | Callable[[Sequence[Event]], Mapping[str, Any]]
-"""An event's body, or a function of all events so far; it is called again after each lost race, and may raise."""
+Record = EventRecord | PlainRecord
+RecordSource = Record | Callable[[Sequence[Event]], Record]
+"""What happened, or a function of all events so far; it is called again after each lost race, and may raise."""
 
 _LOST = 1000  # races lost in a row before something else must be wrong
 
@@ -35,6 +37,7 @@ class Stream:
         name: Its name, such as `run/01j…`.
         actor: Who appends.
         clock: Stamps the events.
+        types: The event types, by which bodies of earlier releases are read.
         on_append: Told of each event that this object appended, after it is durable.
     """
 
@@ -45,9 +48,10 @@ class Stream:
         *,
         actor: str,
         clock: Clock,
+        types: EventTypes,
         on_append: Callable[[Event], None] | None = None,
     ) -> None:
-        self.name = layout.check_stream(name)
+        self.name, self._types = layout.check_stream(name), types
         self._storage, self._actor, self._clock, self._on_append = storage, actor, clock, on_append
         self._reader = Reader(storage, name)
         self._lock = threading.RLock()
@@ -77,23 +81,14 @@ class Stream:
     # -- appending -----------------------------------------------------------------------------------------------------
 
     def append(
-        self,
-        type: str,  # noqa: A002 - the event's own field name
-        body: Body,
-        *,
-        expecting: int | None = None,
-        epoch: int | None = None,
-        version: int = 1,
-        plugin: str = "",
+        self, record: RecordSource, *, expecting: int | None = None, epoch: int | None = None, plugin: str = ""
     ) -> Event:
         """Append an event at the next number and return it as stored; when this returns it is durable.
 
         Args:
-            type: What happened, such as `alias.moved`.
-            body: The facts, or a function of all events so far that returns them.
+            record: What happened, or a function of all events so far that returns it.
             expecting: The number that the newest event must have; 0 begins a new stream without reading first.
             epoch: The writer's fencing number; None takes the stream's own.
-            version: Version of the body's schema.
             plugin: The plugin that appends it, such as `observer.acme`; empty for the kernel, which acts for a person.
 
         Raises:
@@ -102,32 +97,24 @@ class Stream:
             Fenced: The stream is in another epoch than `epoch`.
             PluginError: The stream, or the type, is not the plugin's; or it is a plugin's, and none is named.
         """
-        return self._append(type, body, expecting=expecting, epoch=epoch, version=version, plugin=plugin)
+        return self._append(record, expecting=expecting, epoch=epoch, plugin=plugin)
 
-    def seal(
-        self,
-        type: str,  # noqa: A002 - the event's own field name
-        body: Body,
-        *,
-        expecting: int | None = None,
-        epoch: int | None = None,
-        version: int = 1,
-    ) -> Event:
+    def seal(self, record: RecordSource, *, expecting: int | None = None, epoch: int | None = None) -> Event:
         """Append the stream's last event, then gather its entries into one object.
 
         Arguments and errors as for `append`.
         """
-        return self._append(type, body, expecting=expecting, epoch=epoch, version=version, final=True)
+        return self._append(record, expecting=expecting, epoch=epoch, final=True)
 
-    def takeover(self, *, expecting: int, body: Mapping[str, Any] | None = None) -> int:
+    def takeover(self, *, expecting: int, record: Takeover | None = None) -> int:
         """Begin a new epoch, fencing off every writer of the older ones; return its number.
 
         Args:
             expecting: The number of the newest event when the other was found dead; `Conflict` where it has moved
                 since.
-            body: Facts to record, such as why.
+            record: Facts to record, such as why.
         """
-        return self._append("takeover", body or {}, expecting=expecting, further=1).epoch
+        return self._append(record or Takeover(), expecting=expecting, further=1).epoch
 
     def tidy(self) -> bool:
         """Write the segments that a crash left out, of whole windows and of the end; return whether there was any."""
@@ -145,38 +132,34 @@ class Stream:
 
     def _append(
         self,
-        type: str,  # noqa: A002 - the event's own field name
-        body: Body,
+        source: RecordSource,
         *,
         expecting: int | None = None,
         epoch: int | None = None,
-        version: int = 1,
         final: bool = False,
         further: int = 0,
         plugin: str = "",
     ) -> Event:
-        authority.check(plugin, self.name, type)
-        if version != current_version(type):
-            raise ValueError(f"{type} is written at version {current_version(type)}, not {version}")
         with self._lock:
-            self._prepare(body, expecting)
+            self._prepare(source, expecting)
             for _ in range(_LOST):
                 self._admit(expecting, epoch)
-                facts = body(tuple(self._events)) if callable(body) else body
-                draft = self._draft(type, facts, self._head.epoch + further, version, final=final, plugin=plugin)
+                record = source(tuple(self._events)) if callable(source) else source
+                authority.check(plugin, self.name, record.type)
+                draft = self._draft(record, self._head.epoch + further, final=final, plugin=plugin)
                 event = self._place(draft)
                 if event is not None:
                     break
-                self._load() if callable(body) else self._read_on()
+                self._load() if callable(source) else self._read_on()
             else:
                 raise Conflict(f"{self.name}: another writer was first {_LOST} times", hint="Try again.")
         if self._on_append is not None:
             self._on_append(event)
         return event
 
-    def _prepare(self, body: Body, expecting: int | None) -> None:
+    def _prepare(self, source: RecordSource, expecting: int | None) -> None:
         """Learn as much of the stream as this append needs; what is stale is found out by losing the race."""
-        if callable(body):
+        if callable(source):
             self._load()  # a refusal must not rest on old news
         elif expecting != 0:
             self._find_head()
@@ -199,25 +182,16 @@ class Stream:
         if expecting is not None and expecting != head.seq:
             raise Conflict(f"{self.name} is at #{head.seq}, not #{expecting}", hint="Read it again and decide anew.")
 
-    def _draft(
-        self,
-        type: str,  # noqa: A002 - the event's own field name
-        facts: Mapping[str, Any],
-        epoch: int,
-        version: int,
-        *,
-        final: bool,
-        plugin: str = "",
-    ) -> Event:
+    def _draft(self, record: Record, epoch: int, *, final: bool, plugin: str) -> Event:
         return Event(
             stream=self.name,
             seq=self._head.seq + 1,
             id=new_event_id(),
-            type=type,
+            type=record.type,
             time=rfc3339(self._clock.now()),
             actor=authority.actor_of(plugin) if plugin else self._actor,
-            body=dict(facts),
-            version=version,
+            body=record.body(),
+            version=record.version,
             epoch=epoch,
             prev=self._head.digest,
             final=final,
@@ -294,7 +268,7 @@ class Stream:
         complete = self._head.seq == len(self._events)
         for event, head in self._reader.after(self._head):
             if complete:
-                self._events.append(upcast(authority.believed(event, head.epoch)))
+                self._events.append(self._types.upcast(authority.believed(event, head.epoch)))
             self._head = head
 
     def _forget(self) -> None:

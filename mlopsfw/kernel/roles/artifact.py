@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 ArtifactKind = Literal["json", "table", "file", "folder", "bundle", "dataset", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobMark:
+    """Marks a field that holds a blob's digest.
+
+    Args:
+        holds: What the blob holds: a kind of `Artifact`, `text`, or nothing where it is not said.
+        holds_field: The field beside it that says so.
+    """
+
+    holds: str = ""
+    holds_field: str = ""
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -27,7 +41,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     kind: ArtifactKind
     digest: str
-    blob: str = ""
+    blob: Annotated[str, BlobMark(holds_field="kind")] = ""
     ref: str = ""
     rows: tuple[int, int] | None = None
     meta: dict[str, Any] = {}

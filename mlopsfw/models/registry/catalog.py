@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from mlopsfw.kernel.base.errors import Conflict, UsageError
 from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.models.registry.versions import APPROVED, CHAMPION, MOVED, REGISTERED, AliasMove, Model, ModelVersion, fold
@@ -149,7 +150,7 @@ class Registry:
                 return replace(known, new=False)
             version = replace(facts, version=len(model.versions) + 1)
             try:
-                event = self._stream(name).append(REGISTERED, version.body(), expecting=model.seq)
+                event = self._stream(name).append(PlainRecord(REGISTERED, version.body()), expecting=model.seq)
             except Conflict:
                 continue
             return replace(version, time=event.time, actor=event.actor)
@@ -219,7 +220,7 @@ class Registry:
     def approve(self, name: str, version: int, comment: str = "") -> ModelVersion:
         """Record that the actor approves a version. Raise `UnknownName`."""
         self.model(name).get(str(version))
-        self._stream(name).append(APPROVED, {"version": version, "comment": comment})
+        self._stream(name).append(PlainRecord(APPROVED, {"version": version, "comment": comment}))
         return self.model(name).number(version)
 
     def verify(self, ref: str | ModelVersion, scratch: Path) -> ModelVersion:
@@ -258,7 +259,7 @@ class Registry:
                 "reason": move.reason,
             }
             try:
-                event: Event = self._stream(name).append(MOVED, body, expecting=model.seq)
+                event: Event = self._stream(name).append(PlainRecord(MOVED, body), expecting=model.seq)
             except Conflict:
                 continue
             return replace(move, time=event.time, actor=event.actor)

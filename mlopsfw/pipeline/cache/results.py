@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import Erased, UnknownName, Vacuumed
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.store.blobs import entry_of
 from mlopsfw.pipeline.cache.fingerprint import Fingerprint
@@ -62,7 +63,7 @@ class Results:
             known = msgspec.convert(event.body, Result)
         if known is None or known.outputs != result.outputs:
             body: dict[str, Any] = msgspec.to_builtins(result)
-            stream.append("step.result", body)
+            stream.append(PlainRecord("step.result", body))
 
     def is_stored(self, artifact: Artifact) -> bool:
         """Return whether the storage still has the bytes behind a reference."""

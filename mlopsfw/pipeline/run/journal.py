@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.pipeline.run.liveness import identity
 
 if TYPE_CHECKING:
@@ -35,12 +36,12 @@ class Journal:
     def begin(self, **facts: Any) -> None:
         """Append `run.started`."""
         body = {**facts, "environment": self.environment, "process": identity()}
-        self._stream.append("run.started", msgspec.to_builtins(body), expecting=0, epoch=self.epoch)
+        self._stream.append(PlainRecord("run.started", msgspec.to_builtins(body)), expecting=0, epoch=self.epoch)
 
     def append(self, type: str, /, **body: Any) -> Event:  # noqa: A002 - the event's own field name
         """Append an event of this run."""
         self._spoke = time.monotonic()
-        return self._stream.append(type, msgspec.to_builtins(body), epoch=self.epoch)
+        return self._stream.append(PlainRecord(type, msgspec.to_builtins(body)), epoch=self.epoch)
 
     def heartbeat(self, interval: float) -> None:
         """Append a sign of life if nothing was appended for `interval` seconds."""
@@ -52,5 +53,5 @@ class Journal:
         seconds = time.monotonic() - self._began
         body = {"status": status, "exit_code": exit_code, "seconds": seconds}
         write = self._stream.seal if status in _ENDED else self._stream.append
-        write("run.finished", body, epoch=self.epoch)
+        write(PlainRecord("run.finished", body), epoch=self.epoch)
         return seconds

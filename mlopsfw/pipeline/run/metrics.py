@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.services import Services
@@ -107,7 +108,7 @@ def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = 
     if lines:
         blob = services.blobs.put(b"".join(lines))
         body = {"blob": blob, "count": len(lines), "step": log.source, "last": log.last}
-        services.ledger.stream(f"run/{run}").append("metrics.segment", body, epoch=epoch)
+        services.ledger.stream(f"run/{run}").append(PlainRecord("metrics.segment", body), epoch=epoch)
     log.file.unlink(missing_ok=True)
 
 

@@ -13,6 +13,7 @@ import msgspec
 from mlopsfw.kernel.base import canonical
 from mlopsfw.kernel.base.errors import Conflict, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import new_run_id
+from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.roles.engine import Failure
 from mlopsfw.lineage.codestate import CodeState
 from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
@@ -145,7 +146,7 @@ class Sessions:
         head = view.head
         if view.status == "running":
             head = wait_until_lost(stream, view, self._services.clock, lost_after=lost_after)
-        epoch = stream.takeover(expecting=head, body={"process": identity()})
+        epoch = stream.takeover(expecting=head, record=Takeover(process=identity()))
         coordinator = self._coordinator(
             graph, self._journal(prints, view.id, epoch), prints, Options(debug=debug), display
         )

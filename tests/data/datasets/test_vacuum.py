@@ -20,6 +20,7 @@ from mlopsfw.governance.subject import Subject
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import ConfigError, UnknownName, UsageError, Vacuumed
 from mlopsfw.kernel.config.model import Retention
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.lineage import walk
 from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
@@ -200,7 +201,7 @@ def started(project, run, inputs):
     steps = {"train": {"python": "steps:train", "inputs": inputs}}
     config = project.blobs.put(json.dumps({"steps": steps}).encode())
     stream = project.ledger.stream(f"run/{run}")
-    stream.append("run.started", {"pipeline": "p", "steps": ["train"], "config": config})
+    stream.append(PlainRecord("run.started", {"pipeline": "p", "steps": ["train"], "config": config}))
     return stream
 
 
@@ -215,7 +216,7 @@ def test_a_run_that_is_going_on_keeps_what_it_takes_or_may_take(datasets, projec
     done = project.version_removal.vacuum("trips", LAST)
     assert {version for version, why in done.kept.items() if "runs:/01run is going on" in why} == kept - {1}
     assert set(done.versions) == {2, 3, 4} - kept
-    stream.append("run.finished", {"status": "done", "exit_code": 0, "seconds": 1.0})
+    stream.append(PlainRecord("run.finished", {"status": "done", "exit_code": 0, "seconds": 1.0}))
     assert set(project.version_removal.vacuum("trips", LAST).versions) == kept - {1}
 
 

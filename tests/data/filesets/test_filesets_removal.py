@@ -18,6 +18,7 @@ from mlopsfw.governance.subject import Subject
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import Erased, UnknownName, Vacuumed
 from mlopsfw.kernel.config.model import Retention
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.store.blobs import key_of
 from mlopsfw.operations import gc
 from mlopsfw.operations.doctor import examine
@@ -155,7 +156,7 @@ def test_what_another_set_or_a_value_has_stays(project, put):
     value = project.blobs.put(b"a value of the very bytes of a shared blob")
     put({"v": b"a value of the very bytes of a shared blob"})
     put({"b": b"b"})
-    project.ledger.stream("notes/x").append("noted", {"blob": value})
+    project.ledger.stream("notes/x").append(PlainRecord("noted", {"blob": value}))
     age(project)
     assert project.version_removal.vacuum("s", LAST).versions == (1, 2, 3)
     assert project.version_removal.vacuum("third", LAST).versions == (1,)
@@ -471,7 +472,7 @@ def test_an_index_of_any_size_is_searched_to_its_end(project, shift, monkeypatch
     monkeypatch.setattr(gc, "_PIECE", 1 << 10)
     named = [project.blobs.put(b"%d" % number) for number in range(60)]
     listed = project.blobs.put(("[" + " " * shift + ",".join(f'"{digest}"' for digest in named) + "]").encode())
-    project.ledger.stream("notes/x").append("noted", {"blob": listed})
+    project.ledger.stream("notes/x").append(PlainRecord("noted", {"blob": listed}))
     assert collect(project.storage, project.ledger, grace=0, vault=project.vault).deleted == []
     for digest in named:
         project.blobs.get(digest)

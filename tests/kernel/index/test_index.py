@@ -10,6 +10,8 @@ import pytest
 
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.index import Index
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.reader import Reader
@@ -21,7 +23,7 @@ ARTIFACT = {"kind": "json", "digest": "0" * 64, "blob": "0" * 64}
 
 @pytest.fixture
 def ledger(tmp_path):
-    return Ledger(LocalStorage(tmp_path / "store"), actor="ada@here", clock=SystemClock())
+    return Ledger(LocalStorage(tmp_path / "store"), actor="ada@here", clock=SystemClock(), types=EventTypes())
 
 
 @pytest.fixture
@@ -33,32 +35,36 @@ def index(tmp_path, ledger):
 
 def populate(ledger):
     run = ledger.stream("run/a")
-    run.append("run.started", {"pipeline": "flights", "code": {"commit": "abc"}}, expecting=0)
-    run.append("step.started", {"step": "train", "attempt": 1})
-    run.append("step.failed", {"step": "train", "attempt": 1, "type": "ValueError", "message": "no"})
-    run.append("step.started", {"step": "train", "attempt": 2})
+    run.append(PlainRecord("run.started", {"pipeline": "flights", "code": {"commit": "abc"}}), expecting=0)
+    run.append(PlainRecord("step.started", {"step": "train", "attempt": 1}))
+    run.append(PlainRecord("step.failed", {"step": "train", "attempt": 1, "type": "ValueError", "message": "no"}))
+    run.append(PlainRecord("step.started", {"step": "train", "attempt": 2}))
     facts = {"outputs": {"result": ARTIFACT}, "metrics": {"auc": 0.75, "loss": None}, "seconds": 2.5, "node": "n1"}
-    run.append("step.finished", {"step": "train", "attempt": 2, **facts})
-    run.append("step.cached", {"step": "split", "outputs": {"result": ARTIFACT}, "from_run": "0"})
-    run.append("run.finished", {"status": "failed", "exit_code": 1, "seconds": 3.0})
+    run.append(PlainRecord("step.finished", {"step": "train", "attempt": 2, **facts}))
+    run.append(PlainRecord("step.cached", {"step": "split", "outputs": {"result": ARTIFACT}, "from_run": "0"}))
+    run.append(PlainRecord("run.finished", {"status": "failed", "exit_code": 1, "seconds": 3.0}))
     run.takeover(expecting=7)
-    run.seal("run.finished", {"status": "done", "exit_code": 0, "seconds": 4.0})
+    run.seal(PlainRecord("run.finished", {"status": "done", "exit_code": 0, "seconds": 4.0}))
     model = ledger.stream("model/delay")
     for version in (1, 2):
-        model.append("version.registered", {"version": version, "bundle": "b" * 64, "run": "a", "task": "binary"})
-    model.append("version.approved", {"version": 2})
-    model.append("alias.moved", {"alias": "champion", "version": 1, "was": None})
-    model.append("alias.moved", {"alias": "champion", "version": 2, "was": 1})
+        model.append(
+            PlainRecord("version.registered", {"version": version, "bundle": "b" * 64, "run": "a", "task": "binary"})
+        )
+    model.append(PlainRecord("version.approved", {"version": 2}))
+    model.append(PlainRecord("alias.moved", {"alias": "champion", "version": 1, "was": None}))
+    model.append(PlainRecord("alias.moved", {"alias": "champion", "version": 2, "was": 1}))
     data = {"version": 1, "table_version": 0, "digest": "d" * 64, "rows": 10, "mode": "append"}
-    ledger.stream("dataset/flights").append("dataset.committed", data)
-    ledger.stream("endpoint/delay").append("endpoint.wanted", {"revision": 1, "model": "delay", "version": 2})
-    ledger.stream("endpoint/delay").append("endpoint.ready", {"revision": 1, "url": "http://127.0.0.1:1"})
+    ledger.stream("dataset/flights").append(PlainRecord("dataset.committed", data))
+    ledger.stream("endpoint/delay").append(
+        PlainRecord("endpoint.wanted", {"revision": 1, "model": "delay", "version": 2})
+    )
+    ledger.stream("endpoint/delay").append(PlainRecord("endpoint.ready", {"revision": 1, "url": "http://127.0.0.1:1"}))
     window = {"monitor": "drift", "start": "2013-04-01", "end": "2013-04-08", "rows": 5, "alarm": True}
-    ledger.stream("monitor/delay").append("window.examined", window)
+    ledger.stream("monitor/delay").append(PlainRecord("window.examined", window))
     alert = {"id": "x", "group": "delay/drift", "severity": "warning", "title": "drift", "time": "2013"}
-    ledger.stream("alerts").append("alert.raised", {"alert": alert})
-    ledger.stream("alerts").append("alert.acknowledged", {"id": "x"})
-    ledger.stream("project").append("something.else", {"unknown": 1})
+    ledger.stream("alerts").append(PlainRecord("alert.raised", {"alert": alert}))
+    ledger.stream("alerts").append(PlainRecord("alert.acknowledged", {"id": "x"}))
+    ledger.stream("project").append(PlainRecord("something.else", {"unknown": 1}))
 
 
 def everything(index):
@@ -100,7 +106,7 @@ def test_only_what_changed_is_read(index, ledger, monkeypatch):
     monkeypatch.setattr(Reader, "after", lambda self, head: (read.append(self._stream), real(self, head))[1])
     assert index.refresh() == 0
     assert read == []
-    ledger.stream("model/delay").append("alias.moved", {"alias": "challenger", "version": 1})
+    ledger.stream("model/delay").append(PlainRecord("alias.moved", {"alias": "challenger", "version": 1}))
     read.clear()
     assert index.refresh() == 1
     assert read == ["model/delay"]
@@ -109,10 +115,10 @@ def test_only_what_changed_is_read(index, ledger, monkeypatch):
 def test_step_by_step_equals_at_once(tmp_path, ledger, index):
     for stream in ("run/a", "run/b", "endpoint/x"):
         for n in range(1005):
-            ledger.stream(stream).append("step.started", {"step": f"s{n % 7}", "attempt": n})
+            ledger.stream(stream).append(PlainRecord("step.started", {"step": f"s{n % 7}", "attempt": n}))
             if n % 200 == 0:
                 index.refresh()
-    ledger.stream("run/a").seal("run.finished", {"status": "done"})
+    ledger.stream("run/a").seal(PlainRecord("run.finished", {"status": "done"}))
     index.refresh()
     fresh = Index(tmp_path / "fresh.sqlite", ledger, INDEX_PARTS)
     assert everything(fresh) == everything(index)
@@ -159,8 +165,8 @@ def test_rebuild_gives_the_same_answers(index, ledger):
 def test_a_ledger_that_was_replaced_is_noticed(tmp_path, ledger, index):
     populate(ledger)
     index.refresh()
-    other = Ledger(LocalStorage(tmp_path / "other"), actor="b", clock=SystemClock())
-    other.stream("run/z").append("run.started", {"pipeline": "p"})
+    other = Ledger(LocalStorage(tmp_path / "other"), actor="b", clock=SystemClock(), types=EventTypes())
+    other.stream("run/z").append(PlainRecord("run.started", {"pipeline": "p"}))
     replaced = Index(tmp_path / "index.sqlite", other, INDEX_PARTS)
     assert replaced.query("SELECT run FROM runs") == [{"run": "z"}]
     assert replaced.query("SELECT * FROM versions") == []
@@ -169,13 +175,13 @@ def test_a_ledger_that_was_replaced_is_noticed(tmp_path, ledger, index):
 
 def test_processes_may_refresh_one_file_at_once(tmp_path, ledger):
     for n in range(200):
-        ledger.stream(f"run/r{n}").append("run.started", {"pipeline": "p"}, expecting=0)
+        ledger.stream(f"run/r{n}").append(PlainRecord("run.started", {"pipeline": "p"}), expecting=0)
     code = (
         "import sys, pathlib\n"
         "from mlopsfw_storage_object.local import LocalStorage\n"
-        "from mlopsfw.kernel.base.clock import SystemClock\nfrom mlopsfw.kernel.index import Index\nfrom mlopsfw.kernel.ledger import Ledger\nfrom mlopsfw.project.components import INDEX_PARTS\n"
+        "from mlopsfw.kernel.base.clock import SystemClock\nfrom mlopsfw.kernel.events.registry import EventTypes\nfrom mlopsfw.kernel.index import Index\nfrom mlopsfw.kernel.ledger import Ledger\nfrom mlopsfw.project.components import INDEX_PARTS\n"
         f"root = pathlib.Path({str(tmp_path)!r})\n"
-        "index = Index(root / 'index.sqlite', Ledger(LocalStorage(root / 'store'), actor='a', clock=SystemClock()), INDEX_PARTS)\n"
+        "index = Index(root / 'index.sqlite', Ledger(LocalStorage(root / 'store'), actor='a', clock=SystemClock(), types=EventTypes()), INDEX_PARTS)\n"
         "print(len(index.query('SELECT * FROM runs')))\n"
     )
     racers = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(6)]
@@ -210,12 +216,14 @@ class Counting(LocalStorage):
 
 def test_a_run_costs_its_events_and_one_segment_and_the_search_of_runs_uses_an_index(tmp_path):
     storage = Counting(tmp_path / "counted")
-    ledger = Ledger(storage, actor="a", clock=SystemClock())
+    ledger = Ledger(storage, actor="a", clock=SystemClock(), types=EventTypes())
     for n in range(100):
         stream = ledger.stream(f"run/{n:026d}")
-        stream.append("run.started", {"pipeline": "p"}, expecting=0)
-        stream.append("step.finished", {"step": "train", "attempt": 1, "outputs": {}, "metrics": {"auc": n / 100}})
-        stream.seal("run.finished", {"status": "done", "exit_code": 0, "seconds": 1.0})
+        stream.append(PlainRecord("run.started", {"pipeline": "p"}), expecting=0)
+        stream.append(
+            PlainRecord("step.finished", {"step": "train", "attempt": 1, "outputs": {}, "metrics": {"auc": n / 100}})
+        )
+        stream.seal(PlainRecord("run.finished", {"status": "done", "exit_code": 0, "seconds": 1.0}))
     assert storage.calls["put"] == 400  # three events and the segment that gathers them
     assert storage.calls["list"] == 0
     assert storage.calls["get"] <= 900

@@ -7,6 +7,8 @@ import random
 import pytest
 
 from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.ledger.layout import entry_key, segment_key
@@ -16,13 +18,13 @@ from mlopsfw_storage_object.local import LocalStorage
 @pytest.fixture
 def storage(tmp_path):
     storage = LocalStorage(tmp_path / "store")
-    ledger = Ledger(storage, actor="ada@here", clock=SystemClock())
+    ledger = Ledger(storage, actor="ada@here", clock=SystemClock(), types=EventTypes())
     for n in range(3):
-        ledger.stream("model/delay").append("a.b", {"n": n})
-        ledger.stream("run/a").append("a.b", {"n": n})
-    ledger.stream("run/a").seal("run.finished", {})
-    ledger.stream("labels/x/y").append("a.b", {})
-    ledger.stream("labels/x").append("a.b", {})
+        ledger.stream("model/delay").append(PlainRecord("a.b", {"n": n}))
+        ledger.stream("run/a").append(PlainRecord("a.b", {"n": n}))
+    ledger.stream("run/a").seal(PlainRecord("run.finished", {}))
+    ledger.stream("labels/x/y").append(PlainRecord("a.b", {}))
+    ledger.stream("labels/x").append(PlainRecord("a.b", {}))
     return storage
 
 

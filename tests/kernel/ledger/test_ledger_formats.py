@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.index import Index
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.audit import audit
@@ -34,7 +36,11 @@ def test_a_ledger_of_format_1_is_whole_and_says_what_it_said(storage):
             [],
         ),
     }
-    run = list(Ledger(storage, actor="b", clock=SystemClock()).stream("run/01hq5v3k8j0000000000000000").events())
+    run = list(
+        Ledger(storage, actor="b", clock=SystemClock(), types=EventTypes())
+        .stream("run/01hq5v3k8j0000000000000000")
+        .events()
+    )
     assert [(e.type, e.epoch, e.final) for e in run] == [
         ("run.started", 0, False),
         ("step.finished", 0, False),
@@ -46,8 +52,8 @@ def test_a_ledger_of_format_1_is_whole_and_says_what_it_said(storage):
 
 
 def test_a_ledger_of_format_1_is_gone_on_with_and_indexed(storage, tmp_path):
-    ledger = Ledger(storage, actor="b", clock=SystemClock())
-    event = ledger.stream("model/delay").append("version.registered", {"version": 2, "bundle": "1" * 64})
+    ledger = Ledger(storage, actor="b", clock=SystemClock(), types=EventTypes())
+    event = ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": 2, "bundle": "1" * 64}))
     assert event.seq == 3
     assert [found.problems for found in audit(storage)] == [[], []]
     index = Index(tmp_path / "index.sqlite", ledger, INDEX_PARTS)

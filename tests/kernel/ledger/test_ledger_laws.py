@@ -12,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import Conflict, Fenced, StreamSealed
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw_storage_object.local import LocalStorage
@@ -31,7 +33,7 @@ class Streams(RuleBasedStateMachine):
         self.model, self.epoch, self.ended = [], 0, False
 
     def open(self):
-        return Ledger(self.storage, actor="a", clock=SystemClock()).stream("run/a")
+        return Ledger(self.storage, actor="a", clock=SystemClock(), types=EventTypes()).stream("run/a")
 
     def teardown(self):
         if hasattr(self, "folder"):
@@ -54,14 +56,16 @@ class Streams(RuleBasedStateMachine):
     @rule(who=who, value=st.integers())
     def append(self, who, value):
         self.note(
-            self.attempt(lambda: self.streams[who].append("a.b", {"v": value}), allowed=True, refusal=StreamSealed),
+            self.attempt(
+                lambda: self.streams[who].append(PlainRecord("a.b", {"v": value})), allowed=True, refusal=StreamSealed
+            ),
             value,
         )
 
     @rule(who=who)
     def fold(self, who):
         event = self.attempt(
-            lambda: self.streams[who].append("a.b", lambda events: {"v": len(events)}),
+            lambda: self.streams[who].append(lambda events: PlainRecord("a.b", {"v": len(events)})),
             allowed=True,
             refusal=StreamSealed,
         )
@@ -70,19 +74,19 @@ class Streams(RuleBasedStateMachine):
     @rule(who=who, expecting=st.integers(0, 12), value=st.integers())
     def expect(self, who, expecting, value):
         right = expecting == len(self.model)
-        act = lambda: self.streams[who].append("a.b", {"v": value}, expecting=expecting)  # noqa: E731
+        act = lambda: self.streams[who].append(PlainRecord("a.b", {"v": value}), expecting=expecting)  # noqa: E731
         self.note(self.attempt(act, allowed=right, refusal=Conflict), value)
 
     @rule(who=who, epoch=st.integers(0, 3), value=st.integers())
     def fenced(self, who, epoch, value):
-        act = lambda: self.streams[who].append("a.b", {"v": value}, epoch=epoch)  # noqa: E731
+        act = lambda: self.streams[who].append(PlainRecord("a.b", {"v": value}), epoch=epoch)  # noqa: E731
         self.note(self.attempt(act, allowed=epoch == self.epoch, refusal=Fenced), value)
 
     @rule(who=who)
     def take_over(self, who):
         expecting = len(self.model)
         epoch = self.attempt(
-            lambda: self.streams[who].takeover(expecting=expecting, body={"v": -1}), allowed=True, refusal=StreamSealed
+            lambda: self.streams[who].takeover(expecting=expecting), allowed=True, refusal=StreamSealed
         )
         if epoch is not None:
             self.epoch += 1
@@ -93,7 +97,10 @@ class Streams(RuleBasedStateMachine):
     @rule(who=who)
     def seal(self, who):
         self.note(
-            self.attempt(lambda: self.streams[who].seal("a.z", {"v": None}), allowed=True, refusal=StreamSealed), None
+            self.attempt(
+                lambda: self.streams[who].seal(PlainRecord("a.z", {"v": None})), allowed=True, refusal=StreamSealed
+            ),
+            None,
         )
         self.ended = True
 
@@ -107,7 +114,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(who=who, after=st.integers(0, 12))
     def read(self, who, after):
-        assert [e.body["v"] for e in self.streams[who].events(after)] == self.model[after:]
+        assert [e.body.get("v", -1) for e in self.streams[who].events(after)] == self.model[after:]
         assert self.streams[who].head() == len(self.model)
 
     @invariant()

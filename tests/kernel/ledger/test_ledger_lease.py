@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mlopsfw.kernel.base.errors import Fenced
+from mlopsfw.kernel.events.lease import Takeover
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.lease import Lease, Watch
 from mlopsfw_storage_object.local import LocalStorage
@@ -29,7 +32,9 @@ def clock():
 @pytest.fixture
 def open_stream(tmp_path, clock):
     storage = LocalStorage(tmp_path / "store")
-    return lambda name="lease/loop", clock=clock: Ledger(storage, actor="a", clock=clock).stream(name)
+    return lambda name="lease/loop", clock=clock: Ledger(storage, actor="a", clock=clock, types=EventTypes()).stream(
+        name
+    )
 
 
 @pytest.fixture
@@ -93,10 +98,10 @@ def test_a_jump_of_the_wall_clock_changes_nothing(lease, clock, jump):
 
 def test_of_two_observers_of_a_dead_run_one_takes_over(open_stream, clock):
     run = open_stream("run/a")
-    run.append("run.started", {}, epoch=0)
+    run.append(PlainRecord("run.started", {}), epoch=0)
     observers = [Watch(open_stream("run/a"), clock) for _ in range(2)]
     assert [o.takeover(30) for o in observers] == [None, None]
     clock.time += 31
-    assert [o.takeover(30, {"why": "silent"}) for o in observers] == [1, None]
+    assert [o.takeover(30, Takeover(holder="silent")) for o in observers] == [1, None]
     assert observers[1].idle() == 0
-    assert list(run.events())[-1].body == {"why": "silent"}
+    assert list(run.events())[-1].body == {"holder": "silent"}

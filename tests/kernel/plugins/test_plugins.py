@@ -18,6 +18,7 @@ from mlopsfw.kernel.base.errors import (
     UnknownName,
 )
 from mlopsfw.kernel.config.model import Selection
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim, installed
 from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.roles.event import Event
@@ -177,7 +178,7 @@ def test_an_observer_that_asks_for_them_gets_its_own_options_and_a_host_of_its_o
 def test_options_for_an_observer_that_is_not_installed_are_an_error_with_its_line(make_project):
     project = make_project('[observer.openlineag]\nfile = "x"\n')
     with pytest.raises(ConfigError, match=r"mlopsfw\.toml:4: observer\.openlineag: no installed observer"):
-        project.ledger.stream("a").append("b", {})
+        project.ledger.stream("a").append(PlainRecord("b", {}))
     with pytest.raises(ConfigError, match=r"observer\.a: must be a table"):
         make_project("[observer]\na = 1\n")
 

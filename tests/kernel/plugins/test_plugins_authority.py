@@ -9,6 +9,8 @@ import pytest
 
 from mlopsfw.kernel.base.errors import PluginError, UsageError
 from mlopsfw.kernel.events import authority
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger, codec, layout
 from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.ledger.lease import Lease
@@ -78,9 +80,9 @@ def test_a_plugin_cannot_append_an_event_of_the_kernels_or_anothers_type(type_, 
 @pytest.mark.parametrize(("stream", "type_"), [MINE, ("run/x", MINE[1]), (MINE[0], "alias.moved")])
 def test_nobody_else_appends_where_or_what_is_a_plugins(stream, type_, project):
     with pytest.raises(PluginError, match="is a plugin's to write"):
-        project.ledger.stream(stream).append(type_, {})
+        project.ledger.stream(stream).append(PlainRecord(type_, {}))
     with pytest.raises(PluginError, match="is a plugin's to write"):
-        project.ledger.stream(stream).seal(type_, {})
+        project.ledger.stream(stream).seal(PlainRecord(type_, {}))
 
 
 def test_a_person_cannot_be_called_like_a_plugin(project, monkeypatch):
@@ -107,7 +109,7 @@ def test_a_plugin_has_tables_of_its_own_and_reads_those_of_others(host, project)
 
 def test_what_a_plugin_does_to_an_event_changes_nothing_that_the_kernel_believes(host, project):
     stream = project.ledger.stream("model/orders")
-    stream.append("note", {"version": 1, "deep": {"list": [1]}})
+    stream.append(PlainRecord("note", {"version": 1, "deep": {"list": [1]}}))
     for event in host.events("model/orders"):
         event.body["version"] = 9
         event.body["deep"]["list"].append(2)
@@ -136,7 +138,7 @@ def plant(project: Project):
 
 
 def fresh(project: Project) -> Ledger:
-    return Ledger(project.storage, actor="someone", clock=project.clock)
+    return Ledger(project.storage, actor="someone", clock=project.clock, types=EventTypes())
 
 
 FOREIGN = [
@@ -149,12 +151,12 @@ FOREIGN = [
 
 @pytest.mark.parametrize(("actor", "type_"), FOREIGN)
 def test_a_foreign_event_keeps_its_place_is_never_believed_and_is_named_by_the_audit(actor, type_, project, plant):
-    project.ledger.stream("model/orders").append("note", {})
+    project.ledger.stream("model/orders").append(PlainRecord("note", {}))
     plant("model/orders", type_, {"alias": "champion", "version": 7}, actor=actor)
     ledger = fresh(project)
     note, foreign = ledger.stream("model/orders").events()
     assert (note.type, foreign.type, foreign.actor) == ("note", f"foreign:{type_}", actor)
-    assert ledger.stream("model/orders").append("note", {}).seq == 3
+    assert ledger.stream("model/orders").append(PlainRecord("note", {})).seq == 3
     (found,) = audit(project.storage)
     assert found.problems == [f"model/orders #2: {type_} by {actor} does not belong there"]
 
@@ -178,19 +180,19 @@ def test_a_foreign_event_moves_no_alias(project, plant):
 def test_a_foreign_event_ends_no_run(project, plant):
     from mlopsfw.pipeline.run.record import fold
 
-    project.ledger.stream("run/x").append("run.started", {"steps": ["a"]})
+    project.ledger.stream("run/x").append(PlainRecord("run.started", {"steps": ["a"]}))
     plant("run/x", "run.finished", {"status": "done", "exit_code": 0, "seconds": 0.0}, final=True, epoch=9)
     stream = fresh(project).stream("run/x")
     view = fold("x", stream.events())
     assert (view.status, view.epoch, view.head) == ("running", 0, 2)
-    assert stream.append("run.heartbeat", {}, epoch=0).seq == 3  # neither ended nor fenced
+    assert stream.append(PlainRecord("run.heartbeat", {}), epoch=0).seq == 3  # neither ended nor fenced
     assert [row["status"] for row in project.index.query("SELECT status FROM runs")] == ["running"]
 
 
 def test_a_writer_that_finds_the_head_by_listing_is_not_fenced_by_a_foreign_event(project, plant):
-    project.ledger.stream("run/x").append("run.started", {})
+    project.ledger.stream("run/x").append(PlainRecord("run.started", {}))
     plant("run/x", "takeover", {}, epoch=9)
-    assert fresh(project).stream("run/x").append("run.heartbeat", {}, expecting=2, epoch=0).epoch == 0
+    assert fresh(project).stream("run/x").append(PlainRecord("run.heartbeat", {}), expecting=2, epoch=0).epoch == 0
 
 
 def test_a_foreign_event_wants_no_endpoint(project, plant):
@@ -246,7 +248,7 @@ def test_an_observer_that_answers_each_event_by_one_of_its_own_is_not_told_of_th
     module = install_plugin(source, "observer.acme")
     project = make_project()
     stream = project.ledger.stream("model/orders")
-    stream.append("note", {"version": 1})
+    stream.append(PlainRecord("note", {"version": 1}))
     assert sys.modules[module].seen == ["note"]
     assert next(stream.events()).body == {"version": 1}
     assert [event.actor for event in project.ledger.stream("plugin/observer.acme").events()] == ["plugin:observer.acme"]
@@ -264,7 +266,7 @@ def test_an_observer_cannot_move_an_alias_and_is_named_when_it_tries(make_projec
     with pytest.warns(
         RuntimeWarning, match=r"plugin 'observer\.acme' \(acme-mlops-0 1\.2\) failed on note.*model/orders"
     ):
-        project.ledger.stream("model/orders").append("note", {})
+        project.ledger.stream("model/orders").append(PlainRecord("note", {}))
     assert [event.type for event in project.ledger.stream("model/orders").events()] == ["note"]
 
 

@@ -18,6 +18,7 @@ from mlopsfw.cli import run as cli
 from mlopsfw.kernel.base import interrupts
 from mlopsfw.kernel.base.errors import PluginAborted, PluginBroken
 from mlopsfw.kernel.config.model import Selection
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.plugins.blame import Blamed, blaming
 from mlopsfw.kernel.plugins.catalog import Claim
 from mlopsfw.kernel.roles.event import Event
@@ -155,7 +156,7 @@ def test_an_exception_whose_text_ends_the_process(base, text, install_plugin, pr
     body = f"import sys\nclass Bell({base}):\n    def __str__(self): {text}\n    __repr__ = __str__\nraise Bell\n"
     install_plugin(body, "observer.bell")
     with pytest.warns(RuntimeWarning, match=r"observer\.bell.*is set aside: .*it has no text"):
-        project.ledger.stream("run/a").append("run.started", {})
+        project.ledger.stream("run/a").append(PlainRecord("run.started", {}))
 
 
 @raising

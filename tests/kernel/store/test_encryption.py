@@ -18,6 +18,7 @@ from mlopsfw import start_run
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import ConfigError, Corrupt, DataError, TablesUnsupported, WrongKey
 from mlopsfw.kernel.config import load_config
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.store import sealed
 from mlopsfw.kernel.store.blobs import BlobStore, key_of, peek
@@ -298,7 +299,7 @@ def test_gc_keeps_what_an_encrypted_manifest_names(tmp_path, monkeypatch):
     (tmp_path / "folder" / "file").write_bytes(CANARY)
     with make_project(tmp_path / "p", monkeypatch) as project:
         folder, lost = project.blobs.put_folder(tmp_path / "folder"), project.blobs.put(b"lost")
-        project.ledger.stream("run/x").append("test.kept", {"blob": folder})
+        project.ledger.stream("run/x").append(PlainRecord("test.kept", {"blob": folder}))
         done = collect(project.storage, project.ledger, grace=0, vault=project.vault)
         assert done.deleted == [lost]
         assert project.blobs.get_folder(folder, tmp_path / "out").joinpath("file").read_bytes() == CANARY

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from mlopsfw.kernel.base.errors import Conflict
+from mlopsfw.kernel.events.lease import Takeover
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.pipeline.run.liveness import identity, wait_until_lost
 from mlopsfw.pipeline.run.record import fold
 
@@ -38,7 +40,7 @@ def clock():
 
 def begin(project, process):
     stream = project.ledger.stream("run/01")
-    stream.append("run.started", {"pipeline": "p", "steps": [], "process": process})
+    stream.append(PlainRecord("run.started", {"pipeline": "p", "steps": [], "process": process}))
     return stream, fold("01", stream.events())
 
 
@@ -65,7 +67,7 @@ def test_another_process_under_the_same_number_is_not_taken_for_it(project, cloc
 
 def test_a_run_that_was_taken_over_lives_as_long_as_who_took_it(project, clock):
     stream, view = begin(project, {**identity(), "born": 1})
-    stream.takeover(expecting=view.head, body={"process": identity()})
+    stream.takeover(expecting=view.head, record=Takeover(process=identity()))
     with pytest.raises(Conflict, match="is going on in process"):
         wait_until_lost(stream, fold("01", stream.events()), clock, sleep=clock.sleep)
 
@@ -78,7 +80,7 @@ def test_silence_from_another_machine_is_waited_out_on_the_monotonic_clock(proje
 
 def test_a_heartbeat_from_another_machine_keeps_the_run_its_own(project, clock):
     stream, view = begin(project, {"host": "elsewhere", "machine": "other", "pid": 1, "born": 1})
-    clock.on_sleep = lambda: clock.time > 20 and stream.append("run.heartbeat", {})
+    clock.on_sleep = lambda: clock.time > 20 and stream.append(PlainRecord("run.heartbeat", {}))
     with pytest.raises(Conflict, match="elsewhere"):
         wait_until_lost(stream, view, clock, lost_after=30, sleep=clock.sleep)
 

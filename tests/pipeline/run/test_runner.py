@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError, Conflict, DataError, Fenced, UsageError
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.engine import Failure
 from mlopsfw.pipeline.run.retry import pause_before
 from mlopsfw.pipeline.run.runner import Options
@@ -273,7 +274,7 @@ def test_two_resumptions_of_one_run_do_not_both_go_on(bench):
         with pytest.raises(Conflict):
             stream.takeover(expecting=view.head)
         with pytest.raises(Fenced):
-            stream.append("run.heartbeat", {}, epoch=epoch - 1)
+            stream.append(PlainRecord("run.heartbeat", {}), epoch=epoch - 1)
 
 
 # -- through the command line ------------------------------------------------------------------------------------------------

@@ -1,0 +1,80 @@
+"""`EventRecord`: the body of one type of event. Each room declares its own in `events.py`; this knows none of them.
+
+A field says by its annotation what else reads it. `Blob` is the digest of a blob: `gc` keeps it, `doctor` looks for it,
+an erasure looks into it. `Text` is a reference to words that a person wrote, which can be erased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self
+
+import msgspec
+
+from mlopsfw.kernel.roles.artifact import BlobMark
+from mlopsfw.kernel.roles.event import Event
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+"""Makes a body of one version one of the next. Pure: it runs at every read, and changes nothing stored."""
+
+Blob = Annotated[str, BlobMark()]
+"""The digest of a blob; empty for none."""
+WordsBlob = Annotated[str, BlobMark("text")]
+"""The digest of a blob of text that may quote values: a log, a traceback, a report."""
+BundleBlob = Annotated[str, BlobMark("bundle")]
+"""The digest of a model bundle."""
+
+
+class TextMark:
+    """Marks a field that refers to a person's words (`mlopsfw.kernel.store.texts`)."""
+
+
+Text = Annotated[str, TextMark()]
+"""A reference to words that a person wrote; empty for none."""
+
+
+class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of one type of event, as this release writes it.
+
+    Subclasses set `type`, and with a changed body a new `version` and the upcaster from the one before it. Fields that
+    a body does not have take their defaults, and a body's fields that the record does not know are passed over.
+    """
+
+    type: ClassVar[str]
+    """Dotted, in the past tense: `alias.moved`."""
+    version: ClassVar[int] = 1
+    upcasters: ClassVar[Mapping[int, Upcaster]] = {}
+    """Version → how a body of it becomes one of the next."""
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """Return the body of `event`, which is of this type.
+
+        Raise `msgspec.ValidationError` where the body is another.
+        """
+        return msgspec.convert(event.body, cls)
+
+    def body(self) -> dict[str, Any]:
+        """Return what is stored."""
+        body: dict[str, Any] = msgspec.to_builtins(self)
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRecord:
+    """An event of a type that no component declares: what plugins emit.
+
+    Args:
+        type: The type.
+        facts: The body.
+        version: The version of the body.
+    """
+
+    type: str
+    facts: Mapping[str, Any]
+    version: int = 1
+
+    def body(self) -> dict[str, Any]:
+        """Return what is stored."""
+        return dict(self.facts)

@@ -1,0 +1,151 @@
+"""`EventTypes`: the event types of a project, which wiring hands to the ledger and the index.
+
+An event of a type that is not here is kept as it is: a component that is not installed may have written it. Its blobs
+are found by a scan for digests, which keeps too much rather than too little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import NewerVersion
+from mlopsfw.kernel.events.record import EventRecord, TextMark
+from mlopsfw.kernel.roles.artifact import BlobMark
+from mlopsfw.kernel.roles.event import Event
+
+_DIGEST_LENGTH = 64
+_HEX = frozenset("0123456789abcdef")
+
+
+class BlobReference(NamedTuple):
+    """A blob that an event refers to.
+
+    Args:
+        digest: The blob's.
+        holds: What it holds: a kind of `Artifact`, `text`, or nothing where it is not said.
+    """
+
+    digest: str
+    holds: str
+
+
+class EventTypes:
+    """The event types of the installed components.
+
+    Args:
+        records: Their records. Two of one type are a mistake of whoever put them together: `ValueError`.
+    """
+
+    def __init__(self, records: Iterable[type[EventRecord]] = ()) -> None:
+        self._records: dict[str, type[EventRecord]] = {}
+        self._marked: dict[str, tuple[_Marked, ...]] = {}
+        for record in records:
+            other = self._records.setdefault(record.type, record)
+            if other is not record:
+                raise ValueError(f"{record.type} is declared by {other.__module__} and by {record.__module__}")
+
+    def __iter__(self) -> Iterator[type[EventRecord]]:
+        """Yield the records by type."""
+        return iter([self._records[name] for name in sorted(self._records)])
+
+    def upcast(self, event: Event) -> Event:
+        """Return the event with its body as this release writes it.
+
+        Raise `NewerVersion` where it is ahead of this release.
+        """
+        record = self._records.get(event.type)
+        if record is None or event.version == record.version:
+            return event
+        if event.version > record.version:
+            raise NewerVersion(
+                f"{event.stream} #{event.seq}: {event.type} has version {event.version}, "
+                f"this mlopsfw reads up to {record.version}",
+                hint="Upgrade mlopsfw.",
+            )
+        body = event.body
+        for version in range(event.version, record.version):
+            body = record.upcasters[version](body)
+        return msgspec.structs.replace(event, body=body, version=record.version)
+
+    def blobs(self, event: Event) -> Iterator[BlobReference]:
+        """Yield the blobs that an event refers to."""
+        if event.type not in self._records:
+            yield from (BlobReference(digest, "") for digest in _digests(event.body))
+            return
+        for path, mark in self._marks(event.type):
+            if isinstance(mark, BlobMark):
+                for owner, digest in _values(event.body, path):
+                    if digest:
+                        yield BlobReference(digest, mark.holds or str(owner.get(mark.holds_field, "")))
+
+    def texts(self, event: Event) -> Iterator[str]:
+        """Yield the references to people's words that an event holds."""
+        for path, mark in self._marks(event.type) if event.type in self._records else ():
+            if isinstance(mark, TextMark):
+                yield from (text for _, text in _values(event.body, path) if text)
+
+    def _marks(self, name: str) -> tuple[_Marked, ...]:
+        if name not in self._marked:
+            self._marked[name] = tuple(_marked_in(self._records[name]))
+        return self._marked[name]
+
+
+_EACH = None
+"""In a path: each value of a list or a mapping."""
+_Path = tuple[str | None, ...]
+
+
+class _Marked(NamedTuple):
+    path: _Path
+    mark: BlobMark | TextMark
+
+
+def _marked_in(type_: Any, path: _Path = ()) -> Iterator[_Marked]:
+    """Yield the marked fields of a record, those of the records in it too."""
+    for mark in getattr(type_, "__metadata__", ()):
+        if isinstance(mark, BlobMark | TextMark):
+            yield _Marked(path, mark)
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+        names = dict(zip(type_.__struct_fields__, type_.__struct_encode_fields__, strict=True))
+        for name, hint in get_type_hints(type_, include_extras=True).items():
+            if name in names and get_origin(hint) is not ClassVar:
+                yield from _marked_in(hint, (*path, names[name]))
+        return
+    inner, deeper = get_args(type_), path
+    if get_origin(type_) in (list, tuple, dict, Mapping) or _is_collection(type_):
+        deeper = (*path, _EACH)
+    if not hasattr(type_, "__metadata__"):
+        for each in dict.fromkeys(inner):
+            yield from _marked_in(each, deeper)
+
+
+def _is_collection(type_: Any) -> bool:
+    origin = get_origin(type_)
+    return isinstance(origin, type) and issubclass(origin, list | tuple | Mapping)
+
+
+def _values(value: Any, path: _Path, owner: Mapping[str, Any] | None = None) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield each text at the end of `path`, with the mapping that it is a field of."""
+    if not path:
+        if isinstance(value, str):
+            yield owner or {}, value
+        return
+    head, *rest = path
+    if head is _EACH:
+        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+        for each in inner:
+            yield from _values(each, tuple(rest), owner)
+    elif isinstance(value, Mapping) and head in value:
+        yield from _values(value[head], tuple(rest), value)
+
+
+def _digests(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        if len(value) == _DIGEST_LENGTH and _HEX.issuperset(value):
+            yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _digests(inner)

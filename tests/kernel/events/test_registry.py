@@ -1,0 +1,79 @@
+"""Event types: what a record says of its fields, and what is done with a type that is not installed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import pytest
+
+from mlopsfw.kernel.events.record import Blob, BundleBlob, EventRecord, Text, WordsBlob
+from mlopsfw.kernel.events.registry import EventTypes
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.event import Event
+
+A, B, C, D, E = (letter * 64 for letter in "abcde")
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    old: str
+    new: Blob = msgspec.field(default="", name="new_blob")
+
+
+class Scored(EventRecord, frozen=True, kw_only=True):
+    type = "acme.scored"
+    digest: str
+    table: Blob = ""
+    log: WordsBlob = ""
+    model: BundleBlob | None = None
+    outputs: dict[str, Artifact] = {}
+    changes: tuple[Change, ...] = ()
+    nested: dict[str, list[Annotated[str, "unmarked"]]] = {}
+    comment: Text = ""
+
+
+def event(body):
+    return Event(stream="plugin/acme", seq=1, id="1", type="acme.scored", time="", actor="ada", body=body)
+
+
+RECORD = Scored(
+    digest=E,
+    table=A,
+    log=B,
+    model=C,
+    outputs={"rows": Artifact(kind="table", digest=E, blob=D), "none": Artifact(kind="json", digest=E)},
+    changes=(Change(old=E, new=A),),
+    nested={"x": [E]},
+    comment="text:user:1/9",
+)
+
+
+def test_blobs_are_the_marked_fields_wherever_they_lie_and_no_others():
+    found = list(EventTypes([Scored]).blobs(event(RECORD.body())))
+    assert sorted(found) == [(A, ""), (A, ""), (B, "text"), (C, "bundle"), (D, "table")]
+
+
+def test_words_of_people_are_found_by_their_mark():
+    assert list(EventTypes([Scored]).texts(event(RECORD.body()))) == ["text:user:1/9"]
+
+
+def test_a_type_that_is_not_installed_is_scanned_for_digests():
+    found = {blob.digest for blob in EventTypes().blobs(event({"a": [{"b": A}, "x" * 64], "c": B, "d": A.upper()}))}
+    assert found == {A, B}
+
+
+@pytest.mark.parametrize("body", [{}, {"outputs": None, "changes": 3}, {"changes": [{"old": "x"}, 4]}])
+def test_a_body_of_another_shape_ends_no_search(body):
+    assert list(EventTypes([Scored]).blobs(event(body))) == []
+
+
+def test_a_record_reads_back_what_it_wrote_and_passes_over_what_it_does_not_know():
+    assert Scored.of(event(RECORD.body() | {"later": 1})) == RECORD
+
+
+def test_two_records_of_one_type_are_a_mistake_that_names_both():
+    class Other(EventRecord, frozen=True, kw_only=True):
+        type = "acme.scored"
+
+    with pytest.raises(ValueError, match=r"acme.scored is declared by .* and by"):
+        EventTypes([Scored, Other])
