@@ -266,7 +266,7 @@ def tell(found: dict) -> None:
     first = found["first_model"]
     rivals = ", ".join(f"{name} {value:.4f}" for name, value in first["baseline_auc"].items())
     print(f"first model: AUC {first['auc']:.4f} on {first['rows']:,} later flights ({rivals})")
-    print(f"set aside: {'; '.join(found['set_aside'])}")
+    print(f"in quarantine: {'; '.join(found['set_aside'])}")
     for window in found["windows"]:
         mark = "ALARM" if window["alarm"] else "  -  "
         metrics = window["metrics"]

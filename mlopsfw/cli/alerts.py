@@ -22,11 +22,11 @@ def alerts() -> None:
 
 
 @alerts.command("list")
-@click.option("--open", "only_open", is_flag=True, help="Only those that are not resolved.")
+@click.option("--open", "only_open", is_flag=True, help="List only alerts that are not resolved.")
 @json_option
 @pass_project
 def list_(project: Project, *, only_open: bool, as_json: bool) -> None:
-    """List alerts, newest first, and how far each is on its way."""
+    """List alerts, newest first, with their deliveries."""
     states = reversed(project.alerts.outbox().alerts.values())
     rows = [_row(state) for state in states if state.open or not only_open]
     if as_json:
@@ -61,7 +61,7 @@ def _row(state: AlertState) -> dict[str, Any]:
 @click.argument("alert_id", metavar="ID")
 @pass_project
 def ack(project: Project, alert_id: str) -> None:
-    """Note that you look after the alert ID (its beginning is enough)."""
+    """Record that you take care of the alert ID (its first characters are enough)."""
     project.alerts.acknowledge(alert_id)
     click.echo(f"Acknowledged {alert_id}.")
 
@@ -69,18 +69,23 @@ def ack(project: Project, alert_id: str) -> None:
 def _duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
     match = re.fullmatch(r"(\d+)([smhd])", value)
     if match is None:
-        raise click.BadParameter("write a number and s, m, h or d, such as 4h")
+        raise click.BadParameter("write a number with a unit (s, m, h or d), such as 4h")
     return float(match[1]) * _UNITS[match[2]]
 
 
 @alerts.command()
 @click.argument("group")
 @click.option(
-    "--for", "seconds", default="1h", show_default=True, callback=_duration, help="How long: 30m, 4h, 2d; 0s ends it."
+    "--for",
+    "seconds",
+    default="1h",
+    show_default=True,
+    callback=_duration,
+    help="How long, such as 30m, 4h or 2d; 0s ends the silence.",
 )
 @pass_project
 def silence(project: Project, group: str, seconds: float) -> None:
-    """Hold back deliveries of GROUP, and of everything below it; they go out when the silence ends."""
+    """Hold back the alerts of GROUP, and of every group below it, until the silence ends."""
     from mlopsfw.kernel.base.clock import rfc3339
 
     click.echo(f"{group} is silent until {rfc3339(project.alerts.silence(group, seconds))}.")
@@ -90,7 +95,7 @@ def silence(project: Project, group: str, seconds: float) -> None:
 @click.argument("group")
 @pass_project
 def resolve(project: Project, group: str) -> None:
-    """Say that what GROUP's open alert told of is over."""
+    """Resolve the open alert of GROUP."""
     from mlopsfw.kernel.base.errors import UnknownName
     from mlopsfw.kernel.base.ids import nearest
 
@@ -104,7 +109,7 @@ def resolve(project: Project, group: str) -> None:
 @json_option
 @pass_project
 def pump(project: Project, *, as_json: bool) -> None:
-    """Try every delivery that is due. Run it from a scheduler where no `monitor watch` does."""
+    """Try every delivery that is due. Run this from a scheduler if no `monitor watch` is running."""
     done = project.alerts.pump()
     if as_json:
         emit_json({"delivered": done.delivered, "failed": done.failed, "waiting": done.waiting})

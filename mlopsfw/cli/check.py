@@ -1,4 +1,4 @@
-"""`data check`: check a dataset or a file against its contract, or infer the contract."""
+"""`data check`: check a dataset or a file against its data contract, or infer one."""
 
 from __future__ import annotations
 
@@ -23,17 +23,23 @@ _WIDE = 60  # letters of a cell
 @click.command()
 @click.argument("target", metavar="NAME[@VERSION]|FILE")
 @click.option(
-    "--contract", "file", type=click.Path(path_type=Path, dir_okay=False), help="The contract, if not [data.NAME]'s."
+    "--contract",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The contract. By default that of [data.NAME].",
 )
-@click.option("--infer", is_flag=True, help="Write a contract from rows that are good, instead of checking.")
+@click.option("--infer", is_flag=True, help="Infer a contract from rows that are good, instead of checking.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where --infer writes; else it prints."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file that --infer writes. By default it prints.",
 )
-@click.option("--force", is_flag=True, help="With -o, write over a file that is there.")
+@click.option("--force", is_flag=True, help="With -o, overwrite an existing file.")
 @click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with failing rows to this file."
+    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with the failing rows to this file."
 )
-@click.option("--all", "everything", is_flag=True, help="List the rules that hold, too.")
+@click.option("--all", "everything", is_flag=True, help="List also the rules that hold.")
 @json_option
 @click.pass_context
 def check(
@@ -49,14 +55,14 @@ def check(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """Check a dataset's version, or a file, against its data contract; exit with 4 where a rule fails.
+    """Check a version of a dataset, or a file, against a data contract. Exit with 4 if a rule fails.
 
-    The contract is a file that --infer writes from rows that are good, and that you edit: docs/contracts.md says what it holds.
+    Write a first contract from good rows with --infer, then edit it. docs/contracts.md describes the file.
     """
     if infer and (file or html):
-        raise UsageError("--infer writes a contract, and checks none", hint="Leave --contract and --html out.")
+        raise UsageError("--infer writes a contract and checks none", hint="Leave --contract and --html out.")
     if output and not infer:
-        raise UsageError("-o is where --infer writes", hint=f"Write mlopsfw data check {target} --infer -o {output}.")
+        raise UsageError("-o needs --infer", hint=f"Write mlopsfw data check {target} --infer -o {output}.")
     if infer:
         _infer(context, target, output, force=force, as_json=as_json)
         return
@@ -85,7 +91,10 @@ def _check(context: click.Context, target: str, file: Path | None) -> Report:
     if not _is_file(target):
         return open_project(context).contract_checks.check_version(target, file)
     if file is None:
-        raise UsageError(f"{target} is a file: name its contract", hint=f"mlopsfw data check {target} --contract FILE")
+        raise UsageError(
+            f"{target} is a file, and files have no contract of their own",
+            hint=f"mlopsfw data check {target} --contract FILE",
+        )
     return subjects.check_file(Path(target), file, now=_now(), personal=_personal(context))
 
 
@@ -94,7 +103,7 @@ def _now() -> dt.datetime:
 
 
 def _personal(context: click.Context) -> Collection[str]:
-    """Return every column that some dataset marks as personal: the file may belong to any of them. Without a project there is none."""
+    """Return every column that some dataset marks as personal, since the file may belong to any. Without a project return none."""
     from mlopsfw.kernel.config import find_project
 
     options = context.find_root().obj or {}
@@ -111,7 +120,7 @@ def _infer(context: click.Context, target: str, output: Path | None, *, force: b
     from mlopsfw.data.contracts import subjects
 
     if output and output.exists() and not force:
-        raise UsageError(f"{output} is there already", hint="Name another file, or write over it with --force.")
+        raise UsageError(f"{output} exists already", hint="Name another file, or overwrite it with --force.")
     text, contract = (
         subjects.infer_file(Path(target), _personal(context))
         if _is_file(target)
@@ -125,7 +134,7 @@ def _infer(context: click.Context, target: str, output: Path | None, *, force: b
     elif output is None:
         click.echo(text, nl=False)
     else:
-        click.echo(f"{output}: {_size(contract)}. Read it, edit it, keep it with the code.")
+        click.echo(f"{output}: {_size(contract)}. Read it, edit it, and keep it with the code.")
 
 
 def _size(contract: Contract) -> str:

@@ -1,4 +1,4 @@
-"""`data`: add files to datasets, list and show versions, compare and restore them."""
+"""`data`: add files to datasets; list, show, compare and restore versions."""
 
 from __future__ import annotations
 
@@ -39,42 +39,52 @@ def data() -> None:
 @data.command()
 @click.argument("name")
 @click.argument("files", nargs=-1)
-@click.option("--append", is_flag=True, help="Add the rows after those there are, instead of replacing them.")
-@click.option("--upsert", is_flag=True, help="Add the rows, instead of those there are with the same --key.")
-@click.option("--key", multiple=True, metavar="COLUMN", help="A column that identifies a row. May be repeated.")
-@click.option("--incremental", default="", metavar="COLUMN", help="Add only rows above this column's greatest value.")
+@click.option("--append", is_flag=True, help="Append the rows to the present ones, instead of replacing these.")
+@click.option("--upsert", is_flag=True, help="Replace present rows of the same --key, and add the others.")
+@click.option("--key", multiple=True, metavar="COLUMN", help="A column that identifies rows. May be repeated.")
 @click.option(
-    "--lookback", default=0.0, metavar="N", help="Take late rows up to N (seconds for times) below it; by --key."
+    "--incremental", default="", metavar="COLUMN", help="Add only rows above the greatest present value of this column."
+)
+@click.option(
+    "--lookback",
+    default=0.0,
+    metavar="N",
+    help="With --incremental: add also late rows up to N below it (seconds for times). Needs --key.",
 )
 @click.option(
     "--drift",
     type=click.Choice(["fail", "add", "ignore"]),
     default="fail",
     show_default=True,
-    help="What columns that differ from the dataset's get.",
+    help="What to do about columns that differ from the dataset's.",
 )
 @click.option(
-    "--max-bad", default=0.0, metavar="SHARE", help="Share of bad rows that may go to quarantine, such as 0.01."
+    "--max-bad",
+    default=0.0,
+    metavar="SHARE",
+    help="The share of bad rows to allow, such as 0.01. They go to the quarantine.",
 )
 @click.option(
     "--max-ratio",
     default=MAX_RATIO,
     show_default=True,
     metavar="N",
-    help="How many times its size a file may have unpacked, past 128 MiB.",
+    help="The greatest ratio of unpacked to packed size, for files that unpack to more than 128 MiB.",
 )
-@click.option("--files", "as_files", is_flag=True, help="Keep a folder's files as they are: images, texts, sound.")
+@click.option(
+    "--files", "as_files", is_flag=True, help="Store the files of a folder as they are: images, texts, sound."
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option(
-    "--reference", metavar="URI", help="Register an outside table (file, folder, Delta table) without copying."
+    "--reference", metavar="URI", help="Register a table elsewhere (file, folder, Delta table) without copying it."
 )
 @click.option("--sql", metavar="URL", help="Read a database: sqlite:///file.db, or env:NAME for a postgresql:// URL.")
-@click.option("--query", default="", help="What to read from it.")
-@click.option("--table", "table_name", default="", help="Or a table, of which all rows are read.")
-@click.option("-m", "--message", default="", help="Why, for people.")
+@click.option("--query", default="", help="With --sql: the query to read.")
+@click.option("--table", "table_name", default="", help="With --sql: the table to read, with all its rows.")
+@click.option("-m", "--message", default="", help="A reason, for other people.")
 @csv_options
 @outside_options
-@click.option("--force", is_flag=True, help="Make a version even where the content is already there.")
+@click.option("--force", is_flag=True, help="Make a version even if the content has not changed.")
 @json_option
 @pass_project
 def add(
@@ -95,13 +105,16 @@ def add(
     as_json: bool,
     **change: Any,
 ) -> None:
-    """Stream FILES into the dataset NAME as its next version.
+    """Add FILES to the dataset NAME as its next version.
 
-    They are CSV, JSON lines, Parquet, Arrow IPC or Excel files; quoted patterns such as '2013-*.csv'; folders, in which those called
-    column=value make a column; Delta or Iceberg tables; URLs (https://, s3://, gs://, az://), or env:NAME for a signed one.
+    FILES are CSV, JSON lines, Parquet, Arrow IPC or Excel files, folders, quoted patterns such as '2013-*.csv', Delta or Iceberg
+    tables, or URLs (https://, s3://, gs://, az://). Write env:NAME for a signed URL. In a folder, a subfolder column=value adds
+    that column.
     """
     if bool(files) + bool(reference) + bool(sql) != 1:
-        raise UsageError("give files, --sql or --reference", hint="mlopsfw data add flights flights.csv")
+        raise UsageError(
+            "no source is given: name files, --sql or --reference", hint="mlopsfw data add flights flights.csv"
+        )
     if as_files:
         kept = change["append"]
         version = add_files(project, name, files, message, append=kept, force=force, quiet=quiet)
@@ -110,7 +123,7 @@ def add(
     else:
         with progress(quiet=quiet) as told:
             version = project.datasets.add(
-                name, _places(files, sql, query, table_name), _change(**change), message,
+                name, _sources(files, sql, query, table_name), _change(**change), message,
                 csv=csv, outside=outside, force=force, once=not force, progress=told,
             )  # fmt: skip
     if as_json:
@@ -118,25 +131,23 @@ def add(
         return
     _tell(version)
     if version.new and project.datasets.contract_file(name):
-        click.echo(f"It has a contract: mlopsfw data check {name}", err=True)
+        click.echo(f"The dataset has a contract. To check it: mlopsfw data check {name}", err=True)
 
 
 def _tell(version: DatasetVersion) -> None:
     size = f"{version.rows:,} rows, {len(version.columns)} columns, digest {version.digest[:12]}"
     if not version.new:
-        click.echo(
-            f"Nothing new: {version.ref} has this content already ({size}). --force makes a version all the same."
-        )
+        click.echo(f"Nothing new: {version.ref} already has this content ({size}). --force makes a version anyway.")
         return
     click.echo(f"{version.ref}: {size}")
     if bad := version.intake.get("quarantined"):
         rows = "1 bad row was" if bad == 1 else f"{bad:,} bad rows were"
-        click.echo(f"{rows} set aside: mlopsfw data quarantine {version.name}", err=True)
+        click.echo(f"{rows} put in quarantine. To list them: mlopsfw data quarantine {version.name}", err=True)
     if ignored := version.intake.get("ignored"):
         click.echo(f"{len(ignored)} unknown columns were left out: {', '.join(ignored)}", err=True)
 
 
-def _places(files: tuple[str, ...], sql: str | None, query: str, name: str) -> list[Path | str | Query]:
+def _sources(files: tuple[str, ...], sql: str | None, query: str, name: str) -> list[Path | str | Query]:
     from mlopsfw.data.intake.remote.options import place_of
     from mlopsfw.data.intake.sql.query import Query
 
@@ -147,22 +158,24 @@ def _change(*, append: bool, upsert: bool, incremental: str, **rest: Any) -> Cha
     from mlopsfw.data.datasets.change import Change
 
     if append + upsert + bool(incremental) > 1:
-        raise UsageError("rows come in one way", hint="Give one of --append, --upsert and --incremental.")
+        raise UsageError("--append, --upsert and --incremental exclude each other", hint="Give only one of them.")
     mode: Mode = "append" if append else "upsert" if upsert else "incremental" if incremental else "replace"
     return Change(mode=mode, watermark=incremental, **rest)
 
 
 @data.command()
 @click.argument("name")
-@click.option("--rows", default=20, show_default=True, type=click.IntRange(1), help="How many to show.")
-@click.option("--settle", metavar="VERSION|TAG", help="Say that the rows set aside for a version were seen to.")
-@click.option("-m", "--message", default="", help="What was done about them, for people.")
+@click.option("--rows", default=20, show_default=True, type=click.IntRange(1), help="How many rows to show.")
+@click.option(
+    "--settle", metavar="VERSION|TAG", help="Record that somebody has dealt with the quarantined rows of this version."
+)
+@click.option("-m", "--message", default="", help="What was done about the rows, for other people.")
 @json_option
 @pass_project
 def quarantine(project: Project, name: str, *, rows: int, settle: str | None, message: str, as_json: bool) -> None:
-    """List the rows that were set aside when data was added, those of the newest load first.
+    """List the bad rows that `data add` put in quarantine, those of the newest load first.
 
-    Until they are settled, `data vacuum` keeps the version whose load set them aside.
+    `data vacuum` keeps a version until its quarantined rows are settled.
     """
     if settle is not None:
         _settle(project, dataset_version(project, dataset_name(name), settle), message, as_json=as_json)
@@ -175,7 +188,7 @@ def quarantine(project: Project, name: str, *, rows: int, settle: str | None, me
         {"time": bad.time[:19], "source": bad.source, "line": bad.line, "reason": bad.reason, "row": bad.raw[:60]}
         for bad in found[:rows]
     ]
-    table(shown, empty="No row was ever set aside.")
+    table(shown, empty="The quarantine is empty.")
     if len(found) > rows:
         click.echo(f"… and {len(found) - rows:,} more; --json lists all.")
 
@@ -194,7 +207,7 @@ def _settle(project: Project, version: DatasetVersion, message: str, *, as_json:
 @json_option
 @pass_project
 def list_datasets(project: Project, *, as_json: bool) -> None:
-    """List the datasets, each with its newest version."""
+    """List the datasets with their newest versions."""
     newest = project.datasets.newest()
     if as_json:
         emit_json(newest)
@@ -237,7 +250,7 @@ def _row(version: DatasetVersion) -> dict[str, Any]:
 @json_option
 @pass_project
 def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
-    """Show a version: what it is, its columns, its first rows."""
+    """Show the facts, columns and first rows of a version."""
     version = project.datasets.resolve(ref)
     head = _head(project, version, rows) if rows and not version.vacuumed else []
     shown = [{name: _plain(value) for name, value in row.items()} for row in head]
@@ -247,9 +260,9 @@ def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
     click.echo(f"{version.ref}: {version.rows:,} rows, digest {version.digest}")
     click.echo(f"{version.mode}, {version.time[:19]}, by {version.actor}{_why(version)}")
     if version.vacuumed:
-        click.echo(f"vacuumed on {version.vacuumed[:19]}: its rows are gone")
+        click.echo(f"vacuumed on {version.vacuumed[:19]}: its rows were removed")
     if version.erased_rows:
-        click.echo(f"{version.erased_rows:,} rows were erased from it on request")
+        click.echo(f"{version.erased_rows:,} rows were erased from this version on request")
     click.echo(f"tags: {', '.join(version.tags)}\n" if version.tags else "")
     table([{"column": name, "type": kind} for name, kind in version.columns.items()])
     if rows and not version.vacuumed:
@@ -258,7 +271,7 @@ def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
 
 
 def _head(project: Project, version: DatasetVersion, rows: int) -> list[dict[str, Any]]:
-    """Return the first rows, and as text what Python's calendar does not have."""
+    """Return the first rows. Dates and times that Python's calendar lacks come as text."""
     from mlopsfw.data.tables.calendar import outside_calendar
     from mlopsfw.data.tables.columns import plain_rows
 
@@ -274,18 +287,18 @@ def _why(version: DatasetVersion) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a cell as JSON has it; what is not finite is null there."""
+    """Return a cell for JSON; a float that is not finite becomes null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @data.command()
 @click.argument("name")
 @click.argument("version", metavar="VERSION|TAG")
-@click.option("-m", "--message", default="", help="Why, for people.")
+@click.option("-m", "--message", default="", help="A reason, for other people.")
 @json_option
 @pass_project
 def restore(project: Project, name: str, version: str, *, message: str, as_json: bool) -> None:
-    """Make an earlier version's content the newest one again, as a new version."""
+    """Make a new version with the content of an earlier one."""
     old = dataset_version(project, dataset_name(name), version)
     restored = project.datasets.restore(old.name, old.version, message)
     if as_json:
@@ -293,7 +306,7 @@ def restore(project: Project, name: str, version: str, *, message: str, as_json:
     elif restored.new:
         click.echo(f"{restored.ref} has the content of version {old.version}: {restored.rows:,} rows")
     else:
-        click.echo(f"Nothing to do: {restored.ref} has that content already.")
+        click.echo(f"Nothing to do: {restored.ref} already has that content.")
 
 
 @data.command()
@@ -301,7 +314,7 @@ def restore(project: Project, name: str, version: str, *, message: str, as_json:
 @json_option
 @pass_project
 def verify(project: Project, ref: str, *, as_json: bool) -> None:
-    """Read a version anew, of a set the files too, and compare it with its digest."""
+    """Read a version (of a set of files also every file) and compare it with its digest."""
     version = project.datasets.verify(ref)
     if version.index:
         verify_files(project, version)
@@ -313,11 +326,16 @@ def verify(project: Project, ref: str, *, as_json: bool) -> None:
 
 @data.command()
 @click.argument("name")
-@click.option("--older", default=86_400.0, show_default=True, help="Seconds; younger files are left to their commits.")
+@click.option(
+    "--older",
+    default=86_400.0,
+    show_default=True,
+    help="Keep files younger than this many seconds: a commit may still need them.",
+)
 @json_option
 @pass_project
 def tidy(project: Project, name: str, *, older: float, as_json: bool) -> None:
-    """Finish what crashes left half-done: bring the Delta log up, remove files that no version has."""
+    """Repair a dataset after a crash: complete its Delta log, and remove files that no version has."""
     name = dataset_name(name)
     behind = project.datasets.behind(name)
     removed = project.datasets.tidy(name, older)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.argument("before", metavar="VERSION|TAG")
 @click.argument("after", metavar="VERSION|TAG")
-@click.option("--key", multiple=True, metavar="COLUMN", help="A column that identifies a row. May be repeated.")
-@click.option("--drift/--no-drift", "drifting", default=True, help="Whether to say which columns have drifted.")
+@click.option("--key", multiple=True, metavar="COLUMN", help="A column that identifies rows. May be repeated.")
+@click.option("--drift/--no-drift", "drifting", default=True, help="Whether to examine the columns for drift.")
 @alpha_option
 @threshold_option
 @html_option
@@ -41,9 +41,10 @@ def diff(
     as_json: bool,
     **rule: float,
 ) -> None:
-    """Compare two versions: columns, row counts, rows by key (whole rows without one), and drift column by column.
+    """Compare the columns, row counts and rows of two versions, and the distribution of each column.
 
-    A column has drifted with a small p-value, corrected over columns, and a noticeable effect.
+    Rows are matched by --key, or as a whole without one. A column has drifted if its p-value is small (corrected over all columns) and
+    its effect is noticeable.
     """
     a, b = (dataset_version(project, dataset_name(name), text) for text in (before, after))
     found = project.datasets.diff(a.name, a.version, b.version, key)
@@ -65,7 +66,7 @@ def diff(
 def _drift(
     project: Project, a: DatasetVersion, b: DatasetVersion, found: Difference, *, whole: bool, **rule: float
 ) -> tuple[Outcome | None, float]:
-    """Return what has drifted, and what no effect exceeds; None where that alone says that nothing has, and not the `whole` is asked for."""
+    """Return the drift and an upper bound of every effect. No drift is computed if the bound is below the threshold, unless `whole`."""
     from mlopsfw.data.datasets.version_drift import compare_versions, effect_bound
 
     bound = effect_bound(project.datasets, a, b, found)
@@ -117,7 +118,7 @@ def _print_drift(outcome: Outcome | None, bound: float) -> None:
     from mlopsfw.cli.drift_page import SHOWN, told
 
     if outcome is None:
-        click.echo(f"Drift: none; at most {bound:.2%} of any column's values differ, which is below the threshold.")
+        click.echo(f"Drift: none; at most {bound:.2%} of any column's values differ, less than the threshold.")
         return
     if outcome.nothing:
         click.echo(f"Drift: nothing was compared: {outcome.nothing}.")

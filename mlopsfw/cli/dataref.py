@@ -1,4 +1,4 @@
-"""How the verbs of `data` take a dataset, and one of its versions, from the command line."""
+"""Read the name of a dataset, and a version of it, from the command line."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def dataset_name(text: str) -> str:
-    """Return the dataset that `flights` or `data:/flights` names. Raise `InvalidReference`."""
+    """Return the name in `flights` or `data:/flights`. Raise `InvalidReference` for anything else."""
     from mlopsfw.kernel.base.references import parse_reference
 
     return parse_reference(text, "data").name
 
 
 def dataset_version(project: Project, name: str, version: str) -> DatasetVersion:
-    """Return the version of the dataset `name` that `version`, a number or a tag, means. Raise `UnknownName`."""
+    """Return the version of dataset `name` with this number or tag. Raise `UnknownName` if there is none."""
     return project.datasets.resolve(f"data:/{name}@{version}")

@@ -1,4 +1,4 @@
-"""`data tag`: give a version a name, move it, take it away."""
+"""`data tag`: add, move and remove tags of versions."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("ref", metavar="NAME[@VERSION]")
 @click.argument("name", metavar="TAG")
-@click.option("--move", is_flag=True, help="Take the tag from the version that it is on.")
-@click.option("--remove", is_flag=True, help="Take the tag away.")
-@click.option("-m", "--message", default="", help="Why, for people.")
+@click.option("--move", is_flag=True, help="Move the tag from another version.")
+@click.option("--remove", is_flag=True, help="Remove the tag.")
+@click.option("-m", "--message", default="", help="A reason, for other people.")
 @json_option
 @pass_project
 def tag(project: Project, ref: str, name: str, *, move: bool, remove: bool, message: str, as_json: bool) -> None:
-    """Put TAG on a version of a dataset, the newest where none is told.
+    """Tag a version of a dataset, by default the newest.
 
-    NAME@TAG then stands for it wherever NAME@3 does. A tag is on one version, and moves only with --move.
+    You may then write NAME@TAG wherever you may write NAME@3. A tag names one version, and moves only with --move.
     """
     from mlopsfw.kernel.base.references import parse_reference
 
     reference = parse_reference(ref, "data")
     if remove and (move or reference.selector):
         raise UsageError(
-            "a tag is removed from wherever it is", hint=f"mlopsfw data tag {reference.name} {name} --remove"
+            "--remove takes neither a version nor --move", hint=f"mlopsfw data tag {reference.name} {name} --remove"
         )
     if remove:
         version = project.datasets.untag(reference.name, name)

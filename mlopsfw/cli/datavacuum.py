@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--keep", type=click.IntRange(1), help="Keep so many of the newest versions.")
-@click.option("--older-than", metavar="TIME", help="Remove only versions made longer ago, such as 30d.")
-@click.option("--force", is_flag=True, help="Remove also what something needs, and say what that breaks.")
-@click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+@click.option("--keep", type=click.IntRange(1), help="Keep this many of the newest versions.")
+@click.option("--older-than", metavar="TIME", help="Remove only versions older than this, such as 30d.")
+@click.option("--force", is_flag=True, help="Remove also versions that something needs, and say what that breaks.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 @json_option
 @pass_project
 def vacuum(
@@ -34,10 +34,10 @@ def vacuum(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Remove the files of old versions of the dataset NAME, or of every one that has a `retention` in mlopsfw.toml.
+    """Remove the files of old versions of dataset NAME, by default of every dataset with a `retention` in mlopsfw.toml.
 
-    What a tag, a registered model, a run that is going on, a step of mlopsfw.toml or a row in quarantine needs is kept, and
-    so is the newest version. What goes can not be had back.
+    The verb keeps the newest version, and each version that a tag, a registered model, an unfinished run, a step of mlopsfw.toml
+    or a quarantined row needs. You cannot get removed versions back.
     """
     policies = _policies(project, name, keep, older_than)
     removal = project.version_removal
@@ -56,7 +56,7 @@ def _policies(project: Project, name: str | None, keep: int | None, older_than: 
     if name is None:
         if keep or older_than or not told:
             raise UsageError(
-                "name a dataset, or say in mlopsfw.toml what is kept of which",
+                "no dataset is named, and none has a `retention` in mlopsfw.toml",
                 hint='mlopsfw data vacuum trips --keep 5, or [data.trips] retention = { keep = 5, older_than = "30d" }',
             )
         return {each: policy for each, policy in told.items() if project.datasets.history(each).versions}
@@ -65,7 +65,7 @@ def _policies(project: Project, name: str | None, keep: int | None, older_than: 
         return {name: Retention(keep=keep or 1, older_than=older_than or "")}
     if name not in told:
         raise UsageError(
-            f"nothing says which versions of {name!r} are kept", hint="Give --keep N or --older-than 30d, or both."
+            f"no rule says which versions of {name!r} to keep", hint="Give --keep N or --older-than 30d, or both."
         )
     return {name: told[name]}
 
@@ -76,9 +76,9 @@ def _tell(done: Vacuum) -> None:
     click.echo(f"data:/{done.dataset}: versions {verb}: {numbers}; {done.files} files, {done.freed:,} bytes")
     if done.waiting:
         click.echo(
-            f"  {done.waiting:,} bytes more go once they are two days old: with the next vacuum, or `mlopsfw gc`"
+            f"  {done.waiting:,} more bytes are less than two days old: a later vacuum or `mlopsfw gc` removes them"
         )
     for version, reasons in done.forced.items():
-        click.echo(f"  version {version} by force, although {'; '.join(reasons)}")
+        click.echo(f"  version {version} is not kept, because of --force: {'; '.join(reasons)}")
     for version, reasons in done.kept.items():
         click.echo(f"  version {version} is kept: {'; '.join(reasons)}")

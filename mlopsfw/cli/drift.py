@@ -28,14 +28,14 @@ alpha_option = click.option(
     default=0.05,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="The level: the chance that anything is flagged although nothing has changed, if rows are exchangeable.",
+    help="The level: the chance of a false alarm when nothing has changed, if rows are exchangeable.",
 )
 threshold_option = click.option(
     "--threshold",
     default=0.05,
     show_default=True,
     type=click.FloatRange(0, 1),
-    help="The least effect that counts, as a share of rows.",
+    help="The smallest effect that counts, as a share of rows.",
 )
 html_option = click.option(
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots to this file."
@@ -51,16 +51,16 @@ html_option = click.option(
 @click.option(
     "--stream/--no-stream",
     default=None,
-    help="Read block by block, in constant memory. By default where a file's rows take more than 1 GiB.",
+    help="Read block by block in constant memory. By default for files whose rows take more than 1 GiB.",
 )
 @click.option(
     "--preset",
     type=click.Choice(["evidently"]),
-    help="Choose statistics and thresholds as Evidently 0.7 does, to compare before moving.",
+    help="Use the statistics and thresholds of Evidently 0.7, to compare before you migrate.",
 )
 @csv_options
 @sheet_option
-@click.option("--threads", type=click.IntRange(1), help="How many threads to use. By default one for each processor.")
+@click.option("--threads", type=click.IntRange(1), help="How many threads to use. By default one per processor.")
 @html_option
 @click.option("--check", is_flag=True, help="Exit with 4 when there is drift.")
 @click.option(
@@ -78,13 +78,13 @@ def drift(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Say which columns of CURRENT have moved from REFERENCE, most drifted first (Parquet, CSV, JSON lines, Arrow IPC, Excel).
+    """Show which columns of CURRENT have drifted from REFERENCE, most drifted first (Parquet, CSV, JSON lines, Arrow IPC, Excel).
 
-    A column has drifted with a small p-value, corrected over columns, and a noticeable effect.
+    A column has drifted if its p-value is small (corrected over all columns) and its effect is noticeable.
 
-    Where rows are exchangeable (a canary and its control, random halves, two samples of one time), at most a share of ALPHA of comparisons without a change
-    flags anything. Two spans of time are not: they differ without a change, and a flag shows that they differ, in which column and by how much. It
-    cannot show that something has changed since.
+    If rows are exchangeable (a canary and its control, random halves, two samples of the same time), a comparison without a change
+    raises a false alarm with a chance of at most ALPHA. Rows of two spans of time are not exchangeable: they differ even without a
+    change. An alarm then shows that they differ, in which columns and by how much. It cannot show that something has changed since.
     """
     _refuse_beside_preset(context)
     _use_threads(threads)
@@ -105,20 +105,20 @@ def drift(
     if check and outcome.nothing:
         raise DataError(
             f"nothing was compared: {outcome.nothing}",
-            hint="This is neither drift nor its absence. Give files with rows and a column in common.",
+            hint="This is no verdict on drift. Name files that have rows and a common column.",
         )
     if check and outcome.alarm:
         raise DriftFound(f"{job.current} has drifted from {job.reference}: {', '.join(outcome.drifted)}")
 
 
 def _use_threads(threads: int | None) -> None:
-    """Limit the core's threads and Polars', which looks when it is imported."""
+    """Limit the threads of the core and of Polars. Polars reads the limit when it is imported."""
     if threads is not None:
         os.environ.update(MLOPSFW_THREADS=str(threads), POLARS_MAX_THREADS=str(threads))
 
 
 def _watched(name: str, blocks: Iterator[Any]) -> Iterator[Any]:
-    """Count a stream's rows on the terminal as they are read."""
+    """Show on the terminal how many rows of a stream are read."""
     rows, shown = 0, sys.stderr.isatty()
     for block in blocks:
         rows += len(block)
@@ -163,7 +163,9 @@ def _print_table(job: DriftJob, outcome: Outcome) -> None:
     if outcome.alarm and not job.preset:
         click.echo(SPANS)
     if outcome.stream is not None:
-        click.echo(f"Streamed: each number's effect is at least as shown, and at most {outcome.error:.2g} larger.")
+        click.echo(
+            f"Streamed: the true effect of a numeric column is at least the one shown, and at most {outcome.error:.2g} larger."
+        )
     if job.preset:
         _print_preset(outcome)
 
@@ -173,18 +175,18 @@ def _print_preset(outcome: Outcome) -> None:
 
     said = "at or above" if outcome.alarm else "below"
     click.echo(
-        f"By Evidently's rule that is {said} the {DRIFT_SHARE:.0%} of columns at which a table has drifted. Not as there:"
+        f"That is {said} the {DRIFT_SHARE:.0%} of columns at which Evidently calls a table drifted. Differences from Evidently:"
     )
     for difference in DIFFERENCES:
         click.echo(f"- {difference}")
 
 
 def _refuse_beside_preset(context: click.Context) -> None:
-    """A preset brings its own thresholds, and the page tells of ours."""
+    """Refuse our options beside a preset: it has its own thresholds, and the page describes ours."""
     from click.core import ParameterSource
 
     own = [
         name for name in ("alpha", "threshold", "html") if context.get_parameter_source(name) != ParameterSource.DEFAULT
     ]
     if context.params["preset"] and own:
-        raise click.UsageError(f"--{own[0]} belongs to our own rule; leave it or --preset out.")
+        raise click.UsageError(f"--{own[0]} cannot be combined with --preset. Leave one of them out.")

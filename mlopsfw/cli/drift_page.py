@@ -1,4 +1,4 @@
-"""The job's outcome as the page of the `drift` monitor: one window, its columns as the job found them."""
+"""The outcome of the job as a page of the `drift` monitor: one window with the columns of the job."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from mlopsfw_core import ColumnDrift
 
 SHOWN = ("column", "type", "statistic", "value", "pvalue", "effect", "threshold", "drifted")
-"""What is told of each column, in this order."""
+"""The fields of each column, in this order."""
 
 _DRAWN = 10_000  # rows that stand for a streamed column of categories in its picture
 
 
 def told(one: ColumnDrift) -> dict[str, Any]:
-    """Return a column's row; a number that is not finite as None."""
+    """Return the row of a column. A number that is not finite becomes None."""
     import math
 
     row = {name: value for name, value in asdict(one).items() if name in SHOWN}
@@ -31,11 +31,11 @@ def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, t
     """Return one self-contained HTML page with a picture of each column.
 
     Args:
-        outcome: What was found.
-        reference: What the one table is called.
-        current: What the other is.
-        alpha: The level at which it was found.
-        threshold: The least effect that counted.
+        outcome: The result of the comparison.
+        reference: The name of the reference table.
+        current: The name of the current table.
+        alpha: The level of the comparison.
+        threshold: The smallest effect that counted.
     """
     from mlopsfw.kernel.config import ProjectConfig, Selection
     from mlopsfw.kernel.roles.monitoring import Baseline, Window
@@ -54,7 +54,7 @@ def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, t
 
 
 def _as_found(report: Report, outcome: Outcome) -> Report:
-    """Return the report with the job's own figures: of a stream, the page's rows are stand-ins."""
+    """Return the report with the figures of the job. For a stream the rows of the page are only a sketch."""
     import msgspec
 
     drifted = outcome.drifted
@@ -67,7 +67,7 @@ def _as_found(report: Report, outcome: Outcome) -> Report:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in outcome.left_out.items())
         summary += f"; not compared: {reasons}"
     if outcome.stream is not None:
-        summary += f"; streamed, effects of numbers are at most {outcome.error:.2g} larger"
+        summary += f"; streamed: true effects of numeric columns are at most {outcome.error:.2g} larger"
     return msgspec.structs.replace(
         report,
         rows=outcome.rows[1],
@@ -79,7 +79,7 @@ def _as_found(report: Report, outcome: Outcome) -> Report:
 
 
 def _rows(outcome: Outcome, side: int) -> pl.DataFrame:
-    """Return the rows that are drawn; none where nothing was compared."""
+    """Return the rows to draw, or none if nothing was compared."""
     import polars as pl
 
     if outcome.nothing:
@@ -88,7 +88,7 @@ def _rows(outcome: Outcome, side: int) -> pl.DataFrame:
 
 
 def _stand_ins(outcome: Outcome, side: int) -> pl.DataFrame:
-    """Return rows with the distributions of a streamed table: thinned numbers, categories in their shares."""
+    """Return rows that have the distributions of a streamed table: quantiles of numbers, shares of categories."""
     import polars as pl
 
     assert outcome.stream is not None  # noqa: S101 - a table that was not read whole was streamed

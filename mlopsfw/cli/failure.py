@@ -1,4 +1,4 @@
-"""How an error reaches the person at the terminal: what, where, what next; the traceback only when asked for."""
+"""Print an error: what was wrong, where, and what to do next. `--traceback` adds the traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of t
 
 
 def report(error: BaseException, *, with_traceback: bool) -> int:
-    """Print `error` on stderr; return the exit code it stands for."""
+    """Print `error` on stderr and return its exit code."""
     if with_traceback or os.environ.get("MLOPSFW_TRACEBACK"):
         click.echo(redacted("".join(traceback.format_exception(error))), err=True, nl=False)
     click.echo(f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}", err=True)
@@ -28,5 +28,5 @@ def report(error: BaseException, *, with_traceback: bool) -> int:
 def _sentence(error: BaseException) -> str:
     text = str(error) if isinstance(error, MlopsfwError) else text_of(error)
     notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
-    more = "" if isinstance(error, MlopsfwError) else "\n  Run it again with --traceback to see where."
+    more = "" if isinstance(error, MlopsfwError) else "\n  Run it again with --traceback to see the place."
     return "\n".join(map(printable, redacted(text + notes + more).split("\n")))

@@ -1,4 +1,4 @@
-"""`data forget`: erase a subject from a dataset and everything that came of it."""
+"""`data forget`: erase a subject from a dataset and from everything made from it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
     "--key",
     default="",
     metavar="COLUMN=VALUE",
-    help="Whose rows: those with this value, or its keyed hash; of a set of files, path='faces/ann/*'.",
+    help="Erase rows with this value or its keyed hash; in a set of files, path='faces/ann/*'.",
 )
 @click.option(
     "--key-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Read COLUMN=VALUE from a file instead, so that the value stands in no shell's history.",
+    help="Read COLUMN=VALUE from this file, so that the shell's history does not hold the value.",
 )
-@click.option("--text", "texts", multiple=True, help="A further text to look for in logs and values. May be repeated.")
-@click.option("--endpoint", "endpoints", multiple=True, help="An endpoint that the lineage does not lead to.")
-@click.option("--dry-run", is_flag=True, help="Say what there is; erase nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--text", "texts", multiple=True, help="Another text to look for in logs and values. May be repeated.")
+@click.option(
+    "--endpoint", "endpoints", multiple=True, help="Search also this endpoint, which the lineage does not reach."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be erased; erase nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @pass_project
 def forget(
@@ -46,9 +48,10 @@ def forget(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Erase a subject's rows, or files, from the dataset NAME, every version of it, and from what came of it.
+    """Erase a subject's rows or files from every version of dataset NAME, and from everything made from them.
 
-    What cannot be taken back: rows, captured predictions, labels, values of steps. Cut short, the same command finishes it.
+    You cannot undo this: rows, captured predictions, labels and values of steps are lost. If the command is interrupted, run it again
+    to finish.
     """
     from mlopsfw.governance.forget import forget as erase
     from mlopsfw.governance.subject import Subject, parse
@@ -78,12 +81,14 @@ def _tell(done: Erasure) -> None:
     click.echo(f"Values of steps: {done.tables} tables {would}rewritten, {done.dropped} others {would}dropped.")
     for name, paths in done.elsewhere.items():
         more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
-        click.echo(f"data:/{name}: {paths[0]}{more} hold the very bytes of such files, and keep them (--key digest=…)")
+        click.echo(
+            f"data:/{name}: {paths[0]}{more} have the same content as erased files, and are kept. Erase them with --key digest=…"
+        )
     for model in done.models:
-        click.echo(f"{model} learned from the rows. It is left as it is: retrain it, or retire it.")
+        click.echo(f"{model} learned from the rows, and is unchanged. Retrain or retire it.")
     for bundle in done.bundles:
-        click.echo(f"The bundle {bundle} holds a text of the subject. It is left as it is.")
+        click.echo(f"The bundle {bundle} holds a text of the subject, and is unchanged.")
     for file in done.remaining:
-        click.echo(f"A text of the subject still stands in {file}")
+        click.echo(f"{file} still holds a text of the subject.")
     if done.erasure:
-        click.echo(f"Erasure {done.erasure}; the proof: mlopsfw audit show privacy/erasures")
+        click.echo(f"Erasure {done.erasure}. To see the proof: mlopsfw audit show privacy/erasures")

@@ -1,4 +1,4 @@
-"""`init`: a commented mlopsfw.toml and a small example with its data, which runs as it is."""
+"""`init`: write a commented mlopsfw.toml and a small example that runs, with its data."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import check_name
 
 _TOML = """\
-# The whole project: where things are kept, and the steps from raw data to a result.
-# Every key is explained by `mlopsfw schema`; `mlopsfw run --set steps.split.params.seed=8` overrides one for one run.
+# This file describes the whole project: where mlopsfw keeps things, and the steps from raw data to a result.
+# `mlopsfw schema` explains every key. `mlopsfw run --set steps.split.params.seed=8` overrides one key for one run.
 
 [project]
 name = "{name}"
-# code = ["src"]                # folders with your Python modules; this one by default
+# code = ["src"]                # folders that hold your Python modules; by default this one
 
-# [storage.object]              # where data, models and the ledger lie; this folder by default
+# [storage.object]              # the place of data, models and the ledger; by default this folder
 # url = "s3://bucket/prefix"
 
-# [engine.local]                # where steps run
+# [engine.local]                # the engine that runs the steps
 # workers = 4
 
-# A step is a function of yours, called with values by parameter name. What it takes from other steps stands under
-# `inputs`, everything else under `params`. It runs again only if its code, or anything that it reaches, or its inputs changed:
-# ask `mlopsfw why fit`.
+# A step is a Python function of yours. mlopsfw passes it values by parameter name: `inputs` names the results of other
+# steps, `params` gives constants. A step runs again only if its code, the code that it calls, or its inputs changed.
+# `mlopsfw why fit` says what changed.
 
 [steps.load]
 python = "steps:load"
-reads = ["data/houses.csv"]     # files that a step opens by itself: their content counts
+reads = ["data/houses.csv"]     # files that the step opens itself; it runs again when they change
 params = {{ path = "data/houses.csv" }}
 
 [steps.split]
@@ -47,7 +47,7 @@ inputs = {{ train = "split.train" }}
 python = "steps:report"
 inputs = {{ model = "fit", test = "split.test" }}
 
-# Built-in steps take a model the rest of the way; [trainer] use = "torch" selects what trains:
+# Built-in steps train, evaluate and register models. [trainer] use = "torch" selects the trainer:
 #
 # [steps.model]
 # use = "train"
@@ -55,7 +55,7 @@ inputs = {{ model = "fit", test = "split.test" }}
 # target = "price"
 # inputs = {{ train = "split.train", valid = "split.test" }}
 
-# [env.prod]                    # `mlopsfw --env prod run` lays this over the rest
+# [env.prod]                    # `mlopsfw --env prod run` uses these keys in place of those above
 # [env.prod.storage.object]
 # url = "s3://bucket/prod"
 """
@@ -78,8 +78,8 @@ def load(path: str) -> pl.DataFrame:
 def split(rows: pl.DataFrame, share: float, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Keep a share of the rows for testing."""
     shuffled = rows.sample(fraction=1.0, shuffle=True, seed=seed)
-    held = round(len(shuffled) * share)
-    return shuffled[held:], shuffled[:held]
+    size = round(len(shuffled) * share)
+    return shuffled[size:], shuffled[:size]
 
 
 def fit(train: pl.DataFrame) -> dict[str, float]:
@@ -89,10 +89,10 @@ def fit(train: pl.DataFrame) -> dict[str, float]:
 
 
 def report(model: dict[str, float], test: pl.DataFrame) -> dict[str, float]:
-    """Measure the fit on rows that it has not seen."""
-    off = (test["area"] * model["slope"] + model["intercept"] - test["price"]).abs().mean()
-    mlopsfw.log_metric("mean_absolute_error", off)
-    return {"mean_absolute_error": off, "rows": len(test)}
+    """Measure the error on the test rows."""
+    error = (test["area"] * model["slope"] + model["intercept"] - test["price"]).abs().mean()
+    mlopsfw.log_metric("mean_absolute_error", error)
+    return {"mean_absolute_error": error, "rows": len(test)}
 '''
 
 _IGNORED = ".mlopsfw/\n__pycache__/\n"
@@ -100,41 +100,41 @@ _IGNORED = ".mlopsfw/\n__pycache__/\n"
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
-@click.option("--name", default="", help="The project's name; by default as the folder is called.")
+@click.option("--name", default="", help="The project's name. By default the folder's name.")
 def init(folder: Path, name: str) -> None:
-    """Start a project in FOLDER (this one): a commented mlopsfw.toml and a small example that runs."""
+    """Start a project in FOLDER (default: this folder) with a commented mlopsfw.toml and a small example that runs."""
     files = example(folder, name)
-    taken = [file for file in files if file.exists()]
-    if taken:
-        raise UsageError(f"{taken[0]} exists", hint="Choose an empty folder; nothing was written.")
+    existing = [file for file in files if file.exists()]
+    if existing:
+        raise UsageError(f"{existing[0]} exists", hint="Nothing was written. Choose an empty folder.")
     for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     if not (folder / ".gitignore").exists():
         (folder / ".gitignore").write_text(_IGNORED, encoding="utf-8")
     click.echo(f"Wrote {', '.join(str(file.relative_to(folder)) for file in files)}.")
-    there = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
-    click.echo(f"Next: {there}mlopsfw run")
+    change_folder = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
+    click.echo(f"Next: {change_folder}mlopsfw run")
 
 
 def example(folder: Path, name: str = "") -> dict[Path, str]:
-    """Return the example's files and what is in them. Raise `UsageError` where `name` cannot be used."""
-    chosen = check_name(name, "project name") if name else _name_of(folder)
+    """Return the example's files with their content. Raise `UsageError` if `name` is no valid project name."""
+    project = check_name(name, "project name") if name else _name_of(folder)
     return {
-        folder / "mlopsfw.toml": _TOML.format(name=chosen),
+        folder / "mlopsfw.toml": _TOML.format(name=project),
         folder / "steps.py": _STEPS,
         folder / "data" / "houses.csv": _houses(),
     }
 
 
 def _name_of(folder: Path) -> str:
-    wanted = folder.resolve().name.lower()
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in wanted).strip("._-")
-    return plain or "project"
+    letters = folder.resolve().name.lower()
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in letters).strip("._-")
+    return name or "project"
 
 
 def _houses() -> str:
-    """Return 200 made-up houses, the same ones every time."""
+    """Return 200 invented houses, the same at each call."""
     draw = random.Random(2013)  # noqa: S311 - an example, not a secret
     rows = ["area,rooms,price"]
     for _ in range(200):

@@ -1,4 +1,4 @@
-"""The verbs of labels: what turned out to be true of predictions."""
+"""The verbs of labels, the true outcomes of predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def labels() -> None:
-    """Add the labels that arrive after predictions, and show them."""
+    """Add the true outcomes of predictions, and show them."""
 
 
 @labels.command()
@@ -27,21 +27,21 @@ def labels() -> None:
 @sheet_option
 @pass_project
 def add(project: Project, *, file: Path, model: str, csv: CsvOptions, sheet: str) -> None:
-    """Add the labels in FILE (CSV, JSON lines, Excel, Parquet or Arrow IPC): prediction_id, label and, with zone, label_time.
+    """Add the labels in FILE (CSV, JSON lines, Excel, Parquet or Arrow IPC).
 
-    prediction_id is the id in the answer, or the client's own where it means one prediction. A label that is added later corrects the
-    earlier one.
+    FILE has the columns prediction_id and label, and may have label_time (with its zone). prediction_id is the id in the server's
+    answer. The client's own id works too if it names only one prediction. A later label of a prediction replaces the earlier one.
     """
     click.echo(f"{project.labels.add_file(model, file, csv, sheet)} labels added to {model}")
 
 
 @labels.command()
 @click.option("--model", required=True, help="The model's name.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many of the latest.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many labels to show.")
 @json_option
 @pass_project
 def show(project: Project, *, model: str, limit: int, as_json: bool) -> None:
-    """Show the latest labels of a model, corrections applied, and how many name no prediction that was captured."""
+    """Show the latest labels of a model, and count the labels that name no captured prediction."""
     from mlopsfw.serving.captures.frames import shown
 
     latest = project.labels.scan(model).sort("label_time", descending=True).limit(limit)
@@ -58,4 +58,6 @@ def show(project: Project, *, model: str, limit: int, as_json: bool) -> None:
         )
         unknown = project.labels.unknown(model)
         if unknown:
-            click.echo(f"{unknown:,} labelled ids name no captured prediction: they are kept, and count for nothing.")
+            click.echo(
+                f"{unknown:,} labelled ids name no captured prediction. They are kept, but no metric counts them."
+            )

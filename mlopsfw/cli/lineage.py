@@ -1,4 +1,4 @@
-"""`lineage`: what a dataset version, run, model or prediction came from, and what came of it."""
+"""`lineage`: show what a dataset version, run, model or prediction was made from, and what was made from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @json_option
 @pass_project
 def lineage(project: Project, ref: str, *, html: Path | None, as_json: bool) -> None:
-    """Walk from REF (models:/…, data:/…, runs:/…, predictions:/ENDPOINT/ID) to what it came from and what came of it."""
+    """Show what REF was made from, and what was made from it.
+
+    REF is models:/…, data:/…, runs:/… or predictions:/ENDPOINT/ID.
+    """
     from mlopsfw.lineage import walk
 
     found = walk(project, ref)
@@ -41,7 +44,7 @@ def lineage(project: Project, ref: str, *, html: Path | None, as_json: bool) -> 
 def _print(found: Lineage, edges: tuple[Edge, ...], *, upwards: bool) -> None:
     click.echo("came from" if upwards else "led to")
     if not edges:
-        click.echo("  nothing that is known")
+        click.echo("  nothing")
         return
     near: dict[str, list[Edge]] = {}
     for edge in edges:

@@ -1,4 +1,4 @@
-"""`models`: list and show model versions, move aliases, approve, verify bundles, print cards."""
+"""`models`: list and show versions, move aliases, approve versions, verify bundles, print cards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def models() -> None:
 @json_option
 @pass_project
 def list_models(project: Project, name: str | None, *, as_json: bool) -> None:
-    """List the newest version of every model, or all versions of NAME."""
+    """List the newest version of every model, or all versions of the model NAME."""
     registry = project.registry
     versions = registry.versions(_bare(name)) if name else [version for m in registry.models() for version in _worth(m)]
     if as_json:
@@ -37,7 +37,7 @@ def list_models(project: Project, name: str | None, *, as_json: bool) -> None:
 
 
 def _worth(model: Any) -> list[ModelVersion]:
-    """Return the newest version and those that an alias points at, newest first."""
+    """Return the newest version and every version with an alias, newest first."""
     return [v for v in reversed(model.versions) if v.aliases or v is model.versions[-1]]
 
 
@@ -69,7 +69,7 @@ def _numbers(version: ModelVersion) -> dict[str, float]:
 @json_option
 @pass_project
 def show(project: Project, ref: str, *, as_json: bool) -> None:
-    """Show a version: its metrics, where it came from, how its aliases moved."""
+    """Show the metrics, the origin and the aliases of a version."""
     version = project.registry.resolve(ref)
     moves = [move for move in project.registry.model(version.name).moves if version.version in (move.version, move.was)]
     if as_json:
@@ -109,7 +109,7 @@ def _facts(version: ModelVersion) -> list[tuple[str, str]]:
 
 
 def _lost(version: ModelVersion) -> str:
-    """Return the sentence that the model lost to a baseline; nothing where it did not."""
+    """Return the sentence that the model is worse than a baseline, or nothing."""
     found = version.metrics.get("against_baseline") or {}
     return str(found.get("says", "")) if found.get("verdict") == "worse" else ""
 
@@ -129,15 +129,15 @@ def _move_row(move: AliasMove) -> dict[str, Any]:
 @models.command()
 @click.argument("name")
 @click.argument("version", type=int)
-@click.option("--alias", default="champion", show_default=True, help="The alias to point at it.")
-@click.option("--expecting", type=int, help="Do it only if the alias points at this version now (0: at none).")
-@click.option("--reason", default="", help="Why, for people.")
+@click.option("--alias", default="champion", show_default=True, help="The alias to move.")
+@click.option("--expecting", type=int, help="Move the alias only if it points at this version now (0: at no version).")
+@click.option("--reason", default="", help="A reason, for other people.")
 @json_option
 @pass_project
 def promote(
     project: Project, name: str, version: int, *, alias: str, expecting: int | None, reason: str, as_json: bool
 ) -> None:
-    """Point an alias at VERSION of the model NAME."""
+    """Move an alias of the model NAME to VERSION."""
     move = project.registry.promote(_bare(name), version, alias, expecting=expecting, reason=reason)
     _tell(_bare(name), move, as_json=as_json)
 
@@ -145,11 +145,11 @@ def promote(
 @models.command()
 @click.argument("name")
 @click.option("--alias", default="champion", show_default=True, help="The alias to move.")
-@click.option("--reason", default="", help="Why, for people.")
+@click.option("--reason", default="", help="A reason, for other people.")
 @json_option
 @pass_project
 def rollback(project: Project, name: str, *, alias: str, reason: str, as_json: bool) -> None:
-    """Point an alias at what it pointed at before."""
+    """Move an alias of the model NAME back to its previous version."""
     _tell(_bare(name), project.registry.rollback(_bare(name), alias, reason=reason), as_json=as_json)
 
 
@@ -164,7 +164,7 @@ def _tell(name: str, move: AliasMove, *, as_json: bool) -> None:
 @models.command()
 @click.argument("name")
 @click.argument("version", type=int)
-@click.option("-m", "--comment", default="", help="What was looked at.")
+@click.option("-m", "--comment", default="", help="What you have reviewed, for other people.")
 @json_option
 @pass_project
 def approve(project: Project, name: str, version: int, *, comment: str, as_json: bool) -> None:
@@ -181,7 +181,7 @@ def approve(project: Project, name: str, version: int, *, comment: str, as_json:
 @json_option
 @pass_project
 def verify(project: Project, ref: str, *, as_json: bool) -> None:
-    """Read a version's bundle anew and check every file of it."""
+    """Read the bundle of a version and check every file in it."""
     import tempfile
     from pathlib import Path
 
@@ -190,15 +190,15 @@ def verify(project: Project, ref: str, *, as_json: bool) -> None:
     if as_json:
         emit_json({"ref": version.ref, "bundle": version.bundle, "ok": True})
     else:
-        click.echo(f"{version.ref}: bundle {version.bundle[:12]} is whole")
+        click.echo(f"{version.ref}: bundle {version.bundle[:12]} is intact")
 
 
 @models.command()
 @click.argument("ref", metavar="NAME[@ALIAS|@VERSION]")
-@click.option("--out", type=click.Path(dir_okay=False, writable=True), help="Write it to a file.")
+@click.option("--out", type=click.Path(dir_okay=False, writable=True), help="Write the card to this file.")
 @pass_project
 def card(project: Project, ref: str, *, out: str | None) -> None:
-    """Print a version's model card as Markdown."""
+    """Print the model card of a version as Markdown."""
     from pathlib import Path
 
     from mlopsfw.models.registry.card import model_card

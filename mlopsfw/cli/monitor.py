@@ -1,4 +1,4 @@
-"""`monitor`: examine captured predictions, once, over all that was captured, or as it comes."""
+"""`monitor`: examine captured predictions: one window, all past windows, or each new window."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ if TYPE_CHECKING:
     from mlopsfw.project.facade import Project
 
 _zone_option = click.option(
-    "--zone", default="UTC", show_default=True, metavar="NAME", help="Whose days and dates are meant: America/New_York."
+    "--zone",
+    default="UTC",
+    show_default=True,
+    metavar="NAME",
+    help="The time zone of days and dates, such as America/New_York.",
 )
 _COLUMNS = ["column", "type", "statistic", "value", "pvalue", "effect", "threshold", "drifted"]
 
 
 @click.group()
 def monitor() -> None:
-    """Examine captured predictions for drift and decay.
+    """Examine captured predictions for drift and for worse metrics.
 
-    An alarm says that a window differs from training, or that its labels show a worse model. The level of drift holds where rows are exchangeable. Days are
-    not: rows of one day correlate, and so do neighbouring days, so that windows of one day alarm on most days without a change. `monitor replay` shows how
-    often windows of a length alarmed before; docs/monitoring.md has measured rates.
+    An alarm says that a window differs from the training data, or that its labels show a worse model. The level of the drift tests holds
+    if rows are exchangeable. Rows with a time are not: rows of the same day correlate, and so do neighbouring days. Windows of one day
+    therefore alarm on most days without a change. `monitor replay` shows how often windows of a length alarmed so far, and
+    docs/monitoring.md has measured rates.
     """
 
 
@@ -38,13 +43,15 @@ def monitor() -> None:
     "--from",
     "start",
     metavar="TIME",
-    help="Where the window begins: RFC 3339 or a date. Else the first prediction.",
+    help="Start of the window: RFC 3339 or a date. By default the first prediction.",
 )
-@click.option("--to", "end", metavar="TIME", help="Where it ends, itself not included. Else the last prediction.")
+@click.option("--to", "end", metavar="TIME", help="End of the window, exclusive. By default the last prediction.")
 @_zone_option
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the page to this file.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with the report to this file."
+)
 @click.option("--check", is_flag=True, help="Exit with 4 when there is an alarm.")
-@click.option("--alert/--no-alert", default=True, help="Raise and deliver an alert when there is an alarm.")
+@click.option("--alert/--no-alert", default=True, help="Whether an alarm raises and delivers an alert.")
 @json_option
 @pass_project
 def run(
@@ -112,7 +119,7 @@ def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
             f"{report.model} version {report.version}, {report.start} to {report.end}, {report.rows:,} rows, {report.labelled:,} with labels"
         )
         for why, count in report.labels_aside.items():
-            click.echo(f"{count:,} labels were set aside: {why}")
+            click.echo(f"{count:,} labels were left out: {why}")
         if report.metrics:
             click.echo("  ".join(f"{name} {value:.4g}" for name, value in report.metrics.items()))
         if report.columns:
@@ -125,16 +132,20 @@ def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
 
 @monitor.command()
 @click.argument("endpoint")
-@click.option("--every", default="7d", show_default=True, metavar="SPAN", help="Length of a window: 6h, 7d, 2w.")
-@click.option("--from", "start", metavar="TIME", help="Where to begin; else with the day of the first prediction.")
-@click.option("--to", "end", metavar="TIME", help="Where to end; else at the last.")
+@click.option(
+    "--every", default="7d", show_default=True, metavar="SPAN", help="Length of a window, such as 6h, 7d or 2w."
+)
+@click.option(
+    "--from", "start", metavar="TIME", help="Start of the first window. By default the day of the first prediction."
+)
+@click.option("--to", "end", metavar="TIME", help="End of the last window. By default the last prediction.")
 @_zone_option
 @json_option
 @pass_project
 def replay(
     project: Project, endpoint: str, *, every: str, start: str | None, end: str | None, zone: str, as_json: bool
 ) -> None:
-    """Examine all of ENDPOINT's predictions, window after window, raising no alert."""
+    """Examine all windows of ENDPOINT's predictions in order. Raise no alert."""
     from mlopsfw.monitoring import replay
     from mlopsfw.monitoring.windows import duration, moment, time_zone
 
@@ -158,26 +169,28 @@ def _line(one: Examined) -> dict[str, Any]:
 
 @monitor.command()
 @click.argument("endpoint")
-@click.option("--every", default="1d", show_default=True, metavar="SPAN", help="Length of a window: 6h, 7d, 2w.")
 @click.option(
-    "--delay", default="5m", show_default=True, metavar="SPAN", help="How long after its end a window is examined."
+    "--every", default="1d", show_default=True, metavar="SPAN", help="Length of a window, such as 6h, 7d or 2w."
+)
+@click.option(
+    "--delay", default="5m", show_default=True, metavar="SPAN", help="How long to wait after the end of a window."
 )
 @_zone_option
 @pass_project
 def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str) -> None:
-    """Examine each window of ENDPOINT as soon as it is over, and deliver alerts, until Ctrl-C.
+    """Examine each window of ENDPOINT after its end, and deliver alerts, until Ctrl-C.
 
-    As labels come, a window is examined again: when 10, 50 and 90% of its rows have one, and 7 and 30 days after its first look if more came.
-    Only what labels say can then alarm, and all looks share one level.
+    The watcher examines a window again as labels arrive: when 10, 50 and 90% of its rows have labels, and 7 and 30 days after the first
+    look if more labels have come. A later look alarms only on labels, and all looks share one level.
 
-    Goes on where the last watcher left off. Several may run: one works, the others wait for it to die. The first begins with the day of the
-    first prediction, the earliest of a hundred passed over, and at most 1,000 windows before the median one.
+    A new watcher continues where the last one stopped. Several may run: one works, and the others wait for it to end. The first window is
+    that of the first prediction, without the earliest 1% of rows, and at most 1,000 windows before the median row.
     """
     from mlopsfw.monitoring.watch import watch
     from mlopsfw.monitoring.windows import duration, time_zone
 
     length = duration(every)
-    click.echo(f"Watching {endpoint} in windows of {every}. Ctrl-C ends it.")
+    click.echo(f"Watching {endpoint} in windows of {every}. Press Ctrl-C to stop.")
     watch(
         project,
         endpoint,
@@ -194,7 +207,7 @@ def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str)
 @json_option
 @pass_project
 def report(project: Project, endpoint: str, *, as_json: bool) -> None:
-    """List the windows of ENDPOINT that were examined, newest last, with what was found."""
+    """List the examined windows of ENDPOINT with their findings, newest last."""
     events = [e for e in project.ledger.stream(f"monitor/{endpoint}").events() if e.type == "window.examined"]
     rows = [
         {"look": 1, **e.body, "alarm": "ALARM" if e.body["alarm"] else "", "report": e.body["report"]} for e in events
@@ -205,5 +218,5 @@ def report(project: Project, endpoint: str, *, as_json: bool) -> None:
         table(
             rows,
             ["start", "end", "version", "look", "rows", "labelled", "alarm", "summary"],
-            empty="No window was examined yet.",
+            empty="No window has been examined yet.",
         )

@@ -1,4 +1,4 @@
-"""What verbs share: opening the project, printing JSON and tables. No verb prints in any other way."""
+"""Open the project, and print JSON and tables, for every verb."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def open_project(context: click.Context) -> Project:
-    """Open the project that the global options name; it is closed when the command ends."""
+    """Open the project that the global options name, and close it when the command ends."""
     from mlopsfw.project.facade import Project
 
     root = context.find_root()
@@ -35,7 +35,7 @@ def open_project(context: click.Context) -> Project:
 
 
 def pass_project(verb: Callable[..., R]) -> Callable[..., R]:
-    """Give `verb` the project as its first argument."""
+    """Pass the project to `verb` as its first argument."""
 
     @click.pass_context
     @functools.wraps(verb)
@@ -46,7 +46,7 @@ def pass_project(verb: Callable[..., R]) -> Callable[..., R]:
 
 
 def emit_json(value: Any) -> None:
-    """Print one JSON document (RFC 8259: no NaN); records of msgspec and paths are understood."""
+    """Print one JSON document (RFC 8259: no NaN). Records of msgspec and paths are encoded too."""
     import msgspec
 
     plain = msgspec.to_builtins(value, enc_hook=str)
@@ -56,7 +56,7 @@ def emit_json(value: Any) -> None:
 def table(
     rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None, *, empty: str = "Nothing yet."
 ) -> None:
-    """Print rows as a plain aligned table, numbers to the right; `empty` where there are none."""
+    """Print rows as an aligned table with numbers to the right, or `empty` if there are no rows."""
     listed = list(rows)
     if not listed:
         click.echo(empty)
@@ -81,7 +81,7 @@ def _cell(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters written out: names and categories must not drive a terminal."""
+    """Return `text` with its control characters escaped, so that names and categories cannot control a terminal."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 

@@ -23,7 +23,7 @@ debug_option = click.option(
 
 
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """Return a callback that adds a verb's option to the global ones, before the project is opened."""
+    """Return a callback that adds an option of a verb to the global options before the project is opened."""
 
     def keep(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
         options = context.find_root().ensure_object(dict)
@@ -34,8 +34,8 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
 
 def overriding(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the global options `--env` and `--set` stand after the verb too, where fingers put them."""
-    text = "As before the verb."
+    """Accept the global options `--env` and `--set` after the verb too."""
+    text = "The same as before the verb."
     shared: dict[str, Any] = {"expose_value": False, "is_eager": True, "help": text}
     verb = click.option("--env", callback=_keep("env"), **shared)(verb)
     return click.option("--set", callback=_keep("overrides"), multiple=True, metavar="KEY=VALUE", **shared)(verb)
@@ -43,17 +43,21 @@ def overriding(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.option(
-    "--step", "steps", multiple=True, metavar="NAME", help="Only this step and what it needs; may be repeated."
+    "--step",
+    "steps",
+    multiple=True,
+    metavar="NAME",
+    help="Run only this step and the steps that it needs. May be repeated.",
 )
-@click.option("--plan", "only_plan", is_flag=True, help="Show what would run, and why; run nothing.")
-@click.option("--force", is_flag=True, help="Run although nothing changed (with --step: that step alone).")
-@click.option("--certify", is_flag=True, help="Run what is cached all the same, and compare the results.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show which steps would run, and why; run nothing.")
+@click.option("--force", is_flag=True, help="Run unchanged steps too (with --step: that step alone).")
+@click.option("--certify", is_flag=True, help="Run cached steps too, and compare their results with the cache.")
 @debug_option
 @overriding
 @json_option
 @pass_project
 def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> int:
-    """Run the pipeline. What has not changed is not run again.
+    """Run the steps of the pipeline that have changed, and take the others from the cache.
 
     Exit codes: 0 done, 1 a step failed, 2 the configuration is wrong, 3 a gate refused, 5 a plugin failed, 130 interrupted.
     """
@@ -75,7 +79,10 @@ def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> 
 @json_option
 @pass_project
 def resume(project: Project, run_id: str, *, debug: bool, as_json: bool) -> int:
-    """Go on with the newest run that failed, was interrupted or got lost, or with RUN. Finished steps are not run again."""
+    """Continue RUN, by default the newest run that failed, was interrupted or was lost.
+
+    Steps that have finished do not run again.
+    """
     view = project.pipeline.latest(run_id)
     project = _as_it_was(project, view.facts)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -85,7 +92,7 @@ def resume(project: Project, run_id: str, *, debug: bool, as_json: bool) -> int:
 
 
 def _as_it_was(project: Project, facts: dict[str, Any]) -> Project:
-    """Return the project with the overlay and overrides that the run was started with, unless others are given now."""
+    """Return the project with the overlay and overrides of the run, unless the command line gives others."""
     given = _root_options()
     if given.get("env") or given.get("overrides") or not (facts.get("env") or facts.get("overrides")):
         return project
@@ -100,7 +107,7 @@ def _as_it_was(project: Project, facts: dict[str, Any]) -> Project:
 @json_option
 @pass_project
 def status(project: Project, run_id: str, *, as_json: bool) -> None:
-    """Show the steps of the newest run, or of RUN, and what state they are in."""
+    """Show the steps of RUN (default: the newest run) and their states."""
     if run_id == "latest" and not project.runs.ids():
         click.echo("No runs yet." if not as_json else "null")
         return
@@ -123,7 +130,7 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
 @json_option
 @pass_project
 def why(project: Project, step: str, *, as_json: bool) -> None:
-    """Say why STEP would run, or why it need not."""
+    """Say why STEP would run again, or why not."""
     (found,) = [item for item in project.pipeline.plan(steps=(step,)) if item.step == step]
     if as_json:
         emit_json(found)
@@ -167,10 +174,11 @@ def _tell(project: Project, outcome: Outcome, *, as_json: bool) -> int:
         _tell_failure(outcome, outcome.failure)
     elif outcome.different:
         click.echo(
-            f"not reproduced: {', '.join(outcome.different)}: something outside of the cache key decides", err=True
+            f"not reproduced: {', '.join(outcome.different)}: the result depends on something that the cache key does not hold",
+            err=True,
         )
     elif outcome.status == "interrupted":
-        click.echo(f"Interrupted. Go on with: mlopsfw resume {outcome.run}", err=True)
+        click.echo(f"Interrupted. To continue: mlopsfw resume {outcome.run}", err=True)
     else:
         click.echo(f"{outcome.status} in {outcome.seconds:.2f} s")
     del project
@@ -190,4 +198,4 @@ def _tell_failure(outcome: Outcome, failure: Failure) -> None:
     if outcome.status == "refused":
         return
     click.echo(f"  Its log: mlopsfw runs log {outcome.run} {outcome.failed}", err=True)
-    click.echo("  Once it is corrected: mlopsfw resume", err=True)
+    click.echo("  After you correct it: mlopsfw resume", err=True)

@@ -1,4 +1,4 @@
-"""`mlopsfw plugins`: what is installed, from metadata alone; `--load` imports each one and says what is wrong."""
+"""`mlopsfw plugins`: list plugins from their metadata alone, check them with `--load`, disable them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlopsfw.kernel.plugins.catalog import Catalog, Claim, api_accepted
 
 @click.group()
 def plugins() -> None:
-    """List plugins, and say what is wrong with them."""
+    """List, check and disable plugins."""
 
 
 def _disabled(context: click.Context) -> tuple[str, ...]:
@@ -37,11 +37,11 @@ def _state(claim: Claim, catalog: Catalog) -> str:
 
 
 @plugins.command("list")
-@click.option("--load", is_flag=True, help="Import each plugin and check that it keeps what its metadata promises.")
+@click.option("--load", is_flag=True, help="Import each plugin and check that it provides what its metadata lists.")
 @json_option
 @click.pass_context
 def list_(context: click.Context, *, load: bool, as_json: bool) -> None:
-    """List what each installed distribution provides. Imports no plugin unless asked to."""
+    """List what each installed distribution provides. Import no plugin unless you pass --load."""
     catalog = Catalog(disabled=_disabled(context))
     rows = [_row(claim, catalog, load=load) for claim in catalog.claims]
     if as_json:
@@ -85,7 +85,7 @@ def _loaded(claim: Claim, catalog: Catalog) -> dict[str, str]:
 @click.argument("name")
 @click.pass_context
 def disable(context: click.Context, name: str) -> None:
-    """Keep NAME (such as observer.acme, or a distribution) from ever being loaded in this project."""
+    """Disable NAME (such as observer.acme, or a distribution) in this project: mlopsfw never loads it."""
     from mlopsfw.cli.output import open_project
     from mlopsfw.kernel.base.errors import UnknownName
     from mlopsfw.kernel.base.ids import nearest
@@ -102,7 +102,7 @@ def disable(context: click.Context, name: str) -> None:
 
 
 def _add_disabled(file: Path, names: list[str]) -> None:
-    """Write `[plugins] disabled`, leaving every other line of the file as the user wrote it."""
+    """Write `[plugins] disabled`, and keep every other line of the file as the user wrote it."""
     import json
 
     from mlopsfw.kernel.config.locate import key_lines

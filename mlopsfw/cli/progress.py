@@ -1,4 +1,4 @@
-"""How far files have been read: rows, bytes and the time left, on a terminal."""
+"""Show the progress of reading on a terminal: rows, bytes and the time left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def progress(*, quiet: bool) -> Iterator[Callable[[int, int, int | None], None] | None]:
-    """Give what is to be told the rows and bytes read so far, and the bytes in all; None where nobody looks."""
+    """Yield a callback for the rows and bytes read so far and the total bytes, or None without a terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""The root of the command line: global options, and verbs that are imported when they are called."""
+"""The root of the command line: global options and verbs. A verb is imported when it is called."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mlopsfw.kernel.base.ids import nearest
 
 
 class VerbGroup(click.Group):
-    """Verbs by table, then verbs of plugins by entry point."""
+    """Look verbs up in the table first, then in the entry points of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the verbs in the order of use."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002 - click's signature
-        """Import the verb's module. Raise `UnknownName` with the nearest verb."""
+        """Import the verb's module. Raise `UnknownName` with the nearest verb if there is no such verb."""
         if cmd_name not in VERBS:
             return _plugin_command(cmd_name)
         module, _, attribute = VERBS[cmd_name][0].partition(":")
@@ -31,7 +31,7 @@ class VerbGroup(click.Group):
         return command
 
     def get_help(self, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
-        """Return the one page there is."""
+        """Return the help page."""
         return help_text().rstrip()
 
 
@@ -39,22 +39,22 @@ def _plugin_command(name: str) -> click.Command:
     from mlopsfw.kernel.plugins.manager import PluginManager
 
     manager = PluginManager()
-    known = {claim.name for claim in manager.catalog.claims if claim.kind == "command"}
-    if name not in known:
-        raise UnknownName(f"there is no verb {name!r}", hint=nearest(name, {*VERBS, *known}))
+    plugin_verbs = {claim.name for claim in manager.catalog.claims if claim.kind == "command"}
+    if name not in plugin_verbs:
+        raise UnknownName(f"there is no verb {name!r}", hint=nearest(name, {*VERBS, *plugin_verbs}))
     return manager.command(name)
 
 
-def _about(option: str) -> str:
+def _help_of(option: str) -> str:
     return next(text for name, text in OPTIONS.items() if name.startswith(option))
 
 
 @click.command(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.option("--project", type=click.Path(path_type=Path), envvar="MLOPSFW_PROJECT", help=_about("--project"))
-@click.option("--env", envvar="MLOPSFW_ENV", help=_about("--env"))
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_about("--set"))
-@click.option("--traceback", is_flag=True, envvar="MLOPSFW_TRACEBACK", help=_about("--traceback"))
-@click.version_option(package_name="mlopsfw", help=_about("--version"))
+@click.option("--project", type=click.Path(path_type=Path), envvar="MLOPSFW_PROJECT", help=_help_of("--project"))
+@click.option("--env", envvar="MLOPSFW_ENV", help=_help_of("--env"))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_help_of("--set"))
+@click.option("--traceback", is_flag=True, envvar="MLOPSFW_TRACEBACK", help=_help_of("--traceback"))
+@click.version_option(package_name="mlopsfw", help=_help_of("--version"))
 @click.pass_context
 def cli(context: click.Context, /, **options: Any) -> None:
     """Machine learning in production."""
@@ -62,7 +62,7 @@ def cli(context: click.Context, /, **options: Any) -> None:
 
 
 def invoke(args: list[str]) -> int:
-    """Run one command line; return its exit code. Nothing is raised."""
+    """Run one command line and return its exit code. Raise nothing."""
     counting = interrupts.install()
     try:
         return _invoked(args)
@@ -72,7 +72,7 @@ def invoke(args: list[str]) -> int:
 
 
 def _raised_by_click(error: BaseException) -> bool:
-    """Return whether click itself raised it: it ends so where a pipe's reader is gone, and at nothing else."""
+    """Return whether click itself raised `error`. It does so only where the reader of a pipe is gone."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
@@ -92,9 +92,9 @@ def _invoked(args: list[str]) -> int:
         error.show(file=text)  # a path that is a URL may hold a password
         click.echo(redacted(text.getvalue()), err=True, nl=False)
         return error.exit_code
-    except BaseException as error:  # noqa: BLE001 - the last place where an error can be told kindly; a step's sys.exit() too
+    except BaseException as error:  # noqa: BLE001 - the last handler, also for a step's sys.exit()
         if isinstance(error, SystemExit) and _raised_by_click(error):
-            return 1  # nobody reads the output any more, as before `| head`
+            return 1  # the reader of the pipe has gone, as with `| head`
         from mlopsfw.cli.failure import report
 
         return report(error, with_traceback="--traceback" in args)

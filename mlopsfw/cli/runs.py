@@ -19,11 +19,11 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--limit", default=20, show_default=True, help="How many, the newest first.")
+@click.option("--limit", default=20, show_default=True, help="How many runs to list.")
 @json_option
 @pass_project
 def list_runs(project: Project, *, limit: int, as_json: bool) -> None:
-    """List the newest runs."""
+    """List runs, newest first."""
     views = project.runs.list(limit)
     if as_json:
         emit_json(views)
@@ -48,7 +48,7 @@ def list_runs(project: Project, *, limit: int, as_json: bool) -> None:
 @json_option
 @pass_project
 def show(project: Project, run_id: str, *, as_json: bool) -> None:
-    """Show one run: its steps, what they returned, its metrics."""
+    """Show the steps, results and metrics of RUN."""
     view = project.runs.get(run_id)
     if as_json:
         emit_json(
@@ -95,7 +95,7 @@ def _tell_notes(view: RunView) -> None:
 @json_option
 @pass_project
 def diff(project: Project, first: str, second: str, *, as_json: bool) -> None:
-    """Say what differs between two runs: configuration, metrics, outputs, code, packages."""
+    """Show what differs between two runs: configuration, metrics, outputs, code and packages."""
     sections = project.runs.diff(first, second)
     if as_json:
         emit_json(sections)
@@ -117,17 +117,17 @@ def _short(value: object) -> object:
 @click.argument("step")
 @pass_project
 def log(project: Project, run_id: str, step: str) -> None:
-    """Print what a step wrote, and its traceback if it failed."""
+    """Print the output of STEP, and its traceback if it failed."""
     click.echo(project.runs.log(run_id, step), nl=False)
 
 
 @runs.command()
 @click.argument("run_id", metavar="RUN")
-@click.option("--name", default="", help="Only the metric of this name.")
+@click.option("--name", default="", help="Print only this metric.")
 @json_option
 @pass_project
 def metrics(project: Project, run_id: str, *, name: str, as_json: bool) -> None:
-    """Print every number that a run logged."""
+    """Print every number that RUN logged."""
     found = [metric for metric in project.runs.metrics(run_id) if not name or metric.name == name]
     rows = [{field: getattr(metric, field) for field in ("source", "name", "step", "value")} for metric in found]
     if as_json:

@@ -11,7 +11,7 @@ import click
 def schema() -> None:
     """Print the JSON Schema of mlopsfw.toml, with the options of every installed plugin.
 
-    Save it beside the file and point your editor at it; with Taplo: #:schema ./mlopsfw.schema.json
+    Save it beside the file and point your editor at it. For Taplo write: #:schema ./mlopsfw.schema.json
     """
     from mlopsfw.kernel.plugins.catalog import Catalog
     from mlopsfw.kernel.plugins.config_schema import config_schema

@@ -23,17 +23,17 @@ port_option = click.option("--port", type=click.IntRange(0, 65535), help="Listen
 
 @click.command()
 @click.argument("model")
-@click.option("--name", help="The endpoint; the model's name where it is not given.")
+@click.option("--name", help="The endpoint. By default the name of the model.")
 @port_option
-@click.option("--reason", default="", help="Why, for the ledger.")
+@click.option("--reason", default="", help="A reason, for the ledger.")
 @json_option
 @click.pass_context
 def deploy(
     context: click.Context, *, model: str, name: str | None, port: int | None, reason: str, as_json: bool
 ) -> None:
-    """Serve MODEL, such as models:/delay@3, and print the URL. A name alone means the model's champion.
+    """Serve MODEL, such as models:/delay@3, and print the URL. A name alone means the champion.
 
-    What the endpoint served before answers until the new version does; no request fails.
+    The previous version answers until the new one is ready, so that no request fails.
     """
     project = _project(context, port)
     status = project.endpoints.deploy(model, name, reason=reason)
@@ -45,7 +45,7 @@ def deploy(
 
 
 def _project(context: click.Context, port: int | None) -> Project:
-    """Open the project, its deployer told to listen on `port`."""
+    """Open the project with a deployer that listens on `port`."""
     if port is not None:
         root = context.find_root()
         options: dict[str, Any] = root.obj or {}
@@ -62,12 +62,12 @@ def endpoints() -> None:
 @json_option
 @pass_project
 def list_(project: Project, *, as_json: bool) -> None:
-    """List the endpoints and what they are doing."""
+    """List the endpoints and their states."""
     rows = [_row(project.endpoints.status(name)) for name in project.endpoints.list()]
     if as_json:
         emit_json(rows)
     else:
-        table(rows, _COLUMNS, empty="There are no endpoints; `mlopsfw deploy NAME` makes one.")
+        table(rows, _COLUMNS, empty="No endpoints yet; `mlopsfw deploy NAME` creates one.")
 
 
 def _row(status: EndpointStatus) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _row(status: EndpointStatus) -> dict[str, Any]:
 @json_option
 @pass_project
 def status(project: Project, *, name: str, as_json: bool) -> None:
-    """Show what the endpoint NAME is doing, and the changes that led there. Exit code 1 unless it is ready."""
+    """Show the state of endpoint NAME and the changes so far. Exit with 1 unless it is ready."""
     now, history = project.endpoints.status(name), project.endpoints.history(name)
     if as_json:
         emit_json({"status": now, "history": history})
@@ -95,7 +95,7 @@ def status(project: Project, *, name: str, as_json: bool) -> None:
 @click.argument("name")
 @pass_project
 def stop(project: Project, *, name: str) -> None:
-    """Stop the endpoint NAME: requests in flight finish."""
+    """Stop the endpoint NAME after its current requests finish."""
     click.echo(f"{name}: {project.endpoints.stop(name).state}")
 
 
@@ -103,7 +103,7 @@ def stop(project: Project, *, name: str) -> None:
 @click.argument("name")
 @pass_project
 def start(project: Project, *, name: str) -> None:
-    """Start the endpoint NAME again where it should serve and does not, such as after a reboot."""
+    """Start the endpoint NAME again if it should be serving and is not, such as after a reboot."""
     click.echo(f"{name}: {project.endpoints.supervise(name).state}")
 
 
@@ -111,14 +111,14 @@ def start(project: Project, *, name: str) -> None:
 @click.argument("name")
 @pass_project
 def rollback(project: Project, *, name: str) -> None:
-    """Serve again what the endpoint NAME served before."""
+    """Serve the previous version at endpoint NAME again."""
     now = project.endpoints.rollback(name)
     click.echo(f"{name} serves {now.model}@{now.version} (revision {now.revision}) at {now.url}")
 
 
 @endpoints.command()
 @click.argument("name")
-@click.option("--lines", type=click.IntRange(1), default=50, show_default=True, help="How many of the last lines.")
+@click.option("--lines", type=click.IntRange(1), default=50, show_default=True, help="How many lines to print.")
 @pass_project
 def logs(project: Project, *, name: str, lines: int) -> None:
     """Print the last lines of the log of endpoint NAME."""
@@ -135,7 +135,7 @@ def logs(project: Project, *, name: str, lines: int) -> None:
 @click.argument("name")
 @pass_project
 def unit(project: Project, *, name: str) -> None:
-    """Print a systemd unit that keeps the endpoint NAME served, whatever dies."""
+    """Print a systemd unit that starts the endpoint NAME again whenever it dies."""
     from mlopsfw.cli.unit import unit_of
 
     project.endpoints.history(name)  # an unknown name is told as such
@@ -144,20 +144,20 @@ def unit(project: Project, *, name: str) -> None:
 
 @click.command()
 @click.argument("what", metavar="MODEL|endpoints:/NAME")
-@click.option("--name", help="The endpoint; the model's name where it is not given.")
+@click.option("--name", help="The endpoint. By default the name of the model.")
 @port_option
 @click.pass_context
 def serve(context: click.Context, *, what: str, name: str | None, port: int | None) -> None:
     """Serve MODEL in the foreground until Ctrl-C, then stop the endpoint.
 
-    With endpoints:/NAME serve what that endpoint should serve, for a process manager to keep alive: its end does not stop the
-    endpoint, and it serves the same when it is started again. `mlopsfw deploy` changes what is served meanwhile.
+    With endpoints:/NAME, serve that endpoint's current model under a process manager. The end of this process does not stop the
+    endpoint: started again, it serves the same model. `mlopsfw deploy` changes the model meanwhile.
     """
     project = _project(context, port)
     named = what.removeprefix(_ENDPOINTS)
     if named != what:
         if name is not None:
-            raise click.UsageError(f"{what} names the endpoint: leave --name out")
+            raise click.UsageError(f"{what} names the endpoint already: leave --name out")
         project.endpoints.run(named, _announce)
     else:
         project.endpoints.serve(what, name, _announce)
@@ -171,15 +171,18 @@ def _announce(now: EndpointStatus) -> None:
 @click.argument("model")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Write Parquet, CSV or JSON lines here, not to the terminal."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write Parquet, CSV or JSON lines to this file instead of the terminal.",
 )
 @csv_options
 @sheet_option
 @pass_project
 def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: CsvOptions, sheet: str) -> None:
-    """Score FILE (CSV, JSON lines, Excel, Parquet or Arrow IPC) with MODEL; its rows come back with the model's outputs beside them.
+    """Score FILE (CSV, JSON lines, Excel, Parquet or Arrow IPC) with MODEL. Add the model's outputs to its rows.
 
-    CSV is read as the model's signature has its columns: a text feature keeps 00501, and NA is no value of a number.
+    The columns of a CSV file take their types from the model's signature: a text feature keeps 00501, and NA in a numeric
+    feature is a missing value.
     """
     from mlopsfw.models.bundle.scoring import write_rows
 

@@ -1,4 +1,4 @@
-"""The options of commands that read files and sources elsewhere, and what they mean."""
+"""The options of commands that read files and remote sources."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from mlopsfw.kernel.base.errors import UsageError
 
 R = TypeVar("R")
 
-sheet_option = click.option("--sheet", default="", metavar="NAME", help="Of an Excel workbook, which sheet.")
+sheet_option = click.option("--sheet", default="", metavar="NAME", help="The sheet of an Excel workbook.")
 
 _OPTIONS = (
     sheet_option,
-    click.option("--at", default="", metavar="VERSION", help="Of a Delta table the version, of an Iceberg table the snapshot."),
-    click.option("--header", "headers", multiple=True, metavar="NAME=REFERENCE", help="For an http(s) URL, such as Authorization=env:NAME."),
-    click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="For a bucket, such as aws_region=eu-west-1; secrets as env:NAME."),
-    click.option("--timeout", default=Outside().timeout, show_default=True, metavar="SECONDS", help="Silence after which a connection counts as dropped."),
+    click.option("--at", default="", metavar="VERSION", help="The version of a Delta table, or the snapshot of an Iceberg table."),
+    click.option("--header", "headers", multiple=True, metavar="NAME=REFERENCE", help="A header for an http(s) URL, such as Authorization=env:NAME. May be repeated."),
+    click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of a bucket, such as aws_region=eu-west-1; secrets as env:NAME. May be repeated."),
+    click.option("--timeout", default=Outside().timeout, show_default=True, metavar="SECONDS", help="Drop a connection that is silent for this long."),
 )  # fmt: skip
 
 _CSV = (
-    click.option("--null", multiple=True, metavar="TEXT", help="In CSV, a text that means no value. May be repeated."),
-    click.option("--separator", default="", metavar="CHAR", help="In CSV, what stands between fields."),
-    click.option("--encoding", default="utf-8", show_default=True, help="Of CSV files."),
-    click.option("--type", "types", multiple=True, metavar="COLUMN=TYPE", help="In CSV, a column's type, such as zip=string."),
+    click.option("--null", multiple=True, metavar="TEXT", help="A text that means a missing value in CSV. May be repeated."),
+    click.option("--separator", default="", metavar="CHAR", help="The separator of fields in CSV."),
+    click.option("--encoding", default="utf-8", show_default=True, help="The encoding of CSV files."),
+    click.option("--type", "types", multiple=True, metavar="COLUMN=TYPE", help="The type of a column in CSV, such as zip=string. May be repeated."),
 )  # fmt: skip
 
 
 def csv_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command the options of CSV files; it takes them together, as `csv`."""
+    """Add the options of CSV files to a command, which takes them as one argument `csv`."""
 
     @functools.wraps(command)
     def together(*args: Any, **given: Any) -> R:
@@ -54,7 +54,7 @@ def _csv(*, null: tuple[str, ...], separator: str, encoding: str, types: tuple[s
 
 
 def outside_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command the options of sources elsewhere; it takes them together, as `outside`."""
+    """Add the options of remote sources to a command, which takes them as one argument `outside`."""
 
     @functools.wraps(command)
     def together(*args: Any, **given: Any) -> R:
@@ -68,7 +68,7 @@ def outside_options(command: Callable[..., R]) -> Callable[..., R]:
 
 def _outside(*, headers: tuple[str, ...], options: tuple[str, ...], **rest: Any) -> Outside:
     sent, chosen = _pairs("--header", headers), _pairs("--option", options)
-    # a URL that a person types may lead into his own network
+    # a URL that a person types may lead into that person's own network
     return Outside(headers=sent, options=chosen, allow_private=True, **rest)
 
 

@@ -1,4 +1,4 @@
-"""`storage`: what concerns the storage as a whole and not what is in it."""
+"""`storage`: maintain the storage as a whole."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def storage() -> None:
 @json_option
 @pass_project
 def rotate_key(project: Project, *, as_json: bool) -> None:
-    """Wrap the keyring with the first key of `[storage] encrypt` and begin a new key for new blobs.
+    """Encrypt the keyring with the first key of `[storage] encrypt`, and create a new key for new blobs.
 
-    Write the new key before the old one, `encrypt = ["env:NEW", "env:OLD"]`, run this, then leave the old one out.
+    First write the new key before the old one: `encrypt = ["env:NEW", "env:OLD"]`. Run this verb. Then delete the old key from the list.
     """
     if project.vault is None:
         raise UsageError("blobs are not encrypted", hint='Set [storage] encrypt = "env:NAME" to encrypt new ones.')
@@ -29,4 +29,4 @@ def rotate_key(project: Project, *, as_json: bool) -> None:
     if as_json:
         emit_json({"ring": number, "key": by})
     else:
-        click.echo(f"Ring {number} opens with {by}; older rings are gone.")
+        click.echo(f"{by} now decrypts keyring {number}. Older keyrings were deleted.")

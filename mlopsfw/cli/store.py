@@ -25,13 +25,17 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 @click.command()
 @click.option(
-    "--grace", type=float, default=7.0, show_default=True, help="Days for which an unreferenced blob is kept."
+    "--grace",
+    type=float,
+    default=7.0,
+    show_default=True,
+    help="Keep unreferenced blobs that are younger than this many days.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be deleted; delete nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
 @json_option
 @pass_project
 def gc(project: Project, *, grace: float, dry_run: bool, as_json: bool) -> None:
-    """Delete blobs that nothing refers to, and finish what crashes left half-done in the ledger."""
+    """Delete unreferenced blobs, and finish operations of the ledger that a crash interrupted."""
     from mlopsfw.operations.gc import collect
 
     done = collect(project.storage, project.ledger, grace=grace * _DAY, dry_run=dry_run, vault=project.vault)
@@ -41,14 +45,14 @@ def gc(project: Project, *, grace: float, dry_run: bool, as_json: bool) -> None:
     verb = "would be deleted" if dry_run else "deleted"
     click.echo(f"{len(done.deleted)} of {done.blobs} blobs {verb}, {done.freed} of {done.size} bytes.")
     if done.young:
-        click.echo(f"{done.young} more are not referred to, but younger than {grace:g} days.")
+        click.echo(f"{done.young} more are unreferenced, but younger than {grace:g} days.")
     if done.tidied:
-        click.echo(f"Finished what was cut short in: {', '.join(done.tidied)}")
+        click.echo(f"Finished interrupted operations in: {', '.join(done.tidied)}")
 
 
 @click.command()
-@click.option("--verify", is_flag=True, help="Read every blob again and name each that does not match its digest.")
-@click.option("--list", "listing", is_flag=True, help="Show what is asked; ask nothing.")
+@click.option("--verify", is_flag=True, help="Read every blob and name those that do not match their digests.")
+@click.option("--list", "listing", is_flag=True, help="List the checks; run none.")
 @json_option
 @pass_project
 def doctor(project: Project, *, verify: bool, listing: bool, as_json: bool) -> None:
@@ -72,7 +76,7 @@ def doctor(project: Project, *, verify: bool, listing: bool, as_json: bool) -> N
                 click.echo(f"         {found.hint}")
     errors = sum(found.level == "error" for found in findings)
     if errors:
-        raise MlopsfwError(f"doctor found {errors} errors", hint="Each says above what to do.")
+        raise MlopsfwError(f"doctor found {errors} errors", hint="Follow the hints above.")
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool) -> None:  # noqa: FBT001 - the flag as it was given
@@ -92,7 +96,7 @@ def audit() -> None:
 @json_option
 @pass_project
 def verify(project: Project, prefix: str, *, as_json: bool) -> None:
-    """Hash every event again, of all streams or of those whose name starts with PREFIX."""
+    """Hash every event again, in all streams or in those whose names start with PREFIX."""
     from mlopsfw.kernel.ledger.audit import audit as audited
 
     found = list(audited(project.storage, prefix))
@@ -105,16 +109,16 @@ def verify(project: Project, prefix: str, *, as_json: bool) -> None:
         events = sum(stream.entries for stream in found)
         click.echo(f"{events} events in {len(found)} streams, {len(problems)} problems.")
     if problems:
-        raise ChainBroken(f"the ledger has {len(problems)} problems", hint="Restore what is named from a copy.")
+        raise ChainBroken(f"the ledger has {len(problems)} problems", hint="Restore the named objects from a copy.")
 
 
 @audit.command()
 @click.argument("stream")
-@click.option("--after", type=int, default=0, help="Only events after this number.")
+@click.option("--after", type=int, default=0, help="Show only events after this number.")
 @json_option
 @pass_project
 def show(project: Project, stream: str, *, after: int, as_json: bool) -> None:
-    """Show the events of STREAM, such as model/delay, checked on the way."""
+    """Verify and show the events of STREAM, such as model/delay."""
     events = [event for event in project.ledger.stream(stream).events() if event.seq > after]
     if not events and project.ledger.stream(stream).head() == 0:
         raise UnknownName(f"there is no stream {stream!r}", hint=nearest(stream, project.ledger.streams()))
@@ -131,13 +135,13 @@ def _line(body: dict[str, Any]) -> str:
 
 @click.group()
 def index() -> None:
-    """Rebuild the derived index, or ask it."""
+    """Rebuild and query the index, which is derived from the ledger."""
 
 
 @index.command()
 @pass_project
 def rebuild(project: Project) -> None:
-    """Forget the index and derive it from the ledger anew."""
+    """Delete the index and derive it from the ledger again."""
     click.echo(f"Derived from {project.index.rebuild()} events.")
 
 
@@ -145,7 +149,7 @@ def rebuild(project: Project) -> None:
 @json_option
 @pass_project
 def status(project: Project, *, as_json: bool) -> None:
-    """Bring the index up to date and show how much each table holds."""
+    """Update the index and show the number of rows in each table."""
     _show([{"table": name, "rows": rows} for name, rows in project.index.counts().items()], as_json)
 
 
@@ -154,22 +158,20 @@ def status(project: Project, *, as_json: bool) -> None:
 @json_option
 @pass_project
 def query(project: Project, sql: str, *, as_json: bool) -> None:
-    """Answer one SELECT over the index's tables."""
+    """Run one SELECT statement on the tables of the index."""
     _show(project.index.query(sql), as_json)
 
 
 def _place(verb: Any) -> Any:
-    """Give a verb the place to copy to or from."""
+    """Add the options of a storage to copy to or from."""
     option = click.option(
         "--option",
         "options",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Option of that storage, such as aws_endpoint=https://…; secrets as env:NAME or file:/path. May be repeated.",
+        help="An option of that storage, such as aws_endpoint=https://…; secrets as env:NAME or file:/path. May be repeated.",
     )
-    heal = click.option(
-        "--heal", is_flag=True, help="Read every blob of the copy again and replace those that have rotted."
-    )
+    heal = click.option("--heal", is_flag=True, help="Read every blob of the copy, and replace those that are damaged.")
     return click.argument("url")(option(heal(verb)))
 
 
@@ -178,7 +180,7 @@ def _place(verb: Any) -> Any:
 @json_option
 @pass_project
 def export(project: Project, url: str, *, options: tuple[str, ...], heal: bool, as_json: bool) -> None:
-    """Copy the whole project (ledger, blobs, tables) to URL: a folder, or such as s3://bucket/prefix."""
+    """Copy the whole project (ledger, blobs, tables) to URL, a folder or a bucket such as s3://bucket/prefix."""
     from mlopsfw.operations.transfer import transfer
 
     _report(transfer(project.storage, _open(project, url, options), heal=heal, own=True), as_json)
@@ -189,13 +191,15 @@ def export(project: Project, url: str, *, options: tuple[str, ...], heal: bool, 
 @json_option
 @pass_project
 def import_(project: Project, url: str, *, options: tuple[str, ...], heal: bool, as_json: bool) -> None:
-    """Copy a whole project in from URL, which `mlopsfw export` wrote or another project uses as its storage."""
+    """Copy a whole project from URL into this one. URL is a copy by `mlopsfw export`, or the storage of another project."""
     from mlopsfw.kernel.ledger import layout
     from mlopsfw.operations.transfer import transfer
 
     source = _open(project, url, options)
     if next(iter(source.list(layout.ROOT)), None) is None:
-        raise NotFound(f"{source.describe()} holds no project", hint="Name what `mlopsfw export` was given.")
+        raise NotFound(
+            f"{source.describe()} holds no project", hint="Name the URL that you passed to `mlopsfw export`."
+        )
     _report(transfer(source, project.storage, heal=heal), as_json)
 
 
@@ -221,5 +225,7 @@ def _report(done: Transfer, as_json: bool) -> None:  # noqa: FBT001 - the flag a
     if as_json:
         emit_json(done)
         return
-    click.echo(f"{done.copied} objects copied ({done.size} bytes); what was there already was left alone.")
-    click.echo(f"The copy's ledger holds {done.events} events in {done.streams} streams; the chain is whole.")
+    click.echo(f"{done.copied} objects copied ({done.size} bytes); existing objects were kept.")
+    click.echo(
+        f"The ledger of the copy holds {done.events} events in {done.streams} streams, and its hash chains are intact."
+    )

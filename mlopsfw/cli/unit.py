@@ -8,7 +8,7 @@ from pathlib import Path
 
 _UNIT = """\
 # {place}
-# Put this there; then: sudo systemctl daemon-reload && sudo systemctl enable --now mlopsfw-{name}
+# Save this file there. Then run: sudo systemctl daemon-reload && sudo systemctl enable --now mlopsfw-{name}
 [Unit]
 Description=mlopsfw endpoint {name}
 Wants=network-online.target
@@ -20,11 +20,11 @@ Type=notify
 User={user}
 WorkingDirectory={root}
 ExecStart={command}
-# Secrets that the configuration names as env:NAME, in a file that this user alone may read:
+# For secrets that the configuration names as env:NAME, write a file that only this user may read:
 # EnvironmentFile=/etc/mlopsfw/{name}.env
 Restart=on-failure
 RestartSec=1
-# 2: the configuration is wrong, and starting again would not mend it.
+# 2: the configuration is wrong; a restart would not help.
 RestartPreventExitStatus=2
 WatchdogSec=10
 WatchdogSignal=SIGKILL
@@ -42,7 +42,7 @@ WantedBy=multi-user.target
 
 
 def unit_of(root: Path, name: str) -> str:
-    """Return a unit file that keeps an endpoint served: it is started again when it dies, hangs or the machine restarts.
+    """Return a unit file that starts an endpoint again when it dies, when it hangs, and after a reboot.
 
     Args:
         root: The project's folder.
@@ -60,6 +60,6 @@ def _escaped(text: object) -> str:
 
 
 def _quoted(word: str) -> str:
-    """Quote a word of ExecStart, where `%`, `$` and backslashes mean something (systemd.service(5))."""
+    """Quote a word of ExecStart, in which `%`, `$` and backslashes are special (systemd.service(5))."""
     text = _escaped(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
     return f'"{text}"'

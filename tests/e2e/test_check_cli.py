@@ -154,10 +154,10 @@ def test_what_cannot_be_read_is_an_error_of_one_line(project, verb, contract):
 
 def test_requests_that_make_no_sense_are_refused(project, verb, good, contract):
     before = contract.read_bytes()
-    assert "is there already" in verb("data", "check", good, "--infer", "-o", contract)[1]
+    assert "exists already" in verb("data", "check", good, "--infer", "-o", contract)[1]
     assert contract.read_bytes() == before
     assert verb("data", "check", good, "--infer", "-o", contract, "--force")[0] == 0
-    assert "name its contract" in verb("data", "check", good)[1]
+    assert "files have no contract of their own" in verb("data", "check", good)[1]
     assert verb("data", "check", good, "--infer", "--contract", contract)[0] == 2
     assert verb("data", "check", good, "--contract", contract, "-o", "x")[0] == 2
     assert "there is no contract" in verb("data", "check", good, "--contract", "none.toml")[1]

@@ -90,7 +90,7 @@ def test_every_listing_has_json(verb, file, project):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("data", "add", "flights"), (2, "give files, --sql or --reference")),
+        (("data", "add", "flights"), (2, "no source is given: name files, --sql or --reference")),
         (("data", "add", "flights", "gone.csv"), (1, "no file")),
         (("data", "add", "FLIGHTS", "x.csv"), (2, "cannot be used")),
         (("data", "add", "flights", "x.csv", "--type", "id"), (2, "names no type")),

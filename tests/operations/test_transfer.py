@@ -156,7 +156,7 @@ def test_a_folder_to_copy_to_or_from_is_named_as_on_any_command_line(project, tm
     other.mkdir()
     (other / "mlopsfw.toml").write_text('[project]\nname = "other"\n')
     assert mlopsfw(["--project", str(other), "import", "a copy"]) == 0
-    assert "the chain is whole" in capsys.readouterr().out
+    assert "its hash chains are intact" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_project_is_not_imported_in_silence(project, tmp_path, capsys):

@@ -393,7 +393,7 @@ def test_the_verb_takes_its_policy_from_the_file_or_the_options_and_prints_what_
     for number in range(1, 6):
         project.datasets.commit("trips", rows(number), "replace")
     project.datasets.tag("trips", "golden", 1)
-    assert "nothing says which versions" in verb("vacuum", "trips")[1]
+    assert "no rule says which versions" in verb("vacuum", "trips")[1]
     assert verb("vacuum")[0] == 2
     assert "versions would be removed: 2" in verb("vacuum", "trips", "--keep", "3", "--dry-run")[1]
     assert json.loads(verb("vacuum", "trips", "--keep", "4", "--older-than", "30d", "--json")[1])[0]["versions"] == []
@@ -403,9 +403,9 @@ def test_the_verb_takes_its_policy_from_the_file_or_the_options_and_prints_what_
     assert code == 0
     assert "data:/trips: versions removed: 2; 1 files" in text
     assert "version 1 is kept: the tag 'golden'" in text
-    assert "version 1 by force, although the tag 'golden'" in verb("vacuum", "trips", "--force")[1]
+    assert "version 1 is not kept, because of --force: the tag 'golden'" in verb("vacuum", "trips", "--force")[1]
     assert "vacuumed 20" in verb("log", "trips")[1]
-    assert "its rows are gone" in verb("show", "trips@golden")[1]
+    assert "its rows were removed" in verb("show", "trips@golden")[1]
     assert verb("restore", "trips", "golden")[0] == 1
 
 
