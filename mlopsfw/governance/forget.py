@@ -21,11 +21,11 @@ from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.store.tombstones import Tombstone
 from mlopsfw.lineage import downstream
 from mlopsfw.pipeline.values.erasure import BlobSearch, Found, Named, named
-from mlopsfw.serving.captures import erasure as captured
 
 if TYPE_CHECKING:
     from mlopsfw.governance.subject import Subject
     from mlopsfw.project.facade import Project
+    from mlopsfw.serving.captures.erasure import Rows
 
 STREAM = "privacy/erasures"
 PATH = "path"
@@ -150,15 +150,17 @@ class _Forgetting:
             )
         return done
 
-    def _captured(self, endpoint: str) -> captured.Rows:
+    def _captured(self, endpoint: str) -> Rows:
+        erasure = self._project.capture_erasure
         if self._dry:
-            return captured.found(self._project, endpoint, self._subject)
-        return captured.erase(self._project, endpoint, self._subject, again=self._again)
+            return erasure.count(endpoint, self._subject)
+        return erasure.remove(endpoint, self._subject, again=self._again)
 
     def _quarantine(self, dataset: str) -> int:
+        erasure = self._project.bad_row_erasure
         if self._dry:
-            return captured.in_quarantine(self._project, dataset, self._subject)
-        return captured.erase_quarantine(self._project, dataset, self._subject, again=self._again)
+            return erasure.count(dataset, self._subject)
+        return erasure.remove(dataset, self._subject, again=self._again)
 
     def _versions(self, dataset: str) -> dict[int, int]:
         latest = self._project.datasets.history(dataset).latest

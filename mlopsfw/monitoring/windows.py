@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.project.facade import Project
-    from mlopsfw.serving.label_join import Told
+    from mlopsfw.serving.label_join import JoinedLabels
 
 MOST_BEFORE = 1000
 """Windows begin at most so many of them before the median prediction, unless somebody says where."""
@@ -179,7 +179,7 @@ def windows(
 
 def by_version(
     project: Project, endpoint: str, start: datetime, end: datetime, columns: Sequence[str] = ()
-) -> Iterator[tuple[tuple[str, int], pl.DataFrame, Told]]:
+) -> Iterator[tuple[tuple[str, int], pl.DataFrame, JoinedLabels]]:
     """Yield each model version that answered in [start, end), oldest first, with its rows (all columns, or these) and their labels."""
     import polars as pl
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Secrets, Tables
-    from mlopsfw.project.facade import Project
+    from mlopsfw.project.wiring import Wiring
 
 
 class ProjectHost:
     """Implements `mlopsfw.roles.Host` for the provider called `name`, such as `trainer.torch`."""
 
-    def __init__(self, project: Project, name: str) -> None:
+    def __init__(self, project: Wiring, name: str) -> None:
         self._project, self._name = project, name
 
     def _stored(self, what: str) -> Any:

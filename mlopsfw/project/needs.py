@@ -13,16 +13,16 @@ from mlopsfw.pipeline.run.version_needs import RunNeeds, StepNeeds
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.versions import History
-    from mlopsfw.project.facade import Project
+    from mlopsfw.project.wiring import Wiring
 
 
-def version_needs(project: Project) -> Callable[[History], Needs]:
+def version_needs(project: Wiring) -> Callable[[History], Needs]:
     """Return what tells why versions of a dataset are needed."""
     return joined(
         (
             of_tags,
-            ModelNeeds(project.registry, partial(origins, project)).of,
-            RunNeeds(project.runs, partial(used_by, project)).of,
+            ModelNeeds(project.registry, partial(origins, project)).of,  # type: ignore[arg-type]
+            RunNeeds(project.runs, partial(used_by, project)).of,  # type: ignore[arg-type]
             StepNeeds(project.config.steps).of,
             partial(of_bad_rows, project.datasets),
         )

@@ -12,10 +12,10 @@ from mlopsfw.pipeline.run.session import Sessions
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.engine import Handle, StepResult, StepSpec
-    from mlopsfw.project.facade import Project
+    from mlopsfw.project.wiring import Wiring
 
 
-def sessions(project: Project) -> Sessions:
+def sessions(project: Wiring) -> Sessions:
     """Return what starts, resumes and plans runs of the project's pipeline."""
     execution = Execution(
         services=project.services,
@@ -30,7 +30,7 @@ def sessions(project: Project) -> Sessions:
 class _Workers:
     """Makes attempts with the selected engine, which is built when the first one is submitted."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Wiring) -> None:
         self._project = project
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.errors import UnknownName
@@ -10,7 +11,7 @@ from mlopsfw.kernel.base.ids import nearest
 
 if TYPE_CHECKING:
     from mlopsfw.pipeline.graph.step import BuiltinStep
-    from mlopsfw.project.facade import Project
+    from mlopsfw.project.wiring import Wiring
 
 
 class BuiltinSteps:
@@ -20,7 +21,7 @@ class BuiltinSteps:
         project: Its parts are what the steps are made with.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Wiring) -> None:
         self._project = project
         self._made: dict[str, BuiltinStep] = {}
         self._makers: dict[str, Callable[[], BuiltinStep]] = {
@@ -109,7 +110,7 @@ class BuiltinSteps:
         from mlopsfw.lineage import datasets_of
         from mlopsfw.steps import register
 
-        return register.step(self._project.bundles, lambda run, step: datasets_of(self._project, run, step))
+        return register.step(self._project.bundles, lambda run, step: datasets_of(self._project, run, step))  # type: ignore[arg-type]
 
     def _deploy(self) -> BuiltinStep:
         from mlopsfw.steps import deploy
@@ -117,12 +118,11 @@ class BuiltinSteps:
         return deploy.step(self._project.endpoints)
 
     def _monitor(self) -> BuiltinStep:
-        from mlopsfw.monitoring import examine
+        from mlopsfw import monitoring
         from mlopsfw.steps import monitor
 
-        return monitor.step(
-            lambda endpoint, start, end: examine(self._project, endpoint, start, end), self._project.alerts
-        )
+        examine = partial(monitoring.examine, self._project)  # type: ignore[arg-type]
+        return monitor.step(examine, self._project.alerts)
 
     def _alert(self) -> BuiltinStep:
         from mlopsfw.steps import alert

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.pipeline.graph.model import Node
     from mlopsfw.project.facade import Project
+    from mlopsfw.project.wiring import Wiring
 
 _LOG_LIMIT = 16 << 20
 
@@ -77,7 +78,7 @@ def _note(event: Event) -> None:
 
 
 @contextlib.contextmanager
-def _as_if_alone(project: Project) -> Iterator[None]:
+def _as_if_alone(project: Wiring) -> Iterator[None]:
     """Give a step of a worker that is used again what the first one found: no trace of the step before it.
 
     Folder, environment, import path and the project's own modules are as they were; libraries stay imported.
@@ -103,7 +104,7 @@ def node_name() -> str:
     return f"{os.environ.get('MLOPSFW_NODE') or socket.gethostname()}/{os.getpid()}"
 
 
-def run_step(project: Project, spec: StepSpec, *, debug: bool = False) -> StepResult:
+def run_step(project: Wiring, spec: StepSpec, *, debug: bool = False) -> StepResult:
     """Run one attempt in this process.
 
     Args:
@@ -138,7 +139,7 @@ def run_step(project: Project, spec: StepSpec, *, debug: bool = False) -> StepRe
 class _Attempt:
     """One attempt's folders, log and metrics."""
 
-    def __init__(self, project: Project, spec: StepSpec, *, debug: bool) -> None:
+    def __init__(self, project: Wiring, spec: StepSpec, *, debug: bool) -> None:
         self.project, self.spec, self.debug = project, spec, debug
         self.folder = step_folder(project, spec.run, spec.step)
         self.log_file = self.folder / "log.txt"
@@ -194,7 +195,7 @@ class _Attempt:
         return logs
 
 
-def step_folder(project: Project, run: str, step: str) -> Path:
+def step_folder(project: Wiring, run: str, step: str) -> Path:
     """Return the folder on this machine for a step that runs: log, metrics, progress, scratch, checkpoints."""
     return project.private_folder("runs", run, step)
 
@@ -215,7 +216,7 @@ def raise_outputs(spec: StepSpec, values: Mapping[str, object]) -> None:
     )
 
 
-def _store_log(project: Project, file: Path) -> str:
+def _store_log(project: Wiring, file: Path) -> str:
     if not file.is_file() or file.stat().st_size == 0:
         return ""
     with file.open("rb") as log:

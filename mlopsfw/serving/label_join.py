@@ -29,7 +29,7 @@ _TEXT = r'^"([^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"$'
 
 
 @dataclass(frozen=True)
-class Told:
+class JoinedLabels:
     """The labels of some predictions.
 
     Args:
@@ -49,7 +49,7 @@ def last(labels: pl.LazyFrame) -> pl.LazyFrame:
 
 def join(
     predictions: pl.DataFrame, known: pl.LazyFrame, labels: pl.LazyFrame, endpoint: str, manifest: Manifest
-) -> Told:
+) -> JoinedLabels:
     """Return the labels of predictions.
 
     Args:
@@ -70,7 +70,7 @@ def join(
     unclear = pl.concat([by_id, by_name]).join(found, on="prediction_id", how="anti").height
     typed = found.select("prediction_id", as_classes(found["label"], manifest), "label_time")
     counts = {AMBIGUOUS: unclear, NO_CLASS: typed["label"].null_count()}
-    return Told(typed.drop_nulls("label"), {why: count for why, count in counts.items() if count})
+    return JoinedLabels(typed.drop_nulls("label"), {why: count for why, count in counts.items() if count})
 
 
 def _labelled(predictions: pl.DataFrame, called: str, labels: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.base.errors import DataError, NotFound
+from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.models.classes import find_class, listed, plain
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.kernel.config.model import CaptureConfig
     from mlopsfw.kernel.roles.bundle import Manifest
-    from mlopsfw.models.registry import ModelVersion
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.models.registry import ModelVersion, Registry
+    from mlopsfw.models.registry.personal_columns import PersonalColumns
     from mlopsfw.privacy.treatments import Treatment
-    from mlopsfw.project.facade import Project
-    from mlopsfw.serving.label_join import Told
+    from mlopsfw.serving.label_join import JoinedLabels
+    from mlopsfw.serving.label_table import LabelTable
 
 Label = str | int | float | bool
 
@@ -83,11 +86,23 @@ class Labels:
     """The labels of one project's models.
 
     Args:
-        project: The project.
+        services: The kernel's.
+        models: The registered models.
+        personal: Treats labels as the models' training data was treated.
+        capture: Which label times are taken.
+        table: Where labels are stored.
     """
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    def __init__(
+        self,
+        services: Services,
+        models: Registry,
+        personal: PersonalColumns,
+        capture: CaptureConfig,
+        table: LabelTable,
+    ) -> None:
+        self._services, self._models, self._personal = services, models, personal
+        self._capture, self._table = capture, table
 
     def add(self, model: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Add labels.
@@ -106,13 +121,12 @@ class Labels:
         """
         from mlopsfw.capturelog.records import LabelRows
         from mlopsfw.capturelog.times import Bounds, now_micros
-        from mlopsfw.serving.captures.frames import labels_frame
 
         check_name(model, "model")
-        version = self._project.registry.model(model).current
-        manifest, treatment = self._manifest(version), self._project.personal_columns.treatment(version)
-        now = now_micros(self._project.clock.now())
-        bounds = Bounds.of(self._project.config.capture)
+        version = self._models.model(model).current
+        manifest, treatment = self._manifest(version), self._personal.treatment(version)
+        now = now_micros(self._services.clock.now())
+        bounds = Bounds.of(self._capture)
 
         def when(moment: str | datetime | None) -> int:
             return now if moment is None else bounds.micros(moment, now)
@@ -122,8 +136,8 @@ class Labels:
             return 0
         ids, labels, times = (list(column) for column in zip(*checked, strict=True))
         record = LabelRows(ids=ids, labels=labels, label_times=times, received_time=now)
-        table_version = self._project.tables.append(f"labels/{model}", labels_frame([record]))
-        self._project.ledger.stream(f"labels/{model}").append(
+        table_version = self._table.append(model, record)
+        self._services.ledger.stream(f"labels/{model}").append(
             PlainRecord("labels.added", {"rows": len(checked), "table_version": table_version})
         )
         return len(checked)
@@ -136,7 +150,7 @@ class Labels:
         from mlopsfw.serving.label_file import label_rows
 
         check_name(model, "model")
-        manifest = self._manifest(self._project.registry.model(model).current)
+        manifest = self._manifest(self._models.model(model).current)
         try:
             return self.add(model, label_rows(file, manifest, options, sheet))
         except DataError as error:
@@ -153,10 +167,10 @@ class Labels:
         from mlopsfw.serving.captures.frames import LABEL_COLUMNS
         from mlopsfw.serving.label_join import decoded, last
 
-        rows = last(self._stored(model)).select(*LABEL_COLUMNS)
+        rows = last(self._table.stored(model)).select(*LABEL_COLUMNS)
         return rows.with_columns(decoded(rows))
 
-    def of(self, endpoint: str, version: ModelVersion, predictions: pl.DataFrame) -> Told:
+    def of(self, endpoint: str, version: ModelVersion, predictions: pl.DataFrame) -> JoinedLabels:
         """Return the labels of predictions, as classes of the version that made them.
 
         Args:
@@ -166,45 +180,28 @@ class Labels:
         """
         from mlopsfw.serving.label_join import join
 
-        labels = self._stored(version.name)
-        return join(predictions, self._named(version.name, endpoint), labels, endpoint, self._manifest(version))
+        labels = self._table.stored(version.name)
+        return join(
+            predictions, self._table.predictions(version.name, endpoint), labels, endpoint, self._manifest(version)
+        )
 
     def unknown(self, model: str) -> int:
         """Return how many ids were labelled that no captured prediction of `model` has: they are kept, and join nothing."""
         import polars as pl
 
-        labelled, names = self._stored(model).select("prediction_id").unique(), self._named(model, model)
+        labelled, names = (
+            self._table.stored(model).select("prediction_id").unique(),
+            self._table.predictions(model, model),
+        )
         for called in ("id", "name"):
             labelled = labelled.join(names, left_on="prediction_id", right_on=called, how="anti")
         return int(labelled.select(pl.len()).collect().item())
-
-    def _named(self, model: str, endpoint: str) -> pl.LazyFrame:
-        """Return the rows of `Captures.names` of a model at every endpoint, `endpoint` among them, and which one each is of."""
-        import polars as pl
-
-        captures = self._project.captures
-        endpoints = sorted({endpoint, *captures.local(), *self._project.endpoints.list()})
-        named = [captures.names(each).with_columns(endpoint=pl.lit(each)) for each in endpoints]
-        return pl.concat(named).filter(pl.col("model") == model)
-
-    def _stored(self, model: str) -> pl.LazyFrame:
-        """Return every label of a model, in no order: `LABEL_TABLE`. What came through an endpoint is moved here first."""
-        import polars as pl
-
-        from mlopsfw.serving.captures.frames import LABEL_TABLE, completed
-
-        for endpoint in self._project.captures.local():
-            self._project.captures.compact(endpoint)
-        try:
-            return completed(self._project.tables.scan(f"labels/{model}"), LABEL_TABLE)
-        except NotFound:
-            return pl.LazyFrame(schema=LABEL_TABLE)
 
     def _manifest(self, version: ModelVersion) -> Manifest:
         """Return the manifest of a model's version, read from its blob alone."""
         from mlopsfw.models.bundle.stored import stored_manifest
 
-        return stored_manifest(self._project.blobs, version.bundle)
+        return stored_manifest(self._services.blobs, version.bundle)
 
 
 def _checked(

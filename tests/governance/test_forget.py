@@ -417,7 +417,7 @@ def test_an_idle_servers_segment_goes_and_it_writes_to_another_one_later(root, t
     header = Header(endpoint="delay", revision=1, model="delay", version=1, bundle="b", inputs=(), outputs=("p",))
     writer = CaptureWriter(folder, header)
     writer.write([(prediction(99, CANARY), 1)])
-    drain(folder, project)
+    drain(folder, project.tables)
     assert not list(folder.glob("*.log"))
     writer.sync()
     writer.write([(prediction(100, "other"), 1)])

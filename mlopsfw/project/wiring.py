@@ -1,0 +1,386 @@
+"""`Wiring`: the one place where a project's parts are put together, each when it is first used.
+
+What a part does is its room's. Nothing below `mlopsfw.project` knows this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.config import ProjectConfig
+from mlopsfw.kernel.config.model import Selection
+from mlopsfw.kernel.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlopsfw.alerts import Alerts
+    from mlopsfw.data.datasets import Datasets
+    from mlopsfw.data.datasets.bad_rows import BadRowErasure
+    from mlopsfw.data.datasets.checking import ContractChecks
+    from mlopsfw.data.datasets.erasure import RowErasure
+    from mlopsfw.data.datasets.vacuum import VersionRemoval
+    from mlopsfw.data.filesets.catalog import FileSets
+    from mlopsfw.data.tables.plain import PlainTables
+    from mlopsfw.kernel.index import Index
+    from mlopsfw.kernel.ledger import Ledger
+    from mlopsfw.kernel.plugins.manager import PluginManager
+    from mlopsfw.kernel.roles.alerting import Alerter
+    from mlopsfw.kernel.roles.bundle import Runtime
+    from mlopsfw.kernel.roles.deployer import Deployer
+    from mlopsfw.kernel.roles.engine import Engine
+    from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.kernel.roles.host import Clock, Secrets
+    from mlopsfw.kernel.roles.monitoring import Monitor
+    from mlopsfw.kernel.roles.storage import Storage
+    from mlopsfw.kernel.roles.training import Trainer
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.kernel.store.blobs import BlobStore
+    from mlopsfw.kernel.store.vault import Vault
+    from mlopsfw.models.bundle import BundleStore
+    from mlopsfw.models.offline import OfflineScorer
+    from mlopsfw.models.registry import Registry
+    from mlopsfw.models.registry.personal_columns import PersonalColumns
+    from mlopsfw.pipeline.graph.model import StepCatalog
+    from mlopsfw.pipeline.run.runs import Runs
+    from mlopsfw.pipeline.run.session import Sessions
+    from mlopsfw.pipeline.values.codec import Values
+    from mlopsfw.privacy.marks import Privacy
+    from mlopsfw.project.host import ProjectHost
+    from mlopsfw.serving.captures import Captures
+    from mlopsfw.serving.captures.erasure import CaptureErasure
+    from mlopsfw.serving.endpoints import Endpoints
+    from mlopsfw.serving.labels import Labels
+
+
+class Wiring:
+    """The parts of one project on this machine.
+
+    Args:
+        root: Its folder.
+        config: What its `mlopsfw.toml` says, overlays and overrides applied.
+        observe: Called with each event that this process appends; the project's observers for None.
+    """
+
+    def __init__(self, root: Path, config: ProjectConfig, *, observe: Callable[[Event], None] | None = None) -> None:
+        self.root, self.config, self.name = root, config, config.name
+        self.workspace = Workspace(root)
+        self.state, self.private_folder = self.workspace.state, self.workspace.private_folder
+        self.clock: Clock = SystemClock()
+        self._observe = observe
+        self._closing = contextlib.ExitStack()
+
+    def close(self) -> None:
+        """Let go of workers and open files."""
+        self._closing.close()
+
+    @cached_property
+    def actor(self) -> str:
+        """Who acts: `MLOPSFW_ACTOR`, else `user@host`."""
+        from mlopsfw.kernel.events.authority import check_person
+
+        named = os.environ.get("MLOPSFW_ACTOR")
+        return check_person(named or f"{getpass.getuser()}@{socket.gethostname()}")
+
+    def add_code_path(self) -> None:
+        """Make the project's own modules importable in this process."""
+        for folder in reversed(self.config.code):
+            path = str((self.root / folder).resolve())
+            if path not in sys.path:
+                sys.path.insert(0, path)
+
+    # -- plugins ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def plugins(self) -> PluginManager:
+        """The installed plugins, less the disabled ones."""
+        from mlopsfw.kernel.plugins.catalog import Catalog
+        from mlopsfw.kernel.plugins.manager import PluginManager
+
+        extra = os.environ.get("MLOPSFW_DISABLE_PLUGINS", "").split()
+        return PluginManager(Catalog(disabled=(*self.config.disabled, *extra)))
+
+    def host(self, name: str) -> ProjectHost:
+        """Return the host for the provider called `name`, such as `trainer.torch`."""
+        from mlopsfw.project.host import ProjectHost
+
+        return ProjectHost(self, name)
+
+    def notify(self, event: Event) -> None:
+        """Tell the observers of an event."""
+        self.plugins.notify(event, self.host, self.config.observers)
+
+    def _build(self, role: str, selection: Selection) -> Any:
+        return self.plugins.build(role, selection, self.config, self.host(f"{role}.{selection.use}"))
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Where everything is kept."""
+        return self._build("storage", self.config.storage)  # type: ignore[no-any-return]
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """The selected trainer."""
+        return self._build("trainer", self.config.trainer)  # type: ignore[no-any-return]
+
+    @cached_property
+    def deployer(self) -> Deployer:
+        """The selected deployer."""
+        return self._build("deployer", self.config.deployer)  # type: ignore[no-any-return]
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The selected engine."""
+        engine: Engine = self._build("engine", self.config.engine)
+        self._closing.callback(self._close, "engine", engine)
+        return engine
+
+    def _close(self, name: str, part: Any) -> None:
+        """Close a part; the next use makes it anew."""
+        delattr(self, name)
+        part.close()
+
+    @cached_property
+    def monitors(self) -> dict[str, Monitor]:
+        """The selected monitors by name, in the order of the file."""
+        return {s.use: self._build("monitor", s) for s in self.config.monitors}
+
+    def alerter(self, name: str) -> Alerter:
+        """Return a selected alerter, built by itself: one that cannot be built does not keep the others from delivering."""
+        selection = next(each for each in self.config.alerters if each.use == name)
+        return self._build("alerter", selection)  # type: ignore[no-any-return]
+
+    def runtime(self, format: str) -> Runtime:  # noqa: A002 - the field's word
+        """Return the runtime that loads bundles of `format`. Raise `UnknownFormat` where none is installed."""
+        from mlopsfw.kernel.base.errors import UnknownFormat, UnknownName
+
+        options = self.config.runtimes.get(format, {})
+        try:
+            self.plugins.catalog.find("runtime", format)
+        except UnknownName as error:
+            raise UnknownFormat(f"no runtime loads bundles of format {format!r}", hint=error.hint) from None
+        return self._build("runtime", Selection(use=format, options=options, key="runtime"))  # type: ignore[no-any-return]
+
+    # -- what is built on storage ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Secret references."""
+        from mlopsfw.kernel.config.secrets import SecretResolver
+
+        return SecretResolver(self.root)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Everything that happened; observers are told of each append."""
+        from mlopsfw.kernel.ledger import Ledger
+        from mlopsfw.project.components import event_types
+
+        if self._observe is None:
+            self.plugins.check_observers(self.config)
+        observe = self._observe or self.notify
+        return Ledger(self.storage, actor=self.actor, clock=self.clock, types=event_types(), on_append=observe)
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        """Content-addressed bytes."""
+        from mlopsfw.kernel.store.blobs import BlobStore
+
+        return BlobStore(self.storage, self.private_folder("blobs"), self.clock, self.vault)
+
+    @cached_property
+    def services(self) -> Services:
+        """What the kernel gives to each component."""
+        from mlopsfw.kernel.services import Services
+        from mlopsfw.kernel.store.table_locations import TableLocations
+
+        return Services(
+            project=self.name,
+            actor=self.actor,
+            storage=self.storage,
+            ledger=self.ledger,
+            blobs=self.blobs,
+            tables=TableLocations(self.storage, self.config.encryption),
+            clock=self.clock,
+            secrets=self.secrets,
+            workspace=self.workspace,
+        )
+
+    @cached_property
+    def privacy(self) -> Privacy:
+        """The marked columns."""
+        from mlopsfw.privacy.marks import Privacy
+
+        return Privacy(self.config.data, self.config.privacy, self.secrets)
+
+    @cached_property
+    def vault(self) -> Vault | None:
+        """What encrypts blobs; None where they are stored as they are."""
+        references = self.config.encryption.encrypt
+        if not references:
+            return None
+        from mlopsfw.kernel.store.keyring import Keyring
+        from mlopsfw.kernel.store.vault import Vault, parse_key
+
+        def keys() -> list[bytes]:
+            return [parse_key(self.secrets.resolve(reference), reference) for reference in references]
+
+        return Vault(Keyring(self.storage, keys))
+
+    @cached_property
+    def index(self) -> Index:
+        """The derived SQLite index; may be deleted at any time."""
+        from mlopsfw.kernel.index import Index
+        from mlopsfw.project.components import INDEX_PARTS
+
+        index = Index(self.private_folder() / "index.sqlite", self.ledger, INDEX_PARTS)
+        self._closing.callback(self._close, "index", index)
+        return index
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Versioned datasets."""
+        from mlopsfw.data.datasets import Datasets
+
+        return Datasets(self.services, self.config.data, self.privacy)
+
+    @cached_property
+    def contract_checks(self) -> ContractChecks:
+        """Datasets checked against contracts."""
+        from mlopsfw.data.datasets.checking import ContractChecks
+
+        return ContractChecks(self.services, self.datasets, self.privacy)
+
+    @cached_property
+    def filesets(self) -> FileSets:
+        """Versions of folders."""
+        from mlopsfw.data.filesets.catalog import FileSets
+
+        return FileSets(self.services, self.datasets, self.vault)
+
+    @cached_property
+    def version_removal(self) -> VersionRemoval:
+        """Old versions of datasets, of which the files go."""
+        from mlopsfw.data.datasets.vacuum import VersionRemoval
+        from mlopsfw.project.needs import version_needs
+
+        return VersionRemoval(self.services, self.datasets, version_needs(self), self.filesets.removal)
+
+    @cached_property
+    def row_erasure(self) -> RowErasure:
+        """Datasets that lose a subject's rows."""
+        from mlopsfw.data.datasets.erasure import RowErasure
+
+        return RowErasure(self.services, self.datasets, self.filesets.erasure)
+
+    @cached_property
+    def bad_row_erasure(self) -> BadRowErasure:
+        """Quarantines that lose a subject's rows."""
+        from mlopsfw.data.datasets.bad_rows import BadRowErasure
+
+        return BadRowErasure(self.services)
+
+    @property
+    def tables(self) -> PlainTables:
+        """Plain appendable tables, such as captured predictions."""
+        return self.datasets.tables
+
+    @cached_property
+    def bundles(self) -> BundleStore:
+        """Model bundles."""
+        from mlopsfw.models.bundle import BundleStore
+
+        return BundleStore(self.runtime)
+
+    @cached_property
+    def scorer(self) -> OfflineScorer:
+        """Scores files with registered models."""
+        from mlopsfw.models.offline import OfflineScorer
+
+        return OfflineScorer(self.services, self.registry, self.bundles, self.personal_columns)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Model versions and aliases."""
+        from mlopsfw.models.registry import Registry
+
+        return Registry(self.services, self.bundles, self.runs)
+
+    @cached_property
+    def personal_columns(self) -> PersonalColumns:
+        """How the data that models learned from was treated."""
+        from mlopsfw.models.registry.personal_columns import PersonalColumns
+
+        return PersonalColumns(self.datasets, self.privacy)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Runs of the pipeline."""
+        from mlopsfw.pipeline.run.runs import Runs
+
+        return Runs(self.services)
+
+    @cached_property
+    def values(self) -> Values:
+        """Values of steps, stored by content."""
+        from mlopsfw.pipeline.values.codec import Values
+
+        return Values(self.services, self.datasets, self.filesets.open)
+
+    @cached_property
+    def steps(self) -> StepCatalog:
+        """The steps that the configuration can select by name."""
+        from mlopsfw.project.steps import BuiltinSteps
+
+        return BuiltinSteps(self)
+
+    @cached_property
+    def pipeline(self) -> Sessions:
+        """Runs of the pipeline: started, gone on with, planned."""
+        from mlopsfw.project.pipeline import sessions
+
+        return sessions(self)
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """What is served."""
+        from mlopsfw.serving.endpoints import Endpoints
+
+        return Endpoints(self.ledger, self.registry, lambda: self.deployer, self.personal_columns)
+
+    @cached_property
+    def captures(self) -> Captures:
+        """Captured predictions."""
+        from mlopsfw.serving.captures import Captures
+
+        return Captures(self.workspace, self.tables)
+
+    @cached_property
+    def capture_erasure(self) -> CaptureErasure:
+        """Captured predictions and labels that lose a subject's rows."""
+        from mlopsfw.serving.captures.erasure import CaptureErasure
+
+        return CaptureErasure(self.services, self.tables, self.captures, self.endpoints)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Labels that arrived."""
+        from mlopsfw.serving.label_table import LabelTable
+        from mlopsfw.serving.labels import Labels
+
+        table = LabelTable(self.tables, self.captures, self.endpoints)
+        return Labels(self.services, self.registry, self.personal_columns, self.config.capture, table)
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """Alerts and their delivery."""
+        from mlopsfw.alerts import Alerts
+
+        return Alerts(self.services, [selection.use for selection in self.config.alerters], self.alerter)
