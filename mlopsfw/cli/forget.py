@@ -53,40 +53,42 @@ def forget(
     You cannot undo this: rows, captured predictions, labels and values of steps are lost. If the command is interrupted, run it again
     to finish.
     """
-    from mlopsfw.governance.forget import forget as erase
     from mlopsfw.governance.subject import Subject, parse
 
     if bool(key) == bool(key_file):
         raise UsageError("give either --key or --key-file", hint="mlopsfw data forget people --key customer=123")
     column, value = parse(key or (key_file or Path()).read_text(encoding="utf-8").rstrip("\r\n"))
     subject = Subject(column, value, project.privacy.key, texts)
+    also = [f"endpoints:/{endpoint}" for endpoint in endpoints]
     if not (dry_run or yes):
-        _tell(erase(project, name, subject, endpoints=endpoints, dry_run=True))
+        _show(project.erasures.forget(name, subject, also=also, dry_run=True))
         click.confirm("Erase this for good?", abort=True)
-    done = erase(project, name, subject, endpoints=endpoints, dry_run=dry_run)
+    done = project.erasures.forget(name, subject, also=also, dry_run=dry_run)
     if as_json:
-        emit_json(done)
+        emit_json(done.body())
     else:
-        _tell(done)
+        _show(done)
 
 
-def _tell(done: Erasure) -> None:
+def _show(done: Erasure) -> None:
     would = "would be " if done.dry_run else ""
-    for name, versions in done.datasets.items():
-        told = ", ".join(f"{rows:,} from version {version}" for version, rows in versions.items())
-        click.echo(f"data:/{name}: rows {would}erased: {told}")
-    for what, counts in (("captures", done.captures), ("labels", done.labels), ("quarantine", done.quarantine)):
-        for name, rows in counts.items():
+    for name, versions in done.held["datasets"].items():
+        counts = ", ".join(f"{rows:,} from version {version}" for version, rows in versions.items())
+        click.echo(f"data:/{name}: rows {would}erased: {counts}")
+    for what in ("captures", "labels", "quarantine"):
+        for name, rows in done.held[what].items():
             click.echo(f"{what}/{name}: {rows:,} rows {would}erased")
-    click.echo(f"Values of steps: {done.tables} tables {would}rewritten, {done.dropped} others {would}dropped.")
-    for name, paths in done.elsewhere.items():
+    click.echo(
+        f"Values of steps: {done.held['tables']} tables {would}rewritten, {done.held['dropped']} others {would}dropped."
+    )
+    for name, paths in done.held["elsewhere"].items():
         more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
         click.echo(
             f"data:/{name}: {paths[0]}{more} have the same content as erased files, and are kept. Erase them with --key digest=…"
         )
-    for model in done.models:
+    for model in done.held["models"]:
         click.echo(f"{model} learned from the rows, and is unchanged. Retrain or retire it.")
-    for bundle in done.bundles:
+    for bundle in done.held["bundles"]:
         click.echo(f"The bundle {bundle} holds a text of the subject, and is unchanged.")
     for file in done.remaining:
         click.echo(f"{file} still holds a text of the subject.")

@@ -26,9 +26,7 @@ def lineage(project: Project, ref: str, *, html: Path | None, as_json: bool) -> 
 
     REF is models:/…, data:/…, runs:/… or predictions:/ENDPOINT/ID.
     """
-    from mlopsfw.lineage import walk
-
-    found = walk(project, ref)
+    found = project.lineage.walk(ref)
     if html is not None:
         from mlopsfw.lineage.page import render
 

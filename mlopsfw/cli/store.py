@@ -36,9 +36,13 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 @pass_project
 def gc(project: Project, *, grace: float, dry_run: bool, as_json: bool) -> None:
     """Delete unreferenced blobs, and finish operations of the ledger that a crash interrupted."""
+    from mlopsfw.kernel.component import released
     from mlopsfw.operations.gc import collect
 
-    done = collect(project.storage, project.ledger, grace=grace * _DAY, dry_run=dry_run, vault=project.vault)
+    unkept = released(project.components)
+    done = collect(
+        project.storage, project.ledger, released=unkept, grace=grace * _DAY, dry_run=dry_run, vault=project.vault
+    )
     if as_json:
         emit_json(done)
         return

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import hmac
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
+from mlopsfw.kernel.base.keyed import keyed_hash
 from mlopsfw.kernel.base.spans import in_zone, instant
-from mlopsfw.privacy.treatments import Treatment
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,9 +37,9 @@ class Subject:
                 "an erasure is proven by a keyed digest, and there is no key", key="privacy.key", hint=hint
             )
         self.column, self.text, self._key, self._more = column, text, key, words
-        self.digest = hmac.digest(key, f"mlopsfw subject\0{column}\0{text}".encode(), "sha256").hex()
+        self.digest = keyed_hash(key, f"mlopsfw subject\0{column}\0{text}")
         self._values = (text,) if values is None else values
-        self._hashes = tuple(map(Treatment({column: "hash"}, key).hashed, self._values))
+        self._hashes = tuple(keyed_hash(key, value) for value in self._values)
         self.texts = (*self._values, *words)
         self.words = tuple(word for word in self.texts if len(word) >= SEARCHABLE)
 

@@ -142,11 +142,7 @@ def _encryption(project: Project) -> Iterator[Diagnosis]:
 
 
 def _erasures(project: Project) -> Iterator[Diagnosis]:
-    from mlopsfw.governance.forget import unfinished
-
-    for erasure in unfinished(project):
-        yield Diagnosis("error", f"the erasure {erasure} was cut short", "Run the same `mlopsfw data forget` again.")
-    yield Diagnosis("ok", "every erasure that was begun is done")
+    yield from project.erasures.diagnose()
 
 
 def _ledger(project: Project) -> Iterator[Diagnosis]:

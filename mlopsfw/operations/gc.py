@@ -2,8 +2,8 @@
 
 A blob is kept if any event names its digest, or a kept blob that is JSON does (a folder's manifest, a list of outputs), or if it is
 younger than the grace period by the store's own clock. What looks like a digest counts as one: too much is kept rather than too
-little. An index of a set of files counts only while a version that is kept has it: a vacuum or an erasure gives it up, and so the
-bytes that it led to. Tables are not touched.
+little. What a component has released, such as the index of a set of files whose versions went, counts no more, nor what it alone
+led to. Tables are not touched.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from mlopsfw.data.datasets.versions import fold, indexes
 from mlopsfw.kernel.base.errors import Conflict, NotFound, UsageError
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.roles.storage import Entry, Storage
@@ -37,7 +36,6 @@ _PIECE = 4 << 20  # bytes of a blob that are searched at a time
 _OVERLAP = 65  # bytes: a digest and what stands before it
 SAFE = 2 * REFRESH
 """Seconds: who stores a blob that is older gives it a new time, so a shorter grace period is for whoever is alone with the project."""
-_DATASETS = "dataset/"
 _BESIDE = 8
 _BATCH = 500
 _DEAD = 900.0  # seconds after which another collection's list of deletions is taken to be a dead one's
@@ -64,13 +62,20 @@ class Collection(msgspec.Struct, kw_only=True):
 
 
 def collect(
-    storage: Storage, ledger: Ledger, *, grace: float = GRACE, dry_run: bool = False, vault: Vault | None = None
+    storage: Storage,
+    ledger: Ledger,
+    *,
+    released: Iterable[str] = (),
+    grace: float = GRACE,
+    dry_run: bool = False,
+    vault: Vault | None = None,
 ) -> Collection:
     """Collect once.
 
     Args:
         storage: What to collect in.
         ledger: The ledger on it.
+        released: Digests of blobs that events name, and that are not kept for it any more.
         grace: Seconds for which an unreferenced blob is kept. Below two days only 0 is taken: it says that nothing else is at work.
         dry_run: Delete nothing.
         vault: Decrypts blobs that are encrypted: what they name is kept.
@@ -86,7 +91,7 @@ def collect(
     result = Collection(dry_run=dry_run)
     now = store_time(storage)
     entries = list(storage.list(ROOT))  # before the marks: what is stored from now on is not in it
-    given_up = _given_up(ledger)
+    given_up = set(map(key_of, released))
     kept = _marked(storage, {entry.key for entry in entries}, vault, given_up)
     doomed = [entry for entry in entries if entry.key not in kept and entry.modified <= now - grace]
     staying = {entry.key for entry in entries} - kept - {entry.key for entry in doomed}
@@ -102,11 +107,11 @@ def collect(
 
 
 def unneeded(
-    storage: Storage, ledger: Ledger, digests: Iterable[str], vault: Vault | None, going: Iterable[str] = ()
+    storage: Storage, digests: Iterable[str], vault: Vault | None, released: Iterable[str] = ()
 ) -> list[Entry]:
-    """Return those of the blobs `digests` that nothing leads to, were the versions `going` of sets of files (exact references) not kept."""
+    """Return those of the blobs `digests` that nothing leads to other than through the blobs `released`."""
     entries = list(storage.list(ROOT))
-    kept = _marked(storage, {entry.key for entry in entries}, vault, _given_up(ledger, going))
+    kept = _marked(storage, {entry.key for entry in entries}, vault, set(map(key_of, released)))
     wanted = {key_of(digest) for digest in digests} - kept
     return [entry for entry in entries if entry.key in wanted]
 
@@ -141,17 +146,6 @@ def _led_to(storage: Storage, vault: Vault | None, waiting: set[str], keys: set[
         found = _beside(partial(_named_in, storage, vault), waiting)
         waiting = {key for names in found for key in names & keys} - marked - but
     return marked
-
-
-def _given_up(ledger: Ledger, going: Iterable[str] = ()) -> set[str]:
-    """Return the keys of the indexes of file sets that no version has which is kept."""
-    named, kept, gone = set[str](), set[str](), set(going)
-    for stream in ledger.streams(_DATASETS):
-        events = list(ledger.stream(stream).events())
-        named |= set(indexes(events))
-        versions = fold(stream.removeprefix(_DATASETS), events).versions
-        kept |= {version.index for version in versions if version.live and version.ref not in gone}
-    return {key_of(index) for index in named - kept}
 
 
 def _named(texts: Iterable[bytes]) -> set[str]:

@@ -11,12 +11,12 @@ in UTC with microseconds; JSON for lists and records.
 from __future__ import annotations
 
 import datetime as dt
-import hmac
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.kernel.base.keyed import keyed_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +53,7 @@ class Treatment:
 
     def hashed(self, value: Any) -> str:
         """Return the keyed hash of a value, 64 hex digits."""
-        return hmac.digest(self._key, text_of(value).encode(), "sha256").hex()
+        return keyed_hash(self._key, text_of(value))
 
     def columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         """Return columns of plain values as they are kept."""

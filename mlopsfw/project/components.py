@@ -1,21 +1,78 @@
-"""The components of the project: which rooms contribute to what the kernel keeps for all of them."""
+"""The components of a project: each room says of itself what the index, lineage, governance and operations ask."""
 
 from __future__ import annotations
 
-from mlopsfw.alerts.index_tables import INDEX as ALERTS
-from mlopsfw.data.datasets.index_tables import INDEX as DATASETS
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from mlopsfw.kernel.component import Component
 from mlopsfw.kernel.events.lease import LEASE_EVENTS
 from mlopsfw.kernel.events.registry import EventTypes
-from mlopsfw.kernel.index.part import IndexPart
-from mlopsfw.models.registry.index_tables import INDEX as MODELS
-from mlopsfw.monitoring.index_tables import INDEX as WINDOWS
-from mlopsfw.pipeline.run.index_tables import INDEX as RUNS
-from mlopsfw.serving.index_tables import INDEX as ENDPOINTS
 
-INDEX_PARTS: tuple[IndexPart, ...] = (RUNS, MODELS, DATASETS, ENDPOINTS, WINDOWS, ALERTS)
-"""Whose tables are in the index."""
+if TYPE_CHECKING:
+    from mlopsfw.kernel.component import Holding
+    from mlopsfw.kernel.index import IndexPart
+    from mlopsfw.project.wiring import Wiring
 
 
-def event_types() -> EventTypes:
-    """Return the event types of the project's components."""
-    return EventTypes(LEASE_EVENTS)
+def components(parts: Wiring) -> tuple[Component, ...]:
+    """Return the components, in the order in which an erasure asks their holdings.
+
+    Nothing of `parts` is made yet: each component asks for what it uses when it is used.
+    """
+    from mlopsfw.alerts.component import component as alerts
+    from mlopsfw.data.datasets.component import component as datasets
+    from mlopsfw.data.filesets.component import component as filesets
+    from mlopsfw.models.registry.component import component as models
+    from mlopsfw.monitoring.component import component as monitoring
+    from mlopsfw.pipeline.run.component import component as runs
+    from mlopsfw.serving.component import component as endpoints
+
+    def capture_holdings() -> Iterable[Holding]:
+        from mlopsfw.serving.captures.erasure import CaptureErasure
+
+        return (CaptureErasure(parts.services, parts.tables, parts.captures, parts.endpoints),)
+
+    def run_needs(name: str) -> Iterator[tuple[int, str]]:
+        from mlopsfw.pipeline.run.version_needs import RunNeeds, StepNeeds
+
+        yield from RunNeeds(parts.runs, parts.datasets, parts.index).of(name)
+        yield from StepNeeds(parts.config.steps).of(name)
+
+    def run_holdings() -> Iterable[Holding]:
+        from mlopsfw.pipeline.run.holding import run_holding
+
+        return (run_holding(parts.services, parts.values, parts.datasets),)
+
+    def report_holdings() -> Iterable[Holding]:
+        from mlopsfw.monitoring.component import report_holding
+
+        return (report_holding(parts.services, parts.values),)
+
+    def dataset_holdings() -> Iterable[Holding]:
+        from mlopsfw.data.datasets.bad_rows import BadRowErasure
+        from mlopsfw.data.datasets.holding import DatasetHolding
+
+        return (
+            DatasetHolding(parts.datasets, BadRowErasure(parts.services), parts.row_erasure, parts.version_removal),
+        )
+
+    return (
+        endpoints(lambda: parts.captures, capture_holdings, lambda: parts.index),
+        runs(lambda: parts.runs, run_needs, run_holdings, lambda: parts.index),
+        monitoring(report_holdings),
+        filesets(lambda: parts.filesets),
+        datasets(lambda: parts.datasets, dataset_holdings, lambda: parts.index),
+        models(lambda: parts.registry, lambda: parts.lineage, lambda: parts.index),
+        alerts(),
+    )
+
+
+def event_types(components: tuple[Component, ...]) -> EventTypes:
+    """Return the event types of components, and the kernel's."""
+    return EventTypes([*LEASE_EVENTS, *(record for component in components for record in component.events)])
+
+
+def index_parts(components: tuple[Component, ...]) -> tuple[IndexPart, ...]:
+    """Return the tables of components."""
+    return tuple(component.index for component in components if component.index is not None)

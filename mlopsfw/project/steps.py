@@ -107,10 +107,9 @@ class BuiltinSteps:
         return gate.step(self._project.registry)
 
     def _register(self) -> BuiltinStep:
-        from mlopsfw.lineage import datasets_of
         from mlopsfw.steps import register
 
-        return register.step(self._project.bundles, lambda run, step: datasets_of(self._project, run, step))  # type: ignore[arg-type]
+        return register.step(self._project.bundles, self._project.runs.datasets_of)
 
     def _deploy(self) -> BuiltinStep:
         from mlopsfw.steps import deploy

@@ -23,12 +23,13 @@ from mlopsfw.kernel.workspace import Workspace
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
     from mlopsfw.data.datasets import Datasets
-    from mlopsfw.data.datasets.bad_rows import BadRowErasure
     from mlopsfw.data.datasets.checking import ContractChecks
     from mlopsfw.data.datasets.erasure import RowErasure
     from mlopsfw.data.datasets.vacuum import VersionRemoval
     from mlopsfw.data.filesets.catalog import FileSets
     from mlopsfw.data.tables.plain import PlainTables
+    from mlopsfw.governance.forget import Erasures
+    from mlopsfw.kernel.component import Component
     from mlopsfw.kernel.index import Index
     from mlopsfw.kernel.ledger import Ledger
     from mlopsfw.kernel.plugins.manager import PluginManager
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.store.blobs import BlobStore
     from mlopsfw.kernel.store.vault import Vault
+    from mlopsfw.lineage import LineageGraph
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.offline import OfflineScorer
     from mlopsfw.models.registry import Registry
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
     from mlopsfw.privacy.marks import Privacy
     from mlopsfw.project.host import ProjectHost
     from mlopsfw.serving.captures import Captures
-    from mlopsfw.serving.captures.erasure import CaptureErasure
     from mlopsfw.serving.endpoints import Endpoints
     from mlopsfw.serving.labels import Labels
 
@@ -186,7 +187,9 @@ class Wiring:
         if self._observe is None:
             self.plugins.check_observers(self.config)
         observe = self._observe or self.notify
-        return Ledger(self.storage, actor=self.actor, clock=self.clock, types=event_types(), on_append=observe)
+        return Ledger(
+            self.storage, actor=self.actor, clock=self.clock, types=event_types(self.components), on_append=observe
+        )
 
     @cached_property
     def blobs(self) -> BlobStore:
@@ -238,11 +241,34 @@ class Wiring:
     def index(self) -> Index:
         """The derived SQLite index; may be deleted at any time."""
         from mlopsfw.kernel.index import Index
-        from mlopsfw.project.components import INDEX_PARTS
+        from mlopsfw.project.components import index_parts
 
-        index = Index(self.private_folder() / "index.sqlite", self.ledger, INDEX_PARTS)
+        index = Index(self.private_folder() / "index.sqlite", self.ledger, index_parts(self.components))
         self._closing.callback(self._close, "index", index)
         return index
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        """What each part says of itself."""
+        from mlopsfw.project.components import components
+
+        return components(self)
+
+    @cached_property
+    def lineage(self) -> LineageGraph:
+        """What came from what."""
+        from mlopsfw.lineage import LineageGraph
+
+        return LineageGraph(self.index, self.components)
+
+    @cached_property
+    def erasures(self) -> Erasures:
+        """Erasures of subjects."""
+        from mlopsfw.data.filesets.holding import ErasureStart
+        from mlopsfw.governance.forget import Erasures
+
+        start = ErasureStart(self.datasets, self.filesets)
+        return Erasures(self.services, self.lineage, start, self.components)
 
     @cached_property
     def datasets(self) -> Datasets:
@@ -268,10 +294,11 @@ class Wiring:
     @cached_property
     def version_removal(self) -> VersionRemoval:
         """Old versions of datasets, of which the files go."""
+        from mlopsfw.data.datasets.needs import joined
         from mlopsfw.data.datasets.vacuum import VersionRemoval
-        from mlopsfw.project.needs import version_needs
 
-        return VersionRemoval(self.services, self.datasets, version_needs(self), self.filesets.removal)
+        needs = joined(component.needs for component in self.components if component.needs is not None)
+        return VersionRemoval(self.services, self.datasets, needs, self.filesets.removal)
 
     @cached_property
     def row_erasure(self) -> RowErasure:
@@ -279,13 +306,6 @@ class Wiring:
         from mlopsfw.data.datasets.erasure import RowErasure
 
         return RowErasure(self.services, self.datasets, self.filesets.erasure)
-
-    @cached_property
-    def bad_row_erasure(self) -> BadRowErasure:
-        """Quarantines that lose a subject's rows."""
-        from mlopsfw.data.datasets.bad_rows import BadRowErasure
-
-        return BadRowErasure(self.services)
 
     @property
     def tables(self) -> PlainTables:
@@ -361,13 +381,6 @@ class Wiring:
         from mlopsfw.serving.captures import Captures
 
         return Captures(self.workspace, self.tables)
-
-    @cached_property
-    def capture_erasure(self) -> CaptureErasure:
-        """Captured predictions and labels that lose a subject's rows."""
-        from mlopsfw.serving.captures.erasure import CaptureErasure
-
-        return CaptureErasure(self.services, self.tables, self.captures, self.endpoints)
 
     @cached_property
     def labels(self) -> Labels:

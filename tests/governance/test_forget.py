@@ -22,7 +22,7 @@ from mlopsfw.capturelog.records import Header, Predictions, decode_record, encod
 from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.data.datasets.change import Change
 from mlopsfw.governance import text_search as search
-from mlopsfw.governance.forget import STREAM, forget, unfinished
+from mlopsfw.governance.forget import STREAM
 from mlopsfw.governance.subject import Subject, parse
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import ConfigError, Erased, UnknownName, UsageError
@@ -177,13 +177,13 @@ def test_the_canary_stood_in_many_places_and_stands_in_none(root, tmp_path):
     assert {"store/tables/datasets", "store/tables/captures", "captures/delay"} <= before, before
     assert any(place.startswith("store/objects") for place in before)
     assert len(files_with(root, [CANARY])) >= 10
-    done = forget(project, "people", subject())
+    done = project.erasures.forget("people", subject())
     assert not files_with(root, [CANARY])
     assert not raw(root)
-    assert done.datasets == {"people": {1: 1, 2: 2, 3: 2}}
-    assert (done.captures, done.labels, done.remaining) == ({"delay": 2}, {"delay": 2}, [])
-    assert (done.tables, done.models) == (1, ["models:/delay@1"])
-    assert done.dropped >= 5  # a value, a file, a folder, a log, a report
+    assert done.held["datasets"] == {"people": {1: 1, 2: 2, 3: 2}}
+    assert (done.held["captures"], done.held["labels"], done.remaining) == ({"delay": 2}, {"delay": 2}, [])
+    assert (done.held["tables"], done.held["models"]) == (1, ["models:/delay@1"])
+    assert done.held["dropped"] >= 5  # a value, a file, a folder, a log, a report
     healthy(project)
     collect(project.storage, project.ledger, grace=0)
     healthy(project)
@@ -191,7 +191,7 @@ def test_the_canary_stood_in_many_places_and_stands_in_none(root, tmp_path):
 
 def test_all_other_rows_are_there_in_every_version(root, tmp_path):
     project = lived_in(root, tmp_path)
-    forget(project, "people", subject())
+    project.erasures.forget("people", subject())
     fresh = Project.open(root)
     found = {v: fresh.datasets.scan("people", v).collect()["customer"].to_list() for v in (1, 2, 3, 4)}
     first = ["other-1", "other-2"]
@@ -206,7 +206,7 @@ def test_other_readers_of_the_delta_table_see_the_same_versions(root, tmp_path):
     from deltalake import DeltaTable
 
     project = lived_in(root, tmp_path)
-    forget(project, "people", subject())
+    project.erasures.forget("people", subject())
     uri = project.datasets.place("datasets/people").uri
     heights = [pl.scan_delta(DeltaTable(uri, version=version)).collect().height for version in range(4)]
     assert heights == [2, 3, 4, 1]
@@ -214,12 +214,12 @@ def test_other_readers_of_the_delta_table_see_the_same_versions(root, tmp_path):
 
 def test_the_proof_is_in_the_ledger_without_the_value(root, tmp_path):
     project = lived_in(root, tmp_path)
-    done = forget(project, "people", subject())
+    done = project.erasures.forget("people", subject())
     events = list(project.ledger.stream(STREAM).events())
-    assert [event.type for event in events] == ["erasure.begun", "blobs.erased", "erasure.done"]
+    assert [event.type for event in events] == ["erasure.begun", "blobs.erased", "blobs.erased", "erasure.done"]
     assert {event.body["erasure"] for event in events} == {done.erasure}
-    assert events[0].body["subject"] == events[2].body["subject"] == subject().digest != subject("another").digest
-    assert all(set(pair) == {"old", "new"} for pair in events[1].body["blobs"])
+    assert events[0].body["subject"] == events[-1].body["subject"] == subject().digest != subject("another").digest
+    assert all(set(pair) == {"old", "new"} for event in events[1:3] for pair in event.body["blobs"])
     text = msgspec.json.encode([e.body for s in project.ledger.streams() for e in project.ledger.stream(s).events()])
     assert CANARY.encode() not in text
     (erased,) = [e for e in project.ledger.stream("dataset/people").events() if e.type == "dataset.erased"]
@@ -234,7 +234,7 @@ def test_old_references_raise_erased(root, tmp_path):
         "rows": project.runs.get(run).steps["ingest"].outputs["rows"],
     }
     log = project.runs.get(run).steps["derive"].logs
-    forget(project, "people", subject())
+    project.erasures.forget("people", subject())
     for artifact in artifacts.values():
         with pytest.raises(Erased):
             project.values.load(artifact)
@@ -247,16 +247,16 @@ def test_what_is_left_of_a_table_can_be_had_by_the_digest_that_the_event_names(r
     project = lived_in(root, tmp_path)
     (run,) = project.runs.ids()
     old = project.runs.get(run).steps["derive"].outputs["table"]
-    forget(project, "people", subject())
-    (event,) = [e for e in project.ledger.stream(STREAM).events() if e.type == "blobs.erased"]
-    new = next(pair["new"] for pair in event.body["blobs"] if pair["old"] == old.blob)
+    project.erasures.forget("people", subject())
+    events = [e for e in project.ledger.stream(STREAM).events() if e.type == "blobs.erased"]
+    new = next(pair["new"] for event in events for pair in event.body["blobs"] if pair["old"] == old.blob)
     left = project.values.load(Artifact(kind="table", digest=new, blob=new))
     assert left["customer"].to_list() == ["other-1", "other-2"]
 
 
 def test_a_step_whose_result_was_erased_runs_again(root, tmp_path):
     project = lived_in(root, tmp_path)
-    forget(project, "people", subject())
+    project.erasures.forget("people", subject())
     people("other-1", "other-2").write_csv(tmp_path / "people.csv")
     with Project.open(root) as fresh:
         assert fresh.pipeline.start(Display(fresh.workspace, None)).exit_code == 0
@@ -276,7 +276,7 @@ def test_what_parts_returned_is_erased_too(root, tmp_path):
         part = project.runs.get("latest").steps["parts[1]"].outputs["result"]
         (root / "people.csv").unlink()
         assert part.blob in {file.name for file in files_with(root, [CANARY])}
-        forget(project, "people", subject())
+        project.erasures.forget("people", subject())
     assert not files_with(root, [CANARY])
 
 
@@ -284,7 +284,7 @@ def test_rows_are_found_by_the_keyed_hash_that_ingest_left(root, tmp_path):
     (root / "mlopsfw.toml").write_text(TOML.partition("[steps")[0] + '[data.people]\npii = { customer = "hash" }\n')
     project = Project.open(root)
     project.datasets.commit("people", people(CANARY, "other-1"))
-    assert forget(project, "people", subject()).datasets == {"people": {1: 1}}
+    assert project.erasures.forget("people", subject()).held["datasets"] == {"people": {1: 1}}
     assert project.datasets.scan("people").collect().height == 1
 
 
@@ -295,7 +295,7 @@ def test_rows_are_found_by_the_keyed_hash_that_ingest_left(root, tmp_path):
 def test_a_key_is_compared_in_the_columns_own_type(root, value, text):
     project = Project.open(root)
     project.datasets.commit("d", pl.DataFrame({"id": value}))
-    forget(project, "d", subject(text, "id"))
+    project.erasures.forget("d", subject(text, "id"))
     assert project.datasets.scan("d").collect()["id"].to_list() == [value[0], None]
 
 
@@ -313,8 +313,8 @@ def test_datasets_that_came_of_it_lose_the_rows_too_and_strangers_keep_theirs(ro
     with Project.open(root) as project:
         assert project.pipeline.start(Display(project.workspace, None)).exit_code == 0
         project.datasets.commit("strangers", people(CANARY))
-    done = forget(Project.open(root), "people", subject())
-    assert done.datasets == {"people": {1: 1}, "derived": {1: 1}}
+    done = Project.open(root).erasures.forget("people", subject())
+    assert done.held["datasets"] == {"people": {1: 1}, "derived": {1: 1}}
     assert Project.open(root).datasets.scan("strangers").collect().height == 1
 
 
@@ -322,22 +322,28 @@ def test_a_dry_run_says_the_same_and_changes_nothing(root, tmp_path):
     project = lived_in(root, tmp_path)
     project.captures.compact("delay")
     before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
-    told = forget(project, "people", subject(), dry_run=True)
+    told = project.erasures.forget("people", subject(), dry_run=True)
     after = {file: file.read_bytes() for file in root.rglob("*") if file.is_file() and "state/blobs" not in str(file)}
-    assert {f: d for f, d in after.items() if "/blobs/" not in str(f)} == {
-        f: d for f, d in before.items() if "/blobs/" not in str(f)
+    assert {f: d for f, d in after.items() if "/blobs/" not in str(f) and "index.sqlite" not in str(f)} == {
+        f: d for f, d in before.items() if "/blobs/" not in str(f) and "index.sqlite" not in str(f)
     }
-    done = forget(project, "people", subject())
+    done = project.erasures.forget("people", subject())
     same = ("datasets", "captures", "labels", "tables", "models")
-    assert {name: getattr(told, name) for name in same} == {name: getattr(done, name) for name in same}
+    assert [told.held[name] for name in same] == [done.held[name] for name in same]
 
 
 def test_a_second_time_there_is_nothing_left(root, tmp_path):
     project = lived_in(root, tmp_path)
-    forget(project, "people", subject())
-    again = forget(project, "people", subject())
-    assert (again.datasets, again.captures, again.labels, again.tables, again.dropped) == ({}, {}, {}, 0, 0)
-    assert again.models == ["models:/delay@1"]
+    project.erasures.forget("people", subject())
+    again = project.erasures.forget("people", subject())
+    assert (
+        again.held["datasets"],
+        again.held["captures"],
+        again.held["labels"],
+        again.held["tables"],
+        again.held["dropped"],
+    ) == ({}, {}, {}, 0, 0)
+    assert again.held["models"] == ["models:/delay@1"]
 
 
 def test_bad_rows_with_the_subject_leave_the_quarantine(root, tmp_path):
@@ -345,7 +351,7 @@ def test_bad_rows_with_the_subject_leave_the_quarantine(root, tmp_path):
     good = "".join(f"c{n},{n}\n" for n in range(50))
     (tmp_path / "f.csv").write_text(f"customer,amount\n{good}{CANARY},1,extra\nother,1,extra\n")
     project.datasets.add("people", [tmp_path / "f.csv"], Change(mode="replace", max_bad=0.5))
-    assert forget(project, "people", subject()).quarantine == {"people": 1}
+    assert project.erasures.forget("people", subject()).held["quarantine"] == {"people": 1}
     assert [bad.raw.startswith("other") for bad in project.datasets.quarantine("people")] == [True]
     assert not files_with(root, [CANARY])
 
@@ -371,11 +377,11 @@ def test_rows_that_are_committed_meanwhile_are_kept(root):
     thread.start()
     while thread.is_alive():
         busy.set()
-        forget(Project.open(root), "people", subject())
+        Project.open(root).erasures.forget("people", subject())
         busy.clear()
     assert not failures
     assert any(meanwhile)
-    forget(Project.open(root), "people", subject())
+    Project.open(root).erasures.forget("people", subject())
     left = Project.open(root).datasets.scan("people").collect()["customer"].to_list()
     assert CANARY not in left
     assert set(added) <= set(left)
@@ -402,7 +408,7 @@ def test_a_server_that_writes_on_loses_no_prediction_and_keeps_no_file_with_the_
 
     thread = threading.Thread(target=serving)
     thread.start()
-    forget(project, "people", subject())
+    project.erasures.forget("people", subject())
     stop.set()
     thread.join()
     assert not raw(root)
@@ -433,7 +439,7 @@ def test_a_label_by_the_clients_own_id_is_erased_with_its_prediction(root, tmp_p
     writer.write([(encode(mine), 1)])
     writer.close()
     project.labels.add("delay", [{"prediction_id": "order-77", "label": True}])
-    forget(project, "people", subject())
+    project.erasures.forget("people", subject())
     assert "order-77" not in project.labels.scan("delay").collect()["prediction_id"].to_list()
     assert "order-77" not in project.captures.scan("delay").collect()["client_request_id"].to_list()
 
@@ -445,7 +451,6 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from mlopsfw.project.facade import Project
-from mlopsfw.governance.forget import forget
 from mlopsfw.governance.subject import Subject
 project = Project.open(Path(sys.argv[1]))
 storage, left = project.storage, [int(sys.argv[2])]
@@ -456,7 +461,7 @@ def mortal(call):
         return call(*args, **options)
     return called
 for name in ("put", "put_if_absent", "delete"): setattr(storage, name, mortal(getattr(storage, name)))
-forget(project, "people", Subject("customer", sys.argv[3], bytes.fromhex("cd" * 32)))
+project.erasures.forget("people", Subject("customer", sys.argv[3], bytes.fromhex("cd" * 32)))
 """
 
 
@@ -473,13 +478,13 @@ def test_kill_9_anywhere_is_finished_by_running_it_again(root, tmp_path):
             break
         assert status.returncode == -signal.SIGKILL
         kills += 1
-        assert unfinished(Project.open(root)) or call == 0
+        assert Project.open(root).erasures.unfinished() or call == 0
     assert kills >= 6
     project = Project.open(root)
-    done = forget(project, "people", subject())
-    assert done.models == ["models:/delay@1"]
+    done = project.erasures.forget("people", subject())
+    assert done.held["models"] == ["models:/delay@1"]
     assert not files_with(root, [CANARY])
-    assert not unfinished(project)
+    assert not project.erasures.unfinished()
     healthy(project)
     assert [project.datasets.scan("people", v).collect().height for v in (1, 2, 3, 4)] == [2, 3, 4, 1]
 
@@ -491,9 +496,9 @@ def test_an_unknown_dataset_or_column_and_a_missing_key_are_named(root):
     project = Project.open(root)
     project.datasets.commit("people", people("a"))
     with pytest.raises(UnknownName, match="customer"):
-        forget(project, "people", subject(column="custommer"))
+        project.erasures.forget("people", subject(column="custommer"))
     with pytest.raises(UnknownName):
-        forget(project, "peeple", subject())
+        project.erasures.forget("peeple", subject())
     with pytest.raises(ConfigError, match="no key"):
         Subject("customer", "x", b"")
     for text in ("", "customer", "customer=", "=x"):

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
-from mlopsfw.lineage import Edge, walk
+from mlopsfw.lineage import Edge
 
 sys.path.append(str(Path(__file__).parents[1] / "plugins"))
 from bundles import write_bundle
@@ -85,7 +85,7 @@ def run(project, *words: str):
 def test_a_model_is_traced_to_its_run_its_data_and_their_sources(ran):
     version = ran.registry.resolve("models:/nums@champion")
     assert version.datasets == ("data:/nums@1", "data:/other@1")
-    found = walk(ran, "models:/nums@champion")
+    found = ran.lineage.walk("models:/nums@champion")
     run_ref = f"runs:/{version.run}"
     assert {
         Edge(run_ref, "models:/nums@1", "registered"),
@@ -101,11 +101,11 @@ def test_a_model_is_traced_to_its_run_its_data_and_their_sources(ran):
 
 
 def test_a_dataset_is_traced_to_what_came_of_it(ran):
-    found = walk(ran, "data:/other@1")
+    found = ran.lineage.walk("data:/other@1")
     targets = {edge.target for edge in found.down}
     assert {"data:/other@2", "models:/nums@1", "data:/nums@1"} <= targets
-    assert walk(ran, "data:/other").root == "data:/other@2"
-    assert not any(edge.target.startswith("models:") for edge in walk(ran, "data:/other@2").down)
+    assert ran.lineage.walk("data:/other").root == "data:/other@2"
+    assert not any(edge.target.startswith("models:") for edge in ran.lineage.walk("data:/other@2").down)
 
 
 def test_running_again_unchanged_makes_no_version_and_moves_no_alias(ran):
@@ -142,11 +142,11 @@ def test_the_verb_prints_a_tree_and_json(ran):
 
 def test_what_does_not_exist_is_told(ran):
     with pytest.raises(UnknownName):
-        walk(ran, "models:/gone")
+        ran.lineage.walk("models:/gone")
     with pytest.raises(UnknownName):
-        walk(ran, "runs:/0000000000")
+        ran.lineage.walk("runs:/0000000000")
     with pytest.raises(InvalidReference):
-        walk(ran, "nums")
+        ran.lineage.walk("nums")
 
 
 def test_a_floating_reference_is_traced_to_the_version_that_it_meant_then(make_project):
@@ -157,5 +157,7 @@ def test_a_floating_reference_is_traced_to_the_version_that_it_meant_then(make_p
     assert run(project, "run").exit_code == 0
     project.datasets.commit("other", pl.DataFrame({"x": [2]}))
     [ref] = project.runs.ids()
-    assert {(edge.source, edge.how) for edge in walk(project, f"runs:/{ref}").up} >= {("data:/other@1", "read by")}
-    assert not any(edge.source == "data:/other@2" for edge in walk(project, f"runs:/{ref}").up)
+    assert {(edge.source, edge.how) for edge in project.lineage.walk(f"runs:/{ref}").up} >= {
+        ("data:/other@1", "read by")
+    }
+    assert not any(edge.source == "data:/other@2" for edge in project.lineage.walk(f"runs:/{ref}").up)

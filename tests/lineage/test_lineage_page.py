@@ -17,7 +17,7 @@ from mlopsfw.capturelog.records import Header, Predictions, encode
 from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
 from mlopsfw.kernel.events.record import PlainRecord
-from mlopsfw.lineage import Edge, Lineage, walk
+from mlopsfw.lineage import Edge, Lineage
 from mlopsfw.lineage.layout import lay_out
 from mlopsfw.lineage.page import render
 
@@ -67,7 +67,7 @@ def served(project):
 
 
 def test_a_prediction_is_traced_to_the_revision_and_the_version_that_made_it_and_to_no_other(served):
-    found = walk(served, "predictions:/delay/01j-0")
+    found = served.lineage.walk("predictions:/delay/01j-0")
     assert found.up == (
         Edge("endpoints:/delay@3", "predictions:/delay/01j-0", "answered"),
         Edge("models:/delay@2", "endpoints:/delay@3", "served at"),
@@ -83,7 +83,7 @@ def test_a_predictions_inputs_and_outputs_are_not_told(served):
 @pytest.mark.parametrize("ref", ["predictions:/delay/gone", "predictions:/other/01j-0"])
 def test_a_prediction_that_was_not_captured_is_told(served, ref):
     with pytest.raises(UnknownName):
-        walk(served, ref)
+        served.lineage.walk(ref)
     assert not (served.state / "captures" / "other").exists()  # asking makes nothing
 
 
@@ -92,7 +92,7 @@ def test_a_prediction_that_was_not_captured_is_told(served, ref):
 )
 def test_what_is_no_reference_to_a_prediction_is_refused(served, ref):
     with pytest.raises(InvalidReference):
-        walk(served, ref)
+        served.lineage.walk(ref)
 
 
 # -- what used to break the walk ---------------------------------------------------------------------------------------------
@@ -104,8 +104,8 @@ def test_a_run_that_asked_for_a_dataset_that_is_not_there_hides_nothing_else(mak
     )
     project.datasets.commit("here", pl.DataFrame({"x": [1]}))
     assert run(project, "run").output.count("there is no dataset 'gone'")
-    assert walk(project, "data:/here").root == "data:/here@1"
-    assert walk(project, f"runs:/{next(iter(project.runs.ids()))}").up == ()
+    assert project.lineage.walk("data:/here").root == "data:/here@1"
+    assert project.lineage.walk(f"runs:/{next(iter(project.runs.ids()))}").up == ()
 
 
 def test_a_dataset_that_grew_a_thousand_times_is_printed_and_drawn(project):

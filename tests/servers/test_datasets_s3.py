@@ -111,7 +111,6 @@ def test_a_reference_into_a_bucket_is_held_by_its_etag(project, s3_server, bucke
 
 def test_a_subject_is_erased_from_a_bucket(make_project, s3_server, bucket, monkeypatch):
     from mlopsfw.data.tables.erasure import TableErasure
-    from mlopsfw.governance.forget import forget
     from mlopsfw.governance.subject import Subject
     from mlopsfw.governance.text_search import holds, pattern
 
@@ -129,7 +128,7 @@ def test_a_subject_is_erased_from_a_bucket(make_project, s3_server, bucket, monk
         return [key for key in keys if holds(project.storage.get(key), wanted)]
 
     assert len(found()) >= 4
-    assert forget(project, "people", subject).datasets == {"people": {1: 1, 2: 1}}
+    assert project.erasures.forget("people", subject).held["datasets"] == {"people": {1: 1, 2: 1}}
     assert TableErasure(project.services).remove("captures/delay", subject.rows) == 1
     assert found() == []
     assert [project.datasets.verify(f"data:/people@{version}").rows for version in (1, 2)] == [2, 3]

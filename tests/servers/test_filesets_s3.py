@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from mlopsfw.governance.forget import forget
 from mlopsfw.governance.subject import Subject
 from mlopsfw.kernel.base.errors import Vacuumed
 from mlopsfw.kernel.config.model import Retention
@@ -59,8 +58,8 @@ def test_a_set_lives_its_whole_life_in_a_bucket(project, tmp_path, monkeypatch):
     with Project.open(project.root) as elsewhere:  # another machine, which remembers nothing
         elsewhere.filesets.open(elsewhere.datasets.resolve("data:/s@1")).verify()
 
-    done = forget(project, "s", Subject("path", "faces/ann.*", bytes.fromhex("ab" * 32)))
-    assert done.datasets == {"s": {1: 2, 2: 2}}
+    done = project.erasures.forget("s", Subject("path", "faces/ann.*", bytes.fromhex("ab" * 32)))
+    assert done.held["datasets"] == {"s": {1: 2, 2: 2}}
     left = {path: data for path, data in more.items() if "ann" not in path}
     assert not any(
         FACE in project.blobs.get(entry.key.rpartition("/")[2]) for entry in project.storage.list("objects/")

@@ -11,7 +11,6 @@ import pytest
 from mlopsfw.kernel.base.errors import ServingError, UnknownName, UsageError
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.deployer import EndpointSpec, EndpointStatus
-from mlopsfw.lineage import walk
 from mlopsfw.pipeline.run.inputs import Inputs
 from mlopsfw.project.facade import Project
 from mlopsfw.serving.endpoints import Endpoints, fold, serving
@@ -80,7 +79,7 @@ def test_deploying_a_model_by_its_name_alone_serves_the_champion(project: Projec
     [
         lambda project: project.endpoints.deploy("price"),
         lambda project: project.scorer.score_file("price", Path(__file__)),
-        lambda project: walk(project, "models:/price"),
+        lambda project: project.lineage.walk("models:/price"),
         lambda project: Inputs(project.datasets, project.registry, project.runs).resolve("models:/price"),
     ],
     ids=["deploy", "predict", "lineage", "a step's input"],

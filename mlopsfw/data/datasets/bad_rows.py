@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.data.tables.plain import PlainTables
-    from mlopsfw.governance.subject import Subject
+    from mlopsfw.kernel.component import Subject
     from mlopsfw.kernel.services import Services
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.data.datasets.store import VersionStore
     from mlopsfw.data.datasets.versions import DatasetVersion, History
-    from mlopsfw.governance.subject import Subject
+    from mlopsfw.kernel.component import Subject
     from mlopsfw.kernel.services import Services
 
 

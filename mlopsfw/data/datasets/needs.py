@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.catalog import Datasets
-    from mlopsfw.data.datasets.versions import History
 
 Needs = dict[int, list[str]]
 """Version → what needs it, for people."""
 
-Need: TypeAlias = "Callable[[History], Iterable[tuple[int, str]]]"
-"""Gives versions of a dataset, each with a reason why it is needed."""
+Need = Callable[[str], Iterable[tuple[int, str]]]
+"""Gives versions of the dataset of that name, each with a reason why it is needed."""
 
 
-def joined(needs: Iterable[Need]) -> Callable[[History], Needs]:
+def joined(needs: Iterable[Need]) -> Callable[[str], Needs]:
     """Return what asks each of `needs` in order; versions that nothing needs are not in the answer."""
     asked = tuple(needs)
 
-    def ask(history: History) -> Needs:
+    def ask(name: str) -> Needs:
         found: defaultdict[int, list[str]] = defaultdict(list)
         for need in asked:
-            for version, reason in need(history):
+            for version, reason in need(name):
                 found[version].append(reason)
         return {version: list(dict.fromkeys(reasons)) for version, reasons in found.items()}
 
@@ -37,18 +36,19 @@ def numbers_of(name: str, refs: Iterable[str]) -> list[int]:
     return sorted(int(ref.removeprefix(prefix)) for ref in refs if ref.startswith(prefix))
 
 
-def of_tags(history: History) -> Iterator[tuple[int, str]]:
+def of_tags(datasets: Datasets, name: str) -> Iterator[tuple[int, str]]:
     """Yield the versions that a tag is on."""
-    for tag, version in history.tags.items():
+    for tag, version in datasets.history(name).tags.items():
         yield version, f"the tag {tag!r}"
 
 
-def of_bad_rows(datasets: Datasets, history: History) -> Iterator[tuple[int, str]]:
+def of_bad_rows(datasets: Datasets, name: str) -> Iterator[tuple[int, str]]:
     """Yield the versions whose load set rows aside that are still there."""
-    open_ = (version for version in history.versions if version.intake.get("batch") and "settled" not in version.intake)
+    versions = datasets.history(name).versions
+    open_ = (version for version in versions if version.intake.get("batch") and "settled" not in version.intake)
     loads = {version.intake["batch"]: version.version for version in open_}
     if not loads:
         return
-    waiting = {row.batch for row in datasets.quarantine(history.name)}
+    waiting = {row.batch for row in datasets.quarantine(name)}
     for batch in sorted(loads.keys() & waiting):
         yield loads[batch], "rows of its load are in quarantine"

@@ -86,7 +86,7 @@ class VersionRemoval:
     """
 
     def __init__(
-        self, services: Services, store: VersionStore, needs: Callable[[History], Needs], blobs: BlobRemoval
+        self, services: Services, store: VersionStore, needs: Callable[[str], Needs], blobs: BlobRemoval
     ) -> None:
         self._services, self._store, self._needs, self._blobs = services, store, needs, blobs
 
@@ -122,7 +122,7 @@ class VersionRemoval:
         history = self._store.history(name)
         history.get(None)
         aged = self._aged(history, policy)
-        needed = {version: why for version, why in self._needs(history).items() if version in {v.version for v in aged}}
+        needed = {version: why for version, why in self._needs(name).items() if version in {v.version for v in aged}}
         doomed = [version for version in aged if force or version.version not in needed]
         files, blobs = self._only_in(doomed, history), self._blobs.only_in(doomed, history)
         indexes = {entry.key for entry in blobs.indexes}
@@ -204,7 +204,7 @@ class VersionRemoval:
         for event in self._store.stream(history.name).events():
             if event.type == VACUUMED:
                 forced |= {int(version) for version in event.body["forced"]}
-        needed = self._needs(history).keys() - forced
+        needed = self._needs(history.name).keys() - forced
         return [
             each.version
             for each in gone

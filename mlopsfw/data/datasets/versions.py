@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -126,16 +126,19 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def verdict(self) -> str:
         """What its newest check found, in a word or two; empty where it was never checked."""
-        if not self.checked:
-            return ""
-        broken = self.checked["failed"]
-        return "passed" if self.checked["passed"] else f"{broken} {'rule' if broken == 1 else 'rules'} broken"
+        return verdict(self.checked) if self.checked else ""
 
     def body(self) -> dict[str, Any]:
         """Return the facts that its event holds."""
         facts = msgspec.to_builtins(self)
         left_out = {"name", "time", "actor", "new", "erased", "erased_rows", "tags", "checked", "vacuumed"}
         return {"table_version": self.table_version} | {k: v for k, v in facts.items() if k not in left_out and v != ""}
+
+
+def verdict(checked: Mapping[str, Any]) -> str:
+    """Return in a word or two what a check found."""
+    broken = checked["failed"]
+    return "passed" if checked["passed"] else f"{broken} {'rule' if broken == 1 else 'rules'} broken"
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from mlopsfw.data.datasets.versions import indexes
 from mlopsfw.data.filesets import index
 from mlopsfw.data.filesets.index import Place
 from mlopsfw.data.filesets.packs import SMALL
+from mlopsfw.data.filesets.vacuum import FileSetRemoval
 from mlopsfw.governance.removal import drop
 from mlopsfw.kernel.store.blobs import entry_of, key_of, size_of
 from mlopsfw.kernel.store.tombstones import Tombstone
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.data.datasets.store import VersionStore
     from mlopsfw.data.datasets.versions import DatasetVersion, History
-    from mlopsfw.governance.subject import Subject
+    from mlopsfw.kernel.component import Subject
     from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.store.vault import Vault
 
@@ -176,8 +177,9 @@ class FileSetErasure:
             return 0
         blobs = {blob for told in found.values() for blob in told.blobs}
         segments = {segment for told in found.values() for segment in told.segments}
+        released = FileSetRemoval(self._services, self._vault).released()
         every = [*sorted(blobs), *sorted(segments), *found]  # what tells of others goes after them
-        going = {entry.key for entry in gc.unneeded(self._services.storage, self._services.ledger, every, self._vault)}
+        going = {entry.key for entry in gc.unneeded(self._services.storage, every, self._vault, released)}
         dropped = [digest for digest in every if key_of(digest) in going]
         for digest in dropped:
             drop(self._services, digest, Tombstone(erasure=erasure))

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlopsfw.data.datasets.unneeded_blobs import UnneededBlobs
+from mlopsfw.data.datasets.versions import fold, indexes
 from mlopsfw.data.filesets import index
 from mlopsfw.kernel.base.errors import Conflict
 from mlopsfw.kernel.store.blobs import entry_of, key_of
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mlopsfw.data.datasets.versions import DatasetVersion, History
     from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.store.vault import Vault
+
+_DATASETS = "dataset/"
 
 
 class FileSetRemoval:
@@ -44,14 +47,22 @@ class FileSetRemoval:
         segments = {segment for told in found.values() for segment in told.segments}
         blobs = {blob for told in found.values() for blob in told.blobs}
         refs = [history.get(number).ref for number in numbers]
-        going = gc.unneeded(
-            self._services.storage, self._services.ledger, {*blobs, *segments, *found}, self._vault, refs
-        )
+        going = gc.unneeded(self._services.storage, {*blobs, *segments, *found}, self._vault, self.released(refs))
         by_key = {entry.key: entry for entry in going}
         left = [
             [by_key[key] for key in map(key_of, sorted(names)) if key in by_key] for names in (blobs, segments, found)
         ]
         return UnneededBlobs(left[0], [*left[1], *left[2]])
+
+    def released(self, going: Iterable[str] = ()) -> set[str]:
+        """Return the indexes that no kept version has, were the versions `going` (exact references) not kept."""
+        named, kept, gone, ledger = set[str](), set[str](), set(going), self._services.ledger
+        for stream in ledger.streams(_DATASETS):
+            events = list(ledger.stream(stream).events())
+            named |= set(indexes(events))
+            versions = fold(stream.removeprefix(_DATASETS), events).versions
+            kept |= {version.index for version in versions if version.live and version.ref not in gone}
+        return named - kept
 
     def limit(self) -> float:
         """Return the moment, by the store's clock, before which a blob was stored that may go."""

@@ -10,7 +10,7 @@ from mlopsfw.kernel.roles.event import Event
 _TABLES = """
 CREATE TABLE models (model TEXT PRIMARY KEY, latest INTEGER, time TEXT) WITHOUT ROWID;
 CREATE TABLE versions (model TEXT, version INTEGER, bundle TEXT, run TEXT, time TEXT, actor TEXT, approved_by TEXT,
-    facts TEXT, PRIMARY KEY (model, version)) WITHOUT ROWID;
+    seq INTEGER, facts TEXT, PRIMARY KEY (model, version)) WITHOUT ROWID;
 CREATE TABLE aliases (model TEXT, alias TEXT, version INTEGER, was INTEGER, time TEXT, actor TEXT,
     PRIMARY KEY (model, alias)) WITHOUT ROWID;
 """
@@ -20,6 +20,7 @@ def _registered(db: Connection, model: str, event: Event) -> None:
     body = event.body
     upsert(db, "models", {"model": model}, {"latest": body["version"], "time": event.time})
     values = {"bundle": body.get("bundle"), "run": body.get("run"), "time": event.time, "actor": event.actor}
+    values["seq"] = event.seq
     upsert(db, "versions", {"model": model, "version": body["version"]}, {**values, "facts": as_json(body)})
 
 

@@ -10,9 +10,9 @@ from mlopsfw.kernel.roles.event import Event
 
 _TABLES = """
 CREATE TABLE runs (run TEXT PRIMARY KEY, pipeline TEXT, status TEXT, started TEXT, finished TEXT, seconds REAL,
-    exit_code INTEGER, actor TEXT, facts TEXT) WITHOUT ROWID;
+    exit_code INTEGER, actor TEXT, wiring TEXT, facts TEXT) WITHOUT ROWID;
 CREATE TABLE steps (run TEXT, step TEXT, status TEXT, attempt INTEGER, node TEXT, seconds REAL, fingerprint TEXT,
-    from_run TEXT, outputs TEXT, failure TEXT, PRIMARY KEY (run, step)) WITHOUT ROWID;
+    from_run TEXT, inputs TEXT, outputs TEXT, failure TEXT, PRIMARY KEY (run, step)) WITHOUT ROWID;
 CREATE TABLE metrics (run TEXT, step TEXT, name TEXT, value REAL, PRIMARY KEY (run, step, name)) WITHOUT ROWID;
 CREATE INDEX metrics_by_value ON metrics (name, value);
 """
@@ -20,7 +20,8 @@ CREATE INDEX metrics_by_value ON metrics (name, value);
 
 def _run_started(db: Connection, run: str, event: Event) -> None:
     facts = {"pipeline": event.body.get("pipeline", ""), "status": "running", "started": event.time, "seconds": 0.0}
-    upsert(db, "runs", {"run": run}, {**facts, "actor": event.actor, "facts": as_json(event.body)})
+    wiring = as_json(event.body["wiring"]) if "wiring" in event.body else None
+    upsert(db, "runs", {"run": run}, {**facts, "actor": event.actor, "wiring": wiring, "facts": as_json(event.body)})
 
 
 def _run_finished(db: Connection, run: str, event: Event) -> None:
@@ -41,6 +42,8 @@ def _step(status: str) -> Change:
         body = event.body
         names = ("attempt", "node", "seconds", "fingerprint", "from_run")
         values = {name: body[name] for name in names if name in body} | {"status": status, "failure": None}
+        if "inputs" in body:
+            values["inputs"] = as_json({name: taken["ref"] for name, taken in body["inputs"].items() if "ref" in taken})
         if "outputs" in body:
             values["outputs"] = as_json(body["outputs"])
         if status == "failed":

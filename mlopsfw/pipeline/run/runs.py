@@ -11,6 +11,7 @@ from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.pipeline.run.flow import RunFlow, inputs_of, wiring_of
 from mlopsfw.pipeline.run.metrics import Metric, read_segment
 from mlopsfw.pipeline.run.record import RunView, StepView, fold
 
@@ -103,6 +104,17 @@ class Runs:
         blob = self.get(run).facts.get("config")
         config: dict[str, Any] = msgspec.json.decode(self._blobs.get(blob)) if blob else {}
         return config
+
+    def flow(self, run: str) -> RunFlow:
+        """Return what flowed through a run so far, read from the ledger."""
+        view = self.get(run)
+        events = self._ledger.stream(_PREFIX + view.id).events()
+        outputs = {step.name: step.outputs for step in view.steps.values()}
+        return RunFlow(wiring_of(self.config(view.id)), inputs_of(events), outputs)
+
+    def datasets_of(self, run: str, step: str) -> list[str]:
+        """Return the dataset versions that the inputs of a run's step came from, as exact references, sorted."""
+        return sorted(ref for ref in self.flow(run).upstream(step) if ref.startswith("data:/"))
 
     def diff(self, first: str, second: str) -> dict[str, dict[str, tuple[Any, Any]]]:
         """Return what differs between two runs: section → name → (in the first, in the second); equal values are left out.

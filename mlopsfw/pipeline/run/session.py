@@ -118,6 +118,7 @@ class Sessions:
             pipeline=self._services.project,
             steps=list(graph.nodes),
             config=blobs.put(self._config.to_json().encode()),
+            wiring={name: dict(step.inputs) for name, step in self._config.steps.items()},
             code=state.result(blobs),
             argv=sys.argv[1:],
             env=self._config.env,

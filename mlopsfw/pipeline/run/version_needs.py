@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.datasets.needs import numbers_of
@@ -10,8 +10,10 @@ from mlopsfw.kernel.base.errors import InvalidReference
 from mlopsfw.kernel.base.references import Reference, parse_reference
 
 if TYPE_CHECKING:
+    from mlopsfw.data.datasets.store import VersionStore
     from mlopsfw.data.datasets.versions import History
     from mlopsfw.kernel.config.model import StepConfig
+    from mlopsfw.kernel.index import Index
     from mlopsfw.pipeline.run.record import RunView
     from mlopsfw.pipeline.run.runs import Runs
 
@@ -21,20 +23,21 @@ class RunNeeds:
 
     Args:
         runs: The runs.
-        used_by: Returns what the steps of a run took or returned so far, as exact references.
+        store: The versions there are.
+        index: Says which runs are going on.
     """
 
-    def __init__(self, runs: Runs, used_by: Callable[[str], Collection[str]]) -> None:
-        self._runs, self._used_by = runs, used_by
+    def __init__(self, runs: Runs, store: VersionStore, index: Index) -> None:
+        self._runs, self._store, self._index = runs, store, index
 
-    def of(self, history: History) -> Iterator[tuple[int, str]]:
+    def of(self, name: str) -> Iterator[tuple[int, str]]:
         """Yield what runs that are going on took, made, or will take: what floats in their configuration was resolved after they began."""
-        for run in self._runs.newest():
-            if run.status != "running":
-                continue
+        history = self._store.history(name)
+        for row in self._index.query("SELECT run FROM runs WHERE status = 'running' ORDER BY run DESC"):
+            run = self._runs.get(row["run"])
             reason = f"runs:/{run.id} is going on"
             made = [version.version for version in history.versions if version.run == run.id]
-            for version in (*made, *numbers_of(history.name, self._used_by(run.id)), *self._floating(history, run)):
+            for version in (*made, *numbers_of(name, self._runs.flow(run.id).used), *self._floating(history, run)):
                 yield version, reason
 
     def _floating(self, history: History, run: RunView) -> list[int]:
@@ -56,11 +59,11 @@ class StepNeeds:
     def __init__(self, steps: Mapping[str, StepConfig]) -> None:
         self._steps = steps
 
-    def of(self, history: History) -> Iterator[tuple[int, str]]:
+    def of(self, dataset: str) -> Iterator[tuple[int, str]]:
         """Yield the versions that a step names exactly."""
         for name, step in self._steps.items():
             for ref in _inputs({"steps": {name: {"inputs": step.inputs}}}):
-                if (ref.scheme, ref.name) == ("data", history.name) and ref.version is not None:
+                if (ref.scheme, ref.name) == ("data", dataset) and ref.version is not None:
                     yield ref.version, f"the step {name!r} takes {ref}"
 
 

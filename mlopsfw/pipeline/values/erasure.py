@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from mlopsfw.governance.text_search import holds, pattern
+from mlopsfw.governance.text_search import files_with, holds, pattern
 from mlopsfw.kernel.base.errors import Erased, NotFound
+from mlopsfw.kernel.component import Held
 from mlopsfw.kernel.roles.artifact import Artifact
 
 if TYPE_CHECKING:
-    from mlopsfw.governance.subject import Subject
+    from pathlib import Path
+
+    from mlopsfw.kernel.component import ErasureScope, Subject
     from mlopsfw.kernel.roles.event import Event
+    from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.store.blobs import BlobStore
     from mlopsfw.pipeline.values.codec import Values
 
@@ -114,3 +118,51 @@ class BlobSearch:
             return [found.digest]
         files = self._blobs.manifest(found.digest).values()
         return [*(file for file in files if holds(self._blobs.get(file), self._wanted)), found.digest]
+
+
+class BlobHolding:
+    """Implements `mlopsfw.kernel.component.Holding` for the blobs that certain streams name, and for files beside them.
+
+    Args:
+        services: The kernel's.
+        values: Stores what is left of a table.
+        streams: Returns the streams whose events name the blobs.
+        folders: Returns the folders of this machine in which copies of what such blobs hold may lie.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        values: Values,
+        streams: Callable[[ErasureScope], Iterable[str]],
+        folders: Callable[[ErasureScope], Iterable[Path]],
+    ) -> None:
+        self._services, self._values, self._streams, self._folders = services, values, streams, folders
+
+    def find(self, scope: ErasureScope) -> Held:
+        """Return how many `tables` and other values hold something of the subject, and which bundles do."""
+        return self._held(self._hits(BlobSearch(self._services.blobs, self._values, scope.subject), scope), 0)
+
+    def erase(self, scope: ErasureScope) -> Held:
+        """Rewrite tables, drop other values, and leave bundles; remove local files in which a text stands."""
+        search = BlobSearch(self._services.blobs, self._values, scope.subject)
+        hits = self._hits(search, scope)
+        doomed = [hit for hit in hits if hit.kind != "bundle"]
+        if doomed:
+            scope.bury([(digest, search.rewritten(hit)) for hit in doomed for digest in search.members(hit)])
+        files = [file for folder in self._folders(scope) for file in files_with(folder, scope.subject.words)]
+        for file in files:
+            file.unlink()
+        return self._held(hits, len(files))
+
+    def _hits(self, search: BlobSearch, scope: ErasureScope) -> list[Found]:
+        ledger = self._services.ledger
+        blobs = {blob for name in self._streams(scope) for blob in named(ledger.stream(name).events())}
+        return [hit for blob in sorted(blobs) if (hit := search.look(blob))]
+
+    @staticmethod
+    def _held(hits: list[Found], files: int) -> Held:
+        values = [hit for hit in hits if hit.kind != "bundle"]
+        rewritten = sum(hit.rows is not None for hit in values)
+        bundles = [hit.digest for hit in hits if hit.kind == "bundle"]
+        return Held({"tables": rewritten, "dropped": len(values) - rewritten, "bundles": bundles, "files": files})

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlopsfw.capturelog import appendlog
 from mlopsfw.data.tables.erasure import TableErasure, Which
 from mlopsfw.kernel.base.errors import Conflict
+from mlopsfw.kernel.component import Held
 from mlopsfw.serving.captures.compact import compact, put_aside
 
 if TYPE_CHECKING:
     from mlopsfw.data.tables.plain import PlainTables
-    from mlopsfw.governance.subject import Subject
+    from mlopsfw.kernel.component import ErasureScope, Subject
     from mlopsfw.kernel.services import Services
     from mlopsfw.serving.captures import Captures
     from mlopsfw.serving.endpoints import Endpoints
@@ -29,7 +31,7 @@ class Rows(NamedTuple):
 
 
 class CaptureErasure:
-    """Endpoints' predictions, and the labels of them, that lose a subject's rows.
+    """Endpoints' predictions, and the labels of them, that lose a subject's rows: implements `kernel.component.Holding`.
 
     Args:
         services: The kernel's.
@@ -41,6 +43,15 @@ class CaptureErasure:
     def __init__(self, services: Services, tables: PlainTables, captures: Captures, endpoints: Endpoints) -> None:
         self._tables, self._captures, self._endpoints = tables, captures, endpoints
         self._erasure = TableErasure(services)
+
+    def find(self, scope: ErasureScope) -> Held:
+        """Return endpoint → how many rows are the subject's."""
+        return _held({name: self.count(name, scope.subject) for name in scope.names("endpoints")})
+
+    def erase(self, scope: ErasureScope) -> Held:
+        """Remove them."""
+        names = scope.names("endpoints")
+        return _held({name: self.remove(name, scope.subject, again=scope.again) for name in names})
 
     def count(self, endpoint: str, subject: Subject) -> Rows:
         """Return how many rows of an endpoint are the subject's."""
@@ -85,6 +96,15 @@ class CaptureErasure:
 
     def _models(self, endpoint: str) -> list[str]:
         return sorted({change.model for change in self._endpoints.history(endpoint)})
+
+
+def _held(rows: Mapping[str, Rows]) -> Held:
+    return Held(
+        {
+            "captures": {name: each.predictions for name, each in rows.items() if each.predictions},
+            "labels": {name: each.labels for name, each in rows.items() if each.labels},
+        }
+    )
 
 
 def drain(folder: Path, tables: PlainTables) -> None:

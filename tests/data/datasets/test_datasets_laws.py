@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mlopsfw.data.datasets.change import Change
-from mlopsfw.governance.forget import forget
 from mlopsfw.governance.subject import Subject
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import Vacuumed
@@ -131,7 +130,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(who=who)
     def erase(self, who):
-        done = forget(self.project, "d", Subject("who", who, bytes.fromhex(KEY)))
+        done = self.project.erasures.forget("d", Subject("who", who, bytes.fromhex(KEY)))
         self.versions = [rows and [row for row in rows if row[1] != who] for rows in self.versions]
         assert not done.remaining
         assert files_with(self.project.root, [who]) == []

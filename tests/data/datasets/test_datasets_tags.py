@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName, UsageError
-from mlopsfw.lineage import walk
 from mlopsfw.pipeline.run.inputs import Inputs
 from mlopsfw.project.facade import Project
 
@@ -30,7 +29,7 @@ def test_a_tag_stands_for_its_version_wherever_a_number_does(datasets, project):
         Inputs(project.datasets, project.registry, project.runs).resolve("data:/flights@golden").ref
         == "data:/flights@2"
     )
-    assert walk(project, "data:/flights@golden").root == "data:/flights@2"
+    assert project.lineage.walk("data:/flights@golden").root == "data:/flights@2"
     assert [version.tags for version in datasets.log("flights")] == [(), ("golden",), ()]
 
 

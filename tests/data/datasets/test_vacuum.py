@@ -13,19 +13,17 @@ import polars as pl
 import pytest
 
 from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.needs import joined
 from mlopsfw.data.datasets.quarantine_resolution import settle
 from mlopsfw.data.datasets.vacuum import VersionRemoval
-from mlopsfw.governance.forget import forget
 from mlopsfw.governance.subject import Subject
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import ConfigError, UnknownName, UsageError, Vacuumed
 from mlopsfw.kernel.config.model import Retention
 from mlopsfw.kernel.events.record import PlainRecord
-from mlopsfw.lineage import walk
 from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
 from mlopsfw.project.facade import Project
-from mlopsfw.project.needs import version_needs
 
 LAST = Retention(keep=1)
 
@@ -122,7 +120,12 @@ def test_a_dry_run_says_the_same_and_changes_nothing(datasets, project):
     told = project.version_removal.vacuum("trips", LAST, dry_run=True)
     assert (files(project), datasets.history("trips").seq) == (before, seq)
     done = project.version_removal.vacuum("trips", LAST)
-    assert (told.versions, told.files, told.freed, told.dry_run) == (done.versions, done.files, done.freed, True)
+    assert (told.versions, told.files, told.freed, told.dry_run) == (
+        done.versions,
+        done.files,
+        done.freed,
+        True,
+    )
 
 
 def test_age_is_counted_from_when_a_version_was_made(datasets, project, monkeypatch):
@@ -157,7 +160,7 @@ def test_what_needs_a_version_keeps_it_and_force_names_what_it_breaks(datasets, 
     event = [event for event in datasets.stream("trips").events() if event.type == "dataset.vacuumed"][-1]
     assert event.body["forced"] == {"1": done.kept[1], "2": done.kept[2]}
     assert files(project) == made_of(project, 4)
-    assert "data:/trips@2" in walk(project, "models:/delay@1").nodes  # where it came from is known all the same
+    assert "data:/trips@2" in project.lineage.walk("models:/delay@1").nodes  # where it came from is known all the same
     with pytest.raises(Vacuumed):
         datasets.scan("trips@golden")
 
@@ -244,10 +247,10 @@ def test_a_step_of_the_pipeline_file_and_a_row_in_quarantine_keep_a_version(benc
 
 
 def test_a_run_that_began_in_between_gets_its_version_back(datasets, project):
-    real, answers = version_needs(project), [{}]
+    real, answers = joined(each.needs for each in project.components if each.needs), [{}]
 
-    def slow(history):
-        return answers.pop() if answers else {**real(history), 2: ["a run that began meanwhile"]}
+    def slow(name):
+        return answers.pop() if answers else {**real(name), 2: ["a run that began meanwhile"]}
 
     removal = VersionRemoval(project.services, datasets, slow, project.filesets.removal)
     assert removal.vacuum("trips", LAST).versions == (1, 3)
@@ -347,10 +350,10 @@ def test_a_subject_of_a_vacuumed_version_is_left_in_no_file(datasets, project, m
             cut.setattr(VersionRemoval, "finish", lambda *_: ())
         project.version_removal.vacuum("trips", LAST)
     assert files_with(project.root, ["canary-1"])  # the bounds in manifests and in the Delta log
-    done = forget(project, "trips", subject(1))
-    assert (done.datasets, done.models) == ({}, [])
+    done = project.erasures.forget("trips", subject(1))
+    assert (done.held["datasets"], done.held["models"]) == ({}, [])
     assert not files_with(project.root, ["canary-1", "canary-2"])
-    assert forget(project, "trips", subject(4)).datasets == {"trips": {4: 1}}
+    assert project.erasures.forget("trips", subject(4)).held["datasets"] == {"trips": {4: 1}}
     assert datasets.scan("trips").collect()["id"].to_list() == [5]
     assert vacuumed(project) == [1, 2, 3]
     datasets.commit("trips", rows(9))
@@ -365,7 +368,7 @@ def test_an_erasure_after_a_vacuum_reaches_files_that_a_kept_version_shared(proj
     datasets.commit("trips", rows(9), "replace")
     datasets.restore("trips", 1)
     assert project.version_removal.vacuum("trips", LAST).versions == (2, 3)
-    forget(project, "trips", subject(1))
+    project.erasures.forget("trips", subject(1))
     assert not files_with(project.root, ["canary-1"])
     assert datasets.scan("trips").collect()["id"].to_list() == datasets.scan("trips@1").collect()["id"].to_list() == [2]
     healthy(project)

@@ -19,6 +19,7 @@ from mlopsfw.data.datasets import commits
 from mlopsfw.data.filesets import adding as adding_module
 from mlopsfw.data.filesets import getting, packs
 from mlopsfw.kernel.base.errors import Corrupt, DataError, UnknownName, UsageError
+from mlopsfw.kernel.component import released
 from mlopsfw.operations.gc import collect
 from mlopsfw.project.facade import Project
 
@@ -214,7 +215,7 @@ def test_a_restored_version_is_read_and_collecting_garbage_keeps_what_versions_n
     write(tmp_path / "in", {"a.txt": b"two"})
     project.filesets.add("s", tmp_path / "in")
     project.datasets.restore("s", 1)
-    collect(project.storage, project.ledger, grace=0)
+    collect(project.storage, project.ledger, released=released(project.components), grace=0)
     for number, expected in ((1, b"one"), (2, b"two"), (3, b"one")):
         files = project.filesets.open(project.datasets.resolve(f"data:/s@{number}"))
         assert (files.read("a.txt"), files.read("big.bin")) == (expected, LARGE)

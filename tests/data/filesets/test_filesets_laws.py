@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopsfw.data.filesets import index, packs
-from mlopsfw.governance.forget import forget
 from mlopsfw.governance.subject import Subject
+from mlopsfw.kernel.component import released
 from mlopsfw.kernel.config.model import Retention
 from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
@@ -59,11 +59,11 @@ class Life:
 
     def forget(self, pattern):
         if self.versions:
-            forget(self.project, "s", Subject("path", pattern, bytes.fromhex(KEY)))
+            self.project.erasures.forget("s", Subject("path", pattern, bytes.fromhex(KEY)))
             self.versions = [files and _without(files, pattern) for files in self.versions]
 
     def gc(self, grace):
-        collect(self.project.storage, self.project.ledger, grace=grace)
+        collect(self.project.storage, self.project.ledger, released=released(self.project.components), grace=grace)
         self.project.blobs.doubt()
 
     def is_as_expected(self):

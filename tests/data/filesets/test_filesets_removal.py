@@ -13,10 +13,11 @@ import pytest
 from mlopsfw.data.datasets import commits
 from mlopsfw.data.filesets import adding as adding_module
 from mlopsfw.data.filesets import index
-from mlopsfw.governance.forget import STREAM, forget
+from mlopsfw.governance.forget import STREAM
 from mlopsfw.governance.subject import Subject
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import Erased, UnknownName, Vacuumed
+from mlopsfw.kernel.component import released
 from mlopsfw.kernel.config.model import Retention
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.store.blobs import key_of
@@ -131,7 +132,7 @@ def test_a_vacuum_frees_the_blobs_that_no_kept_version_needs(project, put, tmp_p
     with pytest.raises(Vacuumed):
         read(project, 1)
     healthy(project)
-    assert (project.version_removal.vacuum("s", LAST).versions, collect(project.storage, project.ledger, grace=0, vault=project.vault).deleted) == ((), [])  # fmt: skip
+    assert (project.version_removal.vacuum("s", LAST).versions, collect(project.storage, project.ledger, released=released(project.components), grace=0, vault=project.vault).deleted) == ((), [])  # fmt: skip
 
 
 def test_a_tag_keeps_the_bytes_and_a_version_of_an_append_those_of_what_it_kept(project, put):
@@ -184,9 +185,15 @@ def test_gc_takes_what_a_vacuum_left_and_the_index_not_before_the_bytes(project,
     old = key_of(first.index)
     file = project.state / "store" / old
     os.utime(file, (0, 0))
-    assert collect(project.storage, project.ledger, vault=project.vault).deleted == []
+    assert (
+        collect(project.storage, project.ledger, released=released(project.components), vault=project.vault).deleted
+        == []
+    )
     age(project), age(project), age(project)
-    assert first.index in collect(project.storage, project.ledger, vault=project.vault).deleted
+    assert (
+        first.index
+        in collect(project.storage, project.ledger, released=released(project.components), vault=project.vault).deleted
+    )
     assert read(project, 2) == {"b": b"b"}
     healthy(project)
 
@@ -217,7 +224,6 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from mlopsfw.kernel.config.model import Retention
-from mlopsfw.governance.forget import forget
 from mlopsfw.governance.subject import Subject
 from mlopsfw.project.facade import Project
 project = Project.open(Path(sys.argv[1]))
@@ -230,7 +236,7 @@ def mortal(call):
     return called
 for name in ("fsync", "link", "replace", "rename", "unlink"): setattr(os, name, mortal(getattr(os, name)))
 if sys.argv[2] == "vacuum": project.version_removal.vacuum("s", Retention(keep=1))
-else: forget(project, "s", Subject("path", "faces/ann/*", bytes.fromhex("ab" * 32)))
+else: project.erasures.forget("s", Subject("path", "faces/ann/*", bytes.fromhex("ab" * 32)))
 """
 
 
@@ -284,8 +290,8 @@ def test_a_subjects_files_are_in_no_version_and_no_file_and_the_rest_is_read_on(
     left = {path: data for path, data in FILES.items() if "ann" not in path}
     assert any(FACE in data for data in stored(project))
     assert files_with(project.state, ["faces/ann/1.png"])
-    done = forget(project, "s", subject("faces/ann/*"))
-    assert (done.datasets, done.elsewhere, done.remaining) == ({"s": {1: 2, 2: 3}}, {}, [])
+    done = project.erasures.forget("s", subject("faces/ann/*"))
+    assert (done.held["datasets"], done.held["elsewhere"], done.remaining) == ({"s": {1: 2, 2: 3}}, {}, [])
     assert not any(FACE in data for data in stored(project))
     assert not files_with(project.state, ["faces/ann/1.png", FACE.decode()])
     assert not [file for file in project.state.rglob("*") if file.is_file() and FACE in file.read_bytes()]
@@ -293,13 +299,13 @@ def test_a_subjects_files_are_in_no_version_and_no_file_and_the_rest_is_read_on(
     project.filesets.open(project.datasets.resolve("data:/s@1")).get(tmp_path / "out")
     assert tree(tmp_path / "out") == left
     healthy(project)
-    collect(project.storage, project.ledger, grace=0, vault=project.vault)
+    collect(project.storage, project.ledger, released=released(project.components), grace=0, vault=project.vault)
     healthy(project)
 
 
 def test_the_versions_and_the_ledger_tell_that_files_were_erased_and_not_which(project, put):
     first = put(FILES)
-    forget(project, "s", subject("faces/ann/*"))
+    project.erasures.forget("s", subject("faces/ann/*"))
     again = project.datasets.resolve("data:/s@1")
     assert (again.rows, again.erased_rows, again.erased) == (2, 2, (first.digest,))
     with pytest.raises(UnknownName) as caught:
@@ -316,11 +322,11 @@ def test_the_versions_and_the_ledger_tell_that_files_were_erased_and_not_which(p
 
 def test_bytes_that_another_path_holds_stay_and_are_named_and_go_by_their_digest(project, put):
     put({"faces/ann/1.png": FACE, "faces/ann/none": b"", "all/7.png": FACE, "empty": b""})
-    done = forget(project, "s", subject("faces/ann/*"))
-    assert done.elsewhere == {"s": ["all/7.png", "empty"]}
+    done = project.erasures.forget("s", subject("faces/ann/*"))
+    assert done.held["elsewhere"] == {"s": ["all/7.png", "empty"]}
     assert read(project, 1) == {"all/7.png": FACE, "empty": b""}
     (row,) = project.filesets.open(project.datasets.resolve("data:/s")).table.filter(path="all/7.png").to_dicts()
-    assert forget(project, "s", subject(row["digest"], "digest")).datasets == {"s": {1: 1}}
+    assert project.erasures.forget("s", subject(row["digest"], "digest")).held["datasets"] == {"s": {1: 1}}
     assert not any(FACE in data for data in stored(project))
     assert read(project, 1) == {"empty": b""}
     healthy(project)
@@ -328,9 +334,9 @@ def test_bytes_that_another_path_holds_stay_and_are_named_and_go_by_their_digest
 
 def test_a_path_means_itself_and_an_addition_afterwards_is_whole(project, put):
     put(FILES)
-    assert forget(project, "s", subject("faces/ann/1.pn?"), dry_run=True).datasets == {"s": {1: 1}}
-    assert forget(project, "s", subject("faces/ann/1.png")).datasets == {"s": {1: 1}}
-    assert forget(project, "s", subject("faces.bob.1.png")).datasets == {}
+    assert project.erasures.forget("s", subject("faces/ann/1.pn?"), dry_run=True).held["datasets"] == {"s": {1: 1}}
+    assert project.erasures.forget("s", subject("faces/ann/1.png")).held["datasets"] == {"s": {1: 1}}
+    assert project.erasures.forget("s", subject("faces.bob.1.png")).held["datasets"] == {}
     assert put(FILES).version == 2
     assert read(project, 2) == FILES
     healthy(project)
@@ -339,7 +345,7 @@ def test_a_path_means_itself_and_an_addition_afterwards_is_whole(project, put):
 def test_another_set_of_the_very_files_keeps_them(project, put):
     put(FILES)
     put(FILES, name="other")
-    forget(project, "s", subject("faces/ann/*"))
+    project.erasures.forget("s", subject("faces/ann/*"))
     assert read(project, 1, "other") == FILES
     healthy(project)
 
@@ -348,7 +354,7 @@ def test_bytes_that_a_vacuum_left_go_at_once(project, put):
     put(FILES)
     put({"read.me": b"read me"})
     assert project.version_removal.vacuum("s", LAST).waiting
-    forget(project, "s", subject("faces/ann/*"))
+    project.erasures.forget("s", subject("faces/ann/*"))
     assert not any(FACE in data for data in stored(project))
     assert read(project, 2) == {"read.me": b"read me"}
     healthy(project)
@@ -363,7 +369,7 @@ def test_an_addition_that_relied_on_bytes_that_were_erased_stores_them_again(pro
     def late(*args, **options):
         monkeypatch.setattr(commits.Commit, "make", real)
         with Project.open(project.root) as other:
-            forget(other, "s", subject("faces/ann/*"))
+            other.erasures.forget("s", subject("faces/ann/*"))
         return real(*args, **options)
 
     monkeypatch.setattr(commits.Commit, "make", late)
@@ -387,7 +393,7 @@ def test_kill_9_at_any_operation_of_an_erasure_loses_nothing_else_and_the_next_f
 
     assert killed(project, "forget", (0, 3, 9, 14, 20, 26, 32, 38, 44, 52, 60, 70), check) >= 8
     with Project.open(project.root) as fresh:
-        forget(fresh, "s", subject("faces/ann/*"))
+        fresh.erasures.forget("s", subject("faces/ann/*"))
         assert (read(fresh, 1), read(fresh, 2)) == (left, {**left, "b": b"b"})
         assert not any(FACE in data for data in stored(fresh))
         assert not files_with(fresh.state, ["faces/ann/1.png", FACE.decode()])
@@ -413,10 +419,10 @@ def test_additions_erasures_and_vacuums_at_once_lose_nothing(project, tmp_path):
     while any(thread.is_alive() for thread in threads):
         with Project.open(project.root) as mine:
             if mine.datasets.history("s").versions:
-                forget(mine, "s", subject("faces/ann/*"))
+                mine.erasures.forget("s", subject("faces/ann/*"))
                 mine.version_removal.vacuum("s", LAST)
     assert failures == []
-    forget(project, "s", subject("faces/ann/*"))
+    project.erasures.forget("s", subject("faces/ann/*"))
     latest = project.datasets.resolve("data:/s").version
     assert read(project, latest) == {f"{name}/{n}": b"%d" % n for name in ("one", "two") for n in range(6)}
     healthy(project)
@@ -473,6 +479,11 @@ def test_an_index_of_any_size_is_searched_to_its_end(project, shift, monkeypatch
     named = [project.blobs.put(b"%d" % number) for number in range(60)]
     listed = project.blobs.put(("[" + " " * shift + ",".join(f'"{digest}"' for digest in named) + "]").encode())
     project.ledger.stream("notes/x").append(PlainRecord("noted", {"blob": listed}))
-    assert collect(project.storage, project.ledger, grace=0, vault=project.vault).deleted == []
+    assert (
+        collect(
+            project.storage, project.ledger, released=released(project.components), grace=0, vault=project.vault
+        ).deleted
+        == []
+    )
     for digest in named:
         project.blobs.get(digest)

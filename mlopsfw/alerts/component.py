@@ -1,0 +1,11 @@
+"""What alerts say of themselves: their table in the index."""
+
+from __future__ import annotations
+
+from mlopsfw.alerts.index_tables import INDEX
+from mlopsfw.kernel.component import Component
+
+
+def component() -> Component:
+    """Return the component."""
+    return Component(name="alerts", index=INDEX)

@@ -1,0 +1,79 @@
+"""What datasets say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlopsfw.data.datasets.index_tables import INDEX
+from mlopsfw.data.datasets.needs import of_bad_rows, of_tags
+from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
+
+if TYPE_CHECKING:
+    from mlopsfw.data.datasets.catalog import Datasets
+    from mlopsfw.kernel.component import Holding
+    from mlopsfw.kernel.index import Index
+
+
+def component(
+    datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[Holding]], index: Callable[[], Index]
+) -> Component:
+    """Return the component; all are asked for when it is used."""
+    references = _References(datasets, index)
+    kind = ReferenceKind(scheme="data", exact=references.exact, facts=references.facts)
+
+    def needs(name: str) -> Iterator[tuple[int, str]]:
+        yield from of_tags(datasets(), name)
+        yield from of_bad_rows(datasets(), name)
+
+    return Component(name="datasets", index=INDEX, edges=edges, references=(kind,), needs=needs, holdings=holdings)
+
+
+def edges(index: Index) -> Iterator[Edge]:
+    """Yield what dataset versions were made of."""
+    for row in index.query("SELECT dataset, version, facts FROM datasets WHERE facts IS NOT NULL", fresh=False):
+        facts = msgspec.json.decode(row["facts"])
+        name, version = row["dataset"], row["version"]
+        ref = f"data:/{name}@{version}"
+        if run := facts.get("run"):
+            yield Edge(f"runs:/{run}", ref, "committed")
+        if of := facts.get("of"):
+            yield Edge(f"data:/{name}@{of}", ref, "restored as", kind="followed")
+            continue
+        if source := facts.get("uri") or facts.get("source"):
+            yield Edge(f"source:{source}", ref, "read into")
+        if facts.get("mode") == "append" and version > 1:
+            yield Edge(f"data:/{name}@{version - 1}", ref, "grew into", kind="followed")
+
+
+class _References:
+    def __init__(self, datasets: Callable[[], Datasets], index: Callable[[], Index]) -> None:
+        self._datasets, self._index = datasets, index
+
+    def exact(self, ref: str) -> str:
+        reference = parse_reference(ref, "data")
+        sql = "SELECT max(version) AS version FROM datasets WHERE dataset = ?"
+        params: tuple[str | int, ...] = (reference.name,)
+        if reference.version is not None:
+            sql, params = f"{sql} AND version = ?", (*params, reference.version)
+        elif reference.selector not in ("", "latest"):
+            sql = "SELECT max(version) AS version FROM tags WHERE dataset = ? AND tag = ?"
+            params = (*params, reference.selector)
+        version = self._index().query(sql, params)[0]["version"]
+        if version is None:
+            return self._datasets().resolve(ref).ref
+        return f"data:/{reference.name}@{version}"
+
+    def facts(self, ref: str) -> Mapping[str, Fact]:
+        reference = parse_reference(ref, "data")
+        sql = "SELECT * FROM datasets WHERE dataset = ? AND version = ?"
+        rows = self._index().query(sql, (reference.name, reference.version), fresh=False)
+        if not rows:
+            return {}
+        row = rows[0]
+        event = f"dataset/{reference.name}#{row['seq']}"
+        facts = {name: Fact(row[name], event) for name in ("rows", "digest", "time")}
+        return facts | ({"contract": Fact(row["verdict"])} if row["verdict"] else {})

@@ -1,0 +1,25 @@
+"""What sets of files say of themselves: they are datasets, with bytes beside the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from mlopsfw.kernel.component import Component
+
+if TYPE_CHECKING:
+    from mlopsfw.data.filesets.catalog import FileSets
+    from mlopsfw.kernel.component import Holding
+
+
+def component(filesets: Callable[[], FileSets]) -> Component:
+    """Return the component; the sets are asked for when it is used."""
+    from mlopsfw.data.filesets.holding import FileSetHolding
+
+    def holdings() -> Iterable[Holding]:
+        return (FileSetHolding(filesets()),)
+
+    def released() -> Iterable[str]:
+        return filesets().removal.released()
+
+    return Component(name="filesets", holdings=holdings, released=released)

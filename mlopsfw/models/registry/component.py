@@ -1,0 +1,108 @@
+"""What the registry says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from mlopsfw.data.datasets.needs import numbers_of
+from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
+from mlopsfw.models.registry.holding import ModelHolding
+from mlopsfw.models.registry.index_tables import INDEX
+from mlopsfw.models.registry.versions import CHAMPION
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.index import Index
+    from mlopsfw.models.registry.catalog import Registry
+
+
+class Ancestors(Protocol):
+    """The lineage, as far as models ask."""
+
+    def origins(self, refs: Iterable[str]) -> Mapping[str, set[str]]:
+        """Return for each of some exact references what it was made from, and that from, and so on."""
+        ...
+
+
+def component(
+    registry: Callable[[], Registry], lineage: Callable[[], Ancestors], index: Callable[[], Index]
+) -> Component:
+    """Return the component; all are asked for when it is used."""
+    references = _References(registry, index)
+    kind = ReferenceKind(scheme="models", exact=references.exact, facts=references.facts)
+
+    def needs(name: str) -> Iterator[tuple[int, str]]:
+        return _needs(name, index(), lineage())
+
+    return Component(
+        name="models",
+        index=INDEX,
+        edges=edges,
+        references=(kind,),
+        needs=needs,
+        holdings=lambda: (ModelHolding(),),
+    )
+
+
+def _needs(dataset: str, index: Index, lineage: Ancestors) -> Iterator[tuple[int, str]]:
+    """Yield the versions of a dataset from which a model was made."""
+    rows = index.query(
+        """SELECT versions.model, versions.version, group_concat(alias, ', ') AS aliases
+        FROM versions LEFT JOIN aliases ON aliases.model = versions.model AND aliases.version = versions.version
+        GROUP BY versions.model, versions.version ORDER BY versions.model, versions.version"""
+    )
+    models = {f"models:/{row['model']}@{row['version']}": row["aliases"] for row in rows}
+    for ref, made_from in lineage.origins(models).items():
+        aliases = f" ({models[ref]})" if models[ref] else ""
+        for version in numbers_of(dataset, made_from):
+            yield version, f"{ref}{aliases} was made from it"
+
+
+def edges(index: Index) -> Iterator[Edge]:
+    """Yield what model versions were made of."""
+    for row in index.query("SELECT model, version, facts FROM versions WHERE facts IS NOT NULL", fresh=False):
+        facts = msgspec.json.decode(row["facts"])
+        ref = f"models:/{row['model']}@{row['version']}"
+        if run := facts.get("run"):
+            yield Edge(f"runs:/{run}", ref, "registered")
+        for dataset in facts.get("datasets", ()):
+            yield Edge(dataset, ref, "trained")
+
+
+class _References:
+    def __init__(self, registry: Callable[[], Registry], index: Callable[[], Index]) -> None:
+        self._registry, self._index = registry, index
+
+    def exact(self, ref: str) -> str:
+        reference = parse_reference(ref, "models")
+        sql = "SELECT latest AS version FROM models WHERE model = ?"
+        params: tuple[str, ...] = (reference.name,)
+        if reference.version is not None:
+            sql = "SELECT version FROM versions WHERE model = ? AND version = ?"
+            params = (*params, reference.selector)
+        elif reference.selector != "latest":
+            sql = "SELECT version FROM aliases WHERE model = ? AND alias = ?"
+            params = (*params, reference.selector or CHAMPION)
+        rows = self._index().query(sql, params)
+        if not rows or rows[0]["version"] is None:
+            return self._registry().resolve(ref).ref
+        return f"models:/{reference.name}@{rows[0]['version']}"
+
+    def facts(self, ref: str) -> Mapping[str, Fact]:
+        reference, index = parse_reference(ref, "models"), self._index()
+        where = (reference.name, reference.version)
+        sql = "SELECT * FROM versions WHERE model = ? AND version = ? AND facts IS NOT NULL"
+        rows = index.query(sql, where, fresh=False)
+        if not rows:
+            return {}
+        aliases = index.query(
+            "SELECT alias FROM aliases WHERE model = ? AND version = ? ORDER BY alias", where, fresh=False
+        )
+        event = f"model/{reference.name}#{rows[0]['seq']}"
+        facts = {"aliases": Fact([row["alias"] for row in aliases])}
+        facts |= {name: Fact(rows[0][name], event) for name in ("bundle", "time")}
+        commit = msgspec.json.decode(rows[0]["facts"]).get("code", {}).get("commit")
+        return facts | ({"commit": Fact(commit, event)} if commit else {})

@@ -1,0 +1,82 @@
+"""What runs say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.pipeline.run.flow import RunFlow, Wiring, wiring_of
+from mlopsfw.pipeline.run.index_tables import INDEX
+
+if TYPE_CHECKING:
+    from mlopsfw.data.datasets.needs import Need
+    from mlopsfw.kernel.component import Holding
+    from mlopsfw.kernel.index import Index
+    from mlopsfw.pipeline.run.runs import Runs
+
+
+def component(
+    runs: Callable[[], Runs], needs: Need, holdings: Callable[[], Iterable[Holding]], index: Callable[[], Index]
+) -> Component:
+    """Return the component; all are asked for when it is used."""
+    lineage = _RunLineage(runs, index)
+    kind = ReferenceKind(scheme="runs", exact=lineage.exact, facts=lineage.facts)
+    return Component(name="runs", index=INDEX, edges=lineage.edges, references=(kind,), needs=needs, holdings=holdings)
+
+
+class _RunLineage:
+    def __init__(self, runs: Callable[[], Runs], index: Callable[[], Index]) -> None:
+        self._runs, self._index = runs, index
+
+    def edges(self, index: Index) -> Iterator[Edge]:
+        """Yield what runs read, and which dataset versions became which within one."""
+        made: dict[str, list[str]] = {}
+        sql = "SELECT facts ->> '$.run' AS run, dataset, version FROM datasets WHERE facts ->> '$.run' <> ''"
+        for row in index.query(sql, fresh=False):
+            made.setdefault(row["run"], []).append(f"data:/{row['dataset']}@{row['version']}")
+        taken, returned = self._steps(index)
+        for row in index.query("SELECT run, wiring FROM runs", fresh=False):
+            run = row["run"]
+            wiring: Wiring = msgspec.json.decode(row["wiring"]) if row["wiring"] else self._configured(run)
+            flow = RunFlow(wiring, taken.get(run, {}), returned.get(run, {}))
+            for ref in sorted(flow.used.difference(made.get(run, ()))):
+                yield Edge(ref, f"runs:/{run}", "read by")
+            yield from flow.derived(made.get(run, ()))
+
+    def _configured(self, run: str) -> Wiring:
+        """Return the wiring of a run of an earlier release, whose first event does not hold it."""
+        return wiring_of(self._runs().config(run))
+
+    @staticmethod
+    def _steps(index: Index) -> tuple[dict[str, Wiring], dict[str, dict[str, dict[str, Artifact]]]]:
+        taken: dict[str, Wiring] = {}
+        returned: dict[str, dict[str, dict[str, Artifact]]] = {}
+        for row in index.query("SELECT run, step, inputs, outputs FROM steps", fresh=False):
+            if row["inputs"]:
+                taken.setdefault(row["run"], {})[row["step"]] = msgspec.json.decode(row["inputs"])
+            if row["outputs"]:
+                outputs = msgspec.json.decode(row["outputs"], type=dict[str, Artifact])
+                returned.setdefault(row["run"], {})[row["step"]] = outputs
+        return taken, returned
+
+    def exact(self, ref: str) -> str:
+        name = parse_reference(ref, "runs").name
+        sql = "SELECT run FROM runs WHERE run = ?"
+        params: tuple[str, ...] = (name,)
+        if name == "latest":
+            sql, params = "SELECT run FROM runs ORDER BY run DESC LIMIT 1", ()
+        rows = self._index().query(sql, params)
+        return f"runs:/{rows[0]['run'] if rows else self._runs().resolve(name)}"
+
+    def facts(self, ref: str) -> Mapping[str, Fact]:
+        name = parse_reference(ref, "runs").name
+        rows = self._index().query("SELECT * FROM runs WHERE run = ?", (name,), fresh=False)
+        if not rows:
+            return {}
+        facts = ("status", "started", "pipeline")
+        return {name_: Fact(rows[0][name_], f"run/{name}#1") for name_ in facts}

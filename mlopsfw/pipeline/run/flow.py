@@ -1,0 +1,98 @@
+"""`RunFlow`: what flowed through one run, as its configuration and its events say: each step's inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.kernel.component import Edge
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.event import Event
+from mlopsfw.pipeline.graph.partnames import step_of
+
+Wiring = dict[str, dict[str, str]]
+"""Step → parameter → what it takes: another step's output, or a reference."""
+
+
+def wiring_of(config: Mapping[str, Any]) -> Wiring:
+    """Return what the steps of a configuration, as JSON values, take."""
+    return {name: dict(step.get("inputs", {})) for name, step in config.get("steps", {}).items()}
+
+
+def inputs_of(events: Iterable[Event]) -> Wiring:
+    """Return what steps took, as far as it has an exact reference."""
+    taken: Wiring = {}
+    for event in events:
+        if event.type in ("step.started", "step.cached"):
+            for parameter, artifact in event.body.get("inputs", {}).items():
+                if ref := msgspec.convert(artifact, Artifact).ref:
+                    taken.setdefault(event.body["step"], {})[parameter] = ref
+    return taken
+
+
+class RunFlow:
+    """What flowed through one run.
+
+    Args:
+        wiring: What its steps take.
+        taken: What they took, exact.
+        outputs: Step, or a part of it → output → value.
+    """
+
+    def __init__(
+        self, wiring: Mapping[str, Mapping[str, str]], taken: Wiring, outputs: Mapping[str, Mapping[str, Artifact]]
+    ) -> None:
+        self._outputs = outputs
+        self._wiring = {
+            step: {name: taken.get(step, {}).get(name, text) if ":/" in text else text for name, text in inputs.items()}
+            for step, inputs in wiring.items()
+        }
+
+    @property
+    def used(self) -> set[str]:
+        """Every dataset and model version that its steps took or returned."""
+        upstream = {ref for step in self._wiring for ref in self.upstream(step)}
+        returned = (a.ref for outputs in self._outputs.values() for a in outputs.values() if a.kind == "dataset")
+        return upstream | set(returned)
+
+    def derived(self, committed: Iterable[str]) -> Iterator[Edge]:
+        """Yield which dataset versions became which of those that the run committed.
+
+        Of one that no step returned, all may have.
+        """
+        steps = {
+            a.ref: step for step, outputs in self._outputs.items() for a in outputs.values() if a.kind == "dataset"
+        }
+        for made in committed:
+            sources = self.upstream(steps[made]) if made in steps else self.used
+            for source in sorted(sources - {made}):
+                if source.startswith("data:/"):
+                    yield Edge(source, made, "became", kind="detail")
+
+    def upstream(self, step: str) -> set[str]:
+        """Return the references that the inputs of `step`, or of a part of it, came from, also through other steps."""
+        step = step_of(step)
+        refs: set[str] = set()
+        seen, queue = {step}, [step]
+        while queue:
+            for source in self._wiring.get(queue.pop(), {}).values():
+                if ":/" in source:
+                    refs.add(_pinned(source))
+                    continue
+                name = source if source in self._outputs else source.rpartition(".")[0]
+                refs |= {a.ref for a in self._outputs.get(name, {}).values() if a.kind == "dataset"}
+                if name and name not in seen:
+                    seen.add(name)
+                    queue.append(name)
+        return refs - {""}
+
+
+def _pinned(source: str) -> str:
+    """Return the exact reference; nothing for one that still floats, since its step never took what it would mean."""
+    reference = parse_reference(source)
+    if reference.scheme == "runs":
+        return f"runs:/{reference.name}"
+    return source if reference.version is not None else ""

@@ -1,0 +1,31 @@
+"""Rows of people in the values, logs and reports of runs, and in what this machine keeps of runs that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlopsfw.pipeline.values.erasure import BlobHolding
+
+if TYPE_CHECKING:
+    from mlopsfw.data.datasets.store import VersionStore
+    from mlopsfw.kernel.component import ErasureScope
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.pipeline.values.codec import Values
+
+
+def run_holding(services: Services, values: Values, store: VersionStore) -> BlobHolding:
+    """Return the holding of runs: those that read what was reached, and those that made it."""
+
+    def runs(scope: ErasureScope) -> list[str]:
+        made = {version.run for name in scope.names("data") for version in store.history(name).versions}
+        return sorted({*made, *scope.names("runs")} - {""})
+
+    def streams(scope: ErasureScope) -> Iterable[str]:
+        return [f"run/{run}" for run in runs(scope)]
+
+    def folders(scope: ErasureScope) -> Iterable[Path]:
+        return [services.workspace.state / "runs" / run for run in runs(scope)]
+
+    return BlobHolding(services, values, streams, folders)

@@ -1,0 +1,85 @@
+"""What endpoints say of themselves: their revisions, and the predictions that they captured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
+from mlopsfw.kernel.base.references import parse_prediction
+from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
+from mlopsfw.serving.index_tables import INDEX
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.component import Holding
+    from mlopsfw.kernel.index import Index
+    from mlopsfw.serving.captures import Captures
+
+_SCHEME = "endpoints:/"
+
+
+def component(
+    captures: Callable[[], Captures], holdings: Callable[[], Iterable[Holding]], index: Callable[[], Index]
+) -> Component:
+    """Return the component; all are asked for when it is used."""
+    revisions, predictions = _Revisions(index), _Predictions(captures)
+    kinds = (
+        ReferenceKind(scheme="endpoints", exact=revisions.exact, facts=revisions.facts),
+        ReferenceKind(scheme="predictions", exact=predictions.exact, facts=predictions.facts, edges=predictions.edges),
+    )
+    return Component(name="endpoints", index=INDEX, edges=edges, references=kinds, holdings=holdings)
+
+
+def edges(index: Index) -> Iterator[Edge]:
+    """Yield which model version each revision of an endpoint served."""
+    for row in index.query("SELECT * FROM revisions", fresh=False):
+        source, target = f"models:/{row['model']}@{row['version']}", f"{_SCHEME}{row['endpoint']}@{row['revision']}"
+        yield Edge(source, target, "served at")
+
+
+class _Revisions:
+    def __init__(self, index: Callable[[], Index]) -> None:
+        self._index = index
+
+    def exact(self, ref: str) -> str:
+        name, at, revision = ref.removeprefix(_SCHEME).partition("@")
+        if at and not revision.isdecimal():
+            raise InvalidReference(
+                f"{ref!r} is not a reference", hint=f"Write {_SCHEME}NAME or {_SCHEME}NAME@REVISION."
+            )
+        sql = "SELECT max(revision) AS revision FROM revisions WHERE endpoint = ? AND revision = coalesce(?, revision)"
+        newest = self._index().query(sql, (name, int(revision) if at else None))[0]["revision"]
+        if newest is None:
+            raise UnknownName(f"{ref} has served nothing", hint="`mlopsfw endpoints list` shows those there are.")
+        return f"{_SCHEME}{name}@{newest}"
+
+    def facts(self, ref: str) -> Mapping[str, Fact]:
+        name, _, revision = ref.removeprefix(_SCHEME).partition("@")
+        sql = "SELECT time, seq FROM revisions WHERE endpoint = ? AND revision = ?"
+        rows = self._index().query(sql, (name, revision), fresh=False)
+        return {"time": Fact(rows[0]["time"], f"endpoint/{name}#{rows[0]['seq']}")} if rows else {}
+
+
+class _Predictions:
+    """Captured predictions. Their inputs, which may be personal, are not among the facts."""
+
+    def __init__(self, captures: Callable[[], Captures]) -> None:
+        self._captures = captures
+
+    def exact(self, ref: str) -> str:
+        self._row(ref)
+        return ref
+
+    def edges(self, ref: str) -> Iterator[Edge]:
+        row = self._row(ref)
+        endpoint = f"{_SCHEME}{parse_prediction(ref).endpoint}@{row['revision']}"
+        yield Edge(f"models:/{row['model']}@{row['version']}", endpoint, "served at")
+        yield Edge(endpoint, ref, "answered")
+
+    def facts(self, ref: str) -> Mapping[str, Fact]:
+        row = self._row(ref)
+        return {"time": Fact(row["processed_time"].isoformat()), "bundle": Fact(row["bundle"])}
+
+    def _row(self, ref: str) -> Mapping[str, Any]:
+        named = parse_prediction(ref)
+        return self._captures().find(named.endpoint, named.id)
