@@ -101,7 +101,7 @@ def ours(
         trained = TorchTrainer(config).fit(task, train.to_arrow(), valid.to_arrow(), context)
         (folder / "project").mkdir()
         with Project(folder / "project", ProjectConfig(name="bench")) as project:
-            runtimes = {"onnx": project.runtime("onnx")}
+            runtimes = {"onnx": project.providers.runtime("onnx")}
             bundle.write(folder / "bundle", trained, task, train.to_arrow(), runtimes)
             opened = bundle.open_bundle(folder / "bundle", runtimes.__getitem__)
             return opened.predict_table(test)[OUTPUTS[case.task]], trained.classes, trained.facts

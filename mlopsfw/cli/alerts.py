@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,8 +11,6 @@ from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 if TYPE_CHECKING:
     from mlopsfw.alerts import AlertState
     from mlopsfw.project.facade import Project
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @click.group()
@@ -66,11 +63,10 @@ def ack(project: Project, alert_id: str) -> None:
     click.echo(f"Acknowledged {alert_id}.")
 
 
-def _duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
-    match = re.fullmatch(r"(\d+)([smhd])", value)
-    if match is None:
-        raise click.BadParameter("write a number with a unit (s, m, h or d), such as 4h")
-    return float(match[1]) * _UNITS[match[2]]
+def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+    from mlopsfw.kernel.base.spans import duration
+
+    return duration(value).total_seconds()
 
 
 @alerts.command()
@@ -80,7 +76,7 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
     "seconds",
     default="1h",
     show_default=True,
-    callback=_duration,
+    callback=_seconds,
     help="How long, such as 30m, 4h or 2d; 0s ends the silence.",
 )
 @pass_project

@@ -68,29 +68,28 @@ def run(
 ) -> None:
     """Examine one window of ENDPOINT's predictions with every monitor of the project."""
     from mlopsfw.kernel.base.errors import DriftFound, NotFound
-    from mlopsfw.monitoring import examine
 
-    _say_set_aside(project, endpoint)
+    _warn_of_strays(project, endpoint)
     low, high = _bounds(project, endpoint, start, end, zone)
-    examined = examine(project, endpoint, low, high, alert=alert)
+    examined = project.monitoring.examine(endpoint, low, high, alert=alert)
     if not examined:
         raise NotFound(f"the endpoint {endpoint!r} has no prediction between {low} and {high}")
     if alert:
         project.alerts.pump()
     _show(examined, as_json=as_json)
-    pages = [one.page for one in examined if one.page is not None]
+    pages = [each.page for each in examined if each.page is not None]
     if html is not None and pages:
         html.write_text(pages[-1].read_text(encoding="utf-8"), encoding="utf-8")  # of several versions, the newest
-    if check and any(one.report.alarm for one in examined):
-        found = "; ".join(one.report.summary for one in examined if one.report.alarm)
-        raise DriftFound(printable(f"{endpoint}: {found}"))
+    alarms = [each.report.summary for each in examined if each.report.alarm]
+    if check and alarms:
+        raise DriftFound(printable(f"{endpoint}: {'; '.join(alarms)}"))
 
 
-def _say_set_aside(project: Project, endpoint: str) -> None:
-    from mlopsfw.monitoring.windows import aside_sentence, set_aside
+def _warn_of_strays(project: Project, endpoint: str) -> None:
+    from mlopsfw.monitoring.windows import aside_sentence
 
-    if said := aside_sentence(set_aside(project, endpoint)):
-        click.echo(said, err=True)
+    if sentence := aside_sentence(project.windows.set_aside(endpoint)):
+        click.echo(sentence, err=True)
 
 
 def _bounds(
@@ -98,21 +97,21 @@ def _bounds(
 ) -> tuple[datetime, datetime]:
     from datetime import timedelta
 
-    from mlopsfw.monitoring.windows import moment, span, time_zone
+    from mlopsfw.monitoring.window_bounds import moment, time_zone
 
     place = time_zone(zone)
     if start and end:
         return moment(start, place), moment(end, place)
-    low, high = span(project, endpoint)
+    low, high = project.windows.span(endpoint)
     return moment(start, place) if start else low, moment(end, place) if end else high + timedelta(microseconds=1)
 
 
 def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
     if as_json:
-        emit_json([{"report": one.report, "digest": one.digest, "page": one.page} for one in examined])
+        emit_json([{"report": each.report, "digest": each.digest, "page": each.page} for each in examined])
         return
-    for one in examined:
-        report = one.report
+    for each in examined:
+        report = each.report
         verdict, colour = ("ALARM", "red") if report.alarm else ("calm", "green")
         click.secho(f"{verdict}: {printable(report.summary)}", fg=colour, bold=True)
         click.echo(
@@ -126,14 +125,14 @@ def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
             table([{**c, "drifted": "yes" if c["drifted"] else ""} for c in report.columns], _COLUMNS)
         for finding in report.findings:
             click.echo(f"- {printable(finding.message)}")
-        if one.page:
-            click.echo(f"Page: {one.page}")
+        if each.page:
+            click.echo(f"Page: {each.page}")
 
 
 @monitor.command()
 @click.argument("endpoint")
 @click.option(
-    "--every", default="7d", show_default=True, metavar="SPAN", help="Length of a window, such as 6h, 7d or 2w."
+    "--every", default="7d", show_default=True, metavar="SPAN", help="Length of a window, such as 6h, 7d or 1d 12h."
 )
 @click.option(
     "--from", "start", metavar="TIME", help="Start of the first window. By default the day of the first prediction."
@@ -146,31 +145,33 @@ def replay(
     project: Project, endpoint: str, *, every: str, start: str | None, end: str | None, zone: str, as_json: bool
 ) -> None:
     """Examine all windows of ENDPOINT's predictions in order. Raise no alert."""
-    from mlopsfw.monitoring import replay
-    from mlopsfw.monitoring.windows import duration, moment, time_zone
+    from mlopsfw.kernel.base.spans import duration
+    from mlopsfw.monitoring.window_bounds import moment, time_zone
 
     place = time_zone(zone)
     low, high = (moment(text, place) if text else None for text in (start, end))
-    _say_set_aside(project, endpoint)
-    rows = [_line(one) for one in replay(project, endpoint, duration(every), start=low, end=high, zone=place)]
+    length = duration(every)
+    _warn_of_strays(project, endpoint)
+    replayed = project.monitoring.replay(endpoint, length, start=low, end=high, zone=place)
+    rows = [_line(each) for each in replayed]
     if as_json:
         emit_json(rows)
     else:
         table(rows, ["start", "version", "rows", "labelled", "alarm", "summary"], empty="No window is complete.")
 
 
-def _line(one: Examined) -> dict[str, Any]:
-    report = one.report
+def _line(examined: Examined) -> dict[str, Any]:
+    report = examined.report
     return {
         "start": report.start, "end": report.end, "version": report.version, "rows": report.rows, "labelled": report.labelled,
-        "alarm": "ALARM" if report.alarm else "", "summary": report.summary, "metrics": report.metrics, "report": one.digest,
+        "alarm": "ALARM" if report.alarm else "", "summary": report.summary, "metrics": report.metrics, "report": examined.digest,
     }  # fmt: skip
 
 
 @monitor.command()
 @click.argument("endpoint")
 @click.option(
-    "--every", default="1d", show_default=True, metavar="SPAN", help="Length of a window, such as 6h, 7d or 2w."
+    "--every", default="1d", show_default=True, metavar="SPAN", help="Length of a window, such as 6h, 7d or 1d 12h."
 )
 @click.option(
     "--delay", default="5m", show_default=True, metavar="SPAN", help="How long to wait after the end of a window."
@@ -186,18 +187,17 @@ def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str)
     A new watcher continues where the last one stopped. Several may run: one works, and the others wait for it to end. The first window is
     that of the first prediction, without the earliest 1% of rows, and at most 1,000 windows before the median row.
     """
-    from mlopsfw.monitoring.watch import watch
-    from mlopsfw.monitoring.windows import duration, time_zone
+    from mlopsfw.kernel.base.spans import duration
+    from mlopsfw.monitoring.window_bounds import time_zone
 
-    length = duration(every)
+    length, wait = duration(every), duration(delay)
     click.echo(f"Watching {endpoint} in windows of {every}. Press Ctrl-C to stop.")
-    watch(
-        project,
+    project.watcher.watch(
         endpoint,
         length,
-        delay=duration(delay),
+        delay=wait,
         zone=time_zone(zone),
-        report=lambda one: click.echo(f"{one.report.start}  {printable(one.report.summary)}"),
+        report=lambda each: click.echo(f"{each.report.start}  {printable(each.report.summary)}"),
         say=click.echo,
     )
 

@@ -8,29 +8,41 @@ from mlopsfw.kernel.roles.monitoring import Baseline
 from mlopsfw.models.bundle.stored import stored_manifest, stored_profile
 
 if TYPE_CHECKING:
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.store.blobs import BlobStore
+    from mlopsfw.models.registry import Registry
 
 
-def baseline_of(project: Project, model: str, version: int) -> Baseline:
-    """Return the baseline of a model version, read from its bundle's blobs without loading the model.
+class Baselines:
+    """The baselines of registered models.
 
-    Raises:
-        UnknownName: There is no such version.
-        NotFound, Corrupt: The bundle's blobs are gone or altered.
+    Args:
+        blobs: Has their bundles.
+        models: The registered models.
     """
-    registered = project.registry.resolve(f"models:/{model}@{version}")
-    manifest = stored_manifest(project.blobs, registered.bundle)
-    return Baseline(
-        profile=stored_profile(project.blobs, registered.bundle),
-        task=manifest.task,
-        target=manifest.target,
-        outputs=manifest.outputs,
-        classes=manifest.classes,
-        importance=_numbers(manifest.facts.get("importance")),
-        metrics=_numbers(registered.metrics),
-    )
+
+    def __init__(self, blobs: BlobStore, models: Registry) -> None:
+        self._blobs, self._models = blobs, models
+
+    def of(self, model: str, version: int) -> Baseline:
+        """Return the baseline of a model version, read from its bundle's blobs without loading the model.
+
+        Raises:
+            UnknownName: There is no such version.
+            NotFound, Corrupt: The bundle's blobs are gone or altered.
+        """
+        registered = self._models.resolve(f"models:/{model}@{version}")
+        manifest = stored_manifest(self._blobs, registered.bundle)
+        return Baseline(
+            profile=stored_profile(self._blobs, registered.bundle),
+            task=manifest.task,
+            target=manifest.target,
+            outputs=manifest.outputs,
+            classes=manifest.classes,
+            importance=_numbers(manifest.facts.get("importance")),
+            metrics=_numbers(registered.metrics),
+        )
 
 
-def _numbers(found: Any) -> dict[str, float]:
+def _numbers(facts: Any) -> dict[str, float]:
     """Return what is a number at the top level; nested metrics (of baselines, of segments) are not the model's own."""
-    return {k: float(v) for k, v in (found or {}).items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    return {k: float(v) for k, v in (facts or {}).items() if isinstance(v, int | float) and not isinstance(v, bool)}

@@ -1,20 +1,19 @@
 """When a watched window is looked at again as its labels come: by the share of its rows that have one, and at fixed ages.
 
-Pure but for one count: what the watcher's events come to decides, so that a watcher that starts anew goes on where the last one was.
+Pure: what the watcher's events come to decides, so that a watcher that starts anew goes on where the last one was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.monitoring.windows import by_version, stamp
+from mlopsfw.monitoring.window_bounds import stamp
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.event import Event
-    from mlopsfw.project.facade import Project
 
 SHARES = (0.1, 0.5, 0.9)
 """A window is looked at again when labels first cover such a share of its rows."""
@@ -76,19 +75,3 @@ def fold(happened: Iterable[Event]) -> dict[str, Looked]:
             start, end, first, last = (datetime.fromisoformat(body[name]) for name in ("start", "until", "first", "at"))
             looked[body["start"]] = Looked(start, end, first, last, body["rows"], body["labelled"], body["look"])
     return looked
-
-
-def labelled_rows(project: Project, endpoint: str, looked: Sequence[Looked]) -> list[int]:
-    """Return how many rows of each window have a label by now."""
-    import polars as pl
-
-    span = min(each.start for each in looked), max(each.end for each in looked)
-    parts = [
-        part.join(told.labels, on="prediction_id", how="semi")
-        for _, part, told in by_version(project, endpoint, *span, columns=["event_time"])
-    ]
-    if not parts:
-        return [0] * len(looked)
-    time = pl.col("event_time")
-    inside = [time.is_between(each.start, each.end, closed="left").sum().alias(str(n)) for n, each in enumerate(looked)]
-    return list(pl.concat(parts).select(inside).row(0))

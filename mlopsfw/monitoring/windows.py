@@ -6,189 +6,145 @@ decides where windows begin or end.
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
-from mlopsfw.capturelog.times import EARLIEST, LATEST, Bounds, event_micros
-from mlopsfw.kernel.base import spans
-from mlopsfw.kernel.base.errors import NotFound, UsageError
+from mlopsfw.capturelog.times import EARLIEST, LATEST, Bounds
+from mlopsfw.kernel.base.errors import NotFound
 from mlopsfw.kernel.roles.monitoring import Window
+from mlopsfw.monitoring.window_bounds import opening, stamp, tiles
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.project.facade import Project
+    from mlopsfw.kernel.config.model import CaptureConfig
+    from mlopsfw.models.registry import Registry
+    from mlopsfw.serving.captures import Captures
     from mlopsfw.serving.label_join import JoinedLabels
+    from mlopsfw.serving.labels import Labels
 
 MOST_BEFORE = 1000
 """Windows begin at most so many of them before the median prediction, unless somebody says where."""
 
-_DAY = timedelta(days=1)
-_DURATION = re.compile(r"[1-9]\d{0,5}[mhdw]")
 
+class Windows:
+    """The captured predictions of a project, cut by event time.
 
-def duration(text: str) -> timedelta:
-    """Return `15m`, `6h`, `7d` or `2w` as a span. Raise `UsageError`."""
-    if _DURATION.fullmatch(text) is None:
-        raise UsageError(f"{text!r} is not a span of time", hint="Write a number and m, h, d or w, such as 7d.")
-    return spans.duration(text)
+    Args:
+        captures: The captured predictions.
+        labels: Their labels.
+        models: The registered models.
+        capture: How far an event time may be from the answer.
+    """
 
+    def __init__(self, captures: Captures, labels: Labels, models: Registry, capture: CaptureConfig) -> None:
+        self._captures, self._labels, self._models, self._capture = captures, labels, models, capture
 
-def stamp(moment: datetime) -> str:
-    """Return a moment as reports carry it: RFC 3339, UTC, with what it has below a second, so that it names the same rows again."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    def cut(self, endpoint: str, start: datetime, end: datetime, *, look: int = 1, looks: int = 1) -> list[Window]:
+        """Return the window [start, end) of each model version that answered in it, oldest version first."""
+        return [
+            Window(
+                endpoint=endpoint, model=model, version=version, start=stamp(start), end=stamp(end), rows=rows.to_arrow(),
+                labels=joined.labels.to_arrow() if joined.labels.height else None, labels_aside=joined.aside,
+                look=look, looks=looks,
+            )
+            for (model, version), rows, joined in self._by_version(endpoint, start, end)
+        ]  # fmt: skip
 
+    def span(self, endpoint: str) -> tuple[datetime, datetime]:
+        """Return the event times of the first and last captured prediction. Raise `NotFound` where there is none."""
+        import polars as pl
 
-def time_zone(name: str) -> tzinfo:
-    """Return the time zone of an IANA name, such as `America/New_York`. Raise `UsageError`."""
-    if name == "UTC":
-        return UTC
-    from zoneinfo import ZoneInfo
+        time = pl.col("event_time")
+        low, high = self._events(endpoint).select(low=time.min(), high=time.max()).collect().row(0)
+        if low is None:
+            raise NotFound(
+                f"the endpoint {endpoint!r} has captured no prediction",
+                hint="`mlopsfw endpoints list` shows what is served.",
+            )
+        return low, high
 
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # not found; not a name; a folder of names
-        raise UsageError(
-            f"there is no time zone {name!r}", hint="Write a name such as Europe/Berlin, or UTC."
-        ) from None
+    def beginning(self, endpoint: str, every: timedelta, zone: tzinfo, now: datetime) -> datetime | None:
+        """Return where the first of many windows begins; None where no prediction is as old as `now`.
 
+        That is the day of the first prediction, whatever few rows say: of a hundred rows the earliest is passed over, and windows begin at
+        most `MOST_BEFORE` of them before the median row.
+        """
+        import polars as pl
 
-def moment(text: str, zone: tzinfo = UTC) -> datetime:
-    """Return an RFC 3339 stamp, or a date (its midnight in `zone`), as a moment. Raise `DataError`, also before 1678 and after 2261."""
-    found = spans.instant(text).replace(tzinfo=zone) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text
-    return datetime.fromtimestamp(event_micros(found) / 1e6, UTC).astimezone(zone)
+        time = pl.col("event_time")
+        rows = self._events(endpoint).filter(time <= now)
+        quantiles = rows.select(early=time.quantile(0.01, "lower"), half=time.quantile(0.5, "lower"))
+        early, median = quantiles.collect().row(0)
+        return None if early is None else opening(max(early, median - MOST_BEFORE * every), zone)
 
+    def occupied(
+        self, endpoint: str, start: datetime, end: datetime, *, every: timedelta, zone: tzinfo
+    ) -> Iterator[tuple[datetime, datetime]]:
+        """Yield the spans of length `every` that lie wholly within [start, end] and hold a prediction, in order."""
+        import polars as pl
 
-def opening(first: datetime, zone: tzinfo) -> datetime:
-    """Return where windows that are to hold `first` begin: at midnight, whatever their length."""
-    return first.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        rows = self._events(endpoint, start, end).select(pl.col("event_time").dt.truncate("1m"))
+        return tiles(rows.unique().collect().to_series().sort().to_list(), start, end, every=every, zone=zone)
 
+    def labelled(self, endpoint: str, spans: Sequence[tuple[datetime, datetime]]) -> list[int]:
+        """Return how many rows of each span have a label by now."""
+        import polars as pl
 
-def later(start: datetime, every: timedelta, zone: tzinfo) -> datetime:
-    """Return the moment `every` after `start`: whole days by the calendar of `zone`, all else by the clock."""
-    if every % _DAY:
-        return start.astimezone(UTC) + every
-    return start.astimezone(zone) + every  # wall time: a day may have 23 or 25 hours
+        start, end = min(low for low, _ in spans), max(high for _, high in spans)
+        parts = [
+            rows.join(joined.labels, on="prediction_id", how="semi")
+            for _, rows, joined in self._by_version(endpoint, start, end, columns=["event_time"])
+        ]
+        if not parts:
+            return [0] * len(spans)
+        time = pl.col("event_time")
+        inside = [
+            time.is_between(low, high, closed="left").sum().alias(str(number))
+            for number, (low, high) in enumerate(spans)
+        ]
+        return list(pl.concat(parts).select(inside).row(0))
 
+    def set_aside(self, endpoint: str) -> int:
+        """Return how many predictions are in no window, since their event time is too far from when they were answered."""
+        import polars as pl
 
-def holding(moment: datetime, start: datetime, every: timedelta, zone: tzinfo) -> datetime:
-    """Return where the window that holds `moment` begins, of those of length `every` that follow each other from `start`."""
-    if every % _DAY:
-        return start.astimezone(UTC) + max((moment - start) // every, 0) * every
-    local, wall = start.astimezone(zone), moment.astimezone(zone).replace(tzinfo=None)
-    return local + max((wall - local.replace(tzinfo=None)) // every, 0) * every
+        strays = self._captures.scan(endpoint).filter(~self._placed())
+        return int(strays.select(pl.len()).collect().item())
 
+    def _events(self, endpoint: str, start: datetime | None = None, end: datetime | None = None) -> pl.LazyFrame:
+        """Return the predictions with event time in [start, end), without those that are set aside."""
+        return self._captures.scan(endpoint, start, end).filter(self._placed())
 
-def events(project: Project, endpoint: str, start: datetime | None = None, end: datetime | None = None) -> pl.LazyFrame:
-    """Return the predictions with event time in [start, end), without those that are set aside."""
-    return project.captures.scan(endpoint, start, end).filter(_placed(project))
+    def _placed(self) -> pl.Expr:
+        import polars as pl
 
+        bounds = Bounds.of(self._capture)
+        event, answered = (pl.col(name).cast(pl.Int64) for name in ("event_time", "processed_time"))
+        age, lead = (length // timedelta(microseconds=1) for length in (bounds.age, bounds.lead))
+        return event.is_between(EARLIEST, LATEST, closed="left") & event.is_between(answered - age, answered + lead)
 
-def set_aside(project: Project, endpoint: str) -> int:
-    """Return how many predictions are in no window, since their event time is too far from when they were answered."""
-    import polars as pl
+    def _by_version(
+        self, endpoint: str, start: datetime, end: datetime, columns: Sequence[str] = ()
+    ) -> Iterator[tuple[tuple[str, int], pl.DataFrame, JoinedLabels]]:
+        """Yield each model version that answered in [start, end), oldest first, with its rows (all columns, or these) and their labels."""
+        import polars as pl
 
-    strays = project.captures.scan(endpoint).filter(~_placed(project))
-    return int(strays.select(pl.len()).collect().item())
+        rows = self._events(endpoint, start, end)
+        chosen = (rows.select("prediction_id", "model", "version", *columns) if columns else rows).collect()
+        names = self._captures.names(endpoint, start, end).collect()
+        cut = chosen.partition_by("model", "version", as_dict=True, include_key=True)
+        for (model, version), part in sorted(cut.items(), key=lambda item: item[0]):
+            asked = names.filter(pl.col("model") == model, pl.col("version") == version)
+            asked = asked.join(part, on="prediction_id", how="semi")
+            registered = self._models.resolve(f"models:/{model}@{version}")
+            yield (model, version), part, self._labels.of(endpoint, registered, asked)
 
 
 def aside_sentence(rows: int) -> str:
-    """Return what to say of so many predictions that are set aside; nothing of none."""
+    """Return the sentence about so many predictions that are set aside; an empty text for 0."""
     if not rows:
         return ""
     who = "One captured prediction is" if rows == 1 else f"{rows:,} captured predictions are"
     return f"{who} set aside: the event time is further from the moment of the answer than [capture] allows."
-
-
-def _placed(project: Project) -> pl.Expr:
-    import polars as pl
-
-    bounds = Bounds.of(project.config.capture)
-    event, answered = (pl.col(name).cast(pl.Int64) for name in ("event_time", "processed_time"))
-    age, lead = (length // timedelta(microseconds=1) for length in (bounds.age, bounds.lead))
-    return event.is_between(EARLIEST, LATEST, closed="left") & event.is_between(answered - age, answered + lead)
-
-
-def span(project: Project, endpoint: str) -> tuple[datetime, datetime]:
-    """Return the event times of the first and last captured prediction. Raise `NotFound` where there is none."""
-    import polars as pl
-
-    times = events(project, endpoint).select(low=pl.col("event_time").min(), high=pl.col("event_time").max()).collect()
-    low, high = times.row(0)
-    if low is None:
-        raise NotFound(
-            f"the endpoint {endpoint!r} has captured no prediction",
-            hint="`mlopsfw endpoints list` shows what is served.",
-        )
-    return low, high
-
-
-def beginning(project: Project, endpoint: str, every: timedelta, zone: tzinfo, now: datetime) -> datetime | None:
-    """Return where the first of many windows begins; None where no prediction is as old as `now`.
-
-    That is the day of the first prediction, whatever few rows say: of a hundred rows the earliest is passed over, and windows begin at most
-    `MOST_BEFORE` of them before the median row.
-    """
-    import polars as pl
-
-    time = pl.col("event_time")
-    rows = events(project, endpoint).filter(time <= now)
-    early, median = rows.select(early=time.quantile(0.01, "lower"), half=time.quantile(0.5, "lower")).collect().row(0)
-    return None if early is None else opening(max(early, median - MOST_BEFORE * every), zone)
-
-
-def occupied(
-    project: Project, endpoint: str, start: datetime, end: datetime, *, every: timedelta, zone: tzinfo
-) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the spans of length `every` that lie wholly within [start, end] and hold a prediction, in order."""
-    import polars as pl
-
-    rows = events(project, endpoint, start, end).select(pl.col("event_time").dt.truncate("1m"))
-    return tiles(rows.unique().collect().to_series().sort().to_list(), start, end, every=every, zone=zone)
-
-
-def tiles(
-    minutes: Sequence[datetime], start: datetime, end: datetime, *, every: timedelta, zone: tzinfo = UTC
-) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the spans of length `every` that lie wholly within [start, end] and hold one of the sorted `minutes`, in order."""
-    place, last = 0, end.astimezone(UTC)
-    while (place := bisect_left(minutes, start.astimezone(UTC).replace(second=0, microsecond=0), place)) < len(minutes):
-        start = holding(max(minutes[place], start), start, every, zone)
-        after = later(start, every, zone)
-        if after.astimezone(UTC) > last:
-            return
-        yield start, after
-        start = after
-
-
-def windows(
-    project: Project, endpoint: str, start: datetime, end: datetime, *, look: int = 1, looks: int = 1
-) -> list[Window]:
-    """Return the window [start, end) of each model version that answered in it, oldest version first."""
-    return [
-        Window(
-            endpoint=endpoint, model=model, version=version, start=stamp(start), end=stamp(end), rows=part.to_arrow(),
-            labels=told.labels.to_arrow() if told.labels.height else None, labels_aside=told.aside, look=look, looks=looks,
-        )
-        for (model, version), part, told in by_version(project, endpoint, start, end)
-    ]  # fmt: skip
-
-
-def by_version(
-    project: Project, endpoint: str, start: datetime, end: datetime, columns: Sequence[str] = ()
-) -> Iterator[tuple[tuple[str, int], pl.DataFrame, JoinedLabels]]:
-    """Yield each model version that answered in [start, end), oldest first, with its rows (all columns, or these) and their labels."""
-    import polars as pl
-
-    rows = events(project, endpoint, start, end)
-    chosen = (rows.select("prediction_id", "model", "version", *columns) if columns else rows).collect()
-    names = project.captures.names(endpoint, start, end).collect()
-    cut = chosen.partition_by("model", "version", as_dict=True, include_key=True)
-    for (model, version), part in sorted(cut.items(), key=lambda item: item[0]):
-        asked = names.filter(pl.col("model") == model, pl.col("version") == version)
-        asked = asked.join(part, on="prediction_id", how="semi")
-        registered = project.registry.resolve(f"models:/{model}@{version}")
-        yield (model, version), part, project.labels.of(endpoint, registered, asked)

@@ -35,10 +35,10 @@ class _Workers:
 
     @property
     def slots(self) -> int:
-        return self._project.engine.slots
+        return self._project.providers.engine.slots
 
     def submit(self, spec: StepSpec) -> Handle:
-        return self._project.engine.submit(spec)
+        return self._project.providers.engine.submit(spec)
 
     def run_here(self, spec: StepSpec) -> StepResult:
         from mlopsfw.project.worker import run_step

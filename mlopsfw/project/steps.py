@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.errors import UnknownName
@@ -94,7 +93,7 @@ class BuiltinSteps:
 
         project = self._project
         origins = ColumnOrigins(lambda: project.pipeline.graph, project.runs)
-        return train.step(lambda: project.trainer, project.bundles, project.privacy, origins)
+        return train.step(lambda: project.providers.trainer, project.bundles, project.privacy, origins)
 
     def _evaluate(self) -> BuiltinStep:
         from mlopsfw.steps import evaluate
@@ -117,11 +116,9 @@ class BuiltinSteps:
         return deploy.step(self._project.endpoints)
 
     def _monitor(self) -> BuiltinStep:
-        from mlopsfw import monitoring
         from mlopsfw.steps import monitor
 
-        examine = partial(monitoring.examine, self._project)  # type: ignore[arg-type]
-        return monitor.step(examine, self._project.alerts)
+        return monitor.step(self._project.monitoring.examine, self._project.alerts)
 
     def _alert(self) -> BuiltinStep:
         from mlopsfw.steps import alert

@@ -13,11 +13,10 @@ import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.config import ProjectConfig
-from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,15 +32,9 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.index import Index
     from mlopsfw.kernel.ledger import Ledger
     from mlopsfw.kernel.plugins.manager import PluginManager
-    from mlopsfw.kernel.roles.alerting import Alerter
-    from mlopsfw.kernel.roles.bundle import Runtime
-    from mlopsfw.kernel.roles.deployer import Deployer
-    from mlopsfw.kernel.roles.engine import Engine
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.roles.host import Clock, Secrets
-    from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.storage import Storage
-    from mlopsfw.kernel.roles.training import Trainer
     from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.store.blobs import BlobStore
     from mlopsfw.kernel.store.vault import Vault
@@ -50,12 +43,16 @@ if TYPE_CHECKING:
     from mlopsfw.models.offline import OfflineScorer
     from mlopsfw.models.registry import Registry
     from mlopsfw.models.registry.personal_columns import PersonalColumns
+    from mlopsfw.monitoring import Monitoring
+    from mlopsfw.monitoring.watch import Watcher
+    from mlopsfw.monitoring.windows import Windows
     from mlopsfw.pipeline.graph.model import StepCatalog
     from mlopsfw.pipeline.run.runs import Runs
     from mlopsfw.pipeline.run.session import Sessions
     from mlopsfw.pipeline.values.codec import Values
     from mlopsfw.privacy.marks import Privacy
     from mlopsfw.project.host import ProjectHost
+    from mlopsfw.project.providers import Providers
     from mlopsfw.serving.captures import Captures
     from mlopsfw.serving.endpoints import Endpoints
     from mlopsfw.serving.labels import Labels
@@ -118,56 +115,17 @@ class Wiring:
         """Tell the observers of an event."""
         self.plugins.notify(event, self.host, self.config.observers)
 
-    def _build(self, role: str, selection: Selection) -> Any:
-        return self.plugins.build(role, selection, self.config, self.host(f"{role}.{selection.use}"))
-
     @cached_property
+    def providers(self) -> Providers:
+        """What the configuration selects."""
+        from mlopsfw.project.providers import Providers
+
+        return Providers(self.plugins, self.config, self.host, self._closing)
+
+    @property
     def storage(self) -> Storage:
         """Where everything is kept."""
-        return self._build("storage", self.config.storage)  # type: ignore[no-any-return]
-
-    @cached_property
-    def trainer(self) -> Trainer:
-        """The selected trainer."""
-        return self._build("trainer", self.config.trainer)  # type: ignore[no-any-return]
-
-    @cached_property
-    def deployer(self) -> Deployer:
-        """The selected deployer."""
-        return self._build("deployer", self.config.deployer)  # type: ignore[no-any-return]
-
-    @cached_property
-    def engine(self) -> Engine:
-        """The selected engine."""
-        engine: Engine = self._build("engine", self.config.engine)
-        self._closing.callback(self._close, "engine", engine)
-        return engine
-
-    def _close(self, name: str, part: Any) -> None:
-        """Close a part; the next use makes it anew."""
-        delattr(self, name)
-        part.close()
-
-    @cached_property
-    def monitors(self) -> dict[str, Monitor]:
-        """The selected monitors by name, in the order of the file."""
-        return {s.use: self._build("monitor", s) for s in self.config.monitors}
-
-    def alerter(self, name: str) -> Alerter:
-        """Return a selected alerter, built by itself: one that cannot be built does not keep the others from delivering."""
-        selection = next(each for each in self.config.alerters if each.use == name)
-        return self._build("alerter", selection)  # type: ignore[no-any-return]
-
-    def runtime(self, format: str) -> Runtime:  # noqa: A002 - the field's word
-        """Return the runtime that loads bundles of `format`. Raise `UnknownFormat` where none is installed."""
-        from mlopsfw.kernel.base.errors import UnknownFormat, UnknownName
-
-        options = self.config.runtimes.get(format, {})
-        try:
-            self.plugins.catalog.find("runtime", format)
-        except UnknownName as error:
-            raise UnknownFormat(f"no runtime loads bundles of format {format!r}", hint=error.hint) from None
-        return self._build("runtime", Selection(use=format, options=options, key="runtime"))  # type: ignore[no-any-return]
+        return self.providers.storage
 
     # -- what is built on storage ------------------------------------------------------------------------------------------
 
@@ -244,8 +202,14 @@ class Wiring:
         from mlopsfw.project.components import index_parts
 
         index = Index(self.private_folder() / "index.sqlite", self.ledger, index_parts(self.components))
-        self._closing.callback(self._close, "index", index)
+        self._closing.callback(self._close_index)
         return index
+
+    def _close_index(self) -> None:
+        """Close the index; the next use opens it anew."""
+        index = self.index
+        del self.index
+        index.close()
 
     @cached_property
     def components(self) -> tuple[Component, ...]:
@@ -317,7 +281,7 @@ class Wiring:
         """Model bundles."""
         from mlopsfw.models.bundle import BundleStore
 
-        return BundleStore(self.runtime)
+        return BundleStore(self.providers.runtime)
 
     @cached_property
     def scorer(self) -> OfflineScorer:
@@ -373,7 +337,7 @@ class Wiring:
         """What is served."""
         from mlopsfw.serving.endpoints import Endpoints
 
-        return Endpoints(self.ledger, self.registry, lambda: self.deployer, self.personal_columns)
+        return Endpoints(self.ledger, self.registry, lambda: self.providers.deployer, self.personal_columns)
 
     @cached_property
     def captures(self) -> Captures:
@@ -396,4 +360,27 @@ class Wiring:
         """Alerts and their delivery."""
         from mlopsfw.alerts import Alerts
 
-        return Alerts(self.services, [selection.use for selection in self.config.alerters], self.alerter)
+        return Alerts(self.services, [selection.use for selection in self.config.alerters], self.providers.alerter)
+
+    @cached_property
+    def windows(self) -> Windows:
+        """Captured predictions by event time."""
+        from mlopsfw.monitoring.windows import Windows
+
+        return Windows(self.captures, self.labels, self.registry, self.config.capture)
+
+    @cached_property
+    def monitoring(self) -> Monitoring:
+        """The monitors at work."""
+        from mlopsfw.monitoring import Monitoring
+        from mlopsfw.monitoring.baseline import Baselines
+
+        baselines = Baselines(self.blobs, self.registry)
+        return Monitoring(self.services, lambda: self.providers.monitors, self.windows, baselines, self.alerts)
+
+    @cached_property
+    def watcher(self) -> Watcher:
+        """Watches endpoints."""
+        from mlopsfw.monitoring.watch import Watcher
+
+        return Watcher(self.services, self.monitoring, self.windows, self.alerts)

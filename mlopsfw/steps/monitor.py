@@ -38,19 +38,20 @@ class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def _run(context: StepContext, params: MonitorParams, *, examine: Examine, alerts: Alerts) -> Mapping[str, Any]:
-    from mlopsfw.monitoring.windows import moment, time_zone
+    from mlopsfw.monitoring.window_bounds import moment, time_zone
 
     zone = time_zone(params.zone)
     examined = examine(params.endpoint, moment(params.start, zone), moment(params.end, zone))
     alerts.pump()
-    for one in examined:
-        context.log(f"{one.report.monitor}, version {one.report.version}: {one.report.summary}")
-    alarms = [one.report.summary for one in examined if one.report.alarm]
+    reports = [each.report for each in examined]
+    for report in reports:
+        context.log(f"{report.monitor}, version {report.version}: {report.summary}")
+    alarms = [report.summary for report in reports if report.alarm]
     if alarms and params.check:
         raise DriftFound(
             f"step {context.step} found: {'; '.join(alarms)}", hint=f"mlopsfw monitor report {params.endpoint}"
         )
-    return {"reports": [msgspec.to_builtins(one.report) for one in examined]}
+    return {"reports": [msgspec.to_builtins(report) for report in reports]}
 
 
 def step(examine: Examine, alerts: Alerts) -> BuiltinStep:

@@ -119,7 +119,7 @@ class TrainerContract:
         """Return the runtime of ONNX, as a project selects it. Override it where models come in another format."""
         (tmp_path / "project").mkdir()
         with Project(tmp_path / "project", ProjectConfig(name="contract")) as project:
-            return {"onnx": project.runtime("onnx")}
+            return {"onnx": project.providers.runtime("onnx")}
 
     @pytest.fixture
     def opened(self, trainer: Trainer, runtimes: Mapping[str, Runtime], tmp_path: Path) -> Callable[..., LoadedBundle]:

@@ -10,14 +10,14 @@ import polars as pl
 import pytest
 
 from mlopsfw.capturelog.times import Bounds, event_micros, micros, now_micros
+from mlopsfw.cli import run
 from mlopsfw.data.tables.calendar import instant_literal
 from mlopsfw.features.times import Unreadable, read_times
 from mlopsfw.governance.subject import Subject
 from mlopsfw.kernel.base.errors import ConfigError, DataError, MlopsfwError, UsageError
 from mlopsfw.kernel.base.spans import duration
-from mlopsfw.monitoring.windows import duration as window_length
-from mlopsfw.monitoring.windows import moment as window_bound
-from mlopsfw.monitoring.windows import time_zone
+from mlopsfw.monitoring.window_bounds import moment as window_bound
+from mlopsfw.monitoring.window_bounds import time_zone
 from mlopsfw.project.facade import Project
 
 NOW = now_micros(datetime(2026, 6, 1, tzinfo=UTC).timestamp())
@@ -33,6 +33,13 @@ READERS: dict[str, tuple[Callable[[str], Any], type[MlopsfwError]]] = {
     "a bound of a window": (window_bound, DataError),
     "a limit of a split or a contract": (lambda text: instant_literal(text, UTC_COLUMN), UsageError),
 }
+
+
+@pytest.fixture
+def trips(make_project: Callable[..., Project]) -> Project:
+    project = make_project()
+    project.datasets.commit("trips", pl.DataFrame({"x": [1]}))
+    return project
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -92,15 +99,37 @@ def test_by_default_history_may_be_replayed_and_a_clock_may_be_wrong_by_hours(st
     assert Bounds().micros(stamp, NOW) == micros(stamp)
 
 
-@pytest.mark.parametrize("text", ["99999999999d", "1e9d", "73051d", "9" * 400 + "w", "200w 80000d"])
+@pytest.mark.parametrize("text", ["99999999999d", "1e9d", "73051d", "9" * 400 + "w", "200w 80000d", "999999w"])
 def test_a_length_of_time_that_leaves_the_calendar_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         duration(text)
 
 
-def test_windows_are_no_longer_than_any_length_of_time() -> None:
-    with pytest.raises(UsageError, match="200 years"):
-        window_length("999999w")
+LENGTHS = {
+    "monitor replay": ("monitor", "replay", "delay", "--every"),
+    "monitor watch": ("monitor", "watch", "delay", "--zone", "Mars/Olympus", "--every"),
+    "monitor watch, its delay": ("monitor", "watch", "delay", "--every", "0d", "--delay"),
+    "alerts silence": ("alerts", "silence", "delay", "--for"),
+    "data vacuum": ("data", "vacuum", "trips", "--dry-run", "--older-than"),
+}
+
+
+@pytest.mark.parametrize("reader", LENGTHS)
+@pytest.mark.parametrize("text", ["", "7", "d", "soon", "-1d", "1y", "1d 12"])
+def test_what_is_no_length_of_time_is_refused_by_every_verb(
+    trips: Project, reader: str, text: str, capsys: Any
+) -> None:
+    if not text and reader == "data vacuum":
+        return  # no limit of age
+    assert run(["--project", str(trips.root), *LENGTHS[reader], text]) == 2
+    assert "is no length of time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reader", LENGTHS)
+@pytest.mark.parametrize("text", ["90s", "15m", "1d 12h", "1.5w", "7 d"])
+def test_one_grammar_of_lengths_holds_for_every_verb(trips: Project, reader: str, text: str, capsys: Any) -> None:
+    run(["--project", str(trips.root), *LENGTHS[reader], text])
+    assert "length of time" not in capsys.readouterr().err
 
 
 def test_the_bounds_are_a_setting_that_is_read_before_anything_runs(make_project: Callable[..., Project]) -> None:

@@ -16,21 +16,37 @@ from mlopsfw.capturelog.times import micros, now_micros
 from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.cli import run
 from mlopsfw.cli.monitor import _show
+from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import ConfigError, DataError, NotFound, UsageError
+from mlopsfw.kernel.base.spans import duration
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.kernel.roles.monitoring import Report
-from mlopsfw.monitoring import Examined, examine, replay
-from mlopsfw.monitoring.baseline import baseline_of
+from mlopsfw.monitoring import Examined
+from mlopsfw.monitoring.baseline import Baselines
 from mlopsfw.monitoring.looks import LOOKS
-from mlopsfw.monitoring.watch import watch
-from mlopsfw.monitoring.windows import duration, moment, span, stamp, tiles, time_zone
+from mlopsfw.monitoring.window_bounds import moment, stamp, tiles, time_zone
 from mlopsfw_core import Reference
 from mlopsfw_monitor_drift.monitor import DriftMonitor
 
 DAY = timedelta(days=1)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TOML = '[[monitor]]\nuse = "drift"\n[monitor.drift]\nmin_rows = 50\n'
+
+
+class HeldClock(SystemClock):
+    """The clock of this machine until it is held: then it shows one moment."""
+
+    held = None
+
+    def hold(self, moment):
+        self.held = moment.timestamp()
+
+    def now(self):
+        return super().now() if self.held is None else self.held
+
+    def monotonic(self):
+        return super().monotonic() if self.held is None else self.held
 
 
 def numbers(rows, *, mean=0.0, seed=1):
@@ -41,6 +57,7 @@ def numbers(rows, *, mean=0.0, seed=1):
 def project(make_project, tmp_path):
     """A project with a registered model whose bundle holds a profile of one number, and no captured prediction yet."""
     made = make_project(TOML)
+    made.clock = HeldClock()
     folder = tmp_path / "bundle"
     folder.mkdir()
     manifest = Manifest(
@@ -77,13 +94,17 @@ def capture(project, day, *, rows=200, mean=0.0, version=1, probability=None):
 
 
 def alarms(project, days):
-    return [e.report.alarm for d in days for e in examine(project, "delay", START + d * DAY, START + (d + 1) * DAY)]
+    return [
+        e.report.alarm
+        for d in days
+        for e in project.monitoring.examine("delay", START + d * DAY, START + (d + 1) * DAY)
+    ]
 
 
 def test_a_window_takes_its_start_in_and_leaves_its_end_out(project):
     capture(project, 0)
     capture(project, 1)
-    (one,) = examine(project, "delay", START, START + DAY)
+    (one,) = project.monitoring.examine("delay", START, START + DAY)
     assert one.report.rows == 200
     assert (one.report.start, one.report.end) == ("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z")
 
@@ -99,13 +120,13 @@ def test_the_bounds_that_a_report_names_cut_the_same_window_again(project, verb)
 def test_each_version_that_answered_is_examined_by_itself(project):
     capture(project, 0, mean=2.0)
     capture(project, 0, version=2)
-    found = examine(project, "delay", START, START + DAY)
+    found = project.monitoring.examine("delay", START, START + DAY)
     assert [(e.report.version, e.report.alarm) for e in found] == [(1, True), (2, False)]
 
 
 def test_the_report_and_the_page_are_kept_and_the_event_says_where(project):
     capture(project, 0, mean=2.0)
-    (one,) = examine(project, "delay", START, START + DAY)
+    (one,) = project.monitoring.examine("delay", START, START + DAY)
     (event,) = [e for e in project.ledger.stream("monitor/delay").events() if e.type == "window.examined"]
     assert msgspec.json.decode(project.blobs.get(event.body["report"]), type=Report) == one.report
     assert project.blobs.get(event.body["page"]).decode() == one.page.read_text()
@@ -158,7 +179,7 @@ def test_a_replay_resolves_nothing(project):
     for day, mean in enumerate([2.0, 0.0, 0.0]):
         capture(project, day, mean=mean)
     alarms(project, [0])
-    list(replay(project, "delay", DAY))
+    list(project.monitoring.replay("delay", DAY))
     alarms(project, [1])
     assert [a.open for a in project.alerts.outbox().alerts.values()] == [True]
 
@@ -173,13 +194,13 @@ def test_an_alert_names_what_was_found_for_machines(project):
 def test_a_replay_examines_every_whole_window_in_order_and_alerts_nobody(project):
     for day, mean in enumerate([0.0, 2.0, 0.0]):
         capture(project, day, mean=mean)
-    found = list(replay(project, "delay", DAY, start=START))
+    found = list(project.monitoring.replay("delay", DAY, start=START))
     assert [e.report.alarm for e in found] == [False, True]  # the third day is not over
     assert project.alerts.outbox().alerts == {}
 
 
 def test_the_baseline_has_the_models_own_metrics_and_importance(project):
-    kept = baseline_of(project, "delay", 1)
+    kept = Baselines(project.blobs, project.registry).of("delay", 1)
     assert kept.metrics == {"auc": 0.7}
     assert kept.importance == {"x": 0.9}
     assert kept.classes == (False, True)
@@ -187,24 +208,13 @@ def test_the_baseline_has_the_models_own_metrics_and_importance(project):
 
 def test_an_endpoint_without_predictions_says_so(project):
     with pytest.raises(NotFound, match="no prediction"):
-        span(project, "delay")
-    assert examine(project, "delay", START, START + DAY) == []
+        project.windows.span("delay")
+    assert project.monitoring.examine("delay", START, START + DAY) == []
 
 
 def test_a_project_without_a_monitor_says_how_to_add_one(make_project):
     with pytest.raises(ConfigError, match=r"\[\[monitor\]\]"):
-        examine(make_project(), "delay", START, START + DAY)
-
-
-class HeldClock:
-    def __init__(self, now):
-        self.time = now.timestamp()
-
-    def now(self):
-        return self.time
-
-    def monotonic(self):
-        return self.time
+        make_project().monitoring.examine("delay", START, START + DAY)
 
 
 def examined(project):
@@ -215,7 +225,7 @@ def examined(project):
 
 def run_watch(project, until, *, days, every=DAY, seconds=20, **options):
     """Watch until so many windows in all were examined (or for so long), then end it."""
-    project.clock = HeldClock(START + until * DAY)
+    project.clock.hold(START + until * DAY)
     stop = threading.Event()
     reports = []
 
@@ -226,7 +236,7 @@ def run_watch(project, until, *, days, every=DAY, seconds=20, **options):
 
     timer = threading.Timer(seconds, stop.set)
     timer.start()
-    watch(project, "delay", every, stop=stop, report=report, beat=0.01, **options)
+    project.watcher.watch("delay", every, stop=stop, report=report, beat=0.01, **options)
     timer.cancel()
     return reports
 
@@ -243,7 +253,7 @@ def test_a_watcher_examines_what_is_over_and_the_next_goes_on_where_it_left_off(
 def test_a_watcher_that_catches_up_with_much_keeps_its_lease(project):
     for day in range(6):
         capture(project, day)
-    project.clock = HeldClock(START + 6 * DAY)
+    project.clock.hold(START + 6 * DAY)
     stop, seen = threading.Event(), []
 
     def report(one):  # so slow that each window alone takes more than half of the lease's patience
@@ -253,7 +263,7 @@ def test_a_watcher_that_catches_up_with_much_keeps_its_lease(project):
         if len(seen) == 6:
             stop.set()
 
-    watch(project, "delay", DAY, stop=stop, report=report, beat=0.01)
+    project.watcher.watch("delay", DAY, stop=stop, report=report, beat=0.01)
 
 
 def test_a_watcher_that_cannot_go_on_tells_somebody_and_says_when_it_does(project, monkeypatch):
@@ -404,15 +414,31 @@ def test_what_is_no_time_zone_is_refused(name):
         time_zone(name)
 
 
-@pytest.mark.parametrize(("text", "span_"), [("15m", 900), ("6h", 21_600), ("7d", 604_800), ("2w", 1_209_600)])
-def test_spans_are_read(text, span_):
-    assert duration(text).total_seconds() == span_
+@pytest.mark.parametrize("every", ["1d 12h", "1.5d", "36h", "2160m"])
+def test_windows_of_one_length_are_the_same_however_the_length_is_written(project, verb, every):
+    for day in range(3):
+        capture(project, day)
+    code, out, _ = verb("monitor", "replay", "delay", "--every", every, "--to", "2026-03-04", "--json")
+    assert code == 0
+    bounds = [(each["start"][5:13], each["end"][5:13]) for each in json.loads(out)]
+    assert bounds == [("03-01T00", "03-02T12"), ("03-02T12", "03-04T00")]
 
 
-@pytest.mark.parametrize("text", ["", "7", "d", "0d", "-1d", "1y", "1.5h", "7 d"])
-def test_what_is_no_span_is_refused(text):
-    with pytest.raises(UsageError):
-        duration(text)
+def test_a_watch_takes_windows_of_a_day_and_a_half(project):
+    for day in range(4):
+        capture(project, day)
+    run_watch(project, 4, days=2, every=duration("1d 12h"), delay=duration("6h 30m"))
+    windows = [e.body for e in project.ledger.stream("monitor/delay").events() if e.type == "window.examined"]
+    assert [body["end"][:13] for body in windows] == ["2026-03-02T12", "2026-03-04T00"]
+
+
+@pytest.mark.parametrize("verb_", ["replay", "watch"])
+@pytest.mark.parametrize("every", ["0d", "0.0000001s"])
+def test_windows_of_no_length_are_refused(project, verb, verb_, every):
+    capture(project, 0)
+    code, _, err = verb("monitor", verb_, "delay", "--every", every)
+    assert code == 2
+    assert "longer than 0 seconds" in err
 
 
 def test_moments_carry_a_zone_and_a_date_is_its_midnight_in_utc():
@@ -474,7 +500,7 @@ def test_a_watch_alerts_when_labels_that_come_days_later_show_a_worse_model(proj
     labels = [label for day in range(3) for label in capture_scored(project, day, falls=falls)]
     run_watch(project, 3, days=3)
     assert alerts_open(project) == {}
-    project.clock = HeldClock(START + 4.5 * DAY)
+    project.clock.hold(START + 4.5 * DAY)
     door(project, labels, tmp_path)
     run_watch(project, 4.5, days=6)
     assert looks(project)[3:] == [("01", 2, falls), ("02", 2, falls), ("03", 2, falls)]
@@ -487,7 +513,7 @@ def test_a_window_is_looked_at_again_at_stated_shares_and_ages_and_then_no_more(
     # day → share of labels by then: 5% and 30% of the way to the next step are no reason to look, 10, 50, 90% are, and 7 and 30 days
     given, seen = 0, []
     for day, share in [(2, 0.05), (3, 0.3), (4, 0.4), (5, 0.6), (6, 0.7), (8.1, 0.8), (9, 0.85), (31.1, 0.86), (31.2, 0.95), (40, 1.0)]:  # fmt: skip
-        project.clock = HeldClock(START + day * DAY)
+        project.clock.hold(START + day * DAY)
         by_file(project, labels[given : int(share * 400)], tmp_path)
         given = int(share * 400)
         run_watch(project, day, days=99, seconds=0.3)
@@ -500,7 +526,7 @@ def test_labels_that_come_late_do_not_alarm_again_on_drift_that_was_told(project
     labels = capture_scored(project, 0, mean=2.0)
     run_watch(project, 1, days=1)
     assert alerts_open(project) == {"delay/drift": 0}
-    project.clock = HeldClock(START + 3 * DAY)
+    project.clock.hold(START + 3 * DAY)
     by_file(project, labels, tmp_path)
     (again,) = [one for one in run_watch(project, 3, days=2)[-1:] if one.report.labelled]
     assert (again.report.alarm, again.report.columns) == (False, ())
@@ -512,7 +538,7 @@ def test_a_monitor_that_ignores_which_look_it_is_does_not_alarm_twice_on_drift(p
     monkeypatch.setattr(DriftMonitor, "examine", lambda self, w, b: real(self, msgspec.structs.replace(w, look=1), b))
     labels = capture_scored(project, 0, mean=2.0)
     run_watch(project, 1, days=1)
-    project.clock = HeldClock(START + 3 * DAY)
+    project.clock.hold(START + 3 * DAY)
     by_file(project, labels, tmp_path)
     run_watch(project, 3, days=2)
     assert looks(project) == [("01", 1, True), ("01", 2, False)]
@@ -521,11 +547,11 @@ def test_a_monitor_that_ignores_which_look_it_is_does_not_alarm_twice_on_drift(p
 def test_a_watcher_that_starts_anew_goes_on_with_the_looks_where_the_last_was(project, tmp_path):
     labels = capture_scored(project, 0)
     run_watch(project, 1, days=1)
-    project.clock = HeldClock(START + 2 * DAY)
+    project.clock.hold(START + 2 * DAY)
     by_file(project, labels[:100], tmp_path)
     run_watch(project, 2, days=2)
     run_watch(project, 2.1, days=3, seconds=0.3)  # nothing has come since
-    project.clock = HeldClock(START + 3 * DAY)
+    project.clock.hold(START + 3 * DAY)
     by_file(project, labels[100:], tmp_path)
     run_watch(project, 3, days=3)
     assert [look for _, look, _ in looks(project)] == [1, 2, 3]
@@ -534,11 +560,11 @@ def test_a_watcher_that_starts_anew_goes_on_with_the_looks_where_the_last_was(pr
 def test_windows_that_have_no_labels_yet_do_not_end_an_alarm_of_labels_and_two_calm_ones_do(project, tmp_path):
     labels = {day: capture_scored(project, day, falls=day == 0) for day in range(6)}
     run_watch(project, 1, days=1)
-    project.clock = HeldClock(START + 2 * DAY)
+    project.clock.hold(START + 2 * DAY)
     by_file(project, labels[0], tmp_path)
     run_watch(project, 6, days=7)
     assert alerts_open(project) == {"delay/drift/labels": 0}
-    project.clock = HeldClock(START + 6.5 * DAY)
+    project.clock.hold(START + 6.5 * DAY)
     by_file(project, labels[1] + labels[2], tmp_path)
     run_watch(project, 6.5, days=9)
     assert alerts_open(project) == {}

@@ -20,7 +20,6 @@ from serving import MANIFEST, ROW, SPEC, RuleBundle, RunningServer, ask, infer_b
 
 from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import DataError
-from mlopsfw.monitoring import examine, replay
 from mlopsfw.project.facade import Project
 from mlopsfw_core import Reference
 from mlopsfw_deployer_http.listener import Limits
@@ -92,15 +91,13 @@ def captured(project: Project) -> pl.DataFrame:
 
 
 def report(project: Project) -> Any:
-    (examined,) = examine(project, "delay", START, START + DAY)
+    (examined,) = project.monitoring.examine("delay", START, START + DAY)
     return examined.report
 
 
 def labelled(project: Project) -> dict[str, Any]:
     """Return what the one window says was true: prediction → label."""
-    from mlopsfw.monitoring.windows import windows
-
-    (window,) = windows(project, "delay", START, START + DAY)
+    (window,) = project.windows.cut("delay", START, START + DAY)
     return {} if window.labels is None else {r["prediction_id"]: r["label"] for r in window.labels.to_pylist()}
 
 
@@ -290,7 +287,7 @@ def test_a_bad_label_that_is_stored_sets_its_row_aside_is_counted_and_ends_no_wi
     assert told.labels_aside == {"no class of the model": len(STORED)}
     assert {column["column"] for column in told.columns} == {"distance"}
     assert "auc" in told.metrics
-    (again,) = replay(project, "delay", DAY, start=START, end=START + DAY)
+    (again,) = project.monitoring.replay("delay", DAY, start=START, end=START + DAY)
     assert again.report.labels_aside == told.labels_aside
     arguments = [
         "--project",
@@ -304,7 +301,7 @@ def test_a_bad_label_that_is_stored_sets_its_row_aside_is_counted_and_ends_no_wi
         "2026-06-02",
     ]
     assert run(arguments) == 0
-    assert f"{len(STORED)} labels were set aside: no class of the model" in capsys.readouterr().out
+    assert f"{len(STORED)} labels were left out: no class of the model" in capsys.readouterr().out
     assert run(["--project", str(project.root), "labels", "show", "--model", "delay", "--limit", "99"]) == 0
     assert "maybe" in capsys.readouterr().out
 
@@ -535,7 +532,7 @@ def test_a_deployed_endpoint_holds_what_its_configuration_says_of_labels(
         assert ask(port, "POST", "/labels", labels_of(11), **mine)[0] == 413
         assert [ask(port, "POST", "/labels", labels_of(9), **mine)[0] for _ in range(2)] == [200, 429]
     finally:
-        made.deployer.stop("delay")
+        made.providers.deployer.stop("delay")
     stored = (made.state / "endpoints" / "delay" / "wanted.json").read_text()
     assert "label-label" not in stored
 

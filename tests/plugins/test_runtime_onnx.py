@@ -31,6 +31,6 @@ class TestContract(RuntimeContract):
 
 
 def test_the_project_selects_it_by_the_bundles_format(project):
-    assert callable(project.runtime("onnx").load)
+    assert callable(project.providers.runtime("onnx").load)
     with pytest.raises(UnknownFormat, match="pickle"):
-        project.runtime("pickle")
+        project.providers.runtime("pickle")

@@ -58,7 +58,8 @@ def test_an_unchanged_pipeline_runs_nothing_and_starts_no_worker(bench):
         from mlopsfw.pipeline.run.display import Display
 
         project.pipeline.start(Display(project.workspace, None))
-        assert "engine" not in project.__dict__ or not project.engine._busy
+        providers = project.providers
+        assert "engine" not in vars(providers) or not providers.engine._busy
 
 
 def test_independent_branches_run_side_by_side(bench):

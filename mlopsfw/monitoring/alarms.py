@@ -1,0 +1,87 @@
+"""When a report raises an alert, and when calm resolves one. How alerts travel is `mlopsfw.alerts`'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlopsfw.alerts import Alerts
+    from mlopsfw.kernel.ledger import Ledger
+    from mlopsfw.kernel.roles.monitoring import Report, Window
+
+CALM_WINDOWS = 2
+"""An alert is resolved once the last so many windows are calm: one calm window between two alarms is not the end of it."""
+
+
+class Alarms:
+    """Turns reports into alerts.
+
+    Args:
+        ledger: Has the windows that were examined before.
+        alerts: Where alerts are raised and resolved.
+    """
+
+    def __init__(self, ledger: Ledger, alerts: Alerts) -> None:
+        self._ledger, self._alerts = ledger, alerts
+
+    def apply(self, report: Report, window: Window, digest: str, page: Path | None) -> None:
+        """Raise an alert where the report is an alarm, or resolve one where the last windows are calm.
+
+        Args:
+            report: The report on `window`, already in the ledger.
+            window: What was examined.
+            digest: The report's blob.
+            page: The report's page on this machine, or None.
+        """
+        late = window.look > 1
+        group = f"{report.endpoint}/{report.monitor}{'/labels' if late else ''}"
+        if report.alarm:
+            critical = any(finding.severity == "critical" for finding in report.findings)
+            self._alerts.raise_(
+                group,
+                "critical" if critical else "warning",
+                f"{report.endpoint}: {report.summary}"[:200],
+                _text(report, window),
+                facts={
+                    "report": digest, "version": report.version, "start": report.start, "end": report.end,
+                    "subjects": [finding.subject for finding in report.findings if finding.severity != "info"],
+                },
+                links={"page": page.as_uri()} if page else {},
+            )  # fmt: skip
+        elif self._calm(report, late=late):
+            self._alerts.resolve(
+                group, f"The last {CALM_WINDOWS} windows are without an alarm; this one begins {report.start}."
+            )
+
+    def _calm(self, report: Report, *, late: bool) -> bool:
+        """Return whether the last windows, each counted once however often it was examined, are calm for every version.
+
+        First looks (drift) and `late` ones (labels) are counted apart, as their alerts are: windows that have no labels yet do not end an
+        alarm of labels. A window of too few rows says nothing, and a replay is not watching: neither counts.
+        """
+        seen: dict[tuple[str, str], dict[int, bool]] = {}
+        for event in self._ledger.stream(f"monitor/{report.endpoint}").events():
+            body = event.body
+            if event.type == "window.examined" and body["monitor"] == report.monitor and _counts(body, late=late):
+                seen.setdefault((body["end"], body["start"]), {})[body["version"]] = body["alarm"]
+        last = sorted(seen)[-CALM_WINDOWS:]
+        return len(last) == CALM_WINDOWS and not any(alarm for window in last for alarm in seen[window].values())
+
+
+def _counts(body: Mapping[str, Any], *, late: bool) -> bool:
+    return bool(body.get("alerts", True) and body.get("compared", True) and (body.get("look", 1) > 1) == late)
+
+
+def _text(report: Report, window: Window) -> str:
+    lines = [f"Window {report.start} to {report.end}, {report.rows:,} rows, {report.labelled:,} with labels."]
+    if window.look > 1:
+        lines.append(
+            f"Labels came after the window was first examined; this is look {window.look} of at most {window.looks}."
+        )
+    lines += [f"- {count:,} labels were set aside: {why}" for why, count in report.labels_aside.items()]
+    lines += [f"- {finding.message}" for finding in report.findings[:10]]
+    again = f"mlopsfw monitor run {report.endpoint} --from {report.start} --to {report.end} --no-alert"
+    lines.append(f"To see it all: {again}")
+    return "\n".join(lines)

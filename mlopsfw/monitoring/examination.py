@@ -1,0 +1,157 @@
+"""Every monitor examines a window; its report is kept, and its page is laid out for a browser.
+
+What counts as drift is a monitor's business; which alerts follow is `mlopsfw.monitoring.alarms`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.monitoring.alarms import Alarms
+from mlopsfw.monitoring.window_bounds import check_length, opening
+
+if TYPE_CHECKING:
+    from mlopsfw.alerts import Alerts
+    from mlopsfw.kernel.roles.monitoring import Monitor, Report, Window
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.monitoring.baseline import Baselines
+    from mlopsfw.monitoring.windows import Windows
+
+_OF_LABELS = frozenset({"performance", "bias"})
+_FACTS = ("monitor", "model", "version", "start", "end", "rows", "labelled", "labels_aside", "alarm", "summary", "metrics")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A report, and where it is kept.
+
+    Args:
+        report: What the monitor says.
+        digest: The report's blob.
+        page: The page on this machine, or None.
+    """
+
+    report: Report
+    digest: str
+    page: Path | None
+
+
+class Monitoring:
+    """The monitors of a project at work on its windows.
+
+    Args:
+        services: The kernel's.
+        monitors: Returns the selected monitors by name; they are built when a window is examined, not before.
+        windows: Captured predictions by event time.
+        baselines: What windows are compared with.
+        alerts: Where alarms are raised.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        monitors: Callable[[], Mapping[str, Monitor]],
+        windows: Windows,
+        baselines: Baselines,
+        alerts: Alerts,
+    ) -> None:
+        self._services, self._monitors, self._windows, self._baselines = services, monitors, windows, baselines
+        self._alarms = Alarms(services.ledger, alerts)
+
+    def examine(
+        self, endpoint: str, start: datetime, end: datetime, *, alert: bool = True, look: int = 1, looks: int = 1
+    ) -> list[Examined]:
+        """Examine the predictions with event time in [start, end), each model version by itself.
+
+        Args:
+            endpoint: The endpoint.
+            start: The first moment, with zone.
+            end: The first moment that is no longer in.
+            alert: Whether an alarm raises an alert, and calm resolves one. `Alerts.pump` delivers it.
+            look: Which look at the window this is, from 1; from the second on only labels are judged.
+            looks: How many there can be.
+
+        Raises:
+            ConfigError: The project has no monitor.
+        """
+        monitors = self._monitors()
+        if not monitors:
+            raise ConfigError("the project has no monitor", key="monitor", hint='Add [[monitor]] with use = "drift".')
+        return [
+            self._examine(monitor, window, alert=alert)
+            for window in self._windows.cut(endpoint, start, end, look=look, looks=looks)
+            for monitor in monitors.values()
+        ]
+
+    def replay(
+        self,
+        endpoint: str,
+        every: timedelta,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        zone: tzinfo = UTC,
+    ) -> Iterator[Examined]:
+        """Examine all that was captured, a window of length `every` after the other, raising no alert. Windows without a prediction are left out.
+
+        Args:
+            endpoint: The endpoint.
+            every: The length of a window; days are those of `zone`, and may have 23 or 25 hours.
+            start: Where the first begins; else where the day of the first prediction does.
+            end: Where the last must have ended; else at the last prediction.
+            zone: The time zone.
+
+        Raises:
+            NotFound: Nothing was captured.
+            UsageError: The length is 0.
+        """
+        check_length(every)
+        first, last = self._windows.span(endpoint)
+        begin, finish = start or opening(first, zone), end or last + timedelta(microseconds=1)
+        for low, high in self._windows.occupied(endpoint, begin, finish, every=every, zone=zone):
+            yield from self.examine(endpoint, low, high, alert=False)
+
+    def _examine(self, monitor: Monitor, window: Window, *, alert: bool) -> Examined:
+        baseline = self._baselines.of(window.model, window.version)
+        report = _judged(monitor.examine(window, baseline), window)
+        report = msgspec.structs.replace(report, labels_aside=dict(window.labels_aside))
+        page = monitor.page(report, window, baseline)
+        digest = self._services.blobs.put(msgspec.json.encode(report))
+        page_digest = self._services.blobs.put(page.encode()) if page is not None else ""
+        file = None if page is None else self._lay_out(report, page, window.look)
+        body = _body(report, digest, page_digest) | {"alerts": alert, "look": window.look}
+        self._services.ledger.stream(f"monitor/{window.endpoint}").append(PlainRecord("window.examined", body))
+        if alert:
+            self._alarms.apply(report, window, digest, file)
+        return Examined(report, digest, file)
+
+    def _lay_out(self, report: Report, page: str, look: int) -> Path:
+        """Write the page where a browser can open it; the blob is what is kept."""
+        day = report.start[:19].replace(":", "")
+        name = f"{day}-v{report.version}-{report.monitor}{'-labels' if look > 1 else ''}.html"
+        file = self._services.workspace.private_folder("reports", report.endpoint) / name
+        file.write_text(page, encoding="utf-8")
+        return file
+
+
+def _judged(report: Report, window: Window) -> Report:
+    """Return the report; a later look is an alarm only for what labels say, since the first look reported the drift."""
+    late = any(finding.kind in _OF_LABELS and finding.severity != "info" for finding in report.findings)
+    return report if window.look == 1 or late else msgspec.structs.replace(report, alarm=False)
+
+
+def _body(report: Report, digest: str, page: str) -> dict[str, Any]:
+    return {name: getattr(report, name) for name in _FACTS} | {
+        "report": digest,
+        "page": page,
+        "compared": bool(report.columns or report.metrics),
+        "drifted": [column["column"] for column in report.columns if column.get("drifted")],
+    }

@@ -1,0 +1,88 @@
+"""`Providers`: what the configuration selects, each built when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.config.model import ProjectConfig, Selection
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.plugins.manager import PluginManager
+    from mlopsfw.kernel.roles.alerting import Alerter
+    from mlopsfw.kernel.roles.bundle import Runtime
+    from mlopsfw.kernel.roles.deployer import Deployer
+    from mlopsfw.kernel.roles.engine import Engine
+    from mlopsfw.kernel.roles.host import Host
+    from mlopsfw.kernel.roles.monitoring import Monitor
+    from mlopsfw.kernel.roles.storage import Storage
+    from mlopsfw.kernel.roles.training import Trainer
+
+
+class Providers:
+    """The selected providers of one project.
+
+    Args:
+        plugins: The installed plugins.
+        config: What is selected.
+        host: Returns what the provider of a name, such as `trainer.torch`, gets to see.
+        closing: Closes what must be closed.
+    """
+
+    def __init__(
+        self, plugins: PluginManager, config: ProjectConfig, host: Callable[[str], Host], closing: ExitStack
+    ) -> None:
+        self._plugins, self._config, self._host, self._closing = plugins, config, host, closing
+
+    def _build(self, role: str, selection: Selection) -> Any:
+        return self._plugins.build(role, selection, self._config, self._host(f"{role}.{selection.use}"))
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Where everything is kept."""
+        return self._build("storage", self._config.storage)  # type: ignore[no-any-return]
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """The selected trainer."""
+        return self._build("trainer", self._config.trainer)  # type: ignore[no-any-return]
+
+    @cached_property
+    def deployer(self) -> Deployer:
+        """The selected deployer."""
+        return self._build("deployer", self._config.deployer)  # type: ignore[no-any-return]
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The selected engine. Once it is closed, the next use makes another one."""
+        engine: Engine = self._build("engine", self._config.engine)
+        self._closing.callback(self._close_engine)
+        return engine
+
+    def _close_engine(self) -> None:
+        engine = self.engine
+        del self.engine
+        engine.close()
+
+    @cached_property
+    def monitors(self) -> dict[str, Monitor]:
+        """The selected monitors by name, in the order of the file."""
+        return {selection.use: self._build("monitor", selection) for selection in self._config.monitors}
+
+    def alerter(self, name: str) -> Alerter:
+        """Return a selected alerter, built by itself: one that cannot be built does not keep the others from delivering."""
+        selection = next(each for each in self._config.alerters if each.use == name)
+        return self._build("alerter", selection)  # type: ignore[no-any-return]
+
+    def runtime(self, format: str) -> Runtime:  # noqa: A002 - the field's word
+        """Return the runtime that loads bundles of `format`. Raise `UnknownFormat` where none is installed."""
+        from mlopsfw.kernel.base.errors import UnknownFormat, UnknownName
+
+        options = self._config.runtimes.get(format, {})
+        try:
+            self._plugins.catalog.find("runtime", format)
+        except UnknownName as error:
+            raise UnknownFormat(f"no runtime loads bundles of format {format!r}", hint=error.hint) from None
+        return self._build("runtime", Selection(use=format, options=options, key="runtime"))  # type: ignore[no-any-return]
