@@ -22,6 +22,8 @@ from mlopsfw.kernel.roles.names import API_VERSION, ROLES
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
 from mlopsfw.kernel.roles.training import Task, TrainedModel, Trainer, TrainingContext, TrainingTask
+from mlopsfw.kernel.store.objectstore import open_store
+from mlopsfw.models.bundle.files import read_model
 
 __all__ = [
     "API_VERSION",
@@ -83,4 +85,6 @@ __all__ = [
     "hookimpl",
     "interrupt",
     "nearest",
+    "open_store",
+    "read_model",
 ]

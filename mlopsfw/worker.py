@@ -1,7 +1,9 @@
-"""What an engine calls on the node that it chose: run one attempt of one step."""
+"""What the processes that plugins start call: an engine's worker runs a step, a deployer's server opens its model."""
 
 from __future__ import annotations
 
+from mlopsfw.project.server import compact_log, open_scorer
 from mlopsfw.project.worker import execute
+from mlopsfw.serving.scorer import Scored, Scorer
 
-__all__ = ["execute"]
+__all__ = ["Scored", "Scorer", "compact_log", "execute", "open_scorer"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,33 @@ def test_nothing_reaches_into_a_dict_of_attributes():
         for f in (*BELOW, *(HOUSE / "project").rglob("*.py"))
         if "__dict__" in set(named(f)) and f.name not in allowed
     ] == []
+
+
+PRIVATE = next(
+    set(contract["forbidden_modules"])
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    if contract["name"] == "A bundled plugin imports public names only" and "ignore_imports" not in contract
+)
+
+
+def test_the_documentation_lists_what_a_plugin_may_import():
+    rooms = {f"mlopsfw.{file.parent.name}" for file in HOUSE.glob("*/__init__.py")}
+    modules = {f"mlopsfw.{file.stem}" for file in HOUSE.glob("*.py") if not file.stem.startswith("_")}
+    page = (ROOT / "docs" / "writing-plugins.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(mlopsfw[\w.]*)` \|", page, re.MULTILINE)
+    assert set(listed) == {"mlopsfw", "mlopsfw_core"} | (rooms | modules) - PRIVATE
+    assert len(listed) == len(set(listed))
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda folder: folder.name)
+def test_a_plugin_names_nothing_private_in_a_command_either(plugin):
+    for file in plugin.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named = {".".join(name.split(".")[:2]) for name in re.findall(r"\bmlopsfw(?:\.\w+)+", node.value)}
+                assert not named & PRIVATE, (file.name, node.lineno)
 
 
 @pytest.mark.parametrize("face", FACES, ids=lambda f: f.stem)

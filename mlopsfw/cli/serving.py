@@ -124,9 +124,8 @@ def logs(project: Project, *, name: str, lines: int) -> None:
     """Print the last lines of the log of endpoint NAME."""
     from collections import deque
 
-    project.endpoints.history(name)  # an unknown name is told as such
-    file = project.state / "endpoints" / name / "server.log"
-    if file.exists():
+    file = Path(project.endpoints.status(name).log)
+    if file.is_file():
         with file.open(encoding="utf-8", errors="replace") as log:
             click.echo("".join(deque(log, maxlen=lines)), nl=False)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopsfw.capturelog.classes import find_class, listed
 from mlopsfw.kernel.base.errors import DataError
-from mlopsfw.models.classes import find_class, listed
 
 if TYPE_CHECKING:
     import polars as pl

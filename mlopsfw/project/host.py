@@ -44,10 +44,9 @@ class ProjectHost:
         """The resolved configuration as JSON."""
         return self._project.config.to_json()
 
-    @property
-    def scratch(self) -> Path:
-        """A private folder for this provider."""
-        return self._project.private_folder("plugins", self._name)
+    def private_folder(self, *parts: str) -> Path:
+        """Return a folder of this provider's own on this machine."""
+        return self._project.private_folder("plugins", self._name, *parts)
 
     @property
     def clock(self) -> Clock:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
+from mlopsfw.capturelog.labels import as_class
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.serving.captures.frames import ARRIVAL
-from mlopsfw.serving.labels import as_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

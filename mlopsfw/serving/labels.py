@@ -1,22 +1,14 @@
-"""Labels: what turned out to be true of a model's predictions. Kept in the table `labels/<model>`, corrections and all.
-
-A label keeps its type from the door to the metric: it is stored as the model's own class, and read back as one.
-"""
+"""Labels: what turned out to be true of a model's predictions. Kept in the table `labels/<model>`, corrections and all."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.events.record import PlainRecord
-from mlopsfw.models.classes import find_class, listed, plain
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,59 +19,8 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.services import Services
     from mlopsfw.models.registry import ModelVersion, Registry
     from mlopsfw.models.registry.personal_columns import PersonalColumns
-    from mlopsfw.privacy.treatments import Treatment
     from mlopsfw.serving.label_join import JoinedLabels
     from mlopsfw.serving.label_table import LabelTable
-
-Label = str | int | float | bool
-
-LONGEST_ID = 256
-"""Characters of the longest id that a label may name a prediction by."""
-_SHOWN = 60
-_WIDE = 128  # bits of a number that is not worth being spelled out
-
-
-def check_id(identity: Any) -> str:
-    """Return the id that a label names its prediction by. Raise `DataError` where it cannot be one."""
-    if not isinstance(identity, str) or not identity:
-        raise DataError("`prediction_id` is missing or no text", hint="Give each label its prediction's id.")
-    if len(identity) > LONGEST_ID or not identity.isprintable():
-        raise DataError(
-            f"`prediction_id` must be printable and at most {LONGEST_ID} characters",
-            hint="Send the id that the answer gave under prediction_ids.",
-        )
-    return identity
-
-
-def as_class(label: Any, manifest: Manifest) -> Label:
-    """Return `label` as the model's manifest has it: one of its classes, or a finite number for regression.
-
-    Raises:
-        DataError: It is neither. The message names the classes.
-    """
-    if manifest.task == "regression":
-        return _finite(plain(label))
-    known = find_class(label, manifest.classes)
-    if known is None:
-        raise DataError(f"the label {_shown(label)} is not a class", hint=f"Classes: {listed(manifest.classes)}.")
-    return known
-
-
-def _finite(label: Any) -> float:
-    if isinstance(label, int | float | Decimal) and not isinstance(label, bool):
-        with contextlib.suppress(OverflowError):
-            number = float(label)
-            if math.isfinite(number):
-                return number
-    raise DataError(f"the label {_shown(label)} is not a finite number", hint="The model's labels are numbers.")
-
-
-def _shown(label: Any) -> str:
-    label = plain(label)
-    if isinstance(label, int) and label.bit_length() > _WIDE:
-        return f"a whole number of {label.bit_length()} bits"
-    shown = repr(label[: _SHOWN + 1] if isinstance(label, str) else label)
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 class Labels:
@@ -119,28 +60,21 @@ class Labels:
             DataError: A row lacks a field, its label is no class of the champion (without one, of the latest version), its time has no zone, or the time lies further from now than
                 `[capture]` allows; nothing is added.
         """
-        from mlopsfw.capturelog.records import LabelRows
+        from mlopsfw.capturelog.labels import check_labels
         from mlopsfw.capturelog.times import Bounds, now_micros
 
         check_name(model, "model")
         version = self._models.model(model).current
         manifest, treatment = self._manifest(version), self._personal.treatment(version)
-        now = now_micros(self._services.clock.now())
-        bounds = Bounds.of(self._capture)
-
-        def when(moment: str | datetime | None) -> int:
-            return now if moment is None else bounds.micros(moment, now)
-
-        checked = [_checked(row, number, manifest, treatment, when) for number, row in enumerate(rows)]
-        if not checked:
+        bounds, now = Bounds.of(self._capture), now_micros(self._services.clock.now())
+        record = check_labels(rows, manifest, treatment.value, bounds, now)
+        if not record.ids:
             return 0
-        ids, labels, times = (list(column) for column in zip(*checked, strict=True))
-        record = LabelRows(ids=ids, labels=labels, label_times=times, received_time=now)
         table_version = self._table.append(model, record)
         self._services.ledger.stream(f"labels/{model}").append(
-            PlainRecord("labels.added", {"rows": len(checked), "table_version": table_version})
+            PlainRecord("labels.added", {"rows": len(record.ids), "table_version": table_version})
         )
-        return len(checked)
+        return len(record.ids)
 
     def add_file(self, model: str, file: Path, options: CsvOptions | None = None, sheet: str = "") -> int:
         """Add the labels of a file, read as `data add` reads it, with the columns that `add` takes. Raise `DataError`, as `add`.
@@ -202,26 +136,3 @@ class Labels:
         from mlopsfw.models.bundle.stored import stored_manifest
 
         return stored_manifest(self._services.blobs, version.bundle)
-
-
-def _checked(
-    row: Mapping[str, Any],
-    number: int,
-    manifest: Manifest,
-    treatment: Treatment,
-    when: Callable[[str | datetime | None], int],
-) -> tuple[str, Label, int]:
-    label, moment = plain(row.get("label")), row.get("label_time")
-    try:
-        identity = check_id(row.get("prediction_id"))
-        _check_given(label, moment)
-        return identity, as_class(treatment.value(manifest.target, label), manifest), when(moment)
-    except DataError as error:
-        raise DataError(f"row {number}: {error.message}", hint=error.hint) from None
-
-
-def _check_given(label: Any, moment: Any) -> None:
-    if label is None:
-        raise DataError("`label` is missing", hint="Leave out what has no label yet.")
-    if moment is not None and not isinstance(moment, str | datetime):
-        raise DataError("`label_time` must be a time", hint="Write RFC 3339 with a zone.")

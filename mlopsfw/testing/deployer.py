@@ -14,6 +14,7 @@ class TestAcmeDeployer(DeployerContract):
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -83,6 +84,7 @@ class DeployerContract:
             ENDPOINT, "ready", "model", 1, 1,
         )  # fmt: skip
         assert status.url
+        assert not status.log or Path(status.log).is_file()
 
     def test_a_change_replaces_what_is_served_at_the_same_place(self, served: Deployer, bundles: Bundles) -> None:
         before = served.status(ENDPOINT)

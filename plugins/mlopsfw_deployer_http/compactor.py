@@ -39,11 +39,11 @@ class Compactor:
         await asyncio.sleep(settings.compact_seconds)
         sizes = {path.name: path.stat().st_size for path in segments(Path(settings.captures))}
         if sizes != self._seen:
-            await self._compact(settings.spec.endpoint)
+            await self._compact()
             self._seen = sizes
 
-    async def _compact(self, endpoint: str) -> None:
-        command = [sys.executable, "-P", "-m", "mlopsfw.project.compaction", str(self._settings), endpoint]
+    async def _compact(self) -> None:
+        command = [sys.executable, "-P", "-m", "mlopsfw_deployer_http.compaction", str(self._settings)]
         process = await asyncio.create_subprocess_exec(*command)
         try:
             status = await process.wait()

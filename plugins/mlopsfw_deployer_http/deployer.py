@@ -18,11 +18,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from mlopsfw.capturelog.folders import log_folder
 from mlopsfw.errors import ConfigError, ServingError
-from mlopsfw.kernel.config.secrets import LEAST_TOKEN, checked_token
-from mlopsfw.kernel.workspace import STATE
 from mlopsfw.roles import EndpointSpec, EndpointStatus, check_name
-from mlopsfw.serving.captures import FOLDER as CAPTURES
 from mlopsfw_deployer_http.gate import digest
 from mlopsfw_deployer_http.holding import alive, end_orphan, hold, reacts, sign, supervisor_of
 from mlopsfw_deployer_http.listener import Limits
@@ -76,14 +74,14 @@ class HttpDeployer:
     def status(self, endpoint: str) -> EndpointStatus:
         """Tell what the endpoint is doing, from the process itself."""
         folder = self._folder(endpoint)
-        status = read(folder / STATUS, Status)
+        status, log = read(folder / STATUS, Status), str(folder / LOG)
         if status is None:
             return EndpointStatus(endpoint=endpoint, state="stopped", detail="it was never started on this machine")
         if status.ended or not alive(folder):
-            return self._gone(endpoint, status, folder)
+            return self._gone(endpoint, status, log)
         spec = status.serving
         if spec is None:
-            return EndpointStatus(endpoint=endpoint, state="starting", url=status.url, detail=str(folder / LOG))
+            return EndpointStatus(endpoint=endpoint, state="starting", url=status.url, detail=log, log=log)
         answered, detail = (
             self._ask(status.url) if status.worker else (False, "its server process died and is being replaced")
         )
@@ -91,7 +89,7 @@ class HttpDeployer:
             detail = f"its supervisor, process {status.supervisor}, does not react: it is stopped or hangs"
         return EndpointStatus(
             endpoint=endpoint, state="ready" if answered else "starting", url=status.url, model=spec.model,
-            version=spec.version, revision=spec.revision, detail=detail or str(folder / LOG), facts=_facts(status),
+            version=spec.version, revision=spec.revision, detail=detail or log, log=log, facts=_facts(status),
         )  # fmt: skip
 
     def stop(self, endpoint: str) -> EndpointStatus:
@@ -135,11 +133,7 @@ class HttpDeployer:
     # -- deploying -------------------------------------------------------------------------------------------------------
 
     def _folder(self, endpoint: str) -> Path:
-        folder = self._host.root / STATE
-        for part in ("", "endpoints", check_name(endpoint, "endpoint")):
-            folder = folder / part
-            folder.mkdir(mode=0o700, exist_ok=True)
-        return folder
+        return self._host.private_folder(check_name(endpoint, "endpoint"))
 
     def _refuse_older(self, folder: Path, spec: EndpointSpec) -> None:
         status = read(folder / STATUS, Status)
@@ -177,10 +171,9 @@ class HttpDeployer:
     def _settings(self, folder: Path, spec: EndpointSpec) -> Settings:
         config = self._config
         token, label_token = self._token(config.token, "token"), self._token(config.label_token, "label_token")
-        captures = self._host.root / STATE / CAPTURES / spec.endpoint
         return Settings(
             spec=spec, root=str(self._host.root), config=self._host.config, bundle=str(self._lay_out(folder, spec)),
-            captures=str(captures), host=config.host, port=config.port, hosts=(config.host, *config.hosts),
+            captures=str(log_folder(self._host.root, spec.endpoint)), host=config.host, port=config.port, hosts=(config.host, *config.hosts),
             token=token, label_token=label_token,
             limits=Limits(body=config.max_body, labels=config.labels_per_request, labels_per_second=config.labels_per_second), drain_seconds=config.drain_seconds, grace_seconds=config.grace_seconds,
             start_timeout=config.start_timeout, hang_seconds=config.hang_seconds, answer_seconds=config.answer_seconds,
@@ -191,8 +184,7 @@ class HttpDeployer:
         """Return the digest of a token; nothing where there is none."""
         if not reference:
             return ""
-        value = self._host.secrets.resolve(reference)
-        return digest(checked_token(value, reference, key=f"deployer.http.{key}", least=LEAST_TOKEN))
+        return digest(self._host.secrets.bearer_token(reference, key=f"deployer.http.{key}", issued_here=True))
 
     def _lay_out(self, folder: Path, spec: EndpointSpec) -> Path:
         """Return the bundle's folder; it appears whole."""
@@ -273,13 +265,15 @@ class HttpDeployer:
 
     # -- asking ----------------------------------------------------------------------------------------------------------
 
-    def _gone(self, endpoint: str, status: Status, folder: Path) -> EndpointStatus:
+    def _gone(self, endpoint: str, status: Status, log: str) -> EndpointStatus:
         if status.stopped:
-            return EndpointStatus(endpoint=endpoint, state="stopped")
+            return EndpointStatus(endpoint=endpoint, state="stopped", log=log)
         detail = status.attempt.detail or (
-            f"its supervisor, process {status.supervisor}, is dead; run: mlopsfw endpoints start {endpoint} (log: {folder / LOG})"
+            f"its supervisor, process {status.supervisor}, is dead; run: mlopsfw endpoints start {endpoint} (log: {log})"
         )
-        return EndpointStatus(endpoint=endpoint, state="failed", detail=detail, revision=status.attempt.revision)
+        return EndpointStatus(
+            endpoint=endpoint, state="failed", detail=detail, log=log, revision=status.attempt.revision
+        )
 
     def _ask(self, url: str) -> tuple[bool, str]:
         """Return whether the server says that it is ready, and if not, what it says."""

@@ -6,17 +6,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.capturelog.records import LabelRows, encode
-from mlopsfw.capturelog.times import now_micros
+from mlopsfw.capturelog.records import encode
 from mlopsfw.errors import DataError
-from mlopsfw.serving.labels import as_class, check_id
 from mlopsfw_deployer_http import message
 from mlopsfw_deployer_http.message import Answer, Refusal, Request
 from mlopsfw_deployer_http.strict import read
 
 if TYPE_CHECKING:
-    from mlopsfw.roles import Clock
-    from mlopsfw_deployer_http.model import Model
+    from mlopsfw.worker import Scorer
     from mlopsfw_deployer_http.quota import Quota
 
 
@@ -43,27 +40,14 @@ class LabelsRequest(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(LabelsRequest)
 
 
-def accept(model: Model, clock: Clock, quota: Quota, request: Request) -> Answer:
+def accept(scorer: Scorer, quota: Quota, request: Request) -> Answer:
     """Take the labels, all or none; they are kept before the answer leaves. Those of a request that is refused count, too."""
     labels = read(request, _decoder).labels
     if not labels:
         raise Refusal(400, "the request holds no labels")
     quota.take(request.client, len(labels))
-    now = now_micros(clock.now())
-    rows = [_checked(label, row, model, now) for row, label in enumerate(labels)]
-    record = LabelRows(
-        ids=[label.prediction_id for label in labels],
-        labels=[value for value, _ in rows],
-        label_times=[moment for _, moment in rows],
-        received_time=now,
-    )
-    return Answer(200, message.encode({"accepted": len(labels)}), record=encode(record), rows=len(labels))
-
-
-def _checked(label: Label, row: int, model: Model, now: int) -> tuple[str | int | float | bool, int]:
     try:
-        check_id(label.prediction_id)
-        value = as_class(model.requests.label(model.manifest.target, label.label), model.manifest)
-        return value, now if label.label_time is None else model.bounds.micros(label.label_time, now)
+        record = scorer.labels(map(msgspec.structs.asdict, labels))
     except DataError as error:
-        raise Refusal(400, f"row {row}: {error.message}. {error.hint}".rstrip()) from None
+        raise Refusal.of(error) from None
+    return Answer(200, message.encode({"accepted": len(labels)}), record=encode(record), rows=len(labels))

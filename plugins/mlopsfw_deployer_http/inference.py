@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mlopsfw.roles import ColumnType
-    from mlopsfw_deployer_http.model import Model, Scored
+    from mlopsfw.worker import Scored, Scorer
 
 _WHOLE = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
 _NUMBER = _WHOLE | {"FP16", "FP32", "FP64"}
@@ -71,30 +71,30 @@ class InferRequest(msgspec.Struct):
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
-def infer(model: Model, request: Request) -> tuple[Scored, Answer]:
+def infer(scorer: Scorer, request: Request) -> tuple[Scored, Answer]:
     """Answer an inference request."""
     asked = read(request, _decoder)
     columns: dict[str, list[Any]] = {}
     for tensor in asked.inputs:
         if tensor.name in columns:
             raise Refusal(400, f"input {tensor.name[:100]!r} is there twice")
-        columns[tensor.name] = _values(tensor, model)
-    scored = model.score(columns, asked.id, _event_time(asked.parameters))
-    names = _wanted(asked.outputs, model)
+        columns[tensor.name] = _values(tensor, scorer)
+    scored = scorer.score(columns, asked.id, _event_time(asked.parameters))
+    names = _wanted(asked.outputs, scorer)
     request_id = asked.id or scored.ids[0].partition("-")[0]
     body = {
-        "model_name": model.spec.endpoint,
-        "model_version": str(model.spec.version),
+        "model_name": scorer.spec.endpoint,
+        "model_version": str(scorer.spec.version),
         "id": request_id,
-        "parameters": {"bundle": model.spec.bundle, "prediction_ids": scored.ids},
+        "parameters": {"bundle": scorer.spec.bundle, "prediction_ids": scored.ids},
         "outputs": [_tensor(name, scored.outputs[name], scored.lists[name]) for name in names],
     }
     return scored, Answer(200, encode(body), record=scored.record, rows=len(scored.ids))
 
 
-def _values(tensor: Tensor, model: Model) -> list[Any]:
-    column = model.columns.get(tensor.name)
-    hashed = tensor.name in model.requests.hashed
+def _values(tensor: Tensor, scorer: Scorer) -> list[Any]:
+    column = scorer.columns.get(tensor.name)
+    hashed = tensor.name in scorer.hashed
     if column is not None and not hashed and tensor.datatype not in _ACCEPTED[column.type]:
         wanted = _OFFERED[column.type]
         raise Refusal(
@@ -121,8 +121,8 @@ def _event_time(parameters: dict[str, Any]) -> str | None:
     raise Refusal(400, "event_time: write RFC 3339 with a zone, as a string")
 
 
-def _wanted(outputs: list[Wanted], model: Model) -> tuple[str, ...]:
-    known = model.manifest.outputs
+def _wanted(outputs: list[Wanted], scorer: Scorer) -> tuple[str, ...]:
+    known = scorer.manifest.outputs
     for output in outputs:
         if output.name not in known:
             raise Refusal(400, f"there is no output {output.name[:100]!r}; there are: {', '.join(known)}")
@@ -139,9 +139,9 @@ def _tensor(name: str, values: np.ndarray, data: list[Any]) -> dict[str, Any]:
     }
 
 
-def describe(model: Model) -> dict[str, Any]:
+def describe(scorer: Scorer) -> dict[str, Any]:
     """Return a model's metadata."""
-    manifest = model.manifest
+    manifest = scorer.manifest
     inputs = [
         {
             "name": c.name,
@@ -154,13 +154,13 @@ def describe(model: Model) -> dict[str, Any]:
     wide = len(manifest.classes) if manifest.task == "multiclass" else 0
     outputs = [{"name": n, "datatype": "FP32", "shape": [-1, wide] if wide else [-1]} for n in manifest.outputs]
     return {
-        "name": model.spec.endpoint,
-        "versions": [str(model.spec.version)],
+        "name": scorer.spec.endpoint,
+        "versions": [str(scorer.spec.version)],
         "platform": f"mlopsfw_{next(iter(manifest.formats), 'unknown')}",
         "inputs": inputs,
         "outputs": outputs,
         "parameters": {
-            "model": model.spec.model, "bundle": model.spec.bundle, "revision": model.spec.revision,
+            "model": scorer.spec.model, "bundle": scorer.spec.bundle, "revision": scorer.spec.revision,
             "task": manifest.task, "classes": list(manifest.classes),
         },
     }  # fmt: skip

@@ -10,7 +10,7 @@ from mlopsfw_deployer_http.message import Answer, Refusal, Request, encode
 from mlopsfw_deployer_http.strict import read
 
 if TYPE_CHECKING:
-    from mlopsfw_deployer_http.model import Model, Scored
+    from mlopsfw.worker import Scored, Scorer
 
 Records = list[dict[str, Any]]
 
@@ -55,10 +55,10 @@ _decoder = msgspec.json.Decoder(Invocation)
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
-def invoke(model: Model, request: Request) -> tuple[Scored, Answer]:
+def invoke(scorer: Scorer, request: Request) -> tuple[Scored, Answer]:
     """Answer `POST /invocations` as MLflow's server does: `{"predictions": […]}`, and beside it each row's id."""
     asked = read(request, _decoder)
-    scored = model.score(_columns(asked, model), asked.params.id, asked.params.event_time)
+    scored = scorer.score(_columns(asked, scorer), asked.params.id, asked.params.event_time)
     lists = scored.lists
     if len(lists) == 1:
         predictions: list[Any] = next(iter(lists.values()))
@@ -68,7 +68,7 @@ def invoke(model: Model, request: Request) -> tuple[Scored, Answer]:
     return scored, Answer(200, encode(body), record=scored.record, rows=len(scored.ids))
 
 
-def _columns(asked: Invocation, model: Model) -> dict[str, list[Any]]:
+def _columns(asked: Invocation, scorer: Scorer) -> dict[str, list[Any]]:
     given = [form for form in _FORMS if getattr(asked, form) is not None]
     if len(given) != 1:
         raise Refusal(
@@ -76,13 +76,13 @@ def _columns(asked: Invocation, model: Model) -> dict[str, list[Any]]:
         )
     value = getattr(asked, given[0])
     if isinstance(value, Split):
-        return _from_rows(value.data, value.columns or list(model.columns))
+        return _from_rows(value.data, value.columns or list(scorer.columns))
     if isinstance(value, dict):
         return _from_columns(value)
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):
         return _from_records(value)
     if given[0] == "instances" and all(isinstance(row, list) for row in value):
-        return _from_rows(value, list(model.columns))
+        return _from_rows(value, list(scorer.columns))
     raise Refusal(400, f"{given[0]}: give a list of records{', or lists by column' * (given[0] == 'inputs')}")
 
 

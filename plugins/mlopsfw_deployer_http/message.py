@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Self
 
 import msgspec
+
+from mlopsfw.errors import DataError, SignatureMismatch
 
 JSON = b"application/json"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
@@ -66,6 +69,16 @@ class Refusal(Exception):
     def __init__(self, status: int, message: str, *, headers: bytes = b"") -> None:
         super().__init__(message)
         self.status, self.message, self.headers = status, message, headers
+
+    @classmethod
+    def of(cls, error: DataError) -> Self:
+        """Return the refusal of rows or labels that do not fit the model: 400, with column and row."""
+        message = error.message
+        if isinstance(error, SignatureMismatch):
+            where = "" if error.column is None else f"column {error.column!r}"
+            where += "" if error.row is None else f"{', ' if where else ''}row {error.row}"
+            message = f"{where}: {message}" if where and where not in message else message
+        return cls(400, f"{message}. {error.hint}" if error.hint else message)
 
     def answer(self) -> Answer:
         """Return it as JSON: `{"error": …}`, which is what Open Inference Protocol clients read."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.serving.labels import LONGEST_ID
+from mlopsfw.capturelog.labels import LONGEST_ID
 from mlopsfw_deployer_http.inference import describe
 
 if TYPE_CHECKING:
     from mlopsfw.roles import SignatureColumn
-    from mlopsfw_deployer_http.model import Model
+    from mlopsfw.worker import Scorer
 
 _TYPES = {"number": "number", "integer": "integer", "boolean": "boolean"}
 _ERRORS = {
@@ -22,9 +22,9 @@ _ERRORS = {
 }
 
 
-def document(model: Model) -> dict[str, Any]:
+def document(scorer: Scorer) -> dict[str, Any]:
     """Return the document, OpenAPI 3.1."""
-    base = f"/v2/models/{model.spec.endpoint}"
+    base = f"/v2/models/{scorer.spec.endpoint}"
     labels = {
         "prediction_id": {"type": "string", "minLength": 1, "maxLength": LONGEST_ID},
         "label": {"type": ["string", "number", "boolean"]},
@@ -32,16 +32,16 @@ def document(model: Model) -> dict[str, Any]:
     }
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"{model.spec.endpoint}: {model.spec.model}@{model.spec.version}", "version": str(model.spec.version)},
+        "info": {"title": f"{scorer.spec.endpoint}: {scorer.spec.model}@{scorer.spec.version}", "version": str(scorer.spec.version)},
         "paths": {
             "/v2/health/live": _get("Whether the process lives", public=True),
             "/v2/health/ready": _get("Whether it answers predictions", public=True),
             "/v2": _get("The server"),
             base: _get("The model's inputs and outputs"),
             f"{base}/ready": _get("Whether the model answers predictions"),
-            f"{base}/infer": _post("Score rows: Open Inference Protocol v2", _infer(model)),
-            f"{base}/versions/{model.spec.version}/infer": _post("The same, for this version only", _infer(model)),
-            "/invocations": _post("Score rows: MLflow's protocol", _records(model)),
+            f"{base}/infer": _post("Score rows: Open Inference Protocol v2", _infer(scorer)),
+            f"{base}/versions/{scorer.spec.version}/infer": _post("The same, for this version only", _infer(scorer)),
+            "/invocations": _post("Score rows: MLflow's protocol", _records(scorer)),
             "/labels": _post("What turned out to be true", _object({"labels": _array(_object(labels, "label_time"))})),
             "/metrics": _get("Prometheus metrics"),
         },
@@ -88,21 +88,21 @@ def _value(column: SignatureColumn) -> dict[str, Any]:
     return {"type": [kind, "null"] if column.nullable else kind}
 
 
-def _infer(model: Model) -> dict[str, Any]:
+def _infer(scorer: Scorer) -> dict[str, Any]:
     tensors = [
         _object({
             "name": {"const": tensor["name"]}, "datatype": {"type": "string", "examples": [tensor["datatype"]]},
             "shape": {"type": "array", "items": {"type": "integer"}}, "data": _array(_value(column)),
         })
-        for tensor, column in zip(describe(model)["inputs"], model.manifest.inputs, strict=True)
+        for tensor, column in zip(describe(scorer)["inputs"], scorer.manifest.inputs, strict=True)
     ]  # fmt: skip
     inputs = {"type": "array", "minItems": len(tensors), "items": {"anyOf": tensors}}
     parameters = _object({"event_time": _time()}, "event_time")
     return _object({"inputs": inputs, "id": {"type": "string"}, "parameters": parameters}, "id", "parameters")
 
 
-def _records(model: Model) -> dict[str, Any]:
-    row = _object({column.name: _value(column) for column in model.manifest.inputs})
+def _records(scorer: Scorer) -> dict[str, Any]:
+    row = _object({column.name: _value(column) for column in scorer.manifest.inputs})
     forms = ("dataframe_records", "instances", "inputs")
     return {"oneOf": [*(_object({form: _array(row)}) for form in forms), _object({"dataframe_split": _split()})]}
 

@@ -20,17 +20,13 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.capturelog.times import Bounds
 from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.errors import MlopsfwError, ServingError
-from mlopsfw.kernel.config import ProjectConfig
-from mlopsfw.project.facade import Project
-from mlopsfw.roles import Bundle
+from mlopsfw.worker import Scorer, open_scorer
 from mlopsfw_deployer_http.gate import Gate
 from mlopsfw_deployer_http.listener import Listener
 from mlopsfw_deployer_http.logs import FaultLog, log
 from mlopsfw_deployer_http.metrics import Metrics
-from mlopsfw_deployer_http.model import Model
 from mlopsfw_deployer_http.quota import Quota
 from mlopsfw_deployer_http.service import LABELS, Service
 from mlopsfw_deployer_http.settings import Settings, read
@@ -78,13 +74,6 @@ def raise_open_files(wanted: int) -> int:
     return possible
 
 
-def load(settings: Settings) -> tuple[Project, Bundle]:
-    """Open the project and its bundle; golden rows are replayed."""
-    config = ProjectConfig.from_json(settings.config) if settings.config else None
-    project = Project.open(Path(settings.root), config=config)
-    return project, project.bundles.open(Path(settings.bundle))
-
-
 def bind(settings: Settings, port: int) -> socket.socket:
     """Return a listening socket on the settings' host."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -98,21 +87,18 @@ class Serving:
 
     Args:
         settings: What and how.
-        project: Brings the clock.
-        bundle: The model.
+        scorer: The model.
     """
 
-    def __init__(self, settings: Settings, project: Project, bundle: Bundle) -> None:
+    def __init__(self, settings: Settings, scorer: Scorer) -> None:
         self._settings, limits = settings, settings.limits
         self._limits = msgspec.structs.replace(limits, connections=raise_open_files(limits.connections))
-        requests = project.privacy.requests(settings.spec.pii)
-        model = Model(settings.spec, bundle, project.clock, requests, Bounds.of(project.config.capture))
-        self._capture = CaptureWriter(Path(settings.captures), model.header)
+        self._capture = CaptureWriter(Path(settings.captures), scorer.header)
         spec = settings.spec
         metrics = Metrics(endpoint=spec.endpoint, model=spec.model, version=str(spec.version))
         gate = Gate(settings.hosts, settings.token, {LABELS: settings.label_token} if settings.label_token else {})
         quota = Quota(settings.limits.labels, settings.limits.labels_per_second)
-        self._service = Service(model, gate, metrics, project.clock, self._gauges, quota=quota)
+        self._service = Service(scorer, gate, metrics, self._gauges, quota=quota)
         self._begun = time.time()
         self._listener: Listener | None = None
 
@@ -209,7 +195,8 @@ def main(arguments: list[str]) -> int:
         raise SystemExit(f"{options.state} does not exist")
     refuse_pickle()
     try:
-        serving = Serving(settings, *load(settings))
+        scorer = open_scorer(settings.spec, Path(settings.bundle), Path(settings.root), settings.config)
+        serving = Serving(settings, scorer)
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
         return _failed(error, control)
     listening = socket.socket(fileno=options.listen) if options.listen is not None else bind(settings, settings.port)

@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlopsfw.errors import SignatureMismatch
 from mlopsfw_deployer_http import feedback, inference, invocations
 from mlopsfw_deployer_http.logs import FaultLog
 from mlopsfw_deployer_http.message import TEXT, Answer, Refusal, Request, encode
 from mlopsfw_deployer_http.quota import Quota
 
 if TYPE_CHECKING:
-    from mlopsfw.roles import Clock
+    from mlopsfw.worker import Scored, Scorer
     from mlopsfw_deployer_http.gate import Gate
     from mlopsfw_deployer_http.metrics import Metrics
-    from mlopsfw_deployer_http.model import Model, Scored
 
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
 LABELS = "/labels"
@@ -35,33 +35,31 @@ class Service:
     """Answers requests for one model.
 
     Args:
-        model: What is served.
+        scorer: What is served.
         gate: Who may ask.
         metrics: Where requests are counted.
-        clock: Time.
         gauges: Samples of now for `/metrics`: captured, lost, connections.
         quota: How many labels clients may send.
     """
 
     def __init__(
         self,
-        model: Model,
+        scorer: Scorer,
         gate: Gate,
         metrics: Metrics,
-        clock: Clock,
         gauges: Callable[[], dict[str, float]],
         *,
         quota: Quota | None = None,
     ) -> None:
         self._quota = quota or Quota()
         self.ready, self.vital, self._faults = True, PUBLIC | {METRICS}, FaultLog()
-        self._model, self._gate, self._metrics, self._clock, self._gauges = model, gate, metrics, clock, gauges
-        spec = model.spec
+        self._scorer, self._gate, self._metrics, self._gauges = scorer, gate, metrics, gauges
+        spec = scorer.spec
         self._served = f"mlopsfw-model: {spec.model}@{spec.version}\r\nmlopsfw-bundle: {spec.bundle}\r\n".encode()
         self.routes = self._table()
 
     def _table(self) -> dict[str, dict[str, Route]]:
-        named = f"/v2/models/{self._model.spec.endpoint}"
+        named = f"/v2/models/{self._scorer.spec.endpoint}"
         table: dict[str, dict[str, Route]] = {
             LIVE: {"GET": Route(lambda _: _json({"live": True}), "live")},
             READY: {"GET": Route(self._ready, "ready")},
@@ -71,8 +69,8 @@ class Service:
             METRICS: {"GET": Route(self._metrics_text, "metrics")},
             "/openapi.json": {"GET": Route(self._openapi, "openapi")},
         }
-        for base in (named, f"{named}/versions/{self._model.spec.version}"):
-            table[base] = {"GET": Route(lambda _: _json(inference.describe(self._model)), "model")}
+        for base in (named, f"{named}/versions/{self._scorer.spec.version}"):
+            table[base] = {"GET": Route(lambda _: _json(inference.describe(self._scorer)), "model")}
             table[f"{base}/ready"] = {"GET": Route(self._ready, "model_ready")}
             table[f"{base}/infer"] = {"POST": Route(self._scored(inference.infer), "infer")}
         return table
@@ -115,7 +113,7 @@ class Service:
         return route
 
     def _unknown(self, path: str) -> str:
-        spec = self._model.spec
+        spec = self._scorer.spec
         if path.startswith("/v2/models/"):
             return f"this endpoint serves the model {spec.endpoint!r}, version {spec.version}, and no other"
         return "there is nothing at this path; see /openapi.json"
@@ -132,9 +130,12 @@ class Service:
 
         return _json({"name": "mlopsfw", "version": version("mlopsfw"), "extensions": []})
 
-    def _scored(self, score: Callable[[Model, Request], tuple[Scored, Answer]]) -> Callable[[Request], Answer]:
+    def _scored(self, score: Callable[[Scorer, Request], tuple[Scored, Answer]]) -> Callable[[Request], Answer]:
         def act(request: Request) -> Answer:
-            scored, answer = score(self._model, request)
+            try:
+                scored, answer = score(self._scorer, request)
+            except SignatureMismatch as error:
+                raise Refusal.of(error) from None
             self._metrics.rows += len(scored.ids)
             answer.headers = self._served
             return answer
@@ -142,7 +143,7 @@ class Service:
         return act
 
     def _labels(self, request: Request) -> Answer:
-        answer = feedback.accept(self._model, self._clock, self._quota, request)
+        answer = feedback.accept(self._scorer, self._quota, request)
         self._metrics.labels += answer.rows
         return answer
 
@@ -152,7 +153,7 @@ class Service:
     def _openapi(self, _: Request) -> Answer:
         from mlopsfw_deployer_http.openapi import document
 
-        return _json(document(self._model))
+        return _json(document(self._scorer))
 
 
 def _json(value: object) -> Answer:

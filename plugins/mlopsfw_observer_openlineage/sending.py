@@ -11,7 +11,6 @@ import msgspec
 
 from mlopsfw.errors import ConfigError
 from mlopsfw.http import deliver
-from mlopsfw.kernel.config.secrets import checked_token
 from mlopsfw_observer_openlineage import OpenLineageConfig
 from mlopsfw_observer_openlineage.waiting import Waiting
 
@@ -37,13 +36,13 @@ def send(event: dict[str, Any], config: OpenLineageConfig, host: Host) -> None:
     if config.file:
         _append(host.root / config.file, body + b"\n")
     else:
-        Waiting(host.scratch / "waiting", host.clock).send(body, lambda waiting: _post(waiting, config, host))
+        Waiting(host.private_folder("waiting"), host.clock).send(body, lambda waiting: _post(waiting, config, host))
 
 
 def _post(body: bytes, config: OpenLineageConfig, host: Host) -> None:
     headers = {"Content-Type": "application/json"}
     if config.secret:
-        token = checked_token(host.secrets.resolve(config.secret), config.secret, key="observer.openlineage.secret")
+        token = host.secrets.bearer_token(config.secret, key="observer.openlineage.secret")
         headers["Authorization"] = f"Bearer {token}"
     deliver(config.url, body, headers, timeout=config.timeout, allow_private=config.allow_private)
 

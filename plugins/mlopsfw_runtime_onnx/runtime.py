@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import onnxruntime
 
 from mlopsfw.errors import BundleError
-from mlopsfw.models.bundle.files import read_listed
-from mlopsfw.models.bundle.onnxfile import check_onnx
+from mlopsfw.roles import read_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +32,7 @@ class OnnxRuntime:
     def load(self, folder: Path, manifest: Manifest) -> Predictor:
         """Load the file that the manifest lists for `onnx`. Raise `BundleError`."""
         name = manifest.formats["onnx"]
-        data = read_listed(folder, manifest, name)
-        check_onnx(data, name)
+        data = read_model(folder, manifest, "onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = self._threads, 1
         options.log_severity_level = _ERRORS_ONLY

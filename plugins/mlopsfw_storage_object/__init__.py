@@ -14,7 +14,6 @@ from urllib.parse import unquote
 import msgspec
 
 from mlopsfw.errors import UsageError
-from mlopsfw.kernel.config.secrets import is_reference
 from mlopsfw.roles import Provider, hookimpl
 
 if TYPE_CHECKING:
@@ -50,12 +49,8 @@ def build(config: ObjectConfig, host: Host) -> Storage:
         return LocalStorage(host.root / Path(path).expanduser())
     from mlopsfw_storage_object.remote import open_remote
 
-    options = {key: _resolve(value, host) for key, value in config.options.items()}
+    options = {key: host.secrets.reveal(value) for key, value in config.options.items()}
     return open_remote(config.url, options, attempts=config.attempts, budget=config.budget)
-
-
-def _resolve(value: str, host: Host) -> str:
-    return host.secrets.resolve(value) if is_reference(value) else value
 
 
 @hookimpl

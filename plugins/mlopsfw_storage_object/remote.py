@@ -11,8 +11,7 @@ import obstore
 from obstore import exceptions as failures
 
 from mlopsfw.errors import NotFound, StorageError, StorageFull
-from mlopsfw.kernel.store.objectstore import open_store
-from mlopsfw.roles import Entry, TableLocation, check_key, check_prefix
+from mlopsfw.roles import Entry, TableLocation, check_key, check_prefix, open_store
 from mlopsfw_storage_object.retry import Retries
 
 if TYPE_CHECKING:

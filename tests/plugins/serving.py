@@ -23,10 +23,10 @@ from mlopsfw.kernel.roles.bundle import Bundle, Manifest, SignatureColumn
 from mlopsfw.kernel.roles.deployer import EndpointSpec
 from mlopsfw.privacy.requests import Requests
 from mlopsfw.privacy.treatments import Treatment
+from mlopsfw.worker import Scorer
 from mlopsfw_deployer_http.gate import Gate, digest
 from mlopsfw_deployer_http.listener import Limits, Listener
 from mlopsfw_deployer_http.metrics import Metrics
-from mlopsfw_deployer_http.model import Model
 from mlopsfw_deployer_http.quota import Quota
 from mlopsfw_deployer_http.service import LABELS, Service
 
@@ -104,12 +104,12 @@ class RunningServer:
 
     async def _run(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        model = Model(SPEC, self._bundle, SystemClock(), self._requests)
-        self.capture = CaptureWriter(self.captures, model.header)
+        scorer = Scorer(SPEC, self._bundle, SystemClock(), self._requests)
+        self.capture = CaptureWriter(self.captures, scorer.header)
         gate = Gate((), digest(self._token) if self._token else "", self._own)
         quota = Quota(self._limits.labels, self._limits.labels_per_second)
         self.service = Service(
-            model, gate, Metrics(endpoint="delay"), SystemClock(),
+            scorer, gate, Metrics(endpoint="delay"),
             lambda: {"captured_total": self.capture.captured}, quota=quota,
         )  # fmt: skip
         self.listener = Listener(self.service, self.capture, self._limits)

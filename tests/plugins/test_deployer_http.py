@@ -212,7 +212,7 @@ def test_a_first_start_that_failed_is_told_while_its_supervisor_is_still_there(d
     broken = write_broken(delay, tmp_path / "broken")
     with pytest.raises(ServingError):
         delay.providers.deployer.deploy(spec(1, broken))
-    with (delay.state / "endpoints" / "contract" / "supervisor.lock").open("rb") as held:
+    with (delay.private_folder("plugins", "deployer.http", "contract") / "supervisor.lock").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its supervisor is gone: nothing holds the folder
         assert delay.providers.deployer.status("contract").state == "failed"
 
@@ -261,10 +261,10 @@ def test_under_any_umask_the_endpoints_files_are_private(delay: Project) -> None
         delay.endpoints.deploy("models:/delay@1")
     finally:
         os.umask(before)
-    for path in (delay.state / "endpoints" / "delay", delay.state / "captures" / "delay"):
+    for path in (delay.private_folder("plugins", "deployer.http", "delay"), delay.state / "captures" / "delay"):
         assert path.stat().st_mode & 0o077 == 0
     for name in ("wanted.json", "status.json", "server.log", "supervisor.lock"):
-        assert (delay.state / "endpoints" / "delay" / name).stat().st_mode & 0o077 == 0
+        assert (delay.private_folder("plugins", "deployer.http", "delay") / name).stat().st_mode & 0o077 == 0
 
 
 def test_what_was_captured_is_moved_into_its_table_while_it_serves(

@@ -399,7 +399,7 @@ def test_a_label_from_a_file_names_one_prediction_of_all_endpoints(project: Proj
     from mlopsfw.capturelog.writer import CaptureWriter
 
     predict(server, id="order-77")
-    header = msgspec.structs.replace(server.service._model.header, endpoint="other")
+    header = msgspec.structs.replace(server.service._scorer.header, endpoint="other")
     writer = CaptureWriter(project.captures.folder("other"), header)
     inputs, outputs = {name: [value] for name, value in ROW.items()}, {"probability": [0.5]}
     twin = Predictions(
@@ -533,7 +533,7 @@ def test_a_deployed_endpoint_holds_what_its_configuration_says_of_labels(
         assert [ask(port, "POST", "/labels", labels_of(9), **mine)[0] for _ in range(2)] == [200, 429]
     finally:
         made.providers.deployer.stop("delay")
-    stored = (made.state / "endpoints" / "delay" / "wanted.json").read_text()
+    stored = (made.private_folder("plugins", "deployer.http", "delay") / "wanted.json").read_text()
     assert "label-label" not in stored
 
 

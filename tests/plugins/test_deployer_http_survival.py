@@ -77,7 +77,7 @@ def test_a_stopped_server_is_replaced_within_five_seconds_and_waiting_clients_ar
     until(lambda: delay.endpoints.status("delay").state == "ready", 10.0)  # it answers before its supervisor says so
     assert delay.endpoints.status("delay").facts["restarts"] == 1
     assert not Path(f"/proc/{before.facts['worker']}").exists()
-    assert '"event": "hung"' in (delay.state / "endpoints/delay/server.log").read_text()
+    assert '"event": "hung"' in (delay.private_folder("plugins", "deployer.http", "delay") / "server.log").read_text()
 
 
 def test_a_server_whose_model_hangs_is_replaced(
@@ -128,10 +128,15 @@ def test_a_server_that_computes_a_long_batch_is_not_taken_for_hung(delay: Projec
 
 def test_a_server_that_cannot_start_again_does_not_keep_a_good_version_from_being_deployed(delay: Project) -> None:
     before = delay.endpoints.deploy("models:/delay@1")
-    (bundle,) = (delay.state / "endpoints/delay/bundles").iterdir()
+    (bundle,) = (delay.private_folder("plugins", "deployer.http", "delay") / "bundles").iterdir()
     bundle.rename(bundle.with_name("away"))
     os.kill(before.facts["worker"], signal.SIGKILL)
-    until(lambda: "restart failed" in (delay.state / "endpoints/delay/server.log").read_text(), 20.0)
+    until(
+        lambda: (
+            "restart failed" in (delay.private_folder("plugins", "deployer.http", "delay") / "server.log").read_text()
+        ),
+        20.0,
+    )
     now = delay.endpoints.deploy("models:/delay@2")
     assert (now.state, now.version) == ("ready", 2)
 
@@ -223,7 +228,7 @@ def test_a_dead_supervisor_is_told_as_dead_with_what_to_do(delay: Project, capsy
 
 def test_a_stopped_supervisor_is_told_and_can_be_ended(delay: Project) -> None:
     before = delay.endpoints.deploy("models:/delay@1")
-    lock = delay.state / "endpoints/delay/supervisor.lock"
+    lock = delay.private_folder("plugins", "deployer.http", "delay") / "supervisor.lock"
     os.kill(before.facts["supervisor"], signal.SIGSTOP)
     os.utime(lock, (1, 1))  # as after ten seconds
     assert "does not react" in delay.endpoints.status("delay").detail
@@ -283,7 +288,7 @@ def test_a_restart_that_fails_does_not_make_the_version_a_failed_one(delay: Proj
     delay.endpoints.deploy("models:/delay@1")
     delay.endpoints.deploy("models:/delay@2")
     delay.providers.deployer.stop("delay")
-    port = int((delay.state / "endpoints/delay/port").read_text())
+    port = int((delay.private_folder("plugins", "deployer.http", "delay") / "port").read_text())
     with (
         socket.create_server(("127.0.0.1", port)),
         Project.open(delay.root, overrides=[f"deployer.http.port={port}"]) as moved,
@@ -323,7 +328,7 @@ def test_a_supervisor_survives_a_full_disk_and_writes_its_status_once_there_is_r
     delay: Project,
 ) -> None:
     before = delay.endpoints.deploy("models:/delay@1")
-    folder, worker = delay.state / "endpoints/delay", before.facts["worker"]
+    folder, worker = delay.private_folder("plugins", "deployer.http", "delay"), before.facts["worker"]
     _, hard = resource.prlimit(before.facts["supervisor"], resource.RLIMIT_FSIZE)
     resource.prlimit(before.facts["supervisor"], resource.RLIMIT_FSIZE, (0, hard))  # no file takes a byte
     os.kill(worker, signal.SIGKILL)
@@ -340,7 +345,7 @@ def test_a_supervisor_survives_a_full_disk_and_writes_its_status_once_there_is_r
 
 def test_a_log_that_grows_too_long_is_put_aside_while_it_serves(delay: Project) -> None:
     before = delay.endpoints.deploy("models:/delay@1")
-    file = delay.state / "endpoints/delay/server.log"
+    file = delay.private_folder("plugins", "deployer.http", "delay") / "server.log"
     with file.open("ab") as flood:
         flood.write(b"x" * 1023 + b"\n")
         flood.write((b"x" * 1023 + b"\n") * (17 << 10))

@@ -14,6 +14,7 @@ import obstore
 import pytest
 
 from mlopsfw.kernel.base.errors import StorageError, StorageUnavailable, UsageError
+from mlopsfw.kernel.config.secrets import SecretResolver
 from mlopsfw.testing.storage import StorageContract
 from mlopsfw_storage_object import ObjectConfig, build
 from mlopsfw_storage_object.local import LocalStorage
@@ -38,7 +39,7 @@ class TestObstoreInMemory(StorageContract):
 
 
 def host(root):
-    return SimpleNamespace(root=root, secrets=SimpleNamespace(resolve=lambda reference: f"resolved {reference}"))
+    return SimpleNamespace(root=root, secrets=SecretResolver(root))
 
 
 @pytest.mark.parametrize(
@@ -67,13 +68,15 @@ def test_an_unknown_option_is_a_usage_error(tmp_path):
         build(ObjectConfig(url="s3://bucket/x", options={"aws_regoin": "x"}), host(tmp_path))
 
 
-def test_secret_references_are_resolved_and_never_shown(tmp_path):
+def test_secret_references_are_resolved_and_never_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "the secret")
+    (tmp_path / "id").write_text("the id\n")
     options = {"aws_secret_access_key": "env:SECRET", "aws_access_key_id": "file:id", "aws_region": "x"}
     storage = build(ObjectConfig(url="s3://bucket/x", options=options), host(tmp_path))
     assert storage.describe() == "s3://bucket/x"
     assert storage.table_location("t").options == {
-        "aws_secret_access_key": "resolved env:SECRET",
-        "aws_access_key_id": "resolved file:id",
+        "aws_secret_access_key": "the secret",
+        "aws_access_key_id": "the id",
         "aws_region": "x",
     }
 

@@ -20,7 +20,6 @@ from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.kernel.base.errors import DataError, UnknownName
 from mlopsfw.kernel.roles.bundle import Manifest
 from mlopsfw.project.facade import Project
-from mlopsfw.serving.labels import as_class
 
 HEADER = Header(endpoint="delay", revision=1, model="delay", version=1, bundle="b" * 64, inputs=(), outputs=())
 LATE = {"prediction_id": "p1", "label": True, "label_time": "2013-04-02T12:00:00Z"}
@@ -115,34 +114,6 @@ def test_a_wrong_row_is_named_and_nothing_is_added(labelled: Project, row: dict[
 def test_labels_of_an_unknown_model_are_refused(labelled: Project) -> None:
     with pytest.raises(UnknownName, match="dely"):
         labelled.labels.add("dely", [LATE])
-
-
-@pytest.mark.parametrize(
-    ("task", "classes", "given", "kept"),
-    [
-        ("binary", (False, True), 1, True),
-        ("binary", (False, True), 0.0, False),
-        ("binary", (0, 1), True, 1),
-        ("multiclass", ("UA", "AA", "1"), "1", "1"),
-        ("regression", (), 7, 7.0),
-    ],
-)
-def test_a_label_is_kept_as_the_class_it_equals(task: str, classes: Sequence[Any], given: Any, kept: Any) -> None:
-    found = as_class(given, manifest(task, classes))
-    assert found == kept
-    assert type(found) is type(kept)
-
-
-@pytest.mark.parametrize(
-    ("task", "classes", "given"),
-    [
-        ("binary", (False, True), 2), ("binary", (False, True), "true"), ("multiclass", ("1", "2"), 1), ("multiclass", ("a",), ""),
-        ("regression", (), "7"), ("regression", (), True), ("regression", (), float("nan")), ("regression", (), float("inf")),
-    ],
-)  # fmt: skip
-def test_what_is_no_label_of_the_model_is_refused(task: str, classes: Sequence[Any], given: Any) -> None:
-    with pytest.raises(DataError):
-        as_class(given, manifest(task, classes))
 
 
 @pytest.mark.parametrize(

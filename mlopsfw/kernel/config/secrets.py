@@ -58,6 +58,15 @@ class SecretResolver:
             return _not_empty(self._from_file(where), f"the secret file {where}")
         raise ConfigError("a secret must be a reference", hint="Write env:NAME or file:/path, never the secret itself.")
 
+    def reveal(self, text: str) -> str:
+        """Return the secret that `text` refers to, or `text` itself where it is no reference."""
+        return self.resolve(text) if is_reference(text) else text
+
+    def bearer_token(self, reference: str, *, key: str, issued_here: bool = False) -> str:
+        """Return the bearer token that a reference leads to, as `mlopsfw.roles.Secrets` says."""
+        least = LEAST_TOKEN if issued_here else 1
+        return checked_token(self.resolve(reference), reference, key=key, least=least)
+
     @staticmethod
     def _from_environment(name: str) -> str:
         try:

@@ -38,6 +38,7 @@ class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         url: Base URL, such as `http://127.0.0.1:8080`.
         model, version, revision: What it serves.
         detail: Why it failed, or where its log lies.
+        log: The file on this machine that it logs to; empty where there is none.
         facts: Whatever else the deployer can tell: process ids, requests, latency.
     """
 
@@ -48,6 +49,7 @@ class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     version: int = 0
     revision: int = 0
     detail: str = ""
+    log: str = ""
     facts: dict[str, Any] = {}
 
 

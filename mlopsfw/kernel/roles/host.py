@@ -32,6 +32,24 @@ class Secrets(Protocol):
         """Return the secret; raise `ConfigError` naming the reference when it is not there, or empty."""
         ...
 
+    def reveal(self, text: str) -> str:
+        """Return the secret that `text` refers to, or `text` itself where it is no reference. Raise as `resolve`."""
+        ...
+
+    def bearer_token(self, reference: str, *, key: str, issued_here: bool = False) -> str:
+        """Return the bearer token that a reference leads to.
+
+        Args:
+            reference: `env:NAME` or `file:/path`.
+            key: The configuration's key, for the error.
+            issued_here: Whether clients present it to us: then it has at least 16 characters, not all the same. A token
+                that another server issued may be shorter.
+
+        Raises:
+            ConfigError: As `resolve`; or no header carries it, or it is too short.
+        """
+        ...
+
 
 class Blobs(Protocol):
     """Content-addressed, immutable bytes; verified on read."""
@@ -104,9 +122,12 @@ class Host(Protocol):
         """The project's resolved configuration as JSON, without secrets, for a process that the plugin starts."""
         ...
 
-    @property
-    def scratch(self) -> Path:
-        """A private folder (mode 0700) on this machine for this provider; may be emptied between runs."""
+    def private_folder(self, *parts: str) -> Path:
+        """Return a folder of this provider's own on this machine, mode 0700, made if need be. Nothing else empties it.
+
+        Args:
+            parts: Names of folders below it, such as an endpoint's.
+        """
         ...
 
     @property

@@ -94,8 +94,34 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
                 raise BundleError(f"{folder / name} was altered: its sha256 is not what {MANIFEST} lists")
         if name.endswith(".safetensors"):
             check_safetensors(folder / name)
-        elif name.endswith(".onnx"):
+        elif _is_onnx(name, manifest):
             check_onnx(_read(folder / name), name)
+
+
+def read_model(folder: Path, manifest: Manifest, format: str) -> bytes:  # noqa: A002 - the field's word
+    """Return the main file of a format: the very bytes that were checked. A runtime loads these, and opens no file itself.
+
+    Args:
+        folder: Where the bundle lies.
+        manifest: Its `bundle.json`.
+        format: One of `manifest.formats`.
+
+    Raises:
+        BundleError: The file was altered, is no plain file, or is an ONNX model that needs more than itself.
+        UnknownFormat: The bundle has no such format.
+    """
+    if format not in manifest.formats:
+        hint = f"It has: {', '.join(manifest.formats)}."
+        raise UnknownFormat(f"{folder / MANIFEST} lists no model of format {format!r}", hint=hint)
+    name = manifest.formats[format]
+    data = read_listed(folder, manifest, name)
+    if _is_onnx(name, manifest):
+        check_onnx(data, name)
+    return data
+
+
+def _is_onnx(name: str, manifest: Manifest) -> bool:
+    return name.endswith(".onnx") or manifest.formats.get("onnx") == name
 
 
 def read_listed(folder: Path, manifest: Manifest, name: str, limit: int | None = None) -> bytes:

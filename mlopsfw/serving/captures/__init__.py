@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.capturelog.folders import log_folder, logged_endpoints
 from mlopsfw.kernel.base.errors import NotFound, UnknownName
 from mlopsfw.kernel.base.ids import check_name
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from mlopsfw.data.tables.plain import PlainTables
     from mlopsfw.kernel.workspace import Workspace
-
-FOLDER = "captures"
 
 
 class Captures:
@@ -34,11 +33,11 @@ class Captures:
 
     def folder(self, endpoint: str) -> Path:
         """Return where `endpoint`'s append-log lies on this machine."""
-        return self._workspace.private_folder(FOLDER, check_name(endpoint, "endpoint"))
+        return log_folder(self._workspace.root, endpoint)
 
     def local(self) -> list[str]:
         """Return the endpoints that have an append-log on this machine."""
-        return sorted(folder.name for folder in self._workspace.private_folder(FOLDER).iterdir() if folder.is_dir())
+        return logged_endpoints(self._workspace.root)
 
     def compact(self, endpoint: str) -> int:
         """Move what `endpoint` wrote since the last time into its tables; return how many prediction rows that were."""

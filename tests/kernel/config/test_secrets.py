@@ -67,5 +67,21 @@ def test_a_token_that_protects_nothing_or_cannot_be_sent_is_refused_without_bein
     assert token not in str(caught.value)
 
 
+def test_a_text_that_is_no_reference_is_revealed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOK", "value")
+    secrets = SecretResolver(tmp_path)
+    assert [secrets.reveal(text) for text in ("env:TOK", "eu-west-1", "")] == ["value", "eu-west-1", ""]
+
+
+def test_only_a_bearer_token_that_we_issued_must_be_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOK", "short")
+    secrets = SecretResolver(tmp_path)
+    assert secrets.bearer_token("env:TOK", key="k") == "short"
+    with pytest.raises(
+        ConfigError, match=f"k: the token of env:TOK is too short: it has 5 characters and needs at least {LEAST_TOKEN}"
+    ):
+        secrets.bearer_token("env:TOK", key="k", issued_here=True)
+
+
 def test_a_token_of_sixteen_characters_is_taken() -> None:
     assert checked_token("0123456789abcdef", "env:TOK", key="k", least=LEAST_TOKEN) == "0123456789abcdef"

@@ -167,12 +167,18 @@ def test_an_observer_that_asks_for_them_gets_its_own_options_and_a_host_of_its_o
         seen = []
         @hookimpl
         def mlopsfw_event(options, host):
-            seen.append((options, host.scratch.name))
+            seen.append((options, host.private_folder().name))
     """
     plugins = manager(plugin(observer, kind="observer", name="asker", module="asker_plugin"))
     plugins.notify(EVENT, project.host, {"asker": {"url": "x"}, "other": {"url": "y"}})
     plugins.notify(EVENT, project.host, {})
     assert sys.modules["asker_plugin"].seen == [({"url": "x"}, "observer.asker"), ({}, "observer.asker")]
+
+
+def test_a_plugins_folders_are_its_own_and_private(project):
+    folder = project.host("deployer.acme").private_folder("delay", "bundles")
+    assert folder == project.state / "plugins" / "deployer.acme" / "delay" / "bundles"
+    assert [each.stat().st_mode & 0o777 for each in (folder, folder.parent, folder.parent.parent)] == [0o700] * 3
 
 
 def test_options_for_an_observer_that_is_not_installed_are_an_error_with_its_line(make_project):

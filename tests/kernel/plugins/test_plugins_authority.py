@@ -277,7 +277,7 @@ def test_a_plugins_check_acts_in_the_name_of_its_entry_point_whatever_it_calls_i
         from mlopsfw import Check, Diagnosis, hookimpl
         def ask(host):
             host.emit("plugin/check.acme", "plugin.check.acme.asked", {})
-            yield Diagnosis("ok", host.scratch.name)
+            yield Diagnosis("ok", host.private_folder().name)
         @hookimpl
         def mlopsfw_checks():
             yield Check("other", "Another's name", ask)

@@ -25,7 +25,7 @@ from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
 from mlopsfw.models import bundle
 from mlopsfw.models.bundle import scoring
-from mlopsfw.models.bundle.files import read_manifest
+from mlopsfw.models.bundle.files import read_manifest, read_model
 from mlopsfw.models.bundle.onnxfile import check_onnx
 from mlopsfw.models.bundle.tensorfile import check_safetensors
 from mlopsfw_core import Reference
@@ -396,6 +396,29 @@ def test_onnx_weights_in_another_file_are_refused_wherever_they_hide(folder, loc
             bundle.verify(folder)
         with pytest.raises(BundleError, match="another file"):
             OnnxRuntime().load(folder, read_manifest(folder))
+
+
+def test_a_runtime_gets_the_bytes_that_were_checked_and_of_listed_formats_only(folder):
+    manifest = read_manifest(folder)
+    assert read_model(folder, manifest, "onnx") == (folder / "model.onnx").read_bytes()
+    with pytest.raises(UnknownFormat, match=r"no model of format 'lightgbm'\n  It has: onnx"):
+        read_model(folder, manifest, "lightgbm")
+    (folder / "model.onnx").write_bytes(b"another")
+    with pytest.raises(BundleError, match="was altered"):
+        read_model(folder, manifest, "onnx")
+
+
+def test_an_onnx_model_is_looked_into_whatever_its_file_is_called(folder):
+    data = external(FeaturePlan.fit(ROWS, TASK), location="weights.bin").SerializeToString()
+    (folder / "model.onnx").rename(folder / "model.graph")
+    raw = json.loads((folder / "bundle.json").read_text())
+    del raw["files"]["model.onnx"]
+    raw["formats"]["onnx"] = "model.graph"
+    (folder / "bundle.json").write_text(json.dumps(raw))
+    relist(folder, "model.graph", data)
+    for look in (bundle.verify, lambda where: read_model(where, read_manifest(where), "onnx")):
+        with pytest.raises(BundleError, match="another file"):
+            look(folder)
 
 
 def test_onnx_with_operators_from_elsewhere_is_refused():

@@ -125,4 +125,4 @@ def resolved_options(options: Mapping[str, str], secrets: Secrets) -> dict[str, 
     for name, value in options.items():
         if _TELLING.search(name) and not is_reference(value):
             raise ConfigError(f"the option {name} holds a secret", hint=f"Write {name}=env:NAME or file:/path.")
-    return {name: secrets.resolve(value) if is_reference(value) else value for name, value in options.items()}
+    return {name: secrets.reveal(value) for name, value in options.items()}

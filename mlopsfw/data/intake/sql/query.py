@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.kernel.config.secrets import credential_in, is_reference
+from mlopsfw.kernel.config.secrets import credential_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,7 +116,7 @@ def address(url: str, secrets: Secrets, root: Path) -> str:
         UsageError: It is no such URL, or holds a password in clear.
         ConfigError: The reference leads nowhere.
     """
-    whole = secrets.resolve(url) if is_reference(url) else url
+    whole = secrets.reveal(url)
     parts = urllib.parse.urlsplit(whole)
     if parts.scheme not in _SCHEMES:
         hint = nearest(parts.scheme, _SCHEMES) or "Write postgresql://user@host/db or sqlite:///file.db."
