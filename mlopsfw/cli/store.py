@@ -61,24 +61,23 @@ def gc(project: Project, *, grace: float, dry_run: bool, as_json: bool) -> None:
 @pass_project
 def doctor(project: Project, *, verify: bool, listing: bool, as_json: bool) -> None:
     """Check the project, its storage and this machine."""
-    from mlopsfw.operations.doctor import QUESTIONS, examine
-
     if listing:
+        questions = project.doctor.questions()
         _show(
-            [{"check": q.name, "asks": q.summary, "verify": "--verify" if q.thorough else ""} for q in QUESTIONS],
+            [{"check": q.name, "asks": q.summary, "verify": "--verify" if q.thorough else ""} for q in questions],
             as_json,
         )
         return
-    findings = list(examine(project, verify=verify))
+    findings = list(project.doctor.examine(verify=verify))
     if as_json:
         emit_json(findings)
     else:
-        for found in findings:
-            level = click.style(f"{found.level:<7}", fg=_COLOURS.get(found.level))
-            click.echo(f"{level}  {found.check}: {found.message}")
-            if found.hint:
-                click.echo(f"         {found.hint}")
-    errors = sum(found.level == "error" for found in findings)
+        for finding in findings:
+            level = click.style(f"{finding.level:<7}", fg=_COLOURS.get(finding.level))
+            click.echo(f"{level}  {finding.check}: {finding.message}")
+            if finding.hint:
+                click.echo(f"         {finding.hint}")
+    errors = sum(finding.level == "error" for finding in findings)
     if errors:
         raise MlopsfwError(f"doctor found {errors} errors", hint="Follow the hints above.")
 

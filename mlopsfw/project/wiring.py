@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mlopsfw.monitoring import Monitoring
     from mlopsfw.monitoring.watch import Watcher
     from mlopsfw.monitoring.windows import Windows
+    from mlopsfw.operations.doctor import Doctor
     from mlopsfw.pipeline.graph.model import StepCatalog
     from mlopsfw.pipeline.run.runs import Runs
     from mlopsfw.pipeline.run.session import Sessions
@@ -384,3 +385,11 @@ class Wiring:
         from mlopsfw.monitoring.watch import Watcher
 
         return Watcher(self.services, self.monitoring, self.windows, self.alerts)
+
+    @cached_property
+    def doctor(self) -> Doctor:
+        """Asks questions about all of it."""
+        from mlopsfw.operations.doctor import Doctor
+        from mlopsfw.project.checks import questions
+
+        return Doctor(lambda: questions(self))

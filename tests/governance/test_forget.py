@@ -30,7 +30,6 @@ from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
-from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.project.facade import Project
@@ -165,7 +164,7 @@ def raw(root):
 def healthy(project):
     assert not [problem for stream in audit(project.storage) for problem in stream.problems]
     with Project.open(project.root) as fresh:
-        assert not [found for found in examine(fresh, verify=True) if found.level == "error"]
+        assert not [found for found in fresh.doctor.examine(verify=True) if found.level == "error"]
 
 
 # -- the whole -------------------------------------------------------------------------------------------------------------

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from mlopsfw.cli import run
+from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.ledger.layout import entry_key
 from mlopsfw.kernel.store.blobs import key_of
-from mlopsfw.operations.doctor import QUESTIONS, examine
+from mlopsfw.project.checks import questions
+from mlopsfw.project.facade import Project
 
 
 @pytest.fixture
@@ -34,10 +37,10 @@ def mlopsfw(project, capsys):
 
 
 def found(project, check, **options):
-    return [f for f in examine(project, **options) if f.check == check and f.level != "ok"]
+    return [f for f in project.doctor.examine(**options) if f.check == check and f.level != "ok"]
 
 
-CHECKS = [question.name for question in QUESTIONS]
+CHECKS = [question.name for question in questions(Project(Path(), ProjectConfig(name="any")))]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -88,7 +91,7 @@ def test_a_state_folder_that_others_can_enter_is_a_warning(filled):
 
 def test_doctor_leaves_nothing_behind(filled):
     before = [entry.key for entry in filled.storage.list()]
-    list(examine(filled, verify=True))
+    list(filled.doctor.examine(verify=True))
     assert [entry.key for entry in filled.storage.list()] == before
     assert list((filled.state / "doctor").iterdir()) == []
 

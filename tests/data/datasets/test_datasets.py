@@ -316,9 +316,7 @@ def test_a_storage_without_tables_says_so(datasets, project, monkeypatch):
 
 def findings(project, *, verify=False) -> list[tuple[str, str]]:
     """What the doctor says of datasets, but that all is well."""
-    from mlopsfw.operations import doctor
-
-    asked = [f for f in doctor.examine(project, verify=verify) if f.check in ("datasets", "rows")]
+    asked = [f for f in project.doctor.examine(verify=verify) if f.check in ("datasets", "rows")]
     return [(found.level, found.message) for found in asked if found.level != "ok"]
 
 

@@ -19,7 +19,6 @@ from mlopsfw.governance.subject import Subject
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import Vacuumed
 from mlopsfw.kernel.config.model import Retention
-from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
 from mlopsfw.project.facade import Project
 
@@ -176,7 +175,7 @@ class Histories(RuleBasedStateMachine):
         for number, rows in enumerate(self.versions, 1):
             if rows is not None:
                 self.project.datasets.verify(self.project.datasets.resolve("d", number))
-        problems = [found for found in examine(self.project, verify=True) if found.level == "error"]
+        problems = [found for found in self.project.doctor.examine(verify=True) if found.level == "error"]
         assert not problems, problems
         uri = self.project.datasets.files("d").location.uri
         other = pl.from_arrow(DeltaTable(uri).to_pyarrow_table()).rows()

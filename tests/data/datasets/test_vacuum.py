@@ -21,7 +21,6 @@ from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import ConfigError, UnknownName, UsageError, Vacuumed
 from mlopsfw.kernel.config.model import Retention
 from mlopsfw.kernel.events.record import PlainRecord
-from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
 from mlopsfw.project.facade import Project
 
@@ -51,7 +50,7 @@ def made_of(project, *versions):
 
 def healthy(project):
     with Project.open(project.root) as fresh:
-        findings = [found for found in examine(fresh, verify=True) if found.level == "error"]
+        findings = [found for found in fresh.doctor.examine(verify=True) if found.level == "error"]
         assert not findings, findings
         for version in fresh.datasets.log("trips"):
             if not version.vacuumed:

@@ -14,7 +14,6 @@ from mlopsfw.data.filesets import index, packs
 from mlopsfw.governance.subject import Subject
 from mlopsfw.kernel.component import released
 from mlopsfw.kernel.config.model import Retention
-from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
 from mlopsfw.project.facade import Project
 
@@ -110,4 +109,4 @@ def test_every_version_is_what_it_should_be_and_names_no_blob_in_vain(tmp_path_f
                 live = life.is_as_expected()
                 if what == "forget":
                     life.holds_no_more(live)
-            assert not [found for found in examine(project, verify=True) if found.level == "error"]
+            assert not [found for found in project.doctor.examine(verify=True) if found.level == "error"]

@@ -22,7 +22,6 @@ from mlopsfw.kernel.config.model import Retention
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.store.blobs import key_of
 from mlopsfw.operations import gc
-from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
 from mlopsfw.project.facade import Project
 
@@ -100,7 +99,7 @@ def read(project, version, name="s"):
 
 def healthy(project):
     with Project.open(project.root) as fresh:
-        findings = [found for found in examine(fresh, verify=True) if found.level == "error"]
+        findings = [found for found in fresh.doctor.examine(verify=True) if found.level == "error"]
         assert not findings, findings
         for name in {version.name for version in fresh.datasets.newest()}:
             for version in fresh.datasets.log(name):

@@ -242,8 +242,7 @@ def test_a_plugins_verb_is_found_by_its_entry_point_and_runs(plugin):
 
 
 def test_doctor_asks_a_plugins_questions_too(plugin, project):
-    from mlopsfw.operations.doctor import examine
-
     project.plugins = manager(plugin(CHECK, kind="check", name="licence", module="licence_plugin"))
-    (answer,) = [f for f in examine(project) if f.check == "licence"]
+    (answer,) = [f for f in project.doctor.examine() if f.check == "licence"]
     assert (answer.level, answer.message) == ("warning", "the licence of testproject ends soon")
+    assert "licence" in [question.name for question in project.doctor.questions()]

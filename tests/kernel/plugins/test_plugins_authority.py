@@ -271,8 +271,6 @@ def test_an_observer_cannot_move_an_alias_and_is_named_when_it_tries(make_projec
 
 
 def test_a_plugins_check_acts_in_the_name_of_its_entry_point_whatever_it_calls_itself(make_project, install_plugin):
-    from mlopsfw.operations.doctor import examine
-
     source = """
         from mlopsfw import Check, Diagnosis, hookimpl
         def ask(host):
@@ -283,5 +281,5 @@ def test_a_plugins_check_acts_in_the_name_of_its_entry_point_whatever_it_calls_i
             yield Check("other", "Another's name", ask)
     """
     install_plugin(source, "check.acme")
-    (answer,) = [found for found in examine(make_project()) if found.check == "other"]
+    (answer,) = [found for found in make_project().doctor.examine() if found.check == "other"]
     assert (answer.level, answer.message) == ("ok", "check.acme")

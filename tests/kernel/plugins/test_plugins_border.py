@@ -245,11 +245,9 @@ def test_an_observer_is_warned_about_and_the_next_is_told(when, raised, install_
 
 @raising
 def test_a_check_is_an_error_of_doctors_and_the_others_are_asked(raised, install_plugin, project):
-    from mlopsfw.operations.doctor import examine
-
     rest = "@hookimpl\ndef mlopsfw_checks():\n    yield Check('bad', '', oops)\n    yield Check('good', '', lambda host: ())\n"
     install_plugin(source(raised, rest), "check.bell")
-    levels = {found.check: found.level for found in examine(project)}
+    levels = {found.check: found.level for found in project.doctor.examine()}
     assert (levels["bad"], levels["good"]) == ("error", "ok")
 
 

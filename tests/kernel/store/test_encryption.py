@@ -25,7 +25,6 @@ from mlopsfw.kernel.store.blobs import BlobStore, key_of, peek
 from mlopsfw.kernel.store.keyring import ROOT, Keyring
 from mlopsfw.kernel.store.sealed import CHUNK, HEADER
 from mlopsfw.kernel.store.vault import Vault, parse_key
-from mlopsfw.operations.doctor import examine
 from mlopsfw.operations.gc import collect
 from mlopsfw.operations.transfer import transfer
 from mlopsfw.pipeline.cache.results import Results
@@ -326,7 +325,7 @@ def test_the_verb_rotates_and_doctor_tells_of_a_rotation_cut_short(tmp_path, mon
         assert msgspec.json.decode(done.output) == {"ring": 2, "key": "env:K"}
         for key, data in old.items():
             project.storage.put(key, data)
-        levels = {found.level for found in examine(project) if found.check == "encryption"}
+        levels = {found.level for found in project.doctor.examine() if found.check == "encryption"}
         assert levels == {"warning", "ok"}
 
 

@@ -1,0 +1,183 @@
+"""What doctor asks of the kernel's parts. Each check takes the parts that it looks at, and changes nothing but a probe of its own."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import site
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.roles.check import Diagnosis
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.config import ProjectConfig
+    from mlopsfw.kernel.index import Index
+    from mlopsfw.kernel.ledger import Ledger
+    from mlopsfw.kernel.plugins.manager import PluginManager
+    from mlopsfw.kernel.roles.host import Clock
+    from mlopsfw.kernel.roles.storage import Storage
+    from mlopsfw.kernel.store.blobs import BlobStore
+    from mlopsfw.kernel.store.vault import Vault
+    from mlopsfw.kernel.workspace import Workspace
+
+_ROOM = 1 << 30  # bytes of free disk below which a warning is due
+_SKEW = 5.0  # seconds between this machine's clock and the store's
+_BLOB_FIELDS = frozenset(
+    {"blob", "bundle", "config", "environment", "logs", "traceback", "report", "page", "manifest", "diff"}
+)
+_FINGERPRINT = "fingerprint"  # what a step's key was made of: digests of content, which need not be kept anywhere
+_HEX = frozenset("0123456789abcdef")
+
+
+# -- this machine --------------------------------------------------------------------------------------------------------------
+
+
+def machine(workspace: Workspace) -> Iterator[Diagnosis]:
+    """Look at this machine's room, and at who can enter the project's state."""
+    folder = workspace.private_folder()
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        yield Diagnosis("warning", f"{folder} can be entered by others (mode {mode:o})", f"Run: chmod 700 {folder}")
+    free = shutil.disk_usage(folder).free
+    if free < _ROOM:
+        yield Diagnosis("warning", f"{free >> 20} MiB are free under {folder}", "Make room, or run `mlopsfw gc`.")
+    yield Diagnosis("ok", f"state in {folder}, {free >> 30} GiB free")
+
+
+def startup_files() -> Iterator[Diagnosis]:
+    """List `.pth` files that run code whenever Python starts: the way in of more than one hostile package."""
+    for folder in map(Path, site.getsitepackages()):
+        for file in sorted(folder.glob("*.pth")):
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            runs = [line for line in lines if line.startswith(("import ", "import\t"))]
+            if runs:
+                yield Diagnosis(
+                    "ok", f"{file} runs code when Python starts: {runs[0][:80]}", "See that you know whose it is."
+                )
+
+
+# -- storage -------------------------------------------------------------------------------------------------------------------
+
+
+def storage_contract(storage: Storage, clock: Clock) -> Iterator[Diagnosis]:
+    """Try the storage's contract on an object of doctor's own, which is deleted again."""
+    key = f"doctor/probe-{secrets.token_hex(8)}"
+    began = clock.monotonic()
+    promises = [
+        ("put_if_absent creates", storage.put_if_absent(key, b"probe")),
+        ("put_if_absent creates once", not storage.put_if_absent(key, b"other")),
+        ("get returns what was put", storage.get(key) == b"probe"),
+        ("list shows what was put", [entry.size for entry in storage.list(key)] == [5]),
+    ]
+    took = clock.monotonic() - began
+    skew = abs(next(iter(storage.list(key))).modified - clock.now())
+    storage.delete(key)
+    for promise, kept in promises:
+        if not kept:
+            yield Diagnosis("error", f"{storage.describe()} breaks its contract: {promise}", "Use another storage.")
+    if skew > _SKEW:
+        yield Diagnosis(
+            "warning", f"the store's clock differs from this machine's by {skew:.0f} s", "Set the clocks (NTP)."
+        )
+    yield Diagnosis("ok", f"{storage.describe()} answers; 4 operations took {took * 1000:.0f} ms")
+
+
+def encryption(vault: Vault | None) -> Iterator[Diagnosis]:
+    """Open the keyring, and count the rings that older keys open."""
+    if vault is None:
+        yield Diagnosis("ok", "blobs are stored as they are")
+        return
+    ring = vault.keyring.opened()
+    if old := vault.keyring.leftovers():
+        yield Diagnosis(
+            "warning", f"{old} rings open with a key that was given up", "Run `mlopsfw storage rotate-key`."
+        )
+    yield Diagnosis("ok", f"blobs are encrypted; ring {ring.number} has {len(ring.keys)} keys")
+
+
+def ledger_chain(storage: Storage) -> Iterator[Diagnosis]:
+    """Hash every event again."""
+    from mlopsfw.kernel.ledger.audit import audit
+
+    streams = events = 0
+    for stream in audit(storage):
+        streams, events = streams + 1, events + stream.entries
+        yield from (
+            Diagnosis("error", problem, "Restore it from a copy (`mlopsfw import URL --heal`).")
+            for problem in stream.problems
+        )
+        if stream.leftovers:
+            n = len(stream.leftovers)
+            yield Diagnosis("warning", f"{stream.stream}: {n} entries were left behind by a crash", "Run `mlopsfw gc`.")
+    yield Diagnosis("ok", f"{events} events in {streams} streams follow one another")
+
+
+def references(storage: Storage, ledger: Ledger) -> Iterator[Diagnosis]:
+    """Look for every blob that an event names."""
+    from mlopsfw.kernel.store import blobs, tombstones
+
+    there = {entry.key for entry in storage.list(blobs.ROOT)}
+    there |= {blobs.key_of(digest) for digest in tombstones.buried(storage)}
+    named = 0
+    for name in ledger.streams():
+        for event in ledger.stream(name).events():
+            for digest in _blobs_in(event.body):
+                named += 1
+                if blobs.key_of(digest) not in there:
+                    where = f"{name} #{event.seq} ({event.type})"
+                    yield Diagnosis(
+                        "error", f"{where} refers to blob {digest}, which is gone", "Restore it from a copy."
+                    )
+    yield Diagnosis("ok", f"{named} references to {len(there)} blobs")
+
+
+def _blobs_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == _FINGERPRINT:
+                continue
+            if key in _BLOB_FIELDS and isinstance(inner, str) and len(inner) == 64 and _HEX.issuperset(inner):  # noqa: PLR2004
+                yield inner
+            else:
+                yield from _blobs_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _blobs_in(inner)
+
+
+def blob_digests(blobs: BlobStore) -> Iterator[Diagnosis]:
+    """Read every blob again, and name each that does not match its digest."""
+    read = size = 0
+    for entry, digest in blobs.verify():
+        read, size = read + 1, size + entry.size
+        if not entry.key.endswith(digest):
+            yield Diagnosis(
+                "error",
+                f"blob {entry.key.rpartition('/')[2]} does not match its digest ({entry.size} bytes, they hash to {digest})",
+                "Restore it from a copy (`mlopsfw import URL --heal`), or run again the step that made it.",
+            )
+    yield Diagnosis("ok", f"{read} blobs, {size} bytes read again")
+
+
+def index_content(index: Index, workspace: Workspace) -> Iterator[Diagnosis]:
+    """Compare the index with one that is made anew."""
+    fresh = index.beside(workspace.private_folder("doctor") / f"index-{secrets.token_hex(4)}.sqlite")
+    try:
+        differing = index.differences(fresh)
+    finally:
+        fresh.delete()
+    for table in differing:
+        yield Diagnosis("error", f"the index differs from the ledger in {table}", "Run `mlopsfw index rebuild`.")
+    yield Diagnosis("ok", "the index was compared with one made anew")
+
+
+def selected_providers(plugins: PluginManager, config: ProjectConfig) -> Iterator[Diagnosis]:
+    """Load the plugin behind each selected provider, and name its distribution."""
+    chosen = [("storage", config.storage), ("trainer", config.trainer), ("deployer", config.deployer)]
+    chosen += [("engine", config.engine), *(("monitor", s) for s in config.monitors)]
+    for role, selection in [*chosen, *(("alerter", s) for s in config.alerters)]:
+        claim, _ = plugins.provider(role, selection.use)
+        yield Diagnosis("ok", f"{role} {selection.use!r}: {claim.distribution} {claim.version}")
