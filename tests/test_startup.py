@@ -9,7 +9,10 @@ import pytest
 
 from mlopsfw.cli.verbs import OPTIONS, VERBS
 
-HEAVY = {"numpy", "pyarrow", "polars", "torch", "obstore", "deltalake", "onnxruntime", "ray", "rich", "mlopsfw_core"}
+HEAVY = {
+    "numpy", "pyarrow", "polars", "torch", "obstore", "deltalake", "httpcore", "onnxruntime", "ray", "rich",
+    "mlopsfw_core",
+}  # fmt: skip
 
 
 def modules_after(*args):

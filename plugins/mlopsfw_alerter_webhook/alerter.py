@@ -1,4 +1,4 @@
-"""Delivering: one signed POST through the egress client; any 2xx means that the receiver has it."""
+"""Delivering: one signed POST through the HTTP client; any 2xx means that the receiver has it."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ import msgspec
 
 from mlopsfw.capturelog.folders import log_folder
 from mlopsfw.errors import ConfigError, ServingError
+from mlopsfw.http import is_loopback
 from mlopsfw.roles import EndpointSpec, EndpointStatus, check_name
 from mlopsfw_deployer_http.gate import digest
 from mlopsfw_deployer_http.holding import alive, end_orphan, hold, reacts, sign, supervisor_of
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from mlopsfw.roles import Host
     from mlopsfw_deployer_http import HttpConfig
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to ask a server that was bound to all addresses
 _POLL = 0.02  # seconds
 
@@ -48,7 +48,7 @@ class HttpDeployer:
     """
 
     def __init__(self, config: HttpConfig, host: Host) -> None:
-        if config.host not in _LOOPBACK and not config.token:
+        if not is_loopback(config.host) and not config.token:
             raise ConfigError(
                 f"host {config.host!r} can be reached from other machines, and no token is set",
                 key="deployer.http.token", hint='Set token = "env:NAME", or host = "127.0.0.1".',

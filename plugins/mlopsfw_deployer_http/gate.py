@@ -7,9 +7,9 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping
 
+from mlopsfw.http import is_loopback
 from mlopsfw_deployer_http.message import Refusal, Request
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 
 
@@ -27,13 +27,13 @@ class Gate:
     """Refuses requests before anything looks at them.
 
     Args:
-        hosts: Names, without port, under which this server may be addressed.
+        hosts: Names, without port, under which this server may be addressed, besides those of this machine alone.
         token: `digest` of the bearer token; empty where none is asked for.
         own: Path → `digest` of the token that opens it, and nothing else, in place of `token`.
     """
 
     def __init__(self, hosts: Iterable[str], token: str = "", own: Mapping[str, str] | None = None) -> None:
-        self._hosts = LOOPBACK | {_as_sent(host) for host in hosts}
+        self._hosts = {_as_sent(host) for host in hosts}
         self._token, self._own = token, dict(own or {})
         self._known: set[bytes] = (
             set()
@@ -58,7 +58,7 @@ class Gate:
 
     def _check_host(self, host: bytes) -> None:
         found = _AUTHORITY.fullmatch(host.decode("latin-1"))
-        if found is None or found["host"].lower() not in self._hosts:
+        if found is None or not (found["host"].lower() in self._hosts or is_loopback(found["host"])):
             raise Refusal(403, "this server does not answer to that Host; add it to `hosts` in its configuration")
         if len(self._known) < 16:  # noqa: PLR2004 - few are ever used
             self._known.add(host)

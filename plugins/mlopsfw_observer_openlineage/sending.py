@@ -1,4 +1,4 @@
-"""Sending: a line of a file, or a POST through the egress client; any 2xx means that the receiver has it."""
+"""Sending: a line of a file, or a POST through the HTTP client; any 2xx means that the receiver has it."""
 
 from __future__ import annotations
 

@@ -29,11 +29,12 @@ class Dropped(Exception):
     Args:
         message: What was met.
         after: Seconds that the server wants to be left alone.
+        hint: What to do where no try succeeds.
     """
 
-    def __init__(self, message: str, after: float = 0.0) -> None:
+    def __init__(self, message: str, after: float = 0.0, hint: str = "") -> None:
         super().__init__(message)
-        self.after = after
+        self.after, self.hint = after, hint
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _gave_up(remote: Remote, tries: int, error: Dropped) -> StorageUnavailable:
     wish = f"; it asks to be left alone for {error.after:g} s" if error.after else ""
     return StorageUnavailable(
         f"{remote.shown} could not be read, tried {tries} times: {error}{wish}",
-        hint="Nothing was committed; try again later.",
+        hint=f"{error.hint} Nothing was committed; try again later.".strip(),
     )
 
 

@@ -6,7 +6,6 @@ import contextlib
 import email.utils
 import http.client
 import re
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,8 +13,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from mlopsfw.data.intake.remote.download import Dropped, Part
 from mlopsfw.data.intake.remote.options import shown
-from mlopsfw.kernel.base.egress import AddressRefused, EgressError, Stream, get
 from mlopsfw.kernel.base.errors import ConfigError, DataError
+from mlopsfw.kernel.base.http import AddressRefused, EgressError, Stream, get
 
 _CHUNK = 1 << 18
 _HOPS = 5
@@ -134,8 +133,8 @@ class HttpFile:
         try:
             while chunk := stream.read(_CHUNK):
                 yield chunk
-        except (OSError, http.client.HTTPException) as error:
-            raise Dropped(f"the connection dropped: {type(error).__name__}") from None
+        except EgressError as error:
+            raise Dropped(f"the connection dropped: {type(error.__cause__).__name__}") from None
 
     @contextlib.contextmanager
     def _asked(self, headers: Mapping[str, str]) -> Iterator[Stream]:
@@ -146,7 +145,7 @@ class HttpFile:
                 stream = self._one(stack, url, headers, private=private)
                 if stream.status not in _REDIRECTS:
                     self._end = url
-                    _check(stream, self.shown)
+                    _check(stream, self.shown, f", or the proxy {stream.proxy} in its stead" if stream.proxy else "")
                     yield stream
                     return
                 private = private and not stream.public
@@ -157,12 +156,14 @@ class HttpFile:
         own = self._headers if _origin(url) == _origin(self._url) else {}
         wanted = {"Accept-Encoding": "identity", "Accept": "*/*", **headers, **own}
         try:
-            return stack.enter_context(get(url, wanted, timeout=self._timeout, allow_private=private))
+            stream = get(url, wanted, timeout=self._timeout, allow_private=private, allow_unresolved=self._private)
+            return stack.enter_context(stream)
         except EgressError as error:
-            if isinstance(error, AddressRefused) or isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                led = "It was led there from a public address." if self._private and not private else error.hint
-                raise DataError(error.message, hint=led) from None
-            raise Dropped(error.message) from None
+            if not error.final:
+                raise Dropped(error.message, hint=error.hint) from None
+            led = isinstance(error, AddressRefused) and self._private and not private
+            hint = "It was led there from a public address." if led else error.hint
+            raise DataError(error.message, hint=hint) from None
         except ConfigError:  # its words hold the URL, and that may hold a signature
             raise DataError(f"{self.shown} leads to a place that is no plain URL") from None
 
@@ -177,11 +178,11 @@ class HttpFile:
         return target
 
 
-def _check(stream: Stream, place: str) -> None:
+def _check(stream: Stream, place: str, stead: str) -> None:
     if stream.status in _PATIENCE:
-        raise Dropped(f"it answered {stream.status}", _retry_after(stream.headers.get("Retry-After", "")))
+        raise Dropped(f"it answered {stream.status}{stead}", _retry_after(stream.headers.get("Retry-After", "")))
     if stream.status in _REFUSED:
-        raise DataError(f"{place} answered {stream.status}", hint=_REFUSED[stream.status])
+        raise DataError(f"{place} answered {stream.status}{stead}", hint=_REFUSED[stream.status])
 
 
 def _retry_after(text: str) -> float:

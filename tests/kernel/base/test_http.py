@@ -5,14 +5,16 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
 
 import pytest
 
-from mlopsfw.kernel.base.egress import LARGEST_ANSWER, EgressError, check_url, is_public, post
 from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.kernel.base.http import LARGEST_ANSWER, EgressError, check_url, is_loopback, post
+from mlopsfw.kernel.base.http.addresses import is_public
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 
@@ -92,7 +94,7 @@ def resolve_to(monkeypatch, *answers):
         addresses = answers[min(len(asked), len(answers)) - 1]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
-    monkeypatch.setattr("mlopsfw.kernel.base.egress.socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("mlopsfw.kernel.base.http.addresses.socket.getaddrinfo", getaddrinfo)
     return asked
 
 
@@ -107,7 +109,8 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(monkeypatch):
 def test_a_name_is_resolved_once_and_the_connection_goes_to_what_was_checked(monkeypatch):
     dialled = []
     monkeypatch.setattr(
-        "mlopsfw.kernel.base.egress.socket.create_connection", lambda address, _: dialled.append(address) or refuse()
+        "mlopsfw.kernel.base.http.addresses.socket.create_connection",
+        lambda address, *_, **__: dialled.append(address) or refuse(),
     )
 
     def refuse():
@@ -145,11 +148,30 @@ def test_an_answer_that_is_not_http_is_an_error_that_says_so(junk):
         call(port)
 
 
-def test_a_proxy_in_the_environment_is_not_used(monkeypatch):
-    with listener(say(OK)) as (proxy, proxied), listener(say(OK)) as (port, seen):
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy}")
-        call(port)
-    assert (len(seen), proxied) == (1, [])
+@pytest.mark.parametrize("value", ["two\r\nlines", "canary\0", "…"])
+def test_a_header_that_cannot_be_sent_is_an_error_without_its_value(value):
+    with listener(say(OK)) as (port, seen):
+        with pytest.raises(EgressError, match=r"a header for .* cannot be sent") as caught:
+            post(f"http://127.0.0.1:{port}/", b"{}", {"Authorization": f"Bearer canary{value}"}, allow_private=True)
+        assert seen in ([], [b""])
+    assert "canary" not in str(caught.value)
+    assert caught.value.final
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1", "[::1]"])
+def test_what_is_this_machine_alone_is_known_as_such(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "10.0.0.1", "localhost.corp", "127.0.0.1.corp", "example.org"])
+def test_what_others_may_reach_is_not_this_machine_alone(host):
+    assert not is_loopback(host)
+
+
+def test_the_client_is_cheap_to_import():
+    code = "import sys, mlopsfw.http; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"httpcore", "h11", "ssl", "email", "http.client"} & set(loaded)
 
 
 @pytest.mark.parametrize("url", ["http://h/a b", "http://h/\r\nX: y", "http://h/é", "http://h/?q=\t", "http://h/\0"])
