@@ -189,3 +189,11 @@ class Workbench:
 def bench(tmp_path: Path) -> Workbench:
     """An empty workbench."""
     return Workbench(tmp_path / "bench")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is `nightly` where nobody asks for it."""
+    if "nightly" not in config.getoption("markexpr", ""):
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        items[:] = [item for item in items if item not in nightly]
+        config.hook.pytest_deselected(items=nightly)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import AlertState
@@ -21,7 +21,7 @@ def alerts() -> None:
 @alerts.command("list")
 @click.option("--open", "only_open", is_flag=True, help="List only alerts that are not resolved.")
 @json_option
-@pass_project
+@pass_snapshot
 def list_(project: Project, *, only_open: bool, as_json: bool) -> None:
     """List alerts, newest first, with their deliveries."""
     states = reversed(project.alerts.outbox().alerts.values())

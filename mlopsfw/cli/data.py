@@ -14,7 +14,7 @@ from mlopsfw.cli.datatag import tag
 from mlopsfw.cli.datavacuum import vacuum
 from mlopsfw.cli.filesets import add_files, get, verify_files
 from mlopsfw.cli.forget import forget
-from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
 from mlopsfw.cli.progress import progress
 from mlopsfw.cli.sources import csv_options, outside_options
 from mlopsfw.data.intake.decompress import MAX_RATIO
@@ -205,7 +205,7 @@ def _settle(project: Project, version: DatasetVersion, message: str, *, as_json:
 
 @data.command("list")
 @json_option
-@pass_project
+@pass_snapshot
 def list_datasets(project: Project, *, as_json: bool) -> None:
     """List the datasets with their newest versions."""
     newest = project.datasets.newest()
@@ -218,7 +218,7 @@ def list_datasets(project: Project, *, as_json: bool) -> None:
 @data.command()
 @click.argument("name")
 @json_option
-@pass_project
+@pass_snapshot
 def log(project: Project, name: str, *, as_json: bool) -> None:
     """List the versions of a dataset, newest first."""
     versions = project.datasets.log(dataset_name(name))

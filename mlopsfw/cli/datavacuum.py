@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -39,9 +40,10 @@ def vacuum(
     The verb keeps the newest version, and each version that a tag, a registered model, an unfinished run, a step of mlopsfw.toml
     or a quarantined row needs. You cannot get removed versions back.
     """
-    policies = _policies(project, name, keep, older_than)
     removal = project.version_removal
-    done = [removal.vacuum(each, policy, force=force, dry_run=dry_run) for each, policy in policies.items()]
+    with project.index.snapshot() if dry_run else nullcontext():
+        policies = _policies(project, name, keep, older_than)
+        done = [removal.vacuum(each, policy, force=force, dry_run=dry_run) for each, policy in policies.items()]
     if as_json:
         emit_json(done)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,9 +62,11 @@ def forget(
     subject = Subject(column, value, project.privacy.key, texts)
     also = [f"endpoints:/{endpoint}" for endpoint in endpoints]
     if not (dry_run or yes):
-        _show(project.erasures.forget(name, subject, also=also, dry_run=True))
+        with project.index.snapshot():
+            _show(project.erasures.forget(name, subject, also=also, dry_run=True))
         click.confirm("Erase this for good?", abort=True)
-    done = project.erasures.forget(name, subject, also=also, dry_run=dry_run)
+    with project.index.snapshot() if dry_run else nullcontext():
+        done = project.erasures.forget(name, subject, also=also, dry_run=dry_run)
     if as_json:
         emit_json(done.body())
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, pass_project, printable
+from mlopsfw.cli.output import emit_json, json_option, pass_snapshot, printable
 
 if TYPE_CHECKING:
     from mlopsfw.lineage import Edge, Lineage
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with the graph to this file."
 )
 @json_option
-@pass_project
+@pass_snapshot
 def lineage(project: Project, ref: str, *, html: Path | None, as_json: bool) -> None:
     """Show what REF was made from, and what was made from it.
 

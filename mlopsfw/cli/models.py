@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.references import parse_reference
 
@@ -25,7 +25,7 @@ def models() -> None:
 @models.command("list")
 @click.argument("name", required=False)
 @json_option
-@pass_project
+@pass_snapshot
 def list_models(project: Project, name: str | None, *, as_json: bool) -> None:
     """List the newest version of every model, or all versions of the model NAME."""
     registry = project.registry

@@ -45,6 +45,19 @@ def pass_project(verb: Callable[..., R]) -> Callable[..., R]:
     return opened
 
 
+def pass_snapshot(verb: Callable[..., R]) -> Callable[..., R]:
+    """Pass the project as it is now to `verb`, which changes nothing: the ledger is read from the index."""
+
+    @click.pass_context
+    @functools.wraps(verb)
+    def opened(context: click.Context, /, *args: Any, **kwargs: Any) -> R:
+        project = open_project(context)
+        with project.index.snapshot():
+            return verb(project, *args, **kwargs)
+
+    return opened
+
+
 def emit_json(value: Any) -> None:
     """Print one JSON document (RFC 8259: no NaN). Records of msgspec and paths are encoded too."""
     import msgspec

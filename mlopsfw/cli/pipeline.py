@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.engine import Failure
@@ -128,7 +128,7 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
 @click.argument("step")
 @overriding
 @json_option
-@pass_project
+@pass_snapshot
 def why(project: Project, step: str, *, as_json: bool) -> None:
     """Say why STEP would run again, or why not."""
     (found,) = [item for item in project.pipeline.plan(steps=(step,)) if item.step == step]
@@ -141,7 +141,8 @@ def why(project: Project, step: str, *, as_json: bool) -> None:
 
 
 def _show_plan(project: Project, steps: tuple[str, ...], *, force: bool, as_json: bool) -> int:
-    items = project.pipeline.plan(steps=steps, force=force)
+    with project.index.snapshot():
+        items = project.pipeline.plan(steps=steps, force=force)
     if as_json:
         emit_json(items)
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
+from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, printable, table
 
 if TYPE_CHECKING:
     from mlopsfw.pipeline.run.runs import RunView
@@ -21,7 +21,7 @@ def runs() -> None:
 @runs.command("list")
 @click.option("--limit", default=20, show_default=True, help="How many runs to list.")
 @json_option
-@pass_project
+@pass_snapshot
 def list_runs(project: Project, *, limit: int, as_json: bool) -> None:
     """List runs, newest first."""
     views = project.runs.list(limit)
@@ -93,7 +93,7 @@ def _tell_notes(view: RunView) -> None:
 @click.argument("first")
 @click.argument("second")
 @json_option
-@pass_project
+@pass_snapshot
 def diff(project: Project, first: str, second: str, *, as_json: bool) -> None:
     """Show what differs between two runs: configuration, metrics, outputs, code and packages."""
     sections = project.runs.diff(first, second)
@@ -125,7 +125,7 @@ def log(project: Project, run_id: str, step: str) -> None:
 @click.argument("run_id", metavar="RUN")
 @click.option("--name", default="", help="Print only this metric.")
 @json_option
-@pass_project
+@pass_snapshot
 def metrics(project: Project, run_id: str, *, name: str, as_json: bool) -> None:
     """Print every number that RUN logged."""
     found = [metric for metric in project.runs.metrics(run_id) if not name or metric.name == name]

@@ -1,7 +1,7 @@
-"""`Index`: SQLite tables derived from the ledger, for questions that span streams.
+"""`Index`: SQLite tables derived from the ledger, for questions that span streams, and a copy of its lines.
 
 It may be deleted at any time. It is never asked for the truth, only for what would take long to read from the ledger
-itself.
+itself. What deletes confirms with the ledger what the index says.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,14 @@ __all__ = ["Index", "IndexPart"]
 _POSITIONS = """CREATE TABLE positions
     (stream TEXT PRIMARY KEY, seq INTEGER, digest TEXT, epoch INTEGER, final INTEGER, objects TEXT) WITHOUT ROWID"""
 """How far each stream was read, and what its objects looked like then."""
+_LINES = "CREATE TABLE lines (stream TEXT, first INTEGER, data BLOB, PRIMARY KEY (stream, first))"
+"""The lines of each stream, compressed, in pieces as they were read; `first` is the number of a piece's first entry."""
+_BESIDE, _BATCH = 16, 256  # streams that are read side by side, and whose events are held in memory
 _WAIT = 30.0  # seconds for another process that is refreshing the same file
+
+
+_New = tuple[bytes, Event, Head]
+"""A line, its event, and the head that it makes."""
 
 
 class Index:
@@ -41,7 +49,10 @@ class Index:
     def __init__(self, path: Path, ledger: Ledger, parts: Iterable[IndexPart]) -> None:
         self._path, self._ledger, self._parts = path, ledger, tuple(parts)
         self._changes = {key: change for part in self._parts for key, change in part.changes.items()}
-        self._version = zlib.crc32(repr([_POSITIONS, *((p.tables, p.version) for p in self._parts)]).encode()) >> 1
+        self._version = (
+            zlib.crc32(repr([_POSITIONS, _LINES, *((p.tables, p.version) for p in self._parts)]).encode()) >> 1
+        )
+        self._pinned = False  # within a snapshot
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
 
@@ -51,6 +62,8 @@ class Index:
         Streams that have not changed are not read.
         """
         with self._lock:
+            if self._pinned:
+                return 0
             try:
                 return self._refresh()
             except sqlite3.OperationalError:
@@ -96,7 +109,9 @@ class Index:
 
     def _contents(self) -> dict[str, set[tuple[Any, ...]]]:
         tables = {name: f'SELECT * FROM "{name}"' for name in self.counts()}  # noqa: S608 - our own tables
-        return {name: set(self._select(sql)[1]) for name, sql in tables.items()}
+        contents = {name: set(self._select(sql)[1]) for name, sql in tables.items() if name != "lines"}
+        digests = [(name, sha256(b"\n".join(self.lines(name))).digest()) for name in self.streams("")]
+        return contents | {"lines": set(digests)}
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each table holds."""
@@ -110,6 +125,29 @@ class Index:
         """Return the tables in which the two, both brought up to date, do not hold the same rows."""
         mine, theirs = self._contents(), other._contents()
         return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+
+    # -- a copy of the ledger ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within the block, the ledger reads from here, as of now: refreshing is all that the store is asked."""
+        self.refresh()
+        self._pinned = True
+        try:
+            with self._ledger.reading_from(self):
+                yield
+        finally:
+            self._pinned = False
+
+    def streams(self, prefix: str) -> list[str]:
+        """Return the names of the streams that start with `prefix`, in ascending order."""
+        sql = "SELECT stream FROM positions WHERE substr(stream, 1, ?) = ? ORDER BY stream"
+        return [row["stream"] for row in self.query(sql, (len(prefix), prefix), fresh=False)]
+
+    def lines(self, stream: str) -> Iterator[bytes]:
+        """Yield the lines of a stream as stored, from the first."""
+        for row in self.query("SELECT data FROM lines WHERE stream = ? ORDER BY first", (stream,), fresh=False):
+            yield from zlib.decompress(row["data"]).split(b"\n")
 
     def beside(self, path: Path) -> Index:
         """Return an index of the same ledger and tables in another file."""
@@ -153,7 +191,7 @@ class Index:
         with _transaction(db):
             if not self._is_current(db):  # another may have been first
                 _drop(db)
-                for statement in ";".join([_POSITIONS, *(part.tables for part in self._parts)]).split(";"):
+                for statement in ";".join([_POSITIONS, _LINES, *(part.tables for part in self._parts)]).split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {self._version}")
 
@@ -182,7 +220,8 @@ class Index:
             ):  # streams are gone: another ledger, or one restored from an older copy
                 _clear(db)
                 known, changed = {}, list(listed)
-            return sum(self._catch_up(db, name, listed[name], known.get(name, (Head(), None))[0]) for name in changed)
+            heads = {name: known[name][0] if name in known else Head() for name in changed}
+            return sum(self._catch_up(db, n, listed[n], heads[n], new) for n, new in self._news(heads))
 
     def _listed(self) -> Iterator[tuple[str, str]]:
         """Yield each stream with what its objects look like: what has not changed here has no new events."""
@@ -193,11 +232,31 @@ class Index:
         for name, look in looks.items():
             yield name, f"{look.get(False, '')} {look.get(True, '')}"
 
-    def _catch_up(self, db: sqlite3.Connection, name: str, objects: str, head: Head) -> int:
+    def _news(self, heads: Mapping[str, Head]) -> Iterator[tuple[str, list[_New]]]:
+        """Yield each stream with what follows the head that is known of it, in order."""
+
+        def read(name: str) -> list[_New]:
+            return list(Reader(self._ledger.storage, name).entries(heads[name]))
+
+        names = list(heads)
+        if len(names) <= 2:  # noqa: PLR2004 - threads would cost more
+            yield from ((name, read(name)) for name in names)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_BESIDE) as pool:
+            for start in range(0, len(names), _BATCH):
+                batch = names[start : start + _BATCH]
+                yield from zip(batch, pool.map(read, batch), strict=True)
+
+    def _catch_up(self, db: sqlite3.Connection, name: str, objects: str, head: Head, new: Sequence[_New]) -> int:
         before = head.seq
-        for event, following in Reader(self._ledger.storage, name).after(head):
+        for _, event, following in new:
             self._apply(db, self._ledger.types.upcast(believed(event, head.epoch)))
             head = following
+        if new:
+            data = zlib.compress(b"\n".join(line for line, _, _ in new))
+            db.execute("INSERT OR REPLACE INTO lines VALUES (?, ?, ?)", (name, before + 1, data))
         row = (name, head.seq, head.digest, head.epoch, head.final, objects)
         db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?)", row)
         return head.seq - before

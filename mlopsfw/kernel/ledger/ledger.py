@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.ledger import layout
@@ -12,6 +13,7 @@ from mlopsfw.kernel.ledger.stream import Stream
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.events.registry import EventTypes
+    from mlopsfw.kernel.ledger.reader import Mirror
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.roles.host import Clock
     from mlopsfw.kernel.roles.storage import Storage
@@ -41,6 +43,7 @@ class Ledger:
     ) -> None:
         self.storage, self.types = storage, types
         self._actor, self._clock, self._on_append = actor, clock, on_append
+        self._mirror: Mirror | None = None
         self._open: OrderedDict[str, Stream] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -56,6 +59,7 @@ class Ledger:
                     clock=self._clock,
                     types=self.types,
                     on_append=self._on_append,
+                    mirror=lambda: self._mirror,
                 )
                 if len(self._open) > _KEPT:
                     self._open.popitem(last=False)
@@ -64,9 +68,24 @@ class Ledger:
 
     def streams(self, prefix: str = "") -> Iterator[str]:
         """Yield the names of the streams that start with `prefix`, in ascending order."""
+        if self._mirror is not None:
+            yield from self._mirror.streams(prefix)
+            return
         last = ""
         for entry in self.storage.list(layout.ROOT + prefix):
             place = layout.parse(entry.key)
             if place and place.stream != last:
                 last = place.stream
                 yield last
+
+    @contextmanager
+    def reading_from(self, mirror: Mirror) -> Iterator[None]:
+        """Within the block, streams and their events are those of `mirror`; the store is not asked.
+
+        Appends go to the store as ever, and decide upon what it holds.
+        """
+        self._mirror = mirror
+        try:
+            yield
+        finally:
+            self._mirror = None

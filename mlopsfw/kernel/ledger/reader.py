@@ -8,8 +8,8 @@ and they are not.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
 
 from mlopsfw.kernel.base.errors import ChainBroken, NotFound
 from mlopsfw.kernel.events.authority import is_foreign
@@ -39,6 +39,18 @@ class Head(NamedTuple):
     final: bool = False
 
 
+class Mirror(Protocol):
+    """A copy of the ledger on this machine, as it was at one moment."""
+
+    def streams(self, prefix: str) -> Iterable[str]:
+        """Return the names of the streams that start with `prefix`, in ascending order."""
+        ...
+
+    def lines(self, stream: str) -> Iterable[bytes]:
+        """Return the lines of a stream as stored, from the first; none for a stream that does not exist."""
+        ...
+
+
 def step(stream: str, head: Head, line: bytes) -> tuple[Event, Head]:
     """Return the event in `line` and the head after it. Raise `ChainBroken` where it does not follow `head`."""
     where = f"{stream} #{head.seq + 1}"
@@ -66,10 +78,15 @@ class Reader:
         Raises:
             ChainBroken: An entry is altered, missing or moved, or `head` itself is not what is stored.
         """
+        for _, event, following in self.entries(head):
+            yield event, following
+
+    def entries(self, head: Head) -> Iterator[tuple[bytes, Event, Head]]:
+        """Yield what `after` does, each with its line as stored. Errors as for `after`."""
         while not head.final and (lines := self._window(head)):
             for line in lines:
                 event, head = step(self._stream, head, line)
-                yield event, head
+                yield line, event, head
 
     def last(self) -> Head:
         """Return a head near the newest, found by listing: enough to append at. `after` reads on from it."""

@@ -5,6 +5,7 @@ Whoever finds the next number taken reads on and decides anew. What the events m
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.events.record import EventRecord, PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import codec, layout
-from mlopsfw.kernel.ledger.reader import Head, Reader
+from mlopsfw.kernel.ledger.reader import Head, Mirror, Reader, step
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.kernel.roles.host import Clock
 from mlopsfw.kernel.roles.storage import Storage
@@ -39,6 +40,7 @@ class Stream:
         clock: Stamps the events.
         types: The event types, by which bodies of earlier releases are read.
         on_append: Told of each event that this object appended, after it is durable.
+        mirror: Returns the copy that `events` reads now, or None.
     """
 
     def __init__(
@@ -50,9 +52,11 @@ class Stream:
         clock: Clock,
         types: EventTypes,
         on_append: Callable[[Event], None] | None = None,
+        mirror: Callable[[], Mirror | None] = lambda: None,
     ) -> None:
         self.name, self._types = layout.check_stream(name), types
         self._storage, self._actor, self._clock, self._on_append = storage, actor, clock, on_append
+        self._mirror = mirror
         self._reader = Reader(storage, name)
         self._lock = threading.RLock()
         self._head = Head()
@@ -68,7 +72,8 @@ class Stream:
             NewerVersion: An entry was written by a newer mlopsfw.
         """
         with self._lock:
-            self._load()
+            mirror = self._mirror()
+            self._load() if mirror is None else self._load_from(mirror)
             return iter(self._events[after:])
 
     def head(self) -> int:
@@ -254,6 +259,16 @@ class Stream:
             self._forget()
         self._read_on()
 
+    def _load_from(self, mirror: Mirror) -> None:
+        """Know every event that the copy holds, or more."""
+        if self._head.seq != len(self._events):
+            self._forget()
+        try:
+            for line in itertools.islice(mirror.lines(self.name), self._head.seq, None):
+                self._take(*step(self.name, self._head, line))
+        except ChainBroken:  # the copy is damaged: the store is the truth
+            self._load()
+
     def _read_on(self) -> None:
         """Follow the stream from the known head to its end."""
         try:
@@ -265,11 +280,13 @@ class Stream:
             self._follow()
 
     def _follow(self) -> None:
-        complete = self._head.seq == len(self._events)
         for event, head in self._reader.after(self._head):
-            if complete:
-                self._events.append(self._types.upcast(authority.believed(event, head.epoch)))
-            self._head = head
+            self._take(event, head)
+
+    def _take(self, event: Event, head: Head) -> None:
+        if self._head.seq == len(self._events):
+            self._events.append(self._types.upcast(authority.believed(event, head.epoch)))
+        self._head = head
 
     def _forget(self) -> None:
         self._head = Head()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import zlib
 from collections import Counter
 
 import pytest
@@ -69,7 +71,8 @@ def populate(ledger):
 
 def everything(index):
     tables = [row["name"] for row in index.query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
-    return {name: index.query(f'SELECT * FROM "{name}"') for name in tables}
+    found = {name: index.query(f'SELECT * FROM "{name}"') for name in tables if name != "lines"}
+    return found | {"lines": {name: list(index.lines(name)) for name in index.streams("")}}
 
 
 def test_it_answers_from_every_stream(index, ledger):
@@ -102,8 +105,8 @@ def test_only_what_changed_is_read(index, ledger, monkeypatch):
     populate(ledger)
     index.refresh()
     read = []
-    real = Reader.after
-    monkeypatch.setattr(Reader, "after", lambda self, head: (read.append(self._stream), real(self, head))[1])
+    real = Reader.entries
+    monkeypatch.setattr(Reader, "entries", lambda self, head: (read.append(self._stream), real(self, head))[1])
     assert index.refresh() == 0
     assert read == []
     ledger.stream("model/delay").append(PlainRecord("alias.moved", {"alias": "challenger", "version": 1}))
@@ -122,6 +125,7 @@ def test_step_by_step_equals_at_once(tmp_path, ledger, index):
     index.refresh()
     fresh = Index(tmp_path / "fresh.sqlite", ledger, index_parts(components(None)))
     assert everything(fresh) == everything(index)
+    assert fresh.differences(index) == []
     fresh.close()
 
 
@@ -233,4 +237,44 @@ def test_a_run_costs_its_events_and_one_segment_and_the_search_of_runs_uses_an_i
     plan = " ".join(row["detail"] for row in index.query(f"EXPLAIN QUERY PLAN {search}"))
     assert "metrics_by_value" in plan
     assert "TEMP B-TREE" not in plan
+    index.close()
+
+
+# -- the copy of the ledger ----------------------------------------------------------------------------------------------------
+
+
+def test_within_a_snapshot_streams_are_read_from_the_copy_as_of_its_beginning(tmp_path):
+    storage = Counting(tmp_path / "counted")
+    ledger = Ledger(storage, actor="a", clock=SystemClock(), types=EventTypes())
+    for n in range(5):
+        ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": n + 1}))
+    ledger.stream("run/a").seal(PlainRecord("run.started", {}))
+    other = Ledger(storage, actor="b", clock=SystemClock(), types=EventTypes())
+    index = Index(tmp_path / "index.sqlite", other, index_parts(components(None)))
+    with index.snapshot():
+        ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": 6}))
+        storage.calls.clear()
+        assert list(other.streams()) == ["model/delay", "run/a"]
+        assert list(other.streams("run/")) == ["run/a"]
+        assert [e.body["version"] for e in other.stream("model/delay").events()] == [1, 2, 3, 4, 5]
+        assert list(other.stream("run/gone").events()) == []
+        assert storage.calls == {}
+        event = other.stream("model/delay").append(lambda events: PlainRecord("a.b", {"before": len(events)}))
+        assert (event.seq, event.body) == (7, {"before": 6})
+    assert len(list(other.stream("model/delay").events())) == 7
+    index.close()
+
+
+def test_a_damaged_copy_is_not_believed(tmp_path, ledger):
+    for n in range(5):
+        ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": n + 1}))
+    other = Ledger(ledger.storage, actor="b", clock=SystemClock(), types=EventTypes())
+    index = Index(tmp_path / "index.sqlite", other, index_parts(components(None)))
+    index.refresh()
+    line = next(iter(index.lines("model/delay"))).replace(b'"version":1', b'"version":9', 1)
+    with sqlite3.connect(tmp_path / "index.sqlite") as db:
+        db.execute("UPDATE lines SET data = ?", (zlib.compress(line),))
+    db.close()
+    with index.snapshot():
+        assert [e.body["version"] for e in other.stream("model/delay").events()] == [1, 2, 3, 4, 5]
     index.close()
