@@ -18,7 +18,21 @@ if TYPE_CHECKING:
 
 
 class Project(Wiring):
-    """One project on this machine; its arguments are those of `Wiring`. A `with` block closes it."""
+    """One project on this machine. A `with` block closes it.
+
+    What users know of it, each part made on first use:
+
+    - `config`, `workspace`: what `mlopsfw.toml` says, and the folder on this machine.
+    - `datasets`, `filesets`: versions of tables and of folders.
+    - `pipeline`, `runs`, `values`: runs are started, resumed and planned; what became of them, and what their steps returned.
+    - `registry`, `bundles`, `scorer`: model versions and aliases, their files, and scores of a file.
+    - `endpoints`, `captures`, `labels`: what is served, what it answered, and what turned out to be true.
+    - `windows`, `monitoring`, `watcher`, `alerts`: drift and decay of what was captured.
+    - `lineage`, `erasures`, `doctor`: questions about all of it.
+    - `storage`, `ledger`, `blobs`, `index`: where all of it is kept.
+
+    The other attributes serve the modules that put a project together.
+    """
 
     @classmethod
     def open(

@@ -5,19 +5,10 @@ What a part does is its room's. Nothing below `mlopsfw.project` knows this modul
 
 from __future__ import annotations
 
-import contextlib
-import getpass
-import os
-import socket
-import sys
-from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopsfw.kernel.base.clock import SystemClock
-from mlopsfw.kernel.config import ProjectConfig
-from mlopsfw.kernel.workspace import Workspace
+from mlopsfw.project.kernel_wiring import KernelWiring
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
@@ -29,15 +20,6 @@ if TYPE_CHECKING:
     from mlopsfw.data.tables.plain import PlainTables
     from mlopsfw.governance.forget import Erasures
     from mlopsfw.kernel.component import Component
-    from mlopsfw.kernel.index import Index
-    from mlopsfw.kernel.ledger import Ledger
-    from mlopsfw.kernel.plugins.manager import PluginManager
-    from mlopsfw.kernel.roles.event import Event
-    from mlopsfw.kernel.roles.host import Clock, Secrets
-    from mlopsfw.kernel.roles.storage import Storage
-    from mlopsfw.kernel.services import Services
-    from mlopsfw.kernel.store.blobs import BlobStore
-    from mlopsfw.kernel.store.vault import Vault
     from mlopsfw.lineage import LineageGraph
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.offline import OfflineScorer
@@ -53,164 +35,19 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.values.codec import Values
     from mlopsfw.privacy.marks import Privacy
     from mlopsfw.project.host import ProjectHost
-    from mlopsfw.project.providers import Providers
     from mlopsfw.serving.captures import Captures
     from mlopsfw.serving.endpoints import Endpoints
     from mlopsfw.serving.labels import Labels
 
 
-class Wiring:
-    """The parts of one project on this machine.
-
-    Args:
-        root: Its folder.
-        config: What its `mlopsfw.toml` says, overlays and overrides applied.
-        observe: Called with each event that this process appends; the project's observers for None.
-    """
-
-    def __init__(self, root: Path, config: ProjectConfig, *, observe: Callable[[Event], None] | None = None) -> None:
-        self.root, self.config, self.name = root, config, config.name
-        self.workspace = Workspace(root)
-        self.state, self.private_folder = self.workspace.state, self.workspace.private_folder
-        self.clock: Clock = SystemClock()
-        self._observe = observe
-        self._closing = contextlib.ExitStack()
-
-    def close(self) -> None:
-        """Let go of workers and open files."""
-        self._closing.close()
-
-    @cached_property
-    def actor(self) -> str:
-        """Who acts: `MLOPSFW_ACTOR`, else `user@host`."""
-        from mlopsfw.kernel.events.authority import check_person
-
-        named = os.environ.get("MLOPSFW_ACTOR")
-        return check_person(named or f"{getpass.getuser()}@{socket.gethostname()}")
-
-    def add_code_path(self) -> None:
-        """Make the project's own modules importable in this process."""
-        for folder in reversed(self.config.code):
-            path = str((self.root / folder).resolve())
-            if path not in sys.path:
-                sys.path.insert(0, path)
-
-    # -- plugins ---------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def plugins(self) -> PluginManager:
-        """The installed plugins, less the disabled ones."""
-        from mlopsfw.kernel.plugins.catalog import Catalog
-        from mlopsfw.kernel.plugins.manager import PluginManager
-
-        extra = os.environ.get("MLOPSFW_DISABLE_PLUGINS", "").split()
-        return PluginManager(Catalog(disabled=(*self.config.disabled, *extra)))
+class Wiring(KernelWiring):
+    """The parts of one project on this machine."""
 
     def host(self, name: str) -> ProjectHost:
         """Return the host for the provider called `name`, such as `trainer.torch`."""
         from mlopsfw.project.host import ProjectHost
 
         return ProjectHost(self, name)
-
-    def notify(self, event: Event) -> None:
-        """Tell the observers of an event."""
-        self.plugins.notify(event, self.host, self.config.observers)
-
-    @cached_property
-    def providers(self) -> Providers:
-        """What the configuration selects."""
-        from mlopsfw.project.providers import Providers
-
-        return Providers(self.plugins, self.config, self.host, self._closing)
-
-    @property
-    def storage(self) -> Storage:
-        """Where everything is kept."""
-        return self.providers.storage
-
-    # -- what is built on storage ------------------------------------------------------------------------------------------
-
-    @cached_property
-    def secrets(self) -> Secrets:
-        """Secret references."""
-        from mlopsfw.kernel.config.secrets import SecretResolver
-
-        return SecretResolver(self.root)
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        """Everything that happened; observers are told of each append."""
-        from mlopsfw.kernel.ledger import Ledger
-        from mlopsfw.project.components import event_types
-
-        if self._observe is None:
-            self.plugins.check_observers(self.config)
-        observe = self._observe or self.notify
-        return Ledger(
-            self.storage, actor=self.actor, clock=self.clock, types=event_types(self.components), on_append=observe
-        )
-
-    @cached_property
-    def blobs(self) -> BlobStore:
-        """Content-addressed bytes."""
-        from mlopsfw.kernel.store.blobs import BlobStore
-
-        return BlobStore(self.storage, self.private_folder("blobs"), self.clock, self.vault)
-
-    @cached_property
-    def services(self) -> Services:
-        """What the kernel gives to each component."""
-        from mlopsfw.kernel.services import Services
-        from mlopsfw.kernel.store.table_locations import TableLocations
-
-        return Services(
-            project=self.name,
-            actor=self.actor,
-            storage=self.storage,
-            ledger=self.ledger,
-            blobs=self.blobs,
-            tables=TableLocations(self.storage, self.config.encryption),
-            clock=self.clock,
-            secrets=self.secrets,
-            workspace=self.workspace,
-        )
-
-    @cached_property
-    def privacy(self) -> Privacy:
-        """The marked columns."""
-        from mlopsfw.privacy.marks import Privacy
-
-        return Privacy(self.config.data, self.config.privacy, self.secrets)
-
-    @cached_property
-    def vault(self) -> Vault | None:
-        """What encrypts blobs; None where they are stored as they are."""
-        references = self.config.encryption.encrypt
-        if not references:
-            return None
-        from mlopsfw.kernel.store.keyring import Keyring
-        from mlopsfw.kernel.store.vault import Vault, parse_key
-
-        def keys() -> list[bytes]:
-            return [parse_key(self.secrets.resolve(reference), reference) for reference in references]
-
-        return Vault(Keyring(self.storage, keys))
-
-    @cached_property
-    def index(self) -> Index:
-        """The derived SQLite index; may be deleted at any time."""
-        from mlopsfw.kernel.index import Index
-        from mlopsfw.project.components import index_parts
-
-        index = Index(self.private_folder() / "index.sqlite", self.ledger, index_parts(self.components))
-        self._closing.callback(self._close_index)
-        return index
-
-    def _close_index(self) -> None:
-        """Close the index; the next use opens it anew."""
-        index = self.index
-        del self.index
-        index.close()
 
     @cached_property
     def components(self) -> tuple[Component, ...]:
@@ -234,6 +71,13 @@ class Wiring:
 
         start = ErasureStart(self.datasets, self.filesets)
         return Erasures(self.services, self.lineage, start, self.components)
+
+    @cached_property
+    def privacy(self) -> Privacy:
+        """The marked columns."""
+        from mlopsfw.privacy.marks import Privacy
+
+        return Privacy(self.config.data, self.config.privacy, self.secrets)
 
     @cached_property
     def datasets(self) -> Datasets:
