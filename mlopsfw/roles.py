@@ -20,10 +20,12 @@ from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Host, Progress, Sec
 from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Report, Window
 from mlopsfw.kernel.roles.names import API_VERSION, ROLES
 from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Alerts, Endpoints, Examination, Models, ModelVersion, Monitoring, Runs, Step
 from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
 from mlopsfw.kernel.roles.training import Task, TrainedModel, Trainer, TrainingContext, TrainingTask
 from mlopsfw.kernel.store.objectstore import open_store
 from mlopsfw.models.bundle.files import read_model
+from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
 
 __all__ = [
     "API_VERSION",
@@ -31,11 +33,13 @@ __all__ = [
     "ROLES",
     "Alert",
     "Alerter",
+    "Alerts",
     "Artifact",
     "ArtifactKind",
     "Baseline",
     "Blobs",
     "Bundle",
+    "BundleFolder",
     "Bundles",
     "Call",
     "Check",
@@ -49,9 +53,11 @@ __all__ = [
     "Diagnosis",
     "EndpointSpec",
     "EndpointStatus",
+    "Endpoints",
     "Engine",
     "Entry",
     "Event",
+    "Examination",
     "Expression",
     "Failure",
     "Find",
@@ -60,14 +66,20 @@ __all__ = [
     "Handle",
     "Host",
     "Manifest",
+    "ModelVersion",
+    "Models",
     "Monitor",
+    "Monitoring",
     "Predictor",
     "Progress",
     "Provider",
     "Report",
+    "Runs",
     "Runtime",
     "Secrets",
     "SignatureColumn",
+    "Step",
+    "StepContext",
     "StepResult",
     "StepSpec",
     "Storage",

@@ -1,126 +1,127 @@
-"""The built-in steps, each made with the parts of the project that it names, when a pipeline first selects it."""
+"""What `use = "name"` can select, and the parts of the project that a step gets: those that it names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.base.errors import UnknownName
+from mlopsfw.kernel.base.errors import DataError, PluginError, UnknownName
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.config.model import ProjectConfig, Selection, StepConfig
+from mlopsfw.kernel.plugins.blame import blaming
+from mlopsfw.kernel.roles.step import Step
 
 if TYPE_CHECKING:
-    from mlopsfw.pipeline.graph.step import BuiltinStep
+    import msgspec
+
+    from mlopsfw.kernel.plugins.catalog import Claim
     from mlopsfw.project.wiring import Wiring
 
+_REQUIRED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
-class BuiltinSteps:
-    """What `use = "name"` can select. Finding a step imports its module and no other.
+
+class InstalledSteps:
+    """The steps of the installed plugins. A step that no pipeline selects is not imported.
 
     Args:
-        project: Its parts are what the steps are made with.
+        project: Its parts are what steps get.
     """
 
     def __init__(self, project: Wiring) -> None:
-        self._project = project
-        self._made: dict[str, BuiltinStep] = {}
-        self._makers: dict[str, Callable[[], BuiltinStep]] = {
-            "ingest": self._ingest,
-            "check": self._check,
-            "sql": self._sql,
-            "join": self._join,
-            "leakage": self._leakage,
-            "features": self._features,
-            "split": self._split,
-            "train": self._train,
-            "evaluate": self._evaluate,
-            "gate": self._gate,
-            "register": self._register,
-            "deploy": self._deploy,
-            "monitor": self._monitor,
-            "alert": self._alert,
+        self._project, self._parts = project, StepParts(project)
+
+    def select(self, config: ProjectConfig, name: str) -> tuple[Step, msgspec.Struct]:
+        """Return what the configured step `name` uses, and its options.
+
+        Raises:
+            ConfigError: No installed step is called so, or its options are wrong; with the line in the file.
+            PluginError: Its plugin is at fault.
+        """
+        step, key = config.steps[name], f"steps.{name}"
+        plugins, own = self._project.plugins, StepConfig.__struct_fields__
+        try:
+            plugins.catalog.find("step", step.use)
+        except UnknownName as error:
+            hint = f'{error.hint} Or write python = "module:function".'
+            raise config.error(error.message, f"{key}.use", hint=hint) from None
+        selection = Selection(use=step.use, options=step.params, key=key, options_key=key, besides=own)
+        claim, provider, options = plugins.selected("step", selection, config)
+        with blaming(claim, "build"):
+            built = provider.build(options, self._project.host(claim.key))
+            if not isinstance(built, Step):
+                raise PluginError(f"build returned a {type(built).__name__}", hint="Return a mlopsfw.roles.Step.")
+            return self._guarded(built, claim), options
+
+    def _guarded(self, step: Step, claim: Claim) -> Step:
+        """Return the step behind the border, with what gives it the parts that it names."""
+        for_run, for_facts = self._parts.named(step.run, given=1), self._parts.named(step.facts)
+
+        def run(context: Any) -> Mapping[str, object]:
+            parts = self._parts.get(for_run)
+            with blaming(claim, "Step.run"):
+                return _checked(step.run(context, **parts), step, claim)
+
+        def facts() -> Mapping[str, object]:
+            parts = self._parts.get(for_facts)
+            with blaming(claim, "Step.facts"):
+                return step.facts(**parts)
+
+        return replace(step, run=run, facts=facts)
+
+
+def _checked(values: object, step: Step, claim: Claim) -> Mapping[str, object]:
+    if not isinstance(values, Mapping) or values.keys() != set(step.outputs):
+        what = sorted(map(str, values)) if isinstance(values, Mapping) else f"a {type(values).__name__}"
+        raise DataError(
+            f"{claim.key} returned {what}, not {sorted(step.outputs)}",
+            hint="Step.run returns a dict with exactly the names in Step.outputs.",
+        )
+    return values
+
+
+class StepParts:
+    """The parts of a project that a step can name, each made when a step that names it runs.
+
+    Args:
+        project: Has them.
+    """
+
+    def __init__(self, project: Wiring) -> None:
+        self._makers: dict[str, Callable[[], object]] = {
+            "alerts": lambda: project.alerts,
+            "bundles": lambda: project.bundles,
+            "contracts": lambda: project.contract_checks,
+            "datasets": lambda: project.datasets,
+            "endpoints": lambda: project.endpoints,
+            "models": lambda: project.registry,
+            "monitoring": lambda: project.monitoring,
+            "origins": lambda: _origins(project),
+            "privacy": lambda: project.privacy,
+            "runs": lambda: project.runs,
+            "trainer": lambda: project.providers.trainer,
         }
 
-    def names(self) -> Collection[str]:
-        """Return the names of the steps."""
-        return self._makers.keys()
+    def named(self, function: Callable[..., object], *, given: int = 0) -> tuple[str, ...]:
+        """Return the names of the parts that `function` takes, after `given` other arguments.
 
-    def find(self, name: str) -> BuiltinStep:
-        """Return the step called `name`; raise `UnknownName` with the nearest one."""
-        if name not in self._makers:
-            raise UnknownName(f"there is no built-in step {name!r}", hint=nearest(name, self._makers))
-        if name not in self._made:
-            self._made[name] = self._makers[name]()
-        return self._made[name]
+        A parameter with a default is the function's own. Raise `PluginError` where there is no such part.
+        """
+        parameters = list(inspect.signature(function).parameters.values())[given:]
+        names = [p.name for p in parameters if p.kind in _REQUIRED and p.default is p.empty]
+        for name in names:
+            if name not in self._makers:
+                hint = f"{nearest(name, self._makers)} There are {', '.join(sorted(self._makers))}.".strip()
+                raise PluginError(f"the step names a part of the project that it cannot have: {name!r}", hint=hint)
+        return tuple(names)
 
-    def _ingest(self) -> BuiltinStep:
-        from mlopsfw.steps import ingest
+    def get(self, names: Iterable[str]) -> dict[str, object]:
+        """Return the parts by name."""
+        return {name: self._makers[name]() for name in names}
 
-        return ingest.step(self._project.root, self._project.datasets.contract_file)
 
-    def _check(self) -> BuiltinStep:
-        from mlopsfw.steps import check
+def _origins(project: Wiring) -> object:
+    from mlopsfw.steps.origins import ColumnOrigins
 
-        return check.step(self._project.contract_checks, self._project.root, self._project.config)
-
-    def _sql(self) -> BuiltinStep:
-        from mlopsfw.steps import sql
-
-        return sql.step()
-
-    def _join(self) -> BuiltinStep:
-        from mlopsfw.steps import join
-
-        return join.step()
-
-    def _leakage(self) -> BuiltinStep:
-        from mlopsfw.steps import leakage
-
-        return leakage.step()
-
-    def _features(self) -> BuiltinStep:
-        from mlopsfw.steps import features
-
-        return features.step()
-
-    def _split(self) -> BuiltinStep:
-        from mlopsfw.steps import split
-
-        return split.step()
-
-    def _train(self) -> BuiltinStep:
-        from mlopsfw.steps import train
-        from mlopsfw.steps.origins import ColumnOrigins
-
-        project = self._project
-        origins = ColumnOrigins(lambda: project.pipeline.graph, project.runs)
-        return train.step(lambda: project.providers.trainer, project.bundles, project.privacy, origins)
-
-    def _evaluate(self) -> BuiltinStep:
-        from mlopsfw.steps import evaluate
-
-        return evaluate.step(self._project.registry, self._project.bundles)
-
-    def _gate(self) -> BuiltinStep:
-        from mlopsfw.steps import gate
-
-        return gate.step(self._project.registry)
-
-    def _register(self) -> BuiltinStep:
-        from mlopsfw.steps import register
-
-        return register.step(self._project.bundles, self._project.runs.datasets_of)
-
-    def _deploy(self) -> BuiltinStep:
-        from mlopsfw.steps import deploy
-
-        return deploy.step(self._project.endpoints)
-
-    def _monitor(self) -> BuiltinStep:
-        from mlopsfw.steps import monitor
-
-        return monitor.step(self._project.monitoring.examine, self._project.alerts)
-
-    def _alert(self) -> BuiltinStep:
-        from mlopsfw.steps import alert
-
-        return alert.step(self._project.alerts)
+    return ColumnOrigins(lambda: project.pipeline.graph, project.runs)

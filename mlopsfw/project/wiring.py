@@ -166,9 +166,9 @@ class Wiring(KernelWiring):
     @cached_property
     def steps(self) -> StepCatalog:
         """The steps that the configuration can select by name."""
-        from mlopsfw.project.steps import BuiltinSteps
+        from mlopsfw.project.steps import InstalledSteps
 
-        return BuiltinSteps(self)
+        return InstalledSteps(self)
 
     @cached_property
     def pipeline(self) -> Sessions:

@@ -1,1 +1,1 @@
-"""The built-in steps. Each module's `step` makes one of the parts of the project that it names; `mlopsfw.project.steps` knows them all."""
+"""The steps that come with mlopsfw. Each module offers one by the hook `mlopsfw_steps`, as any plugin would."""

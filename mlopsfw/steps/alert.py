@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
+    from mlopsfw.kernel.roles.host import Host
 
 
 class AlertParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +34,7 @@ class AlertParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     group: str = ""
 
 
-def _run(context: StepContext, params: AlertParams, *, alerts: Alerts) -> Mapping[str, Any]:
+def _run(params: AlertParams, context: StepContext, *, alerts: Alerts) -> Mapping[str, Any]:
     facts = {
         name: {"kind": value.kind, "digest": value.digest, "ref": value.ref} for name, value in context.inputs.items()
     }
@@ -46,15 +50,18 @@ def _run(context: StepContext, params: AlertParams, *, alerts: Alerts) -> Mappin
     return {"alert": {"id": alert.id, "group": alert.group}}
 
 
-def step(alerts: Alerts) -> BuiltinStep:
-    """Return the step, given what it raises alerts with."""
-    return BuiltinStep(
-        name="alert",
-        run=partial(_run, alerts=alerts),
-        params=AlertParams,
+def build(params: AlertParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
         variadic=True,
         outputs=("alert",),
         cacheable=False,
         plugins=("alerter",),
-        summary="Tell somebody, through the alerters of the project",
     )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `alert`."""
+    yield Provider("alert", AlertParams, build, "Tell somebody, through the alerters of the project")

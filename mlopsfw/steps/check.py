@@ -12,7 +12,11 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import ContractBroken, UsageError
 from mlopsfw.kernel.base.ids import new_run_id
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.config import ProjectConfig
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from mlopsfw.data.contracts.loading import Origin
     from mlopsfw.data.contracts.results import Report
     from mlopsfw.data.datasets import DatasetVersion
-    from mlopsfw.kernel.config import ProjectConfig
+    from mlopsfw.kernel.roles.host import Host
 
 
 class Checks(Protocol):
@@ -48,44 +52,39 @@ class CheckParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     contract: str | dict[str, Any]
 
 
-def _reads(params: CheckParams) -> Iterable[str]:
-    return (params.contract,) if isinstance(params.contract, str) else ()
-
-
-def _facts(params: CheckParams, *, root: Path, config: ProjectConfig) -> Mapping[str, object]:
+def _facts(params: CheckParams, host: Host) -> Mapping[str, object]:
     """A contract that asks for freshness is about this moment: its step runs every time."""
-    if isinstance(params.contract, str) and not (root / params.contract).is_file():
+    if isinstance(params.contract, str) and not (host.root / params.contract).is_file():
         return {}  # the step will say so
-    contract, _ = _contract(root, config, params, "check")
+    contract, _ = _contract(params, host, "check")
     aged = any(rules.freshness for rules in contract.columns.values())
     return {"checked at": new_run_id()} if aged else {}
 
 
-def _contract(root: Path, config: ProjectConfig, params: CheckParams, step: str) -> tuple[Contract, Origin]:
+def _contract(params: CheckParams, host: Host, step: str) -> tuple[Contract, Origin]:
     from mlopsfw.data.contracts.loading import load_known, read_contract
 
     if isinstance(params.contract, str):
-        return load_known(root / params.contract, params.contract)
+        return load_known(host.root / params.contract, params.contract)
+    config = ProjectConfig.from_json(host.config)
     found = read_contract(params.contract, file=config.file, lines=config.lines, above=f"steps.{step}.contract")
     digest = hashlib.sha256(msgspec.json.encode(found, order="deterministic")).hexdigest()
     return found, {"file": f"{Path(config.file).name or 'mlopsfw.toml'} [steps.{step}]", "digest": digest}
 
 
-def _run(
-    context: StepContext, params: CheckParams, *, checks: Checks, root: Path, config: ProjectConfig
-) -> Mapping[str, Any]:
+def _run(params: CheckParams, host: Host, context: StepContext, *, contracts: Checks) -> Mapping[str, Any]:
     import polars as pl
 
     rows = context.inputs["rows"]
     if rows.kind not in ("table", "dataset"):
         raise UsageError(f"step {context.step} checks a table, and its rows are a {rows.kind}")
-    contract, origin = _contract(root, config, params, context.step)
+    contract, origin = _contract(params, host, context.step)
     version: DatasetVersion | None = context.datasets.resolve(rows) if rows.kind == "dataset" else None
     subject = version.ref if version else f"the rows of step {context.step}"
     lazy = context.load("rows", pl.LazyFrame)
-    report = checks.check(lazy, contract, origin, subject=subject, version=version)
+    report = contracts.check(lazy, contract, origin, subject=subject, version=version)
     if version is not None:
-        checks.record(version, report)
+        contracts.record(version, report)
     for result in report.warned:
         context.log(f"warning: {result}")
     for name, number in (
@@ -101,15 +100,18 @@ def _run(
     return {"rows": rows, "report": report.told(examples=False)}
 
 
-def step(checks: Checks, root: Path, config: ProjectConfig) -> BuiltinStep:
-    """Return the step, given what checks rows, the project's folder, and its configuration, in which a contract can stand."""
-    return BuiltinStep(
-        name="check",
-        run=partial(_run, checks=checks, root=root, config=config),
-        params=CheckParams,
+def build(params: CheckParams, host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params, host),
         inputs=("rows",),
         outputs=("rows", "report"),
-        reads=_reads,
-        facts=partial(_facts, root=root, config=config),
-        summary="Check rows against a data contract; let them through or fail",
+        reads=(params.contract,) if isinstance(params.contract, str) else (),
+        facts=partial(_facts, params, host),
     )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `check`."""
+    yield Provider("check", CheckParams, build, "Check rows against a data contract; let them through or fail")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.host import Host
     from mlopsfw.serving.endpoints import Endpoints
 
 
@@ -27,7 +31,7 @@ class DeployParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     endpoint: str = ""
 
 
-def _run(context: StepContext, params: DeployParams, *, endpoints: Endpoints) -> Mapping[str, Any]:
+def _run(params: DeployParams, context: StepContext, *, endpoints: Endpoints) -> Mapping[str, Any]:
     status = endpoints.deploy(
         _reference(context, params), params.endpoint or None, reason=f"run {context.run}, step {context.step}"
     )
@@ -48,14 +52,22 @@ def _reference(context: StepContext, params: DeployParams) -> str:
     )
 
 
-def step(endpoints: Endpoints) -> BuiltinStep:
-    """Return the step, given the endpoints of the project."""
-    return BuiltinStep(
-        name="deploy",
-        run=partial(_run, endpoints=endpoints),
-        params=DeployParams,
+def build(params: DeployParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
         optional=("model",),
         outputs=("endpoint",),
         cacheable=False,
-        summary="Serve a registered model at an endpoint, replacing what it served with no failed request",
+    )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `deploy`."""
+    yield Provider(
+        "deploy",
+        DeployParams,
+        build,
+        "Serve a registered model at an endpoint, replacing what it served with no failed request",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,17 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import DataError, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
     from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.kernel.roles.host import Host
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.bundle.loaded import LoadedBundle
     from mlopsfw.models.registry import Registry
@@ -54,7 +58,7 @@ def _champion(models: Registry, params: EvaluateParams) -> str:
         return ""
 
 
-def _run(context: StepContext, params: EvaluateParams, *, models: Registry, bundles: BundleStore) -> Mapping[str, Any]:
+def _run(params: EvaluateParams, context: StepContext, *, models: Registry, bundles: BundleStore) -> Mapping[str, Any]:
     bundle = bundles.open(context.load("model", Path))
     rows, labels = _labelled(bundle, context.load("rows"), "rows")
     outputs = bundle.predict_table(rows)[bundle.manifest.outputs[0]]
@@ -198,16 +202,24 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
         context.log(f"{c['metric']} {c['model']:.4f}, the champion's {c['champion']:.4f}")
 
 
-def step(models: Registry, bundles: BundleStore) -> BuiltinStep:
-    """Return the step, given the models among which it finds the champion, and what opens bundles."""
-    return BuiltinStep(
-        name="evaluate",
-        run=partial(_run, models=models, bundles=bundles),
-        params=EvaluateParams,
+def build(params: EvaluateParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
         inputs=("model", "rows"),
         optional=("train", "champion"),
         outputs=("metrics", "champion"),
-        facts=partial(_facts, models=models),
+        facts=partial(_facts, params),
         version=2,
-        summary="Score a model on rows it has not seen, beside baselines, the champion, and by segment",
+    )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `evaluate`."""
+    yield Provider(
+        "evaluate",
+        EvaluateParams,
+        build,
+        "Score a model on rows it has not seen, beside baselines, the champion, and by segment",
     )

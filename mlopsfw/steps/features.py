@@ -6,16 +6,22 @@ Nothing is computed here: what a model computes of a row is `derive` of the step
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from mlopsfw.kernel.roles.host import Host
 
 ColumnKind = Literal["number", "integer", "boolean", "string", "date", "datetime"]
 
@@ -38,7 +44,7 @@ class FeaturesParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     drop: tuple[str, ...] = ()
 
 
-def _run(context: StepContext, params: FeaturesParams) -> Mapping[str, Any]:
+def _run(params: FeaturesParams, context: StepContext) -> Mapping[str, Any]:
     import polars as pl
 
     rows: pl.LazyFrame = context.load("rows", pl.LazyFrame)
@@ -90,13 +96,16 @@ def _typed(rows: pl.LazyFrame, name: str, kind: ColumnKind) -> pl.Expr:
     return turned
 
 
-def step() -> BuiltinStep:
-    """Return the step."""
-    return BuiltinStep(
-        name="features",
-        run=_run,
-        params=FeaturesParams,
+def build(params: FeaturesParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
         inputs=("rows",),
         outputs=("rows",),
-        summary="Rename, retype, drop and select columns",
     )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `features`."""
+    yield Provider("features", FeaturesParams, build, "Rename, retype, drop and select columns")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import GateRefused, UnknownName
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.steps.rules import Rule, parse_rule
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.host import Host
     from mlopsfw.models.registry import ModelVersion, Registry
 
 _UNNAMED = 'If the candidate may be the champion itself, say which bundle these metrics are of: inputs = { …, model = "train" }.'
@@ -54,7 +58,7 @@ def _champion(models: Registry, params: GateParams) -> ModelVersion | None:
         return None
 
 
-def _run(context: StepContext, params: GateParams, *, models: Registry) -> Mapping[str, Any]:
+def _run(params: GateParams, context: StepContext, *, models: Registry) -> Mapping[str, Any]:
     metrics = context.load("metrics")
     champion, bundle = _rival(models, context, params)
     same = bool(bundle) and _candidate(context, metrics) == bundle
@@ -88,16 +92,19 @@ def _rival(models: Registry, context: StepContext, params: GateParams) -> tuple[
     return wired, str((wired or {}).get("bundle", bundle))
 
 
-def step(models: Registry) -> BuiltinStep:
-    """Return the step, given the models among which it finds the champion."""
-    return BuiltinStep(
-        name="gate",
-        run=partial(_run, models=models),
-        params=GateParams,
+def build(params: GateParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
         inputs=("metrics",),
         optional=("champion", "model"),
         outputs=("metrics",),
-        facts=partial(_facts, models=models),
+        facts=partial(_facts, params),
         version=2,
-        summary="Let a candidate go on only if every rule about its metrics holds",
     )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `gate`."""
+    yield Provider("gate", GateParams, build, "Let a candidate go on only if every rule about its metrics holds")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -13,7 +13,14 @@ from mlopsfw.data.intake.decompress import MAX_RATIO
 from mlopsfw.data.intake.remote.options import Outside, place_of
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import new_run_id
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
+
+if TYPE_CHECKING:
+    from mlopsfw.data.datasets import Datasets
+    from mlopsfw.kernel.roles.host import Host
 
 
 class IngestParams(Outside, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,19 +72,19 @@ class IngestParams(Outside, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return (self.path,) if isinstance(self.path, str) else self.path
 
 
-def _reads(params: IngestParams) -> Iterable[str]:
-    return [path for path in params.paths() if not isinstance(place_of(path), str)]
+def _reads(params: IngestParams) -> tuple[str, ...]:
+    return tuple(path for path in params.paths() if not isinstance(place_of(path), str))
 
 
-def _facts(params: IngestParams, *, root: Path, contract_file: Callable[[str], Path | None]) -> Mapping[str, object]:
+def _facts(params: IngestParams, host: Host, *, datasets: Datasets) -> Mapping[str, object]:
     """Pin what a reference points at, which is not among `reads`; nothing tells whether a database, or all that a URL means, has changed."""
-    if params.sql or len(list(_reads(params))) < len(params.paths()):
+    if params.sql or len(_reads(params)) < len(params.paths()):
         return {"read at": new_run_id()}
     if not params.reference:
-        return _contract(contract_file(params.dataset), params)
+        return _contract(datasets.contract_file(params.dataset), params)
     from mlopsfw.data.datasets import pins
 
-    return pins.pin(pins.absolute(params.reference, root))
+    return pins.pin(pins.absolute(params.reference, host.root))
 
 
 def _contract(file: Path | None, params: IngestParams) -> Mapping[str, object]:
@@ -89,7 +96,7 @@ def _contract(file: Path | None, params: IngestParams) -> Mapping[str, object]:
     return {"contract": file_digest(file)}
 
 
-def _run(context: StepContext, params: IngestParams, *, root: Path) -> Mapping[str, Any]:
+def _run(params: IngestParams, host: Host, context: StepContext) -> Mapping[str, Any]:
     if bool(params.paths()) + bool(params.reference) + bool(params.sql) != 1:
         raise UsageError(
             f"step {context.step} must have one of path, sql and reference", hint='Write path = "file.csv".'
@@ -100,7 +107,7 @@ def _run(context: StepContext, params: IngestParams, *, root: Path) -> Mapping[s
     else:
         version = datasets.add(
             params.dataset,
-            _places(root, params),
+            _places(host.root, params),
             _change(params),
             params.message,
             csv=_csv(params),
@@ -146,14 +153,22 @@ def _csv(params: IngestParams) -> Any:
     return CsvOptions(separator=params.separator, null=params.null, encoding=params.encoding, types=params.types)
 
 
-def step(root: Path, contract_file: Callable[[str], Path | None]) -> BuiltinStep:
-    """Return the step, given the project's folder, and where the contract of a dataset lies."""
-    return BuiltinStep(
-        name="ingest",
-        run=partial(_run, root=root),
-        params=IngestParams,
+def build(params: IngestParams, host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params, host),
         outputs=("rows",),
-        reads=_reads,
-        facts=partial(_facts, root=root, contract_file=contract_file),
-        summary="Make a dataset version of files, of a database's rows, or of an outside table by reference",
+        reads=_reads(params),
+        facts=partial(_facts, params, host),
+    )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `ingest`."""
+    yield Provider(
+        "ingest",
+        IngestParams,
+        build,
+        "Make a dataset version of files, of a database's rows, or of an outside table by reference",
     )

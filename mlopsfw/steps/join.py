@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,11 +13,16 @@ from mlopsfw.data.tables.digest import computed
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.base.spans import duration
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+    from mlopsfw.kernel.roles.host import Host
 
 _AT, _PLACE, _GROUP = "\1at", "\1place", "\1group"  # no column of a user's is called so
 
@@ -47,7 +53,7 @@ class JoinParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return dict(self.by) if isinstance(self.by, dict) else {name: name for name in self.by}
 
 
-def _run(context: StepContext, params: JoinParams) -> Mapping[str, Any]:
+def _run(params: JoinParams, context: StepContext) -> Mapping[str, Any]:
     import polars as pl
 
     rows, found, height = as_of(context.load("rows", pl.LazyFrame), context.load("other", pl.LazyFrame), params)
@@ -207,14 +213,22 @@ def _zone(kind: Any) -> object:
     return "date" if kind == pl.Date else getattr(kind, "time_zone", None) is not None
 
 
-def step() -> BuiltinStep:
-    """Return the step."""
-    return BuiltinStep(
-        name="join",
-        run=_run,
-        params=JoinParams,
+def build(params: JoinParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
         inputs=("rows", "other"),
         each=("rows",),
         outputs=("rows",),
-        summary="Join each row with what another table said at its time (as-of, by key, with a tolerance)",
+    )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `join`."""
+    yield Provider(
+        "join",
+        JoinParams,
+        build,
+        "Join each row with what another table said at its time (as-of, by key, with a tolerance)",
     )

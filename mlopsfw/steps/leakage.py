@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+    from mlopsfw.kernel.roles.host import Host
 
 _BINS = 64
 _CLASSES = 20
@@ -56,7 +62,7 @@ class Leak(msgspec.Struct, frozen=True, kw_only=True):
     share: float
 
 
-def _run(context: StepContext, params: LeakageParams) -> Mapping[str, Any]:
+def _run(params: LeakageParams, context: StepContext) -> Mapping[str, Any]:
     import polars as pl
 
     leaks = find_leaks(context.load("rows", pl.LazyFrame), params)
@@ -177,13 +183,18 @@ def _strength(codes: np.ndarray, label: np.ndarray, kind: str) -> float:
     return max(0.0, 1.0 - error)
 
 
-def step() -> BuiltinStep:
-    """Return the step."""
-    return BuiltinStep(
-        name="leakage",
-        run=_run,
-        params=LeakageParams,
+def build(params: LeakageParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
         inputs=("rows",),
         outputs=("rows", "report"),
-        summary="Refuse features that are known after the label, or that alone tell it",
+    )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `leakage`."""
+    yield Provider(
+        "leakage", LeakageParams, build, "Refuse features that are known after the label, or that alone tell it"
     )

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import DriftFound
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
-    from mlopsfw.monitoring import Examined
-
-    Examine = Callable[[str, datetime, datetime], Sequence[Examined]]
+    from mlopsfw.kernel.roles.host import Host
+    from mlopsfw.monitoring import Monitoring
 
 
 class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,11 +38,11 @@ class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     check: bool = False
 
 
-def _run(context: StepContext, params: MonitorParams, *, examine: Examine, alerts: Alerts) -> Mapping[str, Any]:
+def _run(params: MonitorParams, context: StepContext, *, monitoring: Monitoring, alerts: Alerts) -> Mapping[str, Any]:
     from mlopsfw.monitoring.window_bounds import moment, time_zone
 
     zone = time_zone(params.zone)
-    examined = examine(params.endpoint, moment(params.start, zone), moment(params.end, zone))
+    examined = monitoring.examine(params.endpoint, moment(params.start, zone), moment(params.end, zone))
     alerts.pump()
     reports = [each.report for each in examined]
     for report in reports:
@@ -54,15 +55,18 @@ def _run(context: StepContext, params: MonitorParams, *, examine: Examine, alert
     return {"reports": [msgspec.to_builtins(report) for report in reports]}
 
 
-def step(examine: Examine, alerts: Alerts) -> BuiltinStep:
-    """Return the step, given what examines a window of an endpoint, and what delivers the alerts."""
-    return BuiltinStep(
-        name="monitor",
-        run=partial(_run, examine=examine, alerts=alerts),
-        params=MonitorParams,
+def build(params: MonitorParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
         variadic=True,
         outputs=("reports",),
         cacheable=False,
         plugins=("monitor",),
-        summary="Examine a window of an endpoint's predictions",
     )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `monitor`."""
+    yield Provider("monitor", MonitorParams, build, "Examine a window of an endpoint's predictions")

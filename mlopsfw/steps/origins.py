@@ -72,4 +72,4 @@ def _listed(artifact: Artifact | None) -> Iterable[str]:
 
 
 def _kind(node: Node) -> str:
-    return node.builtin.name if node.builtin else "Python"
+    return node.config.use or "Python"

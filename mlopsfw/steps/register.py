@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,16 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.roles.artifact import Artifact
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.host import Host
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.registry import ModelVersion
+    from mlopsfw.pipeline.run.runs import Runs
 
 
 class RegisterParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,9 +37,7 @@ class RegisterParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     message: str = ""
 
 
-def _run(
-    context: StepContext, params: RegisterParams, *, bundles: BundleStore, datasets_of: Callable[[str, str], list[str]]
-) -> Mapping[str, Any]:
+def _run(params: RegisterParams, context: StepContext, *, bundles: BundleStore, runs: Runs) -> Mapping[str, Any]:
     bundle = context.inputs["model"]
     if bundle.kind != "bundle":
         raise UsageError(f"step {context.step} was given a {bundle.kind}, not a bundle", hint='model = "train"')
@@ -44,7 +47,7 @@ def _run(
         bundle.blob,
         run=context.run,
         step=context.step,
-        datasets=datasets_of(context.run, context.step),
+        datasets=runs.datasets_of(context.run, context.step),
         metrics=_metrics(context),
         task=str(bundle.meta.get("task", "")),
         message=params.message,
@@ -70,15 +73,18 @@ def _point(context: StepContext, alias: str, version: ModelVersion) -> None:
     context.log(f"{version.name}@{alias}: version {move.version}, was {move.was or 'nowhere'}")
 
 
-def step(bundles: BundleStore, datasets_of: Callable[[str, str], list[str]]) -> BuiltinStep:
-    """Return the step, given what opens bundles, and what tells which dataset versions the inputs of a run's step came from."""
-    return BuiltinStep(
-        name="register",
-        run=partial(_run, bundles=bundles, datasets_of=datasets_of),
-        params=RegisterParams,
+def build(params: RegisterParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
         inputs=("model",),
         optional=("metrics", "gate"),
         outputs=("model",),
         cacheable=False,
-        summary="Register a bundle as the next version of a model",
     )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `register`."""
+    yield Provider("register", RegisterParams, build, "Register a bundle as the next version of a model")

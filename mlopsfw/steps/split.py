@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -11,10 +12,15 @@ from mlopsfw.data.tables.calendar import instant_literal
 from mlopsfw.data.tables.digest import computed
 from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from mlopsfw.kernel.roles.host import Host
 
 PARTS = ("train", "validation", "test")
 _BUCKETS = 1 << 30
@@ -48,7 +54,7 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     seed: int = 0
 
 
-def _run(context: StepContext, params: SplitParams) -> Mapping[str, Any]:
+def _run(params: SplitParams, context: StepContext) -> Mapping[str, Any]:
     import polars as pl
 
     rows: pl.LazyFrame = context.load("rows", pl.LazyFrame)
@@ -157,13 +163,18 @@ def _by_column(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     return _labels(rows, label)
 
 
-def step() -> BuiltinStep:
-    """Return the step."""
-    return BuiltinStep(
-        name="split",
-        run=_run,
-        params=SplitParams,
+def build(params: SplitParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
         inputs=("rows",),
         outputs=PARTS,
-        summary="Split rows into train, validation and test, by time, share or a column",
+    )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `split`."""
+    yield Provider(
+        "split", SplitParams, build, "Split rows into train, validation and test, by time, share or a column"
     )

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import DataError, UsageError
-from mlopsfw.pipeline.graph.step import BuiltinStep, StepContext
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.step import StepContext
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.host import Host
 
 _READS = re.compile(r"\bread_(csv|parquet|json|ipc|ndjson)\s*\(", re.IGNORECASE)
 
@@ -24,7 +31,7 @@ class SqlParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     query: str
 
 
-def _run(context: StepContext, params: SqlParams) -> Mapping[str, Any]:
+def _run(params: SqlParams, context: StepContext) -> Mapping[str, Any]:
     import polars as pl
 
     if _READS.search(params.query):
@@ -43,14 +50,17 @@ def _run(context: StepContext, params: SqlParams) -> Mapping[str, Any]:
     return {"rows": rows}
 
 
-def step() -> BuiltinStep:
-    """Return the step."""
-    return BuiltinStep(
-        name="sql",
-        run=_run,
-        params=SqlParams,
+def build(params: SqlParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
         variadic=True,
         each=None,
         outputs=("rows",),
-        summary="One SQL query (Polars) over its inputs, each a table under its own name",
     )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `sql`."""
+    yield Provider("sql", SqlParams, build, "One SQL query (Polars) over its inputs, each a table under its own name")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.kernel.roles.hookspecs import hookimpl
+from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.step import Step
 from mlopsfw.kernel.roles.training import Task, TrainingTask
-from mlopsfw.pipeline.graph.step import BuiltinStep, BundleFolder, StepContext
+from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlopsfw.kernel.roles.derived import Derived
+    from mlopsfw.kernel.roles.host import Host
     from mlopsfw.kernel.roles.training import TrainedModel, Trainer
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.privacy.marks import Privacy
@@ -50,10 +54,10 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def _run(
-    context: StepContext,
     params: TrainParams,
+    context: StepContext,
     *,
-    trainer: Callable[[], Trainer],
+    trainer: Trainer,
     bundles: BundleStore,
     privacy: Privacy,
     origins: ColumnOrigins,
@@ -69,7 +73,7 @@ def _run(
         derived=_derived(privacy, context, params, train),
     )
     valid: pa.Table | None = context.load("valid", pa.Table) if "valid" in context.inputs else None
-    trained = trainer().fit(task, train, valid, context)
+    trained = trainer.fit(task, train, valid, context)
     _report(context, trained)
     folder = context.scratch / "bundle"
     manifest = bundles.write(folder, trained, task, train)
@@ -127,16 +131,18 @@ def _report(context: StepContext, trained: TrainedModel) -> None:
     context.log(", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items()))
 
 
-def step(trainer: Callable[[], Trainer], bundles: BundleStore, privacy: Privacy, origins: ColumnOrigins) -> BuiltinStep:
-    """Return the step, given what it trains and writes bundles with, the marked columns, and what tells which step made a column."""
-    return BuiltinStep(
-        name="train",
-        run=partial(_run, trainer=trainer, bundles=bundles, privacy=privacy, origins=origins),
-        params=TrainParams,
-        inputs=("train",),
-        named=lambda params: params.lookup,
+def build(params: TrainParams, _host: Host) -> Step:
+    """Return the step with these options."""
+    return Step(
+        run=partial(_run, params),
+        inputs=("train", *params.lookup),
         optional=("valid",),
         outputs=("model",),
         plugins=("trainer",),
-        summary="Train a model with the selected trainer and keep it as a bundle",
     )
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step `train`."""
+    yield Provider("train", TrainParams, build, "Train a model with the selected trainer and keep it as a bundle")

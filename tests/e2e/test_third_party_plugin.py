@@ -28,13 +28,18 @@ use = "acme"
 
 [steps.numbers]
 python = "work:numbers"
+outputs = ["list", "rows"]
+
+[steps.clean]
+use = "acme-clean"
+inputs = { rows = "numbers.rows" }
 
 [steps.tell]
 use = "alert"
-inputs = { about = "numbers" }
+inputs = { about = "numbers.list" }
 title = "The numbers are in"
 """
-WORK = "def numbers():\n    return [1, 2, 3]\n"
+WORK = "import polars as pl\ndef numbers():\n    return [1, 2, 3], pl.DataFrame({'x': [1, 1, 2]})\n"
 
 MINIMAL = """
 [build-system]
@@ -115,7 +120,7 @@ def acme(beside, tmp_path):
     return beside
 
 
-def test_a_pipeline_uses_its_storage_and_its_alerter(acme):
+def test_a_pipeline_uses_its_storage_its_alerter_and_its_step(acme):
     ran = acme.mlopsfw("run")
     assert ran.returncode == 0, ran.stderr
     (line,) = (acme.project / "acme-alerts.jsonl").read_text().splitlines()
@@ -124,6 +129,7 @@ def test_a_pipeline_uses_its_storage_and_its_alerter(acme):
     assert not (acme.project / ".mlopsfw" / "store").exists()
     again = acme.mlopsfw("status", "--json")
     assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["steps"]["clean"]["outputs"]["rows"]["meta"]["rows"] == 2
     assert acme.mlopsfw("audit", "verify").returncode == 0
 
 

@@ -236,3 +236,39 @@ def test_a_node_that_is_killed_while_it_holds_a_step_costs_that_step_alone(tmp_p
     assert (attempts["rows"], attempts["both"]) == (1, 1)
     again = next(name for name in ("left", "right") if attempts[name] == 2)
     assert steps[again]["node"].partition("/")[0] != holding[again]
+
+
+CLEAN = """
+import msgspec
+from mlopsfw import Provider, hookimpl
+from mlopsfw.roles import Step
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    least: int = 0
+def build(options, host):
+    def run(context):
+        if options.least < 0:
+            raise ZeroDivisionError("in the middle")
+        return {"kept": [n for n in context.load("numbers") if n >= options.least]}
+    return Step(run=run, inputs=("numbers",), outputs=("kept",))
+@hookimpl
+def mlopsfw_steps():
+    yield Provider("acme-clean", Options, build, "Acme's cleaning")
+"""
+
+
+def test_a_worker_finds_a_third_partys_step_by_its_entry_point_and_blames_it(root, install_plugin):
+    install_plugin(CLEAN, "step.acme-clean")
+    toml = (root / "mlopsfw.toml").read_text().partition("[steps.rows]")[0]
+    toml = toml.replace("grace = 1", 'grace = 1\nenv = ["PYTHONPATH"]')
+    (root / "mlopsfw.toml").write_text(
+        f'{toml}\n[steps.numbers]\npython = "numbers_of:run"\n[steps.clean]\nuse = "acme-clean"\n'
+        'inputs = { numbers = "numbers" }\nleast = 2\n'
+    )
+    (root / "numbers_of.py").write_text("def run():\n    return [1, 2, 3]\n")
+    run(root, "--env", "cluster", "run")
+    assert steps_of(root)["clean"]["status"] == "done"
+    assert steps_of(root)["clean"]["node"].startswith("127.0.0.") or steps_of(root)["clean"]["node"]
+    process = start(root, "--env", "cluster", "--set", "steps.clean.least=-1", "run")
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 5
+    assert "raised by plugin 'step.acme-clean' (acme-mlops-0 1.2) in Step.run" in out

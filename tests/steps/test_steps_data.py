@@ -94,7 +94,7 @@ def judged(project, metrics, champion, **inputs):
     told = []
     values = {"metrics": metrics, "champion": champion}
     context = SimpleNamespace(step="gate", inputs={**dict.fromkeys(values), **inputs}, load=values.get, log=told.append)
-    gate.step(project.registry).run(context, GateParams(rules=("auc > champion.auc",)))
+    gate.build(GateParams(rules=("auc > champion.auc",)), None).run(context, models=project.registry)
     return told
 
 
@@ -223,6 +223,6 @@ def test_a_split_by_time_needs_times():
 
 
 def test_the_parts_are_the_steps_outputs():
-    from mlopsfw.steps.split import step
+    from mlopsfw.steps.split import build
 
-    assert step().outputs == PARTS
+    assert build(SplitParams(by="fraction"), None).outputs == PARTS

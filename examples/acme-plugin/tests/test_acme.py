@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
+from acme_mlops import mlopsfw_steps
 from acme_mlops.alerter import AcmeAlerter
 from acme_mlops.storage import AcmeStorage
 
 from mlopsfw.errors import DeliveryFailed
 from mlopsfw.roles import Alert
+from mlopsfw.testing.step import StepContract
 from mlopsfw.testing.storage import StorageContract
 
 ALERT = Alert(id="1", group="g", severity="info", title="t", text="x", time="2026-01-01T00:00:00Z", project="p")
@@ -17,6 +20,25 @@ class TestAcmeStorage(StorageContract):
     @pytest.fixture
     def storage(self, tmp_path):
         return AcmeStorage(tmp_path / "acme.sqlite", tmp_path / "tables")
+
+
+class TestAcmeClean(StepContract):
+    @pytest.fixture
+    def provider(self):
+        return next(iter(mlopsfw_steps()))
+
+    @pytest.fixture
+    def options(self):
+        return {"columns": ["delay"], "alert_above": 0.1}
+
+    @pytest.fixture
+    def inputs(self):
+        return {"rows": pl.DataFrame({"carrier": ["AA", "AA", "DL"], "delay": [1.0, 1.0, None]})}
+
+    def test_it_leaves_out_what_lacks_a_value_or_is_doubled_and_says_so(self, bench, inputs):
+        (artifact,) = bench.run(inputs).values()
+        assert bench.load(artifact).rows() == [("AA", 1.0)]
+        assert [alert.title for alert in bench.alerts] == ["67% of the rows were left out"]
 
 
 def test_an_alert_that_cannot_be_written_is_a_failed_delivery(tmp_path):

@@ -256,7 +256,7 @@ def _step(name: str, table: dict[str, Any], fail: Fail) -> StepConfig:
     own = {field: value for field, value in table.items() if field in _STEP}
     extra = {field: value for field, value in table.items() if field not in _STEP}
     if own.get("python") and own.get("use"):
-        raise fail("has both `use` and `python`", key, hint="Keep one: a built-in step, or a function of yours.")
+        raise fail("has both `use` and `python`", key, hint="Keep one: an installed step, or a function of yours.")
     if own.get("python"):
         _only(extra, _STEP, key, fail)
     else:

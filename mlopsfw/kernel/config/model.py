@@ -20,11 +20,15 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         use: The provider's name.
         options: Its own configuration, still unread: the plugin's `config` struct decides.
         key: Where it stands in the file, such as `trainer` or `monitor.0`.
+        options_key: Where its options stand; in a table called after the provider where it is empty.
+        besides: Keys that may stand beside its options, for hints.
     """
 
     use: str
     options: dict[str, Any] = {}
     key: str = ""
+    options_key: str = ""
+    besides: tuple[str, ...] = ()
 
 
 class Encryption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,7 +104,7 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """One step of the pipeline.
 
     Args:
-        use: A built-in step's name; empty if `python` is given.
+        use: An installed step's name; empty if `python` is given.
         python: `module:function` in the project; empty if `use` is given.
         inputs: Parameter name → `step`, `step.output`, `data:/name@version` or `models:/name@alias`.
         outputs: Names of the values it returns.

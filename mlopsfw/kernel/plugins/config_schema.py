@@ -30,7 +30,7 @@ def config_schema(plugins: PluginManager) -> Schema:
         "data": {"type": "object", "additionalProperties": _refer(DataConfig, definitions)},
         "privacy": _refer(PrivacyConfig, definitions),
         "capture": _refer(CaptureConfig, definitions),
-        "steps": {"type": "object", "additionalProperties": _step(definitions)},
+        "steps": _steps(plugins, definitions),
         "env": {"type": "object", "additionalProperties": {"$ref": "#"}},
     }
     properties |= {role: _selection(plugins, role, definitions) for role in _ONE}
@@ -67,16 +67,52 @@ def _config_of(plugins: PluginManager, role: str, name: str, definitions: Schema
             _, provider = plugins.provider(role, name)
     except PluginError:
         return {"type": "object"}
-    return _refer(provider.config, definitions)
+    return _refer(provider.config, definitions, owner=f"{role}.{name}.")
 
 
-def _refer(kind: type[msgspec.Struct], definitions: Schema) -> Schema:
-    (reference,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
-    definitions.update(components)
+def _refer(kind: type[msgspec.Struct], definitions: Schema, owner: str = "") -> Schema:
+    """Add a record's schema under a name that no other plugin's record has; return the reference to it."""
+    (reference,), components = msgspec.json.schema_components([kind], ref_template=f"#/$defs/{owner}{{name}}")
+    definitions.update({f"{owner}{name}": schema for name, schema in components.items()})
     return reference
 
 
-def _step(definitions: Schema) -> Schema:
-    reference = _refer(StepConfig, definitions)
-    definitions["StepConfig"].pop("additionalProperties", None)  # a built-in step's own parameters stand beside these
-    return reference
+def _steps(plugins: PluginManager, definitions: Schema) -> Schema:
+    """Return the schema of `[steps]`: a step has its own keys, and those of what it uses.
+
+    A step that says neither `use` nor `python` uses what it is called after.
+    """
+    options = _options(plugins, "step", definitions)
+    _refer(StepConfig, definitions)
+    own = definitions.pop("StepConfig")["properties"]
+    for name, option in options.items():
+        definitions[f"Step.{name}"] = _with_own_keys(option, own, definitions)
+    uses = [_when({"use": {"const": name}}, {"$ref": f"#/$defs/Step.{name}"}) for name in sorted(options)]
+    python = _when({"python": {}}, _closed(own))
+    definitions["Step"] = {
+        "type": "object",
+        "properties": {"use": {"enum": sorted(options)}, "python": own["python"]},
+        "allOf": [*uses, python],
+    }
+    named = {name: _unless_said(f"#/$defs/Step.{name}") for name in sorted(options)}
+    return {"type": "object", "properties": named, "additionalProperties": {"$ref": "#/$defs/Step"}}
+
+
+def _with_own_keys(option: Schema, own: Schema, definitions: Schema) -> Schema:
+    """Return the schema of a step that uses an installed one; what a broken plugin takes is left open."""
+    reference = option.get("$ref")
+    if reference is None:
+        return {"type": "object", "properties": own}
+    kind = definitions[reference.rpartition("/")[2]]
+    required = [{"required": kind.get("required", [])}, {"required": ["params"]}]
+    left = {key: value for key, value in kind.items() if key != "required"}
+    return left | {"properties": own | kind.get("properties", {}), "anyOf": required}
+
+
+def _when(condition: Schema, then: Schema) -> Schema:
+    return {"if": {"properties": condition, "required": list(condition)}, "then": then}
+
+
+def _unless_said(reference: str) -> Schema:
+    said = {"anyOf": [{"required": ["use"]}, {"required": ["python"]}]}
+    return {"if": said, "then": {"$ref": "#/$defs/Step"}, "else": {"$ref": reference}}

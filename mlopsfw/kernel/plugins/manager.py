@@ -190,9 +190,9 @@ def read_options(
     """Read a selection's options into a provider's config struct; errors point at the line in the file."""
     from mlopsfw.kernel.config.load import validation_error
 
-    key = f"{selection.key}.{selection.use}"
+    key = selection.options_key or f"{selection.key}.{selection.use}"
     try:
         with blaming(claim, "its config"):  # a struct may have code of its own
             return msgspec.convert(selection.options, kind)
     except msgspec.ValidationError as error:
-        raise validation_error(error, kind, key, config.error) from None
+        raise validation_error(error, kind, key, config.error, besides=selection.besides) from None

@@ -1,8 +1,7 @@
 """The hooks that plugins implement: every one of them, and nothing else.
 
 A plugin is a module (or object) named by an entry point in the group `mlopsfw.v1`. The entry point is called after what
-it
-holds: `trainer.torch`, `storage.acme`, `command.acme`, `observer.acme`, `check.acme`. The kernel lists and selects
+it holds: `trainer.torch`, `step.join`, `command.acme`, `observer.acme`, `check.acme`. The kernel lists and selects
 plugins by these names and imports one only when its name is selected (observers and checks: when a run starts or
 `doctor` asks).
 """
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Host
     from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.provider import Provider
+    from mlopsfw.kernel.roles.step import Step
     from mlopsfw.kernel.roles.storage import Storage
     from mlopsfw.kernel.roles.training import Trainer
 
@@ -124,6 +124,25 @@ def mlopsfw_engines() -> Iterable[Provider[Engine]]:
         @hookimpl
         def mlopsfw_engines():
             yield Provider("ray", RayConfig, build, "A Ray cluster")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer steps of a pipeline. A provider's config is read from the step's own table, `[steps.NAME]`.
+
+    Example::
+
+        def build(config, host):
+            def run(context):
+                return {"rows": context.load("rows").drop_nulls(config.column)}
+
+            return Step(run=run, inputs=("rows",), outputs=("rows",))
+
+        @hookimpl
+        def mlopsfw_steps():
+            yield Provider("acme-clean", CleanConfig, build, "Drop the rows that lack a value")
     """
     raise NotImplementedError
 

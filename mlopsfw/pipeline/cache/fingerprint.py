@@ -1,7 +1,7 @@
 """The cache key of a step, with everything that went into it kept readable, so that `why` can say what changed.
 
 A step is run again unless all of this is the same: its code and what that reaches, its parameters, the digests of its inputs, the
-versions and options of the plugins it uses, the built-in's own version, the locked environment, the content of what it declares to
+versions, code and options of the plugins it uses, the step's own version, the locked environment, the content of what it declares to
 read. What it does behind that (a clock, the network) it declares with `cache = false`.
 """
 
@@ -21,10 +21,12 @@ from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.lineage.environment import environment, environment_digest
 from mlopsfw.pipeline.cache.closure import Code, CodeUnit, code_of
 from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
+from mlopsfw.pipeline.cache.plugin_version import plugin_version
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import ProjectConfig, Selection
     from mlopsfw.kernel.plugins.catalog import Catalog
+    from mlopsfw.kernel.roles.step import Step
     from mlopsfw.kernel.workspace import Workspace
     from mlopsfw.pipeline.graph.model import Node
 
@@ -37,15 +39,15 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         step: The step's name.
-        runs: `module:function`, or `built-in/version`.
+        runs: `module:function`, or `use/version`.
         code: Digest of the code that a Python step reaches.
         params: Its parameters, as they are stored.
         inputs: Parameter name → kind and logical digest.
         outputs: Names of what it returns.
-        plugins: `role.name` → distribution and version.
+        plugins: `role.name` → distribution and version, and of a third party's the digest of its code.
         options: `role.name` → its configuration.
         reads: File, relative to the project → sha256.
-        facts: What a built-in says its result hangs on besides.
+        facts: What an installed step says its result hangs on besides.
         each: For a step that runs by parts on which input, and how many rows a part has.
         environment: Digest of what is installed.
         units: The pieces of the code, for people; not part of the key.
@@ -91,6 +93,7 @@ class Fingerprinter:
         self.environment = environment()
         self._environment_digest = environment_digest(self.environment)
         self._code: dict[str, Code] = {}
+        self._versions: dict[str, str] = {}
 
     def code(self, node: Node) -> Code:
         """Return what a Python step's function reaches. Raise `ConfigError` if there is no such function."""
@@ -105,7 +108,7 @@ class Fingerprinter:
 
     def check_function(self, node: Node) -> None:
         """Check that a Python step's function takes what it is given and is given what it takes. Raise `ConfigError`."""
-        if node.builtin is not None:
+        if node.plugin is not None:
             return
         code, given = self.code(node), {**node.inputs, **node.config.params}
         error = self._config.error
@@ -133,7 +136,7 @@ class Fingerprinter:
             "environment": self._environment_digest,
             "params": msgspec.json.decode(canonical.encode(node.plain_params, f"steps.{node.step}")),
         }
-        return self._builtin(node, common) if node.builtin else self._python(node, common)
+        return self._python(node, common) if node.plugin is None else self._installed(node, node.plugin, common)
 
     def _python(self, node: Node, common: dict[str, Any]) -> Fingerprint:
         code = self.code(node)
@@ -145,24 +148,22 @@ class Fingerprinter:
             **common,
         )
 
-    def _builtin(self, node: Node, common: dict[str, Any]) -> Fingerprint:
-        builtin = node.builtin
-        if builtin is None:  # pragma: no cover - the caller has looked
-            raise TypeError(node.name)
-        used = [s for role in builtin.plugins for s in _selected(self._config, role)]
+    def _installed(self, node: Node, step: Step, common: dict[str, Any]) -> Fingerprint:
+        used = [s for role in step.plugins for s in _selected(self._config, role)]
         return Fingerprint(
-            runs=f"{builtin.name}/{builtin.version}",
-            reads=self._reads(node.step, (*node.config.reads, *builtin.reads(node.params))),
-            facts=msgspec.to_builtins(builtin.facts(node.params)),
-            plugins={key: self._version(key) for key, _ in used},
+            runs=f"{node.config.use}/{step.version}",
+            reads=self._reads(node.step, (*node.config.reads, *step.reads)),
+            facts=msgspec.to_builtins(step.facts()),
+            plugins={key: self._version(key) for key in (f"step.{node.config.use}", *(key for key, _ in used))},
             options={key: selection.options for key, selection in used},
             **common,
         )
 
     def _version(self, key: str) -> str:
-        role, _, name = key.partition(".")
-        claim = self._plugins.find(role, name)
-        return f"{claim.distribution} {claim.version}"
+        if key not in self._versions:
+            role, _, name = key.partition(".")
+            self._versions[key] = plugin_version(self._plugins.find(role, name), self.codebase)
+        return self._versions[key]
 
     def _reads(self, step: str, patterns: Iterable[str]) -> dict[str, str]:
         return {name: digest for pattern in patterns for name, digest in sorted(self._matches(step, pattern))}

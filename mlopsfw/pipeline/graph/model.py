@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,12 +12,11 @@ from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.config import ProjectConfig, StepConfig
-from mlopsfw.kernel.config.load import validation_error
 from mlopsfw.pipeline.graph.partnames import step_of
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
-    from mlopsfw.pipeline.graph.step import BuiltinStep
+    from mlopsfw.kernel.roles.step import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,8 @@ class Node:
         config: As configured.
         outputs: Names of what it returns.
         inputs: Parameter name → where its value comes from.
-        builtin: What `use` selected; None for a Python step.
-        params: The built-in's params as its struct; for a Python step the plain table.
+        plugin: The step that `use` selected; None for a Python step.
+        params: The options of what `use` selected, as its struct; for a Python step the plain table.
         taken: For a part of a step that runs by parts its inputs, settled with the step's.
         parts: For a step that runs by parts, once they are known, their names.
     """
@@ -51,7 +50,7 @@ class Node:
     config: StepConfig
     outputs: tuple[str, ...]
     inputs: Mapping[str, Source]
-    builtin: BuiltinStep | None
+    plugin: Step | None
     params: Any
     taken: Mapping[str, Artifact] | None = None
     parts: tuple[str, ...] | None = None
@@ -75,7 +74,7 @@ class Node:
     @property
     def cacheable(self) -> bool:
         """Whether its result may be reused."""
-        return self.config.cache and (self.builtin is None or self.builtin.cacheable)
+        return self.config.cache and (self.plugin is None or self.plugin.cacheable)
 
     @property
     def plain_params(self) -> dict[str, Any]:
@@ -111,53 +110,51 @@ class Graph:
 class StepCatalog(Protocol):
     """The steps that `use = "name"` can select."""
 
-    def names(self) -> Collection[str]:
-        """Return their names."""
+    def select(self, config: ProjectConfig, name: str) -> tuple[Step, msgspec.Struct]:
+        """Return what the configured step `name` uses, and its options. Raise `ConfigError` or `PluginError`."""
         ...
 
-    def find(self, name: str) -> BuiltinStep:
-        """Return one of them by its name."""
-        ...
+
+Implementation = tuple["Step | None", Any]
+"""What `use` selected, and its params; None and the plain table for a Python step."""
 
 
 def build_graph(config: ProjectConfig, catalog: StepCatalog) -> Graph:
     """Wire the steps of `config`; `catalog` has those that it selects by `use`.
 
     Raises:
-        ConfigError: An unknown built-in step, parameter, input or output, a missing input, or a cycle; with its line.
+        ConfigError: An unknown step, parameter, input or output, a missing input, or a cycle; with its line.
     """
-    builtins = {name: _builtin(step, f"steps.{name}", config, catalog) for name, step in config.steps.items()}
-    params = {name: _params(step, builtins[name], f"steps.{name}", config) for name, step in config.steps.items()}
-    outputs = {name: _outputs(name, step, builtins[name], config) for name, step in config.steps.items()}
-    nodes = {name: _node(name, builtins[name], params[name], outputs, config) for name in config.steps}
+    implementations: dict[str, Implementation] = {
+        name: catalog.select(config, name) if step.use else (None, step.params) for name, step in config.steps.items()
+    }
+    outputs = {name: _outputs(name, step, implementations[name][0], config) for name, step in config.steps.items()}
+    nodes = {name: _node(name, implementations[name], outputs, config) for name in config.steps}
     return Graph(_ordered(nodes, config))
 
 
-def _outputs(name: str, step: StepConfig, builtin: BuiltinStep | None, config: ProjectConfig) -> tuple[str, ...]:
-    if builtin is None:
+def _outputs(name: str, step: StepConfig, plugin: Step | None, config: ProjectConfig) -> tuple[str, ...]:
+    if plugin is None:
         return step.outputs or ("result",)
-    if step.outputs and step.outputs != builtin.outputs:
+    if step.outputs and step.outputs != plugin.outputs:
         raise config.error(
-            f"{builtin.name!r} returns {list(builtin.outputs)}", f"steps.{name}.outputs", hint="Leave `outputs` out."
+            f"{step.use!r} returns {list(plugin.outputs)}", f"steps.{name}.outputs", hint="Leave `outputs` out."
         )
-    return builtin.outputs
+    return plugin.outputs
 
 
 def _node(
-    name: str,
-    builtin: BuiltinStep | None,
-    params: Any,
-    outputs: Mapping[str, tuple[str, ...]],
-    config: ProjectConfig,
+    name: str, implementation: Implementation, outputs: Mapping[str, tuple[str, ...]], config: ProjectConfig
 ) -> Node:
     key, step = f"steps.{name}", config.steps[name]
-    if builtin:
-        _check_inputs(builtin, step, params, key, config)
+    plugin, params = implementation
+    if plugin:
+        _check_inputs(plugin, step, key, config)
     elif not all(step.python.partition(":")):
         raise config.error(
             f"{step.python!r} names no function", f"{key}.python", hint='Write python = "module:function".'
         )
-    _check_each(builtin, step, key, config)
+    _check_each(plugin, step, key, config)
     for need in step.needs:
         if need not in outputs:
             raise config.error(f"there is no step {need!r}", f"{key}.needs", hint=nearest(need, outputs))
@@ -165,55 +162,33 @@ def _node(
         parameter: _source(text, f"{key}.inputs.{parameter}", outputs, config)
         for parameter, text in step.inputs.items()
     }
-    return Node(name=name, config=step, outputs=outputs[name], inputs=inputs, builtin=builtin, params=params)
+    return Node(name=name, config=step, outputs=outputs[name], inputs=inputs, plugin=plugin, params=params)
 
 
-def _builtin(step: StepConfig, key: str, config: ProjectConfig, catalog: StepCatalog) -> BuiltinStep | None:
-    if not step.use:
-        return None
-    if step.use not in catalog.names():
-        hint = nearest(step.use, catalog.names())
-        raise config.error(
-            f"there is no built-in step {step.use!r}", f"{key}.use", hint=f'{hint} Or write python = "module:function".'
-        )
-    return catalog.find(step.use)
-
-
-def _params(step: StepConfig, builtin: BuiltinStep | None, key: str, config: ProjectConfig) -> Any:
-    if builtin is None:
-        return step.params
-    try:
-        return msgspec.convert(step.params, builtin.params)
-    except msgspec.ValidationError as error:
-        own = StepConfig.__struct_fields__
-        raise validation_error(error, builtin.params, key, config.error, besides=own) from None
-
-
-def _check_inputs(builtin: BuiltinStep, step: StepConfig, params: Any, key: str, config: ProjectConfig) -> None:
-    needed = (*builtin.inputs, *builtin.named(params))
-    known = (*needed, *builtin.optional)
+def _check_inputs(plugin: Step, step: StepConfig, key: str, config: ProjectConfig) -> None:
+    known = (*plugin.inputs, *plugin.optional)
     for parameter in step.inputs:
-        if parameter not in known and not builtin.variadic:
+        if parameter not in known and not plugin.variadic:
             raise config.error(
-                f"{builtin.name!r} takes no such input", f"{key}.inputs.{parameter}", hint=nearest(parameter, known)
+                f"{step.use!r} takes no such input", f"{key}.inputs.{parameter}", hint=nearest(parameter, known)
             )
-    for parameter in needed:
+    for parameter in plugin.inputs:
         if parameter not in step.inputs:
             raise config.error(
-                f"the input {parameter!r} of {builtin.name!r} is missing",
+                f"the input {parameter!r} of {step.use!r} is missing",
                 f"{key}.inputs",
                 hint=f'Add {parameter} = "step.output".',
             )
 
 
-def _check_each(builtin: BuiltinStep | None, step: StepConfig, key: str, config: ProjectConfig) -> None:
+def _check_each(plugin: Step | None, step: StepConfig, key: str, config: ProjectConfig) -> None:
     if not step.each:
         return
     if step.each not in step.inputs:
         raise config.error(f"it has no input {step.each!r}", f"{key}.each", hint=nearest(step.each, step.inputs))
-    if builtin and builtin.each is not None and step.each not in builtin.each:
-        hint = f"It can on {', '.join(map(repr, builtin.each))}." if builtin.each else "Leave `each` out."
-        raise config.error(f"{builtin.name!r} cannot run on parts of {step.each!r}", f"{key}.each", hint=hint)
+    if plugin and plugin.each is not None and step.each not in plugin.each:
+        hint = f"It can on {', '.join(map(repr, plugin.each))}." if plugin.each else "Leave `each` out."
+        raise config.error(f"{step.use!r} cannot run on parts of {step.each!r}", f"{key}.each", hint=hint)
 
 
 def _source(text: str, key: str, outputs: Mapping[str, tuple[str, ...]], config: ProjectConfig) -> Source:

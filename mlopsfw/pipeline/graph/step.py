@@ -1,24 +1,9 @@
-"""What a step is made of: `BuiltinStep` describes one, `StepContext` is what it may use while it runs.
-
-Nothing here runs anything. A module that defines a `BuiltinStep` is imported whenever a pipeline that uses it is planned, so it
-imports numpy, polars, pyarrow and the like inside its functions only. A step that acts on more of the project than `StepContext`
-offers is made with these parts (`step(endpoints)`).
-
-    class CleanParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-        column: str
-
-    def _run(context: StepContext, params: CleanParams) -> Mapping[str, object]:
-        rows = context.load("rows")                     # a pl.DataFrame; or load("rows", pa.Table), pl.LazyFrame, Path
-        return {"rows": rows.drop_nulls(params.column)}  # a table, a JSON value, a Path, a BundleFolder or an Artifact
-
-    def step() -> BuiltinStep:
-        return BuiltinStep(name="clean", params=CleanParams, run=_run, inputs=("rows",), outputs=("rows",))
-"""
+"""What a step is given and may return: `StepContext` while it runs, `BundleFolder` for a model. A step itself is a `mlopsfw.roles.Step`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -35,10 +20,6 @@ if TYPE_CHECKING:
     from mlopsfw.models.registry import Registry
 
 
-class NoParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The parameters of a step that has none."""
-
-
 @dataclass(frozen=True, slots=True)
 class BundleFolder:
     """A folder that is a model bundle: return it from a step to store it as one.
@@ -48,54 +29,6 @@ class BundleFolder:
     """
 
     path: Path
-
-
-def _no_reads(_params: Any) -> Iterable[str]:
-    return ()
-
-
-def _no_facts(_params: Any) -> Mapping[str, object]:
-    return {}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltinStep:
-    """A step that `use = "name"` selects.
-
-    Args:
-        name: What `use` says.
-        run: Does the work; returns output name → value, exactly `outputs` (see `mlopsfw.pipeline.values.codec.Values.store` for what a value can be).
-        params: The struct (frozen, unknown fields forbidden) that the step's own keys in the TOML are read into.
-        inputs: Parameter names that must be wired.
-        optional: Parameter names that may be wired; `context.inputs` lacks those that are not.
-        named: From its params, names of further inputs that must be wired.
-        variadic: Whether further inputs under any name are accepted.
-        each: Those of its inputs on whose parts it may run one at a time, since their rows do not depend on each other; None for any.
-        outputs: Names of the values it returns; the first is what a bare `step` reference means.
-        version: Raise it when the same inputs would give another result; it is part of the cache key.
-        cacheable: False for a step whose point is its effect (deploy, register, alert): it runs every time.
-        plugins: Roles whose selected providers it uses (`"trainer"`): their versions and options count for the cache.
-        reads: From its params, files and globs relative to the project that it opens: their content counts for the cache.
-        facts: From its params, whatever else its result hangs on (an alias's target, a dataset's head), as a
-            small JSON value; counts for the cache.
-        summary: One line for people.
-    """
-
-    name: str
-    run: Callable[[StepContext, Any], Mapping[str, object]]
-    params: type[msgspec.Struct] = NoParams
-    inputs: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-    named: Callable[[Any], Iterable[str]] = _no_reads
-    variadic: bool = False
-    each: tuple[str, ...] | None = ()
-    outputs: tuple[str, ...] = ("result",)
-    version: int = 1
-    cacheable: bool = True
-    plugins: tuple[str, ...] = ()
-    reads: Callable[[Any], Iterable[str]] = _no_reads
-    facts: Callable[[Any], Mapping[str, object]] = _no_facts
-    summary: str = ""
 
 
 class StepValues(Protocol):

@@ -58,7 +58,7 @@ class Planner:
         now = self._prints.fingerprint(node, known)
         reasons = changes(self._execution, before, now, without=unknown) if before else ()
         if not node.cacheable:
-            why = "its point is its effect" if node.builtin and not node.builtin.cacheable else "cache = false"
+            why = "its point is its effect" if node.plugin and not node.plugin.cacheable else "cache = false"
             return self._would_run(node, f"it runs every time: {why}")
         if node.name in self._forced:
             return self._would_run(node, "forced")

@@ -181,7 +181,7 @@ class Sessions:
         for node in graph.nodes.values():
             prints.check_function(node)
         prints.codebase.save()
-        self._check_options({role for node in graph.nodes.values() if node.builtin for role in node.builtin.plugins})
+        self._check_options({role for node in graph.nodes.values() if node.plugin for role in node.plugin.plugins})
         return graph, prints
 
     def _check_options(self, used: Collection[str]) -> None:

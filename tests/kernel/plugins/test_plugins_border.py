@@ -48,7 +48,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def oops(*args, **kwargs):
     raise RAISED
 """
-ROLES = ("storage", "trainer", "runtime", "deployer", "monitor", "alerter", "engine")
+ROLES = ("storage", "trainer", "runtime", "deployer", "monitor", "alerter", "engine", "step")
 CALLED = {
     "storage": ("put", "put_if_absent", "get", "delete", "table_location", "describe"),
     "trainer": ("fit",),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError, UnknownName
+from mlopsfw.kernel.roles.step import Step
 from mlopsfw.pipeline.graph.model import Output, build_graph
-from mlopsfw.pipeline.graph.step import BuiltinStep
 
 TWO = """
 [steps.b]
@@ -49,7 +49,7 @@ def test_a_step_name_with_dots_is_told_from_its_output(make_project):
 @pytest.mark.parametrize(
     ("toml", "says", "hint"),
     [
-        ('[steps.a]\nuse = "ingets"\n', "no built-in step 'ingets'", "'ingest'"),
+        ('[steps.a]\nuse = "ingets"\n', "no installed step is called 'ingets'", "'ingest'"),
         (
             '[steps.split]\npythn = "m:f"\nparams = { n = 1 }\noutputs = ["a", "b"]\n',
             "steps.split.pythn: unknown key",
@@ -98,15 +98,14 @@ def test_a_part_of_the_graph_holds_what_leads_to_it_and_no_more(make_project):
 class OneStep:
     """A catalogue of one step of its own."""
 
-    def names(self):
-        return ("clean",)
-
-    def find(self, name):
-        return BuiltinStep(name=name, run=lambda context, params: {"tidy": 1}, outputs=("tidy",))
+    def select(self, config, name):
+        if config.steps[name].use != "clean":
+            raise config.error("no such step", f"steps.{name}.use")
+        return Step(run=lambda context: {"tidy": 1}, outputs=("tidy",)), None
 
 
 def test_the_catalogue_decides_which_steps_can_be_selected(make_project):
     config = make_project('[steps.a]\nuse = "clean"\n').config
     assert build_graph(config, OneStep()).nodes["a"].outputs == ("tidy",)
-    with pytest.raises(ConfigError, match="no built-in step 'join'"):
+    with pytest.raises(ConfigError, match="no such step"):
         build_graph(make_project('[steps.a]\nuse = "join"\n').config, OneStep())

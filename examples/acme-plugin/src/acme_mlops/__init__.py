@@ -1,4 +1,4 @@
-"""Acme's plugin for mlopsfw: a storage in one SQLite file, and an alerter that appends to a log file.
+"""Acme's plugin for mlopsfw: a storage in one SQLite file, an alerter that appends to a log file, and a step.
 
 It is shaped exactly like a bundled plugin: config records, one hook implementation per role, heavy imports inside `build`.
 """
@@ -15,7 +15,7 @@ from mlopsfw import Provider, hookimpl
 if TYPE_CHECKING:
     from acme_mlops.alerter import AcmeAlerter
     from acme_mlops.storage import AcmeStorage
-    from mlopsfw.roles import Host
+    from mlopsfw.roles import Host, Step
 
 
 class StorageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +30,13 @@ class AlerterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: str = "acme-alerts.jsonl"
 
 
+class CleanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[steps.NAME]` with `use = "acme-clean"`: rows without a value in `columns`, or doubled, are left out."""
+
+    columns: tuple[str, ...] = ()
+    alert_above: float = 1.0
+
+
 def _build_storage(config: StorageConfig, host: Host) -> AcmeStorage:
     from acme_mlops.storage import AcmeStorage
 
@@ -42,6 +49,12 @@ def _build_alerter(config: AlerterConfig, host: Host) -> AcmeAlerter:
     return AcmeAlerter(host.root / config.log)
 
 
+def _build_clean(config: CleanConfig, _host: Host) -> Step:
+    from acme_mlops.clean import clean_step
+
+    return clean_step(config.columns, config.alert_above)
+
+
 @hookimpl
 def mlopsfw_storages() -> Iterable[Provider[AcmeStorage]]:
     """Offer the SQLite storage."""
@@ -52,3 +65,9 @@ def mlopsfw_storages() -> Iterable[Provider[AcmeStorage]]:
 def mlopsfw_alerters() -> Iterable[Provider[AcmeAlerter]]:
     """Offer the log-file alerter."""
     yield Provider("acme", AlerterConfig, _build_alerter, "Acme's alert log")
+
+
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    """Offer the step that cleans rows."""
+    yield Provider("acme-clean", CleanConfig, _build_clean, "Leave out rows that lack a value or are doubled")
