@@ -77,11 +77,11 @@ def _drift(
 def _as_json(found: Difference, outcome: Outcome | None, bound: float) -> dict[str, Any]:
     import msgspec
 
-    from mlopsfw.cli.drift_page import told
+    from mlopsfw.cli.drift_page import column_row
 
     said: dict[str, Any] = msgspec.to_builtins(found, enc_hook=str)
     drifts = outcome.drifts if outcome else []
-    columns = [told(one) for one in drifts]
+    columns = [column_row(each) for each in drifts]
     drift = {"drifted": outcome.drifted if outcome else [], "columns": columns, "bound": min(bound, 1.0)}
     nothing = {"nothing_compared": outcome.nothing} if outcome and outcome.nothing else {}
     return said | {"drift": drift | nothing}
@@ -115,7 +115,7 @@ def _print_rows(found: Difference) -> None:
 
 
 def _print_drift(outcome: Outcome | None, bound: float) -> None:
-    from mlopsfw.cli.drift_page import SHOWN, told
+    from mlopsfw.cli.drift_page import SHOWN, column_row
 
     if outcome is None:
         click.echo(f"Drift: none; at most {bound:.2%} of any column's values differ, less than the threshold.")
@@ -124,4 +124,4 @@ def _print_drift(outcome: Outcome | None, bound: float) -> None:
         click.echo(f"Drift: nothing was compared: {outcome.nothing}.")
         return
     click.echo(f"Drift: {len(outcome.drifted)} of {len(outcome.drifts)} columns")
-    table([told(one) for one in outcome.drifts if one.drifted], SHOWN, empty="No column has drifted.")
+    table([column_row(each) for each in outcome.drifts if each.drifted], SHOWN, empty="No column has drifted.")

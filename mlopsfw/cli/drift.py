@@ -130,10 +130,10 @@ def _watched(name: str, blocks: Iterator[Any]) -> Iterator[Any]:
 
 
 def _print_json(job: DriftJob, outcome: Outcome) -> None:
-    from mlopsfw.cli.drift_page import told
+    from mlopsfw.cli.drift_page import column_row
 
     drifted = None if outcome.nothing else outcome.alarm
-    said: dict[str, Any] = {"drifted": drifted, "columns": [told(one) for one in outcome.drifts]}
+    said: dict[str, Any] = {"drifted": drifted, "columns": [column_row(each) for each in outcome.drifts]}
     said |= {"nothing_compared": outcome.nothing} if outcome.nothing else {}
     said |= {"left_out": dict(outcome.left_out)} if outcome.left_out else {}
     said |= {"notes": list(outcome.notes)} if outcome.notes else {}
@@ -147,13 +147,13 @@ def _print_json(job: DriftJob, outcome: Outcome) -> None:
 
 
 def _print_table(job: DriftJob, outcome: Outcome) -> None:
-    from mlopsfw.cli.drift_page import SHOWN, told
+    from mlopsfw.cli.drift_page import SHOWN, column_row
 
     drifts = outcome.drifts
     if outcome.nothing:
         click.echo(f"Nothing was compared: {outcome.nothing}.")
     else:
-        table([{**told(one), "drifted": "yes" if one.drifted else ""} for one in drifts], SHOWN)
+        table([{**column_row(each), "drifted": "yes" if each.drifted else ""} for each in drifts], SHOWN)
         before, after = outcome.rows
         click.echo(f"{len(outcome.drifted)} of {len(drifts)} columns drifted; {before:,} rows against {after:,}.")
     for name, reason in outcome.left_out.items():

@@ -19,11 +19,11 @@ SHOWN = ("column", "type", "statistic", "value", "pvalue", "effect", "threshold"
 _DRAWN = 10_000  # rows that stand for a streamed column of categories in its picture
 
 
-def told(one: ColumnDrift) -> dict[str, Any]:
+def column_row(drift: ColumnDrift) -> dict[str, Any]:
     """Return the row of a column. A number that is not finite becomes None."""
     import math
 
-    row = {name: value for name, value in asdict(one).items() if name in SHOWN}
+    row = {name: value for name, value in asdict(drift).items() if name in SHOWN}
     return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
 
 
@@ -73,8 +73,8 @@ def _as_found(report: Report, outcome: Outcome) -> Report:
         rows=outcome.rows[1],
         alarm=bool(drifted),
         summary=summary,
-        columns=tuple(told(one) for one in outcome.drifts),
-        findings=tuple(one for one in report.findings if one.subject in drifted),
+        columns=tuple(column_row(each) for each in outcome.drifts),
+        findings=tuple(each for each in report.findings if each.subject in drifted),
     )
 
 

@@ -102,15 +102,15 @@ def verify(project: Project, prefix: str, *, as_json: bool) -> None:
     """Hash every event again, in all streams or in those whose names start with PREFIX."""
     from mlopsfw.kernel.ledger.audit import audit as audited
 
-    found = list(audited(project.storage, prefix))
-    problems = [problem for stream in found for problem in stream.problems]
+    streams = list(audited(project.storage, prefix))
+    problems = [problem for stream in streams for problem in stream.problems]
     if as_json:
-        emit_json(found)
+        emit_json(streams)
     else:
         for problem in problems:
             click.echo(problem)
-        events = sum(stream.entries for stream in found)
-        click.echo(f"{events} events in {len(found)} streams, {len(problems)} problems.")
+        events = sum(stream.entries for stream in streams)
+        click.echo(f"{events} events in {len(streams)} streams, {len(problems)} problems.")
     if problems:
         raise ChainBroken(f"the ledger has {len(problems)} problems", hint="Restore the named objects from a copy.")
 

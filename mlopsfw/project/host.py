@@ -24,10 +24,11 @@ class ProjectHost:
     def __init__(self, project: Wiring, name: str) -> None:
         self._project, self._name = project, name
 
-    def _stored(self, what: str) -> Any:
+    def _on_storage(self, what: str) -> Wiring:
+        """Return the parts that are built on storage. Raise `PluginError` for the storage itself."""
         if self._name.startswith("storage."):
             raise PluginError(f"{self._name} asked for {what}, which are built on storage and do not exist yet")
-        return getattr(self._project, what)
+        return self._project
 
     @property
     def root(self) -> Path:
@@ -61,25 +62,25 @@ class ProjectHost:
     @property
     def blobs(self) -> Blobs:
         """Content-addressed bytes."""
-        return self._stored("blobs")  # type: ignore[no-any-return]
+        return self._on_storage("blobs").blobs
 
     @property
     def tables(self) -> Tables:
         """Versioned tables."""
-        return _OwnTables(self._stored("tables"), self._name)
+        return _OwnTables(self._on_storage("tables").tables, self._name)
 
     @property
     def bundles(self) -> Bundles:
         """Model bundles."""
-        return self._stored("bundles")  # type: ignore[no-any-return]
+        return self._on_storage("bundles").bundles
 
     def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
         """Append an event of the plugin's own to a stream of its own, and tell the observers."""
-        return copy(self._stored("ledger").stream(stream).append(PlainRecord(type, body), plugin=self._name))
+        return copy(self._on_storage("ledger").ledger.stream(stream).append(PlainRecord(type, body), plugin=self._name))
 
     def events(self, stream: str, after: int = 0) -> Iterator[Event]:
         """Yield a stream's events in order."""
-        return map(copy, self._stored("ledger").stream(stream).events(after))
+        return map(copy, self._on_storage("ledger").ledger.stream(stream).events(after))
 
 
 class _OwnTables:

@@ -77,7 +77,7 @@ class KernelWiring(ABC):
         return PluginManager(Catalog(disabled=(*self.config.disabled, *extra)))
 
     def notify(self, event: Event) -> None:
-        """Tell the observers of an event."""
+        """Hand an event to the observers."""
         self.plugins.notify(event, self.host, self.config.observers)
 
     @cached_property
@@ -101,7 +101,7 @@ class KernelWiring(ABC):
 
     @cached_property
     def ledger(self) -> Ledger:
-        """Everything that happened; observers are told of each append."""
+        """Everything that happened; observers get each event that is appended."""
         from mlopsfw.kernel.ledger import Ledger
         from mlopsfw.project.components import event_types
 

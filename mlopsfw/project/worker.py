@@ -73,7 +73,7 @@ _appended: list[tuple[str, int]] = []
 
 
 def _note(event: Event) -> None:
-    """Note what is appended here instead of telling observers: they live in the coordinator."""
+    """Note what is appended here instead of notifying observers: they live in the coordinator."""
     _appended.append((event.stream, event.seq))
 
 

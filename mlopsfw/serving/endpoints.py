@@ -1,4 +1,4 @@
-"""Endpoints: which version each one should serve, as a fold over its stream, and the deployer told of every change.
+"""Endpoints: which version each one should serve, as a fold over its stream, and every change handed to the deployer.
 
 What a server does is the deployer's; this module decides what it should do, and writes down what became of it.
 """
@@ -129,9 +129,9 @@ class Endpoints:
         Raises:
             ServingError: It cannot be served; what was served before goes on.
         """
-        found = self._models.resolve(model)
-        endpoint = check_name(found.name if name is None else name, "endpoint")
-        return self._change(endpoint, found.name, found.version, found.bundle, reason or f"deploy {model}")
+        version = self._models.resolve(model)
+        endpoint = check_name(version.name if name is None else name, "endpoint")
+        return self._change(endpoint, version.name, version.version, version.bundle, reason or f"deploy {model}")
 
     def rollback(self, name: str) -> EndpointStatus:
         """Serve again what was served before the version that is served now.
@@ -170,7 +170,7 @@ class Endpoints:
         return status
 
     def status(self, name: str) -> EndpointStatus:
-        """Tell what the endpoint is doing, from the process itself, and what it should do where that differs."""
+        """Return what the endpoint is doing, from the process itself, and what it should do where that differs."""
         wanted = serving(self.history(name))
         status = self._deployer().status(name)
         if wanted is None or (status.state == "ready" and status.revision == wanted.revision):
@@ -193,7 +193,7 @@ class Endpoints:
             name: The endpoint.
             ready: Called with its status once it answers.
 
-        The ledger is not told of the end: what is started again serves the same. `deploy` changes what is served meanwhile.
+        The end is not written to the ledger: what is started again serves the same. `deploy` changes what is served meanwhile.
 
         Raises:
             UnknownName: There is no such endpoint.
@@ -210,11 +210,11 @@ class Endpoints:
         Raises:
             ServingError: It cannot be served, or the endpoint is being served.
         """
-        found = self._models.resolve(model)
-        endpoint = check_name(found.name if name is None else name, "endpoint")
+        version = self._models.resolve(model)
+        endpoint = check_name(version.name if name is None else name, "endpoint")
         self._foreground()
-        wanted = self._want(endpoint, found.name, found.version, found.bundle, f"serve {model}")
-        with self._told(endpoint, wanted):
+        wanted = self._want(endpoint, version.name, version.version, version.bundle, f"serve {model}")
+        with self._recording_failure(endpoint, wanted):
             self._run(endpoint, wanted, ready)
         now = serving(self._changes(endpoint))
         if now is not None:
@@ -227,13 +227,13 @@ class Endpoints:
         return deployer
 
     def _run(self, endpoint: str, wanted: Wanted, ready: Ready) -> None:
-        def told(status: EndpointStatus) -> None:
+        def record(status: EndpointStatus) -> None:
             ready(status)
             self._stream(endpoint).append(
                 PlainRecord("endpoint.ready", {"revision": wanted.revision, "url": status.url})
             )
 
-        self._foreground().run(self._spec(endpoint, wanted), told)
+        self._foreground().run(self._spec(endpoint, wanted), record)
 
     def _stream(self, name: str) -> Any:
         return self._ledger.stream(f"{_PREFIX}{check_name(name, 'endpoint')}")
@@ -256,13 +256,13 @@ class Endpoints:
         return wanted.spec(endpoint, self._personal.learned(version))
 
     def _deploy(self, endpoint: str, wanted: Wanted) -> EndpointStatus:
-        with self._told(endpoint, wanted):
+        with self._recording_failure(endpoint, wanted):
             status = self._deployer().deploy(self._spec(endpoint, wanted))
         self._stream(endpoint).append(PlainRecord("endpoint.ready", {"revision": wanted.revision, "url": status.url}))
         return status
 
     @contextlib.contextmanager
-    def _told(self, endpoint: str, wanted: Wanted) -> Iterator[None]:
+    def _recording_failure(self, endpoint: str, wanted: Wanted) -> Iterator[None]:
         """Write down that a change failed: a deployer of another's may raise anything, and what was served before goes on."""
         try:
             yield

@@ -65,9 +65,9 @@ def _rows(file: Path, options: CsvOptions | None, sheet: str) -> pl.DataFrame:
     from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.models.bundle.scoring import as_declared, read_rows
 
-    told = options or CsvOptions()
-    names = header_of(file, told) if is_csv(file) else list(_NEEDED)
-    rows = read_rows(file, as_declared(file, told, dict.fromkeys(names, "string")), sheet)
+    declared = options or CsvOptions()
+    names = header_of(file, declared) if is_csv(file) else list(_NEEDED)
+    rows = read_rows(file, as_declared(file, declared, dict.fromkeys(names, "string")), sheet)
     _check_columns(file, rows.columns)
     _check_calendar(rows)
     return rows
@@ -99,7 +99,7 @@ def _check_columns(file: Path, columns: list[str]) -> None:
 
 def _from_text(text: str, manifest: Manifest) -> Any:
     """Return a label of a CSV file as the model's labels are; text that cannot be one of them as it is, to be named and refused."""
-    if any(isinstance(known, str) for known in manifest.classes):
+    if any(isinstance(each, str) for each in manifest.classes):
         return text
     word = text.strip().lower()
     if word in ("true", "false"):
@@ -110,7 +110,7 @@ def _from_text(text: str, manifest: Manifest) -> Any:
 
 
 def _number(word: str, text: str) -> Any:
-    found = _NUMBER.fullmatch(word)
-    if found is None:
+    match = _NUMBER.fullmatch(word)
+    if match is None:
         return text
-    return float(word) if any(found.groups()) else int(word)
+    return float(word) if any(match.groups()) else int(word)

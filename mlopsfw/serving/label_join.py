@@ -48,13 +48,13 @@ def last(labels: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def join(
-    predictions: pl.DataFrame, known: pl.LazyFrame, labels: pl.LazyFrame, endpoint: str, manifest: Manifest
+    predictions: pl.DataFrame, named: pl.LazyFrame, labels: pl.LazyFrame, endpoint: str, manifest: Manifest
 ) -> JoinedLabels:
     """Return the labels of predictions.
 
     Args:
         predictions: Rows of `Captures.names`.
-        known: All of the model's, with their `endpoint`.
+        named: All of the model's, with their `endpoint`.
         labels: Every label of the model, `LABEL_TABLE`.
         endpoint: Where the predictions were made. A client's own id that was labelled at another endpoint names none of them.
         manifest: Of the version that made them.
@@ -64,11 +64,11 @@ def join(
     here = arrived.filter(pl.col("endpoint").is_null() | (pl.col("endpoint") == endpoint))
     by_id = _labelled(predictions, "id", arrived)
     by_name = _labelled(predictions, "name", here).filter(_earlier())
-    clear = by_name.join(_meaning_one(by_name, known), on="name", how="semi")
-    found = pl.concat([by_id.filter(pl.col("id").is_unique()), clear]).sort(ARRIVAL, nulls_last=False)
-    found = found.unique("prediction_id", keep="last", maintain_order=True)
-    unclear = pl.concat([by_id, by_name]).join(found, on="prediction_id", how="anti").height
-    typed = found.select("prediction_id", as_classes(found["label"], manifest), "label_time")
+    clear = by_name.join(_meaning_one(by_name, named), on="name", how="semi")
+    matched = pl.concat([by_id.filter(pl.col("id").is_unique()), clear]).sort(ARRIVAL, nulls_last=False)
+    matched = matched.unique("prediction_id", keep="last", maintain_order=True)
+    unclear = pl.concat([by_id, by_name]).join(matched, on="prediction_id", how="anti").height
+    typed = matched.select("prediction_id", as_classes(matched["label"], manifest), "label_time")
     counts = {AMBIGUOUS: unclear, NO_CLASS: typed["label"].null_count()}
     return JoinedLabels(typed.drop_nulls("label"), {why: count for why, count in counts.items() if count})
 
@@ -83,14 +83,14 @@ def _earlier() -> pl.Expr:
     return pl.col("id").is_null() | (pl.col("processed_time") <= pl.col("received_time"))
 
 
-def _meaning_one(by_name: pl.DataFrame, known: pl.LazyFrame) -> pl.DataFrame:
+def _meaning_one(by_name: pl.DataFrame, named: pl.LazyFrame) -> pl.DataFrame:
     """Return the names that, when their labels arrived, meant one prediction: of the label's endpoint, or of all for one that came from a file."""
     if by_name.is_empty():
         return by_name.select("name")
     asked = by_name.lazy().select(asked="name", received_time="received_time", sent_to="endpoint").unique("asked")
     there = pl.col("sent_to").is_null() | (pl.col("sent_to") == pl.col("endpoint"))
-    as_id = known.join(asked, left_on="id", right_on="asked").select(name="id")
-    as_name = known.join(asked, left_on="name", right_on="asked").filter(_earlier(), there).select("name")
+    as_id = named.join(asked, left_on="id", right_on="asked").select(name="id")
+    as_name = named.join(asked, left_on="name", right_on="asked").filter(_earlier(), there).select("name")
     return pl.concat([as_id, as_name]).group_by("name").len().filter(pl.col("len") == 1).collect()
 
 
@@ -100,8 +100,8 @@ def as_classes(labels: pl.Series, manifest: Manifest) -> pl.Series:
         numbers = labels.cast(pl.Float64, strict=False)
         return pl.select(pl.when(numbers.is_finite()).then(numbers).alias(labels.name)).to_series()
     texts = labels.unique().drop_nulls()
-    known = pl.Series([_class(text, manifest) for text in texts], dtype=_dtype(manifest.classes))
-    return labels.replace_strict(texts, known, default=None, return_dtype=known.dtype)
+    classes = pl.Series([_class(text, manifest) for text in texts], dtype=_dtype(manifest.classes))
+    return labels.replace_strict(texts, classes, default=None, return_dtype=classes.dtype)
 
 
 def _class(text: str, manifest: Manifest) -> Any:
@@ -112,9 +112,9 @@ def _class(text: str, manifest: Manifest) -> Any:
 
 
 def _dtype(classes: tuple[Any, ...]) -> Any:
-    if any(isinstance(known, str) for known in classes):
+    if any(isinstance(each, str) for each in classes):
         return pl.String
-    if all(isinstance(known, bool) for known in classes):
+    if all(isinstance(each, bool) for each in classes):
         return pl.Boolean
     return pl.UInt64 if max(classes) >= _SIGNED else pl.Int64
 
@@ -128,8 +128,8 @@ def decoded(rows: pl.LazyFrame) -> pl.Expr:
         "truth": truth, "number": number, "text": text,
         "signed": label.cast(pl.Int64, strict=False).is_not_null(), "unsigned": label.cast(pl.UInt64, strict=False).is_not_null(),
     }  # fmt: skip
-    found = rows.select(each.fill_null(value=False).all().alias(name) for name, each in kinds.items()).collect()
-    are = {name: bool(found[name][0]) for name in found.columns}
+    every = (each.fill_null(value=False).all().alias(name) for name, each in kinds.items())
+    are = rows.select(every).collect().row(0, named=True)
     if are["truth"]:
         return label == "true"
     if are["number"]:

@@ -39,8 +39,8 @@ class BadRows:
         """Return what was ever set aside, newest load first, each in the order of its rows."""
         if not self._tables.exists(self._table):
             return []
-        found = self._tables.scan(self._table).collect().sort("time", "batch", descending=True, maintain_order=True)
-        return msgspec.convert(found.to_dicts(), list[BadRow])
+        rows = self._tables.scan(self._table).collect().sort("time", "batch", descending=True, maintain_order=True)
+        return msgspec.convert(rows.to_dicts(), list[BadRow])
 
 
 class BadRowErasure:

@@ -119,16 +119,16 @@ class Captures:
             self.compact(endpoint)
         rows, names = self._rows(endpoint, None, None), self.names(endpoint)
         called = names.filter((pl.col("id") == prediction) | (pl.col("name") == prediction)).collect()
-        found = called.filter(pl.col("id") == prediction) if prediction in called["id"] else called
-        if found.height > 1:
+        matches = called.filter(pl.col("id") == prediction) if prediction in called["id"] else called
+        if matches.height > 1:
             raise UnknownName(
-                f"endpoint {endpoint!r} captured {found.height} predictions that clients called {prediction!r}",
+                f"endpoint {endpoint!r} captured {matches.height} predictions that clients called {prediction!r}",
                 hint="Use the id that the answer gave under prediction_ids.",
             )
-        if found.is_empty():
+        if matches.is_empty():
             hint = "The answer to a request holds the ids of its predictions."
             raise UnknownName(f"endpoint {endpoint!r} captured no prediction {prediction!r}", hint=hint)
-        row = rows.filter(pl.col("prediction_id") == found["prediction_id"][0]).select(*CAPTURE_COLUMNS).first()
+        row = rows.filter(pl.col("prediction_id") == matches["prediction_id"][0]).select(*CAPTURE_COLUMNS).first()
         return row.with_columns(shown("event_time"), shown("processed_time")).collect().row(0, named=True)
 
 

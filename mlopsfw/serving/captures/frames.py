@@ -76,8 +76,8 @@ def column_name(name: str) -> str:
 
 def completed(rows: pl.LazyFrame, wanted: Mapping[str, Any]) -> pl.LazyFrame:
     """Return `rows` with nulls in each of the `wanted` columns that an older table lacks."""
-    known = rows.collect_schema()
-    return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in wanted.items() if name not in known)
+    there = rows.collect_schema()
+    return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in wanted.items() if name not in there)
 
 
 def predictions_frame(header: Header, segment: str, placed: Sequence[Placed[Predictions]]) -> pl.DataFrame:
