@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _TINY = 1e-15
 _BINS = 15
+_MOST_SEGMENTS = 50
 
 Metrics = dict[str, float]
 
@@ -83,10 +84,10 @@ def auc(positive: np.ndarray, score: np.ndarray) -> float:
     return float((ranks[positive].sum() - ones * (ones + 1) / 2.0) / (ones * (len(positive) - ones)))
 
 
-def calibration_error(hit: np.ndarray, confidence: np.ndarray, bins: int = _BINS) -> float:
+def calibration_error(hit: np.ndarray, confidence: np.ndarray) -> float:
     """Return the expected calibration error over bins of equal width (Guo et al., 2017, eq. 3)."""
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(place, weights=confidence - hit, minlength=bins)
+    place = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
+    gap = np.bincount(place, weights=confidence - hit, minlength=_BINS)
     return float(np.abs(gap).sum() / len(hit))
 
 
@@ -167,19 +168,18 @@ def class_codes(labels: pl.Series, classes: Sequence[str | int | bool]) -> np.nd
 
 
 def by_segment(
-    segments: pl.Series, score: Callable[[np.ndarray], Mapping[str, float]], *, fewest: int = 1, most: int = 50
+    segments: pl.Series, score: Callable[[np.ndarray], Mapping[str, float]], *, fewest: int = 1
 ) -> dict[str, Metrics]:
-    """Return metrics for each value of a column, largest segments first, with `rows` among them.
+    """Return metrics for each value of a column, largest segments first (at most 50), with `rows` among them.
 
     Args:
         segments: One value a row; null is a segment of its own, called `null`.
         score: Returns the metrics of the rows at an index.
         fewest: Rows that a segment needs.
-        most: Segments that are told.
     """
     import polars as pl
 
     texts = segments.cast(pl.String).fill_null("null").to_numpy()
     names, place, counts = np.unique(texts, return_inverse=True, return_counts=True)
-    order = [int(at) for at in np.argsort(-counts, kind="stable") if counts[at] >= fewest][:most]
+    order = [int(at) for at in np.argsort(-counts, kind="stable") if counts[at] >= fewest][:_MOST_SEGMENTS]
     return {str(names[at]): {"rows": float(counts[at]), **score(np.flatnonzero(place == at))} for at in order}

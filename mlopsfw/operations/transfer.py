@@ -7,7 +7,7 @@ code and `mlopsfw.toml` are the repository's, and what lies in `.mlopsfw` beside
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -29,7 +29,6 @@ _WHOLE = 64 << 20  # bytes; larger objects go by way of a file
 _BESIDE = 8
 _ROUNDS = 10
 
-Progress = Callable[[str, int], None]
 """Told a key and its bytes, once it is copied."""
 
 
@@ -47,9 +46,7 @@ class Transfer(msgspec.Struct, kw_only=True):
     events: int = 0
 
 
-def transfer(
-    source: Storage, target: Storage, *, heal: bool = False, own: bool = False, progress: Progress | None = None
-) -> Transfer:
+def transfer(source: Storage, target: Storage, *, heal: bool = False, own: bool = False) -> Transfer:
     """Copy the project in `source` to `target`, which is empty or holds an older copy of the same project.
 
     Args:
@@ -57,7 +54,6 @@ def transfer(
         target: Where it shall be, too.
         heal: Read every blob of the target again, and replace those that have rotted.
         own: Whether the source is the project's own storage; what comes from elsewhere is looked at before it is copied.
-        progress: Told of each object.
 
     Raises:
         StorageError: The source is a folder that holds a link, a pipe or a device. Nothing is copied.
@@ -71,7 +67,7 @@ def transfer(
     if not own:
         for _ in _whole(source, "the source"):
             pass
-    copy = _Copy(source, target, progress)
+    copy = _Copy(source, target)
     copy.keys()
     copy.erasures()
     copy.blobs(heal=heal)
@@ -139,8 +135,8 @@ def _other(target: Storage, key: str) -> Conflict:
 class _Copy:
     """One copy under way."""
 
-    def __init__(self, source: Storage, target: Storage, progress: Progress | None) -> None:
-        self._source, self._target, self._progress = source, target, progress
+    def __init__(self, source: Storage, target: Storage) -> None:
+        self._source, self._target = source, target
         self.done = Transfer()
 
     def blobs(self, *, heal: bool = False) -> None:
@@ -228,8 +224,6 @@ class _Copy:
     def _count(self, entry: Entry) -> None:
         self.done.copied += 1
         self.done.size += entry.size
-        if self._progress is not None:
-            self._progress(entry.key, entry.size)
 
 
 def _rotten(storage: Storage) -> Iterator[str]:

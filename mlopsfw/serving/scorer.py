@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.capturelog.labels import check_labels
 from mlopsfw.capturelog.records import Header, LabelRows, Predictions, encode
-from mlopsfw.capturelog.times import Bounds, now_micros
+from mlopsfw.capturelog.times import now_micros
 from mlopsfw.kernel.base.errors import DataError, SignatureMismatch
 from mlopsfw.kernel.base.ids import nearest
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from mlopsfw.capturelog.times import Bounds
     from mlopsfw.kernel.roles.bundle import Bundle
     from mlopsfw.kernel.roles.deployer import EndpointSpec
     from mlopsfw.kernel.roles.host import Clock
@@ -53,11 +54,9 @@ class Scorer:
         bounds: How far from the clock's time an event time or a label time may lie.
     """
 
-    def __init__(
-        self, spec: EndpointSpec, bundle: Bundle, clock: Clock, requests: Requests, bounds: Bounds | None = None
-    ) -> None:
+    def __init__(self, spec: EndpointSpec, bundle: Bundle, clock: Clock, requests: Requests, bounds: Bounds) -> None:
         self.spec, self.manifest = spec, bundle.manifest
-        self._bundle, self._clock, self._requests, self._bounds = bundle, clock, requests, bounds or Bounds()
+        self._bundle, self._clock, self._requests, self._bounds = bundle, clock, requests, bounds
         self.columns = {column.name: column for column in self.manifest.inputs}
         self._takes_event_time = EVENT_TIME not in self.columns
 

@@ -12,9 +12,6 @@ REGISTERS = 1 << PRECISION
 HIGHEST = 65 - PRECISION
 """The largest that a register can hold: all remaining bits of the hash are 0."""
 
-STANDARD_ERROR = 1.04 / sqrt(REGISTERS)
-"""Relative, 3.25%."""
-
 
 @dataclass(frozen=True, slots=True)
 class Distinct:

@@ -33,10 +33,10 @@ class Compactor:
 
     async def _once(self) -> None:
         settings = read(self._settings, Settings)
-        if settings is None or settings.compact_seconds <= 0:
+        if settings is None or settings.http.compact_seconds <= 0:
             await asyncio.sleep(60.0)  # may be changed by a later revision
             return
-        await asyncio.sleep(settings.compact_seconds)
+        await asyncio.sleep(settings.http.compact_seconds)
         sizes = {path.name: path.stat().st_size for path in segments(Path(settings.captures))}
         if sizes != self._seen:
             await self._compact()

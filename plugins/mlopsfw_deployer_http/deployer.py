@@ -24,7 +24,6 @@ from mlopsfw.http import is_loopback
 from mlopsfw.roles import EndpointSpec, EndpointStatus, check_name
 from mlopsfw_deployer_http.gate import digest
 from mlopsfw_deployer_http.holding import alive, end_orphan, hold, reacts, sign, supervisor_of
-from mlopsfw_deployer_http.listener import Limits
 from mlopsfw_deployer_http.logs import rotate
 from mlopsfw_deployer_http.settings import LOG, STATUS, WANTED, Settings, Status, read, write, write_changed
 
@@ -154,9 +153,9 @@ class HttpDeployer:
         if old is None or not alive(folder):
             return
         now = urlsplit(status.url).port if (status := read(folder / STATUS, Status)) else None
-        if old.host != settings.host or settings.port not in (0, old.port, now):
+        if old.http.host != settings.http.host or settings.http.port not in (0, old.http.port, now):
             raise ServingError(
-                f"endpoint {settings.spec.endpoint} listens on {old.host}, port {now}, and keeps that while it runs",
+                f"endpoint {settings.spec.endpoint} listens on {old.http.host}, port {now}, and keeps that while it runs",
                 hint=f"Run: mlopsfw endpoints stop {settings.spec.endpoint}, then deploy again.",
             )
 
@@ -173,11 +172,7 @@ class HttpDeployer:
         token, label_token = self._token(config.token, "token"), self._token(config.label_token, "label_token")
         return Settings(
             spec=spec, root=str(self._host.root), config=self._host.config, bundle=str(self._lay_out(folder, spec)),
-            captures=str(log_folder(self._host.root, spec.endpoint)), host=config.host, port=config.port, hosts=(config.host, *config.hosts),
-            token=token, label_token=label_token,
-            limits=Limits(body=config.max_body, labels=config.labels_per_request, labels_per_second=config.labels_per_second), drain_seconds=config.drain_seconds, grace_seconds=config.grace_seconds,
-            start_timeout=config.start_timeout, hang_seconds=config.hang_seconds, answer_seconds=config.answer_seconds,
-            compact_seconds=config.compact_seconds,
+            captures=str(log_folder(self._host.root, spec.endpoint)), http=config, token=token, label_token=label_token,
         )  # fmt: skip
 
     def _token(self, reference: str, key: str) -> str:
@@ -246,7 +241,9 @@ class HttpDeployer:
                 raise ServingError(f"the supervisor of {settings.spec.endpoint} ended while it started", hint=log)
             return seen is not None and seen.attempt.revision == revision and seen.attempt.state != "starting"
 
-        self._until(decided, settings.start_timeout + 10.0, f"endpoint {settings.spec.endpoint} did not start", log)
+        self._until(
+            decided, settings.http.start_timeout + 10.0, f"endpoint {settings.spec.endpoint} did not start", log
+        )
         if seen is not None and seen.attempt.state == "failed":
             if seen.ended:  # or the next change would be told to a supervisor that is about to go
                 self._until(lambda: not alive(folder), 10.0, "its supervisor does not end", log)

@@ -33,7 +33,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         begin: Seconds for a request's target and headers to arrive; for the first one from when the connection was opened.
         receive: Seconds for a request to arrive, once begun.
         idle: Seconds a connection may wait for its next request.
-        labels, labels_per_second: Labels of one request, and of one client a second; 0 a second for no limit.
     """
 
     body: int = 8 << 20
@@ -43,8 +42,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     begin: float = 10.0
     receive: float = 30.0
     idle: float = 75.0
-    labels: int = 10_000
-    labels_per_second: float = 2_000.0
 
     @property
     def reserve(self) -> int:

@@ -31,14 +31,10 @@ def log(event: str, **facts: object) -> None:
 
 
 class FaultLog:
-    """Tells a fault with its traceback, and afterwards only how often it came: a client that repeats a request must not fill the disk.
+    """Tells a fault with its traceback, and afterwards only how often it came: a client that repeats a request must not fill the disk."""
 
-    Args:
-        quiet: Seconds in which a fault that repeats is only counted.
-    """
-
-    def __init__(self, quiet: float = _QUIET) -> None:
-        self._quiet, self._lock = quiet, Lock()
+    def __init__(self) -> None:
+        self._lock = Lock()
         self._told: dict[str, tuple[float, int]] = {}  # place → when it was told, how often it came since
 
     def write(self, error: BaseException, **facts: object) -> None:
@@ -48,7 +44,7 @@ class FaultLog:
             if place not in self._told and len(self._told) >= _KINDS:
                 place = "elsewhere"
             told, repeated = self._told.get(place, (float("-inf"), 0))
-            if now - told < self._quiet:
+            if now - told < _QUIET:
                 self._told[place] = (told, repeated + 1)
                 return
             self._told[place] = (now, 0)

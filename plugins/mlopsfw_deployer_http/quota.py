@@ -25,7 +25,7 @@ class Quota:
         now: A clock that never goes back.
     """
 
-    def __init__(self, most: int = 10_000, rate: float = 2_000.0, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, most: int, rate: float, now: Callable[[], float] = time.monotonic) -> None:
         self._most, self._rate, self._now = most, rate, now
         self._used: OrderedDict[str, tuple[float, float]] = (
             OrderedDict()

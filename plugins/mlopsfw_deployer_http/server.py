@@ -24,7 +24,7 @@ from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.errors import MlopsfwError, ServingError
 from mlopsfw.worker import Scorer, open_scorer
 from mlopsfw_deployer_http.gate import Gate
-from mlopsfw_deployer_http.listener import Listener
+from mlopsfw_deployer_http.listener import Limits, Listener
 from mlopsfw_deployer_http.logs import FaultLog, log
 from mlopsfw_deployer_http.metrics import Metrics
 from mlopsfw_deployer_http.quota import Quota
@@ -76,8 +76,8 @@ def raise_open_files(wanted: int) -> int:
 
 def bind(settings: Settings, port: int) -> socket.socket:
     """Return a listening socket on the settings' host."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.create_server((settings.host.strip("[]"), port), family=family, backlog=1024)
+    family = socket.AF_INET6 if ":" in settings.http.host else socket.AF_INET
+    listening = socket.create_server((settings.http.host.strip("[]"), port), family=family, backlog=1024)
     listening.settimeout(0.0)
     return listening
 
@@ -91,15 +91,16 @@ class Serving:
     """
 
     def __init__(self, settings: Settings, scorer: Scorer) -> None:
-        self._settings, limits = settings, settings.limits
+        self._http, limits = settings.http, Limits(body=settings.http.max_body)
         self._limits = msgspec.structs.replace(limits, connections=raise_open_files(limits.connections))
         self._capture = CaptureWriter(Path(settings.captures), scorer.header)
         spec = settings.spec
         metrics = Metrics(endpoint=spec.endpoint, model=spec.model, version=str(spec.version))
-        gate = Gate(settings.hosts, settings.token, {LABELS: settings.label_token} if settings.label_token else {})
-        quota = Quota(settings.limits.labels, settings.limits.labels_per_second)
-        self._service = Service(scorer, gate, metrics, self._gauges, quota=quota)
-        self._begun = time.time()
+        own = {LABELS: settings.label_token} if settings.label_token else {}
+        gate = Gate((self._http.host, *self._http.hosts), settings.token, own)
+        quota = Quota(self._http.labels_per_request, self._http.labels_per_second)
+        self._service = Service(scorer, gate, metrics, self._gauges, quota)
+        self._begun, self._revision = time.time(), spec.revision
         self._listener: Listener | None = None
 
     def _gauges(self) -> dict[str, float]:
@@ -108,7 +109,7 @@ class Serving:
             "lost_total": self._capture.lost,
             "connections": self._listener.open if self._listener else 0,
             "evicted_total": self._listener.evicted if self._listener else 0,
-            "revision": self._settings.spec.revision,
+            "revision": self._revision,
             "start_seconds": self._begun,
         }
 
@@ -120,14 +121,12 @@ class Serving:
     @property
     def stuck(self) -> bool:
         """Whether a request has been computed for longer than any may take."""
-        return self._listener is not None and self._listener.computing > self._settings.answer_seconds
+        return self._listener is not None and self._listener.computing > self._http.answer_seconds
 
     async def end(self, *, keep_accepting: bool) -> None:
         """Drain; what was captured is durable when this returns."""
         assert self._listener is not None  # noqa: S101 - start comes first
-        await self._listener.drain(
-            self._settings.drain_seconds, self._settings.grace_seconds, keep_accepting=keep_accepting
-        )
+        await self._listener.drain(self._http.drain_seconds, self._http.grace_seconds, keep_accepting=keep_accepting)
         self._capture.close()
 
 
@@ -199,7 +198,8 @@ def main(arguments: list[str]) -> int:
         serving = Serving(settings, scorer)
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
         return _failed(error, control)
-    listening = socket.socket(fileno=options.listen) if options.listen is not None else bind(settings, settings.port)
+    bound = options.listen is not None
+    listening = socket.socket(fileno=options.listen) if bound else bind(settings, settings.http.port)
     log("serving", pid=os.getpid(), revision=settings.spec.revision, bundle=settings.spec.bundle)
     _run(serve(serving, listening, control))
     log("ended", pid=os.getpid(), revision=settings.spec.revision)

@@ -10,12 +10,12 @@ from mlopsfw.errors import SignatureMismatch
 from mlopsfw_deployer_http import feedback, inference, invocations
 from mlopsfw_deployer_http.logs import FaultLog
 from mlopsfw_deployer_http.message import TEXT, Answer, Refusal, Request, encode
-from mlopsfw_deployer_http.quota import Quota
 
 if TYPE_CHECKING:
     from mlopsfw.worker import Scored, Scorer
     from mlopsfw_deployer_http.gate import Gate
     from mlopsfw_deployer_http.metrics import Metrics
+    from mlopsfw_deployer_http.quota import Quota
 
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
 LABELS = "/labels"
@@ -48,12 +48,10 @@ class Service:
         gate: Gate,
         metrics: Metrics,
         gauges: Callable[[], dict[str, float]],
-        *,
-        quota: Quota | None = None,
+        quota: Quota,
     ) -> None:
-        self._quota = quota or Quota()
         self.ready, self.vital, self._faults = True, PUBLIC | {METRICS}, FaultLog()
-        self._scorer, self._gate, self._metrics, self._gauges = scorer, gate, metrics, gauges
+        self._scorer, self._gate, self._metrics, self._gauges, self._quota = scorer, gate, metrics, gauges, quota
         spec = scorer.spec
         self._served = f"mlopsfw-model: {spec.model}@{spec.version}\r\nmlopsfw-bundle: {spec.bundle}\r\n".encode()
         self.routes = self._table()

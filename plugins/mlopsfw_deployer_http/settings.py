@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from mlopsfw.roles import EndpointSpec
-from mlopsfw_deployer_http.listener import Limits
+from mlopsfw_deployer_http import HttpConfig
 
 T = TypeVar("T")
 
@@ -25,11 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         config: The project's resolved configuration as JSON.
         bundle: The folder with the bundle.
         captures: The folder of the capture log.
-        host, port: Where to listen; port 0 takes a free one.
-        hosts: Names under which clients may address it.
+        http: `[deployer.http]`; its tokens are references.
         token, label_token: sha256 of the bearer token, and of the one that `POST /labels` asks for instead; empty for none.
-        limits: What a client may ask for.
-        drain_seconds, grace_seconds, start_timeout, hang_seconds, answer_seconds, compact_seconds: As in `HttpConfig`.
     """
 
     spec: EndpointSpec
@@ -37,23 +34,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     config: str
     bundle: str
     captures: str
-    host: str = "127.0.0.1"
-    port: int = 0
-    hosts: tuple[str, ...] = ()
+    http: HttpConfig
     token: str = ""
     label_token: str = ""
-    limits: Limits = Limits()
-    drain_seconds: float = 1.5
-    grace_seconds: float = 10.0
-    start_timeout: float = 60.0
-    hang_seconds: float = 2.0
-    answer_seconds: float = 60.0
-    compact_seconds: float = 60.0
 
     @property
     def patience(self) -> float:
         """Seconds after which a server process that was told to end is killed."""
-        return self.drain_seconds + self.grace_seconds + 5.0
+        return self.http.drain_seconds + self.http.grace_seconds + 5.0
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -224,19 +224,19 @@ class Supervisor:
 def _listen(folder: Path, settings: Settings) -> socket.socket:
     """Bind the wanted port; for a free one, the one that the endpoint had before if nobody has taken it."""
     file = folder / PORT
-    if settings.port == 0 and file.exists():
+    if settings.http.port == 0 and file.exists():
         try:
             return bind(settings, int(file.read_text()))
         except (OSError, ValueError):
             pass  # taken meanwhile: another one is as good
-    listening = bind(settings, settings.port)
+    listening = bind(settings, settings.http.port)
     with contextlib.suppress(OSError):  # no room: the next start takes another port
         file.write_text(str(listening.getsockname()[1]))
     return listening
 
 
 def _url(settings: Settings, listening: socket.socket) -> str:
-    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+    shown = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
     if listening.fileno() < 0:
         return ""
     return f"http://{shown}:{listening.getsockname()[1]}"
@@ -283,7 +283,7 @@ async def _supervise(folder: Path, settings: Settings, ready: Callable[[], None]
     try:
         supervisor = Supervisor(folder, settings, ready)
     except OSError as error:
-        detail = f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}"
+        detail = f"cannot listen on {settings.http.host}, port {settings.http.port}: {error.strerror}"
         attempt = Attempt(revision=settings.spec.revision, state="failed", detail=detail)
         write(folder / STATUS, Status(url="", supervisor=os.getpid(), attempt=attempt))
         return 1

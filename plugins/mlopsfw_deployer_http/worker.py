@@ -35,7 +35,7 @@ class Worker:
     def __init__(self, process: asyncio.subprocess.Process, control: socket.socket, settings: Settings) -> None:
         self._process, self._control = process, control
         self._said = b""  # what came behind its first word
-        self._hang = settings.hang_seconds
+        self._hang = settings.http.hang_seconds
         self._patience = settings.patience
 
     @property
@@ -55,10 +55,12 @@ class Worker:
         except OSError as error:
             raise StartFailed(f"no process can be started: {error}") from None
         try:
-            await asyncio.wait_for(worker.until_ready(), settings.start_timeout)
+            await asyncio.wait_for(worker.until_ready(), settings.http.start_timeout)
         except (StartFailed, TimeoutError, msgspec.DecodeError) as error:
             await worker.kill()
-            raise StartFailed(str(error) or f"the model was not ready within {settings.start_timeout:g} s") from None
+            raise StartFailed(
+                str(error) or f"the model was not ready within {settings.http.start_timeout:g} s"
+            ) from None
         except asyncio.CancelledError:
             await worker.kill()
             raise

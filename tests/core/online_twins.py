@@ -14,7 +14,7 @@ from operator import mul
 from random import Random
 from statistics import fmean, stdev
 
-from mlopsfw_core.reference import ks_exact_sf
+from oracle import ks_exact_sf
 
 
 def page_hinkley(

@@ -37,7 +37,10 @@ def run(target: str, inputs: int, folder: Path, path: str = "") -> subprocess.Co
         (seeds / str(seed)).write_bytes(random.Random(seed).randbytes(20 * (seed + 1)))
     options = [f"-runs={inputs}", "-max_len=1024", "-len_control=0", "-seed=1", "-timeout=30", "-rss_limit_mb=4096"]
     options.append(f"-artifact_prefix={folder}/")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [path, *sys.path]))}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [path, str(HERE.parent / "core"), *sys.path])),
+    }
     command = [sys.executable, str(HERE / "fuzz.py"), target, *options, str(found), str(seeds)]
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
 

@@ -59,11 +59,9 @@ def contents(storage):
 
 
 def test_the_copy_is_the_same_byte_for_byte_and_goes_back_again(source, target, tmp_path):
-    told = []
-    done = transfer(source, target, progress=lambda key, size: told.append(key))
+    done = transfer(source, target)
     assert contents(target) == contents(source)
     assert (done.streams, done.events, done.copied) == (2, 7, len(contents(source)))
-    assert sorted(told) == sorted(contents(source))
     back = LocalStorage(tmp_path / "back")
     transfer(target, back)
     assert contents(back) == contents(source)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopsfw.features import FeaturePlan
+from mlopsfw.kernel.roles.deployer import EndpointSpec
 from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
 from mlopsfw.project.facade import Project
 
@@ -35,6 +36,12 @@ def write_bundle(project: Project, folder: Path, bias: float) -> str:
     )  # fmt: skip
     project.bundles.write(folder, trained, TASK, ROWS)
     return project.blobs.put_folder(folder)
+
+
+def spec_of(project: Project, version: int) -> EndpointSpec:
+    """Return what serves a version of the model `delay`; its revision is the version's number."""
+    found = project.registry.resolve(f"models:/delay@{version}")
+    return EndpointSpec(endpoint="delay", model="delay", version=version, bundle=found.bundle, revision=version)
 
 
 def write_broken(project: Project, folder: Path) -> str:

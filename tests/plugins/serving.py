@@ -16,6 +16,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
+from mlopsfw.capturelog.times import Bounds
 from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import SignatureMismatch
@@ -91,9 +92,10 @@ class RunningServer:
         requests: Requests | None = None,
         bundle: Bundle | None = None,
         label_token: str = "",
+        quota: Quota | None = None,
     ) -> None:
         self._own = {LABELS: digest(label_token)} if label_token else {}
-        self._bundle = bundle or RuleBundle()
+        self._bundle, self._quota = bundle or RuleBundle(), quota or Quota(10_000, 2_000.0)
         self._requests = requests or Requests(Treatment({}), Treatment({}))
         self.captures, self._token, self._limits, self._drain = captures, token, limits or Limits(), drain
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -104,13 +106,12 @@ class RunningServer:
 
     async def _run(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        scorer = Scorer(SPEC, self._bundle, SystemClock(), self._requests)
+        scorer = Scorer(SPEC, self._bundle, SystemClock(), self._requests, Bounds())
         self.capture = CaptureWriter(self.captures, scorer.header)
         gate = Gate((), digest(self._token) if self._token else "", self._own)
-        quota = Quota(self._limits.labels, self._limits.labels_per_second)
         self.service = Service(
             scorer, gate, Metrics(endpoint="delay"),
-            lambda: {"captured_total": self.capture.captured}, quota=quota,
+            lambda: {"captured_total": self.capture.captured}, self._quota,
         )  # fmt: skip
         self.listener = Listener(self.service, self.capture, self._limits)
         await self.listener.start(self._socket)

@@ -8,29 +8,16 @@ import hmac
 import json
 import socket
 import time
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import pytest
+from receiver import Receiver
 
 from mlopsfw.kernel.base.errors import ConfigError, DeliveryFailed
 from mlopsfw.testing.alerter import ALERT, AlerterContract
 from mlopsfw_alerter_webhook import WebhookConfig
 from mlopsfw_alerter_webhook.alerter import WebhookAlerter
 
-spec = spec_from_file_location("receiver", Path(__file__).parent / "receiver.py")
-module = module_from_spec(spec)
-spec.loader.exec_module(module)
-Receiver = module.Receiver
-
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
-
-
-@pytest.fixture
-def receiver():
-    made = Receiver()
-    yield made
-    made.close()
 
 
 @pytest.fixture

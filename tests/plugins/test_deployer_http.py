@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from bundles import ROWS, write_broken, write_bundle
+from bundles import ROWS, spec_of, write_broken, write_bundle
 from serving import ROW, ask, infer_body
 
 from mlopsfw.cli import run
@@ -296,13 +296,6 @@ def test_a_client_that_keeps_its_connection_is_told_to_leave_and_is_answered_unt
     assert send() == ("1", "close")  # the old server answers on the connection it holds, and ends it
     assert send() == ("2", None)
     client.close()
-
-
-def spec_of(project: Project, version: int) -> Any:
-    from mlopsfw.kernel.roles.deployer import EndpointSpec
-
-    found = project.registry.resolve(f"models:/delay@{version}")
-    return EndpointSpec(endpoint="delay", model="delay", version=version, bundle=found.bundle, revision=version)
 
 
 def _until(done: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -22,7 +22,6 @@ from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.project.facade import Project
 from mlopsfw_core import Reference
-from mlopsfw_deployer_http.listener import Limits
 from mlopsfw_deployer_http.message import Refusal
 from mlopsfw_deployer_http.quota import Quota
 
@@ -462,7 +461,7 @@ def labels_of(rows: int) -> dict[str, Any]:
 
 
 def test_a_flood_of_labels_is_told_to_come_back_and_predictions_go_on(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, limits=Limits(labels=1_000, labels_per_second=500.0)) as server:
+    with RunningServer(tmp_path, quota=Quota(1_000, 500.0)) as server:
         began, taken, told = time.monotonic(), 0, []
         while time.monotonic() < began + 1.0:
             status, _, headers = server.ask("POST", "/labels", labels_of(400))
@@ -480,7 +479,7 @@ def test_a_flood_of_labels_is_told_to_come_back_and_predictions_go_on(tmp_path: 
 
 
 def test_a_request_with_too_many_labels_is_refused_whole(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, limits=Limits(labels=100)) as server:
+    with RunningServer(tmp_path, quota=Quota(100, 2_000.0)) as server:
         status, answer, _ = server.ask("POST", "/labels", labels_of(101))
         assert (status, answer["error"]) == (413, "the request holds 101 labels; send at most 100 at a time")
         assert server.ask("POST", "/labels", labels_of(100))[0] == 200

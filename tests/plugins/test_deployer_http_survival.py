@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from bundles import write_bundle
+from bundles import spec_of, write_bundle
 from serving import ROW, ask, infer_body
 
 from mlopsfw.cli import run
@@ -233,17 +233,10 @@ def test_a_stopped_supervisor_is_told_and_can_be_ended(delay: Project) -> None:
     os.utime(lock, (1, 1))  # as after ten seconds
     assert "does not react" in delay.endpoints.status("delay").detail
     with pytest.raises(ServingError, match="does not react"):
-        delay.providers.deployer.deploy(_spec(delay, 2))
+        delay.providers.deployer.deploy(spec_of(delay, 2))
     delay.endpoints.stop("delay")
     assert delay.endpoints.status("delay").state == "stopped"
     until(lambda: not Path(f"/proc/{before.facts['worker']}").exists(), 10.0)
-
-
-def _spec(project: Project, version: int) -> Any:
-    from mlopsfw.kernel.roles.deployer import EndpointSpec
-
-    found = project.registry.resolve(f"models:/delay@{version}")
-    return EndpointSpec(endpoint="delay", model="delay", version=version, bundle=found.bundle, revision=version)
 
 
 def test_a_stopped_server_of_a_killed_supervisor_does_not_keep_the_port(delay: Project) -> None:

@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 import uuid
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,11 +20,6 @@ from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw_observer_openlineage.datasets import _outside, _source, _sources
 from mlopsfw_observer_openlineage.mapping import run_uuid
 from mlopsfw_observer_openlineage.sending import read_config
-
-spec = spec_from_file_location("receiver", Path(__file__).parent / "receiver.py")
-module = module_from_spec(spec)
-spec.loader.exec_module(module)
-Receiver = module.Receiver
 
 PIPELINE = """
 [steps.get]
@@ -251,13 +244,6 @@ def test_a_script_run_is_told(make):
 
 
 # -- sending ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def receiver():
-    made = Receiver()
-    yield made
-    made.close()
 
 
 def to(url, more=""):

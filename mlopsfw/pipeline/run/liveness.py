@@ -46,14 +46,7 @@ def _born(pid: int) -> int:
     return 0 if fields[0] == b"Z" else int(fields[19])  # a zombie coordinates nothing
 
 
-def wait_until_lost(
-    stream: Stream,
-    view: RunView,
-    clock: Clock,
-    *,
-    lost_after: float = LOST_AFTER,
-    sleep: Callable[[float], None] = time.sleep,
-) -> int:
+def wait_until_lost(stream: Stream, view: RunView, clock: Clock, *, sleep: Callable[[float], None] = time.sleep) -> int:
     """Return the number of the run's newest event once its coordinator is known, or must be taken, to be gone.
 
     Raises:
@@ -69,8 +62,8 @@ def wait_until_lost(
     head, seen = stream.head(), clock.monotonic()
     if head != view.head:
         raise _alive(view)
-    while clock.monotonic() - seen < lost_after:
-        sleep(min(1.0, lost_after / 10))
+    while clock.monotonic() - seen < LOST_AFTER:
+        sleep(1.0)
         if stream.head() != head:
             raise _alive(view)
     return head

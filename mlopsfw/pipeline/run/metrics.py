@@ -82,15 +82,13 @@ class MetricLog:
         if len(self._buffer) >= _FLUSH_BYTES or time.monotonic() - self._flushed >= _FLUSH_SECONDS:
             self.flush()
 
-    def flush(self, *, durable: bool = False) -> None:
-        """Write the buffer out; with `durable`, to the disk itself."""
-        if self._descriptor < 0 and (self._buffer or durable):
+    def flush(self) -> None:
+        """Write the buffer out."""
+        if self._descriptor < 0 and self._buffer:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             self._descriptor = os.open(self.file, flags, 0o600)
         while self._buffer:
             del self._buffer[: os.write(self._descriptor, self._buffer)]
-        if durable:
-            os.fsync(self._descriptor)
         self._flushed = time.monotonic()
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from mlopsfw.lineage.codestate import CodeState
 from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
 from mlopsfw.pipeline.graph.model import Graph, build_graph
 from mlopsfw.pipeline.run.journal import Journal
-from mlopsfw.pipeline.run.liveness import LOST_AFTER, identity, wait_until_lost
+from mlopsfw.pipeline.run.liveness import identity, wait_until_lost
 from mlopsfw.pipeline.run.plan import Planned, Planner
 from mlopsfw.pipeline.run.record import OPEN, RunView, fold
 from mlopsfw.pipeline.run.runner import Coordinator, Options
@@ -129,9 +129,7 @@ class Sessions:
         options = Options(force=forced, certify=certify, debug=debug)
         return _see_through(self._coordinator(graph, journal, prints, options, display))
 
-    def resume(
-        self, display: Display, view: RunView, *, lost_after: float = LOST_AFTER, debug: bool = False
-    ) -> Outcome:
+    def resume(self, display: Display, view: RunView, *, debug: bool = False) -> Outcome:
         """Go on with a run that failed, was interrupted, or whose coordinator is gone. What it finished is not run again.
 
         Raises:
@@ -146,7 +144,7 @@ class Sessions:
         stream = self._services.ledger.stream(f"run/{view.id}")
         head = view.head
         if view.status == "running":
-            head = wait_until_lost(stream, view, self._services.clock, lost_after=lost_after)
+            head = wait_until_lost(stream, view, self._services.clock)
         epoch = stream.takeover(expecting=head, record=Takeover(process=identity()))
         coordinator = self._coordinator(
             graph, self._journal(prints, view.id, epoch), prints, Options(debug=debug), display

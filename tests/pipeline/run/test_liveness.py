@@ -10,7 +10,7 @@ import pytest
 from mlopsfw.kernel.base.errors import Conflict
 from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.events.record import PlainRecord
-from mlopsfw.pipeline.run.liveness import identity, wait_until_lost
+from mlopsfw.pipeline.run.liveness import LOST_AFTER, identity, wait_until_lost
 from mlopsfw.pipeline.run.record import fold
 
 
@@ -74,15 +74,15 @@ def test_a_run_that_was_taken_over_lives_as_long_as_who_took_it(project, clock):
 
 def test_silence_from_another_machine_is_waited_out_on_the_monotonic_clock(project, clock):
     stream, view = begin(project, {"host": "elsewhere", "machine": "other", "pid": 1, "born": 1})
-    assert wait_until_lost(stream, view, clock, lost_after=30, sleep=clock.sleep) == 1
-    assert 30 <= clock.time < 40
+    assert wait_until_lost(stream, view, clock, sleep=clock.sleep) == 1
+    assert LOST_AFTER <= clock.time < LOST_AFTER + 10
 
 
 def test_a_heartbeat_from_another_machine_keeps_the_run_its_own(project, clock):
     stream, view = begin(project, {"host": "elsewhere", "machine": "other", "pid": 1, "born": 1})
     clock.on_sleep = lambda: clock.time > 20 and stream.append(PlainRecord("run.heartbeat", {}))
     with pytest.raises(Conflict, match="elsewhere"):
-        wait_until_lost(stream, view, clock, lost_after=30, sleep=clock.sleep)
+        wait_until_lost(stream, view, clock, sleep=clock.sleep)
 
 
 def test_a_zombie_is_not_alive(project, clock):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
-from math import ceil, comb, factorial, gcd
+from math import ceil, comb, factorial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -175,8 +175,3 @@ def benjamini_hochberg(pvalues: Sequence[float]) -> list[float]:
         min(min(1.0, ordered[j] * len(ordered) / (j + 1)) for j in range(len(ordered)) if ordered[j] >= p)
         for p in pvalues
     ]
-
-
-def lcm_units(statistic: float, m: int, n: int) -> int:
-    """Return a two-sample statistic as a multiple of 1 / lcm(m, n)."""
-    return round(statistic * (m * n // gcd(m, n)))
