@@ -195,7 +195,7 @@ def test_thousands_of_silent_connections_to_a_real_endpoint_shut_nobody_out(
         endpoint="delay", model="delay", version=1, bundle=write_bundle(project, tmp_path / "b", 0.0), revision=1
     )
     try:
-        port = int(project.providers.providers.deployer.deploy(spec).url.rsplit(":", 1)[1])
+        port = int(project.providers.deployer.deploy(spec).url.rsplit(":", 1)[1])
         for _ in range(2):
             held(port, 2300, b"")
             assert ask(port, "GET", "/v2/health/ready")[0] == 200
