@@ -205,4 +205,5 @@ def wait(attempt: int) -> float:
 
 def _reason(error: Exception) -> str:
     message = error.message if isinstance(error, MlopsfwError) else text_of(error)
-    return "\n".join([message, *getattr(error, "__notes__", ())])
+    hint = error.hint if isinstance(error, MlopsfwError) else ""
+    return "\n".join(filter(None, [message, hint, *getattr(error, "__notes__", ())]))

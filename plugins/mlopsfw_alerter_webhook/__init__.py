@@ -18,7 +18,7 @@ class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[alerter.webhook]`.
 
     Args:
-        url: Where to POST, http or https.
+        url: Where to POST, http or https; or a reference to the URL (`env:NAME`, `file:/path`) where its path is a secret.
         secret: Reference (`env:NAME`, `file:/path`) to the signing secret, `whsec_` and base64 of 24 to 64 bytes; empty sends
             unsigned.
         timeout: Seconds for the whole exchange.

@@ -19,12 +19,12 @@ _KEY_BYTES = range(24, 65)
 
 
 class WebhookAlerter:
-    """Delivers to one URL. The secret is read at each delivery, so that it can be rotated."""
+    """Delivers to one URL. The secret, and a URL that is one, are read at each delivery, so that they can be rotated."""
 
     def __init__(self, config: WebhookConfig, host: Host) -> None:
-        check_url(config.url)
         self._config, self._secrets = config, host.secrets
         self._clock: Clock = host.clock
+        self._url()
 
     def deliver(self, alert: Alert) -> None:
         """POST the alert. A redirect, like every other answer outside 2xx, is a failed delivery."""
@@ -32,7 +32,12 @@ class WebhookAlerter:
         message_id = alert.id if alert.state == "firing" else f"{alert.id}-{alert.state}"
         headers = {"Content-Type": "application/json", **self._signed(message_id, body)}
         config = self._config
-        deliver(config.url, body, headers, timeout=config.timeout, allow_private=config.allow_private)
+        deliver(self._url(), body, headers, timeout=config.timeout, allow_private=config.allow_private)
+
+    def _url(self) -> str:
+        url = self._secrets.reveal(self._config.url)
+        check_url(url, key="alerter.webhook.url")
+        return url
 
     def _signed(self, message_id: str, body: bytes) -> dict[str, str]:
         stamp = str(int(self._clock.now()))

@@ -18,7 +18,8 @@ class OpenLineageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     Args:
         file: Where to append the events as JSON lines, relative to the project.
-        url: Where to POST each event as JSON, http or https, such as `https://marquez.example/api/v1/lineage`.
+        url: Where to POST each event as JSON, http or https, such as `https://marquez.example/api/v1/lineage`; or a reference
+            to the URL (`env:NAME`, `file:/path`).
         secret: Reference (`env:NAME`, `file:/path`) to the bearer token; empty sends none.
         timeout: Seconds for the whole exchange; the run waits for it.
         allow_private: Whether the receiver may have an address that is not public.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.errors import ConfigError
-from mlopsfw.http import deliver
+from mlopsfw.http import check_url, deliver
 from mlopsfw_observer_openlineage import OpenLineageConfig
 from mlopsfw_observer_openlineage.waiting import Waiting
 
@@ -44,7 +44,9 @@ def _post(body: bytes, config: OpenLineageConfig, host: Host) -> None:
     if config.secret:
         token = host.secrets.bearer_token(config.secret, key="observer.openlineage.secret")
         headers["Authorization"] = f"Bearer {token}"
-    deliver(config.url, body, headers, timeout=config.timeout, allow_private=config.allow_private)
+    url = host.secrets.reveal(config.url)
+    check_url(url, key="observer.openlineage.url")
+    deliver(url, body, headers, timeout=config.timeout, allow_private=config.allow_private)
 
 
 def _append(file: Path, line: bytes) -> None:

@@ -81,5 +81,6 @@ class Waiting:
     def _noted(self, error: MlopsfwError) -> DeliveryFailed:
         os.utime(self._failed, (self._clock.now(),) * 2)
         return DeliveryFailed(
-            f"{error.message}; events that wait: {len(self._names()):,}", hint="They are sent with the next run's."
+            f"{error.message}; events that wait: {len(self._names()):,}",
+            hint=f"{error.hint} They are sent with the next run's.".strip(),
         )

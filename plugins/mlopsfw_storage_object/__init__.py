@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -24,7 +24,8 @@ class ObjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Configure `[storage.object]`.
 
     Args:
-        url: `file:PATH` (relative to the project) or `file:///PATH`, `s3://bucket/prefix`, `gs://…`, `az://…`.
+        url: `file:PATH` (relative to the project) or `file:///PATH`, `s3://bucket/prefix`, `gs://…`, `az://…`; or `env:NAME`, a
+            variable that holds one of these.
         options: Options of the store as obstore and deltalake name them (`aws_endpoint`, `aws_region`, `allow_http`, …); a value
             `env:NAME` or `file:/path` is a secret reference.
         attempts: How often a request is tried.
@@ -38,8 +39,9 @@ class ObjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def build(config: ObjectConfig, host: Host) -> Storage:
-    """Open the storage that `config.url` names."""
-    scheme, colon, rest = config.url.partition(":")
+    """Open the storage that `config.url` names: `file:PATH` is a folder here, and `env:NAME` a reference."""
+    url = host.secrets.resolve(config.url) if config.url.startswith("env:") else config.url
+    scheme, colon, rest = url.partition(":")
     if not colon or not scheme.isalnum():
         raise UsageError(f"storage url {config.url!r} has no scheme", hint="Write file:PATH or s3://bucket/prefix.")
     if scheme == "file":
@@ -49,8 +51,23 @@ def build(config: ObjectConfig, host: Host) -> Storage:
         return LocalStorage(host.root / Path(path).expanduser())
     from mlopsfw_storage_object.remote import open_remote
 
+    _refuse_credentials(url)
     options = {key: host.secrets.reveal(value) for key, value in config.options.items()}
-    return open_remote(config.url, options, attempts=config.attempts, budget=config.budget)
+    return open_remote(url, options, attempts=config.attempts, budget=config.budget)
+
+
+def _refuse_credentials(url: str) -> None:
+    """Refuse a URL that is more than a place: tables are addressed below it, and events repeat it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its words hold parts of the URL
+        raise UsageError("the storage's URL cannot be read", hint="Write s3://bucket/prefix.") from None
+    user = parts.username and not parts.scheme.startswith("abfs")  # abfss://container@account
+    if user or parts.password or parts.query or parts.fragment:
+        raise UsageError(
+            "the storage's URL holds a user, a password or a query",
+            hint='Write credentials as options: azure_storage_sas_token = "env:NAME" and the like.',
+        )
 
 
 @hookimpl

@@ -153,7 +153,7 @@ def test_an_alerter_that_cannot_be_built_keeps_no_other_from_delivering(project)
     alert = raise_one(project)
     done = project.alerts.pump()
     assert (done.delivered, done.failed) == (1, 1)
-    assert "no url" in project.alerts.find(alert.id).delivery("firing", "webhook").reason
+    assert "alerter.webhook.url" in project.alerts.find(alert.id).delivery("firing", "webhook").reason
 
 
 def test_a_clock_that_is_set_back_holds_nothing_up(project):

@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import json
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -87,6 +89,62 @@ def test_private_addresses_in_any_spelling_are_refused_unless_configured(webhook
 def test_what_is_no_plain_http_url_is_a_config_error(webhook, url):
     with pytest.raises(ConfigError):
         webhook(url)
+
+
+def test_a_url_by_reference_is_read_at_each_delivery(webhook, receiver, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOOK_URL", "https://127.0.0.1:9/old")
+    alerter = webhook("env:HOOK_URL")
+    monkeypatch.setenv("HOOK_URL", receiver.url)
+    alerter.deliver(ALERT)
+    (tmp_path / "hook").write_text(f"{receiver.url}\n")
+    webhook(f"file:{tmp_path / 'hook'}").deliver(ALERT)
+    assert len(receiver.got) == 2
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "hooks.example.org/canary-5", "ftp://h/canary-5", "https://h:x/canary-5", "http://h/a canary-5"]
+)
+def test_a_reference_to_what_is_no_url_is_an_error_of_its_key_without_the_value(webhook, monkeypatch, value):
+    if value is not None:
+        monkeypatch.setenv("HOOK_URL", value)
+    with pytest.raises(ConfigError, match=r"HOOK_URL" if not value else r"alerter\.webhook\.url") as caught:
+        webhook("env:HOOK_URL")
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("by_reference", [True, False])
+@pytest.mark.parametrize("answer", [500, "redirect", "hang", "lost", "private", "down"])
+def test_a_secret_in_a_urls_path_is_in_no_error_event_log_or_listing(make_project, monkeypatch, answer, by_reference):
+    receiver = Receiver()
+    receiver.behaviour, url = [answer], f"http://127.0.0.1:{receiver.port}/services/T0/canary-6"
+    if answer == "down":
+        receiver.close()
+    monkeypatch.setenv("HOOK_URL", url)
+    toml = TOML.replace('secret = "env:HOOK_SECRET"\n', "").replace("URL", "env:HOOK_URL" if by_reference else url)
+    project = make_project(toml.replace("= true", "= false") if answer == "private" else toml)
+    project.alerts.raise_("g", "warning", "title", "text")
+    assert project.alerts.pump().failed == 1
+    command = [sys.executable, "-m", "mlopsfw", "alerts", "list", "--json"]
+    shown = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=True)
+    assert "127.0.0.1" in shown.stdout or answer in (500, "redirect")
+    assert "canary" not in shown.stdout + shown.stderr
+    kept = [file for file in project.root.rglob("*") if file.is_file() and b"canary-6" in file.read_bytes()]
+    assert [file.name for file in kept] == ([] if by_reference else ["mlopsfw.toml"])
+    if answer != "down":
+        receiver.close()
+
+
+def test_the_listing_says_what_to_do_about_a_proxy_that_is_down(make_project, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:canary-7@127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    project = make_project(TOML.replace("URL", "http://target.invalid/hook"))
+    project.alerts.raise_("g", "warning", "title", "text")
+    assert project.alerts.pump().failed == 1
+    command = [sys.executable, "-m", "mlopsfw", "alerts", "list", "--json"]
+    shown = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=True).stdout
+    assert "the proxy http://127.0.0.1" in shown
+    assert "Correct HTTP_PROXY, or list target.invalid in NO_PROXY" in shown
+    assert "canary" not in shown
 
 
 @pytest.mark.parametrize("secret", ["whsec_", "whsec_AAAA", "not base64!", "x" * 200])

@@ -301,6 +301,25 @@ def test_a_private_address_is_refused_unless_the_config_allows_it(make, receiver
     assert receiver.got == []
 
 
+@pytest.mark.parametrize("down", [False, True])
+def test_a_url_by_reference_is_resolved_and_neither_shown_nor_kept(make, receiver, down):
+    project = make(to("env:OL_URL"))
+    receiver.behaviour = [500] * 100 if down else []
+    done = cli(project, "run", OL_KEY="k", OL_URL=f"{receiver.url}/canary-8")
+    assert done.returncode == 0, done.stderr
+    assert ("observer.openlineage" in done.stderr) == down
+    assert bool(receiver.got) == (not down)
+    assert "canary" not in done.stdout + done.stderr
+    kept = [file for file in project.root.rglob("*") if file.is_file() and b"canary-8" in file.read_bytes()]
+    assert kept == []
+
+
+def test_a_url_by_reference_that_is_not_there_ends_no_run(make, receiver):
+    done = cli(make(to("env:OL_URL")), "run", OL_KEY="k")
+    assert done.returncode == 0
+    assert "OL_URL is not set" in done.stderr
+
+
 def test_a_secret_that_is_not_there_ends_no_run(make, receiver):
     done = cli(make(to(receiver.url)), "run")
     assert done.returncode == 0

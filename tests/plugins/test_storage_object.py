@@ -63,6 +63,32 @@ def test_a_url_that_cannot_be_opened_is_a_usage_error(tmp_path, url):
         build(ObjectConfig(url=url), host(tmp_path))
 
 
+def test_a_url_by_reference_is_resolved(tmp_path, monkeypatch):
+    monkeypatch.setenv("STORE", "s3://bucket/x")
+    assert build(ObjectConfig(url="env:STORE"), host(tmp_path)).describe() == "s3://bucket/x"
+    monkeypatch.setenv("STORE", "file:there")
+    build(ObjectConfig(url="env:STORE"), host(tmp_path)).put("k", b"v")
+    assert (tmp_path / "there" / "k").read_bytes() == b"v"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://ada:canary@bucket/x",
+        "s3://canary@bucket/x",
+        "az://c/x?sig=canary",
+        "abfss://c:canary@a.dfs/x",
+        "s3://[canary",
+        "canary",
+    ],
+)
+def test_a_reference_to_more_than_a_place_is_refused_without_being_shown(tmp_path, monkeypatch, url):
+    monkeypatch.setenv("STORE", url)
+    with pytest.raises(UsageError) as caught:
+        build(ObjectConfig(url="env:STORE"), host(tmp_path))
+    assert "canary" not in str(caught.value)
+
+
 def test_an_unknown_option_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="aws_regoin"):
         build(ObjectConfig(url="s3://bucket/x", options={"aws_regoin": "x"}), host(tmp_path))

@@ -26,6 +26,11 @@ _PUBLIC_NAME = re.compile(
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"']+")
 _PASSWORD_IN_URL = re.compile(r"://[^\s:@/]*:(?!\d{1,5}[/?#])[^\s@]+@")
 _USER_IN_URL = re.compile(r"^https?://[^/?#@]+@", re.IGNORECASE)
+_WEBHOOK = re.compile(
+    r"(https?://(hooks\.slack(-gov)?\.com/(services|workflows|triggers)|([\w-]+\.)?discord(app)?\.com/api/webhooks"
+    r"|[\w.-]+\.webhook\.office\.com|outlook\.office(365)?\.com/webhook|api\.telegram\.org))/[^\s\"'?#]+",
+    re.IGNORECASE,
+)
 _QUERY_NAME = re.compile(r"[?&#;]([^=&#;?]+)=(?!env:|file:)[^&#;]")
 _USER_INFO = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s/@\"']*:[^\s/@\"']+@")
 _QUERY_PAIR = re.compile(r"([?&#;])([^=&#;?\s]+)=[^&#;\s\"']+")
@@ -140,7 +145,7 @@ def is_secret_name(name: str) -> bool:
 
 def redacted(text: str) -> str:
     """Return a text for people with the credentials of its URLs left out."""
-    text = _USER_INFO.sub(r"\1…@", text)
+    text = _WEBHOOK.sub(r"\1/…", _USER_INFO.sub(r"\1…@", text))
     return _QUERY_PAIR.sub(lambda pair: f"{pair[1]}{pair[2]}=…" if _tells(pair[2]) else pair[0], text)
 
 
@@ -156,6 +161,8 @@ def credential_in(text: str) -> str:
             return "a URL with a password"
         if _USER_IN_URL.search(url):
             return "a URL with a user or token before the host"
+        if _WEBHOOK.match(url):
+            return "a webhook's URL, whose path is its secret"
         for name in _QUERY_NAME.findall(url):
             if _tells(name):
                 return f"a URL with the credential {unquote(name)!r} in its query"

@@ -148,6 +148,13 @@ def test_an_answer_that_is_not_http_is_an_error_that_says_so(junk):
         call(port)
 
 
+@pytest.mark.parametrize("url", ["canary", "ftp://h/canary", "http://h:canary/", "http://[canary", "http://h/canary é"])
+def test_an_error_about_a_url_shows_no_part_of_it(url):
+    with pytest.raises(ConfigError, match=r"alerter\.acme\.url: ") as caught:
+        check_url(url, key="alerter.acme.url")
+    assert "canary" not in str(caught.value)
+
+
 @pytest.mark.parametrize("value", ["two\r\nlines", "canary\0", "…"])
 def test_a_header_that_cannot_be_sent_is_an_error_without_its_value(value):
     with listener(say(OK)) as (port, seen):

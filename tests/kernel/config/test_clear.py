@@ -9,7 +9,7 @@ import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.config.load import load_config
-from mlopsfw.kernel.config.secrets import credential_in, is_secret_name
+from mlopsfw.kernel.config.secrets import credential_in, is_secret_name, redacted
 
 CANARY = "canary-7f3d9a61c2"
 
@@ -28,6 +28,10 @@ CLEAR = {
     "a signed URL of S3": f'[steps.a]\nuse = "ingest"\npath = "https://h/x.csv?X-Amz-Signature={CANARY}"',
     "an option of a bucket": f'[storage]\nuse = "object"\n[storage.object]\nurl = "s3://b/x"\noptions = {{ aws_secret_access_key = "{CANARY}" }}',
     "an alerter's URL": f'[[alerter]]\nuse = "webhook"\n[alerter.webhook]\nurl = "https://hook:{CANARY}@h/x"',
+    "a webhook of Slack": f'[[alerter]]\nuse = "webhook"\n[alerter.webhook]\nurl = "https://hooks.slack.com/services/T0/B0/{CANARY}"',
+    "a webhook of Discord": f'[observer.acme]\nurl = "https://discord.com/api/webhooks/1/{CANARY}"',
+    "a webhook of Teams": f'[steps.a]\npython = "a:b"\n[steps.a.params]\nnotify = "https://acme.webhook.office.com/webhookb2/{CANARY}"',
+    "a bot of Telegram": f'[steps.a]\npython = "a:b"\n[steps.a.params]\nnotify = "https://api.telegram.org/bot1:{CANARY}/sendMessage"',
     "a connection string": f'[steps.a]\npython = "a:b"\nwarehouse = "Server=db;User Id=ada;Password={CANARY}"',
     "an overlay that is not chosen": f'[env.prod.storage]\nuse = "acme"\n[env.prod.storage.acme]\npassword = "{CANARY}"',
 }
@@ -66,6 +70,7 @@ FINE = {
     "an empty text, a number, a truth value": '[storage]\nuse = "acme"\n[storage.acme]\npassword = ""\nuse_token = true\ntoken_seconds = 30',
     "a step or an input called so": '[steps.secret]\npython = "a:b"\n[steps.b]\npython = "a:b"\ninputs = { token = "secret" }',
     "a URL with a port and a query": '[steps.a]\nuse = "ingest"\npath = "https://h:8080/x.csv?page=2&author=ada"',
+    "a page of Slack's and a webhook by reference": '[steps.a]\npython = "a:b"\n[steps.a.params]\npage = "https://api.slack.com/messaging"\nhook = "env:HOOK"\nserver = "https://discord.com/channels/1"',
     "a database without a password": '[steps.a]\nuse = "ingest"\npath = "postgresql://ada@db:5432/sales"',
     "a mail address": '[steps.a]\npython = "a:b"\n[steps.a.params]\nto = "ada@example.org"\ntext = "see https://h/@ada: now"',
 }
@@ -92,6 +97,11 @@ def test_names_that_only_sound_like_secrets(name):
 
 def test_what_is_found_in_a_text_is_told_without_its_value():
     assert CANARY not in credential_in(f"https://h/x?api_key={CANARY}") != ""
+
+
+def test_a_webhooks_url_in_a_text_for_people_ends_after_its_place():
+    shown = redacted(f"POST https://hooks.slack.com/services/T0/B0/{CANARY} failed, and https://h/x too")
+    assert shown == "POST https://hooks.slack.com/services/… failed, and https://h/x too"
 
 
 DOORS = {

@@ -8,21 +8,13 @@ import socket
 from mlopsfw.kernel.base.errors import MlopsfwError
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_GLOBAL_UNICAST = ipaddress.ip_network(
-    "2000::/3"
-)  # all that IANA gives out; outside lie site-local and IPv4 in old clothes
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # outside lie site-local and IPv4 in old clothes
 _DOCUMENTATION = ipaddress.ip_network("3fff::/20")  # RFC 9637, newer than the interpreter's own list
 _RELAY = ipaddress.ip_network("192.88.99.0/24")  # 6to4 relays, RFC 7526: whoever is nearest answers
 
 
 class EgressError(MlopsfwError):
-    """A request was refused before it left, or got no usable answer.
-
-    Args:
-        message: What was wrong and where.
-        hint: What to do next.
-        final: Whether the same request would fail again: it was refused, no line broke.
-    """
+    """A request was refused before it left, or got no usable answer; `final` where the same one would fail again."""
 
     def __init__(self, message: str, *, hint: str = "", final: bool = False) -> None:
         super().__init__(message, hint=hint)

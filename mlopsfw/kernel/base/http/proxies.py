@@ -12,16 +12,7 @@ from mlopsfw.kernel.base.errors import ConfigError
 
 @dataclass(frozen=True)
 class Proxy:
-    """A company's proxy.
-
-    Args:
-        scheme: `http` or `https`: how it is itself spoken to.
-        host: Its host.
-        port: Its port.
-        user: The user that it wants to know; may be empty.
-        password: The user's password.
-        variable: The environment variable that names it.
-    """
+    """A proxy: how and where it is spoken to, as whom, and the environment variable that names it."""
 
     scheme: str
     host: str

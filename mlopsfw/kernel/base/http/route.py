@@ -15,34 +15,30 @@ from mlopsfw.kernel.base.http.addresses import AddressRefused, EgressError, is_p
 from mlopsfw.kernel.base.http.proxies import Proxy, bracketed, proxy_for
 
 
-def check_url(url: str) -> SplitResult:
-    """Return the parts of an absolute http(s) URL without credentials. Raise `ConfigError`."""
+def check_url(url: str, *, key: str = "") -> SplitResult:
+    """Return the parts of an absolute http(s) URL without credentials.
+
+    Raise `ConfigError`, which names `key` and shows no part of the URL: its path may be a secret, as a webhook's is.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"{url!r} is not a URL: {error}") from None
+    except ValueError:
+        parts, port = urlsplit(""), 0
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ConfigError(f"{url!r} is not an http or https URL")
+        raise ConfigError("the URL is not an http or https URL", key=key, hint="Write https://HOST/PATH.")
     if parts.username or parts.password:
-        raise ConfigError("a URL must not carry credentials", hint="Use a secret reference.")
+        raise ConfigError("a URL must not carry credentials", key=key, hint="Send them in a header, by reference.")
     if not (parts.path + parts.query).isascii() or any(c <= " " for c in url):
-        raise ConfigError("a URL must be ASCII without spaces", hint="Percent-encode its path: %20 is a space.")
+        raise ConfigError(
+            "a URL must be ASCII without spaces", key=key, hint="Percent-encode its path: %20 is a space."
+        )
     return parts
 
 
 @dataclass(frozen=True)
 class Route:
-    """How a URL is reached.
-
-    Args:
-        scheme: `http` or `https`.
-        host: The host's name or address, without brackets, in ASCII.
-        port: The port, None for the scheme's own.
-        target: Path and query.
-        dialled: Host and port to connect to.
-        proxy: The proxy that is asked to go on from there.
-    """
+    """The parts of a URL (its port None for the scheme's own), and where to connect to: its address, or a proxy."""
 
     scheme: str
     host: str
@@ -71,17 +67,7 @@ class Route:
 
 
 def find_route(url: str, *, allow_private: bool, allow_unresolved: bool) -> Route:
-    """Return how a URL is reached, its addresses checked.
-
-    Args:
-        url: An absolute http(s) URL.
-        allow_private: Whether addresses that are not public may be called.
-        allow_unresolved: Whether a proxy may call a host whose name does not resolve here.
-
-    Raises:
-        ConfigError: The URL is none, or the environment names a proxy that is none.
-        EgressError: The address is not allowed, or there is none.
-    """
+    """Return how a URL is reached, its addresses checked; arguments and errors as for `get`."""
     parts = check_url(url)
     host = _in_ascii(parts.hostname or "")
     port = parts.port or _own_port(parts.scheme)
@@ -91,13 +77,13 @@ def find_route(url: str, *, allow_private: bool, allow_unresolved: bool) -> Rout
         if not allow_private:
             refuse_private(host, addresses)
     elif not (allow_private and allow_unresolved):  # else no look-up could change anything
-        _check_behind(proxy, host, port, allow_private=allow_private, allow_unresolved=allow_unresolved)
+        _check_here(proxy, host, port, allow_private=allow_private, allow_unresolved=allow_unresolved)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     dialled = (proxy.host, proxy.port) if proxy else (addresses[0], port)
     return Route(parts.scheme, host, parts.port, target, dialled, proxy)
 
 
-def _check_behind(proxy: Proxy, host: str, port: int, *, allow_private: bool, allow_unresolved: bool) -> None:
+def _check_here(proxy: Proxy, host: str, port: int, *, allow_private: bool, allow_unresolved: bool) -> None:
     try:
         addresses = resolve(host, port)
     except EgressError as error:

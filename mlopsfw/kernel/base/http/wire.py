@@ -12,6 +12,7 @@ from typing import Any
 
 import httpcore
 
+from mlopsfw.kernel.base.http import Stream
 from mlopsfw.kernel.base.http.addresses import EgressError
 from mlopsfw.kernel.base.http.proxies import Proxy, bracketed
 from mlopsfw.kernel.base.http.route import Route
@@ -26,15 +27,10 @@ _AUTHENTICATE, _SERVER_ERROR = 407, 500
 @contextmanager
 def exchange(
     route: Route, method: str, headers: Mapping[str, str], body: bytes | None, timeout: float
-) -> Iterator[Reply]:
+) -> Iterator[Stream]:
     """Send a request; yield its answer once the headers are there. Raise `EgressError`.
 
-    Args:
-        route: Where to.
-        method: The method.
-        headers: Its headers; `Host` and `User-Agent` are ours.
-        body: The body, None for none.
-        timeout: Seconds for the whole exchange, and for each step of it.
+    All of it may take `timeout` seconds; without a body to send, all up to the headers, and then each piece.
     """
     with ExitStack() as stack:
         wire = stack.enter_context(closing(_Wire(route, timeout)))
@@ -44,44 +40,15 @@ def exchange(
             limits = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)}
             sent = pool.stream(method, url, headers=_headers(route, headers), content=body, extensions=limits)
             response = stack.enter_context(sent)
+            if body is None:
+                wire.limit.cancel()
         if response.status == _AUTHENTICATE and route.forwarder:
             raise _refused(route.forwarder, route, str(_AUTHENTICATE))
-        yield Reply(response, wire)
-
-
-class Reply:
-    """An answer whose headers are there.
-
-    Args:
-        response: httpcore's.
-        wire: What it comes over.
-    """
-
-    def __init__(self, response: httpcore.Response, wire: _Wire) -> None:
-        self.status, self.headers = response.status, Message()
+        wire.chunks, told = response.iter_stream(), Message()
         for name, value in response.headers:
-            self.headers[name.decode("latin-1")] = value.decode("latin-1")
-        self._wire, self._chunks, self._rest = wire, response.iter_stream(), b""
-
-    def read(self, size: int) -> bytes:
-        """Return at most `size` bytes of the body, empty at its end. Raise `EgressError` where it breaks off."""
-        if not self._rest:
-            with self._wire.failures_named():
-                self._rest = next(self._chunks, b"")
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        return piece
-
-    def read_all(self, most: int) -> bytes:
-        """Return the body, cut after `most` bytes."""
-        body = b""
-        while piece := self.read(most - len(body)):
-            body += piece
-        return body
-
-    def end_limit(self) -> None:
-        """End the limit of the whole exchange; each step keeps its own."""
-        with self._wire.failures_named():
-            self._wire.limit.cancel()
+            told[name.decode("latin-1")] = value.decode("latin-1")
+        public = body is None and route.public()  # a look-up, which only redirects need
+        yield Stream(response.status, told, public, wire.read, str(route.forwarder or ""))
 
 
 def _pool(route: Route, wire: _Wire) -> httpcore.ConnectionPool:
@@ -105,17 +72,16 @@ def _headers(route: Route, given: Mapping[str, str]) -> list[tuple[bytes, bytes]
 
 
 class _Wire(httpcore.SyncBackend):
-    """Connects to where the route leads, whatever the name means by then. Another thread breaks it off in the end.
+    """Connects to where the route leads, whatever the name means by then.
 
-    Args:
-        route: The route.
-        timeout: Seconds for the whole exchange: limits of each step alone would let an answer drip for ever.
+    A thread breaks it off at the limit: limits of each step alone would let an answer drip for ever.
     """
 
     def __init__(self, route: Route, timeout: float) -> None:
         self._route, self._timeout = route, timeout
         self._socket: socket | None = None
-        self._aborted = False
+        self._aborted, self._rest = False, b""
+        self.chunks: Iterator[bytes] = iter(())
         self.limit = threading.Timer(timeout, self._abort)
         self.limit.start()
 
@@ -131,6 +97,14 @@ class _Wire(httpcore.SyncBackend):
             stream.close()
             raise httpcore.ConnectTimeout("connecting took too long")
         return _Stream(stream)
+
+    def read(self, size: int) -> bytes:
+        """Return at most `size` bytes of the body, empty at its end."""
+        if not self._rest:
+            with self.failures_named():
+                self._rest = next(self.chunks, b"")
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
 
     def _abort(self) -> None:
         self._aborted = True
