@@ -20,6 +20,7 @@ from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Host, Progress, Sec
 from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Report, Window
 from mlopsfw.kernel.roles.names import API_VERSION, ROLES
 from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.reading import MAX_RATIO, Format, ReadOptions, ReadRequest, RejectSink, TextFormat
 from mlopsfw.kernel.roles.step import Alerts, Endpoints, Examination, Models, ModelVersion, Monitoring, Runs, Step
 from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
 from mlopsfw.kernel.roles.training import Task, TrainedModel, Trainer, TrainingContext, TrainingTask
@@ -29,6 +30,7 @@ from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
 
 __all__ = [
     "API_VERSION",
+    "MAX_RATIO",
     "PROJECT",
     "ROLES",
     "Alert",
@@ -63,6 +65,7 @@ __all__ = [
     "Find",
     "Finding",
     "ForegroundDeployer",
+    "Format",
     "Handle",
     "Host",
     "Manifest",
@@ -73,6 +76,9 @@ __all__ = [
     "Predictor",
     "Progress",
     "Provider",
+    "ReadOptions",
+    "ReadRequest",
+    "RejectSink",
     "Report",
     "Runs",
     "Runtime",
@@ -86,6 +92,7 @@ __all__ = [
     "TableLocation",
     "Tables",
     "Task",
+    "TextFormat",
     "TrainedModel",
     "Trainer",
     "TrainingContext",

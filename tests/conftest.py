@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from mlopsfw.data.intake.formats import Formats
+from mlopsfw.kernel.config.model import ProjectConfig
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.session import Outcome
 from mlopsfw.project.facade import Project
@@ -49,6 +51,12 @@ def make_project(tmp_path: Path) -> Callable[..., Project]:
 def project(make_project: Callable[..., Project]) -> Project:
     """A project that says nothing but its name."""
     return make_project()
+
+
+@pytest.fixture(scope="session")
+def formats() -> Formats:
+    """The formats that are installed, as a verb outside any project has them."""
+    return Project.open(config=ProjectConfig(name="outside")).providers.formats
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, open_project, printable, table
+from mlopsfw.cli.output import emit_json, json_option, open_formats, open_project, printable, table
 from mlopsfw.data.contracts.model import COLUMN_RULES
 from mlopsfw.kernel.base.errors import ContractBroken, UsageError
 
@@ -95,7 +95,7 @@ def _check(context: click.Context, target: str, file: Path | None) -> Report:
             f"{target} is a file, and files have no contract of their own",
             hint=f"mlopsfw data check {target} --contract FILE",
         )
-    return subjects.check_file(Path(target), file, now=_now(), personal=_personal(context))
+    return subjects.check_file(open_formats(context), Path(target), file, now=_now(), personal=_personal(context))
 
 
 def _now() -> dt.datetime:
@@ -122,7 +122,7 @@ def _infer(context: click.Context, target: str, output: Path | None, *, force: b
     if output and output.exists() and not force:
         raise UsageError(f"{output} exists already", hint="Name another file, or overwrite it with --force.")
     text, contract = (
-        subjects.infer_file(Path(target), _personal(context))
+        subjects.infer_file(open_formats(context), Path(target), _personal(context))
         if _is_file(target)
         else open_project(context).contract_checks.infer_version(target)
     )

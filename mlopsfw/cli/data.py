@@ -17,17 +17,17 @@ from mlopsfw.cli.forget import forget
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
 from mlopsfw.cli.progress import progress
 from mlopsfw.cli.sources import csv_options, outside_options
-from mlopsfw.data.intake.decompress import MAX_RATIO
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.roles.reading import MAX_RATIO
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlopsfw.data.datasets import DatasetVersion
     from mlopsfw.data.datasets.change import Change, Mode
-    from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.data.intake.remote.options import Outside
     from mlopsfw.data.intake.sql.query import Query
+    from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.project.facade import Project
 
 
@@ -97,7 +97,7 @@ def add(
     query: str,
     table_name: str,
     message: str,
-    csv: CsvOptions,
+    csv: ReadOptions,
     outside: Outside,
     as_files: bool,
     force: bool,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, printable, table
+from mlopsfw.cli.output import emit_json, open_formats, printable, table
 from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
     from mlopsfw.data.drift.job import DriftJob, Outcome
-    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.kernel.roles.reading import ReadOptions
 
 SPANS = (
     "If the files are two spans of time, this says that they differ, not that anything has changed: see docs/drift.md."
@@ -71,7 +71,7 @@ def drift(
     context: click.Context,
     /,
     *,
-    csv: CsvOptions,
+    csv: ReadOptions,
     threads: int | None,
     html: Path | None,
     check: bool,
@@ -92,7 +92,7 @@ def drift(
     from mlopsfw.kernel.base.errors import DataError, DriftFound
 
     job = DriftJob(**asked, options=csv)
-    outcome = compare_files(job, _watched)
+    outcome = compare_files(open_formats(context), job, _watched)
     if html is not None:
         from mlopsfw.cli.drift_page import draw_page
 

@@ -11,7 +11,7 @@ from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
-    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.project.facade import Project
 
 
@@ -26,13 +26,13 @@ def labels() -> None:
 @csv_options
 @sheet_option
 @pass_project
-def add(project: Project, *, file: Path, model: str, csv: CsvOptions, sheet: str) -> None:
+def add(project: Project, *, file: Path, model: str, csv: ReadOptions, sheet: str) -> None:
     """Add the labels in FILE (CSV, JSON lines, Excel, Parquet or Arrow IPC).
 
     FILE has the columns prediction_id and label, and may have label_time (with its zone). prediction_id is the id in the server's
     answer. The client's own id works too if it names only one prediction. A later label of a prediction replaces the earlier one.
     """
-    click.echo(f"{project.labels.add_file(model, file, csv, sheet)} labels added to {model}")
+    click.echo(f"{project.label_files.add(model, file, csv, sheet)} labels added to {model}")
 
 
 @labels.command()

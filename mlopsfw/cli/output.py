@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from mlopsfw.data.intake.formats import Formats
     from mlopsfw.project.facade import Project
 
 P = ParamSpec("P")
@@ -32,6 +33,18 @@ def open_project(context: click.Context) -> Project:
         root.obj = options
     opened: Project = options["opened"]
     return opened
+
+
+def open_formats(context: click.Context) -> Formats:
+    """Return the formats of the project, or all that are installed where there is none that can be opened."""
+    from mlopsfw.kernel.base.errors import UsageError
+    from mlopsfw.kernel.config.model import ProjectConfig
+    from mlopsfw.project.facade import Project
+
+    try:
+        return open_project(context).providers.formats
+    except UsageError:
+        return Project.open(config=ProjectConfig(name="project")).providers.formats
 
 
 def pass_project(verb: Callable[..., R]) -> Callable[..., R]:

@@ -11,8 +11,8 @@ from mlopsfw.cli.output import emit_json, json_option, open_project, pass_projec
 from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
-    from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.kernel.roles.deployer import EndpointStatus
+    from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.project.facade import Project
 
 _ENDPOINTS = "endpoints:/"
@@ -177,7 +177,7 @@ def _announce(now: EndpointStatus) -> None:
 @csv_options
 @sheet_option
 @pass_project
-def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: CsvOptions, sheet: str) -> None:
+def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: ReadOptions, sheet: str) -> None:
     """Score FILE (CSV, JSON lines, Excel, Parquet or Arrow IPC) with MODEL. Add the model's outputs to its rows.
 
     The columns of a CSV file take their types from the model's signature: a text feature keeps 00501, and NA in a numeric

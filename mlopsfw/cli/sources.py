@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.data.intake.remote.options import Outside
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.roles.reading import ReadOptions
 
 R = TypeVar("R")
 
@@ -45,12 +45,12 @@ def csv_options(command: Callable[..., R]) -> Callable[..., R]:
     return together
 
 
-def _csv(*, null: tuple[str, ...], separator: str, encoding: str, types: tuple[str, ...]) -> CsvOptions:
+def _csv(*, null: tuple[str, ...], separator: str, encoding: str, types: tuple[str, ...]) -> ReadOptions:
     pairs = [text.partition("=") for text in types]
     if wrong := [name for name, equals, kind in pairs if not (equals and kind)]:
         raise UsageError(f"--type {wrong[0]} names no type", hint="Write --type COLUMN=TYPE, such as zip=string.")
     chosen = {name: kind for name, _, kind in pairs}
-    return CsvOptions(null=null, separator=separator.replace("\\t", "\t"), encoding=encoding, types=chosen)
+    return ReadOptions(null=null, separator=separator.replace("\\t", "\t"), encoding=encoding, types=chosen)
 
 
 def outside_options(command: Callable[..., R]) -> Callable[..., R]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.data.intake.formats import Formats
+    from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.kernel.services import Services
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.registry import Registry
@@ -24,12 +25,16 @@ class OfflineScorer:
         models: The registered models.
         bundles: Opens their bundles.
         personal: Treats rows as training did.
+        formats: Read files.
     """
 
-    def __init__(self, services: Services, models: Registry, bundles: BundleStore, personal: PersonalColumns) -> None:
+    def __init__(
+        self, services: Services, models: Registry, bundles: BundleStore, personal: PersonalColumns, formats: Formats
+    ) -> None:
         self._services, self._models, self._bundles, self._personal = services, models, bundles, personal
+        self._formats = formats
 
-    def score_file(self, model: str, file: Path, options: CsvOptions | None = None, sheet: str = "") -> pl.DataFrame:
+    def score_file(self, model: str, file: Path, options: ReadOptions | None = None, sheet: str = "") -> pl.DataFrame:
         """Return the rows of `file` with the outputs of `model` beside them.
 
         Args:
@@ -49,6 +54,6 @@ class OfflineScorer:
         with tempfile.TemporaryDirectory(dir=self._services.workspace.private_folder("scratch")) as scratch:
             folder = self._services.blobs.get_folder(found.bundle, Path(scratch) / "bundle")
             bundle = self._bundles.open(folder)
-            rows = rows_for(bundle.manifest.inputs, file, options, sheet)
+            rows = rows_for(self._formats, bundle.manifest.inputs, file, options, sheet)
             scored = score(bundle, self._personal.rows(found, rows))
             return rows.with_columns(scored.select(bundle.manifest.outputs)) if rows.height else rows

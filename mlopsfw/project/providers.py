@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.kernel.config.model import ProjectConfig, Selection
 
 if TYPE_CHECKING:
+    from mlopsfw.data.intake.formats import Formats
     from mlopsfw.kernel.plugins.manager import PluginManager
     from mlopsfw.kernel.roles.alerting import Alerter
     from mlopsfw.kernel.roles.bundle import Runtime
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.engine import Engine
     from mlopsfw.kernel.roles.host import Host
     from mlopsfw.kernel.roles.monitoring import Monitor
+    from mlopsfw.kernel.roles.reading import Format
     from mlopsfw.kernel.roles.storage import Storage
     from mlopsfw.kernel.roles.training import Trainer
 
@@ -86,3 +88,14 @@ class Providers:
         except UnknownName as error:
             raise UnknownFormat(f"no runtime loads bundles of format {format!r}", hint=error.hint) from None
         return self._build("runtime", Selection(use=format, options=options, key="runtime"))  # type: ignore[no-any-return]
+
+    @cached_property
+    def formats(self) -> Formats:
+        """The formats of files, each built when a file of its is read."""
+        from mlopsfw.data.intake.formats import Formats
+
+        return Formats([claim.name for claim in self._plugins.catalog.of("format")], self._format)
+
+    def _format(self, name: str) -> Format:
+        selection = Selection(use=name, options=self._config.formats.get(name, {}), key="format")
+        return self._build("format", selection)  # type: ignore[no-any-return]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mlopsfw.project.host import ProjectHost
     from mlopsfw.serving.captures import Captures
     from mlopsfw.serving.endpoints import Endpoints
+    from mlopsfw.serving.label_file import LabelFiles
     from mlopsfw.serving.labels import Labels
 
 
@@ -84,7 +85,7 @@ class Wiring(KernelWiring):
         """Versioned datasets."""
         from mlopsfw.data.datasets import Datasets
 
-        return Datasets(self.services, self.config.data, self.privacy)
+        return Datasets(self.services, self.config.data, self.privacy, self.providers.formats)
 
     @cached_property
     def contract_checks(self) -> ContractChecks:
@@ -133,7 +134,7 @@ class Wiring(KernelWiring):
         """Scores files with registered models."""
         from mlopsfw.models.offline import OfflineScorer
 
-        return OfflineScorer(self.services, self.registry, self.bundles, self.personal_columns)
+        return OfflineScorer(self.services, self.registry, self.bundles, self.personal_columns, self.providers.formats)
 
     @cached_property
     def registry(self) -> Registry:
@@ -199,6 +200,13 @@ class Wiring(KernelWiring):
 
         table = LabelTable(self.tables, self.captures, self.endpoints)
         return Labels(self.services, self.registry, self.personal_columns, self.config.capture, table)
+
+    @cached_property
+    def label_files(self) -> LabelFiles:
+        """Labels that arrive in files."""
+        from mlopsfw.serving.label_file import LabelFiles
+
+        return LabelFiles(self.services, self.labels, self.registry, self.providers.formats)
 
     @cached_property
     def alerts(self) -> Alerts:

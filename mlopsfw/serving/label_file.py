@@ -1,4 +1,4 @@
-"""Files of labels: each row's label as the model's classes are, and ids as they stand in the file."""
+"""Files of labels, added to a model's: each row's label as the model's classes are, and ids as they stand in the file."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.data.intake.decompress import MAX_RATIO
-from mlopsfw.data.intake.inferred import header_of, is_csv
+from mlopsfw.data.intake.inferred import header_of, is_typed
 from mlopsfw.data.intake.open_file import open_bytes
 from mlopsfw.data.tables.calendar import outside_calendar
 from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.kernel.roles.reading import MAX_RATIO
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.data.intake.formats import Formats
     from mlopsfw.kernel.roles.bundle import Manifest
+    from mlopsfw.kernel.roles.reading import ReadOptions
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.models.registry import Registry
+    from mlopsfw.serving.labels import Labels
 
 _NEEDED = ("prediction_id", "label")
 _NUMBER = re.compile(r"-?(?:(?:0|[1-9]\d{0,39})(\.\d+)?|(\.\d+))(e[+-]?\d{1,4})?")
@@ -27,13 +32,47 @@ _PADDED = re.compile(r"^(-?)0*(?=\d)")
 _SHOWN = 10
 
 
+class LabelFiles:
+    """Adds files of labels.
+
+    Args:
+        services: The kernel's.
+        labels: The labels there are.
+        models: The registered models.
+        formats: Read files.
+    """
+
+    def __init__(self, services: Services, labels: Labels, models: Registry, formats: Formats) -> None:
+        self._services = services
+        self._labels, self._models, self._formats = labels, models, formats
+
+    def add(self, model: str, file: Path, options: ReadOptions | None = None, sheet: str = "") -> int:
+        """Add the labels of a file, read as `data add` reads it, with the columns that `Labels.add` takes; return how many.
+
+        What a CSV file holds is text, and each label is read as the model's classes are: `1` is 1, `true` or `"1"`, `01` is `"01"` or none.
+
+        Raises:
+            DataError: The file cannot be read, or as `Labels.add`.
+        """
+        from mlopsfw.models.bundle.stored import stored_manifest
+
+        check_name(model, "model")
+        manifest = stored_manifest(self._services.blobs, self._models.model(model).current.bundle)
+        try:
+            return self._labels.add(model, label_rows(self._formats, file, manifest, options, sheet))
+        except DataError as error:
+            message = error.message if str(file) in error.message else f"{file}: {error.message}; nothing was added"
+            raise DataError(message, hint=error.hint) from None
+
+
 def label_rows(
-    file: Path, manifest: Manifest, options: CsvOptions | None = None, sheet: str = ""
+    formats: Formats, file: Path, manifest: Manifest, options: ReadOptions | None = None, sheet: str = ""
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a file of labels.
 
     Args:
-        file: CSV, JSON lines, Excel, Parquet or Arrow IPC. A CSV file has no types: ids stay text, with their leading zeros.
+        formats: Read it.
+        file: The file. One of CSV has no types: ids stay text, with their leading zeros.
         manifest: Says how a label of a CSV file is to be read.
         options: How a CSV file is written.
         sheet: Of a workbook.
@@ -44,8 +83,8 @@ def label_rows(
     suffix = file.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
         return _json_lines(file)
-    rows = _rows(file, options, sheet)
-    return _as_classes(rows, manifest) if is_csv(file) else rows.iter_rows(named=True)
+    rows = _rows(formats, file, options, sheet)
+    return rows.iter_rows(named=True) if is_typed(formats, file) else _as_classes(rows, manifest)
 
 
 def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
@@ -60,14 +99,14 @@ def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
                 yield row
 
 
-def _rows(file: Path, options: CsvOptions | None, sheet: str) -> pl.DataFrame:
+def _rows(formats: Formats, file: Path, options: ReadOptions | None, sheet: str) -> pl.DataFrame:
     """Return the rows of a file that holds tables; of CSV all values are texts."""
-    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.models.bundle.scoring import as_declared, read_rows
 
-    declared = options or CsvOptions()
-    names = header_of(file, declared) if is_csv(file) else list(_NEEDED)
-    rows = read_rows(file, as_declared(file, declared, dict.fromkeys(names, "string")), sheet)
+    declared = options or ReadOptions()
+    names = list(_NEEDED) if is_typed(formats, file) else header_of(formats, file, declared)
+    rows = read_rows(formats, file, as_declared(formats, file, declared, dict.fromkeys(names, "string")), sheet)
     _check_columns(file, rows.columns)
     _check_calendar(rows)
     return rows

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.kernel.config.model import CaptureConfig
     from mlopsfw.kernel.roles.bundle import Manifest
     from mlopsfw.kernel.services import Services
@@ -75,21 +72,6 @@ class Labels:
             PlainRecord("labels.added", {"rows": len(record.ids), "table_version": table_version})
         )
         return len(record.ids)
-
-    def add_file(self, model: str, file: Path, options: CsvOptions | None = None, sheet: str = "") -> int:
-        """Add the labels of a file, read as `data add` reads it, with the columns that `add` takes. Raise `DataError`, as `add`.
-
-        What a CSV file holds is text, and each label is read as the model's classes are: `1` is 1, `true` or `"1"`, `01` is `"01"` or none.
-        """
-        from mlopsfw.serving.label_file import label_rows
-
-        check_name(model, "model")
-        manifest = self._manifest(self._models.model(model).current)
-        try:
-            return self.add(model, label_rows(file, manifest, options, sheet))
-        except DataError as error:
-            message = error.message if str(file) in error.message else f"{file}: {error.message}; nothing was added"
-            raise DataError(message, hint=error.hint) from None
 
     def scan(self, model: str) -> pl.LazyFrame:
         """Return the labels of `model`, for each id the one that arrived last.

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from mlopsfw.data.intake.decompress import MAX_RATIO
 from mlopsfw.data.intake.remote.options import Outside, place_of
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
+from mlopsfw.kernel.roles.reading import MAX_RATIO
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.pipeline.graph.step import StepContext
 
@@ -148,9 +148,9 @@ def _change(params: IngestParams) -> Any:
 
 
 def _csv(params: IngestParams) -> Any:
-    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.kernel.roles.reading import ReadOptions
 
-    return CsvOptions(separator=params.separator, null=params.null, encoding=params.encoding, types=params.types)
+    return ReadOptions(separator=params.separator, null=params.null, encoding=params.encoding, types=params.types)
 
 
 def build(params: IngestParams, host: Host) -> Step:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from mlopsfw.cli import run
-from mlopsfw.data.intake.csv import strict as csvsource
+from mlopsfw_format_csv import strict as csvsource
 
 
 @pytest.fixture

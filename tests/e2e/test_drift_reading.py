@@ -12,10 +12,9 @@ import xlsxwriter
 
 from mlopsfw.cli import run
 from mlopsfw.data.drift.alike import agree, applied
-from mlopsfw.data.intake import readers as reading
-from mlopsfw.data.intake.csv import strict as csvsource
-from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.data.intake.inferred import InferredFile, table_of
+from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw_format_csv import strict as csvsource
 
 WAYS = [(), ("--stream",), ("--preset", "evidently")]
 ROWS = 600
@@ -238,11 +237,11 @@ def test_an_arrow_file_of_polars_with_categories_is_read_by_all(tmp_path, said, 
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".xlsx", ".parquet", ".arrow"])
-def test_what_drift_reads_is_what_data_add_reads(tmp_path, project, suffix):
+def test_what_drift_reads_is_what_data_add_reads(tmp_path, project, formats, suffix):
     rows = pl.DataFrame({"n": [1, 2, None], "x": [1.5, None, 2.0], "s": ["007", "7", "b"], "b": [True, False, None]})
     write(tmp_path / f"x{suffix}", rows)
     version = project.datasets.add("d", [tmp_path / f"x{suffix}"])
-    ours = pl.DataFrame(InferredFile(tmp_path / f"x{suffix}", CsvOptions()).take(table_of))
+    ours = pl.DataFrame(InferredFile(formats, tmp_path / f"x{suffix}", ReadOptions()).take(table_of))
     assert ours.equals(project.datasets.scan(version).collect())
 
 
@@ -253,13 +252,13 @@ def test_two_columns_of_one_name_are_an_error(tmp_path, said):
     assert "two columns are called 'a'" in error
 
 
-def test_every_format_of_data_add_is_one_of_drift(tmp_path, said):
+def test_every_format_of_data_add_is_one_of_drift(tmp_path, said, formats):
     rows = pl.DataFrame({"x": normal(1).round(3), "k": ["a", "b"] * (ROWS // 2)})
-    formats = {".csv", ".jsonl", ".parquet", ".arrow", ".xlsx"}
-    assert set(reading.FORMATS) >= formats
-    for suffix in formats:
+    suffixes = {".csv", ".jsonl", ".parquet", ".arrow", ".xlsx"}
+    assert set(formats.suffixes) >= suffixes
+    for suffix in suffixes:
         write(tmp_path / f"x{suffix}", rows)
-    for suffix in formats:
+    for suffix in suffixes:
         code, told, _ = said("x.parquet", f"x{suffix}")
         assert (code, [one["effect"] for one in told["columns"]]) == (0, [0.0, 0.0])
 

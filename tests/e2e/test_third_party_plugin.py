@@ -141,6 +141,15 @@ def test_its_own_suite_passes_where_it_is_installed(acme, tmp_path):
     assert out.returncode == 0, out.stdout + out.stderr
 
 
+def test_files_of_its_format_become_a_dataset(acme):
+    (acme.project / "counters.acme").write_text("machine;name\n7;lathe\n8;mill\n")
+    with (acme.project / "mlopsfw.toml").open("a") as config:
+        config.write('\n[format.acme]\nseparator = ";"\n')
+    added = acme.mlopsfw("data", "add", "counters", "counters.acme")
+    assert added.returncode == 0, added.stderr
+    assert "2 rows, 2 columns" in added.stdout
+
+
 def test_a_plugin_that_fails_at_import_disturbs_nobody_until_it_is_selected(acme):
     acme.package("bad-import", "raise OSError('no licence')", point="storage.bad")
     assert acme.mlopsfw("run").returncode == 0

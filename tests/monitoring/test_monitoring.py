@@ -469,7 +469,7 @@ def capture_scored(project, day, *, rows=400, mean=0.0, falls=False):
 
 def by_file(project, labels, tmp_path):
     pl.DataFrame(labels).write_ndjson(tmp_path / "labels.jsonl")
-    project.labels.add_file("delay", tmp_path / "labels.jsonl")
+    project.label_files.add("delay", tmp_path / "labels.jsonl")
 
 
 def by_request(project, labels, _):

@@ -136,7 +136,7 @@ def test_labels_of_every_type_reach_the_metrics_by_every_door(
     rows = [[{"prediction_id": each, "label": value} for each, value in part] for part in parts]
     assert project.labels.add("delay", rows[1]) == EACH
     for part, suffix in zip(rows[2:], ("csv", "jsonl", "parquet"), strict=True):
-        assert project.labels.add_file("delay", write(tmp_path / f"labels.{suffix}", part)) == EACH
+        assert project.label_files.add("delay", write(tmp_path / f"labels.{suffix}", part)) == EACH
     found = labelled(project)
     assert found == truth
     assert {type(value) for value in found.values()} == {type(value) for value in classes}
@@ -171,7 +171,7 @@ def test_a_label_of_another_type_is_refused_at_every_door_and_the_classes_are_na
             (tmp_path / "l.jsonl").write_text("\n".join(map(json.dumps, lines)))
             for add in (
                 lambda rows=lines: project.labels.add("delay", rows),
-                lambda: project.labels.add_file("delay", tmp_path / "l.jsonl"),
+                lambda: project.label_files.add("delay", tmp_path / "l.jsonl"),
             ):
                 with pytest.raises(DataError) as raised:
                     add()
@@ -197,9 +197,9 @@ def test_a_csv_files_label_is_read_as_the_models_classes_are(
     (tmp_path / "l.csv").write_text(f"prediction_id,label\n00501,{text}\n")
     if kept is None:
         with pytest.raises(DataError, match=r"row 0: (the label|`label` is missing)"):
-            project.labels.add_file("delay", tmp_path / "l.csv")
+            project.label_files.add("delay", tmp_path / "l.csv")
         return
-    project.labels.add_file("delay", tmp_path / "l.csv")
+    project.label_files.add("delay", tmp_path / "l.csv")
     (row,) = project.labels.scan("delay").collect().to_dicts()
     assert (row["prediction_id"], row["label"], type(row["label"])) == ("00501", kept, type(kept))
 
@@ -216,7 +216,7 @@ def test_a_file_that_lacks_a_column_of_labels_says_which_it_has(
 ) -> None:
     (tmp_path / "l.csv").write_text(text)
     with pytest.raises(DataError, match=says):
-        project.labels.add_file("delay", tmp_path / "l.csv")
+        project.label_files.add("delay", tmp_path / "l.csv")
 
 
 @pytest.mark.parametrize("value", [np.int64(1), np.uint8(1), np.float32(1), np.bool_(True), 1.0, True])
@@ -239,7 +239,7 @@ def test_classes_that_are_dates_decimals_or_categories_in_the_data_are_so_in_fil
     served_by(project, tmp_path / "bundle", (values.cast(pl.String)[0], "another"))
     rows = pl.DataFrame([pl.Series("prediction_id", ["a"]), values])
     rows.write_parquet(tmp_path / "l.parquet")
-    assert project.labels.add_file("delay", tmp_path / "l.parquet") == 1
+    assert project.label_files.add("delay", tmp_path / "l.parquet") == 1
     assert project.labels.add("delay", rows.with_columns(prediction_id=pl.lit("b")).to_dicts()) == 1
     assert project.labels.scan("delay").collect()["label"].to_list() == [values.cast(pl.String)[0]] * 2
 
@@ -260,9 +260,9 @@ def test_a_regressions_label_is_a_finite_number_by_every_door(
     (tmp_path / "l.csv").write_text(f'prediction_id,label\na,"{text}"\n')
     if kept is None:
         with pytest.raises(DataError, match=r"row 0: the label .* is not a finite number"):
-            project.labels.add_file("delay", tmp_path / "l.csv")
+            project.label_files.add("delay", tmp_path / "l.csv")
     else:
-        project.labels.add_file("delay", tmp_path / "l.csv")
+        project.label_files.add("delay", tmp_path / "l.csv")
         assert project.labels.scan("delay").collect()["label"].to_list() == [kept]
     for wrong in (text, True, float("nan"), 10**400):
         with pytest.raises(DataError, match=r"row 0: the label .* is not a finite number"):

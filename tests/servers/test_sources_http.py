@@ -26,9 +26,9 @@ from files_http import (
 )
 
 from mlopsfw.data.datasets.change import Change
-from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.data.intake.remote.options import Outside
 from mlopsfw.kernel.base.errors import ConfigError, DataError, MlopsfwError, StorageUnavailable, UsageError
+from mlopsfw.kernel.roles.reading import ReadOptions
 
 pytestmark = pytest.mark.server
 
@@ -89,7 +89,7 @@ def test_what_changed_is_fetched_and_makes_a_version(server, add, project):
     assert rows(project).rows() == [(1, "x")]
 
 
-@pytest.mark.parametrize("options", [{"csv": CsvOptions(types={"id": "string"})}, {"force": True}])
+@pytest.mark.parametrize("options", [{"csv": ReadOptions(types={"id": "string"})}, {"force": True}])
 def test_a_file_that_did_not_change_is_read_again_where_it_is_read_otherwise(server, add, options):
     url = server.put("/day.csv", CSV)
     assert [add(url).version, add(url, **options).version] == [1, 2]

@@ -224,7 +224,7 @@ def test_what_tells_of_its_changes_is_in_the_event_and_is_not_read_again(source,
 
     assert bool(add().origin.get("files")) == source.tells
     if source.tells:
-        monkeypatch.setattr("mlopsfw.data.intake.readers.read", None)  # nobody asks for rows
+        monkeypatch.setattr("mlopsfw.data.intake.formats.Formats.read", None)  # nobody asks for rows
     assert not add().new
 
 

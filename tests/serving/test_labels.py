@@ -16,9 +16,9 @@ from mlopsfw.capturelog.records import Header, LabelRows, encode
 from mlopsfw.capturelog.times import now_micros
 from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.cli import run
-from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.kernel.base.errors import DataError, UnknownName
 from mlopsfw.kernel.roles.bundle import Manifest
+from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw.project.facade import Project
 
 HEADER = Header(endpoint="delay", revision=1, model="delay", version=1, bundle="b" * 64, inputs=(), outputs=())
@@ -143,14 +143,14 @@ def test_labels_are_read_from_files(labelled: Project, tmp_path: Path, suffix: s
     rows = pl.DataFrame([LATE, {**LATE, "prediction_id": "p2", "label": False}])
     file = tmp_path / f"labels.{suffix}"
     {"csv": rows.write_csv, "parquet": rows.write_parquet, "jsonl": rows.write_ndjson}[suffix](file)
-    assert labelled.labels.add_file("delay", file) == 2
+    assert labelled.label_files.add("delay", file) == 2
     assert labels(labelled) == {"p1": True, "p2": False}
 
 
 def test_a_wrong_row_of_a_file_is_named_with_the_file(labelled: Project, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("prediction_id,label\np1,true\np2,\n")
     with pytest.raises(DataError, match=r"labels\.csv: row 1: `label` is missing; nothing was added"):
-        labelled.labels.add_file("delay", tmp_path / "labels.csv")
+        labelled.label_files.add("delay", tmp_path / "labels.csv")
     assert labels(labelled) == {}
 
 
@@ -177,7 +177,7 @@ def test_a_time_of_a_file_that_no_calendar_has_is_named_with_its_row(
     rows = pl.DataFrame({"prediction_id": ["a", "b"], "label": [True, False]}).with_columns(days)
     rows.write_parquet(tmp_path / "labels.parquet")
     with pytest.raises(DataError, match=r"labels\.parquet: row \d: "):
-        labelled.labels.add_file("delay", tmp_path / "labels.parquet")
+        labelled.label_files.add("delay", tmp_path / "labels.parquet")
 
 
 @pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00+23:59", "1800-01-01T00:00:00Z", "2150-01-01T00:00:00Z", "9999-12-31T00:00:00Z"])  # fmt: skip
@@ -193,7 +193,7 @@ def test_a_label_that_became_known_too_far_from_now_is_refused(labelled: Project
 def test_a_file_that_cannot_be_read_is_named(labelled: Project, tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=name):
-        labelled.labels.add_file("delay", tmp_path / name)
+        labelled.label_files.add("delay", tmp_path / name)
 
 
 def test_the_ledger_holds_counts_of_labels_and_no_label(labelled: Project) -> None:
@@ -205,12 +205,12 @@ def test_the_ledger_holds_counts_of_labels_and_no_label(labelled: Project) -> No
 @pytest.mark.parametrize("identity", ["1001", "007", "17758512297797920768", "1e5"])
 def test_an_id_of_digits_in_a_csv_is_the_id_that_stands_there(labelled: Project, tmp_path: Path, identity: str) -> None:
     (tmp_path / "labels.csv").write_text(f"prediction_id;label\n{identity};true\n")
-    labelled.labels.add_file("delay", tmp_path / "labels.csv", CsvOptions(separator=";"))
+    labelled.label_files.add("delay", tmp_path / "labels.csv", ReadOptions(separator=";"))
     assert labels(labelled) == {identity: True}
 
 
 def test_a_label_of_digits_in_a_csv_is_the_class_of_that_text(project: Project, tmp_path: Path) -> None:
     register(project, tmp_path, "multiclass", ("007", "7", "NA"))
     (tmp_path / "labels.csv").write_text("prediction_id,label\np1,007\np2,7\np3,NA\n")
-    project.labels.add_file("delay", tmp_path / "labels.csv")
+    project.label_files.add("delay", tmp_path / "labels.csv")
     assert labels(project) == {"p1": "007", "p2": "7", "p3": "NA"}

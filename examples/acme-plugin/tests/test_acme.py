@@ -6,10 +6,12 @@ import polars as pl
 import pytest
 from acme_mlops import mlopsfw_steps
 from acme_mlops.alerter import AcmeAlerter
+from acme_mlops.format import AcmeFormat
 from acme_mlops.storage import AcmeStorage
 
 from mlopsfw.errors import DeliveryFailed
 from mlopsfw.roles import Alert
+from mlopsfw.testing.format import FormatContract
 from mlopsfw.testing.step import StepContract
 from mlopsfw.testing.storage import StorageContract
 
@@ -39,6 +41,29 @@ class TestAcmeClean(StepContract):
         (artifact,) = bench.run(inputs).values()
         assert bench.load(artifact).rows() == [("AA", 1.0)]
         assert [alert.title for alert in bench.alerts] == ["67% of the rows were left out"]
+
+
+class TestAcmeFormat(FormatContract):
+    @pytest.fixture
+    def reader(self):
+        return AcmeFormat("|")
+
+    @pytest.fixture
+    def write(self):
+        def written(table, path):
+            lines = ["|".join(table.schema.names), *(f"{row['n']}|{row['t']}" for row in table.to_pylist())]
+            path.write_text("".join(f"{line}\n" for line in lines))
+
+        return written
+
+    @pytest.fixture
+    def spoil(self):
+        def spoiled(path):
+            text = path.read_text()
+            path.write_text(text + "seven|lathe\n")
+            return text.count("\n") + 1
+
+        return spoiled
 
 
 def test_an_alert_that_cannot_be_written_is_a_failed_delivery(tmp_path):

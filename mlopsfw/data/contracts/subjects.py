@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 
     from mlopsfw.data.contracts.model import Contract
     from mlopsfw.data.contracts.results import Report
+    from mlopsfw.data.intake.formats import Formats
 
 _SCANNED = (".parquet", ".pq")
 
 
-def check_file(path: Path, file: Path, *, now: dt.datetime, personal: Collection[str] = ()) -> Report:
+def check_file(formats: Formats, path: Path, file: Path, *, now: dt.datetime, personal: Collection[str] = ()) -> Report:
     """Check a file's rows, read as `data add` would; there is no version before, so no distribution is judged."""
     from mlopsfw.data.contracts.distribution import without_previous
 
     contract, origin = load_known(file, file.as_posix())
-    with rows_of([path]) as rows, readable(str(path)):
+    with rows_of(formats, [path]) as rows, readable(str(path)):
         check_calendar(rows, str(path))
         report = judge(rows, contract, now=now, personal=personal, subject=str(path), **origin)
     if contract.distribution is None:
@@ -52,7 +53,7 @@ def readable(subject: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def rows_of(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
+def rows_of(formats: Formats, paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
     """Yield the rows of files lazily. Parquet is read where it lies; others are first unpacked and typed into a private folder.
 
     Raises:
@@ -69,23 +70,22 @@ def rows_of(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
         return
     with tempfile.TemporaryDirectory(prefix="mlopsfw-") as folder:
         file = Path(folder) / "rows.arrow"
-        _spool(paths, file)
+        _spool(formats, paths, file)
         yield pl.scan_ipc(file)
 
 
-def _spool(paths: Sequence[Path], target: Path) -> None:
+def _spool(formats: Formats, paths: Sequence[Path], target: Path) -> None:
     """Write files' rows as Arrow IPC."""
     import pyarrow as pa
 
-    from mlopsfw.data.intake import readers
-    from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.data.intake.paths import locate
     from mlopsfw.data.intake.type_inference import Guesses, WrongGuess
+    from mlopsfw.kernel.roles.reading import ReadOptions
 
-    files = locate(paths, tuple(readers.FORMATS))
+    files = locate(paths, formats.suffixes)
     guesses = Guesses()
     while True:
-        batches = readers.read(files, CsvOptions(), guesses)
+        batches = formats.read(files, ReadOptions(), guesses)
         try:
             first = next(batches, None)
             if first is None:
@@ -102,9 +102,9 @@ def _spool(paths: Sequence[Path], target: Path) -> None:
             return
 
 
-def infer_file(path: Path, personal: Collection[str] = ()) -> tuple[str, Contract]:
+def infer_file(formats: Formats, path: Path, personal: Collection[str] = ()) -> tuple[str, Contract]:
     """Return the contract inferred from a file, as a file's text and as its rules."""
-    with rows_of([path]) as rows, readable(str(path)):
+    with rows_of(formats, [path]) as rows, readable(str(path)):
         return infer_rows(rows, path.name, "NAME", dt.datetime.now(dt.UTC), personal)
 
 

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 import msgspec
 
-from mlopsfw.data.intake.decompress import MAX_RATIO
 from mlopsfw.data.tables.columns import Drift
 from mlopsfw.kernel.base.errors import UnknownName, UsageError
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.roles.reading import MAX_RATIO
 
 Mode = Literal["append", "replace", "upsert", "incremental"]
 

@@ -12,9 +12,7 @@ import msgspec
 from mlopsfw.data.datasets import marked
 from mlopsfw.data.datasets.bad_rows import BadRows
 from mlopsfw.data.datasets.commits import Commit
-from mlopsfw.data.intake import readers
-from mlopsfw.data.intake.csv.cast_error import located
-from mlopsfw.data.intake.csv.options import CsvOptions
+from mlopsfw.data.intake.cast_error import located
 from mlopsfw.data.intake.load_sources import gather
 from mlopsfw.data.intake.paths import SourceFile
 from mlopsfw.data.intake.quarantine import Quarantine
@@ -28,9 +26,11 @@ if TYPE_CHECKING:
     from mlopsfw.data.datasets.change import Change
     from mlopsfw.data.datasets.store import VersionStore
     from mlopsfw.data.datasets.versions import DatasetVersion
+    from mlopsfw.data.intake.formats import Formats
     from mlopsfw.data.intake.lakehouse import SourceTable
     from mlopsfw.data.intake.remote.options import Outside
     from mlopsfw.data.intake.sql.query import Query
+    from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.kernel.services import Services
     from mlopsfw.privacy.treatments import Mark
 
@@ -43,10 +43,12 @@ class Load:
         store: The versions there are.
         name: The dataset.
         change: How the rows come to those there are.
+        formats: Read files.
     """
 
-    def __init__(self, services: Services, store: VersionStore, name: str, change: Change) -> None:
+    def __init__(self, services: Services, store: VersionStore, name: str, change: Change, formats: Formats) -> None:
         self._services, self._store, self._name, self._change = services, store, name, change
+        self._formats = formats
 
     def of_rows(self, batches: Iterator[pa.RecordBatch], **facts: Any) -> DatasetVersion:
         """Make a version of rows that are at hand; as for `Datasets.commit`."""
@@ -58,7 +60,7 @@ class Load:
     def of_sources(
         self,
         places: Sequence[Path | str | Query],
-        options: CsvOptions,
+        options: ReadOptions,
         outside: Outside,
         *,
         progress: Any = None,
@@ -71,7 +73,7 @@ class Load:
         sieve = self._store.sieve(self._name) if change.max_bad else None
         how = [change, options, self._marks, sieve.contract if sieve else None]
         heard = (lambda done, whole: progress(0, done, whole)) if progress else (lambda _done, _whole: None)
-        with gather(self._services, places, outside, how, known, heard) as found:
+        with gather(self._services, self._formats, places, outside, how, known, heard) as found:
             if latest is not None and found.unchanged:
                 return msgspec.structs.replace(latest, new=False)
             facts |= {"source": found.source, "origin": found.origin}
@@ -82,7 +84,7 @@ class Load:
         return self._store.treatment(self._name).marks
 
     def _read(
-        self, files: Sequence[SourceFile | SourceTable], options: CsvOptions, *, progress: Any, **facts: Any
+        self, files: Sequence[SourceFile | SourceTable], options: ReadOptions, *, progress: Any, **facts: Any
     ) -> DatasetVersion:
         texts = {column: "string" for column, mark in self._marks.items() if mark == "hash"}  # 007 and 7 stay two
         options = msgspec.structs.replace(
@@ -91,14 +93,16 @@ class Load:
         guesses = Guesses()
         while True:
             quarantine = self._quarantine()
-            with contextlib.closing(readers.read(files, options, guesses, quarantine)) as read:  # no cursor stays open
+            with contextlib.closing(
+                self._formats.read(files, options, guesses, quarantine)
+            ) as read:  # no cursor stays open
                 batches = _counted(read, progress, files) if progress else read
                 try:
                     return self._made(batches, quarantine, **facts)
                 except WrongGuess as error:
                     guesses.learn(error)
                 except DataError as error:
-                    raise self._withheld(located(error, files, options)) from None
+                    raise self._withheld(located(error, self._formats, files, options)) from None
 
     def _quarantine(self) -> Quarantine | None:
         """Return where one load's bad rows go; None where it may have none."""

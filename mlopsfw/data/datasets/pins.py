@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.data.intake.readers import FORMATS
 from mlopsfw.data.tables.digest import file_digest
 from mlopsfw.data.tables.files import local_folder
 from mlopsfw.kernel.base.errors import DataError, ReferenceChanged, UsageError
@@ -13,7 +12,19 @@ from mlopsfw.kernel.base.errors import DataError, ReferenceChanged, UsageError
 if TYPE_CHECKING:
     import polars as pl
 
-_FORMATS = {suffix: kind for suffix, kind in FORMATS.items() if kind != "excel"}  # which Polars does not scan
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "ipc",
+    ".ipc": "ipc",
+    ".feather": "ipc",
+}
+"""Suffix → what Polars scans it as; a version's event holds the latter."""
 
 
 def absolute(uri: str, root: Path) -> str:

@@ -6,23 +6,33 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mlopsfw.data.intake.inferred import InferredFile, check_names, doubts, is_csv
-from mlopsfw.data.intake.readers import FORMATS, format_of, read_ipc, sound
+from mlopsfw.data.intake.inferred import InferredFile, check_names, doubts, is_typed
+from mlopsfw.data.tables.batches import read_ipc, sound
 from mlopsfw.kernel.base.errors import DataError, UnknownName
 from mlopsfw.kernel.base.ids import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.data.intake.formats import Formats
+    from mlopsfw.kernel.roles.reading import ReadOptions
 
 Read = TypeVar("Read")
 
 BLOCK_ROWS = 1 << 18
 """Rows of a Parquet block; a row group is decoded this many at a time."""
 
-STREAMED = ("parquet", "csv", "ipc")
-"""Formats that are streamed."""
+STREAMED = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "ipc",
+    ".ipc": "ipc",
+    ".feather": "ipc",
+}
+"""Suffix → format, of those that are streamed."""
 
 
 class Blocks(Protocol):
@@ -36,11 +46,12 @@ class Blocks(Protocol):
         ...
 
 
-def open_blocks(file: Path, options: CsvOptions, sheet: str = "", *, stream: bool) -> Blocks:
+def open_blocks(formats: Formats, file: Path, options: ReadOptions, sheet: str = "", *, stream: bool) -> Blocks:
     """Open a file of rows.
 
     Args:
-        file: CSV, JSON lines, Excel, Parquet or Arrow IPC.
+        formats: Read what has no blocks of its own.
+        file: The file.
         options: How it is written.
         sheet: Of a workbook.
         stream: Whether to read it a block at a time, and anew each time.
@@ -49,15 +60,16 @@ def open_blocks(file: Path, options: CsvOptions, sheet: str = "", *, stream: boo
         DataError: It cannot be read, or not in blocks.
         UsageError: Its suffix does not say what it is.
     """
-    kind = format_of(file)
-    if stream and kind not in STREAMED:
-        suffixes = ", ".join(suffix for suffix, known in FORMATS.items() if known in STREAMED)
-        raise DataError(f"{file}: files are streamed as {suffixes}", hint="Convert the file, or leave --stream out.")
+    kind = STREAMED.get(formats.check(file), "")
+    if stream and not kind:
+        raise DataError(
+            f"{file}: files are streamed as {', '.join(STREAMED)}", hint="Convert the file, or leave --stream out."
+        )
     typed: dict[str, Callable[[Path], Blocks]] = {"parquet": ParquetBlocks, "ipc": ArrowBlocks}
     if kind in typed:
         opened = _readable(file, lambda: typed[kind](file))
     else:
-        opened = InferredBlocks(file, options, sheet, keep=not stream)
+        opened = InferredBlocks(formats, file, options, sheet, keep=not stream)
     check_names(file, opened.schema)
     return opened
 
@@ -121,15 +133,16 @@ class InferredBlocks:
     """A file whose columns' types are inferred, read as `data add` reads it.
 
     Args:
-        file: CSV, JSON lines or Excel.
+        formats: Read it.
+        file: The file.
         options: How it is written.
         sheet: Of a workbook.
         keep: Whether to hold the rows, so that they are read once.
     """
 
-    def __init__(self, file: Path, options: CsvOptions, sheet: str, *, keep: bool) -> None:
-        self._rows, self._keep = InferredFile(file, options, sheet), keep
-        self.notes, self._file, self._is_csv = self._rows.notes, file, is_csv(file)
+    def __init__(self, formats: Formats, file: Path, options: ReadOptions, sheet: str, *, keep: bool) -> None:
+        self._rows, self._keep = InferredFile(formats, file, options, sheet), keep
+        self.notes, self._file, self._typed = self._rows.notes, file, is_typed(formats, file)
         self._settle()
 
     def _settle(self) -> None:
@@ -137,7 +150,7 @@ class InferredBlocks:
 
         def taken(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
             first, some = next(batches), next(batches, None)
-            doubtful = doubts(self._file, some) if some is not None and self._is_csv else ()
+            doubtful = doubts(self._file, some) if some is not None and not self._typed else ()
             self.notes.extend(note for note in doubtful if note not in self.notes)
             rest = [batch for batch in batches if self._keep]
             return [first, *rest] if some is None or not self._keep else [first, some, *rest]
@@ -146,8 +159,8 @@ class InferredBlocks:
         self.schema = self._kept[0].schema
 
     def as_text(self, columns: list[str]) -> None:
-        """Read these columns of a CSV file as text; other formats say what is text."""
-        if columns and self._is_csv:
+        """Read these columns of a file of texts as text; other formats say what is text."""
+        if columns and not self._typed:
             self._rows.as_text(columns)
             self._settle()
 

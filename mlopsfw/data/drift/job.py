@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.drift.alike import agree, applied, is_text
 from mlopsfw.data.drift.blocks import STREAMED, InferredBlocks, known_columns, open_blocks
-from mlopsfw.data.intake.csv.options import CsvOptions
-from mlopsfw.data.intake.readers import format_of, without_rows
+from mlopsfw.data.tables.batches import without_rows
 from mlopsfw.data.tables.exact import is_number
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.roles.reading import ReadOptions
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.data.drift.alike import Plan
     from mlopsfw.data.drift.blocks import Blocks
+    from mlopsfw.data.intake.formats import Formats
     from mlopsfw_core import ColumnDrift, StreamedDrift
 
 Read = Callable[[], "Iterator[pa.RecordBatch]"]
@@ -58,7 +59,7 @@ class DriftJob:
     threshold: float = 0.05
     stream: bool | None = None
     preset: str | None = None
-    options: CsvOptions = field(default_factory=CsvOptions)
+    options: ReadOptions = field(default_factory=ReadOptions)
     sheet: str = ""
 
 
@@ -97,21 +98,21 @@ class Outcome:
         return max((one.details.get("error", 0.0) for one in self.drifts), default=0.0)
 
 
-def compare_files(job: DriftJob, watch: Progress = lambda _, blocks: blocks) -> Outcome:
-    """Do the job.
+def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, blocks: blocks) -> Outcome:
+    """Do the job; `formats` read the files.
 
     Raises:
         UnknownName: A file lacks a column that was asked for.
         DataError: A file cannot be read.
         UsageError: The preset was asked for on files that have to be streamed.
     """
-    stream = any(map(is_large, (job.reference, job.current))) if job.stream is None else job.stream
+    stream = any(is_large(formats, file) for file in (job.reference, job.current)) if job.stream is None else job.stream
     if stream and job.preset:
         raise UsageError(
             "a preset compares files that fit into memory, and these are streamed",
             hint="Compare a sample of the rows, or say --no-stream if they do fit.",
         )
-    before, after = _opened(job, stream=stream)
+    before, after = _opened(formats, job, stream=stream)
     names = known_columns(job.reference, tuple(before.schema.names), job.columns)
     known_columns(job.current, tuple(after.schema.names), job.columns)
     _as_text_alike(before, after)
@@ -127,13 +128,13 @@ def compare_files(job: DriftJob, watch: Progress = lambda _, blocks: blocks) -> 
     return judged(outcome, (str(job.reference), str(job.current)))
 
 
-def is_large(file: Path) -> bool:
+def is_large(formats: Formats, file: Path) -> bool:
     """Say whether a file's rows would take more memory than `STREAM_FROM`. JSON lines and Excel are never streamed."""
-    kind, size = format_of(file), file.stat().st_size
+    kind, size = STREAMED.get(formats.check(file), ""), file.stat().st_size
     if kind == "parquet" and size:
         return _parquet_bytes(file) > STREAM_FROM
     packed = _UNPACKS if file.suffix.lower() in {".gz", ".zip"} else 1
-    return kind in STREAMED and size * packed > STREAM_FROM
+    return bool(kind) and size * packed > STREAM_FROM
 
 
 def _parquet_bytes(file: Path) -> int:
@@ -151,11 +152,11 @@ def row_bytes(schema: pl.Schema) -> int:
     return sum(_WIDTH.get(str(dtype), 8) for dtype in schema.values())
 
 
-def _opened(job: DriftJob, *, stream: bool) -> tuple[Blocks, Blocks]:
+def _opened(formats: Formats, job: DriftJob, *, stream: bool) -> tuple[Blocks, Blocks]:
     """Open both files beside each other: what has no types is read through for them."""
     with ThreadPoolExecutor(2) as pool:
         files = (job.reference, job.current)
-        opened = [pool.submit(open_blocks, file, job.options, job.sheet, stream=stream) for file in files]
+        opened = [pool.submit(open_blocks, formats, file, job.options, job.sheet, stream=stream) for file in files]
         import mlopsfw_core  # noqa: F401 - NumPy, and the core, while files are read
 
         return opened[0].result(), opened[1].result()

@@ -8,9 +8,6 @@ from typing import IO, Any
 
 from mlopsfw.kernel.base.errors import DataError
 
-MAX_RATIO = 200.0
-"""How many times its own size a file may have unpacked; repetitive CSV files reach 50."""
-
 _HARMLESS = 128 << 20  # bytes: whatever the ratio, so much may come of any file
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from mlopsfw.data.intake import readers
-from mlopsfw.data.intake.csv import diagnosis
 from mlopsfw.data.intake.paths import SourceFile
 from mlopsfw.data.intake.type_inference import BadValue, Guesses, WrongGuess
 from mlopsfw.data.tables import exact
@@ -20,7 +18,8 @@ from mlopsfw.kernel.base.errors import DataError, UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.data.intake.formats import Formats
+    from mlopsfw.kernel.roles.reading import ReadOptions, TextFormat
 
 _LOOKED_AT = 1_000  # rows that tell whether a column of text is one of numbers
 
@@ -31,6 +30,7 @@ class InferredFile:
     """A file that is read anew while its types are being learnt.
 
     Args:
+        formats: Read it.
         path: The file.
         options: How it is written.
         sheet: Of a workbook.
@@ -39,8 +39,8 @@ class InferredFile:
         notes: What its reader should know: columns that became text.
     """
 
-    def __init__(self, path: Path, options: CsvOptions, sheet: str = "") -> None:
-        self._file, self._options = SourceFile(path, sheet=sheet), options
+    def __init__(self, formats: Formats, path: Path, options: ReadOptions, sheet: str = "") -> None:
+        self._formats, self._file, self._options = formats, SourceFile(path, sheet=sheet), options
         self._guesses = Guesses()
         self.notes: list[str] = []
 
@@ -51,9 +51,9 @@ class InferredFile:
             DataError: The file cannot be read, or its suffix does not say what it is.
             UsageError: An option is wrong.
         """
-        is_csv(self._file.path)
+        is_typed(self._formats, self._file.path)
         while True:
-            read = readers.read([self._file], self._options, self._guesses)
+            read = self._formats.read([self._file], self._options, self._guesses)
             try:
                 with contextlib.closing(read) as batches:
                     return work(batches)
@@ -67,7 +67,7 @@ class InferredFile:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows by what was learnt of their types in an earlier pass."""
-        return readers.read([self._file], self._options, self._guesses)
+        return self._formats.read([self._file], self._options, self._guesses)
 
     def as_text(self, columns: Iterable[str]) -> None:
         """Read these columns as text from now on, unless they have a declared type."""
@@ -75,17 +75,17 @@ class InferredFile:
         self._guesses.columns |= {name: "string" for name in columns if name not in known}
 
 
-def is_csv(path: Path) -> bool:
-    """Return whether a file's values are texts whose types are inferred. Raise `DataError` where its suffix does not say what it is."""
+def is_typed(formats: Formats, path: Path) -> bool:
+    """Return whether a file's values have types of their own, as those of CSV have not. Raise `DataError` where no format reads it."""
     try:
-        return readers.format_of(path) == "csv"
+        return formats.of(path).typed
     except UsageError as error:
         raise DataError(error.message, hint=error.hint) from None
 
 
-def header_of(path: Path, options: CsvOptions) -> list[str]:
-    """Return the names in the first row of a CSV file. Raise `DataError` where there is none."""
-    names = diagnosis.locate(path, options, 1)[1]
+def header_of(formats: Formats, path: Path, options: ReadOptions) -> list[str]:
+    """Return the names in the first row of a file of texts. Raise `DataError` where there is none."""
+    names = list(cast("TextFormat", formats.of(path)).header(path, options))
     if not names:
         raise DataError(f"{path}: Empty CSV file")
     return names

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.data.intake.quarantine import Quarantine
+    from mlopsfw.kernel.roles.reading import ReadOptions
 
 
 class SourceTable(Protocol):
@@ -36,7 +36,7 @@ class SourceTable(Protocol):
         """Return whether it is what `known` (an earlier `facts`) says."""
         ...
 
-    def read(self, options: CsvOptions, quarantine: Quarantine | None) -> Iterator[pa.RecordBatch]:
+    def read(self, options: ReadOptions, quarantine: Quarantine | None) -> Iterator[pa.RecordBatch]:
         """Yield its rows. Raise `DataError` where it cannot be read, or unpacks to more than `options.max_ratio` times its size."""
         ...
 
@@ -81,7 +81,7 @@ class DeltaSource:
 
         return pl.scan_delta(self.shown, version=self._table.version(), storage_options=self._options or None)
 
-    def read(self, options: CsvOptions, _quarantine: Quarantine | None) -> Iterator[pa.RecordBatch]:
+    def read(self, options: ReadOptions, _quarantine: Quarantine | None) -> Iterator[pa.RecordBatch]:
         """Yield its rows, as `SourceTable.read` has it."""
         return _read(self, options.max_ratio)
 
@@ -125,7 +125,7 @@ class IcebergSource:
 
         return pl.scan_iceberg(self._table, snapshot_id=self._snapshot)
 
-    def read(self, options: CsvOptions, _quarantine: Quarantine | None) -> Iterator[pa.RecordBatch]:
+    def read(self, options: ReadOptions, _quarantine: Quarantine | None) -> Iterator[pa.RecordBatch]:
         """Yield its rows, as `SourceTable.read` has it."""
         return _read(self, options.max_ratio)
 

@@ -16,7 +16,6 @@ import msgspec
 
 from mlopsfw.data.intake.lakehouse import DeltaSource, IcebergSource, SourceTable, is_delta, is_iceberg
 from mlopsfw.data.intake.paths import SourceFile, agreeing, locate, partition_of
-from mlopsfw.data.intake.readers import FORMATS
 from mlopsfw.data.intake.remote.download import Remote, fetch
 from mlopsfw.data.intake.remote.options import (
     HTTP,
@@ -32,6 +31,7 @@ from mlopsfw.data.intake.sql.query import DatabaseRows, Query
 from mlopsfw.kernel.base.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from mlopsfw.data.intake.formats import Formats
     from mlopsfw.kernel.roles.host import Secrets
     from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.workspace import Workspace
@@ -73,6 +73,7 @@ class Gathered:
 @contextlib.contextmanager
 def gather(  # noqa: PLR0917 - called in one place
     services: Services,
+    formats: Formats,
     places: Sequence[Path | str | Query],
     outside: Outside,
     how: Any,
@@ -83,6 +84,7 @@ def gather(  # noqa: PLR0917 - called in one place
 
     Args:
         services: Resolve references, and have room for copies.
+        formats: Say which files of a folder are read.
         places: Paths, patterns, folders; URLs, or references to them; queries of databases.
         outside: How those are read that are no plain files.
         how: What else the rows depend on.
@@ -103,10 +105,10 @@ def gather(  # noqa: PLR0917 - called in one place
             found.append(rows)
             names.append(rows.shown)
         elif isinstance(place, str):
-            found.extend(_linked(services.secrets, urls[place], outside))
+            found.extend(_linked(services.secrets, urls[place], outside, formats.suffixes))
             names.append(shown(urls[place]))
         else:
-            found.extend(_here(place, outside))
+            found.extend(_here(place, outside, formats.suffixes))
             names.append(place.name)
     source = ", ".join(names)
     queries = [harmless_query(url) for url in urls.values()]
@@ -120,7 +122,7 @@ def gather(  # noqa: PLR0917 - called in one place
         yield Gathered(files, source, told | {"files": facts} if facts else {})
 
 
-def _here(place: Path, outside: Outside) -> Sequence[_Source]:
+def _here(place: Path, outside: Outside, suffixes: Sequence[str]) -> Sequence[_Source]:
     if is_delta(place):
         return [DeltaSource(str(place), {}, outside.at)]
     if is_iceberg(place):
@@ -132,10 +134,10 @@ def _here(place: Path, outside: Outside) -> Sequence[_Source]:
             f"{place} holds the Delta table {log.parent.relative_to(place)}, whose files are not all its rows",
             hint=f"Give the table itself: {log.parent}.",
         )
-    return [replace(file, sheet=outside.sheet) for file in locate([place], tuple(FORMATS))]
+    return [replace(file, sheet=outside.sheet) for file in locate([place], suffixes)]
 
 
-def _linked(secrets: Secrets, url: str, outside: Outside) -> Sequence[_Source]:
+def _linked(secrets: Secrets, url: str, outside: Outside, suffixes: Sequence[str]) -> Sequence[_Source]:
     if scheme_of(url) in HTTP:
         from mlopsfw.data.intake.remote.http import HttpFile
 
@@ -146,7 +148,7 @@ def _linked(secrets: Secrets, url: str, outside: Outside) -> Sequence[_Source]:
     options = resolved_options(outside.options, secrets)
     if bucket.is_delta(url, options, outside.timeout):
         return [DeltaSource(url, options, outside.at)]
-    below = bucket.objects(url, options, tuple(FORMATS), outside.timeout)
+    below = bucket.objects(url, options, suffixes, outside.timeout)
     parts = [SourceFile(Path(), partition_of(PurePosixPath(name).parent), file.shown) for file, name in below]
     return [_Elsewhere(file, part.partition) for (file, _), part in zip(below, agreeing(parts), strict=True)]
 

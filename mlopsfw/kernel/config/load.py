@@ -29,7 +29,8 @@ FILE_NAME = "mlopsfw.toml"
 
 _SINGLE = ("storage", "trainer", "deployer", "engine")
 _MANY = {"monitor": "monitors", "alerter": "alerters"}
-_TOP = ("project", "plugins", "data", "privacy", "capture", "runtime", "observer", "steps", "env", *_SINGLE, *_MANY)
+_TABLES = ("project", "plugins", "data", "privacy", "capture", "runtime", "format", "observer", "steps", "env")
+_TOP = (*_TABLES, *_SINGLE, *_MANY)
 _STEP = StepConfig.__struct_fields__
 
 _WORDS = {"object": "table", "str": "string", "int": "integer", "bool": "boolean"}  # what TOML calls them
@@ -164,6 +165,7 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
         "code": project.code,
         "disabled": plugins.disabled,
         "runtimes": _table(tree, "runtime", fail),
+        "formats": _table(tree, "format", fail),
     }
     plain["observers"] = {key: _table(observers, key, fail, "observer.") for key in observers}
     return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)

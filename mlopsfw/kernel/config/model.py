@@ -145,6 +145,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         encryption: Of what the storage holds.
         monitors, alerters: The selected providers, in order.
         runtimes: Options of runtimes by bundle format.
+        formats: Options of formats by suffix.
         observers: Options of observers by name.
         steps: The pipeline, in the order of the file.
         disabled: Entry points never to load, such as `observer.acme`.
@@ -166,6 +167,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     monitors: tuple[Selection, ...] = ()
     alerters: tuple[Selection, ...] = ()
     runtimes: dict[str, dict[str, Any]] = {}
+    formats: dict[str, dict[str, Any]] = {}
     observers: dict[str, dict[str, Any]] = {}
     steps: dict[str, StepConfig] = {}
     disabled: tuple[str, ...] = ()

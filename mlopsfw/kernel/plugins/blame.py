@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mlopsfw.kernel.base import interrupts
-from mlopsfw.kernel.base.errors import PluginAborted, text_of
+from mlopsfw.kernel.base.errors import MlopsfwError, PluginAborted, text_of
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.plugins.catalog import Claim
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _BLAME = "raised by plugin "
 _PARTS = {("engine", "submit"): "handle", ("runtime", "load"): "predictor"}
 """Methods that return an object with methods of its own, which the kernel calls: the plugin's code still."""
+_ABOUT_FILES = ("format",)
+"""Roles whose errors of mlopsfw's own tree are about what a user gave them to read: no fault of the plugin's."""
 _FREQUENT = ("storage", "predictor")
 """Roles called too often to see to SIGINT each time. The command line and workers do so once, host programs never."""
 
@@ -69,7 +71,8 @@ def _judge(error: BaseException, claim: Claim, where: str, counted: int) -> None
         if not isinstance(error, KeyboardInterrupt):  # what the plugin made of a Ctrl-C
             raise KeyboardInterrupt from error
     elif isinstance(error, Exception):
-        blame(error, claim, where)
+        if claim.kind not in _ABOUT_FILES or not isinstance(error, MlopsfwError):
+            blame(error, claim, where)
     else:
         aborted = PluginAborted(
             f"{text_of(error)} was raised, which would have ended mlopsfw",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Host
     from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.provider import Provider
+    from mlopsfw.kernel.roles.reading import Format
     from mlopsfw.kernel.roles.step import Step
     from mlopsfw.kernel.roles.storage import Storage
     from mlopsfw.kernel.roles.training import Trainer
@@ -143,6 +144,21 @@ def mlopsfw_steps() -> Iterable[Provider[Step]]:
         @hookimpl
         def mlopsfw_steps():
             yield Provider("acme-clean", CleanConfig, build, "Drop the rows that lack a value")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_formats() -> Iterable[Provider[Format]]:
+    """Offer readers of files; a provider's name is the suffix that it reads, without the dot.
+
+    Each suffix has an entry point of its own (`format.avro`), so that reading one file imports one plugin.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_formats():
+            yield Provider("avro", AvroConfig, build, "Avro containers")
     """
     raise NotImplementedError
 

@@ -5,5 +5,5 @@ from __future__ import annotations
 API_VERSION = 1
 """The major version of the hooks; the entry-point group is `mlopsfw.v<API_VERSION>`."""
 
-ROLES = ("storage", "trainer", "runtime", "deployer", "monitor", "alerter", "engine", "step")
-"""The roles selected by name; also the first part of an entry point's name."""
+ROLES = ("storage", "trainer", "runtime", "deployer", "monitor", "alerter", "engine", "step", "format")
+"""The roles selected by name; also the first part of an entry point's name. A format is called as its suffix."""

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.data.intake.formats import Formats
     from mlopsfw.kernel.roles.bundle import Bundle, SignatureColumn
+    from mlopsfw.kernel.roles.reading import ReadOptions
 
 _READ_AS = {"string": "string", "number": "double", "boolean": "bool"}
 """A signature's types that CSV texts are read as; whole numbers and times are inferred, and checked."""
@@ -60,20 +61,21 @@ def request_values(series: pl.Series, column: SignatureColumn) -> list[Any]:
 
 
 def rows_for(
-    inputs: Iterable[SignatureColumn], file: Path, options: CsvOptions | None = None, sheet: str = ""
+    formats: Formats, inputs: Iterable[SignatureColumn], file: Path, options: ReadOptions | None = None, sheet: str = ""
 ) -> pl.DataFrame:
     """Return the rows of a file with texts of CSV read as a model's signature has its columns; see `read_rows`."""
-    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.kernel.roles.reading import ReadOptions
 
     kinds = {one.name: _READ_AS[one.type] for one in inputs if one.type in _READ_AS}
-    return read_rows(file, as_declared(file, options or CsvOptions(), kinds), sheet)
+    return read_rows(formats, file, as_declared(formats, file, options or ReadOptions(), kinds), sheet)
 
 
-def read_rows(file: Path, options: CsvOptions | None = None, sheet: str = "") -> pl.DataFrame:
+def read_rows(formats: Formats, file: Path, options: ReadOptions | None = None, sheet: str = "") -> pl.DataFrame:
     """Return the rows of a file as `data add` reads it.
 
     Args:
-        file: CSV, JSON lines, Excel, Parquet or Arrow IPC.
+        formats: Read it.
+        file: The file.
         options: How it is written, with types that are known beforehand.
         sheet: Of a workbook.
 
@@ -82,29 +84,30 @@ def read_rows(file: Path, options: CsvOptions | None = None, sheet: str = "") ->
     """
     import polars as pl
 
-    from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.data.intake.inferred import InferredFile, check_names, table_of
+    from mlopsfw.kernel.roles.reading import ReadOptions
 
-    table = InferredFile(file, options or CsvOptions(), sheet).take(table_of)
+    table = InferredFile(formats, file, options or ReadOptions(), sheet).take(table_of)
     check_names(file, table.schema)
     return pl.DataFrame(table).with_columns(pl.col(pl.Null).cast(pl.String))  # as a dataset has such a column
 
 
-def as_declared(file: Path, options: CsvOptions, kinds: Mapping[str, str]) -> CsvOptions:
+def as_declared(formats: Formats, file: Path, options: ReadOptions, kinds: Mapping[str, str]) -> ReadOptions:
     """Return `options` with the types that whoever takes the rows wants, for those of its columns that the file has and nobody declared.
 
     Args:
+        formats: Read it.
         file: The file.
         options: How it is written.
         kinds: Column → type.
     """
     from msgspec.structs import replace
 
-    from mlopsfw.data.intake.inferred import header_of, is_csv
+    from mlopsfw.data.intake.inferred import header_of, is_typed
 
-    if not is_csv(file):
+    if is_typed(formats, file):
         return replace(options, expected={name: kind for name, kind in kinds.items() if kind == "string"})
-    names = header_of(file, options)
+    names = header_of(formats, file, options)
     return replace(options, types={name: kind for name, kind in kinds.items() if name in names} | options.types)
 
 

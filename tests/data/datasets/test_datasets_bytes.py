@@ -9,15 +9,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.data.intake import readers as reading
-from mlopsfw.data.intake.csv import strict as csvsource
-from mlopsfw.data.intake.csv.options import CsvOptions
-from mlopsfw.data.intake.json import strict as jsonsource
-from mlopsfw.data.intake.json import tolerant as jsontolerant
 from mlopsfw.data.intake.paths import SourceFile
 from mlopsfw.data.intake.type_inference import Guesses, WrongGuess
 from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.config.model import ProjectConfig
+from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw.project.facade import Project
+from mlopsfw_format_csv import strict as csvsource
+from mlopsfw_format_json import strict as jsonsource
+from mlopsfw_format_json import tolerant as jsontolerant
 
+FORMATS = Project.open(config=ProjectConfig(name="outside")).providers.formats
 CELLS = b"1 2.5 x NA nan inf true 2013-01-01 2013-01-01T05:00:00Z 05:30:00 99999999999999999999 -0 1e400 \xff \0 \xef\xbb\xbf 0x1F".split()
 VALUES = (
     b'1|2.5|null|"x"|true|[1]|[]|[null]|{"k":1}|{}|[{"z":[1.5]}]|"2013-01-01"|99999999999999999999|1e400|"\xff"|NaN|-0|"\\u0000"|"\\ud800"'
@@ -43,7 +45,7 @@ def read(path, quarantine=None):
     guesses = Guesses()
     for _ in range(20):
         try:
-            table = pa.Table.from_batches(reading.read([SourceFile(path)], CsvOptions(), guesses, quarantine))
+            table = pa.Table.from_batches(FORMATS.read([SourceFile(path)], ReadOptions(), guesses, quarantine))
         except WrongGuess as wrong:
             guesses.learn(wrong)
             if quarantine:

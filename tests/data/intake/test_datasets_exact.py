@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopsfw.data.datasets.change import Change
-from mlopsfw.data.intake.csv import strict as csvsource
-from mlopsfw.data.intake.csv.options import CsvOptions
-from mlopsfw.data.intake.json import strict as jsonsource
 from mlopsfw.data.tables import exact
 from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw_format_csv import strict as csvsource
+from mlopsfw_format_json import strict as jsonsource
 
 LONG = ["9223372036854775807", "9223372036854775808", "9223372036854775809", "17758512297797920768"]
 CODES = [
@@ -50,7 +50,7 @@ def add(project, tmp_path):
 
     def adding(content: str, name: str = "x.csv", mode="replace", **options) -> pl.DataFrame:
         (tmp_path / name).write_text(content)
-        version = project.datasets.add("d", [tmp_path / name], mode, csv=CsvOptions(**options))
+        version = project.datasets.add("d", [tmp_path / name], mode, csv=ReadOptions(**options))
         return project.datasets.scan(version).collect()
 
     return adding
@@ -199,14 +199,14 @@ def test_a_number_cell_of_too_many_digits_is_refused_with_the_way_out(project, t
     with pytest.raises(DataError, match=r"column 'a' holds .* 15 digits") as told:
         project.datasets.add("d", [tmp_path / "x.xlsx"])
     assert "--type a=double" in told.value.hint
-    assert project.datasets.add("d", [tmp_path / "x.xlsx"], csv=CsvOptions(types={"a": "double"})).rows == 2
+    assert project.datasets.add("d", [tmp_path / "x.xlsx"], csv=ReadOptions(types={"a": "double"})).rows == 2
 
 
 @pytest.mark.parametrize("name", ["amount ", " amount"])
 def test_blanks_around_a_name_in_excel_are_no_part_of_it(project, tmp_path, name):
     write_book(tmp_path / "x.xlsx", [[name], [1]])
     assert list(project.datasets.add("d", [tmp_path / "x.xlsx"]).columns) == ["amount"]
-    options = CsvOptions(types={"amount": "string"})
+    options = ReadOptions(types={"amount": "string"})
     version = project.datasets.add("e", [tmp_path / "x.xlsx"], csv=options)
     assert project.datasets.scan(version).collect()["amount"].to_list() == ["1"]
 
@@ -230,7 +230,7 @@ def test_whole_numbers_of_a_csv_are_those_that_stand_there(tmp_path_factory, val
         patch.setattr(csvsource, "_BLOCK", size)
         while True:
             try:
-                table = pa.Table.from_batches(csvsource.read_csv(path, CsvOptions(), guesses.columns))
+                table = pa.Table.from_batches(csvsource.read_csv(path, ReadOptions(), guesses.columns))
                 break
             except WrongGuess as error:
                 guesses.learn(error)

@@ -10,11 +10,10 @@ import threading
 import pytest
 
 from mlopsfw.data.intake import open_file as opened
-from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.data.intake.paths import SourceFile
-from mlopsfw.data.intake.readers import read
 from mlopsfw.data.intake.type_inference import Guesses
 from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.roles.reading import ReadOptions
 
 FILES = {
     "bad.csv.gz": b" " * (64 << 20),
@@ -25,13 +24,15 @@ FILES = {
 SCRIPT = """
 import sys
 from pathlib import Path
-from mlopsfw.data.intake.csv.options import CsvOptions
+from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw.data.intake.type_inference import Guesses
 from mlopsfw.data.intake.paths import SourceFile
-from mlopsfw.data.intake.readers import read
+from mlopsfw.kernel.config.model import ProjectConfig
+from mlopsfw.project.facade import Project
 from mlopsfw.kernel.base.errors import DataError
+read = Project.open(config=ProjectConfig(name="outside")).providers.formats.read
 try:
-    batches = read([SourceFile(Path(sys.argv[1]))], CsvOptions(max_ratio=1e9), Guesses())
+    batches = read([SourceFile(Path(sys.argv[1]))], ReadOptions(max_ratio=1e9), Guesses())
     next(batches), next(batches)
 except DataError:
     pass
@@ -57,7 +58,7 @@ def test_the_interpreter_ends_well_after_a_reader_that_failed_or_was_left(packed
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_no_thread_but_pythons_own_reads_a_file_of_pythons(packed, name, monkeypatch):
+def test_no_thread_but_pythons_own_reads_a_file_of_pythons(packed, name, monkeypatch, formats):
     readers = set()
     real = opened.Bounded.readinto
 
@@ -66,7 +67,7 @@ def test_no_thread_but_pythons_own_reads_a_file_of_pythons(packed, name, monkeyp
         return real(self, buffer)
 
     monkeypatch.setattr(opened.Bounded, "readinto", readinto)
-    batches = read([SourceFile(packed / name)], CsvOptions(max_ratio=1e9), Guesses())
+    batches = formats.read([SourceFile(packed / name)], ReadOptions(max_ratio=1e9), Guesses())
     if name.startswith("bad"):
         with pytest.raises(DataError):
             list(batches)

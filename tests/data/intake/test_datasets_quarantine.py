@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
 from mlopsfw.data.datasets.change import Change
-from mlopsfw.data.intake.csv import strict as csvsource
-from mlopsfw.data.intake.csv.options import CsvOptions
-from mlopsfw.data.intake.json import strict as jsonsource
-from mlopsfw.data.intake.json import tolerant as jsontolerant
 from mlopsfw.kernel.base.errors import DataError, UnknownName
+from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw_format_csv import strict as csvsource
+from mlopsfw_format_json import strict as jsonsource
+from mlopsfw_format_json import tolerant as jsontolerant
 
 GOOD = "".join(f"{n},x{n}\n" for n in range(200))
 
@@ -27,7 +27,7 @@ def add(project, tmp_path):
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         change = Change(mode=mode, max_bad=share)
-        return project.datasets.scan(project.datasets.add("d", [path], change, csv=CsvOptions(**options))).collect()
+        return project.datasets.scan(project.datasets.add("d", [path], change, csv=ReadOptions(**options))).collect()
 
     return adding
 

@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlopsfw.data.intake import readers as reading
-from mlopsfw.data.intake.csv import strict as csvsource
-from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.kernel.base.errors import DataError, UnknownName, UsageError
+from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw_format_csv import strict as csvsource
 
 
 def invalid_text() -> bytes:
@@ -34,7 +33,7 @@ def add(project, tmp_path):
     def adding(content: str | bytes, name: str = "x.csv", mode: str = "replace", **options) -> pl.DataFrame:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        version = project.datasets.add("d", [path], mode, csv=CsvOptions(**options))
+        version = project.datasets.add("d", [path], mode, csv=ReadOptions(**options))
         return project.datasets.scan(version).collect()
 
     return adding
@@ -176,7 +175,7 @@ def test_a_value_that_does_not_fit_the_dataset_is_told_with_its_line(add, kind, 
 
 
 def test_json_lines_are_read_with_fields_that_come_and_go(add, monkeypatch):
-    from mlopsfw.data.intake.json import strict as jsonsource
+    from mlopsfw_format_json import strict as jsonsource
 
     text = '{"a": 1, "n": null}\n' * 50 + '{"a": 2, "late": "x", "n": 1.5}\n' + '{"n": 2}\n'
     assert add(text, "x.jsonl").rows()[-2:] == [(2, 1.5, "x"), (None, 2.0, None)]
@@ -214,13 +213,13 @@ def test_several_files_make_one_version_in_their_order(project, tmp_path):
 def test_a_file_that_changes_while_it_is_read_is_refused(project, tmp_path, monkeypatch):
     path = tmp_path / "x.csv"
     path.write_text("a\n1\n")
-    real = reading.read_csv
+    real = csvsource.read_csv
 
     def changing(*arguments):
         yield from real(*arguments)
         path.write_text("a\n1\n2\n")
 
-    monkeypatch.setattr(reading, "read_csv", changing)
+    monkeypatch.setattr(csvsource, "read_csv", changing)
     with pytest.raises(DataError, match="changed while it was read"):
         project.datasets.add("d", [path])
 

@@ -48,7 +48,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def oops(*args, **kwargs):
     raise RAISED
 """
-ROLES = ("storage", "trainer", "runtime", "deployer", "monitor", "alerter", "engine", "step")
+ROLES = ("storage", "trainer", "runtime", "deployer", "monitor", "alerter", "engine", "step", "format")
 CALLED = {
     "storage": ("put", "put_if_absent", "get", "delete", "table_location", "describe"),
     "trainer": ("fit",),
@@ -57,6 +57,7 @@ CALLED = {
     "monitor": ("examine", "page"),
     "alerter": ("deliver",),
     "engine": ("submit", "close"),
+    "format": ("read", "header"),
 }
 CALLS = [(role, method) for role, methods in CALLED.items() for method in methods]
 Installer = Callable[..., str]

@@ -18,10 +18,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
-from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.features import FeaturePlan
 from mlopsfw.kernel.base.errors import BundleError, GoldenMismatch, SignatureMismatch, UnknownFormat
 from mlopsfw.kernel.roles.bundle import SignatureColumn
+from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
 from mlopsfw.models import bundle
 from mlopsfw.models.bundle import scoring
@@ -286,20 +286,20 @@ def test_a_value_that_the_signature_does_not_take_is_named(folder):
     assert (caught.value.column, caught.value.row) == ("hour", 0)
 
 
-def test_rows_are_scored_alike_from_a_table_and_from_the_csv_that_was_written_of_it(folder, tmp_path):
+def test_rows_are_scored_alike_from_a_table_and_from_the_csv_that_was_written_of_it(folder, tmp_path, formats):
     wanted = scoring.score(opened(folder), ROWS)
     scoring.write_rows(ROWS, tmp_path / "rows.csv")
-    found = scoring.score(opened(folder), scoring.read_rows(tmp_path / "rows.csv"))
+    found = scoring.score(opened(folder), scoring.read_rows(formats, tmp_path / "rows.csv"))
     assert found["probability"].to_list() == wanted["probability"].to_list()
 
 
 @pytest.mark.parametrize("first", ["", "1"])
 @pytest.mark.parametrize("last", ["7", "1.5", "word", ""])
 @pytest.mark.parametrize("rows", [3, 4_096, 4_097])
-def test_a_csv_column_is_of_the_type_that_all_its_rows_say(tmp_path, first, last, rows):
+def test_a_csv_column_is_of_the_type_that_all_its_rows_say(formats, tmp_path, first, last, rows):
     file = tmp_path / "x.csv"
     file.write_text("n,x\n" + f"0,{first}\n" * rows + f"1,{last}\n")
-    found, wanted = scoring.read_rows(file), pl.read_csv(file, infer_schema_length=None)
+    found, wanted = scoring.read_rows(formats, file), pl.read_csv(file, infer_schema_length=None)
     assert found.equals(wanted)
     assert found.schema == wanted.schema
 
@@ -318,19 +318,19 @@ def test_a_csv_column_is_of_the_type_that_all_its_rows_say(tmp_path, first, last
         ("integer", ["5", ""], [5, None]),
     ],
 )
-def test_a_csv_is_read_as_the_models_signature_has_it(tmp_path, kind, written, values):
+def test_a_csv_is_read_as_the_models_signature_has_it(formats, tmp_path, kind, written, values):
     (tmp_path / "x.csv").write_text("\n".join(["x,other", *(f"{one},NA" for one in written), ",1"]))
     rows = scoring.rows_for(
-        [SignatureColumn(name="x", type=kind), SignatureColumn(name="y", type="string")], tmp_path / "x.csv"
+        formats, [SignatureColumn(name="x", type=kind), SignatureColumn(name="y", type="string")], tmp_path / "x.csv"
     )
     assert rows["x"].to_list() == [*values, None]
     assert rows["other"].to_list() == [None, None, 1]
 
 
-def test_predict_takes_the_options_of_csv_files(tmp_path):
+def test_predict_takes_the_options_of_csv_files(formats, tmp_path):
     (tmp_path / "x.csv").write_text("x;s\n-;007\n1,5;7\n".replace("1,5", "1.5"))
-    options = CsvOptions(separator=";", null=("-",))
-    rows = scoring.rows_for([SignatureColumn(name="x", type="number")], tmp_path / "x.csv", options)
+    options = ReadOptions(separator=";", null=("-",))
+    rows = scoring.rows_for(formats, [SignatureColumn(name="x", type="number")], tmp_path / "x.csv", options)
     assert rows.rows() == [(None, "007"), (1.5, "7")]
 
 

@@ -1,4 +1,4 @@
-"""Acme's plugin for mlopsfw: a storage in one SQLite file, an alerter that appends to a log file, and a step.
+"""Acme's plugin for mlopsfw: a storage in one SQLite file, an alerter that appends to a log file, a step, and a format of files.
 
 It is shaped exactly like a bundled plugin: config records, one hook implementation per role, heavy imports inside `build`.
 """
@@ -14,6 +14,7 @@ from mlopsfw import Provider, hookimpl
 
 if TYPE_CHECKING:
     from acme_mlops.alerter import AcmeAlerter
+    from acme_mlops.format import AcmeFormat
     from acme_mlops.storage import AcmeStorage
     from mlopsfw.roles import Host, Step
 
@@ -37,6 +38,12 @@ class CleanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alert_above: float = 1.0
 
 
+class FormatConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[format.acme]`: `separator` stands between fields."""
+
+    separator: str = "|"
+
+
 def _build_storage(config: StorageConfig, host: Host) -> AcmeStorage:
     from acme_mlops.storage import AcmeStorage
 
@@ -55,6 +62,12 @@ def _build_clean(config: CleanConfig, _host: Host) -> Step:
     return clean_step(config.columns, config.alert_above)
 
 
+def _build_format(config: FormatConfig, _host: Host) -> AcmeFormat:
+    from acme_mlops.format import AcmeFormat
+
+    return AcmeFormat(config.separator)
+
+
 @hookimpl
 def mlopsfw_storages() -> Iterable[Provider[AcmeStorage]]:
     """Offer the SQLite storage."""
@@ -71,3 +84,9 @@ def mlopsfw_alerters() -> Iterable[Provider[AcmeAlerter]]:
 def mlopsfw_steps() -> Iterable[Provider[Step]]:
     """Offer the step that cleans rows."""
     yield Provider("acme-clean", CleanConfig, _build_clean, "Leave out rows that lack a value or are doubled")
+
+
+@hookimpl
+def mlopsfw_formats() -> Iterable[Provider[AcmeFormat]]:
+    """Offer the format of Acme's counters, by its suffix."""
+    yield Provider("acme", FormatConfig, _build_format, "Acme's counters: whole numbers and names")

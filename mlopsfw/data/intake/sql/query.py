@@ -17,10 +17,10 @@ from mlopsfw.kernel.config.secrets import credential_in
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.data.intake.csv.options import CsvOptions
     from mlopsfw.data.intake.quarantine import Quarantine
     from mlopsfw.data.intake.sql.sqlite import Reject
     from mlopsfw.kernel.roles.host import Secrets
+    from mlopsfw.kernel.roles.reading import ReadOptions
 
 _POSTGRES = ("postgresql", "postgres")
 _SCHEMES = (*_POSTGRES, "sqlite")
@@ -70,7 +70,7 @@ class DatabaseRows:
     def size(self) -> None:
         """Return None: nobody knows."""
 
-    def read(self, options: CsvOptions, quarantine: Quarantine | None) -> Iterator[pa.RecordBatch]:
+    def read(self, options: ReadOptions, quarantine: Quarantine | None) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in one cursor and never held whole; those with a value that a table cannot hold go to `quarantine`.
 
         Cast in the query what should be of another type (`price::text` keeps every digit of a numeric).
@@ -90,7 +90,7 @@ class DatabaseRows:
         with _blamed(self._url):
             yield from map(_named, self._rows(options, reject))
 
-    def _rows(self, options: CsvOptions, reject: Reject) -> Iterator[pa.RecordBatch]:
+    def _rows(self, options: ReadOptions, reject: Reject) -> Iterator[pa.RecordBatch]:
         if not self._url.startswith("sqlite"):
             from mlopsfw.data.intake.sql import postgres
 

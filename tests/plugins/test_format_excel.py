@@ -9,9 +9,11 @@ import pytest
 import xlsxwriter
 
 from mlopsfw.data.datasets.change import Change
-from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.data.intake.remote.options import Outside
 from mlopsfw.kernel.base.errors import DataError, MissingExtra, UnknownName, UsageError
+from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw.testing.format import FormatContract
+from mlopsfw_format_excel.sheet import Workbook
 
 
 @pytest.fixture
@@ -124,13 +126,13 @@ def test_a_header_without_rows_makes_a_table_without_rows(book, add):
 
 def test_declared_types_and_texts_that_mean_no_value_are_heeded(book, add):
     path = book(A=[["zip", "n", "late"], [501, 1, 7], [502, "-", 8]])
-    columns, rows = add(path, csv=CsvOptions(types={"zip": "string", "n": "double"}, null=("-",)))
+    columns, rows = add(path, csv=ReadOptions(types={"zip": "string", "n": "double"}, null=("-",)))
     assert (columns["zip"], columns["n"]) == ("utf8", "double")
     assert rows == [("501", 1.0, 7), ("502", None, 8)]
     with pytest.raises(DataError, match="column 'n' is not all double"):
-        add(path, csv=CsvOptions(types={"n": "double"}))
+        add(path, csv=ReadOptions(types={"n": "double"}))
     with pytest.raises(DataError, match="no column 'zap'"):
-        add(path, csv=CsvOptions(types={"zap": "string"}))
+        add(path, csv=ReadOptions(types={"zap": "string"}))
 
 
 def test_rows_that_do_not_fit_the_dataset_go_to_quarantine(book, add, project):
@@ -179,3 +181,20 @@ def test_without_the_reader_the_error_says_what_to_install(book, add, monkeypatc
     with pytest.raises(MissingExtra) as caught:
         add(book(A=[["a"], [1]]))
     assert "mlopsfw[excel]" in caught.value.hint
+
+
+class TestWorkbook(FormatContract):
+    @pytest.fixture
+    def reader(self):
+        return Workbook()
+
+    @pytest.fixture
+    def write(self):
+        def written(table, path):
+            with xlsxwriter.Workbook(path) as workbook:
+                sheet = workbook.add_worksheet("rows")
+                sheet.write_row(0, 0, table.schema.names)
+                for line, row in enumerate(table.to_pylist(), 1):
+                    sheet.write_row(line, 0, row.values())
+
+        return written

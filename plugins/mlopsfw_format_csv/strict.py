@@ -1,7 +1,7 @@
 """CSV files as record batches, strictly: a row that cannot be read is an error that names file, line and column.
 
 The text is cut into blocks of whole records, and the blocks are parsed side by side. Types are guessed from the first one, and a
-guess that would lose something of a value (`mlopsfw.data.tables.exact`) is given up for text.
+guess that would lose something of a value (`mlopsfw.formats.exact`) is given up for text.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from mlopsfw.data.intake.csv import diagnosis
-from mlopsfw.data.intake.csv.blocks import Blocks, Left
-from mlopsfw.data.intake.csv.options import CsvOptions, check, null_texts, separator, type_of, utf8_of
-from mlopsfw.data.intake.open_file import open_bytes
-from mlopsfw.data.intake.type_inference import WrongGuess
-from mlopsfw.data.tables import exact
-from mlopsfw.data.tables.prefetch import in_order
-from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.errors import DataError
+from mlopsfw.formats import WrongGuess, exact, in_order, open_bytes
+from mlopsfw_format_csv import diagnosis
+from mlopsfw_format_csv.blocks import Blocks, Left
+from mlopsfw_format_csv.options import check, null_texts, separator, type_of, utf8_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.csv as pc
+
+    from mlopsfw.roles import ReadOptions
 
 _BLOCK = 4 << 20  # bytes of the longest row, and about those of a block: what one costs beside its rows is then little
 
@@ -54,7 +53,7 @@ class Parser:
     def __init__(
         self,
         path: Path,
-        options: CsvOptions,
+        options: ReadOptions,
         types: Mapping[str, pa.DataType],
         names: Sequence[str] = (),
         ragged: Callable[[Any], str] | None = None,
@@ -133,7 +132,7 @@ class Parser:
         return self._converting[absent]
 
 
-def read_csv(path: Path, options: CsvOptions, guesses: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+def read_csv(path: Path, options: ReadOptions, guesses: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a CSV file; `guesses` are types learnt from an earlier `WrongGuess`.
 
     Raises:
@@ -156,7 +155,7 @@ def read_csv(path: Path, options: CsvOptions, guesses: Mapping[str, str]) -> Ite
         raise diagnosis.explain_lossy(path, options, error.columns, passed) from None
 
 
-def _batches(blocks: Blocks, path: Path, options: CsvOptions, known: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+def _batches(blocks: Blocks, path: Path, options: ReadOptions, known: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     """Yield a batch without rows, which has the columns, then the rows of each block."""
     parser = Parser(path, options, {name: type_of(kind) for name, kind in known.items()})
     rest = iter(blocks)
@@ -173,7 +172,7 @@ def _batches(blocks: Blocks, path: Path, options: CsvOptions, known: Mapping[str
 
 
 @contextlib.contextmanager
-def open_blocks(path: Path, options: CsvOptions) -> Iterator[Blocks]:
+def open_blocks(path: Path, options: ReadOptions) -> Iterator[Blocks]:
     """Open a file as blocks of whole records. Raise `DataError` where its bytes are not of its encoding."""
     with open_bytes(path, options.max_ratio) as raw:
         try:
@@ -182,7 +181,7 @@ def open_blocks(path: Path, options: CsvOptions) -> Iterator[Blocks]:
             diagnosis.raise_encoding(path, options)
 
 
-def first_block(cut: Iterator[bytes], blocks: Blocks, path: Path, options: CsvOptions) -> bytes:
+def first_block(cut: Iterator[bytes], blocks: Blocks, path: Path, options: ReadOptions) -> bytes:
     """Return the first block, which is empty where the file is. Raise `DataError` where it has no end."""
     block = next(cut, b"")
     if blocks.left and not block:
@@ -190,7 +189,7 @@ def first_block(cut: Iterator[bytes], blocks: Blocks, path: Path, options: CsvOp
     return block
 
 
-def refuse(left: Left, path: Path, options: CsvOptions) -> NoReturn:
+def refuse(left: Left, path: Path, options: ReadOptions) -> NoReturn:
     """Raise `DataError` for a record that cannot be parsed."""
     raise diagnosis.explain_left(path, options, left, _BLOCK)
 
@@ -200,7 +199,7 @@ def following(cut: Iterator[bytes]) -> Iterator[bytes]:
     return (block for block in cut if not block.isspace() or block.strip(b"\r\n"))
 
 
-def _check_columns(schema: pa.Schema, path: Path, options: CsvOptions) -> None:
+def _check_columns(schema: pa.Schema, path: Path, options: ReadOptions) -> None:
     import pyarrow as pa
 
     for field in schema:
@@ -211,7 +210,7 @@ def _check_columns(schema: pa.Schema, path: Path, options: CsvOptions) -> None:
     check_declared(schema.names, path, options)
 
 
-def check_declared(names: Sequence[str], path: Path, options: CsvOptions) -> None:
+def check_declared(names: Sequence[str], path: Path, options: ReadOptions) -> None:
     """Raise `DataError` where a column has a declared type and the file lacks it, or one column stands for many."""
     other = next((letter for letter in ";\t|" if letter in names[0]), None) if len(names) == 1 else None
     if other and not options.separator:

@@ -8,15 +8,17 @@ import re
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.data.intake.csv.blocks import Left, line_at
-from mlopsfw.data.intake.csv.options import CsvOptions, separator, text_of, utf8_of
-from mlopsfw.data.intake.open_file import open_bytes
-from mlopsfw.data.intake.type_inference import BadValue, WrongGuess
-from mlopsfw.data.tables import exact
-from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.errors import DataError
+from mlopsfw.formats import BadValue, WrongGuess, exact, open_bytes
+from mlopsfw_format_csv.blocks import Left, line_at
+from mlopsfw_format_csv.options import separator, text_of, utf8_of
+
+if TYPE_CHECKING:
+    from mlopsfw.roles import ReadOptions
 
 _BAD_CELL = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to ([^:]+): (.*)", re.DOTALL)
 _BAD_ROW = re.compile(r"CSV parse error: (?:Row #(\d+): )?(Expected \d+ columns, got \d+)", re.DOTALL)
@@ -34,7 +36,7 @@ class _BadCell(msgspec.Struct, frozen=True):
     what: str
 
 
-def explain(path: Path, options: CsvOptions, known: Mapping[str, str], message: str, passed: int = 0) -> DataError:
+def explain(path: Path, options: ReadOptions, known: Mapping[str, str], message: str, passed: int = 0) -> DataError:
     """Return the error that Arrow's `message` means, with line and column.
 
     Args:
@@ -57,7 +59,7 @@ def explain(path: Path, options: CsvOptions, known: Mapping[str, str], message: 
     return DataError(f"{path}: {message.removeprefix('CSV parse error: ')}")
 
 
-def _explain_cell(path: Path, options: CsvOptions, known: Mapping[str, str], cell: _BadCell) -> DataError:
+def _explain_cell(path: Path, options: ReadOptions, known: Mapping[str, str], cell: _BadCell) -> DataError:
     line, names = locate(path, options, cell.row)
     column = names[cell.index] if cell.index < len(names) else f"#{cell.index + 1}"
     where = f"{path}:{line}: column {column!r}"
@@ -78,7 +80,7 @@ def _explain_cell(path: Path, options: CsvOptions, known: Mapping[str, str], cel
 
 
 def explain_lossy(
-    path: Path, options: CsvOptions, columns: Mapping[str, tuple[int, str]], passed: int = 0
+    path: Path, options: ReadOptions, columns: Mapping[str, tuple[int, str]], passed: int = 0
 ) -> DataError:
     """Return the error of texts that their columns' types would not keep: a wrong guess, unless the dataset has the type.
 
@@ -121,7 +123,7 @@ def _value(what: str) -> str:
     return value[1] if value else ""
 
 
-def explain_left(path: Path, options: CsvOptions, left: Left, most: int) -> DataError:
+def explain_left(path: Path, options: ReadOptions, left: Left, most: int) -> DataError:
     """Return the error of a record that is never closed, or longer than `most` bytes."""
     line = left_line(path, options, left)
     if left.open:
@@ -133,13 +135,13 @@ def explain_left(path: Path, options: CsvOptions, left: Left, most: int) -> Data
     return DataError(f"{path}:{line}: {what}", hint="Look for a quote that is closed too late, or split the field.")
 
 
-def left_line(path: Path, options: CsvOptions, left: Left) -> int:
+def left_line(path: Path, options: ReadOptions, left: Left) -> int:
     """Return the line on which a record that was left begins."""
     with open_bytes(path, options.max_ratio) as raw:
         return line_at(utf8_of(raw, options), left.start)
 
 
-def raise_encoding(path: Path, options: CsvOptions) -> None:
+def raise_encoding(path: Path, options: ReadOptions) -> None:
     """Raise `DataError` naming the first byte that is not of the file's encoding."""
     with open_bytes(path, options.max_ratio) as raw:
         for line, data in enumerate(raw, 1):
@@ -153,13 +155,13 @@ def raise_encoding(path: Path, options: CsvOptions) -> None:
     raise DataError(f"{path}: not {options.encoding}", hint="Say how it is encoded: --encoding latin-1, cp1252, ….")
 
 
-def lines_of(path: Path, options: CsvOptions, records: AbstractSet[int]) -> dict[int, int]:
+def lines_of(path: Path, options: ReadOptions, records: AbstractSet[int]) -> dict[int, int]:
     """Return the line on which each of `records` (from 1, blank lines not counted) begins."""
     last = max(records)
     return {record: line for record, line, _ in itertools.islice(_records(path, options), last) if record in records}
 
 
-def locate(path: Path, options: CsvOptions, row: int) -> tuple[int, list[str]]:
+def locate(path: Path, options: ReadOptions, row: int) -> tuple[int, list[str]]:
     """Return the line on which record `row` (from 1, blank lines not counted) begins, and the header's names."""
     names: list[str] = []
     line = 1
@@ -170,7 +172,7 @@ def locate(path: Path, options: CsvOptions, row: int) -> tuple[int, list[str]]:
     return line, names
 
 
-def _records(path: Path, options: CsvOptions) -> Iterator[tuple[int, int, list[str]]]:
+def _records(path: Path, options: ReadOptions) -> Iterator[tuple[int, int, list[str]]]:
     """Yield each record that is not blank: its number and the line on which it begins, both from 1, and its fields."""
     csv.field_size_limit(1 << 30)
     with open_bytes(path, options.max_ratio) as raw, text_of(raw, options) as text:

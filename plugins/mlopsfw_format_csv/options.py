@@ -1,4 +1,4 @@
-"""How a CSV file is written: what the user says of it, and what follows from that for whoever reads the file."""
+"""What the options of a reading mean for a CSV file: its separator, its encoding, its texts for "no value"."""
 
 from __future__ import annotations
 
@@ -7,39 +7,16 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import msgspec
-
-from mlopsfw.data.intake.decompress import MAX_RATIO
-from mlopsfw.data.intake.open_file import open_bytes
-from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.errors import DataError, UsageError
+from mlopsfw.formats import open_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
-class CsvOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a CSV file is written.
-
-    Args:
-        separator: Between fields; empty for `,`, or a tab in `.tsv` files.
-        null: Texts that mean "no value", besides the empty one; in columns of numbers the usual ones (NA, NaN, null, …) always do.
-        encoding: The file's encoding.
-        types: Column → type (`int64`, `double`, `string`, `bool`, `date32[day]`, `timestamp[us]`), instead of guessing.
-        expected: The same of columns that the dataset has already; a file need not have them, and values must be kept by them.
-        key: Columns that identify a row. Where no type is known they are whole numbers, or no numbers: two texts are two keys.
-        max_ratio: How many times its own size an archive may have unpacked.
-    """
-
-    separator: str = ""
-    null: tuple[str, ...] = ()
-    encoding: str = "utf-8"
-    types: dict[str, str] = {}
-    expected: dict[str, str] = {}
-    key: tuple[str, ...] = ()
-    max_ratio: float = MAX_RATIO
+    from mlopsfw.roles import ReadOptions
 
 
-def check(path: Path, options: CsvOptions) -> None:
+def check(path: Path, options: ReadOptions) -> None:
     """Raise `UsageError` where an option cannot be, `DataError` where the file is UTF-16 and nobody said so."""
     import pyarrow as pa
 
@@ -58,7 +35,7 @@ def check(path: Path, options: CsvOptions) -> None:
     _refuse_utf16(path, options)
 
 
-def _refuse_utf16(path: Path, options: CsvOptions) -> None:
+def _refuse_utf16(path: Path, options: ReadOptions) -> None:
     with open_bytes(path, options.max_ratio) as raw:
         begin = raw.read(256)
     if "16" in options.encoding or "32" in options.encoding:
@@ -71,12 +48,12 @@ def _refuse_utf16(path: Path, options: CsvOptions) -> None:
         )
 
 
-def separator(path: Path, options: CsvOptions) -> str:
+def separator(path: Path, options: ReadOptions) -> str:
     """Return what stands between the fields of a file."""
     return options.separator or ("\t" if ".tsv" in path.suffixes else ",")
 
 
-def null_texts(options: CsvOptions) -> list[str]:
+def null_texts(options: ReadOptions) -> list[str]:
     """Return the texts that mean "no value" in columns of no text."""
     import pyarrow.csv as pc
 
@@ -90,13 +67,13 @@ def type_of(kind: str) -> pa.DataType:
     return pa.timestamp("us", "UTC") if kind == "timestamp[us, tz=UTC]" else pa.type_for_alias(kind)
 
 
-def text_of(raw: Any, options: CsvOptions) -> TextIO:
+def text_of(raw: Any, options: ReadOptions) -> TextIO:
     """Return a file of bytes as text, its line ends as they are."""
     encoding = "utf-8-sig" if _is_utf8(options) else options.encoding
     return io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline="")
 
 
-def utf8_of(raw: Any, options: CsvOptions) -> Any:
+def utf8_of(raw: Any, options: ReadOptions) -> Any:
     """Return a file of bytes as one that reads as UTF-8."""
     import pyarrow as pa
 
@@ -105,5 +82,5 @@ def utf8_of(raw: Any, options: CsvOptions) -> Any:
     return pa.transcoding_input_stream(pa.PythonFile(raw, "r"), options.encoding, "utf-8")
 
 
-def _is_utf8(options: CsvOptions) -> bool:
+def _is_utf8(options: ReadOptions) -> bool:
     return codecs.lookup(options.encoding).name == "utf-8"

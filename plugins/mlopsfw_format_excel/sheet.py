@@ -12,21 +12,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.data.intake.decompress import Allowance
-from mlopsfw.data.intake.excel.workbook import unpacked
-from mlopsfw.kernel.base.errors import DataError, MissingExtra, UnknownName, UsageError
-from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.errors import DataError, MissingExtra, UnknownName, UsageError
+from mlopsfw.formats import Allowance
+from mlopsfw.roles import nearest
+from mlopsfw_format_excel.workbook import unpacked
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.data.intake.csv.options import CsvOptions
+    from mlopsfw.roles import ReadOptions, ReadRequest
 
 _EXACT = 1 << 53  # beyond it a float64 has not every whole number
 _DAY = 86_400_000  # milliseconds
 
 
-def read_excel(path: Path, sheet: str, options: CsvOptions) -> Iterator[pa.RecordBatch]:
+class Workbook:
+    """Reads workbooks."""
+
+    typed = True
+
+    def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the sheet that is asked for, as `mlopsfw.roles.Format` has it."""
+        return read_excel(request.path, request.sheet, request.options)
+
+
+def read_excel(path: Path, sheet: str, options: ReadOptions) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a sheet; `options` say which texts mean "no value", and declared types.
 
     Raises:
@@ -44,10 +54,12 @@ def read_excel(path: Path, sheet: str, options: CsvOptions) -> Iterator[pa.Recor
         batch = pa.record_batch(loaded)
     if not batch.num_columns:
         raise DataError(f"{path}: the sheet {name!r} is empty")
-    yield _typed(_tidy(batch, header, f"{path}: sheet {name!r}"), options, path)
+    rows = _typed(_tidy(batch, header, f"{path}: sheet {name!r}"), options, path)
+    yield rows[:0]
+    yield rows
 
 
-def _texts(options: CsvOptions, header: list[str]) -> dict[str | int, Any] | None:
+def _texts(options: ReadOptions, header: list[str]) -> dict[str | int, Any] | None:
     """Return the columns that are to be read as texts: a cast from a number would come too late for them."""
     declared = options.expected | options.types
     return {index: "string" for index, name in enumerate(header) if declared.get(name) == "string"} or None
@@ -125,7 +137,7 @@ def _letter(index: int) -> str:
     return letters
 
 
-def _typed(batch: pa.RecordBatch, options: CsvOptions, path: Path) -> pa.RecordBatch:
+def _typed(batch: pa.RecordBatch, options: ReadOptions, path: Path) -> pa.RecordBatch:
     import pyarrow as pa
 
     unknown = sorted(set(options.types) - set(batch.schema.names))

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.data.intake.json.strict import blocks, columns_of, fields, parsed
-from mlopsfw.data.intake.json.whole import as_texts
-from mlopsfw.data.tables.prefetch import in_order
-from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.errors import DataError
+from mlopsfw.formats import in_order
+from mlopsfw_format_json.strict import blocks, columns_alone, columns_of, fields, parsed
+from mlopsfw_format_json.whole import as_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.data.intake.quarantine import Quarantine
+    from mlopsfw.roles import RejectSink
 
 _FIRST = 16 << 20  # bytes from which the columns are learnt
 
@@ -28,7 +28,7 @@ Line = tuple[int, bytes]
 
 
 def read_jsonl(
-    path: Path, max_ratio: float, quarantine: Quarantine, as_text: Collection[str] = ()
+    path: Path, max_ratio: float, rejects: RejectSink, as_text: Collection[str] = ()
 ) -> Iterator[pa.RecordBatch]:
     """Yield the good lines of a file as rows and set the others aside. Fields are those of the first 16 MB, `as_text` among them as for `fields`."""
     import pyarrow as pa
@@ -36,6 +36,7 @@ def read_jsonl(
     cut = blocks(path, max_ratio)
     first = list(_first(cut))
     schema = _learnt(path, first, as_text)
+    yield columns_alone(schema)
 
     def read(block: bytes) -> tuple[bytes, pa.Table | None]:
         try:
@@ -48,7 +49,7 @@ def read_jsonl(
         if table is not None:
             yield from table.to_batches()
         else:
-            yield from _sifted(path, block, passed, schema, quarantine)
+            yield from _sifted(path, block, passed, schema, rejects)
         passed += block.count(b"\n")
 
 
@@ -106,26 +107,24 @@ def _kinds(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
             yield from _kinds(item, f"{field}[]")
 
 
-def _sifted(
-    path: Path, block: bytes, passed: int, schema: pa.Schema, quarantine: Quarantine
-) -> Iterator[pa.RecordBatch]:
+def _sifted(path: Path, block: bytes, passed: int, schema: pa.Schema, rejects: RejectSink) -> Iterator[pa.RecordBatch]:
     """Yield the good lines of a block, which `passed` lines come before, and set the others aside."""
     objects: list[Line] = []
     for number, line in enumerate(block.split(b"\n"), passed + 1):
         if not line.strip():
             continue
         if isinstance(reason := _decoded(line), str):
-            _set_aside(path, (number, line), reason, quarantine)
+            _set_aside(path, (number, line), reason, rejects)
         else:
             objects.append((number, line))
-    yield from _fitting(path, objects, schema, quarantine)
+    yield from _fitting(path, objects, schema, rejects)
 
 
-def _set_aside(path: Path, line: Line, reason: str, quarantine: Quarantine) -> None:
-    quarantine.add(path.name, line[0], reason, line[1].decode(errors="backslashreplace").rstrip("\r"))
+def _set_aside(path: Path, line: Line, reason: str, rejects: RejectSink) -> None:
+    rejects.add(path.name, line[0], reason, line[1].decode(errors="backslashreplace").rstrip("\r"))
 
 
-def _fitting(path: Path, lines: Sequence[Line], schema: pa.Schema, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
+def _fitting(path: Path, lines: Sequence[Line], schema: pa.Schema, rejects: RejectSink) -> Iterator[pa.RecordBatch]:
     """Yield `lines` as rows of `schema`, halved until each one that does not fit is found."""
     import pyarrow as pa
 
@@ -135,10 +134,10 @@ def _fitting(path: Path, lines: Sequence[Line], schema: pa.Schema, quarantine: Q
         table = parsed(b"\n".join(line for _, line in lines), schema)
     except pa.ArrowInvalid as error:
         if len(lines) == 1:
-            _set_aside(path, lines[0], str(error).removeprefix("JSON parse error: "), quarantine)
+            _set_aside(path, lines[0], str(error).removeprefix("JSON parse error: "), rejects)
             return
         half = len(lines) // 2
-        yield from _fitting(path, lines[:half], schema, quarantine)
-        yield from _fitting(path, lines[half:], schema, quarantine)
+        yield from _fitting(path, lines[:half], schema, rejects)
+        yield from _fitting(path, lines[half:], schema, rejects)
         return
     yield from table.to_batches()

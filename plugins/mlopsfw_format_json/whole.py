@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.data.tables import exact
+from mlopsfw.formats import exact
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopsfw.data.intake.csv import strict as csvsource
-from mlopsfw.data.intake.csv.blocks import Blocks, line_at
-from mlopsfw.data.intake.csv.options import CsvOptions
 from mlopsfw.data.tables import prefetch as ahead
+from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw_format_csv import strict as csvsource
+from mlopsfw_format_csv.blocks import Blocks, line_at
 
 FIELD = st.sampled_from(
     ["1", "x", "", '"a,b"', '"two\nlines"', '"say ""x"""', '5" x', '"a" b', '""', "\ufeff", '"x\r\ny"', "é"]
@@ -24,7 +24,7 @@ TABLE = st.lists(st.tuples(ROW, st.sampled_from(["\n", "\r\n", "\r", "\n\n"])), 
 
 
 def read(path: Path) -> list[dict]:
-    options = CsvOptions(types={"a": "string", "b": "string"})
+    options = ReadOptions(types={"a": "string", "b": "string"})
     return pa.Table.from_batches(csvsource.read_csv(path, options, {})).to_pylist()
 
 

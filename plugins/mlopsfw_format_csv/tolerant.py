@@ -14,19 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlopsfw.data.intake.csv import diagnosis, strict
-from mlopsfw.data.intake.csv.escapes import Escaped
-from mlopsfw.data.intake.csv.options import CsvOptions, check, null_texts, type_of
-from mlopsfw.data.intake.csv.strict import Lossy, Parser
-from mlopsfw.data.intake.type_inference import WrongGuess
-from mlopsfw.data.tables import exact
-from mlopsfw.data.tables.prefetch import in_order
+from mlopsfw.formats import WrongGuess, exact, in_order
+from mlopsfw_format_csv import diagnosis, strict
+from mlopsfw_format_csv.escapes import Escaped
+from mlopsfw_format_csv.options import check, null_texts, type_of
+from mlopsfw_format_csv.strict import Lossy, Parser
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.data.intake.csv.blocks import Blocks, Left
-    from mlopsfw.data.intake.quarantine import Quarantine
+    from mlopsfw.roles import ReadOptions, RejectSink
+    from mlopsfw_format_csv.blocks import Blocks, Left
 
 _CANDIDATES = ("int64", "double", "bool", "date32[day]", "timestamp[us]", "timestamp[us, tz=UTC]")
 _PERHAPS = re.compile(rb"\s*[-+.\d]|\s*(?:inf|nan|true|false)", re.IGNORECASE)
@@ -58,25 +56,25 @@ class _Block(NamedTuple):
 
 
 def read_csv(
-    path: Path, options: CsvOptions, guesses: Mapping[str, str], quarantine: Quarantine
+    path: Path, options: ReadOptions, guesses: Mapping[str, str], rejects: RejectSink
 ) -> Iterator[pa.RecordBatch]:
     """Yield the good rows of a CSV file and set the others aside; errors as for `strict.read_csv`."""
     import pyarrow as pa
 
     check(path, options)
-    reading = _Reading(path, options, guesses, quarantine.share)
+    reading = _Reading(path, options, guesses, rejects.share)
     try:
         with strict.open_blocks(path, options) as blocks:
             yield from reading.batches(blocks)
     except pa.ArrowInvalid as error:
         raise diagnosis.explain(path, options, guesses, str(error)) from None
     for line, reason, text in reading.found():
-        quarantine.add(path.name, line, reason, text)
+        rejects.add(path.name, line, reason, text)
     if blocks.left:
-        _set_aside(path, options, blocks.left, quarantine)
+        _set_aside(path, options, blocks.left, rejects)
 
 
-def _set_aside(path: Path, options: CsvOptions, left: Left, quarantine: Quarantine) -> None:
+def _set_aside(path: Path, options: ReadOptions, left: Left, rejects: RejectSink) -> None:
     """Set aside what follows a quote that is never closed; for the share it counts as the rows that its lines might have been."""
     if not left.open:
         strict.refuse(left, path, options)
@@ -84,13 +82,13 @@ def _set_aside(path: Path, options: CsvOptions, left: Left, quarantine: Quaranti
     if left.size > len(left.head):
         reason += f" (the first {len(left.head):,} are kept)"
     line = diagnosis.left_line(path, options, left)
-    quarantine.add(path.name, line, reason, left.head.decode(errors="backslashreplace"), rows=left.lines)
+    rejects.add(path.name, line, reason, left.head.decode(errors="backslashreplace"), rows=left.lines)
 
 
 class _Reading:
     """One file being read."""
 
-    def __init__(self, path: Path, options: CsvOptions, guesses: Mapping[str, str], share: float) -> None:
+    def __init__(self, path: Path, options: ReadOptions, guesses: Mapping[str, str], share: float) -> None:
         self._path, self._options, self._share = path, options, share
         self._declared = options.expected | options.types
         self._kinds = dict(guesses) | self._declared

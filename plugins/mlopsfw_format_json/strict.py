@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.data.intake.json import whole as jsonwhole
-from mlopsfw.data.intake.open_file import open_bytes
-from mlopsfw.data.intake.type_inference import WrongGuess
-from mlopsfw.data.tables.prefetch import in_order
-from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.errors import DataError
+from mlopsfw.formats import WrongGuess, in_order, open_bytes, without_rows
+from mlopsfw_format_json import whole as jsonwhole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,8 +55,14 @@ def _batches(
     texts = _texts(path, max_ratio)
     first = next(texts)
     schema = known or fields(first, as_text)
+    yield columns_alone(schema)
     for table in in_order(lambda block: parsed(block, schema), itertools.chain((first,), texts)):
         yield from table.to_batches()
+
+
+def columns_alone(schema: pa.Schema) -> pa.RecordBatch:
+    """Return a batch without rows that has the columns as `parsed` gives them."""
+    return without_rows(jsonwhole.as_texts(schema.empty_table()).schema)
 
 
 def columns_of(texts: Iterable[bytes], as_text: Collection[str] = ()) -> pa.Schema:

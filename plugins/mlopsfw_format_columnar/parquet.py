@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.data.intake.decompress import Allowance
+from mlopsfw.formats import Allowance
 
 if TYPE_CHECKING:
     import pyarrow as pa

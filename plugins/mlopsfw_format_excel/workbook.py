@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from xml.parsers import expat
 
-from mlopsfw.data.intake.decompress import Allowance, Bounded
-from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.errors import DataError
+from mlopsfw.formats import Allowance, Bounded
 
 if TYPE_CHECKING:
     from typing import IO

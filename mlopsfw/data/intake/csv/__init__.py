@@ -1,1 +1,0 @@
-"""CSV files as record batches."""

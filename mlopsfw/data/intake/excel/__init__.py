@@ -1,1 +1,0 @@
-"""Excel workbooks as record batches."""

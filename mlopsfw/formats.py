@@ -1,0 +1,27 @@
+"""What a format is made with: files opened within their allowance, guesses of types that prove wrong, batches, work in order.
+
+The roles themselves (`Format`, `ReadRequest`, `RejectSink`) stand in `mlopsfw.roles`.
+"""
+
+from __future__ import annotations
+
+from mlopsfw.data.intake.decompress import Allowance, Bounded
+from mlopsfw.data.intake.open_file import inner_suffix, open_bytes
+from mlopsfw.data.intake.type_inference import BadValue, WrongGuess
+from mlopsfw.data.tables import exact
+from mlopsfw.data.tables.batches import read_ipc, sound, without_rows
+from mlopsfw.data.tables.prefetch import in_order
+
+__all__ = [
+    "Allowance",
+    "BadValue",
+    "Bounded",
+    "WrongGuess",
+    "exact",
+    "in_order",
+    "inner_suffix",
+    "open_bytes",
+    "read_ipc",
+    "sound",
+    "without_rows",
+]

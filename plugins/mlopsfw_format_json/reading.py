@@ -1,0 +1,27 @@
+"""Reading JSON lines: strictly, or with bad lines set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mlopsfw_format_json import strict, tolerant
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlopsfw.roles import ReadRequest
+
+
+class JsonLines:
+    """Reads JSON lines."""
+
+    typed = True
+
+    def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        """Yield the rows, as `mlopsfw.roles.Format` has it."""
+        path, options = request.path, request.options
+        texts = {name for name, kind in (options.expected | options.types).items() if kind == "string"}
+        if request.rejects is not None:
+            return tolerant.read_jsonl(path, options.max_ratio, request.rejects, texts)
+        return strict.read_jsonl(path, options.max_ratio, request.schema, texts)

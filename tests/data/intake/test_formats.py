@@ -1,0 +1,143 @@
+"""Formats are plugins, selected by suffix: reading a file imports its format's plugin and no other; a company's own is one of them."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from mlopsfw.cli.root import cli
+from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.plugins.blame import is_blamed
+
+READ = """
+import sys
+from pathlib import Path
+from mlopsfw.project.facade import Project
+Project.open(Path(sys.argv[1])).datasets.add("d", [Path(sys.argv[2])])
+print(*sorted(name for name in sys.modules if name.startswith(("mlopsfw_format", "mlopsfw_source")) and "." not in name))
+"""
+FILES = {
+    "csv": ("x.csv", b"a\n1\n"),
+    "json": ("x.jsonl", b'{"a": 1}\n'),
+    "columnar": ("x.arrow", None),
+}
+LINES = """
+import msgspec
+from mlopsfw import Provider, hookimpl
+from mlopsfw.errors import DataError
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    column: str = "line"
+
+class Lines:
+    typed = True
+    def __init__(self, column): self.column = column
+    def read(self, request):
+        import pyarrow as pa
+        schema = pa.schema([(self.column, pa.string())])
+        yield pa.RecordBatch.from_pylist([], schema=schema)
+        for number, line in enumerate(request.path.read_text().splitlines(), 1):
+            if line == "fall":
+                raise ZeroDivisionError(line)
+            if line == "bad":
+                if request.rejects is None:
+                    raise DataError(f"{request.path}:{number}: a bad line", hint="Mend it.")
+                request.rejects.add(request.path.name, number, "a bad line", line)
+                continue
+            yield pa.RecordBatch.from_pylist([{self.column: line}], schema=schema)
+
+@hookimpl
+def mlopsfw_formats():
+    yield Provider("lines", Config, lambda config, host: Lines(config.column), "Lines of text")
+"""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_reading_a_file_imports_the_plugin_of_its_format_alone(name, project, tmp_path):
+    file, content = FILES[name]
+    if content is None:
+        import polars as pl
+
+        pl.DataFrame({"a": [1]}).write_ipc(tmp_path / file)
+    else:
+        (tmp_path / file).write_bytes(content)
+    command = [sys.executable, "-c", READ, project.root, tmp_path / file]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert out.stdout.split() == [f"mlopsfw_format_{name}"]
+
+
+@pytest.fixture
+def lines(install_plugin, tmp_path):
+    """Install a third party's format, and return what writes a file of it."""
+    install_plugin(LINES, "format.lines")
+
+    def written(*texts, name="x.lines"):
+        (tmp_path / name).write_text("\n".join(texts))
+        return tmp_path / name
+
+    return written
+
+
+def test_a_third_partys_format_is_read_by_its_suffix_and_options(lines, make_project):
+    project = make_project('[format.lines]\ncolumn = "text"\n')
+    project.datasets.add("d", [lines("one", "two")])
+    assert project.datasets.scan("d").collect().to_dict(as_series=False) == {"text": ["one", "two"]}
+
+
+def test_its_files_in_a_folder_are_found(lines, project, tmp_path):
+    folder = lines("one").parent / "in"
+    folder.mkdir()
+    lines("one", name="in/1.lines")
+    lines("two", name="in/2.lines")
+    project.datasets.add("d", [folder])
+    assert project.datasets.scan("d").collect()["line"].to_list() == ["one", "two"]
+
+
+def test_its_bad_rows_go_to_the_quarantine(lines, project):
+    project.datasets.add("d", [lines(*["good"] * 30, "bad")], _tolerant())
+    (row,) = project.datasets.quarantine("d")
+    assert (row.source, row.line, row.reason, row.raw) == ("x.lines", 31, "a bad line", "bad")
+
+
+def _tolerant():
+    from mlopsfw.data.datasets.change import Change
+
+    return Change(mode="replace", max_bad=0.1)
+
+
+def test_drift_reads_it_too_outside_any_project(lines, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(cli, ["drift", str(lines(*"ab" * 50)), str(lines(*"ab" * 50, name="y.lines")), "--json"])
+    assert ran.exit_code == 0, ran.output
+
+
+def test_what_it_says_of_a_file_is_no_fault_of_the_plugin_and_what_it_does_not_mean_to_raise_is(lines, project):
+    with pytest.raises(DataError, match=r"x\.lines:1: a bad line") as caught:
+        project.datasets.add("d", [lines("bad")])
+    assert not is_blamed(caught.value)
+    with pytest.raises(ZeroDivisionError) as fallen:
+        project.datasets.add("d", [lines("fall")])
+    assert is_blamed(fallen.value)
+
+
+def test_a_disabled_format_is_unknown_and_those_that_are_there_are_named(lines, make_project):
+    project = make_project('[plugins]\ndisabled = ["format.lines"]\n')
+    with pytest.raises(UsageError, match=r"its suffix does not say what it is\n.*\.csv, .*\.xlsx"):
+        project.datasets.add("d", [lines("one")])
+
+
+def test_an_option_that_a_format_does_not_have_is_an_error_with_its_line(make_project, tmp_path):
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    project = make_project('[format.csv]\nseperator = ";"\n')
+    with pytest.raises(UsageError, match=r"mlopsfw\.toml:5: format\.csv\.seperator"):
+        project.datasets.add("d", [tmp_path / "x.csv"])
+
+
+def test_a_packed_file_is_of_the_format_within(project, tmp_path):
+    (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(b'{"a": 1}\n'))
+    project.datasets.add("d", [tmp_path / "x.jsonl.gz"])
+    assert project.datasets.scan("d").collect()["a"].to_list() == [1]
