@@ -14,7 +14,7 @@ def schema() -> None:
     Save it beside the file and point your editor at it. For Taplo write: #:schema ./mlopsfw.schema.json
     """
     from mlopsfw.kernel.plugins.catalog import Catalog
-    from mlopsfw.kernel.plugins.config_schema import config_schema
     from mlopsfw.kernel.plugins.manager import PluginManager
+    from mlopsfw.project.config_schema import config_schema
 
     click.echo(json.dumps(config_schema(PluginManager(Catalog())), indent=2))

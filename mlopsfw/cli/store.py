@@ -100,7 +100,7 @@ def audit() -> None:
 @pass_project
 def verify(project: Project, prefix: str, *, as_json: bool) -> None:
     """Hash every event again, in all streams or in those whose names start with PREFIX."""
-    from mlopsfw.kernel.ledger.audit import audit as audited
+    from mlopsfw.operations.audit import audit as audited
 
     streams = list(audited(project.storage, prefix))
     problems = [problem for stream in streams for problem in stream.problems]

@@ -1,1 +1,1 @@
-"""Operations on a whole store: doctor, garbage collection, export and import."""
+"""Operations on a whole store: doctor, audit, garbage collection, export and import."""

@@ -100,7 +100,7 @@ def encryption(vault: Vault | None) -> Iterator[Diagnosis]:
 
 def ledger_chain(storage: Storage) -> Iterator[Diagnosis]:
     """Hash every event again."""
-    from mlopsfw.kernel.ledger.audit import audit
+    from mlopsfw.operations.audit import audit
 
     streams = events = 0
     for stream in audit(storage):

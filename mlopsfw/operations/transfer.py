@@ -18,10 +18,10 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Corrupt, NotFound, StorageError
 from mlopsfw.kernel.ledger import layout
-from mlopsfw.kernel.ledger.audit import StreamAudit, audit
 from mlopsfw.kernel.roles.storage import Entry, Storage, check_key
 from mlopsfw.kernel.store import keyring, tombstones
 from mlopsfw.kernel.store.blobs import ROOT, key_of
+from mlopsfw.operations.audit import StreamAudit, audit
 
 TABLES = "tables/"
 _LOG = "/_delta_log/"

@@ -17,8 +17,8 @@ from mlopsfw.kernel.base.errors import StorageFull, StorageUnavailable
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
-from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.store.blobs import BlobStore
+from mlopsfw.operations.audit import audit
 from mlopsfw_storage_object.local import LocalStorage
 
 pytestmark = [pytest.mark.faults]

@@ -18,9 +18,9 @@ from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import MlopsfwError, NotFound, StreamSealed
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger, layout
-from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.roles.storage import Storage
 from mlopsfw.kernel.store.blobs import BlobStore, key_of
+from mlopsfw.operations.audit import audit
 
 Acknowledge = Callable[..., None]
 

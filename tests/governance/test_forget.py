@@ -27,9 +27,9 @@ from mlopsfw.governance.subject import Subject, parse
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import ConfigError, Erased, UnknownName, UsageError
 from mlopsfw.kernel.events.record import PlainRecord
-from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
+from mlopsfw.operations.audit import audit
 from mlopsfw.operations.gc import collect
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.project.facade import Project

@@ -18,9 +18,9 @@ from mlopsfw.kernel.base.errors import StorageError, StorageUnavailable, StreamS
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
-from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.ledger.layout import segment_key
 from mlopsfw.kernel.store.blobs import BlobStore
+from mlopsfw.operations.audit import audit
 from mlopsfw.operations.transfer import transfer
 from mlopsfw.testing.storage import StorageContract
 from mlopsfw_storage_object.local import LocalStorage

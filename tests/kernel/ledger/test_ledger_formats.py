@@ -12,7 +12,7 @@ from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.index import Index
 from mlopsfw.kernel.ledger import Ledger
-from mlopsfw.kernel.ledger.audit import audit
+from mlopsfw.operations.audit import audit
 from mlopsfw.project.components import components, index_parts
 from mlopsfw_storage_object.local import LocalStorage
 

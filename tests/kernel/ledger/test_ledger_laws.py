@@ -15,7 +15,7 @@ from mlopsfw.kernel.base.errors import Conflict, Fenced, StreamSealed
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger, layout
-from mlopsfw.kernel.ledger.audit import audit
+from mlopsfw.operations.audit import audit
 from mlopsfw_storage_object.local import LocalStorage
 
 who = st.integers(0, 2)

@@ -10,8 +10,8 @@ from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
-from mlopsfw.kernel.ledger.audit import audit
 from mlopsfw.kernel.ledger.layout import entry_key, segment_key
+from mlopsfw.operations.audit import audit
 from mlopsfw_storage_object.local import LocalStorage
 
 
