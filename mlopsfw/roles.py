@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlopsfw.data.intake.remote.object_store import open_store
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.interrupts import interrupt
 from mlopsfw.kernel.roles.alerting import Alert, Alerter
@@ -24,7 +25,6 @@ from mlopsfw.kernel.roles.reading import MAX_RATIO, Format, ReadOptions, ReadReq
 from mlopsfw.kernel.roles.step import Alerts, Endpoints, Examination, Models, ModelVersion, Monitoring, Runs, Step
 from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
 from mlopsfw.kernel.roles.training import Task, TrainedModel, Trainer, TrainingContext, TrainingTask
-from mlopsfw.kernel.store.objectstore import open_store
 from mlopsfw.models.bundle.files import read_model
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
 

@@ -61,8 +61,10 @@ def test_the_kernel_is_small():
     assert [line for line in lines if len(line) > 120] == []
 
 
-def test_the_kernel_knows_no_library_of_tables():
-    assert [(f.name, m) for f, m in imported(HOUSE / "kernel") if m.partition(".")[0] in {"polars", "deltalake"}] == []
+def test_the_kernel_knows_no_library_of_tables_or_buckets():
+    assert [
+        (f.name, m) for f, m in imported(HOUSE / "kernel") if m.partition(".")[0] in {"polars", "deltalake", "obstore"}
+    ] == []
 
 
 def test_the_kernel_has_arrow_in_annotations_only():

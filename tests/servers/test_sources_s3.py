@@ -24,7 +24,7 @@ def outside(s3_server, monkeypatch):
 
 @pytest.fixture
 def store(s3_server, bucket):
-    from mlopsfw.kernel.store.objectstore import open_store
+    from mlopsfw.data.intake.remote.object_store import open_store
 
     return open_store(bucket, s3_server.options, 10.0, bucket)
 

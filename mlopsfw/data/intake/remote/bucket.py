@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from mlopsfw.data.intake.open_file import inner_suffix
 from mlopsfw.data.intake.remote.download import Dropped, Part
+from mlopsfw.data.intake.remote.object_store import open_store
 from mlopsfw.data.intake.remote.options import shown
 from mlopsfw.kernel.base.errors import DataError
-from mlopsfw.kernel.store.objectstore import open_store
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
