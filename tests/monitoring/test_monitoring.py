@@ -223,10 +223,24 @@ def examined(project):
     ]
 
 
-def run_watch(project, until, *, days, every=DAY, seconds=20, **options):
-    """Watch until so many windows in all were examined (or for so long), then end it."""
+class Beats(threading.Event):
+    """Ends a watch after so many beats: the labels are counted at the first and the thirteenth."""
+
+    def __init__(self, most):
+        super().__init__()
+        self._left = most
+
+    def wait(self, timeout=None):
+        self._left -= 1
+        if self._left <= 0:
+            self.set()
+        return super().wait(timeout)
+
+
+def run_watch(project, until, *, days, every=DAY, beats=2000, **options):
+    """Watch until so many windows in all were examined (or for so many beats), then end it."""
     project.clock.hold(START + until * DAY)
-    stop = threading.Event()
+    stop = Beats(beats)
     reports = []
 
     def report(one):
@@ -234,10 +248,7 @@ def run_watch(project, until, *, days, every=DAY, seconds=20, **options):
         if len(examined(project)) >= days:
             stop.set()
 
-    timer = threading.Timer(seconds, stop.set)
-    timer.start()
     project.watcher.watch("delay", every, stop=stop, report=report, beat=0.01, **options)
-    timer.cancel()
     return reports
 
 
@@ -386,7 +397,7 @@ def test_windows_without_a_prediction_are_passed_over_in_one_go(project):
     capture(project, 200)
     run_watch(project, 300, days=2)
     assert examined(project) == ["2026-03-01", "2026-09-17"]
-    run_watch(project, 300.5, days=2, seconds=0.3)
+    run_watch(project, 300.5, days=2, beats=13)
     events = [e for e in project.ledger.stream("monitor/delay").events() if e.type == "watch.passed"]
     assert [e.body["until"][:10] for e in events] == ["2026-03-02", "2026-09-18", "2026-12-26"]
 
@@ -516,7 +527,7 @@ def test_a_window_is_looked_at_again_at_stated_shares_and_ages_and_then_no_more(
         project.clock.hold(START + day * DAY)
         by_file(project, labels[given : int(share * 400)], tmp_path)
         given = int(share * 400)
-        run_watch(project, day, days=99, seconds=0.3)
+        run_watch(project, day, days=99, beats=13)
         seen.append(len(looks(project)))
     assert seen == [1, 2, 2, 3, 3, 4, 4, 5, 6, 6]
     assert seen[-1] == LOOKS
@@ -550,7 +561,7 @@ def test_a_watcher_that_starts_anew_goes_on_with_the_looks_where_the_last_was(pr
     project.clock.hold(START + 2 * DAY)
     by_file(project, labels[:100], tmp_path)
     run_watch(project, 2, days=2)
-    run_watch(project, 2.1, days=3, seconds=0.3)  # nothing has come since
+    run_watch(project, 2.1, days=3, beats=13)  # nothing has come since
     project.clock.hold(START + 3 * DAY)
     by_file(project, labels[100:], tmp_path)
     run_watch(project, 3, days=3)

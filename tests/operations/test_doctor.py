@@ -146,7 +146,7 @@ def test_a_project_is_exported_and_imported(filled, mlopsfw, tmp_path, make_proj
     url = (tmp_path / "copy").as_uri()
     code, out, err = mlopsfw("export", url)
     assert (code, err) == (0, "")
-    assert "3 events in 2 streams; the chain is whole" in out
+    assert "3 events in 2 streams, and its hash chains are intact" in out
     other = tmp_path / "other"
     other.mkdir()
     (other / "mlopsfw.toml").write_text('[project]\nname = "other"\n')
