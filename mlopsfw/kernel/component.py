@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from mlopsfw.kernel.events.record import EventRecord
     from mlopsfw.kernel.index import Index, IndexPart
+    from mlopsfw.kernel.roles.check import Check
 
 
 # -- lineage -----------------------------------------------------------------------------------------------------------
@@ -58,12 +59,14 @@ class ReferenceKind:
             and `UnknownName` where there is no such thing.
         facts: The facts about an exact reference by name.
         edges: What led to it, where there are too many such things for the index.
+
+    All are handed the index, which is at the ledger's head.
     """
 
     scheme: str
-    exact: Callable[[str], str]
-    facts: Callable[[str], Mapping[str, Fact]]
-    edges: Callable[[str], Iterable[Edge]] | None = None
+    exact: Callable[[str, Index], str]
+    facts: Callable[[str, Index], Mapping[str, Fact]]
+    edges: Callable[[str, Index], Iterable[Edge]] | None = None
 
 
 # -- rows of people ----------------------------------------------------------------------------------------------------
@@ -162,6 +165,7 @@ class Component:
         references: What it knows of references of its schemes.
         needs: Versions of a dataset that it needs, each with a reason for people.
         holdings: Where it keeps rows of people, in the order in which they are erased.
+        checks: What `doctor` asks on its behalf.
         released: Digests of blobs that events name and that are not kept for it any more.
     """
 
@@ -172,6 +176,7 @@ class Component:
     references: tuple[ReferenceKind, ...] = ()
     needs: Callable[[str], Iterable[tuple[int, str]]] | None = None
     holdings: Callable[[], Iterable[Holding]] | None = None
+    checks: tuple[Check, ...] = ()
     released: Callable[[], Iterable[str]] | None = None
 
 

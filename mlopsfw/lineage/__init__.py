@@ -61,9 +61,9 @@ class LineageGraph:
             schemes = ", ".join(f"{name}:/…" for name in sorted(self._kinds()))
             raise InvalidReference(f"{ref!r} is not a reference", hint=f"Write one of {schemes}.")
         edges = [edge for edge in self._edges() if edge.kind != "detail"]
-        root = kind.exact(ref)
+        root = kind.exact(ref, self._index)
         if kind.edges is not None:
-            edges = list(dict.fromkeys((*edges, *kind.edges(root))))
+            edges = list(dict.fromkeys((*edges, *kind.edges(root, self._index))))
         up, down = _follow(root, edges, upwards=True), _follow(root, edges, upwards=False)
         nodes = {root, *(edge.source for edge in up), *(edge.target for edge in down)}
         return Lineage(root=root, nodes={node: self.facts(node) for node in sorted(nodes)}, up=up, down=down)
@@ -71,7 +71,7 @@ class LineageGraph:
     def facts(self, ref: str) -> dict[str, Any]:
         """Return the facts about an exact reference; none about what no component knows."""
         kind = self._kind(ref)
-        return {name: fact.value for name, fact in kind.facts(ref).items()} if kind else {}
+        return {name: fact.value for name, fact in kind.facts(ref, self._index).items()} if kind else {}
 
     def downstream(self, refs: Iterable[str]) -> set[str]:
         """Return what came, or may have come, of any of the exact references `refs`, and those themselves."""

@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import MlopsfwError, text_of
-from mlopsfw.kernel.roles.check import Diagnosis
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question.
-
-    Args:
-        name: Short, unique, lower case.
-        summary: One line.
-        ask: Asks it.
-        thorough: Whether it reads everything and is asked only by `--verify`.
-    """
-
-    name: str
-    summary: str
-    ask: Callable[[], Iterable[Diagnosis]]
-    thorough: bool = False
+from mlopsfw.kernel.roles.check import Check, Diagnosis
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +26,7 @@ class Doctor:
         questions: Returns the questions, in order.
     """
 
-    def __init__(self, questions: Callable[[], Iterable[Question]]) -> None:
+    def __init__(self, questions: Callable[[], Iterable[Check]]) -> None:
         self.questions = questions
 
     def examine(self, *, verify: bool = False) -> Iterator[Finding]:
@@ -58,7 +40,7 @@ class Doctor:
                 yield from _answers(question)
 
 
-def _answers(question: Question) -> Iterator[Finding]:
+def _answers(question: Check) -> Iterator[Finding]:
     try:
         answers = list(question.ask())
     except Exception as error:  # noqa: BLE001 - one check must not keep the others from being asked

@@ -2,70 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mlopsfw.data.datasets import diagnosis
+from mlopsfw.kernel.roles.check import Check
 from mlopsfw.operations import checks
-from mlopsfw.operations.doctor import Question
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.check import Diagnosis
     from mlopsfw.project.wiring import Wiring
 
 
-def questions(parts: Wiring) -> Iterator[Question]:
-    """Yield what is asked, in this order; the questions of plugins last."""
-    yield Question(
+def questions(parts: Wiring) -> Iterator[Check]:
+    """Yield what is asked, in this order."""
+    yield Check(
         "machine",
         "This machine has room, and the project's state is private",
         lambda: checks.machine(parts.workspace),
     )
-    yield Question("startup", "What runs code whenever Python starts", checks.startup_files)
-    yield Question(
+    yield Check("startup", "What runs code whenever Python starts", checks.startup_files)
+    yield Check(
         "storage",
         "The storage answers and keeps its contract",
         lambda: checks.storage_contract(parts.storage, parts.clock),
     )
-    yield Question(
+    yield Check(
         "encryption",
         "The key opens the keyring, and no older ring is left",
         lambda: checks.encryption(parts.vault),
     )
-    yield Question("erasures", "What was to be erased is erased", lambda: _erasures(parts))
-    yield Question("ledger", "Every event follows the one before it", lambda: checks.ledger_chain(parts.storage))
-    yield Question(
-        "references", "What events refer to is there", lambda: checks.references(parts.storage, parts.ledger)
-    )
-    yield Question(
-        "datasets",
-        "The files of every dataset are there, its Delta log is up, references are unchanged",
-        lambda: diagnosis.examine(parts.datasets),
-    )
+    yield Check("ledger", "Every event follows the one before it", lambda: checks.ledger_chain(parts.storage))
+    yield Check("references", "What events refer to is there", lambda: checks.references(parts.storage, parts.ledger))
+    for component in parts.components:
+        yield from component.checks
     yield from _thorough(parts)
-    yield Question(
+    yield Check(
         "plugins",
         "Every selected provider is installed and can be loaded",
         lambda: checks.selected_providers(parts.plugins, parts.config),
     )
-    for claim, check in parts.plugins.checks():
-        yield Question(check.name, check.summary, partial(check.run, parts.host(claim.key)))
 
 
-def _erasures(parts: Wiring) -> Iterable[Diagnosis]:
-    return parts.erasures.diagnose()
-
-
-def _thorough(parts: Wiring) -> Iterator[Question]:
-    yield Question("blobs", "Every blob matches its digest", lambda: checks.blob_digests(parts.blobs), thorough=True)
-    yield Question(
-        "rows",
-        "Every dataset version still has the rows of its digest",
-        lambda: diagnosis.verify(parts.datasets),
-        thorough=True,
-    )
-    yield Question(
+def _thorough(parts: Wiring) -> Iterator[Check]:
+    yield Check("blobs", "Every blob matches its digest", lambda: checks.blob_digests(parts.blobs), thorough=True)
+    yield Check(
         "index",
         "The index says what the ledger says",
         lambda: checks.index_content(parts.index, parts.workspace),

@@ -16,13 +16,22 @@ if TYPE_CHECKING:
 
 
 def components(parts: Wiring) -> tuple[Component, ...]:
-    """Return the components, in the order in which an erasure asks their holdings.
+    """Return the components: the bundled ones, and those of plugins."""
+    from mlopsfw.project.plugin_components import behind_border
+
+    ours = bundled(parts)
+    return (*ours, *behind_border(parts.plugins.components(parts.config, parts.host), ours))
+
+
+def bundled(parts: Wiring) -> tuple[Component, ...]:
+    """Return the bundled components, in the order in which an erasure asks their holdings.
 
     Nothing of `parts` is made yet: each component asks for what it uses when it is used.
     """
     from mlopsfw.alerts.component import component as alerts
     from mlopsfw.data.datasets.component import component as datasets
     from mlopsfw.data.filesets.component import component as filesets
+    from mlopsfw.governance.component import component as governance
     from mlopsfw.models.registry.component import component as models
     from mlopsfw.monitoring.component import component as monitoring
     from mlopsfw.pipeline.run.component import component as runs
@@ -58,13 +67,14 @@ def components(parts: Wiring) -> tuple[Component, ...]:
         )
 
     return (
-        endpoints(lambda: parts.captures, capture_holdings, lambda: parts.index),
-        runs(lambda: parts.runs, run_needs, run_holdings, lambda: parts.index),
+        endpoints(lambda: parts.captures, capture_holdings),
+        runs(lambda: parts.runs, run_needs, run_holdings),
         monitoring(report_holdings),
         filesets(lambda: parts.filesets),
-        datasets(lambda: parts.datasets, dataset_holdings, lambda: parts.index),
+        datasets(lambda: parts.datasets, dataset_holdings),
         models(lambda: parts.registry, lambda: parts.lineage, lambda: parts.index),
         alerts(),
+        governance(lambda: parts.erasures),
     )
 
 

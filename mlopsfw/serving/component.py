@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 _SCHEME = "endpoints:/"
 
 
-def component(
-    captures: Callable[[], Captures], holdings: Callable[[], Iterable[Holding]], index: Callable[[], Index]
-) -> Component:
+def component(captures: Callable[[], Captures], holdings: Callable[[], Iterable[Holding]]) -> Component:
     """Return the component; all are asked for when it is used."""
-    revisions, predictions = _Revisions(index), _Predictions(captures)
+    revisions, predictions = _Revisions(), _Predictions(captures)
     kinds = (
         ReferenceKind(scheme="endpoints", exact=revisions.exact, facts=revisions.facts),
         ReferenceKind(scheme="predictions", exact=predictions.exact, facts=predictions.facts, edges=predictions.edges),
@@ -38,25 +36,22 @@ def edges(index: Index) -> Iterator[Edge]:
 
 
 class _Revisions:
-    def __init__(self, index: Callable[[], Index]) -> None:
-        self._index = index
-
-    def exact(self, ref: str) -> str:
+    def exact(self, ref: str, index: Index) -> str:
         name, at, revision = ref.removeprefix(_SCHEME).partition("@")
         if at and not revision.isdecimal():
             raise InvalidReference(
                 f"{ref!r} is not a reference", hint=f"Write {_SCHEME}NAME or {_SCHEME}NAME@REVISION."
             )
         sql = "SELECT max(revision) AS revision FROM revisions WHERE endpoint = ? AND revision = coalesce(?, revision)"
-        newest = self._index().query(sql, (name, int(revision) if at else None))[0]["revision"]
+        newest = index.query(sql, (name, int(revision) if at else None))[0]["revision"]
         if newest is None:
             raise UnknownName(f"{ref} has served nothing", hint="`mlopsfw endpoints list` shows those there are.")
         return f"{_SCHEME}{name}@{newest}"
 
-    def facts(self, ref: str) -> Mapping[str, Fact]:
+    def facts(self, ref: str, index: Index) -> Mapping[str, Fact]:
         name, _, revision = ref.removeprefix(_SCHEME).partition("@")
         sql = "SELECT time, seq FROM revisions WHERE endpoint = ? AND revision = ?"
-        rows = self._index().query(sql, (name, revision), fresh=False)
+        rows = index.query(sql, (name, revision), fresh=False)
         return {"time": Fact(rows[0]["time"], f"endpoint/{name}#{rows[0]['seq']}")} if rows else {}
 
 
@@ -66,17 +61,17 @@ class _Predictions:
     def __init__(self, captures: Callable[[], Captures]) -> None:
         self._captures = captures
 
-    def exact(self, ref: str) -> str:
+    def exact(self, ref: str, _index: Index) -> str:
         self._row(ref)
         return ref
 
-    def edges(self, ref: str) -> Iterator[Edge]:
+    def edges(self, ref: str, _index: Index) -> Iterator[Edge]:
         row = self._row(ref)
         endpoint = f"{_SCHEME}{parse_prediction(ref).endpoint}@{row['revision']}"
         yield Edge(f"models:/{row['model']}@{row['version']}", endpoint, "served at")
         yield Edge(endpoint, ref, "answered")
 
-    def facts(self, ref: str) -> Mapping[str, Fact]:
+    def facts(self, ref: str, _index: Index) -> Mapping[str, Fact]:
         row = self._row(ref)
         return {"time": Fact(row["processed_time"].isoformat()), "bundle": Fact(row["bundle"])}
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlopsfw.data.datasets import diagnosis
 from mlopsfw.data.datasets.index_tables import INDEX
 from mlopsfw.data.datasets.needs import of_bad_rows, of_tags
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
+from mlopsfw.kernel.roles.check import Check
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.catalog import Datasets
@@ -18,18 +20,31 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.index import Index
 
 
-def component(
-    datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[Holding]], index: Callable[[], Index]
-) -> Component:
+def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[Holding]]) -> Component:
     """Return the component; all are asked for when it is used."""
-    references = _References(datasets, index)
+    references = _References(datasets)
     kind = ReferenceKind(scheme="data", exact=references.exact, facts=references.facts)
 
     def needs(name: str) -> Iterator[tuple[int, str]]:
         yield from of_tags(datasets(), name)
         yield from of_bad_rows(datasets(), name)
 
-    return Component(name="datasets", index=INDEX, edges=edges, references=(kind,), needs=needs, holdings=holdings)
+    checks = (
+        Check(
+            "datasets",
+            "The files of every dataset are there, its Delta log is up, references are unchanged",
+            lambda: diagnosis.examine(datasets()),
+        ),
+        Check(
+            "rows",
+            "Every dataset version still has the rows of its digest",
+            lambda: diagnosis.verify(datasets()),
+            thorough=True,
+        ),
+    )
+    return Component(
+        name="datasets", index=INDEX, edges=edges, references=(kind,), needs=needs, holdings=holdings, checks=checks
+    )
 
 
 def edges(index: Index) -> Iterator[Edge]:
@@ -50,10 +65,10 @@ def edges(index: Index) -> Iterator[Edge]:
 
 
 class _References:
-    def __init__(self, datasets: Callable[[], Datasets], index: Callable[[], Index]) -> None:
-        self._datasets, self._index = datasets, index
+    def __init__(self, datasets: Callable[[], Datasets]) -> None:
+        self._datasets = datasets
 
-    def exact(self, ref: str) -> str:
+    def exact(self, ref: str, index: Index) -> str:
         reference = parse_reference(ref, "data")
         sql = "SELECT max(version) AS version FROM datasets WHERE dataset = ?"
         params: tuple[str | int, ...] = (reference.name,)
@@ -62,15 +77,15 @@ class _References:
         elif reference.selector not in ("", "latest"):
             sql = "SELECT max(version) AS version FROM tags WHERE dataset = ? AND tag = ?"
             params = (*params, reference.selector)
-        version = self._index().query(sql, params)[0]["version"]
+        version = index.query(sql, params)[0]["version"]
         if version is None:
             return self._datasets().resolve(ref).ref
         return f"data:/{reference.name}@{version}"
 
-    def facts(self, ref: str) -> Mapping[str, Fact]:
+    def facts(self, ref: str, index: Index) -> Mapping[str, Fact]:
         reference = parse_reference(ref, "data")
         sql = "SELECT * FROM datasets WHERE dataset = ? AND version = ?"
-        rows = self._index().query(sql, (reference.name, reference.version), fresh=False)
+        rows = index.query(sql, (reference.name, reference.version), fresh=False)
         if not rows:
             return {}
         row = rows[0]

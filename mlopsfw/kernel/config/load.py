@@ -29,7 +29,7 @@ FILE_NAME = "mlopsfw.toml"
 
 _SINGLE = ("storage", "trainer", "deployer", "engine")
 _MANY = {"monitor": "monitors", "alerter": "alerters"}
-_TABLES = ("project", "plugins", "data", "privacy", "capture", "runtime", "format", "observer", "steps", "env")
+_TABLES = ("project", "plugins", "data", "privacy", "capture", "runtime", "format", "observer", "component", "steps", "env")
 _TOP = (*_TABLES, *_SINGLE, *_MANY)
 _STEP = StepConfig.__struct_fields__
 
@@ -159,7 +159,6 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     fields |= {field: _selections(tree[role], role, fail) for role, field in _MANY.items() if role in tree}
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
-    observers = _table(tree, "observer", fail)
     plain = {
         "name": name,
         "code": project.code,
@@ -167,7 +166,9 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
         "runtimes": _table(tree, "runtime", fail),
         "formats": _table(tree, "format", fail),
     }
-    plain["observers"] = {key: _table(observers, key, fail, "observer.") for key in observers}
+    for kind in ("observer", "component"):
+        options = _table(tree, kind, fail)
+        plain[f"{kind}s"] = {key: _table(options, key, fail, f"{kind}.") for key in options}
     return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
 
 

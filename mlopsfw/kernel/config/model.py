@@ -147,6 +147,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         runtimes: Options of runtimes by bundle format.
         formats: Options of formats by suffix.
         observers: Options of observers by name.
+        components: Options of components by name.
         steps: The pipeline, in the order of the file.
         disabled: Entry points never to load, such as `observer.acme`.
         env: The overlay that was applied, or empty.
@@ -169,6 +170,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     runtimes: dict[str, dict[str, Any]] = {}
     formats: dict[str, dict[str, Any]] = {}
     observers: dict[str, dict[str, Any]] = {}
+    components: dict[str, dict[str, Any]] = {}
     steps: dict[str, StepConfig] = {}
     disabled: tuple[str, ...] = ()
     env: str = ""

@@ -12,14 +12,14 @@ from mlopsfw.kernel.base.errors import PluginApiMismatch, PluginConflict, Plugin
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.roles.names import API_VERSION, ROLES
 
-KINDS = (*ROLES, "observer", "command", "check")
+KINDS = (*ROLES, "observer", "command", "component")
 
 
 class Claim(NamedTuple):
     """One entry point: a distribution says that a module provides a name.
 
     Args:
-        kind: A role, or `observer`, `command`, `check`.
+        kind: A role, or `observer`, `command`, `component`.
         name: The provider's or verb's name.
         module: Where the hook implementations are (`package.module` or `package.module:object`).
         distribution: The distribution's name.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pluggy
 
-from mlopsfw.kernel.base.errors import PluginBroken, PluginError, UnknownName, text_of
+from mlopsfw.kernel.base.errors import ConfigError, PluginBroken, PluginError, UnknownName, text_of
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.events.authority import actor_of, copy
 from mlopsfw.kernel.plugins.blame import Blamed, blaming, watched
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim
@@ -23,8 +23,7 @@ from mlopsfw.kernel.roles.provider import Provider
 if TYPE_CHECKING:
     import click
 
-    from mlopsfw.kernel.config.model import ProjectConfig, Selection
-    from mlopsfw.kernel.roles.check import Check
+    from mlopsfw.kernel.config.model import ProjectConfig
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.roles.host import Host
 
@@ -95,10 +94,13 @@ class PluginManager:
 
     def build(self, role: str, selection: Selection, config: ProjectConfig, host: Host) -> Any:
         """Build what `selection` selects: read its options into the provider's config, then call `build` with blame."""
+        claim, built = self._built(role, selection, config, host)
+        return Blamed(built, claim, role)
+
+    def _built(self, role: str, selection: Selection, config: ProjectConfig, host: Host) -> tuple[Claim, Any]:
         claim, provider, options = self.selected(role, selection, config)
         with blaming(claim, "build"):
-            built = provider.build(options, host)
-        return Blamed(built, claim, role)
+            return claim, provider.build(options, host)
 
     def selected(
         self, role: str, selection: Selection, config: ProjectConfig
@@ -161,14 +163,23 @@ class PluginManager:
             raise PluginError(f"{claim} brings no command {name!r}", hint=nearest(name, [str(c) for c in commands]))
         return _contained(commands[name], claim)
 
-    def checks(self) -> Iterable[tuple[Claim, Check]]:
-        """Yield what `doctor` asks on behalf of plugins, and of which."""
-        for claim in self.catalog.of("check"):
-            plugin = self.load(claim)
-            with blaming(claim, "mlopsfw_checks"):
-                found = self._call(plugin, "mlopsfw_checks")
-            for check in found:
-                yield claim, replace(check, run=watched(check.run, claim, f"the check {check.name}"))
+    def components(self, config: ProjectConfig, host: Callable[[str], Host]) -> Iterator[tuple[Claim, Any]]:
+        """Yield what every installed plugin of a component built. One that fails is warned about and left out.
+
+        Args:
+            config: The project's; `[component.NAME]` holds a component's options.
+            host: Claim's key → what that component may use of the kernel.
+        """
+        for claim in self.catalog.of("component"):
+            selection = Selection(use=claim.name, options=config.components.get(claim.name, {}), key="component")
+            try:
+                yield self._built("component", selection, config, host(claim.key))
+            except PluginBroken:
+                continue  # warned about when it was set aside
+            except ConfigError:
+                raise  # the user's own file
+            except Exception as error:  # noqa: BLE001 - what is broken must not keep the project from being opened
+                warnings.warn(f"{claim} is left out: {text_of(error)}", RuntimeWarning, stacklevel=2)
 
 
 def _contained(command: click.Command, claim: Claim) -> click.Command:

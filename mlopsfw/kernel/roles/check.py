@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.host import Host
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +29,11 @@ class Check:
     Args:
         name: Short, unique, lower case.
         summary: One line for `doctor --list`.
-        run: Asks it; yields nothing when there is nothing to say.
+        ask: Asks it; yields nothing when there is nothing to say.
+        thorough: Whether it reads everything and is asked only by `--verify`.
     """
 
     name: str
     summary: str
-    run: Callable[[Host], Iterable[Diagnosis]]
+    ask: Callable[[], Iterable[Diagnosis]]
+    thorough: bool = False

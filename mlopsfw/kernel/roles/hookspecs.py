@@ -1,9 +1,9 @@
 """The hooks that plugins implement: every one of them, and nothing else.
 
 A plugin is a module (or object) named by an entry point in the group `mlopsfw.v1`. The entry point is called after what
-it holds: `trainer.torch`, `step.join`, `command.acme`, `observer.acme`, `check.acme`. The kernel lists and selects
-plugins by these names and imports one only when its name is selected (observers and checks: when a run starts or
-`doctor` asks).
+it holds: `trainer.torch`, `step.join`, `command.acme`, `observer.acme`, `component.acme`. The kernel lists and selects
+plugins by these names and imports one only when its name is selected (observers: when a run starts; components: when a
+project is opened).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from mlopsfw.kernel.roles.alerting import Alerter
     from mlopsfw.kernel.roles.bundle import Runtime
-    from mlopsfw.kernel.roles.check import Check
     from mlopsfw.kernel.roles.deployer import Deployer
     from mlopsfw.kernel.roles.engine import Engine
     from mlopsfw.kernel.roles.event import Event
@@ -197,13 +196,16 @@ def mlopsfw_commands() -> Iterable[click.Command]:
 
 
 @hookspec
-def mlopsfw_checks() -> Iterable[Check]:
-    """Add questions that `mlopsfw doctor` asks.
+def mlopsfw_components() -> Iterable[Provider[Any]]:
+    """Offer components (`mlopsfw.components.Component`): what a part of the project says of itself to lineage, erasure, retention, index and `doctor`.
+
+    Every installed component takes part in every project. Its events and streams are those of its plugin:
+    `plugin.component.NAME.…` in `plugin/component.NAME`.
 
     Example::
 
         @hookimpl
-        def mlopsfw_checks():
-            yield Check("licence", "The licence server answers", ask)
+        def mlopsfw_components():
+            yield Provider("features", FeaturesConfig, build, "Acme's feature store")
     """
     raise NotImplementedError

@@ -31,7 +31,7 @@ def component(
     registry: Callable[[], Registry], lineage: Callable[[], Ancestors], index: Callable[[], Index]
 ) -> Component:
     """Return the component; all are asked for when it is used."""
-    references = _References(registry, index)
+    references = _References(registry)
     kind = ReferenceKind(scheme="models", exact=references.exact, facts=references.facts)
 
     def needs(name: str) -> Iterator[tuple[int, str]]:
@@ -73,10 +73,10 @@ def edges(index: Index) -> Iterator[Edge]:
 
 
 class _References:
-    def __init__(self, registry: Callable[[], Registry], index: Callable[[], Index]) -> None:
-        self._registry, self._index = registry, index
+    def __init__(self, registry: Callable[[], Registry]) -> None:
+        self._registry = registry
 
-    def exact(self, ref: str) -> str:
+    def exact(self, ref: str, index: Index) -> str:
         reference = parse_reference(ref, "models")
         sql = "SELECT latest AS version FROM models WHERE model = ?"
         params: tuple[str, ...] = (reference.name,)
@@ -86,13 +86,13 @@ class _References:
         elif reference.selector != "latest":
             sql = "SELECT version FROM aliases WHERE model = ? AND alias = ?"
             params = (*params, reference.selector or CHAMPION)
-        rows = self._index().query(sql, params)
+        rows = index.query(sql, params)
         if not rows or rows[0]["version"] is None:
             return self._registry().resolve(ref).ref
         return f"models:/{reference.name}@{rows[0]['version']}"
 
-    def facts(self, ref: str) -> Mapping[str, Fact]:
-        reference, index = parse_reference(ref, "models"), self._index()
+    def facts(self, ref: str, index: Index) -> Mapping[str, Fact]:
+        reference = parse_reference(ref, "models")
         where = (reference.name, reference.version)
         sql = "SELECT * FROM versions WHERE model = ? AND version = ? AND facts IS NOT NULL"
         rows = index.query(sql, where, fresh=False)

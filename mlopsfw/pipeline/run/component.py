@@ -20,18 +20,16 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.run.runs import Runs
 
 
-def component(
-    runs: Callable[[], Runs], needs: Need, holdings: Callable[[], Iterable[Holding]], index: Callable[[], Index]
-) -> Component:
+def component(runs: Callable[[], Runs], needs: Need, holdings: Callable[[], Iterable[Holding]]) -> Component:
     """Return the component; all are asked for when it is used."""
-    lineage = _RunLineage(runs, index)
+    lineage = _RunLineage(runs)
     kind = ReferenceKind(scheme="runs", exact=lineage.exact, facts=lineage.facts)
     return Component(name="runs", index=INDEX, edges=lineage.edges, references=(kind,), needs=needs, holdings=holdings)
 
 
 class _RunLineage:
-    def __init__(self, runs: Callable[[], Runs], index: Callable[[], Index]) -> None:
-        self._runs, self._index = runs, index
+    def __init__(self, runs: Callable[[], Runs]) -> None:
+        self._runs = runs
 
     def edges(self, index: Index) -> Iterator[Edge]:
         """Yield what runs read, and which dataset versions became which within one."""
@@ -64,18 +62,18 @@ class _RunLineage:
                 returned.setdefault(row["run"], {})[row["step"]] = outputs
         return taken, returned
 
-    def exact(self, ref: str) -> str:
+    def exact(self, ref: str, index: Index) -> str:
         name = parse_reference(ref, "runs").name
         sql = "SELECT run FROM runs WHERE run = ?"
         params: tuple[str, ...] = (name,)
         if name == "latest":
             sql, params = "SELECT run FROM runs ORDER BY run DESC LIMIT 1", ()
-        rows = self._index().query(sql, params)
+        rows = index.query(sql, params)
         return f"runs:/{rows[0]['run'] if rows else self._runs().resolve(name)}"
 
-    def facts(self, ref: str) -> Mapping[str, Fact]:
+    def facts(self, ref: str, index: Index) -> Mapping[str, Fact]:
         name = parse_reference(ref, "runs").name
-        rows = self._index().query("SELECT * FROM runs WHERE run = ?", (name,), fresh=False)
+        rows = index.query("SELECT * FROM runs WHERE run = ?", (name,), fresh=False)
         if not rows:
             return {}
         facts = ("status", "started", "pipeline")

@@ -17,7 +17,7 @@ from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.index import Index
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.reader import Reader
-from mlopsfw.project.components import components, index_parts
+from mlopsfw.project.components import bundled, index_parts
 from mlopsfw_storage_object.local import LocalStorage
 
 ARTIFACT = {"kind": "json", "digest": "0" * 64, "blob": "0" * 64}
@@ -30,7 +30,7 @@ def ledger(tmp_path):
 
 @pytest.fixture
 def index(tmp_path, ledger):
-    index = Index(tmp_path / "index.sqlite", ledger, index_parts(components(None)))
+    index = Index(tmp_path / "index.sqlite", ledger, index_parts(bundled(None)))
     yield index
     index.close()
 
@@ -123,7 +123,7 @@ def test_step_by_step_equals_at_once(tmp_path, ledger, index):
                 index.refresh()
     ledger.stream("run/a").seal(PlainRecord("run.finished", {"status": "done"}))
     index.refresh()
-    fresh = Index(tmp_path / "fresh.sqlite", ledger, index_parts(components(None)))
+    fresh = Index(tmp_path / "fresh.sqlite", ledger, index_parts(bundled(None)))
     assert everything(fresh) == everything(index)
     assert fresh.differences(index) == []
     fresh.close()
@@ -135,7 +135,7 @@ def test_step_by_step_equals_at_once(tmp_path, ledger, index):
 def test_a_missing_or_damaged_index_is_made_anew_with_the_same_answers(tmp_path, ledger, harm):
     populate(ledger)
     file = tmp_path / "index.sqlite"
-    first = Index(file, ledger, index_parts(components(None)))
+    first = Index(file, ledger, index_parts(bundled(None)))
     before = everything(first)
     first._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     if harm == "another version":
@@ -152,7 +152,7 @@ def test_a_missing_or_damaged_index_is_made_anew_with_the_same_answers(tmp_path,
         file.unlink()
     elif harm in harmed:
         file.write_bytes(harmed[harm])
-    again = Index(file, ledger, index_parts(components(None)))
+    again = Index(file, ledger, index_parts(bundled(None)))
     try:
         assert everything(again) == before
     finally:
@@ -171,7 +171,7 @@ def test_a_ledger_that_was_replaced_is_noticed(tmp_path, ledger, index):
     index.refresh()
     other = Ledger(LocalStorage(tmp_path / "other"), actor="b", clock=SystemClock(), types=EventTypes())
     other.stream("run/z").append(PlainRecord("run.started", {"pipeline": "p"}))
-    replaced = Index(tmp_path / "index.sqlite", other, index_parts(components(None)))
+    replaced = Index(tmp_path / "index.sqlite", other, index_parts(bundled(None)))
     assert replaced.query("SELECT run FROM runs") == [{"run": "z"}]
     assert replaced.query("SELECT * FROM versions") == []
     replaced.close()
@@ -183,9 +183,9 @@ def test_processes_may_refresh_one_file_at_once(tmp_path, ledger):
     code = (
         "import sys, pathlib\n"
         "from mlopsfw_storage_object.local import LocalStorage\n"
-        "from mlopsfw.kernel.base.clock import SystemClock\nfrom mlopsfw.kernel.events.registry import EventTypes\nfrom mlopsfw.kernel.index import Index\nfrom mlopsfw.kernel.ledger import Ledger\nfrom mlopsfw.project.components import components, index_parts\n"
+        "from mlopsfw.kernel.base.clock import SystemClock\nfrom mlopsfw.kernel.events.registry import EventTypes\nfrom mlopsfw.kernel.index import Index\nfrom mlopsfw.kernel.ledger import Ledger\nfrom mlopsfw.project.components import bundled, index_parts\n"
         f"root = pathlib.Path({str(tmp_path)!r})\n"
-        "index = Index(root / 'index.sqlite', Ledger(LocalStorage(root / 'store'), actor='a', clock=SystemClock(), types=EventTypes()), index_parts(components(None)))\n"
+        "index = Index(root / 'index.sqlite', Ledger(LocalStorage(root / 'store'), actor='a', clock=SystemClock(), types=EventTypes()), index_parts(bundled(None)))\n"
         "print(len(index.query('SELECT * FROM runs')))\n"
     )
     racers = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(6)]
@@ -231,7 +231,7 @@ def test_a_run_costs_its_events_and_one_segment_and_the_search_of_runs_uses_an_i
     assert storage.calls["put"] == 400  # three events and the segment that gathers them
     assert storage.calls["list"] == 0
     assert storage.calls["get"] <= 900
-    index = Index(tmp_path / "index.sqlite", ledger, index_parts(components(None)))
+    index = Index(tmp_path / "index.sqlite", ledger, index_parts(bundled(None)))
     search = "SELECT run, value FROM metrics JOIN runs USING (run) WHERE name = 'auc' ORDER BY value DESC LIMIT 3"
     assert [row["value"] for row in index.query(search)] == [0.99, 0.98, 0.97]
     plan = " ".join(row["detail"] for row in index.query(f"EXPLAIN QUERY PLAN {search}"))
@@ -250,7 +250,7 @@ def test_within_a_snapshot_streams_are_read_from_the_copy_as_of_its_beginning(tm
         ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": n + 1}))
     ledger.stream("run/a").seal(PlainRecord("run.started", {}))
     other = Ledger(storage, actor="b", clock=SystemClock(), types=EventTypes())
-    index = Index(tmp_path / "index.sqlite", other, index_parts(components(None)))
+    index = Index(tmp_path / "index.sqlite", other, index_parts(bundled(None)))
     with index.snapshot():
         ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": 6}))
         storage.calls.clear()
@@ -269,7 +269,7 @@ def test_a_damaged_copy_is_not_believed(tmp_path, ledger):
     for n in range(5):
         ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": n + 1}))
     other = Ledger(ledger.storage, actor="b", clock=SystemClock(), types=EventTypes())
-    index = Index(tmp_path / "index.sqlite", other, index_parts(components(None)))
+    index = Index(tmp_path / "index.sqlite", other, index_parts(bundled(None)))
     index.refresh()
     line = next(iter(index.lines("model/delay"))).replace(b'"version":1', b'"version":9', 1)
     with sqlite3.connect(tmp_path / "index.sqlite") as db:

@@ -13,7 +13,7 @@ from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.index import Index
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.operations.audit import audit
-from mlopsfw.project.components import components, index_parts
+from mlopsfw.project.components import bundled, index_parts
 from mlopsfw_storage_object.local import LocalStorage
 
 LEDGERS = Path(__file__).parent / "ledgers"
@@ -56,7 +56,7 @@ def test_a_ledger_of_format_1_is_gone_on_with_and_indexed(storage, tmp_path):
     event = ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": 2, "bundle": "1" * 64}))
     assert event.seq == 3
     assert [found.problems for found in audit(storage)] == [[], []]
-    index = Index(tmp_path / "index.sqlite", ledger, index_parts(components(None)))
+    index = Index(tmp_path / "index.sqlite", ledger, index_parts(bundled(None)))
     assert index.query("SELECT version FROM versions") == [{"version": 1}, {"version": 2}]
     assert index.query("SELECT status, seconds FROM runs") == [{"status": "done", "seconds": 2.5}]
     index.close()

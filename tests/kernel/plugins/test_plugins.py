@@ -225,12 +225,17 @@ def mlopsfw_commands():
     yield greet
 """
 CHECK = """
-from mlopsfw import Check, Diagnosis, hookimpl
-def ask(host):
-    yield Diagnosis("warning", f"the licence of {host.project} ends soon", "Renew it.")
+import msgspec
+from mlopsfw import Provider, hookimpl
+from mlopsfw.components import Check, Component, Diagnosis
+class Options(msgspec.Struct, forbid_unknown_fields=True): ...
+def build(config, host):
+    def ask():
+        yield Diagnosis("warning", f"the licence of {host.project} ends soon", "Renew it.")
+    return Component(name="licence", checks=(Check("licence", "The licence is valid", ask),))
 @hookimpl
-def mlopsfw_checks():
-    yield Check("licence", "The licence is valid", ask)
+def mlopsfw_components():
+    yield Provider("licence", Options, build)
 """
 
 
@@ -242,7 +247,7 @@ def test_a_plugins_verb_is_found_by_its_entry_point_and_runs(plugin):
 
 
 def test_doctor_asks_a_plugins_questions_too(plugin, project):
-    project.plugins = manager(plugin(CHECK, kind="check", name="licence", module="licence_plugin"))
+    project.plugins = manager(plugin(CHECK, kind="component", name="licence", module="licence_plugin"))
     (answer,) = [f for f in project.doctor.examine() if f.check == "licence"]
     assert (answer.level, answer.message) == ("warning", "the licence of testproject ends soon")
     assert "licence" in [question.name for question in project.doctor.questions()]

@@ -272,14 +272,19 @@ def test_an_observer_cannot_move_an_alias_and_is_named_when_it_tries(make_projec
 
 def test_a_plugins_check_acts_in_the_name_of_its_entry_point_whatever_it_calls_itself(make_project, install_plugin):
     source = """
-        from mlopsfw import Check, Diagnosis, hookimpl
-        def ask(host):
-            host.emit("plugin/check.acme", "plugin.check.acme.asked", {})
-            yield Diagnosis("ok", host.private_folder().name)
+        import msgspec
+        from mlopsfw import Provider, hookimpl
+        from mlopsfw.components import Check, Component, Diagnosis
+        class Options(msgspec.Struct): ...
+        def build(config, host):
+            def ask():
+                host.emit("plugin/component.acme", "plugin.component.acme.asked", {})
+                yield Diagnosis("ok", host.private_folder().name)
+            return Component(name="acme", checks=(Check("other", "Another's name", ask),))
         @hookimpl
-        def mlopsfw_checks():
-            yield Check("other", "Another's name", ask)
+        def mlopsfw_components():
+            yield Provider("acme", Options, build)
     """
-    install_plugin(source, "check.acme")
+    install_plugin(source, "component.acme")
     (answer,) = [found for found in make_project().doctor.examine() if found.check == "other"]
-    assert (answer.level, answer.message) == ("ok", "check.acme")
+    assert (answer.level, answer.message) == ("ok", "component.acme")

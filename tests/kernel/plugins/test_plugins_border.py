@@ -40,7 +40,8 @@ in_a_run = pytest.mark.parametrize("raised", ["SystemExit(0)", "KeyboardInterrup
 HEAD = """
 import asyncio, sys, time
 import click, msgspec
-from mlopsfw import Check, Diagnosis, Provider, hookimpl
+from mlopsfw import Provider, hookimpl
+from mlopsfw.components import Check, Component, Diagnosis
 
 class Wild(BaseException): ...
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,10 +141,10 @@ def mlopsfw_alerters(): yield Provider("bell", Strict, oops, "")
 
 
 @raising
-@pytest.mark.parametrize("kind", [*ROLES, "command", "check"])
+@pytest.mark.parametrize("kind", [*ROLES, "command"])
 def test_an_import(kind, raised, install_plugin, project):
     install_plugin(source(raised, "oops()\n"), f"{kind}.bell")
-    doors = {"command": lambda: project.plugins.command("bell"), "check": lambda: list(project.plugins.checks())}
+    doors = {"command": lambda: project.plugins.command("bell")}
     with pytest.warns(RuntimeWarning, match="is set aside"), pytest.raises(PluginBroken) as caught:
         doors.get(kind, lambda: built(project, kind))()
     assert caught.value.exit_code == 5
@@ -246,8 +247,13 @@ def test_an_observer_is_warned_about_and_the_next_is_told(when, raised, install_
 
 @raising
 def test_a_check_is_an_error_of_doctors_and_the_others_are_asked(raised, install_plugin, project):
-    rest = "@hookimpl\ndef mlopsfw_checks():\n    yield Check('bad', '', oops)\n    yield Check('good', '', lambda host: ())\n"
-    install_plugin(source(raised, rest), "check.bell")
+    rest = """
+def build(config, host):
+    return Component(name="bell", checks=(Check("bad", "", oops), Check("good", "", lambda: ())))
+@hookimpl
+def mlopsfw_components(): yield Provider("bell", Config, build)
+"""
+    install_plugin(source(raised, rest), "component.bell")
     levels = {found.check: found.level for found in project.doctor.examine()}
     assert (levels["bad"], levels["good"]) == ("error", "ok")
 
