@@ -12,21 +12,29 @@ from mlopsfw.kernel.component import (
     ReferenceKind,
     Subject,
 )
+from mlopsfw.kernel.events.record import Blob, BundleBlob, EventRecord, Text, WordsBlob
+from mlopsfw.kernel.index import Index
 from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
 from mlopsfw.kernel.roles.check import Check, Diagnosis
 
 __all__ = [
+    "Blob",
+    "BundleBlob",
     "Check",
     "Component",
     "Diagnosis",
     "Edge",
     "ErasureScope",
+    "EventRecord",
     "Fact",
     "Held",
     "Holding",
+    "Index",
     "IndexPart",
     "ReferenceKind",
     "Subject",
+    "Text",
+    "WordsBlob",
     "as_json",
     "upsert",
 ]

@@ -40,7 +40,7 @@ BELOW = sorted(
     if room.is_dir() and room.name not in {"cli", "testing", "project", "__pycache__"}
     for f in room.rglob("*.py")
 )
-FACES = [HOUSE / f"{name}.py" for name in ("errors", "evaluation", "formats", "http", "pages", "roles", "worker")]
+FACES = [HOUSE / f"{name}.py" for name in ("components", "errors", "evaluation", "formats", "pages", "roles", "worker")]
 
 
 def named(file):

@@ -133,6 +133,60 @@ def test_a_pipeline_uses_its_storage_its_alerter_and_its_step(acme):
     assert acme.mlopsfw("audit", "verify").returncode == 0
 
 
+FEATURES = """
+import json, sys
+import polars as pl
+from mlopsfw.project.facade import Project
+from acme_mlops.features import FeatureStore
+
+with Project.open() as project:
+    people = pl.DataFrame({"customer": ["canary-7d1f0c2e", "bo-55aa10"], "spent": [3, 4]})
+    for more in range(3):
+        project.datasets.commit("people", people.with_columns(spent=pl.col("spent") + more), "replace")
+    store = FeatureStore(project.host("component.features"))
+    print(store.build("spending", "data:/people@1", people.to_dicts()))
+"""
+LEFT = """
+from mlopsfw.project.facade import Project
+from acme_mlops.features import FeatureStore
+
+with Project.open() as project:
+    print(FeatureStore(project.host("component.features")).rows("features:/spending@1"))
+"""
+
+
+def test_its_component_takes_part_in_lineage_retention_erasure_index_doctor_and_gc(acme, monkeypatch):
+    monkeypatch.setenv("KEY", "ab" * 32)
+    with (acme.project / "mlopsfw.toml").open("a") as file:
+        file.write('\n[privacy]\nkey = "env:KEY"\n')
+
+    def answer(*words):
+        done = acme.mlopsfw(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    built = subprocess.run([acme.python, "-c", FEATURES], cwd=acme.project, capture_output=True, text=True, check=False)
+    assert built.stdout == "features:/spending@1\n", built.stderr
+    lineage = json.loads(answer("lineage", "features:/spending", "--json"))
+    assert lineage["root"] == "features:/spending@1"
+    assert "data:/people@1" in {edge["source"] for edge in lineage["up"]}
+    assert lineage["nodes"]["features:/spending@1"]["time"]
+    assert "features:/spending@1" in answer("lineage", "data:/people@1")
+    assert json.loads(answer("index", "query", "SELECT name, version FROM acme_features", "--json")) == [
+        {"name": "spending", "version": 1}
+    ]
+    kept = answer("data", "vacuum", "people", "--keep", "1")
+    assert "version 1 is kept: features:/spending@1 was computed of it" in kept
+    assert "0 of " in answer("gc", "--grace", "0")
+    erased = json.loads(answer("data", "forget", "people", "--key", "customer=canary-7d1f0c2e", "--yes", "--json"))
+    assert erased["features"] == {"features:/spending@1": 1}
+    left = subprocess.run([acme.python, "-c", LEFT], cwd=acme.project, capture_output=True, text=True, check=False)
+    assert left.stdout == "[{'customer': 'bo-55aa10', 'spent': 4}]\n", left.stderr
+    found = json.loads(answer("doctor", "--verify", "--json"))
+    assert {each["level"] for each in found if each["check"] == "features"} == {"ok"}
+    assert [each for each in found if each["level"] == "error"] == []
+
+
 def test_its_own_suite_passes_where_it_is_installed(acme, tmp_path):
     out = subprocess.run(
         [acme.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, ACME / "tests"],

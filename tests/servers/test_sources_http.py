@@ -243,7 +243,7 @@ def test_a_private_address_is_refused_unless_it_is_allowed(server, add):
 
 
 def test_a_public_address_does_not_lead_to_a_private_one_though_private_ones_are_allowed(server, add, monkeypatch):
-    monkeypatch.setattr("mlopsfw.kernel.base.http.route.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("mlopsfw.http.route.is_public", lambda address: address == "127.0.0.1")
     with pytest.raises(DataError, match=r"127\.0\.0\.2, which is not a public address") as caught:
         add(server.put("/x.csv", b"", tricks=[redirects("http://127.0.0.2:80/secret")]))
     assert "led there from a public address" in caught.value.hint

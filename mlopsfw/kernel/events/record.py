@@ -37,15 +37,16 @@ Text = Annotated[str, TextMark()]
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of one type of event, as this release writes it.
 
-    Subclasses set `type`, and with a changed body a new `version` and the upcaster from the one before it. Fields that
+    Subclasses set `type`, and with a changed body a new `schema` and the upcaster from the one before it. Fields that
     a body does not have take their defaults, and a body's fields that the record does not know are passed over.
     """
 
     type: ClassVar[str]
     """Dotted, in the past tense: `alias.moved`."""
-    version: ClassVar[int] = 1
+    schema: ClassVar[int] = 1
+    """The version of the body."""
     upcasters: ClassVar[Mapping[int, Upcaster]] = {}
-    """Version → how a body of it becomes one of the next."""
+    """Version of the body → how it becomes one of the next."""
 
     @classmethod
     def of(cls, event: Event) -> Self:
@@ -68,12 +69,12 @@ class PlainRecord:
     Args:
         type: The type.
         facts: The body.
-        version: The version of the body.
+        schema: The version of the body.
     """
 
     type: str
     facts: Mapping[str, Any]
-    version: int = 1
+    schema: int = 1
 
     def body(self) -> dict[str, Any]:
         """Return what is stored."""

@@ -57,18 +57,18 @@ class EventTypes:
         Raise `NewerVersion` where it is ahead of this release.
         """
         record = self._records.get(event.type)
-        if record is None or event.version == record.version:
+        if record is None or event.version == record.schema:
             return event
-        if event.version > record.version:
+        if event.version > record.schema:
             raise NewerVersion(
                 f"{event.stream} #{event.seq}: {event.type} has version {event.version}, "
-                f"this mlopsfw reads up to {record.version}",
+                f"this mlopsfw reads up to {record.schema}",
                 hint="Upgrade mlopsfw.",
             )
         body = event.body
-        for version in range(event.version, record.version):
+        for version in range(event.version, record.schema):
             body = record.upcasters[version](body)
-        return msgspec.structs.replace(event, body=body, version=record.version)
+        return msgspec.structs.replace(event, body=body, version=record.schema)
 
     def blobs(self, event: Event) -> Iterator[BlobReference]:
         """Yield the blobs that an event refers to."""

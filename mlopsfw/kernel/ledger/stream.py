@@ -196,7 +196,7 @@ class Stream:
             time=rfc3339(self._clock.now()),
             actor=authority.actor_of(plugin) if plugin else self._actor,
             body=record.body(),
-            version=record.version,
+            version=record.schema,
             epoch=epoch,
             prev=self._head.digest,
             final=final,

@@ -453,7 +453,7 @@ def test_an_entry_with_fields_of_the_future_is_refused_as_newer(storage, ledger)
 
 class Counted(EventRecord, frozen=True, kw_only=True):
     type = "a.b"
-    version = 3
+    schema = 3
     upcasters = {1: lambda body: {"n": body["n"] * 10}, 2: lambda body: {"n": body["n"] + 1, "unit": "s"}}  # noqa: RUF012
     n: int
     unit: str
@@ -472,12 +472,12 @@ def test_old_bodies_are_read_as_new_ones_and_stay_as_they_were_on_disk(storage, 
 
 
 def test_a_newer_body_is_refused_not_guessed_at(storage):
-    open_ledger(storage).stream("model/delay").append(PlainRecord("a.b", {"n": 1}, version=4))
+    open_ledger(storage).stream("model/delay").append(PlainRecord("a.b", {"n": 1}, schema=4))
     with pytest.raises(NewerVersion, match="version 4"):
         list(open_ledger(storage, types=EventTypes([Counted])).stream("model/delay").events())
 
 
 def test_a_type_that_is_not_installed_is_kept_as_it_is(storage):
-    open_ledger(storage).stream("model/delay").append(PlainRecord("acme.scored", {"n": 1}, version=9))
+    open_ledger(storage).stream("model/delay").append(PlainRecord("acme.scored", {"n": 1}, schema=9))
     (event,) = open_ledger(storage, types=EventTypes([Counted])).stream("model/delay").events()
     assert (event.type, event.version, event.body) == ("acme.scored", 9, {"n": 1})

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from acme_mlops.alerter import AcmeAlerter
     from acme_mlops.format import AcmeFormat
     from acme_mlops.storage import AcmeStorage
+    from mlopsfw.components import Component
     from mlopsfw.roles import Host, Step
 
 
@@ -56,6 +57,16 @@ def _build_alerter(config: AlerterConfig, host: Host) -> AcmeAlerter:
     return AcmeAlerter(host.root / config.log)
 
 
+class FeaturesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[component.features]`: there is nothing to set."""
+
+
+def _build_features(_config: FeaturesConfig, host: Host) -> Component:
+    from acme_mlops.features import features_component
+
+    return features_component(host)
+
+
 def _build_clean(config: CleanConfig, _host: Host) -> Step:
     from acme_mlops.clean import clean_step
 
@@ -78,6 +89,12 @@ def mlopsfw_storages() -> Iterable[Provider[AcmeStorage]]:
 def mlopsfw_alerters() -> Iterable[Provider[AcmeAlerter]]:
     """Offer the log-file alerter."""
     yield Provider("acme", AlerterConfig, _build_alerter, "Acme's alert log")
+
+
+@hookimpl
+def mlopsfw_components() -> Iterable[Provider[Component]]:
+    """Offer the feature store."""
+    yield Provider("features", FeaturesConfig, _build_features, "Acme's feature store")
 
 
 @hookimpl

@@ -13,8 +13,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from mlopsfw.data.intake.remote.download import Dropped, Part
 from mlopsfw.data.intake.remote.options import shown
+from mlopsfw.http import AddressRefused, EgressError, Stream, get
 from mlopsfw.kernel.base.errors import ConfigError, DataError
-from mlopsfw.kernel.base.http import AddressRefused, EgressError, Stream, get
 
 _CHUNK = 1 << 18
 _HOPS = 5

@@ -84,7 +84,7 @@ def address(place: str, secrets: Secrets) -> str:
 
 
 def _check(url: str, place: str) -> None:
-    from mlopsfw.kernel.base.http import check_url  # the modules of HTTP, for a URL alone
+    from mlopsfw.http import check_url  # the modules of HTTP, for a URL alone
 
     try:
         check_url(url)

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from mlopsfw.http import LARGEST_ANSWER, EgressError, check_url, is_loopback, post
+from mlopsfw.http.addresses import is_public
 from mlopsfw.kernel.base.errors import ConfigError
-from mlopsfw.kernel.base.http import LARGEST_ANSWER, EgressError, check_url, is_loopback, post
-from mlopsfw.kernel.base.http.addresses import is_public
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 
@@ -94,7 +94,7 @@ def resolve_to(monkeypatch, *answers):
         addresses = answers[min(len(asked), len(answers)) - 1]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
-    monkeypatch.setattr("mlopsfw.kernel.base.http.addresses.socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("mlopsfw.http.addresses.socket.getaddrinfo", getaddrinfo)
     return asked
 
 
@@ -109,7 +109,7 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(monkeypatch):
 def test_a_name_is_resolved_once_and_the_connection_goes_to_what_was_checked(monkeypatch):
     dialled = []
     monkeypatch.setattr(
-        "mlopsfw.kernel.base.http.addresses.socket.create_connection",
+        "mlopsfw.http.addresses.socket.create_connection",
         lambda address, *_, **__: dialled.append(address) or refuse(),
     )
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlopsfw.http.addresses import AddressRefused, EgressError, is_loopback
+from mlopsfw.http.route import check_url, find_route
 from mlopsfw.kernel.base.errors import DeliveryFailed
-from mlopsfw.kernel.base.http.addresses import AddressRefused, EgressError, is_loopback
-from mlopsfw.kernel.base.http.route import check_url, find_route
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -66,7 +66,7 @@ def post(
         ConfigError: The URL is none, or the environment names a proxy that is none.
     """
     route = find_route(url, allow_private=allow_private, allow_unresolved=allow_private)
-    from mlopsfw.kernel.base.http.wire import exchange  # httpcore: 0.1 s that only senders pay
+    from mlopsfw.http.wire import exchange  # httpcore: 0.1 s that only senders pay
 
     with exchange(route, "POST", headers, body, timeout) as stream:
         start = b""
@@ -132,7 +132,7 @@ def get(
     """
     unresolved = allow_private if allow_unresolved is None else allow_unresolved
     route = find_route(url, allow_private=allow_private, allow_unresolved=unresolved)
-    from mlopsfw.kernel.base.http.wire import exchange
+    from mlopsfw.http.wire import exchange
 
     with exchange(route, "GET", headers, None, timeout) as stream:
         yield stream

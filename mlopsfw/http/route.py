@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from mlopsfw.http.addresses import AddressRefused, EgressError, is_public, refuse_private, resolve
+from mlopsfw.http.proxies import Proxy, bracketed, proxy_for
 from mlopsfw.kernel.base.errors import ConfigError
-from mlopsfw.kernel.base.http.addresses import AddressRefused, EgressError, is_public, refuse_private, resolve
-from mlopsfw.kernel.base.http.proxies import Proxy, bracketed, proxy_for
 
 
 def check_url(url: str, *, key: str = "") -> SplitResult:

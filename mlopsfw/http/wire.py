@@ -12,10 +12,10 @@ from typing import Any
 
 import httpcore
 
-from mlopsfw.kernel.base.http import Stream
-from mlopsfw.kernel.base.http.addresses import EgressError
-from mlopsfw.kernel.base.http.proxies import Proxy, bracketed
-from mlopsfw.kernel.base.http.route import Route
+from mlopsfw.http import Stream
+from mlopsfw.http.addresses import EgressError
+from mlopsfw.http.proxies import Proxy, bracketed
+from mlopsfw.http.route import Route
 
 _FAILURES = (
     httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, OSError, ValueError,

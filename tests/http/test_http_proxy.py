@@ -17,9 +17,9 @@ from http_proxy import running_proxy
 
 from mlopsfw.data.intake.remote.download import Dropped, fetch
 from mlopsfw.data.intake.remote.http import HttpFile
+from mlopsfw.http import LARGEST_ANSWER, AddressRefused, EgressError, deliver, get, post
+from mlopsfw.http.proxies import proxy_for
 from mlopsfw.kernel.base.errors import ConfigError, DataError, DeliveryFailed, StorageUnavailable
-from mlopsfw.kernel.base.http import LARGEST_ANSWER, AddressRefused, EgressError, deliver, get, post
-from mlopsfw.kernel.base.http.proxies import proxy_for
 
 pytestmark = pytest.mark.server
 
@@ -381,7 +381,7 @@ def resolve_to(monkeypatch, names):
             raise socket.gaierror(-2, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in names[host]]
 
-    monkeypatch.setattr("mlopsfw.kernel.base.http.addresses.socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("mlopsfw.http.addresses.socket.getaddrinfo", getaddrinfo)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]", "2130706433", "localhost"])
