@@ -197,7 +197,9 @@ def mlopsfw_commands() -> Iterable[click.Command]:
 
 @hookspec
 def mlopsfw_components() -> Iterable[Provider[Any]]:
-    """Offer components (`mlopsfw.components.Component`): what a part of the project says of itself to lineage, erasure, retention, index and `doctor`.
+    """Offer components (`mlopsfw.components.Component`).
+
+    A component says what a part of the project contributes to lineage, erasure, retention, the index and `doctor`.
 
     Every installed component takes part in every project. Its events and streams are those of its plugin:
     `plugin.component.NAME.…` in `plugin/component.NAME`.
