@@ -29,7 +29,19 @@ FILE_NAME = "mlopsfw.toml"
 
 _SINGLE = ("storage", "trainer", "deployer", "engine")
 _MANY = {"monitor": "monitors", "alerter": "alerters"}
-_TABLES = ("project", "plugins", "data", "privacy", "capture", "runtime", "format", "observer", "component", "steps", "env")
+_TABLES = (
+    "project",
+    "plugins",
+    "data",
+    "privacy",
+    "capture",
+    "runtime",
+    "format",
+    "observer",
+    "component",
+    "steps",
+    "env",
+)
 _TOP = (*_TABLES, *_SINGLE, *_MANY)
 _STEP = StepConfig.__struct_fields__
 

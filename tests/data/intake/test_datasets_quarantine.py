@@ -150,7 +150,7 @@ def test_the_command_sets_aside_and_lists(project, tmp_path):
     start = ["--project", str(project.root)]
     added = CliRunner().invoke(cli, [*start, "data", "add", "d", str(tmp_path / "x.csv"), "--max-bad", "0.1"])
     assert added.exit_code == 0, added.output
-    assert "1 bad row was set aside" in added.stderr
+    assert "1 bad row was put in quarantine" in added.stderr
     listed = CliRunner().invoke(cli, [*start, "data", "quarantine", "d", "--json"])
     assert json.loads(listed.stdout)[0]["line"] == 202
     assert "seven,y" in CliRunner().invoke(cli, [*start, "data", "quarantine", "d"]).stdout
