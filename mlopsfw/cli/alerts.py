@@ -25,7 +25,7 @@ def alerts() -> None:
 def list_(project: Project, *, only_open: bool, as_json: bool) -> None:
     """List alerts, newest first, with their deliveries."""
     states = reversed(project.alerts.outbox().alerts.values())
-    rows = [_row(state) for state in states if state.open or not only_open]
+    rows = project.people.show([_row(state) for state in states if state.open or not only_open])
     if as_json:
         emit_json(rows)
     else:

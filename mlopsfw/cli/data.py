@@ -127,7 +127,7 @@ def add(
                 csv=csv, outside=outside, force=force, once=not force, progress=told,
             )  # fmt: skip
     if as_json:
-        emit_json(version)
+        emit_json(project.people.show(version))
         return
     _tell(version)
     if version.new and project.datasets.contract_file(name):
@@ -198,7 +198,7 @@ def _settle(project: Project, version: DatasetVersion, message: str, *, as_json:
 
     settled = settle(project.datasets, version, message)
     if as_json:
-        emit_json(settled)
+        emit_json(project.people.show(settled))
     else:
         click.echo(f"{settled.ref}: {settled.intake['quarantined']:,} bad rows settled")
 
@@ -208,7 +208,7 @@ def _settle(project: Project, version: DatasetVersion, message: str, *, as_json:
 @pass_snapshot
 def list_datasets(project: Project, *, as_json: bool) -> None:
     """List the datasets with their newest versions."""
-    newest = project.datasets.newest()
+    newest = project.people.show(project.datasets.newest())
     if as_json:
         emit_json(newest)
         return
@@ -221,7 +221,7 @@ def list_datasets(project: Project, *, as_json: bool) -> None:
 @pass_snapshot
 def log(project: Project, name: str, *, as_json: bool) -> None:
     """List the versions of a dataset, newest first."""
-    versions = project.datasets.log(dataset_name(name))
+    versions = project.people.show(project.datasets.log(dataset_name(name)))
     if as_json:
         emit_json(versions)
         return
@@ -251,7 +251,7 @@ def _row(version: DatasetVersion) -> dict[str, Any]:
 @pass_project
 def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
     """Show the facts, columns and first rows of a version."""
-    version = project.datasets.resolve(ref)
+    version = project.people.show(project.datasets.resolve(ref))
     head = _head(project, version, rows) if rows and not version.vacuumed else []
     shown = [{name: _plain(value) for name, value in row.items()} for row in head]
     if as_json:
@@ -302,7 +302,7 @@ def restore(project: Project, name: str, version: str, *, message: str, as_json:
     old = dataset_version(project, dataset_name(name), version)
     restored = project.datasets.restore(old.name, old.version, message)
     if as_json:
-        emit_json(restored)
+        emit_json(project.people.show(restored))
     elif restored.new:
         click.echo(f"{restored.ref} has the content of version {old.version}: {restored.rows:,} rows")
     else:

@@ -39,6 +39,6 @@ def tag(project: Project, ref: str, name: str, *, move: bool, remove: bool, mess
         chosen = project.datasets.resolve(ref).version
         version = project.datasets.tag(reference.name, name, chosen, message, move=move)
     if as_json:
-        emit_json({"tag": name, "removed": remove, "version": version})
+        emit_json({"tag": name, "removed": remove, "version": project.people.show(version)})
     else:
         click.echo(f"{name} is {'no longer ' if remove else ''}on {version.ref}")

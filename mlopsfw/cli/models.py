@@ -30,6 +30,7 @@ def list_models(project: Project, name: str | None, *, as_json: bool) -> None:
     """List the newest version of every model, or all versions of the model NAME."""
     registry = project.registry
     versions = registry.versions(_bare(name)) if name else [version for m in registry.models() for version in _worth(m)]
+    versions = project.people.show(versions)
     if as_json:
         emit_json(versions)
         return
@@ -72,6 +73,7 @@ def show(project: Project, ref: str, *, as_json: bool) -> None:
     """Show the metrics, the origin and the aliases of a version."""
     version = project.registry.resolve(ref)
     moves = [move for move in project.registry.model(version.name).moves if version.version in (move.version, move.was)]
+    version, moves = project.people.show((version, moves))
     if as_json:
         emit_json({"version": version, "moves": moves})
         return
@@ -139,7 +141,7 @@ def promote(
 ) -> None:
     """Move an alias of the model NAME to VERSION."""
     move = project.registry.promote(_bare(name), version, alias, expecting=expecting, reason=reason)
-    _tell(_bare(name), move, as_json=as_json)
+    _tell(_bare(name), project.people.show(move), as_json=as_json)
 
 
 @models.command()
@@ -150,7 +152,8 @@ def promote(
 @pass_project
 def rollback(project: Project, name: str, *, alias: str, reason: str, as_json: bool) -> None:
     """Move an alias of the model NAME back to its previous version."""
-    _tell(_bare(name), project.registry.rollback(_bare(name), alias, reason=reason), as_json=as_json)
+    move = project.registry.rollback(_bare(name), alias, reason=reason)
+    _tell(_bare(name), project.people.show(move), as_json=as_json)
 
 
 def _tell(name: str, move: AliasMove, *, as_json: bool) -> None:
@@ -169,7 +172,7 @@ def _tell(name: str, move: AliasMove, *, as_json: bool) -> None:
 @pass_project
 def approve(project: Project, name: str, version: int, *, comment: str, as_json: bool) -> None:
     """Record that you approve VERSION of the model NAME."""
-    approved = project.registry.approve(_bare(name), version, comment)
+    approved = project.people.show(project.registry.approve(_bare(name), version, comment))
     if as_json:
         emit_json(approved)
     else:
@@ -203,7 +206,7 @@ def card(project: Project, ref: str, *, out: str | None) -> None:
 
     from mlopsfw.models.registry.card import model_card
 
-    text = model_card(project.registry.resolve(ref), project.blobs, project.datasets)
+    text = model_card(project.people.show(project.registry.resolve(ref)), project.blobs, project.datasets)
     if out is None:
         click.echo(text, nl=False)
         return

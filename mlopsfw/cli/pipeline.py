@@ -113,7 +113,7 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
         return
     from mlopsfw.pipeline.graph.partnames import is_part
 
-    view = project.runs.get(run_id)
+    view = project.people.show(project.runs.get(run_id))
     if as_json:
         emit_json(view)
         return

@@ -26,7 +26,7 @@ def list_runs(project: Project, *, limit: int, as_json: bool) -> None:
     """List runs, newest first."""
     views = project.runs.list(limit)
     if as_json:
-        emit_json(views)
+        emit_json(project.people.show(views))
         return
     rows = [
         {
@@ -49,7 +49,7 @@ def list_runs(project: Project, *, limit: int, as_json: bool) -> None:
 @pass_project
 def show(project: Project, run_id: str, *, as_json: bool) -> None:
     """Show the steps, results and metrics of RUN."""
-    view = project.runs.get(run_id)
+    view = project.people.show(project.runs.get(run_id))
     if as_json:
         emit_json(
             {

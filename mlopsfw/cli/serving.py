@@ -80,7 +80,7 @@ def _row(status: EndpointStatus) -> dict[str, Any]:
 @pass_project
 def status(project: Project, *, name: str, as_json: bool) -> None:
     """Show the state of endpoint NAME and the changes so far. Exit with 1 unless it is ready."""
-    now, history = project.endpoints.status(name), project.endpoints.history(name)
+    now, history = project.endpoints.status(name), project.people.show(project.endpoints.history(name))
     if as_json:
         emit_json({"status": now, "history": history})
     else:

@@ -1,4 +1,4 @@
-"""The verbs of the store: `gc`, `doctor`, `audit`, `index`, `export`, `import`."""
+"""The verbs of the store: `gc`, `doctor`, `index`, `export`, `import`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
-from mlopsfw.kernel.base.errors import ChainBroken, MlopsfwError, NotFound, UnknownName, UsageError
-from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.errors import MlopsfwError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.storage import Storage
@@ -90,53 +88,6 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:  # noqa: FBT001 - 
 
 
 @click.group()
-def audit() -> None:
-    """Verify and show the ledger."""
-
-
-@audit.command()
-@click.argument("prefix", default="")
-@json_option
-@pass_project
-def verify(project: Project, prefix: str, *, as_json: bool) -> None:
-    """Hash every event again, in all streams or in those whose names start with PREFIX."""
-    from mlopsfw.operations.audit import audit as audited
-
-    streams = list(audited(project.storage, prefix))
-    problems = [problem for stream in streams for problem in stream.problems]
-    if as_json:
-        emit_json(streams)
-    else:
-        for problem in problems:
-            click.echo(problem)
-        events = sum(stream.entries for stream in streams)
-        click.echo(f"{events} events in {len(streams)} streams, {len(problems)} problems.")
-    if problems:
-        raise ChainBroken(f"the ledger has {len(problems)} problems", hint="Restore the named objects from a copy.")
-
-
-@audit.command()
-@click.argument("stream")
-@click.option("--after", type=int, default=0, help="Show only events after this number.")
-@json_option
-@pass_project
-def show(project: Project, stream: str, *, after: int, as_json: bool) -> None:
-    """Verify and show the events of STREAM, such as model/delay."""
-    events = [event for event in project.ledger.stream(stream).events() if event.seq > after]
-    if not events and project.ledger.stream(stream).head() == 0:
-        raise UnknownName(f"there is no stream {stream!r}", hint=nearest(stream, project.ledger.streams()))
-    if as_json:
-        emit_json(events)
-        return
-    rows = [{"seq": e.seq, "time": e.time, "actor": e.actor, "type": e.type, "body": _line(e.body)} for e in events]
-    table(rows, ["seq", "time", "actor", "type", "body"])
-
-
-def _line(body: dict[str, Any]) -> str:
-    return msgspec.json.encode(body).decode()
-
-
-@click.group()
 def index() -> None:
     """Rebuild and query the index, which is derived from the ledger."""
 
@@ -162,7 +113,7 @@ def status(project: Project, *, as_json: bool) -> None:
 @pass_project
 def query(project: Project, sql: str, *, as_json: bool) -> None:
     """Run one SELECT statement on the tables of the index."""
-    _show(project.index.query(sql), as_json)
+    _show(project.people.show(project.index.query(sql)), as_json)
 
 
 def _place(verb: Any) -> Any:

@@ -23,7 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "plugins": ("mlopsfw.cli.plugins:plugins", "List, check and disable plugins"),
     "schema": ("mlopsfw.cli.schema:schema", "Print the JSON Schema of mlopsfw.toml, for editors"),
     "doctor": ("mlopsfw.cli.store:doctor", "Check the project, its storage and this machine"),
-    "audit": ("mlopsfw.cli.store:audit", "Verify and show the ledger"),
+    "audit": ("mlopsfw.cli.audit:audit", "Verify and show the ledger; list, rename and forget actors"),
     "gc": ("mlopsfw.cli.store:gc", "Delete unreferenced blobs"),
     "index": ("mlopsfw.cli.store:index", "Rebuild and query the index"),
     "storage": ("mlopsfw.cli.storage:storage", "Rotate the key of encrypted blobs"),

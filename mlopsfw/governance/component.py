@@ -1,18 +1,23 @@
-"""What governance says of itself: whether every erasure is done."""
+"""What governance says of itself: whether every erasure is done, of subjects and of people who use the project."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mlopsfw.governance.events import GOVERNANCE_EVENTS
 from mlopsfw.kernel.component import Component
 from mlopsfw.kernel.roles.check import Check
 
 if TYPE_CHECKING:
     from mlopsfw.governance.forget import Erasures
+    from mlopsfw.governance.people import People
 
 
-def component(erasures: Callable[[], Erasures]) -> Component:
-    """Return the component; the erasures are asked for when it is used."""
-    check = Check("erasures", "What was to be erased is erased", lambda: erasures().diagnose())
-    return Component(name="governance", checks=(check,))
+def component(erasures: Callable[[], Erasures], people: Callable[[], People]) -> Component:
+    """Return the component; erasures and people are asked for when it is used."""
+    checks = (
+        Check("erasures", "What was to be erased is erased", lambda: erasures().diagnose()),
+        Check("actors", "Whoever was forgotten has no name any more", lambda: people().diagnose()),
+    )
+    return Component(name="governance", events=GOVERNANCE_EVENTS, checks=checks)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlopsfw.kernel.ledger import Ledger
     from mlopsfw.kernel.roles.host import Clock, Secrets
     from mlopsfw.kernel.roles.storage import Storage
@@ -20,7 +22,7 @@ class Services:
 
     Args:
         project: The project's name.
-        actor: Who acts: written into every event.
+        actor: Returns who acts, as it is written into every event.
         storage: Bytes under keys.
         ledger: Everything that happened.
         blobs: Content-addressed bytes.
@@ -31,7 +33,7 @@ class Services:
     """
 
     project: str
-    actor: str
+    actor: Callable[[], str]
     storage: Storage
     ledger: Ledger
     blobs: BlobStore

@@ -69,7 +69,7 @@ class Watcher:
             Fenced: Another watcher took over, since this one stood still for longer than the lease allows.
         """
         stop = stop or threading.Event()
-        name, actor, clock = f"lease/monitor/{endpoint}", self._services.actor, self._services.clock
+        name, actor, clock = f"lease/monitor/{endpoint}", self._services.actor(), self._services.clock
         lease = Lease(self._services.ledger.stream(name), actor, clock, patience=6 * beat)
         windows = _Schedule(endpoint, check_length(every), delay, zone)
         turn = _Turn(self._services, self._monitoring, self._windows, self._alerts, windows, lease, stop, say)

@@ -124,7 +124,8 @@ def references(storage: Storage, ledger: Ledger) -> Iterator[Diagnosis]:
     named = 0
     for name in ledger.streams():
         for event in ledger.stream(name).events():
-            for digest in _blobs_in(event.body):
+            words = (blob.digest for blob in ledger.types.blobs(event) if blob.holds == "words")
+            for digest in (*_blobs_in(event.body), *words):
                 named += 1
                 if blobs.key_of(digest) not in there:
                     where = f"{name} #{event.seq} ({event.type})"

@@ -1,6 +1,6 @@
 """`export` and `import`: copy a whole project from one storage to another, byte for byte, so that the chain stays whole.
 
-Objects keep their keys: keyring, blobs, tables, ledger. The ledger goes last and what it refers to is copied once more after it, so the copy of
+Objects keep their keys: keyring, directory of actors, blobs, tables, ledger. The ledger goes last and what it refers to is copied once more after it, so the copy of
 a project at work is a moment of it. What is there already is left alone, so a copy that was cut short goes on where it stopped. The
 code and `mlopsfw.toml` are the repository's, and what lies in `.mlopsfw` beside the store is this machine's.
 """
@@ -24,6 +24,8 @@ from mlopsfw.kernel.store.blobs import ROOT, key_of
 from mlopsfw.operations.audit import StreamAudit, audit
 
 TABLES = "tables/"
+ACTORS = "actors/"
+_NAMES = f"{ACTORS}names/"
 _LOG = "/_delta_log/"
 _WHOLE = 64 << 20  # bytes; larger objects go by way of a file
 _BESIDE = 8
@@ -69,12 +71,14 @@ def transfer(source: Storage, target: Storage, *, heal: bool = False, own: bool 
             pass
     copy = _Copy(source, target)
     copy.keys()
+    copy.actors()
     copy.erasures()
     copy.blobs(heal=heal)
     copy.tables()
     copy.ledger()
     copy.blobs()
     copy.tables()
+    copy.actors()
     for found in _whole(target, "the copy"):
         copy.done.streams += 1
         copy.done.events += found.entries
@@ -151,6 +155,24 @@ class _Copy:
         for entry in list(self._target.list(keyring.ROOT)):
             if entry.key not in ours:
                 self._target.delete(entry.key)
+
+    def actors(self) -> None:
+        """Copy the directory of actors as it is now, also what was rewritten in it.
+
+        Whoever was forgotten in the source is forgotten in an older copy, too.
+        """
+        ours = {entry.key: entry for entry in self._source.list(ACTORS)}
+        theirs = {entry.key for entry in self._target.list(ACTORS)}
+        with ThreadPoolExecutor(_BESIDE) as pool:
+            same = pool.map(self._is_same, ours.keys() & theirs)
+            kept = {key for key, is_same in zip(ours.keys() & theirs, same, strict=True) if is_same}
+        self._copy([entry for key, entry in ours.items() if key not in kept])
+        for key in theirs - ours.keys():
+            if key.startswith(_NAMES):
+                self._target.delete(key)
+
+    def _is_same(self, key: str) -> bool:
+        return self._source.get(key) == self._target.get(key)
 
     def erasures(self) -> None:
         """Copy the tombstones, and delete from an older copy the blobs that they stand for."""

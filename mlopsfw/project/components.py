@@ -74,7 +74,7 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
         datasets(lambda: parts.datasets, dataset_holdings),
         models(lambda: parts.registry, lambda: parts.lineage, lambda: parts.index),
         alerts(),
-        governance(lambda: parts.erasures),
+        governance(lambda: parts.erasures, lambda: parts.people),
     )
 
 

@@ -29,6 +29,7 @@ class Project(Wiring):
     - `endpoints`, `captures`, `labels`: what is served, what it answered, and what turned out to be true.
     - `windows`, `monitoring`, `watcher`, `alerts`: drift and decay of what was captured.
     - `lineage`, `erasures`, `doctor`: questions about all of it.
+    - `people`: who acted, by name, and what they wrote, in clear.
     - `storage`, `ledger`, `blobs`, `index`: where all of it is kept.
 
     The other attributes serve the modules that put a project together.

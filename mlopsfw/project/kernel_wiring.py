@@ -11,16 +11,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.kernel.workspace import Workspace
 
 if TYPE_CHECKING:
+    from mlopsfw.governance.actors import Actors
+    from mlopsfw.governance.identity import Identity
+    from mlopsfw.governance.texts import Texts
     from mlopsfw.kernel.component import Component
+    from mlopsfw.kernel.events.registry import EventTypes
     from mlopsfw.kernel.index import Index
     from mlopsfw.kernel.ledger import Ledger
+    from mlopsfw.kernel.ledger.stream import Record
     from mlopsfw.kernel.plugins.manager import PluginManager
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.roles.host import Clock, Host, Secrets
@@ -51,14 +56,6 @@ class KernelWiring(ABC):
     def close(self) -> None:
         """Let go of workers and open files."""
         self._closing.close()
-
-    @cached_property
-    def actor(self) -> str:
-        """Who acts: `MLOPSFW_ACTOR`, else `user@host`."""
-        from mlopsfw.kernel.events.authority import check_person
-
-        named = os.environ.get("MLOPSFW_ACTOR")
-        return check_person(named or f"{getpass.getuser()}@{socket.gethostname()}")
 
     def add_code_path(self) -> None:
         """Make the project's own modules importable in this process."""
@@ -100,16 +97,58 @@ class KernelWiring(ABC):
         return SecretResolver(self.root)
 
     @cached_property
+    def actors(self) -> Actors:
+        """The directory of who acts."""
+        from mlopsfw.governance.actors import Actors
+
+        return Actors(self.storage, self.clock)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Who acts here: `MLOPSFW_ACTOR`, else `user@host`."""
+        from mlopsfw.governance.identity import Identity
+
+        name = os.environ.get("MLOPSFW_ACTOR") or f"{getpass.getuser()}@{socket.gethostname()}"
+        return Identity(name, self.storage, self.actors, self.workspace)
+
+    @cached_property
+    def actor(self) -> str:
+        """The id of who acts here; who is new is entered in the directory."""
+        return self.identity.find()
+
+    @cached_property
+    def texts(self) -> Texts:
+        """What people wrote."""
+        from mlopsfw.governance.texts import Texts
+
+        return Texts(self.blobs, self.actors, self.event_types, lambda: self.actor)
+
+    @cached_property
+    def event_types(self) -> EventTypes:
+        """The types of events, the kernel's and those of the components."""
+        from mlopsfw.project.components import event_types
+
+        return event_types(self.components)
+
+    def _seal(self, record: Record) -> dict[str, Any]:
+        """Return a record's body without words of people; most records have none, and then no `texts` are made."""
+        return self.texts.seal(record) if self.event_types.text_paths(record.type) else record.body()
+
+    @cached_property
     def ledger(self) -> Ledger:
         """Everything that happened; observers get each event that is appended."""
         from mlopsfw.kernel.ledger import Ledger
-        from mlopsfw.project.components import event_types
 
         if self._observe is None:
             self.plugins.check_observers(self.config)
         observe = self._observe or self.notify
         return Ledger(
-            self.storage, actor=self.actor, clock=self.clock, types=event_types(self.components), on_append=observe
+            self.storage,
+            actor=lambda: self.actor,
+            clock=self.clock,
+            types=self.event_types,
+            seal=self._seal,
+            on_append=observe,
         )
 
     @cached_property
@@ -127,7 +166,7 @@ class KernelWiring(ABC):
 
         return Services(
             project=self.name,
-            actor=self.actor,
+            actor=lambda: self.actor,
             storage=self.storage,
             ledger=self.ledger,
             blobs=self.blobs,

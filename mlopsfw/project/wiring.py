@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlopsfw.data.filesets.catalog import FileSets
     from mlopsfw.data.tables.plain import PlainTables
     from mlopsfw.governance.forget import Erasures
+    from mlopsfw.governance.people import People
     from mlopsfw.kernel.component import Component
     from mlopsfw.lineage import LineageGraph
     from mlopsfw.models.bundle import BundleStore
@@ -72,6 +73,13 @@ class Wiring(KernelWiring):
 
         start = ErasureStart(self.datasets, self.filesets)
         return Erasures(self.services, self.lineage, start, self.components)
+
+    @cached_property
+    def people(self) -> People:
+        """Who acted, by name, and what they wrote, in clear."""
+        from mlopsfw.governance.people import People
+
+        return People(self.services, self.actors, self.texts, self.identity)
 
     @cached_property
     def privacy(self) -> Privacy:

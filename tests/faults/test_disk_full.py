@@ -79,7 +79,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_there_and_work_goes_on(cram
     root, how = cramped
     storage = LocalStorage(root)
     blobs = BlobStore(storage, tmp_path / "scratch", SystemClock())
-    stream = Ledger(storage, actor="a", clock=SystemClock(), types=EventTypes()).stream("run/a")
+    stream = Ledger(storage, actor=lambda: "a", clock=SystemClock(), types=EventTypes()).stream("run/a")
     stream.append(PlainRecord("a.b", {"n": 0}))
     stored = []
     sizes = itertools.repeat(60_000, 40) if how == "mounted" else range(60_000, 140_000, 2000)
@@ -101,7 +101,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_there_and_work_goes_on(cram
 
 def test_a_seal_that_finds_the_disk_full_is_finished_later(tmp_path, monkeypatch):
     storage = LocalStorage(tmp_path / "store")
-    stream = Ledger(storage, actor="a", clock=SystemClock(), types=EventTypes()).stream("run/a")
+    stream = Ledger(storage, actor=lambda: "a", clock=SystemClock(), types=EventTypes()).stream("run/a")
     stream.append(PlainRecord("a.b", {}))
     real = os.write
 

@@ -110,7 +110,7 @@ def test_of_16_processes_one_holds_the_lease_and_a_late_one_is_fenced(tmp_path):
 
     def hold(who, acknowledge):
         clock = SystemClock()
-        ledger = Ledger(LocalStorage(tmp_path / "store"), actor=f"racer{who}", clock=clock, types=EventTypes())
+        ledger = Ledger(LocalStorage(tmp_path / "store"), actor=lambda: f"racer{who}", clock=clock, types=EventTypes())
         lease = Lease(ledger.stream("lease/loop"), f"racer{who}", clock, patience=patience)
         began = time.monotonic()
         while lease.acquire() is None:
@@ -136,7 +136,7 @@ def test_of_16_processes_one_holds_the_lease_and_a_late_one_is_fenced(tmp_path):
         "of two that hang one at the most is the last"
     )
     events = list(
-        Ledger(LocalStorage(tmp_path / "store"), actor="c", clock=SystemClock(), types=EventTypes())
+        Ledger(LocalStorage(tmp_path / "store"), actor=lambda: "c", clock=SystemClock(), types=EventTypes())
         .stream("lease/loop")
         .events()
     )
@@ -148,7 +148,7 @@ def test_of_16_processes_one_holds_the_lease_and_a_late_one_is_fenced(tmp_path):
 def test_racing_seals_of_one_stream_end_it_once(tmp_path):
     def seal(who, acknowledge):
         stream = Ledger(
-            LocalStorage(tmp_path / "store"), actor=f"racer{who}", clock=SystemClock(), types=EventTypes()
+            LocalStorage(tmp_path / "store"), actor=lambda: f"racer{who}", clock=SystemClock(), types=EventTypes()
         ).stream("run/a")
         try:
             for _ in range(20):

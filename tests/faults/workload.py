@@ -53,7 +53,7 @@ class Worker:
     """
 
     def __init__(self, storage: Storage, scratch: Path, acknowledge: Acknowledge, seed: int) -> None:
-        self.ledger = Ledger(storage, actor=f"worker{seed}", clock=SystemClock(), types=EventTypes())
+        self.ledger = Ledger(storage, actor=lambda: f"worker{seed}", clock=SystemClock(), types=EventTypes())
         self.blobs = BlobStore(storage, scratch, SystemClock())
         self.acknowledge, self.random = acknowledge, random.Random(seed)
 
@@ -99,7 +99,7 @@ def anomalies(storage: Storage, acknowledged: Iterable[tuple]) -> list[str]:
     wrong = [problem for stream in audit(storage) for problem in stream.problems]
     if wrong:
         return wrong
-    ledger = Ledger(storage, actor="checker", clock=SystemClock(), types=EventTypes())
+    ledger = Ledger(storage, actor=lambda: "checker", clock=SystemClock(), types=EventTypes())
     events = {name: list(ledger.stream(name).events()) for name in ledger.streams()}
     for kind, *facts in acknowledged:
         if kind == "event":

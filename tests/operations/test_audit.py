@@ -18,7 +18,7 @@ from mlopsfw_storage_object.local import LocalStorage
 @pytest.fixture
 def storage(tmp_path):
     storage = LocalStorage(tmp_path / "store")
-    ledger = Ledger(storage, actor="ada@here", clock=SystemClock(), types=EventTypes())
+    ledger = Ledger(storage, actor=lambda: "ada@here", clock=SystemClock(), types=EventTypes())
     for n in range(3):
         ledger.stream("model/delay").append(PlainRecord("a.b", {"n": n}))
         ledger.stream("run/a").append(PlainRecord("a.b", {"n": n}))

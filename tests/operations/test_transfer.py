@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 
 from mlopsfw.cli import run as mlopsfw
+from mlopsfw.governance.actors import Actors
+from mlopsfw.governance.texts import Texts
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Corrupt, StorageError
 from mlopsfw.kernel.events.record import PlainRecord
@@ -40,7 +42,7 @@ def target(request, tmp_path):
 
 
 def open_ledger(storage):
-    return Ledger(storage, actor="ada@here", clock=SystemClock(), types=EventTypes())
+    return Ledger(storage, actor=lambda: "ada@here", clock=SystemClock(), types=EventTypes())
 
 
 def populate(storage, tmp_path):
@@ -245,3 +247,37 @@ def test_the_verb_refuses_a_link_and_says_which(project, tmp_path, capsys):
     assert mlopsfw(["--project", str(project.root), "import", str(tmp_path / "other")]) == 1
     assert "'tables/passwd'" in capsys.readouterr().err
     assert list(project.storage.list()) == []
+
+
+# -- the directory of actors -------------------------------------------------------------------------------------------
+
+
+def test_who_was_renamed_or_forgotten_since_is_so_in_an_older_copy(source, target):
+    directory = Actors(source, SystemClock())
+    ada, eve = directory.join("ada"), directory.join("eve")
+    transfer(source, target)
+    assert contents(target) == contents(source)
+    copied = Actors(target, SystemClock())
+    assert copied.names([ada, eve]) == {ada: "ada", eve: "eve"}
+    directory.rename(eve, "bob")
+    directory.forget(ada)
+    transfer(source, target)
+    assert copied.names([ada, eve]) == {ada: ada, eve: "bob"}
+    assert (copied.get(ada).key, copied.named()) == (b"", {eve})
+    assert contents(target) == contents(source)
+    assert transfer(source, target).copied == 0
+
+
+def test_words_are_read_in_the_copy_and_erased_there_too(source, target, tmp_path):
+    def texts(storage):
+        actors = Actors(storage, SystemClock())
+        return Texts(
+            BlobStore(storage, tmp_path / "texts", SystemClock()), actors, EventTypes(), lambda: actors.join("ada")
+        )
+
+    reference = texts(source).put("hello")
+    transfer(source, target)
+    assert texts(target).get(reference) == "hello"
+    Actors(source, SystemClock()).forget(Actors(source, SystemClock()).join("ada"))
+    transfer(source, target)
+    assert texts(target).get(reference) == "(erased)"

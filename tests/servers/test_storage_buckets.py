@@ -62,7 +62,7 @@ class TestBuckets(StorageContract):
 
 
 def open_ledger(storage):
-    return Ledger(storage, actor="ada@here", clock=SystemClock(), types=EventTypes())
+    return Ledger(storage, actor=lambda: "ada@here", clock=SystemClock(), types=EventTypes())
 
 
 def test_a_stream_is_appended_to_sealed_and_audited(storage):
@@ -86,7 +86,7 @@ from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
 url, options, who = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
-ledger = Ledger(open_remote(url, options, attempts=6, budget=60), actor=who, clock=SystemClock(), types=EventTypes())
+ledger = Ledger(open_remote(url, options, attempts=6, budget=60), actor=lambda: who, clock=SystemClock(), types=EventTypes())
 mine = []
 for n in range(5):
     event = ledger.stream("model/delay").append(lambda events: PlainRecord("version.registered", {"version": len(events) + 1, "who": who}))

@@ -27,7 +27,7 @@ BundleBlob = Annotated[str, BlobMark("bundle")]
 
 
 class TextMark:
-    """Marks a field that refers to a person's words (`mlopsfw.kernel.store.texts`)."""
+    """Marks a field that refers to a person's words (`mlopsfw.governance.texts`)."""
 
 
 Text = Annotated[str, TextMark()]

@@ -6,6 +6,7 @@ are found by a scan for digests, which keeps too much rather than too little.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -16,8 +17,7 @@ from mlopsfw.kernel.events.record import EventRecord, TextMark
 from mlopsfw.kernel.roles.artifact import BlobMark
 from mlopsfw.kernel.roles.event import Event
 
-_DIGEST_LENGTH = 64
-_HEX = frozenset("0123456789abcdef")
+_DIGEST = re.compile(r"\A(?:text:\S+/)?([0-9a-f]{64})\Z")  # of a blob, or in a reference to words
 
 
 class BlobReference(NamedTuple):
@@ -25,7 +25,7 @@ class BlobReference(NamedTuple):
 
     Args:
         digest: The blob's.
-        holds: What it holds: a kind of `Artifact`, `text`, or nothing where it is not said.
+        holds: What it holds: a kind of `Artifact`, `text`, people's `words`, or nothing where it is not said.
     """
 
     digest: str
@@ -76,16 +76,15 @@ class EventTypes:
             yield from (BlobReference(digest, "") for digest in _digests(event.body))
             return
         for path, mark in self._marks(event.type):
-            if isinstance(mark, BlobMark):
-                for owner, digest in _values(event.body, path):
-                    if digest:
-                        yield BlobReference(digest, mark.holds or str(owner.get(mark.holds_field, "")))
+            for owner, value in _values(event.body, path):
+                if isinstance(mark, TextMark):
+                    yield from (BlobReference(digest, "words") for digest in _DIGEST.findall(value))
+                elif value:
+                    yield BlobReference(value, mark.holds or str(owner.get(mark.holds_field, "")))
 
-    def texts(self, event: Event) -> Iterator[str]:
-        """Yield the references to people's words that an event holds."""
-        for path, mark in self._marks(event.type) if event.type in self._records else ():
-            if isinstance(mark, TextMark):
-                yield from (text for _, text in _values(event.body, path) if text)
+    def text_paths(self, name: str) -> list[FieldPath]:
+        """Return where bodies of the type `name` hold people's words; None in a path is each of a list or mapping."""
+        return [path for path, mark in self._marks(name) if isinstance(mark, TextMark)] if name in self._records else []
 
     def _marks(self, name: str) -> tuple[_Marked, ...]:
         if name not in self._marked:
@@ -95,15 +94,15 @@ class EventTypes:
 
 _EACH = None
 """In a path: each value of a list or a mapping."""
-_Path = tuple[str | None, ...]
+FieldPath = tuple[str | None, ...]
 
 
 class _Marked(NamedTuple):
-    path: _Path
+    path: FieldPath
     mark: BlobMark | TextMark
 
 
-def _marked_in(type_: Any, path: _Path = ()) -> Iterator[_Marked]:
+def _marked_in(type_: Any, path: FieldPath = ()) -> Iterator[_Marked]:
     """Yield the marked fields of a record, those of the records in it too."""
     for mark in getattr(type_, "__metadata__", ()):
         if isinstance(mark, BlobMark | TextMark):
@@ -127,7 +126,9 @@ def _is_collection(type_: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, list | tuple | Mapping)
 
 
-def _values(value: Any, path: _Path, owner: Mapping[str, Any] | None = None) -> Iterator[tuple[Mapping[str, Any], str]]:
+def _values(
+    value: Any, path: FieldPath, owner: Mapping[str, Any] | None = None
+) -> Iterator[tuple[Mapping[str, Any], str]]:
     """Yield each text at the end of `path`, with the mapping that it is a field of."""
     if not path:
         if isinstance(value, str):
@@ -144,8 +145,7 @@ def _values(value: Any, path: _Path, owner: Mapping[str, Any] | None = None) -> 
 
 def _digests(value: Any) -> Iterator[str]:
     if isinstance(value, str):
-        if len(value) == _DIGEST_LENGTH and _HEX.issuperset(value):
-            yield value
+        yield from _DIGEST.findall(value)
     elif isinstance(value, Mapping | list):
         for inner in value.values() if isinstance(value, Mapping) else value:
             yield from _digests(inner)

@@ -6,10 +6,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.ledger import layout
-from mlopsfw.kernel.ledger.stream import Stream
+from mlopsfw.kernel.ledger.stream import Record, Stream
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.events.registry import EventTypes
@@ -26,9 +27,10 @@ class Ledger:
 
     Args:
         storage: Where it is kept.
-        actor: Who appends.
+        actor: Returns who appends; asked once something is appended.
         clock: Stamps the events; their order is by number.
         types: The event types, by which bodies of earlier releases are read.
+        seal: Returns the body of a record as it is stored: without words of people.
         on_append: Told of each event appended through this object, after it is durable.
     """
 
@@ -36,13 +38,14 @@ class Ledger:
         self,
         storage: Storage,
         *,
-        actor: str,
+        actor: Callable[[], str],
         clock: Clock,
         types: EventTypes,
+        seal: Callable[[Record], dict[str, Any]] = methodcaller("body"),
         on_append: Callable[[Event], None] | None = None,
     ) -> None:
         self.storage, self.types = storage, types
-        self._actor, self._clock, self._on_append = actor, clock, on_append
+        self._actor, self._clock, self._seal, self._on_append = actor, clock, seal, on_append
         self._mirror: Mirror | None = None
         self._open: OrderedDict[str, Stream] = OrderedDict()
         self._lock = threading.Lock()
@@ -58,6 +61,7 @@ class Ledger:
                     actor=self._actor,
                     clock=self._clock,
                     types=self.types,
+                    seal=self._seal,
                     on_append=self._on_append,
                     mirror=lambda: self._mirror,
                 )

@@ -9,6 +9,8 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from operator import methodcaller
+from typing import Any
 
 from mlopsfw.kernel.base.clock import rfc3339
 from mlopsfw.kernel.base.errors import ChainBroken, Conflict, Fenced, StorageError, StorageUnavailable, StreamSealed
@@ -36,9 +38,10 @@ class Stream:
     Args:
         storage: Where it is kept.
         name: Its name, such as `run/01j…`.
-        actor: Who appends.
+        actor: Returns who appends.
         clock: Stamps the events.
         types: The event types, by which bodies of earlier releases are read.
+        seal: Returns the body of a record as it is stored.
         on_append: Told of each event that this object appended, after it is durable.
         mirror: Returns the copy that `events` reads now, or None.
     """
@@ -48,15 +51,16 @@ class Stream:
         storage: Storage,
         name: str,
         *,
-        actor: str,
+        actor: Callable[[], str],
         clock: Clock,
         types: EventTypes,
+        seal: Callable[[Record], dict[str, Any]] = methodcaller("body"),
         on_append: Callable[[Event], None] | None = None,
         mirror: Callable[[], Mirror | None] = lambda: None,
     ) -> None:
         self.name, self._types = layout.check_stream(name), types
         self._storage, self._actor, self._clock, self._on_append = storage, actor, clock, on_append
-        self._mirror = mirror
+        self._mirror, self._seal = mirror, seal
         self._reader = Reader(storage, name)
         self._lock = threading.RLock()
         self._head = Head()
@@ -194,8 +198,8 @@ class Stream:
             id=new_event_id(),
             type=record.type,
             time=rfc3339(self._clock.now()),
-            actor=authority.actor_of(plugin) if plugin else self._actor,
-            body=record.body(),
+            actor=authority.actor_of(plugin) if plugin else self._actor(),
+            body=self._seal(record),
             version=record.schema,
             epoch=epoch,
             prev=self._head.digest,

@@ -16,7 +16,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         id: Random, 32 hex digits; tells our own entry from another's after an ambiguous write.
         type: What happened, dotted, in the past tense: `run.started`, `alias.moved`.
         time: When it was written, UTC, RFC 3339 with microseconds. For people: order is by `seq`.
-        actor: Who did it: `user@host`, what a signed identity says, or `plugin:observer.acme`.
+        actor: Who did it: `user:01j…`, `token:…`, `ci:issuer/repo`, `plugin:observer.acme`; in old events `user@host`.
         body: The facts. Digests, counts, names and references; never rows, personal values or secrets.
         version: Version of the body's schema for this type; readers upcast older ones.
         epoch: The writer's fencing number within the stream (0 where nothing is fenced).

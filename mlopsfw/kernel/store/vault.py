@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from hashlib import file_digest, sha256
 from pathlib import Path
 
-from mlopsfw.kernel.base.errors import ConfigError, DataError, MissingExtra
+from mlopsfw.kernel.base.errors import ConfigError, DataError
 from mlopsfw.kernel.store import sealed
 from mlopsfw.kernel.store.keyring import Keyring, unwrap, wrap
 from mlopsfw.kernel.store.sealed import HEADER, Header
@@ -32,10 +32,6 @@ class Vault:
 
     def __init__(self, keyring: Keyring) -> None:
         self.keyring = keyring
-        try:
-            import cryptography  # noqa: F401 - to say at once that it is absent
-        except ImportError:
-            raise MissingExtra("encryption at rest", "encryption") from None
 
     def seal(self, data: bytes) -> bytes:
         """Return `data` as it is stored."""

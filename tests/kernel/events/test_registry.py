@@ -53,8 +53,17 @@ def test_blobs_are_the_marked_fields_wherever_they_lie_and_no_others():
     assert sorted(found) == [(A, ""), (A, ""), (B, "text"), (C, "bundle"), (D, "table")]
 
 
-def test_words_of_people_are_found_by_their_mark():
-    assert list(EventTypes([Scored]).texts(event(RECORD.body()))) == ["text:user:1/9"]
+@pytest.mark.parametrize("types", [[Scored], []])
+def test_the_blob_of_a_persons_words_is_one_of_the_blobs_whether_the_type_is_installed_or_not(types):
+    found = [blob.digest for blob in EventTypes(types).blobs(event({"comment": f"text:user:1/{A}"}))]
+    assert found == [A]
+    for plain in ("", "fine", f"see {A}", f"text:user:1/{A}\n", "text:user:1/9"):
+        assert list(EventTypes(types).blobs(event({"comment": plain}))) == []
+
+
+def test_a_type_says_where_words_of_people_lie():
+    assert EventTypes([Scored]).text_paths("acme.scored") == [("comment",)]
+    assert EventTypes([Scored]).text_paths("acme.other") == []
 
 
 def test_a_type_that_is_not_installed_is_scanned_for_digests():

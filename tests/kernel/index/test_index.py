@@ -25,7 +25,7 @@ ARTIFACT = {"kind": "json", "digest": "0" * 64, "blob": "0" * 64}
 
 @pytest.fixture
 def ledger(tmp_path):
-    return Ledger(LocalStorage(tmp_path / "store"), actor="ada@here", clock=SystemClock(), types=EventTypes())
+    return Ledger(LocalStorage(tmp_path / "store"), actor=lambda: "ada@here", clock=SystemClock(), types=EventTypes())
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_rebuild_gives_the_same_answers(index, ledger):
 def test_a_ledger_that_was_replaced_is_noticed(tmp_path, ledger, index):
     populate(ledger)
     index.refresh()
-    other = Ledger(LocalStorage(tmp_path / "other"), actor="b", clock=SystemClock(), types=EventTypes())
+    other = Ledger(LocalStorage(tmp_path / "other"), actor=lambda: "b", clock=SystemClock(), types=EventTypes())
     other.stream("run/z").append(PlainRecord("run.started", {"pipeline": "p"}))
     replaced = Index(tmp_path / "index.sqlite", other, index_parts(bundled(None)))
     assert replaced.query("SELECT run FROM runs") == [{"run": "z"}]
@@ -185,7 +185,7 @@ def test_processes_may_refresh_one_file_at_once(tmp_path, ledger):
         "from mlopsfw_storage_object.local import LocalStorage\n"
         "from mlopsfw.kernel.base.clock import SystemClock\nfrom mlopsfw.kernel.events.registry import EventTypes\nfrom mlopsfw.kernel.index import Index\nfrom mlopsfw.kernel.ledger import Ledger\nfrom mlopsfw.project.components import bundled, index_parts\n"
         f"root = pathlib.Path({str(tmp_path)!r})\n"
-        "index = Index(root / 'index.sqlite', Ledger(LocalStorage(root / 'store'), actor='a', clock=SystemClock(), types=EventTypes()), index_parts(bundled(None)))\n"
+        "index = Index(root / 'index.sqlite', Ledger(LocalStorage(root / 'store'), actor=lambda: 'a', clock=SystemClock(), types=EventTypes()), index_parts(bundled(None)))\n"
         "print(len(index.query('SELECT * FROM runs')))\n"
     )
     racers = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(6)]
@@ -220,7 +220,7 @@ class Counting(LocalStorage):
 
 def test_a_run_costs_its_events_and_one_segment_and_the_search_of_runs_uses_an_index(tmp_path):
     storage = Counting(tmp_path / "counted")
-    ledger = Ledger(storage, actor="a", clock=SystemClock(), types=EventTypes())
+    ledger = Ledger(storage, actor=lambda: "a", clock=SystemClock(), types=EventTypes())
     for n in range(100):
         stream = ledger.stream(f"run/{n:026d}")
         stream.append(PlainRecord("run.started", {"pipeline": "p"}), expecting=0)
@@ -245,11 +245,11 @@ def test_a_run_costs_its_events_and_one_segment_and_the_search_of_runs_uses_an_i
 
 def test_within_a_snapshot_streams_are_read_from_the_copy_as_of_its_beginning(tmp_path):
     storage = Counting(tmp_path / "counted")
-    ledger = Ledger(storage, actor="a", clock=SystemClock(), types=EventTypes())
+    ledger = Ledger(storage, actor=lambda: "a", clock=SystemClock(), types=EventTypes())
     for n in range(5):
         ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": n + 1}))
     ledger.stream("run/a").seal(PlainRecord("run.started", {}))
-    other = Ledger(storage, actor="b", clock=SystemClock(), types=EventTypes())
+    other = Ledger(storage, actor=lambda: "b", clock=SystemClock(), types=EventTypes())
     index = Index(tmp_path / "index.sqlite", other, index_parts(bundled(None)))
     with index.snapshot():
         ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": 6}))
@@ -268,7 +268,7 @@ def test_within_a_snapshot_streams_are_read_from_the_copy_as_of_its_beginning(tm
 def test_a_damaged_copy_is_not_believed(tmp_path, ledger):
     for n in range(5):
         ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": n + 1}))
-    other = Ledger(ledger.storage, actor="b", clock=SystemClock(), types=EventTypes())
+    other = Ledger(ledger.storage, actor=lambda: "b", clock=SystemClock(), types=EventTypes())
     index = Index(tmp_path / "index.sqlite", other, index_parts(bundled(None)))
     index.refresh()
     line = next(iter(index.lines("model/delay"))).replace(b'"version":1', b'"version":9', 1)

@@ -38,7 +38,8 @@ def ledger(storage):
 
 
 def open_ledger(storage, **options):
-    return Ledger(storage, actor="ada@here", clock=SystemClock(), **{"types": EventTypes(), **options})
+    defaults = {"actor": lambda: "ada@here", "types": EventTypes()}
+    return Ledger(storage, clock=SystemClock(), **{**defaults, **options})
 
 
 def bodies(stream):
@@ -481,3 +482,17 @@ def test_a_type_that_is_not_installed_is_kept_as_it_is(storage):
     open_ledger(storage).stream("model/delay").append(PlainRecord("acme.scored", {"n": 1}, schema=9))
     (event,) = open_ledger(storage, types=EventTypes([Counted])).stream("model/delay").events()
     assert (event.type, event.version, event.body) == ("acme.scored", 9, {"n": 1})
+
+
+def test_who_acts_is_asked_when_something_is_appended_and_not_before(storage):
+    asked = []
+    ledger = open_ledger(storage, actor=lambda: asked.append(1) or "user:ada")
+    assert list(ledger.stream("run/a").events()) == []
+    assert asked == []
+    assert ledger.stream("run/a").append(PlainRecord("a.b", {})).actor == "user:ada"
+
+
+def test_what_is_stored_of_a_record_is_what_the_ledger_is_told_to_store(storage):
+    ledger = open_ledger(storage, seal=lambda record: dict.fromkeys(record.body(), "sealed"))
+    assert ledger.stream("run/a").append(PlainRecord("a.b", {"comment": "hello"})).body == {"comment": "sealed"}
+    assert [e.body for e in open_ledger(storage).stream("run/a").events()] == [{"comment": "sealed"}]

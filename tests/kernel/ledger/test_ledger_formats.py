@@ -37,7 +37,7 @@ def test_a_ledger_of_format_1_is_whole_and_says_what_it_said(storage):
         ),
     }
     run = list(
-        Ledger(storage, actor="b", clock=SystemClock(), types=EventTypes())
+        Ledger(storage, actor=lambda: "b", clock=SystemClock(), types=EventTypes())
         .stream("run/01hq5v3k8j0000000000000000")
         .events()
     )
@@ -52,7 +52,7 @@ def test_a_ledger_of_format_1_is_whole_and_says_what_it_said(storage):
 
 
 def test_a_ledger_of_format_1_is_gone_on_with_and_indexed(storage, tmp_path):
-    ledger = Ledger(storage, actor="b", clock=SystemClock(), types=EventTypes())
+    ledger = Ledger(storage, actor=lambda: "b", clock=SystemClock(), types=EventTypes())
     event = ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": 2, "bundle": "1" * 64}))
     assert event.seq == 3
     assert [found.problems for found in audit(storage)] == [[], []]

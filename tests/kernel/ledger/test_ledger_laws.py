@@ -33,7 +33,7 @@ class Streams(RuleBasedStateMachine):
         self.model, self.epoch, self.ended = [], 0, False
 
     def open(self):
-        return Ledger(self.storage, actor="a", clock=SystemClock(), types=EventTypes()).stream("run/a")
+        return Ledger(self.storage, actor=lambda: "a", clock=SystemClock(), types=EventTypes()).stream("run/a")
 
     def teardown(self):
         if hasattr(self, "folder"):

@@ -32,9 +32,9 @@ def clock():
 @pytest.fixture
 def open_stream(tmp_path, clock):
     storage = LocalStorage(tmp_path / "store")
-    return lambda name="lease/loop", clock=clock: Ledger(storage, actor="a", clock=clock, types=EventTypes()).stream(
-        name
-    )
+    return lambda name="lease/loop", clock=clock: Ledger(
+        storage, actor=lambda: "a", clock=clock, types=EventTypes()
+    ).stream(name)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_nobody_else_appends_where_or_what_is_a_plugins(stream, type_, project):
 def test_a_person_cannot_be_called_like_a_plugin(project, monkeypatch):
     monkeypatch.setenv("MLOPSFW_ACTOR", "plugin:observer.acme")
     with pytest.raises(UsageError, match="MLOPSFW_ACTOR"):
-        project.ledger.stream("model/orders")
+        project.ledger.stream("run/a").append(PlainRecord("run.started", {}))
 
 
 @pytest.mark.parametrize("name", ["captures/orders", "flights", "plugin/observer.other/x", "plugin/observer.acme"])
@@ -138,7 +138,7 @@ def plant(project: Project):
 
 
 def fresh(project: Project) -> Ledger:
-    return Ledger(project.storage, actor="someone", clock=project.clock, types=EventTypes())
+    return Ledger(project.storage, actor=lambda: "someone", clock=project.clock, types=EventTypes())
 
 
 FOREIGN = [
