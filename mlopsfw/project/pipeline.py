@@ -41,7 +41,7 @@ class _Workers:
         return self._project.providers.engine.submit(spec)
 
     def run_here(self, spec: StepSpec) -> StepResult:
-        from mlopsfw.project.worker import run_step
+        from mlopsfw.project.attempt import run_step
 
         self._project.add_code_path()
         return run_step(self._project, spec, debug=True)

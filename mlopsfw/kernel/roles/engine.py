@@ -95,7 +95,7 @@ class Handle(Protocol):
 class Engine(Protocol):
     """Runs steps. Retries, cache and timeouts stay in the kernel.
 
-    The worker's side is `mlopsfw.project.worker.execute(spec: bytes) -> bytes` (JSON of `StepSpec` and `StepResult`):
+    The worker's side is `mlopsfw.worker.execute(spec: bytes) -> bytes` (JSON of `StepSpec` and `StepResult`):
     an engine only has to get that called in a process that can import mlopsfw and the project's code.
     """
 
