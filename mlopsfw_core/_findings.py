@@ -84,9 +84,9 @@ def column_drift(  # noqa: PLR0917 - what is known of a column, named where it i
     design: float = 1.0,
 ) -> ColumnDrift:
     """Put both questions' findings together, leaving `drifted` to who knows how many other columns there are."""
-    gone = missing_finding(reference, current, design)
-    speaks = _speaking([values, gone], threshold)
-    tests = {one.statistic: {"value": one.value, "pvalue": one.pvalue} for one in (values, gone)}
+    missing = missing_finding(reference, current, design)
+    speaks = _speaking([values, missing], threshold)
+    tests = {finding.statistic: {"value": finding.value, "pvalue": finding.pvalue} for finding in (values, missing)}
     shared = {
         "rows": current.rows,
         "design_effect": design,

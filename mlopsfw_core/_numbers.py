@@ -83,8 +83,8 @@ def finite_part(ordered: Floats) -> Floats:
 
 def sorted_bins(ordered: Floats, edges: Floats) -> NDArray[np.int64]:
     """Count a sorted column into bins, as `count_bins` does, by looking up the edges."""
-    places = np.searchsorted(ordered, edges, side="left")
-    return np.diff(places, prepend=0, append=ordered.size).astype(np.int64)
+    positions = np.searchsorted(ordered, edges, side="left")
+    return np.diff(positions, prepend=0, append=ordered.size).astype(np.int64)
 
 
 def fit_numbers(column: Sorted, max_points: int, bins: int) -> Numbers:

@@ -39,20 +39,20 @@ class CategoryTally:
 
     def add(self, column: Any) -> CategoryTally:
         """Return the counts with a block more."""
-        found, nulls = category_counts(column)
-        rows = self.rows + sum(found.values()) + nulls
-        counts, cells = self._joined(found)
+        by_category, nulls = category_counts(column)
+        rows = self.rows + sum(by_category.values()) + nulls
+        counts, cells = self._joined(by_category)
         return CategoryTally(counts, cells, rows, self.missing + nulls, self.known)
 
-    def _joined(self, found: dict[str, int]) -> tuple[Mapping[str, int], Floats | None]:
-        known = self.known or frozenset()
+    def _joined(self, by_category: dict[str, int]) -> tuple[Mapping[str, int], Floats | None]:
+        names = self.known or frozenset()
         if self.cells is not None:
-            named = {name: found[name] for name in found.keys() & known}
-            return _sum(self.counts, named), self.cells + self._unnamed(found)
-        counts = _sum(self.counts, found)
-        if len(counts.keys() - known) <= MAX_CATEGORIES:
+            named = {name: by_category[name] for name in by_category.keys() & names}
+            return _sum(self.counts, named), self.cells + self._unnamed(by_category)
+        counts = _sum(self.counts, by_category)
+        if len(counts.keys() - names) <= MAX_CATEGORIES:
             return counts, None
-        return {name: counts[name] for name in counts.keys() & known}, self._unnamed(counts)
+        return {name: counts[name] for name in counts.keys() & names}, self._unnamed(counts)
 
     def _unnamed(self, counts: Mapping[str, int]) -> Floats:
         """Sum what is not named by hash cell; into one cell where the reference's categories are named and these are new to it."""
@@ -72,8 +72,8 @@ class CategoryTally:
         """Return both columns' counts over the same cells."""
         names = sorted(self.counts.keys() | current.counts.keys())
         named = [np.array([side.counts.get(name, 0) for name in names], dtype=np.float64) for side in (self, current)]
-        rest = [np.zeros(HASH_CELLS) if side.cells is None else side.cells for side in (self, current)]
-        return np.concatenate([named[0], rest[0]]), np.concatenate([named[1], rest[1]])
+        cells = [np.zeros(HASH_CELLS) if side.cells is None else side.cells for side in (self, current)]
+        return np.concatenate([named[0], cells[0]]), np.concatenate([named[1], cells[1]])
 
 
 def _sum(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:

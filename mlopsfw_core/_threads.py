@@ -31,11 +31,11 @@ def thread_count() -> int:
     Raises:
         ValueError: the variable is set to something else than a whole number of at least 1.
     """
-    asked = os.environ.get(VARIABLE)
-    if asked:
-        if not asked.isdecimal() or int(asked) < 1:
-            raise ValueError(f"{VARIABLE} is a whole number of at least 1, not {asked!r}")
-        return int(asked)
+    setting = os.environ.get(VARIABLE)
+    if setting:
+        if not setting.isdecimal() or int(setting) < 1:
+            raise ValueError(f"{VARIABLE} is a whole number of at least 1, not {setting!r}")
+        return int(setting)
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(available, _container_limit() or available)
 

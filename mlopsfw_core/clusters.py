@@ -61,12 +61,12 @@ def _by_cut(content: Numbers, column: Any, groups: NDArray[np.int64]) -> Floats:
 
 def _by_category(column: Any, groups: NDArray[np.int64]) -> tuple[Floats, Floats]:
     names = column.to_pylist() if hasattr(column, "to_pylist") else list(column)
-    known = [row for row, name in enumerate(names) if name is not None]
-    _, codes = np.unique([str(names[row]) for row in known], return_inverse=True)
-    kept = groups[np.array(known, dtype=np.int64)] if known else groups[:0]
+    named = [row for row, name in enumerate(names) if name is not None]
+    _, codes = np.unique([str(names[row]) for row in named], return_inverse=True)
+    group_codes = groups[np.array(named, dtype=np.int64)] if named else groups[:0]
     if not codes.size:
         return np.empty(0), np.empty(0)
-    return _coded_effects(codes, kept)
+    return _coded_effects(codes, group_codes)
 
 
 def _coded_effects(codes: NDArray[Any], groups: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -82,15 +82,15 @@ def _compare(
         read = _read(reference.content, column)
     except TypeError as error:
         return lost_column(reference.name, reference.kind, "type", threshold, str(error))
-    seen = _see(reference.content, read, design, describe=describe)
+    current_side = _see(reference.content, read, design, describe=describe)
     return column_drift(
         reference.name,
         reference.kind,
-        seen.finding,
+        current_side.finding,
         Presence(reference.rows, reference.missing),
-        Presence(seen.present + seen.missing, seen.missing),
+        Presence(current_side.present + current_side.missing, current_side.missing),
         threshold,
-        seen.details,
+        current_side.details,
         design,
     )
 
@@ -153,10 +153,10 @@ def compare_samples(
     before, after = table_columns(reference), table_columns(current)
 
     def drift_of(name: str) -> ColumnDrift:
-        kept = Reference.fit(before[name], name=name, max_points=max(len(before[name]), 1))
+        fitted = Reference.fit(before[name], name=name, max_points=max(len(before[name]), 1))
         if name not in after:
-            return lost_column(name, kept.kind, "absent", threshold, f"the table has no column {name!r}")
-        return _compare(kept, after[name], threshold, 1.0, describe=False)
+            return lost_column(name, fitted.kind, "absent", threshold, f"the table has no column {name!r}")
+        return _compare(fitted, after[name], threshold, 1.0, describe=False)
 
     names = list(before if columns is None else columns)
     rows = max((len(before[name]) for name in names), default=0)

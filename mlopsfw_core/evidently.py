@@ -67,9 +67,14 @@ def compare_as_evidently(reference: Any, current: Any, columns: Sequence[str] | 
         return _column(name, before[name], after.get(name))
 
     pairs = map_columns(both, names, worthwhile=rows >= MANY_ROWS)
-    missing = {one.column: one for one in decide([gone for _, gone in pairs], BY_PVALUE)}
-    found = [missing[one.column] if missing[one.column].drifted and not one.drifted else one for one, _ in pairs]
-    return sorted(found, key=lambda one: (not one.drifted, -one.effect, one.column))
+    missing = {
+        column.column: column for column in decide([presence_finding for _, presence_finding in pairs], BY_PVALUE)
+    }
+    decided = [
+        missing[column.column] if missing[column.column].drifted and not column.drifted else column
+        for column, _ in pairs
+    ]
+    return sorted(decided, key=lambda column: (not column.drifted, -column.effect, column.column))
 
 
 def _column(name: str, before: Any, after: Any) -> tuple[ColumnDrift, ColumnDrift]:
@@ -82,17 +87,22 @@ def _column(name: str, before: Any, after: Any) -> tuple[ColumnDrift, ColumnDrif
     except TypeError as error:
         return _both(lost_column(name, kind, "type", BY_PVALUE, str(error)))
     threshold = BY_DISTANCE if np.isnan(finding.pvalue) else BY_PVALUE
-    gone = missing_finding(*presence)
+    missing = missing_finding(*presence)
     drift = ColumnDrift(
         name, kind, finding.statistic, finding.value, finding.pvalue, finding.effect, threshold, drifted=drifted
     )
     return drift, replace(
-        drift, statistic="missing", value=gone.value, pvalue=gone.pvalue, effect=gone.effect, threshold=BY_PVALUE
+        drift,
+        statistic="missing",
+        value=missing.value,
+        pvalue=missing.pvalue,
+        effect=missing.effect,
+        threshold=BY_PVALUE,
     )
 
 
-def _both(lost: ColumnDrift) -> tuple[ColumnDrift, ColumnDrift]:
-    return lost, replace(lost, pvalue=1.0, drifted=False)
+def _both(missing: ColumnDrift) -> tuple[ColumnDrift, ColumnDrift]:
+    return missing, replace(missing, pvalue=1.0, drifted=False)
 
 
 Answer = tuple[Finding, bool, tuple[Presence, Presence]]

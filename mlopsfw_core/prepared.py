@@ -122,19 +122,19 @@ class Reference:
         return compare_column(self, column, alpha=alpha, threshold=threshold)
 
 
-def _numbers_to_dict(kept: Numbers) -> dict[str, Any]:
+def _numbers_to_dict(numbers: Numbers) -> dict[str, Any]:
     return {
-        "points": kept.points.tolist(),
-        "finite": kept.finite,
-        "neg_inf": kept.neg_inf,
-        "pos_inf": kept.pos_inf,
-        "min": kept.minimum,
-        "max": kept.maximum,
-        "mean": kept.mean,
-        "std": kept.std,
-        "edges": kept.edges.tolist(),
-        "counts": kept.counts.tolist(),
-        "levels": None if kept.levels is None else [list(level) for level in kept.levels],
+        "points": numbers.points.tolist(),
+        "finite": numbers.finite,
+        "neg_inf": numbers.neg_inf,
+        "pos_inf": numbers.pos_inf,
+        "min": numbers.minimum,
+        "max": numbers.maximum,
+        "mean": numbers.mean,
+        "std": numbers.std,
+        "edges": numbers.edges.tolist(),
+        "counts": numbers.counts.tolist(),
+        "levels": None if numbers.levels is None else [list(level) for level in numbers.levels],
     }
 
 

@@ -99,13 +99,13 @@ def _tally(side: _Side, name: str, column: Any) -> None:
 
 def _count(side: _Side, blocks: Blocks) -> int:
     """Count all columns of a table; return its rows. A column that no block has is dropped."""
-    rows, seen = 0, set()
+    rows, groups = 0, set()
     for block in map(table_columns, blocks()):
         present = [name for name in side.tallies if name in block]
         _each(side, block, present, _tally)
-        seen.update(present)
+        groups.update(present)
         rows += max(map(len, block.values()), default=0)
-    side.tallies = {name: tally for name, tally in side.tallies.items() if name in seen or not rows}
+    side.tallies = {name: tally for name, tally in side.tallies.items() if name in groups or not rows}
     return rows
 
 
@@ -127,8 +127,8 @@ def _compare(name: str, first: _Side, second: _Side, threshold: float) -> Column
 def _number_finding(reference: NumberTally, current: NumberTally) -> tuple[Finding, float]:
     """Return the finding, and how much larger the distance can be."""
     cells = reference.cells
-    apart = cells[1::2].any() or cells[0] or cells[-1]  # rows between stops, or infinite
-    if reference.values and not apart and np.count_nonzero(cells) <= FEW_VALUES:
+    unresolved = cells[1::2].any() or cells[0] or cells[-1]  # rows between stops, or infinite
+    if reference.values and not unresolved and np.count_nonzero(cells) <= FEW_VALUES:
         tested = compare_counts(cells.astype(np.float64), current.cells.astype(np.float64))
         return Finding("chisquare", tested.statistic, tested.pvalue, tested.effect), 0.0
     n, m = reference.values, current.values

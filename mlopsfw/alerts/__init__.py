@@ -144,11 +144,11 @@ class Alerts:
     def find(self, alert_id: str) -> AlertState:
         """Return the alert whose id begins so. Raise `UnknownName`."""
         alerts = self.outbox().alerts
-        found = [state for key, state in alerts.items() if key.startswith(alert_id)] if alert_id else []
-        if len(found) != 1:
-            reason = "no alert has" if not found else f"{len(found)} alerts have"
+        matches = [state for key, state in alerts.items() if key.startswith(alert_id)] if alert_id else []
+        if len(matches) != 1:
+            reason = "no alert has" if not matches else f"{len(matches)} alerts have"
             raise UnknownName(f"{reason} an id that begins with {alert_id!r}", hint=nearest(alert_id, alerts))
-        return found[0]
+        return matches[0]
 
     def pump(self) -> Pumped:
         """Try every delivery that is due, once. Alerters that fail are tried again later; nothing is ever dropped.

@@ -117,8 +117,8 @@ def _apply(outbox: Outbox, event: Event) -> None:
     match event.type:
         case "alert.raised":
             alert = msgspec.convert(body["alert"], Alert)
-            known = body.get("alerters")
-            outbox.alerts[alert.id] = AlertState(alert, alerters=None if known is None else tuple(known))
+            recorded = body.get("alerters")
+            outbox.alerts[alert.id] = AlertState(alert, alerters=None if recorded is None else tuple(recorded))
         case "alert.silenced":
             outbox.silences[body["group"]] = body["until"]
         case _ if (state := outbox.alerts.get(body.get("id", ""))) is not None:

@@ -77,18 +77,18 @@ def as_class(label: Any, manifest: Manifest) -> Label:
 def _checked_id(identity: Any) -> str:
     """Return the id that a label names its prediction by."""
     if not isinstance(identity, str) or not identity:
-        raise DataError("`prediction_id` is missing or no text", hint="Give each label its prediction's id.")
+        raise DataError("`prediction_id` is missing or not text", hint="Give each label its prediction's id.")
     if len(identity) > LONGEST_ID or not identity.isprintable():
         raise DataError(
             f"`prediction_id` must be printable and at most {LONGEST_ID} characters",
-            hint="Send the id that the answer gave under prediction_ids.",
+            hint="Send the id from `prediction_ids` in the answer.",
         )
     return identity
 
 
 def _check_given(label: Any, moment: Any) -> None:
     if label is None:
-        raise DataError("`label` is missing", hint="Leave out what has no label yet.")
+        raise DataError("`label` is missing", hint="Leave out predictions that have no label yet.")
     if moment is not None and not isinstance(moment, str | datetime):
         raise DataError("`label_time` must be a time", hint="Write RFC 3339 with a zone.")
 

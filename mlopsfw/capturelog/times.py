@@ -35,16 +35,16 @@ def micros(stamp: str | datetime) -> int:
     """
     moment = stamp if isinstance(stamp, datetime) else _parse(stamp)
     if moment.tzinfo is None:
-        raise DataError(f"the time {moment.isoformat()} carries no zone", hint="Write it in UTC, or with its offset.")
+        raise DataError(f"the time {moment.isoformat()} has no zone", hint="Write it in UTC, or with its offset.")
     return (in_zone(moment) - _EPOCH) // _MICROSECOND
 
 
 def event_micros(stamp: str | datetime) -> int:
     """Return when an event was, as `micros` does. Raise `DataError` also where that is before 1678 or after 2261."""
-    found = micros(stamp)
-    if not EARLIEST <= found < LATEST:
-        raise DataError(f"the time {stamp} is not within the years 1678 to 2261", hint="Correct the year.")
-    return found
+    epoch_micros = micros(stamp)
+    if not EARLIEST <= epoch_micros < LATEST:
+        raise DataError(f"the time {stamp} is outside the years 1678 to 2261", hint="Correct the year.")
+    return epoch_micros
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,18 @@ class Bounds:
         Raises:
             DataError: It cannot be read, or lies outside the bounds.
         """
-        found = event_micros(stamp)
-        if found > now + self.lead // _MICROSECOND:
+        epoch_micros = event_micros(stamp)
+        if epoch_micros > now + self.lead // _MICROSECOND:
             raise DataError(
                 f"the time {stamp} is more than {_said(self.lead)} ahead of the clock ({_shown(now)})",
                 hint="Correct it, or raise [capture] max_event_lead.",
             )
-        if found < now - self.age // _MICROSECOND:
+        if epoch_micros < now - self.age // _MICROSECOND:
             raise DataError(
                 f"the time {stamp} is more than {_said(self.age)} before the clock ({_shown(now)})",
                 hint="Correct it, or raise [capture] max_event_age.",
             )
-        return found
+        return epoch_micros
 
 
 def now_micros(seconds: float) -> int:
@@ -97,9 +97,10 @@ def _parse(stamp: str) -> datetime:
     if _RFC3339.fullmatch(stamp):
         with contextlib.suppress(DataError):  # such as month 13: the same complaint as for any other text
             return instant(stamp.upper())
-    shown = stamp if len(stamp) <= 40 else f"{stamp[:40]}…"  # noqa: PLR2004 - enough to recognise it
+    excerpt = stamp if len(stamp) <= 40 else f"{stamp[:40]}…"  # noqa: PLR2004 - enough to recognise it
     raise DataError(
-        f"{shown!r} is not a time with a zone", hint="Write RFC 3339, such as 2013-04-01T06:30:00Z or …T06:30:00-05:00."
+        f"{excerpt!r} is not a time with a zone",
+        hint="Write RFC 3339, such as 2013-04-01T06:30:00Z or …T06:30:00-05:00.",
     )
 
 

@@ -49,8 +49,8 @@ class CaptureWriter:
 
     def _current(self) -> Segment:
         if self._segment is not None and (self._vanished or self._segment.size > self._rotate):
-            done, self._segment, self._vanished = self._segment, None, False
-            done.close()
+            segment, self._segment, self._vanished = self._segment, None, False
+            segment.close()
         if self._segment is None and time.monotonic() >= self._next_try:
             self._open()
         if self._segment is None:

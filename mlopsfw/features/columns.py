@@ -96,15 +96,15 @@ class RequestPlan:
             self._refuse_long(values)
             raise
         matrix = matrix.reshape(len(self._numbers), rows)
-        self._refuse(np.isnan(matrix) & self._strict, "is null or NaN, and none was in training")
+        self._refuse(np.isnan(matrix) & self._strict, "is null or NaN, but the training data had no missing value")
         if (np.abs(matrix) >= _INTEGERS_END).any():
             self._refuse_long(values)
         return matrix
 
-    def _refuse(self, wrong: np.ndarray, why: str) -> None:
+    def _refuse(self, wrong: np.ndarray, reason: str) -> None:
         if wrong.any():
             which, row = (int(i) for i in np.argwhere(wrong)[0])
-            raise SignatureMismatch(f"the value {why}", column=self._numbers[which].name, row=row)
+            raise SignatureMismatch(f"the value {reason}", column=self._numbers[which].name, row=row)
 
     def _refuse_long(self, values: Mapping[str, Any]) -> None:
         """Refuse what no 64 bits hold: any value of a column of integers, and an integer in one of numbers."""
@@ -301,6 +301,6 @@ def _read(column: SignatureColumn, values: Any) -> Any:
 def mismatch(column: SignatureColumn, row: int, value: object) -> SignatureMismatch:
     """Return the error for a value that its column cannot hold."""
     if value is None:
-        return SignatureMismatch("the value is null, and none was in training", column=column.name, row=row)
-    shown = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:40]}…"  # noqa: PLR2004 - enough to recognise it
-    return SignatureMismatch(f"{shown} is not of type {column.type}", column=column.name, row=row)
+        return SignatureMismatch("the value is null, but the training data had no null", column=column.name, row=row)
+    excerpt = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:40]}…"  # noqa: PLR2004 - enough to recognise it
+    return SignatureMismatch(f"{excerpt} is not of type {column.type}", column=column.name, row=row)

@@ -33,13 +33,13 @@ class Derivation:
             columns: The columns that are read, as `mlopsfw.features.functions` says.
             rows: How many rows there are.
         """
-        known = {name: finite(values) if values.dtype.kind == "f" else values for name, values in columns.items()}
-        made: dict[str, np.ndarray] = {}
+        inputs = {name: finite(values) if values.dtype.kind == "f" else values for name, values in columns.items()}
+        derived: dict[str, np.ndarray] = {}
         with np.errstate(all="ignore"):
             for name, run in self._runs:
-                known[name] = values = run(known)
-                made[name] = values if len(values) == rows else np.broadcast_to(values, (rows,))
-        return made
+                inputs[name] = values = run(inputs)
+                derived[name] = values if len(values) == rows else np.broadcast_to(values, (rows,))
+        return derived
 
 
 def compiled(expression: Expression) -> Run:
@@ -96,10 +96,10 @@ def with_derived(frame: pl.DataFrame, derived: tuple[Derived, ...], reads: Itera
     """Return the table with the derived columns beside its own."""
     import polars as pl
 
-    made = Derivation(derived).run(table_columns(frame, reads), frame.height)
+    derived_values = Derivation(derived).run(table_columns(frame, reads), frame.height)
     kinds = {each.name: pl.Float64 if each.type == "number" else pl.String for each in derived}
     columns = {
         name: values if kinds[name] == pl.Float64 else pl.Series(values.tolist(), dtype=pl.String)
-        for name, values in made.items()
+        for name, values in derived_values.items()
     }
     return frame.with_columns(pl.Series(name, values, dtype=kinds[name]) for name, values in columns.items())

@@ -62,7 +62,7 @@ def parse(text: str, tables: Tables | None = None) -> Expression:
     """
     try:
         if len(text) > _LONGEST:
-            raise UsageError(f"the expression has {len(text):,} characters; {_LONGEST:,} is the most that is read")
+            raise UsageError(f"the expression has {len(text):,} characters; at most {_LONGEST:,} are allowed")
         return _Reader(text, tables or {}).read(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UsageError(f"{text[:80]!r} cannot be read: {getattr(error, 'msg', error)}") from None
@@ -120,7 +120,7 @@ class _Reader:
         match node.keywords:
             case [ast.keyword(arg="literal", value=ast.Constant(value=True))]:
                 return self._call(_LITERAL[name], subject, *arguments)
-        raise self._error(node, f"{name} wants literal=True: it looks for a text, not for a pattern")
+        raise self._error(node, f"{name} needs literal=True: it searches for a text, not for a pattern")
 
     def _special(self, node: ast.AST, name: str, subject: ast.AST, arguments: list[ast.expr]) -> Expression:
         match name, arguments:
@@ -140,8 +140,8 @@ class _Reader:
             case _, [] if name in _ELAPSED and isinstance(subject, ast.BinOp) and isinstance(subject.op, ast.Sub):
                 return self._call(_ELAPSED[name], subject.left, subject.right)
         if name in _ELAPSED:
-            raise self._error(node, f"{name} is of two times: (a - b).{name}()")
-        raise self._error(node, f"there is no {name!r} here", nearest(name, _KNOWN))
+            raise self._error(node, f"{name} applies to the difference of two times: (a - b).{name}()")
+        raise self._error(node, f"{name!r} does not exist here", nearest(name, _KNOWN))
 
     def _method(self, function: str, subject: ast.AST, arguments: list[ast.expr]) -> Expression:
         if function == "is_in" and len(arguments) == 1 and isinstance(arguments[0], ast.List | ast.Tuple):
@@ -159,7 +159,7 @@ class _Reader:
                 return self.read(value)
         if name in _FREE:
             return self._call(name, *arguments)
-        raise self._error(node, f"there is no {name!r} here", nearest(name, _KNOWN))
+        raise self._error(node, f"{name!r} does not exist here", nearest(name, _KNOWN))
 
     def _chosen(self, node: ast.AST, chain: ast.AST, otherwise: Expression) -> Expression:
         """Read `when(a).then(b)`, any number of them, from the last to the first."""
@@ -169,15 +169,15 @@ class _Reader:
                 name, before = _dotted(when)
                 if name.removeprefix("pl.") == "when":
                     return chosen if before is None else self._chosen(node, before, chosen)
-        raise self._error(node, "otherwise ends when(…).then(…)")
+        raise self._error(node, "otherwise must follow when(…).then(…)")
 
     def _error(
-        self, node: ast.AST, why: str = "this is not in the closed set of operations", hint: str = ""
+        self, node: ast.AST, reason: str = "this is not one of the allowed operations", hint: str = ""
     ) -> UsageError:
         part = ast.get_source_segment(self._text, node) if isinstance(node, ast.expr) else None
         return UsageError(
-            f"{self._text[:80]!r}: {why}: {(part or self._text)[:60]}",
-            hint=hint or "docs/features.md lists what is.",
+            f"{self._text[:80]!r}: {reason}: {(part or self._text)[:60]}",
+            hint=hint or "docs/features.md lists the allowed operations.",
         )
 
 
@@ -213,7 +213,7 @@ def columns_of(expression: Expression) -> frozenset[str]:
 def kind_of(expression: Expression, columns: Mapping[str, str], deep: int = 0) -> str:
     """Return the kind of an expression's values, given that of each column. Raise `UsageError` where it cannot be run."""
     if deep > _DEEPEST:
-        raise UsageError(f"the expression is more than {_DEEPEST} deep")
+        raise UsageError(f"the expression is nested more than {_DEEPEST} levels deep")
     match expression:
         case Column(name=name):
             if name not in columns:
@@ -234,7 +234,7 @@ def _found(find: Find, key: str) -> str:
     whole = len(find.keys) == len(find.values) == len(set(find.keys))
     if key != "string" or not whole or len(texts) > 1:
         raise UsageError(
-            f"{find.table}[…].{find.column}: a table has texts as keys, each once, and values of one type",
+            f"{find.table}[…].{find.column}: a table needs unique texts as keys, and values of one type",
             hint="Write a number as text by .cast(String)." if key == "number" else "",
         )
     return "string" if True in texts else "number"
@@ -250,7 +250,7 @@ def _zoned(call: Call, kinds: list[str]) -> str:
             except (ZoneInfoNotFoundError, ValueError, OSError):
                 raise UsageError(f"there is no time zone {zone!r}", hint="Such as America/New_York.") from None
             return "local"
-    raise UsageError("convert_time_zone is for times, and takes a zone's name")
+    raise UsageError("convert_time_zone applies to a time and takes the name of a zone")
 
 
 def _given(name: str, kinds: list[str]) -> str:
@@ -260,16 +260,16 @@ def _given(name: str, kinds: list[str]) -> str:
     takes = list(function.takes)
     if function.more:
         takes += takes[-1:] * (len(kinds) - len(takes))
-    same = {kind for kind, wanted in zip(kinds, takes, strict=False) if wanted == "same"}
+    same = {kind for kind, parameter in zip(kinds, takes, strict=False) if parameter == "same"}
     same = {"number"} if same == {"number", "boolean"} else same
-    fits = all(_fits(kind, wanted) for kind, wanted in zip(kinds, takes, strict=False))
+    fits = all(_fits(kind, parameter) for kind, parameter in zip(kinds, takes, strict=False))
     if len(kinds) != len(takes) or not fits or len(same) > 1 or "local" in same:
         raise UsageError(f"{name} does not take {', '.join(kinds)}", hint=f"It takes {', '.join(function.takes)}.")
     return same.pop() if function.gives == "same" else function.gives
 
 
-def _fits(kind: str, wanted: str) -> bool:
-    return wanted in ("same", kind) or (kind, wanted) in (("boolean", "number"), ("datetime", "local"))
+def _fits(kind: str, parameter: str) -> bool:
+    return parameter in ("same", kind) or (kind, parameter) in (("boolean", "number"), ("datetime", "local"))
 
 
 def joined(expression: Expression, columns: Mapping[str, str]) -> Expression:

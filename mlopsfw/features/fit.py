@@ -72,42 +72,42 @@ def fit(table: pa.Table | pl.DataFrame, task: TrainingTask) -> FeaturePlan:
 
 def learned_columns(columns: list[str], task: TrainingTask) -> list[str]:
     """Return the names of the columns to learn from. Raise `DataError` where one is not there."""
-    wanted = [*task.features, task.target, *filter(None, (task.weight,))]
-    for name in wanted:
+    required = [*task.features, task.target, *filter(None, (task.weight,))]
+    for name in required:
         if name not in columns:
             raise DataError(f"the training rows have no column {name!r}", hint=nearest(name, columns))
-    apart = {task.target, task.time, task.weight, *task.exclude}
-    names = list(task.features) if task.features else [name for name in columns if name not in apart]
+    excluded = {task.target, task.time, task.weight, *task.exclude}
+    names = list(task.features) if task.features else [name for name in columns if name not in excluded]
     if task.target in names:
-        raise UsageError(f"the target {task.target!r} is among the features", hint="Take it out of `features`.")
+        raise UsageError(f"the target {task.target!r} is among the features", hint="Remove it from `features`.")
     if not names:
-        raise DataError("the training rows have no column to learn from")
+        raise DataError("the training rows have no feature column")
     return names
 
 
 def used(derived: tuple[Derived, ...], names: list[str]) -> tuple[Derived, ...]:
     """Return the derived columns that `names`, or those among them, need."""
-    wanted, kept = set(names), []
+    needed, reversed_columns = set(names), []
     for each in reversed(derived):
-        if each.name in wanted:
-            wanted |= columns_of(each.expression)
-            kept.append(each)
-    return tuple(reversed(kept))
+        if each.name in needed:
+            needed |= columns_of(each.expression)
+            reversed_columns.append(each)
+    return tuple(reversed(reversed_columns))
 
 
 def _with_personal(wishes: dict[str, ColumnWish], derived: tuple[Derived, ...]) -> dict[str, ColumnWish]:
     """Return the wishes with every column that is made of a personal one personal too."""
-    found = dict(wishes)
+    by_column = dict(wishes)
     for each in derived:
-        if any(name in found and found[name].pii for name in columns_of(each.expression)):
-            found[each.name] = msgspec.structs.replace(found.get(each.name, ColumnWish()), pii=True)
-    return found
+        if any(name in by_column and by_column[name].pii for name in columns_of(each.expression)):
+            by_column[each.name] = msgspec.structs.replace(by_column.get(each.name, ColumnWish()), pii=True)
+    return by_column
 
 
 def reads(derived: tuple[Derived, ...]) -> list[str]:
     """Return the tables' columns that derived columns are made of, in order."""
-    made = {each.name for each in derived}
-    return [name for each in derived for name in sorted(columns_of(each.expression)) if name not in made]
+    derived_names = {each.name for each in derived}
+    return [name for each in derived for name in sorted(columns_of(each.expression)) if name not in derived_names]
 
 
 def read_wishes(task: TrainingTask) -> dict[str, ColumnWish]:
@@ -117,8 +117,8 @@ def read_wishes(task: TrainingTask) -> dict[str, ColumnWish]:
         try:
             wishes[name] = msgspec.convert(options, ColumnWish)
         except msgspec.ValidationError as error:
-            known = ", ".join(ColumnWish.__struct_fields__)
-            raise UsageError(f"options of column {name!r}: {error}", hint=f"Known: {known}.") from None
+            allowed = ", ".join(ColumnWish.__struct_fields__)
+            raise UsageError(f"options of column {name!r}: {error}", hint=f"Known: {allowed}.") from None
     return wishes
 
 
@@ -126,8 +126,8 @@ def _signature(series: pl.Series) -> SignatureColumn:
     kind = column_type(series.dtype)
     if kind is None:
         raise DataError(
-            f"column {series.name!r} holds {series.dtype}, which no feature is made of",
-            hint="Put it in `exclude`, or turn it into a number, text, boolean, date or datetime upstream.",
+            f"column {series.name!r} holds {series.dtype}, and no feature can be made from it",
+            hint="Add it to `exclude`, or convert it to a number, text, boolean, date or datetime in an earlier step.",
         )
     missing = series.null_count() > 0 or (series.dtype.is_float() and bool(series.is_nan().any()))
     return SignatureColumn(name=series.name, type=kind, nullable=missing)
@@ -152,9 +152,9 @@ def _operations(series: pl.Series, column: SignatureColumn, wish: ColumnWish, se
 def _category(texts: pl.Series, wish: ColumnWish, seed: int) -> Operation:
     counts = texts.drop_nulls().value_counts()
     if not wish.buckets and not wish.pii:
-        kept = counts.filter(pl.col("count") >= _SEEN)[texts.name].sort()
-        if len(kept) <= _VOCABULARY:
-            return Lookup(column=texts.name, values=tuple(kept.to_list()))
+        frequent = counts.filter(pl.col("count") >= _SEEN)[texts.name].sort()
+        if len(frequent) <= _VOCABULARY:
+            return Lookup(column=texts.name, values=tuple(frequent.to_list()))
     suited = 1 << (2 * max(counts.height, 1) - 1).bit_length()  # a power of two, at least twice the categories
     fewest, most = _BUCKETS
     return Hash(column=texts.name, buckets=wish.buckets or min(max(suited, fewest), most), seed=seed)
@@ -177,10 +177,10 @@ def _number(series: pl.Series, column: SignatureColumn, wish: ColumnWish) -> Ite
 def _edges(values: np.ndarray, bins: int) -> tuple[float, ...]:
     """Return quantiles, without those too near the one before for their distance to be told from rounding."""
     with np.errstate(over="ignore", invalid="ignore"):
-        found = np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1)))
-        width = found[-1] - found[0]
-        apart = np.diff(found, prepend=-np.inf) > max(_NEAR * width, _SMALLEST)
-    return tuple(found[apart].tolist()) if np.isfinite(width) else ()
+        quantiles = np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1)))
+        width = quantiles[-1] - quantiles[0]
+        distinct = np.diff(quantiles, prepend=-np.inf) > max(_NEAR * width, _SMALLEST)
+    return tuple(quantiles[distinct].tolist()) if np.isfinite(width) else ()
 
 
 def _scale(column: SignatureColumn, values: np.ndarray) -> Scale:

@@ -46,8 +46,8 @@ def missing(values: np.ndarray) -> np.ndarray:
     """Return where `values` are missing."""
     if values.dtype == object:
         return np.equal(values, None)  # type: ignore[call-overload, no-any-return]
-    found: np.ndarray = np.isnan(values) if values.dtype.kind == "f" else values == MISSING
-    return found
+    mask: np.ndarray = np.isnan(values) if values.dtype.kind == "f" else values == MISSING
+    return mask
 
 
 def nothing(like: np.ndarray) -> Any:
@@ -57,8 +57,8 @@ def nothing(like: np.ndarray) -> Any:
 
 def finite(values: np.ndarray) -> np.ndarray:
     """Return numbers with those that are none, infinities among them, made missing."""
-    known = np.isfinite(values)
-    return values if known.all() else np.where(known, values, np.nan)
+    valid = np.isfinite(values)
+    return values if valid.all() else np.where(valid, values, np.nan)
 
 
 def _number(run: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
@@ -70,10 +70,10 @@ def _number(run: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
 
 def _compare(run: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
     def compared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        gone = missing(a) | missing(b)
+        absent = missing(a) | missing(b)
         if a.dtype == object:
             a, b = (np.where(missing(each), "", each) for each in (a, b))
-        return np.where(gone, np.nan, run(a, b).astype(np.float64))
+        return np.where(absent, np.nan, run(a, b).astype(np.float64))
 
     return compared
 
@@ -99,8 +99,8 @@ def _first(*values: np.ndarray) -> np.ndarray:
 
 def _is_in(value: np.ndarray, *among: np.ndarray) -> np.ndarray:
     equal = _compare(np.equal)
-    found: np.ndarray = reduce(_or, (equal(value, each) for each in among))
-    return found
+    mask: np.ndarray = reduce(_or, (equal(value, each) for each in among))
+    return mask
 
 
 def _round(value: np.ndarray, decimals: np.ndarray) -> np.ndarray:
@@ -111,8 +111,8 @@ def _round(value: np.ndarray, decimals: np.ndarray) -> np.ndarray:
 
 
 def _clip(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    held: np.ndarray = np.minimum(np.maximum(value, low), high)
-    return held
+    clipped: np.ndarray = np.minimum(np.maximum(value, low), high)
+    return clipped
 
 
 # -- texts ---------------------------------------------------------------------------------------------------------------
@@ -123,8 +123,8 @@ def _text(run: Callable[..., Any], gives: type = object) -> Callable[..., np.nda
 
     def each(*values: np.ndarray) -> np.ndarray:
         flat = np.broadcast_arrays(*values)
-        made = [None if _absent(row) else run(*row) for row in zip(*(part.tolist() for part in flat), strict=True)]
-        return np.array(made, dtype=gives) if gives is not object else objects(made)
+        results = [None if _absent(row) else run(*row) for row in zip(*(part.tolist() for part in flat), strict=True)]
+        return np.array(results, dtype=gives) if gives is not object else objects(results)
 
     return each
 
@@ -135,9 +135,9 @@ def _absent(row: tuple[Any, ...]) -> bool:
 
 def objects(values: list[Any]) -> np.ndarray:
     """Return texts as an array of objects."""
-    made = np.empty(len(values), dtype=object)
-    made[:] = values
-    return made
+    texts = np.empty(len(values), dtype=object)
+    texts[:] = values
+    return texts
 
 
 def _written(value: float) -> str:
@@ -165,38 +165,38 @@ def _slice(text: str, start: float, length: float) -> str:
 
 def in_zone(times: np.ndarray, zone: str) -> np.ndarray:
     """Return times as a clock on the wall of `zone` shows them, in the same unit."""
-    known, there = times != MISSING, ZoneInfo(zone)
-    moments = np.where(known, times, 0) // _SECOND
+    valid, zone_info = times != MISSING, ZoneInfo(zone)
+    moments = np.where(valid, times, 0) // _SECOND
     if times.size == 1:
-        return np.where(known, times + _offset(int(moments[0]), there), MISSING)
-    seconds, place = np.unique(moments, return_inverse=True)
-    offsets = np.array([_offset(int(second), there) for second in seconds], dtype=np.int64)
-    return np.where(known, times + offsets[place], MISSING)
+        return np.where(valid, times + _offset(int(moments[0]), zone_info), MISSING)
+    seconds, index = np.unique(moments, return_inverse=True)
+    offsets = np.array([_offset(int(second), zone_info) for second in seconds], dtype=np.int64)
+    return np.where(valid, times + offsets[index], MISSING)
 
 
 def _offset(second: int, zone: ZoneInfo) -> int:
     try:
-        found = (_EPOCH + timedelta(seconds=second)).astimezone(zone).utcoffset()
+        offset = (_EPOCH + timedelta(seconds=second)).astimezone(zone).utcoffset()
     except OverflowError:  # within a day of the years 1 and 9999
         return 0
-    return 0 if found is None else found // timedelta(microseconds=1)
+    return 0 if offset is None else offset // timedelta(microseconds=1)
 
 
 def _elapsed(unit: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Return a function of two times: how many whole units lie between them, less than none where the second is later."""
 
     def elapsed(later: np.ndarray, earlier: np.ndarray) -> np.ndarray:
-        known = (later != MISSING) & (earlier != MISSING)
-        apart = np.where(known, later, 0) - np.where(known, earlier, 0)
-        return np.where(known, np.sign(apart) * (np.abs(apart) // unit), np.nan)
+        valid = (later != MISSING) & (earlier != MISSING)
+        micros = np.where(valid, later, 0) - np.where(valid, earlier, 0)
+        return np.where(valid, np.sign(micros) * (np.abs(micros) // unit), np.nan)
 
     return elapsed
 
 
 def _part(run: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     def part(times: np.ndarray) -> np.ndarray:
-        known = times != MISSING
-        return np.where(known, run(np.where(known, times, 0)).astype(np.float64), np.nan)
+        valid = times != MISSING
+        return np.where(valid, run(np.where(valid, times, 0)).astype(np.float64), np.nan)
 
     return part
 
@@ -207,14 +207,14 @@ def _months(times: np.ndarray) -> np.ndarray:
 
 def _day(times: np.ndarray) -> np.ndarray:
     days = (times // _DAY).astype("M8[D]")
-    found: np.ndarray = (days - days.astype("M8[M]")).astype(np.int64) + 1
-    return found
+    ordinals: np.ndarray = (days - days.astype("M8[M]")).astype(np.int64) + 1
+    return ordinals
 
 
 def _ordinal_day(times: np.ndarray) -> np.ndarray:
     days = (times // _DAY).astype("M8[D]")
-    found: np.ndarray = (days - days.astype("M8[Y]")).astype(np.int64) + 1
-    return found
+    ordinals: np.ndarray = (days - days.astype("M8[Y]")).astype(np.int64) + 1
+    return ordinals
 
 
 _TWO, _ONE, _TIMES = ("number", "number"), ("number",), ("datetime", "datetime")

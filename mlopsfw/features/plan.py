@@ -139,7 +139,7 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def from_json(cls, data: bytes) -> FeaturePlan:
         """Read what `to_json` wrote. Raise `BundleError` where it is no plan, or one that cannot be run."""
         if len(data) > _LONGEST_JSON:
-            raise BundleError(f"the feature plan has {len(data):,} bytes; {_LONGEST_JSON:,} is the most that is read")
+            raise BundleError(f"the feature plan has {len(data):,} bytes; at most {_LONGEST_JSON:,} are allowed")
         try:
             plan = msgspec.json.decode(data, type=cls)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -151,7 +151,8 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Raise `BundleError` where an operation names no input, takes another type, or has numbers that cannot be."""
         if self.format != FORMAT:
             raise BundleError(
-                f"the feature plan has layout {self.format}, this version reads {FORMAT}", hint="Upgrade mlopsfw."
+                f"the feature plan has format {self.format}, and this version reads format {FORMAT}",
+                hint="Upgrade mlopsfw.",
             )
         types: dict[str, str] = {column.name: column.type for column in self.inputs}
         if len(types) != len(self.inputs):
@@ -159,11 +160,11 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if self.derived:
             types |= self._derived_types(types)
         for operation in self.operations:
-            what = f"the feature plan's {type(operation).__name__.lower()} of {operation.column!r}"
+            label = f"the feature plan's {type(operation).__name__.lower()} of {operation.column!r}"
             if types.get(operation.column) not in _TAKES[type(operation)]:
-                raise BundleError(f"{what} has no input of a type that it takes")
+                raise BundleError(f"{label} has no input of a suitable type")
             if not _sound(operation):
-                raise BundleError(f"{what} has numbers that cannot be")
+                raise BundleError(f"{label} has impossible numbers")
 
     def _derived_types(self, types: Mapping[str, str]) -> dict[str, str]:
         from mlopsfw.features.expressions import KINDS, kind_of
@@ -218,8 +219,8 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             return frozenset()
         from mlopsfw.features.expressions import columns_of
 
-        made = {each.name for each in self.derived}
-        return frozenset(name for each in self.derived for name in columns_of(each.expression)) - made
+        derived_names = {each.name for each in self.derived}
+        return frozenset(name for each in self.derived for name in columns_of(each.expression)) - derived_names
 
     @cached_property
     def numeric_sources(self) -> tuple[str, ...]:

@@ -33,26 +33,26 @@ def derived_columns(texts: Mapping[str, str], schema: Mapping[str, pl.DataType],
     """
     types = {name: column_type(kind) for name, kind in schema.items()}
     kinds = {name: KINDS[kind] for name, kind in types.items() if kind is not None}
-    made: list[Derived] = []
+    columns: list[Derived] = []
     for name, text in texts.items():
         if name in schema or name in kinds:
             raise UsageError(
-                f"derive: the rows have a column {name!r} already",
-                hint="Only one of the two can be what the model was trained on: rename one, or leave it out upstream.",
+                f"derive: the rows already have a column {name!r}",
+                hint="The model can use only one of the two. Rename one, or drop it in an earlier step.",
             )
         try:
             expression, kinds[name] = _typed(parse(text, tables), kinds)
         except UsageError as error:
             raise UsageError(f"derive: {name}: {error.message}", hint=error.hint) from None
-        made.append(Derived(name=name, type=_TYPES[kinds[name]], expression=expression))
-    return tuple(made)
+        columns.append(Derived(name=name, type=_TYPES[kinds[name]], expression=expression))
+    return tuple(columns)
 
 
 def _typed(expression: Expression, kinds: Mapping[str, str]) -> tuple[Expression, str]:
     expression = joined(expression, kinds)
     kind = kind_of(expression, kinds)
     if kind not in _TYPES:
-        raise UsageError("the result is a time", hint="Take a part of it: .dt.hour(), .dt.weekday().")
+        raise UsageError("the result is a time", hint="Use a part of the time, such as .dt.hour() or .dt.weekday().")
     return expression, kind
 
 
@@ -75,23 +75,24 @@ class LookupTable:
         self.name, self.rows, self.key, self._personal = name, rows.drop_nulls(key), key, personal
         self._refuse_personal(key)
         if column_type(self.rows.schema[key]) not in ("string", "integer"):
-            raise DataError(f"lookup: {name}.{key} holds {rows.schema[key]}; a key is a text or an integer")
-        twice = self.rows.filter(self.rows[key].is_duplicated())
-        if twice.height:
+            raise DataError(f"lookup: {name}.{key} holds {rows.schema[key]}; a key must be text or an integer")
+        duplicates = self.rows.filter(self.rows[key].is_duplicated())
+        if duplicates.height:
             raise DataError(
-                f"lookup: {name}.{key} names {twice.height:,} rows twice", hint="Let a step keep one row for each key."
+                f"lookup: {duplicates.height:,} values of {name}.{key} occur more than once",
+                hint="Keep one row for each key in an earlier step.",
             )
         if self.rows.height > _MOST_KEYS:
             raise DataError(
-                f"lookup: the table {name!r} has {self.rows.height:,} rows; a model carries {_MOST_KEYS:,}",
-                hint="Join it upstream; its columns are then the request's.",
+                f"lookup: the table {name!r} has {self.rows.height:,} rows; a model can carry at most {_MOST_KEYS:,}",
+                hint="Join it in an earlier step; each request must then carry its columns.",
             )
 
     def _refuse_personal(self, column: str) -> None:
         if column in self._personal:
             raise UsageError(
-                f"lookup: {self.name}.{column} is marked as personal, and what a model looks up becomes part of the model",
-                hint="Join it upstream, where it can be erased.",
+                f"lookup: {self.name}.{column} is marked as personal, and a lookup would make it part of the model",
+                hint="Join it in an earlier step, from which it can be erased.",
             )
 
     def find(self, column: str, key: Expression) -> Find:

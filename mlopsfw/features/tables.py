@@ -69,11 +69,11 @@ def _check(frame: pl.DataFrame, column: SignatureColumn) -> None:
     if column.name not in frame.columns:
         raise SignatureMismatch(f"the rows lack the column {column.name!r}, which the model needs", column=column.name)
     dtype = frame[column.name].dtype
-    found = column_type(dtype)
+    actual = column_type(dtype)
     numbers = ("number", "integer")
-    if dtype != pl.Null and found != column.type and not (found in numbers and column.type in numbers):
+    if dtype != pl.Null and actual != column.type and not (actual in numbers and column.type in numbers):
         raise SignatureMismatch(
-            f"column {column.name!r} holds {dtype}, the model takes {column.type}", column=column.name
+            f"column {column.name!r} holds {dtype}, but the model takes {column.type}", column=column.name
         )
 
 
@@ -85,8 +85,8 @@ def _numeric(plan: FeaturePlan, frame: pl.DataFrame) -> np.ndarray:
         if isinstance(operation, Cycle):
             out[:, at:end] = cycle(times(frame[operation.column]), operation.part)
         elif end > at:
-            made = frame.select(e.cast(pl.Float32).alias(str(i)) for i, e in enumerate(_expressions(operation)))
-            for i, series in enumerate(made.iter_columns()):
+            features = frame.select(e.cast(pl.Float32).alias(str(i)) for i, e in enumerate(_expressions(operation)))
+            for i, series in enumerate(features.iter_columns()):
                 out[:, at + i] = series.to_numpy()
         at = end
     return out
@@ -114,8 +114,8 @@ def times(series: pl.Series) -> np.ndarray:
 def _codes(operation: Lookup | Hash, texts: pl.Series) -> np.ndarray | pl.Series:
     if isinstance(operation, Hash):
         return hash_indices(texts, operation.buckets, operation.seed)
-    known = pl.Series(operation.values, dtype=pl.String)
-    made = texts.replace_strict(
-        known, pl.int_range(1, len(known) + 1, eager=True), default=len(known) + 1, return_dtype=pl.Int64
+    categories = pl.Series(operation.values, dtype=pl.String)
+    codes = texts.replace_strict(
+        categories, pl.int_range(1, len(categories) + 1, eager=True), default=len(categories) + 1, return_dtype=pl.Int64
     )
-    return made.zip_with(texts.is_not_null(), pl.zeros(len(texts), dtype=pl.Int64, eager=True))
+    return codes.zip_with(texts.is_not_null(), pl.zeros(len(texts), dtype=pl.Int64, eager=True))

@@ -23,8 +23,8 @@ _PLACES: dict[Part, int] = {"hour": 1440, "weekday": 7, "month": 12}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-def _circle(places: int) -> np.ndarray:
-    angle = 2 * np.pi * np.arange(places) / places
+def _circle(size: int) -> np.ndarray:
+    angle = 2 * np.pi * np.arange(size) / size
     around = np.stack([np.sin(angle), np.cos(angle)], axis=1)
     return np.concatenate([around, np.zeros((1, 2))]).astype(np.float32)  # the last row is for what is missing
 
@@ -37,8 +37,8 @@ def cycle(times: np.ndarray, part: Part) -> np.ndarray:
 
     Taken from a table with a row for each minute, weekday or month, so that every executor has the same bits.
     """
-    known = times != MISSING
-    return _CIRCLES[part][np.where(known, _place(np.where(known, times, 0), part), _PLACES[part])]
+    valid = times != MISSING
+    return _CIRCLES[part][np.where(valid, _place(np.where(valid, times, 0), part), _PLACES[part])]
 
 
 def _place(times: np.ndarray, part: Part) -> np.ndarray:

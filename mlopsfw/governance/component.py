@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def component(erasures: Callable[[], Erasures], people: Callable[[], People]) -> Component:
     """Return the component; erasures and people are asked for when it is used."""
     checks = (
-        Check("erasures", "What was to be erased is erased", lambda: erasures().diagnose()),
+        Check("erasures", "Every requested erasure is complete", lambda: erasures().diagnose()),
         Check("actors", "Whoever was forgotten has no name any more", lambda: people().diagnose()),
     )
     return Component(name="governance", events=GOVERNANCE_EVENTS, checks=checks)

@@ -136,8 +136,8 @@ class Erasures:
         """Answer whether every erasure that was begun is done."""
         for erasure in self.unfinished():
             hint = "Run the same `mlopsfw data forget` again."
-            yield Diagnosis("error", f"the erasure {erasure} was cut short", hint)
-        yield Diagnosis("ok", "every erasure that was begun is done")
+            yield Diagnosis("error", f"the erasure {erasure} was interrupted", hint)
+        yield Diagnosis("ok", "every erasure is complete")
 
     def _scope(self, dataset: str, subject: Subject, also: Iterable[str], erasure: str) -> ErasureScope:
         reached = frozenset(self._lineage.downstream(self._roots.roots(dataset, subject))) | frozenset(also)

@@ -32,10 +32,8 @@ class Subject:
         self, column: str, text: str, key: bytes, words: tuple[str, ...] = (), values: tuple[str, ...] | None = None
     ) -> None:
         if not key:
-            hint = 'Make one, `openssl rand -hex 32`, and name it: [privacy] key = "env:NAME".'
-            raise ConfigError(
-                "an erasure is proven by a keyed digest, and there is no key", key="privacy.key", hint=hint
-            )
+            hint = 'Make one with `openssl rand -hex 32`, and refer to it: [privacy] key = "env:NAME".'
+            raise ConfigError("the key to prove an erasure is missing", key="privacy.key", hint=hint)
         self.column, self.text, self._key, self._more = column, text, key, words
         self.digest = keyed_hash(key, f"mlopsfw subject\0{column}\0{text}")
         self._values = (text,) if values is None else values
@@ -88,7 +86,8 @@ def parse(key: str) -> tuple[str, str]:
     column, equals, value = key.partition("=")
     if not (column and equals and value):
         raise UsageError(
-            "a key is COLUMN=VALUE", hint="Write --key customer=123, or put that into a file: --key-file FILE."
+            "a key is COLUMN=VALUE",
+            hint="Write --key customer=123, or write customer=123 into a file and pass --key-file FILE.",
         )
     return column, value
 

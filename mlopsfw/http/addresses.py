@@ -43,7 +43,7 @@ def refuse_private(host: str, addresses: list[str]) -> None:
         if not is_public(address):
             raise AddressRefused(
                 f"{host} resolves to {address}, which is not a public address",
-                hint="If that is meant, write allow_private = true.",
+                hint="If you mean this address, write allow_private = true.",
             )
 
 

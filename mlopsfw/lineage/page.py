@@ -16,8 +16,8 @@ _STEP_X, _STEP_Y = 360, 64  # from one box to the next
 _EDGE = 12  # around the drawing
 _LETTERS = 34  # of 12.5 px monospace that a box holds; a run's reference has 32
 _FOOTER = (
-    "Time runs from left to right. The thick box is what was asked for; left of it is what it came from, right of it what "
-    "came of it. Point at a box or a line to read it in full."
+    "Time runs from left to right. The thick box is the one that you asked for. To its left is its origin; to its right are "
+    "its descendants. Point at a box or a line to read its full text."
 )
 
 

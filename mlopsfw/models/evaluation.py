@@ -161,7 +161,7 @@ def class_codes(labels: pl.Series, classes: Sequence[str | int | bool]) -> np.nd
     if unknown.any():
         row = int(unknown.arg_max() or 0)
         raise DataError(
-            f"column {labels.name!r}, row {row}: {values[row]!r} is no class of the model",
+            f"column {labels.name!r}, row {row}: {values[row]!r} is not a class of the model",
             hint=f"Its classes are {listed(classes)}.",
         )
     return codes.to_numpy().astype(np.int64)

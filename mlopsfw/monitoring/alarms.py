@@ -52,7 +52,7 @@ class Alarms:
             )  # fmt: skip
         elif self._calm(report, late=late):
             self._alerts.resolve(
-                group, f"The last {CALM_WINDOWS} windows are without an alarm; this one begins {report.start}."
+                group, f"The last {CALM_WINDOWS} windows had no alarm. This one begins {report.start}."
             )
 
     def _calm(self, report: Report, *, late: bool) -> bool:
@@ -78,10 +78,10 @@ def _text(report: Report, window: Window) -> str:
     lines = [f"Window {report.start} to {report.end}, {report.rows:,} rows, {report.labelled:,} with labels."]
     if window.look > 1:
         lines.append(
-            f"Labels came after the window was first examined; this is look {window.look} of at most {window.looks}."
+            f"Labels came after the first look at the window. This is look {window.look} of at most {window.looks}."
         )
-    lines += [f"- {count:,} labels were set aside: {why}" for why, count in report.labels_aside.items()]
+    lines += [f"- {count:,} labels were left out: {why}" for why, count in report.labels_aside.items()]
     lines += [f"- {finding.message}" for finding in report.findings[:10]]
     again = f"mlopsfw monitor run {report.endpoint} --from {report.start} --to {report.end} --no-alert"
-    lines.append(f"To see it all: {again}")
+    lines.append(f"For the whole report: {again}")
     return "\n".join(lines)

@@ -115,11 +115,11 @@ class _Turn:
         try:
             for examined in itertools.chain(self._catch_up(), self._look_again() if labels else ()):
                 report(examined)
-                self.alerts.resolve(group, "Monitoring goes on.")
+                self.alerts.resolve(group, "Monitoring has resumed.")
         except Fenced:
             raise
         except Exception as error:
-            text = f"{type(error).__name__}: {error}\nTo go on: mlopsfw monitor watch {endpoint}"
+            text = f"{type(error).__name__}: {error}\nTo continue: mlopsfw monitor watch {endpoint}"
             self.alerts.raise_(group, "critical", f"{endpoint}: monitoring has stopped", text)
             raise
         finally:
@@ -145,7 +145,7 @@ class _Turn:
             if self.stop.is_set():
                 return
             if number == MOST_AT_ONCE:
-                self.say(f"{MOST_AT_ONCE:,} windows were examined; those from {stamp(low)} on follow.")
+                self.say(f"{MOST_AT_ONCE:,} windows are done; the next one begins {stamp(low)}.")
                 return
             yield from self._examine(Looked(low, high, self._now, self._now, 0, 0), "watch.passed")
             start = high

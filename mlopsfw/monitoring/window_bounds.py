@@ -39,7 +39,7 @@ def time_zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # not found; not a name; a folder of names
         raise UsageError(
-            f"there is no time zone {name!r}", hint="Write a name such as Europe/Berlin, or UTC."
+            f"there is no time zone {name!r}", hint="Write UTC, or a name such as Europe/Berlin."
         ) from None
 
 

@@ -147,4 +147,4 @@ def aside_sentence(rows: int) -> str:
     if not rows:
         return ""
     who = "One captured prediction is" if rows == 1 else f"{rows:,} captured predictions are"
-    return f"{who} set aside: the event time is further from the moment of the answer than [capture] allows."
+    return f"{who} left out: the event time is further from the time of the answer than [capture] allows."

@@ -53,7 +53,7 @@ def _audit_stream(storage: Storage, name: str, places: list[Place]) -> StreamAud
     head, problems = _walk(storage, name)
     if not problems:
         beyond = [place.seq for place in places if place.seq > head.seq]
-        problems += [f"{name} #{seq} lies beyond the end, #{head.seq}: what was between is gone" for seq in beyond]
+        problems += [f"{name} #{seq} lies beyond the end, #{head.seq}: entries are missing between" for seq in beyond]
     segments = {place.seq for place in places if place.is_segment}
     stale = [place.seq for place in places if not place.is_segment and layout.first_of(place.seq) in segments]
     return StreamAudit(

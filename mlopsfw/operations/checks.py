@@ -40,10 +40,10 @@ def machine(workspace: Workspace) -> Iterator[Diagnosis]:
     folder = workspace.private_folder()
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & 0o077:
-        yield Diagnosis("warning", f"{folder} can be entered by others (mode {mode:o})", f"Run: chmod 700 {folder}")
+        yield Diagnosis("warning", f"other users can enter {folder} (mode {mode:o})", f"Run: chmod 700 {folder}")
     free = shutil.disk_usage(folder).free
     if free < _ROOM:
-        yield Diagnosis("warning", f"{free >> 20} MiB are free under {folder}", "Make room, or run `mlopsfw gc`.")
+        yield Diagnosis("warning", f"only {free >> 20} MiB are free under {folder}", "Make room, or run `mlopsfw gc`.")
     yield Diagnosis("ok", f"state in {folder}, {free >> 30} GiB free")
 
 
@@ -55,7 +55,9 @@ def startup_files() -> Iterator[Diagnosis]:
             runs = [line for line in lines if line.startswith(("import ", "import\t"))]
             if runs:
                 yield Diagnosis(
-                    "ok", f"{file} runs code when Python starts: {runs[0][:80]}", "See that you know whose it is."
+                    "ok",
+                    f"{file} runs code when Python starts: {runs[0][:80]}",
+                    "Make sure that you know who wrote it.",
                 )
 
 
@@ -77,10 +79,12 @@ def storage_contract(storage: Storage, clock: Clock) -> Iterator[Diagnosis]:
     storage.delete(key)
     for promise, kept in promises:
         if not kept:
-            yield Diagnosis("error", f"{storage.describe()} breaks its contract: {promise}", "Use another storage.")
+            yield Diagnosis(
+                "error", f"{storage.describe()} breaks the storage protocol: {promise}", "Use another storage."
+            )
     if skew > _SKEW:
         yield Diagnosis(
-            "warning", f"the store's clock differs from this machine's by {skew:.0f} s", "Set the clocks (NTP)."
+            "warning", f"the store's clock differs from this machine's by {skew:.0f} s", "Synchronise the clocks (NTP)."
         )
     yield Diagnosis("ok", f"{storage.describe()} answers; 4 operations took {took * 1000:.0f} ms")
 
@@ -88,14 +92,16 @@ def storage_contract(storage: Storage, clock: Clock) -> Iterator[Diagnosis]:
 def encryption(vault: Vault | None) -> Iterator[Diagnosis]:
     """Open the keyring, and count the rings that older keys open."""
     if vault is None:
-        yield Diagnosis("ok", "blobs are stored as they are")
+        yield Diagnosis("ok", "blobs are not encrypted")
         return
     ring = vault.keyring.opened()
     if old := vault.keyring.leftovers():
         yield Diagnosis(
-            "warning", f"{old} rings open with a key that was given up", "Run `mlopsfw storage rotate-key`."
+            "warning",
+            f"{old} keyrings can be decrypted with a key that is no longer in use",
+            "Run `mlopsfw storage rotate-key`.",
         )
-    yield Diagnosis("ok", f"blobs are encrypted; ring {ring.number} has {len(ring.keys)} keys")
+    yield Diagnosis("ok", f"blobs are encrypted; keyring {ring.number} has {len(ring.keys)} keys")
 
 
 def ledger_chain(storage: Storage) -> Iterator[Diagnosis]:
@@ -112,7 +118,7 @@ def ledger_chain(storage: Storage) -> Iterator[Diagnosis]:
         if stream.leftovers:
             n = len(stream.leftovers)
             yield Diagnosis("warning", f"{stream.stream}: {n} entries were left behind by a crash", "Run `mlopsfw gc`.")
-    yield Diagnosis("ok", f"{events} events in {streams} streams follow one another")
+    yield Diagnosis("ok", f"the hash chains of {events} events in {streams} streams are intact")
 
 
 def references(storage: Storage, ledger: Ledger) -> Iterator[Diagnosis]:
@@ -130,7 +136,7 @@ def references(storage: Storage, ledger: Ledger) -> Iterator[Diagnosis]:
                 if blobs.key_of(digest) not in there:
                     where = f"{name} #{event.seq} ({event.type})"
                     yield Diagnosis(
-                        "error", f"{where} refers to blob {digest}, which is gone", "Restore it from a copy."
+                        "error", f"{where} refers to blob {digest}, which is missing", "Restore it from a copy."
                     )
     yield Diagnosis("ok", f"{named} references to {len(there)} blobs")
 
@@ -158,7 +164,7 @@ def blob_digests(blobs: BlobStore) -> Iterator[Diagnosis]:
             yield Diagnosis(
                 "error",
                 f"blob {entry.key.rpartition('/')[2]} does not match its digest ({entry.size} bytes, they hash to {digest})",
-                "Restore it from a copy (`mlopsfw import URL --heal`), or run again the step that made it.",
+                "Restore it from a copy (`mlopsfw import URL --heal`), or run the step that made it again.",
             )
     yield Diagnosis("ok", f"{read} blobs, {size} bytes read again")
 
@@ -172,7 +178,7 @@ def index_content(index: Index, workspace: Workspace) -> Iterator[Diagnosis]:
         fresh.delete()
     for table in differing:
         yield Diagnosis("error", f"the index differs from the ledger in {table}", "Run `mlopsfw index rebuild`.")
-    yield Diagnosis("ok", "the index was compared with one made anew")
+    yield Diagnosis("ok", "the index equals a rebuilt one")
 
 
 def selected_providers(plugins: PluginManager, config: ProjectConfig) -> Iterator[Diagnosis]:

@@ -85,8 +85,8 @@ def collect(
     """
     if 0 < grace < SAFE:
         raise UsageError(
-            f"a grace period of {grace:g} s is too short for runs that are going on",
-            hint="Give 2 days at least, or 0 when nothing else uses the project.",
+            f"a grace period of {grace:g} s is too short for unfinished runs",
+            hint="Use at least 2 days, or 0 if nothing else uses the project.",
         )
     result = Collection(dry_run=dry_run)
     now = store_time(storage)
@@ -215,12 +215,10 @@ def _announce(storage: Storage, digests: list[str], now: float) -> None:
         return
     other = next(iter(storage.list(PENDING)), None)
     if other is not None and other.modified > now - _DEAD:
-        raise Conflict(
-            "another gc is at work", hint="Wait for it to end; one that died is passed over after 15 minutes."
-        )
+        raise Conflict("another gc is running", hint="Wait for it to end. If it has died, try again after 15 minutes.")
     storage.delete(PENDING)
     if not storage.put_if_absent(PENDING, names):
-        raise Conflict("another gc has begun", hint="Wait for it to end.")
+        raise Conflict("another gc has started", hint="Wait for it to end.")
 
 
 def _tidy(storage: Storage, ledger: Ledger) -> list[str]:

@@ -95,7 +95,7 @@ def _check_members(source: Storage) -> None:
         check_key(entry.key)
         if place.scheme == "file" and Path(unquote(place.path), entry.key).lstat().st_nlink > 1:
             raise StorageError(
-                f"{entry.key!r} in {source.describe()} has a second name elsewhere (a hard link)",
+                f"{entry.key!r} in {source.describe()} has a second name outside the store (a hard link)",
                 hint="Copy the folder without links (cp -r, not cp -l), and import the copy.",
             )
 
@@ -105,7 +105,7 @@ def _whole(storage: Storage, what: str) -> Iterator[StreamAudit]:
     for found in audit(storage):
         if found.problems:
             hint = "Run `mlopsfw audit verify` on the source."
-            raise ChainBroken(f"{what} is not whole: {found.problems[0]}", hint=hint)
+            raise ChainBroken(f"{what} is damaged: {found.problems[0]}", hint=hint)
         yield found
 
 
@@ -131,8 +131,8 @@ def _is_part(source: Storage, target: Storage, key: str, ours: set[str]) -> bool
 
 def _other(target: Storage, key: str) -> Conflict:
     return Conflict(
-        f"{key} in {target.describe()} is not the source's: it holds another project's history, or has gone its own way",
-        hint="Name an empty place.",
+        f"{key} in {target.describe()} differs from the source: it belongs to another project, or has changed since the last copy",
+        hint="Name an empty folder or prefix.",
     )
 
 

@@ -38,8 +38,8 @@ class Privacy:
 
     def marks(self, dataset: str) -> dict[str, Mark]:
         """Return the marked columns of a dataset."""
-        found = self._data.get(dataset)
-        return dict(found.pii) if found else {}
+        config = self._data.get(dataset)
+        return dict(config.pii) if config else {}
 
     @property
     def everywhere(self) -> dict[str, Mark]:

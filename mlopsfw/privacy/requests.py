@@ -19,13 +19,13 @@ class Requests:
 
     Args:
         learned: How the model's training data was treated.
-        kept: How captured rows are treated.
+        captured: How captured rows are treated.
     """
 
-    def __init__(self, learned: Treatment, kept: Treatment) -> None:
+    def __init__(self, learned: Treatment, captured: Treatment) -> None:
         self._learned = learned
-        more = {name: mark for name, mark in kept.marks.items() if learned.marks.get(name) != mark}
-        self._kept = kept.only(more)
+        more = {name: mark for name, mark in captured.marks.items() if learned.marks.get(name) != mark}
+        self._kept = captured.only(more)
 
     @property
     def hashed(self) -> frozenset[str]:
@@ -43,7 +43,7 @@ class Requests:
         for name in self._learned.marks:
             for row, value in enumerate(columns.get(name, ())):
                 if not isinstance(value, _PLAIN):
-                    raise SignatureMismatch(f"{value!r} is no value that a column holds", column=name, row=row)
+                    raise SignatureMismatch(f"{value!r} is not a value of any column", column=name, row=row)
         return self._learned.columns(columns)
 
     def captured(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:

@@ -38,7 +38,7 @@ class Treatment:
     def __init__(self, marks: Mapping[str, Mark], key: bytes = b"") -> None:
         self.marks, self._key = dict(marks), key
         if "hash" in self.marks.values() and not key:
-            raise ConfigError("columns are hashed, and there is no key", key="privacy.key", hint=_HOW)
+            raise ConfigError("the key to hash personal columns is missing", key="privacy.key", hint=_HOW)
 
     def only(self, marks: Mapping[str, Mark]) -> Treatment:
         """Return the treatment of other columns under the same key."""
@@ -70,11 +70,11 @@ class Treatment:
     def _batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         import pyarrow as pa
 
-        kept = [
+        treated = [
             (field, column) for field, column in zip(batch.schema, batch.columns, strict=True) if not self._drops(field)
         ]
-        columns = [self._column(field, column) for field, column in kept]
-        names = [field.name for field, _ in kept]
+        columns = [self._column(field, column) for field, column in treated]
+        names = [field.name for field, _ in treated]
         return pa.RecordBatch.from_arrays(columns, names=names)
 
     def _drops(self, field: pa.Field) -> bool:
@@ -138,15 +138,15 @@ _TEXTS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
 
 def strictest(many: Iterable[Mapping[str, Mark]]) -> dict[str, Mark]:
     """Return each column that any of them marks, with the strictest of its marks."""
-    found: dict[str, Mark] = {}
+    strictest_marks: dict[str, Mark] = {}
     for marks in many:
         for column, mark in marks.items():
-            found[column] = max(found.get(column, mark), mark, key=STRICTER.index)
-    return found
+            strictest_marks[column] = max(strictest_marks.get(column, mark), mark, key=STRICTER.index)
+    return strictest_marks
 
 
 def _nothing(_: Any) -> None:
     return None
 
 
-_HOW = 'Make one, `openssl rand -hex 32`, and name it: [privacy] key = "env:NAME".'
+_HOW = 'Make one with `openssl rand -hex 32`, and refer to it: [privacy] key = "env:NAME".'

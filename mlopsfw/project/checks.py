@@ -16,22 +16,26 @@ def questions(parts: Wiring) -> Iterator[Check]:
     """Yield what is asked, in this order."""
     yield Check(
         "machine",
-        "This machine has room, and the project's state is private",
+        "This machine has free space, and the project's state is private",
         lambda: checks.machine(parts.workspace),
     )
-    yield Check("startup", "What runs code whenever Python starts", checks.startup_files)
+    yield Check("startup", "Which files run code whenever Python starts", checks.startup_files)
     yield Check(
         "storage",
-        "The storage answers and keeps its contract",
+        "The storage answers and keeps its protocol",
         lambda: checks.storage_contract(parts.storage, parts.clock),
     )
     yield Check(
         "encryption",
-        "The key opens the keyring, and no older ring is left",
+        "The key decrypts the keyring, and no older keyring exists",
         lambda: checks.encryption(parts.vault),
     )
-    yield Check("ledger", "Every event follows the one before it", lambda: checks.ledger_chain(parts.storage))
-    yield Check("references", "What events refer to is there", lambda: checks.references(parts.storage, parts.ledger))
+    yield Check("ledger", "The hash chain of every stream is intact", lambda: checks.ledger_chain(parts.storage))
+    yield Check(
+        "references",
+        "Every blob that an event refers to exists",
+        lambda: checks.references(parts.storage, parts.ledger),
+    )
     for component in parts.components:
         yield from component.checks
     yield from _thorough(parts)
@@ -46,7 +50,7 @@ def _thorough(parts: Wiring) -> Iterator[Check]:
     yield Check("blobs", "Every blob matches its digest", lambda: checks.blob_digests(parts.blobs), thorough=True)
     yield Check(
         "index",
-        "The index says what the ledger says",
+        "The index agrees with the ledger",
         lambda: checks.index_content(parts.index, parts.workspace),
         thorough=True,
     )

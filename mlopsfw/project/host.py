@@ -27,7 +27,7 @@ class ProjectHost:
     def _on_storage(self, what: str) -> Wiring:
         """Return the parts that are built on storage. Raise `PluginError` for the storage itself."""
         if self._name.startswith("storage."):
-            raise PluginError(f"{self._name} asked for {what}, which are built on storage and do not exist yet")
+            raise PluginError(f"{self._name} asked for {what} before the storage that holds them exists")
         return self._project
 
     @property

@@ -103,7 +103,7 @@ class Pipeline:
         module, name = function.__module__, getattr(function, "__qualname__", "")
         if not name.isidentifier():
             raise UsageError(
-                f"{name or function!r} cannot be a step", hint="A step is a function at the top level of a module."
+                f"{name or function!r} cannot be a step", hint="A step must be a function at the top level of a module."
             )
         if module == "__main__":
             module = self._module_of(Path(getattr(sys.modules["__main__"], "__file__", "") or "<stdin>"))

@@ -148,8 +148,8 @@ class Endpoints:
         ]
         if not before:
             raise UnknownName(
-                f"endpoint {name} has served nothing before {now.model}@{now.version}",
-                hint="Name a version: mlopsfw deploy models:/NAME@VERSION.",
+                f"endpoint {name} served nothing before {now.model}@{now.version}",
+                hint="Deploy a version by name: mlopsfw deploy models:/NAME@VERSION.",
             )
         last = before[-1]
         return self._change(

@@ -95,7 +95,7 @@ def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
                 try:
                     row = decode(line)
                 except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                    raise DataError(f"{file} cannot be read: line {number + 1} is no JSON object: {error}") from None
+                    raise DataError(f"{file} cannot be read: line {number + 1} is not a JSON object: {error}") from None
                 yield row
 
 
@@ -130,7 +130,7 @@ def _check_columns(file: Path, columns: list[str]) -> None:
     missing = [name for name in _NEEDED if name not in columns]
     if missing:
         there = ", ".join(map(repr, columns[:_SHOWN])) or "none"
-        hint = "The values of a CSV file are separated by commas." if len(columns) == 1 else ""
+        hint = "Separate the values of a CSV file by commas, or pass --separator." if len(columns) == 1 else ""
         raise DataError(
             f"{file}: there is no column {' or '.join(map(repr, missing))}; the columns are {there}", hint=hint
         )

@@ -64,4 +64,4 @@ def build(params: AlertParams, _host: Host) -> Step:
 @hookimpl
 def mlopsfw_steps() -> Iterable[Provider[Step]]:
     """Offer the step `alert`."""
-    yield Provider("alert", AlertParams, build, "Tell somebody, through the alerters of the project")
+    yield Provider("alert", AlertParams, build, "Send an alert through the alerters of the project")

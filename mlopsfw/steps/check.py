@@ -77,7 +77,7 @@ def _run(params: CheckParams, host: Host, context: StepContext, *, contracts: Ch
 
     rows = context.inputs["rows"]
     if rows.kind not in ("table", "dataset"):
-        raise UsageError(f"step {context.step} checks a table, and its rows are a {rows.kind}")
+        raise UsageError(f"step {context.step} needs a table of rows, not a {rows.kind}")
     contract, origin = _contract(params, host, context.step)
     version: DatasetVersion | None = context.datasets.resolve(rows) if rows.kind == "dataset" else None
     subject = version.ref if version else f"the rows of step {context.step}"
@@ -114,4 +114,4 @@ def build(params: CheckParams, host: Host) -> Step:
 @hookimpl
 def mlopsfw_steps() -> Iterable[Provider[Step]]:
     """Offer the step `check`."""
-    yield Provider("check", CheckParams, build, "Check rows against a data contract; let them through or fail")
+    yield Provider("check", CheckParams, build, "Check rows against a data contract; pass them on or fail")

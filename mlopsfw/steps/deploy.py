@@ -47,7 +47,9 @@ def _reference(context: StepContext, params: DeployParams) -> str:
     if params.model and wired is None:
         return params.model
     raise UsageError(
-        f"step {context.step} does not say which model to deploy" if wired is None else f"{wired.kind} is no model",
+        f"step {context.step} does not say which model to deploy"
+        if wired is None
+        else f"a {wired.kind} is not a model",
         hint='Wire inputs = { model = "register" }, or set model = "models:/name@champion".',
     )
 
@@ -69,5 +71,5 @@ def mlopsfw_steps() -> Iterable[Provider[Step]]:
         "deploy",
         DeployParams,
         build,
-        "Serve a registered model at an endpoint, replacing what it served with no failed request",
+        "Serve a registered model at an endpoint, without failed requests",
     )

@@ -221,5 +221,5 @@ def mlopsfw_steps() -> Iterable[Provider[Step]]:
         "evaluate",
         EvaluateParams,
         build,
-        "Score a model on rows it has not seen, beside baselines, the champion, and by segment",
+        "Evaluate a model on test rows, by segment and beside baselines and the champion",
     )

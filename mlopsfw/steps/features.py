@@ -108,4 +108,4 @@ def build(params: FeaturesParams, _host: Host) -> Step:
 @hookimpl
 def mlopsfw_steps() -> Iterable[Provider[Step]]:
     """Offer the step `features`."""
-    yield Provider("features", FeaturesParams, build, "Rename, retype, drop and select columns")
+    yield Provider("features", FeaturesParams, build, "Rename, cast, drop and select columns")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Host
     from mlopsfw.models.registry import ModelVersion, Registry
 
-_UNNAMED = 'If the candidate may be the champion itself, say which bundle these metrics are of: inputs = { …, model = "train" }.'
+_UNNAMED = 'If the candidate may be the champion, name the bundle of these metrics: inputs = { …, model = "train" }.'
 
 
 class GateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,4 +107,4 @@ def build(params: GateParams, _host: Host) -> Step:
 @hookimpl
 def mlopsfw_steps() -> Iterable[Provider[Step]]:
     """Offer the step `gate`."""
-    yield Provider("gate", GateParams, build, "Let a candidate go on only if every rule about its metrics holds")
+    yield Provider("gate", GateParams, build, "Stop the run unless every rule about the metrics holds")

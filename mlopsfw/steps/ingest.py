@@ -99,7 +99,7 @@ def _contract(file: Path | None, params: IngestParams) -> Mapping[str, object]:
 def _run(params: IngestParams, host: Host, context: StepContext) -> Mapping[str, Any]:
     if bool(params.paths()) + bool(params.reference) + bool(params.sql) != 1:
         raise UsageError(
-            f"step {context.step} must have one of path, sql and reference", hint='Write path = "file.csv".'
+            f"step {context.step} needs exactly one of path, sql and reference", hint='Write path = "file.csv".'
         )
     datasets = context.datasets
     if params.reference:
@@ -115,11 +115,11 @@ def _run(params: IngestParams, host: Host, context: StepContext) -> Mapping[str,
             run=context.run,
             once=True,
         )
-    done = "" if version.new else " (was there already)"
+    done = "" if version.new else " (unchanged)"
     context.log(f"{version.ref}: {version.rows:,} rows, {len(version.columns)} columns{done}")
     context.log_metric("rows", version.rows)
     if version.new and (bad := version.intake.get("quarantined")):
-        context.log(f"{bad:,} bad rows: mlopsfw data quarantine {version.name}")
+        context.log(f"{bad:,} bad rows in quarantine. To list them: mlopsfw data quarantine {version.name}")
         context.log_metric("quarantined", bad)
     return {"rows": version.artifact()}
 
@@ -170,5 +170,5 @@ def mlopsfw_steps() -> Iterable[Provider[Step]]:
         "ingest",
         IngestParams,
         build,
-        "Make a dataset version of files, of a database's rows, or of an outside table by reference",
+        "Add files or rows of a database to a dataset, or refer to a table elsewhere",
     )

@@ -58,7 +58,7 @@ def _run(params: JoinParams, context: StepContext) -> Mapping[str, Any]:
 
     rows, found, height = as_of(context.load("rows", pl.LazyFrame), context.load("other", pl.LazyFrame), params)
     share = found / height if height else 0.0
-    context.log(f"{found:,} of {height:,} rows found something ({share:.1%})")
+    context.log(f"{found:,} of {height:,} rows have a match ({share:.1%})")
     context.log_metric("matched", share)
     return {"rows": context.values.store_frames(rows)}
 
@@ -193,17 +193,17 @@ def _check(rows: Mapping[str, Any], other: Mapping[str, Any], params: JoinParams
             )
     for ours, theirs in keys.items():
         if rows[ours] != other[theirs]:
-            raise DataError(f"column {ours!r} is {rows[ours]}, the other table's {theirs!r} is {other[theirs]}")
+            raise DataError(f"column {ours!r} is {rows[ours]}, but {theirs!r} of the other table is {other[theirs]}")
     times = rows[params.at], other[other_at]
     if not all(kind.is_temporal() for kind in times) or _zone(times[0]) != _zone(times[1]):
         raise DataError(
-            f"column {params.at!r} is {times[0]}, the other table's {other_at!r} is {times[1]}",
+            f"column {params.at!r} is {times[0]}, but {other_at!r} of the other table is {times[1]}",
             hint="Both must be dates, or datetimes that both have a zone or both have none.",
         )
     clash = sorted({params.prefix + name for name in taken} & set(rows))
     if clash:
         raise DataError(
-            f"the rows have a column {clash[0]!r} already", hint='Set prefix = "weather_", or name columns.'
+            f"the rows already have a column {clash[0]!r}", hint='Set prefix = "weather_", or name columns.'
         )
 
 
@@ -230,5 +230,5 @@ def mlopsfw_steps() -> Iterable[Provider[Step]]:
         "join",
         JoinParams,
         build,
-        "Join each row with what another table said at its time (as-of, by key, with a tolerance)",
+        "Join each row with the values of another table at its time (as-of, by key, with a tolerance)",
     )

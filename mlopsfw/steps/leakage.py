@@ -71,8 +71,8 @@ def _run(params: LeakageParams, context: StepContext) -> Mapping[str, Any]:
     if leaks and params.level == "fail":
         listed = "".join(f"\n  - {leak.feature}: {leak.reason}" for leak in leaks)
         raise DataError(
-            f"step {context.step}: {len(leaks)} features know the label too well:{listed}",
-            hint='Leave them out of the features, or say level = "warn".',
+            f"step {context.step}: {len(leaks)} features reveal the label:{listed}",
+            hint='Drop these features, or set level = "warn".',
         )
     return {"rows": context.inputs["rows"], "report": {"leaks": msgspec.to_builtins(leaks)}}
 
@@ -95,7 +95,7 @@ def find_leaks(rows: pl.LazyFrame, params: LeakageParams) -> list[Leak]:
             raise DataError(f"the rows have no column {name!r}", hint=nearest(name, schema))
     labelled = int(rows.select(pl.col(params.target).count()).collect(engine="streaming").item())
     if labelled < _FEWEST:
-        raise DataError(f"{labelled} rows have a label; leakage needs {_FEWEST} to be judged")
+        raise DataError(f"only {labelled} rows have a label; the step needs {_FEWEST} to judge leakage")
     features = params.features or [name for name in schema if name not in {params.target, params.at, *times}]
     return [*_late(rows, schema, features, params), *_telling(_some(rows, labelled, params.target), features, params)]
 
@@ -131,7 +131,7 @@ def _telling(rows: pl.LazyFrame, features: Sequence[str], params: LeakageParams)
         codes = _codes(rows.select(params.target, name).collect(engine="streaming")[name])
         strength = max(_strength(codes, label, kind) for label in labels) if codes is not None else 0.0
         if strength >= params.limit:
-            reason = f"alone it tells {params.target!r} with {kind} {strength:.3f} (limit {params.limit:g})"
+            reason = f"it alone predicts {params.target!r} with {kind} {strength:.3f} (limit {params.limit:g})"
             yield Leak(feature=name, reason=reason, share=strength)
 
 
@@ -196,5 +196,5 @@ def build(params: LeakageParams, _host: Host) -> Step:
 def mlopsfw_steps() -> Iterable[Provider[Step]]:
     """Offer the step `leakage`."""
     yield Provider(
-        "leakage", LeakageParams, build, "Refuse features that are known after the label, or that alone tell it"
+        "leakage", LeakageParams, build, "Refuse features that are known only after the label, or that alone predict it"
     )

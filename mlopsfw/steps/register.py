@@ -40,7 +40,7 @@ class RegisterParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 def _run(params: RegisterParams, context: StepContext, *, bundles: BundleStore, runs: Runs) -> Mapping[str, Any]:
     bundle = context.inputs["model"]
     if bundle.kind != "bundle":
-        raise UsageError(f"step {context.step} was given a {bundle.kind}, not a bundle", hint='model = "train"')
+        raise UsageError(f"step {context.step} needs a bundle, not a {bundle.kind}", hint='model = "train"')
     bundles.open(context.load("model", Path))  # its golden rows, before anyone can deploy it
     version = context.models.register(
         params.name,
@@ -52,7 +52,7 @@ def _run(params: RegisterParams, context: StepContext, *, bundles: BundleStore, 
         task=str(bundle.meta.get("task", "")),
         message=params.message,
     )
-    context.log(f"{version.ref}{'' if version.new else ' (has this bundle already)'}")
+    context.log(f"{version.ref}{'' if version.new else ' (unchanged)'}")
     if params.alias:
         _point(context, params.alias, version)
     return {"model": Artifact(kind="model", digest=version.bundle, blob=version.bundle, ref=version.ref)}

@@ -66,7 +66,7 @@ def _run(params: SplitParams, context: StepContext) -> Mapping[str, Any]:
     counts = {name: int((labels == name).sum()) for name in PARTS}
     context.log(", ".join(f"{name} {count:,}" for name, count in counts.items()) + f" of {len(labels):,} rows")
     if not counts["train"]:
-        raise DataError(f"step {context.step} leaves no rows to train on", hint="Look at its limits and shares.")
+        raise DataError(f"step {context.step} leaves no rows to train on", hint="Check its limits and shares.")
     return {name: context.values.store_frames(part) for name, part in split(rows, labels).items()}
 
 

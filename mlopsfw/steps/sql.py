@@ -36,8 +36,8 @@ def _run(params: SqlParams, context: StepContext) -> Mapping[str, Any]:
 
     if _READS.search(params.query):
         raise UsageError(
-            f"step {context.step} reads a file in its query, which its cache cannot see",
-            hint="Make it a dataset (mlopsfw data add), and wire it as an input.",
+            f"step {context.step} reads a file in its query, and the cache cannot see its changes",
+            hint="Add the file as a dataset (mlopsfw data add), and use that as an input.",
         )
     tables = {name: context.load(name, pl.LazyFrame) for name in context.inputs}
     try:
@@ -63,4 +63,4 @@ def build(params: SqlParams, _host: Host) -> Step:
 @hookimpl
 def mlopsfw_steps() -> Iterable[Provider[Step]]:
     """Offer the step `sql`."""
-    yield Provider("sql", SqlParams, build, "One SQL query (Polars) over its inputs, each a table under its own name")
+    yield Provider("sql", SqlParams, build, "Run one SQL query (Polars) on the inputs, each a table under its own name")

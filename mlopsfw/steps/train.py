@@ -109,7 +109,7 @@ def _derived(privacy: Privacy, context: StepContext, params: TrainParams, train:
 def _tell_request(origins: ColumnOrigins, context: StepContext, inputs: list[str]) -> None:
     context.log(f"a request carries {', '.join(inputs)}")
     for column, step in origins.made_upstream(context, "train", inputs).items():
-        context.log(f"  {column} as step {step} made it: that step does not run when the model is asked")
+        context.log(f"  {column} from step {step}: that step does not run when the model is served")
 
 
 def _report(context: StepContext, trained: TrainedModel) -> None:
@@ -145,4 +145,4 @@ def build(params: TrainParams, _host: Host) -> Step:
 @hookimpl
 def mlopsfw_steps() -> Iterable[Provider[Step]]:
     """Offer the step `train`."""
-    yield Provider("train", TrainParams, build, "Train a model with the selected trainer and keep it as a bundle")
+    yield Provider("train", TrainParams, build, "Train a model with the selected trainer, and store it as a bundle")

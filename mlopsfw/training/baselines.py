@@ -54,12 +54,12 @@ def regression(manifest: Manifest, train: pl.DataFrame, labels: np.ndarray, rows
         labels: Their labels, as codes or numbers.
         rows: The rows to answer for.
     """
-    kept = np.arange(train.height)
+    chosen_rows = np.arange(train.height)
     if train.height > _MOST_ROWS:
-        kept = np.sort(np.random.default_rng(0).choice(train.height, _MOST_ROWS, replace=False))
+        chosen_rows = np.sort(np.random.default_rng(0).choice(train.height, _MOST_ROWS, replace=False))
     plan = _plain_plan(manifest, train)
-    design = Design.of(plan, train[kept])
-    fitted = _fit(design, labels[kept], manifest)
+    design = Design.of(plan, train[chosen_rows])
+    fitted = _fit(design, labels[chosen_rows], manifest)
     scores = Design.of(plan, rows).times(fitted)
     if manifest.task == "regression":
         return scores[:, 0]
@@ -136,9 +136,9 @@ class Design(NamedTuple):
             for other in range(at + 1):
                 pair = self.codes[:, at] * self.counts[other] + self.codes[:, other]
                 met = np.bincount(pair, weights=weights, minlength=count * self.counts[other])
-                beside = slice(starts[other], starts[other + 1])
-                gram[block, beside] = met.reshape(count, -1)
-                gram[beside, block] = gram[block, beside].T
+                columns = slice(starts[other], starts[other + 1])
+                gram[block, columns] = met.reshape(count, -1)
+                gram[columns, block] = gram[block, columns].T
         return gram
 
     def ridge(self) -> np.ndarray:

@@ -36,11 +36,11 @@ Freedman and Diaconis' rule divides the range by a width that follows the quarti
 _LEAST_TOTAL, _MOST_TOTAL = 1e-100, 1e100  # of counts: beyond, their squares and ratios leave what a double holds
 
 
-def checked_bins(bins: float, asked: str) -> int:
-    """Return a number of bins, or raise ValueError where it is below 1 or above `MAX_BINS`; `asked` names who wants it."""
+def checked_bins(bins: float, rule: str) -> int:
+    """Return the number of bins. Raise ValueError if it is below 1 or above `MAX_BINS`; `rule` names its origin."""
     if not 1 <= bins <= MAX_BINS:
         raise ValueError(
-            f"{asked} makes {bins:.10g} bins; there is at least 1 and at most {MAX_BINS:,}: take bins=10 (the reference's "
+            f"{rule} makes {bins:.10g} bins; there is at least 1 and at most {MAX_BINS:,}: take bins=10 (the reference's "
             "quantiles), which outliers do not move"
         )
     return int(bins)
@@ -75,10 +75,10 @@ def _finite(column: Any) -> tuple[Floats, tuple[float, float] | None]:
 def _sample_edges(reference: Any, bins: int) -> Floats:
     """Return the `quantile_edges` of a column, without sorting it where it is large."""
     values, ends = _finite(reference)
-    found = at_ranks(values, np.arange(1, bins) * values.size // bins)
-    if found is None or ends is None:
+    quantiles = at_ranks(values, np.arange(1, bins) * values.size // bins)
+    if quantiles is None or ends is None:
         return quantile_edges(ordered(values), bins)
-    edges: Floats = np.unique(found)
+    edges: Floats = np.unique(quantiles)
     return edges[edges > ends[0]]
 
 

@@ -20,8 +20,8 @@ def _weighted(values: Any, weights: Any) -> tuple[Floats, Floats]:
         raise ValueError(f"{shares.size} weights do not fit {numbers.size} values")
     if not np.isfinite(shares).all() or (shares < 0).any():
         raise ValueError("weights are finite and not negative")
-    kept = (shares > 0) & ~np.isnan(numbers)
-    return numbers[kept], shares[kept] / max(shares[kept].sum(), np.finfo(float).tiny)
+    valid = (shares > 0) & ~np.isnan(numbers)
+    return numbers[valid], shares[valid] / max(shares[valid].sum(), np.finfo(float).tiny)
 
 
 def weighted_steps(u: Any, u_weights: Any, v: Any, v_weights: Any, statistic: str) -> tuple[Floats, Floats]:
@@ -31,8 +31,8 @@ def weighted_steps(u: Any, u_weights: Any, v: Any, v_weights: Any, statistic: st
     """
     (a, a_shares), (b, b_shares) = _weighted(u, u_weights), _weighted(v, v_weights)
     nonempty(statistic, a, b)
-    points, place = np.unique(np.concatenate([a, b]), return_inverse=True)
-    steps = np.bincount(place, np.concatenate([a_shares, -b_shares]), minlength=points.size)
+    points, index = np.unique(np.concatenate([a, b]), return_inverse=True)
+    steps = np.bincount(index, np.concatenate([a_shares, -b_shares]), minlength=points.size)
     gaps: Floats = np.cumsum(steps, dtype=np.float64)
     gaps[-1] = 0.0
     return points, gaps

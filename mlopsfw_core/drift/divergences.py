@@ -37,8 +37,8 @@ def bhattacharyya(p: Any, q: Any, *, bins: Bins = None) -> float:
 
     By way of the Hellinger distance H, as -ln(1 - H^2), which keeps its digits near equality.
     """
-    apart = hellinger(p, q, bins=bins) ** 2
-    return float("inf") if apart >= 1 else float(-np.log1p(-apart))
+    squared = hellinger(p, q, bins=bins) ** 2
+    return float("inf") if squared >= 1 else float(-np.log1p(-squared))
 
 
 def total_variation(p: Any, q: Any, *, bins: Bins = None) -> float:

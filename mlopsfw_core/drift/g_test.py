@@ -38,7 +38,7 @@ def g_2samp(reference: Any, current: Any, bins: Bins = None, *, min_expected: fl
     for row in (first, second):
         expected = row.sum() * pooled / total
         ratio = np.divide(row, expected, out=np.zeros_like(expected), where=expected > 0)
-        seen = ratio > 0  # a count so small that its ratio is 0 adds nothing that a double could show
-        statistic += 2 * float(np.sum(row[seen] * np.log(ratio[seen])))
+        positive = ratio > 0  # a count so small that its ratio is 0 adds nothing that a double could show
+        statistic += 2 * float(np.sum(row[positive] * np.log(ratio[positive])))
     statistic = max(0.0, statistic)
     return Chi2Result(statistic, chi2_sf(statistic, first.size - 1), first.size - 1)

@@ -31,8 +31,8 @@ def jensenshannon(p: Any, q: Any, base: float | None = None, *, bins: Bins = Non
     middle = (first + second) / 2
     used = middle > 0
     t = (first[used] - second[used]) / (2 * middle[used])
-    apart = np.abs(t) == 1
-    inner = np.where(apart, 0.0, t)
-    terms = np.where(apart, 2 * np.log(2.0), 2 * inner * np.arctanh(inner) + np.log1p(-inner * inner))
+    disjoint = np.abs(t) == 1
+    inner = np.where(disjoint, 0.0, t)
+    terms = np.where(disjoint, 2 * np.log(2.0), 2 * inner * np.arctanh(inner) + np.log1p(-inner * inner))
     divergence = max(0.0, float(np.sum(middle[used] * terms)) / 2)
     return float(np.sqrt(divergence if base is None else divergence / np.log(base)))

@@ -53,11 +53,11 @@ def gap_extremes(data1: Any, data2: Any) -> tuple[Extremes, int, int]:
     Large samples of many values are first tried as they are: looking for NaN would cost as much as counting.
     """
     x, y = numeric_values(data1)[0], numeric_values(data2)[0]
-    found = None if few_levels(x) is not None else grid_extremes(x, y)
-    if found is None:
+    extremes = None if few_levels(x) is not None else grid_extremes(x, y)
+    if extremes is None:
         x, y = ordered(x), ordered(y)
-        found = sorted_extremes(x, y)
-    return found, x.size, y.size
+        extremes = sorted_extremes(x, y)
+    return extremes, x.size, y.size
 
 
 def ks_pvalue(units: int, m: int, n: int, alternative: Alternative = "two-sided", method: Method = "auto") -> float:

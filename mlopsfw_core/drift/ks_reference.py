@@ -35,10 +35,10 @@ class KsReference:
         """Test a current sample against the reference; the arguments and the result are those of `drift.ks_2samp`."""
         direction = direction_of(alternative)
         values, _ = numeric_values(current)
-        found: Extremes | None = None
+        extremes: Extremes | None = None
         if self._place is not None and values.size >= SMALLEST_GRID and few_levels(values) is None:
-            found = counted_extremes(self._counted, Counted(values, *self._place))
-        if found is None:
+            extremes = counted_extremes(self._counted, Counted(values, *self._place))
+        if extremes is None:
             values = ordered(values)
-            found = sorted_extremes(self._sorted, values)
-        return ks_result(found, self._sorted.size, values.size, direction, method)
+            extremes = sorted_extremes(self._sorted, values)
+        return ks_result(extremes, self._sorted.size, values.size, direction, method)

@@ -40,15 +40,15 @@ def permutation_test(
     first, second = present_values(x), present_values(y)
     nonempty("permutation_test", first, second)
     rng = np.random.default_rng(seed)
-    seen = float(statistic(first, second))
+    observed = float(statistic(first, second))
     pooled = np.concatenate([first, second])
     above = below = 0
-    near = 1e-12 * abs(seen)  # equal up to rounding counts as equal
+    tolerance = 1e-12 * abs(observed)  # equal up to rounding counts as equal
     for _ in range(permutations):
         shuffled = rng.permutation(pooled)
         value = float(statistic(shuffled[: first.size], shuffled[first.size :]))
-        above += value >= seen - near
-        below += value <= seen + near
+        above += value >= observed - tolerance
+        below += value <= observed + tolerance
     tails = {"greater": above, "less": below, "two-sided": min(above, below)}
     share = (tails[alternative] + 1) / (permutations + 1)
-    return Tested(seen, min(1.0, 2 * share) if alternative == "two-sided" else share)
+    return Tested(observed, min(1.0, 2 * share) if alternative == "two-sided" else share)

@@ -70,8 +70,8 @@ def ttest_ind(
     if error == 0:
         if difference == 0:
             return TtestResult(0.0, 1.0, df)
-        far = float("inf") if difference > 0 else float("-inf")
+        infinity = float("inf") if difference > 0 else float("-inf")
         agrees = alternative == "two-sided" or (alternative == "greater") == (difference > 0)
-        return TtestResult(far, 0.0 if agrees else 1.0, df)
+        return TtestResult(infinity, 0.0 if agrees else 1.0, df)
     t = difference / sqrt(error)
     return TtestResult(t, _tail(t, df, alternative), df)

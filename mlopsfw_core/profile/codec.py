@@ -122,11 +122,11 @@ def _write_numbers(numbers: Numbers) -> bytes:
 
 
 def _read_sums(reader: Reader) -> Sums:
-    count, *rest = _SUMS.unpack(reader.take(_SUMS.size))
+    count, *sums = _SUMS.unpack(reader.take(_SUMS.size))
     reader.below(count, _SIGN)
-    if count and not (isfinite(rest[0]) and isfinite(rest[1]) and rest[0] <= rest[1]):
+    if count and not (isfinite(sums[0]) and isfinite(sums[1]) and sums[0] <= sums[1]):
         raise ProfileError("a stored profile is damaged: its smallest value is above its largest, or one is not finite")
-    return (count, *rest)
+    return (count, *sums)
 
 
 def _read_numbers(reader: Reader) -> Numbers:
@@ -211,12 +211,12 @@ def _write_vectors(vectors: Vectors) -> bytes:
 
 
 def _read_vectors(reader: Reader) -> Vectors:
-    width, count, odd, size = reader.unpack("IQQB")
-    reader.below(count, _SIGN), reader.below(odd, _SIGN)
+    width, count, invalid, size = reader.unpack("IQQB")
+    reader.below(count, _SIGN), reader.below(invalid, _SIGN)
     if size != (width if count and width <= WIDEST else 0):
         raise ProfileError("a stored profile is damaged: its vectors' means do not fit their length")
     sums = tuple(reader.floats(size).tolist())
-    return Vectors(width, count, odd, sums, tuple(_read_sums(reader) for _ in range(DIRECTIONS)))
+    return Vectors(width, count, invalid, sums, tuple(_read_sums(reader) for _ in range(DIRECTIONS)))
 
 
 _READERS: tuple[Callable[[Reader], object], ...] = (

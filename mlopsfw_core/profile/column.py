@@ -154,12 +154,12 @@ class ColumnProfile:
 
     def _absorbing(self, other: ColumnProfile) -> ColumnProfile:
         """Merge with a column of another kind, which only one without any value can be."""
-        known, empty = (self, other) if not other.count else (other, self)
+        filled, empty = (self, other) if not other.count else (other, self)
         if empty.count:
             raise ValueError(f"profiles of a {self.kind} and of a {other.kind} column do not merge")
         return ColumnProfile(
-            known.kind, self.rows + other.rows, self.nulls + other.nulls, known.numbers, known.distinct_values,
-            known.frequent, known.characters, known.clock, known.vectors,
+            filled.kind, self.rows + other.rows, self.nulls + other.nulls, filled.numbers, filled.distinct_values,
+            filled.frequent, filled.characters, filled.clock, filled.vectors,
         )  # fmt: skip
 
     def to_bytes(self) -> bytes:
@@ -187,14 +187,14 @@ class _Part(Protocol):
 Part = TypeVar("Part", bound=_Part)
 
 
-def _both(mine: Part | None, yours: Part | None) -> Part | None:
+def _both(first: Part | None, second: Part | None) -> Part | None:
     """Merge two parts; a part that one lacks is the other's."""
-    if mine is None or yours is None:
-        return yours if mine is None else mine
-    return mine.merge(yours)
+    if first is None or second is None:
+        return second if first is None else first
+    return first.merge(second)
 
 
-def _added(mine: Counts | None, yours: Counts | None) -> Counts | None:
-    if mine is None or yours is None:
-        return yours if mine is None else mine
-    return tuple(np.add(mine, yours).tolist())
+def _added(first: Counts | None, second: Counts | None) -> Counts | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return tuple(np.add(first, second).tolist())

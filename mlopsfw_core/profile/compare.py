@@ -25,11 +25,11 @@ def ks_bounds(first: ColumnProfile, second: ColumnProfile, confidence: float = 0
     Gaps are taken at the values that either sketch keeps; the bound is for all of them at once (Bonferroni), and a sketch's own step
     between two kept values is added above.
     """
-    places = np.unique(np.concatenate([_places(first), _places(second)]))
-    if not places.size:
+    points = np.unique(np.concatenate([_places(first), _places(second)]))
+    if not points.size:
         return Bounds(0.0, 0.0, 1.0)
-    gap = float(np.abs([first.rank(x) - second.rank(x) for x in places.tolist()]).max())
-    each = 1 - (1 - confidence) / (2 * places.size)
+    gap = float(np.abs([first.rank(x) - second.rank(x) for x in points.tolist()]).max())
+    each = 1 - (1 - confidence) / (2 * points.size)
     error = first.rank_error(each) + second.rank_error(each)
     return Bounds(gap, max(0.0, gap - error), min(1.0, gap + error + _step(first) + _step(second)))
 

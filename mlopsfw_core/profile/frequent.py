@@ -45,8 +45,8 @@ class Frequent:
         """Return the summary of both samples together; the same for either order."""
         counts = {key: (count, label) for key, count, label in self.items}
         for key, count, label in other.items:
-            known, first = counts.get(key, (0, label))
-            counts[key] = known + count, min(first, label)
+            previous, first = counts.get(key, (0, label))
+            counts[key] = previous + count, min(first, label)
         return reduced(counts, self.lost + other.lost, KEPT)
 
 
@@ -55,8 +55,10 @@ def reduced(counts: dict[int, tuple[int, Label]], lost: int, kept: int) -> Frequ
     ranked = sorted(
         ((key, count, label) for key, (count, label) in counts.items()), key=lambda item: (-item[1], item[0])
     )
-    taken = ranked[kept][1] if len(ranked) > kept else 0
-    return Frequent(tuple((key, count - taken, label) for key, count, label in ranked if count > taken), lost + taken)
+    subtracted = ranked[kept][1] if len(ranked) > kept else 0
+    return Frequent(
+        tuple((key, count - subtracted, label) for key, count, label in ranked if count > subtracted), lost + subtracted
+    )
 
 
 @dataclass
@@ -71,23 +73,23 @@ class FrequentStream:
         if not hashes.size:
             return
         least = hashes.size // _SHARE if hashes.size > _EXACT else 1
-        keys, times, places, lost = heavy(hashes, least, _FEW)
+        keys, times, rows, lost = heavy(hashes, least, _FEW)
         if lost:
             small = times < least
             lost = max(lost, int(times[small].max(initial=0)))
-            keys, times, places = keys[~small], times[~small], places[~small]
+            keys, times, rows = keys[~small], times[~small], rows[~small]
         self._lost += lost
-        self.count(keys, times, places, label)
+        self.count(keys, times, rows, label)
 
-    def count(self, keys: Hashes, times: Counts, places: Counts, label: Callable[[int], Label]) -> None:
+    def count(self, keys: Hashes, times: Counts, rows: Counts, label: Callable[[int], Label]) -> None:
         """Add ready counts, one for each distinct hash."""
-        for key, count, place in zip(keys.tolist(), times.tolist(), places.tolist(), strict=True):
-            known = self._counts.get(key)
-            self._counts[key] = (known[0] + count, known[1]) if known else (count, label(place))
+        for key, count, row in zip(keys.tolist(), times.tolist(), rows.tolist(), strict=True):
+            previous = self._counts.get(key)
+            self._counts[key] = (previous[0] + count, previous[1]) if previous else (count, label(row))
         if len(self._counts) > STREAMING:
-            kept = reduced(self._counts, self._lost, STREAMING)
-            self._counts = {key: (count, value) for key, count, value in kept.items}
-            self._lost = kept.lost
+            summary = reduced(self._counts, self._lost, STREAMING)
+            self._counts = {key: (count, value) for key, count, value in summary.items}
+            self._lost = summary.lost
 
     def finish(self) -> Frequent:
         """Return the summary of what came so far."""

@@ -97,15 +97,15 @@ class TextStream:
         if segment.codes is not None:
             rows = np.bincount(segment.codes[segment.codes >= 0], minlength=segment.texts).astype(np.int64)
         hashes, lengths, valid, *characters = read_texts(segment, self.kind == "text", rows)
-        places = np.flatnonzero(valid)
+        valid_rows = np.flatnonzero(valid)
         observe(hashes, self._registers, REGISTERS.bit_length() - 1)
         self._characters += np.concatenate(characters)
         if rows is None:
             for start in range(0, hashes.size, BLOCK):
-                self._frequent.add(hashes[start : start + BLOCK], _labels(segment, places[start : start + BLOCK]))
+                self._frequent.add(hashes[start : start + BLOCK], _labels(segment, valid_rows[start : start + BLOCK]))
         else:
-            lengths = np.repeat(lengths, rows[places])
-            self._frequent.count(hashes, rows[places], np.arange(places.size), _labels(segment, places))
+            lengths = np.repeat(lengths, rows[valid_rows])
+            self._frequent.count(hashes, rows[valid_rows], np.arange(valid_rows.size), _labels(segment, valid_rows))
         self._lengths.add(lengths)
         self.rows, self.nulls = self.rows + len(segment), self.nulls + len(segment) - lengths.size
 
@@ -116,9 +116,9 @@ class TextStream:
         return ColumnProfile(self.kind, self.rows, self.nulls, self._lengths.numbers(), distinct, frequent, characters)
 
 
-def _labels(segment: Any, places: NDArray[np.int64]) -> Callable[[int], bytes]:
+def _labels(segment: Any, rows: NDArray[np.int64]) -> Callable[[int], bytes]:
     """Return what fetches a text by its position among those present."""
-    return lambda at: text_bytes(segment, int(places[at]), LABEL)[0]
+    return lambda at: text_bytes(segment, int(rows[at]), LABEL)[0]
 
 
 DAY = 86_400

@@ -78,8 +78,8 @@ class ColumnStream:
     def _stream(self, kind: Kind) -> Any:
         if kind not in self._streams:
             makers = {"text": TextStream, "binary": TextStream, "list": ListStream, "vector": ListStream}
-            made = TimeStream(self._seed) if kind == "time" else makers.get(kind, NumberStream)(kind, self._seed)
-            self._streams[kind] = made
+            stream = TimeStream(self._seed) if kind == "time" else makers.get(kind, NumberStream)(kind, self._seed)
+            self._streams[kind] = stream
         return self._streams[kind]
 
     def _add_texts(self, kind: Kind, values: Any) -> None:
@@ -152,8 +152,8 @@ class TableProfile:
             ValueError: they have different columns, or one of a different kind.
         """
         if self.columns.keys() != other.columns.keys():
-            odd = ", ".join(sorted(self.columns.keys() ^ other.columns.keys()))
-            raise ValueError(f"profiles of tables with different columns do not merge: only one has {odd}")
+            unmatched = ", ".join(sorted(self.columns.keys() ^ other.columns.keys()))
+            raise ValueError(f"profiles of tables with different columns do not merge: only one has {unmatched}")
         return TableProfile({name: column.merge(other.columns[name]) for name, column in self.columns.items()})
 
     def to_bytes(self) -> bytes:

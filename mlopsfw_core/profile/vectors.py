@@ -41,8 +41,8 @@ class Vectors:
             ValueError: their vectors differ in length.
         """
         if not self.count or not other.count:
-            kept = self if self.count else other
-            return Vectors(kept.width, kept.count, self.odd + other.odd, kept.sums, kept.projections)
+            filled = self if self.count else other
+            return Vectors(filled.width, filled.count, self.odd + other.odd, filled.sums, filled.projections)
         if self.width != other.width:
             raise ValueError(f"vectors of {self.width} and of {other.width} numbers do not merge")
         totals = tuple(a + b for a, b in zip(self.sums, other.sums, strict=True))

@@ -57,7 +57,7 @@ def signing_key(secret: str) -> bytes:
         key = b""
     if len(key) not in _KEY_BYTES:
         raise ConfigError(
-            "the webhook's secret is not base64 of 24 to 64 bytes",
-            hint="Make one: python -c \"import os, base64; print('whsec_' + base64.b64encode(os.urandom(32)).decode())\"",
+            "the webhook's secret must be 24 to 64 bytes in base64",
+            hint="Make one with: python -c \"import os, base64; print('whsec_' + base64.b64encode(os.urandom(32)).decode())\"",
         )
     return key

@@ -49,7 +49,7 @@ class HttpDeployer:
     def __init__(self, config: HttpConfig, host: Host) -> None:
         if not is_loopback(config.host) and not config.token:
             raise ConfigError(
-                f"host {config.host!r} can be reached from other machines, and no token is set",
+                f"host {config.host!r} is reachable from other machines, and no token is set",
                 key="deployer.http.token", hint='Set token = "env:NAME", or host = "127.0.0.1".',
             )  # fmt: skip
         self._config, self._host = config, host
@@ -75,7 +75,7 @@ class HttpDeployer:
         folder = self._folder(endpoint)
         status, log = read(folder / STATUS, Status), str(folder / LOG)
         if status is None:
-            return EndpointStatus(endpoint=endpoint, state="stopped", detail="it was never started on this machine")
+            return EndpointStatus(endpoint=endpoint, state="stopped", detail="this machine has never started it")
         if status.ended or not alive(folder):
             return self._gone(endpoint, status, log)
         spec = status.serving
@@ -112,8 +112,8 @@ class HttpDeployer:
                 lock = hold(folder)
             except BlockingIOError:
                 raise ServingError(
-                    f"endpoint {spec.endpoint} has a supervisor already: process {supervisor_of(folder)}",
-                    hint=f"Change what it serves: mlopsfw deploy; or end it: mlopsfw endpoints stop {spec.endpoint}",
+                    f"endpoint {spec.endpoint} already has a supervisor: process {supervisor_of(folder)}",
+                    hint=f"Change its model with `mlopsfw deploy`, or end it with `mlopsfw endpoints stop {spec.endpoint}`.",
                 ) from None
             sign(lock)
             end_orphan(folder, settings.patience)
@@ -143,8 +143,8 @@ class HttpDeployer:
             and alive(folder)
         ):
             raise ServingError(
-                f"endpoint {spec.endpoint} already serves revision {status.serving.revision}, later than {spec.revision}",
-                hint="Deploy again: the ledger has moved on.",
+                f"endpoint {spec.endpoint} already serves the later revision {status.serving.revision}, not {spec.revision}",
+                hint="The ledger has changed meanwhile. Deploy again.",
             )
 
     def _refuse_moved(self, folder: Path, settings: Settings) -> None:
@@ -164,7 +164,7 @@ class HttpDeployer:
             process = supervisor_of(folder)
             raise ServingError(
                 f"the supervisor of {spec.endpoint}, process {process}, does not react: it is stopped or hangs",
-                hint=f"Let it go on: kill -CONT {process}; or end it: mlopsfw endpoints stop {spec.endpoint}",
+                hint=f"Continue it with `kill -CONT {process}`, or end it with `mlopsfw endpoints stop {spec.endpoint}`.",
             )
 
     def _settings(self, folder: Path, spec: EndpointSpec) -> Settings:
@@ -247,7 +247,7 @@ class HttpDeployer:
         if seen is not None and seen.attempt.state == "failed":
             if seen.ended:  # or the next change would be told to a supervisor that is about to go
                 self._until(lambda: not alive(folder), 10.0, "its supervisor does not end", log)
-            going_on = f" Version {seen.serving.version} goes on serving." if seen.serving else ""
+            going_on = f" Version {seen.serving.version} still serves." if seen.serving else ""
             detail = seen.attempt.detail
             raise ServingError(
                 f"{settings.spec.model}@{settings.spec.version} cannot be served: {detail}", hint=log + going_on

@@ -77,7 +77,7 @@ def infer(scorer: Scorer, request: Request) -> tuple[Scored, Answer]:
     columns: dict[str, list[Any]] = {}
     for tensor in asked.inputs:
         if tensor.name in columns:
-            raise Refusal(400, f"input {tensor.name[:100]!r} is there twice")
+            raise Refusal(400, f"input {tensor.name[:100]!r} appears twice")
         columns[tensor.name] = _values(tensor, scorer)
     scored = scorer.score(columns, asked.id, _event_time(asked.parameters))
     names = _wanted(asked.outputs, scorer)
@@ -101,13 +101,13 @@ def _values(tensor: Tensor, scorer: Scorer) -> list[Any]:
             400, f"column {column.name!r} is of type {column.type}: send {wanted}, not {tensor.datatype[:20]!r}"
         )
     if "binary_data_size" in tensor.parameters:
-        raise Refusal(400, f"input {tensor.name[:100]!r}: binary tensors are not read; send JSON")
+        raise Refusal(400, f"input {tensor.name[:100]!r}: binary tensors are not supported; send JSON")
     data, shape = tensor.data, tensor.shape
     if len(shape) == 2 and shape[1] == 1:  # noqa: PLR2004 - rows and one value each
         data = [item[0] if isinstance(item, list) and len(item) == 1 else item for item in data]
     elif len(shape) != 1:
         raise Refusal(
-            400, f"input {tensor.name[:100]!r}: its shape must be [rows] or [rows, 1]: one tensor is one column"
+            400, f"input {tensor.name[:100]!r}: its shape must be [rows] or [rows, 1], since each tensor is one column"
         )
     if len(data) != shape[0]:
         raise Refusal(400, f"input {tensor.name[:100]!r}: shape says {str(shape[0])[:20]} rows, data holds {len(data)}")

@@ -95,7 +95,7 @@ def _from_columns(columns: dict[str, Any]) -> dict[str, list[Any]]:
 
 def _from_rows(rows: list[list[Any]], names: list[str]) -> dict[str, list[Any]]:
     if len(set(names)) != len(names):
-        raise Refusal(400, "a column is there twice")
+        raise Refusal(400, "a column appears twice")
     for number, row in enumerate(rows):
         if len(row) != len(names):
             raise Refusal(400, f"row {number} has {len(row)} values for {len(names)} columns")

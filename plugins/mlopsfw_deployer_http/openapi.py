@@ -34,7 +34,7 @@ def document(scorer: Scorer) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": f"{scorer.spec.endpoint}: {scorer.spec.model}@{scorer.spec.version}", "version": str(scorer.spec.version)},
         "paths": {
-            "/v2/health/live": _get("Whether the process lives", public=True),
+            "/v2/health/live": _get("Whether the process is alive", public=True),
             "/v2/health/ready": _get("Whether it answers predictions", public=True),
             "/v2": _get("The server"),
             base: _get("The model's inputs and outputs"),
@@ -42,7 +42,7 @@ def document(scorer: Scorer) -> dict[str, Any]:
             f"{base}/infer": _post("Score rows: Open Inference Protocol v2", _infer(scorer)),
             f"{base}/versions/{scorer.spec.version}/infer": _post("The same, for this version only", _infer(scorer)),
             "/invocations": _post("Score rows: MLflow's protocol", _records(scorer)),
-            "/labels": _post("What turned out to be true", _object({"labels": _array(_object(labels, "label_time"))})),
+            "/labels": _post("Add the true outcomes of predictions", _object({"labels": _array(_object(labels, "label_time"))})),
             "/metrics": _get("Prometheus metrics"),
         },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},

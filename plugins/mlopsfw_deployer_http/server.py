@@ -68,8 +68,8 @@ def raise_open_files(wanted: int) -> int:
     possible = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft - _OWN_FILES)
     if possible < min(wanted, _FEWEST):
         raise ServingError(
-            f"a server may open {soft} files here, and needs at least {_OWN_FILES + _FEWEST}: a connection is a file",
-            hint=f"Raise the hard limit, such as `ulimit -n 8192` or LimitNOFILE=8192; all {wanted} connections need {wanted + _OWN_FILES}.",
+            f"a server may open {soft} files here, but needs at least {_OWN_FILES + _FEWEST}, since each connection takes one",
+            hint=f"Raise the hard limit, such as `ulimit -n 8192` or LimitNOFILE=8192; {wanted} connections need {wanted + _OWN_FILES}.",
         )
     return possible
 

@@ -98,7 +98,7 @@ class Service:
     def _fault(self, request: Request, error: Exception) -> Answer:
         self._metrics.error("500")
         self._faults.write(error, method=request.method, path=request.path[:200])
-        return Answer(500, encode({"error": "the server failed on this request; its log says how"}))
+        return Answer(500, encode({"error": "the server failed on this request; its log has the error"}))
 
     def _route(self, request: Request) -> Route:
         methods = self.routes.get(request.path)

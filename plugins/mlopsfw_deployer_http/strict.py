@@ -25,13 +25,13 @@ def read(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
         raise Refusal(415, "the body must be JSON: send `Content-Type: application/json`")
     if b"content-encoding" in request.headers:
-        raise Refusal(415, "an encoded body is not read: send it without Content-Encoding")
+        raise Refusal(415, "encoded bodies are not supported: send it without Content-Encoding")
     try:
         return decoder.decode(request.body)
     except msgspec.ValidationError as error:
         if "out of range" in str(error):  # a number, not what stands around it: whoever knows its column complains
             return _with_numbers_named(request.body, decoder)
-        raise Refusal(400, f"the body is not such a request: {error}") from None
+        raise Refusal(400, f"the body is not a valid request: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal(400, f"the body is not JSON: {error}") from None
     except RecursionError:
@@ -59,7 +59,7 @@ def _with_numbers_named(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         return msgspec.convert(value, decoder.type)
     except msgspec.ValidationError as error:
         told = str(error).replace(f"got `{OutOfRange.__name__}`", "got a number out of range")
-        raise Refusal(400, f"the body is not such a request: {told}") from None
+        raise Refusal(400, f"the body is not a valid request: {told}") from None
     except ValueError as error:
         raise Refusal(400, f"the body is not JSON: {error}") from None
     except RecursionError:

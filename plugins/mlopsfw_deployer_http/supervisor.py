@@ -261,7 +261,7 @@ def main(arguments: list[str]) -> int:
     try:
         lock = hold(options.folder)
     except BlockingIOError:
-        raise SystemExit(f"{options.folder} has a supervisor already") from None
+        raise SystemExit(f"{options.folder} already has a supervisor") from None
     if os.fork():
         return 0  # the child holds the lock on
     sign(lock)

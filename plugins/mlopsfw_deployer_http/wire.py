@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
         name = name.lower()
         if name in self._headers:
             if name in _ONCE:
-                raise Refusal(400, f"the header {name.decode('ascii', 'replace')} is there twice")
+                raise Refusal(400, f"the header {name.decode('ascii', 'replace')} appears twice")
             value = b"%b, %b" % (self._headers[name], value)
         elif len(self._headers) >= _MAX_HEADERS:
             raise Refusal(431, f"more than {_MAX_HEADERS} headers")

@@ -65,8 +65,8 @@ class Worker:
 class LocalHandle:
     """One attempt, watched by a thread of its own."""
 
-    def __init__(self, worker: Worker, spec: StepSpec, grace: float, done: Callable[[Worker, bool], None]) -> None:
-        self._worker, self._grace, self._done = worker, grace, done
+    def __init__(self, worker: Worker, spec: StepSpec, grace: float, on_end: Callable[[Worker, bool], None]) -> None:
+        self._worker, self._grace, self._done = worker, grace, on_end
         self._finished = threading.Event()
         self._result: StepResult | None = None
         self._lock = threading.Lock()

@@ -29,8 +29,8 @@ class RayHandle:
 
     def wait(self, timeout: float | None = None) -> StepResult | None:
         """Return the result, or None when `timeout` seconds pass first. A lost node is a lost attempt."""
-        done, _ = ray.wait([self._reference], timeout=timeout)
-        if not done:
+        finished, _ = ray.wait([self._reference], timeout=timeout)
+        if not finished:
             return None
         try:
             return msgspec.json.decode(ray.get(self._reference), type=StepResult)
@@ -81,7 +81,7 @@ class RayEngine:
         if ray.is_initialized():
             raise PluginError(
                 "this process is connected to Ray already, with another working directory",
-                hint="Call ray.shutdown() before the pipeline is run.",
+                hint="Call ray.shutdown() before you run the pipeline.",
             )
         self._connect(root)
         remote = ray.remote(num_cpus=config.cpus, num_gpus=config.gpus, max_retries=0)

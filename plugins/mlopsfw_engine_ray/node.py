@@ -21,9 +21,9 @@ def attempt(spec: bytes) -> bytes:
 
     context = ray.get_runtime_context()
     os.environ["MLOPSFW_NODE"] = context.get_node_id()[:12]
-    wanted = msgspec.json.decode(spec, type=StepSpec)
-    here = msgspec.structs.replace(wanted, project=str(CODE))
-    return execute(msgspec.json.encode(here))
+    requested = msgspec.json.decode(spec, type=StepSpec)
+    local = msgspec.structs.replace(requested, project=str(CODE))
+    return execute(msgspec.json.encode(local))
 
 
 CODE = Path.cwd()

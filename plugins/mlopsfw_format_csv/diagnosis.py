@@ -71,11 +71,9 @@ def _explain_cell(path: Path, options: ReadOptions, known: Mapping[str, str], ce
         return WrongGuess(f"{where} is not all {cell.kind}", column, following)
     if cell.kind == "int64" and known.get(column) == "int64" and not settled:
         return WrongGuess(f"{where} began with nulls and holds no numbers", column, "string")
-    hint = (
-        f"Mend the row, name the text that means no value (--null TEXT), or read it as text (--type {column}=string)."
-    )
+    hint = f"Correct the row, name the text that means a missing value (--null TEXT), or read the column as text (--type {column}=string)."
     if column in options.expected and cell.kind == "int64" and _value(cell.what).strip().lstrip("+-").isdigit():
-        hint = f"Replace the dataset with the column as text (--type {column}=string), or mend the row."
+        hint = f"Replace the dataset with the column as text (--type {column}=string), or correct the row."
     return BadValue(f"{where}: {cell.what} for {cell.kind}", column, hint)
 
 
@@ -103,7 +101,7 @@ def explain_lossy(
 def keep_hint(column: str, kind: str) -> str:
     """Return what to do where a column of numbers meets a text that it does not keep."""
     return (
-        f"Replace the dataset with the column as text (--type {column}=string), or say that it is a number here, too "
+        f"Replace the dataset with the column as text (--type {column}=string), or declare a number here too "
         f"(--type {column}={kind})."
     )
 
@@ -128,11 +126,11 @@ def explain_left(path: Path, options: ReadOptions, left: Left, most: int) -> Dat
     line = left_line(path, options, left)
     if left.open:
         return DataError(
-            f"{path}:{line}: the row has a quote that is never closed; all that follows would be one field",
-            hint="Close the quote, or double it where it belongs to the text.",
+            f"{path}:{line}: the row has a quote that is never closed, so that all following text would be one field",
+            hint="Close the quote, or double it if it belongs to the text.",
         )
     what = f"a row is longer than {most >> 20} MiB"
-    return DataError(f"{path}:{line}: {what}", hint="Look for a quote that is closed too late, or split the field.")
+    return DataError(f"{path}:{line}: {what}", hint="Look for a quote that closes too late, or split the field.")
 
 
 def left_line(path: Path, options: ReadOptions, left: Left) -> int:
@@ -150,9 +148,9 @@ def raise_encoding(path: Path, options: ReadOptions) -> None:
             except UnicodeDecodeError as error:
                 raise DataError(
                     f"{path}:{line}: not {options.encoding}: byte {data[error.start]:#04x} at position {error.start + 1}",
-                    hint="Say how it is encoded (--encoding latin-1, cp1252, …), or mend the row.",
+                    hint="Name its encoding (--encoding latin-1, cp1252, …), or correct the row.",
                 ) from None
-    raise DataError(f"{path}: not {options.encoding}", hint="Say how it is encoded: --encoding latin-1, cp1252, ….")
+    raise DataError(f"{path}: not {options.encoding}", hint="Name its encoding: --encoding latin-1, cp1252, ….")
 
 
 def lines_of(path: Path, options: ReadOptions, records: AbstractSet[int]) -> dict[int, int]:

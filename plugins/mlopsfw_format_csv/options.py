@@ -24,14 +24,18 @@ def check(path: Path, options: ReadOptions) -> None:
         try:
             pa.type_for_alias(kind)
         except ValueError:
-            hint = "Types are int64, double, string, bool, date32[day], timestamp[us] and the like."
+            hint = "Types are int64, double, string, bool, date32[day], timestamp[us] and similar."
             raise UsageError(f"column {column!r}: there is no type {kind!r}", hint=hint) from None
     if len(options.separator) > 1:
-        raise UsageError(f"the separator {options.separator!r} is not one character", hint="Such as ; or \\t.")
+        raise UsageError(
+            f"the separator {options.separator!r} is not one character", hint="Write one character, such as ; or \\t."
+        )
     try:
         codecs.lookup(options.encoding)
     except LookupError:
-        raise UsageError(f"there is no encoding {options.encoding!r}", hint="Such as utf-8, latin-1, cp1252.") from None
+        raise UsageError(
+            f"there is no encoding {options.encoding!r}", hint="Encodings are utf-8, latin-1, cp1252 and similar."
+        ) from None
     _refuse_utf16(path, options)
 
 
@@ -41,10 +45,11 @@ def _refuse_utf16(path: Path, options: ReadOptions) -> None:
     if "16" in options.encoding or "32" in options.encoding:
         return
     if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(f"{path}:1: this is UTF-16", hint="Say so: --encoding utf-16.")
+        raise DataError(f"{path}:1: this is UTF-16", hint="Pass --encoding utf-16.")
     if begin.count(0) * 3 > len(begin):  # text of Latin letters has a NUL in every second byte then
         raise DataError(
-            f"{path}:1: this is no text, or UTF-16 without its mark", hint="Say so: --encoding utf-16-le or utf-16-be."
+            f"{path}:1: this is not text, or it is UTF-16 without a byte-order mark",
+            hint="If it is UTF-16, pass --encoding utf-16-le or utf-16-be.",
         )
 
 

@@ -216,8 +216,8 @@ def check_declared(names: Sequence[str], path: Path, options: ReadOptions) -> No
     if other and not options.separator:
         shown = "\\t" if other == "\t" else other
         raise DataError(
-            f"{path}: there is one column, and its name has {shown!r} in it: {names[0]!r}",
-            hint=f"Say what stands between fields: --separator '{shown}'; if it is one column: --separator ,",
+            f"{path}: there is only one column, and its name contains {shown!r}: {names[0]!r}",
+            hint=f"If {shown!r} separates fields, pass --separator '{shown}'. If there is one column, pass --separator ,",
         )
     unknown = sorted(set(options.types) - set(names))
     if unknown:

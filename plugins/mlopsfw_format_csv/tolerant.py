@@ -331,4 +331,4 @@ def _all_null(values: pa.Array) -> pa.Array:
 
     if values.null_count == len(values):
         return pa.nulls(len(values))
-    raise pa.ArrowInvalid("a value where there were none")
+    raise pa.ArrowInvalid("a value in a column that had none")

@@ -84,7 +84,7 @@ def _sheet(names: list[str], wanted: str, path: Path) -> str:
     if wanted and wanted not in names:
         raise UnknownName(f"{path} has no sheet {wanted!r}", hint=nearest(wanted, names))
     if not wanted and len(names) != 1:
-        raise UsageError(f"{path} has the sheets {', '.join(map(repr, names))}", hint="Say which: --sheet NAME.")
+        raise UsageError(f"{path} has the sheets {', '.join(map(repr, names))}", hint="Choose one: --sheet NAME.")
     return wanted or names[0]
 
 
@@ -178,8 +178,8 @@ def _check_kept(name: str, values: pa.Array, path: Path) -> None:
     great = pc.and_(pc.greater_equal(pc.abs(values), float(_EXACT)), pc.is_finite(values))
     if (place := pc.index(great, True).as_py()) >= 0:
         raise DataError(
-            f"{path}: column {name!r} holds {values[place].as_py()!r}, and a number cell keeps no more than 15 digits",
-            hint=f"Make its cells texts, or say that the number is meant: --type {name}=double.",
+            f"{path}: column {name!r} holds {values[place].as_py()!r}, but a number cell keeps only 15 digits",
+            hint=f"Store its cells as text, or accept the number: --type {name}=double.",
         )
 
 

@@ -37,7 +37,7 @@ def unpacked(path: Path, allowance: Allowance) -> Iterator[Path]:
             _unpack(path, plain, allowance)
             _check_texts(plain, allowance)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, expat.ExpatError) as error:
-            raise DataError(f"{path} is no Excel workbook (.xlsx), or damaged: {error}") from None
+            raise DataError(f"{path} is not an Excel workbook (.xlsx), or is damaged: {error}") from None
         yield plain
 
 

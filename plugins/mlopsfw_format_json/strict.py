@@ -198,7 +198,9 @@ def _explain(path: Path, max_ratio: float, message: str) -> DataError:
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 return DataError(f"{path}:{line}: not a line of JSON: {error}")
             if not isinstance(row, dict):
-                return DataError(f"{path}:{line}: a {type(row).__name__}, not an object", hint="One object per line.")
+                return DataError(
+                    f"{path}:{line}: a {type(row).__name__}, not an object", hint="Write one object per line."
+                )
             if found := _clash(row, kinds, line):
                 return DataError(f"{path}:{line}: {found}", hint="Give each field one type.")
     return _explain_long(path, max_ratio) or DataError(f"{path}: {message}")

@@ -69,7 +69,7 @@ def _learnt(path: Path, texts: Sequence[bytes], as_text: Collection[str]) -> pa.
             return columns_of(told, as_text)
     objects = [(line, row) for text in texts for line in text.split(b"\n") if isinstance(row := _decoded(line), dict)]
     if not objects:
-        raise DataError(f"{path}: no line is a JSON object", hint="Give one object per line.")
+        raise DataError(f"{path}: no line is a JSON object", hint="Write one object per line.")
     counts: dict[str, Counter[str]] = {}
     for _, row in objects:
         for field, kind in _kinds(row):

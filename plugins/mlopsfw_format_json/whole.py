@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _INT64 = 1 << 63
 _SHOWN = 40  # digits of a number in a message
-HINT = "Write such numbers as texts, in quotes."
+HINT = "Write such numbers as text, in quotes."
 
 
 class Field(msgspec.Struct):
@@ -76,7 +76,7 @@ def as_texts(table: pa.Table) -> pa.Table:
 
 def told(path: str, number: int | None) -> str:
     """Return what is wrong with a field that has too long a number."""
-    return f"field {path[1:]!r} holds {str(number)[:_SHOWN]}, a whole number of more digits than a number keeps beside fractions"
+    return f"field {path[1:]!r} holds {str(number)[:_SHOWN]}, a whole number with more digits than a column of fractions can keep"
 
 
 def fields_of(block: bytes) -> dict[str, Field]:

@@ -55,4 +55,6 @@ def _build(config: DriftConfig, _host: Host) -> DriftMonitor:
 @hookimpl
 def mlopsfw_monitors() -> Iterable[Provider[DriftMonitor]]:
     """Offer the drift monitor."""
-    yield Provider("drift", DriftConfig, _build, "Drift of inputs and outputs, and decay where labels came")
+    yield Provider(
+        "drift", DriftConfig, _build, "Drift of inputs and outputs, and worse metrics where labels are known"
+    )

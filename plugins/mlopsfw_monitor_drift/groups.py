@@ -78,13 +78,13 @@ def design_effects(
         least: What grouping is known to cost at the least.
         alpha: The level of all columns together.
     """
-    known = [name for name in references if name in rows.column_names]
+    columns = [name for name in references if name in rows.column_names]
     if groups is None or not enough(groups):
-        return dict.fromkeys(known, least)
+        return dict.fromkeys(columns, least)
     level = alpha / max(
         2 * len(references), 1
     )  # of the surest column: two questions each, Benjamini-Hochberg's first step
-    return {name: max(least, _effect(references[name], rows.column(name), groups, level)) for name in known}
+    return {name: max(least, _effect(references[name], rows.column(name), groups, level)) for name in columns}
 
 
 def _effect(reference: Reference, column: pa.ChunkedArray, groups: NDArray[np.int64], level: float) -> float:
@@ -92,9 +92,9 @@ def _effect(reference: Reference, column: pa.ChunkedArray, groups: NDArray[np.in
     between = int(groups.max())
     if reference.kind != "categorical" or pa.types.is_nested(column.type):
         return design_effect(reference, column, groups) * few_groups(between, level)
-    found = clustering(column, groups)
-    freedom = max(int(found.moving * between), 1)
-    return max(found.mean * concentration(found.cells, found.moving, level) * few_groups(freedom, level), 1.0)
+    clusters = clustering(column, groups)
+    freedom = max(int(clusters.moving * between), 1)
+    return max(clusters.mean * concentration(clusters.cells, clusters.moving, level) * few_groups(freedom, level), 1.0)
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def clustering(column: pa.ChunkedArray, groups: NDArray[np.int64]) -> Clustering
     rows, used = table.sum(), int((table.sum(axis=1) > 0).sum())
     cells = max(table.shape[1] - 1, 1)
     shares = table.sum(axis=0) / max(rows, 1.0)
-    apart = (table - table.sum(axis=1, keepdims=True) * shares) / np.sqrt(np.maximum(shares, _TINY))
-    squares = apart @ apart.T
+    residuals = (table - table.sum(axis=1, keepdims=True) * shares) / np.sqrt(np.maximum(shares, _TINY))
+    squares = residuals @ residuals.T
     total, most = float(np.trace(squares)), float(np.square(squares).sum())
     if used < FEWEST_GROUPS or most <= 0:
         return Clustering(1.0, cells, float(cells))
@@ -130,10 +130,10 @@ def clustering(column: pa.ChunkedArray, groups: NDArray[np.int64]) -> Clustering
 def _table(column: pa.ChunkedArray, groups: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return counts by group and category."""
     codes = column.combine_chunks().dictionary_encode().indices
-    known = np.asarray(codes.is_valid())
-    found = np.asarray(codes.drop_null(), dtype=np.int64)
-    width = int(found.max(initial=0)) + 1
-    counts = np.bincount(groups[known] * width + found, minlength=(int(groups.max()) + 1) * width)
+    valid = np.asarray(codes.is_valid())
+    values = np.asarray(codes.drop_null(), dtype=np.int64)
+    width = int(values.max(initial=0)) + 1
+    counts = np.bincount(groups[valid] * width + values, minlength=(int(groups.max()) + 1) * width)
     return counts.reshape(-1, width).astype(np.float64)
 
 

@@ -30,7 +30,7 @@ class DriftMonitor:
         """Compare the window's columns with the profile, and its labels with the metrics at evaluation."""
         head = {name: getattr(window, name) for name in ("endpoint", "model", "version", "start", "end")}
         if window.rows.num_rows < self._config.min_rows:
-            few = f"{window.rows.num_rows} rows: too few to compare (min_rows = {self._config.min_rows})"
+            few = f"{window.rows.num_rows} rows are too few to compare (min_rows = {self._config.min_rows})"
             return Report(monitor=NAME, **head, rows=window.rows.num_rows, alarm=False, summary=few)
         groups = row_groups(window.rows, self._config)
         drifts = self._compare(window, baseline, groups) if window.look == 1 else []  # later looks are at labels alone
@@ -56,12 +56,12 @@ class DriftMonitor:
 
     def _compare(self, window: Window, baseline: Baseline, groups: NDArray[np.int64] | None) -> list[ColumnDrift]:
         rows = by_class(window.rows, baseline)
-        profile = {name: Reference.from_dict(kept) for name, kept in baseline.profile.items()}
-        known = {name: reference for name, reference in profile.items() if name != baseline.target}
+        profile = {name: Reference.from_dict(content) for name, content in baseline.profile.items()}
+        inputs = {name: reference for name, reference in profile.items() if name != baseline.target}
         config = self._config
         alpha = columns_alpha(window, config)
-        effects = design_effects(known, rows, groups, config.design_effect, alpha)
-        return compare_table(known, rows, alpha, config.threshold, config.thresholds, effects)
+        effects = design_effects(inputs, rows, groups, config.design_effect, alpha)
+        return compare_table(inputs, rows, alpha, config.threshold, config.thresholds, effects)
 
     def _calls(self, drifts: Sequence[ColumnDrift], baseline: Baseline) -> bool:
         drifted = [drift.column for drift in drifts if drift.drifted]
@@ -69,14 +69,14 @@ class DriftMonitor:
             return bool(drifted)
         if self._config.alarm == "share":
             return len(drifted) >= self._config.share * len(drifts)
-        known = sum(baseline.importance.values())
-        return known <= 0 or sum(baseline.importance.get(c, 0.0) for c in drifted) >= self._config.share * known
+        total = sum(baseline.importance.values())
+        return total <= 0 or sum(baseline.importance.get(c, 0.0) for c in drifted) >= self._config.share * total
 
     def _findings(self, drifts: Sequence[ColumnDrift], decayed: Decay, baseline: Baseline) -> list[Finding]:
-        found = [
+        findings = [
             _finding(drift, baseline) for drift in sorted(drifts, key=lambda d: -_weight(d, baseline)) if drift.drifted
         ]
-        return [*decayed.findings, *found]
+        return [*decayed.findings, *findings]
 
 
 def columns_alpha(window: Window, config: DriftConfig) -> float:
@@ -120,8 +120,8 @@ def by_class(rows: pa.Table, baseline: Baseline) -> pa.Table:
 
     for name in baseline.outputs:
         if name in rows.column_names and pa.types.is_nested(rows.schema.field(name).type):
-            for place, label in enumerate(baseline.classes):
-                rows = rows.append_column(f"{name}[{label}]", pc.list_element(rows.column(name), place))
+            for index, label in enumerate(baseline.classes):
+                rows = rows.append_column(f"{name}[{label}]", pc.list_element(rows.column(name), index))
     return rows
 
 
@@ -134,11 +134,11 @@ def _weight(drift: ColumnDrift, baseline: Baseline) -> float:
 
 def _finding(drift: ColumnDrift, baseline: Baseline) -> Finding:
     output = is_output(drift.column, baseline)
-    gone = drift.statistic in ("absent", "type")
+    absent = drift.statistic in ("absent", "type")
     return Finding(
-        kind="quality" if gone or drift.statistic == "missing" else "drift",
+        kind="quality" if absent or drift.statistic == "missing" else "drift",
         subject=drift.column,
-        severity="critical" if gone else "warning",
+        severity="critical" if absent else "warning",
         message=_sentence(drift, output=output),
         value=drift.effect,
         threshold=drift.threshold,
@@ -152,16 +152,16 @@ def _finding(drift: ColumnDrift, baseline: Baseline) -> Finding:
 
 
 def _sentence(drift: ColumnDrift, *, output: bool) -> str:
-    what = f"the prediction {drift.column!r}" if output else f"{drift.column!r}"
+    subject = f"the prediction {drift.column!r}" if output else f"{drift.column!r}"
     details = drift.details
     if drift.statistic in ("absent", "type"):
-        return f"{what}: {details['reason']}"
+        return f"{subject}: {details['reason']}"
     if drift.statistic == "missing":
-        return f"{what} is missing in {details['missing_share']:.1%} of rows, was in {details['reference_missing_share']:.1%}"
-    moved = f"{what} has moved: {drift.effect:.1%} of rows would have to change"
+        return f"{subject} is missing in {details['missing_share']:.1%} of rows; it was missing in {details['reference_missing_share']:.1%}"
+    moved = f"{subject} has drifted: at least {drift.effect:.1%} of its values differ"
     if details.get("moved"):
         most = details["moved"][0]
-        return f"{moved}; most of all {most['category']!r}, from {most['reference']:.1%} to {most['current']:.1%}"
+        return f"{moved}; the largest change is {most['category']!r}, from {most['reference']:.1%} to {most['current']:.1%}"
     if details.get("current_mean") is not None:
         return f"{moved}; its mean went from {details['reference_mean']:.4g} to {details['current_mean']:.4g}"
     return moved
@@ -172,10 +172,10 @@ def _summary(drifts: Sequence[ColumnDrift], decayed: Decay, baseline: Baseline) 
     drifted = [d.column for d in sorted(drifts, key=lambda d: -_weight(d, baseline)) if d.drifted]
     moved = f"{len(drifted)} of {len(drifts)} columns drifted"
     moved += f": {', '.join(drifted[:5])}{', …' if len(drifted) > 5 else ''}" if drifted else ""  # noqa: PLR2004
-    told = f"the model has grown worse: {decayed.summary}" if decayed.alarm else decayed.summary
+    verdict = f"the model is worse: {decayed.summary}" if decayed.alarm else decayed.summary
     if not drifts:
-        return told or "too few labels to judge the model"
-    parts = [told, moved] if decayed.alarm and not drifted else [moved, told]
+        return verdict or "too few labels to judge the model"
+    parts = [verdict, moved] if decayed.alarm and not drifted else [moved, verdict]
     return "; ".join(filter(None, parts))
 
 

@@ -46,7 +46,7 @@ def _facts(report: Report) -> str:
         "to": report.end,
         "rows": f"{report.rows:,}",
         "labelled": f"{report.labelled:,}",
-        **{f"labels set aside: {why}": f"{count:,}" for why, count in report.labels_aside.items()},
+        **{f"labels left out: {reason}": f"{count:,}" for reason, count in report.labels_aside.items()},
     }
     return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts.items())
 
@@ -71,7 +71,7 @@ def _metric(name: str, metrics: Mapping[str, float], baseline: Baseline) -> str:
 
 def _findings(report: Report) -> str:
     items = "".join(f'<li class="{f.severity}">{escape(f.message)}</li>' for f in report.findings)
-    return f"<ul class=findings>{items}</ul>" if items else "<p>Nothing was found.</p>"
+    return f"<ul class=findings>{items}</ul>" if items else "<p>No findings.</p>"
 
 
 def _table(report: Report) -> str:
@@ -116,11 +116,11 @@ def _plots(report: Report, window: Window, baseline: Baseline) -> str:
     parts = []
     for column in report.columns:
         name = column["column"]
-        kept = baseline.profile.get(name)
-        if kept is None or name not in window.rows.column_names:
+        content = baseline.profile.get(name)
+        if content is None or name not in window.rows.column_names:
             continue
         values = pl.Series(name, pl.from_arrow(window.rows.column(name)))
-        shape = shape_of(kept, values)
+        shape = shape_of(content, values)
         if shape is not None:
             mark = ' class="drifted"' if column["drifted"] else ""
             parts.append(
@@ -132,23 +132,23 @@ def _plots(report: Report, window: Window, baseline: Baseline) -> str:
 def _rule(window: Window, config: DriftConfig) -> str:
     labelled = window.labels is not None or window.looks > 1
     grouped = (
-        "rows are treated as independent"
+        "the test treats rows as independent"
         if config.group == "none"
-        else f"row counts are divided by a design effect, estimated from how the {config.group}s of the window differ"
+        else f"the test divides row counts by a design effect, which it estimates from the differences between the {config.group}s of the window"
     )
     if window.look > 1:
         return (
-            f"This is look {window.look} of at most {window.looks} at the window, at its labels alone. A model has grown worse when a metric "
-            f"lost more than is allowed and more than its sampling error explains; the looks share the level {config.alpha / 2:g}."
+            f"This is look {window.look} of at most {window.looks} at the window. It judges only labels. A model is worse if a metric lost more "
+            f"than the allowed amount and more than its sampling error explains. All looks share the level {config.alpha / 2:g}."
         )
     return (
-        f"A column has drifted when its effect is at least {config.threshold:g} and its p-value, corrected over columns "
-        f"(Benjamini-Hochberg), at most {config.alpha / (2 if labelled else 1):g}. "
+        f"A column has drifted if its effect is at least {config.threshold:g} and its p-value, corrected over columns "
+        f"(Benjamini-Hochberg), is at most {config.alpha / (2 if labelled else 1):g}. "
         + (
-            "A model has grown worse when a metric lost more than is allowed and more than its sampling error explains. "
+            "A model is worse if a metric lost more than the allowed amount and more than its sampling error explains. "
             if labelled
             else ""
         )
         + f"If rows are exchangeable, at most {config.alpha:.0%} of windows without a change alarm; rows of successive days seldom are. "
-        f"The effect is the share of rows that would have to change. For the p-values {grouped}."
+        f"The effect is the smallest share of rows that must have changed. For the p-values {grouped}."
     )

@@ -53,14 +53,16 @@ def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, 
     watched = [name for name in WATCHED[baseline.task] if name in metrics]
     parts = _parts(joined[_GROUP].to_numpy())
     errors = _standard_errors(baseline.task, watched, labels, outputs, parts)
-    told = metrics | {f"{name}_standard_error": error for name, error in errors.items()} | _label_mean(baseline, labels)
-    known = [name for name in errors if name in baseline.metrics]
-    alpha = config.alpha / 2 / window.looks / max(len(known), 1)
+    values = (
+        metrics | {f"{name}_standard_error": error for name, error in errors.items()} | _label_mean(baseline, labels)
+    )
+    comparable = [name for name in errors if name in baseline.metrics]
+    alpha = config.alpha / 2 / window.looks / max(len(comparable), 1)
     freedom = np.unique(parts).size - 1
-    realised = [Realised(name, metrics[name], errors[name], joined.height, freedom) for name in known]
-    findings = tuple(found for each in realised if (found := _worse(each, baseline, config, alpha)) is not None)
+    realised = [Realised(name, metrics[name], errors[name], joined.height, freedom) for name in comparable]
+    findings = tuple(finding for each in realised if (finding := _worse(each, baseline, config, alpha)) is not None)
     text = ", ".join(_text(name, metrics[name], errors.get(name), baseline.metrics.get(name)) for name in watched)
-    return Decay(joined.height, told, findings, alarm=bool(findings), summary=text)
+    return Decay(joined.height, values, findings, alarm=bool(findings), summary=text)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _worse(now: Realised, baseline: Baseline, config: DriftConfig, alpha: float)
         return None
     return Finding(
         kind="performance", subject=now.name, severity="critical",
-        message=f"the model has grown worse: {_text(now.name, now.value, now.error, before)}",
+        message=f"the model is worse: {_text(now.name, now.value, now.error, before)}",
         value=now.value, threshold=before - allowed if better else before + allowed, pvalue=pvalue,
         facts={"loss": loss, "standard_error": now.error, "labelled": now.rows},
     )  # fmt: skip
@@ -133,9 +135,9 @@ def _standard_errors(
 ) -> dict[str, float]:
     """Return the delete-a-group jackknife's standard errors; a metric that a part leaves undefined has none, and raises no alarm."""
     without = [groups != group for group in np.unique(groups)]
-    left = [evaluate(task, labels[kept], outputs[kept]) for kept in without if kept.any()]
-    defined = [name for name in names if len(left) > 1 and all(name in metrics for metrics in left)]
-    return {name: _jackknife([metrics[name] for metrics in left]) for name in defined}
+    estimates = [evaluate(task, labels[selection], outputs[selection]) for selection in without if selection.any()]
+    defined = [name for name in names if len(estimates) > 1 and all(name in metrics for metrics in estimates)]
+    return {name: _jackknife([metrics[name] for metrics in estimates]) for name in defined}
 
 
 def _jackknife(values: Sequence[float]) -> float:

@@ -31,9 +31,9 @@ class Shape:
     categorical: bool
 
 
-def shape_of(kept: Mapping[str, Any], rows: pl.Series) -> Shape | None:
+def shape_of(stored: Mapping[str, Any], rows: pl.Series) -> Shape | None:
     """Return the shape of one column, or None where either side is empty or only hash cells are kept."""
-    content = Reference.from_dict(kept).content
+    content = Reference.from_dict(stored).content
     counts = getattr(content, "counts", None)
     if hasattr(content, "points"):
         return _numeric(content.points, rows)
@@ -51,10 +51,10 @@ def _numeric(points: NDArray[np.float64], rows: pl.Series) -> Shape | None:
     whole = bool(np.all(points == np.rint(points)) and np.all(values == np.rint(values)))
     edges = _edges(low, high, whole=whole)
     shares = [np.histogram(np.clip(side, edges[0], edges[-1]), edges)[0] / side.size for side in (points, values)]
-    told = (
+    shape = (
         np.append(edges[:-1] + 0.5, edges[-1] - 0.5) if whole else edges
     )  # the whole numbers that the cells begin and end with
-    return Shape(tuple(f"{edge:.4g}" for edge in told), shares[0], shares[1], categorical=False)
+    return Shape(tuple(f"{edge:.4g}" for edge in shape), shares[0], shares[1], categorical=False)
 
 
 def _edges(low: float, high: float, *, whole: bool) -> NDArray[np.float64]:
@@ -72,10 +72,10 @@ def _categorical(counts: Mapping[str, int], rows: pl.Series) -> Shape | None:
     if not before_rows or not now_rows:
         return None
     pairs = {n: (counts.get(n, 0) / before_rows, now.get(n, 0) / now_rows) for n in counts.keys() | now.keys()}
-    shown = sorted(pairs, key=lambda n: (-sum(pairs[n]), n))[:MOST_CATEGORIES]
-    rest = [sum(pair[side] for name, pair in pairs.items() if name not in shown) for side in (0, 1)]
-    cells = [(name, *pairs[name]) for name in shown] + (
-        [(f"{len(pairs) - len(shown)} others", *rest)] if any(rest) else []
+    largest = sorted(pairs, key=lambda n: (-sum(pairs[n]), n))[:MOST_CATEGORIES]
+    others = [sum(pair[side] for name, pair in pairs.items() if name not in largest) for side in (0, 1)]
+    cells = [(name, *pairs[name]) for name in largest] + (
+        [(f"{len(pairs) - len(largest)} others", *others)] if any(others) else []
     )
     names, before, after = zip(*cells, strict=True)
     return Shape(tuple(names), np.array(before), np.array(after), categorical=True)

@@ -23,8 +23,8 @@ def by_day(window: Window, baseline: Baseline, zone: str) -> pl.DataFrame | None
     if output not in rows.columns or not rows[output].dtype.is_numeric() or "event_time" not in rows.columns:
         return None
     frame = rows.select("prediction_id", prediction=output).with_columns(day=pl.Series(days(window.rows, zone)))
-    told = frame.join(_labels(window, baseline), on="prediction_id", how="left")
-    table = told.group_by("day").agg(
+    joined = frame.join(_labels(window, baseline), on="prediction_id", how="left")
+    table = joined.group_by("day").agg(
         rows=pl.len(),
         prediction=pl.col("prediction").mean(),
         label=pl.col("label").mean(),
@@ -51,18 +51,18 @@ def draw_days(table: pl.DataFrame) -> str:
     """Return the table as an SVG element: bars for rows, a line for the prediction, and one for the label where there are any."""
     first, last = int(table["day"][0]), int(table["day"][-1])
     step = (_WIDTH - _LEFT) / max(last - first + 1, 1)
-    places = [_LEFT + (int(day) - first + 0.5) * step for day in table["day"]]
+    positions = [_LEFT + (int(day) - first + 0.5) * step for day in table["day"]]
     lines = {"cur": table["prediction"].to_list(), "lab": table["label"].to_list()}
-    told = [value for values in lines.values() for value in values if value is not None]
-    if not told:
+    numbers = [value for values in lines.values() for value in values if value is not None]
+    if not numbers:
         return ""
-    low, high = min(told), max(told)
+    low, high = min(numbers), max(numbers)
     pad = 0.08 * (high - low) or abs(high) * 0.1 or 1.0
     scale = _Scale(low - pad, high + pad)
-    parts = [_bars(table, places, step), *(_line(kind, places, values, scale) for kind, values in lines.items())]
+    parts = [_bars(table, positions, step), *(_line(kind, positions, values, scale) for kind, values in lines.items())]
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="The window day by day">{"".join(parts)}'
-        f'<line class="axis" x1="{_LEFT}" y1="{_BASE}" x2="{_WIDTH}" y2="{_BASE}"/>{_legends(table, places, scale)}</svg>'
+        f'<line class="axis" x1="{_LEFT}" y1="{_BASE}" x2="{_WIDTH}" y2="{_BASE}"/>{_legends(table, positions, scale)}</svg>'
     )
 
 
@@ -76,39 +76,39 @@ class _Scale:
         return _BASE - (_BASE - _TOP) * (value - self.low) / (self.high - self.low)
 
 
-def _bars(table: pl.DataFrame, places: Sequence[float], step: float) -> str:
+def _bars(table: pl.DataFrame, positions: Sequence[float], step: float) -> str:
     most = max(int(table["rows"].max() or 1), 1)  # type: ignore[arg-type]
     tallest = (_BASE - _TOP) * 0.45  # in the background, below what matters
     return "".join(
         f'<rect class="ref" x="{x - step * 0.4:.1f}" y="{_BASE - tallest * rows / most:.1f}" width="{step * 0.8:.1f}" '
         f'height="{tallest * rows / most:.1f}"><title>{_day(day)}: {rows:,} rows</title></rect>'
-        for x, day, rows in zip(places, table["day"], table["rows"], strict=True)
+        for x, day, rows in zip(positions, table["day"], table["rows"], strict=True)
     )
 
 
-def _line(kind: str, places: Sequence[float], values: Sequence[float | None], scale: _Scale) -> str:
-    known = [(x, scale(value)) for x, value in zip(places, values, strict=True) if value is not None]
-    if not known:
+def _line(kind: str, positions: Sequence[float], values: Sequence[float | None], scale: _Scale) -> str:
+    points = [(x, scale(value)) for x, value in zip(positions, values, strict=True) if value is not None]
+    if not points:
         return ""
-    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in known)
-    dots = "".join(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in known)
-    return f'<path class="{kind}" d="M{path}"/>{dots if len(known) <= _DOTTED_UP_TO else ""}'
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    dots = "".join(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in points)
+    return f'<path class="{kind}" d="M{path}"/>{dots if len(points) <= _DOTTED_UP_TO else ""}'
 
 
-def _legends(table: pl.DataFrame, places: Sequence[float], scale: _Scale) -> str:
+def _legends(table: pl.DataFrame, positions: Sequence[float], scale: _Scale) -> str:
     days_ = table["day"].to_list()
     middle = len(days_) // 2
     ends = {0: "start", len(days_) - 1: "end"} | ({middle: "middle"} if 0 < middle < len(days_) - 1 else {})
     below = "".join(
-        f'<text x="{places[n]:.1f}" y="{_BASE + 18}" text-anchor="{anchor}">{_day(days_[n])}</text>'
+        f'<text x="{positions[n]:.1f}" y="{_BASE + 18}" text-anchor="{anchor}">{_day(days_[n])}</text>'
         for n, anchor in ends.items()
     )
     heights = [scale.low + share * (scale.high - scale.low) for share in (0.0, 0.5, 1.0)]
-    beside = "".join(
+    labels = "".join(
         f'<text x="{_LEFT - 8}" y="{scale(value) + 4:.1f}" text-anchor="end">{escape(f"{value:.3g}")}</text>'
         for value in heights
     )
-    return below + beside
+    return below + labels
 
 
 def _day(number: int) -> str:

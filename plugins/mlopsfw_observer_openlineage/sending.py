@@ -26,7 +26,7 @@ def read_config(options: Mapping[str, Any]) -> OpenLineageConfig:
         known = ", ".join(OpenLineageConfig.__struct_fields__)
         raise ConfigError(str(error), key="observer.openlineage", hint=f"Known keys: {known}.") from None
     if bool(config.file) == bool(config.url):
-        raise ConfigError("needs `file` or `url`, one of them", key="observer.openlineage")
+        raise ConfigError("needs exactly one of `file` and `url`", key="observer.openlineage")
     return config
 
 

@@ -69,7 +69,7 @@ class Waiting:
             self._failed.touch()
         if len(self._names()) >= _MOST:
             raise DeliveryFailed(
-                f"{_MOST:,} events wait already, and this one is not kept", hint="The ledger has them all."
+                f"{_MOST:,} events are waiting already, and this one is dropped", hint="The ledger holds all of them."
             )
         name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
         with (self._folder / name).open("xb") as file:
@@ -81,6 +81,6 @@ class Waiting:
     def _noted(self, error: MlopsfwError) -> DeliveryFailed:
         os.utime(self._failed, (self._clock.now(),) * 2)
         return DeliveryFailed(
-            f"{error.message}; events that wait: {len(self._names()):,}",
+            f"{error.message}; {len(self._names()):,} events are waiting",
             hint=f"{error.hint} They are sent with the next run's.".strip(),
         )

@@ -39,10 +39,10 @@ class OnnxRuntime:
         try:
             session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own errors share no base
-            raise BundleError(f"{folder / name} is no model that ONNX Runtime can load: {error}") from error
+            raise BundleError(f"{folder / name} is not a model that ONNX Runtime can load: {error}") from error
         found = [output.name for output in session.get_outputs()]
         if found != list(manifest.outputs):
-            raise BundleError(f"{name} yields {', '.join(found)}; the manifest says {', '.join(manifest.outputs)}")
+            raise BundleError(f"{name} returns {', '.join(found)}, but the manifest says {', '.join(manifest.outputs)}")
         return OnnxPredictor(session, manifest.outputs)
 
 
@@ -65,6 +65,6 @@ class OnnxPredictor:
             feed = {name: features[name] for name in self._inputs}
         except KeyError as error:
             raise BundleError(
-                f"the model takes {error.args[0]!r}, the feature plan makes {', '.join(features)}"
+                f"the model takes {error.args[0]!r}, but the feature plan makes {', '.join(features)}"
             ) from None
         return dict(zip(self._outputs, self._session.run(self._names, feed), strict=True))

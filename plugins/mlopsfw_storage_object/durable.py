@@ -96,10 +96,10 @@ def told(what: str, key: str) -> Iterator[None]:
         reason = f"{what} of {key!r} failed: {error.strerror or error}"
         if error.errno in _FULL:
             raise StorageFull(
-                reason, hint="Make room (or raise the quota) and try again; nothing was half-written."
+                reason, hint="Make room (or raise the quota) and try again. No partial file remains."
             ) from error
         if error.errno in _EXHAUSTED:
             raise StorageUnavailable(
-                reason, hint="Raise the limit (ulimit -n) or stop what holds so many files."
+                reason, hint="Raise the limit (ulimit -n), or end programs that hold many files open."
             ) from error
         raise StorageError(reason, hint="Check the folder's permissions and the disk.") from error

@@ -51,7 +51,7 @@ class LocalStorage:
             folder = self._settle(os.path.dirname(path))
             created = not os.path.lexists(path) and durable.publish(self._write(data), path)
             if not created and os.path.isdir(path):
-                raise StorageError(f"{key!r} is a folder of other keys in {self.describe()}")
+                raise StorageError(f"{key!r} in {self.describe()} is a folder of other keys")
             durable.flush_folder(folder)
         return created
 
@@ -106,7 +106,7 @@ class LocalStorage:
     def _not_plain(self, key: str) -> StorageError:
         return StorageError(
             f"{key!r} in {self.describe()} is a link, a pipe or a device",
-            hint="A store holds plain files and folders alone, and a link is not followed. See who put it there.",
+            hint="A store holds only plain files and folders, and mlopsfw follows no link. Find out who put it there.",
         )
 
     # -- where things are ------------------------------------------------------------------------------------------------

@@ -45,4 +45,4 @@ class Retries:
                         hint="Check the endpoint and the network, then try again.",
                     ) from error
                 time.sleep(pause)
-        raise AssertionError("attempts is at least 1")
+        raise AssertionError("attempts must be at least 1")

@@ -68,15 +68,15 @@ class Checkpoints:
             best_epoch=p.best_epoch,
             history=list(p.history),
         )
-        beside = self._folder / f"unfinished-{p.step:09d}-{p.batch}"
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        _write(beside / _TENSORS, data)
-        _write(beside / _VALUES, msgspec.json.encode(values))
-        _sync(beside)
-        place = self._folder / f"step-{p.step:09d}-{p.epoch:06d}"
-        shutil.rmtree(place, ignore_errors=True)
-        beside.rename(place)
+        temporary = self._folder / f"unfinished-{p.step:09d}-{p.batch}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        _write(temporary / _TENSORS, data)
+        _write(temporary / _VALUES, msgspec.json.encode(values))
+        _sync(temporary)
+        target = self._folder / f"step-{p.step:09d}-{p.epoch:06d}"
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
         _sync(self._folder)
         for old in self._found()[_KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
@@ -84,20 +84,20 @@ class Checkpoints:
 
     def restore(self, training: Training) -> bool:
         """Put `training` where the last whole checkpoint of it stood; return whether there was one."""
-        for place in self._found():
-            found = self._read(place)
-            if found is not None:
-                _restore(training, *found)
+        for folder in self._found():
+            state = self._read(folder)
+            if state is not None:
+                _restore(training, *state)
                 return True
         return False
 
     def _found(self) -> list[Path]:
         return sorted(self._folder.glob("step-*"), reverse=True)
 
-    def _read(self, place: Path) -> tuple[_Values, dict[str, Tensor]] | None:
+    def _read(self, folder: Path) -> tuple[_Values, dict[str, Tensor]] | None:
         try:
-            values = msgspec.json.decode((place / _VALUES).read_bytes(), type=_Values)
-            data = (place / _TENSORS).read_bytes()
+            values = msgspec.json.decode((folder / _VALUES).read_bytes(), type=_Values)
+            data = (folder / _TENSORS).read_bytes()
             if values.identity != self._identity or hashlib.sha256(data).hexdigest() != values.tensors:
                 return None
             return values, load(data)

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def choose_device(config: TorchConfig) -> torch.device:
     """Return the device that the configuration asks for. Raise `PluginError` where it asks for CUDA and there is none."""
-    there = torch.cuda.is_available()
-    if config.device == "cuda" and not there:
+    has_cuda = torch.cuda.is_available()
+    if config.device == "cuda" and not has_cuda:
         build = "can use none" if torch.version.cuda is None else "finds none"
         raise PluginError(
             f"[trainer.torch] device = 'cuda', but torch {torch.__version__} {build} on this machine",
-            hint="Set device = 'auto' to take the CPU where there is no GPU.",
+            hint="Set device = 'auto' to use the CPU on a machine without a GPU.",
         )
-    return torch.device("cuda" if there and config.device != "cpu" else "cpu")
+    return torch.device("cuda" if has_cuda and config.device != "cpu" else "cpu")
 
 
 def choose_mixed(config: TorchConfig, device: torch.device) -> bool:
@@ -31,8 +31,8 @@ def choose_mixed(config: TorchConfig, device: torch.device) -> bool:
     able = device.type == "cuda" and torch.cuda.is_bf16_supported()
     if config.precision == "mixed" and not able:
         raise PluginError(
-            f"[trainer.torch] precision = 'mixed', which {device.type} cannot do here",
-            hint="Set precision = 'auto' to compute in full where mixed precision is not to be had.",
+            f"[trainer.torch] precision = 'mixed', but {device.type} cannot do it here",
+            hint="Set precision = 'auto' to use full precision on a machine without mixed precision.",
         )
     return able and config.precision != "full"
 

@@ -38,7 +38,7 @@ def export_onnx(network: TabularNetwork, target: Target, file: Path) -> None:
     result = _network(graph, network)
     result, shape = _ending(graph, result, target)
     graph.node("Identity", [result], OUTPUTS[target.task])
-    made = helper.make_graph(
+    onnx_graph = helper.make_graph(
         graph.nodes,
         "mlopsfw",
         graph.inputs,
@@ -46,7 +46,7 @@ def export_onnx(network: TabularNetwork, target: Target, file: Path) -> None:
         graph.weights,
     )
     model = helper.make_model(
-        made, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR, producer_name="mlopsfw"
+        onnx_graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR, producer_name="mlopsfw"
     )
     onnx.checker.check_model(model, full_check=True)
     file.write_bytes(model.SerializeToString(deterministic=True))
@@ -88,9 +88,9 @@ def _network(graph: _Graph, network: TabularNetwork) -> str:
         codes = graph.input(CATEGORICAL, TensorProto.INT64, columns)
         rows = graph.node("Add", [codes, graph.weight("offsets", network.offsets)], "rows_of_table")
         table = graph.weight("embedding.weight", network.embedding.weight)
-        gathered = graph.node("Gather", [table, rows], "embedded", axis=0)
+        embedded = graph.node("Gather", [table, rows], "embedded", axis=0)
         flat = graph.weight("flat", np.array([0, columns * each], dtype=np.int64))
-        parts.append(graph.node("Reshape", [gathered, flat], "embeddings"))
+        parts.append(graph.node("Reshape", [embedded, flat], "embeddings"))
     if numeric:
         parts.insert(0, graph.input(NUMERIC, TensorProto.FLOAT, numeric))
     whole = parts[0] if len(parts) == 1 else graph.node("Concat", parts, "whole", axis=1)
@@ -134,8 +134,8 @@ def check_export(file: Path, rows: Rows, expected: np.ndarray, spread: float) ->
     """
     session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
     arrays = {NUMERIC: rows.numeric.cpu().numpy(), CATEGORICAL: rows.codes.cpu().numpy()}
-    found = session.run(None, {each.name: arrays[each.name] for each in session.get_inputs()})[0]
-    difference = float(np.abs(found - expected).max()) / max(1.0, spread)
+    outputs = session.run(None, {each.name: arrays[each.name] for each in session.get_inputs()})[0]
+    difference = float(np.abs(outputs - expected).max()) / max(1.0, spread)
     if not difference <= _TOLERANCE:
         raise BundleError(f"the exported model differs from the trained one by {difference:.2e}")
     return difference

@@ -31,8 +31,8 @@ class ByteDropout(nn.Module):
         if not self.training or not self._limit:
             return x
         words = torch.empty(-(-x.numel() // _WORD), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        kept = words.view(torch.uint8)[: x.numel()].view_as(x) >= self._limit
-        return x * kept.to(x.dtype).mul_(self._scale)
+        mask = words.view(torch.uint8)[: x.numel()].view_as(x) >= self._limit
+        return x * mask.to(x.dtype).mul_(self._scale)
 
 
 class TabularNetwork(nn.Module):

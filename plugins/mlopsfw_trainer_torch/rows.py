@@ -84,13 +84,13 @@ def labelled(table: pa.Table, task: TrainingTask, which: str) -> pl.DataFrame:
     """Return the rows that have a label. Raise `DataError` where the target is not there or none has."""
     frame = as_frame(table)
     if task.target not in frame.columns:
-        raise DataError(f"the {which} rows have no column {task.target!r}, which is the target")
-    kept = frame.drop_nulls(task.target)
+        raise DataError(f"the {which} rows lack the target column {task.target!r}")
+    labelled = frame.drop_nulls(task.target)
     if frame[task.target].dtype.is_float():
-        kept = kept.drop_nans(task.target)
-    if not kept.height:
+        labelled = labelled.drop_nans(task.target)
+    if not labelled.height:
         raise DataError(f"none of the {frame.height} {which} rows has a label in {task.target!r}")
-    return kept
+    return labelled
 
 
 def numbers(labels: pl.Series) -> np.ndarray:
@@ -101,7 +101,7 @@ def numbers(labels: pl.Series) -> np.ndarray:
         raise DataError(f"the target {labels.name!r} holds {labels.dtype}; a regression needs numbers")
     values = labels.cast(pl.Float64).to_numpy()
     if not np.isfinite(values).all():
-        raise DataError(f"the target {labels.name!r} holds infinities")
+        raise DataError(f"the target {labels.name!r} holds infinite values")
     return values
 
 
@@ -126,7 +126,7 @@ def _weights(frame: pl.DataFrame, task: TrainingTask) -> Tensor | None:
 def balanced(rows: Rows, classes: int) -> Rows:
     """Return the rows weighted so that every class has the same total weight."""
     code = rows.target.reshape(-1).to(torch.int64)
-    own = torch.ones(len(code)) if rows.weight is None else rows.weight
-    totals = torch.zeros(classes).index_add_(0, code, own)
-    weight = own * (own.sum() / (classes * totals.clamp_min(1e-12)))[code]
+    row_weight = torch.ones(len(code)) if rows.weight is None else rows.weight
+    totals = torch.zeros(classes).index_add_(0, code, row_weight)
+    weight = row_weight * (row_weight.sum() / (classes * totals.clamp_min(1e-12)))[code]
     return Rows(rows.numeric, rows.codes, rows.target, weight)

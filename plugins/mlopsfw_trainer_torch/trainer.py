@@ -84,10 +84,10 @@ class TorchTrainer:
 
     def _identity(self, problem: _Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> str:
         """Return what a checkpoint must have been made of to be this training's."""
-        said = msgspec.json.encode(
+        settings = msgspec.json.encode(
             [self._config, task, str(torch.__version__), str(device), mixed, torch.get_num_threads()], order="sorted"
         )
-        digest = hashlib.sha256(said)
+        digest = hashlib.sha256(settings)
         digest.update(problem.plan.to_json())
         for rows in filter(None, (problem.train, problem.valid)):
             for tensor in (rows.numeric, rows.codes, rows.target, rows.weight):
@@ -152,9 +152,9 @@ def _target(frame: pl.DataFrame, task: TrainingTask) -> Target:
         labels.cast(pl.String).unique().sort().to_list() if _is_text(labels) else labels.unique().sort().to_list()
     )
     if len(classes) < 2 or (task.task == "binary" and len(classes) != 2):  # noqa: PLR2004
-        shown = ", ".join(map(repr, classes[:5]))
+        excerpt = ", ".join(map(repr, classes[:5]))
         raise DataError(
-            f"the target {task.target!r} has {len(classes)} classes ({shown}) in the training rows",
+            f"the target {task.target!r} has {len(classes)} classes ({excerpt}) in the training rows",
             hint="A binary task has exactly two; set task = 'multiclass' for more.",
         )
     return Target(task.task, classes)
@@ -186,10 +186,10 @@ def _metrics(training: Training, problem: _Problem) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name, rows in (("train", problem.train), ("valid", problem.valid)):
         if rows is not None:
-            there = rows.to(training.device)
-            outputs = outputs_of(training.logits(there), problem.target)
-            found = evaluation.evaluate(problem.target.task, _labels(rows, problem.target), outputs)
-            metrics |= {f"{name}_{metric}": value for metric, value in found.items() if math.isfinite(value)}
+            on_device = rows.to(training.device)
+            outputs = outputs_of(training.logits(on_device), problem.target)
+            computed = evaluation.evaluate(problem.target.task, _labels(rows, problem.target), outputs)
+            metrics |= {f"{name}_{metric}": value for metric, value in computed.items() if math.isfinite(value)}
     return metrics
 
 

@@ -122,7 +122,7 @@ def test_what_is_no_length_of_time_is_refused_by_every_verb(
     if not text and reader == "data vacuum":
         return  # no limit of age
     assert run(["--project", str(trips.root), *LENGTHS[reader], text]) == 2
-    assert "is no length of time" in capsys.readouterr().err
+    assert "is not a length of time" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("reader", LENGTHS)

@@ -77,7 +77,7 @@ def configure(project, text: str) -> Project:
 
 def test_infer_then_check_a_dataset_by_the_contract_of_the_project(project, verb, good, contract):
     text = contract.read_text(encoding="utf-8")
-    assert text.startswith("# What the rows of good.csv are like, inferred from its 2,000 rows")
+    assert text.startswith("# A contract for good.csv, inferred from its 2,000 rows")
     assert 'values = ["Bonn", "Köln"]' in text
     verb("data", "add", "trips", good)
     code, said = verb("data", "check", "trips")
@@ -86,7 +86,7 @@ def test_infer_then_check_a_dataset_by_the_contract_of_the_project(project, verb
     configure(project, '\n[data.trips]\ncontract = "contracts/trips.toml"\n')
     code, said = verb("data", "check", "trips", "--all")
     assert code == 0
-    assert "0 failed, 0 warned, 1 not judged" in said
+    assert "0 failed, 0 warned, 1 skipped" in said
     assert "0 failed, 0 warned" in verb("data", "check", "trips@1")[1]
 
 

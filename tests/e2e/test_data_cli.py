@@ -119,7 +119,7 @@ def test_a_reference_is_registered_and_a_changed_one_is_refused(verb, file):
     file(CSV + "3,c\n")
     code, text = verb("data", "show", "outside")
     assert code == 1
-    assert "no longer what was registered" in text
+    assert "differs from the registered object" in text
     assert "data add outside --reference" in text
 
 

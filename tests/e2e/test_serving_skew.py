@@ -112,8 +112,8 @@ def test_a_model_served_by_http_answers_raw_rows_as_training_did_and_a_skewed_on
     assert {each.name for each in bundle.manifest.inputs} == {"carrier", "rain", "sched", "scheduled", "tailnum"}
 
     log = project.runs.log(outcome.run, "train")
-    assert "rain as step weather (sql) made it" in log
-    assert "tailnum as step" not in log
+    assert "rain from step weather (sql)" in log
+    assert "tailnum from step" not in log
 
     url = project.endpoints.deploy("models:/toy@champion", "toy").url
     golden = json.loads((folder / "golden.json").read_bytes())

@@ -256,7 +256,7 @@ def test_personal_columns_leave_no_value_in_the_plan():
 @pytest.mark.parametrize(
     ("more", "error", "words"),
     [
-        ({"features": ("x", "zz")}, DataError, "zz"), ({"features": ("x", "y")}, UsageError, "target"), ({"exclude": ("x", "s")}, DataError, "no column"),
+        ({"features": ("x", "zz")}, DataError, "zz"), ({"features": ("x", "y")}, UsageError, "target"), ({"exclude": ("x", "s")}, DataError, "no feature column"),
         ({"options": {"x": {"bucket": 3}}}, UsageError, "bucket"), ({"options": {"s": {"kind": "number"}}}, UsageError, "cannot be a number"),
         ({"options": {"x": {"kind": "category"}}}, UsageError, "cannot be a category"),
     ],

@@ -498,7 +498,7 @@ def test_an_unknown_dataset_or_column_and_a_missing_key_are_named(root):
         project.erasures.forget("people", subject(column="custommer"))
     with pytest.raises(UnknownName):
         project.erasures.forget("peeple", subject())
-    with pytest.raises(ConfigError, match="no key"):
+    with pytest.raises(ConfigError, match="the key to prove an erasure is missing"):
         Subject("customer", "x", b"")
     for text in ("", "customer", "customer=", "=x"):
         with pytest.raises(UsageError):

@@ -438,7 +438,7 @@ def test_a_redirect_to_a_private_address_is_refused_through_a_proxy_too(target, 
     target.say = say(302, Location=f"{target.scheme}://127.0.0.1:{target.server_port}/secret")
     with pytest.raises(DataError, match="not a public address") as caught:
         fetched(target.url, tmp_path)
-    assert "led there from a public address" in caught.value.hint
+    assert "public address redirected" in caught.value.hint
     assert len(target.seen) == 1
 
 

@@ -60,7 +60,7 @@ def test_each_of_500_flipped_bits_is_found(storage, key):
 
 def test_a_missing_entry_is_named(storage):
     storage.delete(entry_key("model/delay", 2))
-    assert problems(storage) == ["model/delay #3 lies beyond the end, #1: what was between is gone"]
+    assert problems(storage) == ["model/delay #3 lies beyond the end, #1: entries are missing between"]
 
 
 def test_objects_that_belong_to_no_stream_are_named(storage):

@@ -214,7 +214,7 @@ def _tensor(**changes: Any) -> dict[str, Any]:
         (_tensor(data=[7, 8], shape=[2]), "has 2 rows, column 'distance' has 1"),
         (_tensor(name="hours"), "unknown column 'hours'. Did you mean 'hour'?"),
         (_tensor(name="distance"), "'distance' is there twice"),
-        (_tensor(parameters={"binary_data_size": 8}), "binary tensors are not read"),
+        (_tensor(parameters={"binary_data_size": 8}), "binary tensors are not supported"),
         ({"inputs": infer_body(ROW)["inputs"][:-1]}, "missing column 'red_eye'"),
         ({"inputs": []}, "missing columns 'distance', 'hour', 'carrier', 'red_eye'"),
         (infer_body(), "no rows"),

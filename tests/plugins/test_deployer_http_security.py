@@ -413,7 +413,7 @@ def test_a_fault_of_ours_is_one_line_in_the_log_and_tells_the_client_nothing(
         monkeypatch.setattr(server.service, "_scorer", None)
         status, answer, _ = server.ask("POST", INFER, infer_body({**ROW, "carrier": "\x1b[31m\r\nforged"}))
     assert status == 500
-    assert answer == {"error": "the server failed on this request; its log says how"}
+    assert answer == {"error": "the server failed on this request; its log has the error"}
     (line,) = capfd.readouterr().err.strip().split("\n")
     assert msgspec.json.decode(line)["event"] == "fault"
     assert "\x1b" not in line

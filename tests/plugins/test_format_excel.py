@@ -145,7 +145,7 @@ def test_rows_that_do_not_fit_the_dataset_go_to_quarantine(book, add, project):
 @pytest.mark.parametrize("content", [b"", b"id,name\n1,a\n", b"PK\x03\x04" + b"\0" * 100])
 def test_what_is_no_workbook_is_an_error(tmp_path, add, content):
     (tmp_path / "x.xlsx").write_bytes(content)
-    with pytest.raises(DataError, match="no Excel workbook"):
+    with pytest.raises(DataError, match="not an Excel workbook"):
         add(tmp_path / "x.xlsx")
 
 

@@ -277,7 +277,7 @@ def test_what_a_receiver_did_not_take_is_sent_in_order_before_what_comes_next(ma
     receiver.behaviour = [204, "hang", *[500] * 100]
     done = cli(project, "run", OL_KEY="k")
     assert done.returncode == 0
-    assert done.stderr.count("events that wait: 1") == 1
+    assert done.stderr.count("1 events are waiting") == 1
     assert (len(receiver.got), len(receiver.behaviour)) == (
         1,
         100,

@@ -121,10 +121,10 @@ def test_rows_that_are_already_there_in_clear_get_none_beside_them_nor_come_back
     frame = pl.DataFrame({"name": ["Ada"], "amount": [1.0]})
     make(tmp_path, monkeypatch, "").datasets.commit("people", frame)
     project = make(tmp_path, monkeypatch)
-    with pytest.raises(DataError, match="in clear"):
+    with pytest.raises(DataError, match="in plain text"):
         project.datasets.commit("people", frame, "append")
     assert project.datasets.commit("people", frame, "replace").version == 2
-    with pytest.raises(DataError, match="in clear"):
+    with pytest.raises(DataError, match="in plain text"):
         project.datasets.restore("people", 1)
 
 
@@ -208,7 +208,7 @@ def test_a_model_of_untreated_data_is_asked_in_clear_and_captured_treated(projec
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ('[data.people]\npii = { a = "hash" }\n', "there is no key"),
+        ('[data.people]\npii = { a = "hash" }\n', "the key to hash personal columns is missing"),
         ('[data.people]\npii = { a = "blur" }\n', "data.people"),
         ("[data.people]\npi = {}\n", "unknown key"),
         ('[privacy]\nkey = "abc"\n', "reference"),

@@ -104,7 +104,7 @@ def test_a_large_object_comes_by_ranges_and_one_that_changes_on_the_way_is_an_er
                 obstore.put(store, "big.csv", body + b"9,x\n")
 
     monkeypatch.setattr(objectsource.ObjectFile, "_chunks", changing)
-    with pytest.raises(DataError, match="changed while it was read"):
+    with pytest.raises(DataError, match="changed while mlopsfw read it"):
         add("big.csv", force=True)
     assert len(project.datasets.log("d")) == 1
 

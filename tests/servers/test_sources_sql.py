@@ -268,8 +268,8 @@ def test_a_database_that_is_not_there_is_not_made(project):
     [
         ("postgresql://me:secret@host/db", UsageError, "env:WAREHOUSE_URL"),
         ("postgressql://host/db", UsageError, "postgresql"),
-        ("mysql://host/db", UsageError, "no kind of database"),
-        ("file.db", UsageError, "no kind of database"),
+        ("mysql://host/db", UsageError, "not a supported kind of database"),
+        ("file.db", UsageError, "not a supported kind of database"),
         ("env:NOT_SET_ANYWHERE", ConfigError, "NOT_SET_ANYWHERE"),
     ],
 )
@@ -285,7 +285,7 @@ def test_events_name_the_host_and_not_who_asked():
 
 @pytest.mark.parametrize(("query", "table"), [("", ""), ("SELECT 1", "t")])
 def test_a_query_or_a_table_is_asked_for_and_not_both(query, table):
-    with pytest.raises(UsageError, match="by a query or a table"):
+    with pytest.raises(UsageError, match="either a query or a table"):
         sqlsource.query_of(query, table)
 
 
@@ -364,7 +364,7 @@ def test_a_text_of_sqlite_that_is_no_utf8_is_set_aside(project):
     connection.close()
     version = project.datasets.add("d", [place], Change(max_bad=0.5))
     assert project.datasets.scan(version).collect().rows() == [(1, "a")]
-    assert project.datasets.quarantine("d")[0].reason == "t is a text that is no UTF-8"
+    assert project.datasets.quarantine("d")[0].reason == "t is text that is not UTF-8"
 
 
 def test_the_datasets_types_hold_for_the_next_load_of_sqlite(project):

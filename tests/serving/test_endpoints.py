@@ -123,7 +123,7 @@ def test_rollback_serves_what_was_served_before_under_a_new_revision(project: Pr
 def test_there_is_nothing_to_roll_back_to_after_one_version(project: Project, shelf: Shelf) -> None:
     project.endpoints.deploy("models:/delay@1")
     project.endpoints.deploy("models:/delay@1")
-    with pytest.raises(UnknownName, match="has served nothing before delay@1"):
+    with pytest.raises(UnknownName, match="served nothing before delay@1"):
         project.endpoints.rollback("delay")
 
 

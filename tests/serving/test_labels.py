@@ -100,7 +100,7 @@ def test_a_model_without_labels_scans_as_no_rows(labelled: Project) -> None:
         ({"prediction_id": "a", "label": None}, "row 1: `label` is missing"),
         ({"prediction_id": "a", "label": "late"}, "row 1: the label 'late' is not a class\n  Classes: False, True."),
         ({**LATE, "label_time": "2013-04-02"}, "row 1: '2013-04-02' is not a time with a zone"),
-        ({**LATE, "label_time": datetime(2013, 4, 2)}, "row 1: the time 2013-04-02T00:00:00 carries no zone"),  # noqa: DTZ001
+        ({**LATE, "label_time": datetime(2013, 4, 2)}, "row 1: the time 2013-04-02T00:00:00 has no zone"),  # noqa: DTZ001
         ({**LATE, "label_time": 7}, "row 1: `label_time` must be a time"),
     ],
 )

@@ -110,7 +110,7 @@ def test_another_model_with_equal_metrics_is_not_the_champion(project):
         judged(project, {"bundle": "b" * 64, "auc": 0.7}, {"bundle": "a" * 64, "auc": 0.7})
     with pytest.raises(GateRefused, match="does not hold") as caught:
         judged(project, {"auc": 0.7}, {"bundle": "a" * 64, "auc": 0.7})
-    assert "which bundle" in caught.value.hint
+    assert "name the bundle" in caught.value.hint
 
 
 # -- split --------------------------------------------------------------------------------------------------------------------

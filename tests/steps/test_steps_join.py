@@ -102,10 +102,10 @@ ROWS = pl.DataFrame({"t": [START], "k": ["a"], "x": [1]})
     [
         ({"t": [START]}, {"at": "tt"}, "rows have no column 'tt'"),
         ({"t": [START]}, {"at": "t", "by": ("k",)}, "other table has no column 'k'"),
-        ({"t": [START], "k": [1]}, {"at": "t", "by": ("k",)}, "'k' is String, the other table's 'k' is Int64"),
+        ({"t": [START], "k": [1]}, {"at": "t", "by": ("k",)}, "'k' is String, but 'k' of the other table is Int64"),
         ({"t": [START.date()]}, {"at": "t"}, "is Date"),
         ({"t": [1]}, {"at": "t"}, "is Int64"),
-        ({"t": [START], "x": [1]}, {"at": "t"}, "have a column 'x' already"),
+        ({"t": [START], "x": [1]}, {"at": "t"}, "already have a column 'x'"),
     ],
 )
 def test_what_cannot_be_joined_is_told(other, params, complaint):

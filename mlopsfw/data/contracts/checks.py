@@ -84,8 +84,10 @@ def _unexpected(contract: Contract, schema: Mapping[str, Any]) -> Iterator[Check
     strange = [name for name in schema if name not in contract.columns]
     for name in strange:
         hint = f" {hint}" if (hint := nearest(name, contract.columns)).startswith("Did") else ""
-        found = f"column {name!r} is not expected.{hint}"
-        yield Check(rule="only", columns=(name,), level=level, expected="columns that the contract names", found=found)
+        problem = f"column {name!r} is not expected.{hint}"
+        yield Check(
+            rule="only", columns=(name,), level=level, expected="columns that the contract names", found=problem
+        )
     if not strange:
         yield Check(rule="only", columns=(), level=level, expected="columns that the contract names")
 
@@ -101,7 +103,7 @@ def _of_column(name: str, rules: ColumnRules, dtype: Any) -> Iterator[Check]:
         yield _type_check(name, rules, dtype)
     if rules.nulls is not None:
         absent, count = missing(pl.col(name), dtype), count_missing(pl.col(name), dtype)
-        expected = f"at most {rules.nulls * 100:.6g}% without a value"
+        expected = f"at most {rules.nulls * 100:.6g}% missing"
         yield make("nulls", expected=expected, failing=absent, count=count, allow=rules.nulls, whole=False)
     for rule in ("range", "values", "pattern"):
         if getattr(rules, rule) is not None:
@@ -154,8 +156,8 @@ def _freshness_check(make: Callable[..., Check], limit: str, name: str, dtype: A
 def _of_key(key: Key, schema: Mapping[str, Any]) -> Check:
     absent = [name for name in key.columns if name not in schema]
     if absent:
-        found = _absent(absent[0], schema)
-        return Check(rule="unique", columns=key.columns, level=key.level, expected="each once", found=found)
+        problem = _absent(absent[0], schema)
+        return Check(rule="unique", columns=key.columns, level=key.level, expected="unique", found=problem)
     return _unique_check(key.columns, key.level, schema)
 
 
@@ -163,10 +165,10 @@ def _unique_check(columns: tuple[str, ...], level: Level, schema: Mapping[str, A
     """Count the rows that come again. This alone takes memory that grows with the rows."""
     import polars as pl
 
-    facts: dict[str, Any] = {"rule": "unique", "columns": columns, "level": level, "expected": "each once"}
+    facts: dict[str, Any] = {"rule": "unique", "columns": columns, "level": level, "expected": "unique"}
     nested = next((name for name in columns if schema[name].is_nested() or schema[name] == pl.Object), None)
     if nested:
-        return Check(**facts, found=f"{kind_of(schema[nested])} is not compared")
+        return Check(**facts, found=f"{kind_of(schema[nested])} cannot be compared")
     if len(columns) == 1 and not schema[columns[0]].is_float():
         column = pl.col(columns[0])
         absent = column.null_count()
@@ -193,7 +195,7 @@ def _of_condition(condition: Condition, schema: Mapping[str, Any]) -> Check:
     except pl.exceptions.PolarsError as error:
         return Check(**facts, found=f"cannot be judged: {_first_line(error)}")
     if kind not in (pl.Boolean, pl.Null):
-        return Check(**facts, found=f"is {kind}, not true or false")
+        return Check(**facts, found=f"gives {kind}, not true or false")
     failing = expression.cast(pl.Boolean).not_()
     return Check(**facts, failing=failing, count=failing.sum(), height=failing.len())
 

@@ -22,7 +22,7 @@ COMPARED = ("integer", "number", "boolean", "string", "date", "datetime")
 
 def without_previous(rule: Distribution, reason: str) -> list[Result]:
     """Return the result of a comparison that could not be made."""
-    expected = "distributed as in the version before"
+    expected = "distributed as in the previous version"
     return [
         Result(
             rule="distribution", columns=rule.columns, level=rule.level, status="skip", expected=expected, found=reason
@@ -36,8 +36,8 @@ def compare(before: pl.LazyFrame, after: pl.LazyFrame, rule: Distribution, ref: 
 
     schema, now = dict(before.collect_schema()), dict(after.collect_schema())
     unknown = [name for name in rule.columns if name not in now]
-    wanted = [name for name in (rule.columns or schema) if name not in rule.skip]
-    names = [name for name in wanted if name in schema and name in now and _same_sort(schema[name], now[name])]
+    selected = [name for name in (rule.columns or schema) if name not in rule.skip]
+    names = [name for name in selected if name in schema and name in now and _same_sort(schema[name], now[name])]
     results = [_absent(name, now, rule) for name in unknown]
     if names:
         drifts = compare_samples(
@@ -66,15 +66,15 @@ def _some(rows: pl.LazyFrame, names: Iterable[str]) -> pl.DataFrame:
 
 
 def _absent(name: str, now: Iterable[str], rule: Distribution) -> Result:
-    found = f"column {name!r} is missing. {nearest(name, now)}"
+    finding = f"column {name!r} is missing. {nearest(name, now)}"
     return Result(
-        rule="distribution", columns=(name,), level=rule.level, status=rule.level, expected="there", found=found
+        rule="distribution", columns=(name,), level=rule.level, status=rule.level, expected="there", found=finding
     )
 
 
 def _result(drift: ColumnDrift, rule: Distribution, ref: str) -> Result:
     """Return one column's result. `share` is the effect: how many rows would have to be others."""
-    found = f"{drift.effect:.1%} of the rows would have to be others ({drift.statistic}, p = {drift.pvalue:.2g})"
+    finding = f"at least {drift.effect:.1%} of the rows differ ({drift.statistic}, p = {drift.pvalue:.2g})"
     return Result(
         rule="distribution",
         columns=(drift.column,),
@@ -82,5 +82,5 @@ def _result(drift: ColumnDrift, rule: Distribution, ref: str) -> Result:
         status=rule.level if drift.drifted else "pass",
         share=min(max(drift.effect, 0.0), 1.0),
         expected=f"distributed as in {ref}",
-        found=found if drift.drifted else "",
+        found=finding if drift.drifted else "",
     )

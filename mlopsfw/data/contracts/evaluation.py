@@ -42,22 +42,22 @@ def judge(
     """
     schema = dict(rows.collect_schema())
     checks = list(compile_checks(contract, schema))
-    height, found = _measure(rows, checks)
-    results = [_judge(check, seen, height, now) for check, seen in zip(checks, found, strict=True)]
+    height, measurements = _measure(rows, checks)
+    results = [_judge(check, measured, height, now) for check, measured in zip(checks, measurements, strict=True)]
     results += _judge_size(contract.table, height)
     broken = {
-        place: check
-        for place, (check, seen) in enumerate(zip(checks, found, strict=True))
-        if results[place].status != "pass" and _is_of_rows(seen, height)
+        index: check
+        for index, (check, measured) in enumerate(zip(checks, measurements, strict=True))
+        if results[index].status != "pass" and _is_of_rows(measured, height)
     }
-    shown = rows_that_break(rows, broken, schema, personal, examples) if examples and broken else {}
-    results = [_with_examples(result, shown.get(place, ())) for place, result in enumerate(results)]
+    samples = rows_that_break(rows, broken, schema, personal, examples) if examples and broken else {}
+    results = [_with_examples(result, samples.get(index, ())) for index, result in enumerate(results)]
     if personal:
         results = [_discreet(result, personal) for result in results]
     return Report(subject=subject, contract=file, digest=digest, rows=height, results=worst_first(results))
 
 
-_WORDS = {"nulls": "{share:.2%} have none", "unique": "some come again", "order": "some do not follow"}
+_WORDS = {"nulls": "{share:.2%} are missing", "unique": "some occur more than once", "order": "some are out of order"}
 
 _FAULT = "cannot be evaluated"
 
@@ -72,37 +72,44 @@ def _measure(rows: pl.LazyFrame, checks: Sequence[Check]) -> tuple[int, list[Mea
     """
     import polars as pl
 
-    wanted = [_expressions(check) for check in checks]
-    ordered = {place for place, check in enumerate(checks) if check.rule == "order"}
+    plans = [_expressions(check) for check in checks]
+    ordered = {index for index, check in enumerate(checks) if check.rule == "order"}
     plain = {
-        f"{place} {name}": e for place, one in enumerate(wanted) if place not in ordered for name, e in one.items()
+        f"{index} {name}": e
+        for index, expressions in enumerate(plans)
+        if index not in ordered
+        for name, e in expressions.items()
     }
-    apart = {f"{place} {name}": e for place in ordered for name, e in wanted[place].items()}
+    sequential = {f"{index} {name}": e for index in ordered for name, e in plans[index].items()}
     try:
         row = rows.select(pl.len().alias("rows"), **plain).collect(engine="streaming").row(0, named=True)
-        row |= rows.select(**apart).collect(engine="streaming").row(0, named=True) if apart else {}
+        row |= rows.select(**sequential).collect(engine="streaming").row(0, named=True) if sequential else {}
     except pl.exceptions.PolarsError:
-        return _measure_singly(rows, wanted)
-    return row["rows"], [{name: row[f"{place} {name}"] for name in one} for place, one in enumerate(wanted)]
+        return _measure_singly(rows, plans)
+    return row["rows"], [
+        {name: row[f"{index} {name}"] for name in expressions} for index, expressions in enumerate(plans)
+    ]
 
 
-def _is_of_rows(seen: Measured, rows: int) -> bool:
+def _is_of_rows(measured: Measured, rows: int) -> bool:
     """Return whether a check was counted row by row, so that there are rows to show; a condition of the table is not."""
-    return not isinstance(seen, str) and bool(seen.get("failing")) and seen.get("height", rows) == rows
+    return not isinstance(measured, str) and bool(measured.get("failing")) and measured.get("height", rows) == rows
 
 
-def _measure_singly(rows: pl.LazyFrame, wanted: Sequence[Mapping[str, pl.Expr]]) -> tuple[int, list[Measured]]:
+def _measure_singly(rows: pl.LazyFrame, plans: Sequence[Mapping[str, pl.Expr]]) -> tuple[int, list[Measured]]:
     """Find the rule that cannot be evaluated (a cast that fails on some row), so that it does not hide the others."""
     import polars as pl
 
     height = rows.select(pl.len()).collect(engine="streaming").item()  # raises where it is the rows that cannot be read
-    found: list[Measured] = []
-    for one in wanted:
+    measurements: list[Measured] = []
+    for expressions in plans:
         try:
-            found.append(rows.select(pl.len().alias("rows"), **one).collect(engine="streaming").row(0, named=True))
+            measurements.append(
+                rows.select(pl.len().alias("rows"), **expressions).collect(engine="streaming").row(0, named=True)
+            )
         except pl.exceptions.PolarsError as error:
-            found.append(f"{_FAULT}: {str(error).strip().partition(chr(10))[0]}")
-    return height, found
+            measurements.append(f"{_FAULT}: {str(error).strip().partition(chr(10))[0]}")
+    return height, measurements
 
 
 def _expressions(check: Check) -> dict[str, pl.Expr]:
@@ -110,25 +117,25 @@ def _expressions(check: Check) -> dict[str, pl.Expr]:
     return {name: each for name, each in parts.items() if each is not None}
 
 
-def _judge(check: Check, seen: Measured, rows: int, now: dt.datetime) -> Result:
+def _judge(check: Check, measured: Measured, rows: int, now: dt.datetime) -> Result:
     facts: dict[str, Any] = {
         "rule": check.rule,
         "columns": check.columns,
         "level": check.level,
         "expected": check.expected,
     }
-    if isinstance(seen, str):
-        return Result(**facts, status=check.level, found=seen)
+    if isinstance(measured, str):
+        return Result(**facts, status=check.level, found=measured)
     if check.oldest is not None:
-        return _judge_age(check.oldest, facts, seen["newest"], now)
+        return _judge_age(check.oldest, facts, measured["newest"], now)
     if check.count is None:
         return Result(**facts, status=check.level if check.found else "pass", found=check.found)
-    failing, of = int(seen["failing"] or 0), min(rows, seen.get("height", rows))
+    failing, of = int(measured["failing"] or 0), min(rows, measured.get("height", rows))
     broken = failing > check.tolerated(of)
     share = failing / max(of, 1)
-    found = check.found or _WORDS.get(check.rule, "it does not hold").format(share=share)
+    finding = check.found or _WORDS.get(check.rule, "it does not hold").format(share=share)
     return Result(
-        **facts, status=check.level if broken else "pass", failing=failing, share=share, found=found if broken else ""
+        **facts, status=check.level if broken else "pass", failing=failing, share=share, found=finding if broken else ""
     )
 
 
@@ -159,7 +166,7 @@ def _judge_size(table: TableRules, rows: int) -> list[Result]:
     for rule, limit, word in limits:
         if limit is not None:
             broken = rows < limit if rule == "min_rows" else rows > limit
-            level, found = table.level(rule), f"there are {rows:,}"
+            level, finding = table.level(rule), f"there are {rows:,}"
             results.append(
                 Result(
                     rule=rule,
@@ -167,7 +174,7 @@ def _judge_size(table: TableRules, rows: int) -> list[Result]:
                     level=level,
                     status=level if broken else "pass",
                     expected=f"{word} {limit:,} rows",
-                    found=found if broken else "",
+                    found=finding if broken else "",
                 )
             )
     return results
@@ -176,11 +183,11 @@ def _judge_size(table: TableRules, rows: int) -> list[Result]:
 def _with_examples(result: Result, examples: tuple[dict[str, str | None], ...]) -> Result:
     if not examples:
         return result
-    seen = list(dict.fromkeys(_cells(row, result.columns) for row in examples))[:3]
-    found = (
-        f"such as {'; '.join(seen)}" if result.status in ("fail", "warn") and result.rule != "nulls" else result.found
+    values = list(dict.fromkeys(_cells(row, result.columns) for row in examples))[:3]
+    finding = (
+        f"such as {'; '.join(values)}" if result.status in ("fail", "warn") and result.rule != "nulls" else result.found
     )
-    return msgspec.structs.replace(result, examples=examples, found=found)
+    return msgspec.structs.replace(result, examples=examples, found=finding)
 
 
 def _cells(row: Mapping[str, str | None], columns: Sequence[str]) -> str:
@@ -194,7 +201,7 @@ def _discreet(result: Result, personal: Collection[str]) -> Result:
         if result.rule in ("range", "values", "pattern"):
             return msgspec.structs.replace(result, expected=HIDDEN)
         if result.rule == "freshness" and result.found:
-            return msgspec.structs.replace(result, found="it is older")
+            return msgspec.structs.replace(result, found="the newest value is older")
         if result.found.startswith(_FAULT):
             return msgspec.structs.replace(result, found=_FAULT)
     return result

@@ -36,19 +36,19 @@ def rows_that_break(
     """
     import polars as pl
 
-    found: dict[int, tuple[Example, ...]] = {}
+    examples: dict[int, tuple[Example, ...]] = {}
     try:
-        numbers = _numbers(rows, {place: check for place, check in broken.items() if check.failing is not None}, most)
+        numbers = _numbers(rows, {index: check for index, check in broken.items() if check.failing is not None}, most)
         fetched = _fetch(rows, {number for of in numbers.values() for number in of})
-        for place, check in broken.items():
+        for index, check in broken.items():
             if check.rule == "unique":
                 listed = _of_key(rows, check, schema, most).collect(engine="streaming").to_dicts()
             else:
-                listed = [_ordered(fetched[number], check, schema) for number in numbers.get(place, ())]
-            found[place] = tuple(_as_text(row, personal) for row in listed)
+                listed = [_ordered(fetched[number], check, schema) for number in numbers.get(index, ())]
+            examples[index] = tuple(_as_text(row, personal) for row in listed)
     except pl.exceptions.PolarsError:  # an expression that fails on some other row; the result stands without them
-        return found
-    return found
+        return examples
+    return examples
 
 
 def _numbers(rows: pl.LazyFrame, broken: Mapping[int, Check], most: int) -> dict[int, list[int]]:
@@ -61,8 +61,8 @@ def _numbers(rows: pl.LazyFrame, broken: Mapping[int, Check], most: int) -> dict
         for check in broken.values()
         if check.failing is not None
     ]
-    found = pl.collect_all(plans, engine="streaming")  # each stops as soon as it has its rows
-    return {place: frame[_ROW].to_list() for place, frame in zip(broken, found, strict=True)}
+    frames = pl.collect_all(plans, engine="streaming")  # each stops as soon as it has its rows
+    return {index: frame[_ROW].to_list() for index, frame in zip(broken, frames, strict=True)}
 
 
 def _fetch(rows: pl.LazyFrame, numbers: Collection[int]) -> dict[int, dict[str, Any]]:
@@ -71,10 +71,10 @@ def _fetch(rows: pl.LazyFrame, numbers: Collection[int]) -> dict[int, dict[str, 
     if not numbers:
         return {}
     first, last = min(numbers), max(numbers)
-    near = rows.slice(first, last - first + 1).with_row_index(
+    window = rows.slice(first, last - first + 1).with_row_index(
         _ROW, offset=first
     )  # Parquet skips what lies before and after
-    frame = near.filter(pl.col(_ROW).is_in(sorted(numbers))).collect(engine="streaming")
+    frame = window.filter(pl.col(_ROW).is_in(sorted(numbers))).collect(engine="streaming")
     return {row[_ROW]: row for row in frame.to_dicts()}
 
 

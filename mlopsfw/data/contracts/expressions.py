@@ -20,11 +20,11 @@ def parse_sql(text: str) -> pl.Expr:
     """Return a condition as an expression. Raise `DataError` where it is none; a query is refused, since it could open a file."""
     import polars as pl
 
-    hint = "Write an expression of Polars' SQL, such as departed <= arrived."
+    hint = "Write an SQL expression as Polars reads it, such as departed <= arrived."
     if len(text) > _LONGEST:
-        raise DataError(f"a condition of {len(text):,} characters is too long", hint=hint)
+        raise DataError(f"the condition is too long: it has {len(text):,} characters", hint=hint)
     if _QUERY.search(_QUOTED.sub("''", text)):
-        raise DataError(f"{text!r} is a query, not a condition of a row", hint=hint)
+        raise DataError(f"{text!r} is a query, not a condition on a row", hint=hint)
     try:
         return pl.sql_expr(text)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
@@ -46,7 +46,8 @@ def usable_pattern(pattern: str) -> str:
         except pl.exceptions.PolarsError as error:
             reason = " ".join(str(error).split())
             raise UsageError(
-                f"{pattern!r} is no regular expression: {reason}", hint="Write Rust's syntax, without look-around."
+                f"{pattern!r} is not a regular expression: {reason}",
+                hint="Write it in the syntax of Rust's regex crate, without look-around.",
             ) from None
     return pattern
 

@@ -22,13 +22,13 @@ def kind_of(dtype: Any) -> str:
         return "list"
     plain = {pl.Boolean: "boolean", pl.Date: "date", pl.Time: "time", pl.Binary: "binary", pl.Null: "null"}
     wide = {pl.Datetime: "datetime", pl.Duration: "duration", pl.Struct: "struct"}
-    return next((kind for known, kind in (plain | wide).items() if dtype == known), str(dtype).lower())
+    return next((kind for candidate, kind in (plain | wide).items() if dtype == candidate), str(dtype).lower())
 
 
 def fits(dtype: Any, kind: str) -> bool:
     """Return whether a column is of a kind: an integer is a number too, and nulls alone are of every kind."""
-    found = kind_of(dtype)
-    return found in (kind, "null") or (found, kind) == ("integer", "number")
+    actual = kind_of(dtype)
+    return actual in (kind, "null") or (actual, kind) == ("integer", "number")
 
 
 def missing(column: pl.Expr, dtype: Any) -> pl.Expr:

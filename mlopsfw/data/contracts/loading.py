@@ -36,9 +36,9 @@ class Origin(TypedDict):
     digest: str
 
 
-def load_known(file: Path, shown: str) -> tuple[model.Contract, Origin]:
-    """Return a contract and what a report says of it: the file, as `shown`, and its digest. Errors as for `load_contract`."""
-    return load_contract(file), {"file": shown, "digest": file_digest(file)}
+def load_known(file: Path, label: str) -> tuple[model.Contract, Origin]:
+    """Return a contract, and its `label` and digest for a report. Raise as `load_contract` does."""
+    return load_contract(file), {"file": label, "digest": file_digest(file)}
 
 
 def load_contract(file: Path) -> model.Contract:
@@ -50,7 +50,7 @@ def load_contract(file: Path) -> model.Contract:
     """
     try:
         if file.stat().st_size > _MOST:
-            raise ConfigError(f"larger than {_MOST >> 20} MiB, which is no contract", file=file)
+            raise ConfigError(f"larger than {_MOST >> 20} MiB, too large for a contract", file=file)
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageError(
@@ -69,8 +69,8 @@ def _parse(text: str, file: Path) -> model.Contract:
     try:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        where = re.search(r"line (\d+)", str(error))
-        raise ConfigError(f"not valid TOML: {error}", file=file, line=int(where[1]) if where else None) from None
+        match = re.search(r"line (\d+)", str(error))
+        raise ConfigError(f"not valid TOML: {error}", file=file, line=int(match[1]) if match else None) from None
     return read_contract(tree, file=str(file), lines=key_lines(text))
 
 
@@ -107,18 +107,18 @@ class _Reader:
         """Return the contract."""
         if isinstance(version := tree.get("contract"), int) and version > model.FORMAT:
             raise NewerVersion(
-                f"{self._where.file or 'the contract'} has format {version}, and {model.FORMAT} is known"
+                f"{self._where.file or 'the contract'} has format {version}, and this version reads format {model.FORMAT}"
             )
-        known = model.Contract.__struct_fields__
+        fields = model.Contract.__struct_fields__
         for key in tree:
-            if key not in known:
-                raise self.fail("unknown key", key, hint=nearest(key, known))
+            if key not in fields:
+                raise self.fail("unknown key", key, hint=nearest(key, fields))
         for key in ("unique", "rule"):
             if not isinstance(tree.get(key, []), list):
-                raise self.fail("must be an array of tables", key, hint=f"Write [[{key}]], once for each.")
+                raise self.fail("must be an array of tables", key, hint=f"Write one [[{key}]] for each.")
         if not isinstance(tree.get("columns", {}), dict):
             raise self.fail("must be a table", "columns", hint="Write [columns.NAME].")
-        found = model.Contract(
+        contract = model.Contract(
             contract=self._convert(tree.get("contract", model.FORMAT), int, "contract"),
             table=self._convert(tree.get("table", {}), model.TableRules, "table"),
             columns={name: self._column(name, value) for name, value in tree.get("columns", {}).items()},
@@ -126,8 +126,8 @@ class _Reader:
             rule=tuple(self._each(tree, "rule", model.Condition)),
             distribution=self._optional(tree, "distribution", model.Distribution),
         )
-        self._check(found)
-        return found
+        self._check(contract)
+        return contract
 
     def _convert(self, value: Any, kind: type[T], key: str) -> T:
         try:
@@ -150,22 +150,22 @@ class _Reader:
 
     # -- what the types do not say ----------------------------------------------------------------------------------------
 
-    def _check(self, found: model.Contract) -> None:
-        self._names(found.table.warn, model.TABLE_RULES, "table.warn")
-        for name, column in found.columns.items():
+    def _check(self, contract: model.Contract) -> None:
+        self._names(contract.table.warn, model.TABLE_RULES, "table.warn")
+        for name, column in contract.columns.items():
             self._check_column(f"columns.{name}", column)
-        for number, key in enumerate(found.unique):
+        for number, key in enumerate(contract.unique):
             if not key.columns:
                 raise self.fail("names no column", f"unique.{number}.columns")
-        for number, condition in enumerate(found.rule):
+        for number, condition in enumerate(contract.rule):
             self._share(condition.allow, f"rule.{number}.allow")
             try:
                 parse_sql(condition.that)
             except DataError as error:
                 raise self.fail(error.message, f"rule.{number}.that", hint=error.hint) from None
-        if found.distribution:
-            self._share(found.distribution.alpha, "distribution.alpha")
-            self._share(found.distribution.threshold, "distribution.threshold")
+        if contract.distribution:
+            self._share(contract.distribution.alpha, "distribution.alpha")
+            self._share(contract.distribution.threshold, "distribution.threshold")
 
     def _check_column(self, key: str, column: model.ColumnRules) -> None:
         self._names(column.warn, model.COLUMN_RULES, f"{key}.warn")
@@ -189,20 +189,20 @@ class _Reader:
     def _check_range(self, bounds: tuple[model.Bound, model.Bound], key: str) -> None:
         least, greatest = (bound for bound in bounds)
         if any(isinstance(bound, float) and bound != bound for bound in bounds):  # noqa: PLR0124 - NaN
-            raise self.fail("NaN is no bound", key, hint='Write "" for an open end.')
+            raise self.fail("NaN is not a bound", key, hint='Write "" for no bound.')
         numbers = isinstance(least, int | float) and isinstance(greatest, int | float)
         texts = isinstance(least, str) and isinstance(greatest, str) and least and greatest
         if (numbers or texts) and least > greatest:  # type: ignore[operator]
-            raise self.fail(f"{least!r} is more than {greatest!r}", key, hint="Write the least value first.")
+            raise self.fail(f"{least!r} is greater than {greatest!r}", key, hint="Write the smaller value first.")
 
     def _share(self, share: float, key: str) -> None:
         if not 0 <= share <= 1:
-            raise self.fail(f"{share!r} is no share", key, hint="Write a number from 0 to 1.")
+            raise self.fail(f"{share!r} is not a share", key, hint="Write a number from 0 to 1.")
 
-    def _names(self, named: tuple[str, ...], known: tuple[str, ...], key: str) -> None:
+    def _names(self, named: tuple[str, ...], allowed: tuple[str, ...], key: str) -> None:
         for name in named:
-            if name not in known:
-                raise self.fail(f"there is no rule {name!r}", key, hint=nearest(name, known))
+            if name not in allowed:
+                raise self.fail(f"there is no rule {name!r}", key, hint=nearest(name, allowed))
 
 
 def _plain(value: Any) -> Any:

@@ -6,8 +6,8 @@ from mlopsfw.data.contracts.results import HIDDEN, Report, Result
 from mlopsfw.kernel.base.pages import escape, framed
 
 _FOOTER = (
-    "Worst first. Of each broken rule at most five rows are shown, the rule's own columns first; “row” counts from 0. "
-    f"Values of personal columns are not read out: {HIDDEN} stands for them."
+    "Worst first. The page shows at most five rows for each broken rule, with the rule's own columns first. Row numbers start at 0. "
+    f"{HIDDEN} stands for the values of personal columns."
 )
 
 
@@ -35,26 +35,26 @@ def _row(result: Result) -> str:
 
 
 def _broken(report: Report) -> str:
-    shown = [result for result in (*report.failed, *report.warned) if result.examples]
-    if not shown:
+    results = [result for result in (*report.failed, *report.warned) if result.examples]
+    if not results:
         return ""
-    return "<h2>Rows that break them</h2>" + "".join(map(_examples, shown))
+    return "<h2>Rows that break rules</h2>" + "".join(map(_examples, results))
 
 
 def _examples(result: Result) -> str:
     names = list(result.examples[0])
     head = "".join(f"<th>{escape(name)}" for name in names)
     body = "".join(
-        "<tr>" + "".join(_cell(row.get(name), own=name in result.columns) for name in names) + "</tr>"
+        "<tr>" + "".join(_cell(row.get(name), is_ruled=name in result.columns) for name in names) + "</tr>"
         for row in result.examples
     )
-    said = f'<b class="{result.status}">{result.status}</b> {escape(str(result))}'
+    title = f'<b class="{result.status}">{result.status}</b> {escape(str(result))}'
     return (
-        f"<details{' open' if result.status == 'fail' else ''}><summary>{said}</summary>"
+        f"<details{' open' if result.status == 'fail' else ''}><summary>{title}</summary>"
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>'
     )
 
 
-def _cell(value: str | None, *, own: bool) -> str:
-    mark = ' class="own"' if own else ""
+def _cell(value: str | None, *, is_ruled: bool) -> str:
+    mark = ' class="own"' if is_ruled else ""
     return f"<td{mark}>{'<i>null</i>' if value is None else escape(value)}"

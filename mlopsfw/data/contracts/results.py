@@ -87,7 +87,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def summary(self) -> str:
         """Return one sentence."""
         skipped = sum(result.status == "skip" for result in self.results)
-        more = f", {skipped} not judged" if skipped else ""
+        more = f", {skipped} skipped" if skipped else ""
         return f"{len(self.results)} rules on {self.rows:,} rows: {len(self.failed)} failed, {len(self.warned)} warned{more}"
 
     def told(self, *, examples: bool = True) -> dict[str, Any]:

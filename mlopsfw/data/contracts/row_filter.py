@@ -58,8 +58,8 @@ class Sieve:
             before += batch.num_rows
 
     def _row_checks(self, schema: Mapping[str, Any]) -> list[Check]:
-        found = compile_checks(self.contract, schema)
-        return [check for check in found if check.level == "fail" and not check.allow and self._is_of_a_row(check)]
+        checks = compile_checks(self.contract, schema)
+        return [check for check in checks if check.level == "fail" and not check.allow and self._is_of_a_row(check)]
 
     def _is_of_a_row(self, check: Check) -> bool:
         if check.failing is None or self._personal & set(check.columns):
@@ -73,17 +73,17 @@ def _broken(frame: pl.DataFrame, checks: list[Check]) -> dict[int, Check]:
 
     if not checks or frame.is_empty():
         return {}
-    found = frame.select(check.failing.alias(str(n)) for n, check in enumerate(checks) if check.failing is not None)
-    rows = found.select(pl.any_horizontal(pl.all()).arg_true()).to_series().to_list()
-    return {row: checks[found.row(row).index(True)] for row in rows}
+    failures = frame.select(check.failing.alias(str(n)) for n, check in enumerate(checks) if check.failing is not None)
+    rows = failures.select(pl.any_horizontal(pl.all()).arg_true()).to_series().to_list()
+    return {row: checks[failures.row(row).index(True)] for row in rows}
 
 
 def _strays(frame: pl.DataFrame) -> Collection[int]:
     """Return the rows with a date or time that Python cannot hold."""
     import polars as pl
 
-    found = [stray for name, kind in frame.schema.items() if (stray := outside_calendar(name, kind)) is not None]
-    return set(frame.select(pl.any_horizontal(found).arg_true()).to_series()) if found else ()
+    strays = [stray for name, kind in frame.schema.items() if (stray := outside_calendar(name, kind)) is not None]
+    return set(frame.select(pl.any_horizontal(strays).arg_true()).to_series()) if strays else ()
 
 
 def _without(batch: pa.RecordBatch, rows: Collection[int]) -> pa.RecordBatch:
@@ -91,7 +91,7 @@ def _without(batch: pa.RecordBatch, rows: Collection[int]) -> pa.RecordBatch:
     import pyarrow as pa
 
     edges = [-1, *sorted(rows), batch.num_rows]
-    return pa.concat_batches([batch[one + 1 : other] for one, other in itertools.pairwise(edges)])
+    return pa.concat_batches([batch[start + 1 : stop] for start, stop in itertools.pairwise(edges)])
 
 
 def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
@@ -104,5 +104,5 @@ def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
 def _reason(check: Check, values: Mapping[str, Any]) -> str:
     if check.rule == "nulls":
         return f"{check.columns[0]} has no value"
-    told = ", ".join(f"{name} is {values[name]!r}" for name in check.columns)
-    return f"{told}: {check.rule if check.height is not None else 'not'} {check.expected}"
+    description = ", ".join(f"{name} is {values[name]!r}" for name in check.columns)
+    return f"{description}: {check.rule if check.height is not None else 'not'} {check.expected}"

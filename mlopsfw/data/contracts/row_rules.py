@@ -82,14 +82,14 @@ def _literal(bound: Bound, kind: str, dtype: Any) -> pl.Expr:
             return instant_literal(bound, dtype)
         except UsageError as error:
             raise DataError(error.message) from None
-    raise DataError(f"{kind} ({dtype}) is not compared with {bound!r}")
+    raise DataError(f"{kind} ({dtype}) cannot be compared with {bound!r}")
 
 
 def _time(text: str) -> dt.time:
     try:
         return dt.time.fromisoformat(text)
     except ValueError:
-        raise DataError(f"{text!r} is no time of day") from None
+        raise DataError(f"{text!r} is not a time of day") from None
 
 
 def _strange(column: pl.Expr, allowed: Sequence[Any], dtype: Any) -> pl.Expr:
@@ -99,13 +99,13 @@ def _strange(column: pl.Expr, allowed: Sequence[Any], dtype: Any) -> pl.Expr:
     if kind in ("date", "datetime"):
         return pl.any_horizontal([column == _literal(value, kind, dtype) for value in allowed]).not_()
     if kind not in _SETS:
-        raise DataError(f"{kind} ({dtype}) has no set of values")
+        raise DataError(f"{kind} ({dtype}) cannot have a set of values")
     if any(not isinstance(value, _SETS[kind]) or (isinstance(value, bool) and kind != "boolean") for value in allowed):
-        raise DataError(f"{kind} ({dtype}) is not compared with a set of other values")
-    wanted: Any = {"string": pl.String, "boolean": pl.Boolean, "integer": pl.Int64}.get(kind, pl.Float64)
+        raise DataError(f"{kind} ({dtype}) cannot be compared with a set of other types")
+    dtype_of_set: Any = {"string": pl.String, "boolean": pl.Boolean, "integer": pl.Int64}.get(kind, pl.Float64)
     if kind == "integer" and any(isinstance(value, float) for value in allowed):
-        wanted = pl.Float64
-    return column.cast(wanted).is_in(pl.Series(allowed, dtype=wanted).implode()).not_()
+        dtype_of_set = pl.Float64
+    return column.cast(dtype_of_set).is_in(pl.Series(allowed, dtype=dtype_of_set).implode()).not_()
 
 
 _SETS: dict[str, Any] = {"integer": (int, float), "number": (int, float), "string": (str,), "boolean": (bool,)}
@@ -115,7 +115,7 @@ def _text(column: pl.Expr, dtype: Any) -> pl.Expr:
     import polars as pl
 
     if kind_of(dtype) != "string":
-        raise DataError(f"{kind_of(dtype)} ({dtype}) is no text")
+        raise DataError(f"{kind_of(dtype)} ({dtype}) is not text")
     return column.cast(pl.String)
 
 

@@ -37,7 +37,7 @@ def check_file(formats: Formats, path: Path, file: Path, *, now: dt.datetime, pe
         report = judge(rows, contract, now=now, personal=personal, subject=str(path), **origin)
     if contract.distribution is None:
         return report
-    more = without_previous(contract.distribution, f"{path.name} has no version before")
+    more = without_previous(contract.distribution, f"{path.name} has no previous version")
     return msgspec.structs.replace(report, results=worst_first([*report.results, *more]))
 
 
@@ -89,7 +89,7 @@ def _spool(formats: Formats, paths: Sequence[Path], target: Path) -> None:
         try:
             first = next(batches, None)
             if first is None:
-                raise DataError(f"{paths[0]} holds nothing")
+                raise DataError(f"{paths[0]} is empty")
             with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_file(sink, first.schema) as writer:
                 writer.write_batch(first)
                 for batch in batches:
@@ -97,7 +97,7 @@ def _spool(formats: Formats, paths: Sequence[Path], target: Path) -> None:
         except WrongGuess as error:
             guesses.learn(error)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise DataError(f"the files do not have the same columns: {error}") from None
+            raise DataError(f"the files have different columns: {error}") from None
         else:
             return
 
@@ -124,13 +124,13 @@ def infer_rows(
     from mlopsfw.data.contracts.writing import write_contract
 
     check_calendar(rows, subject)
-    found = infer(rows, now=now, personal=personal)
+    inferred = infer(rows, now=now, personal=personal)
     head = [
-        f"What the rows of {subject} are like, inferred from its {found.rows:,} rows on {now.date()}. Yours to edit.",
-        "A rule that is broken fails the check, or only warns where `warn` names it or its `level` says so. What held without",
-        "exception fails, what was measured warns; `allow` is the share of rows that may differ. docs/contracts.md says more.",
+        f"A contract for {subject}, inferred from its {inferred.rows:,} rows on {now.date()}. Edit it as you like.",
+        "A broken rule fails the check, or only warns if `warn` names it or its `level` says so. Rules that held without",
+        "exception fail; measured ones warn. `allow` is the share of rows that may break a rule. See docs/contracts.md.",
         f'In mlopsfw.toml: [data.{name}] contract = "…"',
     ]
-    if found.left_out:
-        head.append(f"Tried, and not true of all rows alike: {'; '.join(found.left_out)}.")
-    return write_contract(found.contract, head=head, notes=found.notes), found.contract
+    if inferred.left_out:
+        head.append(f"Left out, since they do not hold in every part of the rows: {'; '.join(inferred.left_out)}.")
+    return write_contract(inferred.contract, head=head, notes=inferred.notes), inferred.contract

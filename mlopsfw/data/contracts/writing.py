@@ -45,11 +45,11 @@ def _comment(text: str) -> str:
 def _said(record: msgspec.Struct, *, whole: bool = False) -> dict[str, Any]:
     """Return what a record says beyond its defaults, or all of it but what TOML has no word for."""
     defaults = {} if whole else {field.name: field.default for field in msgspec.structs.fields(record)}
-    said = {name: value for name, value in msgspec.structs.asdict(record).items() if value is not None}
-    left_out = {name for name, value in said.items() if (name in defaults and value == defaults[name]) or value == ()}
+    fields = {name: value for name, value in msgspec.structs.asdict(record).items() if value is not None}
+    left_out = {name for name, value in fields.items() if (name in defaults and value == defaults[name]) or value == ()}
     if isinstance(record, ColumnRules) and record.nulls is not None:
         left_out.discard("nulls")
-    return {name: value for name, value in said.items() if name not in left_out}
+    return {name: value for name, value in fields.items() if name not in left_out}
 
 
 def _assignments(values: Mapping[str, Any]) -> Iterator[str]:

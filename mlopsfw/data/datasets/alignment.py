@@ -73,9 +73,9 @@ class Pairs:
         """Return the positions of rows that only one table has: the old one for 0, the new one for 1."""
         import numpy as np
 
-        left = np.ones(self.sizes[side] - self.head - self.tail, bool)
-        left[np.subtract((self.old, self.new)[side], self.head, dtype=np.int64)] = False
-        return np.flatnonzero(left) + self.head
+        unmatched = np.ones(self.sizes[side] - self.head - self.tail, bool)
+        unmatched[np.subtract((self.old, self.new)[side], self.head, dtype=np.int64)] = False
+        return np.flatnonzero(unmatched) + self.head
 
 
 def codes(sides: Sequence[pl.LazyFrame], key: Sequence[str], seed: int) -> tuple[list[np.ndarray], bool]:
@@ -120,14 +120,14 @@ def _ends(sides: Sequence[pl.LazyFrame], key: Sequence[str]) -> Iterator[tuple[s
     import polars as pl
 
     whole = pl.col(key).to_physical()
-    asked = (
+    aggregates = (
         whole.min().name.suffix("_low"),
         whole.max().name.suffix("_high"),
         whole.null_count().name.suffix("_nulls"),
     )
-    told = pl.concat(pl.collect_all([side.select(asked) for side in sides], engine="streaming"))
+    bounds = pl.concat(pl.collect_all([side.select(aggregates) for side in sides], engine="streaming"))
     for name in key:
-        low, high, nulls = (told[f"{name}_{what}"].drop_nulls().to_list() for what in ("low", "high", "nulls"))
+        low, high, nulls = (bounds[f"{name}_{figure}"].drop_nulls().to_list() for figure in ("low", "high", "nulls"))
         yield name, min(low, default=0), max(high, default=0), any(nulls)
 
 
@@ -136,8 +136,8 @@ def hashes(side: pl.LazyFrame, columns: Sequence[str], seed: int) -> np.ndarray:
     import polars as pl
 
     number = pl.lit(0, pl.UInt64)
-    for place, name in enumerate(columns):  # a struct's own hash costs half as much again
-        number = number * pl.lit(_ODD, pl.UInt64) + pl.col(name).hash(seed * len(columns) + place)
+    for index, name in enumerate(columns):  # a struct's own hash costs half as much again
+        number = number * pl.lit(_ODD, pl.UInt64) + pl.col(name).hash(seed * len(columns) + index)
     return next(_read([side.select(number)])).to_numpy()
 
 
@@ -174,10 +174,11 @@ def match(old: np.ndarray, new: np.ndarray) -> Pairs:
     head = _same(old, new)
     tail = _same(old[head:][::-1], new[head:][::-1])
     a, b = old[head : len(old) - tail], new[head : len(new) - tail]
-    where = _places(a, b) if len(a) and len(b) else np.full(len(a), -1)
-    found = np.flatnonzero(where >= 0)
+    matches = _places(a, b) if len(a) and len(b) else np.full(len(a), -1)
+    matched = np.flatnonzero(matches >= 0)
     positions = [
-        (side + head).astype(np.uint32 if len(old) + len(new) < _SMALL else np.int64) for side in (found, where[found])
+        (side + head).astype(np.uint32 if len(old) + len(new) < _SMALL else np.int64)
+        for side in (matched, matches[matched])
     ]
     return Pairs((len(old), len(new)), head, tail, *positions)
 
@@ -201,10 +202,10 @@ def _places(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         low, high = min(a.min(), b.min()), max(a.max(), b.max())
         cells = np.full(int(high) - int(low) + 1, -1, np.int32 if len(b) < 1 << 31 else np.int64)
         cells[b - low] = np.arange(len(b), dtype=cells.dtype)
-        places: np.ndarray = cells[a - low]
-        return places
+        positions: np.ndarray = cells[a - low]
+        return positions
     sides = [pl.LazyFrame({"code": side}).with_row_index(name) for side, name in ((a, "a"), (b, "b"))]
     pairs = sides[0].join(sides[1], on="code").select("a", "b").collect(engine="streaming")
-    where = np.full(len(a), -1)
-    where[pairs["a"].to_numpy()] = pairs["b"].to_numpy()
-    return where
+    matches = np.full(len(a), -1)
+    matches[pairs["a"].to_numpy()] = pairs["b"].to_numpy()
+    return matches

@@ -137,10 +137,10 @@ class Datasets(VersionStore):
         from mlopsfw.data.datasets.zero_copy import refer
         from mlopsfw.kernel.config.secrets import credential_in
 
-        if found := credential_in(uri):
+        if credential := credential_in(uri):
             raise UsageError(
-                f"the reference of dataset {name!r} holds {found}, and is kept for ever",
-                hint="Let the bucket's or the server's own login answer for it, such as AWS_PROFILE, or add a copy of the rows.",
+                f"the reference of dataset {name!r} holds {credential}, and the ledger would keep it for ever",
+                hint="Use a login from the environment, such as AWS_PROFILE, or add a copy of the rows.",
             )
         return refer(self, name, absolute(uri, self._services.workspace.root), message, run=run, force=force)
 
@@ -199,7 +199,7 @@ class Datasets(VersionStore):
         except Exception as error:
             raise Corrupt(f"{version.ref} cannot be read: {error}", hint=_HOW_TO_MEND) from error
         if now != version.digest:
-            raise Corrupt(f"{version.ref} holds other rows than were committed", hint=_HOW_TO_MEND)
+            raise Corrupt(f"the rows of {version.ref} differ from the committed ones", hint=_HOW_TO_MEND)
         return version
 
     def tidy(self, name: str, older: float = _LEFTOVER_AGE) -> list[str]:
@@ -220,17 +220,17 @@ class Datasets(VersionStore):
     def stocktaking(self, name: str, older: float = _LEFTOVER_AGE) -> tuple[list[str], list[str]]:
         """Return the files that versions have but that are gone, and the files older than `older` seconds that no version has."""
         limit = self._services.clock.now() - older
-        there = dict(self.files(name).list())  # before the events: what is committed meanwhile is no stray
+        present = dict(self.files(name).list())  # before the events: what is committed meanwhile is no stray
         history = self.history(name)
         history.get(None)
         used = {file.path for version in history.versions if version.live for file in self.manifest(version).files}
-        strays = [path for path, modified in there.items() if path not in used and modified < limit]
-        known = dict(self.files(name).list()) if used - there.keys() else there
-        return sorted(used - known.keys()), strays
+        strays = [path for path, modified in present.items() if path not in used and modified < limit]
+        present_after = dict(self.files(name).list()) if used - present.keys() else present
+        return sorted(used - present_after.keys()), strays
 
     def behind(self, name: str) -> int:
         """Return how many versions the dataset's Delta log lacks."""
         return len(self.history(name).versions) - 1 - self._delta(name).version()
 
 
-_HOW_TO_MEND = "Restore the storage from a copy, or `mlopsfw data restore` a version that verifies."
+_HOW_TO_MEND = "Restore the storage from a copy, or run `mlopsfw data restore` with a version that verifies."

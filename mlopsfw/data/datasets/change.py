@@ -42,29 +42,29 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def check(self) -> Change:
         """Return itself. Raise `UsageError` where its parts do not go together."""
-        for wrong, what in self._wrongs():
+        for wrong, problem in self._wrongs():
             if wrong:
-                raise UsageError(what, hint='mode = "upsert" with key = ["id"]; incremental = "updated_at".')
+                raise UsageError(problem, hint='mode = "upsert" with key = ["id"]; incremental = "updated_at".')
         return self
 
     def _wrongs(self) -> Iterator[tuple[bool, str]]:
-        known = "'append', 'replace', 'upsert' or 'incremental'"
-        yield self.mode not in get_args(Mode), f"rows are added by {known}, not {self.mode!r}"
+        modes = "'append', 'replace', 'upsert' or 'incremental'"
+        yield self.mode not in get_args(Mode), f"mode must be {modes}, not {self.mode!r}"
         yield self.mode == "upsert" and not self.key, "the mode 'upsert' needs a key"
         yield (
             bool(self.key) and self.mode not in ("upsert", "incremental"),
-            f"the mode {self.mode!r} has no use for a key",
+            f"the mode {self.mode!r} takes no key",
         )
         together = (self.mode == "incremental") == bool(self.watermark)
-        yield not together, "the mode 'incremental' and its watermark column go together"
+        yield not together, "the mode 'incremental' needs a watermark column, and no other mode takes one"
         useless = bool(self.lookback) and not (self.key and self.watermark)
         yield (
             not 0 <= self.lookback < math.inf or useless,
-            "a lookback is a number from 0, and needs the mode 'incremental' with a key",
+            "a lookback must be a number of at least 0, and needs the mode 'incremental' with a key",
         )
-        yield self.drift not in get_args(Drift), f"drift is 'fail', 'add' or 'ignore', not {self.drift!r}"
-        yield not 0 <= self.max_bad < 1, f"max_bad is a share from 0 to less than 1, not {self.max_bad}"
-        yield not self.max_ratio >= 1, f"max_ratio is 1 or more, not {self.max_ratio}"
+        yield self.drift not in get_args(Drift), f"drift must be 'fail', 'add' or 'ignore', not {self.drift!r}"
+        yield not 0 <= self.max_bad < 1, f"max_bad must be a share from 0 to less than 1, not {self.max_bad}"
+        yield not self.max_ratio >= 1, f"max_ratio must be at least 1, not {self.max_ratio}"
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Raise `UnknownName` where the key or the watermark is none of the columns `names`."""

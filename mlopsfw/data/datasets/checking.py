@@ -70,12 +70,12 @@ class ContractChecks:
             if file is None:
                 raise UsageError(
                     f"dataset {name!r} has no contract",
-                    hint=f'Write one: mlopsfw data check {name} --infer -o contracts/{name}.toml; '
-                    f'then [data.{name}] contract = "contracts/{name}.toml", or --contract FILE.',
+                    hint=f'Write one with `mlopsfw data check {name} --infer -o contracts/{name}.toml`, '
+                    f'then write [data.{name}] contract = "contracts/{name}.toml" or pass --contract FILE.',
                 )  # fmt: skip
         root = self._services.workspace.root
-        shown = file.relative_to(root).as_posix() if file.is_relative_to(root) else file.as_posix()
-        return load_known(file, shown)
+        label = file.relative_to(root).as_posix() if file.is_relative_to(root) else file.as_posix()
+        return load_known(file, label)
 
     def check(
         self, rows: pl.LazyFrame, contract: Contract, origin: Origin, *, subject: str, version: DatasetVersion | None
@@ -107,7 +107,7 @@ class ContractChecks:
     def _distribution(self, version: DatasetVersion | None, rule: Distribution) -> list[Result]:
         """Return a result for each column: whether it has moved since the version before; one that is not judged where there is none."""
         if version is None or version.version == 1:
-            return without_previous(rule, "there is no version before")
+            return without_previous(rule, "there is no previous version")
         before = self._store.resolve(f"data:/{version.name}@{version.version - 1}")
         if before.vacuumed:
             return without_previous(rule, f"{before.ref} was vacuumed")

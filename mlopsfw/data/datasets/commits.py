@@ -113,7 +113,9 @@ class Commit:
         stream = iter(batches)
         first = next(stream, None)
         if first is None:
-            raise DataError("there are no record batches, so no columns", hint="Give an empty table with its schema.")
+            raise DataError(
+                "there are no record batches, and so no columns", hint="Pass an empty table that has a schema."
+            )
         base = self._base(history)
         schema = self._schema(base, first.schema)
         self._change.check_columns(schema.names)
@@ -133,10 +135,10 @@ class Commit:
             return columns.stored_schema(coming)
         marked.refuse_clear(base, self._treatment)
         try:
-            known = self._datasets.schema(base)
+            schema_before = self._datasets.schema(base)
         except Erased:  # since the history was read: the version is another one now, of the same columns
-            known = self._datasets.schema(self._datasets.history(self._name).get(base.version))
-        return columns.agreed(known, coming, self._change.drift, f"dataset {self._name!r}")
+            schema_before = self._datasets.schema(self._datasets.history(self._name).get(base.version))
+        return columns.agreed(schema_before, coming, self._change.drift, f"dataset {self._name!r}")
 
     def _fitted(
         self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, digest: TableDigest, limit: Any
@@ -172,8 +174,8 @@ class Commit:
 
     def _complete(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         if self._change.drift == "ignore":
-            known = set(schema.names)
-            unknown = [name for name in batch.schema.names if name not in known]
+            names = set(schema.names)
+            unknown = [name for name in batch.schema.names if name not in names]
             self._ignored = tuple(dict.fromkeys((*self._ignored, *unknown)))
             batch = batch.drop_columns(unknown)
         return columns.complete(batch, schema) if set(batch.schema.names) < set(schema.names) else batch
@@ -275,13 +277,15 @@ class Commit:
         change = self._change
         if base is None and not change.key:
             return written.digest, Manifest(schema=schema, files=written.files, blocks=written.blocks)
-        known = self._datasets.manifest(base) if base else Manifest(schema=schema, files=(), blocks=())
+        manifest = self._datasets.manifest(base) if base else Manifest(schema=schema, files=(), blocks=())
         if (
             base
             and columns.agreed(self._datasets.schema(base), written.schema, change.drift, base.ref) != written.schema
         ):
-            raise Conflict(f"dataset {self._name!r} got other columns while rows were added", hint="Add them again.")
-        merge = Merge(self._files, written.schema, known)
+            raise Conflict(
+                f"the columns of dataset {self._name!r} changed while mlopsfw added the rows", hint="Add them again."
+            )
+        merge = Merge(self._files, written.schema, manifest)
         try:
             return merge.content(written.files, change.key, change.watermark, self._limit(base))
         finally:
@@ -296,7 +300,7 @@ def refuse_other(history: History, origin: Mapping[str, Any]) -> None:
         raise UsageError(f"dataset {history.name!r} refers to {latest.uri}", hint="Add the rows under another name.")
     if bool(latest.index) != (origin.get("how") == FILES):
         kind = "set of files" if latest.index else "table"
-        raise UsageError(f"dataset {history.name!r} is a {kind}", hint="Add what is no such thing under another name.")
+        raise UsageError(f"dataset {history.name!r} is a {kind}", hint="Add other kinds of data under another name.")
 
 
 def digest_of(datasets: VersionStore, version: DatasetVersion) -> str:

@@ -32,7 +32,7 @@ def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[
     checks = (
         Check(
             "datasets",
-            "The files of every dataset are there, its Delta log is up, references are unchanged",
+            "The files of every dataset exist, its Delta log is complete, and references are unchanged",
             lambda: diagnosis.examine(datasets()),
         ),
         Check(

@@ -95,11 +95,11 @@ class DeltaLog:
         if back:
             table.restore(back - 1, commit_properties=note)
             return
-        known = manifests.load(before.manifest, self._blobs)
-        if version.mode == "replace" or known.schema != content.schema:  # then no file is shared
+        previous = manifests.load(before.manifest, self._blobs)
+        if version.mode == "replace" or previous.schema != content.schema:  # then no file is shared
             table.create_write_transaction(_adds(content, ()), "overwrite", schema, commit_properties=note)
             return
-        actions = [*_adds(content, known.files), *_removes(known, content)]
+        actions = [*_adds(content, previous.files), *_removes(previous, content)]
         table.create_write_transaction(actions, "append", schema, commit_properties=note)
 
     def _sync(self, version: int) -> None:
@@ -118,10 +118,10 @@ def _arrow_schema(content: Manifest) -> Any:
     return pa.ipc.read_schema(pa.py_buffer(content.schema))
 
 
-def _adds(content: Manifest, known: Sequence[manifests.DataFile]) -> list[Any]:
+def _adds(content: Manifest, previous: Sequence[manifests.DataFile]) -> list[Any]:
     from deltalake.transaction import AddAction
 
-    old = {file.path for file in known}
+    old = {file.path for file in previous}
     return [
         AddAction(file.path, file.size, {}, file.modified, data_change=True, stats=file.stats)
         for file in content.files
@@ -129,13 +129,13 @@ def _adds(content: Manifest, known: Sequence[manifests.DataFile]) -> list[Any]:
     ]
 
 
-def _removes(known: Manifest, content: Manifest) -> list[Any]:
+def _removes(previous: Manifest, content: Manifest) -> list[Any]:
     from deltalake.transaction import RemoveAction
 
-    left = {file.path for file in content.files}
+    paths = {file.path for file in content.files}
     now = max(file.modified for file in content.files)
     return [
         RemoveAction(file.path, data_change=True, deletion_timestamp=now, size=file.size, partition_values={})
-        for file in known.files
-        if file.path not in left
+        for file in previous.files
+        if file.path not in paths
     ]

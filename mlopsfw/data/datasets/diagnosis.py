@@ -39,10 +39,10 @@ def _table(datasets: Datasets, latest: DatasetVersion) -> Iterator[Diagnosis]:
     tidy = f"Run: mlopsfw data tidy {latest.name}"
     behind = datasets.behind(latest.name)
     if behind:
-        yield Diagnosis("warning", f"{latest.name}: the Delta log lacks {behind} versions, cut short by a crash", tidy)
+        yield Diagnosis("warning", f"{latest.name}: the Delta log lacks {behind} versions after a crash", tidy)
     missing, strays = datasets.stocktaking(latest.name)
     for path in missing:
-        yield Diagnosis("error", f"{latest.name}: the file {path} is gone", "Restore the storage from a copy.")
+        yield Diagnosis("error", f"{latest.name}: the file {path} is missing", "Restore the storage from a copy.")
     if strays:
         yield Diagnosis("warning", f"{latest.name}: {len(strays)} files belong to no version", tidy)
 
@@ -63,4 +63,4 @@ def verify(datasets: Datasets) -> Iterator[Diagnosis]:
             except (Corrupt, DataError) as error:
                 yield Diagnosis("error", error.message, error.hint)
             versions, rows = versions + 1, rows + version.rows
-    yield Diagnosis("ok", f"{versions} versions, {rows} rows read again")
+    yield Diagnosis("ok", f"{versions} versions with {rows} rows verified")

@@ -92,7 +92,9 @@ def _check_key(result: Difference, a: dict[str, str], b: dict[str, str]) -> None
             )
         if name in result.columns_retyped:
             kinds = " and ".join(result.columns_retyped[name])
-            raise DataError(f"the key {name!r} has two types: {kinds}", hint="Compare by another key, or by none.")
+            raise DataError(
+                f"the key {name!r} has two types: {kinds}", hint="Compare by another key, or without a key."
+            )
 
 
 def _whole_rows(result: Difference, old: pl.LazyFrame, new: pl.LazyFrame) -> dict[str, Any]:

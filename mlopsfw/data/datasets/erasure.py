@@ -85,22 +85,22 @@ class Rewriting:
         return {version: count for version, count in counts.items() if count}
 
     def run(self) -> dict[int, int]:
-        """Rewrite every version that has some, and return what `found` does. Raise `Conflict` where nothing else may write now."""
+        """Rewrite every version with rows of the subject, and return their numbers as `found` does. Raise `Conflict` while others may not write."""
         while True:
-            found, body, seq = outlasting(self._store, self._name, self._decide)
+            versions, body, seq = outlasting(self._store, self._name, self._decide)
             if not body["versions"]:
                 return {}
             try:
                 self._store.stream(self._name).append(PlainRecord(ERASED, body), expecting=seq)
             except Conflict:  # a commit was first: its version may have the rows, too
                 continue
-            return found
+            return versions
 
     def _decide(self) -> tuple[dict[int, int], dict[str, Any], int]:
-        """Return what was found, the event's body, and the number of the newest event that it was decided upon."""
+        """Return the counts by version, the body of the event, and the number of the newest event that they rest on."""
         history = self._store.history(self._name)
-        found, bounded = self.found(), [version for version in history.versions if self._has_bounds(version)]
-        return found, self._body(history, found, bounded, self._indexes(history)), history.seq
+        numbers, bounded = self.found(), [version for version in history.versions if self._has_bounds(version)]
+        return numbers, self._body(history, numbers, bounded, self._indexes(history)), history.seq
 
     def _has_bounds(self, version: DatasetVersion) -> bool:
         """Return whether a vacuumed version still tells what it held."""
@@ -110,11 +110,11 @@ class Rewriting:
         return stats or self._contents.waiting(version)
 
     def _body(
-        self, history: History, found: Iterable[int], bounded: Iterable[DatasetVersion], indexes: dict[int, str]
+        self, history: History, numbers: Iterable[int], bounded: Iterable[DatasetVersion], indexes: dict[int, str]
     ) -> dict[str, Any]:
-        changes = [*self._less([history.get(version) for version in found]), *map(self._unbounded, bounded)]
-        told = {change["version"] for change in changes}
-        others = (history.get(number) for number in sorted(indexes.keys() - told))
+        changes = [*self._less([history.get(version) for version in numbers]), *map(self._unbounded, bounded)]
+        changed = {change["version"] for change in changes}
+        others = (history.get(number) for number in sorted(indexes.keys() - changed))
         changes += [_change(version, version.digest, version.rows, version.manifest) for version in others]
         for change in changes:
             if change["version"] in indexes:
@@ -124,12 +124,12 @@ class Rewriting:
         }  # fmt: skip
 
     def _less(self, versions: Iterable[DatasetVersion]) -> Iterator[dict[str, Any]]:
-        made: dict[str, tuple[str, int, str]] = {}  # by manifest: a restored version shares its origin's
+        rewritten: dict[str, tuple[str, int, str]] = {}  # by manifest: a restored version shares its origin's
         for version in versions:
-            if version.manifest not in made:
+            if version.manifest not in rewritten:
                 digest, content = self._content(self._store.manifest(version))
-                made[version.manifest] = digest, content.rows, manifests.save(content, self._store.blobs)
-            yield _change(version, *made[version.manifest])
+                rewritten[version.manifest] = digest, content.rows, manifests.save(content, self._store.blobs)
+            yield _change(version, *rewritten[version.manifest])
 
     def _unbounded(self, version: DatasetVersion) -> dict[str, Any]:
         content = without_bounds(self._store.manifest(version))
@@ -153,27 +153,27 @@ class Rewriting:
     def _count(self, file: DataFile) -> int:
         if file.path not in self._counts:
             rows = self._files.scan([file])
-            theirs = self._subject.rows(rows.collect_schema())
+            is_subject = self._subject.rows(rows.collect_schema())
             self._counts[file.path] = (
-                0 if theirs is None else rows.select(theirs.sum()).collect(engine="streaming").item()
+                0 if is_subject is None else rows.select(is_subject.sum()).collect(engine="streaming").item()
             )
         return self._counts[file.path]
 
-    def _content(self, known: Manifest) -> tuple[str, Manifest]:
+    def _content(self, previous: Manifest) -> tuple[str, Manifest]:
         import pyarrow as pa
 
-        schema = pa.ipc.read_schema(pa.py_buffer(known.schema))
+        schema = pa.ipc.read_schema(pa.py_buffer(previous.schema))
         files: list[DataFile] = []
-        for file in known.files:
+        for file in previous.files:
             files.extend(self._without(file, schema) if self._count(file) else (file,))
-        merge = Merge(self._files, schema, known)
-        left = tuple(file for file in files if file.rows) or merge.empty()
-        return merge.digest(left, self._untouched(known))
+        merge = Merge(self._files, schema, previous)
+        remaining = tuple(file for file in files if file.rows) or merge.empty()
+        return merge.digest(remaining, self._untouched(previous))
 
-    def _untouched(self, known: Manifest) -> int:
+    def _untouched(self, previous: Manifest) -> int:
         """Return how many rows stand before the first file that changes."""
         rows = 0
-        for file in known.files:
+        for file in previous.files:
             if self._count(file):
                 break
             rows += file.rows
@@ -182,9 +182,9 @@ class Rewriting:
     def _without(self, file: DataFile, schema: pa.Schema) -> tuple[DataFile, ...]:
         if file.path not in self._rewritten:
             rows = self._files.scan([file])
-            theirs = self._subject.rows(rows.collect_schema())
-            left = record_batches(rows if theirs is None else rows.filter(~theirs))
-            fitted = (columns.fit(batch, schema, f"dataset {self._name!r}") for batch in left)
+            is_subject = self._subject.rows(rows.collect_schema())
+            batches = record_batches(rows if is_subject is None else rows.filter(~is_subject))
+            fitted = (columns.fit(batch, schema, f"dataset {self._name!r}") for batch in batches)
             self._rewritten[file.path] = self._files.write((b for b in fitted if b.num_rows), schema)
         return self._rewritten[file.path]
 

@@ -46,21 +46,21 @@ def by_key(sides: Sides, key: Sequence[str], values: Sequence[str], refs: tuple[
         DataError: Rows of one version share a key.
     """
     pairs = _pairs(sides, key, refs)
-    apart = {"added": (sides.new, pairs.alone(1)), "removed": (sides.old, pairs.alone(0))}
+    groups = {"added": (sides.new, pairs.alone(1)), "removed": (sides.old, pairs.alone(0))}
     differ, counted = _compared(pairs, sides, values)
-    apart["changed"] = (sides.old, pairs.at(differ))
-    found: dict[str, Any] = {what: len(positions) for what, (_, positions) in apart.items()}
+    groups["changed"] = (sides.old, pairs.at(differ))
+    difference: dict[str, Any] = {label: len(positions) for label, (_, positions) in groups.items()}
     examples = {
-        what: _keys(side, key, positions[:_SHOWN]) for what, (side, positions) in apart.items() if len(positions)
+        label: _keys(side, key, positions[:_SHOWN]) for label, (side, positions) in groups.items() if len(positions)
     }
-    return found | {"examples": examples, "changed_columns": counted}
+    return difference | {"examples": examples, "changed_columns": counted}
 
 
 def _pairs(sides: Sides, key: Sequence[str], refs: tuple[str, str]) -> Pairs:
     """Return which rows are the same, by numbers for keys; where two keys have got one number, by other numbers."""
-    there = [side for side in sides if side is not None]
+    present = [side for side in sides if side is not None]
     for seed in itertools.count():
-        (old, new, *shared), exact = codes(there, key, seed)
+        (old, new, *shared), exact = codes(present, key, seed)
         if not (unique(old, *shared) and unique(new, *shared)):
             _check_unique(sides, key, refs)
             continue

@@ -24,9 +24,9 @@ def withheld(error: DataError, columns: Collection[str]) -> DataError:
     located = _LOCATED.match(error.message)
     if located:
         return DataError(
-            f"{located[0]}: {WITHHELD}", hint="Mend the row, or let bad rows go to quarantine (--max-bad)."
+            f"{located[0]}: {WITHHELD}", hint="Correct the row, or allow bad rows to go to the quarantine (--max-bad)."
         )
-    message = _QUOTED.sub(lambda found: found[0] if (found[1] or found[2]) in columns else "'…'", error.message)
+    message = _QUOTED.sub(lambda match: match[0] if (match[1] or match[2]) in columns else "'…'", error.message)
     return DataError(message, hint=error.hint)
 
 
@@ -36,8 +36,8 @@ def refuse_clear(base: DatasetVersion, treatment: Treatment) -> None:
         if column in base.columns and base.pii.get(column) != mark:
             was = base.pii.get(column)
             raise DataError(
-                f"{base.ref} holds {column!r} {f'as {was!r}' if was else 'in clear'}, and it is marked {mark!r} now",
-                hint="Add all rows anew, replacing those there are; older versions keep what they have.",
+                f"{base.ref} holds {column!r} {f'as {was!r}' if was else 'in plain text'}, but the column is now marked {mark!r}",
+                hint="Add all rows again with the mode `replace`. Older versions keep their values.",
             )
 
 
@@ -45,6 +45,6 @@ def refuse_reference(name: str, treatment: Treatment) -> None:
     """Raise `UsageError` where an outside table would have to be changed."""
     if treatment.marks:
         raise UsageError(
-            f"dataset {check_name(name, 'dataset')!r} has personal columns, and an outside table is not ours to change",
-            hint="Add its rows instead of a reference, or leave out [data] pii.",
+            f"dataset {check_name(name, 'dataset')!r} has personal columns, and mlopsfw cannot change a table that it only refers to",
+            hint="Add the rows instead of a reference, or remove `pii` from [data].",
         )

@@ -28,18 +28,18 @@ class Merge:
     """One table made of two.
 
     Args:
-        files: Where the files are.
-        schema: The columns of what is made; files of other columns are written anew.
-        known: What was there.
+        files: The files of the dataset.
+        schema: The columns of the result. Files with other columns are rewritten.
+        manifest: The version that the load changes.
     """
 
-    def __init__(self, files: TableFiles, schema: pa.Schema, known: Manifest) -> None:
-        self._files, self._schema, self._known = files, schema, known
-        self._retyped = known.schema != schema.serialize().to_pybytes()
+    def __init__(self, files: TableFiles, schema: pa.Schema, manifest: Manifest) -> None:
+        self._files, self._schema, self._known = files, schema, manifest
+        self._retyped = manifest.schema != schema.serialize().to_pybytes()
         self.made: list[DataFile] = []
 
     def content(self, added: Sequence[DataFile], key: Sequence[str], column: str, limit: Any) -> tuple[str, Manifest]:
-        """Return the digest and the files of what was there with `added` after it.
+        """Return the digest and the files of the old rows followed by `added`.
 
         Args:
             added: Files of `schema`.
@@ -51,12 +51,12 @@ class Merge:
 
         none = np.empty(0, np.int64)
         late = _below(self._files.scan(added), column, limit) if limit is not None else none
-        double, gone = self._superseded(added, key, late) if key else (none, none)
+        double, superseded = self._superseded(added, key, late) if key else (none, none)
         fresh = self._without(added, np.union1d(late, double), anew=False)
-        old = self._without(self._known.files, gone, anew=self._retyped)
-        first = 0 if self._retyped else int(gone[0]) if len(gone) else self._known.rows
-        left = tuple(file for file in (*old, *fresh) if file.rows)
-        return self.digest(left or self.empty(), first)
+        old = self._without(self._known.files, superseded, anew=self._retyped)
+        first = 0 if self._retyped else int(superseded[0]) if len(superseded) else self._known.rows
+        remaining = tuple(file for file in (*old, *fresh) if file.rows)
+        return self.digest(remaining or self.empty(), first)
 
     def empty(self) -> tuple[DataFile, ...]:
         """Return a file without rows: a table has at least one, to carry its schema."""
@@ -79,44 +79,44 @@ class Merge:
         if not set(key) <= set(old.collect_schema()):  # a key that is new to the dataset: no row there has it
             return double, double[:0]
         old = old.select(key).cast(keys.collect_schema())
-        found = old.with_row_index(_ROW).join(keys, on=list(key), how="semi", nulls_equal=True).select(_ROW)
-        return double, found.collect(engine="streaming")[_ROW].sort().to_numpy()
+        matches = old.with_row_index(_ROW).join(keys, on=list(key), how="semi", nulls_equal=True).select(_ROW)
+        return double, matches.collect(engine="streaming")[_ROW].sort().to_numpy()
 
-    def _without(self, files: Sequence[DataFile], gone: np.ndarray, *, anew: bool) -> tuple[DataFile, ...]:
-        """Return `files` less the rows at the positions `gone`, touching only those that hold some, or all for `anew`."""
-        kept: list[DataFile] = []
+    def _without(self, files: Sequence[DataFile], removed: np.ndarray, *, anew: bool) -> tuple[DataFile, ...]:
+        """Return `files` without the rows at the positions `removed`. Rewrite only files that hold such rows, or all if `anew`."""
+        remaining: list[DataFile] = []
         start = 0
         for file in files:
-            low, high = gone.searchsorted([start, start + file.rows])
+            low, high = removed.searchsorted([start, start + file.rows])
             if anew or low < high:
-                copies = self._files.write(self._left(file, gone[low:high] - start), self._schema)
+                copies = self._files.write(self._left(file, removed[low:high] - start), self._schema)
                 self.made.extend(copies)
-                kept.extend(copy for copy in copies if copy.rows)
+                remaining.extend(copy for copy in copies if copy.rows)
             else:
-                kept.append(file)
+                remaining.append(file)
             start += file.rows
-        return tuple(kept)
+        return tuple(remaining)
 
-    def _left(self, file: DataFile, gone: np.ndarray) -> Iterator[pa.RecordBatch]:
+    def _left(self, file: DataFile, removed: np.ndarray) -> Iterator[pa.RecordBatch]:
         import numpy as np
         import pyarrow as pa
 
         start = 0
         for batch in record_batches(self._files.scan([file])):
-            low, high = gone.searchsorted([start, start + batch.num_rows])
+            low, high = removed.searchsorted([start, start + batch.num_rows])
             stays = np.ones(batch.num_rows, bool)
-            stays[gone[low:high] - start] = False
+            stays[removed[low:high] - start] = False
             start += batch.num_rows
             whole = columns.fit(columns.complete(batch, self._schema), self._schema, "the dataset")
-            left = whole.filter(pa.array(stays)) if low < high else whole
-            if left.num_rows:
-                yield left
+            remaining = whole.filter(pa.array(stays)) if low < high else whole
+            if remaining.num_rows:
+                yield remaining
 
     def digest(self, files: tuple[DataFile, ...], first: int) -> tuple[str, Manifest]:
         """Return the content of `files`; rows before the position `first` are as they were, so their blocks' digests are too."""
-        known = self._known.blocks[: first // BLOCK]
-        digest = TableDigest(self._schema, known)
-        for batch in record_batches(self._files.after(files, len(known) * BLOCK)):
+        old_blocks = self._known.blocks[: first // BLOCK]
+        digest = TableDigest(self._schema, old_blocks)
+        for batch in record_batches(self._files.after(files, len(old_blocks) * BLOCK)):
             digest.update(columns.fit(batch, self._schema, "the dataset"))
         total, blocks = digest.finish()
         schema = self._schema.serialize().to_pybytes()

@@ -18,14 +18,14 @@ Need = Callable[[str], Iterable[tuple[int, str]]]
 
 def joined(needs: Iterable[Need]) -> Callable[[str], Needs]:
     """Return what asks each of `needs` in order; versions that nothing needs are not in the answer."""
-    asked = tuple(needs)
+    sources = tuple(needs)
 
     def ask(name: str) -> Needs:
-        found: defaultdict[int, list[str]] = defaultdict(list)
-        for need in asked:
+        by_version: defaultdict[int, list[str]] = defaultdict(list)
+        for need in sources:
             for version, reason in need(name):
-                found[version].append(reason)
-        return {version: list(dict.fromkeys(reasons)) for version, reasons in found.items()}
+                by_version[version].append(reason)
+        return {version: list(dict.fromkeys(reasons)) for version, reasons in by_version.items()}
 
     return ask
 

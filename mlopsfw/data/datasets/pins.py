@@ -62,7 +62,7 @@ def check(uri: str, pinned: dict[str, Any], name: str) -> None:
         return
     files, was = now.get("files", {}), pinned.get("files", {})
     different = sorted(path for path in files.keys() | was.keys() if files.get(path) != was.get(path))
-    raise _changed(name, uri, f"{', '.join(different)} differ" if different else "it is another object")
+    raise _changed(name, uri, f"{', '.join(different)} differ" if different else "it is a different object")
 
 
 def scan(uri: str, pinned: dict[str, Any]) -> pl.LazyFrame:
@@ -72,19 +72,19 @@ def scan(uri: str, pinned: dict[str, Any]) -> pl.LazyFrame:
     if pinned["kind"] == "delta":
         return pl.scan_delta(uri, version=pinned["version"])
     path = local_folder(uri)
-    where: list[Any] = [uri] if path is None else _local_files(path)
+    location: list[Any] = [uri] if path is None else _local_files(path)
     if pinned["format"] == "parquet":
-        return pl.scan_parquet(where, glob=False)
+        return pl.scan_parquet(location, glob=False)
     if pinned["format"] == "ipc":
-        return pl.scan_ipc(where, glob=False)
+        return pl.scan_ipc(location, glob=False)
     if pinned["format"] == "jsonl":
-        return pl.scan_ndjson(where, infer_schema_length=None)
-    return pl.scan_csv(where, infer_schema_length=None, try_parse_dates=True, glob=False)
+        return pl.scan_ndjson(location, infer_schema_length=None)
+    return pl.scan_csv(location, infer_schema_length=None, try_parse_dates=True, glob=False)
 
 
-def _changed(name: str, uri: str, what: str) -> ReferenceChanged:
-    hint = f"Register what is there now as a new version: mlopsfw data add {name} --reference {uri}"
-    return ReferenceChanged(f"dataset {name!r}: {uri} is no longer what was registered: {what}", hint=hint)
+def _changed(name: str, uri: str, difference: str) -> ReferenceChanged:
+    hint = f"Register the present object as a new version: mlopsfw data add {name} --reference {uri}"
+    return ReferenceChanged(f"dataset {name!r}: {uri} differs from the registered object: {difference}", hint=hint)
 
 
 def _is_delta(uri: str, path: Path | None) -> bool:
@@ -118,7 +118,8 @@ def _pin_object(uri: str) -> dict[str, Any]:
         raise DataError(f"{uri} cannot be reached: {error}") from None
     if not head["e_tag"]:
         raise DataError(
-            f"{uri}: the store tells no ETag to hold it fast by", hint="Add the rows instead of a reference."
+            f"{uri}: the store gives no ETag, so that a change would go unnoticed",
+            hint="Add the rows instead of a reference.",
         )
     return {"kind": "object", "format": _one_format([Path(key)]), "etag": head["e_tag"], "size": head["size"]}
 
@@ -130,7 +131,7 @@ def _local_files(path: Path) -> list[Path]:
     if not files:
         raise DataError(
             f"there is no table at {path}",
-            hint="Give a Parquet, CSV, JSONL or IPC file, a folder of them, or a Delta table.",
+            hint="Name a Parquet, CSV, JSONL or IPC file, a folder of them, or a Delta table.",
         )
     return files
 
@@ -143,6 +144,4 @@ def _one_format(files: list[Path]) -> str:
     kinds = {_FORMATS.get(file.suffix.lower(), "") for file in files}
     if len(kinds) == 1 and "" not in kinds:
         return kinds.pop()
-    raise UsageError(
-        f"{files[0]}: cannot be referred to as one table", hint="Give files of one format, with its suffix."
-    )
+    raise UsageError(f"{files[0]}: these files do not form one table", hint="Name files of one format with its suffix.")

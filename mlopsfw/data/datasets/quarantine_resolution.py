@@ -25,16 +25,16 @@ def settle(datasets: VersionStore, version: DatasetVersion, message: str = "") -
     """
     while True:
         history = datasets.history(version.name)
-        found = history.get(version.version)
-        if not found.intake.get("quarantined"):
+        current = history.get(version.version)
+        if not current.intake.get("quarantined"):
             raise UsageError(
-                f"no row was set aside when {found.ref} was made", hint=f"See: mlopsfw data quarantine {found.name}"
+                f"{current.ref} has no quarantined rows", hint=f"See: mlopsfw data quarantine {current.name}"
             )
-        if "settled" in found.intake:
-            return found
-        body = {"version": found.version} | ({"message": message} if message else {})
+        if "settled" in current.intake:
+            return current
+        body = {"version": current.version} | ({"message": message} if message else {})
         try:
-            datasets.stream(found.name).append(PlainRecord(SETTLED, body), expecting=history.seq)
+            datasets.stream(current.name).append(PlainRecord(SETTLED, body), expecting=history.seq)
         except Conflict:
             continue
-        return datasets.history(found.name).get(found.version)
+        return datasets.history(current.name).get(current.version)

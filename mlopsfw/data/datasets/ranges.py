@@ -78,8 +78,8 @@ def scan(datasets: VersionStore, artifact: Artifact) -> pl.LazyFrame:
     version = datasets.resolve(artifact)
     if version.erased and _now(datasets, version, start, stop) != artifact.digest:
         raise Erased(
-            f"rows {start:,} to {stop:,} of {version.ref} are not what they were: rows were erased from it on request",
-            hint="Run the step again that reads it.",
+            f"rows {start:,} to {stop:,} of {version.ref} have changed: rows were erased from it on request",
+            hint="Run the step that reads it again.",
         )
     return datasets.scan(version).slice(start, stop - start)
 

@@ -83,13 +83,13 @@ class VersionStore:
             ReferenceChanged: An outside table is no longer what was registered.
             Vacuumed: The version is no longer kept.
         """
-        found = self.resolve(ref, version).readable()
-        if found.mode == "reference":
+        target = self.resolve(ref, version).readable()
+        if target.mode == "reference":
             from mlopsfw.data.datasets import pins
 
-            pins.check(found.uri, found.pin, found.name)
-            return pins.scan(found.uri, found.pin)
-        return self.files(found.name).scan(self.manifest(found).files)
+            pins.check(target.uri, target.pin, target.name)
+            return pins.scan(target.uri, target.pin)
+        return self.files(target.name).scan(self.manifest(target).files)
 
     # -- what the pieces are ---------------------------------------------------------------------------------------------
 
@@ -106,8 +106,8 @@ class VersionStore:
 
     def contract_file(self, name: str) -> Path | None:
         """Return the file that says what a dataset's rows must be; None where `[data.NAME]` names none."""
-        found = self._data.get(name)
-        return self._services.workspace.root / found.contract if found and found.contract else None
+        config = self._data.get(name)
+        return self._services.workspace.root / config.contract if config and config.contract else None
 
     def sieve(self, name: str) -> Sieve | None:
         """Return what sets rows aside that break a dataset's contract; None where it has none. Raise `ConfigError` where that is wrong."""

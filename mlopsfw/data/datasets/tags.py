@@ -38,17 +38,17 @@ def put(
     check(name, tag)
     while True:
         history = datasets.history(name)
-        found = history.get(version).readable()
+        target = history.get(version).readable()
         was = history.tags.get(tag, 0)
-        if was == found.version:
-            return found
+        if was == target.version:
+            return target
         if was and not move:
             raise UsageError(
-                f"the tag {tag!r} is on version {was} of {name!r}", hint=f"To move it to {found.version}, add --move."
+                f"the tag {tag!r} is on version {was} of {name!r}", hint=f"To move it to {target.version}, add --move."
             )
-        body = {"tag": tag, "version": found.version, "was": was} | ({"message": message} if message else {})
+        body = {"tag": tag, "version": target.version, "was": was} | ({"message": message} if message else {})
         if _append(datasets, name, TAGGED, body, history.seq):
-            return datasets.history(name).get(found.version)
+            return datasets.history(name).get(target.version)
 
 
 def remove(datasets: VersionStore, name: str, tag: str) -> DatasetVersion:
@@ -56,15 +56,17 @@ def remove(datasets: VersionStore, name: str, tag: str) -> DatasetVersion:
     check(name, tag)
     while True:
         history = datasets.history(name)
-        found = history.select(tag)
-        if _append(datasets, name, UNTAGGED, {"tag": tag, "was": found.version}, history.seq):
-            return datasets.history(name).get(found.version)
+        target = history.select(tag)
+        if _append(datasets, name, UNTAGGED, {"tag": tag, "was": target.version}, history.seq):
+            return datasets.history(name).get(target.version)
 
 
 def check(name: str, tag: str) -> None:
     """Raise `InvalidReference` unless `tag` can be one."""
     if tag == "latest" or tag.isdecimal() or parse_reference(f"data:/{name}@{tag}").selector != tag:
-        raise InvalidReference(f"{tag!r} cannot be a tag", hint="Take lower-case letters, such as golden or q3-audit.")
+        raise InvalidReference(
+            f"{tag!r} is not a valid tag", hint="Use lower-case letters, such as golden or q3-audit."
+        )
 
 
 def _append(datasets: VersionStore, name: str, kind: str, body: dict[str, Any], seq: int) -> bool:

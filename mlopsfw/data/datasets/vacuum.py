@@ -66,7 +66,7 @@ class BlobRemoval(Protocol):
         """Return the moment, by the store's clock, before which a blob was stored that may go."""
         ...
 
-    def remove(self, left: UnneededBlobs) -> None:
+    def remove(self, unneeded: UnneededBlobs) -> None:
         """Delete what may go now."""
         ...
 
@@ -122,11 +122,13 @@ class VersionRemoval:
         history = self._store.history(name)
         history.get(None)
         aged = self._aged(history, policy)
-        needed = {version: why for version, why in self._needs(name).items() if version in {v.version for v in aged}}
+        needed = {
+            version: reasons for version, reasons in self._needs(name).items() if version in {v.version for v in aged}
+        }
         doomed = [version for version in aged if force or version.version not in needed]
         files, blobs = self._only_in(doomed, history), self._blobs.only_in(doomed, history)
         indexes = {entry.key for entry in blobs.indexes}
-        gone = {
+        removed = {
             version.version
             for version in doomed
             if any(path in files for path in self._paths([version]))
@@ -135,12 +137,12 @@ class VersionRemoval:
         now, later = blobs.split(self._blobs.limit()) if any(blobs) else ([], [])
         plan = Vacuum(
             dataset=history.name,
-            versions=tuple(sorted(gone)),
+            versions=tuple(sorted(removed)),
             files=len(files) + len(now),
             freed=sum(files.values()) + sum(entry.size for entry in now),
             waiting=sum(entry.size for entry in later),
-            kept={version: why for version, why in needed.items() if version not in gone and not force},
-            forced={version: why for version, why in needed.items() if version in gone},
+            kept={version: reasons for version, reasons in needed.items() if version not in removed and not force},
+            forced={version: reasons for version, reasons in needed.items() if version in removed},
         )
         body = {"versions": plan.versions, "files": plan.files, "freed": plan.freed, "forced": _told(plan.forced)}
         return plan, body, history.seq
@@ -179,27 +181,27 @@ class VersionRemoval:
 
     def _finish(self, name: str) -> tuple[int, ...]:
         store = self._store
-        there = {path for path, _ in store.files(name).list()}
+        present = {path for path, _ in store.files(name).list()}
         while True:
             history = store.history(name)
-            gone = [version for version in history.versions if version.manifest and version.vacuumed]
-            left, blobs = there & self._only_in(gone, history).keys(), self._blobs.only_in(gone, history)
-            if not left and not any(blobs):
+            vacuumed = [version for version in history.versions if version.manifest and version.vacuumed]
+            paths, blobs = present & self._only_in(vacuumed, history).keys(), self._blobs.only_in(vacuumed, history)
+            if not paths and not any(blobs):
                 return ()
-            revived = self._revived(history, gone, there)
+            revived = self._revived(history, vacuumed, present)
             if revived:
                 try:
                     store.stream(name).append(PlainRecord(REVIVED, {"versions": revived}), expecting=history.seq)
                 except Conflict:
                     continue
                 history = store.history(name)
-                gone = [version for version in gone if version.version not in revived]
-                blobs = self._blobs.only_in(gone, history)
+                vacuumed = [version for version in vacuumed if version.version not in revived]
+                blobs = self._blobs.only_in(vacuumed, history)
             self._blobs.remove(blobs)
-            store.files(name).delete(sorted(there & self._only_in(gone, history).keys()))
+            store.files(name).delete(sorted(present & self._only_in(vacuumed, history).keys()))
             return tuple(revived)
 
-    def _revived(self, history: History, gone: list[DatasetVersion], there: set[str]) -> list[int]:
+    def _revived(self, history: History, vacuumed: list[DatasetVersion], present: set[str]) -> list[int]:
         forced = set()
         for event in self._store.stream(history.name).events():
             if event.type == VACUUMED:
@@ -207,10 +209,10 @@ class VersionRemoval:
         needed = self._needs(history.name).keys() - forced
         return [
             each.version
-            for each in gone
-            if each.version in needed and self._paths([each]).keys() <= there and self._blobs.whole(each)
+            for each in vacuumed
+            if each.version in needed and self._paths([each]).keys() <= present and self._blobs.whole(each)
         ]
 
 
 def _told(forced: Needs) -> dict[str, list[str]]:
-    return {str(version): why for version, why in forced.items()}
+    return {str(version): reasons for version, reasons in forced.items()}

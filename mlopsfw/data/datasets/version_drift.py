@@ -40,34 +40,36 @@ def compare_versions(
     names = _compared(old, new)
     old, new, rows = old.select(names), new.select(names), (before.rows, after.rows)
     if max(rows) * row_bytes(old.collect_schema()) > STREAM_FROM:
-        found = compare_streams(
+        result = compare_streams(
             lambda: record_batches(old), lambda: record_batches(new), alpha=alpha, threshold=threshold
         )
-        drifted = any(one.drifted for one in found.drifts)
-        return judged(Outcome(found.drifts, found.rows, drifted, stream=found), (before.ref, after.ref))
+        drifted = any(column.drifted for column in result.drifts)
+        return judged(Outcome(result.drifts, result.rows, drifted, stream=result), (before.ref, after.ref))
     frames = old.collect(engine="streaming"), new.collect(engine="streaming")
     first, second = ({name: frame[name] for name in names} for frame in frames)
     drifts = compare_samples(first, second, alpha=alpha, threshold=threshold)
-    outcome = Outcome(drifts, rows, any(one.drifted for one in drifts), frames=frames)
+    outcome = Outcome(drifts, rows, any(column.drifted for column in drifts), frames=frames)
     return judged(outcome, (before.ref, after.ref))
 
 
-def effect_bound(datasets: VersionStore, before: DatasetVersion, after: DatasetVersion, found: Difference) -> float:
+def effect_bound(
+    datasets: VersionStore, before: DatasetVersion, after: DatasetVersion, difference: Difference
+) -> float:
     """Return what the effect of no column can exceed, as the rows that differ tell it; 1 where they do not.
 
     If d of a column's values came, went or changed, the two samples have all others in common, so their total variation, and with it
     Kolmogorov's D and the change of the missing share, is at most d over the number of values.
     """
-    if not found.key or found.columns_retyped:
+    if not difference.key or difference.columns_retyped:
         return 1.0
-    moved = max(found.added, found.removed)
+    moved = max(difference.added, difference.removed)
     old, new = datasets.scan(before), datasets.scan(after)
     names = _compared(old, new)
-    differing = {name: moved + found.changed_columns.get(name, 0) for name in names}
+    differing = {name: moved + difference.changed_columns.get(name, 0) for name in names}
     if max(differing.values(), default=0) >= min(before.rows, after.rows):
         return 1.0
-    there = [_values(side, names) for side in (old, new)]
-    return max((count / max(min(side[name] for side in there), 1) for name, count in differing.items()), default=0.0)
+    values = [_values(side, names) for side in (old, new)]
+    return max((count / max(min(side[name] for side in values), 1) for name, count in differing.items()), default=0.0)
 
 
 def _compared(old: pl.LazyFrame, new: pl.LazyFrame) -> list[str]:

@@ -115,7 +115,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         """Return itself. Raise `Vacuumed` where its rows were removed."""
         if self.vacuumed:
             hint = f"`mlopsfw data log {self.name}` shows which versions are kept."
-            raise Vacuumed(f"{self.ref} was vacuumed on {self.vacuumed[:19]}: its rows are gone", hint=hint)
+            raise Vacuumed(f"{self.ref} was vacuumed on {self.vacuumed[:19]}: its rows were removed", hint=hint)
         return self
 
     def artifact(self) -> Artifact:
@@ -168,7 +168,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     def get(self, version: int | None) -> DatasetVersion:
         """Return that version, or the newest for None. Raise `UnknownName`."""
         if not self.versions:
-            raise UnknownName(f"there is no dataset {self.name!r}", hint="`mlopsfw data list` shows those there are.")
+            raise UnknownName(f"there is no dataset {self.name!r}", hint="`mlopsfw data list` shows all datasets.")
         if version is None:
             return self.versions[-1]
         if not 1 <= version <= len(self.versions):
@@ -183,9 +183,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         if selector.isdecimal() or not self.versions:
             return self.get(int(selector) if selector.isdecimal() else None)
         if selector not in self.tags:
-            hint = (
-                nearest(selector, self.tags) if self.tags else f"Put one there: mlopsfw data tag {self.name} {selector}"
-            )
+            hint = nearest(selector, self.tags) if self.tags else f"Set one: mlopsfw data tag {self.name} {selector}"
             raise UnknownName(f"dataset {self.name!r} has no tag {selector!r}", hint=hint)
         return self.get(self.tags[selector])
 
@@ -199,8 +197,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 def _erased(version: DatasetVersion) -> Erased:
     return Erased(
-        f"{version.ref} is not what it was: rows were erased from it on request",
-        hint=f"Its digest is {version.digest[:12]} now; run the step again that reads it.",
+        f"{version.ref} has changed: rows were erased from it on request",
+        hint=f"Its digest is now {version.digest[:12]}. Run the step that reads it again.",
     )
 
 
@@ -239,8 +237,8 @@ def _change(versions: list[DatasetVersion], event: Event) -> None:
     if event.type == CHECKED:
         _replace(versions, event.body["version"], checked={**event.body, "time": event.time})
     elif event.type == SETTLED:
-        place = event.body["version"]
-        _replace(versions, place, intake={**versions[place - 1].intake, "settled": event.time})
+        version_number = event.body["version"]
+        _replace(versions, version_number, intake={**versions[version_number - 1].intake, "settled": event.time})
     elif event.type == ERASED:
         for change in event.body["versions"]:
             versions[change["version"] - 1] = _without(versions[change["version"] - 1], change)

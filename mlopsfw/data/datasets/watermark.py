@@ -30,9 +30,9 @@ def greatest(base: DatasetVersion | None, rows: pl.LazyFrame | None, column: str
     """Return the greatest value of a version: its event's, or else that of `rows`. None where there is none."""
     if base is None or rows is None:
         return None
-    kept = base.watermark
-    if kept.get("column") == column:
-        return _parsed(kept["value"], kept["type"])
+    previous = base.watermark
+    if previous.get("column") == column:
+        return _parsed(previous["value"], previous["type"])
     check_calendar(rows.select(column), base.ref)
     return rows.select(column).max().collect(engine="streaming").item()
 
@@ -78,7 +78,10 @@ def above(batch: pa.RecordBatch, column: str, limit: Any) -> pa.RecordBatch:
     if pa.types.is_floating(values.type):
         unknown += pc.sum(pc.is_nan(values)).as_py() or 0
     if unknown:
-        raise DataError(f"{unknown} rows have no value in the watermark {column!r}", hint="Mend or leave out the rows.")
+        raise DataError(
+            f"{unknown} rows have no value in the watermark column {column!r}",
+            hint="Correct the rows, or leave them out.",
+        )
     if limit is None:
         return batch
     exact = pa.scalar(limit) if isinstance(limit, float) else pa.scalar(limit, values.type)
@@ -94,6 +97,6 @@ def greater(batch: pa.RecordBatch, column: str, value: Any) -> Any:
     except (ValueError, OverflowError):  # it has no year that Python has
         raise DataError(
             f"the watermark {column!r} holds a date or time outside the years 1 to 9999",
-            hint="Correct it: no later row could be greater.",
+            hint="Correct it, since no later row could be greater.",
         ) from None
     return value if top is None else top if value is None else max(value, top)

@@ -63,7 +63,7 @@ def open_blocks(formats: Formats, file: Path, options: ReadOptions, sheet: str =
     kind = STREAMED.get(formats.check(file), "")
     if stream and not kind:
         raise DataError(
-            f"{file}: files are streamed as {', '.join(STREAMED)}", hint="Convert the file, or leave --stream out."
+            f"{file}: files are streamed as {', '.join(STREAMED)}", hint="Convert the file, or omit --stream."
         )
     typed: dict[str, Callable[[Path], Blocks]] = {"parquet": ParquetBlocks, "ipc": ArrowBlocks}
     if kind in typed:

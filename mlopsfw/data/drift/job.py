@@ -109,8 +109,8 @@ def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, b
     stream = any(is_large(formats, file) for file in (job.reference, job.current)) if job.stream is None else job.stream
     if stream and job.preset:
         raise UsageError(
-            "a preset compares files that fit into memory, and these are streamed",
-            hint="Compare a sample of the rows, or say --no-stream if they do fit.",
+            "a preset needs files that fit into memory, but these are streamed",
+            hint="Compare a sample of the rows, or pass --no-stream if they do fit.",
         )
     before, after = _opened(formats, job, stream=stream)
     names = known_columns(job.reference, tuple(before.schema.names), job.columns)

@@ -101,21 +101,21 @@ class Addition:
         at = self._known.match(self._found)
         digests = np.frombuffer(self._known.digests, np.uint8).reshape(-1, _WIDTH)
         stored = index.binary(self._known.digests).is_in(self._places["digest"].implode()).to_numpy()
-        taken = np.flatnonzero((at >= 0) & stored[at] if len(stored) else at >= 0)
-        np.frombuffer(self._digests, np.uint8).reshape(-1, _WIDTH)[taken] = digests[at[taken]]
-        np.frombuffer(self._settled, np.uint8)[taken] = 1
-        return np.setdiff1d(np.arange(len(at)), taken, assume_unique=True)
+        unchanged = np.flatnonzero((at >= 0) & stored[at] if len(stored) else at >= 0)
+        np.frombuffer(self._digests, np.uint8).reshape(-1, _WIDTH)[unchanged] = digests[at[unchanged]]
+        np.frombuffer(self._settled, np.uint8)[unchanged] = 1
+        return np.setdiff1d(np.arange(len(at)), unchanged, assume_unique=True)
 
     def _read(self, numbers: np.ndarray, progress: Progress | None) -> None:
         if not len(numbers):
             return
-        there = set(self._places["digest"].to_list())
+        digests = set(self._places["digest"].to_list())
         new = {f"{self._folder}{os.sep}{self._found.paths[number]}": number for number in numbers.tolist()}
         files = [(file, self._found.look(number)) for file, number in new.items()]
         size, read, saved = sum(look.size for _, look in files), 0, time.monotonic()
         began = time.time_ns()
-        done = packs.store(files, self._services.blobs, lambda digest: bytes.fromhex(digest) in there)
-        for count, stored in enumerate(done, 1):
+        packed = packs.store(files, self._services.blobs, lambda digest: bytes.fromhex(digest) in digests)
+        for count, stored in enumerate(packed, 1):
             self._note(new[stored.file], stored, began)
             read += stored.look.size
             if progress:
@@ -132,10 +132,10 @@ class Addition:
             self._noted[stored.digest] = stored.place
 
     def _remember(self, made: str = "") -> None:
-        places = {} if made else self._noted
+        noted = {} if made else self._noted
         now = Known(
             listing=self._listing, looks=self._found.looks.tobytes(), digests=bytes(self._digests),
-            settled=bytes(self._settled), made=made, places=places,
+            settled=bytes(self._settled), made=made, places=noted,
         )  # fmt: skip
         if now != self._known:
             known.save(now, self._file)
@@ -176,12 +176,12 @@ class Addition:
 
         if history.removals != self._history.removals or self._lost():
             raise Removed
-        found = [self._places, index.frame(self._noted.items())]
+        frames = [self._places, index.frame(self._noted.items())]
         if history.seq != self._history.seq and history.latest:  # others were first; an upsert keeps what they brought
-            found.append(index.of_version(self._services.blobs, history.latest))
+            frames.append(index.of_version(self._services.blobs, history.latest))
         needed = rows.select(pl.col("digest").str.decode("hex")).unique().collect()
         return index.save(
-            pl.concat(found).unique("digest", keep="first", maintain_order=True), needed, self._services.blobs
+            pl.concat(frames).unique("digest", keep="first", maintain_order=True), needed, self._services.blobs
         )
 
     def _lost(self) -> bool:
@@ -190,7 +190,7 @@ class Addition:
         from mlopsfw.kernel.store.tombstones import buried
 
         storage = self._services.storage
-        erased = {place.blob for place in self._noted.values()} & set(buried(storage))
+        erased = {location.blob for location in self._noted.values()} & set(buried(storage))
         return any(entry_of(storage, blob) is None for blob in erased)
 
 
@@ -199,6 +199,6 @@ def _that_are_there(services: Services, noted: dict[str, Place]) -> dict[str, Pl
     from mlopsfw.kernel.store.blobs import REFRESH, entry_of
 
     young = services.clock.now() - REFRESH
-    blobs = {place.blob for place in noted.values()}
-    there = {blob for blob in blobs if (entry := entry_of(services.storage, blob)) and entry.modified > young}
-    return {digest: place for digest, place in noted.items() if place.blob in there}
+    blobs = {location.blob for location in noted.values()}
+    present = {blob for blob in blobs if (entry := entry_of(services.storage, blob)) and entry.modified > young}
+    return {digest: location for digest, location in noted.items() if location.blob in present}

@@ -72,7 +72,7 @@ class FileSets:
         check_name(name, "dataset")
         if self._services.workspace.state.resolve().is_relative_to(folder.resolve()):
             raise UsageError(
-                f"{folder} holds the project's own state, {self._services.workspace.state}",
+                f"{folder} contains the project's own state, {self._services.workspace.state}",
                 hint="Add a folder beside or below it.",
             )
         while True:

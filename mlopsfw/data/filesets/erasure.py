@@ -50,14 +50,16 @@ class Contents:
         """Paths that stay, and hold the same bytes as a file that goes, in any version."""
         store = self._store
         parts = {file.path: file for version in self._live for file in store.manifest(version).files}
-        found = self._told_apart(store.files(self._live[0].name).scan(list(parts.values()))).unique()
-        theirs, others = found.filter("theirs"), found.filter(~found["theirs"])
-        return sorted(others.join(theirs, on="digest", how="semi")["path"].unique().to_list())
+        marked_rows = self._told_apart(store.files(self._live[0].name).scan(list(parts.values()))).unique()
+        erased, others = marked_rows.filter("theirs"), marked_rows.filter(~marked_rows["theirs"])
+        return sorted(others.join(erased, on="digest", how="semi")["path"].unique().to_list())
 
     def _told_apart(self, rows: pl.LazyFrame) -> pl.DataFrame:
-        """Return `path` and `digest` of files, and whether they are `theirs`."""
-        theirs = self._subject.rows(rows.collect_schema())
-        return rows.select("path", "digest", theirs=False if theirs is None else theirs).collect(engine="streaming")
+        """Return `path` and `digest` of files, and `theirs`: whether they are files of the subject."""
+        is_subject = self._subject.rows(rows.collect_schema())
+        return rows.select("path", "digest", theirs=False if is_subject is None else is_subject).collect(
+            engine="streaming"
+        )
 
     @cached_property
     def _indexes(self) -> dict[str, dict[str, Place]]:
@@ -67,14 +69,14 @@ class Contents:
     @cached_property
     def _left(self) -> dict[str, dict[str, Place]]:
         """Blob → what rows that stay need of it."""
-        left: dict[str, dict[str, Place]] = {}
+        remaining: dict[str, dict[str, Place]] = {}
         for version in self._live:
             needed, _ = self._needed[version.version]
-            for name, place in self._indexes[version.index].items():
-                held = left.setdefault(place.blob, {})
+            for name, location in self._indexes[version.index].items():
+                in_blob = remaining.setdefault(location.blob, {})
                 if name in needed:
-                    held[name] = place
-        return left
+                    in_blob[name] = location
+        return remaining
 
     @cached_property
     def _needed(self) -> dict[int, tuple[set[str], bool]]:
@@ -82,19 +84,21 @@ class Contents:
         return {version.version: self._needed_by(version) for version in self._live}
 
     def _needed_by(self, version: DatasetVersion) -> tuple[set[str], bool]:
-        found = self._told_apart(self._store.scan(version))
-        return set(found.filter(~found["theirs"])["digest"].to_list()), bool(found["theirs"].any())
+        marked_rows = self._told_apart(self._store.scan(version))
+        return set(marked_rows.filter(~marked_rows["theirs"])["digest"].to_list()), bool(marked_rows["theirs"].any())
 
     @cached_property
     def touched(self) -> list[str]:
         """The blobs that hold more than is needed: what goes now, and what earlier vacuums and erasures left, of whomever it was."""
-        return sorted(blob for blob, left in self._left.items() if self._holds_more(blob, left))
+        return sorted(blob for blob, remaining in self._left.items() if self._holds_more(blob, remaining))
 
-    def _holds_more(self, blob: str, left: Mapping[str, Place]) -> bool:
-        if not left:
+    def _holds_more(self, blob: str, remaining: Mapping[str, Place]) -> bool:
+        if not remaining:
             return True
-        size = sum(place.size for place in left.values())
-        return all(place.size <= SMALL for place in left.values()) and size < size_of(self._services.storage, blob)
+        size = sum(location.size for location in remaining.values())
+        return all(location.size <= SMALL for location in remaining.values()) and size < size_of(
+            self._services.storage, blob
+        )
 
     def indexes(self) -> dict[int, str]:
         """Store what is left; return version → its new index, of those that get another one."""
@@ -104,25 +108,28 @@ class Contents:
         return {version.version: digest for version, digest in new if digest != version.index}
 
     def _names(self, version: DatasetVersion, moved: Mapping[str, object]) -> bool:
-        return any(place.blob in moved for place in self._indexes[version.index].values())
+        return any(location.blob in moved for location in self._indexes[version.index].values())
 
     def _index(self, version: DatasetVersion, moved: Mapping[str, Mapping[str, Place]]) -> str:
         needed, _ = self._needed[version.version]
-        places = {name: place for name, place in self._indexes[version.index].items() if name in needed}
-        now = {name: moved[place.blob][name] if place.blob in moved else place for name, place in places.items()}
-        found = index.frame(now.items())
-        return index.save(found, found.select("digest"), self._services.blobs)
+        locations = {name: location for name, location in self._indexes[version.index].items() if name in needed}
+        now = {
+            name: moved[location.blob][name] if location.blob in moved else location
+            for name, location in locations.items()
+        }
+        frame = index.frame(now.items())
+        return index.save(frame, frame.select("digest"), self._services.blobs)
 
-    def _written_anew(self, blob: str, left: Mapping[str, Place]) -> dict[str, Place]:
+    def _written_anew(self, blob: str, remaining: Mapping[str, Place]) -> dict[str, Place]:
         """Store what is left of a shared blob; return where that is. One without anything left is not even read."""
-        if not left:
+        if not remaining:
             return {}
         data, pack, starts = self._services.blobs.get(blob), bytearray(), dict[str, int]()
-        for name, place in sorted(left.items(), key=lambda item: item[1].start):
+        for name, location in sorted(remaining.items(), key=lambda item: item[1].start):
             starts[name] = len(pack)
-            pack += data[place.start : place.start + place.size]
+            pack += data[location.start : location.start + location.size]
         new = self._services.blobs.put(bytes(pack))
-        return {name: Place(new, starts[name], place.size) for name, place in left.items()}
+        return {name: Place(new, starts[name], location.size) for name, location in remaining.items()}
 
 
 class FileSetErasure:
@@ -155,11 +162,11 @@ class FileSetErasure:
         """Return the paths that a pattern (`*` is any text, `?` any character) means in the versions of sets that are kept."""
         import polars as pl
 
-        found = set() if {"*", "?"} & set(pattern) else {pattern}
+        paths = set() if {"*", "?"} & set(pattern) else {pattern}
         for version in (v for name in names for v in self._store.history(name).versions if v.live and v.index):
             rows = self._store.scan(version).filter(pl.col("path").str.contains(_regex(pattern)))
-            found |= set(rows.select("path").collect()["path"].to_list())
-        return sorted(found)
+            paths |= set(rows.select("path").collect()["path"].to_list())
+        return sorted(paths)
 
     def waiting(self, version: DatasetVersion) -> bool:
         """Return whether bytes of a vacuumed version may be stored still: its index is there."""
@@ -168,17 +175,19 @@ class FileSetErasure:
     def sweep(self, name: str, erasure: str) -> int:
         """Drop the blobs and indexes that no version of a set has any more; return how many."""
         history = self._store.history(name)
-        kept = {version.index for version in history.versions if version.live}
-        named = set(indexes(self._store.stream(name).events())) - kept
-        found = {
-            digest: told for digest in sorted(named) if (told := index.told(digest, self._services.blobs)) is not None
+        live_indexes = {version.index for version in history.versions if version.live}
+        named = set(indexes(self._store.stream(name).events())) - live_indexes
+        listings = {
+            digest: listing
+            for digest in sorted(named)
+            if (listing := index.told(digest, self._services.blobs)) is not None
         }
-        if not found:
+        if not listings:
             return 0
-        blobs = {blob for told in found.values() for blob in told.blobs}
-        segments = {segment for told in found.values() for segment in told.segments}
+        blobs = {blob for listing in listings.values() for blob in listing.blobs}
+        segments = {segment for listing in listings.values() for segment in listing.segments}
         released = FileSetRemoval(self._services, self._vault).released()
-        every = [*sorted(blobs), *sorted(segments), *found]  # what tells of others goes after them
+        every = [*sorted(blobs), *sorted(segments), *listings]  # what tells of others goes after them
         going = {entry.key for entry in gc.unneeded(self._services.storage, every, self._vault, released)}
         dropped = [digest for digest in every if key_of(digest) in going]
         for digest in dropped:

@@ -82,18 +82,18 @@ class FileSet:
 
     def open(self, path: str) -> BufferedReader | BytesIO:
         """Open a file's bytes for reading; a large one is not held in memory. Errors as for `read`."""
-        place = self.place(path)
-        if place.size > SMALL:
-            return self._services.blobs.path(place.blob).open("rb")
-        data = self._pack(place.blob)[place.start : place.start + place.size]
-        if len(data) != place.size:
-            raise Corrupt(f"{path} of {self.version.ref} has {len(data)} bytes stored, not {place.size}")
+        location = self.place(path)
+        if location.size > SMALL:
+            return self._services.blobs.path(location.blob).open("rb")
+        data = self._pack(location.blob)[location.start : location.start + location.size]
+        if len(data) != location.size:
+            raise Corrupt(f"{path} of {self.version.ref} has {len(data)} bytes stored, not {location.size}")
         return BytesIO(data)
 
     def order(self, path: str) -> tuple[str, int]:
         """Return a key by which files of one blob follow each other."""
-        place = self.place(path)
-        return place.blob, place.start
+        location = self.place(path)
+        return location.blob, location.start
 
     def place(self, path: str) -> Place:
         """Return where a file's bytes are. Raise `UnknownName`."""
@@ -102,8 +102,8 @@ class FileSet:
         return self._places[self._digests[path]]
 
     def _hint(self, path: str) -> str:
-        gone = self.version.erased_rows
-        return f"{gone:,} of its files were erased on request." if gone else nearest(path, self._digests)
+        erased = self.version.erased_rows
+        return f"{erased:,} of its files were erased on request." if erased else nearest(path, self._digests)
 
     def verify(self) -> None:
         """Read every file's bytes. Raise `Corrupt` where they are not what was added, `NotFound` where they are gone."""
@@ -111,7 +111,8 @@ class FileSet:
             with self.open(path) as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
                     raise Corrupt(
-                        f"{path} of {self.version.ref} is not what was added", hint="Restore its blob from a copy."
+                        f"{path} of {self.version.ref} differs from the file that was added",
+                        hint="Restore its blob from a copy.",
                     )
 
     def get(self, folder: Path, *, sync: bool = False, force: bool = False) -> Laid:
@@ -128,8 +129,8 @@ class FileSet:
     @cached_property
     def contents(self) -> set[str]:
         """The sha256 of every content that any version of the set has."""
-        kept = (version for version in self._store.history(self.version.name).versions if version.live)
-        indexes = {version.index: version for version in kept if version.index}
+        versions = (version for version in self._store.history(self.version.name).versions if version.live)
+        indexes = {version.index: version for version in versions if version.index}
         return {name for version in indexes.values() for name in places(of_version(self._services.blobs, version))}
 
 

@@ -62,7 +62,7 @@ def _spare_state(state: Path, folder: Path, *, sync: bool) -> None:
     """Raise `UsageError` where the project's own files would be written among, or removed as none of the set's."""
     if folder.is_relative_to(state) or (sync and state.is_relative_to(folder)):
         raise UsageError(
-            f"{folder} holds the project's own state, {state}", hint="Nothing was changed. Name a folder beside it."
+            f"{folder} contains the project's own state, {state}", hint="Nothing was changed. Name a folder beside it."
         )
 
 
@@ -70,14 +70,16 @@ def _check(paths: list[str], folder: Path) -> None:
     for path in paths:
         if not is_inside(path) or _is_unsafe_here(path):
             raise DataError(
-                f"the set holds the path {path!r}, which this machine cannot take", hint="Nothing was written."
+                f"the set holds the path {path!r}, which this machine cannot write", hint="Nothing was written."
             )
     if _ignores_case(folder):
-        seen: dict[str, str] = {}
+        names: dict[str, str] = {}
         for path in paths:
-            other = seen.setdefault(unicodedata.normalize("NFC", path.casefold()), path)
+            other = names.setdefault(unicodedata.normalize("NFC", path.casefold()), path)
             if other != path:
-                raise DataError(f"{path!r} and {other!r} are one file on this machine", hint="Nothing was written.")
+                raise DataError(
+                    f"{path!r} and {other!r} name the same file on this machine", hint="Nothing was written."
+                )
 
 
 def _is_unsafe_here(path: str) -> bool:
@@ -91,13 +93,13 @@ def _ignores_case(folder: Path) -> bool:
         return Path(file.name.replace("case-a", "CASE-A")).exists()
 
 
-def _refuse_own(files: FileSet, theirs: Iterable[Path]) -> None:
+def _refuse_own(files: FileSet, paths: Iterable[Path]) -> None:
     """Raise `DataError` where a file would go that is no version's: nobody could get it back."""
-    for own in theirs:
-        if not own.is_symlink() and file_digest(own) not in files.contents:
+    for path in paths:
+        if not path.is_symlink() and file_digest(path) not in files.contents:
             raise DataError(
-                f"{own} is there, and no version of {files.version.name} has its content",
-                hint="Nothing was written. Take it away, name another folder, or do without it by --force.",
+                f"{path} exists, and no version of {files.version.name} has its content",
+                hint="Nothing was written. Remove the file, name another folder, or overwrite it with --force.",
             )
 
 
@@ -116,7 +118,9 @@ def _lay(files: FileSet, folder: Path, path: str, digest: str) -> None:
     target = folder / path
     _make_folders(folder, PurePosixPath(path).parent)
     if target.is_dir() and not target.is_symlink():
-        raise DataError(f"{target} is a folder, where the set has a file", hint="Take it away, or name another folder.")
+        raise DataError(
+            f"{target} is a folder, but the set has a file of this name", hint="Remove it, or name another folder."
+        )
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".mlopsfw-")
     try:
         with os.fdopen(descriptor, "wb") as sink:
@@ -129,13 +133,15 @@ def _lay(files: FileSet, folder: Path, path: str, digest: str) -> None:
 
 
 def _copy(files: FileSet, path: str, digest: str, sink: BinaryIO) -> None:
-    found = hashlib.sha256()
+    computed = hashlib.sha256()
     with files.open(path) as source:
         while chunk := source.read(SMALL):
-            found.update(chunk)
+            computed.update(chunk)
             sink.write(chunk)
-    if found.hexdigest() != digest:
-        raise Corrupt(f"{path} of {files.version.ref} is not what was added", hint="Restore the blob from a copy.")
+    if computed.hexdigest() != digest:
+        raise Corrupt(
+            f"{path} of {files.version.ref} differs from the file that was added", hint="Restore the blob from a copy."
+        )
 
 
 def _is_there(file: Path, size: int, digest: str) -> bool:
@@ -154,7 +160,7 @@ def _make_folders(folder: Path, below: PurePosixPath) -> None:
         at /= part
         if at.is_symlink():
             raise DataError(
-                f"{at} is a link: nothing is written through it", hint="Take it away, or name another folder."
+                f"{at} is a link, and mlopsfw does not write through links", hint="Remove it, or name another folder."
             )
         if at.is_file():
             at.unlink()
@@ -165,8 +171,8 @@ def _others(folder: Path, paths: set[str]) -> Iterator[Path]:
     """Yield what is below the folder and no file of the set; links are not followed."""
     for above, folders, names in os.walk(folder):
         links = [name for name in folders if Path(above, name).is_symlink()]
-        found = (Path(above, name) for name in names + links)
-        yield from (file for file in found if file.relative_to(folder).as_posix() not in paths)
+        candidates = (Path(above, name) for name in names + links)
+        yield from (file for file in candidates if file.relative_to(folder).as_posix() not in paths)
 
 
 def _remove(files: list[Path], folder: Path) -> None:

@@ -118,18 +118,18 @@ def nowhere() -> pl.DataFrame:
     return frame([])
 
 
-def frame(places: Iterable[tuple[str, Place]]) -> pl.DataFrame:
+def frame(locations: Iterable[tuple[str, Place]]) -> pl.DataFrame:
     """Return places (of a content's sha256 in hex) as `load` does, of no segment yet."""
     import polars as pl
 
-    rows = [(bytes.fromhex(name), place.blob, place.start, place.size, None) for name, place in places]
+    rows = [(bytes.fromhex(name), location.blob, location.start, location.size, None) for name, location in locations]
     schema = {"digest": pl.Binary, "blob": pl.String, "start": pl.Int64, "size": pl.Int64, "segment": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def places(found: pl.DataFrame) -> dict[str, Place]:
+def places(table: pl.DataFrame) -> dict[str, Place]:
     """Return what `load` does by the contents' sha256 in hex."""
-    rows = found.select("digest", "blob", "start", "size").iter_rows()
+    rows = table.select("digest", "blob", "start", "size").iter_rows()
     return {digest.hex(): Place(blob, start, size) for digest, blob, start, size in rows}
 
 
@@ -151,43 +151,44 @@ def told(digest: str, blobs: Blobs) -> Told | None:
 def of_version(blobs: Blobs, version: DatasetVersion) -> pl.DataFrame:
     """Return where the bytes of a version's files are, as `load` does. Raise `UsageError` where it is a table."""
     if not version.index:
-        raise UsageError(f"{version.ref} is a table, not a set of files", hint="mlopsfw data show tells its columns.")
+        raise UsageError(f"{version.ref} is a table, not a set of files", hint="`mlopsfw data show` lists its columns.")
     return load(version.index, blobs)
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------------
 
 
-def save(found: pl.DataFrame, needed: pl.DataFrame, blobs: Blobs) -> str:
-    """Store where content is; return the index's digest.
+def save(rows: pl.DataFrame, needed: pl.DataFrame, blobs: Blobs) -> str:
+    """Store the locations of contents, and return the digest of the index.
 
     Args:
-        found: Where all that is needed is, and perhaps more, as `load` returns it.
-        needed: The contents that the version has: `digest`, binary.
-        blobs: Where to.
+        rows: The locations of all needed contents, and perhaps of others, as `load` returns them.
+        needed: The contents of the version: `digest`, binary.
+        blobs: The blobs to store to.
     """
-    used = found.join(needed, on="digest", how="semi").unique("digest", keep="first", maintain_order=True)
-    sizes = _kept(found, used)
-    rest = used.filter(~used["segment"].is_in(list(sizes)).fill_null(value=False))
+    used = rows.join(needed, on="digest", how="semi").unique("digest", keep="first", maintain_order=True)
+    sizes = _kept(rows, used)
+    remaining = used.filter(~used["segment"].is_in(list(sizes)).fill_null(value=False))
     for segment in sorted(sizes, key=sizes.__getitem__):  # merged with what is no smaller, the small ones are few
-        if not rest.height or sizes[segment] > 2 * rest.height or rest.height + sizes[segment] > LARGEST:
+        if not remaining.height or sizes[segment] > 2 * remaining.height or remaining.height + sizes[segment] > LARGEST:
             break
-        rest = rest.vstack(used.filter(segment=segment))
+        remaining = remaining.vstack(used.filter(segment=segment))
         del sizes[segment]
     new = [
-        _store(rest[start : start + LARGEST].sort("blob", "start"), blobs) for start in range(0, rest.height, LARGEST)
+        _store(remaining[start : start + LARGEST].sort("blob", "start"), blobs)
+        for start in range(0, remaining.height, LARGEST)
     ]
     return blobs.put(msgspec.json.encode(Index([*sorted(sizes), *new])))
 
 
-def _kept(found: pl.DataFrame, used: pl.DataFrame) -> dict[str, int]:
+def _kept(rows: pl.DataFrame, used: pl.DataFrame) -> dict[str, int]:
     """Return the segments that are needed as they are, and how many contents each tells of: each of their blobs is used."""
     import polars as pl
 
-    told_of = found.filter(pl.col("segment").is_not_null()).group_by("segment", "blob").len()
+    told_of = rows.filter(pl.col("segment").is_not_null()).group_by("segment", "blob").len()
     idle = told_of.join(used, on=["segment", "blob"], how="anti")
-    kept = told_of.join(idle, on="segment", how="anti").group_by("segment").agg(pl.col("len").sum())
-    return dict(kept.iter_rows())
+    usage = told_of.join(idle, on="segment", how="anti").group_by("segment").agg(pl.col("len").sum())
+    return dict(usage.iter_rows())
 
 
 def _store(rows: pl.DataFrame, blobs: Blobs) -> str:

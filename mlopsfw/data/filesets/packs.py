@@ -47,23 +47,23 @@ def store(files: Iterable[File], blobs: Blobs, has: Callable[[str], bool]) -> It
     Raises:
         DataError: A file cannot be read, or changed while it was read.
     """
-    for done in in_order(lambda group: _store_group(group, blobs, has), _groups(files)):
-        yield from done
+    for stored in in_order(lambda group: _store_group(group, blobs, has), _groups(files)):
+        yield from stored
 
 
 def _groups(files: Iterable[File]) -> Iterator[list[File]]:
     """Yield the files that share a blob. They follow each other in the set's order, so that one folder's come together."""
     group: list[File] = []
-    held = 0
+    size = 0
     for file in files:
         if file[1].size > SMALL:
             yield [file]
             continue
         group.append(file)
-        held += file[1].size
-        if held >= PACK or len(group) >= 10_000:  # noqa: PLR2004 - empty files fill no blob
+        size += file[1].size
+        if size >= PACK or len(group) >= 10_000:  # noqa: PLR2004 - empty files fill no blob
             yield group
-            group, held = [], 0
+            group, size = [], 0
     if group:
         yield group
 
@@ -99,12 +99,12 @@ def _read(file: str, look: Look) -> bytes:
 def _store_large(file: str, look: Look, blobs: Blobs, has: Callable[[str], bool]) -> Stored:
     try:
         digest = file_digest(Path(file))
-        place = None if has(digest) else Place(blobs.put(Path(file)), 0, look.size)
+        location = None if has(digest) else Place(blobs.put(Path(file)), 0, look.size)
         if look_at(file) != look:
             raise _changed(file)
     except OSError as error:
         raise _unreadable(file, error) from None
-    return Stored(file, look, digest, place)
+    return Stored(file, look, digest, location)
 
 
 def _unreadable(file: str, error: OSError) -> DataError:
@@ -112,4 +112,7 @@ def _unreadable(file: str, error: OSError) -> DataError:
 
 
 def _changed(file: str) -> DataError:
-    return DataError(f"{file} changed while it was read", hint="Nothing was committed; add the set once it is at rest.")
+    return DataError(
+        f"{file} changed while mlopsfw read it",
+        hint="Nothing was committed. Add the set again after the writing has ended.",
+    )

@@ -39,40 +39,45 @@ class FileSetRemoval:
     def only_in(self, versions: Iterable[DatasetVersion], history: History) -> UnneededBlobs:
         """Return what nothing but these versions of a set needs; nothing for a table."""
         numbers = {version.version for version in versions}
-        kept = {version.index for version in history.versions if version.live and version.version not in numbers}
-        indexes = sorted({history.get(number).index for number in numbers} - kept - {""})
-        found = {digest: told for digest in indexes if (told := index.told(digest, self._services.blobs)) is not None}
-        if not found:
+        live_indexes = {
+            version.index for version in history.versions if version.live and version.version not in numbers
+        }
+        indexes = sorted({history.get(number).index for number in numbers} - live_indexes - {""})
+        listings = {
+            digest: listing for digest in indexes if (listing := index.told(digest, self._services.blobs)) is not None
+        }
+        if not listings:
             return UnneededBlobs([], [])
-        segments = {segment for told in found.values() for segment in told.segments}
-        blobs = {blob for told in found.values() for blob in told.blobs}
+        segments = {segment for listing in listings.values() for segment in listing.segments}
+        blobs = {blob for listing in listings.values() for blob in listing.blobs}
         refs = [history.get(number).ref for number in numbers]
-        going = gc.unneeded(self._services.storage, {*blobs, *segments, *found}, self._vault, self.released(refs))
+        going = gc.unneeded(self._services.storage, {*blobs, *segments, *listings}, self._vault, self.released(refs))
         by_key = {entry.key: entry for entry in going}
-        left = [
-            [by_key[key] for key in map(key_of, sorted(names)) if key in by_key] for names in (blobs, segments, found)
+        unneeded = [
+            [by_key[key] for key in map(key_of, sorted(names)) if key in by_key]
+            for names in (blobs, segments, listings)
         ]
-        return UnneededBlobs(left[0], [*left[1], *left[2]])
+        return UnneededBlobs(unneeded[0], [*unneeded[1], *unneeded[2]])
 
     def released(self, going: Iterable[str] = ()) -> set[str]:
         """Return the indexes that no kept version has, were the versions `going` (exact references) not kept."""
-        named, kept, gone, ledger = set[str](), set[str](), set(going), self._services.ledger
+        named, live_indexes, removed, ledger = set[str](), set[str](), set(going), self._services.ledger
         for stream in ledger.streams(_DATASETS):
             events = list(ledger.stream(stream).events())
             named |= set(indexes(events))
             versions = fold(stream.removeprefix(_DATASETS), events).versions
-            kept |= {version.index for version in versions if version.live and version.ref not in gone}
-        return named - kept
+            live_indexes |= {version.index for version in versions if version.live and version.ref not in removed}
+        return named - live_indexes
 
     def limit(self) -> float:
         """Return the moment, by the store's clock, before which a blob was stored that may go."""
         return gc.store_time(self._services.storage) - gc.SAFE
 
-    def remove(self, left: UnneededBlobs) -> None:
+    def remove(self, unneeded: UnneededBlobs) -> None:
         """Delete what may go now, an index after what it names. Where a `gc` is at work, the next one does it."""
-        if not any(left):
+        if not any(unneeded):
             return
-        now, _ = left.split(self.limit())
+        now, _ = unneeded.split(self.limit())
         with suppress(Conflict):
             list(gc.delete(self._services.storage, now, gc.store_time(self._services.storage)))
         self._services.blobs.doubt()
@@ -81,7 +86,7 @@ class FileSetRemoval:
         """Return whether all the blobs of a version are there; also of a table, which has none."""
         if not version.index:
             return True
-        told = index.told(version.index, self._services.blobs)
-        return told is not None and all(
-            entry_of(self._services.storage, each) for each in (*told.blobs, *told.segments)
+        listing = index.told(version.index, self._services.blobs)
+        return listing is not None and all(
+            entry_of(self._services.storage, each) for each in (*listing.blobs, *listing.segments)
         )

@@ -52,8 +52,8 @@ class Found(msgspec.Struct, frozen=True):
         except UnicodeEncodeError as error:
             before = error.object[: error.start].count(_SEPARATOR)
             name = os.fsencode(self.paths[before])
-            hint = "Rename the file: not every system can hold it."
-            raise DataError(f"{name!r} is a name that is no UTF-8", hint=hint) from None
+            hint = "Rename the file, since not every system can store this name."
+            raise DataError(f"the file name {name!r} is not UTF-8", hint=hint) from None
 
 
 def listed(listing: bytes) -> list[str]:
@@ -66,8 +66,8 @@ def look_at(file: str) -> Look:
     return Look(*_fields(os.stat(file)))  # noqa: PTH116 - as `walk` does
 
 
-def _fields(found: os.stat_result) -> tuple[int, int, int, int]:
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _POSITIVE
+def _fields(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & _POSITIVE
 
 
 def walk(folder: Path) -> Found:
@@ -78,25 +78,25 @@ def walk(folder: Path) -> Found:
             the folder, a pipe.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder", hint="Give the folder whose files make the set.")
-    found = Found([], array("q"))
-    _collect(str(folder), "", found, os.path.realpath(folder) + os.sep)
-    return found
+        raise DataError(f"{folder} is not a folder", hint="Name the folder that holds the files of the set.")
+    listing = Found([], array("q"))
+    _collect(str(folder), "", listing, os.path.realpath(folder) + os.sep)
+    return listing
 
 
-def _collect(folder: str, above: str, found: Found, root: str) -> None:
+def _collect(folder: str, above: str, listing: Found, root: str) -> None:
     for name, entry in _entries(folder):
         if name.endswith("/"):
-            _collect(entry.path, above + name, found, root)
+            _collect(entry.path, above + name, listing, root)
         elif entry.is_symlink() and not os.path.realpath(entry.path).startswith(root):
-            hint = "Copy what it leads to into the folder, or take the link away."
+            hint = "Copy its target into the folder, or remove the link."
             raise DataError(f"{entry.path!r} is a link that leads out of the folder", hint=hint)
         elif entry.is_file():
-            found.paths.append(above + name)
-            found.looks.extend(_fields(entry.stat()))
+            listing.paths.append(above + name)
+            listing.looks.extend(_fields(entry.stat()))
         else:
-            what = "a link that leads to no file" if entry.is_symlink() else "neither a file nor a folder"
-            raise DataError(f"{entry.path!r} is {what}", hint="Take it away, or add another folder.")
+            problem = "a link that leads to no file" if entry.is_symlink() else "neither a file nor a folder"
+            raise DataError(f"{entry.path!r} is {problem}", hint="Remove it, or add another folder.")
 
 
 def _entries(folder: str) -> list[tuple[str, os.DirEntry[str]]]:

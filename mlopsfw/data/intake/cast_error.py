@@ -37,8 +37,8 @@ def located(
                 with called(file):
                     _read_through(reader, file.path, as_stored)
             except DataError as found:
-                if found.hint.startswith("Mend"):
-                    found.hint = "Mend the row, name the text that means no value (--null TEXT), or set such rows aside (--max-bad 0.01)."
+                if found.hint.startswith("Correct"):
+                    found.hint = "Correct the row, name the text that means a missing value (--null TEXT), or put such rows in quarantine (--max-bad 0.01)."
                 return found
     return error
 

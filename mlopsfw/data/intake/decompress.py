@@ -38,8 +38,8 @@ class Allowance:
         """Raise `DataError` if `size` bytes in all are more than may come of the file."""
         if size > self.most:
             raise DataError(
-                f"{self._path} has {self._size:,} bytes and unpacks to {size:,} or more: over {self._ratio:g} times its size",
-                hint=f"If the file is what it should be, allow more: --max-ratio {size // max(self._size, 1) * 2 + 1}.",
+                f"{self._path} has {self._size:,} bytes and unpacks to {size:,} or more, over {self._ratio:g} times its size",
+                hint=f"If the file is correct, allow a higher ratio: --max-ratio {size // max(self._size, 1) * 2 + 1}.",
             )
 
 

@@ -42,7 +42,7 @@ class Formats:
         suffix = inner_suffix(path)
         if suffix not in self.suffixes:
             raise UsageError(
-                f"{path}: its suffix does not say what it is",
+                f"{path}: its suffix does not name a known format",
                 hint=f"Known suffixes: {', '.join(self.suffixes)}, each also with .gz or .zip.",
             )
         return suffix
@@ -108,5 +108,6 @@ def _unchanged(path: Path) -> Iterator[None]:
     after = path.stat()
     if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
         raise DataError(
-            f"{path} changed while it was read", hint="Nothing was committed; try again once it is at rest."
+            f"{path} changed while mlopsfw read it",
+            hint="Nothing was committed. Try again after the writing has ended.",
         )

@@ -100,7 +100,7 @@ def doubts(path: Path, batch: pa.RecordBatch) -> Iterator[str]:
             texts = [text for text in values[:_LOOKED_AT].to_pylist() if text is not None]
             odd = [text for text in texts if not _is_number(text)]
             if odd and len(odd) * 2 < len(texts) and not any(map(exact.is_code, texts)):
-                yield f"{path}: column {name!r} is text, and most of its values are numbers: if {odd[0]!r} means no value, say --null."
+                yield f"{path}: column {name!r} is read as text, although most values are numbers. If {odd[0]!r} means a missing value, pass it with --null."
 
 
 def _is_number(text: str) -> bool:
@@ -115,7 +115,7 @@ def check_names(path: Path, schema: pa.Schema) -> None:
     """Raise `DataError` where two columns have one name."""
     names = schema.names
     if twice := next((name for index, name in enumerate(names) if name in names[:index]), None):
-        raise DataError(f"{path}: two columns are called {twice!r}", hint="Give each column a name of its own.")
+        raise DataError(f"{path}: two columns are called {twice!r}", hint="Give each column a unique name.")
 
 
 def table_of(batches: Iterator[pa.RecordBatch]) -> pa.Table:

@@ -128,11 +128,11 @@ def _here(place: Path, outside: Outside, suffixes: Sequence[str]) -> Sequence[_S
     if is_iceberg(place):
         return [IcebergSource(place, outside.at)]
     if outside.at:
-        raise UsageError(f"{place} is no Delta or Iceberg table", hint="Only those have versions to be read --at.")
+        raise UsageError(f"{place} is not a Delta or Iceberg table", hint="Only those tables have versions for --at.")
     if place.is_dir() and (log := next((log for log in place.rglob("_delta_log") if log.is_dir()), None)):
         raise DataError(
-            f"{place} holds the Delta table {log.parent.relative_to(place)}, whose files are not all its rows",
-            hint=f"Give the table itself: {log.parent}.",
+            f"{place} contains the Delta table {log.parent.relative_to(place)}, and its files alone do not give its rows",
+            hint=f"Name the table itself: {log.parent}.",
         )
     return [replace(file, sheet=outside.sheet) for file in locate([place], suffixes)]
 

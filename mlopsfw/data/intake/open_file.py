@@ -34,7 +34,7 @@ def open_bytes(path: Path, max_ratio: float) -> Iterator[IO[bytes]]:
             raw = stack.enter_context(_open(path, stack))
             yield _bounded(raw, path, max_ratio) if path.suffix in _PACKED else raw
     except (EOFError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: the archive is damaged or cut short: {error}") from None
+        raise DataError(f"{path}: the archive is damaged or incomplete: {error}") from None
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
     except (IsADirectoryError, PermissionError) as error:
@@ -50,10 +50,12 @@ def _open(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
     members = [info for info in archive.infolist() if not info.is_dir()]
     if len(members) != 1:
         raise DataError(
-            f"{path} holds {len(members)} files, not one", hint="Unpack it, and give the file that you mean."
+            f"{path} holds {len(members)} files, not one", hint="Unpack it, and name the file that you mean."
         )
     if members[0].compress_type not in _METHODS:
-        raise DataError(f"{path} is not packed by deflate", hint="Unpack it, or pack it anew: zip FILE.zip FILE.")
+        raise DataError(
+            f"{path} does not use the deflate method", hint="Unpack it, or pack it again with `zip FILE.zip FILE`."
+        )
     return archive.open(members[0])
 
 

@@ -13,7 +13,7 @@ from mlopsfw.kernel.base.ids import new_run_id
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WITHHELD = "what is wrong is withheld, since the dataset has personal columns: look at the source"
+WITHHELD = "mlopsfw does not show what is wrong, since the dataset has personal columns: look at the source"
 _KEPT = 1 << 16  # characters of a raw row
 _MOST = 100_000  # rows of one load; they wait in memory until it is known whether it holds
 
@@ -72,7 +72,7 @@ class Quarantine:
         if self._personal:
             reason, raw = WITHHELD, ""
         if len(raw) > _KEPT:
-            reason, raw = f"{reason} (the first {_KEPT:,} of {len(raw):,} characters are kept)", raw[:_KEPT]
+            reason, raw = f"{reason} (only the first {_KEPT:,} of {len(raw):,} characters are kept)", raw[:_KEPT]
         self._rows.append(BadRow(batch=self.batch, time=self._time, source=source, line=line, reason=reason, raw=raw))
         self._total += 0 if counted else rows
         self._swallowed += rows - 1
@@ -96,7 +96,7 @@ class Quarantine:
             )
 
     def _hint(self) -> str:
-        return f"Nothing was committed. See them: mlopsfw data quarantine {self._name}"
+        return f"Nothing was committed. To see the rows: mlopsfw data quarantine {self._name}"
 
     def _keep(self) -> None:
         if self._rows:

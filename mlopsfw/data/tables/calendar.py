@@ -34,12 +34,14 @@ def check_calendar(rows: pl.LazyFrame, subject: str) -> None:
     }
     if not strays:
         return
-    found = rows.select(stray.any().alias(name) for name, stray in strays.items()).collect(engine="streaming")
-    for name, there in found.row(0, named=True).items():
-        if there:
+    strays_by_column = rows.select(stray.any().alias(name) for name, stray in strays.items()).collect(
+        engine="streaming"
+    )
+    for name, has_stray in strays_by_column.row(0, named=True).items():
+        if has_stray:
             raise DataError(
                 f"{subject}: column {name!r} holds a date or time outside the years 1 to 9999",
-                hint="Correct it, or make it null where it stands for none.",
+                hint="Correct it, or write null if it means a missing value.",
             )
 
 
@@ -55,11 +57,11 @@ def instant_literal(text: str, kind: Any) -> pl.Expr:
 
     zone = getattr(kind, "time_zone", None)
     try:
-        found = instant(text)
-        if found.tzinfo and not zone:
-            raise UsageError(f"{text!r} has an offset, but the column has no zone", hint="Leave the offset out.")
+        moment = instant(text)
+        if moment.tzinfo and not zone:
+            raise UsageError(f"{text!r} has an offset, but the column has no zone", hint="Omit the offset.")
         if zone:
-            found = in_zone(found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone)), ZoneInfo(zone))
+            moment = in_zone(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)), ZoneInfo(zone))
     except DataError as error:
         raise UsageError(error.message, hint=error.hint) from None
-    return pl.lit(found)
+    return pl.lit(moment)

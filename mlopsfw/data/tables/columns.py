@@ -44,14 +44,14 @@ def stored_schema(schema: pa.Schema) -> pa.Schema:
 
     if not schema.names:
         raise DataError("there are no columns")
-    seen: set[str] = set()
+    names: set[str] = set()
     for name in schema.names:
-        if not name or name.casefold() in seen:
+        if not name or name.casefold() in names:
             raise DataError(
                 f"two columns are called {name!r}" if name else "a column has no name",
-                hint="Give each column a name of its own; names that differ only in case count as one.",
+                hint="Give each column a unique name. Names that differ only in case count as equal.",
             )
-        seen.add(name.casefold())
+        names.add(name.casefold())
     return pa.schema([pa.field(field.name, stored_type(field.type, field.name)) for field in schema])
 
 
@@ -141,14 +141,14 @@ def complete(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     import pyarrow as pa
 
     have = set(batch.schema.names)
-    found = [batch.column(f.name) if f.name in have else pa.nulls(batch.num_rows, f.type) for f in schema]
-    return pa.RecordBatch.from_arrays(found, names=schema.names)
+    arrays = [batch.column(f.name) if f.name in have else pa.nulls(batch.num_rows, f.type) for f in schema]
+    return pa.RecordBatch.from_arrays(arrays, names=schema.names)
 
 
-def agreed(known: pa.Schema, coming: pa.Schema, drift: Drift, what: str) -> pa.Schema:
-    """Return the stored schema that rows of `coming` get a dataset of `known` to.
+def agreed(current: pa.Schema, coming: pa.Schema, drift: Drift, what: str) -> pa.Schema:
+    """Return the stored schema of a dataset of schema `current` after rows of schema `coming` are added.
 
-    With `add` a column's type widens where every value stays what it was: whole numbers to wider ones or (up to 16 bits) to
+    With `add`, the type of a column widens if every value stays the same: whole numbers to wider ones or (up to 16 bits) to
     float32, (up to 32 bits) to float64; float32 to float64. Otherwise types stay, and values must fit.
 
     Raises:
@@ -156,34 +156,34 @@ def agreed(known: pa.Schema, coming: pa.Schema, drift: Drift, what: str) -> pa.S
     """
     import pyarrow as pa
 
-    missing, extra = _apart(known, coming)
+    missing, extra = _apart(current, coming)
     if drift == "fail" and (missing or extra):
         raise DataError(_mismatch(what, missing, extra), hint=_HOW_TO_AGREE)
     if drift != "add":
-        return known
+        return current
     kinds = {field.name: stored_type(field.type, field.name) for field in coming}
-    wide = [pa.field(f.name, _wider(f.type, kinds.get(f.name, f.type))) for f in known]
+    wide = [pa.field(f.name, _wider(f.type, kinds.get(f.name, f.type))) for f in current]
     return stored_schema(pa.schema([*wide, *extra]))
 
 
-def _apart(one: pa.Schema, other: pa.Schema) -> tuple[list[pa.Field], list[pa.Field]]:
-    """Return the fields that only `one` has, and those that only `other` has."""
-    names, others = set(one.names), set(other.names)
-    return [field for field in one if field.name not in others], [field for field in other if field.name not in names]
+def _apart(left: pa.Schema, right: pa.Schema) -> tuple[list[pa.Field], list[pa.Field]]:
+    """Return the fields that only `left` has, and those that only `right` has."""
+    names, others = set(left.names), set(right.names)
+    return [field for field in left if field.name not in others], [field for field in right if field.name not in names]
 
 
-def _wider(known: pa.DataType, coming: pa.DataType) -> pa.DataType:
+def _wider(current: pa.DataType, coming: pa.DataType) -> pa.DataType:
     import pyarrow.types as t
 
-    whole = t.is_signed_integer(known)
-    if (whole and t.is_signed_integer(coming)) or (t.is_float32(known) and t.is_float64(coming)):
-        return coming if coming.bit_width > known.bit_width else known
-    exact = (t.is_float64(coming) and known.bit_width <= 32) or (t.is_float32(coming) and known.bit_width <= 16)  # noqa: PLR2004 - bits
-    return coming if whole and exact else known
+    whole = t.is_signed_integer(current)
+    if (whole and t.is_signed_integer(coming)) or (t.is_float32(current) and t.is_float64(coming)):
+        return coming if coming.bit_width > current.bit_width else current
+    exact = (t.is_float64(coming) and current.bit_width <= 32) or (t.is_float32(coming) and current.bit_width <= 16)  # noqa: PLR2004 - bits
+    return coming if whole and exact else current
 
 
-_HOW_TO_FIT = "Mend the row, set such rows aside (--max-bad 0.01), or replace the dataset with a type that holds it."
-_HOW_TO_AGREE = "Make the columns agree, say what to do (--drift add, --drift ignore), or replace the whole dataset."
+_HOW_TO_FIT = "Correct the row, put such rows in quarantine (--max-bad 0.01), or replace the dataset with a type that holds the value."
+_HOW_TO_AGREE = "Make the columns agree, choose --drift add or --drift ignore, or replace the whole dataset."
 
 
 def _mismatch(what: str, missing: Sequence[pa.Field], extra: Sequence[pa.Field]) -> str:
@@ -205,16 +205,16 @@ def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
         if t.is_list_view(values.type) or t.is_large_list_view(values.type) or t.is_map(values.type):
             return pa.array(_entries(values), field.type)  # Arrow casts views wrongly where there are nulls
         plain = decoded(values)
-        done = plain.cast(field.type)
+        converted = plain.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         message = f"column {field.name!r} is {values.type} and does not fit {what} as {field.type}: {error}"
         raise Unfit(message, field.name, str(field.type)) from None
     is_text = t.is_string(plain.type) or t.is_large_string(plain.type)
-    if is_text and exact.is_number(field.type) and (lost := exact.losses(plain, done)):
-        reason = next(iter(lost.values()))
+    if is_text and exact.is_number(field.type) and (losses := exact.losses(plain, converted)):
+        reason = next(iter(losses.values()))
         message = f"column {field.name!r} does not fit {what} as {field.type}: {reason}"
         raise Unfit(message, field.name, str(field.type))
-    return done
+    return converted
 
 
 def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
@@ -223,23 +223,23 @@ def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
         return list(batch.to_pylist())
     except (ValueError, OverflowError):
         columns = {
-            name: [_plain(one) for one in values]
+            name: [_plain(value) for value in values]
             for name, values in zip(batch.schema.names, batch.columns, strict=True)
         }
         return [{name: values[row] for name, values in columns.items()} for row in range(batch.num_rows)]
 
 
-def _plain(one: pa.Scalar) -> Any:
+def _plain(value: pa.Scalar) -> Any:
     import numpy as np
     import pyarrow.types as t
 
     try:
-        return one.as_py()
+        return value.as_py()
     except (ValueError, OverflowError):
-        if t.is_date32(one.type):
-            return str(np.datetime64(one.value, "D"))
-        if t.is_timestamp(one.type):
-            return f"{np.datetime64(one.value, one.type.unit)}{'Z' * (one.type.tz is not None)}"
+        if t.is_date32(value.type):
+            return str(np.datetime64(value.value, "D"))
+        if t.is_timestamp(value.type):
+            return f"{np.datetime64(value.value, value.type.unit)}{'Z' * (value.type.tz is not None)}"
         return None  # a list or a struct that holds one
 
 

@@ -48,7 +48,7 @@ def table_digest(rows: Any) -> str:
         digest = digest or TableDigest(batch.schema)
         digest.update(batch)
     if digest is None:
-        raise DataError("no batches, so no schema: an empty table cannot be told from any other")
+        raise DataError("there are no batches, and so no schema: the digest of an empty table depends on its schema")
     return digest.finish()[0]
 
 
@@ -72,7 +72,7 @@ def record_batches(rows: Any) -> Iterator[pa.RecordBatch]:
         for part in rows:
             yield from record_batches(part)
     else:
-        raise DataError(f"a {type(rows).__name__} holds no Arrow data", hint="Give a table, a frame or record batches.")
+        raise DataError(f"a {type(rows).__name__} holds no Arrow data", hint="Pass a table, a frame or record batches.")
 
 
 def computed(frame: Any) -> Iterator[Any]:

@@ -44,8 +44,8 @@ class TableErasure:
         if not self._tables.exists(name):
             return 0
         rows = self._tables.scan(name)
-        theirs = which(rows.collect_schema())
-        return 0 if theirs is None else int(rows.select(theirs.sum()).collect(engine="streaming").item())
+        is_subject = which(rows.collect_schema())
+        return 0 if is_subject is None else int(rows.select(is_subject.sum()).collect(engine="streaming").item())
 
     def remove(self, name: str, which: Which) -> int:
         """Take rows out of a table and everything that tells of them out of its log; return how many. Safe to be repeated.
@@ -59,14 +59,14 @@ class TableErasure:
             return 0
         removed = 0
         for _ in range(_TRIES):
-            found = self.count(name, which)
-            if found and not self._rewrite(name, which):
+            counts = self.count(name, which)
+            if counts and not self._rewrite(name, which):
                 continue
-            removed += found
+            removed += counts
             if not self.count(name, which):
                 self._purge(name)
                 return removed
-        raise StorageUnavailable(f"table {name!r}: other writers were first {_TRIES} times", hint="Run it again.")
+        raise StorageUnavailable(f"table {name!r}: other writers came first {_TRIES} times", hint="Run it again.")
 
     def _open(self, name: str) -> tuple[DeltaTable, TableFiles]:
         from deltalake import DeltaTable
@@ -81,24 +81,26 @@ class TableErasure:
         from deltalake.transaction import AddAction, RemoveAction
 
         table, files = self._open(name)
-        made: list[DataFile] = []
+        written: list[DataFile] = []
         actions: list[Any] = []
         for old in _active(table):
             new = _without(files, old, table, which)
             if new is not None:
-                made.extend(new)
+                written.extend(new)
                 at = int(time.time() * 1000)
                 actions.append(
                     RemoveAction(old.path, data_change=True, deletion_timestamp=at, size=old.size, partition_values={})
                 )
-        actions += [AddAction(f.path, f.size, {}, f.modified, data_change=True, stats=f.stats) for f in made if f.rows]
+        actions += [
+            AddAction(f.path, f.size, {}, f.modified, data_change=True, stats=f.stats) for f in written if f.rows
+        ]
         try:
             once = CommitProperties(max_commit_retries=0)
             table.create_write_transaction(actions, "append", table.schema(), commit_properties=once)
         except CommitFailedError:
-            files.delete(file.path for file in made)
+            files.delete(file.path for file in written)
             return False
-        files.delete(file.path for file in made if not file.rows)
+        files.delete(file.path for file in written if not file.rows)
         return True
 
     def _purge(self, name: str) -> None:
@@ -132,9 +134,9 @@ class TableErasure:
 def _active(table: DeltaTable) -> list[DataFile]:
     import pyarrow as pa
 
-    found = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     return [
-        DataFile(path=add["path"], rows=add["num_records"] or 0, size=add["size_bytes"], modified=0) for add in found
+        DataFile(path=add["path"], rows=add["num_records"] or 0, size=add["size_bytes"], modified=0) for add in actions
     ]
 
 
@@ -143,10 +145,12 @@ def _without(files: TableFiles, old: DataFile, table: DeltaTable, which: Which) 
     import pyarrow as pa
 
     rows = files.scan([old])
-    theirs = which(rows.collect_schema())
-    if theirs is None or not rows.select(theirs.any()).collect(engine="streaming").item():
+    is_subject = which(rows.collect_schema())
+    if is_subject is None or not rows.select(is_subject.any()).collect(engine="streaming").item():
         return None
-    there = set(rows.collect_schema().names())
-    schema: pa.Schema = columns.stored_schema(pa.schema([f for f in pa.schema(table.schema()) if f.name in there]))
-    left = (columns.fit(batch, schema, old.path) for batch in record_batches(rows.filter(~theirs).select(schema.names)))
-    return files.write((batch for batch in left if batch.num_rows), schema)
+    names = set(rows.collect_schema().names())
+    schema: pa.Schema = columns.stored_schema(pa.schema([f for f in pa.schema(table.schema()) if f.name in names]))
+    remaining = (
+        columns.fit(batch, schema, old.path) for batch in record_batches(rows.filter(~is_subject).select(schema.names))
+    )
+    return files.write((batch for batch in remaining if batch.num_rows), schema)

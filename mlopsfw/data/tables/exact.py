@@ -45,9 +45,9 @@ def losses(texts: pa.Array, numbers: pa.Array) -> dict[int, str]:
     """
     import pyarrow as pa
 
-    places = _odd(texts.cast(pa.large_binary()), numbers)
-    found = {place: _loss(texts[place].as_py(), numbers[place].as_py()) for place in places}
-    return {place: reason for place, reason in found.items() if reason}
+    positions = _odd(texts.cast(pa.large_binary()), numbers)
+    reasons = {position: _loss(texts[position].as_py(), numbers[position].as_py()) for position in positions}
+    return {position: reason for position, reason in reasons.items() if reason}
 
 
 def is_long(numbers: pa.Array) -> bool:
@@ -85,11 +85,11 @@ def _begins(data: np.ndarray, letter: int, delimiter: str, *, hexes: bool) -> bo
     low &= data[1:-1] == letter
     digits = data[2:] - np.uint8(_ZERO) < 10  # noqa: PLR2004 - digits, the others wrap around
     low &= digits | (data[2:] | 0x20 == ord("x")) if hexes else digits
-    places = np.flatnonzero(low)
-    if not len(places):
+    positions = np.flatnonzero(low)
+    if not len(positions):
         return False
     edges, signs = (np.isin(np.arange(256), list(some)) for some in (delimiter.encode() + b'"\r\n', _SIGNS))
-    before, further = data[places], data[places - 1]
+    before, further = data[positions], data[positions - 1]
     return bool((edges[before] | (signs[before] & (edges | signs)[further])).any())
 
 
@@ -102,22 +102,24 @@ def _odd(texts: pa.Array, numbers: pa.Array) -> list[int]:
     offsets = np.frombuffer(texts.buffers()[1], np.int64, len(texts) + 1, texts.offset * 8)
     data = np.frombuffer(texts.buffers()[2] or b"\0", np.uint8)
     first = data[np.minimum(offsets[:-1], len(data) - 1)]
-    odd = ((first == _ZERO) & (np.diff(offsets) > 1)) | np.isin(first, list(_SIGNS))
+    suspect = ((first == _ZERO) & (np.diff(offsets) > 1)) | np.isin(first, list(_SIGNS))
     if pa.types.is_floating(numbers.type):
         great = pc.greater_equal(
             pc.abs(numbers.cast(pa.float64())), 0.0 if pa.types.is_float32(numbers.type) else _KEPT
         )
-        odd |= great.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - Arrow names no argument
-    odd &= numbers.is_valid().to_numpy(zero_copy_only=False)
-    return [int(place) for place in np.flatnonzero(odd)]
+        suspect |= great.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - Arrow names no argument
+    suspect &= numbers.is_valid().to_numpy(zero_copy_only=False)
+    return [int(position) for position in np.flatnonzero(suspect)]
 
 
 def _loss(text: str | bytes, number: float) -> str:
     raw = _bytes(text)
     if _CODE.match(raw):
-        return f"{raw.decode(errors='backslashreplace')!r} is a code, not a number: as one it would be {number}"
+        return (
+            f"{raw.decode(errors='backslashreplace')!r} is a code, not a number: as a number it would become {number}"
+        )
     if isinstance(number, float) and _is_shortened(raw, number):
-        return f"{raw.decode(errors='backslashreplace')!r} has more digits than a number keeps: it would be {number!r}"
+        return f"{raw.decode(errors='backslashreplace')!r} has more digits than a number can keep: it would become {number!r}"
     return ""
 
 

@@ -39,7 +39,7 @@ def told(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else StorageError
-        raise kind(f"{what}: {error.strerror or error}", hint="Nothing became visible; try again.") from error
+        raise kind(f"{what}: {error.strerror or error}", hint="Nothing was written. Try again.") from error
 
 
 class TableFiles:
@@ -67,31 +67,31 @@ class TableFiles:
 
         At least one file is written, to carry the schema.
         """
-        done: list[ParquetFile] = []
+        written: list[ParquetFile] = []
         try:
             with told(f"writing to {self.location.uri}"):
                 for batch in batches:
-                    if not done or done[-1].is_full:
-                        self._open(done, schema)
-                    done[-1].add(batch)
-                if not done:
-                    self._open(done, schema)
-                return self._finish(done)
+                    if not written or written[-1].is_full:
+                        self._open(written, schema)
+                    written[-1].add(batch)
+                if not written:
+                    self._open(written, schema)
+                return self._finish(written)
         except BaseException:
-            for file in done:
+            for file in written:
                 file.abandon()
-            self.delete(file.path for file in done)
+            self.delete(file.path for file in written)
             raise
 
-    def _open(self, done: list[ParquetFile], schema: pa.Schema) -> None:
-        if done:
-            done[-1].close()
+    def _open(self, written: list[ParquetFile], schema: pa.Schema) -> None:
+        if written:
+            written[-1].close()
         path = f"part-{new_run_id()}.parquet"  # random: two writers never meet
         if self.folder is None:
-            done.append(ParquetFile(path, path, schema, self._remote))
+            written.append(ParquetFile(path, path, schema, self._remote))
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        done.append(ParquetFile(path, str(self.folder / path), schema, None))
+        written.append(ParquetFile(path, str(self.folder / path), schema, None))
 
     def _finish(self, files: list[ParquetFile]) -> tuple[DataFile, ...]:
         for file in files:

@@ -169,10 +169,10 @@ def _one_nan(values: pa.Array) -> pa.Array:
     import numpy as np
 
     numbers = values.to_numpy()
-    where = np.isnan(numbers)
-    if not where.any():
+    is_nan = np.isnan(numbers)
+    if not is_nan.any():
         return values
-    return _arrow().array(np.where(where, numbers.dtype.type(np.nan), numbers), values.type)
+    return _arrow().array(np.where(is_nan, numbers.dtype.type(np.nan), numbers), values.type)
 
 
 class _Variable(ColumnSums):
@@ -187,8 +187,8 @@ class _Variable(ColumnSums):
 
         pa = _arrow()
         values = values.cast(pa.large_string() if _is_text(values.type) else pa.large_binary())
-        _, places, data = values.buffers()
-        offsets = np.frombuffer(places, np.int64, len(values) + 1, values.offset * 8)
+        _, offset_buffer, data = values.buffers()
+        offsets = np.frombuffer(offset_buffer, np.int64, len(values) + 1, values.offset * 8)
         self.sums[0].update(np.diff(offsets).data.cast("B"))
         if data is not None:
             self.sums[1].update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])

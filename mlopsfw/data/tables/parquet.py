@@ -126,22 +126,22 @@ def _texts(schema: pa.Schema) -> list[str]:
 
 def _statistics(metadata: Any) -> str:
     """Return Delta's per-file statistics: row count, nulls, and bounds of numbers, dates and short texts."""
-    found: dict[str, Any] = {"numRecords": metadata.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
+    statistics: dict[str, Any] = {"numRecords": metadata.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
     columns = [metadata.schema.column(i) for i in range(min(metadata.num_columns, _STATISTICS))]
     for index, column in enumerate(columns):
         if column.path != column.name:  # nested
             continue
         parts = [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
         if parts and all(part is not None and part.has_null_count for part in parts):
-            found["nullCount"][column.name] = sum(part.null_count for part in parts)
+            statistics["nullCount"][column.name] = sum(part.null_count for part in parts)
         bounded = [part for part in parts if part is not None and part.has_min_max]
         try:
             bounds = [_bound(value) for part in bounded for value in (part.min, part.max)]
         except (OverflowError, ValueError):  # a day that Python's calendar has not
             continue
         if bounds and len(bounded) == len(parts) and None not in bounds:
-            found["minValues"][column.name], found["maxValues"][column.name] = min(bounds), max(bounds)
-    return json.dumps(found)
+            statistics["minValues"][column.name], statistics["maxValues"][column.name] = min(bounds), max(bounds)
+    return json.dumps(statistics)
 
 
 def _bound(value: Any) -> Any:

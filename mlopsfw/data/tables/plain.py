@@ -50,7 +50,7 @@ class PlainTables:
                 if folder is not None:
                     _sync_commit(folder, version)
                 return version
-        raise StorageUnavailable(f"table {name!r}: other writers were first {_TRIES} times", hint="Try again.")
+        raise StorageUnavailable(f"table {name!r}: other writers came first {_TRIES} times", hint="Try again.")
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
         """Return the rows lazily, in no order that may be relied upon. Raise `NotFound`."""
@@ -91,11 +91,11 @@ def _fitted(batches: Sequence[pa.RecordBatch], table: DeltaTable | None, name: s
     """
     import pyarrow as pa
 
-    known = {} if table is None else {field.name: field.type for field in pa.schema(table.schema())}
-    kept = [f for f in batches[0].schema if f.name in known or not pa.types.is_null(f.type)]
-    wanted = columns.stored_schema(pa.schema([pa.field(f.name, known.get(f.name, f.type)) for f in kept]))
-    parts = [columns.fit(batch.select(wanted.names), wanted, f"table {name!r}") for batch in batches]
-    return pa.Table.from_batches(parts, wanted)
+    types = {} if table is None else {field.name: field.type for field in pa.schema(table.schema())}
+    fields = [f for f in batches[0].schema if f.name in types or not pa.types.is_null(f.type)]
+    schema_wanted = columns.stored_schema(pa.schema([pa.field(f.name, types.get(f.name, f.type)) for f in fields]))
+    parts = [columns.fit(batch.select(schema_wanted.names), schema_wanted, f"table {name!r}") for batch in batches]
+    return pa.Table.from_batches(parts, schema_wanted)
 
 
 def _open(location: TableLocation) -> DeltaTable | None:

@@ -56,8 +56,8 @@ def _key(key: Any, path: str) -> str:
 
 def _refuse(path: str, what: str) -> Any:
     raise DataError(
-        f"{path} is {what}, which JSON does not hold",
-        hint="Return a table, a path, a bundle, or text, numbers, lists and dicts with text as keys.",
+        f"{path} is {what}, which JSON cannot hold",
+        hint="Return a table, a path or a bundle; or text, numbers, lists and dicts whose keys are text.",
     )
 
 

@@ -58,7 +58,7 @@ def text_of(error: BaseException) -> str:
     try:
         text = str(error)
     except BaseException:  # noqa: BLE001 - the text of an error must not be another
-        text = "it has no text"
+        text = "the error has no text"
     return f"{type(error).__name__}{f': {text}' if text else ''}"
 
 
@@ -101,8 +101,8 @@ class ConfigError(UsageError):
     def __init__(
         self, message: str, *, file: Path | None = None, line: int | None = None, key: str = "", hint: str = ""
     ) -> None:
-        where = "".join((f"{file}" if file else "", f":{line}" if line else "", ": " if file else ""))
-        super().__init__(f"{where}{f'{key}: ' if key else ''}{message}", hint=hint)
+        location = "".join((f"{file}" if file else "", f":{line}" if line else "", ": " if file else ""))
+        super().__init__(f"{location}{f'{key}: ' if key else ''}{message}", hint=hint)
         self.file, self.line, self.key = file, line, key
 
 

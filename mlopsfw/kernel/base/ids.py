@@ -31,15 +31,15 @@ def check_name(name: str, what: str = "name") -> str:
         return name
     raise UsageError(
         f"{what} {name!r} cannot be used",
-        hint="Use lower-case letters, digits, '-', '_' and '.', a letter or digit first, at most 100 characters.",
+        hint="Use lower-case letters, digits, '-', '_' and '.'. Begin with a letter or digit; 100 characters at most.",
     )
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint that names what comes nearest to `name` among `known`, or lists them when nothing does."""
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return a hint with the nearest of `choices` to `name`, or with all of them if none is near."""
     import difflib  # only on the way to an error
 
-    names = sorted(known)
+    names = sorted(choices)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f"Did you mean {close[0]!r}?"

@@ -61,8 +61,8 @@ def parse_reference(text: str, scheme: Scheme | None = None) -> Reference:
     full = f"{scheme}:/{text}" if scheme and ":/" not in text else text
     match = _REFERENCE.fullmatch(full)
     if match is None or (scheme and match["scheme"] != scheme):
-        wanted = f"{scheme}:/NAME@VERSION" if scheme else "models:/NAME@ALIAS, data:/NAME@VERSION or runs:/ID"
-        raise InvalidReference(f"{text!r} is not a reference", hint=f"Write {wanted}.")
+        form = f"{scheme}:/NAME@VERSION" if scheme else "models:/NAME@ALIAS, data:/NAME@VERSION or runs:/ID"
+        raise InvalidReference(f"{text!r} is not a reference", hint=f"Write {form}.")
     return Reference(cast("Scheme", match["scheme"]), match["name"], match["selector"] or "", match["path"] or "")
 
 

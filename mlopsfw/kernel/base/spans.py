@@ -32,7 +32,7 @@ def instant(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         shown = text if len(text) <= 40 else f"{text[:40]}…"  # noqa: PLR2004 - enough to recognise it
-        raise DataError(f"{shown!r} is no date or time", hint="Write 2013-03-01 or 2013-03-01T05:00:00Z.") from None
+        raise DataError(f"{shown!r} is not a date or time", hint="Write 2013-03-01 or 2013-03-01T05:00:00Z.") from None
 
 
 def in_zone(moment: datetime, zone: tzinfo = UTC) -> datetime:
@@ -62,7 +62,7 @@ def calendar(unit: str) -> tuple[int, int]:
 def duration(text: str) -> timedelta:
     """Return a length of time such as `90s`, `15m`, `2h`, `1d 12h` or `1w`. Raise `UsageError`, also past `LONGEST`."""
     if _LENGTH.fullmatch(text.strip()) is None:
-        raise UsageError(f"{text!r} is no length of time", hint="Write 90s, 15m, 2h, 1d 12h or 1w.")
+        raise UsageError(f"{text!r} is not a length of time", hint="Write 90s, 15m, 2h, 1d 12h or 1w.")
     try:
         length = sum((timedelta(**{_UNITS[unit]: float(n)}) for n, unit in re.findall(_PART, text)), timedelta(0))
     except OverflowError:

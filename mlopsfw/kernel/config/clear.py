@@ -7,7 +7,7 @@ from typing import Any
 
 from mlopsfw.kernel.config.secrets import credential_in, is_reference, is_secret_name
 
-HINT = 'Write a reference: "env:NAME" for an environment variable, or "file:PATH". Replace a secret that others saw.'
+HINT = 'Write a reference: "env:NAME" for a variable, or "file:PATH". Replace a secret that others may have seen.'
 
 _NAMES = frozenset(
     {"pii", "inputs", "types", "columns", "dtypes", "rename"}
@@ -44,9 +44,9 @@ def _problem(text: str, path: tuple[str, ...]) -> str:
     if not _NAMES.isdisjoint(above):
         return ""
     if is_secret_name(name):
-        return "holds a secret in clear"
+        return "holds a secret in plain text"
     if "headers" in above and name.lower().startswith(("x-", "cookie", "authorization", "proxy-auth")):
-        return "holds a header's value in clear"
+        return "holds the value of a header in plain text"
     if name not in _PUBLIC and any(map(is_secret_name, above[_OPTIONS:])):
-        return "holds a secret in clear"
+        return "holds a secret in plain text"
     return ""

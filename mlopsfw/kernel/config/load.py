@@ -187,7 +187,7 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
 def _table(tree: Mapping[str, Any], key: str, fail: Fail, above: str = "") -> dict[str, Any]:
     value = tree.get(key, {})
     if not isinstance(value, dict):
-        raise fail(f"must be a table, is {type(value).__name__}", above + key, hint=f"Write [{above}{key}].")
+        raise fail(f"must be a table, not {type(value).__name__}", above + key, hint=f"Write [{above}{key}].")
     return value
 
 
@@ -223,7 +223,9 @@ def _encryption(tree: dict[str, Any], fail: Fail) -> Encryption:
     for reference in found.encrypt:
         if not is_reference(reference):
             raise fail(
-                "a key must be a reference", "storage.encrypt", hint="Write env:NAME or file:/path, never the key."
+                "a key must be a reference",
+                "storage.encrypt",
+                hint="Write env:NAME or file:/path, never the key itself.",
             )
     return found
 
@@ -240,24 +242,24 @@ def _capture(tree: dict[str, Any], fail: Fail) -> CaptureConfig:
 
 def _check_key(fields: dict[str, Any], fail: Fail) -> None:
     key = fields["privacy"].key
-    hint = 'Make one, `openssl rand -hex 32`, and name it: [privacy] key = "env:NAME".'
+    hint = 'Make one with `openssl rand -hex 32`, and refer to it: [privacy] key = "env:NAME".'
     if key and not is_reference(key):
         raise fail("a key must be a reference", "privacy.key", hint=hint)
     for name, data in fields["data"].items():
         if not key and "hash" in data.pii.values():
-            raise fail("columns are hashed, and there is no key", f"data.{name}.pii", hint=hint)
+            raise fail("the key to hash personal columns is missing", f"data.{name}.pii", hint=hint)
 
 
 def _selections(value: Any, role: str, fail: Fail) -> list[Selection]:
     if not isinstance(value, list):
-        raise fail("must be an array of tables", role, hint=f"Write [[{role}]], once for each.")
+        raise fail("must be an array of tables", role, hint=f"Write one [[{role}]] for each.")
     selections = [_selection(item, f"{role}.{number}", fail) for number, item in enumerate(value)]
     for place, selection in enumerate(
         selections
     ):  # what each did is kept by its name: the second would never be heard of
         if selection.use in [earlier.use for earlier in selections[:place]]:
             raise fail(
-                f"the {role} {selection.use!r} is selected twice", selection.key, hint=f"Keep one [[{role}]] of a name."
+                f"the {role} {selection.use!r} is selected twice", selection.key, hint=f"Keep only one [[{role}]]."
             )
     return selections
 
@@ -271,7 +273,7 @@ def _step(name: str, table: dict[str, Any], fail: Fail) -> StepConfig:
     own = {field: value for field, value in table.items() if field in _STEP}
     extra = {field: value for field, value in table.items() if field not in _STEP}
     if own.get("python") and own.get("use"):
-        raise fail("has both `use` and `python`", key, hint="Keep one: an installed step, or a function of yours.")
+        raise fail("has both `use` and `python`", key, hint="Keep `use` for a step, `python` for a function.")
     if own.get("python"):
         _only(extra, _STEP, key, fail)
     else:

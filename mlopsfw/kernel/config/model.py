@@ -192,7 +192,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return ConfigError(message, file=file, line=self._line(key), key=key, hint=hint)
 
     def _line(self, key: str) -> int | None:
-        below = [line for known, line in self.lines.items() if known.startswith(f"{key}.")]
+        below = [line for other, line in self.lines.items() if other.startswith(f"{key}.")]
         if key not in self.lines and below:  # a table that has no header of its own, such as `step` of [step.split]
             return min(below)
         while key and key not in self.lines:

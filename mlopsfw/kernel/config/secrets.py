@@ -56,11 +56,11 @@ class SecretResolver:
             ConfigError: It is no reference, leads nowhere, or the value is empty, only white space, or no text. The
                 error names the reference, never a value.
         """
-        kind, _, where = reference.partition(":")
-        if kind == "env" and where:
-            return _not_empty(self._from_environment(where), f"the environment variable {where}")
-        if kind == "file" and where:
-            return _not_empty(self._from_file(where), f"the secret file {where}")
+        kind, _, target = reference.partition(":")
+        if kind == "env" and target:
+            return _not_empty(self._from_environment(target), f"the environment variable {target}")
+        if kind == "file" and target:
+            return _not_empty(self._from_file(target), f"the secret file {target}")
         raise ConfigError("a secret must be a reference", hint="Write env:NAME or file:/path, never the secret itself.")
 
     def reveal(self, text: str) -> str:
@@ -79,7 +79,7 @@ class SecretResolver:
         except (KeyError, ValueError):
             raise ConfigError(f"the environment variable {name} is not set", hint=f"Run: export {name}=…") from None
         if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise ConfigError(f"the environment variable {name} is not UTF-8", hint="Set it to a text.")
+            raise ConfigError(f"the environment variable {name} is not UTF-8", hint="Set it to UTF-8 text.")
         return value
 
     def _from_file(self, name: str) -> str:
@@ -121,7 +121,7 @@ def checked_token(value: str, reference: str, *, key: str, least: int = 1) -> st
     """
     problem = ""
     if not (value.isascii() and value.isprintable()) or " " in value:
-        problem = "has characters that no header carries (only printable ASCII without spaces is sent)"
+        problem = "has characters that a header cannot carry (it carries printable ASCII without spaces)"
     elif len(value) < least:
         problem = f"is too short: it has {len(value)} characters and needs at least {least}"
     elif least > 1 and len(set(value)) == 1:

@@ -24,7 +24,7 @@ def actor_of(plugin: str) -> str:
 def check_person(actor: str) -> str:
     """Return `actor`, who is no plugin. Raise `UsageError` where it is named like one."""
     if actor.startswith(_ACTOR):
-        raise UsageError(f"{actor!r} is a plugin's name, and nobody else's", hint="Set MLOPSFW_ACTOR to another.")
+        raise UsageError(f"the actor {actor!r} is reserved for a plugin", hint="Set MLOPSFW_ACTOR to another name.")
     return actor
 
 
@@ -33,7 +33,7 @@ def check(plugin: str, stream: str, type: str) -> None:  # noqa: A002 - the even
     own, types = f"{_STREAM}{plugin}", f"{_TYPE}{plugin}."
     if not plugin:
         if stream.startswith(_STREAM) or type.startswith(_TYPE):
-            raise PluginError(f"{type} in {stream} is a plugin's to write", hint="Plugins append by `Host.emit`.")
+            raise PluginError(f"only a plugin may write {type} in {stream}", hint="Plugins append by `Host.emit`.")
     elif stream != own and not stream.startswith(f"{own}/"):
         raise PluginError(
             f"{plugin} may not write to the stream {stream!r}", hint=f"A plugin's streams are {own} and {own}/NAME."

@@ -43,7 +43,7 @@ def decode(line: bytes, where: str) -> Event:
     plain = b"{" + line[_REST:]
     if line[:_REST] != b'%s%s",' % (_HEAD, sha256(plain).hexdigest().encode()):
         raise ChainBroken(
-            f"{where} does not match its own sum", hint="Run `mlopsfw audit verify`; restore it from a copy."
+            f"{where} does not match its checksum", hint="Run `mlopsfw audit verify`, and restore it from a copy."
         )
     try:
         return _decoder.decode(plain)

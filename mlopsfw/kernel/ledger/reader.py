@@ -171,5 +171,5 @@ class Reader:
         if len(lines) < layout.WINDOW and not codec.decode(lines[-1], f"the end of {where}").final:
             raise ChainBroken(f"{where} is cut off after {len(lines)} entries", hint="Restore it from a copy.")
         if passed and (len(lines) < passed or codec.digest(lines[passed - 1]) != head.digest):
-            raise ChainBroken(f"{where} does not go on from what was read before", hint="Run `mlopsfw audit verify`.")
+            raise ChainBroken(f"{where} does not continue the entries read before", hint="Run `mlopsfw audit verify`.")
         return lines[passed:]

@@ -161,7 +161,7 @@ class Stream:
                     break
                 self._load() if callable(source) else self._read_on()
             else:
-                raise Conflict(f"{self.name}: another writer was first {_LOST} times", hint="Try again.")
+                raise Conflict(f"{self.name}: another writer came first {_LOST} times", hint="Try again.")
         if self._on_append is not None:
             self._on_append(event)
         return event
@@ -180,16 +180,16 @@ class Stream:
             self._read_on()
         head = self._head
         if head.final:
-            raise StreamSealed(
-                f"{self.name} has ended with #{head.seq}", hint="Nothing can be added to it; start a new one."
-            )
+            raise StreamSealed(f"{self.name} has ended with #{head.seq}", hint="You cannot add to it. Start a new one.")
         if epoch is not None and epoch != head.epoch:
             raise Fenced(
                 f"{self.name} is in epoch {head.epoch}, this writer is of epoch {epoch}",
-                hint="Stop: another has taken over.",
+                hint="Stop: another writer has taken over.",
             )
         if expecting is not None and expecting != head.seq:
-            raise Conflict(f"{self.name} is at #{head.seq}, not #{expecting}", hint="Read it again and decide anew.")
+            raise Conflict(
+                f"{self.name} is at #{head.seq}, not #{expecting}", hint="Read the stream again, and decide again."
+            )
 
     def _draft(self, record: Record, epoch: int, *, final: bool, plugin: str) -> Event:
         return Event(

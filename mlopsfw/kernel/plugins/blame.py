@@ -76,7 +76,7 @@ def _judge(error: BaseException, claim: Claim, where: str, counted: int) -> None
     else:
         aborted = PluginAborted(
             f"{text_of(error)} was raised, which would have ended mlopsfw",
-            hint="A plugin must not end the process: it raises one of mlopsfw.errors; a command calls ctx.exit(CODE).",
+            hint="A plugin must not end the process. Raise an error of mlopsfw.errors; a command calls ctx.exit(CODE).",
         )
         blame(aborted, claim, where)
         raise aborted from error

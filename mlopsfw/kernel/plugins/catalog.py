@@ -147,7 +147,7 @@ class Catalog:
             )
         enabled = [c for c in claims if not self.is_disabled(c)]
         if not enabled:
-            raise PluginError(f"{claims[0]} is disabled", hint="Take it out of [plugins] disabled.")
+            raise PluginError(f"{claims[0]} is disabled", hint="Remove it from [plugins] disabled.")
         if len(enabled) > 1:
             raise _conflict(enabled)
         if not api_accepted(enabled[0].api):
@@ -171,6 +171,6 @@ def _conflict(claims: list[Claim]) -> PluginConflict:
 def _mismatch(claim: Claim) -> PluginApiMismatch:
     newer = claim.api > API_VERSION
     return PluginApiMismatch(
-        f"{claim} was written for mlopsfw.v{claim.api}; this mlopsfw speaks v{API_VERSION}",
+        f"{claim} needs the plugin API mlopsfw.v{claim.api}; this mlopsfw has v{API_VERSION}",
         hint="Run: pip install --upgrade mlopsfw" if newer else f"Run: pip install --upgrade {claim.distribution}",
     )

@@ -60,7 +60,7 @@ class PluginManager:
                 self._manager.check_pending()
         except Exception as error:
             self._broken[claim] = error
-            warnings.warn(f"{claim} cannot be loaded and is set aside: {text_of(error)}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"{claim} cannot be loaded and is disabled: {text_of(error)}", RuntimeWarning, stacklevel=2)
             raise self._quarantined(claim) from error
         return plugin
 
@@ -160,7 +160,7 @@ class PluginManager:
         with blaming(claim, "mlopsfw_commands"):
             commands = {c.name: c for c in self._call(plugin, "mlopsfw_commands")}
         if name not in commands:
-            raise PluginError(f"{claim} brings no command {name!r}", hint=nearest(name, [str(c) for c in commands]))
+            raise PluginError(f"{claim} provides no command {name!r}", hint=nearest(name, [str(c) for c in commands]))
         return _contained(commands[name], claim)
 
     def components(self, config: ProjectConfig, host: Callable[[str], Host]) -> Iterator[tuple[Claim, Any]]:

@@ -50,7 +50,7 @@ def check_prefix(prefix: str) -> str:
     """Return `prefix` if a key can start with it, else raise `StorageError`."""
     if _PREFIX.fullmatch(prefix):
         return prefix
-    raise StorageError(f"{prefix!r} is not the beginning of a storage key")
+    raise StorageError(f"{prefix!r} is not a prefix of a storage key")
 
 
 @runtime_checkable

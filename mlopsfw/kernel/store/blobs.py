@@ -96,7 +96,9 @@ class BlobStore:
         self._store(digest, file)
         if _look(file) != before:
             self._known.pop(digest, None)
-            raise DataError(f"{file} changed while it was stored", hint="Store it again once nothing writes to it.")
+            raise DataError(
+                f"{file} changed while mlopsfw stored it", hint="Store it again after the writing has ended."
+            )
         return digest
 
     def _store(self, digest: str, data: bytes | Path) -> None:
@@ -196,30 +198,30 @@ class BlobStore:
             if self._checked.get(digest) == look:
                 return True
             with copy.open("rb") as stream:
-                found = file_digest(stream, "sha256")
-            good = found.hexdigest() == digest or self._is_plaintext(digest, found.digest())
+                computed = file_digest(stream, "sha256")
+            good = computed.hexdigest() == digest or self._is_plaintext(digest, computed.digest())
         except FileNotFoundError:
             return False
         if good:
             self._checked[digest] = look
         return good
 
-    def _is_plaintext(self, digest: str, found: bytes) -> bool:
+    def _is_plaintext(self, digest: str, computed: bytes) -> bool:
         if self._vault is None:
             return False
         stored = self._storage.get(key_of(digest), length=HEADER)
-        return is_sealed(stored) and self._vault.is_of(stored, found)
+        return is_sealed(stored) and self._vault.is_of(stored, computed)
 
     def _fetch(self, digest: str, to: Path) -> None:
         to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = to.with_name(f"{digest}.{secrets.token_hex(4)}.part")
-        found = sha256()
+        plaintext = sha256()
         try:
             with part.open("xb") as file:
                 for chunk in self._chunks(key_of(digest)):
-                    found.update(chunk)
+                    plaintext.update(chunk)
                     file.write(chunk)
-            if found.hexdigest() != digest:
+            if plaintext.hexdigest() != digest:
                 raise _corrupt(digest, self._storage)
             self._decrypt(part)
             part.chmod(0o400)
@@ -284,11 +286,11 @@ class BlobStore:
     def verify(self) -> Iterator[tuple[Entry, str]]:
         """Read every blob again; yield each with the digest of its bytes, which is not its name where it rotted."""
         for entry in self._storage.list(ROOT):
-            found = sha256()
+            computed = sha256()
             with suppress(NotFound):  # collected since it was listed
                 for chunk in self._chunks(entry.key):
-                    found.update(chunk)
-                yield entry, found.hexdigest()
+                    computed.update(chunk)
+                yield entry, computed.hexdigest()
 
 
 def entry_of(storage: Storage, digest: str) -> Entry | None:
@@ -307,8 +309,8 @@ def size_of(storage: Storage, digest: str) -> int:
 def _corrupt(digest: str, storage: Storage) -> Corrupt:
     return Corrupt(
         f"blob {digest} in {storage.describe()} does not match its digest",
-        hint="Run `mlopsfw doctor --verify`; restore it from a copy (`mlopsfw import URL --heal`), "
-        "or run again the step that made it.",
+        hint="Run `mlopsfw doctor --verify`. Restore the blob from a copy (`mlopsfw import URL --heal`), "
+        "or run the step again that made it.",
     )
 
 
@@ -317,7 +319,7 @@ def opened(
 ) -> Iterator[bytes]:
     """Yield the plaintext of an encrypted blob, or a range of it. Raise `WrongKey` where there is no vault."""
     if vault is None:
-        raise WrongKey("a blob is encrypted, and no key was given", hint='Set [storage] encrypt = "env:NAME".')
+        raise WrongKey("a blob is encrypted, and the project has no key", hint='Set [storage] encrypt = "env:NAME".')
     yield from vault.open(fetch, start, length)
 
 
@@ -344,13 +346,13 @@ def pieces(storage: Storage, key: str, vault: Vault | None, size: int) -> Iterat
 
 def _ahead(storage: Storage, key: str, size: int) -> Callable[[int, int], bytes]:
     """Return what reads ranges of a blob that follow each other, from `size` bytes fetched at once."""
-    held, first = b"", 0
+    buffer, first = b"", 0
 
     def fetch(start: int, length: int) -> bytes:
-        nonlocal held, first
-        if not first <= start <= start + length <= first + len(held):
-            held, first = storage.get(key, start=start, length=max(length, size)), start
-        return held[start - first :][:length]
+        nonlocal buffer, first
+        if not first <= start <= start + length <= first + len(buffer):
+            buffer, first = storage.get(key, start=start, length=max(length, size)), start
+        return buffer[start - first :][:length]
 
     return fetch
 
@@ -375,7 +377,7 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield path
             elif not stat.S_ISDIR(mode):
                 raise DataError(
-                    f"{path} is neither a file nor a folder", hint="Links and devices are not stored; copy the file in."
+                    f"{path} is neither a file nor a folder", hint="Links and devices are not stored. Copy the file."
                 )
 
 

@@ -87,8 +87,8 @@ class Keyring:
             numbers = self._numbers()
             if not numbers:
                 self._put(1, os.urandom(32), {})
-            elif (found := self._read(numbers[-1])) is not None:
-                return found
+            elif (ring := self._read(numbers[-1])) is not None:
+                return ring
 
     def key(self, identity: bytes) -> bytes:
         """Return the key of that id; where it is not known the ring is read again. Raise `WrongKey`."""
@@ -99,7 +99,7 @@ class Keyring:
         except KeyError:
             where = self._storage.describe()
             raise WrongKey(
-                f"no ring in {where} has the key {identity.hex()}", hint=f"Restore {ROOT} from a copy."
+                f"no keyring in {where} holds the key {identity.hex()}", hint=f"Restore {ROOT} from a copy."
             ) from None
 
     def rotate(self) -> int:
@@ -113,7 +113,7 @@ class Keyring:
         """
         old = self._load()
         if not self._put(old.number + 1, old.seed, old.keys):
-            raise Conflict("another rotation was first", hint="Run it again if there should be one more.")
+            raise Conflict("another rotation ran at the same time", hint="Run it again if you need another rotation.")
         self._opened = self._load()
         self._clear()
         return self._opened.number
@@ -139,7 +139,7 @@ class Keyring:
         if secret is None:
             raise WrongKey(
                 f"{self._storage.describe()} is encrypted with another key (id {ring.by.hex()})",
-                hint="Give that key, too: [storage] encrypt = [NEW, OLD]; then run `mlopsfw storage rotate-key`.",
+                hint="Add that key, [storage] encrypt = [NEW, OLD], and run `mlopsfw storage rotate-key`.",
             )
         keys = {key.id: unwrap(secret, key.wrapped) for key in ring.keys}
         return Opened(number, unwrap(secret, ring.seed.wrapped), keys)
@@ -171,4 +171,4 @@ def unwrap(by: bytes, wrapped: bytes) -> bytes:
     try:
         return aes_key_unwrap(by, wrapped)
     except InvalidUnwrap:
-        raise WrongKey("a wrapped key does not open", hint="The key is another one, or the store is damaged.") from None
+        raise WrongKey("a wrapped key cannot be decrypted", hint="The key is wrong, or the store is damaged.") from None

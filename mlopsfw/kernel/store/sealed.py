@@ -63,7 +63,7 @@ def stored_length(length: int) -> int:
 def read_header(data: bytes) -> Header:
     """Return the header of an encrypted blob. Raise `Corrupt` where it is cut short."""
     if len(data) < HEADER or not is_sealed(data):
-        raise Corrupt("an encrypted blob ends within its header", hint="Run `mlopsfw doctor --verify`.")
+        raise Corrupt("an encrypted blob is cut off within its header", hint="Run `mlopsfw doctor --verify`.")
     return Header(*_LAYOUT.unpack_from(data)[1:])
 
 
@@ -110,8 +110,8 @@ def unseal(
             stored = fetch(HEADER + number * (CHUNK + _TAG), CHUNK + _TAG)
             chunk = cipher.decrypt(_nonce(number, header), stored, header.bound)
         except (InvalidTag, ValueError):
-            hint = "Run `mlopsfw doctor --verify`; restore it from a copy."
-            raise Corrupt(f"chunk {number} of an encrypted blob does not open", hint=hint) from None
+            hint = "Run `mlopsfw doctor --verify`, and restore the blob from a copy."
+            raise Corrupt(f"chunk {number} of an encrypted blob cannot be decrypted", hint=hint) from None
         at = number * CHUNK
         yield chunk[max(0, start - at) : end - at]
 

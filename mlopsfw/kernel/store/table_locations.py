@@ -23,13 +23,13 @@ class TableLocations:
         """Return where the table `name` lies. Raise `TablesUnsupported`."""
         if self._encryption.encrypt and not self._encryption.tables:
             raise TablesUnsupported(
-                f"blobs are encrypted, the table {name!r} would not be",
-                hint='Keep the store on an encrypted disk or bucket and say so: [storage] tables = "encrypted-disk".',
+                f"the storage encrypts blobs, but it cannot encrypt the table {name!r}",
+                hint='Keep the store on an encrypted disk or bucket, and write [storage] tables = "encrypted-disk".',
             )
         location = self._storage.table_location(name)
         if location is None:
             raise TablesUnsupported(
-                f"{self.describe()} holds no tables", hint="Use the storage 'object', or another that does."
+                f"{self.describe()} cannot hold tables", hint="Use the storage 'object', or another that can."
             )
         return location
 

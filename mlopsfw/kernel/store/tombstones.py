@@ -40,5 +40,5 @@ def refuse(storage: Storage, digest: str) -> None:
         stone = msgspec.json.decode(storage.get(f"{ROOT}{digest}"), type=Tombstone)
     except NotFound:
         return
-    left = f"What is left of its rows is blob {stone.new}." if stone.new else "Nothing of it is left."
-    raise Erased(f"blob {digest} was erased on request (erasure {stone.erasure})", hint=left)
+    hint = f"Its remaining rows are in blob {stone.new}." if stone.new else "Nothing of it remains."
+    raise Erased(f"blob {digest} was erased on request (erasure {stone.erasure})", hint=hint)

@@ -45,15 +45,17 @@ class Vault:
         """
         with file.open("rb") as source:
             digest = file_digest(source, "sha256").digest()
-            size, found = source.tell(), sha256()
+            size, plaintext = source.tell(), sha256()
             source.seek(0)
             header, key = self._keyed(digest, size)
-            watched = _Watched(source, found.update)
+            watched = _Watched(source, plaintext.update)
             with to.open("xb") as sink:
                 for part in sealed.seal(watched, header, key):
                     sink.write(part)
-            if source.read(1) or found.digest() != digest:  # one key for two contents: it must not be stored
-                raise DataError(f"{file} changed while it was stored", hint="Store it again once nothing writes to it.")
+            if source.read(1) or plaintext.digest() != digest:  # one key for two contents: it must not be stored
+                raise DataError(
+                    f"{file} changed while mlopsfw stored it", hint="Store it again after all writing ended."
+                )
 
     def open(self, fetch: Callable[[int, int], bytes], start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield the plaintext of the stored bytes that `fetch(start, length)` returns, or a range of it.
@@ -73,9 +75,9 @@ class Vault:
         return hmac.compare_digest(key, self._own(digest, header.size))
 
     def _keyed(self, digest: bytes, size: int) -> tuple[Header, bytes]:
-        own, ring = self._own(digest, size), self.keyring.opened().keys
+        blob_key, ring = self._own(digest, size), self.keyring.opened().keys
         identity = next(reversed(ring))
-        return Header(identity, wrap(ring[identity], own), size), own
+        return Header(identity, wrap(ring[identity], blob_key), size), blob_key
 
     def _own(self, digest: bytes, size: int) -> bytes:
         return hmac.digest(self.keyring.opened().seed, b"mlopsfw blob key" + digest + size.to_bytes(8), "sha256")
@@ -106,7 +108,9 @@ def parse_key(text: str, reference: str) -> bytes:
             continue
         if len(key) == _KEY:
             return key
-    raise ConfigError(f"{reference} holds no key of 32 bytes in hex or base64", hint="Make one: openssl rand -hex 32")
+    raise ConfigError(
+        f"{reference} is not a key of 32 bytes in hex or base64", hint="Make one with: openssl rand -hex 32"
+    )
 
 
 def _base64(text: str) -> bytes:

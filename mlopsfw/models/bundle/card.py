@@ -25,19 +25,19 @@ def model_card(manifest: Manifest, task: TrainingTask, *, rows: int) -> str:
         rows: Training rows.
     """
     facts = manifest.facts
-    what = (
+    summary = (
         f"A {manifest.task} model that predicts `{_code(manifest.target)}` from {len(manifest.inputs)} columns, "
         f"trained on {rows:,} rows (seed {task.seed}).\n"
     )
     caution = (
-        "Before using it elsewhere, check that the rows there resemble those it was trained on: `profile.json` says "
-        "what they were like. The rows themselves are not in this bundle.\n"
+        "Before you use it on other data, check that the data resemble the training rows. `profile.json` describes "
+        "the training rows; the bundle does not hold the rows themselves.\n"
     )
     parts = [
         f"# {escape(manifest.target)}\n",
-        what,
+        summary,
         _section("Inputs", ("column", "type", "null"), _inputs(manifest)),
-        _section("Made of them by the model", ("column", "type", "made of"), _derived(task)),
+        _section("Derived by the model", ("column", "type", "derived from"), _derived(task)),
         _section("Outputs", ("output", "meaning"), _outputs(manifest)),
         _section("Metrics", ("metric", "value"), _numbers(facts.get("metrics"))),
         _section("Importance of columns", ("column", "share"), _numbers(facts.get("importance"))),

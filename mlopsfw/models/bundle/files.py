@@ -42,7 +42,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BundleError(f"{folder / MANIFEST} is no manifest of a bundle: {error}") from None
+        raise BundleError(f"{folder / MANIFEST} is not a manifest of a bundle: {error}") from None
     check_manifest(manifest, str(folder / MANIFEST))
     return manifest
 
@@ -51,14 +51,14 @@ def check_manifest(manifest: Manifest, where: str) -> None:
     """Raise `BundleError` where a manifest does not fit together."""
     if manifest.format != FORMAT:
         raise UnknownFormat(
-            f"{where} has layout {manifest.format}; this version reads {FORMAT}", hint="Upgrade mlopsfw."
+            f"{where} has format {manifest.format}; this version reads format {FORMAT}", hint="Upgrade mlopsfw."
         )
     if len(manifest.files) > _MOST_FILES or not manifest.formats or not manifest.outputs:
-        raise BundleError(f"{where} lists no format, no output, or more than {_MOST_FILES} files")
+        raise BundleError(f"{where} lists no format, or no output, or more than {_MOST_FILES} files")
     for name, digest in manifest.files.items():
         check_file_name(name, where)
         if not _DIGEST.fullmatch(digest):
-            raise BundleError(f"{where}: the digest of {name!r} is no sha256 in hex")
+            raise BundleError(f"{where}: the digest of {name!r} is not a sha256 in hex")
     if len({name.lower() for name in (*manifest.files, MANIFEST)}) != len(manifest.files) + 1:
         raise BundleError(f"{where}: names differ only by case, or one is {MANIFEST}")
     for name in (*REQUIRED, *manifest.formats.values()):
@@ -72,7 +72,7 @@ def check_file_name(name: str, where: str) -> None:
         raise BundleError(f"{where}: {name!r} cannot name a file of a bundle")
     if name.lower().endswith(_PICKLED):
         raise UnknownFormat(
-            f"{where}: {name!r} is of a kind that may run code when loaded; bundles hold open formats only"
+            f"{where}: {name!r} is a kind of file that may run code on loading; bundles hold only open formats"
         )
 
 
@@ -82,12 +82,12 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     Raises:
         BundleError: A file is missing, extra, altered, no plain file, or refers to what is outside.
     """
-    found = dict(_entries(folder))
-    missing = sorted(manifest.files.keys() - found.keys())
-    extra = sorted(found.keys() - manifest.files.keys() - {MANIFEST})
+    entries = dict(_entries(folder))
+    missing = sorted(manifest.files.keys() - entries.keys())
+    extra = sorted(entries.keys() - manifest.files.keys() - {MANIFEST})
     if missing or extra:
-        what = ", ".join([*(f"{name} is missing" for name in missing), *(f"{name} is not listed" for name in extra)])
-        raise BundleError(f"{folder} is no whole bundle: {what}")
+        problem = ", ".join([*(f"{name} is missing" for name in missing), *(f"{name} is not listed" for name in extra)])
+        raise BundleError(f"{folder} is not a complete bundle: {problem}")
     for name, digest in manifest.files.items():
         with _open(folder / name) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != digest:
@@ -141,15 +141,17 @@ def _entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
                 _check_plain(entry.stat(follow_symlinks=False), Path(entry.path))
                 yield entry.name, entry
     except OSError as error:
-        raise BundleError(f"{folder} is no bundle: {error.strerror}") from None
+        raise BundleError(f"{folder} is not a bundle: {error.strerror}") from None
 
 
 def _check_plain(status: os.stat_result, file: Path) -> None:
     """A link may lead out of the bundle, and a hard link is a file that someone else can write to."""
     if not stat.S_ISREG(status.st_mode):
-        raise BundleError(f"{file} is no plain file; a bundle holds neither links nor folders")
+        raise BundleError(f"{file} is not a plain file; a bundle holds neither links nor folders")
     if status.st_nlink > 1:
-        raise BundleError(f"{file} is a hard link; a bundle's files are its own", hint="Copy the folder.")
+        raise BundleError(
+            f"{file} is a hard link, so that its content could change from outside the bundle", hint="Copy the folder."
+        )
 
 
 def _open(file: Path) -> BufferedReader:
@@ -159,18 +161,18 @@ def _open(file: Path) -> BufferedReader:
         descriptor = os.open(file, flags)
     except OSError as error:
         raise BundleError(f"{file} cannot be read: {error.strerror}") from None
-    opened = os.fdopen(descriptor, "rb")
+    stream = os.fdopen(descriptor, "rb")
     try:
         _check_plain(os.fstat(descriptor), file)
     except BundleError:
-        opened.close()
+        stream.close()
         raise
-    return opened
+    return stream
 
 
 def _read(file: Path, limit: int | None = None) -> bytes:
-    with _open(file) as opened:
-        data = opened.read() if limit is None else opened.read(limit + 1)
+    with _open(file) as stream:
+        data = stream.read() if limit is None else stream.read(limit + 1)
     if limit is not None and len(data) > limit:
         raise BundleError(f"{file} has more than {limit:,} bytes")
     return data

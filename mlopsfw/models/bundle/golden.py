@@ -79,18 +79,18 @@ def replay_golden(bundle: LoadedBundle, golden: Golden) -> None:
     """Raise `GoldenMismatch` where serving makes other features of these rows, or the model answers otherwise."""
     if golden.features:
         _replay_features(bundle, golden)
-    found = bundle.predict(golden.columns)
+    outputs = bundle.predict(golden.columns)
     for name in bundle.manifest.outputs:
-        _compare(bundle, name, np.asarray(golden.outputs.get(name)), found[name])
+        _compare(bundle, name, np.asarray(golden.outputs.get(name)), outputs[name])
 
 
 def _replay_features(bundle: LoadedBundle, golden: Golden) -> None:
     """Make the features as serving does, one row at a time, and compare them with those of training."""
     expected = {name: np.asarray(values) for name, values in golden.features.items()}
     for row in range(len(next(iter(golden.columns.values()), []))):
-        found = bundle.plan.numpy({name: values[row : row + 1] for name, values in golden.columns.items()})
+        features = bundle.plan.numpy({name: values[row : row + 1] for name, values in golden.columns.items()})
         where = f"{bundle.folder}: golden row {row}"
-        check_alike(bundle.plan, {name: values[row : row + 1] for name, values in expected.items()}, found, where)
+        check_alike(bundle.plan, {name: values[row : row + 1] for name, values in expected.items()}, features, where)
 
 
 def check_alike(plan: FeaturePlan, trained: Arrays, served: Arrays, where: str, *, real: bool = False) -> None:
@@ -105,79 +105,81 @@ def check_alike(plan: FeaturePlan, trained: Arrays, served: Arrays, where: str, 
             differ by 1e-5, relatively where they are above 1; codes may not.
     """
     for name, sources in ((NUMERIC, plan.numeric_sources), (CATEGORICAL, plan.categorical_sources)):
-        a, b = (np.asarray(made.get(name, np.empty((1, 0))), dtype=np.float64) for made in (trained, served))
+        a, b = (np.asarray(arrays.get(name, np.empty((1, 0))), dtype=np.float64) for arrays in (trained, served))
         if a.shape != b.shape:
-            raise ServingSkew(f"{where}: serving makes {b.shape[-1]} {name} features, training made {a.shape[-1]}")
+            raise ServingSkew(
+                f"{where}: serving computes {b.shape[-1]} {name} features, but training computed {a.shape[-1]}"
+            )
         allowed = 0.0 if real or name == CATEGORICAL else _ALIKE * np.maximum(1.0, np.abs(a))
         wrong = np.argwhere(~(np.abs(a - b) <= allowed))
         if len(wrong):
             at = tuple(wrong[0])
-            values = "another value than training" if real else f"{b[at]:.9g}, training made {a[at]:.9g}"
+            values = "a different value from training" if real else f"{b[at]:.9g}, but training computed {a[at]:.9g}"
             raise ServingSkew(
-                f"{where}: of {sources[at[-1]]!r} serving makes {values}",
-                hint="The model would be asked about other rows than it was trained on; do not serve it. Train it again.",
+                f"{where}: from {sources[at[-1]]!r} serving computes {values}",
+                hint="Do not serve the model: its inputs would differ from those in training. Train it again.",
             )
 
 
-def _compare(bundle: LoadedBundle, name: str, expected: np.ndarray, found: np.ndarray) -> None:
-    if expected.shape != found.shape or expected.dtype.kind not in "fiu":
-        raise GoldenMismatch(f"{bundle.folder}: {name} of the golden rows has another shape than was stored")
-    if not found.size:
+def _compare(bundle: LoadedBundle, name: str, expected: np.ndarray, actual: np.ndarray) -> None:
+    if expected.shape != actual.shape or expected.dtype.kind not in "fiu":
+        raise GoldenMismatch(f"{bundle.folder}: {name} of the golden rows does not have the stored shape")
+    if not actual.size:
         return
-    difference = np.abs(found.astype(np.float64) - expected)
+    difference = np.abs(actual.astype(np.float64) - expected)
     if not difference.max() <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
-        row = int(np.argmax(difference.reshape(len(found), -1).max(axis=1)))
+        row = int(np.argmax(difference.reshape(len(actual), -1).max(axis=1)))
         raise GoldenMismatch(
-            f"{bundle.folder}: {name} of golden row {row} is off by {difference.max():.3g}",
-            hint="The runtime or the machine computes something else than where the model was made; do not serve it.",
+            f"{bundle.folder}: {name} of golden row {row} differs by {difference.max():.3g}",
+            hint="Do not serve the model: this runtime or machine computes other results than the one that trained it.",
         )
 
 
 def _made_up(plan: FeaturePlan, column: SignatureColumn, draw: np.random.Generator, spans: Spans) -> list[Any]:
-    own = [op for op in plan.operations if op.column == column.name]
+    operations = [op for op in plan.operations if op.column == column.name]
     if column.type == "boolean":
         return [bool(value) for value in draw.integers(0, 2, _ROWS)]
     if column.type == "string":
-        return _texts([*_named(own), *_told(plan, column.name)], draw)
+        return _texts([*_named(operations), *_told(plan, column.name)], draw)
     if column.type in ("date", "datetime"):
         moments = draw.integers(0, _MINUTES_OF_1970_TO_2033, _ROWS).astype("M8[m]")
         texts = [str(moment) for moment in moments]
         return [text[:10] for text in texts] if column.type == "date" else [f"{text}:00Z" for text in texts]
-    values = _numbers(own, draw, spans.get(column.name, (-3.0, 3.0)))
+    values = _numbers(operations, draw, spans.get(column.name, (-3.0, 3.0)))
     return [round(value) for value in values] if column.type == "integer" else values
 
 
-def _named(own: list[Any]) -> tuple[str, ...]:
-    return next((op.values[:200] for op in own if isinstance(op, Lookup)), ())
+def _named(operations: list[Any]) -> tuple[str, ...]:
+    return next((op.values[:200] for op in operations if isinstance(op, Lookup)), ())
 
 
 def _told(plan: FeaturePlan, column: str) -> list[str]:
     """Return some texts that derived columns look up in, or compare with, a column."""
-    found: list[str] = []
+    candidates: list[str] = []
     waiting = [(each.expression, columns_of(each.expression)) for each in plan.derived]
     while waiting:
         expression, reads = waiting.pop()
         match expression:
             case Find(keys=keys, key=key) if column in reads:
-                found += keys[:100]
+                candidates += keys[:100]
                 waiting.append((key, columns_of(key)))
             case Call(arguments=arguments):
                 waiting += [(each, reads) for each in arguments]
             case Constant(value=str() as text) if column in reads:
-                found.append(text)
-    return sorted(set(found))
+                candidates.append(text)
+    return sorted(set(candidates))
 
 
-def _texts(known: Sequence[str], draw: np.random.Generator) -> list[Any]:
-    made = [f"unseen-{number}" for number in range(_ROWS // 4)] or [""]
-    choices = [*known, *made]
+def _texts(texts: Sequence[str], draw: np.random.Generator) -> list[Any]:
+    unseen = [f"unseen-{number}" for number in range(_ROWS // 4)] or [""]
+    choices = [*texts, *unseen]
     return [choices[at] for at in draw.integers(0, len(choices), _ROWS)]
 
 
-def _numbers(own: list[Any], draw: np.random.Generator, span: tuple[float, float]) -> list[float]:
+def _numbers(operations: list[Any], draw: np.random.Generator, span: tuple[float, float]) -> list[float]:
     """Spread over what was seen, and a little beyond; within what 64-bit integers hold."""
     low, high = span
-    for operation in own:
+    for operation in operations:
         if isinstance(operation, Scale):
             low, high = operation.mean - 3 / operation.factor, operation.mean + 3 / operation.factor
         elif isinstance(operation, Ramp):
@@ -188,4 +190,4 @@ def _numbers(own: list[Any], draw: np.random.Generator, span: tuple[float, float
 
 def _with_nulls(values: list[Any], column: SignatureColumn, draw: np.random.Generator) -> list[Any]:
     null = draw.random(len(values)) < (_NULL_SHARE if column.nullable else 0.0)
-    return [None if gone else value for value, gone in zip(values, null.tolist(), strict=True)]
+    return [None if missing else value for value, missing in zip(values, null.tolist(), strict=True)]

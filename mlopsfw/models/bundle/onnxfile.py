@@ -38,36 +38,36 @@ def check_onnx(data: bytes, name: str) -> None:
         BundleError: It is not, does, or needs some.
     """
     try:
-        found = _walk(memoryview(data), "model", 0)
+        parts = _walk(memoryview(data), "model", 0)
     except (IndexError, ValueError) as error:
-        raise BundleError(f"{name} is no ONNX model: {error}") from None
-    if "graph" not in found:
-        raise BundleError(f"{name} is no ONNX model: it holds no graph")
-    if "outside" in found:
+        raise BundleError(f"{name} is not an ONNX model: {error}") from None
+    if "graph" not in parts:
+        raise BundleError(f"{name} is not an ONNX model: it holds no graph")
+    if "outside" in parts:
         raise BundleError(
-            f"{name} keeps weights in another file, which a bundle never opens", hint="Save it as one file."
+            f"{name} keeps its weights in another file, which a bundle never opens", hint="Save it as one file."
         )
-    if "domain" in found:
-        raise BundleError(f"{name} needs operators that are not standard; they would be code from elsewhere")
+    if "domain" in parts:
+        raise BundleError(f"{name} needs operators that are not standard, and a bundle holds no code")
 
 
 def _walk(data: memoryview, kind: str, depth: int) -> set[str]:
     """Return what a message holds, of `graph`, `outside` and `domain`."""
     if depth > _DEEPEST:
         raise ValueError(f"graphs are nested more than {_DEEPEST} deep")
-    found: set[str] = set()
+    parts: set[str] = set()
     for number, wire, value in _fields(data):
         inner = _WITHIN[kind].get(number)
         if inner is not None:
             if not isinstance(value, memoryview):
-                raise ValueError(f"field {number} of a {kind} is no message")
-            found |= _walk(value, inner, depth + 1)
-            found |= {"graph"} if inner == "graph" else set()
+                raise ValueError(f"field {number} of a {kind} is not a message")
+            parts |= _walk(value, inner, depth + 1)
+            parts |= {"graph"} if inner == "graph" else set()
         elif kind == "tensor" and (number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0)):
-            found.add("outside")
+            parts.add("outside")
         elif kind == "opset" and number == _OPSET_DOMAIN and (wire != _BYTES or bytes(value) not in _DOMAINS):
-            found.add("domain")
-    return found
+            parts.add("domain")
+    return parts
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
@@ -87,7 +87,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
         else:
             raise ValueError(f"wire type {wire} is not used in ONNX")
         if at + length > len(data):
-            raise ValueError("a field goes on past the end")
+            raise ValueError("a field extends beyond the end")
         yield key >> 3, wire, data[at : at + length]
         at += length
 

@@ -48,9 +48,9 @@ def fit_profile(
         personal = column.name in wishes and wishes[column.name].pii
         numeric = column.type in _NUMERIC and not (column.name in wishes and wishes[column.name].kind == "category")
         if not (personal and numeric):
-            kept = {"max_categories": 0} if personal else {}
+            options = {"max_categories": 0} if personal else {}
             kind: Kind = "numeric" if numeric else "categorical"
-            profile[column.name] = Reference.fit(frame[column.name], kind, name=column.name, **kept).to_dict()
+            profile[column.name] = Reference.fit(frame[column.name], kind, name=column.name, **options).to_dict()
     for name, values in outputs.items():
         for label, each in _flat(name, values, classes):
             profile[label] = Reference.fit(each.astype(np.float64), "numeric", name=label).to_dict()

@@ -24,13 +24,13 @@ _ROWS = 64
 
 def check_derived(plan: FeaturePlan, task: TrainingTask) -> None:
     """Raise `BundleError` where a trainer's plan does not make the derived columns that its task asks for, as it asks for them."""
-    made, asked = ({each.name: each for each in columns} for columns in (plan.derived, task.derived))
-    wanted = {name for name in task.features if name in asked}
-    wrong = sorted({name for name in made if asked.get(name) != made[name]} | (wanted - made.keys()))
+    actual, declared = ({each.name: each for each in columns} for columns in (plan.derived, task.derived))
+    needed = {name for name in task.features if name in declared}
+    wrong = sorted({name for name in actual if declared.get(name) != actual[name]} | (needed - actual.keys()))
     if wrong:
         raise BundleError(
-            f"the trainer's plan does not make the column {wrong[0]!r} as the task says",
-            hint="A trainer takes its plan from FeaturePlan.fit(table, task).",
+            f"the trainer's plan does not derive the column {wrong[0]!r} as the task says",
+            hint="A trainer must take its plan from FeaturePlan.fit(table, task).",
         )
 
 
@@ -45,16 +45,16 @@ def check_served(plan: FeaturePlan, rows: pl.DataFrame, seed: int) -> None:
     Raises:
         ServingSkew: They differ; says in what, and shows no value of a row.
     """
-    drawn = rows.sample(min(_ROWS, rows.height), seed=seed)
-    trained = plan.polars(drawn)
-    columns = {column.name: request_values(drawn[column.name], column) for column in plan.inputs}
-    for row in range(drawn.height):
+    sample = rows.sample(min(_ROWS, rows.height), seed=seed)
+    trained = plan.polars(sample)
+    columns = {column.name: request_values(sample[column.name], column) for column in plan.inputs}
+    for row in range(sample.height):
         try:
             served = plan.numpy({name: values[row : row + 1] for name, values in columns.items()})
         except SignatureMismatch:
             continue
-        own = {name: values[row : row + 1] for name, values in trained.items()}
-        check_alike(plan, own, served, f"training row {row} of those drawn", real=True)
+        single = {name: values[row : row + 1] for name, values in trained.items()}
+        check_alike(plan, single, served, f"sampled training row {row}", real=True)
 
 
 def prove(bundle: LoadedBundle, columns: dict[str, list[Any]]) -> Golden:
@@ -72,21 +72,21 @@ def prove(bundle: LoadedBundle, columns: dict[str, list[Any]]) -> Golden:
 def as_table(inputs: tuple[SignatureColumn, ...], columns: Mapping[str, list[Any]]) -> pl.DataFrame:
     """Return a request's columns as the table that training would have."""
     types: dict[str, Any] = {"number": pl.Float64, "integer": pl.Int64, "boolean": pl.Boolean}
-    made = {}
+    features = {}
     for column in inputs:
         series = pl.Series(column.name, columns[column.name], dtype=types.get(column.type, pl.String))
         if column.type == "date":
             series = series.str.to_date("%Y-%m-%d")
         elif column.type == "datetime":
             series = series.str.to_datetime(time_unit="us", time_zone="UTC")
-        made[column.name] = series
-    return pl.DataFrame(made)
+        features[column.name] = series
+    return pl.DataFrame(features)
 
 
 def spans(plan: FeaturePlan, rows: pl.DataFrame, task: TrainingTask) -> dict[str, tuple[float, float]]:
     """Return where the middle nine tenths of the numbers lie that only derived columns read; of personal columns nothing."""
     wishes = read_wishes(task)
-    found = {}
+    features = {}
     for column in plan.inputs:
         personal = column.name in wishes and wishes[column.name].pii
         if column.name not in plan.reads or column.type not in ("number", "integer") or personal:
@@ -95,5 +95,5 @@ def spans(plan: FeaturePlan, rows: pl.DataFrame, task: TrainingTask) -> dict[str
         values = values[np.isfinite(values)]
         if values.size:
             low, high = np.quantile(values, [0.05, 0.95]).tolist()
-            found[column.name] = (low, high)
-    return found
+            features[column.name] = (low, high)
+    return features

@@ -23,38 +23,41 @@ def requirements(facts: Mapping[str, Any]) -> str:
 
 def sbom(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return a CycloneDX document of the packages that loading or training takes, with all that they require."""
-    found = _closure({*_TO_LOAD, *_told(facts)})
+    distributions = _closure({*_TO_LOAD, *_told(facts)})
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
-        "components": [_component(each) for _, each in sorted(found.items())],
+        "components": [_component(each) for _, each in sorted(distributions.items())],
         "dependencies": [
-            {"ref": _purl(each), "dependsOn": sorted(_purl(found[name]) for name in _required(each) if name in found)}
-            for _, each in sorted(found.items())
+            {
+                "ref": _purl(each),
+                "dependsOn": sorted(_purl(distributions[name]) for name in _required(each) if name in distributions),
+            }
+            for _, each in sorted(distributions.items())
         ],
     }
 
 
 def _told(facts: Mapping[str, Any]) -> dict[str, str]:
     """Return the versions that the trainer told."""
-    told = facts.get("versions", {})
-    return {str(name): str(version) for name, version in told.items()} if isinstance(told, Mapping) else {}
+    versions = facts.get("versions", {})
+    return {str(name): str(version) for name, version in versions.items()} if isinstance(versions, Mapping) else {}
 
 
 def _closure(names: Iterable[str]) -> dict[str, metadata.Distribution]:
-    found: dict[str, metadata.Distribution] = {}
+    distributions: dict[str, metadata.Distribution] = {}
     waiting = sorted(map(_normal, names))
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in distributions:
             continue
         try:
-            found[name] = metadata.distribution(name)
+            distributions[name] = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue  # required on another platform only, or by an extra
-        waiting.extend(_required(found[name]))
-    return found
+        waiting.extend(_required(distributions[name]))
+    return distributions
 
 
 def _required(distribution: metadata.Distribution) -> list[str]:
@@ -71,8 +74,8 @@ def _component(distribution: metadata.Distribution) -> dict[str, Any]:
         "version": distribution.version,
         "purl": _purl(distribution),
     }
-    told: Any = distribution.metadata  # a mapping with get, which its type does not tell
-    written = told.get("License-Expression") or told.get("License") or ""
+    fields: Any = distribution.metadata  # a mapping with get, which its type does not tell
+    written = fields.get("License-Expression") or fields.get("License") or ""
     if 0 < len(written) <= _LONGEST_LICENCE and "\n" not in written:
         component["licenses"] = [{"license": {"name": written}}]
     return component

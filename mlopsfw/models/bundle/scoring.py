@@ -121,5 +121,5 @@ def write_rows(rows: pl.DataFrame, file: Path) -> None:
     }
     writer = writers.get(file.suffix.lower())
     if writer is None:
-        raise DataError(f"{file}: rows are written as {', '.join(writers)}", hint="Choose one of these suffixes.")
+        raise DataError(f"{file}: rows can be written as {', '.join(writers)}", hint="Use one of these suffixes.")
     writer(file)

@@ -35,11 +35,11 @@ def check_safetensors(file: Path) -> None:
         BundleError: They do not.
     """
     size = file.stat().st_size
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
         if size < 8 or length > min(_LONGEST_HEADER, size - 8):  # noqa: PLR2004 - the length itself has 8 bytes
-            raise BundleError(f"{file}: its header is said to have {length:,} bytes, which cannot be")
-        header = opened.read(length)
+            raise BundleError(f"{file}: it claims a header of {length:,} bytes, which is impossible")
+        header = stream.read(length)
     spans = sorted(_span(file, name, tensor) for name, tensor in _tensors(file, header).items())
     at = 0
     for start, end in spans:
@@ -47,7 +47,7 @@ def check_safetensors(file: Path) -> None:
             raise BundleError(f"{file}: tensors overlap or leave a gap at byte {at}")
         at = end
     if at != size - 8 - length:
-        raise BundleError(f"{file}: its tensors take {at:,} bytes of {size - 8 - length:,}")
+        raise BundleError(f"{file}: its tensors take {at:,} of {size - 8 - length:,} bytes")
 
 
 def _tensors(file: Path, header: bytes) -> dict[str, _Tensor]:
@@ -65,15 +65,15 @@ def _tensors(file: Path, header: bytes) -> dict[str, _Tensor]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is there twice")
-    return found
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        raise ValueError("a name appears twice")
+    return unique
 
 
 def _span(file: Path, name: str, tensor: _Tensor) -> tuple[int, int]:
     start, end = tensor.data_offsets
-    known = tensor.dtype in _SIZES and all(side >= 0 for side in tensor.shape)
-    if not known or not 0 <= start <= end or end - start != math.prod(tensor.shape) * _SIZES[tensor.dtype]:
+    is_valid = tensor.dtype in _SIZES and all(side >= 0 for side in tensor.shape)
+    if not is_valid or not 0 <= start <= end or end - start != math.prod(tensor.shape) * _SIZES[tensor.dtype]:
         raise BundleError(f"{file}: tensor {name!r} is not of a known type, or its shape does not fit its bytes")
     return start, end

@@ -63,17 +63,17 @@ def _check(folder: Path, trained: TrainedModel, runtimes: Mapping[str, Runtime])
         raise BundleError(f"{folder} is not empty", hint="Name a new or empty folder.")
     best = next(iter(trained.formats), None)
     if best is None:
-        raise BundleError("the trainer returned a model in no format")
+        raise BundleError("the trainer returned no format of the model")
     if best not in runtimes:
-        raise UnknownFormat(f"no runtime loads {best!r}, the first format of what the trainer returned")
-    taken = {files.MANIFEST, *files.REQUIRED}
+        raise UnknownFormat(f"no runtime loads {best!r}, the trainer's first format")
+    reserved = {files.MANIFEST, *files.REQUIRED}
     for name in trained.files:
         files.check_file_name(name, "the trainer")
-        if name in taken:
-            raise BundleError(f"the trainer returned a file called {name}, which the bundle itself makes")
+        if name in reserved:
+            raise BundleError(f"the trainer returned a file {name}, but the bundle writes that file itself")
     for form, name in trained.formats.items():
         if name not in trained.files:
-            raise BundleError(f"the trainer names {name} as its {form} file, and returned none of that name")
+            raise BundleError(f"the trainer names {name} as its {form} file, but returned no such file")
 
 
 def _made(bundle: LoadedBundle, trained: TrainedModel, task: TrainingTask, train: pa.Table) -> dict[str, bytes]:

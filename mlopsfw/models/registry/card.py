@@ -27,11 +27,11 @@ def model_card(version: ModelVersion, blobs: BlobStore, datasets: Datasets) -> s
         _table(_identity(version)),
         "## What it does",
         *_purpose(_manifest(blobs, version)),
-        "## What it came from",
+        "## Where it came from",
         _table(_origin(version, blobs, datasets)),
         "## How well it does",
         *_standing(version),
-        _table(_flat(version.metrics)) or "No metrics were registered with it.",
+        _table(_flat(version.metrics)) or "It was registered without metrics.",
         "## Who approved it",
         _table((a.actor, f"{a.time} {a.comment}".strip()) for a in version.approvals) or "Nobody yet.",
     ]
@@ -40,13 +40,13 @@ def model_card(version: ModelVersion, blobs: BlobStore, datasets: Datasets) -> s
 
 def _standing(version: ModelVersion) -> Iterator[str]:
     """Say how it stands against the baselines, where an evaluation told."""
-    found = version.metrics.get("against_baseline", {})
-    if isinstance(found, Mapping) and "says" in found:
-        said = _text(found["says"])
+    comparison = version.metrics.get("against_baseline", {})
+    if isinstance(comparison, Mapping) and "says" in comparison:
+        sentence = _text(comparison["says"])
         yield (
-            f"**{said[:1].upper()}{said[1:]}.**"
-            if found.get("verdict") == "worse"
-            else f"{said[:1].upper()}{said[1:]}."
+            f"**{sentence[:1].upper()}{sentence[1:]}.**"
+            if comparison.get("verdict") == "worse"
+            else f"{sentence[:1].upper()}{sentence[1:]}."
         )
 
 
@@ -72,8 +72,8 @@ def _origin(version: ModelVersion, blobs: BlobStore, datasets: Datasets) -> Iter
         yield "Data", _dataset(datasets, ref)
     yield "Code", version.code.get("commit", "")
     yield "Uncommitted changes", version.code.get("diff", "")
-    found = provenance.Provenance(code=version.code, environment=version.environment)
-    installed = provenance.installed(blobs, found)
+    origin = provenance.Provenance(code=version.code, environment=version.environment)
+    installed = provenance.installed(blobs, origin)
     yield "Python", installed.get("python", "")
     yield "Platform", installed.get("platform", "")
     yield "Packages", f"{len(installed)} (blob {version.environment})" if installed else ""
@@ -89,7 +89,7 @@ def _dataset(datasets: Datasets, ref: str) -> str:
 
 def _purpose(manifest: Manifest | None) -> Iterator[str]:
     if manifest is None:
-        yield "Its bundle has no manifest that this version of mlopsfw reads."
+        yield "This version of mlopsfw cannot read the manifest of its bundle."
         return
     task = {"Task": manifest.task, "Predicts": manifest.target, "Outputs": ", ".join(manifest.outputs)}
     yield _table([*task.items(), ("Formats", ", ".join(manifest.formats))])

@@ -145,9 +145,9 @@ class Registry:
         )
         while True:
             model = self.model(name)
-            known = next((v for v in reversed(model.versions) if v.bundle == bundle), None)
-            if known is not None and not force:
-                return replace(known, new=False)
+            previous = next((v for v in reversed(model.versions) if v.bundle == bundle), None)
+            if previous is not None and not force:
+                return replace(previous, new=False)
             version = replace(facts, version=len(model.versions) + 1)
             try:
                 event = self._stream(name).append(PlainRecord(REGISTERED, version.body()), expecting=model.seq)
@@ -187,9 +187,10 @@ class Registry:
             model.number(version)
             now = model.aliases().get(alias, 0)
             if expecting is not None and now != expecting:
-                where = f"version {now}" if now else "nothing"
+                current = f"version {now}" if now else "nothing"
                 raise Conflict(
-                    f"{name}@{alias} points at {where}, not {expecting}", hint="Look again, then promote again."
+                    f"{name}@{alias} points at {current}, not {expecting}",
+                    hint="Look at the alias again before you promote.",
                 )
             if now == version:
                 return next(move for move in reversed(model.moves) if move.alias == alias)
@@ -210,8 +211,8 @@ class Registry:
             trail = model.trail(alias)
             if len(trail) < 2:  # noqa: PLR2004 - where it is, and where it was
                 raise UsageError(
-                    f"{name}@{alias} has nothing to go back to: version {now} was its first",
-                    hint=f"Promote another version: mlopsfw models promote {name} VERSION --alias {alias}",
+                    f"{name}@{alias} has no previous version: version {now} was its first",
+                    hint=f"To promote another version: mlopsfw models promote {name} VERSION --alias {alias}",
                 )
             return AliasMove(alias=alias, version=trail[-2], was=now, how="rollback", reason=reason)
 
@@ -270,10 +271,10 @@ class Registry:
         from mlopsfw.lineage import provenance
 
         if run:
-            found = provenance.of_run(self._runs.get(run).facts)
+            origin = provenance.of_run(self._runs.get(run).facts)
         else:
-            found = provenance.capture(self._workspace.root, self._blobs)
-        return found.code if code is None else code, environment or found.environment
+            origin = provenance.capture(self._workspace.root, self._blobs)
+        return origin.code if code is None else code, environment or origin.environment
 
 
 def check_alias(alias: str) -> str:

@@ -28,7 +28,7 @@ class PersonalColumns:
 
     def learned(self, version: ModelVersion) -> dict[str, Mark]:
         """Return how the datasets that a model was made from were treated when they were taken in: what it is asked must be the same."""
-        return strictest(found.pii for ref in version.datasets if (found := self._known(ref)))
+        return strictest(config.pii for ref in version.datasets if (config := self._known(ref)))
 
     def _known(self, ref: str) -> DatasetVersion | None:
         try:

@@ -150,23 +150,25 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     def require_versions(self) -> None:
         """Raise `UnknownName` where the model has no version."""
         if not self.versions:
-            raise UnknownName(f"there is no model {self.name!r}", hint="`mlopsfw models list` shows those there are.")
+            raise UnknownName(f"there is no model {self.name!r}", hint="`mlopsfw models list` shows all models.")
 
     def _no_champion(self) -> UnknownName:
         newest = reversed(self.versions[-_SHOWN:])
         listed = ", ".join(f"{v.version} (@{', @'.join(v.aliases)})" if v.aliases else str(v.version) for v in newest)
         older = len(self.versions) - _SHOWN
         return UnknownName(
-            f"model {self.name!r} has no champion, and its name alone means its champion; it has versions {listed}"
+            f"model {self.name!r} has no champion, and a name alone means the champion; the model has versions {listed}"
             + (f" and {older} older" if older > 0 else ""),
-            hint=f"Promote one: mlopsfw models promote {self.name} VERSION. Or name one: models:/{self.name}@VERSION.",
+            hint=f"Promote a version with `mlopsfw models promote {self.name} VERSION`, or name one: models:/{self.name}@VERSION.",
         )
 
     def number(self, version: int) -> ModelVersion:
         """Return the version of that number. Raise `UnknownName`."""
         if 1 <= version <= len(self.versions):
             return self.versions[version - 1]
-        raise UnknownName(f"model {self.name!r} has no version {version}", hint=f"It has 1 to {len(self.versions)}.")
+        raise UnknownName(
+            f"model {self.name!r} has no version {version}", hint=f"It has versions 1 to {len(self.versions)}."
+        )
 
 
 def fold(name: str, events: Iterable[Event]) -> Model:
@@ -185,12 +187,12 @@ def fold(name: str, events: Iterable[Event]) -> Model:
             approval = Approval(comment=event.body.get("comment", ""), **stamp)
             approvals.setdefault(event.body["version"], []).append(approval)
     pointing = {move.alias: move.version for move in moves}
-    marked = tuple(
+    with_aliases = tuple(
         msgspec.structs.replace(
             version,
-            aliases=tuple(sorted(alias for alias, where in pointing.items() if where == version.version)),
+            aliases=tuple(sorted(alias for alias, target in pointing.items() if target == version.version)),
             approvals=tuple(approvals.get(version.version, ())),
         )
         for version in versions
     )
-    return Model(name=name, seq=seq, versions=marked, moves=tuple(moves))
+    return Model(name=name, seq=seq, versions=with_aliases, moves=tuple(moves))

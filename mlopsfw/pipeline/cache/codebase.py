@@ -91,7 +91,7 @@ class Codebase:
             facts = self._store.facts(digest, content, name, is_package=bool(folders))
         except SyntaxError as error:
             raise UsageError(
-                f"{file}:{error.lineno}: {error.msg}", hint="Correct the syntax; nothing was run."
+                f"{file}:{error.lineno}: {error.msg}", hint="Nothing was run. Correct the syntax."
             ) from None
         return Module(name, file, facts, digest, folders)
 

@@ -138,7 +138,7 @@ def _outputs(name: str, step: StepConfig, plugin: Step | None, config: ProjectCo
         return step.outputs or ("result",)
     if step.outputs and step.outputs != plugin.outputs:
         raise config.error(
-            f"{step.use!r} returns {list(plugin.outputs)}", f"steps.{name}.outputs", hint="Leave `outputs` out."
+            f"{step.use!r} returns {list(plugin.outputs)}", f"steps.{name}.outputs", hint="Remove `outputs`."
         )
     return plugin.outputs
 
@@ -187,7 +187,7 @@ def _check_each(plugin: Step | None, step: StepConfig, key: str, config: Project
     if step.each not in step.inputs:
         raise config.error(f"it has no input {step.each!r}", f"{key}.each", hint=nearest(step.each, step.inputs))
     if plugin and plugin.each is not None and step.each not in plugin.each:
-        hint = f"It can on {', '.join(map(repr, plugin.each))}." if plugin.each else "Leave `each` out."
+        hint = f"It can on {', '.join(map(repr, plugin.each))}." if plugin.each else "Remove `each`."
         raise config.error(f"{step.use!r} cannot run on parts of {step.each!r}", f"{key}.each", hint=hint)
 
 
@@ -226,5 +226,5 @@ def _cycle(waiting: Mapping[str, Node], config: ProjectConfig) -> Exception:
     return config.error(
         f"the steps wait for each other: {' → '.join(reversed(circle))}",
         f"steps.{circle[0]}",
-        hint="Take one of these inputs away.",
+        hint="Remove one of these inputs.",
     )

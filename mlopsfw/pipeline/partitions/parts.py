@@ -51,7 +51,7 @@ class Parts:
         name = node.config.each
         parts = list(itertools.islice(self._parts(node, inputs[name]), MOST_PARTS + 1))
         if len(parts) > MOST_PARTS:
-            hint = f"Raise steps.{node.name}.part_rows, or give it fewer items."
+            hint = f"Raise steps.{node.name}.part_rows, or pass fewer items."
             raise DataError(f"step {node.name} would run on more than {MOST_PARTS:,} parts of {name!r}", hint=hint)
         return [
             replace(node, name=part_name(node.name, number), taken={**inputs, name: part})
@@ -63,7 +63,7 @@ class Parts:
         if whole.kind == "json" and isinstance(items := self._values.load(whole), list):
             return (self._values.store(item, what) for item in items)
         if whole.kind not in ("table", "dataset"):
-            found = "value that is no list" if whole.kind == "json" else whole.kind
+            found = "value that is not a list" if whole.kind == "json" else whole.kind
             raise DataError(
                 f"{what}: a {found} has no parts", hint="Wire a table, a dataset or a list of values to it."
             )
@@ -145,5 +145,5 @@ def _checked(table: Any, schema: pa.Schema, what: str, number: int) -> Any:
     wrong = [name for name in [*first, *ours] if first.get(name) != ours.get(name)] or ["the order of columns"]
     raise DataError(
         f"{what}: part {number} differs from part 0 in {wrong[0]!r}: {ours.get(wrong[0], 'none')} and {first.get(wrong[0], 'none')}",
-        hint="Give the column one type whatever a part holds: a cast, where a part may be all null.",
+        hint="Give the column the same type in every part. Cast it if a part may be all null.",
     )

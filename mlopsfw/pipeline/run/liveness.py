@@ -56,7 +56,7 @@ def wait_until_lost(stream: Stream, view: RunView, clock: Clock, *, sleep: Calla
     if owner.get("machine") and owner["machine"] == _machine():
         if _born(int(owner["pid"])) == owner["born"]:
             raise Conflict(
-                f"run {view.id} is going on in process {owner['pid']}", hint="Wait for it, or stop that process."
+                f"run {view.id} is running in process {owner['pid']}", hint="Wait for it, or stop that process."
             )
         return view.head
     head, seen = stream.head(), clock.monotonic()
@@ -71,4 +71,4 @@ def wait_until_lost(stream: Stream, view: RunView, clock: Clock, *, sleep: Calla
 
 def _alive(view: RunView) -> Conflict:
     where = view.facts.get("process", {}).get("host", "another machine")
-    return Conflict(f"run {view.id} is going on at {where}", hint="Wait for it, or stop it there.")
+    return Conflict(f"run {view.id} is running on {where}", hint="Wait for it, or stop it there.")

@@ -58,7 +58,11 @@ class Planner:
         now = self._prints.fingerprint(node, known)
         reasons = changes(self._execution, before, now, without=unknown) if before else ()
         if not node.cacheable:
-            why = "its point is its effect" if node.plugin and not node.plugin.cacheable else "cache = false"
+            why = (
+                "it acts on something outside the cache"
+                if node.plugin and not node.plugin.cacheable
+                else "cache = false"
+            )
             return self._would_run(node, f"it runs every time: {why}")
         if node.name in self._forced:
             return self._would_run(node, "forced")
@@ -68,7 +72,9 @@ class Planner:
         if kept is None:
             return self._would_run(node, "it has changed" if before else "it has never run", reasons)
         self._outputs[node.name] = kept.outputs
-        return Planned(step=node.name, action="cached", verdict=f"nothing changed; the result is of run {kept.run}")
+        return Planned(
+            step=node.name, action="cached", verdict=f"nothing changed since run {kept.run}, whose result is used"
+        )
 
     def _after_others(
         self, node: Node, unknown: dict[str, str], before: Fingerprint | None, reasons: tuple[str, ...]
@@ -77,7 +83,7 @@ class Planner:
         if before is None or reasons:
             return self._would_run(node, "it has changed" if before else "it has never run", (*reasons, *waiting))
         return Planned(
-            step=node.name, action="maybe", verdict="it runs unless its inputs come out the same", reasons=waiting
+            step=node.name, action="maybe", verdict="it runs unless its inputs turn out unchanged", reasons=waiting
         )
 
     def _would_run(self, node: Node, verdict: str, reasons: tuple[str, ...] = ()) -> Planned:

@@ -258,7 +258,7 @@ class Coordinator:
         if limit is None or attempt.stopped or time.monotonic() - attempt.began < limit or attempt.handle is None:
             return
         attempt.stopped = Failure(
-            type=StepTimeout.__name__, message=f"took longer than its timeout of {limit:g} s and was stopped"
+            type=StepTimeout.__name__, message=f"exceeded its timeout of {limit:g} s and was stopped"
         )
         threading.Thread(target=attempt.handle.cancel, daemon=True).start()
 
@@ -282,7 +282,9 @@ class Coordinator:
             "step.finished", step=name, attempt=attempt.number, logs=result.logs, fingerprint=key, **facts
         )
         if changed:
-            self.display.note(f"{name}: {changed[0].name} was edited while it ran, so its result is not kept for reuse")
+            self.display.note(
+                f"{name}: {changed[0].name} was edited during the run, so that its result does not go into the cache"
+            )
         elif node.cacheable:
             self._keep(attempt, result)
         self.outputs[name] = result.outputs
@@ -294,7 +296,7 @@ class Coordinator:
         if not lost:
             return None
         message = f"the result {lost[0]!r} from {result.node} is not in {self.execution.services.storage.describe()}"
-        hint = "Give [storage] a place that every node of the engine reaches, such as s3://bucket/prefix."
+        hint = "Set [storage] to a URL that every node of the engine can reach, such as s3://bucket/prefix."
         return Failure(type="ResultMissing", message=f"{message}\n{hint}", retryable=False)
 
     def _keep(self, attempt: Attempt, result: StepResult) -> None:

@@ -61,7 +61,9 @@ class Runs:
         if len(found) == 1:
             return found[0]
         if found:
-            raise UnknownName(f"{run!r} stands for {len(found)} runs", hint="Give more of the id.")
+            raise UnknownName(
+                f"{len(found)} runs have an id that begins with {run!r}", hint="Write more characters of the id."
+            )
         raise UnknownName(f"there is no run {run!r}", hint=nearest(run, ids[:20]))
 
     def _view(self, run: str) -> RunView:

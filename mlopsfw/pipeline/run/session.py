@@ -165,7 +165,7 @@ class Sessions:
         for view in self._runs.newest():
             if view.status in OPEN and view.facts.get("kind") != "script":
                 return view
-        raise UnknownName("no run failed, was interrupted or got lost", hint="Start a new one: mlopsfw run")
+        raise UnknownName("no run failed, was interrupted or was lost", hint="Start a new one: mlopsfw run")
 
     def _prepare(self, steps: Sequence[str]) -> tuple[Graph, Fingerprinter]:
         """Check the whole pipeline, the Python functions' signatures too, before anything is run. Raise `UsageError`."""

@@ -35,7 +35,7 @@ class RunNeeds:
         history = self._store.history(name)
         for row in self._index.query("SELECT run FROM runs WHERE status = 'running' ORDER BY run DESC"):
             run = self._runs.get(row["run"])
-            reason = f"runs:/{run.id} is going on"
+            reason = f"runs:/{run.id} is unfinished"
             made = [version.version for version in history.versions if version.run == run.id]
             for version in (*made, *numbers_of(name, self._runs.flow(run.id).used), *self._floating(history, run)):
                 yield version, reason

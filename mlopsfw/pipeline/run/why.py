@@ -76,10 +76,10 @@ def _code(root: Path, before: Fingerprint, now: Fingerprint) -> Iterator[str]:
         found = True
         unit = new or old
         place = _relative(root, unit.file) if unit else ""
-        how = "changed" if old and new else "is reached now" if new else "is no longer reached"
+        how = "changed" if old and new else "is now called" if new else "is no longer called"
         yield f"code: {name} {how} ({place})"
     if not found:
-        yield "code: what its names stand for changed (an import, or the order of what is reached)"
+        yield "code: its names now mean something else (an import changed, or the order of calls)"
 
 
 def _relative(root: Path, file: str) -> str:

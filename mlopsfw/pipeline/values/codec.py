@@ -142,7 +142,7 @@ class Values:
     def _store_file(self, path: Path, what: str) -> Artifact:
         if not path.is_file():
             raise DataError(
-                f"{what} is the path {path}, where there is no file", hint="Write the file before you return its path."
+                f"{what} is the path {path}, but there is no file", hint="Write the file before you return its path."
             )
         meta = {"bytes": path.stat().st_size, "name": path.name}
         return Artifact(kind="file", digest=file_digest(path), blob=self._blobs.put(path), meta=meta)
@@ -150,7 +150,7 @@ class Values:
     def _store_folder(self, path: Path, kind: Any, what: str) -> Artifact:
         if not path.is_dir():
             raise DataError(
-                f"{what} is the path {path}, which is no folder", hint="Write the folder before you return it."
+                f"{what} is the path {path}, which is not a folder", hint="Write the folder before you return it."
             )
         files = sorted(file for file in path.rglob("*") if file.is_file())
         listing = [[file.relative_to(path).as_posix(), file_digest(file)] for file in files]

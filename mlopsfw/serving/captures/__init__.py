@@ -123,7 +123,7 @@ class Captures:
         if matches.height > 1:
             raise UnknownName(
                 f"endpoint {endpoint!r} captured {matches.height} predictions that clients called {prediction!r}",
-                hint="Use the id that the answer gave under prediction_ids.",
+                hint="Use the id from `prediction_ids` in the answer.",
             )
         if matches.is_empty():
             hint = "The answer to a request holds the ids of its predictions."

@@ -125,7 +125,8 @@ def drain(folder: Path, tables: PlainTables) -> None:
         if path.exists():
             if path.stat().st_size != size:
                 raise Conflict(
-                    f"a server still writes to {path}", hint="See that it is well (endpoints show); run it again."
+                    f"a server still writes to {path}",
+                    hint="Check the server with `mlopsfw endpoints status`, and run this again.",
                 )
             path.unlink()
     for torn in folder.glob("*.torn"):  # its whole records are in the tables

@@ -308,7 +308,7 @@ def test_a_storage_without_tables_says_so(datasets, project, monkeypatch):
     from mlopsfw_storage_object.local import LocalStorage
 
     monkeypatch.setattr(LocalStorage, "table_location", lambda self, name: None)
-    with pytest.raises(TablesUnsupported, match="holds no tables"):
+    with pytest.raises(TablesUnsupported, match="cannot hold tables"):
         datasets.commit("flights", FIRST)
     with pytest.raises(TablesUnsupported):
         datasets.tables.append("captures/x", FIRST)
@@ -334,11 +334,12 @@ def test_the_doctor_finds_lost_stray_and_altered_files_and_changed_references(da
     told = findings(project)
     assert [level for level, _ in told] == ["warning", "error", "warning"]
     assert all(
-        what in message for what, (_, message) in zip(("belong to no", "is gone", "outside.parquet"), told, strict=True)
+        what in message
+        for what, (_, message) in zip(("belong to no", "is missing", "outside.parquet"), told, strict=True)
     )
     [file] = [path for path in folder(project).glob("*.parquet") if path != stray]
     pq.write_table(pa.table({"id": [1, 2, 4], "name": ["a", None, "c"]}), file)
-    assert ("error", "data:/flights@1 holds other rows than were committed") in findings(project, verify=True)
+    assert ("error", "the rows of data:/flights@1 differ from the committed ones") in findings(project, verify=True)
 
 
 # -- by reference ------------------------------------------------------------------------------------------------------------

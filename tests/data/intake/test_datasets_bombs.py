@@ -143,11 +143,11 @@ def test_a_long_text_in_a_dictionary_is_read_as_it_was_written(project, tmp_path
 def test_a_zip_of_another_method_than_deflate_is_refused_before_it_is_unpacked(project, tmp_path, method):
     with zipfile.ZipFile(tmp_path / "x.csv.zip", "w", method) as archive:
         archive.writestr("x.csv", b"a,b\n1,x\n")
-    with pytest.raises(DataError, match="not packed by deflate"):
+    with pytest.raises(DataError, match="does not use the deflate method"):
         project.datasets.add("d", [tmp_path / "x.csv.zip"])
 
 
 @pytest.mark.parametrize("ratio", [0.5, float("nan")])
 def test_a_ratio_below_one_is_refused(ratio):
-    with pytest.raises(UsageError, match="max_ratio is 1 or more"):
+    with pytest.raises(UsageError, match="max_ratio must be at least 1"):
         Change(max_ratio=ratio).check()

@@ -83,7 +83,7 @@ def test_a_snapshot_that_an_iceberg_table_has_not_is_named_with_those_it_has(add
 
 
 def test_a_folder_with_a_table_in_it_is_not_read_as_files_since_not_all_of_them_count(add, delta):
-    with pytest.raises(DataError, match="holds the Delta table delta"):
+    with pytest.raises(DataError, match="contains the Delta table delta"):
         add(delta.parent)
 
 

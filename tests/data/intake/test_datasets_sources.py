@@ -142,7 +142,7 @@ def test_packed_files_are_unpacked_on_the_way(add, tmp_path, project):
         (
             "x.csv.gz",
             gzip.compress(b"a,b\n" + random.Random(0).randbytes(9000).hex().encode(), mtime=0)[:-2000],
-            "damaged or cut short",
+            "damaged or incomplete",
         ),
         ("x.csv.gz", b"not packed", "damaged"),
         ("x.csv.zip", b"PK no", "damaged"),
@@ -220,7 +220,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(project, tmp_path, monk
         path.write_text("a\n1\n2\n")
 
     monkeypatch.setattr(csvsource, "read_csv", changing)
-    with pytest.raises(DataError, match="changed while it was read"):
+    with pytest.raises(DataError, match="changed while mlopsfw read it"):
         project.datasets.add("d", [path])
 
 

@@ -93,19 +93,19 @@ WRONG = {
         '[[alerter]]\nuse = "webhook"\n[[alerter]]\nuse = "webhook"\n',
         3,
         "alerter.1",
-        "Keep one",
+        "Keep only one",
     ),
     "a monitor selected twice": (
         '[[monitor]]\nuse = "drift"\n[[monitor]]\nuse = "drift"\n',
         3,
         "monitor.1",
-        "Keep one",
+        "Keep only one",
     ),
     "a misspelt table of tables": ('[step.a]\npython = "m:f"\n', 1, "step", "'steps'"),
     "wrong type in the project's own table": ("[project]\nname = 3\n", 2, "project.name", "expected `string`"),
     "unknown key in the project's own table": ('[project]\nnme = "x"\n', 2, "project.nme", "'name'"),
     "a number in the place of a table": ("[steps.a]\npython = 'm:f'\nparams = 5\n", 3, "steps.a.params", "`table`"),
-    "both kinds of step": ('[steps.a]\nuse = "train"\npython = "m:f"\n', 1, "steps.a", "Keep one"),
+    "both kinds of step": ('[steps.a]\nuse = "train"\npython = "m:f"\n', 1, "steps.a", "Keep `use`"),
     "a name that no file system takes": ('[project]\nname = "CON"\n', 2, "project.name", "lower-case"),
 }
 

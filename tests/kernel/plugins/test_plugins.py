@@ -98,7 +98,9 @@ def test_two_distributions_that_claim_one_name_are_both_named(plugin):
 
 
 def test_a_plugin_for_newer_hooks_is_refused_and_said_so(plugin):
-    with pytest.raises(PluginApiMismatch, match=r"written for mlopsfw\.v2; this mlopsfw speaks v1\n.*upgrade mlopsfw"):
+    with pytest.raises(
+        PluginApiMismatch, match=r"needs the plugin API mlopsfw\.v2; this mlopsfw has v1\n.*upgrade mlopsfw"
+    ):
         manager(plugin(PLUGIN, api=2)).provider("alerter", "bell")
 
 

@@ -79,9 +79,9 @@ def test_a_plugin_cannot_append_an_event_of_the_kernels_or_anothers_type(type_, 
 
 @pytest.mark.parametrize(("stream", "type_"), [MINE, ("run/x", MINE[1]), (MINE[0], "alias.moved")])
 def test_nobody_else_appends_where_or_what_is_a_plugins(stream, type_, project):
-    with pytest.raises(PluginError, match="is a plugin's to write"):
+    with pytest.raises(PluginError, match="only a plugin may write"):
         project.ledger.stream(stream).append(PlainRecord(type_, {}))
-    with pytest.raises(PluginError, match="is a plugin's to write"):
+    with pytest.raises(PluginError, match="only a plugin may write"):
         project.ledger.stream(stream).seal(PlainRecord(type_, {}))
 
 

@@ -145,7 +145,7 @@ def mlopsfw_alerters(): yield Provider("bell", Strict, oops, "")
 def test_an_import(kind, raised, install_plugin, project):
     install_plugin(source(raised, "oops()\n"), f"{kind}.bell")
     doors = {"command": lambda: project.plugins.command("bell")}
-    with pytest.warns(RuntimeWarning, match="is set aside"), pytest.raises(PluginBroken) as caught:
+    with pytest.warns(RuntimeWarning, match="is disabled"), pytest.raises(PluginBroken) as caught:
         doors.get(kind, lambda: built(project, kind))()
     assert caught.value.exit_code == 5
     assert isinstance(caught.value.__cause__, PluginAborted)
@@ -157,7 +157,7 @@ def test_an_import(kind, raised, install_plugin, project):
 def test_an_exception_whose_text_ends_the_process(base, text, install_plugin, project):
     body = f"import sys\nclass Bell({base}):\n    def __str__(self): {text}\n    __repr__ = __str__\nraise Bell\n"
     install_plugin(body, "observer.bell")
-    with pytest.warns(RuntimeWarning, match=r"observer\.bell.*is set aside: .*it has no text"):
+    with pytest.warns(RuntimeWarning, match=r"observer\.bell.*is disabled: .*the error has no text"):
         project.ledger.stream("run/a").append(PlainRecord("run.started", {}))
 
 

@@ -50,9 +50,11 @@ def test_a_plan_that_is_not_what_was_trained_with_is_told_by_the_column(operatio
     )
     altered = msgspec.structs.replace(PLAN, operations=others)
     trained = PLAN.polars(ROWS.head(1))
-    with pytest.raises(ServingSkew, match=f"of '{operation.column}' serving makes"):
+    with pytest.raises(ServingSkew, match=f"from '{operation.column}' serving computes"):
         check_alike(altered, trained, altered.polars(ROWS.head(1)), "row 0")
-    with pytest.raises(ServingSkew, match=f"of '{operation.column}' serving makes another value than training\n"):
+    with pytest.raises(
+        ServingSkew, match=f"from '{operation.column}' serving computes a different value from training\n"
+    ):
         check_alike(altered, trained, altered.polars(ROWS.head(1)), "row 0", real=True)
 
 

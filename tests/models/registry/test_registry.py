@@ -109,7 +109,7 @@ def test_rollback_goes_back_promotion_by_promotion(registry, bundle):
     for content in "abc":
         registry.promote("delay", registry.register("delay", bundle(content)).version)
     assert [registry.rollback("delay").version for _ in range(2)] == [2, 1]
-    with pytest.raises(UsageError, match="nothing to go back to"):
+    with pytest.raises(UsageError, match="has no previous version"):
         registry.rollback("delay")
     registry.promote("delay", 3)
     assert registry.rollback("delay").version == 1

@@ -218,7 +218,7 @@ def test_what_has_no_parts_fails_by_name(bench):
     )
     outcome = bench.run()
     assert (outcome.status, outcome.failed) == ("failed", "work")
-    assert "a value that is no list has no parts" in outcome.failure.message
+    assert "a value that is not a list has no parts" in outcome.failure.message
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_what_has_no_parts_fails_by_name(bench):
         ('[steps.split]\ninputs = { rows = "data:/n" }\neach = "rows"\nby = "time"\n', "cannot run on parts"),
         (
             '[steps.join]\ninputs = { rows = "data:/n", other = "data:/n" }\nat = "t"\neach = "other"\n',
-            "It can on 'rows'",
+            "It can run on parts of 'rows'",
         ),
     ],
 )

@@ -46,7 +46,7 @@ def begin(project, process):
 
 def test_our_own_process_is_alive(project, clock):
     stream, view = begin(project, identity())
-    with pytest.raises(Conflict, match="is going on in process"):
+    with pytest.raises(Conflict, match="is running in process"):
         wait_until_lost(stream, view, clock, sleep=clock.sleep)
 
 
@@ -68,7 +68,7 @@ def test_another_process_under_the_same_number_is_not_taken_for_it(project, cloc
 def test_a_run_that_was_taken_over_lives_as_long_as_who_took_it(project, clock):
     stream, view = begin(project, {**identity(), "born": 1})
     stream.takeover(expecting=view.head, record=Takeover(process=identity()))
-    with pytest.raises(Conflict, match="is going on in process"):
+    with pytest.raises(Conflict, match="is running in process"):
         wait_until_lost(stream, fold("01", stream.events()), clock, sleep=clock.sleep)
 
 

@@ -48,8 +48,8 @@ def test_a_function_that_came_and_one_that_went(fitted):
     fitted.edit("helpers.py", "return far(x)", "return other(x)\n\n\ndef other(x): return -x")
     assert set(why(fitted, "fit").reasons) == {
         "code: helpers.near changed (helpers.py)",
-        "code: helpers.other is reached now (helpers.py)",
-        "code: helpers.far is no longer reached (helpers.py)",
+        "code: helpers.other is now called (helpers.py)",
+        "code: helpers.far is no longer called (helpers.py)",
     }
 
 

@@ -64,9 +64,9 @@ def infer(rows: pl.LazyFrame, *, now: dt.datetime, personal: Collection[str] = (
     if profile.rows >= _FEWEST:
         for learned, tried in _halves(rows, profile.rows):
             lesson, _ = draft(take_profile(learned, schema), now=now, personal=personal)
-            contract, gone = amend(contract, broken_rules(tried, lesson, now))
-            left_out += [one for one in gone if not one.startswith("unique")]
-    contract, gone = amend(contract, broken_rules(rows, contract, now), drop=True)
+            contract, dropped = amend(contract, broken_rules(tried, lesson, now))
+            left_out += [label for label in dropped if not label.startswith("unique")]
+    contract, dropped = amend(contract, broken_rules(rows, contract, now), drop=True)
     contract = msgspec.structs.replace(contract, unique=contract.unique[:1])
     return Inferred(contract=contract, rows=profile.rows, notes=notes, left_out=tuple(dict.fromkeys(left_out)))
 

@@ -30,18 +30,18 @@ _FRESH = dt.timedelta(days=7)
 
 def draft(profile: Profile, *, now: dt.datetime, personal: Collection[str] = ()) -> tuple[Contract, dict[str, str]]:
     """Return the rules that a profile gives reason for, and a note on each column."""
-    known = {name: column for name, column in profile.columns.items() if name not in personal}
+    public = {name: column for name, column in profile.columns.items() if name not in personal}
     columns = {
-        name: _column(column, profile.sample[name], profile.rows, now) if name in known else _personal(column)
+        name: _column(column, profile.sample[name], profile.rows, now) if name in public else _personal(column)
         for name, column in profile.columns.items()
     }
     single = any(rules.unique for rules in columns.values())
-    still = [name for name, column in known.items() if column.kind in COMPARED and not _compared(column)]
+    still = [name for name, column in public.items() if column.kind in COMPARED and not _compared(column)]
     contract = Contract(
         table=_table(profile.rows),
         columns=columns,
-        unique=() if single else tuple(find_keys(profile, known)),
-        rule=tuple(find_relations(profile, known)),
+        unique=() if single else tuple(find_keys(profile, public)),
+        rule=tuple(find_relations(profile, public)),
         distribution=Distribution(skip=(*still, *(name for name in columns if name in personal))),
     )
     return contract, {name: _note(column, hidden=name in personal) for name, column in profile.columns.items()}
@@ -62,7 +62,7 @@ def _compared(column: ColumnProfile) -> bool:
 
 
 def _note(column: ColumnProfile, *, hidden: bool) -> str:
-    parts = [f"{column.missing / column.rows:.2%} without a value" if column.missing else ""]
+    parts = [f"{column.missing / column.rows:.2%} missing" if column.missing else ""]
     if column.distinct and column.present:
         about = "" if column.counts or column.distinct == column.present else "about "
         parts.append("one value" if column.constant else f"{about}{column.distinct:,} values")
@@ -148,8 +148,8 @@ def _values(column: ColumnProfile, rows: int) -> dict[str, Any]:
 
 
 def _pattern(sample: pl.Series, rows: int) -> dict[str, Any]:
-    found = find_pattern(sample)
-    return {"pattern": found, "allow": _allow(rows)} if found else {}
+    pattern = find_pattern(sample)
+    return {"pattern": pattern, "allow": _allow(rows)} if pattern else {}
 
 
 def _range(column: ColumnProfile, rows: int) -> dict[str, Any]:
@@ -184,19 +184,19 @@ def _identity(column: ColumnProfile, *, formed: bool) -> dict[str, Any]:
 
     It only warns where the values may be different by chance: numbers far apart, few texts, or texts of any form.
     """
-    found: dict[str, Any] = {}
+    rules: dict[str, Any] = {}
     warn: list[str] = []
     if column.kind in ("integer", "string") and column.distinct == column.present >= _ENOUGH:
         many, text = column.present >= _MANY, column.kind == "string"
         chance = not (formed and many) if text else _repeats(column) < _MANY_REPEATS
         if many or not chance or (text and formed):
-            found["unique"] = True
+            rules["unique"] = True
             warn += ["unique"] if chance else []
     if column.order and column.distinct >= _MOVES:
         whole = column.kind == "integer"  # two moments may be one, however rarely they were
-        found["order"] = cast("Order", column.order if whole else column.order.removeprefix("strictly "))
+        rules["order"] = cast("Order", column.order if whole else column.order.removeprefix("strictly "))
         warn.append("order")
-    return found | {"warn": warn}
+    return rules | {"warn": warn}
 
 
 def _repeats(column: ColumnProfile) -> float:

@@ -21,7 +21,7 @@ _OFFERED = 3  # of each width
 _CHANCE = 50  # rows that would come again if the columns had nothing to do with each other
 
 
-def find_keys(profile: Profile, known: Mapping[str, ColumnProfile]) -> Iterator[Key]:
+def find_keys(profile: Profile, profiles: Mapping[str, ColumnProfile]) -> Iterator[Key]:
     """Yield keys of several columns, the best first: narrow ones, and of these the one that chance would repeat most often.
 
     They are unique on the sample; whether they are on all rows is for the trial to say.
@@ -29,15 +29,15 @@ def find_keys(profile: Profile, known: Mapping[str, ColumnProfile]) -> Iterator[
     if profile.rows < _FEWEST:
         return
     sample = profile.sample
-    names = [name for name in sample.columns if name in known and _may_identify(known[name])][:_CANDIDATES]
+    names = [name for name in sample.columns if name in profiles and _may_identify(profiles[name])][:_CANDIDATES]
     weights = {name: _collisions(sample[name]) for name in names}
     pairs = profile.rows * (profile.rows - 1) / 2
     for width in range(2, _WIDEST + 1):
         chances = {
             columns: pairs * math.prod(weights[name] for name in columns) for columns in combinations(names, width)
         }
-        likely = sorted((one for one in chances if chances[one] >= _CHANCE), key=lambda one: -chances[one])
-        unique = (one for one in likely[:_MOST_TRIED] if not sample.select(one).is_duplicated().any())
+        likely = sorted((key for key in chances if chances[key] >= _CHANCE), key=lambda key: -chances[key])
+        unique = (key for key in likely[:_MOST_TRIED] if not sample.select(key).is_duplicated().any())
         yield from (Key(columns=columns, level="warn") for columns in islice(unique, _OFFERED))
 
 

@@ -79,14 +79,14 @@ def take_profile(rows: pl.LazyFrame, schema: Mapping[str, Any]) -> Profile:
     """Look at a reference: a few streamed passes, in memory that does not grow with it but for what may be a key."""
     import polars as pl
 
-    figures = {(name, what): each for name, dtype in schema.items() for what, each in _figures(name, dtype).items()}
-    wanted = {f"{name}\0{what}": each for (name, what), each in figures.items() if what not in _ORDER}
-    apart = {f"{name}\0{what}": each for (name, what), each in figures.items() if what in _ORDER}
-    seen = rows.select(pl.len().alias("\0rows"), **wanted).collect(engine="streaming").row(0, named=True)
-    if apart:  # beside other aggregates their columns would be held in memory
-        seen |= rows.select(**apart).collect(engine="streaming").row(0, named=True)
-    height = int(seen["\0rows"])
-    facts = {name: {what: seen.get(f"{name}\0{what}") for what in _WHAT} | {"rows": height} for name in schema}
+    figures = {(name, figure): each for name, dtype in schema.items() for figure, each in _figures(name, dtype).items()}
+    streamed = {f"{name}\0{figure}": each for (name, figure), each in figures.items() if figure not in _ORDER}
+    sequential = {f"{name}\0{figure}": each for (name, figure), each in figures.items() if figure in _ORDER}
+    values = rows.select(pl.len().alias("\0rows"), **streamed).collect(engine="streaming").row(0, named=True)
+    if sequential:  # beside other aggregates their columns would be held in memory
+        values |= rows.select(**sequential).collect(engine="streaming").row(0, named=True)
+    height = int(values["\0rows"])
+    facts = {name: {figure: values.get(f"{name}\0{figure}") for figure in _WHAT} | {"rows": height} for name in schema}
     sample = _sample(rows, height)
     closer = _look_closer(rows, schema, facts)
     columns = {name: _profile(name, schema[name], facts[name], closer.get(name), sample) for name in schema}
@@ -133,23 +133,23 @@ def _look_closer(
     """Count the values of columns that have few, and tell exactly how many there are where all may be different."""
     import polars as pl
 
-    wanted = {}
+    plans = {}
     for name, dtype in schema.items():
         distinct, present = facts[name]["distinct"], facts[name]["rows"] - facts[name]["missing"]
         if distinct is None or not present:
             continue
         if kind_of(dtype) in _COUNTED and distinct <= FEW * 1.2:
             column = pl.col(name).cast(pl.String) if kind_of(dtype) == "string" else pl.col(name)
-            wanted[name] = column.drop_nulls().value_counts(name="\0count").implode()
+            plans[name] = column.drop_nulls().value_counts(name="\0count").implode()
         elif distinct >= present * 0.8:
-            wanted[name] = pl.col(name).drop_nulls().n_unique()
-    if not wanted:
+            plans[name] = pl.col(name).drop_nulls().n_unique()
+    if not plans:
         return {}
-    return rows.select(**wanted).collect(engine="streaming").row(0, named=True)
+    return rows.select(**plans).collect(engine="streaming").row(0, named=True)
 
 
 def _profile(name: str, dtype: Any, facts: Mapping[str, Any], closer: Any, sample: pl.DataFrame) -> ColumnProfile:
-    counts = {one[name]: one["\0count"] for one in closer} if isinstance(closer, list) else {}
+    counts = {row[name]: row["\0count"] for row in closer} if isinstance(closer, list) else {}
     exact = len(counts) if isinstance(closer, list) else closer if closer is not None else facts["distinct"]
     numeric = kind_of(dtype) in ("integer", "number")
     return ColumnProfile(

@@ -19,25 +19,25 @@ _COLUMNS = 40  # of one kind
 _TOGETHER = 20  # rows without the value, and with it: fewer may be chance
 
 
-def find_relations(profile: Profile, known: Mapping[str, ColumnProfile]) -> Iterator[Condition]:
+def find_relations(profile: Profile, columns: Mapping[str, ColumnProfile]) -> Iterator[Condition]:
     """Yield conditions: columns that are null together, are equal, add up, or of which one is never the greater."""
     sample = profile.sample
-    together = [name for name, column in known.items() if 0 < column.missing < column.rows]
-    yield from _null_together(sample, together, known)
-    numbers = [name for name, column in known.items() if column.kind in ("integer", "number") and _varies(column)]
+    together = [name for name, column in columns.items() if 0 < column.missing < column.rows]
+    yield from _null_together(sample, together, columns)
+    numbers = [name for name, column in columns.items() if column.kind in ("integer", "number") and _varies(column)]
     sums = list(_sums(sample, numbers[:_COLUMNS]))
     yield from sums
     equal: set[str] = set()
     for kinds in (("integer", "number"), ("date",), ("datetime",), ("time",)):
-        of_kind = [name for name, column in known.items() if column.kind in kinds and _varies(column)][:_COLUMNS]
+        of_kind = [name for name, column in columns.items() if column.kind in kinds and _varies(column)][:_COLUMNS]
         for first, second in combinations(of_kind, 2):
-            if known[first].dtype.is_temporal() and known[first].dtype != known[second].dtype:
+            if columns[first].dtype.is_temporal() and columns[first].dtype != columns[second].dtype:
                 continue
             if second not in equal and _always(sample, first, "=", second):
                 equal.add(second)
                 yield Condition(that=f"{sql_name(first)} = {sql_name(second)}")
-        kept = [name for name in of_kind if name not in equal]
-        yield from _ordered(sample, kept, known)
+        candidates = [name for name in of_kind if name not in equal]
+        yield from _ordered(sample, candidates, columns)
 
 
 def sql_name(name: str) -> str:
@@ -146,7 +146,7 @@ def _varies(column: ColumnProfile) -> bool:
     return column.distinct > 2 and column.least is not None  # noqa: PLR2004 - flags are ordered by chance
 
 
-def _null_together(sample: pl.DataFrame, names: list[str], known: Mapping[str, ColumnProfile]) -> Iterator[Condition]:
+def _null_together(sample: pl.DataFrame, names: list[str], columns: Mapping[str, ColumnProfile]) -> Iterator[Condition]:
     """Yield chains of columns whose values are missing in the same rows, where enough are: each with the one before it."""
     groups: dict[bytes, list[str]] = {}
     for name in names:
@@ -157,7 +157,7 @@ def _null_together(sample: pl.DataFrame, names: list[str], known: Mapping[str, C
             groups.setdefault(absent.to_numpy().tobytes(), []).append(name)
     for group in groups.values():
         for first, second in pairwise(group):
-            if known[first].missing == known[second].missing:
+            if columns[first].missing == columns[second].missing:
                 yield Condition(that=f"({sql_name(first)} IS NULL) = ({sql_name(second)} IS NULL)")
 
 
@@ -171,20 +171,22 @@ def _always(sample: pl.DataFrame, first: str, sign: str, second: str) -> bool:
     both = sample.select(first, second).drop_nulls()
     if both.height < _FEWEST:
         return False
-    kept, chance = both.select(holds.all(), mixed.mean().alias("mixed")).row(0)
-    return bool(kept) and chance <= 1 - _SHUFFLED
+    always, chance = both.select(holds.all(), mixed.mean().alias("mixed")).row(0)
+    return bool(always) and chance <= 1 - _SHUFFLED
 
 
-def _ordered(sample: pl.DataFrame, names: list[str], known: Mapping[str, ColumnProfile]) -> Iterator[Condition]:
+def _ordered(sample: pl.DataFrame, names: list[str], columns: Mapping[str, ColumnProfile]) -> Iterator[Condition]:
     """Yield `a <= b`, less what follows from others: of a <= b <= c not a <= c."""
-    found = set()
+    pairs = set()
     for first, second in permutations(names, 2):
-        overlap = known[first].greatest > known[second].least and known[first].dtype == known[second].dtype
+        overlap = columns[first].greatest > columns[second].least and columns[first].dtype == columns[second].dtype
         if overlap and _always(sample, first, "<=", second):
-            found.add((first, second))
-    for first, second in sorted(found, key=lambda pair: (names.index(pair[0]), names.index(pair[1]))):
-        if not any((first, other) in found and (other, second) in found for other in names):
-            level: Level = "fail" if known[first].dtype.is_temporal() else "warn"  # numbers may be of different things
+            pairs.add((first, second))
+    for first, second in sorted(pairs, key=lambda pair: (names.index(pair[0]), names.index(pair[1]))):
+        if not any((first, other) in pairs and (other, second) in pairs for other in names):
+            level: Level = (
+                "fail" if columns[first].dtype.is_temporal() else "warn"
+            )  # numbers may be of different things
             yield Condition(that=f"{sql_name(first)} <= {sql_name(second)}", level=level)
 
 

@@ -18,7 +18,7 @@ KNOWN = {
     "time": r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?",
     "date": r"\d{4}-\d{2}-\d{2}",
     "e-mail": r"[^@\s]+@[^@\s]+\.[^@\s]+",
-    "address of a page": r"https?://\S+",
+    "web address": r"https?://\S+",
     "IPv4": r"\d{1,3}(\.\d{1,3}){3}",
 }
 """Forms that people know by name, the narrower first."""
@@ -50,9 +50,9 @@ def _runs(texts: Sequence[str]) -> str:
     """Return a pattern of runs, where every text has the same ones: `AB-1234` and `CD-99` are `[A-Z]{2}-[0-9]{2,}`."""
     split = [[(name, "".join(run)) for name, run in groupby(text, key=_class)] for text in texts]
     order = [name for name, _ in split[0]]
-    if "" in order or any([name for name, _ in one] != order for one in split):
+    if "" in order or any([name for name, _ in pieces] != order for pieces in split):
         return ""
-    runs = [{one[place][1] for one in split} for place in range(len(order))]
+    runs = [{pieces[index][1] for pieces in split} for index in range(len(order))]
     return "".join(_part(name, of) for name, of in zip(order, runs, strict=True))
 
 

@@ -44,23 +44,28 @@ def amend(contract: Contract, broken: Broken, *, drop: bool = False) -> tuple[Co
     Returns:
         The contract, and what was left out, in words.
     """
-    gone: list[str] = []
+    dropped: list[str] = []
 
     def lost(key: tuple[str, tuple[str, ...]]) -> bool:
         out = key in broken and (drop or broken[key] > _WRONG or key[0] in ("unique", "order"))
         if out:
-            gone.append(f"{key[0]} of {', '.join(key[1])}" if key[0] in COLUMN_RULES else key[0])
+            dropped.append(f"{key[0]} of {', '.join(key[1])}" if key[0] in COLUMN_RULES else key[0])
         return out
 
     columns = {name: _amended(name, rules, broken, lost) for name, rules in contract.columns.items()}
     keys = tuple(key for key in contract.unique if not lost(("unique", key.columns)))
-    conditions = tuple(one for one in contract.rule if not any(lost(key) for key in broken if key[0] == one.that))
+    conditions = tuple(
+        condition for condition in contract.rule if not any(lost(key) for key in broken if key[0] == condition.that)
+    )
     demoted = {that for that, _ in broken}
-    conditions = tuple(msgspec.structs.replace(one, level="warn") if one.that in demoted else one for one in conditions)
-    return msgspec.structs.replace(contract, columns=columns, unique=keys, rule=conditions), gone
+    conditions = tuple(
+        msgspec.structs.replace(condition, level="warn") if condition.that in demoted else condition
+        for condition in conditions
+    )
+    return msgspec.structs.replace(contract, columns=columns, unique=keys, rule=conditions), dropped
 
 
-def _amended(name: str, rules: ColumnRules, broken: Broken, lost: Any) -> ColumnRules:
+def _amended(name: str, rules: ColumnRules, broken: Broken, is_dropped: Any) -> ColumnRules:
     changes: dict[str, Any] = {}
     warn = list(rules.warn)
     for rule in COLUMN_RULES:
@@ -69,9 +74,9 @@ def _amended(name: str, rules: ColumnRules, broken: Broken, lost: Any) -> Column
             continue
         if rule == "nulls":  # its share is the finding: what was seen is allowed, with room
             changes["nulls"] = max(rules.nulls or 0.0, min(rounded_up(1.5 * broken[key]), 1.0))
-        elif lost(key):
+        elif is_dropped(key):
             changes[rule] = False if rule == "unique" else None
-            warn = [one for one in warn if one != rule]
+            warn = [name_of_rule for name_of_rule in warn if name_of_rule != rule]
             continue
         if rule not in warn:
             warn.append(rule)

@@ -66,7 +66,7 @@ class ObjectFile:
                 raise Dropped(_first_line(error)) from None
             except (PreconditionError, FileNotFoundError):
                 raise DataError(
-                    f"{self.shown} changed while it was read", hint="Nothing was committed; try again."
+                    f"{self.shown} changed while mlopsfw read it", hint="Nothing was committed. Try again."
                 ) from None
             except BaseError as error:
                 raise DataError(
@@ -114,8 +114,8 @@ def objects(
         below = [(meta, meta["path"][len(base) :]) for meta in listed if meta["size"]]
     if table := next((name for _, name in below if _TABLE.search(name)), "") if not _PATTERN.search(key) else "":
         raise DataError(
-            f"{shown(url)} holds a table of another system ({table}), whose files are not all its rows",
-            hint="Give a Delta table's own URL. Of Iceberg tables, those in a local folder are read.",
+            f"{shown(url)} holds a table of another system ({table}), and its files alone do not give its rows",
+            hint="Name the URL of the Delta table itself. Iceberg tables must be in a local folder.",
         )
     chosen = sorted(((meta, name) for meta, name in below if wanted(name)), key=lambda pair: pair[1])
     if not chosen:

@@ -100,7 +100,7 @@ def fetch(
         StorageFull: There is no room.
     """
     tries, gained = 0, 0
-    with told(f"keeping {remote.shown} at hand"), to.open("wb") as out:
+    with told(f"downloading {remote.shown}"), to.open("wb") as out:
         while True:
             tries += 1
             try:
@@ -116,9 +116,9 @@ def fetch(
 
 
 def _gave_up(remote: Remote, tries: int, error: Dropped) -> StorageUnavailable:
-    wish = f"; it asks to be left alone for {error.after:g} s" if error.after else ""
+    wish = f"; the server asks for a pause of {error.after:g} s" if error.after else ""
     return StorageUnavailable(
-        f"{remote.shown} could not be read, tried {tries} times: {error}{wish}",
+        f"{remote.shown} could not be read in {tries} attempts: {error}{wish}",
         hint=f"{error.hint} Nothing was committed; try again later.".strip(),
     )
 
@@ -129,7 +129,7 @@ def _transfer(remote: Remote, out: Any, timeout: float, heard: Callable[[int, in
             out.seek(part.start)
             out.truncate()
         if part.size is not None and part.size - part.start > shutil.disk_usage(Path(out.name).parent).free:
-            raise StorageFull(f"{remote.shown} has {part.size:,} bytes, more than there is room for")
+            raise StorageFull(f"{remote.shown} has {part.size:,} bytes, more than the disk has room for")
         pace = _Pace(timeout)
         for chunk in part.chunks:
             out.write(chunk)

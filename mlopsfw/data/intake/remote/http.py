@@ -21,8 +21,8 @@ _HOPS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PATIENCE = (408, 425, 429, 500, 502, 503, 504)
 _REFUSED = {
-    401: "Send what it wants to see: --header Authorization=env:NAME.",
-    403: "Send what it wants to see: --header Authorization=env:NAME.",
+    401: "Send the credentials that it needs: --header Authorization=env:NAME.",
+    403: "Send the credentials that it needs: --header Authorization=env:NAME.",
     404: "Correct the URL.",
     410: "Correct the URL.",
 }
@@ -104,12 +104,12 @@ class HttpFile:
         if start:
             begins, whole = _range(stream)
             if begins != start:
-                raise DataError(f"{self.shown} was asked for what follows byte {start:,} and sent another part")
+                raise DataError(f"{self.shown} did not send the requested part after byte {start:,}")
             size = whole
         elif size is None and "chunked" not in stream.headers.get("Transfer-Encoding", "").lower():
             raise DataError(
-                f"{self.shown}: the server tells neither length nor end, so that a cut would not be noticed",
-                hint="Download it by other means, and add the file.",
+                f"{self.shown}: the server sends neither length nor end, so that a cut would go unnoticed",
+                hint="Download the file in another way, and add the copy.",
             )
         self._remember(stream, size)
         return Part(start, size, self._chunks(stream))
@@ -120,13 +120,13 @@ class HttpFile:
         facts = {name: value for name, value in told.items() if value not in ("", None)}
         if self._opened:
             if any(self._facts.get(name, value) != value for name, value in facts.items()):
-                raise DataError(f"{self.shown} changed while it was read", hint="Nothing was committed; try again.")
+                raise DataError(f"{self.shown} changed while mlopsfw read it", hint="Nothing was committed. Try again.")
             return
         self._opened, self._facts = True, facts
         self._type = _TYPES.get(stream.headers.get_content_type(), "")
         coding = stream.headers.get("Content-Encoding", "identity").strip().lower()
         if coding not in ("identity", "", "gzip", "x-gzip"):
-            raise DataError(f"{self.shown} comes packed by {coding!r}, which was not asked for")
+            raise DataError(f"{self.shown} is encoded with {coding!r}, although mlopsfw did not ask for it")
         self._packed = coding in ("gzip", "x-gzip")
 
     def _chunks(self, stream: Stream) -> Iterator[bytes]:
@@ -150,7 +150,7 @@ class HttpFile:
                     return
                 private = private and not stream.public
                 url = self._next(url, stream.headers.get("Location", ""))
-            raise DataError(f"{self.shown} leads on over more than {_HOPS} redirects")
+            raise DataError(f"{self.shown} leads to more than {_HOPS} redirects")
 
     def _one(self, stack: contextlib.ExitStack, url: str, headers: Mapping[str, str], *, private: bool) -> Stream:
         own = self._headers if _origin(url) == _origin(self._url) else {}
@@ -162,18 +162,18 @@ class HttpFile:
             if not error.final:
                 raise Dropped(error.message, hint=error.hint) from None
             led = isinstance(error, AddressRefused) and self._private and not private
-            hint = "It was led there from a public address." if led else error.hint
+            hint = "A public address redirected to it." if led else error.hint
             raise DataError(error.message, hint=hint) from None
         except ConfigError:  # its words hold the URL, and that may hold a signature
-            raise DataError(f"{self.shown} leads to a place that is no plain URL") from None
+            raise DataError(f"{self.shown} redirects to something other than a plain URL") from None
 
     def _next(self, url: str, location: str) -> str:
         target = urljoin(url, location)
         if not location or urlsplit(target).scheme not in ("http", "https"):
-            raise DataError(f"{self.shown} leads to nothing that can be read")
+            raise DataError(f"{self.shown} redirects to something that mlopsfw cannot read")
         if urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
             raise DataError(
-                f"{self.shown} leads from https to http", hint="Give the http URL itself, if that is meant."
+                f"{self.shown} redirects from https to http", hint="If you mean the http URL, name it directly."
             )
         return target
 

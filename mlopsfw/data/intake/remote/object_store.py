@@ -16,14 +16,14 @@ _CLIENT = frozenset(
 )
 
 
-def open_store(url: str, options: Mapping[str, str], budget: float, shown: str) -> ObjectStore:
-    """Open the store at `url`; nothing is asked of it yet, and it tries nothing twice.
+def open_store(url: str, options: Mapping[str, str], budget: float, label: str) -> ObjectStore:
+    """Open the store at `url` without a request to it. The store retries nothing.
 
     Args:
         url: The bucket, and a prefix.
-        options: Options of store and client; what they leave open comes from the environment.
+        options: Options of the store and its client. Missing ones come from the environment.
         budget: Seconds that one request may take.
-        shown: The URL as people may see it.
+        label: The URL without secrets, for messages.
 
     Raises:
         UsageError: The URL or an option is not one that obstore knows.
@@ -42,9 +42,9 @@ def open_store(url: str, options: Mapping[str, str], budget: float, shown: str) 
             retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=budget)},
         )
     except (BaseError, ValueError, TypeError) as error:
-        raise UsageError(f"storage {shown} cannot be opened: {error}") from None
-    opened: ObjectStore = store
-    return opened
+        raise UsageError(f"storage {label} cannot be opened: {error}") from None
+    object_store: ObjectStore = store
+    return object_store
 
 
 def _plain(value: str) -> str | bool:

@@ -66,7 +66,7 @@ def address(place: str, secrets: Secrets) -> str:
     known = (*HTTP, *BUCKETS)
     if scheme_of(whole) not in known:
         raise UsageError(
-            f"{shown(whole) if whole == place else place} is no URL that is read",
+            f"{shown(whole) if whole == place else place} is not a supported URL",
             hint=f"Write a path, or one of {', '.join(f'{scheme}://' for scheme in known)}.",
         )
     parts = urlsplit(whole)
@@ -76,7 +76,7 @@ def address(place: str, secrets: Secrets) -> str:
     if secret or told:
         raise UsageError(
             f"{shown(whole)}: the URL holds a credential",
-            hint="Put a signed URL into a variable and write env:NAME; send a token by a header: Authorization=env:NAME.",
+            hint="Put a signed URL into a variable, and write env:NAME. Send a token in a header: Authorization=env:NAME.",
         )
     if parts.scheme in HTTP:
         _check(whole, place)
@@ -91,7 +91,7 @@ def _check(url: str, place: str) -> None:
     except ConfigError as error:
         if url == place:
             raise
-        raise UsageError(f"{place} is no URL that can be read", hint=error.hint) from None
+        raise UsageError(f"{place} is not a URL that mlopsfw can read", hint=error.hint) from None
 
 
 def shown(url: str) -> str:
@@ -114,9 +114,13 @@ def resolved_headers(headers: Mapping[str, str], secrets: Secrets) -> dict[str, 
 def _header(name: str, reference: str, secrets: Secrets) -> str:
     value = secrets.resolve(reference) if is_reference(reference) else ""
     if not is_reference(reference):
-        raise ConfigError(f"the header {name} holds its value", hint=f"Write {name}=env:NAME or file:/path.")
+        raise ConfigError(
+            f"the header {name} contains its value in plain text", hint=f"Write {name}=env:NAME or file:/path."
+        )
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t\x20-\x7e]+", value):
-        raise ConfigError(f"the header {name!r} of {reference} cannot be sent", hint="One line of ASCII, not empty.")
+        raise ConfigError(
+            f"the header {name!r} of {reference} cannot be sent", hint="Write one line of ASCII that is not empty."
+        )
     return value
 
 
@@ -124,5 +128,7 @@ def resolved_options(options: Mapping[str, str], secrets: Secrets) -> dict[str, 
     """Return a bucket's options with their values. Raise `ConfigError` where a secret stands in clear."""
     for name, value in options.items():
         if _TELLING.search(name) and not is_reference(value):
-            raise ConfigError(f"the option {name} holds a secret", hint=f"Write {name}=env:NAME or file:/path.")
+            raise ConfigError(
+                f"the option {name} contains a secret in plain text", hint=f"Write {name}=env:NAME or file:/path."
+            )
     return {name: secrets.reveal(value) for name, value in options.items()}

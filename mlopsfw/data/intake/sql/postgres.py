@@ -65,7 +65,7 @@ def _held(batch: pa.RecordBatch, before: int, reject: Reject) -> pa.RecordBatch:
         columns.append(kept)
         for row in lost.tolist():
             bad.setdefault(
-                row, f"{field.name} is {str(_told(given, row))[:_SHOWN]}, which a column of {kept.type} does not hold"
+                row, f"{field.name} is {str(_told(given, row))[:_SHOWN]}, which a column of {kept.type} cannot hold"
             )
     ours = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
     if not bad:

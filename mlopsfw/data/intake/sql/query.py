@@ -83,7 +83,7 @@ class DatabaseRows:
 
         def reject(row: int, reason: str, values: Mapping[str, Any]) -> None:
             if quarantine is None:
-                hint = "Cast it in the query, or set such rows aside: --max-bad 0.01."
+                hint = "Cast it in the query, or put such rows in quarantine: --max-bad 0.01."
                 raise DataError(f"{self.shown}: row {row}: {reason}", hint=hint)
             quarantine.add(self.shown, row, reason, json.dumps(values, default=repr))
 
@@ -120,10 +120,10 @@ def address(url: str, secrets: Secrets, root: Path) -> str:
     parts = urllib.parse.urlsplit(whole)
     if parts.scheme not in _SCHEMES:
         hint = nearest(parts.scheme, _SCHEMES) or "Write postgresql://user@host/db or sqlite:///file.db."
-        raise UsageError(f"{parts.scheme or 'nothing'!r} is no kind of database that is read", hint=hint)
+        raise UsageError(f"{parts.scheme or 'nothing'!r} is not a supported kind of database", hint=hint)
     if whole == url and (parts.password or credential_in(url)):
         raise UsageError(
-            "the database's URL holds its password", hint="Put the URL into a variable, and write env:WAREHOUSE_URL."
+            "the database URL contains its password", hint="Put the URL into a variable, and write env:WAREHOUSE_URL."
         )
     return f"sqlite:///{root / parts.path[1:]}" if parts.scheme == "sqlite" else whole
 
@@ -140,7 +140,7 @@ def query_of(query: str, table: str) -> str:
     """Return the query, or one for all of a table's rows. Raise `UsageError` where both or neither are given."""
     if bool(query) == bool(table):
         raise UsageError(
-            "a database is read by a query or a table", hint='Write query = "SELECT …", or table = "trips".'
+            "to read a database, give either a query or a table", hint='Write query = "SELECT …", or table = "trips".'
         )
     quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
     return query or f"SELECT * FROM {quoted}"  # noqa: S608 - quoted as the standard has it
@@ -158,7 +158,7 @@ def _blamed(whole: str) -> Iterator[None]:
             raise
         password = urllib.parse.urlsplit(whole).password
         said = str(error).replace(password, "…") if password else str(error)
-        raise DataError(f"{shown(whole)}: {said.strip()}", hint="Try the query in the database's own client.") from None
+        raise DataError(f"{shown(whole)}: {said.strip()}", hint="Try the query in a client of the database.") from None
 
 
 def _named(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -166,5 +166,5 @@ def _named(batch: pa.RecordBatch) -> pa.RecordBatch:
     names = batch.schema.names
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"the query names two columns {twice!r}", hint=f"Call one otherwise: {twice} AS other.")
+        raise DataError(f"the query names two columns {twice!r}", hint=f"Rename one of them: {twice} AS other.")
     return batch

@@ -60,7 +60,7 @@ def read(path: str, query: str, expected: Mapping[str, str], reject: Reject) -> 
         declared = _declared(connection, query)
         cursor = connection.execute(query)
         if cursor.description is None:
-            raise DataError("the query gives no columns", hint="Write a SELECT.")
+            raise DataError("the query returns no columns", hint="Write a SELECT.")
         names = [column[0] for column in cursor.description]
         chunks = _chunks(cursor)
         rows, before = next(chunks, []), 0
@@ -173,6 +173,6 @@ def _held(kind: str, value: Any) -> Any:
 
 def _reason(name: str, kind: str, value: Any) -> str:
     if isinstance(value, _Garbled):
-        return f"{name} is a text that is no UTF-8"
+        return f"{name} is text that is not UTF-8"
     told = {int: "a whole number", float: "a real number", str: "a text"}.get(type(value), "a blob")
-    return f"{name} is {told}, which a column of {kind} does not hold"
+    return f"{name} is {told}, which a column of {kind} cannot hold"
