@@ -77,17 +77,17 @@ def binary_metrics(labels: np.ndarray, probability: np.ndarray) -> Metrics:
 
 def auc(positive: np.ndarray, score: np.ndarray) -> float:
     """Return the area under the ROC curve by ranks, ties counted half (Mann & Whitney, 1947)."""
-    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
+    _, index, counts = np.unique(score, return_inverse=True, return_counts=True)
     upto = np.cumsum(counts)
-    ranks = (upto - (counts - 1) / 2.0)[place]
+    ranks = (upto - (counts - 1) / 2.0)[index]
     ones = int(positive.sum())
     return float((ranks[positive].sum() - ones * (ones + 1) / 2.0) / (ones * (len(positive) - ones)))
 
 
 def calibration_error(hit: np.ndarray, confidence: np.ndarray) -> float:
     """Return the expected calibration error over bins of equal width (Guo et al., 2017, eq. 3)."""
-    place = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
-    gap = np.bincount(place, weights=confidence - hit, minlength=_BINS)
+    bin_of = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
+    gap = np.bincount(bin_of, weights=confidence - hit, minlength=_BINS)
     return float(np.abs(gap).sum() / len(hit))
 
 
@@ -116,8 +116,8 @@ def multiclass_metrics(labels: np.ndarray, probabilities: np.ndarray) -> Metrics
 def _macro_f1(labels: np.ndarray, guess: np.ndarray, classes: int) -> float:
     hits = np.bincount(labels[labels == guess], minlength=classes)
     named = np.bincount(guess, minlength=classes) + np.bincount(labels, minlength=classes)
-    seen = named > 0
-    return float((2 * hits[seen] / named[seen]).mean())
+    present = named > 0
+    return float((2 * hits[present] / named[present]).mean())
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -154,9 +154,9 @@ def class_codes(labels: pl.Series, classes: Sequence[str | int | bool]) -> np.nd
     plain = dtype.is_integer() or dtype.is_float() or dtype == pl.Boolean
     values = (labels if plain else labels.cast(pl.String)).rename(labels.name)
     distinct = values.unique().drop_nulls()
-    found = [find_class(value, classes) for value in distinct]
-    places = pl.Series([-1 if known is None else classes.index(known) for known in found], dtype=pl.Int64)
-    codes = values.replace_strict(distinct, places, default=-1, return_dtype=pl.Int64)
+    matches = [find_class(value, classes) for value in distinct]
+    class_codes = pl.Series([-1 if match is None else classes.index(match) for match in matches], dtype=pl.Int64)
+    codes = values.replace_strict(distinct, class_codes, default=-1, return_dtype=pl.Int64)
     unknown = codes.fill_null(-1) == -1
     if unknown.any():
         row = int(unknown.arg_max() or 0)
@@ -180,6 +180,6 @@ def by_segment(
     import polars as pl
 
     texts = segments.cast(pl.String).fill_null("null").to_numpy()
-    names, place, counts = np.unique(texts, return_inverse=True, return_counts=True)
+    names, index, counts = np.unique(texts, return_inverse=True, return_counts=True)
     order = [int(at) for at in np.argsort(-counts, kind="stable") if counts[at] >= fewest][:_MOST_SEGMENTS]
-    return {str(names[at]): {"rows": float(counts[at]), **score(np.flatnonzero(place == at))} for at in order}
+    return {str(names[at]): {"rows": float(counts[at]), **score(np.flatnonzero(index == at))} for at in order}

@@ -50,10 +50,10 @@ class OfflineScorer:
         """
         from mlopsfw.models.bundle.scoring import rows_for, score
 
-        found = self._models.resolve(model)
+        version = self._models.resolve(model)
         with tempfile.TemporaryDirectory(dir=self._services.workspace.private_folder("scratch")) as scratch:
-            folder = self._services.blobs.get_folder(found.bundle, Path(scratch) / "bundle")
+            folder = self._services.blobs.get_folder(version.bundle, Path(scratch) / "bundle")
             bundle = self._bundles.open(folder)
             rows = rows_for(self._formats, bundle.manifest.inputs, file, options, sheet)
-            scored = score(bundle, self._personal.rows(found, rows))
+            scored = score(bundle, self._personal.rows(version, rows))
             return rows.with_columns(scored.select(bundle.manifest.outputs)) if rows.height else rows

@@ -59,7 +59,7 @@ class Load:
 
     def of_sources(
         self,
-        places: Sequence[Path | str | Query],
+        sources: Sequence[Path | str | Query],
         options: ReadOptions,
         outside: Outside,
         *,
@@ -69,15 +69,15 @@ class Load:
         """Make a version of what is at `places`, or return the newest where that tells that nothing changed; as for `Datasets.add`."""
         change, latest = self._change, self._store.history(self._name).latest
         again = facts["force"] or not (facts["once"] or change.mode == "replace")
-        known = {} if again or latest is None or latest.mode != change.mode or latest.erased else latest.origin
+        origin = {} if again or latest is None or latest.mode != change.mode or latest.erased else latest.origin
         sieve = self._store.sieve(self._name) if change.max_bad else None
         how = [change, options, self._marks, sieve.contract if sieve else None]
-        heard = (lambda done, whole: progress(0, done, whole)) if progress else (lambda _done, _whole: None)
-        with gather(self._services, self._formats, places, outside, how, known, heard) as found:
-            if latest is not None and found.unchanged:
+        callback = (lambda done, whole: progress(0, done, whole)) if progress else (lambda _done, _whole: None)
+        with gather(self._services, self._formats, sources, outside, how, origin, callback) as load:
+            if latest is not None and load.unchanged:
                 return msgspec.structs.replace(latest, new=False)
-            facts |= {"source": found.source, "origin": found.origin}
-            return self._read(found.files, options, progress=progress, **facts)
+            facts |= {"source": load.source, "origin": load.origin}
+            return self._read(load.files, options, progress=progress, **facts)
 
     @property
     def _marks(self) -> Mapping[str, Mark]:
@@ -123,14 +123,14 @@ class Load:
         """Return an error about rows of the dataset, without their values where some of its columns are personal."""
         if not (marks := self._marks):
             return error
-        known = latest.columns if (latest := self._store.history(self._name).latest) else {}
-        return marked.withheld(error, {self._name, *marks, *known})
+        columns = latest.columns if (latest := self._store.history(self._name).latest) else {}
+        return marked.withheld(error, {self._name, *marks, *columns})
 
     def _untyped_key(self) -> tuple[str, ...]:
         """Return the columns of the key whose type no version decides: 9.0 is the 9 of a dataset of whole numbers."""
         latest = self._store.history(self._name).latest
-        known = self._store.schema(latest).names if latest is not None and latest.manifest else []
-        return tuple(column for column in self._change.key if column not in known)
+        columns = self._store.schema(latest).names if latest is not None and latest.manifest else []
+        return tuple(column for column in self._change.key if column not in columns)
 
     def _expected(self) -> dict[str, str]:
         """Return the types that CSV columns have in the dataset already: text stays text there, whatever it looks like."""

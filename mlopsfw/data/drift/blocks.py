@@ -67,19 +67,19 @@ def open_blocks(formats: Formats, file: Path, options: ReadOptions, sheet: str =
         )
     typed: dict[str, Callable[[Path], Blocks]] = {"parquet": ParquetBlocks, "ipc": ArrowBlocks}
     if kind in typed:
-        opened = _readable(file, lambda: typed[kind](file))
+        blocks = _readable(file, lambda: typed[kind](file))
     else:
-        opened = InferredBlocks(formats, file, options, sheet, keep=not stream)
-    check_names(file, opened.schema)
-    return opened
+        blocks = InferredBlocks(formats, file, options, sheet, keep=not stream)
+    check_names(file, blocks.schema)
+    return blocks
 
 
-def known_columns(file: Path, names: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
+def known_columns(file: Path, names: tuple[str, ...], requested: tuple[str, ...]) -> tuple[str, ...]:
     """Return the columns that were asked for, all where none was. Raise `UnknownName` for one that the file lacks."""
-    for name in asked:
+    for name in requested:
         if name not in names:
             raise UnknownName(f"{file} has no column {name!r}", hint=nearest(name, names))
-    return asked or names
+    return requested or names
 
 
 def _readable(file: Path, work: Callable[[], Read]) -> Read:
@@ -104,16 +104,16 @@ class ParquetBlocks:
         from pyarrow import parquet
 
         self._file = file
-        with parquet.ParquetFile(file) as opened:
-            self.schema: pa.Schema = opened.schema_arrow
+        with parquet.ParquetFile(file) as parquet_file:
+            self.schema: pa.Schema = parquet_file.schema_arrow
         self.notes: list[str] = []
 
     def read(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         """Read the columns; at most one row group is buffered."""
         from pyarrow import parquet
 
-        with parquet.ParquetFile(self._file, pre_buffer=False) as opened:
-            yield from _guarded(self._file, opened.iter_batches(batch_size=BLOCK_ROWS, columns=list(columns)))
+        with parquet.ParquetFile(self._file, pre_buffer=False) as parquet_file:
+            yield from _guarded(self._file, parquet_file.iter_batches(batch_size=BLOCK_ROWS, columns=list(columns)))
 
 
 class ArrowBlocks:
@@ -152,8 +152,8 @@ class InferredBlocks:
             first, some = next(batches), next(batches, None)
             doubtful = doubts(self._file, some) if some is not None and not self._typed else ()
             self.notes.extend(note for note in doubtful if note not in self.notes)
-            rest = [batch for batch in batches if self._keep]
-            return [first, *rest] if some is None or not self._keep else [first, some, *rest]
+            remaining = [batch for batch in batches if self._keep]
+            return [first, *remaining] if some is None or not self._keep else [first, some, *remaining]
 
         self._kept = self._rows.take(taken)
         self.schema = self._kept[0].schema

@@ -90,12 +90,12 @@ class Outcome:
     @property
     def drifted(self) -> list[str]:
         """The names of the columns that have drifted."""
-        return [one.column for one in self.drifts if one.drifted]
+        return [column.column for column in self.drifts if column.drifted]
 
     @property
     def error(self) -> float:
         """How much larger than reported the effect of any column can be: 0 where everything was counted."""
-        return max((one.details.get("error", 0.0) for one in self.drifts), default=0.0)
+        return max((column.details.get("error", 0.0) for column in self.drifts), default=0.0)
 
 
 def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, blocks: blocks) -> Outcome:
@@ -123,7 +123,7 @@ def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, b
     else:
         outcome = _streamed(job, sides, watch) if stream else _in_memory(job, plan, sides)
     new = {} if job.columns else dict.fromkeys(after.schema.names, f"only {job.current} has it")
-    left_out = {**plan.left_out, **{name: why for name, why in new.items() if name not in before.schema.names}}
+    left_out = {**plan.left_out, **{name: reason for name, reason in new.items() if name not in before.schema.names}}
     outcome = replace(outcome, left_out=left_out, notes=(*before.notes, *after.notes))
     return judged(outcome, (str(job.reference), str(job.current)))
 
@@ -156,10 +156,10 @@ def _opened(formats: Formats, job: DriftJob, *, stream: bool) -> tuple[Blocks, B
     """Open both files beside each other: what has no types is read through for them."""
     with ThreadPoolExecutor(2) as pool:
         files = (job.reference, job.current)
-        opened = [pool.submit(open_blocks, formats, file, job.options, job.sheet, stream=stream) for file in files]
+        futures = [pool.submit(open_blocks, formats, file, job.options, job.sheet, stream=stream) for file in files]
         import mlopsfw_core  # noqa: F401 - NumPy, and the core, while files are read
 
-        return opened[0].result(), opened[1].result()
+        return futures[0].result(), futures[1].result()
 
 
 def _as_text_alike(before: Blocks, after: Blocks) -> None:
@@ -209,19 +209,19 @@ def _in_memory(job: DriftJob, plan: Plan, sides: tuple[Read, Read]) -> Outcome:
 def _streamed(job: DriftJob, sides: tuple[Read, Read], watch: Progress) -> Outcome:
     from mlopsfw_core import compare_streams
 
-    found = compare_streams(
+    result = compare_streams(
         lambda: watch(job.reference.name, sides[0]()),
         lambda: watch(job.current.name, sides[1]()),
         alpha=job.alpha,
         threshold=job.threshold,
     )
-    return Outcome(found.drifts, found.rows, _alarms(job, found.drifts), stream=found)
+    return Outcome(result.drifts, result.rows, _alarms(job, result.drifts), stream=result)
 
 
 def _alarms(job: DriftJob, drifts: list[ColumnDrift]) -> bool:
     from mlopsfw_core.evidently import DRIFT_SHARE
 
-    drifted = sum(one.drifted for one in drifts)
+    drifted = sum(column.drifted for column in drifts)
     return drifted >= DRIFT_SHARE * len(drifts) > 0 if job.preset else drifted > 0
 
 

@@ -44,9 +44,9 @@ def _located(error: SignatureMismatch, first: int) -> SignatureMismatch:
     """Return `error` with its column and, counted from the file's first, its row in the message."""
     row = None if error.row is None else first + error.row
     parts = (f"column {error.column!r}" if error.column else "", "" if row is None else f"row {row}")
-    where = ", ".join(part for part in parts if part)
-    told = not where or where in error.message
-    message = error.message if told else f"{where}: {error.message}"
+    location = ", ".join(part for part in parts if part)
+    is_named = not location or location in error.message
+    message = error.message if is_named else f"{location}: {error.message}"
     return SignatureMismatch(message, column=error.column, row=row, hint=error.hint)
 
 
@@ -66,7 +66,7 @@ def rows_for(
     """Return the rows of a file with texts of CSV read as a model's signature has its columns; see `read_rows`."""
     from mlopsfw.kernel.roles.reading import ReadOptions
 
-    kinds = {one.name: _READ_AS[one.type] for one in inputs if one.type in _READ_AS}
+    kinds = {column.name: _READ_AS[column.type] for column in inputs if column.type in _READ_AS}
     return read_rows(formats, file, as_declared(formats, file, options or ReadOptions(), kinds), sheet)
 
 
