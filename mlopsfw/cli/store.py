@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,8 @@ def index() -> None:
 @pass_project
 def rebuild(project: Project) -> None:
     """Delete the index and derive it from the ledger again."""
+    if sys.stderr.isatty():
+        project.index.progress = lambda done, total: click.echo(f"\r{done:,} of {total:,} streams", err=True, nl=False)
     click.echo(f"Derived from {project.index.rebuild()} events.")
 
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.errors import ChainBroken, NewerVersion, UsageError
 from mlopsfw.kernel.events.authority import believed
+from mlopsfw.kernel.index import snapshots
 from mlopsfw.kernel.index.part import IndexPart
 from mlopsfw.kernel.ledger import Ledger, layout
-from mlopsfw.kernel.ledger.reader import Head, Reader
+from mlopsfw.kernel.ledger.reader import Head, Reader, step
 from mlopsfw.kernel.roles.event import Event
 
 __all__ = ["Index", "IndexPart"]
@@ -29,6 +30,7 @@ _POSITIONS = """CREATE TABLE positions
 """How far each stream was read, and what its objects looked like then."""
 _LINES = "CREATE TABLE lines (stream TEXT, first INTEGER, data BLOB, PRIMARY KEY (stream, first))"
 """The lines of each stream, compressed, in pieces as they were read; `first` is the number of a piece's first entry."""
+_MANY = 200  # streams to read that make a snapshot worth its while
 _BESIDE, _BATCH = 16, 256  # streams that are read side by side, and whose events are held in memory
 _WAIT = 30.0  # seconds for another process that is refreshing the same file
 
@@ -44,10 +46,21 @@ class Index:
         path: The SQLite file; made, or made anew where it is missing, of another version or damaged.
         ledger: What it is derived from.
         parts: The tables that components contribute.
+        snapshots: Whether a machine that knows nothing begins with the store's snapshot, and leaves one.
+        progress: Told how many streams were read, of how many, when many are.
     """
 
-    def __init__(self, path: Path, ledger: Ledger, parts: Iterable[IndexPart]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        ledger: Ledger,
+        parts: Iterable[IndexPart],
+        *,
+        snapshots: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         self._path, self._ledger, self._parts = path, ledger, tuple(parts)
+        self._snapshots, self.progress = snapshots, progress
         self._changes = {key: change for part in self._parts for key, change in part.changes.items()}
         self._version = (
             zlib.crc32(repr([_POSITIONS, _LINES, *((p.tables, p.version) for p in self._parts)]).encode()) >> 1
@@ -76,7 +89,11 @@ class Index:
         """Forget everything and read the whole ledger again; return how many events there are."""
         with self._lock:
             self._discard()
-            return self._refresh()
+            before, self._snapshots = self._snapshots, False
+            try:
+                return self._refresh()
+            finally:
+                self._snapshots = before
 
     def query(self, sql: str, params: Sequence[Any] = (), *, fresh: bool = True) -> list[dict[str, Any]]:
         """Return the rows of a SELECT, refreshing first unless `fresh` is False.
@@ -151,7 +168,7 @@ class Index:
 
     def beside(self, path: Path) -> Index:
         """Return an index of the same ledger and tables in another file."""
-        return Index(path, self._ledger, self._parts)
+        return Index(path, self._ledger, self._parts, snapshots=False)
 
     def delete(self) -> None:
         """Remove the file; the next question makes it anew."""
@@ -220,8 +237,39 @@ class Index:
             ):  # streams are gone: another ledger, or one restored from an older copy
                 _clear(db)
                 known, changed = {}, list(listed)
+            before = 0
+            if self._snapshots and not known and len(changed) >= _MANY:
+                before = self._restore(db)
+                known = _positions(db)
+                changed = [name for name, look in listed.items() if known.get(name, (None, None))[1] != look]
             heads = {name: known[name][0] if name in known else Head() for name in changed}
-            return sum(self._catch_up(db, n, listed[n], heads[n], new) for n, new in self._news(heads))
+            new = sum(self._catch_up(db, n, listed[n], heads[n], lines) for n, lines in self._news(heads))
+        if self._snapshots and len(changed) >= _MANY:
+            self._publish()
+        return before + new
+
+    def _restore(self, db: sqlite3.Connection) -> int:
+        """Begin with the store's snapshot; return how many events it holds. One that does not hold together is left."""
+        events = 0
+        db.execute("SAVEPOINT snapshot")
+        try:
+            for copy in snapshots.restore(self._ledger.storage):
+                lines = b"\n".join(map(zlib.decompress, copy.pieces)).split(b"\n")
+                events += self._catch_up(db, copy.name, copy.objects, Head(), list(_chained(copy.name, lines)))
+        except (ChainBroken, NewerVersion, zlib.error):
+            db.execute("ROLLBACK TO snapshot")
+            events = 0
+        db.execute("RELEASE snapshot")
+        return events
+
+    def _publish(self) -> None:
+        """Leave a snapshot for the next machine that knows nothing."""
+        pieces: dict[str, list[bytes]] = {}
+        for row in self.query("SELECT stream, data FROM lines ORDER BY stream, first", fresh=False):
+            pieces.setdefault(row["stream"], []).append(row["data"])
+        known = self.query("SELECT stream, objects, seq FROM positions", fresh=False)
+        copies = [snapshots.StreamCopy(row["stream"], row["objects"], pieces.get(row["stream"], [])) for row in known]
+        snapshots.publish(self._ledger.storage, sum(row["seq"] for row in known), copies)
 
     def _listed(self) -> Iterator[tuple[str, str]]:
         """Yield each stream with what its objects look like: what has not changed here has no new events."""
@@ -246,6 +294,8 @@ class Index:
 
         with ThreadPoolExecutor(_BESIDE) as pool:
             for start in range(0, len(names), _BATCH):
+                if self.progress is not None:
+                    self.progress(start, len(names))
                 batch = names[start : start + _BATCH]
                 yield from zip(batch, pool.map(read, batch), strict=True)
 
@@ -266,6 +316,13 @@ class Index:
         change = self._changes.get((kind, event.type))
         if change is not None:
             change(db, name, event)
+
+
+def _chained(stream: str, lines: Iterable[bytes]) -> Iterator[_New]:
+    head = Head()
+    for line in lines:
+        event, head = step(stream, head, line)
+        yield line, event, head
 
 
 def _names(db: sqlite3.Connection) -> list[str]:

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import zlib
 from collections import Counter
+from hashlib import sha256
 
+import msgspec
 import pytest
 
 from mlopsfw.kernel.base.clock import SystemClock
@@ -278,3 +280,68 @@ def test_a_damaged_copy_is_not_believed(tmp_path, ledger):
     with index.snapshot():
         assert [e.body["version"] for e in other.stream("model/delay").events()] == [1, 2, 3, 4, 5]
     index.close()
+
+
+# -- a cold machine ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A store of 250 ended runs, and its calls."""
+    storage = Counting(tmp_path / "counted")
+    ledger = Ledger(storage, actor="a", clock=SystemClock(), types=EventTypes())
+    for n in range(250):
+        stream = ledger.stream(f"run/{n:026d}")
+        stream.append(PlainRecord("run.started", {"pipeline": "p"}), expecting=0)
+        stream.seal(PlainRecord("run.finished", {"status": "done", "exit_code": 0, "seconds": 1.0}))
+    return storage
+
+
+def cold(storage, path, **options):
+    ledger = Ledger(storage, actor="b", clock=SystemClock(), types=EventTypes())
+    return Index(path, ledger, index_parts(bundled(None)), **options)
+
+
+def test_a_cold_machine_starts_from_the_snapshot_of_another_and_rolls_forward(many, tmp_path):
+    first = cold(many, tmp_path / "first.sqlite")
+    many.calls.clear()
+    assert first.refresh() == 500
+    assert many.calls["get"] >= 250
+    for n in range(3):
+        Ledger(many, actor="a", clock=SystemClock(), types=EventTypes()).stream(f"run/new{n}").seal(
+            PlainRecord("run.started", {})
+        )
+    second = cold(many, tmp_path / "second.sqlite")
+    many.calls.clear()
+    assert second.refresh() == 503
+    assert many.calls["get"] <= 1 + 3 * 3
+    assert many.calls["list"] <= 2
+    first.refresh()
+    assert second.differences(first) == []
+    assert second.rebuild() == 503
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("harm", ["deleted", "flipped", "rubbish under its own digest", "another chain"])
+def test_a_snapshot_that_is_gone_or_does_not_hold_together_is_not_used(many, tmp_path, harm):
+    first = cold(many, tmp_path / "first.sqlite")
+    first.refresh()
+    (entry,) = many.list("snapshots/")
+    data = many.get(entry.key)
+    many.delete(entry.key)
+    if harm == "flipped":
+        many.put(entry.key, data[:-1] + bytes([data[-1] ^ 1]))
+    elif harm != "deleted":
+        wrong = b"rubbish"
+        if harm == "another chain":
+            copies = msgspec.msgpack.decode(data)
+            line = zlib.decompress(copies[0][2][0]).replace(b'"pipeline":"p"', b'"pipeline":"q"', 1)
+            copies[0][2][0] = zlib.compress(line)
+            wrong = msgspec.msgpack.encode(copies)
+        many.put(f"snapshots/{1000:012d}-{sha256(wrong).hexdigest()}", wrong)
+    second = cold(many, tmp_path / "second.sqlite")
+    assert second.refresh() == 500
+    assert second.differences(first) == []
+    first.close()
+    second.close()
