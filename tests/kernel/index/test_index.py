@@ -289,7 +289,7 @@ def test_a_damaged_copy_is_not_believed(tmp_path, ledger):
 def many(tmp_path):
     """A store of 250 ended runs, and its calls."""
     storage = Counting(tmp_path / "counted")
-    ledger = Ledger(storage, actor="a", clock=SystemClock(), types=EventTypes())
+    ledger = Ledger(storage, actor=lambda: "a", clock=SystemClock(), types=EventTypes())
     for n in range(250):
         stream = ledger.stream(f"run/{n:026d}")
         stream.append(PlainRecord("run.started", {"pipeline": "p"}), expecting=0)
@@ -298,7 +298,7 @@ def many(tmp_path):
 
 
 def cold(storage, path, **options):
-    ledger = Ledger(storage, actor="b", clock=SystemClock(), types=EventTypes())
+    ledger = Ledger(storage, actor=lambda: "b", clock=SystemClock(), types=EventTypes())
     return Index(path, ledger, index_parts(bundled(None)), **options)
 
 
@@ -308,7 +308,7 @@ def test_a_cold_machine_starts_from_the_snapshot_of_another_and_rolls_forward(ma
     assert first.refresh() == 500
     assert many.calls["get"] >= 250
     for n in range(3):
-        Ledger(many, actor="a", clock=SystemClock(), types=EventTypes()).stream(f"run/new{n}").seal(
+        Ledger(many, actor=lambda: "a", clock=SystemClock(), types=EventTypes()).stream(f"run/new{n}").seal(
             PlainRecord("run.started", {})
         )
     second = cold(many, tmp_path / "second.sqlite")
