@@ -158,6 +158,7 @@ def build(params: IngestParams, host: Host) -> Step:
     return Step(
         run=partial(_run, params, host),
         outputs=("rows",),
+        plugins=("format",),
         reads=_reads(params),
         facts=partial(_facts, params, host),
     )

@@ -17,6 +17,7 @@ import msgspec
 from mlopsfw.kernel.base import canonical
 from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.lineage.environment import environment, environment_digest
 from mlopsfw.pipeline.cache.closure import Code, CodeUnit, code_of
@@ -24,7 +25,7 @@ from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
 from mlopsfw.pipeline.cache.plugin_version import plugin_version
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.config.model import ProjectConfig, Selection
+    from mlopsfw.kernel.config.model import ProjectConfig
     from mlopsfw.kernel.plugins.catalog import Catalog
     from mlopsfw.kernel.roles.step import Step
     from mlopsfw.kernel.workspace import Workspace
@@ -149,7 +150,7 @@ class Fingerprinter:
         )
 
     def _installed(self, node: Node, step: Step, common: dict[str, Any]) -> Fingerprint:
-        used = [s for role in step.plugins for s in _selected(self._config, role)]
+        used = [s for role in step.plugins for s in self._used(role)]
         return Fingerprint(
             runs=f"{node.config.use}/{step.version}",
             reads=self._reads(node.step, (*node.config.reads, *step.reads)),
@@ -158,6 +159,18 @@ class Fingerprinter:
             options={key: selection.options for key, selection in used},
             **common,
         )
+
+    def _used(self, role: str) -> list[tuple[str, Selection]]:
+        """Return the providers of a role that a step may use: the selected ones; of formats, which a file's suffix selects, all."""
+        if role != "format":
+            return _selected(self._config, role)
+        names = [claim.name for claim in self._plugins.of(role)]
+        options = self._config.formats
+        return [
+            (f"{role}.{name}", Selection(use=name, options=options.get(name, {}), key=role))
+            for name in names
+            if names.count(name) == 1  # a file of a suffix that two claim cannot be read
+        ]
 
     def _version(self, key: str) -> str:
         if key not in self._versions:

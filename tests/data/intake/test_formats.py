@@ -154,3 +154,35 @@ def test_a_packed_file_is_of_the_format_within(project, tmp_path):
     (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(b'{"a": 1}\n'))
     project.datasets.add("d", [tmp_path / "x.jsonl.gz"])
     assert project.datasets.scan("d").collect()["a"].to_list() == [1]
+
+
+INGEST = """
+[steps.take]
+use = "ingest"
+dataset = "d"
+path = "x.lines"
+
+[format.lines]
+column = "line"
+"""
+
+
+def test_a_step_that_reads_files_runs_again_where_a_formats_options_or_version_changed(bench, install_plugin, tmp_path):
+    install_plugin(LINES, "format.lines")
+    bench.write(INGEST, files={"x.lines": "one\ntwo"})
+    ran = []
+    for change in (
+        lambda: None,
+        lambda: None,
+        lambda: bench.edit("mlopsfw.toml", 'column = "line"', 'column = "text"'),
+        lambda: _upgrade(tmp_path),
+    ):
+        change()
+        bench.run()
+        ran.append(bench.ran() == ["take"])
+    assert ran == [True, False, True, True]
+
+
+def _upgrade(folder):
+    metadata = folder / "site" / "acme_mlops_0-1.2.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text().replace("Version: 1.2", "Version: 1.3"))
