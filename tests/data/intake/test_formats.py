@@ -139,7 +139,7 @@ def test_what_it_says_of_a_file_is_no_fault_of_the_plugin_and_what_it_does_not_m
 
 def test_a_disabled_format_is_unknown_and_those_that_are_there_are_named(lines, make_project):
     project = make_project('[plugins]\ndisabled = ["format.lines"]\n')
-    with pytest.raises(UsageError, match=r"its suffix does not say what it is\n.*\.csv, .*\.xlsx"):
+    with pytest.raises(UsageError, match=r"its suffix does not name a known format\n.*\.csv, .*\.xlsx"):
         project.datasets.add("d", [lines("one")])
 
 
