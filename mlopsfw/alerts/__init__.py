@@ -1,6 +1,6 @@
 """Alerts: raised once per group, delivered at least once to every alerter, through an outbox that is the stream `alerts`.
 
-The order makes the promise: the alert is in the ledger before anyone is told, and "delivered" is in the ledger only after the
+The order keeps the promise: an alert is in the ledger before its first delivery, and "delivered" is in the ledger only after the
 receiver has it. A crash between the two delivers again, under the same id.
 """
 
@@ -168,7 +168,7 @@ class Alerts:
         return Pumped(delivered, len(failing), waiting)
 
     def _undelivered(self, outbox: Outbox) -> Iterator[tuple[Alert, str, Delivery]]:
-        """Yield what is to be delivered; nobody is told that it is over before having been told of it."""
+        """Yield the due deliveries. An alerter gets the end of an alert only after its beginning."""
         for state in outbox.alerts.values():
             for alerter in filter(state.concerns, self._alerters):
                 for notice in state.notices():

@@ -18,6 +18,6 @@ def component(erasures: Callable[[], Erasures], people: Callable[[], People]) ->
     """Return the component; erasures and people are asked for when it is used."""
     checks = (
         Check("erasures", "Every requested erasure is complete", lambda: erasures().diagnose()),
-        Check("actors", "Whoever was forgotten has no name any more", lambda: people().diagnose()),
+        Check("actors", "Forgotten people have no name any more", lambda: people().diagnose()),
     )
     return Component(name="governance", events=GOVERNANCE_EVENTS, checks=checks)

@@ -34,7 +34,7 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         weight_decay: Of AdamW.
         patience: Epochs without a better validation loss before it stops; 0 to use all epochs, `auto` for a quarter of them, at least 3.
         class_weights: `balanced` weighs rows so that all classes count the same.
-        device: `cuda` fails where there is none; `auto` then takes the CPU. Which it was is told in the model's facts.
+        device: `cuda` fails on a machine without a GPU; `auto` uses the CPU there. The model's facts name the device.
         precision: `mixed` computes in bfloat16 where that is safe, on CUDA only; `auto` does so where the device can.
         threads: Threads on the CPU; 0 for torch's own choice. Small networks gain little from more than one, lose much where
             cores are shared, and come out otherwise for every number of threads.

@@ -46,10 +46,10 @@ class TorchTrainer:
     def fit(
         self, task: TrainingTask, train: pa.Table, valid: pa.Table | None, context: TrainingContext
     ) -> TrainedModel:
-        """Train on `train`, stopping early and choosing the best epoch by `valid` where given.
+        """Train on `train`. With `valid`, stop early and keep the best epoch.
 
-        Rows without a label are passed over and counted in the facts. A checkpoint of the same training in
-        `context.checkpoints` is gone on from.
+        Rows without a label are skipped and counted in the facts. Training continues from a checkpoint of the same training in
+        `context.checkpoints`.
 
         Raises:
             DataError: The rows cannot be learned from.

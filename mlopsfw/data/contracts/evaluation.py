@@ -37,7 +37,7 @@ def judge(
         subject: What the rows are, for the report.
         file: The contract's file, for the report.
         digest: Of the contract, for the report.
-        personal: Columns of which no value is told.
+        personal: Columns whose values the report must not show.
         examples: How many failing rows to keep for each broken rule.
     """
     schema = dict(rows.collect_schema())

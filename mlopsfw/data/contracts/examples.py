@@ -31,7 +31,7 @@ def rows_that_break(
         rows: The rows.
         broken: By any number, the checks that are broken row by row.
         schema: The rows' columns.
-        personal: Columns of which no value is told.
+        personal: Columns whose values the report must not show.
         most: How many rows.
     """
     import polars as pl

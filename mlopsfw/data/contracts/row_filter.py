@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 _OF_A_VALUE = ("range", "values", "pattern", "nulls")
 
 
-class Sieve:
-    """Sifts batches by a contract.
+class RowFilter:
+    """Keeps rows that break a contract out of batches.
 
     Args:
-        contract: What rows must be.
-        personal: Columns that are treated later, so that what is in them here is not what the contract is about.
+        contract: The contract of the rows.
+        personal: Columns that a later step treats: the contract describes their treated values, so it is not applied here.
     """
 
     def __init__(self, contract: Contract, personal: Collection[str] = ()) -> None:
@@ -41,8 +41,10 @@ class Sieve:
         self.contract = msgspec.structs.replace(contract, columns=columns)
         self._personal = frozenset(personal)
 
-    def sift(self, batches: Iterator[pa.RecordBatch], quarantine: Quarantine, source: str) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of `batches` (one schema) that keep to the contract; the others go to `quarantine`, by their number in the load."""
+    def filtered(
+        self, batches: Iterator[pa.RecordBatch], quarantine: Quarantine, source: str
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of `batches` (one schema) that keep the contract. Put the others in `quarantine`, with their number in the load."""
         checks: list[Check] | None = None
         before = 0
         for batch in batches:

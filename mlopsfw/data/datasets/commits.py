@@ -6,8 +6,8 @@
 4. The Delta log is brought up to the events.
 
 Killed before 3, the old version is current and the files are leftovers that `tidy` removes; killed before 4, the version is there
-and the next commit, or `tidy`, brings the log up. Whoever loses the race for 3 decides anew upon the winner's version and never
-writes its files again.
+and the next commit, or `tidy`, brings the log up. A writer that loses the race for 3 decides again on the winner's
+version, and never writes its files again.
 """
 
 from __future__ import annotations

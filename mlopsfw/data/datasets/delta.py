@@ -1,8 +1,8 @@
 """The Delta log of a dataset: written after the events and from them, so that other readers (Spark, DuckDB, Ray) open it too.
 
-A version exists once its event does; the log only repeats it, version N as table version N-1. Whoever finds the log behind
-brings it up, in order, each commit at exactly its number, so of several who try at once one writes and the others see it done.
-A process killed in between leaves a log that is behind, never one that is ahead or wrong. We ourselves read by manifest.
+A version exists once its event does; the log only repeats it, version N as table version N-1. A process that finds the log behind
+completes it in order, each commit at exactly its number. If several processes try at once, one writes and the others see the result.
+A killed process leaves a log that is behind, never one that is ahead or wrong. mlopsfw itself reads by manifest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`Load`: rows become a version of a dataset. Sources are read again while types are still being learnt; bad rows are set aside; progress is told."""
+"""`Load`: make a version of a dataset from rows. Read sources again until their types are known, quarantine bad rows, report progress."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class Load:
         change, latest = self._change, self._store.history(self._name).latest
         again = facts["force"] or not (facts["once"] or change.mode == "replace")
         origin = {} if again or latest is None or latest.mode != change.mode or latest.erased else latest.origin
-        sieve = self._store.sieve(self._name) if change.max_bad else None
-        how = [change, options, self._marks, sieve.contract if sieve else None]
+        row_filter = self._store.row_filter(self._name) if change.max_bad else None
+        how = [change, options, self._marks, row_filter.contract if row_filter else None]
         callback = (lambda done, whole: progress(0, done, whole)) if progress else (lambda _done, _whole: None)
         with gather(self._services, self._formats, sources, outside, how, origin, callback) as load:
             if latest is not None and load.unchanged:
@@ -116,8 +116,10 @@ class Load:
         commit = Commit(self._store, self._name, self._change, quarantine=quarantine, **facts)
         if quarantine is None:
             return commit.make(batches)
-        sieve = self._store.sieve(self._name)
-        return commit.make(quarantine.watch(sieve.sift(batches, quarantine, facts["source"]) if sieve else batches))
+        row_filter = self._store.row_filter(self._name)
+        return commit.make(
+            quarantine.watch(row_filter.filtered(batches, quarantine, facts["source"]) if row_filter else batches)
+        )
 
     def _withheld(self, error: DataError) -> DataError:
         """Return an error about rows of the dataset, without their values where some of its columns are personal."""

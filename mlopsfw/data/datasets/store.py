@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from mlopsfw.data.contracts.row_filter import Sieve
+    from mlopsfw.data.contracts.row_filter import RowFilter
     from mlopsfw.data.datasets.delta import DeltaLog
     from mlopsfw.data.intake.formats import Formats
     from mlopsfw.data.tables.files import TableFiles
@@ -109,15 +109,15 @@ class VersionStore:
         config = self._data.get(name)
         return self._services.workspace.root / config.contract if config and config.contract else None
 
-    def sieve(self, name: str) -> Sieve | None:
-        """Return what sets rows aside that break a dataset's contract; None where it has none. Raise `ConfigError` where that is wrong."""
+    def row_filter(self, name: str) -> RowFilter | None:
+        """Return the filter of rows that break the dataset's contract, or None without a contract. Raise `ConfigError` if it is invalid."""
         file = self.contract_file(name)
         if file is None:
             return None
         from mlopsfw.data.contracts import load_contract
-        from mlopsfw.data.contracts.row_filter import Sieve
+        from mlopsfw.data.contracts.row_filter import RowFilter
 
-        return Sieve(load_contract(file), set(self._privacy.marks(name)))
+        return RowFilter(load_contract(file), set(self._privacy.marks(name)))
 
     @property
     def blobs(self) -> Blobs:

@@ -4,8 +4,8 @@
 2. What needs versions is asked once more, since a run may have begun between the question and the event: `dataset.revived`.
 3. Files that only vacuumed versions have are deleted; of sets of files also blobs, as `mlopsfw.data.filesets.vacuum` says.
 
-Killed before 1, nothing has happened; killed after it, whoever vacuums the dataset next, erases from it or tidies it does 2 and 3. The newest
-version is never removed, so what is committed meanwhile builds upon one that is there. Manifests are kept: they are small, and the
+If it is killed before 1, nothing has happened. If it is killed later, the next vacuum, erasure or tidying of the dataset does 2 and 3. The newest
+version is never removed, so that concurrent commits build on a version that exists. Manifests are kept: they are small, and the
 Delta log is written from them.
 """
 

@@ -78,7 +78,7 @@ def restore(datasets: VersionStore, name: str, version: int, message: str) -> Da
 def _append(
     datasets: VersionStore, name: str, kind: str, decide: Callable[[History], DatasetVersion]
 ) -> DatasetVersion:
-    """Append the version that `decide` makes upon the newest history; whoever loses the race for its number decides anew."""
+    """Append the version that `decide` makes from the newest history. Decide again after a lost race for its number."""
     while True:
         history = datasets.history(name)
         version = decide(history)

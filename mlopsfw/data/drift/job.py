@@ -144,7 +144,7 @@ def _parquet_bytes(file: Path) -> int:
         lazy = pl.scan_parquet(file)
         return int(lazy.select(pl.len()).collect().item()) * row_bytes(lazy.collect_schema())
     except (pl.exceptions.PolarsError, OSError):
-        return 0  # whoever reads it says what is wrong with it
+        return 0  # the reader reports what is wrong with it
 
 
 def row_bytes(schema: pl.Schema) -> int:

@@ -1,4 +1,4 @@
-"""Work done ahead of whoever wants it, on a few threads, handed out in order: for work that lets other threads run meanwhile."""
+"""Do work ahead of its consumer on a few threads, and yield the results in order. The work must let other threads run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The ledger: everything that happens, as chains of events on plain storage. Agreement rests on `put_if_absent` alone.
 
 `Ledger` opens streams; `Stream` appends and reads; `Watch` and `Lease` tell the living from the dead.
-Folding events into state is the business of whoever owns a stream.
+The owner of a stream folds its events into state.
 """
 
 from __future__ import annotations

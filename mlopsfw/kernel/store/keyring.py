@@ -119,7 +119,7 @@ class Keyring:
         return self._opened.number
 
     def leftovers(self) -> int:
-        """Return how many older rings a rotation that was cut short left behind."""
+        """Return how many older keyrings an interrupted rotation left behind."""
         return max(0, len(self._numbers()) - 1)
 
     def _clear(self) -> None:

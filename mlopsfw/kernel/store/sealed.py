@@ -61,7 +61,7 @@ def stored_length(length: int) -> int:
 
 
 def read_header(data: bytes) -> Header:
-    """Return the header of an encrypted blob. Raise `Corrupt` where it is cut short."""
+    """Return the header of an encrypted blob. Raise `Corrupt` if it is incomplete."""
     if len(data) < HEADER or not is_sealed(data):
         raise Corrupt("an encrypted blob is cut off within its header", hint="Run `mlopsfw doctor --verify`.")
     return Header(*_LAYOUT.unpack_from(data)[1:])

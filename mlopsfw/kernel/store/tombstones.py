@@ -1,4 +1,4 @@
-"""What is left of an erased blob: `erased/<digest>`, which says so to whoever asks for it, and what took its place."""
+"""Tombstones of erased blobs: `erased/<digest>` tells a reader that the blob was erased, and which blob replaced it."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Vault:
 
 
 class _Watched:
-    """A file of which every byte read is told."""
+    """A file that passes every byte read to a callback."""
 
     def __init__(self, source: io.BufferedReader, told: Callable[[bytes], None]) -> None:
         self._source, self._told = source, told

@@ -101,7 +101,7 @@ def check_alike(plan: FeaturePlan, trained: Arrays, served: Arrays, where: str, 
         trained: `numeric` and `categorical` as training made them, `[1, k]`.
         served: Likewise as serving did.
         where: Which row it is.
-        real: Whether it is a row of training. Then everything must be equal to the bit, and no value is told. Else numbers may
+        real: Whether it is a row of training. Then everything must be equal to the bit, and errors show no value. Else numbers may
             differ by 1e-5, relatively where they are above 1; codes may not.
     """
     for name, sources in ((NUMERIC, plan.numeric_sources), (CATEGORICAL, plan.categorical_sources)):

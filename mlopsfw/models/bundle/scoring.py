@@ -93,7 +93,7 @@ def read_rows(formats: Formats, file: Path, options: ReadOptions | None = None, 
 
 
 def as_declared(formats: Formats, file: Path, options: ReadOptions, kinds: Mapping[str, str]) -> ReadOptions:
-    """Return `options` with the types that whoever takes the rows wants, for those of its columns that the file has and nobody declared.
+    """Return `options` with the types of `kinds` for the columns that the file has and the caller did not declare.
 
     Args:
         formats: Read it.

@@ -1,6 +1,6 @@
 """`Registry`: the models of a project, as `Project.registry` offers them.
 
-Every change folds the model's stream and appends at the next number; whoever finds the number taken folds again and decides anew.
+Every change folds the model's stream and appends at the next number. If the number is taken, it folds again and decides again.
 """
 
 from __future__ import annotations

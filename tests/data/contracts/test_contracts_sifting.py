@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from mlopsfw.data.contracts import read_contract
 from mlopsfw.data.contracts.expressions import is_of_a_row, parse_sql
-from mlopsfw.data.contracts.row_filter import Sieve
+from mlopsfw.data.contracts.row_filter import RowFilter
 from mlopsfw.data.datasets.change import Change
 from mlopsfw.kernel.base.errors import DataError
 
@@ -123,8 +123,8 @@ def test_however_rows_come_in_batches_those_kept_and_set_aside_are_the_same(valu
     batches = [rows[a:b].to_arrow().to_batches() for a, b in pairwise(edges)]
     first = pa.RecordBatch.from_pylist([], schema=rows.to_arrow().schema)
     aside = Aside()
-    sieve = Sieve(read_contract({"columns": {"n": {"range": [-2, 2], "nulls": 0.0}}}))
-    kept = list(sieve.sift(iter([first, *(b for part in batches for b in part)]), aside, "x"))
+    row_filter = RowFilter(read_contract({"columns": {"n": {"range": [-2, 2], "nulls": 0.0}}}))
+    kept = list(row_filter.filtered(iter([first, *(b for part in batches for b in part)]), aside, "x"))
     good = [value is not None and -2 <= value <= 2 for value in values]
     assert_frame_equal(pl.DataFrame(pa.Table.from_batches(kept)), rows.filter(pl.Series(good, dtype=pl.Boolean)))
     assert aside.lines == [number for number, fine in enumerate(good, 1) if not fine]
