@@ -16,6 +16,8 @@ from mlopsfw.kernel.base.errors import UsageError
 
 ROOT = "ledger/"
 WINDOW = 1000
+RESERVED = "env"
+"""No kind of stream: `env/<name>/` will stand before the kind once environments have streams of their own."""
 
 _STREAM = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}(?:/[a-z0-9][a-z0-9._-]{0,99}){0,3}")
 _OBJECT = re.compile(r"ledger/(?P<stream>.+)/(?:(?P<entry>\d{10})\.json|segment-(?P<segment>\d{10})\.jsonl)")
@@ -31,6 +33,8 @@ class Place(NamedTuple):
 
 def check_stream(name: str) -> str:
     """Return `name` if it can name a stream, else raise `UsageError`."""
+    if name.partition("/")[0] == RESERVED:
+        raise UsageError(f"{name!r} is not the name of a stream: {RESERVED}/ is kept for environments")
     if _STREAM.fullmatch(name) and not _OBJECT.fullmatch(f"{ROOT}x/{name.rpartition('/')[2]}"):
         return name
     raise UsageError(f"{name!r} is not the name of a stream", hint="Write kind/name, such as model/delay.")

@@ -496,3 +496,10 @@ def test_what_is_stored_of_a_record_is_what_the_ledger_is_told_to_store(storage)
     ledger = open_ledger(storage, seal=lambda record: dict.fromkeys(record.body(), "sealed"))
     assert ledger.stream("run/a").append(PlainRecord("a.b", {"comment": "hello"})).body == {"comment": "sealed"}
     assert [e.body for e in open_ledger(storage).stream("run/a").events()] == [{"comment": "sealed"}]
+
+
+@pytest.mark.parametrize("name", ["env", "env/prod", "env/prod/model/delay"])
+def test_the_place_of_environments_before_the_kind_is_no_kind(storage, name):
+    with pytest.raises(UsageError, match="kept for environments"):
+        open_ledger(storage).stream(name)
+    assert open_ledger(storage).stream("model/env").name == "model/env"
