@@ -13,6 +13,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from mlopsfw.kernel.events.record import Blob
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
@@ -23,6 +27,18 @@ _DIFF = ("diff", "--binary", "--no-ext-diff", "--no-textconv", "HEAD")
 _UNTRACKED = ("ls-files", "--others", "--exclude-standard", "-z")
 _CODE = (".py", ".pyi", ".pyx", ".pxd", ".sql", ".toml")  # kept word for word: other files may hold rows, or a secret
 _WHOLE = 1 << 20  # bytes that are read of an unknown file; a larger one is hardly code, and there may be many
+
+
+class CodeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The code that a run or a model was made with, as an event holds it.
+
+    Args:
+        commit: The commit that was checked out; empty outside of a repository.
+        diff: What was changed since then; empty for nothing.
+    """
+
+    commit: str = ""
+    diff: Blob = ""
 
 
 class CodeState:

@@ -7,7 +7,7 @@ import time
 from typing import Any, Self
 
 from mlopsfw.kernel.base.ids import new_run_id
-from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.pipeline.run.events import RunFinished, RunStarted
 from mlopsfw.pipeline.run.metrics import MetricLog, commit, logging_to
 from mlopsfw.project.facade import Project
 
@@ -32,8 +32,8 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         self._logging = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        body = {"pipeline": self.name, "steps": [], "params": self._params, "kind": "script"}
-        self._project.ledger.stream(f"run/{self.id}").append(PlainRecord("run.started", body))
+        started = RunStarted(pipeline=self.name, params=self._params, kind="script")
+        self._project.ledger.stream(f"run/{self.id}").append(started)
         folder = self._project.private_folder("runs", self.id)
         self._log = MetricLog(folder / "metrics.jsonl")
         self._logging.enter_context(logging_to(self._log))
@@ -50,9 +50,9 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         stream = self._project.ledger.stream(f"run/{self.id}")
         seconds = time.monotonic() - self._began
         if kind is None:
-            stream.seal(PlainRecord("run.finished", {"status": "done", "exit_code": 0, "seconds": seconds}))
+            stream.seal(RunFinished(status="done", exit_code=0, seconds=seconds))
         else:
-            body = {"status": "failed", "exit_code": 1, "seconds": seconds, "message": f"{kind.__name__}: {error}"}
-            stream.append(PlainRecord("run.finished", body))
+            message = f"{kind.__name__}: {error}"
+            stream.append(RunFinished(status="failed", exit_code=1, seconds=seconds, message=message))
         if self._owned:
             self._project.close()

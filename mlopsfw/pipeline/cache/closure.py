@@ -24,6 +24,7 @@ import msgspec
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.pipeline.cache.codebase import Codebase, Module
+from mlopsfw.pipeline.cache.key import CodeUnit
 from mlopsfw.pipeline.cache.source import ModuleFacts, Ref, Unit
 
 _PURE_MODULES = frozenset(
@@ -83,18 +84,6 @@ class Hit(NamedTuple):
     place: Place | None
     name: str
     rest: str
-
-
-class CodeUnit(msgspec.Struct, frozen=True):
-    """One unit that counts, for `why`.
-
-    Args:
-        file: Where it stands.
-        digest: Of its code and of the outside names that it uses.
-    """
-
-    file: str
-    digest: str
 
 
 class Code(msgspec.Struct, frozen=True):

@@ -7,7 +7,6 @@ read. What it does behind that (a clock, the network) it declares with `cache = 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,9 @@ from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.lineage.environment import environment, environment_digest
-from mlopsfw.pipeline.cache.closure import Code, CodeUnit, code_of
+from mlopsfw.pipeline.cache.closure import Code, code_of
 from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
+from mlopsfw.pipeline.cache.key import Fingerprint
 from mlopsfw.pipeline.cache.plugin_version import plugin_version
 
 if TYPE_CHECKING:
@@ -30,52 +30,6 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.step import Step
     from mlopsfw.kernel.workspace import Workspace
     from mlopsfw.pipeline.graph.model import Node
-
-FORMAT = 1
-"""Part of every key: raise it when keys are made in another way, and nothing of an older way is reused."""
-
-
-class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step's result hangs on.
-
-    Args:
-        step: The step's name.
-        runs: `module:function`, or `use/version`.
-        code: Digest of the code that a Python step reaches.
-        params: Its parameters, as they are stored.
-        inputs: Parameter name → kind and logical digest.
-        outputs: Names of what it returns.
-        plugins: `role.name` → distribution and version, and of a third party's the digest of its code.
-        options: `role.name` → its configuration.
-        reads: File, relative to the project → sha256.
-        facts: What an installed step says its result hangs on besides.
-        each: For a step that runs by parts on which input, and how many rows a part has.
-        environment: Digest of what is installed.
-        units: The pieces of the code, for people; not part of the key.
-    """
-
-    step: str
-    runs: str
-    code: str = ""
-    params: Any = None
-    inputs: dict[str, str] = {}
-    outputs: tuple[str, ...] = ()
-    plugins: dict[str, str] = {}
-    options: dict[str, Any] = {}
-    reads: dict[str, str] = {}
-    facts: Any = None
-    each: str = ""
-    environment: str = ""
-    units: dict[str, CodeUnit] = {}
-
-    @property
-    def key(self) -> str:
-        """The cache key: sha256 (hex) of everything but `units`, an empty `each`, and the name of a Python step's function."""
-        left_out = ("units",) if self.each else ("units", "each")
-        counted = {name: value for name, value in msgspec.to_builtins(self).items() if name not in left_out}
-        if self.code:
-            counted["runs"] = ""
-        return hashlib.sha256(canonical.encode([FORMAT, counted])).hexdigest()
 
 
 class Fingerprinter:

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.errors import Erased, UnknownName, Vacuumed
-from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.store.blobs import entry_of
-from mlopsfw.pipeline.cache.fingerprint import Fingerprint
+from mlopsfw.pipeline.cache.events import Result
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets import Datasets
     from mlopsfw.kernel.services import Services
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A step's kept result.
-
-    Args:
-        run: The run that made it.
-        step: The step that made it.
-        outputs: Its values.
-        fingerprint: What it hangs on.
-        seconds: How long it took.
-        environment: Blob with what was installed.
-    """
-
-    run: str
-    step: str
-    outputs: dict[str, Artifact]
-    fingerprint: Fingerprint
-    seconds: float = 0.0
-    environment: str = ""
 
 
 class Results:
@@ -52,7 +29,7 @@ class Results:
         """Return the result kept under `key`, or None; also None if a value of it is no longer stored."""
         result = None
         for event in self._ledger.stream(f"step/{key}").events():
-            result = msgspec.convert(event.body, Result)
+            result = Result.of(event)
         return result if result and all(self.is_stored(a) for a in result.outputs.values()) else None
 
     def keep(self, key: str, result: Result) -> None:
@@ -60,10 +37,9 @@ class Results:
         stream = self._ledger.stream(f"step/{key}")
         known = None
         for event in stream.events():
-            known = msgspec.convert(event.body, Result)
+            known = Result.of(event)
         if known is None or known.outputs != result.outputs:
-            body: dict[str, Any] = msgspec.to_builtins(result)
-            stream.append(PlainRecord("step.result", body))
+            stream.append(result)
 
     def is_stored(self, artifact: Artifact) -> bool:
         """Return whether the storage still has the bytes behind a reference."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
     from mlopsfw.kernel.roles.engine import Failure, Handle
-    from mlopsfw.pipeline.cache.fingerprint import Fingerprint
-    from mlopsfw.pipeline.cache.results import Result
+    from mlopsfw.pipeline.cache.events import Result
+    from mlopsfw.pipeline.cache.key import Fingerprint
     from mlopsfw.pipeline.graph.model import Node
 
 

@@ -10,6 +10,8 @@ import msgspec
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.pipeline.cache.events import EVENTS as CACHE_EVENTS
+from mlopsfw.pipeline.run.events import EVENTS as RUN_EVENTS
 from mlopsfw.pipeline.run.flow import RunFlow, Wiring, wiring_of
 from mlopsfw.pipeline.run.index_tables import INDEX
 
@@ -24,7 +26,15 @@ def component(runs: Callable[[], Runs], needs: Need, holdings: Callable[[], Iter
     """Return the component; all are asked for when it is used."""
     lineage = _RunLineage(runs)
     kind = ReferenceKind(scheme="runs", exact=lineage.exact, facts=lineage.facts)
-    return Component(name="runs", index=INDEX, edges=lineage.edges, references=(kind,), needs=needs, holdings=holdings)
+    return Component(
+        name="runs",
+        events=(*RUN_EVENTS, *CACHE_EVENTS),
+        index=INDEX,
+        edges=lineage.edges,
+        references=(kind,),
+        needs=needs,
+        holdings=holdings,
+    )
 
 
 class _RunLineage:

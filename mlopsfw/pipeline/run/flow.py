@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Edge
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.pipeline.graph.partnames import step_of
+from mlopsfw.pipeline.run.events import StepCached, StepStarted
 
 Wiring = dict[str, dict[str, str]]
 """Step → parameter → what it takes: another step's output, or a reference."""
+
+_TAKING: dict[str, type[StepStarted | StepCached]] = {record.type: record for record in (StepStarted, StepCached)}
 
 
 def wiring_of(config: Mapping[str, Any]) -> Wiring:
@@ -26,10 +27,11 @@ def inputs_of(events: Iterable[Event]) -> Wiring:
     """Return what steps took, as far as it has an exact reference."""
     taken: Wiring = {}
     for event in events:
-        if event.type in ("step.started", "step.cached"):
-            for parameter, artifact in event.body.get("inputs", {}).items():
-                if ref := msgspec.convert(artifact, Artifact).ref:
-                    taken.setdefault(event.body["step"], {})[parameter] = ref
+        if record := _TAKING.get(event.type):
+            began = record.of(event)
+            for parameter, artifact in began.inputs.items():
+                if artifact.ref:
+                    taken.setdefault(began.step, {})[parameter] = artifact.ref
     return taken
 
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from sqlite3 import Connection
 from typing import Any
 
-from mlopsfw.kernel.index.part import Change, IndexPart, as_json, upsert
+from mlopsfw.kernel.events.lease import Takeover
+from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
+from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.pipeline.run.events import (
+    MetricsRecorded,
+    RunFinished,
+    RunStarted,
+    StepCached,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+)
 
 _TABLES = """
 CREATE TABLE runs (run TEXT PRIMARY KEY, pipeline TEXT, status TEXT, started TEXT, finished TEXT, seconds REAL,
@@ -19,16 +31,24 @@ CREATE INDEX metrics_by_value ON metrics (name, value);
 
 
 def _run_started(db: Connection, run: str, event: Event) -> None:
-    facts = {"pipeline": event.body.get("pipeline", ""), "status": "running", "started": event.time, "seconds": 0.0}
-    wiring = as_json(event.body["wiring"]) if "wiring" in event.body else None
-    upsert(db, "runs", {"run": run}, {**facts, "actor": event.actor, "wiring": wiring, "facts": as_json(event.body)})
+    started = RunStarted.of(event)
+    values = {
+        "pipeline": started.pipeline,
+        "status": "running",
+        "started": event.time,
+        "seconds": 0.0,
+        "actor": event.actor,
+        "wiring": None if started.wiring is None else as_json(started.wiring),
+        "facts": as_json(event.body),
+    }
+    upsert(db, "runs", {"run": run}, values)
 
 
 def _run_finished(db: Connection, run: str, event: Event) -> None:
-    body = event.body
+    finished = RunFinished.of(event)
     db.execute(
         "UPDATE runs SET status = ?, finished = ?, exit_code = ?, seconds = seconds + ? WHERE run = ?",
-        (body.get("status"), event.time, body.get("exit_code"), body.get("seconds", 0.0), run),
+        (finished.status, event.time, finished.exit_code, finished.seconds, run),
     )
 
 
@@ -37,42 +57,71 @@ def _run_taken_over(db: Connection, run: str, event: Event) -> None:
     db.execute("UPDATE runs SET status = 'running', finished = NULL WHERE run = ?", (run,))
 
 
-def _step(status: str) -> Change:
-    def change(db: Connection, run: str, event: Event) -> None:
-        body = event.body
-        names = ("attempt", "node", "seconds", "fingerprint", "from_run")
-        values = {name: body[name] for name in names if name in body} | {"status": status, "failure": None}
-        if "inputs" in body:
-            values["inputs"] = as_json({name: taken["ref"] for name, taken in body["inputs"].items() if "ref" in taken})
-        if "outputs" in body:
-            values["outputs"] = as_json(body["outputs"])
-        if status == "failed":
-            values["failure"] = f"{body.get('type', '')}: {body.get('message', '')}"
-        upsert(db, "steps", {"run": run, "step": body["step"]}, values)
-        _metrics(db, run, body["step"], body.get("metrics", {}))
-
-    return change
+def _step_started(db: Connection, run: str, event: Event) -> None:
+    started = StepStarted.of(event)
+    values = {"attempt": started.attempt, "fingerprint": started.fingerprint, "inputs": _references(started.inputs)}
+    _step(db, run, started.step, "running", values)
 
 
-def _segment(db: Connection, run: str, event: Event) -> None:
-    _metrics(db, run, event.body.get("step", ""), event.body.get("last", {}))
+def _step_finished(db: Connection, run: str, event: Event) -> None:
+    finished = StepFinished.of(event)
+    values = {
+        "attempt": finished.attempt,
+        "node": finished.node,
+        "seconds": finished.seconds,
+        "fingerprint": finished.fingerprint,
+        "outputs": as_json(finished.outputs),
+    }
+    _step(db, run, finished.step, "done", values)
+    _metrics(db, run, finished.step, finished.metrics)
 
 
-def _metrics(db: Connection, run: str, step: str, values: dict[str, Any]) -> None:
+def _step_cached(db: Connection, run: str, event: Event) -> None:
+    cached = StepCached.of(event)
+    values = {
+        "fingerprint": cached.fingerprint,
+        "from_run": cached.from_run,
+        "inputs": _references(cached.inputs),
+        "outputs": as_json(cached.outputs),
+    }
+    _step(db, run, cached.step, "cached", values)
+
+
+def _step_failed(db: Connection, run: str, event: Event) -> None:
+    failed = StepFailed.of(event)
+    values = {"attempt": failed.attempt, "node": failed.node, "failure": f"{failed.error}: {failed.message}"}
+    _step(db, run, failed.step, "failed", values)
+
+
+def _step(db: Connection, run: str, step: str, status: str, values: dict[str, Any]) -> None:
+    upsert(db, "steps", {"run": run, "step": step}, {"status": status, "failure": None, **values})
+
+
+def _references(inputs: Mapping[str, Artifact]) -> str:
+    return as_json({name: artifact.ref for name, artifact in inputs.items() if artifact.ref})
+
+
+def _metrics_recorded(db: Connection, run: str, event: Event) -> None:
+    recorded = MetricsRecorded.of(event)
+    _metrics(db, run, recorded.step, recorded.last)
+
+
+def _metrics(db: Connection, run: str, step: str, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         upsert(db, "metrics", {"run": run, "step": step, "name": name}, {"value": value})
 
 
 INDEX = IndexPart(
     tables=_TABLES,
+    version=2,
     changes={
-        ("run", "run.started"): _run_started,
-        ("run", "run.finished"): _run_finished,
-        ("run", "takeover"): _run_taken_over,
-        ("run", "step.started"): _step("running"),
-        ("run", "step.finished"): _step("done"),
-        ("run", "step.cached"): _step("cached"),
-        ("run", "step.failed"): _step("failed"),
-        ("run", "metrics.segment"): _segment,
+        ("run", RunStarted.type): _run_started,
+        ("run", RunFinished.type): _run_finished,
+        ("run", Takeover.type): _run_taken_over,
+        ("run", StepStarted.type): _step_started,
+        ("run", StepFinished.type): _step_finished,
+        ("run", StepCached.type): _step_cached,
+        ("run", StepFailed.type): _step_failed,
+        ("run", MetricsRecorded.type): _metrics_recorded,
     },
 )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.pipeline.run.events import RunFinished, RunHeartbeat, RunStarted
 from mlopsfw.pipeline.run.liveness import identity
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.events.record import EventRecord
     from mlopsfw.kernel.ledger import Ledger
     from mlopsfw.kernel.roles.event import Event
 
@@ -33,25 +34,24 @@ class Journal:
         self._stream = ledger.stream(f"run/{run}")
         self._began = self._spoke = time.monotonic()
 
-    def begin(self, **facts: Any) -> None:
-        """Append `run.started`."""
-        body = {**facts, "environment": self.environment, "process": identity()}
-        self._stream.append(PlainRecord("run.started", msgspec.to_builtins(body)), expecting=0, epoch=self.epoch)
+    def begin(self, record: RunStarted) -> None:
+        """Append that the run began, in this process."""
+        started = msgspec.structs.replace(record, environment=self.environment, process=identity())
+        self._stream.append(started, expecting=0, epoch=self.epoch)
 
-    def append(self, type: str, /, **body: Any) -> Event:  # noqa: A002 - the event's own field name
+    def append(self, record: EventRecord) -> Event:
         """Append an event of this run."""
         self._spoke = time.monotonic()
-        return self._stream.append(PlainRecord(type, msgspec.to_builtins(body)), epoch=self.epoch)
+        return self._stream.append(record, epoch=self.epoch)
 
     def heartbeat(self, interval: float) -> None:
         """Append a sign of life if nothing was appended for `interval` seconds."""
         if time.monotonic() - self._spoke >= interval:
-            self.append("run.heartbeat")
+            self.append(RunHeartbeat())
 
     def end(self, status: str, exit_code: int) -> float:
         """Append `run.finished`, for good if the run is done or refused; return the seconds that this session took."""
         seconds = time.monotonic() - self._began
-        body = {"status": status, "exit_code": exit_code, "seconds": seconds}
         write = self._stream.seal if status in _ENDED else self._stream.append
-        write(PlainRecord("run.finished", body), epoch=self.epoch)
+        write(RunFinished(status=status, exit_code=exit_code, seconds=seconds), epoch=self.epoch)
         return seconds

@@ -1,7 +1,7 @@
 """Metrics: numbers over time, appended to a log on this machine and made durable as segments of their run.
 
 `log_metric` costs microseconds: a line of JSON into a buffer, written out twice a second at least. At the end the log becomes one
-blob, named by a `metrics.segment` event of the run. What a killed process left behind is found by the next attempt, up to the
+blob, named by a `MetricsRecorded` event of the run. What a killed process left behind is found by the next attempt, up to the
 last whole line.
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.pipeline.run.events import MetricsRecorded
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.services import Services
@@ -105,8 +105,8 @@ def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = 
     lines = whole_lines(log.file)
     if lines:
         blob = services.blobs.put(b"".join(lines))
-        body = {"blob": blob, "count": len(lines), "step": log.source, "last": log.last}
-        services.ledger.stream(f"run/{run}").append(PlainRecord("metrics.segment", body), epoch=epoch)
+        record = MetricsRecorded(blob=blob, count=len(lines), step=log.source, last=log.last)
+        services.ledger.stream(f"run/{run}").append(record, epoch=epoch)
     log.file.unlink(missing_ok=True)
 
 

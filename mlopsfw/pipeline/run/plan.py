@@ -12,7 +12,8 @@ from mlopsfw.pipeline.run.why import changes
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
-    from mlopsfw.pipeline.cache.fingerprint import Fingerprint, Fingerprinter
+    from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
+    from mlopsfw.pipeline.cache.key import Fingerprint
     from mlopsfw.pipeline.graph.model import Graph
     from mlopsfw.pipeline.run.execution import Execution
     from mlopsfw.pipeline.run.runs import Runs

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
+from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.pipeline.run.events import (
+    MetricsRecorded,
+    RunFinished,
+    RunStarted,
+    StepCached,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+)
 
 OPEN = ("running", "failed", "interrupted")
 """Statuses of a run that can be gone on with."""
@@ -100,46 +110,75 @@ def fold(run: str, events: Iterable[Event]) -> RunView:
     view = RunView(id=run)
     for event in events:
         view.head, view.epoch = event.seq, event.epoch
-        kind, _, what = event.type.partition(".")
-        if kind == "run":
-            _run_event(view, what, event)
-        elif kind == "step":
-            _step_event(view, what, event.body)
-        elif event.type == "metrics.segment":
-            view.segments.append(event.body["blob"])
-        elif event.type == "takeover":
-            view.status, view.finished = "running", ""
-            view.facts = {
-                **view.facts,
-                "process": event.body.get("process", {}),
-            }  # it is this one's life that counts now
+        if fold_event := _FOLDS.get(event.type):
+            fold_event(view, event)
     return view
 
 
-def _run_event(view: RunView, what: str, event: Event) -> None:
-    if what == "started":
-        view.facts = event.body
-        view.pipeline = event.body.get("pipeline", "")
-        view.started, view.actor = event.time, event.actor
-        view.steps = {name: StepView(name=name) for name in event.body.get("steps", ())}
-    elif what == "finished":
-        view.status, view.finished = event.body["status"], event.time
-        for step in view.steps.values():
-            step.status = "interrupted" if step.status == "running" else step.status
-        view.exit_code, view.seconds = event.body["exit_code"], view.seconds + event.body["seconds"]
+def _run_started(view: RunView, event: Event) -> None:
+    started = RunStarted.of(event)
+    view.facts, view.pipeline = event.body, started.pipeline
+    view.started, view.actor = event.time, event.actor
+    view.steps = {name: StepView(name=name) for name in started.steps}
 
 
-def _step_event(view: RunView, what: str, body: dict[str, Any]) -> None:
-    name = body["step"]
-    step = view.steps.setdefault(name, StepView(name=name))
-    if what == "started":
-        step.status, step.attempt, step.failure = "running", body["attempt"], ""
-    elif what in ("finished", "cached"):
-        step.status = "done" if what == "finished" else "cached"
-        step.outputs = msgspec.convert(body["outputs"], dict[str, Artifact])
-        step.metrics, step.fingerprint = body.get("metrics", {}), body.get("fingerprint", "")
-        step.seconds, step.node = body.get("seconds", 0.0), body.get("node", "")
-        step.logs, step.from_run = body.get("logs", ""), body.get("from_run", "")
-    elif what == "failed":
-        step.status, step.failure = "failed", f"{body['type']}: {body['message']}"
-        step.logs, step.traceback = body.get("logs", ""), body.get("traceback", "")
+def _run_finished(view: RunView, event: Event) -> None:
+    finished = RunFinished.of(event)
+    view.status, view.finished = finished.status, event.time
+    for step in view.steps.values():
+        step.status = "interrupted" if step.status == "running" else step.status
+    view.exit_code, view.seconds = finished.exit_code, view.seconds + finished.seconds
+
+
+def _taken_over(view: RunView, event: Event) -> None:
+    view.status, view.finished = "running", ""
+    view.facts = {**view.facts, "process": Takeover.of(event).process}  # it is this one's life that counts now
+
+
+def _step(view: RunView, name: str) -> StepView:
+    return view.steps.setdefault(name, StepView(name=name))
+
+
+def _step_started(view: RunView, event: Event) -> None:
+    started = StepStarted.of(event)
+    step = _step(view, started.step)
+    step.status, step.attempt, step.failure = "running", started.attempt, ""
+
+
+def _step_finished(view: RunView, event: Event) -> None:
+    finished = StepFinished.of(event)
+    step = _step(view, finished.step)
+    step.status, step.outputs, step.metrics = "done", finished.outputs, finished.metrics
+    step.fingerprint, step.seconds, step.node = finished.fingerprint, finished.seconds, finished.node
+    step.logs, step.from_run = finished.logs, ""
+
+
+def _step_cached(view: RunView, event: Event) -> None:
+    cached = StepCached.of(event)
+    step = _step(view, cached.step)
+    step.status, step.outputs, step.metrics = "cached", cached.outputs, {}
+    step.fingerprint, step.seconds, step.node = cached.fingerprint, 0.0, ""
+    step.logs, step.from_run = "", cached.from_run
+
+
+def _step_failed(view: RunView, event: Event) -> None:
+    failed = StepFailed.of(event)
+    step = _step(view, failed.step)
+    step.status, step.failure = "failed", f"{failed.error}: {failed.message}"
+    step.logs, step.traceback = failed.logs, failed.traceback
+
+
+def _metrics_recorded(view: RunView, event: Event) -> None:
+    view.segments.append(MetricsRecorded.of(event).blob)
+
+
+_FOLDS: dict[str, Callable[[RunView, Event], None]] = {
+    RunStarted.type: _run_started,
+    RunFinished.type: _run_finished,
+    Takeover.type: _taken_over,
+    StepStarted.type: _step_started,
+    StepFinished.type: _step_finished,
+    StepCached.type: _step_cached,
+    StepFailed.type: _step_failed,
+    MetricsRecorded.type: _metrics_recorded,
+}

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.errors import DataError, NotFound, StepTimeout, UsageError
 from mlopsfw.kernel.roles.engine import Failure, Handle, StepResult, StepSpec
-from mlopsfw.pipeline.cache.results import Result
+from mlopsfw.pipeline.cache.events import Result
 from mlopsfw.pipeline.graph.model import Graph, Node
 from mlopsfw.pipeline.partitions.parts import results_by_name
 from mlopsfw.pipeline.run.attempt import Attempt
+from mlopsfw.pipeline.run.events import StepCached, StepCertified, StepFailed, StepFinished, StepStarted
 from mlopsfw.pipeline.run.liveness import HEARTBEAT
 from mlopsfw.pipeline.run.retry import Retries
 
@@ -181,8 +182,9 @@ class Coordinator:
 
     def _use(self, attempt: Attempt, outputs: dict[str, Artifact], run: str) -> None:
         name = attempt.node.name
-        facts = {"inputs": attempt.inputs, "outputs": outputs, "from_run": run, "fingerprint": attempt.key}
-        self.journal.append("step.cached", step=name, **facts)
+        self.journal.append(
+            StepCached(step=name, inputs=attempt.inputs, outputs=outputs, from_run=run, fingerprint=attempt.key)
+        )
         self.outputs[name] = outputs
         self.display.cached(name, run, outputs)
 
@@ -207,8 +209,8 @@ class Coordinator:
         name = attempt.node.name
         del self._ready[name]
         self._running[name] = attempt
-        facts = {"attempt": attempt.number, "inputs": attempt.inputs, "fingerprint": attempt.key}
-        self.journal.append("step.started", step=name, **facts)
+        started = StepStarted(step=name, attempt=attempt.number, inputs=attempt.inputs, fingerprint=attempt.key)
+        self.journal.append(started)
         self.display.started(name, attempt.number)
         attempt.began = time.monotonic()
 
@@ -276,10 +278,17 @@ class Coordinator:
     def _succeeded(self, attempt: Attempt, result: StepResult) -> None:
         node, name = attempt.node, attempt.node.name
         changed = self.prints.codebase.changed()
-        facts = {"outputs": result.outputs, "seconds": result.seconds, "metrics": result.metrics, "node": result.node}
-        key = "" if changed else attempt.key
         self.journal.append(
-            "step.finished", step=name, attempt=attempt.number, logs=result.logs, fingerprint=key, **facts
+            StepFinished(
+                step=name,
+                attempt=attempt.number,
+                outputs=result.outputs,
+                seconds=result.seconds,
+                metrics=result.metrics,
+                node=result.node,
+                logs=result.logs,
+                fingerprint="" if changed else attempt.key,
+            )
         )
         if changed:
             self.display.note(
@@ -318,9 +327,10 @@ class Coordinator:
         was = {name: artifact.digest for name, artifact in kept.outputs.items()}
         now = {name: artifact.digest for name, artifact in result.outputs.items()}
         differing = sorted(name for name in now if now[name] != was.get(name))
-        self.journal.append(
-            "step.certified", step=attempt.node.name, equal=not differing, differing=differing, from_run=kept.run
+        compared = StepCertified(
+            step=attempt.node.name, equal=not differing, differing=tuple(differing), from_run=kept.run
         )
+        self.journal.append(compared)
         self.different += [f"{attempt.node.name}.{name}" for name in differing]
 
     def _failed(self, attempt: Attempt, result: StepResult, failure: Failure) -> None:
@@ -334,14 +344,15 @@ class Coordinator:
     def _record(self, step: str, attempt: int, result: StepResult, failure: Failure) -> None:
         trace = self.execution.services.blobs.put(failure.traceback.encode()) if failure.traceback else ""
         self.journal.append(
-            "step.failed",
-            step=step,
-            attempt=attempt,
-            type=failure.type,
-            message=failure.message,
-            exit_code=failure.exit_code,
-            lost=failure.lost,
-            traceback=trace,
-            logs=result.logs,
-            node=result.node,
+            StepFailed(
+                step=step,
+                attempt=attempt,
+                error=failure.type,
+                message=failure.message,
+                exit_code=failure.exit_code,
+                lost=failure.lost,
+                traceback=trace,
+                logs=result.logs,
+                node=result.node,
+            )
         )

@@ -15,9 +15,10 @@ from mlopsfw.kernel.base.errors import Conflict, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.roles.engine import Failure
-from mlopsfw.lineage.codestate import CodeState
+from mlopsfw.lineage.codestate import CodeRecord, CodeState
 from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
 from mlopsfw.pipeline.graph.model import Graph, build_graph
+from mlopsfw.pipeline.run.events import RunBroken, RunStarted
 from mlopsfw.pipeline.run.journal import Journal
 from mlopsfw.pipeline.run.liveness import identity, wait_until_lost
 from mlopsfw.pipeline.run.plan import Planned, Planner
@@ -114,17 +115,18 @@ class Sessions:
         graph, prints = self._prepare(steps)
         journal = self._journal(prints, new_run_id())
         blobs = self._services.blobs
-        journal.begin(
+        started = RunStarted(
             pipeline=self._services.project,
-            steps=list(graph.nodes),
+            steps=tuple(graph.nodes),
             config=blobs.put(self._config.to_json().encode()),
             wiring={name: dict(step.inputs) for name, step in self._config.steps.items()},
-            code=state.result(blobs),
-            argv=sys.argv[1:],
+            code=CodeRecord(**state.result(blobs)),
+            argv=tuple(sys.argv[1:]),
             env=self._config.env,
-            overrides=list(overrides),
-            only=list(steps),
+            overrides=tuple(overrides),
+            only=tuple(steps),
         )
+        journal.begin(started)
         forced = frozenset(steps or graph.nodes) if force else frozenset[str]()
         options = Options(force=forced, certify=certify, debug=debug)
         return _see_through(self._coordinator(graph, journal, prints, options, display))
@@ -228,7 +230,7 @@ def _see_through(coordinator: Coordinator) -> Outcome:
     except Conflict:
         raise
     except BaseException as error:
-        journal.append("run.broken", type=type(error).__name__, message=str(error))
+        journal.append(RunBroken(error=type(error).__name__, message=str(error)))
         _ended(coordinator, "failed", getattr(error, "exit_code", 1))
         raise
     failure = coordinator.failure

@@ -11,7 +11,7 @@ import msgspec
 from mlopsfw.pipeline.run.runs import differences, flat
 
 if TYPE_CHECKING:
-    from mlopsfw.pipeline.cache.fingerprint import Fingerprint
+    from mlopsfw.pipeline.cache.key import Fingerprint
     from mlopsfw.pipeline.run.execution import Execution
 
 

@@ -65,7 +65,15 @@ def populate(ledger):
     ledger.stream("endpoint/delay").append(PlainRecord("endpoint.ready", {"revision": 1, "url": "http://127.0.0.1:1"}))
     window = {"monitor": "drift", "start": "2013-04-01", "end": "2013-04-08", "rows": 5, "alarm": True}
     ledger.stream("monitor/delay").append(PlainRecord("window.examined", window))
-    alert = {"id": "x", "group": "delay/drift", "severity": "warning", "title": "drift", "time": "2013"}
+    alert = {
+        "id": "x",
+        "group": "delay/drift",
+        "severity": "warning",
+        "title": "drift",
+        "text": "",
+        "time": "2013",
+        "project": "p",
+    }
     ledger.stream("alerts").append(PlainRecord("alert.raised", {"alert": alert}))
     ledger.stream("alerts").append(PlainRecord("alert.acknowledged", {"id": "x"}))
     ledger.stream("project").append(PlainRecord("something.else", {"unknown": 1}))

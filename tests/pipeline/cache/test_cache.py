@@ -20,8 +20,9 @@ from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.pipeline.cache.closure import code_of
 from mlopsfw.pipeline.cache.codebase import Codebase
-from mlopsfw.pipeline.cache.fingerprint import Fingerprint
-from mlopsfw.pipeline.cache.results import Result, Results
+from mlopsfw.pipeline.cache.events import Result
+from mlopsfw.pipeline.cache.key import Fingerprint
+from mlopsfw.pipeline.cache.results import Results
 
 # -- generated projects ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,31 @@
+"""What the cache writes to the stream of a key, `step/KEY`."""
+
+from __future__ import annotations
+
+from mlopsfw.kernel.events.record import Blob, EventRecord
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.pipeline.cache.key import Fingerprint
+
+
+class Result(EventRecord, frozen=True, kw_only=True):
+    """A step's result was kept.
+
+    Args:
+        run: The run that made it.
+        step: The step that made it.
+        outputs: Its values.
+        fingerprint: What it hangs on.
+        seconds: How long it took.
+        environment: What was installed.
+    """
+
+    type = "step.result"
+    run: str
+    step: str
+    outputs: dict[str, Artifact]
+    fingerprint: Fingerprint
+    seconds: float = 0.0
+    environment: Blob = ""
+
+
+EVENTS: tuple[type[EventRecord], ...] = (Result,)

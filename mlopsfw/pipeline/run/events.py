@@ -1,0 +1,218 @@
+"""What a run writes to its stream, `run/ID`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mlopsfw.kernel.events.record import Blob, EventRecord, WordsBlob
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.lineage.codestate import CodeRecord
+
+
+class RunStarted(EventRecord, frozen=True, kw_only=True):
+    """A run began.
+
+    Args:
+        pipeline: The pipeline's name, or the name that a script gave.
+        steps: The names of its steps.
+        config: The configuration, as JSON.
+        wiring: Step → parameter → what it takes: another step's output, or a reference. Earlier releases did not say.
+        code: The code.
+        argv: The command line.
+        env: The overlay of the configuration.
+        overrides: The `--set` options.
+        only: The steps that were asked for; empty for all.
+        environment: What was installed.
+        process: The process that coordinates the run.
+        params: What a script says of itself.
+        kind: `script` for a run outside of any pipeline.
+    """
+
+    type = "run.started"
+    pipeline: str = ""
+    steps: tuple[str, ...] = ()
+    config: Blob = ""
+    wiring: dict[str, dict[str, str]] | None = None
+    code: CodeRecord = CodeRecord()
+    argv: tuple[str, ...] = ()
+    env: str = ""
+    overrides: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    environment: Blob = ""
+    process: dict[str, Any] = {}
+    params: dict[str, Any] = {}
+    kind: str = ""
+
+
+class RunHeartbeat(EventRecord, frozen=True, kw_only=True):
+    """The coordinator of a run is alive."""
+
+    type = "run.heartbeat"
+
+
+class RunBroken(EventRecord, frozen=True, kw_only=True):
+    """A mistake in mlopsfw or in a plugin ended a run.
+
+    Args:
+        error: The exception's class.
+        message: What it says.
+    """
+
+    type = "run.broken"
+    error: str = msgspec.field(name="type")
+    message: str
+
+
+class RunFinished(EventRecord, frozen=True, kw_only=True):
+    """A session of a run ended: for good if the status is `done` or `refused`.
+
+    Args:
+        status: `done`, `failed`, `refused` or `interrupted`.
+        exit_code: What the command returned.
+        seconds: How long the session took.
+        message: What a script failed with.
+    """
+
+    type = "run.finished"
+    status: str
+    exit_code: int | None = None
+    seconds: float = 0.0
+    message: str = ""
+
+
+class StepStarted(EventRecord, frozen=True, kw_only=True):
+    """An attempt at a step began.
+
+    Args:
+        step: The step.
+        attempt: From 1.
+        inputs: Parameter → value.
+        fingerprint: The step's cache key.
+    """
+
+    type = "step.started"
+    step: str
+    attempt: int
+    inputs: dict[str, Artifact] = {}
+    fingerprint: str = ""
+
+
+class StepCached(EventRecord, frozen=True, kw_only=True):
+    """A kept result was used for a step.
+
+    Args:
+        step: The step.
+        inputs: Parameter → value.
+        outputs: Output → value.
+        from_run: The run that made the result.
+        fingerprint: The step's cache key.
+    """
+
+    type = "step.cached"
+    step: str
+    inputs: dict[str, Artifact] = {}
+    outputs: dict[str, Artifact]
+    from_run: str = ""
+    fingerprint: str = ""
+
+
+class StepFinished(EventRecord, frozen=True, kw_only=True):
+    """An attempt at a step succeeded.
+
+    Args:
+        step: The step.
+        attempt: From 1.
+        outputs: Output → value.
+        seconds: Wall time in the worker.
+        metrics: The last value of each metric.
+        node: Where it ran.
+        logs: What it printed.
+        fingerprint: The step's cache key; empty where the result must not be used again.
+    """
+
+    type = "step.finished"
+    step: str
+    attempt: int = 0
+    outputs: dict[str, Artifact]
+    seconds: float = 0.0
+    metrics: dict[str, Any] = {}
+    node: str = ""
+    logs: WordsBlob = ""
+    fingerprint: str = ""
+
+
+class StepFailed(EventRecord, frozen=True, kw_only=True):
+    """An attempt at a step failed.
+
+    Args:
+        step: The step.
+        attempt: From 1.
+        error: The exception's class.
+        message: What it says.
+        exit_code: The exit code of a command that fails for it.
+        lost: Whether the worker vanished.
+        traceback: The traceback.
+        logs: What it printed.
+        node: Where it ran.
+    """
+
+    type = "step.failed"
+    step: str
+    attempt: int
+    error: str = msgspec.field(name="type")
+    message: str
+    exit_code: int | None = None
+    lost: bool = False
+    traceback: WordsBlob = ""
+    logs: WordsBlob = ""
+    node: str = ""
+
+
+class StepCertified(EventRecord, frozen=True, kw_only=True):
+    """A result was made anew and compared with the kept one.
+
+    Args:
+        step: The step.
+        equal: Whether all outputs are the same.
+        differing: The outputs that are not.
+        from_run: The run that made the kept result.
+    """
+
+    type = "step.certified"
+    step: str
+    equal: bool
+    differing: tuple[str, ...]
+    from_run: str
+
+
+class MetricsRecorded(EventRecord, frozen=True, kw_only=True):
+    """Logged metrics became durable as one segment.
+
+    Args:
+        blob: The segment: one metric a line, as JSON.
+        count: How many lines it has.
+        step: The step that logged them; empty for a script.
+        last: The last value of each metric.
+    """
+
+    type = "metrics.segment"
+    blob: Blob
+    count: int = 0
+    step: str = ""
+    last: dict[str, Any] = {}
+
+
+EVENTS: tuple[type[EventRecord], ...] = (
+    RunStarted,
+    RunHeartbeat,
+    RunBroken,
+    RunFinished,
+    StepStarted,
+    StepCached,
+    StepFinished,
+    StepFailed,
+    StepCertified,
+    MetricsRecorded,
+)
