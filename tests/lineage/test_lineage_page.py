@@ -7,6 +7,7 @@ import re
 from html import unescape
 from html.parser import HTMLParser
 
+import msgspec
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from mlopsfw.capturelog.records import Header, Predictions, encode
 from mlopsfw.capturelog.writer import CaptureWriter
+from mlopsfw.data.datasets.events import DatasetCommitted
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.lineage import Edge, Lineage
@@ -112,9 +114,8 @@ def test_a_dataset_that_grew_a_thousand_times_is_printed_and_drawn(project):
     first = project.datasets.commit("long", pl.DataFrame({"x": [1]}))
     stream = project.ledger.stream("dataset/long")
     for version in range(2, 1202):
-        stream.append(
-            PlainRecord("dataset.committed", {**first.body(), "version": version, "digest": f"{version:064x}"})
-        )
+        made = msgspec.structs.replace(first, version=version, digest=f"{version:064x}")
+        stream.append(made.record(DatasetCommitted))
     text = run(project, "lineage", "data:/long", "--html", str(project.root / "long.html")).output
     assert text.count("grew into it") == 1200
     assert (project.root / "long.html").read_text(encoding="utf-8").count("<rect") == 1201

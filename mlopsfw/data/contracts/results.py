@@ -105,21 +105,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             "rules": rules,
         }
 
-    def body(self) -> dict[str, Any]:
-        """Return what an event holds: counts and names, never a value."""
-        broken = [
-            {"rule": each.rule, "columns": list(each.columns), "level": each.level, "rows": each.failing}
-            for each in (*self.failed, *self.warned)
-        ]
-        facts = {"contract": self.contract, "contract_digest": self.digest, "rows": self.rows}
-        return {
-            **facts,
-            "rules": len(self.results),
-            "passed": self.passed,
-            "failed": len(self.failed),
-            "broken": broken,
-        }
-
 
 def worst_first(results: list[Result]) -> tuple[Result, ...]:
     """Return results: failed, warned, not judged, passed; each with the largest share first."""

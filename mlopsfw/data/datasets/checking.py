@@ -16,10 +16,9 @@ from mlopsfw.data.contracts.evaluation import judge
 from mlopsfw.data.contracts.loading import load_known
 from mlopsfw.data.contracts.results import worst_first
 from mlopsfw.data.contracts.subjects import infer_rows, readable
-from mlopsfw.data.datasets.versions import CHECKED
+from mlopsfw.data.datasets.events import BrokenRule, DatasetChecked
 from mlopsfw.data.tables.calendar import check_calendar
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     import polars as pl
@@ -92,7 +91,7 @@ class ContractChecks:
 
     def record(self, version: DatasetVersion, report: Report) -> None:
         """Keep what was found, as an event of the dataset."""
-        self._store.stream(version.name).append(PlainRecord(CHECKED, {"version": version.version, **report.body()}))
+        self._store.stream(version.name).append(_checked(version.version, report))
 
     def infer_version(self, ref: str) -> tuple[str, Contract]:
         """Return the contract inferred from a dataset's version, as a file's text and as its rules."""
@@ -125,3 +124,20 @@ class ContractChecks:
         if not new or len(files) - len(new) < len(old):
             return self._store.scan(version)
         return self._store.files(version.name).scan(tuple(new))
+
+
+def _checked(version: int, report: Report) -> DatasetChecked:
+    broken = tuple(
+        BrokenRule(rule=each.rule, columns=tuple(each.columns), level=each.level, rows=each.failing)
+        for each in (*report.failed, *report.warned)
+    )
+    return DatasetChecked(
+        version=version,
+        contract=report.contract,
+        contract_digest=report.digest,
+        rows=report.rows,
+        rules=len(report.results),
+        passed=report.passed,
+        failed=len(report.failed),
+        broken=broken,
+    )

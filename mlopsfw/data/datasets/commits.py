@@ -21,14 +21,14 @@ from msgspec.structs import replace
 
 from mlopsfw.data.datasets import marked, watermark
 from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.events import DatasetCommitted
 from mlopsfw.data.datasets.merge import Merge
-from mlopsfw.data.datasets.versions import COMMITTED, FILES, DatasetVersion, History
+from mlopsfw.data.datasets.versions import FILES, DatasetVersion, History
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables import manifest as manifests
 from mlopsfw.data.tables.digest import TableDigest, record_batches, table_digest
 from mlopsfw.data.tables.manifest import DataFile, Manifest
 from mlopsfw.kernel.base.errors import Conflict, DataError, Erased, UsageError
-from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     import polars as pl
@@ -205,7 +205,7 @@ class Commit:
                 return version
             stream = self._datasets.stream(self._name)
             try:
-                event = stream.append(PlainRecord(COMMITTED, version.body()), expecting=history.seq)
+                event = stream.append(version.record(DatasetCommitted), expecting=history.seq)
             except Conflict:
                 history = self._datasets.history(self._name)
                 refuse_other(history, self._origin)

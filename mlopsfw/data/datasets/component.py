@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlopsfw.data.datasets import diagnosis
+from mlopsfw.data.datasets.events import EVENTS
 from mlopsfw.data.datasets.index_tables import INDEX
 from mlopsfw.data.datasets.needs import of_bad_rows, of_tags
 from mlopsfw.kernel.base.references import parse_reference
@@ -43,7 +44,14 @@ def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[
         ),
     )
     return Component(
-        name="datasets", index=INDEX, edges=edges, references=(kind,), needs=needs, holdings=holdings, checks=checks
+        name="datasets",
+        events=EVENTS,
+        index=INDEX,
+        edges=edges,
+        references=(kind,),
+        needs=needs,
+        holdings=holdings,
+        checks=checks,
     )
 
 

@@ -14,21 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
 from mlopsfw.data.datasets.delta import DeltaLog
+from mlopsfw.data.datasets.events import DatasetErased, DatasetSwept, RewrittenVersion
 from mlopsfw.data.datasets.merge import Merge
 from mlopsfw.data.datasets.removals import outlasting
-from mlopsfw.data.datasets.versions import ERASED, SWEPT
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables import manifest as manifests
 from mlopsfw.data.tables.digest import record_batches
 from mlopsfw.data.tables.manifest import DataFile, Manifest
 from mlopsfw.governance.removal import drop
 from mlopsfw.kernel.base.errors import Conflict
-from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.store.tombstones import Tombstone
 
 if TYPE_CHECKING:
@@ -80,27 +79,32 @@ class Rewriting:
 
     def found(self) -> dict[int, int]:
         """Return version → how many of its rows are the subject's, for those that have some."""
-        versions = self._store.history(self._name).versions
-        counts = {v.version: self._count_all(self._store.manifest(v)) for v in versions if v.live}
+        return self._rows_in(self._store.history(self._name))
+
+    def _rows_in(self, history: History) -> dict[int, int]:
+        counts = {v.version: self._count_all(self._store.manifest(v)) for v in history.versions if v.live}
         return {version: count for version, count in counts.items() if count}
 
     def run(self) -> dict[int, int]:
         """Rewrite every version with rows of the subject, and return their numbers as `found` does. Raise `Conflict` while others may not write."""
         while True:
-            versions, body, seq = outlasting(self._store, self._name, self._decide)
-            if not body["versions"]:
+            versions, record, seq = outlasting(self._store, self._name, self._decide)
+            if not record.versions:
                 return {}
             try:
-                self._store.stream(self._name).append(PlainRecord(ERASED, body), expecting=seq)
+                self._store.stream(self._name).append(record, expecting=seq)
             except Conflict:  # a commit was first: its version may have the rows, too
                 continue
             return versions
 
-    def _decide(self) -> tuple[dict[int, int], dict[str, Any], int]:
-        """Return the counts by version, the body of the event, and the number of the newest event that they rest on."""
+    def _decide(self) -> tuple[dict[int, int], DatasetErased, int]:
+        """Return the counts by version, the event, and the number of the newest event that they rest on."""
         history = self._store.history(self._name)
-        numbers, bounded = self.found(), [version for version in history.versions if self._has_bounds(version)]
-        return numbers, self._body(history, numbers, bounded, self._indexes(history)), history.seq
+        numbers, bounded = (
+            self._rows_in(history),
+            [version for version in history.versions if self._has_bounds(version)],
+        )
+        return numbers, self._record(history, numbers, bounded, self._indexes(history)), history.seq
 
     def _has_bounds(self, version: DatasetVersion) -> bool:
         """Return whether a vacuumed version still tells what it held."""
@@ -109,21 +113,21 @@ class Rewriting:
         stats = any(file.stats for file in self._store.manifest(version).files)
         return stats or self._contents.waiting(version)
 
-    def _body(
+    def _record(
         self, history: History, numbers: Iterable[int], bounded: Iterable[DatasetVersion], indexes: dict[int, str]
-    ) -> dict[str, Any]:
+    ) -> DatasetErased:
         changes = [*self._less([history.get(version) for version in numbers]), *map(self._unbounded, bounded)]
-        changed = {change["version"] for change in changes}
+        changed = {change.version for change in changes}
         others = (history.get(number) for number in sorted(indexes.keys() - changed))
         changes += [_change(version, version.digest, version.rows, version.manifest) for version in others]
-        for change in changes:
-            if change["version"] in indexes:
-                change["new_index"] = indexes[change["version"]]
-        return {
-            "erasure": self._erasure, "subject": self._subject.digest, "versions": changes, "files": sorted(self._rewritten),
-        }  # fmt: skip
+        return DatasetErased(
+            erasure=self._erasure,
+            subject=self._subject.digest,
+            versions=tuple(replace(change, new_index=indexes.get(change.version)) for change in changes),
+            files=tuple(sorted(self._rewritten)),
+        )
 
-    def _less(self, versions: Iterable[DatasetVersion]) -> Iterator[dict[str, Any]]:
+    def _less(self, versions: Iterable[DatasetVersion]) -> Iterator[RewrittenVersion]:
         rewritten: dict[str, tuple[str, int, str]] = {}  # by manifest: a restored version shares its origin's
         for version in versions:
             if version.manifest not in rewritten:
@@ -131,7 +135,7 @@ class Rewriting:
                 rewritten[version.manifest] = digest, content.rows, manifests.save(content, self._store.blobs)
             yield _change(version, *rewritten[version.manifest])
 
-    def _unbounded(self, version: DatasetVersion) -> dict[str, Any]:
+    def _unbounded(self, version: DatasetVersion) -> RewrittenVersion:
         content = without_bounds(self._store.manifest(version))
         return _change(version, version.digest, content.rows, manifests.save(content, self._store.blobs))
 
@@ -189,11 +193,10 @@ class Rewriting:
         return self._rewritten[file.path]
 
 
-def _change(version: DatasetVersion, digest: str, rows: int, blob: str) -> dict[str, Any]:
-    return {
-        "version": version.version, "was": version.digest, "digest": digest, "rows": rows,
-        "old": version.manifest, "new": blob,
-    }  # fmt: skip
+def _change(version: DatasetVersion, digest: str, rows: int, blob: str) -> RewrittenVersion:
+    return RewrittenVersion(
+        version=version.version, was=version.digest, digest=digest, rows=rows, old=version.manifest, new=blob
+    )
 
 
 def without_bounds(content: Manifest) -> Manifest:
@@ -221,21 +224,21 @@ class RowErasure:
         """Remove what erasures have put out of use; return how many files and blobs that were. Safe to be repeated."""
         store, stream = self._store, self._store.stream(name)
         events = list(stream.events())
-        swept = max((event.seq for event in events if event.type == SWEPT), default=0)
-        waiting = [event.body for event in events if event.type == ERASED and event.seq > swept]
+        swept = max((event.seq for event in events if event.type == DatasetSwept.type), default=0)
+        waiting = [DatasetErased.of(e) for e in events if e.type == DatasetErased.type and e.seq > swept]
         if not waiting:
             return 0
         history = store.history(name)
         used = {file.path for v in history.versions if v.live for file in store.manifest(v).files}
-        files = {path for body in waiting for path in body["files"]} - used
+        files = {path for erased in waiting for path in erased.files} - used
         store.files(name).delete(sorted(files))
-        blobs = {(change["old"], change["new"], body["erasure"]) for body in waiting for change in body["versions"]}
+        blobs = {(change.old, change.new, erased.erasure) for erased in waiting for change in erased.versions}
         blobs = {(old, new, erasure) for old, new, erasure in blobs if old != new}
         for old, new, erasure in sorted(blobs):
             drop(self._services, old, Tombstone(erasure=erasure, new=new))
-        bytes_ = self._contents.sweep(name, waiting[-1]["erasure"])
+        bytes_ = self._contents.sweep(name, waiting[-1].erasure)
         self._make_log_anew(name)
-        stream.append(PlainRecord(SWEPT, {"erasures": sorted({body["erasure"] for body in waiting})}))
+        stream.append(DatasetSwept(erasures=tuple(sorted({erased.erasure for erased in waiting}))))
         store.bring_up(name)  # what was committed meanwhile
         return len(files) + len(blobs) + bytes_
 

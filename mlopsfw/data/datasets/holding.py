@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlopsfw.data.datasets.versions import ERASED
+from mlopsfw.data.datasets.events import DatasetErased
 from mlopsfw.kernel.component import Held
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ class DatasetHolding:
     def _affected_before(self, name: str, subject: str) -> set[str]:
         """Return the versions from which earlier erasures of the subject took rows."""
         return {
-            f"data:/{name}@{change['version']}"
+            f"data:/{name}@{change.version}"
             for event in self._store.stream(name).events()
-            if event.type == ERASED and event.body["subject"] == subject
-            for change in event.body["versions"]
-            if change["was"] != change["digest"]
+            if event.type == DatasetErased.type and (erased := DatasetErased.of(event)).subject == subject
+            for change in erased.versions
+            if change.was != change.digest
         }

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from sqlite3 import Connection
 
+from mlopsfw.data.datasets.events import (
+    VERSION_EVENTS,
+    DatasetChecked,
+    DatasetErased,
+    DatasetTagged,
+    DatasetUntagged,
+)
 from mlopsfw.data.datasets.versions import verdict
 from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
 from mlopsfw.kernel.roles.event import Event
@@ -16,40 +23,46 @@ CREATE TABLE tags (dataset TEXT, tag TEXT, version INTEGER, PRIMARY KEY (dataset
 
 
 def _committed(db: Connection, dataset: str, event: Event) -> None:
-    body = event.body
-    values = {"digest": body.get("digest"), "rows": body.get("rows"), "time": event.time, "actor": event.actor}
-    values["seq"] = event.seq
-    upsert(db, "datasets", {"dataset": dataset, "version": body["version"]}, {**values, "facts": as_json(body)})
+    made = VERSION_EVENTS[event.type].of(event)
+    values = {
+        "digest": made.digest,
+        "rows": made.rows,
+        "time": event.time,
+        "actor": event.actor,
+        "seq": event.seq,
+        "facts": as_json(event.body),
+    }
+    upsert(db, "datasets", {"dataset": dataset, "version": made.version}, values)
 
 
 def _rows_erased(db: Connection, dataset: str, event: Event) -> None:
-    for change in event.body["versions"]:
-        values = {"digest": change["digest"], "rows": change["rows"], "verdict": None}
-        upsert(db, "datasets", {"dataset": dataset, "version": change["version"]}, values)
+    for change in DatasetErased.of(event).versions:
+        values = {"digest": change.digest, "rows": change.rows, "verdict": None}
+        upsert(db, "datasets", {"dataset": dataset, "version": change.version}, values)
 
 
 def _checked(db: Connection, dataset: str, event: Event) -> None:
-    keys = {"dataset": dataset, "version": event.body["version"]}
+    keys = {"dataset": dataset, "version": DatasetChecked.of(event).version}
     upsert(db, "datasets", keys, {"verdict": verdict(event.body)})
 
 
 def _tagged(db: Connection, dataset: str, event: Event) -> None:
-    upsert(db, "tags", {"dataset": dataset, "tag": event.body["tag"]}, {"version": event.body["version"]})
+    tagged = DatasetTagged.of(event)
+    upsert(db, "tags", {"dataset": dataset, "tag": tagged.tag}, {"version": tagged.version})
 
 
 def _untagged(db: Connection, dataset: str, event: Event) -> None:
-    db.execute("DELETE FROM tags WHERE dataset = ? AND tag = ?", (dataset, event.body["tag"]))
+    tag = DatasetUntagged.of(event).tag
+    db.execute("DELETE FROM tags WHERE dataset = ? AND tag = ?", (dataset, tag))
 
 
 INDEX = IndexPart(
     tables=_TABLES,
     changes={
-        ("dataset", "dataset.committed"): _committed,
-        ("dataset", "dataset.referenced"): _committed,
-        ("dataset", "dataset.restored"): _committed,
-        ("dataset", "dataset.erased"): _rows_erased,
-        ("dataset", "dataset.checked"): _checked,
-        ("dataset", "dataset.tagged"): _tagged,
-        ("dataset", "dataset.untagged"): _untagged,
+        **{("dataset", type_): _committed for type_ in VERSION_EVENTS},
+        ("dataset", DatasetErased.type): _rows_erased,
+        ("dataset", DatasetChecked.type): _checked,
+        ("dataset", DatasetTagged.type): _tagged,
+        ("dataset", DatasetUntagged.type): _untagged,
     },
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlopsfw.data.datasets.versions import SETTLED, DatasetVersion
+from mlopsfw.data.datasets.events import DatasetSettled
+from mlopsfw.data.datasets.versions import DatasetVersion
 from mlopsfw.kernel.base.errors import Conflict, UsageError
-from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.store import VersionStore
@@ -32,9 +32,9 @@ def settle(datasets: VersionStore, version: DatasetVersion, message: str = "") -
             )
         if "settled" in current.intake:
             return current
-        body = {"version": current.version} | ({"message": message} if message else {})
+        record = DatasetSettled(version=current.version, message=message)
         try:
-            datasets.stream(current.name).append(PlainRecord(SETTLED, body), expecting=history.seq)
+            datasets.stream(current.name).append(record, expecting=history.seq)
         except Conflict:
             continue
         return datasets.history(current.name).get(current.version)

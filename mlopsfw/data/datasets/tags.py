@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlopsfw.data.datasets.versions import TAGGED, UNTAGGED, DatasetVersion
+from mlopsfw.data.datasets.events import DatasetTagged, DatasetUntagged
+from mlopsfw.data.datasets.versions import DatasetVersion
 from mlopsfw.kernel.base.errors import Conflict, InvalidReference, UsageError
 from mlopsfw.kernel.base.references import parse_reference
-from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.store import VersionStore
+    from mlopsfw.kernel.events.record import EventRecord
 
 
 def put(
@@ -46,8 +47,8 @@ def put(
             raise UsageError(
                 f"the tag {tag!r} is on version {was} of {name!r}", hint=f"To move it to {target.version}, add --move."
             )
-        body = {"tag": tag, "version": target.version, "was": was} | ({"message": message} if message else {})
-        if _append(datasets, name, TAGGED, body, history.seq):
+        record = DatasetTagged(tag=tag, version=target.version, was=was, message=message)
+        if _append(datasets, name, record, history.seq):
             return datasets.history(name).get(target.version)
 
 
@@ -57,7 +58,7 @@ def remove(datasets: VersionStore, name: str, tag: str) -> DatasetVersion:
     while True:
         history = datasets.history(name)
         target = history.select(tag)
-        if _append(datasets, name, UNTAGGED, {"tag": tag, "was": target.version}, history.seq):
+        if _append(datasets, name, DatasetUntagged(tag=tag, was=target.version), history.seq):
             return datasets.history(name).get(target.version)
 
 
@@ -69,10 +70,10 @@ def check(name: str, tag: str) -> None:
         )
 
 
-def _append(datasets: VersionStore, name: str, kind: str, body: dict[str, Any], seq: int) -> bool:
+def _append(datasets: VersionStore, name: str, record: EventRecord, seq: int) -> bool:
     """Append at the number after the one that was decided upon; return whether nobody was first."""
     try:
-        datasets.stream(name).append(PlainRecord(kind, body), expecting=seq)
+        datasets.stream(name).append(record, expecting=seq)
     except Conflict:
         return False
     return True

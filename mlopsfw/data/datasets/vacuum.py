@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from mlopsfw.data.datasets.events import DatasetRevived, DatasetVacuumed
 from mlopsfw.data.datasets.needs import Needs
 from mlopsfw.data.datasets.removals import outlasting
-from mlopsfw.data.datasets.versions import REVIVED, VACUUMED, DatasetVersion, History
+from mlopsfw.data.datasets.versions import DatasetVersion, History
 from mlopsfw.data.tables import manifest as manifests
 from mlopsfw.kernel.base.errors import Conflict
 from mlopsfw.kernel.config.model import Retention
-from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.store.blobs import key_of
 
 if TYPE_CHECKING:
@@ -107,18 +107,18 @@ class VersionRemoval:
             UsageError: The policy cannot be read.
         """
         while True:
-            plan, body, seq = outlasting(self._store, name, lambda: self._plan(name, policy, force=force))
+            plan, record, seq = outlasting(self._store, name, lambda: self._plan(name, policy, force=force))
             if dry_run:
                 return msgspec.structs.replace(plan, dry_run=True)
             if plan.versions:
                 try:
-                    self._store.stream(name).append(PlainRecord(VACUUMED, body), expecting=seq)
+                    self._store.stream(name).append(record, expecting=seq)
                 except Conflict:  # someone committed, tagged or restored: decide anew
                     continue
             revived = self.finish(name)
             return msgspec.structs.replace(plan, versions=tuple(v for v in plan.versions if v not in revived))
 
-    def _plan(self, name: str, policy: Retention, *, force: bool) -> tuple[Vacuum, dict[str, object], int]:
+    def _plan(self, name: str, policy: Retention, *, force: bool) -> tuple[Vacuum, DatasetVacuumed, int]:
         history = self._store.history(name)
         history.get(None)
         aged = self._aged(history, policy)
@@ -144,8 +144,9 @@ class VersionRemoval:
             kept={version: reasons for version, reasons in needed.items() if version not in removed and not force},
             forced={version: reasons for version, reasons in needed.items() if version in removed},
         )
-        body = {"versions": plan.versions, "files": plan.files, "freed": plan.freed, "forced": _told(plan.forced)}
-        return plan, body, history.seq
+        forced = {str(version): why for version, why in plan.forced.items()}
+        record = DatasetVacuumed(versions=plan.versions, files=plan.files, freed=plan.freed, forced=forced)
+        return plan, record, history.seq
 
     def _aged(self, history: History, policy: Retention) -> list[DatasetVersion]:
         """Return the versions that may go by their number and age."""
@@ -191,7 +192,7 @@ class VersionRemoval:
             revived = self._revived(history, vacuumed, present)
             if revived:
                 try:
-                    store.stream(name).append(PlainRecord(REVIVED, {"versions": revived}), expecting=history.seq)
+                    store.stream(name).append(DatasetRevived(versions=tuple(revived)), expecting=history.seq)
                 except Conflict:
                     continue
                 history = store.history(name)
@@ -202,17 +203,13 @@ class VersionRemoval:
             return tuple(revived)
 
     def _revived(self, history: History, vacuumed: list[DatasetVersion], present: set[str]) -> list[int]:
-        forced = set()
+        forced = set[str]()
         for event in self._store.stream(history.name).events():
-            if event.type == VACUUMED:
-                forced |= {int(version) for version in event.body["forced"]}
-        needed = self._needs(history.name).keys() - forced
+            if event.type == DatasetVacuumed.type:
+                forced |= DatasetVacuumed.of(event).forced.keys()
+        needed = self._needs(history.name).keys() - {int(version) for version in forced}
         return [
             each.version
             for each in vacuumed
             if each.version in needed and self._paths([each]).keys() <= present and self._blobs.whole(each)
         ]
-
-
-def _told(forced: Needs) -> dict[str, list[str]]:
-    return {str(version): reasons for version, reasons in forced.items()}

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from mlopsfw.data.datasets.events import (
+    VERSION_EVENTS,
+    DatasetChecked,
+    DatasetErased,
+    DatasetRevived,
+    DatasetSettled,
+    DatasetSwept,
+    DatasetTagged,
+    DatasetUntagged,
+    DatasetVacuumed,
+    RewrittenVersion,
+    VersionRecord,
+)
 from mlopsfw.kernel.base.errors import Erased, UnknownName, Vacuumed
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.base.references import parse_reference
@@ -14,21 +27,12 @@ from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.privacy.treatments import Mark
 
-COMMITTED, RESTORED, REFERENCED = "dataset.committed", "dataset.restored", "dataset.referenced"
-CHECKED = "dataset.checked"
-"""A version was checked against a contract (`mlopsfw.data.contracts`)."""
 FILES = "files"
 """What `origin` says of how a version came about whose rows are files (`mlopsfw.data.filesets`)."""
 
-ERASED, SWEPT = "dataset.erased", "dataset.swept"
-"""Rows were erased from versions, which are others since; what that put out of use is gone."""
-VACUUMED, REVIVED = "dataset.vacuumed", "dataset.revived"
-"""Versions are no longer kept; one of them was needed after all before its files went."""
-SETTLED = "dataset.settled"
-"""The rows that a version's load set aside were seen to."""
-_REMOVALS = (ERASED, SWEPT, VACUUMED, REVIVED)
-TAGGED, UNTAGGED = "dataset.tagged", "dataset.untagged"
-"""A tag was put on a version, or moved there; it was taken away."""
+_REMOVALS = (DatasetErased.type, DatasetSwept.type, DatasetVacuumed.type, DatasetRevived.type)
+
+_Version = TypeVar("_Version", bound=VersionRecord)
 
 
 class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,11 +132,10 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         """What its newest check found, in a word or two; empty where it was never checked."""
         return verdict(self.checked) if self.checked else ""
 
-    def body(self) -> dict[str, Any]:
-        """Return the facts that its event holds."""
-        facts = msgspec.to_builtins(self)
-        left_out = {"name", "time", "actor", "new", "erased", "erased_rows", "tags", "checked", "vacuumed"}
-        return {"table_version": self.table_version} | {k: v for k, v in facts.items() if k not in left_out and v != ""}
+    def record(self, kind: type[_Version]) -> _Version:
+        """Return the event of that kind which makes it."""
+        facts = {name: getattr(self, name) for name in kind.__struct_fields__ if name != "restored"}
+        return kind(**facts, restored=self.of)
 
 
 def verdict(checked: Mapping[str, Any]) -> str:
@@ -208,14 +211,16 @@ def fold(name: str, events: Iterable[Event]) -> History:
     removals, sweeping = 0, False
     for event in events:
         seq = event.seq
-        if event.type in (COMMITTED, RESTORED, REFERENCED):
+        if event.type in VERSION_EVENTS:
             versions.append(_version(name, event))
-        elif event.type == TAGGED:
-            tags[event.body["tag"]] = event.body["version"]
-        elif event.type == UNTAGGED:
-            tags.pop(event.body["tag"], None)
+        elif event.type == DatasetTagged.type:
+            tagged = DatasetTagged.of(event)
+            tags[tagged.tag] = tagged.version
+        elif event.type == DatasetUntagged.type:
+            tags.pop(DatasetUntagged.of(event).tag, None)
         else:
-            sweeping = event.type == ERASED if event.type in (ERASED, SWEPT) else sweeping
+            if event.type in (DatasetErased.type, DatasetSwept.type):
+                sweeping = event.type == DatasetErased.type
             removals += event.type in _REMOVALS
             _change(versions, event)
     for tag, number in sorted(tags.items()):
@@ -227,38 +232,42 @@ def fold(name: str, events: Iterable[Event]) -> History:
 def indexes(events: Iterable[Event]) -> Iterator[str]:
     """Yield the indexes of sets of files that the events of a dataset name, as `DatasetVersion.index` does."""
     for event in events:
-        origins = [event.body.get("origin", {}).get("index")]
-        changes = event.body["versions"] if event.type == ERASED else []
-        yield from filter(None, [*origins, *(change.get("new_index") for change in changes)])
+        if kind := VERSION_EVENTS.get(event.type):
+            yield from filter(None, [kind.of(event).origin.get("index")])
+        elif event.type == DatasetErased.type:
+            yield from filter(None, (change.new_index for change in DatasetErased.of(event).versions))
 
 
 def _change(versions: list[DatasetVersion], event: Event) -> None:
     """Change the versions that an event tells more of."""
-    if event.type == CHECKED:
-        _replace(versions, event.body["version"], checked={**event.body, "time": event.time})
-    elif event.type == SETTLED:
-        version_number = event.body["version"]
+    if event.type == DatasetChecked.type:
+        _replace(versions, DatasetChecked.of(event).version, checked={**event.body, "time": event.time})
+    elif event.type == DatasetSettled.type:
+        version_number = DatasetSettled.of(event).version
         _replace(versions, version_number, intake={**versions[version_number - 1].intake, "settled": event.time})
-    elif event.type == ERASED:
-        for change in event.body["versions"]:
-            versions[change["version"] - 1] = _without(versions[change["version"] - 1], change)
-    elif event.type in (VACUUMED, REVIVED):
-        for number in event.body["versions"]:
-            _replace(versions, number, vacuumed=event.time if event.type == VACUUMED else "")
+    elif event.type == DatasetErased.type:
+        for change in DatasetErased.of(event).versions:
+            versions[change.version - 1] = _without(versions[change.version - 1], change)
+    elif event.type == DatasetVacuumed.type:
+        for number in DatasetVacuumed.of(event).versions:
+            _replace(versions, number, vacuumed=event.time)
+    elif event.type == DatasetRevived.type:
+        for number in DatasetRevived.of(event).versions:
+            _replace(versions, number, vacuumed="")
 
 
 def _replace(versions: list[DatasetVersion], number: int, **facts: Any) -> None:
     versions[number - 1] = msgspec.structs.replace(versions[number - 1], **facts)
 
 
-def _without(version: DatasetVersion, change: dict[str, Any]) -> DatasetVersion:
-    origin = {**version.origin, "index": change["new_index"]} if "new_index" in change else version.origin
+def _without(version: DatasetVersion, change: RewrittenVersion) -> DatasetVersion:
+    origin = version.origin if change.new_index is None else {**version.origin, "index": change.new_index}
     return msgspec.structs.replace(
         version,
-        digest=change["digest"],
-        rows=change["rows"],
-        erased_rows=version.erased_rows + version.rows - change["rows"],
-        manifest=change["new"],
+        digest=change.digest,
+        rows=change.rows,
+        erased_rows=version.erased_rows + version.rows - change.rows,
+        manifest=change.new,
         origin=origin,
         erased=(*version.erased, version.digest),
         checked={},
@@ -266,4 +275,6 @@ def _without(version: DatasetVersion, change: dict[str, Any]) -> DatasetVersion:
 
 
 def _version(name: str, event: Event) -> DatasetVersion:
-    return msgspec.convert({**event.body, "name": name, "time": event.time, "actor": event.actor}, DatasetVersion)
+    facts = msgspec.structs.asdict(VERSION_EVENTS[event.type].of(event))
+    del facts["table_version"]  # it follows from the version
+    return DatasetVersion(name=name, time=event.time, actor=event.actor, of=facts.pop("restored"), **facts)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from mlopsfw.data.datasets import marked, pins
-from mlopsfw.data.datasets.versions import REFERENCED, RESTORED, DatasetVersion, History
+from mlopsfw.data.datasets.events import DatasetReferenced, DatasetRestored, VersionRecord
+from mlopsfw.data.datasets.versions import DatasetVersion, History
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.digest import TableDigest, record_batches
 from mlopsfw.kernel.base.errors import Conflict, UsageError
-from mlopsfw.kernel.events.record import PlainRecord
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.store import VersionStore
@@ -33,7 +33,7 @@ def refer(datasets: VersionStore, name: str, uri: str, message: str, *, run: str
         name=name, version=0, digest=total, rows=digest.rows, columns=columns.describe(first.schema),
         mode="reference", source=uri, message=message, uri=uri, pin=pinned, run=run,
     )  # fmt: skip
-    return _append(datasets, name, REFERENCED, lambda history: _referenced(history, facts, force=force))
+    return _append(datasets, name, DatasetReferenced, lambda history: _referenced(history, facts, force=force))
 
 
 def _referenced(history: History, facts: DatasetVersion, *, force: bool) -> DatasetVersion:
@@ -69,14 +69,14 @@ def restore(datasets: VersionStore, name: str, version: int, message: str) -> Da
             tags=(),
         )
 
-    restored = _append(datasets, name, RESTORED, again)
+    restored = _append(datasets, name, DatasetRestored, again)
     if restored.new and restored.mode != "reference":
         datasets.bring_up(name)
     return restored
 
 
 def _append(
-    datasets: VersionStore, name: str, kind: str, decide: Callable[[History], DatasetVersion]
+    datasets: VersionStore, name: str, kind: type[VersionRecord], decide: Callable[[History], DatasetVersion]
 ) -> DatasetVersion:
     """Append the version that `decide` makes from the newest history. Decide again after a lost race for its number."""
     while True:
@@ -85,7 +85,7 @@ def _append(
         if not version.new:
             return version
         try:
-            event = datasets.stream(name).append(PlainRecord(kind, version.body()), expecting=history.seq)
+            event = datasets.stream(name).append(version.record(kind), expecting=history.seq)
         except Conflict:
             continue
         return replace(version, time=event.time, actor=event.actor)

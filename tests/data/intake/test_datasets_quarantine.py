@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
 from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.events import DatasetCommitted
 from mlopsfw.kernel.base.errors import DataError, UnknownName
 from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw_format_csv import strict as csvsource
@@ -142,7 +143,7 @@ def test_a_long_raw_row_is_cut_and_says_so(add, project):
 
 def test_the_event_holds_counts_and_no_value(add, project):
     add("n,w\n" + GOOD + "secret,y\n")
-    assert "secret" not in repr(project.datasets.resolve("d").body())
+    assert "secret" not in repr(project.datasets.resolve("d").record(DatasetCommitted))
 
 
 def test_the_command_sets_aside_and_lists(project, tmp_path):
