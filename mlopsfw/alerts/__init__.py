@@ -15,11 +15,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from mlopsfw.alerts.events import (
+    AlertAcknowledged,
+    AlertDelivered,
+    AlertFailed,
+    AlertRaised,
+    AlertRepeated,
+    AlertResolved,
+    AlertSilenced,
+)
 from mlopsfw.alerts.state import SEVERITIES, AlertState, Delivery, Outbox, fold
 from mlopsfw.kernel.base.clock import rfc3339
 from mlopsfw.kernel.base.errors import MlopsfwError, UnknownName, text_of
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.alerting import Alert, Alerter
 
 if TYPE_CHECKING:
@@ -98,47 +106,45 @@ class Alerts:
             facts=dict(facts or {}),
         )
 
-        def unless_open(events: Sequence[Event]) -> Mapping[str, Any]:
+        def unless_open(events: Sequence[Event]) -> AlertRaised:
             state = fold(events).open_in(group)
             if state and SEVERITIES.index(severity) <= SEVERITIES.index(state.alert.severity):
                 raise _AlreadyOpenError(state)
-            return {"alert": msgspec.to_builtins(alert), "alerters": self._alerters}
+            return AlertRaised(alert=alert, alerters=tuple(self._alerters))
 
         try:
-            self._stream.append(lambda events: PlainRecord("alert.raised", unless_open(events)))
+            self._stream.append(unless_open)
         except _AlreadyOpenError as already:
             alert = already.state.alert
-            self._stream.append(
-                PlainRecord("alert.repeated", {"id": alert.id, "title": title, "facts": dict(facts or {})})
-            )
+            self._stream.append(AlertRepeated(id=alert.id, title=title, facts=dict(facts or {})))
         return alert
 
     def resolve(self, group: str, text: str = "") -> Alert | None:
         """Say that what the group's open alert told of is over; return the notice, or None when there is no open alert."""
 
-        def if_open(events: Sequence[Event]) -> Mapping[str, Any]:
+        def if_open(events: Sequence[Event]) -> AlertResolved:
             state = fold(events).open_in(group)
             if state is None:
                 raise UnknownName(f"no alert of group {group!r} is open")
             over = msgspec.structs.replace(
                 state.alert, state="resolved", text=text or state.alert.text, time=rfc3339(self._services.clock.now())
             )
-            return {"id": over.id, "group": group, "alert": msgspec.to_builtins(over)}
+            return AlertResolved(id=over.id, group=group, alert=over)
 
         try:
-            event = self._stream.append(lambda events: PlainRecord("alert.resolved", if_open(events)))
+            event = self._stream.append(if_open)
         except UnknownName:
             return None
-        return msgspec.convert(event.body["alert"], Alert)
+        return AlertResolved.of(event).alert
 
     def acknowledge(self, alert_id: str) -> None:
         """Note that somebody looks after it. Raise `UnknownName`. An unambiguous beginning of the id is enough."""
-        self._stream.append(PlainRecord("alert.acknowledged", {"id": self.find(alert_id).alert.id}))
+        self._stream.append(AlertAcknowledged(id=self.find(alert_id).alert.id))
 
     def silence(self, group: str, seconds: float) -> float:
         """Hold back deliveries of a group, and of `group/…`, for so many seconds; return until when. 0 ends a silence."""
         until = self._services.clock.now() + seconds
-        self._stream.append(PlainRecord("alert.silenced", {"group": group, "until": until}))
+        self._stream.append(AlertSilenced(group=group, until=until))
         return until
 
     def find(self, alert_id: str) -> AlertState:
@@ -180,15 +186,21 @@ class Alerts:
 
     def _deliver(self, notice: Alert, alerter: str, delivery: Delivery) -> bool:
         attempt = delivery.attempts + 1
-        about = {"id": notice.id, "state": notice.state, "alerter": alerter, "attempt": attempt}
+        delivered = AlertDelivered(id=notice.id, state=notice.state, alerter=alerter, attempt=attempt)
         try:
             self._alerter(alerter).deliver(deepcopy(notice))  # what one does to it, the next must not see
         except Exception as error:  # noqa: BLE001 - whatever an alerter raises, the others go on and it is tried again
-            self._stream.append(
-                PlainRecord("alert.failed", {**about, "reason": _reason(error), "retry_after": wait(attempt)})
+            failed = AlertFailed(
+                id=notice.id,
+                state=notice.state,
+                alerter=alerter,
+                attempt=attempt,
+                reason=_reason(error),
+                retry_after=wait(attempt),
             )
+            self._stream.append(failed)
             return False
-        delivery.delivered = self._stream.append(PlainRecord("alert.delivered", about)).time
+        delivery.delivered = self._stream.append(delivered).time
         return True
 
     def _alerter(self, name: str) -> Alerter:

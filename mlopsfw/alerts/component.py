@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from mlopsfw.alerts.events import EVENTS
 from mlopsfw.alerts.index_tables import INDEX
 from mlopsfw.kernel.component import Component
 
 
 def component() -> Component:
     """Return the component."""
-    return Component(name="alerts", index=INDEX)
+    return Component(name="alerts", events=EVENTS, index=INDEX)

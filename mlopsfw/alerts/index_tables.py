@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlite3 import Connection
 
-from mlopsfw.kernel.index.part import Change, IndexPart, as_json, upsert
+from mlopsfw.alerts.events import AlertAcknowledged, AlertRaised, AlertResolved
+from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
 from mlopsfw.kernel.roles.event import Event
 
 _TABLES = """
@@ -14,25 +15,35 @@ CREATE TABLE alerts (id TEXT PRIMARY KEY, "group" TEXT, severity TEXT, title TEX
 
 
 def _raised(db: Connection, _: str, event: Event) -> None:
-    alert = event.body["alert"]
-    values = {name: alert.get(name) for name in ("group", "severity", "title", "time")}
-    upsert(
-        db, "alerts", {"id": alert["id"]}, {**values, "state": alert.get("state", "firing"), "facts": as_json(alert)}
-    )
+    alert = AlertRaised.of(event).alert
+    values = {
+        "group": alert.group,
+        "severity": alert.severity,
+        "title": alert.title,
+        "time": alert.time,
+        "state": alert.state,
+        "facts": as_json(alert),
+    }
+    upsert(db, "alerts", {"id": alert.id}, values)
 
 
-def _alert(state: str) -> Change:
-    def change(db: Connection, _: str, event: Event) -> None:
-        db.execute("UPDATE alerts SET state = ? WHERE id = ?", (state, event.body.get("id")))
+def _acknowledged(db: Connection, _: str, event: Event) -> None:
+    _became(db, AlertAcknowledged.of(event).id, "acknowledged")
 
-    return change
+
+def _resolved(db: Connection, _: str, event: Event) -> None:
+    _became(db, AlertResolved.of(event).id, "resolved")
+
+
+def _became(db: Connection, alert: str, state: str) -> None:
+    db.execute("UPDATE alerts SET state = ? WHERE id = ?", (state, alert))
 
 
 INDEX = IndexPart(
     tables=_TABLES,
     changes={
-        ("alerts", "alert.raised"): _raised,
-        ("alerts", "alert.acknowledged"): _alert("acknowledged"),
-        ("alerts", "alert.resolved"): _alert("resolved"),
+        ("alerts", AlertRaised.type): _raised,
+        ("alerts", AlertAcknowledged.type): _acknowledged,
+        ("alerts", AlertResolved.type): _resolved,
     },
 )

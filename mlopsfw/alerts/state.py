@@ -8,9 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import get_args
 
-import msgspec
-
+from mlopsfw.alerts.events import (
+    AlertAcknowledged,
+    AlertDelivered,
+    AlertFailed,
+    AlertRaised,
+    AlertRepeated,
+    AlertResolved,
+    AlertSilenced,
+)
 from mlopsfw.kernel.roles.alerting import Alert
 from mlopsfw.kernel.roles.event import Event
 
@@ -113,31 +121,32 @@ def fold(events: Iterable[Event]) -> Outbox:
 
 
 def _apply(outbox: Outbox, event: Event) -> None:
-    body = event.body
-    match event.type:
-        case "alert.raised":
-            alert = msgspec.convert(body["alert"], Alert)
-            recorded = body.get("alerters")
-            outbox.alerts[alert.id] = AlertState(alert, alerters=None if recorded is None else tuple(recorded))
-        case "alert.silenced":
-            outbox.silences[body["group"]] = body["until"]
-        case _ if (state := outbox.alerts.get(body.get("id", ""))) is not None:
-            _apply_to(state, event)
+    if event.type == AlertRaised.type:
+        raised = AlertRaised.of(event)
+        outbox.alerts[raised.alert.id] = AlertState(raised.alert, alerters=raised.alerters)
+    elif event.type == AlertSilenced.type:
+        silenced = AlertSilenced.of(event)
+        outbox.silences[silenced.group] = silenced.until
+    elif (record := _CHANGES.get(event.type)) and (state := outbox.alerts.get((change := record.of(event)).id)):
+        _apply_to(state, change, event)
 
 
-def _apply_to(state: AlertState, event: Event) -> None:
-    body = event.body
-    match event.type:
-        case "alert.repeated":
+_Change = AlertRepeated | AlertAcknowledged | AlertResolved | AlertDelivered | AlertFailed
+_CHANGES: dict[str, type[_Change]] = {record.type: record for record in get_args(_Change)}
+
+
+def _apply_to(state: AlertState, change: _Change, event: Event) -> None:
+    match change:
+        case AlertRepeated():
             state.repeats += 1
-        case "alert.acknowledged":
+        case AlertAcknowledged():
             state.acknowledged = event.actor
-        case "alert.resolved":
-            state.resolved = msgspec.convert(body["alert"], Alert)
-        case "alert.delivered":
-            state.delivery(body["state"], body["alerter"]).delivered = event.time
-        case "alert.failed":
-            delivery = state.delivery(body["state"], body["alerter"])
-            delivery.attempts, delivery.reason = body["attempt"], body["reason"]
+        case AlertResolved():
+            state.resolved = change.alert
+        case AlertDelivered():
+            state.delivery(change.state, change.alerter).delivered = event.time
+        case AlertFailed():
+            delivery = state.delivery(change.state, change.alerter)
+            delivery.attempts, delivery.reason = change.attempt, change.reason
             delivery.failed = seconds(event.time)
-            delivery.due = delivery.failed + body["retry_after"]
+            delivery.due = delivery.failed + change.retry_after

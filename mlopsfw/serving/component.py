@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
 from mlopsfw.kernel.base.references import parse_prediction
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
+from mlopsfw.serving.events import EVENTS
 from mlopsfw.serving.index_tables import INDEX
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def component(captures: Callable[[], Captures], holdings: Callable[[], Iterable[
         ReferenceKind(scheme="endpoints", exact=revisions.exact, facts=revisions.facts),
         ReferenceKind(scheme="predictions", exact=predictions.exact, facts=predictions.facts, edges=predictions.edges),
     )
-    return Component(name="endpoints", index=INDEX, edges=edges, references=kinds, holdings=holdings)
+    return Component(name="endpoints", events=EVENTS, index=INDEX, edges=edges, references=kinds, holdings=holdings)
 
 
 def edges(index: Index) -> Iterator[Edge]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import MlopsfwError, ServingError, UnknownName, UsageError, text_of
 from mlopsfw.kernel.base.ids import check_name, nearest
-from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec, EndpointStatus, ForegroundDeployer
+from mlopsfw.serving.events import EndpointFailed, EndpointReady, EndpointStopped, EndpointWanted
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.ledger import Ledger
@@ -67,23 +67,39 @@ def fold(events: Iterable[Event]) -> list[Wanted]:
     """Return an endpoint's changes in order, each with what became of it."""
     changes: dict[int, Wanted] = {}
     for event in events:
-        if event.type != "endpoint.wanted" and event.type not in _BECAME:
-            continue
-        body, revision = event.body, int(event.body["revision"])
-        if event.type == "endpoint.wanted":
-            fields = {name: body[name] for name in ("revision", "model", "version", "bundle", "reason") if name in body}
-            changes[revision] = Wanted(**fields)
-        elif revision in changes:
-            state = event.type.partition(".")[2]
-            if state == "failed" and changes[revision].state == "ready":
+        if event.type == EndpointWanted.type:
+            wanted = EndpointWanted.of(event)
+            changes[wanted.revision] = _change_of(wanted)
+        elif (became := _became(event)) and (before := changes.get(became.revision)):
+            if became.state == "failed" and before.state == "ready":
                 continue  # it could not be started again, which makes it no worse a version
-            changes[revision] = msgspec.structs.replace(
-                changes[revision], state=state, detail=str(body.get(_BECAME[event.type], ""))
-            )
+            after = msgspec.structs.replace(before, state=became.state, detail=became.detail)
+            changes[became.revision] = after
     return [changes[revision] for revision in sorted(changes)]
 
 
-_BECAME = {"endpoint.ready": "url", "endpoint.failed": "reason", "endpoint.stopped": "reason"}
+class _Became(NamedTuple):
+    revision: int
+    state: str
+    detail: str
+
+
+def _became(event: Event) -> _Became | None:
+    """Return what an event says became of a change."""
+    if event.type == EndpointReady.type:
+        ready = EndpointReady.of(event)
+        return _Became(ready.revision, "ready", ready.url)
+    if event.type == EndpointFailed.type:
+        failed = EndpointFailed.of(event)
+        return _Became(failed.revision, "failed", failed.reason)
+    if event.type == EndpointStopped.type:
+        stopped = EndpointStopped.of(event)
+        return _Became(stopped.revision, "stopped", stopped.reason)
+    return None
+
+
+def _change_of(wanted: EndpointWanted) -> Wanted:
+    return Wanted(**msgspec.structs.asdict(wanted))
 
 
 def serving(changes: Sequence[Wanted]) -> Wanted | None:
@@ -166,7 +182,7 @@ class Endpoints:
         status = self._deployer().stop(name)
         now = serving(changes)
         if now is not None:
-            self._stream(name).append(PlainRecord("endpoint.stopped", {"revision": now.revision}))
+            self._stream(name).append(EndpointStopped(revision=now.revision))
         return status
 
     def status(self, name: str) -> EndpointStatus:
@@ -218,7 +234,7 @@ class Endpoints:
             self._run(endpoint, wanted, ready)
         now = serving(self._changes(endpoint))
         if now is not None:
-            self._stream(endpoint).append(PlainRecord("endpoint.stopped", {"revision": now.revision}))
+            self._stream(endpoint).append(EndpointStopped(revision=now.revision))
 
     def _foreground(self) -> ForegroundDeployer:
         deployer = self._deployer()
@@ -229,9 +245,7 @@ class Endpoints:
     def _run(self, endpoint: str, wanted: Wanted, ready: Ready) -> None:
         def record(status: EndpointStatus) -> None:
             ready(status)
-            self._stream(endpoint).append(
-                PlainRecord("endpoint.ready", {"revision": wanted.revision, "url": status.url})
-            )
+            self._stream(endpoint).append(EndpointReady(revision=wanted.revision, url=status.url))
 
         self._foreground().run(self._spec(endpoint, wanted), record)
 
@@ -245,11 +259,11 @@ class Endpoints:
         return self._deploy(endpoint, self._want(endpoint, model, version, bundle, reason))
 
     def _want(self, endpoint: str, model: str, version: int, bundle: str, reason: str) -> Wanted:
-        def body(events: Sequence[Event]) -> dict[str, Any]:
+        def wanted(events: Sequence[Event]) -> EndpointWanted:
             revision = max((change.revision for change in fold(events)), default=0) + 1
-            return {"revision": revision, "model": model, "version": version, "bundle": bundle, "reason": reason}
+            return EndpointWanted(revision=revision, model=model, version=version, bundle=bundle, reason=reason)
 
-        return Wanted(**self._stream(endpoint).append(lambda events: PlainRecord("endpoint.wanted", body(events))).body)
+        return _change_of(EndpointWanted.of(self._stream(endpoint).append(wanted)))
 
     def _spec(self, endpoint: str, wanted: Wanted) -> EndpointSpec:
         version = self._models.resolve(f"models:/{wanted.model}@{wanted.version}")
@@ -258,7 +272,7 @@ class Endpoints:
     def _deploy(self, endpoint: str, wanted: Wanted) -> EndpointStatus:
         with self._recording_failure(endpoint, wanted):
             status = self._deployer().deploy(self._spec(endpoint, wanted))
-        self._stream(endpoint).append(PlainRecord("endpoint.ready", {"revision": wanted.revision, "url": status.url}))
+        self._stream(endpoint).append(EndpointReady(revision=wanted.revision, url=status.url))
         return status
 
     @contextlib.contextmanager
@@ -268,7 +282,5 @@ class Endpoints:
             yield
         except Exception as error:
             reason = error.message if isinstance(error, MlopsfwError) else text_of(error)
-            self._stream(endpoint).append(
-                PlainRecord("endpoint.failed", {"revision": wanted.revision, "reason": reason})
-            )
+            self._stream(endpoint).append(EndpointFailed(revision=wanted.revision, reason=reason))
             raise

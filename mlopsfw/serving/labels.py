@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.ids import check_name
-from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.serving.events import LabelsAdded
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,9 +68,8 @@ class Labels:
         if not record.ids:
             return 0
         table_version = self._table.append(model, record)
-        self._services.ledger.stream(f"labels/{model}").append(
-            PlainRecord("labels.added", {"rows": len(record.ids), "table_version": table_version})
-        )
+        added = LabelsAdded(rows=len(record.ids), table_version=table_version)
+        self._services.ledger.stream(f"labels/{model}").append(added)
         return len(record.ids)
 
     def scan(self, model: str) -> pl.LazyFrame:

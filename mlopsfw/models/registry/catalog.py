@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from mlopsfw.kernel.base.errors import Conflict, UsageError
 from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.base.references import parse_reference
-from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
-from mlopsfw.models.registry.versions import APPROVED, CHAMPION, MOVED, REGISTERED, AliasMove, Model, ModelVersion, fold
+from mlopsfw.models.registry.events import AliasMoved, VersionApproved
+from mlopsfw.models.registry.versions import CHAMPION, AliasMove, Model, ModelVersion, fold
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.ledger import Stream
@@ -150,7 +150,7 @@ class Registry:
                 return replace(previous, new=False)
             version = replace(facts, version=len(model.versions) + 1)
             try:
-                event = self._stream(name).append(PlainRecord(REGISTERED, version.body()), expecting=model.seq)
+                event = self._stream(name).append(version.record(), expecting=model.seq)
             except Conflict:
                 continue
             return replace(version, time=event.time, actor=event.actor)
@@ -221,7 +221,7 @@ class Registry:
     def approve(self, name: str, version: int, comment: str = "") -> ModelVersion:
         """Record that the actor approves a version. Raise `UnknownName`."""
         self.model(name).get(str(version))
-        self._stream(name).append(PlainRecord(APPROVED, {"version": version, "comment": comment}))
+        self._stream(name).append(VersionApproved(version=version, comment=comment))
         return self.model(name).number(version)
 
     def verify(self, ref: str | ModelVersion, scratch: Path) -> ModelVersion:
@@ -252,15 +252,9 @@ class Registry:
             move: AliasMove = decide(model)
             if move.time:  # one that is there already
                 return move
-            body = {
-                "alias": move.alias,
-                "version": move.version,
-                "was": move.was,
-                "how": move.how,
-                "reason": move.reason,
-            }
+            moved = AliasMoved(alias=move.alias, version=move.version, was=move.was, how=move.how, reason=move.reason)
             try:
-                event: Event = self._stream(name).append(PlainRecord(MOVED, body), expecting=model.seq)
+                event: Event = self._stream(name).append(moved, expecting=model.seq)
             except Conflict:
                 continue
             return replace(move, time=event.time, actor=event.actor)

@@ -10,6 +10,7 @@ import msgspec
 from mlopsfw.data.datasets.needs import numbers_of
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
+from mlopsfw.models.registry.events import EVENTS
 from mlopsfw.models.registry.holding import ModelHolding
 from mlopsfw.models.registry.index_tables import INDEX
 from mlopsfw.models.registry.versions import CHAMPION
@@ -39,6 +40,7 @@ def component(
 
     return Component(
         name="models",
+        events=EVENTS,
         index=INDEX,
         edges=edges,
         references=(kind,),

@@ -6,6 +6,7 @@ from sqlite3 import Connection
 
 from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.models.registry.events import AliasMoved, VersionApproved, VersionRegistered
 
 _TABLES = """
 CREATE TABLE models (model TEXT PRIMARY KEY, latest INTEGER, time TEXT) WITHOUT ROWID;
@@ -17,28 +18,36 @@ CREATE TABLE aliases (model TEXT, alias TEXT, version INTEGER, was INTEGER, time
 
 
 def _registered(db: Connection, model: str, event: Event) -> None:
-    body = event.body
-    upsert(db, "models", {"model": model}, {"latest": body["version"], "time": event.time})
-    values = {"bundle": body.get("bundle"), "run": body.get("run"), "time": event.time, "actor": event.actor}
-    values["seq"] = event.seq
-    upsert(db, "versions", {"model": model, "version": body["version"]}, {**values, "facts": as_json(body)})
+    registered = VersionRegistered.of(event)
+    upsert(db, "models", {"model": model}, {"latest": registered.version, "time": event.time})
+    values = {
+        "bundle": registered.bundle,
+        "run": registered.run,
+        "time": event.time,
+        "actor": event.actor,
+        "seq": event.seq,
+        "facts": as_json(event.body),
+    }
+    upsert(db, "versions", {"model": model, "version": registered.version}, values)
 
 
 def _approved(db: Connection, model: str, event: Event) -> None:
-    upsert(db, "versions", {"model": model, "version": event.body["version"]}, {"approved_by": event.actor})
+    version = VersionApproved.of(event).version
+    upsert(db, "versions", {"model": model, "version": version}, {"approved_by": event.actor})
 
 
 def _moved(db: Connection, model: str, event: Event) -> None:
-    body = event.body
-    values = {"version": body["version"], "was": body.get("was"), "time": event.time, "actor": event.actor}
-    upsert(db, "aliases", {"model": model, "alias": body["alias"]}, values)
+    moved = AliasMoved.of(event)
+    values = {"version": moved.version, "was": moved.was, "time": event.time, "actor": event.actor}
+    upsert(db, "aliases", {"model": model, "alias": moved.alias}, values)
 
 
 INDEX = IndexPart(
     tables=_TABLES,
+    version=2,
     changes={
-        ("model", "version.registered"): _registered,
-        ("model", "version.approved"): _approved,
-        ("model", "alias.moved"): _moved,
+        ("model", VersionRegistered.type): _registered,
+        ("model", VersionApproved.type): _approved,
+        ("model", AliasMoved.type): _moved,
     },
 )

@@ -10,8 +10,9 @@ import msgspec
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.lineage.codestate import CodeRecord
+from mlopsfw.models.registry.events import AliasMoved, VersionApproved, VersionRegistered
 
-REGISTERED, MOVED, APPROVED = "version.registered", "alias.moved", "version.approved"
 CHAMPION = "champion"
 """The alias that a model's bare name stands for."""
 _SHOWN = 5
@@ -91,13 +92,10 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
         """The exact reference, `models:/name@3`."""
         return f"models:/{self.name}@{self.version}"
 
-    def body(self) -> dict[str, Any]:
-        """Return the facts that its event holds."""
-        facts = msgspec.to_builtins(self)
-        return {key: value for key, value in facts.items() if key not in _NOT_STORED}
-
-
-_NOT_STORED = frozenset({"name", "time", "actor", "aliases", "approvals", "new"})
+    def record(self) -> VersionRegistered:
+        """Return the event that makes it."""
+        facts = {name: getattr(self, name) for name in VersionRegistered.__struct_fields__}
+        return VersionRegistered(**{**facts, "code": CodeRecord(**self.code)})
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,13 +177,25 @@ def fold(name: str, events: Iterable[Event]) -> Model:
     approvals: dict[int, list[Approval]] = {}
     for event in events:
         seq, stamp = event.seq, {"time": event.time, "actor": event.actor}
-        if event.type == REGISTERED:
-            versions.append(msgspec.convert({**event.body, **stamp, "name": name}, ModelVersion))
-        elif event.type == MOVED:
-            moves.append(msgspec.convert({**event.body, **stamp}, AliasMove))
-        elif event.type == APPROVED:
-            approval = Approval(comment=event.body.get("comment", ""), **stamp)
-            approvals.setdefault(event.body["version"], []).append(approval)
+        if event.type == VersionRegistered.type:
+            facts = msgspec.structs.asdict(VersionRegistered.of(event))
+            facts |= {"code": msgspec.to_builtins(facts["code"]), **stamp}
+            versions.append(ModelVersion(name=name, **facts))
+        elif event.type == AliasMoved.type:
+            moved = AliasMoved.of(event)
+            moves.append(
+                AliasMove(
+                    alias=moved.alias,
+                    version=moved.version,
+                    was=moved.was or 0,
+                    how=moved.how or "promote",
+                    reason=moved.reason,
+                    **stamp,
+                )
+            )
+        elif event.type == VersionApproved.type:
+            approved = VersionApproved.of(event)
+            approvals.setdefault(approved.version, []).append(Approval(comment=approved.comment, **stamp))
     pointing = {move.alias: move.version for move in moves}
     with_aliases = tuple(
         msgspec.structs.replace(

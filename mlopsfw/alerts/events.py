@@ -1,0 +1,124 @@
+"""What alerts write to their stream, `alerts`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlopsfw.kernel.events.record import EventRecord
+from mlopsfw.kernel.roles.alerting import Alert
+
+
+class AlertRaised(EventRecord, frozen=True, kw_only=True):
+    """An alert calls for attention.
+
+    Args:
+        alert: The alert.
+        alerters: Those that were selected; None in ledgers that do not say.
+    """
+
+    type = "alert.raised"
+    alert: Alert
+    alerters: tuple[str, ...] | None = None
+
+
+class AlertRepeated(EventRecord, frozen=True, kw_only=True):
+    """A group alarmed again while its alert was open.
+
+    Args:
+        id: The alert's.
+        title: The title of the new alarm.
+        facts: Its facts.
+    """
+
+    type = "alert.repeated"
+    id: str = ""
+    title: str = ""
+    facts: dict[str, Any] = {}
+
+
+class AlertAcknowledged(EventRecord, frozen=True, kw_only=True):
+    """The actor looks after an alert.
+
+    Args:
+        id: The alert's.
+    """
+
+    type = "alert.acknowledged"
+    id: str = ""
+
+
+class AlertResolved(EventRecord, frozen=True, kw_only=True):
+    """What an alert reported is over.
+
+    Args:
+        id: The alert's.
+        group: Its group.
+        alert: The notice that it is over.
+    """
+
+    type = "alert.resolved"
+    id: str = ""
+    group: str = ""
+    alert: Alert
+
+
+class AlertSilenced(EventRecord, frozen=True, kw_only=True):
+    """Deliveries of a group, and of `group/…`, are held back.
+
+    Args:
+        group: The group.
+        until: Until when, in seconds since the epoch.
+    """
+
+    type = "alert.silenced"
+    group: str
+    until: float
+
+
+class AlertDelivered(EventRecord, frozen=True, kw_only=True):
+    """An alerter took a notice.
+
+    Args:
+        id: The alert's.
+        state: `firing` or `resolved`.
+        alerter: The alerter.
+        attempt: Which attempt it was, from 1.
+    """
+
+    type = "alert.delivered"
+    id: str = ""
+    state: str
+    alerter: str
+    attempt: int = 1
+
+
+class AlertFailed(EventRecord, frozen=True, kw_only=True):
+    """An alerter did not take a notice; it is tried again.
+
+    Args:
+        id: The alert's.
+        state: `firing` or `resolved`.
+        alerter: The alerter.
+        attempt: Which attempt it was, from 1.
+        reason: Why.
+        retry_after: Seconds until the next attempt.
+    """
+
+    type = "alert.failed"
+    id: str = ""
+    state: str
+    alerter: str
+    attempt: int
+    reason: str
+    retry_after: float
+
+
+EVENTS: tuple[type[EventRecord], ...] = (
+    AlertRaised,
+    AlertRepeated,
+    AlertAcknowledged,
+    AlertResolved,
+    AlertSilenced,
+    AlertDelivered,
+    AlertFailed,
+)
