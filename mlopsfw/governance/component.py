@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mlopsfw.governance.events import GOVERNANCE_EVENTS
+from mlopsfw.governance.events import EVENTS
 from mlopsfw.kernel.component import Component
 from mlopsfw.kernel.roles.check import Check
 
@@ -20,4 +20,4 @@ def component(erasures: Callable[[], Erasures], people: Callable[[], People]) ->
         Check("erasures", "Every requested erasure is complete", lambda: erasures().diagnose()),
         Check("actors", "Forgotten people have no name any more", lambda: people().diagnose()),
     )
-    return Component(name="governance", events=GOVERNANCE_EVENTS, checks=checks)
+    return Component(name="governance", events=EVENTS, checks=checks)

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from mlopsfw.governance.events import BlobsErased, ErasureBegun, ErasureDone, ReplacedBlob
 from mlopsfw.governance.removal import drop
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.kernel.component import Component, ErasureScope
-from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.check import Diagnosis
 from mlopsfw.kernel.store.tombstones import Tombstone
 
 if TYPE_CHECKING:
     from mlopsfw.governance.subject import Subject
+    from mlopsfw.kernel.events.record import EventRecord
     from mlopsfw.kernel.services import Services
 
 STREAM = "privacy/erasures"
@@ -109,7 +110,7 @@ class Erasures:
         scope = self._scope(dataset, subject, also, "" if dry_run else new_run_id())
         facts = {"erasure": scope.id, "dataset": dataset, "column": subject.column, "subject": subject.digest}
         if not dry_run:
-            self._append("erasure.begun", facts)
+            self._append(ErasureBegun(**facts))
         answers = [
             holding.find(scope) if dry_run else holding.erase(scope)
             for component in self._components
@@ -118,7 +119,7 @@ class Erasures:
         recorded = merged(answer.recorded for answer in answers)
         remaining = [] if dry_run else [str(file) for file in self._remaining(subject)]
         if not dry_run:
-            self._append("erasure.done", {**facts, **msgspec.to_builtins(recorded, str_keys=True)})
+            self._append(ErasureDone(**facts, held=recorded))
         held = recorded | merged(answer.shown for answer in answers)
         return Erasure(**facts, held=held, remaining=remaining, dry_run=dry_run)
 
@@ -126,10 +127,12 @@ class Erasures:
         """Return the erasures that were begun and neither done nor repeated since: id → the subject's keyed digest."""
         waiting: dict[str, str] = {}
         for event in self._services.ledger.stream(STREAM).events():
-            if event.type == "erasure.begun":
-                waiting[event.body["erasure"]] = event.body["subject"]
-            elif event.type == "erasure.done":
-                waiting = {id_: subject for id_, subject in waiting.items() if subject != event.body["subject"]}
+            if event.type == ErasureBegun.type:
+                begun = ErasureBegun.of(event)
+                waiting[begun.erasure] = begun.subject
+            elif event.type == ErasureDone.type:
+                done = ErasureDone.of(event)
+                waiting = {id_: subject for id_, subject in waiting.items() if subject != done.subject}
         return waiting
 
     def diagnose(self) -> Iterable[Diagnosis]:
@@ -154,15 +157,15 @@ class Erasures:
 
     def _burial(self, erasure: str) -> Callable[[Iterable[tuple[str, str]]], None]:
         def bury(pairs: Iterable[tuple[str, str]]) -> None:
-            blobs = [{"old": old, "new": new} for old, new in pairs]
-            self._append("blobs.erased", {"erasure": erasure, "blobs": blobs})
+            blobs = tuple(ReplacedBlob(old=old, new=new) for old, new in pairs)
+            self._append(BlobsErased(erasure=erasure, blobs=blobs))
             for pair in blobs:
-                drop(self._services, pair["old"], Tombstone(erasure=erasure, new=pair["new"]))
+                drop(self._services, pair.old, Tombstone(erasure=erasure, new=pair.new))
 
         return bury
 
-    def _append(self, type_: str, body: Mapping[str, Any]) -> None:
-        self._services.ledger.stream(STREAM).append(PlainRecord(type_, body))
+    def _append(self, record: EventRecord) -> None:
+        self._services.ledger.stream(STREAM).append(record)
 
     def _remaining(self, subject: Subject) -> list[Path]:
         return files_with(self._services.workspace.state, subject.words)

@@ -1,0 +1,56 @@
+"""Every type of event is declared once, in an `events.py`, and known to the project's registry."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+import mlopsfw
+from mlopsfw.kernel.events.lease import LEASE_EVENTS
+from mlopsfw.kernel.events.record import EventRecord
+from mlopsfw.kernel.events.registry import EventTypes
+from mlopsfw.project.components import bundled, event_types
+
+HOME = Path(mlopsfw.__file__).parent
+DECLARING = [*sorted(HOME.rglob("events.py")), HOME / "kernel" / "events" / "lease.py"]
+LITERAL_ROOMS = ("pipeline", "project", "models", "serving", "data", "alerts", "governance")
+"""Rooms in which a type is named by its record alone."""
+
+
+def registry() -> EventTypes:
+    return event_types(bundled(None))
+
+
+def records(start: type[EventRecord] = EventRecord) -> set[type[EventRecord]]:
+    below = {inner for record in start.__subclasses__() for inner in (record, *records(record))}
+    return {record for record in below if record.__module__.startswith("mlopsfw.") and "type" in vars(record)}
+
+
+def test_every_record_of_mlopsfw_is_an_event_type_of_the_project():
+    for file in DECLARING:
+        importlib.import_module(".".join(("mlopsfw", *file.relative_to(HOME).with_suffix("").parts)))
+    assert len(records()) > len(LEASE_EVENTS)
+    assert set(registry()) == records()
+
+
+@pytest.mark.parametrize("record", list(registry()), ids=lambda record: record.type)
+def test_a_record_says_what_happened_and_what_each_field_means(record):
+    text = "".join(each.__doc__ or "" for each in record.__mro__ if issubclass(each, EventRecord))
+    assert [name for name in record.__struct_fields__ if f"\n        {name}: " not in text] == []
+    assert (record.__doc__ or "").split("\n", 1)[0].endswith(".")
+
+
+@pytest.mark.parametrize("room", LITERAL_ROOMS)
+def test_a_type_of_event_stands_as_text_in_the_module_that_declares_it_alone(room):
+    types = {record.type for record in registry()}
+    literal = [
+        f"{file.relative_to(HOME)}:{node.lineno}"
+        for file in sorted((HOME / room).rglob("*.py"))
+        if file not in DECLARING
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in types
+    ]
+    assert literal == []
