@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlopsfw.kernel.events.record import BundleBlob, EventRecord
+from mlopsfw.kernel.events.record import BundleBlob, EventRecord, Text
 
 
 class EndpointWanted(EventRecord, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ class EndpointWanted(EventRecord, frozen=True, kw_only=True):
     model: str = ""
     version: int = 0
     bundle: BundleBlob = ""
-    reason: str = ""
+    reason: Text = ""
 
 
 class EndpointReady(EventRecord, frozen=True, kw_only=True):

@@ -166,7 +166,7 @@ def test_the_deploy_step_of_a_pipeline_serves_what_it_is_told(
 ) -> None:
     project = make_project(TOML + '[steps.deploy]\nmodel = "models:/delay@champion"\n')
     assert run(["--project", str(project.root), "run"]) == 0
-    (change,) = project.endpoints.history("delay")
+    (change,) = project.people.show(project.endpoints.history("delay"))
     assert (change.version, change.state, change.reason.startswith("run ")) == (1, "ready", True)
     assert run(["--project", str(project.root), "--set", "steps.deploy.model=models:/delay@3", "run"]) != 0
     assert project.endpoints.status("delay").version == 1

@@ -95,7 +95,11 @@ def test_each_change_has_the_next_revision_and_says_why(project: Project, shelf:
     for version in (1, 2, 3):
         project.endpoints.deploy(f"models:/delay@{version}", reason=f"because {version}")
     assert history(project) == [(1, 1, "ready"), (2, 2, "ready"), (3, 3, "ready")]
-    assert [c.reason for c in project.endpoints.history("delay")] == ["because 1", "because 2", "because 3"]
+    assert [c.reason for c in project.people.show(project.endpoints.history("delay"))] == [
+        "because 1",
+        "because 2",
+        "because 3",
+    ]
 
 
 def test_a_version_that_cannot_be_served_leaves_the_one_before(project: Project, shelf: Shelf) -> None:

@@ -71,13 +71,14 @@ def test_bad_rows_go_to_quarantine_up_to_the_share_and_are_a_metric(twice, bench
     assert done.status == "failed"
 
 
-def test_csv_options_and_the_message_are_passed_on(twice):
+def test_csv_options_and_the_message_are_passed_on(twice, bench):
     options = (
         'separator = ";"\nnull = ["-"]\nencoding = "latin-1"\nmessage = "nightly"\n[steps.ingest.types]\nid = "string"'
     )
     _, found, version = twice(options, "id;name\n007;-\n008;b\n", "id;name\n1;a\n")
     assert found == [("007", None), ("008", "b")]
-    assert version.message == "nightly"
+    with bench.open() as project:
+        assert project.people.show(version).message == "nightly"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.kernel.events.record import Blob, EventRecord
+from mlopsfw.kernel.events.record import Blob, EventRecord, Text
 from mlopsfw.privacy.treatments import Mark
 
 
@@ -42,7 +42,7 @@ class VersionRecord(EventRecord, frozen=True, kw_only=True):
     mode: str
     source: str = ""
     origin: dict[str, Any] = {}
-    message: str = ""
+    message: Text = ""
     manifest: Blob = ""
     added: str = ""
     watermark: dict[str, Any] = {}
@@ -201,7 +201,7 @@ class DatasetSettled(EventRecord, frozen=True, kw_only=True):
 
     type = "dataset.settled"
     version: int
-    message: str = ""
+    message: Text = ""
 
 
 class DatasetTagged(EventRecord, frozen=True, kw_only=True):
@@ -218,7 +218,7 @@ class DatasetTagged(EventRecord, frozen=True, kw_only=True):
     tag: str
     version: int
     was: int
-    message: str = ""
+    message: Text = ""
 
 
 class DatasetUntagged(EventRecord, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlopsfw.kernel.events.record import Blob, BundleBlob, EventRecord
+from mlopsfw.kernel.events.record import Blob, BundleBlob, EventRecord, Text
 from mlopsfw.lineage.codestate import CodeRecord
 
 
@@ -34,7 +34,7 @@ class VersionRegistered(EventRecord, frozen=True, kw_only=True):
     code: CodeRecord = CodeRecord()
     environment: Blob = ""
     task: str = ""
-    message: str = ""
+    message: Text = ""
 
 
 class VersionApproved(EventRecord, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class VersionApproved(EventRecord, frozen=True, kw_only=True):
 
     type = "version.approved"
     version: int
-    comment: str = ""
+    comment: Text = ""
 
 
 class AliasMoved(EventRecord, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ class AliasMoved(EventRecord, frozen=True, kw_only=True):
     version: int
     was: int | None = None
     how: str = ""
-    reason: str = ""
+    reason: Text = ""
 
 
 EVENTS: tuple[type[EventRecord], ...] = (VersionRegistered, VersionApproved, AliasMoved)

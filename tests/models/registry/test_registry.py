@@ -152,9 +152,9 @@ def test_aliases_are_words_and_know_their_nearest(registry, bundle):
         registry.resolve("data:/delay")
 
 
-def test_an_approval_says_who_and_when_and_why(registry, bundle):
+def test_an_approval_says_who_and_when_and_why(project, registry, bundle):
     registry.register("delay", bundle())
-    approved = registry.approve("delay", 1, "looked at the card")
+    approved = project.people.show(registry.approve("delay", 1, "looked at the card"))
     [approval] = approved.approvals
     assert approval.comment == "looked at the card"
     assert approval.actor
