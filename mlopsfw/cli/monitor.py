@@ -208,9 +208,15 @@ def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str)
 @pass_project
 def report(project: Project, endpoint: str, *, as_json: bool) -> None:
     """List the examined windows of ENDPOINT with their findings, newest last."""
-    events = [e for e in project.ledger.stream(f"monitor/{endpoint}").events() if e.type == "window.examined"]
+    import msgspec
+
+    from mlopsfw.monitoring.events import WindowExamined
+
+    events = project.ledger.stream(f"monitor/{endpoint}").events()
+    windows = [WindowExamined.of(event) for event in events if event.type == WindowExamined.type]
     rows = [
-        {"look": 1, **e.body, "alarm": "ALARM" if e.body["alarm"] else "", "report": e.body["report"]} for e in events
+        {**msgspec.structs.asdict(each), "look": each.look or 1, "alarm": "ALARM" if each.alarm else ""}
+        for each in windows
     ]
     if as_json:
         emit_json(rows)

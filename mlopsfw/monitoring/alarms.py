@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlopsfw.monitoring.events import WindowExamined
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
@@ -61,17 +62,20 @@ class Alarms:
         First looks (drift) and `late` ones (labels) are counted apart, as their alerts are: windows that have no labels yet do not end an
         alarm of labels. A window of too few rows says nothing, and a replay is not watching: neither counts.
         """
-        seen: dict[tuple[str, str], dict[int, bool]] = {}
+        seen: dict[tuple[str, str], dict[int | None, bool]] = {}
         for event in self._ledger.stream(f"monitor/{report.endpoint}").events():
-            body = event.body
-            if event.type == "window.examined" and body["monitor"] == report.monitor and _counts(body, late=late):
-                seen.setdefault((body["end"], body["start"]), {})[body["version"]] = body["alarm"]
+            if event.type != WindowExamined.type:
+                continue
+            window = WindowExamined.of(event)
+            if window.monitor == report.monitor and _counts(window, late=late):
+                seen.setdefault((window.end, window.start), {})[window.version] = window.alarm
         last = sorted(seen)[-CALM_WINDOWS:]
-        return len(last) == CALM_WINDOWS and not any(alarm for window in last for alarm in seen[window].values())
+        return len(last) == CALM_WINDOWS and not any(alarm for place in last for alarm in seen[place].values())
 
 
-def _counts(body: Mapping[str, Any], *, late: bool) -> bool:
-    return bool(body.get("alerts", True) and body.get("compared", True) and (body.get("look", 1) > 1) == late)
+def _counts(window: WindowExamined, *, late: bool) -> bool:
+    watched, compared = window.alerts is not False, window.compared is not False
+    return watched and compared and ((window.look or 1) > 1) == late
 
 
 def _text(report: Report, window: Window) -> str:

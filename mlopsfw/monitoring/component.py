@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.component import Component
+from mlopsfw.monitoring.events import EVENTS
 from mlopsfw.monitoring.index_tables import INDEX
 from mlopsfw.pipeline.values.erasure import BlobHolding
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def component(holdings: Callable[[], Iterable[Holding]]) -> Component:
     """Return the component."""
-    return Component(name="monitoring", index=INDEX, holdings=holdings)
+    return Component(name="monitoring", events=EVENTS, index=INDEX, holdings=holdings)
 
 
 def report_holding(services: Services, values: Values) -> BlobHolding:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError
-from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.monitoring.alarms import Alarms
+from mlopsfw.monitoring.events import WindowExamined
 from mlopsfw.monitoring.window_bounds import check_length, opening
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ class Monitoring:
         digest = self._services.blobs.put(msgspec.json.encode(report))
         page_digest = self._services.blobs.put(page.encode()) if page is not None else ""
         file = None if page is None else self._lay_out(report, page, window.look)
-        body = _body(report, digest, page_digest) | {"alerts": alert, "look": window.look}
-        self._services.ledger.stream(f"monitor/{window.endpoint}").append(PlainRecord("window.examined", body))
+        examined = _examined(report, digest, page_digest, alerts=alert, look=window.look)
+        self._services.ledger.stream(f"monitor/{window.endpoint}").append(examined)
         if alert:
             self._alarms.apply(report, window, digest, file)
         return Examined(report, digest, file)
@@ -148,10 +148,14 @@ def _judged(report: Report, window: Window) -> Report:
     return report if window.look == 1 or late else msgspec.structs.replace(report, alarm=False)
 
 
-def _body(report: Report, digest: str, page: str) -> dict[str, Any]:
-    return {name: getattr(report, name) for name in _FACTS} | {
-        "report": digest,
-        "page": page,
-        "compared": bool(report.columns or report.metrics),
-        "drifted": [column["column"] for column in report.columns if column.get("drifted")],
-    }
+def _examined(report: Report, digest: str, page: str, *, alerts: bool, look: int) -> WindowExamined:
+    facts = {name: getattr(report, name) for name in _FACTS}
+    return WindowExamined(
+        **facts,
+        report=digest,
+        page=page,
+        compared=bool(report.columns or report.metrics),
+        drifted=tuple(column["column"] for column in report.columns if column.get("drifted")),
+        alerts=alerts,
+        look=look,
+    )

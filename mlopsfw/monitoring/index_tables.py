@@ -6,6 +6,7 @@ from sqlite3 import Connection
 
 from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.monitoring.events import WindowExamined
 
 _TABLES = """
 CREATE TABLE windows (endpoint TEXT, monitor TEXT, start TEXT, "end" TEXT, rows INTEGER, alarm INTEGER, time TEXT,
@@ -14,15 +15,15 @@ CREATE TABLE windows (endpoint TEXT, monitor TEXT, start TEXT, "end" TEXT, rows 
 
 
 def _examined(db: Connection, endpoint: str, event: Event) -> None:
-    body = event.body
-    keys = {"endpoint": endpoint, "monitor": body["monitor"], "start": body["start"], "end": body["end"]}
-    values = {"rows": body.get("rows"), "alarm": bool(body.get("alarm")), "time": event.time, "facts": as_json(body)}
+    window = WindowExamined.of(event)
+    keys = {"endpoint": endpoint, "monitor": window.monitor, "start": window.start, "end": window.end}
+    values = {"rows": window.rows, "alarm": window.alarm, "time": event.time, "facts": as_json(event.body)}
     upsert(db, "windows", keys, values)
 
 
 INDEX = IndexPart(
     tables=_TABLES,
     changes={
-        ("monitor", "window.examined"): _examined,
+        ("monitor", WindowExamined.type): _examined,
     },
 )

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mlopsfw.monitoring.events import LOOK_EVENTS, LookRecord
 from mlopsfw.monitoring.window_bounds import stamp
 
 if TYPE_CHECKING:
@@ -54,12 +55,17 @@ class Looked:
         crossed = any(self.labelled < share * self.rows <= labelled for share in SHARES)
         return crossed or any(self.last < self.first + age <= now for age in AGES)
 
-    def body(self) -> dict[str, Any]:
-        """Return what the event of a look says."""
-        return {
-            "start": stamp(self.start), "until": stamp(self.end), "first": stamp(self.first), "at": stamp(self.last),
-            "rows": self.rows, "labelled": self.labelled, "look": self.look,
-        }  # fmt: skip
+    def record(self, kind: type[LookRecord]) -> LookRecord:
+        """Return the event of the look."""
+        return kind(
+            start=stamp(self.start),
+            until=stamp(self.end),
+            first=stamp(self.first),
+            at=stamp(self.last),
+            rows=self.rows,
+            labelled=self.labelled,
+            look=self.look,
+        )
 
     def again(self, labelled: int, now: datetime) -> Looked:
         """Return it as it is after one more look."""
@@ -70,8 +76,7 @@ def fold(happened: Iterable[Event]) -> dict[str, Looked]:
     """Return the last look at each window that held rows, by its start. A window without rows is only passed."""
     looked: dict[str, Looked] = {}
     for event in happened:
-        body = event.body
-        if event.type in ("watch.passed", "watch.looked") and body.get("rows"):
-            start, end, first, last = (datetime.fromisoformat(body[name]) for name in ("start", "until", "first", "at"))
-            looked[body["start"]] = Looked(start, end, first, last, body["rows"], body["labelled"], body["look"])
+        if (kind := LOOK_EVENTS.get(event.type)) and (look := kind.of(event)).rows:
+            start, end, first, last = map(datetime.fromisoformat, (look.start, look.until, look.first, look.at))
+            looked[look.start] = Looked(start, end, first, last, look.rows, look.labelled or 0, look.look or 1)
     return looked

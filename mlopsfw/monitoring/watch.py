@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.capturelog.times import event_micros
 from mlopsfw.kernel.base.errors import DataError, Fenced
-from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.ledger.lease import Lease
+from mlopsfw.monitoring.events import LookRecord, WatchBegun, WatchLooked, WatchPassed
 from mlopsfw.monitoring.looks import LOOKS, Looked, fold
 from mlopsfw.monitoring.window_bounds import check_length, holding, later, stamp
 from mlopsfw.monitoring.windows import aside_sentence
@@ -147,11 +147,11 @@ class _Turn:
             if number == MOST_AT_ONCE:
                 self.say(f"{MOST_AT_ONCE:,} windows are done; the next one begins {stamp(low)}.")
                 return
-            yield from self._examine(Looked(low, high, self._now, self._now, 0, 0), "watch.passed")
+            yield from self._examine(Looked(low, high, self._now, self._now, 0, 0), WatchPassed)
             start = high
         passed = holding(end, start, schedule.every, schedule.zone)
         if passed > start:  # windows without a prediction are passed in one go
-            self._stream.append(PlainRecord("watch.passed", {"until": stamp(passed)}))
+            self._stream.append(WatchPassed(until=stamp(passed)))
 
     def _look_again(self) -> Iterator[Examined]:
         now = self._now
@@ -163,29 +163,29 @@ class _Turn:
             if self.stop.is_set():
                 return
             if looked.is_due(labelled, now):
-                yield from self._examine(looked.again(labelled, now), "watch.looked")
+                yield from self._examine(looked.again(labelled, now), WatchLooked)
 
-    def _examine(self, looked: Looked, event: str) -> Iterator[Examined]:
+    def _examine(self, looked: Looked, kind: type[LookRecord]) -> Iterator[Examined]:
         """Examine a window, and note it, so that the next watcher goes on behind it."""
         start, end = looked.start, looked.end
         examined = self.monitoring.examine(self.schedule.endpoint, start, end, look=looked.look, looks=LOOKS)
         yield from examined
         if looked.look == 1:
             looked = replace(looked, rows=_most(examined, "rows"), labelled=_most(examined, "labelled"))
-        self._stream.append(PlainRecord(event, looked.body()))
+        self._stream.append(looked.record(kind))
         self.lease.renew()  # catching up with a year must not look like death
 
     def _next(self) -> datetime | None:
         """Return where the next window begins: where the last one ended, or else where the first one is to begin."""
         schedule = self.schedule
-        passed = [event.body["until"] for event in self._stream.events() if event.type == "watch.passed"]
+        passed = [WatchPassed.of(e).until for e in self._stream.events() if e.type == WatchPassed.type]
         for until in reversed(passed):
             with contextlib.suppress(DataError):  # such as year 1, where a watch could once begin
                 return datetime.fromtimestamp(event_micros(until) / 1e6, UTC).astimezone(schedule.zone)
         start = self.windows.beginning(schedule.endpoint, schedule.every, schedule.zone, self._now)
         if start is not None:
             aside = self.windows.set_aside(schedule.endpoint)
-            self._stream.append(PlainRecord("watch.begun", {"from": stamp(start), "set_aside": aside}))
+            self._stream.append(WatchBegun(start=stamp(start), set_aside=aside))
             self.say(f"The first window begins {stamp(start)}. {aside_sentence(aside)}".strip())
         return start
 

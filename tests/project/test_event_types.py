@@ -16,7 +16,21 @@ from mlopsfw.project.components import bundled, event_types
 
 HOME = Path(mlopsfw.__file__).parent
 DECLARING = [*sorted(HOME.rglob("events.py")), HOME / "kernel" / "events" / "lease.py"]
-LITERAL_ROOMS = ("pipeline", "project", "models", "serving", "data", "alerts", "governance")
+LITERAL_ROOMS = (
+    "pipeline",
+    "project",
+    "models",
+    "serving",
+    "data",
+    "alerts",
+    "governance",
+    "monitoring",
+    "cli",
+    "steps",
+    "training",
+    "lineage",
+    "operations",
+)
 """Rooms in which a type is named by its record alone."""
 
 
