@@ -209,7 +209,7 @@ def test_a_prediction_is_found_by_its_id_or_by_a_name_that_is_its_alone(project:
     assert project.captures.find("delay", "s0")["client_request_id"] == "x"
     assert project.captures.find("delay", "x")["prediction_id"] == "s0"
     assert project.captures.find("delay", "x-1")["prediction_id"] == "b-1"
-    with pytest.raises(UnknownName, match="2 predictions with the client id 'y'"):
+    with pytest.raises(UnknownName, match="captured 2 predictions that clients called 'y'"):
         project.captures.find("delay", "y")
 
 

@@ -187,7 +187,7 @@ def _check_each(plugin: Step | None, step: StepConfig, key: str, config: Project
     if step.each not in step.inputs:
         raise config.error(f"it has no input {step.each!r}", f"{key}.each", hint=nearest(step.each, step.inputs))
     if plugin and plugin.each is not None and step.each not in plugin.each:
-        hint = f"It can on {', '.join(map(repr, plugin.each))}." if plugin.each else "Remove `each`."
+        hint = f"It can run on parts of {', '.join(map(repr, plugin.each))}." if plugin.each else "Remove `each`."
         raise config.error(f"{step.use!r} cannot run on parts of {step.each!r}", f"{key}.each", hint=hint)
 
 

@@ -183,13 +183,11 @@ def test_a_worker_that_is_killed_costs_its_part_alone(bench):
 
 
 def test_a_part_and_the_whole_come_of_the_same_rows(bench):
-    from mlopsfw.lineage import datasets_of
-
     bench.write(by_parts("doubled"), work=DOUBLED)
     commit(bench, numbers(0, ROWS))
     outcome = bench.run()
     with bench.open() as project:
-        assert {tuple(datasets_of(project, outcome.run, step)) for step in ("work", "work[1]")} == {("data:/n@1",)}
+        assert {tuple(project.runs.datasets_of(outcome.run, step)) for step in ("work", "work[1]")} == {("data:/n@1",)}
 
 
 def test_force_runs_every_part(bench):
