@@ -22,10 +22,20 @@ from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Report, 
 from mlopsfw.kernel.roles.names import API_VERSION, ROLES
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.reading import MAX_RATIO, Format, ReadOptions, ReadRequest, RejectSink, TextFormat
-from mlopsfw.kernel.roles.step import Alerts, Endpoints, Examination, Models, ModelVersion, Monitoring, Runs, Step
+from mlopsfw.kernel.roles.step import Step
 from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
 from mlopsfw.kernel.roles.training import Task, TrainedModel, Trainer, TrainingContext, TrainingTask
 from mlopsfw.models.bundle.files import read_model
+from mlopsfw.pipeline.graph.parts import (
+    Alerts,
+    Endpoints,
+    Examination,
+    Models,
+    ModelVersion,
+    Monitoring,
+    Runs,
+    Trainers,
+)
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
 
 __all__ = [
@@ -95,6 +105,7 @@ __all__ = [
     "TextFormat",
     "TrainedModel",
     "Trainer",
+    "Trainers",
     "TrainingContext",
     "TrainingTask",
     "Window",

@@ -86,9 +86,9 @@ class Monitoring:
         if not monitors:
             raise ConfigError("the project has no monitor", key="monitor", hint='Add [[monitor]] with use = "drift".')
         return [
-            self._examine(monitor, window, alert=alert)
+            self._examine(name, monitor, window, alert=alert)
             for window in self._windows.cut(endpoint, start, end, look=look, looks=looks)
-            for monitor in monitors.values()
+            for name, monitor in monitors.items()
         ]
 
     def replay(
@@ -119,10 +119,10 @@ class Monitoring:
         for low, high in self._windows.occupied(endpoint, begin, finish, every=every, zone=zone):
             yield from self.examine(endpoint, low, high, alert=False)
 
-    def _examine(self, monitor: Monitor, window: Window, *, alert: bool) -> Examined:
+    def _examine(self, name: str, monitor: Monitor, window: Window, *, alert: bool) -> Examined:
         baseline = self._baselines.of(window.model, window.version)
         report = _judged(monitor.examine(window, baseline), window)
-        report = msgspec.structs.replace(report, labels_aside=dict(window.labels_aside))
+        report = msgspec.structs.replace(report, monitor=name, labels_aside=dict(window.labels_aside))
         page = monitor.page(report, window, baseline)
         digest = self._services.blobs.put(msgspec.json.encode(report))
         page_digest = self._services.blobs.put(page.encode()) if page is not None else ""

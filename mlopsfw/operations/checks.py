@@ -185,6 +185,8 @@ def selected_providers(plugins: PluginManager, config: ProjectConfig) -> Iterato
     """Load the plugin behind each selected provider, and name its distribution."""
     chosen = [("storage", config.storage), ("trainer", config.trainer), ("deployer", config.deployer)]
     chosen += [("engine", config.engine), *(("monitor", s) for s in config.monitors)]
-    for role, selection in [*chosen, *(("alerter", s) for s in config.alerters)]:
+    chosen += [("alerter", s) for s in config.alerters]
+    chosen += [(role, s) for role, named in config.named.items() for s in named if s.key != role]
+    for role, selection in {(role, s.called): (role, s) for role, s in chosen if s.use}.values():
         claim, _ = plugins.provider(role, selection.use)
-        yield Diagnosis("ok", f"{role} {selection.use!r}: {claim.distribution} {claim.version}")
+        yield Diagnosis("ok", f"{role} {selection.called!r}: {claim.distribution} {claim.version}")

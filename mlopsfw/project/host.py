@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 
 
 class ProjectHost:
-    """Implements `mlopsfw.roles.Host` for the provider called `name`, such as `trainer.torch`."""
+    """Implements `mlopsfw.roles.Host` for one provider.
 
-    def __init__(self, project: Wiring, name: str) -> None:
-        self._project, self._name = project, name
+    Args:
+        project: What it is given parts of.
+        name: Its kind, such as `trainer.torch`, under which it writes.
+        instance: Its own name, such as `trainer.boosted`, where that is another: its files lie there.
+    """
+
+    def __init__(self, project: Wiring, name: str, instance: str = "") -> None:
+        self._project, self._name, self._instance = project, name, instance or name
 
     def _on_storage(self, what: str) -> Wiring:
         """Return the parts that are built on storage. Raise `PluginError` for the storage itself."""
@@ -47,7 +53,7 @@ class ProjectHost:
 
     def private_folder(self, *parts: str) -> Path:
         """Return a folder of this provider's own on this machine."""
-        return self._project.private_folder("plugins", self._name, *parts)
+        return self._project.private_folder("plugins", self._instance, *parts)
 
     @property
     def clock(self) -> Clock:

@@ -212,5 +212,5 @@ class KernelWiring(ABC):
         """What each room says of itself."""
 
     @abstractmethod
-    def host(self, name: str) -> Host:
-        """Return the host for the provider called `name`, such as `trainer.torch`."""
+    def host(self, name: str, instance: str = "") -> Host:
+        """Return the host for a provider of a kind, such as `trainer.torch`, and by its own name, such as `trainer.boosted`."""

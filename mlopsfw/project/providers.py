@@ -29,27 +29,31 @@ class Providers:
     Args:
         plugins: The installed plugins.
         config: What is selected.
-        host: Returns what the provider of a name, such as `trainer.torch`, gets to see.
+        host: Returns what a provider gets to see, by its kind, such as `trainer.torch`, and by its own name, such as `trainer.boosted`.
         closing: Closes what must be closed.
     """
 
     def __init__(
-        self, plugins: PluginManager, config: ProjectConfig, host: Callable[[str], Host], closing: ExitStack
+        self, plugins: PluginManager, config: ProjectConfig, host: Callable[[str, str], Host], closing: ExitStack
     ) -> None:
         self._plugins, self._config, self._host, self._closing = plugins, config, host, closing
+        self._trainers: dict[str, Trainer] = {}
 
     def _build(self, role: str, selection: Selection) -> Any:
-        return self._plugins.build(role, selection, self._config, self._host(f"{role}.{selection.use}"))
+        host = self._host(f"{role}.{selection.use}", f"{role}.{selection.called}")
+        return self._plugins.build(role, selection, self._config, host)
 
     @cached_property
     def storage(self) -> Storage:
         """Where everything is kept."""
         return self._build("storage", self._config.storage)  # type: ignore[no-any-return]
 
-    @cached_property
-    def trainer(self) -> Trainer:
-        """The selected trainer."""
-        return self._build("trainer", self._config.trainer)  # type: ignore[no-any-return]
+    def trainer(self, name: str = "") -> Trainer:
+        """Return the trainer of a name, the default one for none."""
+        [(_, selection)] = self._config.providers(f"trainer.{name}")
+        if selection.called not in self._trainers:
+            self._trainers[selection.called] = self._build("trainer", selection)
+        return self._trainers[selection.called]
 
     @cached_property
     def deployer(self) -> Deployer:
@@ -71,11 +75,11 @@ class Providers:
     @cached_property
     def monitors(self) -> dict[str, Monitor]:
         """The selected monitors by name, in the order of the file."""
-        return {selection.use: self._build("monitor", selection) for selection in self._config.monitors}
+        return {selection.called: self._build("monitor", selection) for selection in self._config.monitors}
 
     def alerter(self, name: str) -> Alerter:
         """Return a selected alerter, built by itself: one that cannot be built does not keep the others from delivering."""
-        selection = next(each for each in self._config.alerters if each.use == name)
+        selection = next(each for each in self._config.alerters if each.called == name)
         return self._build("alerter", selection)  # type: ignore[no-any-return]
 
     def runtime(self, format: str) -> Runtime:  # noqa: A002 - the field's word

@@ -100,7 +100,7 @@ class StepParts:
             "origins": lambda: _origins(project),
             "privacy": lambda: project.privacy,
             "runs": lambda: project.runs,
-            "trainer": lambda: project.providers.trainer,
+            "trainers": lambda: project.providers.trainer,
         }
 
     def named(self, function: Callable[..., object], *, given: int = 0) -> tuple[str, ...]:

@@ -45,11 +45,11 @@ if TYPE_CHECKING:
 class Wiring(KernelWiring):
     """The parts of one project on this machine."""
 
-    def host(self, name: str) -> ProjectHost:
-        """Return the host for the provider called `name`, such as `trainer.torch`."""
+    def host(self, name: str, instance: str = "") -> ProjectHost:
+        """Return the host for a provider of a kind, such as `trainer.torch`, and by its own name, such as `trainer.boosted`."""
         from mlopsfw.project.host import ProjectHost
 
-        return ProjectHost(self, name)
+        return ProjectHost(self, name, instance)
 
     @cached_property
     def components(self) -> tuple[Component, ...]:
@@ -221,7 +221,7 @@ class Wiring(KernelWiring):
         """Alerts and their delivery."""
         from mlopsfw.alerts import Alerts
 
-        return Alerts(self.services, [selection.use for selection in self.config.alerters], self.providers.alerter)
+        return Alerts(self.services, [selection.called for selection in self.config.alerters], self.providers.alerter)
 
     @cached_property
     def windows(self) -> Windows:

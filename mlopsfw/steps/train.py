@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from mlopsfw.kernel.roles.derived import Derived
     from mlopsfw.kernel.roles.host import Host
-    from mlopsfw.kernel.roles.training import TrainedModel, Trainer
+    from mlopsfw.kernel.roles.training import TrainedModel
     from mlopsfw.models.bundle import BundleStore
+    from mlopsfw.pipeline.graph.parts import Trainers
     from mlopsfw.privacy.marks import Privacy
     from mlopsfw.steps.origins import ColumnOrigins
 
@@ -29,6 +30,7 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """`[steps.train]`. How it is learned is `[trainer]`'s.
 
     Args:
+        trainer: The name of the trainer; empty for the project's `[trainer]`.
         task: `binary`, `multiclass` or `regression`.
         target: The label's column.
         features: Columns to learn from; all but the target, `exclude`, `time` and `weight` where it is empty.
@@ -51,13 +53,14 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     options: dict[str, dict[str, Any]] = {}
     derive: dict[str, str] = {}
     lookup: dict[str, str] = {}
+    trainer: str = ""
 
 
 def _run(
     params: TrainParams,
     context: StepContext,
     *,
-    trainer: Trainer,
+    trainers: Trainers,
     bundles: BundleStore,
     privacy: Privacy,
     origins: ColumnOrigins,
@@ -73,7 +76,7 @@ def _run(
         derived=_derived(privacy, context, params, train),
     )
     valid: pa.Table | None = context.load("valid", pa.Table) if "valid" in context.inputs else None
-    trained = trainer.fit(task, train, valid, context)
+    trained = trainers(params.trainer).fit(task, train, valid, context)
     _report(context, trained)
     folder = context.scratch / "bundle"
     manifest = bundles.write(folder, trained, task, train)
@@ -138,7 +141,7 @@ def build(params: TrainParams, _host: Host) -> Step:
         inputs=("train", *params.lookup),
         optional=("valid",),
         outputs=("model",),
-        plugins=("trainer",),
+        plugins=(f"trainer.{params.trainer}",),
     )
 
 

@@ -20,15 +20,13 @@ from mlopsfw.kernel.config.model import (
     Encryption,
     PrivacyConfig,
     ProjectConfig,
-    Selection,
     StepConfig,
 )
 from mlopsfw.kernel.config.secrets import is_reference
+from mlopsfw.kernel.config.selections import MANY, SINGLE, merged, several, single
 
 FILE_NAME = "mlopsfw.toml"
 
-_SINGLE = ("storage", "trainer", "deployer", "engine")
-_MANY = {"monitor": "monitors", "alerter": "alerters"}
 _TABLES = (
     "project",
     "plugins",
@@ -42,7 +40,7 @@ _TABLES = (
     "steps",
     "env",
 )
-_TOP = (*_TABLES, *_SINGLE, *_MANY)
+_TOP = (*_TABLES, *SINGLE, *MANY)
 _STEP = StepConfig.__struct_fields__
 
 _WORDS = {"object": "table", "str": "string", "int": "integer", "bool": "boolean"}  # what TOML calls them
@@ -95,12 +93,12 @@ def load_config(file: Path, *, env: str | None = None, overrides: Sequence[str] 
     if env is not None:
         if env not in overlays:
             raise fail(f"there is no environment {env!r}", "env", hint=nearest(env, overlays))
-        tree = _merge(tree, overlays[env])
+        tree = merged(tree, overlays[env])
     for override in overrides:
         changed = _override(override)
         for key, problem in secrets_in_clear(changed):
             raise ConfigError(f"--set {key} {problem}", hint=HINT)
-        tree = _merge(tree, changed)
+        tree = merged(tree, changed)
     return _build(tree, fail, file=str(file), env=env or "", lines=lines)
 
 
@@ -141,14 +139,6 @@ def _override(text: str) -> dict[str, Any]:
     return dict(parsed)
 
 
-def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        inner = merged.get(key)
-        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return merged
-
-
 def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     _only(tree, _TOP, "", fail)
     project = _convert(_table(tree, "project", fail), _ProjectTable, "project", fail)
@@ -161,14 +151,16 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     except UsageError as error:
         raise fail(error.message, "project.name", hint=error.hint) from None
     encryption = _encryption(tree, fail)
-    fields: dict[str, Any] = {role: _selection(tree[role], role, fail) for role in _SINGLE if role in tree}
+    chosen = {role: single(tree[role], role, fail) for role in SINGLE if role in tree}
+    fields: dict[str, Any] = {role: default for role, (default, _) in chosen.items()}
+    fields["named"] = {role: named for role, (_, named) in chosen.items() if named}
     fields["encryption"] = encryption
     data = _table(tree, "data", fail)
     fields["data"] = {key: _convert(_table(data, key, fail, "data."), DataConfig, f"data.{key}", fail) for key in data}
     fields["privacy"] = _convert(_table(tree, "privacy", fail), PrivacyConfig, "privacy", fail)
     _check_key(fields, fail)
     fields["capture"] = _capture(tree, fail)
-    fields |= {field: _selections(tree[role], role, fail) for role, field in _MANY.items() if role in tree}
+    fields |= {field: several(tree[role], role, fail) for role, field in MANY.items() if role in tree}
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
     plain = {
@@ -195,17 +187,6 @@ def _only(table: Mapping[str, Any], known: Sequence[str], above: str, fail: Fail
     for key in table:
         if key not in known:
             raise fail("unknown key", f"{above}.{key}" if above else key, hint=nearest(key, known))
-
-
-def _selection(value: Any, key: str, fail: Fail) -> Selection:
-    if not isinstance(value, dict):
-        raise fail("must be a table", key, hint=f'Write [{key}] with use = "…".')
-    tables = {name: options for name, options in value.items() if isinstance(options, dict)}
-    _only({name: None for name in value if name not in tables}, ("use",), key, fail)
-    use = value.get("use", next(iter(tables)) if len(tables) == 1 else None)
-    if not isinstance(use, str) or not use:
-        raise fail("names no provider", f"{key}.use", hint='Write use = "…"; `mlopsfw plugins list` shows the names.')
-    return Selection(use=use, options=tables.get(use, {}), key=key)
 
 
 def _encryption(tree: dict[str, Any], fail: Fail) -> Encryption:
@@ -248,20 +229,6 @@ def _check_key(fields: dict[str, Any], fail: Fail) -> None:
     for name, data in fields["data"].items():
         if not key and "hash" in data.pii.values():
             raise fail("the key to hash personal columns is missing", f"data.{name}.pii", hint=hint)
-
-
-def _selections(value: Any, role: str, fail: Fail) -> list[Selection]:
-    if not isinstance(value, list):
-        raise fail("must be an array of tables", role, hint=f"Write one [[{role}]] for each.")
-    selections = [_selection(item, f"{role}.{number}", fail) for number, item in enumerate(value)]
-    for place, selection in enumerate(
-        selections
-    ):  # what each did is kept by its name: the second would never be heard of
-        if selection.use in [earlier.use for earlier in selections[:place]]:
-            raise fail(
-                f"the {role} {selection.use!r} is selected twice", selection.key, hint=f"Keep only one [[{role}]]."
-            )
-    return selections
 
 
 def _step(name: str, table: dict[str, Any], fail: Fail) -> StepConfig:

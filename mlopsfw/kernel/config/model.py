@@ -11,13 +11,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.kernel.base.ids import nearest
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A provider chosen by name.
 
     Args:
-        use: The provider's name.
+        use: The provider's kind.
+        name: What it is called; as its kind where it is empty.
         options: Its own configuration, still unread: the plugin's `config` struct decides.
         key: Where it stands in the file, such as `trainer` or `monitor.0`.
         options_key: Where its options stand; in a table called after the provider where it is empty.
@@ -25,10 +27,16 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     use: str
+    name: str = ""
     options: dict[str, Any] = {}
     key: str = ""
     options_key: str = ""
     besides: tuple[str, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """Its name, else its kind."""
+        return self.name or self.use
 
 
 class Encryption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,6 +147,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         name: The project's name.
         code: Folders, relative to the project, from which its Python modules are imported.
         storage, trainer, deployer, engine: The selected providers.
+        named: Role → every provider that its table has options of, or a name for.
         data: What holds for datasets, by name.
         privacy: The key of keyed hashes.
         capture: Which event times and label times are taken.
@@ -165,6 +174,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     trainer: Selection = Selection(use="torch", key="trainer")
     deployer: Selection = Selection(use="http", key="deployer")
     engine: Selection = Selection(use="local", key="engine")
+    named: dict[str, tuple[Selection, ...]] = {}
     monitors: tuple[Selection, ...] = ()
     alerters: tuple[Selection, ...] = ()
     runtimes: dict[str, dict[str, Any]] = {}
@@ -185,6 +195,24 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def from_json(cls, text: str | bytes) -> ProjectConfig:
         """Read what `to_json` wrote."""
         return msgspec.json.decode(text, type=cls)
+
+    def providers(self, plugin: str, key: str = "") -> list[tuple[str, Selection]]:
+        """Return role and selection of what `trainer` (the default, or all of a list) or `trainer.boosted` means.
+
+        Raise `ConfigError`, at `key`, where none is called so, or several trainers are there and none is the default.
+        """
+        role, _, name = plugin.partition(".")
+        several = {"monitor": self.monitors, "alerter": self.alerters}.get(role)
+        default: tuple[Selection, ...] = (getattr(self, role),) if several is None else several
+        known = {each.called: each for each in (*self.named.get(role, ()), *default) if each.use}
+        if name:
+            if name not in known:
+                raise self.error(f"no {role} is called {name!r}", key or role, hint=nearest(name, known))
+            return [(role, known[name])]
+        if not all(each.use for each in default):
+            hint = f'Write {role} = "{next(iter(known))}" in the step, or [{role}] use = "{next(iter(known))}".'
+            raise self.error(f"none of {', '.join(known)} is the default {role}", key or role, hint=hint)
+        return [(role, each) for each in default]
 
     def error(self, message: str, key: str, *, hint: str = "") -> ConfigError:
         """Return a `ConfigError` at the line of `key`, else of the first key below it, else of the nearest above it."""

@@ -104,24 +104,25 @@ class Fingerprinter:
         )
 
     def _installed(self, node: Node, step: Step, common: dict[str, Any]) -> Fingerprint:
-        used = [s for role in step.plugins for s in self._used(role)]
+        used = [selection for plugin in step.plugins for selection in self._used(plugin)]
+        kinds = [f"{role}.{selection.use}" for role, selection in used]
         return Fingerprint(
             runs=f"{node.config.use}/{step.version}",
             reads=self._reads(node.step, (*node.config.reads, *step.reads)),
             facts=msgspec.to_builtins(step.facts()),
-            plugins={key: self._version(key) for key in (f"step.{node.config.use}", *(key for key, _ in used))},
-            options={key: selection.options for key, selection in used},
+            plugins={key: self._version(key) for key in (f"step.{node.config.use}", *kinds)},
+            options={f"{role}.{selection.called}": selection.options for role, selection in used},
             **common,
         )
 
-    def _used(self, role: str) -> list[tuple[str, Selection]]:
-        """Return the providers of a role that a step may use: the selected ones; of formats, which a file's suffix selects, all."""
-        if role != "format":
-            return _selected(self._config, role)
-        names = [claim.name for claim in self._plugins.of(role)]
+    def _used(self, plugin: str) -> list[tuple[str, Selection]]:
+        """Return role and provider of all that a step may use: the selected ones; of formats, which a file's suffix selects, all."""
+        if plugin != "format":
+            return self._config.providers(plugin)
+        names = [claim.name for claim in self._plugins.of(plugin)]
         options = self._config.formats
         return [
-            (f"{role}.{name}", Selection(use=name, options=options.get(name, {}), key=role))
+            (plugin, Selection(use=name, options=options.get(name, {}), key=plugin))
             for name in names
             if names.count(name) == 1  # a file of a suffix that two claim cannot be read
         ]
@@ -158,10 +159,3 @@ def _glob(root: Path, pattern: str) -> list[Path]:
     if Path(pattern).is_absolute():
         return []
     return [file for file in root.glob(pattern) if file.is_file()]
-
-
-def _selected(config: ProjectConfig, role: str) -> list[tuple[str, Selection]]:
-    many = {"monitor": config.monitors, "alerter": config.alerters}
-    single = getattr(config, role, None) if role not in many else None
-    selections = many.get(role) or ([single] if single else [])
-    return [(f"{role}.{selection.use}", selection) for selection in selections]

@@ -36,7 +36,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
         inputs: Parameter name → kind and logical digest.
         outputs: Names of what it returns.
         plugins: `role.name` → distribution and version, and of a third party's the digest of its code.
-        options: `role.name` → its configuration.
+        options: `role.name` → its configuration, by its own name.
         reads: File, relative to the project → sha256.
         facts: What an installed step says its result hangs on besides.
         each: For a step that runs by parts on which input, and how many rows a part has.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -181,15 +181,18 @@ class Sessions:
         for node in graph.nodes.values():
             prints.check_function(node)
         prints.codebase.save()
-        self._check_options({role for node in graph.nodes.values() if node.plugin for role in node.plugin.plugins})
+        self._check_options(graph)
         return graph, prints
 
-    def _check_options(self, used: Collection[str]) -> None:
+    def _check_options(self, graph: Graph) -> None:
         """Read the options of every plugin that the pipeline uses or the file selects. Raise `ConfigError`, `UnknownName`."""
         config = self._config
-        told = {key.partition(".")[0] for key in config.lines}
-        single = {"engine": config.engine, "trainer": config.trainer, "deployer": config.deployer}
-        chosen = [(role, s) for role, s in single.items() if role == "engine" or role in used or role in told]
+        steps = [(node, plugin) for node in graph.nodes.values() if node.plugin for plugin in node.plugin.plugins]
+        chosen = [each for node, plugin in steps for each in config.providers(plugin, f"steps.{node.step}")]
+        stated = {key.partition(".")[0] for key in config.lines}
+        chosen += [("engine", config.engine)]
+        chosen += [(role, s) for role in ("trainer", "deployer") if role in stated and (s := getattr(config, role)).use]
+        chosen += [(role, s) for role, named in config.named.items() for s in named if s.key != role]
         chosen += [("monitor", s) for s in config.monitors] + [("alerter", s) for s in config.alerters]
         for role, selection in chosen:
             self._plugins.selected(role, selection, config)
