@@ -32,14 +32,15 @@ def config_schema(plugins: PluginManager) -> Schema:
         "privacy": _refer(PrivacyConfig, definitions),
         "capture": _refer(CaptureConfig, definitions),
         "steps": _steps(plugins, definitions),
-        "env": {"type": "object", "additionalProperties": {"$ref": "#"}},
     }
-    properties |= {role: _selection(plugins, role, definitions) for role in _ONE}
+    properties |= {role: _single(plugins, role, definitions) for role in _ONE}
     properties["storage"]["properties"] |= {
         "encrypt": {"anyOf": [{"type": "string"}, _strings()]},
         "tables": {"enum": ["encrypted-disk"]},
     }
-    properties |= {role: {"type": "array", "items": _selection(plugins, role, definitions)} for role in _MANY}
+    properties |= {role: {"type": "array", "items": _several(plugins, role, definitions)} for role in _MANY}
+    by_name = {role: {"anyOf": [properties[role], {"type": "object"}]} for role in _MANY}
+    properties["env"] = {"type": "object", "additionalProperties": _closed(properties | by_name)}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mlopsfw.toml"}
     return head | _closed(properties) | {"$defs": definitions}
 
@@ -52,9 +53,38 @@ def _strings() -> Schema:
     return {"type": "array", "items": {"type": "string"}}
 
 
-def _selection(plugins: PluginManager, role: str, definitions: Schema) -> Schema:
+def _single(plugins: PluginManager, role: str, definitions: Schema) -> Schema:
+    """Return the schema of `[trainer]`: the options of kinds, and providers with a `use` under names of their own."""
     options = _options(plugins, role, definitions)
-    return _closed({"use": {"enum": sorted(options)}} | options)
+    named = {"$ref": f"#/$defs/{role}"}
+    definitions[role] = _configured(options, {"use": {"enum": sorted(options)}}, definitions) | {"required": ["use"]}
+    kinds = {kind: {"if": {"required": ["use"]}, "then": named, "else": schema} for kind, schema in options.items()}
+    use = {"anyOf": [{"enum": sorted(options)}, {"type": "string"}]}
+    return {"type": "object", "properties": {"use": use} | kinds, "additionalProperties": named}
+
+
+def _several(plugins: PluginManager, role: str, definitions: Schema) -> Schema:
+    """Return the schema of one `[[monitor]]`, whose kind may be said by the one table below it."""
+    options = _options(plugins, role, definitions)
+    own = {"use": {"enum": sorted(options)}, "name": {"type": "string"}}
+    schema = _configured(options, own, definitions)
+    return {"if": {"required": ["use"]}, "then": schema, "else": _closed(own | options)}
+
+
+def _configured(options: Schema, own: Schema, definitions: Schema) -> Schema:
+    """Return the schema of a provider with its `use`: options stand beside it, or all in a table called after its kind."""
+    nested = _closed(own | options)
+    beside = {
+        kind: schema if "$ref" not in schema else _beside(definitions[schema["$ref"].rpartition("/")[2]], own)
+        for kind, schema in options.items()
+    }
+    cases = [_when({"use": {"const": kind}}, {"anyOf": [nested, beside[kind]]}) for kind in sorted(options)]
+    return {"type": "object", "properties": own, "allOf": cases}
+
+
+def _beside(record: Schema, own: Schema) -> Schema:
+    """Return a record's schema with the keys that stand beside its own."""
+    return record | {"properties": own | record.get("properties", {})}
 
 
 def _options(plugins: PluginManager, role: str, definitions: Schema) -> Schema:
@@ -106,8 +136,7 @@ def _with_own_keys(option: Schema, own: Schema, definitions: Schema) -> Schema:
         return {"type": "object", "properties": own}
     kind = definitions[reference.rpartition("/")[2]]
     required = [{"required": kind.get("required", [])}, {"required": ["params"]}]
-    left = {key: value for key, value in kind.items() if key != "required"}
-    return left | {"properties": own | kind.get("properties", {}), "anyOf": required}
+    return {key: value for key, value in _beside(kind, own).items() if key != "required"} | {"anyOf": required}
 
 
 def _when(condition: Schema, then: Schema) -> Schema:

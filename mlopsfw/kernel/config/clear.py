@@ -29,11 +29,17 @@ def secrets_in_clear(value: Any, key: str = "", path: tuple[str, ...] = ()) -> I
             yield from secrets_in_clear(inner, f"{key}.{name}" if key else name, (*path, name))
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            yield from secrets_in_clear(inner, f"{key}.{number}", path)
+            yield from secrets_in_clear(inner, f"{key}.{number}", (*path, *_kind(inner)))
     elif isinstance(value, str) and value.strip() and not is_reference(value):
         problem = _problem(value, path[2:] if path[:1] == ("env",) else path)
         if problem:
             yield key, problem
+
+
+def _kind(table: Any) -> tuple[str, ...]:
+    """Return the kind of a provider in an array of tables whose options stand beside `use`."""
+    use = table.get("use") if isinstance(table, dict) else None
+    return (use,) if isinstance(use, str) and not isinstance(table.get(use), dict) else ()
 
 
 def _problem(text: str, path: tuple[str, ...]) -> str:

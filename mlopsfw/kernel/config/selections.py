@@ -40,7 +40,7 @@ def single(table: Any, role: str, fail: Fail) -> tuple[Selection, tuple[Selectio
 def _instance(name: str, table: dict[str, Any], role: str, fail: Fail) -> Selection:
     if not isinstance(table.get("use"), str):
         return Selection(use=name, name=name, options=table, key=role)
-    return _configured(table, name, f"{role}.{name}", fail)
+    return _configured(table, name, f"{role}.{name}", fail, own=("use",))
 
 
 def several(value: Any, role: str, fail: Fail) -> list[Selection]:
@@ -52,7 +52,7 @@ def several(value: Any, role: str, fail: Fail) -> list[Selection]:
         key = f"{role}.{number}"
         if not isinstance(item, dict):
             raise fail("must be a table", key, hint=f'Write [[{role}]] with use = "…".')
-        selection = _configured(item, name_of(item), key, fail)
+        selection = _configured(item, name_of(item), key, fail, own=_OWN)
         if selection.called in [earlier.called for earlier in selections]:  # what each did is kept by its name
             hint = f'Give one of them a name of its own: name = "{selection.called}-2".'
             raise fail(f"two of [[{role}]] are called {selection.called!r}", key, hint=hint)
@@ -70,20 +70,20 @@ def _kind(table: Mapping[str, Any]) -> Any:
     return table.get("use", tables[0] if len(tables) == 1 else None)
 
 
-def _configured(table: dict[str, Any], name: Any, key: str, fail: Fail) -> Selection:
+def _configured(table: dict[str, Any], name: Any, key: str, fail: Fail, *, own: tuple[str, ...]) -> Selection:
     """Read one provider. Its options stand beside `use`, or all in a table called after its kind."""
     use = _kind(table)
     if not isinstance(use, str) or not use:
         raise fail("names no provider", f"{key}.use", hint=_HINT)
     try:
-        check_name(name, "name of a provider") if isinstance(name, str) else check_name("", "name of a provider")
+        check_name(name if isinstance(name, str) else "", "name of a provider")
     except UsageError as error:
         raise fail(error.message, f"{key}.name", hint=error.hint) from None
     if isinstance(table.get(use), dict):
-        _only([key for key, inner in table.items() if not isinstance(inner, dict)], _OWN, key, fail)
+        _only([key for key, inner in table.items() if not isinstance(inner, dict)], own, key, fail)
         return Selection(use=use, name=name, options=table[use], key=key)
-    options = {key: value for key, value in table.items() if key not in _OWN}
-    return Selection(use=use, name=name, options=options, key=key, options_key=key, besides=_OWN)
+    options = {key: value for key, value in table.items() if key not in own}
+    return Selection(use=use, name=name, options=options, key=key, options_key=key, besides=own)
 
 
 def _only(keys: Sequence[str], known: Sequence[str], above: str, fail: Fail) -> None:

@@ -89,17 +89,17 @@ WRONG = {
     "wrong type in a nested table": ("[steps.a]\nuse = 'train'\ninputs = { rows = 3 }\n", 3, "steps.a.inputs", ""),
     "a role that is no table": ('trainer = "torch"\n', 1, "trainer", "[trainer]"),
     "a monitor that is no array": ('[monitor]\nuse = "drift"\n', 1, "monitor", "[[monitor]]"),
-    "an alerter selected twice": (
+    "two alerters of one name": (
         '[[alerter]]\nuse = "webhook"\n[[alerter]]\nuse = "webhook"\n',
         3,
         "alerter.1",
-        "Keep only one",
+        "name of its own",
     ),
-    "a monitor selected twice": (
+    "two monitors of one name": (
         '[[monitor]]\nuse = "drift"\n[[monitor]]\nuse = "drift"\n',
         3,
         "monitor.1",
-        "Keep only one",
+        "name of its own",
     ),
     "a misspelt table of tables": ('[step.a]\npython = "m:f"\n', 1, "step", "'steps'"),
     "wrong type in the project's own table": ("[project]\nname = 3\n", 2, "project.name", "expected `string`"),
