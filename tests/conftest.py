@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -78,6 +79,7 @@ def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         (info / "entry_points.txt").write_text(f"[mlopsfw.v1]\n{lines}")
         (site / f"{module}.py").write_text(textwrap.dedent(source), encoding="utf-8")
         installed.append(module)
+        importlib.invalidate_caches()  # a folder's listing is kept as long as its time does not change
         return module
 
     monkeypatch.syspath_prepend(site)
