@@ -129,5 +129,5 @@ def test_a_mistake_in_a_selection_is_located(load, text, key, hint):
 
 @pytest.mark.parametrize("options", ['password = { a = "sesame" }', 'secret = "sesame"', "[alerter.webhook]\npassword = { a = 'sesame' }"])  # fmt: skip
 def test_a_secret_in_clear_is_refused_wherever_options_stand(load, options):
-    with pytest.raises(ConfigError, match="in clear"):
+    with pytest.raises(ConfigError, match="holds a secret in plain text"):
         load(f'[[alerter]]\nuse = "webhook"\n{options}\n')
