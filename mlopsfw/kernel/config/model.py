@@ -203,6 +203,8 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """
         role, _, name = plugin.partition(".")
         several = {"monitor": self.monitors, "alerter": self.alerters}.get(role)
+        if several is None and not isinstance(getattr(self, role, None), Selection):
+            return []  # nothing selects a provider of this role: a suffix does, or a bundle's format
         default: tuple[Selection, ...] = (getattr(self, role),) if several is None else several
         known = {each.called: each for each in (*self.named.get(role, ()), *default) if each.use}
         if name:
