@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import MlopsfwError, NotFound, StreamSealed
+from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.roles.storage import Storage
@@ -90,7 +91,7 @@ class Worker:
 
     def _append(self, stream: str, kind: str, body, *, seal: bool = False) -> None:
         chain = self.ledger.stream(stream)
-        event = (chain.seal if seal else chain.append)(kind, body)
+        event = (chain.seal if seal else chain.append)(lambda events: PlainRecord(kind, body(events)))
         self.acknowledge("event", stream, event.seq, event.id)
 
 

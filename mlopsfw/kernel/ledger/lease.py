@@ -43,12 +43,7 @@ class Watch:
 
         Of several observers one succeeds; to the others the stream has moved.
         """
-        if self.idle() < patience:
-            return None
-        try:
-            return self._stream.takeover(expecting=self.seq, record=record)
-        except Conflict:
-            return None
+        return _takeover(self._stream, self.seq, record) if self.idle() >= patience else None
 
 
 class Lease:
@@ -70,9 +65,11 @@ class Lease:
         """Return the epoch if the lease is ours now, None while another holds it. Ask again with this same object."""
         if self.epoch is None:
             watch = self._watch = self._watch or Watch(self._stream, self._clock)
-            watch.idle()
-            free = _is_free(list(self._stream.events()))
-            self.epoch = watch.takeover(0 if free else self._patience, Takeover(holder=self._holder))
+            events, record = list(self._stream.events()), Takeover(holder=self._holder)
+            if _is_free(events):
+                self.epoch = _takeover(self._stream, events[-1].seq if events else 0, record)
+            else:
+                self.epoch = watch.takeover(self._patience, record)
         return self.epoch
 
     def renew(self) -> None:
@@ -92,6 +89,14 @@ class Lease:
         if self.epoch is None:
             raise Fenced(f"{self._holder} does not hold {self._stream.name}", hint="Acquire it first.")
         self._stream.append(record, epoch=self.epoch)
+
+
+def _takeover(stream: Stream, expecting: int, record: Takeover | None) -> int | None:
+    """Return the new epoch, or None where something was appended after the event that we decided on."""
+    try:
+        return stream.takeover(expecting=expecting, record=record)
+    except Conflict:
+        return None
 
 
 def _is_free(events: Sequence[Event]) -> bool:

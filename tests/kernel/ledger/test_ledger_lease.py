@@ -105,3 +105,25 @@ def test_of_two_observers_of_a_dead_run_one_takes_over(open_stream, clock):
     assert [o.takeover(30, Takeover(holder="silent")) for o in observers] == [1, None]
     assert observers[1].idle() == 0
     assert list(run.events())[-1].body == {"holder": "silent"}
+
+
+def test_a_released_lease_that_another_took_in_between_is_not_taken_from_it(open_stream, clock):
+    """b takes it after a has read that it is free, and before a appends."""
+
+    class Interrupted:
+        def __init__(self, stream, between):
+            self._stream, self._between = stream, between
+
+        def events(self):
+            yield from self._stream.events()
+            self._between()
+
+        def __getattr__(self, name):
+            return getattr(self._stream, name)
+
+    first, b = (Lease(open_stream(), holder, clock, patience=10) for holder in "1b")
+    first.acquire()
+    first.release()
+    a = Lease(Interrupted(open_stream(), b.acquire), "a", clock, patience=10)
+    assert a.acquire() is None
+    b.renew()
