@@ -131,10 +131,10 @@ def test_a_model_served_by_http_answers_raw_rows_as_training_did_and_a_skewed_on
     altered, digest = skewed(
         project, tmp_path, "plan.json", lambda data: data.replace(b'"value":60.0', b'"value":100.0')
     )
-    with pytest.raises(ServingSkew, match=r"golden row \d+: of 'minute' serving makes"):
+    with pytest.raises(ServingSkew, match=r"golden row \d+: from 'minute' serving computes"):
         project.bundles.open(altered)
     project.registry.register("toy", digest)
-    with pytest.raises(MlopsfwError, match="of 'minute' serving makes"):
+    with pytest.raises(MlopsfwError, match="from 'minute' serving computes"):
         project.endpoints.deploy("models:/toy@2", "toy")
     assert ask(url, {name: values[0] for name, values in golden["columns"].items()}) == pytest.approx(
         golden["outputs"]["probability"][0], abs=1e-6
@@ -148,7 +148,7 @@ def test_a_column_that_is_computed_upstream_and_derived_too_ends_the_run(project
     with Project.open(tmp_path) as again:
         outcome = again.pipeline.start(Display(again.workspace, None))
     assert outcome.exit_code != 0
-    assert "'minute' already" in str(outcome)
+    assert "already have a column 'minute'" in str(outcome)
 
 
 @pytest.mark.parametrize(

@@ -464,7 +464,7 @@ def test_no_proxy_holds_for_each_redirect(through, tmp_path, monkeypatch):
 
 def test_a_proxy_that_is_down_is_tried_again_and_then_named_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", f"http://u:canary@localhost:{free_port()}")
-    with pytest.raises(StorageUnavailable, match="tried 5 times: the proxy http://localhost") as caught:
+    with pytest.raises(StorageUnavailable, match="in 5 attempts: the proxy http://localhost") as caught:
         fetched("https://target.invalid/x.csv", tmp_path)
     assert "Correct HTTPS_PROXY, or list target.invalid in NO_PROXY" in caught.value.hint
     assert "canary" not in str(caught.value)

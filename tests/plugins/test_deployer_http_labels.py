@@ -207,7 +207,7 @@ def test_a_csv_files_label_is_read_as_the_models_classes_are(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("prediction_id;label\n1001;1\n", "there is one column, and its name has ';' in it: 'prediction_id;label'"),
+        ("prediction_id;label\n1001;1\n", "there is only one column, and its name contains ';': 'prediction_id;label'"),
         ("prediction_id,truth\n1001,1\n", "there is no column 'label'; the columns are 'prediction_id', 'truth'"),
     ],
 )

@@ -154,7 +154,7 @@ def test_a_column_of_several_types_says_what_to_write(project):
         connection.execute("CREATE TABLE t (a INTEGER)")
         connection.executemany("INSERT INTO t VALUES (?)", [(n,) for n in range(3000)] + [("word",)])
     connection.close()
-    with pytest.raises(DataError, match="row 3001: a is a text, which a column of int64 does not hold") as told:
+    with pytest.raises(DataError, match="row 3001: a is a text, which a column of int64 cannot hold") as told:
         project.datasets.add("d", [Query("sqlite:///a.db", "SELECT * FROM t")])
     assert "Cast it in the query" in told.value.hint
     version = project.datasets.add("d", [Query("sqlite:///a.db", "SELECT CAST(a AS TEXT) AS a FROM t")])
@@ -342,7 +342,7 @@ GOOD = [(number, number / 2, f"t{number}") for number in range(20_000)]
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (("oops", 1.0, "x"), "id is a text, which a column of int64 does not hold"),
+        (("oops", 1.0, "x"), "id is a text, which a column of int64 cannot hold"),
         ((1.5, 1.0, "x"), "id is a real number"),
         ((1, b"\x00", "x"), "x is a blob"),
         ((1, 1.0, b"\xff"), "t is a blob"),
