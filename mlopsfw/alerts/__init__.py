@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,27 +27,18 @@ from mlopsfw.alerts.events import (
 )
 from mlopsfw.alerts.state import SEVERITIES, AlertState, Delivery, Outbox, fold
 from mlopsfw.kernel.base.clock import rfc3339
-from mlopsfw.kernel.base.errors import MlopsfwError, UnknownName, text_of
+from mlopsfw.kernel.base.errors import Conflict, MlopsfwError, UnknownName, text_of
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.roles.alerting import Alert, Alerter
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.ledger import Stream
-    from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.services import Services
 
 __all__ = ["AlertState", "Alerts", "Pumped"]
 
 STREAM = "alerts"
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 600.0
-
-
-class _AlreadyOpenError(Exception):
-    """The group has an open alert of this severity or more."""
-
-    def __init__(self, state: AlertState) -> None:
-        super().__init__(state.alert.id)
-        self.state = state
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,12 @@ class Alerts:
 
     def outbox(self) -> Outbox:
         """Return the state of every alert."""
-        return fold(self._stream.events())
+        return self._outbox_at()[0]
+
+    def _outbox_at(self) -> tuple[Outbox, int]:
+        """Return the state of every alert, and the number of the event after which it is so."""
+        events = list(self._stream.events())
+        return fold(events), len(events)
 
     def raise_(
         self,
@@ -106,36 +103,30 @@ class Alerts:
             facts=dict(facts or {}),
         )
 
-        def unless_open(events: Sequence[Event]) -> AlertRaised:
-            state = fold(events).open_in(group)
+        while True:
+            outbox, seq = self._outbox_at()
+            state = outbox.open_in(group)
+            record: AlertRaised | AlertRepeated = AlertRaised(alert=alert, alerters=tuple(self._alerters))
             if state and SEVERITIES.index(severity) <= SEVERITIES.index(state.alert.severity):
-                raise _AlreadyOpenError(state)
-            return AlertRaised(alert=alert, alerters=tuple(self._alerters))
-
-        try:
-            self._stream.append(unless_open)
-        except _AlreadyOpenError as already:
-            alert = already.state.alert
-            self._stream.append(AlertRepeated(id=alert.id, title=title, facts=dict(facts or {})))
-        return alert
+                alert = state.alert
+                record = AlertRepeated(id=alert.id, title=title, facts=dict(facts or {}))
+            with suppress(Conflict):
+                self._stream.append(record, expecting=seq)
+                return alert
 
     def resolve(self, group: str, text: str = "") -> Alert | None:
         """Say that what the group's open alert told of is over; return the notice, or None when there is no open alert."""
-
-        def if_open(events: Sequence[Event]) -> AlertResolved:
-            state = fold(events).open_in(group)
+        while True:
+            outbox, seq = self._outbox_at()
+            state = outbox.open_in(group)
             if state is None:
-                raise UnknownName(f"no alert of group {group!r} is open")
+                return None
             over = msgspec.structs.replace(
                 state.alert, state="resolved", text=text or state.alert.text, time=rfc3339(self._services.clock.now())
             )
-            return AlertResolved(id=over.id, group=group, alert=over)
-
-        try:
-            event = self._stream.append(if_open)
-        except UnknownName:
-            return None
-        return AlertResolved.of(event).alert
+            with suppress(Conflict):
+                self._stream.append(AlertResolved(id=over.id, group=group, alert=over), expecting=seq)
+                return over
 
     def acknowledge(self, alert_id: str) -> None:
         """Note that somebody looks after it. Raise `UnknownName`. An unambiguous beginning of the id is enough."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import MlopsfwError, ServingError, UnknownName, UsageError, text_of
+from mlopsfw.kernel.base.errors import Conflict, MlopsfwError, ServingError, UnknownName, UsageError, text_of
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec, EndpointStatus, ForegroundDeployer
 from mlopsfw.serving.events import EndpointFailed, EndpointReady, EndpointStopped, EndpointWanted
@@ -259,11 +259,13 @@ class Endpoints:
         return self._deploy(endpoint, self._want(endpoint, model, version, bundle, reason))
 
     def _want(self, endpoint: str, model: str, version: int, bundle: str, reason: str) -> Wanted:
-        def wanted(events: Sequence[Event]) -> EndpointWanted:
+        stream = self._stream(endpoint)
+        while True:
+            events = list(stream.events())
             revision = max((change.revision for change in fold(events)), default=0) + 1
-            return EndpointWanted(revision=revision, model=model, version=version, bundle=bundle, reason=reason)
-
-        return _change_of(EndpointWanted.of(self._stream(endpoint).append(wanted)))
+            wanted = EndpointWanted(revision=revision, model=model, version=version, bundle=bundle, reason=reason)
+            with contextlib.suppress(Conflict):
+                return _change_of(EndpointWanted.of(stream.append(wanted, expecting=len(events))))
 
     def _spec(self, endpoint: str, wanted: Wanted) -> EndpointSpec:
         version = self._models.resolve(f"models:/{wanted.model}@{wanted.version}")
