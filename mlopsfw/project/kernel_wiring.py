@@ -6,10 +6,9 @@ import contextlib
 import getpass
 import os
 import socket
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,13 +56,6 @@ class KernelWiring(ABC):
         """Let go of workers and open files."""
         self._closing.close()
 
-    def add_code_path(self) -> None:
-        """Make the project's own modules importable in this process."""
-        for folder in reversed(self.config.code):
-            path = str((self.root / folder).resolve())
-            if path not in sys.path:
-                sys.path.insert(0, path)
-
     @cached_property
     def plugins(self) -> PluginManager:
         """The installed plugins, less the disabled ones."""
@@ -72,10 +64,6 @@ class KernelWiring(ABC):
 
         extra = os.environ.get("MLOPSFW_DISABLE_PLUGINS", "").split()
         return PluginManager(Catalog(disabled=(*self.config.disabled, *extra)))
-
-    def notify(self, event: Event) -> None:
-        """Hand an event to the observers."""
-        self.plugins.notify(event, self.host, self.config.observers)
 
     @cached_property
     def providers(self) -> Providers:
@@ -141,7 +129,7 @@ class KernelWiring(ABC):
 
         if self._observe is None:
             self.plugins.check_observers(self.config)
-        observe = self._observe or self.notify
+        observe = self._observe or partial(self.plugins.notify, host=self.host, options=self.config.observers)
         return Ledger(
             self.storage,
             actor=lambda: self.actor,

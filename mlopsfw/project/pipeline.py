@@ -41,15 +41,4 @@ class _Workers:
         return self._project.providers.engine.submit(spec)
 
     def run_here(self, spec: StepSpec) -> StepResult:
-        from mlopsfw.project.attempt import run_step
-
-        self._project.add_code_path()
-        return run_step(self._project, spec, debug=True)
-
-    def broadcast(self, result: StepResult) -> None:
-        if not result.events or not self._project.plugins.catalog.of("observer"):
-            return
-        for stream, seq in result.events:
-            for event in self._project.ledger.stream(stream).events(seq - 1):
-                if event.seq == seq:
-                    self._project.notify(event)
+        return self._project.step_runner.run(spec, self._project.config.code, debug=True)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.graph.model import StepCatalog
     from mlopsfw.pipeline.run.runs import Runs
     from mlopsfw.pipeline.run.session import Sessions
+    from mlopsfw.pipeline.run.step_runner import StepRunner
     from mlopsfw.pipeline.values.codec import Values
     from mlopsfw.privacy.marks import Privacy
     from mlopsfw.project.host import ProjectHost
@@ -185,6 +186,13 @@ class Wiring(KernelWiring):
         from mlopsfw.project.pipeline import sessions
 
         return sessions(self)
+
+    @cached_property
+    def step_runner(self) -> StepRunner:
+        """Runs attempts of steps in this process."""
+        from mlopsfw.pipeline.run.step_runner import StepRunner
+
+        return StepRunner(self.services, self.pipeline, self.datasets, self.registry, self.values)
 
     @cached_property
     def endpoints(self) -> Endpoints:

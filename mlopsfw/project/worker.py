@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from mlopsfw.kernel.roles.engine import StepResult, StepSpec
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.event import Event
     from mlopsfw.project.facade import Project
 
-_projects: dict[tuple[str, str], Project] = {}
+
+class _Opened(NamedTuple):
+    """A project, and the events that it has appended since the list was last emptied: observers live in the coordinator."""
+
+    project: Project
+    appended: list[Event]
+
+
+_projects: dict[tuple[str, str], _Opened] = {}
 """Projects that this process has open: a worker is used for step after step."""
 
 
@@ -26,29 +35,31 @@ def execute(spec: bytes) -> bytes:
     """Run the attempt that `spec` (a `StepSpec` as JSON) describes; return a `StepResult` as JSON. Never raises."""
     from mlopsfw.data.tables.readahead import bound_readahead
     from mlopsfw.pipeline.run.failure import failure_of
-    from mlopsfw.project.attempt import node_name, run_step
+    from mlopsfw.pipeline.run.step_runner import node_name
 
     bound_readahead()
     wanted = msgspec.json.decode(spec, type=StepSpec)
     began = time.monotonic()
     try:
-        project = _project(wanted)
+        project, appended = _opened(wanted)
+        runner = project.step_runner
     except Exception as error:  # noqa: BLE001 - the coordinator must hear of it, whatever it is
         result = StepResult(
             failure=failure_of(error, Path(wanted.project)), node=node_name(), seconds=time.monotonic() - began
         )
     else:
-        result = run_step(project, wanted)
+        appended.clear()
+        result = runner.run(wanted, project.config.code)
+        result = msgspec.structs.replace(result, events=tuple((event.stream, event.seq) for event in appended))
     return msgspec.json.encode(result)
 
 
-def _project(spec: StepSpec) -> Project:
+def _opened(spec: StepSpec) -> _Opened:
     from mlopsfw.kernel.config import ProjectConfig
-    from mlopsfw.project.attempt import note
     from mlopsfw.project.facade import Project
 
     key = (spec.project, spec.config)
     if key not in _projects:
-        config = ProjectConfig.from_json(spec.config)
-        _projects[key] = Project.open(Path(spec.project), config=config, observe=note)
+        config, appended = ProjectConfig.from_json(spec.config), list["Event"]()
+        _projects[key] = _Opened(Project.open(Path(spec.project), config=config, observe=appended.append), appended)
     return _projects[key]

@@ -38,7 +38,7 @@ for ask in (lambda: scorer.score({}, None, None), lambda: scorer.labels([{"predi
         ask()
     except DataError as error:
         refused.append(error.message)
-heavy = {"polars", "pyarrow", "deltalake", "torch", "obstore", "mlopsfw.project.attempt"} & set(sys.modules)
+heavy = {"polars", "pyarrow", "deltalake", "torch", "obstore", "mlopsfw.pipeline.run.step_runner"} & set(sys.modules)
 print(json.dumps({"ids": answer.ids, "lists": answer.lists, "refused": refused, "heavy": sorted(heavy)}))
 """
 

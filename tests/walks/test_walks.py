@@ -43,7 +43,6 @@ FLOOR = {room: -number for number, floor in enumerate(LAYERS) for room in floor.
 WIRES = {
     "KernelWiring.ledger.<locals>.<lambda>": "the ledger asks who acts",
     "KernelWiring._seal": "the ledger seals what people wrote",
-    "KernelWiring.notify": "the ledger tells observers what was appended",
     "Wiring.host": "a plugin is given its part of the project",
     "Wiring.monitoring.<locals>.<lambda>": "monitors are built when a window is examined",
     "Providers._format": "a format is built when a file of its suffix is read",
@@ -51,8 +50,6 @@ WIRES = {
     "Providers.alerter": "an alerter is built when it has something to deliver",
     "_Workers.slots": "attempts go to the selected engine, which is built late",
     "_Workers.submit": "attempts go to the selected engine, which is built late",
-    "_Workers.broadcast": "observers live in the coordinator's process",
-    "note": "a worker's process notes what it appends",
 }
 """The functions of `project` that a lower room may call, since it was handed them. This list may only become shorter."""
 

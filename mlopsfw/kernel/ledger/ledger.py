@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -69,6 +70,12 @@ class Ledger:
                     self._open.popitem(last=False)
             self._open.move_to_end(name)
             return stream
+
+    def announce(self, stream: str, seq: int) -> None:
+        """Tell of an event that another process appended, as of each event that is appended through this object."""
+        if self._on_append is not None:
+            for event in itertools.islice(self.stream(stream).events(seq - 1), 1):
+                self._on_append(event)
 
     def streams(self, prefix: str = "") -> Iterator[str]:
         """Yield the names of the streams that start with `prefix`, in ascending order."""

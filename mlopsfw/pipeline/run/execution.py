@@ -29,10 +29,6 @@ class Workers(Protocol):
         """Make an attempt in this process, for a debugger: the step has the terminal, and its exception passes."""
         ...
 
-    def broadcast(self, result: StepResult) -> None:
-        """Tell the observers, which live in this process, what the worker appended."""
-        ...
-
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:

@@ -268,7 +268,8 @@ class Coordinator:
 
     def _settle(self, attempt: Attempt, result: StepResult) -> None:
         del self._running[attempt.node.name]
-        self.execution.workers.broadcast(result)
+        for stream, seq in result.events:  # observers live in this process
+            self.execution.services.ledger.announce(stream, seq)
         failure = attempt.stopped if attempt.stopped and result.failure else result.failure or self._missing(result)
         if failure is None:
             self._succeeded(attempt, result)

@@ -1,0 +1,175 @@
+"""One attempt of one step, run in this process. What the step raises becomes a `Failure`, and what it prints its log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlopsfw.kernel.roles.engine import StepResult, StepSpec
+from mlopsfw.pipeline.graph.partnames import step_of
+from mlopsfw.pipeline.graph.step import StepContext
+from mlopsfw.pipeline.partitions.parts import Parts
+from mlopsfw.pipeline.run.call import call_function, named_outputs
+from mlopsfw.pipeline.run.failure import failure_of
+from mlopsfw.pipeline.run.metrics import MetricLog, commit, logging_to
+
+if TYPE_CHECKING:
+    from mlopsfw.data.datasets import Datasets
+    from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.models.registry import Registry
+    from mlopsfw.pipeline.graph.model import Node
+    from mlopsfw.pipeline.run.session import Sessions
+    from mlopsfw.pipeline.values.codec import Values
+
+_LOG_LIMIT = 16 << 20
+
+
+def node_name() -> str:
+    """Return `host/pid`, or what `MLOPSFW_NODE` calls this node."""
+    return f"{os.environ.get('MLOPSFW_NODE') or socket.gethostname()}/{os.getpid()}"
+
+
+class StepRunner:
+    """Runs attempts of steps in this process.
+
+    Args:
+        services: The kernel's.
+        sessions: Have the graph of the pipeline.
+        datasets, models, values: What a step may use.
+    """
+
+    def __init__(
+        self, services: Services, sessions: Sessions, datasets: Datasets, models: Registry, values: Values
+    ) -> None:
+        self._services, self._sessions = services, sessions
+        self._datasets, self._models, self._values = datasets, models, values
+
+    def run(self, spec: StepSpec, code: Sequence[str], *, debug: bool = False) -> StepResult:
+        """Run one attempt.
+
+        Args:
+            spec: What to run.
+            code: The folders of the project's own modules, relative to its root.
+            debug: Leave the terminal to the step and let its exception pass, for a debugger.
+        """
+        root = self._services.workspace.root
+        folders = [str((root / folder).resolve()) for folder in code]
+        folder = self._services.workspace.private_folder("runs", spec.run, spec.step)
+        metrics, log = MetricLog(folder / "metrics.jsonl", spec.step), folder / "log.txt"
+        began = time.monotonic()
+        outputs: dict[str, Artifact] = {}
+        failure = None
+        try:
+            with _as_if_alone(root, folders), contextlib.nullcontext() if debug else _captured(log):
+                outputs = self._outputs(spec, folder, metrics)
+        except BaseException as error:
+            if debug:
+                raise
+            failure = failure_of(error, root)
+        commit(self._services, spec.run, metrics, epoch=spec.epoch)
+        logs = self._store_log(log)
+        if failure is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        return StepResult(
+            outputs=outputs,
+            failure=failure,
+            node=node_name(),
+            seconds=time.monotonic() - began,
+            logs=logs,
+            metrics=dict(metrics.last),
+        )
+
+    def _outputs(self, spec: StepSpec, folder: Path, metrics: MetricLog) -> dict[str, Artifact]:
+        node = self._sessions.graph.nodes[step_of(spec.step)]
+        if spec.joins:
+            return Parts(self._values, self._datasets).join(spec.step, spec.outputs, spec.inputs)
+        with tempfile.TemporaryDirectory(prefix="scratch-", dir=folder) as scratch, logging_to(metrics):
+            values = _call(node, self._context(spec, node, folder, Path(scratch), metrics))
+            return {name: self._values.store(values[name], f"{spec.step}.{name}") for name in spec.outputs}
+
+    def _context(self, spec: StepSpec, node: Node, folder: Path, scratch: Path, metrics: MetricLog) -> StepContext:
+        checkpoints = folder / f"checkpoints-{spec.fingerprint[:16]}"
+        checkpoints.mkdir(mode=0o700, exist_ok=True)
+        return StepContext(
+            run=spec.run,
+            step=spec.step,
+            attempt=spec.attempt,
+            inputs=spec.inputs,
+            params=node.plain_params,
+            scratch=scratch,
+            checkpoints=checkpoints,
+            datasets=self._datasets,
+            models=self._models,
+            blobs=self._services.blobs,
+            values=self._values,
+            metrics=metrics,
+            progress_file=folder / "progress.json",
+        )
+
+    def _store_log(self, file: Path) -> str:
+        if not file.is_file() or file.stat().st_size == 0:
+            return ""
+        with file.open("rb") as log:
+            log.seek(max(0, file.stat().st_size - _LOG_LIMIT))
+            return self._services.blobs.put(log.read())
+
+
+def _call(node: Node, context: StepContext) -> Mapping[str, object]:
+    if node.plugin is not None:
+        return node.plugin.run(context)
+    return named_outputs(call_function(node, context), node.outputs, node.config.python)
+
+
+@contextlib.contextmanager
+def _as_if_alone(root: Path, code: Sequence[str]) -> Iterator[None]:
+    """Give a step of a worker that is used again what the first one found: no trace of the step before it.
+
+    Folder, environment, import path and the project's own modules are as they were; libraries stay imported.
+    """
+    environment, path, modules = dict(os.environ), list(sys.path), set(sys.modules)
+    os.chdir(root)
+    sys.path[:0] = [folder for folder in code if folder not in sys.path]
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.path[:] = path
+        ours = tuple(folder + os.sep for folder in code)
+        for name in sys.modules.keys() - modules:
+            file = getattr(sys.modules[name], "__file__", None) or ""
+            if file.startswith(ours) and "site-packages" not in file:
+                del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _captured(file: Path) -> Iterator[None]:
+    """Send what the process prints, from C code too, to the step's log."""
+    with file.open("wb", buffering=0) as log, _redirected(log.fileno()):
+        yield
+
+
+@contextlib.contextmanager
+def _redirected(target: int) -> Iterator[None]:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, descriptor in zip((1, 2), kept, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
