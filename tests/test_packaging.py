@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,8 +24,9 @@ def tracked():
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory):
-    """Build the sdist from what git tracks, then the wheel from the sdist alone."""
-    source, dist = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    """Build the sdist from what git tracks, then the wheel from the sdist alone; both go to MLOPSFW_DIST, where it is set."""
+    source = tmp_path_factory.mktemp("source")
+    dist = Path(os.environ.get("MLOPSFW_DIST") or tmp_path_factory.mktemp("dist"))
     for name in tracked():
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)

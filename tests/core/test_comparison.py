@@ -56,20 +56,23 @@ def alarms(rows, trials, columns=None, **options):
     return flagged / trials
 
 
-@pytest.mark.slow
+TRIALS = [pytest.param(60, id="push"), pytest.param(1000, id="nightly", marks=pytest.mark.nightly)]
+
+
+@pytest.mark.parametrize("trials", TRIALS)
 @pytest.mark.parametrize("rows", [20, 50, 200, 2000])
-def test_at_most_one_in_twenty_halvings_of_stationary_tables_flags_anything(rows):
-    assert alarms(rows, 1000) <= 0.05
+def test_at_most_one_in_twenty_halvings_of_stationary_tables_flags_anything(rows, trials):
+    assert alarms(rows, trials) <= 0.05
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("column", ["normal", "binary", "skewed", "long_tail", "heavy"])
 @pytest.mark.parametrize("rows", [50, 200, 2000])
 def test_at_most_one_in_twenty_halvings_of_a_single_column_flags_it(column, rows):
     assert alarms(rows, 300, [column]) <= 0.05
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_reduced_reference_raises_no_more_alarms():
     assert alarms(2000, 400, max_points=64, max_categories=8) <= 0.05
 

@@ -70,7 +70,7 @@ def test_tampered_states_never_crash(name):
         assert_refused_or_running(make, kinds, seed)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", MAKERS)
 def test_tampered_states_never_crash_in_10000_tries(name):
     make, kinds = MAKERS[name]

@@ -68,7 +68,7 @@ def test_alarms_against_a_sample_stay_within_the_budget(sampled):
     assert_within_budget(*SAMPLED[sampled], streams=200)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "case", [*KNOWN.values(), *SAMPLED.values()], ids=[*KNOWN, *(f"sampled {name}" for name in SAMPLED)]
 )

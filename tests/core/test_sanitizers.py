@@ -1,6 +1,6 @@
 """The core's tests pass with every extension built under AddressSanitizer and UndefinedBehaviorSanitizer, threads under ThreadSanitizer.
 
-Each sanitizer is shown to be awake by a planted fault.
+Each sanitizer is shown to be awake by a planted fault, on every push. The two builds of every extension are for the night.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def test_a_planted_fault_is_seen(kind, report, tmp_path):
     assert report in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1200)
 def test_the_suite_runs_clean_under_both_sanitizers():
     arguments = ["tests/core", "-q", "-m", "not slow", "--hypothesis-profile=sanitized"]
@@ -94,7 +94,7 @@ def test_a_planted_race_is_seen(tmp_path):
     assert "ThreadSanitizer: data race" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_threads_that_share_what_was_prepared_once_do_not_race():
     environment = {**os.environ, "PYTHON": sys.executable, "SANITIZE": "thread"}

@@ -66,7 +66,7 @@ def answer(project, words):
 
 
 @pytest.mark.parametrize(
-    "count", [10, 100, pytest.param(1000, marks=pytest.mark.slow), pytest.param(10_000, marks=pytest.mark.nightly)]
+    "count", [10, 100, pytest.param(1000, marks=pytest.mark.nightly), pytest.param(10_000, marks=pytest.mark.nightly)]
 )
 def test_a_question_lists_the_store_once_and_reads_what_has_changed(make_project, calls, monkeypatch, count):
     monkeypatch.setenv("KEY", "ab" * 32)

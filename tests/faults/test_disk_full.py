@@ -21,7 +21,7 @@ from mlopsfw.kernel.store.blobs import BlobStore
 from mlopsfw.operations.audit import audit
 from mlopsfw_storage_object.local import LocalStorage
 
-pytestmark = [pytest.mark.faults]
+pytestmark = [pytest.mark.faults, pytest.mark.disk]
 
 SIZE = 1 << 20
 

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of writes, at least 1,000 times: acknowledged means durable, and nothing that is there is half there.
+"""kill -9 in the middle of writes, by night 1,000 times and on a push 100: acknowledged means durable, and nothing that is there is half there.
 
 Most kills strike a forked child at its n-th call that changes the disk, before or after the call; `strace` strikes some more at any
 system call at all. What the children wrote before they died lies there for those that come after them.
@@ -24,7 +24,7 @@ from workload import Worker, anomalies, fork  # isort: skip
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 CALLS = ("open", "write", "fsync", "close", "link", "replace", "unlink", "mkdir")
-KILLS = 1000
+KILLS = [100, pytest.param(1000, marks=pytest.mark.nightly)]
 TOGETHER = 2
 
 
@@ -69,9 +69,10 @@ def child(root, pipe, seed):
         os._exit(1)  # only a kill is expected
 
 
-def test_1000_kills_lose_no_acknowledged_write(tmp_path):
+@pytest.mark.parametrize("kills", KILLS)
+def test_kills_between_calls_lose_no_acknowledged_write(tmp_path, kills):
     acknowledged, killed = [], 0
-    for seed in range(0, KILLS, TOGETHER):
+    for seed in range(0, kills, TOGETHER):
         reader, writer = os.pipe()
         pids = [child(tmp_path, writer, seed + n) for n in range(TOGETHER)]
         os.close(writer)
@@ -79,10 +80,10 @@ def test_1000_kills_lose_no_acknowledged_write(tmp_path):
             fresh = [tuple(json.loads(line)) for line in pipe]
         killed += sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL for pid in pids)
         acknowledged += fresh
-        if seed % 100 == 0 or seed == KILLS - TOGETHER:
+        if seed % 100 == 0 or seed == kills - TOGETHER:
             assert anomalies(LocalStorage(tmp_path / "store"), acknowledged) == []
-    assert killed == KILLS
-    assert len(acknowledged) > KILLS
+    assert killed == kills
+    assert len(acknowledged) > kills
     assert anomalies(LocalStorage(tmp_path / "store"), acknowledged) == []
 
 
@@ -100,7 +101,7 @@ sys.stdin.read()
 worker.work(rounds=300)
 """
 STRUCK = ("openat", "write", "fsync", "close", "link", "unlink", "mkdir", "newfstatat", "pread64")
-STRUCK_BY_STRACE = 40
+STRUCK_BY_STRACE = [len(STRUCK), pytest.param(40, marks=pytest.mark.nightly)]
 
 
 def strike(tmp_path, seed):
@@ -118,14 +119,15 @@ def strike(tmp_path, seed):
     return writer.returncode == -signal.SIGKILL, [tuple(json.loads(line)) for line in out.split(b"\n")[:-1]]
 
 
-def test_kills_at_any_system_call_lose_no_acknowledged_write(tmp_path):
+@pytest.mark.parametrize("kills", STRUCK_BY_STRACE)
+def test_kills_at_any_system_call_lose_no_acknowledged_write(tmp_path, kills):
     """strace kills the writer from outside, in the middle of a system call of any kind that it makes."""
     assert shutil.which("strace"), "run: apt-get install strace"
     killed, acknowledged = 0, []
-    for seed in range(STRUCK_BY_STRACE):
+    for seed in range(kills):
         struck, told = strike(tmp_path, seed)
         killed += struck
         acknowledged += told
-    assert killed == STRUCK_BY_STRACE
-    assert len(acknowledged) > STRUCK_BY_STRACE
+    assert killed == kills
+    assert len(acknowledged) > kills
     assert anomalies(LocalStorage(tmp_path / "store"), acknowledged) == []

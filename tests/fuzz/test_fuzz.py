@@ -1,6 +1,6 @@
 """Every door that takes bytes or buffers stands a million inputs of a coverage-guided fuzzer: no crash, no undocumented error.
 
-One line in TARGETS for each file of this folder. By hand, for longer: MLOPSFW_FUZZ_SCALE=10 pytest tests/fuzz.
+A push runs a twentieth of them from the same seeds. One line in TARGETS for each file of this folder. By hand, for longer: MLOPSFW_FUZZ_SCALE=10 pytest -m nightly tests/fuzz.
 """
 
 from __future__ import annotations
@@ -45,11 +45,13 @@ def run(target: str, inputs: int, folder: Path, path: str = "") -> subprocess.Co
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.05, id="push"), pytest.param(1, id="nightly", marks=pytest.mark.nightly)]
+)
 @pytest.mark.parametrize("target", TARGETS)
-def test_no_input_crashes_or_raises_what_is_not_documented(target, tmp_path):
-    wanted = int(TARGETS[target] * float(os.environ.get("MLOPSFW_FUZZ_SCALE", "1")))
+def test_no_input_crashes_or_raises_what_is_not_documented(target, share, tmp_path):
+    wanted = int(TARGETS[target] * share * float(os.environ.get("MLOPSFW_FUZZ_SCALE", "1")))
     done = run(target, wanted, tmp_path)
     assert done.returncode == 0, (done.stderr[-2000:] + done.stdout)[-6000:]  # the error is on stdout
     assert int(re.search(r"Done (\d+) runs", done.stderr)[1]) >= wanted

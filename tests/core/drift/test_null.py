@@ -1,6 +1,6 @@
 """Under no change p-values are uniform or larger, ties included; under a change ours reject where SciPy's do, one for one.
 
-CI runs 1,000 simulations of each; MLOPSFW_SIMULATIONS=10000 runs ten times as many. `-s` prints the table of docs/core-accuracy.md.
+The night runs 1,000 simulations of each, a push 100; MLOPSFW_SIMULATIONS=10000 runs ten times as many. `-s` prints the table of docs/core-accuracy.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scipy import stats
 
 from mlopsfw_core import drift
 
-TRIALS = int(os.environ.get("MLOPSFW_SIMULATIONS", "1000"))
+TRIALS = int(os.environ.get("MLOPSFW_SIMULATIONS", "1000"))  # by night; a push makes a tenth
 LEVELS = (0.01, 0.05, 0.1)
 SIZES = [(30, 30), (60, 80), (40, 400)]
 
@@ -55,19 +55,21 @@ DRAWS = {
 }
 
 
-def null_pvalues(name, draw, sizes):
+def null_pvalues(name, draw, sizes, trials):
     rng = np.random.default_rng(len(name) + sum(sizes))
-    trials = TRIALS // 4 if name == "permutation_test" else TRIALS
+    trials = trials // 4 if name == "permutation_test" else trials
     return np.array([TESTS[name](*(DRAWS[draw](rng, n) for n in sizes)).pvalue for _ in range(trials)])
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "trials", [pytest.param(TRIALS // 10, id="push"), pytest.param(TRIALS, id="nightly", marks=pytest.mark.nightly)]
+)
 @pytest.mark.parametrize("draw", DRAWS)
 @pytest.mark.parametrize("name", TESTS)
-def test_null_p_values_reject_no_more_often_than_they_claim(name, draw):
+def test_null_p_values_reject_no_more_often_than_they_claim(name, draw, trials):
     for sizes in SIZES:
-        p = null_pvalues(name, draw, sizes)
+        p = null_pvalues(name, draw, sizes, trials)
         rates = [float(np.mean(p <= level)) for level in LEVELS]
         gap = stats.kstest(p, "uniform").statistic
         print(f"| `{name}` | {draw} | {sizes[0]}, {sizes[1]} |", *(f"{rate:.4f} |" for rate in rates), f"{gap:.3f} |")  # noqa: T201 - the table

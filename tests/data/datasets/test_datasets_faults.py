@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-STRIDE = int(os.environ.get("MLOPSFW_KILL_STRIDE", "4"))
-"""Every n-th write is struck; set it to 1 to strike each."""
+STRIDES = [11, pytest.param(1, marks=pytest.mark.nightly)]
+"""Every n-th write is struck; by night each."""
 
 COMMITTER = """
 import os, signal, sys
@@ -76,7 +75,8 @@ def check(project, acknowledged: int) -> None:
 @pytest.mark.faults
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_commit_killed_at_any_write_breaks_nothing(tmp_path):
+@pytest.mark.parametrize("stride", STRIDES)
+def test_a_commit_killed_at_any_write_breaks_nothing(tmp_path, stride):
     from mlopsfw.project.facade import Project
 
     def fresh(name: str) -> Project:
@@ -89,6 +89,6 @@ def test_a_commit_killed_at_any_write_breaks_nothing(tmp_path):
         assert numbers == ["1", "2", "3", "4"]
         total = int(crossed.split()[1])
     assert total > 40
-    for strike in range(1, total + 1, STRIDE):
+    for strike in range(1, total + 1, stride):
         with fresh(f"strike-{strike}") as project:
             check(project, len(commit_until(project.root, strike)))
