@@ -116,13 +116,18 @@ def project_codebase(root: Path, code: Sequence[str], store: Path | None) -> Cod
 
     The latter are PYTHONPATH and packages installed in editable mode by a path: edits there change no version.
     """
-    installed = tuple(str(Path(p).resolve()) for p in (sys.prefix, sys.base_prefix))
     ours = (_OURS, _OURS / "plugins")  # a checkout of mlopsfw itself: its steps and plugins carry versions
     here = {"", str(Path.cwd())} - set(os.environ.get("PYTHONPATH", "").split(os.pathsep))
     extra = [Path(folder) for folder in sys.path if folder not in here]
     folders = [folder.resolve() for folder in extra if folder.is_dir()]
-    outside = [folder for folder in folders if folder not in ours and not str(folder).startswith(installed)]
+    outside = [folder for folder in folders if folder not in ours and not _is_installation(folder)]
     return Codebase([*(root / folder for folder in code), *outside], store)
+
+
+def _is_installation(folder: Path) -> bool:
+    """Say whether an installer put packages there, whose versions stand for them: here, for the user, or for another environment."""
+    under = any(folder.is_relative_to(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix))
+    return under or folder.name in ("site-packages", "dist-packages") or any(folder.glob("*.dist-info"))
 
 
 def _stamp(file: Path) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import pytest
 from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
 from mlopsfw.lineage.environment import environment
 from mlopsfw.pipeline.cache.closure import code_of
-from mlopsfw.pipeline.cache.codebase import Codebase
+from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
 
 TOML = '[steps.a]\npython = "steps:run"\n'
 
@@ -402,3 +402,18 @@ def test_planning_imports_no_module_of_the_project(wired):
         sys.modules.pop(name, None)  # other tests run steps in this process
     wired.key()
     assert not {"near", "far", "steps"} & sys.modules.keys()
+
+
+@pytest.mark.parametrize("folder", ["somewhere/site-packages", "somewhere/dist-packages", "target"])
+def test_what_an_installer_put_outside_this_environment_is_no_code_of_the_project(tmp_path, monkeypatch, folder):
+    """A user's site, another environment's, `pip install --target`: their versions stand for them, and none of their files is read."""
+    installed, own = tmp_path / folder, tmp_path / "own"
+    for place in (installed, own):
+        (place / "shared").mkdir(parents=True)
+        (place / "shared" / "__init__.py").touch()
+    if folder == "target":
+        (installed / "shared-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(installed)
+    assert project_codebase(tmp_path, (), None).module("shared") is None
+    monkeypatch.syspath_prepend(own)
+    assert project_codebase(tmp_path, (), None).module("shared").file == own / "shared" / "__init__.py"
