@@ -14,7 +14,7 @@ from mlopsfw.kernel.component import (
 )
 from mlopsfw.kernel.events.record import Blob, BundleBlob, EventRecord, Text, WordsBlob
 from mlopsfw.kernel.index import Index
-from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
+from mlopsfw.kernel.index.part import IndexPart, Listing, as_json, upsert
 from mlopsfw.kernel.roles.check import Check, Diagnosis
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Holding",
     "Index",
     "IndexPart",
+    "Listing",
     "ReferenceKind",
     "Subject",
     "Text",

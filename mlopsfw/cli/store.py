@@ -110,6 +110,20 @@ def status(project: Project, *, as_json: bool) -> None:
     _show([{"table": name, "rows": rows} for name, rows in project.index.counts().items()], as_json)
 
 
+@index.command("list")
+@click.argument("name", required=False)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many rows to list.")
+@json_option
+@pass_project
+def list_(project: Project, *, name: str | None, limit: int, as_json: bool) -> None:
+    """List the listings that the parts of the project contribute, or the rows of the listing NAME."""
+    if name is None:
+        listings = project.index.listings.values()
+        _show([{"listing": listing.name, "rows": listing.summary} for listing in listings], as_json)
+        return
+    _show(project.people.show(project.index.listing(name, limit)), as_json)
+
+
 @index.command()
 @click.argument("sql")
 @json_option

@@ -160,7 +160,7 @@ class Component:
     Args:
         name: The component's.
         events: The types of events that it writes.
-        index: The tables that it derives from events.
+        index: The tables that it derives from events, and listings over them.
         edges: Its edges of the lineage, read from the index alone, which is at the ledger's head.
         references: What it knows of references of its schemes.
         needs: Versions of a dataset that it needs, each with a reason for people.

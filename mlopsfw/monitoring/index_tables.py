@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlite3 import Connection
 
-from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
+from mlopsfw.kernel.index.part import IndexPart, Listing, as_json, upsert
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.monitoring.events import WindowExamined
 
@@ -21,8 +21,15 @@ def _examined(db: Connection, endpoint: str, event: Event) -> None:
     upsert(db, "windows", keys, values)
 
 
+_WINDOWS = Listing(
+    "windows",
+    "each window that a monitor examined, newest first",
+    'SELECT endpoint, monitor, start, "end", rows, alarm FROM windows ORDER BY start DESC, endpoint, monitor',
+)
+
 INDEX = IndexPart(
     tables=_TABLES,
+    listings=(_WINDOWS,),
     changes={
         ("monitor", WindowExamined.type): _examined,
     },

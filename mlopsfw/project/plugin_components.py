@@ -50,7 +50,10 @@ def _check(claim: Claim, component: Any, taken: Iterable[Component]) -> None:
 
 
 def _check_tables(part: IndexPart, others: Iterable[IndexPart]) -> None:
-    """Make the tables beside those of the others: a name that is taken, or wrong SQL, is found here."""
+    """Make the tables beside those of the others, and ask the listings: a name that is taken, or wrong SQL, is found here."""
+    taken = {listing.name for other in others for listing in other.listings}
+    if clash := sorted(taken & {listing.name for listing in part.listings}):
+        raise PluginError(f"the listing {clash[0]!r} is another component's", hint="Choose another name.")
     import sqlite3
 
     with sqlite3.connect(":memory:") as db:
@@ -58,8 +61,13 @@ def _check_tables(part: IndexPart, others: Iterable[IndexPart]) -> None:
             db.executescript(other.tables)
         try:
             db.executescript(part.tables)
+            db.execute("PRAGMA query_only = ON")
+            for listing in part.listings:
+                db.execute(f"{listing.select} LIMIT 1")
         except sqlite3.Error as error:
-            raise PluginError(f"its tables cannot be made: {error}", hint="See IndexPart in docs.") from None
+            raise PluginError(
+                f"its tables or listings cannot be made: {error}", hint="See IndexPart in docs."
+            ) from None
     db.close()
 
 

@@ -175,6 +175,8 @@ def test_its_component_takes_part_in_lineage_retention_erasure_index_doctor_and_
     assert json.loads(answer("index", "query", "SELECT name, version FROM acme_features", "--json")) == [
         {"name": "spending", "version": 1}
     ]
+    (listed,) = json.loads(answer("index", "list", "features", "--json"))
+    assert (listed["name"], listed["version"], listed["source"]) == ("spending", 1, "data:/people@1")
     kept = answer("data", "vacuum", "people", "--keep", "1")
     assert "version 1 is kept: features:/spending@1 was computed of it" in kept
     assert "0 of " in answer("gc", "--grace", "0")

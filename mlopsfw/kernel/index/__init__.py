@@ -15,15 +15,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mlopsfw.kernel.base.errors import ChainBroken, NewerVersion, UsageError
+from mlopsfw.kernel.base.errors import ChainBroken, NewerVersion, UnknownName, UsageError
+from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import believed
 from mlopsfw.kernel.index import snapshots
-from mlopsfw.kernel.index.part import IndexPart
+from mlopsfw.kernel.index.part import IndexPart, Listing
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.ledger.reader import Head, Reader, step
 from mlopsfw.kernel.roles.event import Event
 
-__all__ = ["Index", "IndexPart"]
+__all__ = ["Index", "IndexPart", "Listing"]
 
 _POSITIONS = """CREATE TABLE positions
     (stream TEXT PRIMARY KEY, seq INTEGER, digest TEXT, epoch INTEGER, final INTEGER, objects TEXT) WITHOUT ROWID"""
@@ -65,6 +66,7 @@ class Index:
         self._version = (
             zlib.crc32(repr([_POSITIONS, _LINES, *((p.tables, p.version) for p in self._parts)]).encode()) >> 1
         )
+        self.listings = {listing.name: listing for part in self._parts for listing in part.listings}
         self._pinned = False  # within a snapshot
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
@@ -109,6 +111,12 @@ class Index:
                 self.rebuild()
                 names, rows = self._select(sql, params)
             return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def listing(self, name: str, limit: int) -> list[dict[str, Any]]:
+        """Return the first rows of a listing. Raise `UnknownName` where there is none of that name."""
+        if name not in self.listings:
+            raise UnknownName(f"there is no listing {name!r}", hint=nearest(name, self.listings))
+        return self.query(f"{self.listings[name].select} LIMIT ?", (limit,))
 
     def _select(self, sql: str, params: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
         db = self._connection()

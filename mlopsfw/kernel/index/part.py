@@ -1,4 +1,4 @@
-"""`IndexPart`: the tables that one component derives from its events, and how each event changes them.
+"""`IndexPart`: the tables that one component derives from its events, how each event changes them, and listings.
 
 A change reads nothing back, and an event of an unknown type changes nothing. `facts` columns hold an event's body as
 JSON, so that
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,20 @@ from mlopsfw.kernel.roles.event import Event
 
 Change = Callable[[Connection, str, Event], None]
 """Changes the tables as an event says; the text is what follows the first `/` of the stream's name."""
+
+
+class Listing(NamedTuple):
+    """A question over the tables, which `mlopsfw index list NAME` answers.
+
+    Args:
+        name: Its name.
+        summary: What a row says, in a few words.
+        select: One SELECT with the newest or most important rows first, without LIMIT.
+    """
+
+    name: str
+    summary: str
+    select: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +42,13 @@ class IndexPart:
         tables: SQL that creates the tables and their indexes, statements separated by `;`. Another text makes the index
             anew.
         changes: What the stream's name begins with, up to the first `/`, and the event's type → the change.
+        listings: Questions over the tables.
         version: Raise it where the same events come to give other rows: the index is then made anew.
     """
 
     tables: str
     changes: Mapping[tuple[str, str], Change]
+    listings: tuple[Listing, ...] = ()
     version: int = 1
 
 

@@ -7,7 +7,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from mlopsfw.kernel.events.lease import Takeover
-from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
+from mlopsfw.kernel.index.part import IndexPart, Listing, as_json, upsert
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.pipeline.run.events import (
@@ -111,8 +111,15 @@ def _metrics(db: Connection, run: str, step: str, values: Mapping[str, Any]) -> 
         upsert(db, "metrics", {"run": run, "step": step, "name": name}, {"value": value})
 
 
+_METRICS = Listing(
+    "metrics",
+    "the last value of each metric, newest run first",
+    "SELECT run, step, name, value, started FROM metrics JOIN runs USING (run) ORDER BY run DESC, step, name",
+)
+
 INDEX = IndexPart(
     tables=_TABLES,
+    listings=(_METRICS,),
     version=2,
     changes={
         ("run", RunStarted.type): _run_started,

@@ -21,6 +21,7 @@ from mlopsfw.components import (
     Fact,
     Held,
     IndexPart,
+    Listing,
     ReferenceKind,
     upsert,
 )
@@ -161,6 +162,13 @@ def features_component(host: Host) -> Component:
             tables="CREATE TABLE acme_features (name TEXT, version INTEGER, source TEXT, time TEXT, seq INTEGER,"
             " PRIMARY KEY (name, version))",
             changes={("plugin", FeaturesBuilt.type): _built},
+            listings=(
+                Listing(
+                    "features",
+                    "each set of features, newest first",
+                    "SELECT name, version, source, time FROM acme_features ORDER BY time DESC, name",
+                ),
+            ),
         ),
         edges=_edges,
         references=(ReferenceKind(scheme="features", exact=_exact, facts=_facts),),
