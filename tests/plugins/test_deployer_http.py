@@ -193,7 +193,7 @@ def test_a_running_endpoint_keeps_its_address(delay: Project) -> None:
     delay.endpoints.deploy("models:/delay@1")
     with (
         Project.open(delay.root, overrides=["deployer.http.port=1"]) as moved,
-        pytest.raises(ServingError, match="cannot change that while it runs"),
+        pytest.raises(ServingError, match="keeps that while it runs"),
     ):
         moved.endpoints.deploy("models:/delay@2")
 

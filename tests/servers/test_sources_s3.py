@@ -151,7 +151,7 @@ def test_a_refusal_names_the_options_of_its_kind_of_store(project, azure_server,
 def test_a_secret_among_the_options_stands_by_reference_and_is_in_no_file_afterwards(project, add, store, bucket):
     from mlopsfw.governance.text_search import files_with
 
-    with pytest.raises(ConfigError, match="the option aws_secret_access_key holds a secret"):
+    with pytest.raises(ConfigError, match="the option aws_secret_access_key contains a secret"):
         project.datasets.add("d", [f"{bucket}/x.csv"], outside=Outside(options={"aws_secret_access_key": SECRET}))
     put(store, **{"in/a.csv": 1})
     add("in/a.csv")
