@@ -52,8 +52,8 @@ class Call(NamedTuple):
 @cache
 def function_of(code: CodeType) -> Function | None:
     """Return the function of mlopsfw or a plugin whose code this is; None for all other code."""
-    ours = code.co_filename.startswith(ROOTS)
-    return Function(code.co_filename.removeprefix(f"{ROOT}/"), code.co_qualname) if ours else None
+    file = os.path.realpath(code.co_filename)
+    return Function(file.removeprefix(f"{ROOT}/"), code.co_qualname) if file.startswith(ROOTS) else None
 
 
 class Recorder:
