@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import msgspec
 import pytest
@@ -223,3 +224,39 @@ def test_killed_between_delivery_and_its_record_it_delivers_again_under_the_same
     assert [(i, s) for i, s, _ in got(project)] == [(alert.id, "firing")] * 2
     subprocess.run([sys.executable, "-c", PUMP], cwd=project.root, env=env, check=True)
     assert len(got(project)) == 2
+
+
+def test_of_many_that_raise_one_group_at_once_one_raises_it_and_the_others_are_counted(project):
+    others = [Project.open(project.root) for _ in range(4)]
+    together = threading.Barrier(len(others))
+
+    def raise_often(other):
+        together.wait()
+        for _ in range(5):
+            other.alerts.raise_("nightly", "warning", "late", "")
+
+    threads = [threading.Thread(target=raise_often, args=(other,)) for other in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (state,) = project.alerts.outbox().alerts.values()
+    assert (state.alert.group, state.repeats) == ("nightly", 19)
+
+
+def test_an_alert_that_two_resolve_at_once_is_resolved_once(project):
+    project.alerts.raise_("nightly", "warning", "late", "")
+    others = [Project.open(project.root) for _ in range(4)]
+    together, notices = threading.Barrier(len(others)), []
+
+    def resolve(other):
+        together.wait()
+        notices.append(other.alerts.resolve("nightly"))
+
+    threads = [threading.Thread(target=resolve, args=(other,)) for other in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(notice is None for notice in notices) == [False, True, True, True]
+    assert [event.type for event in project.ledger.stream("alerts").events()] == ["alert.raised", "alert.resolved"]

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mlopsfw.kernel.base.clock import SystemClock
-from mlopsfw.kernel.base.errors import MlopsfwError, NotFound, StreamSealed
+from mlopsfw.kernel.base.errors import Conflict, MlopsfwError, NotFound, StreamSealed
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger, layout
@@ -91,7 +91,12 @@ class Worker:
 
     def _append(self, stream: str, kind: str, body, *, seal: bool = False) -> None:
         chain = self.ledger.stream(stream)
-        event = (chain.seal if seal else chain.append)(lambda events: PlainRecord(kind, body(events)))
+        event = None
+        while event is None:
+            events = list(chain.events())
+            with suppress(Conflict):
+                record = PlainRecord(kind, body(events))
+                event = (chain.seal if seal else chain.append)(record, expecting=len(events))
         self.acknowledge("event", stream, event.seq, event.id)
 
 

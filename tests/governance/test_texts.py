@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mlopsfw.governance.actors import Actors
 from mlopsfw.governance.texts import ERASED, UNREADABLE, Texts, blob_of, is_reference
 from mlopsfw.kernel.base.clock import SystemClock
+from mlopsfw.kernel.base.errors import Conflict
 from mlopsfw.kernel.events.record import EventRecord, PlainRecord, Text
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
@@ -180,13 +181,17 @@ def test_an_append_that_loses_races_stores_its_words_once(write, storage):
     other = Ledger(storage, actor=lambda: "eve", clock=SystemClock(), types=EventTypes()).stream("run/a")
     tries = []
 
-    def decide(events):
+    def race():
+        events = list(ledger.stream("run/a").events())
         if len(tries) < 3:
             other.append(PlainRecord("a.b", {}))
         tries.append(len(events))
-        return Discussed(comment="hello")
+        return ledger.stream("run/a").append(Discussed(comment="hello"), expecting=len(events))
 
-    event = ledger.stream("run/a").append(decide)
+    for _ in range(3):
+        with pytest.raises(Conflict):
+            race()
+    event = race()
     assert (len(tries), event.seq, texts.get(event.body["comment"])) == (4, 4, "hello")
     assert len(list(storage.list("objects/"))) == 1
     assert not [entry for entry in storage.list() if b"hello" in storage.get(entry.key)]

@@ -80,6 +80,8 @@ def test_a_stream_is_appended_to_sealed_and_audited(storage):
 
 RACER = """
 import sys, json
+from contextlib import suppress
+from mlopsfw.kernel.base.errors import Conflict
 from mlopsfw_storage_object.remote import open_remote
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.events.record import PlainRecord
@@ -88,9 +90,12 @@ from mlopsfw.kernel.ledger import Ledger
 url, options, who = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 ledger = Ledger(open_remote(url, options, attempts=6, budget=60), actor=lambda: who, clock=SystemClock(), types=EventTypes())
 mine = []
-for n in range(5):
-    event = ledger.stream("model/delay").append(lambda events: PlainRecord("version.registered", {"version": len(events) + 1, "who": who}))
-    mine.append(event.body["version"])
+stream = ledger.stream("model/delay")
+while len(mine) < 5:
+    before = len(list(stream.events()))
+    with suppress(Conflict):
+        event = stream.append(PlainRecord("version.registered", {"version": before + 1, "who": who}), expecting=before)
+        mine.append(event.body["version"])
 print(json.dumps(mine))
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,24 @@ def test_without_a_champion_a_name_alone_is_an_error_everywhere(project: Project
     with pytest.raises(UnknownName, match=r"no champion.*versions 1"):
         act(project)
     assert shelf.serves == {}
+
+
+def test_changes_at_once_have_revisions_of_their_own(project: Project, shelf: Shelf) -> None:
+    others = [Project.open(project.root) for _ in range(4)]
+    together = threading.Barrier(len(others))
+
+    def deploy(other: Project) -> None:
+        other.endpoints = Endpoints(other.ledger, other.registry, lambda: shelf, other.personal_columns)
+        together.wait()
+        for version in (1, 2, 3):
+            other.endpoints.deploy(f"models:/delay@{version}")
+
+    threads = [threading.Thread(target=deploy, args=(other,)) for other in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [revision for revision, _, _ in history(project)] == list(range(1, 13))
 
 
 def test_each_change_has_the_next_revision_and_says_why(project: Project, shelf: Shelf) -> None:

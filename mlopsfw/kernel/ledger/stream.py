@@ -1,13 +1,14 @@
 """`Stream`: one chain of events, appended to optimistically. The one primitive under runs, aliases, leases, outboxes.
 
-Whoever finds the next number taken reads on and decides anew. What the events mean is the owner's business.
+An append that must rest on all events so far names the newest in `expecting`. After a `Conflict` its owner reads on and
+decides anew. What the events mean is the owner's business.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from operator import methodcaller
 from typing import Any
@@ -26,8 +27,6 @@ from mlopsfw.kernel.roles.host import Clock
 from mlopsfw.kernel.roles.storage import Storage
 
 Record = EventRecord | PlainRecord
-RecordSource = Record | Callable[[Sequence[Event]], Record]
-"""What happened, or a function of all events so far; it is called again after each lost race, and may raise."""
 
 _LOST = 1000  # races lost in a row before something else must be wrong
 
@@ -90,12 +89,12 @@ class Stream:
     # -- appending -----------------------------------------------------------------------------------------------------
 
     def append(
-        self, record: RecordSource, *, expecting: int | None = None, epoch: int | None = None, plugin: str = ""
+        self, record: Record, *, expecting: int | None = None, epoch: int | None = None, plugin: str = ""
     ) -> Event:
         """Append an event at the next number and return it as stored; when this returns it is durable.
 
         Args:
-            record: What happened, or a function of all events so far that returns it.
+            record: What happened.
             expecting: The number that the newest event must have; 0 begins a new stream without reading first.
             epoch: The writer's fencing number; None takes the stream's own.
             plugin: The plugin that appends it, such as `observer.acme`; empty for the kernel, which acts for a person.
@@ -108,7 +107,7 @@ class Stream:
         """
         return self._append(record, expecting=expecting, epoch=epoch, plugin=plugin)
 
-    def seal(self, record: RecordSource, *, expecting: int | None = None, epoch: int | None = None) -> Event:
+    def seal(self, record: Record, *, expecting: int | None = None, epoch: int | None = None) -> Event:
         """Append the stream's last event, then gather its entries into one object.
 
         Arguments and errors as for `append`.
@@ -141,7 +140,7 @@ class Stream:
 
     def _append(
         self,
-        source: RecordSource,
+        record: Record,
         *,
         expecting: int | None = None,
         epoch: int | None = None,
@@ -150,28 +149,21 @@ class Stream:
         plugin: str = "",
     ) -> Event:
         with self._lock:
-            self._prepare(source, expecting)
+            if expecting != 0:
+                self._find_head()  # what is stale is found out by losing the race
             for _ in range(_LOST):
                 self._admit(expecting, epoch)
-                record = source(tuple(self._events)) if callable(source) else source
                 authority.check(plugin, self.name, record.type)
                 draft = self._draft(record, self._head.epoch + further, final=final, plugin=plugin)
                 event = self._place(draft)
                 if event is not None:
                     break
-                self._load() if callable(source) else self._read_on()
+                self._read_on()
             else:
                 raise Conflict(f"{self.name}: another writer came first {_LOST} times", hint="Try again.")
         if self._on_append is not None:
             self._on_append(event)
         return event
-
-    def _prepare(self, source: RecordSource, expecting: int | None) -> None:
-        """Learn as much of the stream as this append needs; what is stale is found out by losing the race."""
-        if callable(source):
-            self._load()  # a refusal must not rest on old news
-        elif expecting != 0:
-            self._find_head()
 
     def _admit(self, expecting: int | None, epoch: int | None) -> None:
         """Refuse what cannot be appended; read on where only older news stands in the way."""

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from mlopsfw.kernel.base.clock import SystemClock
-from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.errors import Conflict, UsageError
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.index import Index
@@ -269,7 +269,10 @@ def test_within_a_snapshot_streams_are_read_from_the_copy_as_of_its_beginning(tm
         assert [e.body["version"] for e in other.stream("model/delay").events()] == [1, 2, 3, 4, 5]
         assert list(other.stream("run/gone").events()) == []
         assert storage.calls == {}
-        event = other.stream("model/delay").append(lambda events: PlainRecord("a.b", {"before": len(events)}))
+        with pytest.raises(Conflict):  # an append goes to the store
+            other.stream("model/delay").append(PlainRecord("a.b", {}), expecting=5)
+        before = len(list(other.stream("model/delay").events()))
+        event = other.stream("model/delay").append(PlainRecord("a.b", {"before": before}), expecting=before)
         assert (event.seq, event.body) == (7, {"before": 6})
     assert len(list(other.stream("model/delay").events())) == 7
     index.close()

@@ -64,8 +64,9 @@ class Streams(RuleBasedStateMachine):
 
     @rule(who=who)
     def fold(self, who):
+        count = len(list(self.streams[who].events()))
         event = self.attempt(
-            lambda: self.streams[who].append(lambda events: PlainRecord("a.b", {"v": len(events)})),
+            lambda: self.streams[who].append(PlainRecord("a.b", {"v": count}), expecting=count),
             allowed=True,
             refusal=StreamSealed,
         )
