@@ -1,4 +1,4 @@
-"""What a component is made of: what a part of a project says of itself. See `mlopsfw_components` in `mlopsfw.roles`."""
+"""What a component is made of: what a part of a project says of itself. The records of its events are made with `mlopsfw.events`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,16 @@ from mlopsfw.kernel.component import (
     ReferenceKind,
     Subject,
 )
-from mlopsfw.kernel.events.record import Blob, BundleBlob, EventRecord, Text, WordsBlob
 from mlopsfw.kernel.index import Index
 from mlopsfw.kernel.index.part import IndexPart, Listing, as_json, upsert
 from mlopsfw.kernel.roles.check import Check, Diagnosis
 
 __all__ = [
-    "Blob",
-    "BundleBlob",
     "Check",
     "Component",
     "Diagnosis",
     "Edge",
     "ErasureScope",
-    "EventRecord",
     "Fact",
     "Held",
     "Holding",
@@ -34,8 +30,6 @@ __all__ = [
     "Listing",
     "ReferenceKind",
     "Subject",
-    "Text",
-    "WordsBlob",
     "as_json",
     "upsert",
 ]

@@ -40,7 +40,10 @@ BELOW = sorted(
     if room.is_dir() and room.name not in {"cli", "testing", "project", "__pycache__"}
     for f in room.rglob("*.py")
 )
-FACES = [HOUSE / f"{name}.py" for name in ("components", "errors", "evaluation", "formats", "pages", "roles", "worker")]
+FACES = [
+    HOUSE / f"{name}.py"
+    for name in ("components", "errors", "evaluation", "events", "formats", "pages", "roles", "worker")
+]
 
 
 def named(file):
@@ -163,8 +166,9 @@ def test_a_face_only_names_what_is_public(face):
     assert given == set(ast.literal_eval(next(n for n in tree.body if isinstance(n, ast.Assign)).value))
 
 
-def test_the_roles_load_neither_tables_nor_the_facade():
-    code = "import sys, mlopsfw.roles; print(*sys.modules)"
+@pytest.mark.parametrize("face", ["roles", "events", "components"])
+def test_a_face_of_records_loads_neither_tables_nor_the_facade(face):
+    code = f"import sys, mlopsfw.{face}; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(out.stdout.split())
     assert not {"polars", "pyarrow", "numpy", "mlopsfw.project", "mlopsfw.project.facade"} & loaded

@@ -17,6 +17,7 @@ class AlertRaised(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "alert.raised"
+    streams = ("alerts",)
     alert: Alert
     alerters: tuple[str, ...] | None = None
 
@@ -31,6 +32,7 @@ class AlertRepeated(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "alert.repeated"
+    streams = ("alerts",)
     id: str = ""
     title: str = ""
     facts: dict[str, Any] = {}
@@ -44,6 +46,7 @@ class AlertAcknowledged(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "alert.acknowledged"
+    streams = ("alerts",)
     id: str = ""
 
 
@@ -57,6 +60,7 @@ class AlertResolved(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "alert.resolved"
+    streams = ("alerts",)
     id: str = ""
     group: str = ""
     alert: Alert
@@ -71,6 +75,7 @@ class AlertSilenced(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "alert.silenced"
+    streams = ("alerts",)
     group: str
     until: float
 
@@ -86,6 +91,7 @@ class AlertDelivered(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "alert.delivered"
+    streams = ("alerts",)
     id: str = ""
     state: str
     alerter: str
@@ -105,6 +111,7 @@ class AlertFailed(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "alert.failed"
+    streams = ("alerts",)
     id: str = ""
     state: str
     alerter: str

@@ -20,6 +20,7 @@ class ErasureBegun(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "erasure.begun"
+    streams = ("privacy/erasures",)
     erasure: str
     dataset: str = ""
     column: str = ""
@@ -39,6 +40,7 @@ class ErasureDone(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "erasure.done"
+    streams = ("privacy/erasures",)
     erasure: str = ""
     dataset: str = ""
     column: str = ""
@@ -73,6 +75,7 @@ class BlobsErased(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "blobs.erased"
+    streams = ("privacy/erasures",)
     erasure: str
     blobs: tuple[ReplacedBlob, ...]
 
@@ -85,6 +88,7 @@ class ActorForgotten(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "actor.forgotten"
+    streams = ("privacy/actors",)
     forgotten: str
 
 

@@ -6,7 +6,7 @@ part in all of these by the hook `mlopsfw_components`, as each room of mlopsfw d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -166,7 +166,8 @@ class Component:
         needs: Versions of a dataset that it needs, each with a reason for people.
         holdings: Where it keeps rows of people, in the order in which they are erased.
         checks: What `doctor` asks on its behalf.
-        released: Digests of blobs that events name and that are not kept for it any more.
+        released: Digests of blobs that its events name, and that it no longer keeps.
+        plugin: The plugin that contributes it, such as `component.features`; mlopsfw enters it.
     """
 
     name: str
@@ -178,8 +179,17 @@ class Component:
     holdings: Callable[[], Iterable[Holding]] | None = None
     checks: tuple[Check, ...] = ()
     released: Callable[[], Iterable[str]] | None = None
+    plugin: str = ""
 
 
-def released(components: Iterable[Component]) -> set[str]:
-    """Return the digests of blobs that events name and that no component keeps for it any more."""
-    return {digest for component in components if component.released for digest in component.released()}
+Released = Mapping[str, Collection[str]]
+"""Plugin → digests of blobs that its events name, and that it no longer keeps; an empty name stands for mlopsfw."""
+
+
+def released(components: Iterable[Component]) -> Released:
+    """Return what components no longer keep. Each speaks for events of its own: no plugin lets go of another's blob."""
+    given_up: dict[str, set[str]] = {}
+    for component in components:
+        if component.released is not None:
+            given_up.setdefault(component.plugin, set()).update(component.released())
+    return given_up

@@ -31,6 +31,7 @@ class WindowExamined(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "window.examined"
+    streams = ("monitor/ENDPOINT",)
     monitor: str
     model: str = ""
     version: int | None = None
@@ -76,12 +77,14 @@ class WatchPassed(LookRecord, frozen=True, kw_only=True):
     """A watch passed a window: the next one begins behind it."""
 
     type = "watch.passed"
+    streams = ("monitor/ENDPOINT",)
 
 
 class WatchLooked(LookRecord, frozen=True, kw_only=True):
     """A watch looked at a window again, since labels came."""
 
     type = "watch.looked"
+    streams = ("monitor/ENDPOINT",)
 
 
 class WatchBegun(EventRecord, frozen=True, kw_only=True):
@@ -93,6 +96,7 @@ class WatchBegun(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "watch.begun"
+    streams = ("monitor/ENDPOINT",)
     start: str = msgspec.field(name="from")
     set_aside: int | None = None
 

@@ -6,13 +6,15 @@ import secrets
 import shutil
 import site
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.roles.check import Diagnosis
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.component import Released
     from mlopsfw.kernel.config import ProjectConfig
     from mlopsfw.kernel.index import Index
     from mlopsfw.kernel.ledger import Ledger
@@ -25,11 +27,6 @@ if TYPE_CHECKING:
 
 _ROOM = 1 << 30  # bytes of free disk below which a warning is due
 _SKEW = 5.0  # seconds between this machine's clock and the store's
-_BLOB_FIELDS = frozenset(
-    {"blob", "bundle", "config", "environment", "logs", "traceback", "report", "page", "manifest", "diff"}
-)
-_FINGERPRINT = "fingerprint"  # what a step's key was made of: digests of content, which need not be kept anywhere
-_HEX = frozenset("0123456789abcdef")
 
 
 # -- this machine --------------------------------------------------------------------------------------------------------------
@@ -121,38 +118,51 @@ def ledger_chain(storage: Storage) -> Iterator[Diagnosis]:
     yield Diagnosis("ok", f"the hash chains of {events} events in {streams} streams are intact")
 
 
-def references(storage: Storage, ledger: Ledger) -> Iterator[Diagnosis]:
-    """Look for every blob that an event names."""
+def references(ledger: Ledger, released: Released, plugins: Collection[str]) -> Iterator[Diagnosis]:
+    """Look for every blob that an event refers to, and name the types of events that no component declares.
+
+    Args:
+        ledger: The ledger.
+        released: What components no longer keep.
+        plugins: The installed plugins, such as `alerter.acme`. They may write events without declaring their types.
+    """
+    from mlopsfw.kernel.events import authority
     from mlopsfw.kernel.store import blobs, tombstones
 
-    there = {entry.key for entry in storage.list(blobs.ROOT)}
-    there |= {blobs.key_of(digest) for digest in tombstones.buried(storage)}
-    named = 0
+    stored = {entry.key for entry in ledger.storage.list(blobs.ROOT)}
+    excused = {blobs.key_of(digest) for digest in tombstones.buried(ledger.storage)}
+    named, undeclared = 0, Counter[tuple[str, str]]()
     for name in ledger.streams():
+        owner = authority.owner_of(name)
+        expected = excused | stored | {blobs.key_of(digest) for digest in released.get(owner, ())}
         for event in ledger.stream(name).events():
-            words = (blob.digest for blob in ledger.types.blobs(event) if blob.holds == "words")
-            for digest in (*_blobs_in(event.body), *words):
+            undeclared[owner, event.type] += event.type not in ledger.types
+            for digest in {blob.digest for blob in ledger.types.blobs(event)} if event.type in ledger.types else ():
                 named += 1
-                if blobs.key_of(digest) not in there:
+                if blobs.key_of(digest) not in expected:
                     where = f"{name} #{event.seq} ({event.type})"
-                    yield Diagnosis(
-                        "error", f"{where} refers to blob {digest}, which is missing", "Restore it from a copy."
-                    )
-    yield Diagnosis("ok", f"{named} references to {len(there)} blobs")
+                    message = f"{where} refers to blob {digest}, which is missing"
+                    yield Diagnosis("error", message, "Restore it from a copy.")
+    yield from _undeclared(undeclared, plugins)
+    yield Diagnosis("ok", f"{named} references to {len(stored)} blobs")
 
 
-def _blobs_in(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key == _FINGERPRINT:
-                continue
-            if key in _BLOB_FIELDS and isinstance(inner, str) and len(inner) == 64 and _HEX.issuperset(inner):  # noqa: PLR2004
-                yield inner
-            else:
-                yield from _blobs_in(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _blobs_in(inner)
+def _undeclared(counts: Counter[tuple[str, str]], plugins: Collection[str]) -> Iterator[Diagnosis]:
+    """Name each type that no component declares: what it refers to is not known. The audit names foreign events."""
+    from mlopsfw.kernel.events.authority import FOREIGN
+
+    for (owner, type_), count in sorted(counts.items()):
+        if not count or type_.startswith(FOREIGN):
+            continue
+        message = f"no installed component declares the type {type_} ({count} {'event' if count == 1 else 'events'})"
+        if owner in plugins:
+            yield Diagnosis("ok", f"{message}: gc keeps every blob that they may refer to")
+            continue
+        install = f"Install the plugin {owner!r}" if owner else "Install the mlopsfw that wrote them"
+        consequence = (
+            "gc keeps every blob that they may refer to, but neither doctor nor `mlopsfw data forget` looks into them"
+        )
+        yield Diagnosis("warning", f"{message}: {consequence}", f"{install}, or a component that declares the type.")
 
 
 def blob_digests(blobs: BlobStore) -> Iterator[Diagnosis]:

@@ -2,8 +2,8 @@
 
 A blob is kept if any event names its digest, or a kept blob that is JSON does (a folder's manifest, a list of outputs), or if it is
 younger than the grace period by the store's own clock. What looks like a digest counts as one: too much is kept rather than too
-little. What a component has released, such as the index of a set of files whose versions went, counts no more, nor what it alone
-led to. Tables are not touched.
+little. What a component has released, such as the index of a set of files whose versions went, counts no more in its own events, nor
+what it alone led to. Other plugins' events keep it, and so do events of types that no component declares. Tables are not touched.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import Conflict, NotFound, UsageError
+from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.roles.storage import Entry, Storage
 from mlopsfw.kernel.store.blobs import PENDING, REFRESH, ROOT, key_of, peek, pieces
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.component import Released
+    from mlopsfw.kernel.events.registry import EventTypes
     from mlopsfw.kernel.store.vault import Vault
 
 T = TypeVar("T")
@@ -38,7 +42,14 @@ SAFE = 2 * REFRESH
 """Seconds: who stores a blob that is older gives it a new time, so a shorter grace period is for whoever is alone with the project."""
 _BESIDE = 8
 _BATCH = 500
+_NOTHING: Released = MappingProxyType({})
 _DEAD = 900.0  # seconds after which another collection's list of deletions is taken to be a dead one's
+
+
+class _Typed(msgspec.Struct):
+    """What is read of an entry."""
+
+    type: str
 
 
 class Collection(msgspec.Struct, kw_only=True):
@@ -65,7 +76,7 @@ def collect(
     storage: Storage,
     ledger: Ledger,
     *,
-    released: Iterable[str] = (),
+    released: Released = _NOTHING,
     grace: float = GRACE,
     dry_run: bool = False,
     vault: Vault | None = None,
@@ -75,7 +86,7 @@ def collect(
     Args:
         storage: What to collect in.
         ledger: The ledger on it.
-        released: Digests of blobs that events name, and that are not kept for it any more.
+        released: What components no longer keep: see `mlopsfw.kernel.component.released`.
         grace: Seconds for which an unreferenced blob is kept. Below two days only 0 is taken: it says that nothing else is at work.
         dry_run: Delete nothing.
         vault: Decrypts blobs that are encrypted: what they name is kept.
@@ -91,8 +102,7 @@ def collect(
     result = Collection(dry_run=dry_run)
     now = store_time(storage)
     entries = list(storage.list(ROOT))  # before the marks: what is stored from now on is not in it
-    given_up = set(map(key_of, released))
-    kept = _marked(storage, {entry.key for entry in entries}, vault, given_up)
+    kept, given_up = _marked(ledger, {entry.key for entry in entries}, vault, released)
     doomed = [entry for entry in entries if entry.key not in kept and entry.modified <= now - grace]
     staying = {entry.key for entry in entries} - kept - {entry.key for entry in doomed}
     for index in given_up & {entry.key for entry in doomed}:  # to erase a blob, one has to know that it was a version's
@@ -106,12 +116,10 @@ def collect(
     return result
 
 
-def unneeded(
-    storage: Storage, digests: Iterable[str], vault: Vault | None, released: Iterable[str] = ()
-) -> list[Entry]:
-    """Return those of the blobs `digests` that nothing leads to other than through the blobs `released`."""
-    entries = list(storage.list(ROOT))
-    kept = _marked(storage, {entry.key for entry in entries}, vault, set(map(key_of, released)))
+def unneeded(ledger: Ledger, digests: Iterable[str], vault: Vault | None, released: Released = _NOTHING) -> list[Entry]:
+    """Return those of the blobs `digests` that nothing leads to other than through what is `released`."""
+    entries = list(ledger.storage.list(ROOT))
+    kept, _ = _marked(ledger, {entry.key for entry in entries}, vault, released)
     wanted = {key_of(digest) for digest in digests} - kept
     return [entry for entry in entries if entry.key in wanted]
 
@@ -133,9 +141,32 @@ def _digest(key: str) -> str:
 # -- what is kept ------------------------------------------------------------------------------------------------------------
 
 
-def _marked(storage: Storage, keys: set[str], vault: Vault | None, given_up: set[str]) -> set[str]:
-    """Return those of the blobs `keys` that the ledger leads to, other than through what is given up."""
-    return _led_to(storage, vault, (_named(_ledger_bytes(storage)) & keys) - given_up, keys, given_up)
+def _marked(ledger: Ledger, keys: set[str], vault: Vault | None, released: Released) -> tuple[set[str], set[str]]:
+    """Return those of the blobs `keys` that the ledger leads to, and the released ones, which no event keeps."""
+    by_owner = {owner: set(map(key_of, digests)) for owner, digests in released.items()}
+    entries = [entry.key for entry in ledger.storage.list(layout.ROOT)]
+    named = set[str]()
+    for key, text in zip(entries, _beside(partial(_entry, ledger.storage), entries), strict=True):
+        place = layout.parse(key)
+        own = by_owner.get(authority.owner_of(place.stream), set()) if place else set()
+        named |= _keeping(text, own, ledger.types)
+    given_up = set[str]().union(*by_owner.values()) - named
+    return _led_to(ledger.storage, vault, named & keys, keys, given_up), given_up
+
+
+def _keeping(text: bytes, own: set[str], types: EventTypes) -> set[str]:
+    """Return the blobs that entries name, less what their component has released: a type that none declares keeps all."""
+    named = _named([text])
+    if not named & own:
+        return named
+    return (named - own) | _named(line for line in text.splitlines() if not _is_declared(line, types))
+
+
+def _is_declared(line: bytes, types: EventTypes) -> bool:
+    try:
+        return msgspec.json.decode(line, type=_Typed).type in types
+    except msgspec.DecodeError:  # damaged: `audit verify` says so
+        return False
 
 
 def _led_to(storage: Storage, vault: Vault | None, waiting: set[str], keys: set[str], but: set[str]) -> set[str]:
@@ -150,11 +181,6 @@ def _led_to(storage: Storage, vault: Vault | None, waiting: set[str], keys: set[
 
 def _named(texts: Iterable[bytes]) -> set[str]:
     return {key_of(found.decode()) for text in texts for found in _DIGEST.findall(text)}
-
-
-def _ledger_bytes(storage: Storage) -> Iterator[bytes]:
-    """Yield the bytes of every entry."""
-    return _beside(partial(_entry, storage), [entry.key for entry in storage.list(layout.ROOT)])
 
 
 def _entry(storage: Storage, key: str) -> bytes:

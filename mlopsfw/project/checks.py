@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mlopsfw.kernel.component import released
 from mlopsfw.kernel.roles.check import Check
 from mlopsfw.operations import checks
 
@@ -34,7 +35,7 @@ def questions(parts: Wiring) -> Iterator[Check]:
     yield Check(
         "references",
         "Every blob that an event refers to exists",
-        lambda: checks.references(parts.storage, parts.ledger),
+        lambda: checks.references(parts.ledger, released(parts.components), _installed(parts)),
     )
     for component in parts.components:
         yield from component.checks
@@ -54,3 +55,9 @@ def _thorough(parts: Wiring) -> Iterator[Check]:
         lambda: checks.index_content(parts.index, parts.workspace),
         thorough=True,
     )
+
+
+def _installed(parts: Wiring) -> set[str]:
+    """Return the plugins that are installed and not disabled, such as `alerter.acme`."""
+    catalog = parts.plugins.catalog
+    return {claim.key for claim in catalog.claims if not catalog.is_disabled(claim)}

@@ -82,7 +82,9 @@ class ProjectHost:
 
     def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
         """Append an event of the plugin's own to a stream of its own, and tell the observers."""
-        return copy(self._on_storage("ledger").ledger.stream(stream).append(PlainRecord(type, body), plugin=self._name))
+        ledger = self._on_storage("ledger").ledger
+        record = PlainRecord(type, body, ledger.types.schema(type))
+        return copy(ledger.stream(stream).append(record, plugin=self._name))
 
     def events(self, stream: str, after: int = 0) -> Iterator[Event]:
         """Yield a stream's events in order."""

@@ -92,6 +92,7 @@ def _guarded(component: Component, claim: Claim) -> Component:
         references=tuple(_reference(kind, guard) for kind in component.references),
         checks=tuple(replace(check, ask=guard(check.ask, check.name)) for check in component.checks),
         index=component.index and _part(component.index, guard),
+        plugin=claim.key,
     )
 
 

@@ -17,6 +17,7 @@ class EndpointWanted(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "endpoint.wanted"
+    streams = ("endpoint/ENDPOINT",)
     revision: int
     model: str = ""
     version: int = 0
@@ -33,6 +34,7 @@ class EndpointReady(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "endpoint.ready"
+    streams = ("endpoint/ENDPOINT",)
     revision: int
     url: str = ""
 
@@ -46,6 +48,7 @@ class EndpointFailed(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "endpoint.failed"
+    streams = ("endpoint/ENDPOINT",)
     revision: int
     reason: str = ""
 
@@ -59,6 +62,7 @@ class EndpointStopped(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "endpoint.stopped"
+    streams = ("endpoint/ENDPOINT",)
     revision: int
     reason: str = ""
 
@@ -72,6 +76,7 @@ class LabelsAdded(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "labels.added"
+    streams = ("labels/MODEL",)
     rows: int
     table_version: int
 

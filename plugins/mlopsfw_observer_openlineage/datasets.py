@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-import msgspec
-
-from mlopsfw import Artifact
+from mlopsfw.events import VERSION_EVENTS, VersionRecord
 from mlopsfw_observer_openlineage.facets import Json, facet
 
 if TYPE_CHECKING:
-    from mlopsfw.roles import Host
+    from mlopsfw.roles import Artifact, Host
 
 _PATTERN = re.compile(r"(?<=[^/:])/[^/]*[*?\[].*")
 
@@ -34,29 +32,30 @@ class Datasets:
     def __init__(self, host: Host, namespace: str, job: str) -> None:
         self._host, self._namespace, self._job = host, namespace, job
 
-    def taken(self, inputs: Mapping[str, Any], origin: Mapping[str, str]) -> list[Json]:
+    def taken(self, inputs: Mapping[str, Artifact], origin: Mapping[str, str]) -> list[Json]:
         """Return the datasets of a step's inputs: parameter → artifact, with `origin` (parameter → `step.output`)."""
-        found = [self._dataset(_artifact(one), origin.get(name, name)) for name, one in inputs.items()]
-        return _distinct(found)
+        return _distinct([self._dataset(value, origin.get(name, name)) for name, value in inputs.items()])
 
-    def returned(self, outputs: Mapping[str, Any], step: str) -> list[Json]:
+    def returned(self, outputs: Mapping[str, Artifact], step: str) -> list[Json]:
         """Return the datasets of a step's outputs: name → artifact."""
-        return _distinct([self._output(_artifact(one), f"{step}.{name}") for name, one in outputs.items()])
+        return _distinct([self._output(value, f"{step}.{name}") for name, value in outputs.items()])
 
-    def sources(self, outputs: Mapping[str, Any], run: str) -> list[Json]:
+    def sources(self, outputs: Mapping[str, Artifact], run: str) -> list[Json]:
         """Return what lies outside of the project and was read into the dataset versions that `run` made."""
-        facts = [self._facts(_artifact(one).ref) for one in outputs.values()]
-        return _distinct([_outside(source) for body in facts if body.get("run") == run for source in _sources(body)])
+        versions = [self._version(value.ref) for value in outputs.values()]
+        made = [version for version in versions if version is not None and version.run == run]
+        return _distinct([_outside(source) for version in made for source in _sources(version)])
 
     def _dataset(self, artifact: Artifact, origin: str) -> Json:
         scheme, _, exact = artifact.ref.partition(":/")
         name, _, version = exact.rpartition("@")
         called = f"{scheme}/{name}" if artifact.ref else f"{self._job}/{origin}"
-        facts = self._facts(artifact.ref)
+        record = self._version(artifact.ref)
         facets = facet("version", datasetVersion=version or artifact.digest)
-        if fields := _fields(artifact, facts):
+        if fields := _fields(artifact, record):
             facets |= facet("schema", fields=fields)
-        uri = _uri(_source(facts)) if facts.get("uri") else f"mlopsfw://{quote(self._namespace)}/{quote(called)}"
+        referenced = _place(record.uri) if record else ""
+        uri = _uri(referenced) if referenced else f"mlopsfw://{quote(self._namespace)}/{quote(called)}"
         facets |= facet("dataSource", name=self._namespace, uri=uri)
         return {"namespace": self._namespace, "name": called, "facets": facets}
 
@@ -65,32 +64,30 @@ class Datasets:
         statistics = facet("outputStatistics", rowCount=rows) if isinstance(rows, int) else {}
         return {**self._dataset(artifact, origin), "outputFacets": statistics}
 
-    def _facts(self, ref: str) -> Json:
-        """Return the body of the event that made a dataset version; empty for all else."""
+    def _version(self, ref: str) -> VersionRecord | None:
+        """Return what the event that made a dataset version says; None for all else."""
         scheme, _, exact = ref.partition(":/")
         name, _, version = exact.rpartition("@")
-        made = self._events(name) if scheme == "data" else ()
-        return next((body for body in made if str(body.get("version")) == version), {})
+        records = self._versions(name) if scheme == "data" else ()
+        return next((record for record in records if str(record.version) == version), None)
 
-    def _events(self, name: str) -> Iterator[Json]:
-        return (event.body for event in self._host.events(f"dataset/{name}"))
-
-
-def _artifact(value: Any) -> Artifact:
-    return msgspec.convert(value, Artifact)
+    def _versions(self, name: str) -> Iterator[VersionRecord]:
+        for event in self._host.events(f"dataset/{name}"):
+            if kind := VERSION_EVENTS.get(event.type):
+                yield kind.of(event)
 
 
-def _fields(artifact: Artifact, facts: Json) -> list[Json]:
-    typed = facts.get("columns") or dict.fromkeys(artifact.meta.get("columns", ()), "")
+def _fields(artifact: Artifact, version: VersionRecord | None) -> list[Json]:
+    columns = version.columns if version else {}
+    typed = columns or dict.fromkeys(artifact.meta.get("columns", ()), "")
     return [
         {"name": name, **({"type": str(kind)} if kind else {}), "ordinal_position": number}
         for number, (name, kind) in enumerate(typed.items(), 1)
     ]
 
 
-def _source(facts: Json) -> str:
-    """Return where a version's rows came from, without credentials or query: those are nobody's business."""
-    text = str(facts.get("uri") or facts.get("source") or "")
+def _place(text: str) -> str:
+    """Return a place that rows came from without credentials or query: those are nobody's business."""
     parts = urlsplit(text) if "://" in text else None
     if parts is None:
         return text
@@ -99,10 +96,9 @@ def _source(facts: Json) -> str:
     return f"{parts.scheme}://{place}{parts.path}"
 
 
-def _sources(facts: Json) -> list[str]:
+def _sources(version: VersionRecord) -> list[str]:
     """Return each place that a version's rows came from; of a pattern, the folder above it."""
-    source = _source(facts)
-    places = [source] if facts.get("uri") else [_source({"source": place}) for place in source.split(", ")]
+    places = map(_place, [version.uri] if version.uri else version.source.split(", "))
     return [_PATTERN.sub("", place) or place for place in places if place]
 
 

@@ -8,12 +8,13 @@ resumed session, an attempt) has a name-based UUID (RFC 9562, version 5) under i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
 
+from mlopsfw.events import RunFinished, RunStarted, StepCached, StepFailed, StepFinished, StepStarted, Takeover
 from mlopsfw_observer_openlineage.datasets import Datasets
 from mlopsfw_observer_openlineage.facets import RUN_EVENT, Json, engine_version, facet, producer
 
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, as ULIDs are written
 _ULID = re.compile(rf"[0-7][{_ALPHABET}]{{25}}")
 _CACHED = 0  # the attempt that was never made
+Attempt = StepStarted | StepCached | StepFinished | StepFailed
+"""What happened at an attempt."""
+_RESULTS: dict[str, type[StepCached | StepFinished]] = {each.type: each for each in (StepCached, StepFinished)}
 
 
 def run_events(event: Event, host: Host, namespace: str) -> Iterator[Json]:
     """Yield what `event`, of a stream `run/ID`, tells: nothing, one run event, or a start and its end."""
     tell = _TELL.get(event.type)
     if tell is not None:
-        yield from tell(_Run(event, host, namespace), event.body)
+        yield from tell(_Run(event, host, namespace), event)
 
 
 def run_uuid(run: str, epoch: int = 0) -> UUID:
@@ -46,9 +50,9 @@ class _Run:
 
     def __init__(self, event: Event, host: Host, namespace: str) -> None:
         self.id, self._event, self._namespace = event.stream.partition("/")[2], event, namespace
-        self._events = [one for one in host.events(event.stream) if one.seq <= event.seq]
-        started = next((one.body for one in self._events if one.type == "run.started"), {})
-        self.job = str(started.get("pipeline") or host.project)
+        self._events = [each for each in host.events(event.stream) if each.seq <= event.seq]
+        pipelines = (RunStarted.of(each).pipeline for each in self._events if each.type == RunStarted.type)
+        self.job = next(pipelines, "") or host.project
         self._uuid = run_uuid(self.id, event.epoch)
         self._steps = _steps(host.config)
         self._datasets = Datasets(host, namespace, self.job)
@@ -61,38 +65,41 @@ class _Run:
 
     # -- a step --------------------------------------------------------------------------------------------------------------
 
-    def step(self, state: str, body: Json, outputs: Mapping[str, Any] | None = None, **facets: Json) -> Json:
-        """Return a run event of the attempt that `body` is about."""
-        name, attempt = str(body["step"]), int(body.get("attempt", _CACHED))
+    def step(self, state: str, attempt: Attempt, **facets: Json) -> Json:
+        """Return a run event of an attempt."""
+        name, number = attempt.step, _CACHED if isinstance(attempt, StepCached) else attempt.attempt
+        outputs = attempt.outputs if isinstance(attempt, StepFinished | StepCached) and state == "COMPLETE" else {}
         parent = {"run": {"runId": str(self._uuid)}, "job": {"namespace": self._namespace, "name": self.job}}
         made = self._made(
             state,
-            uuid5(self._uuid, f"{name}/{attempt}"),
+            uuid5(self._uuid, f"{name}/{number}"),
             f"{self.job}.{name}",
             "STEP",
             {**facet("parent", **parent), **facets},
         )
-        made["inputs"] = self._inputs(name, body) + self._datasets.sources(outputs or {}, self.id)
-        made["outputs"] = self._datasets.returned(outputs or {}, name)
+        made["inputs"] = self._inputs(attempt) + self._datasets.sources(outputs, self.id)
+        made["outputs"] = self._datasets.returned(outputs, name)
         return made
 
-    def began(self, body: Json) -> bool:
-        """Return whether this session told of the start of the attempt that `body` is about."""
-        return any(_same(one, self._event.epoch, body) for one in self._events)
+    def start(self, attempt: StepFinished | StepFailed) -> StepStarted | None:
+        """Return what this session recorded when an attempt began; None for one that never did."""
+        records = (StepStarted.of(each) for each in self._events if self._is_start(each))
+        same = [each for each in records if (each.step, each.attempt) == (attempt.step, attempt.attempt)]
+        return same[-1] if same else None
 
-    def _inputs(self, step: str, body: Json) -> list[Json]:
-        told = body.get("inputs")
-        if told is None:  # an end does not repeat what the start said
-            starts = [one.body for one in self._events if _same(one, self._event.epoch, body)]
-            told = starts[-1].get("inputs", {}) if starts else {}
-        wired = self._steps.get(step, {})
-        return self._datasets.taken(told, {name: self._origin(source) for name, source in wired.items()})
+    def _is_start(self, event: Event) -> bool:
+        return event.type == StepStarted.type and event.epoch == self._event.epoch
+
+    def _inputs(self, attempt: Attempt) -> list[Json]:
+        began = attempt if isinstance(attempt, StepStarted | StepCached) else self.start(attempt)
+        wired = self._steps.get(attempt.step, {})
+        origin = {name: self._origin(source) for name, source in wired.items()}
+        return self._datasets.taken(began.inputs if began else {}, origin)
 
     def _origin(self, source: str) -> str:
         """Return `step.output` for what a step's input is wired to."""
-        outputs = [
-            one.body["outputs"] for one in self._events if one.body.get("step") == source and "outputs" in one.body
-        ]
+        records = (_RESULTS[each.type].of(each) for each in self._events if each.type in _RESULTS)
+        outputs = [each.outputs for each in records if each.step == source]
         return f"{source}.{next(iter(outputs[-1]), 'result')}" if outputs else source
 
     def _made(self, state: str, run: UUID, job: str, kind: str, facets: Json) -> Json:
@@ -110,11 +117,6 @@ class _Run:
         }
 
 
-def _same(event: Event, epoch: int, body: Json) -> bool:
-    mine = (event.body.get("step"), event.body.get("attempt")) == (body["step"], body.get("attempt"))
-    return event.type == "step.started" and event.epoch == epoch and mine
-
-
 def _steps(config: str) -> dict[str, dict[str, str]]:
     """Return step → parameter → what it is wired to."""
     steps = msgspec.json.decode(config).get("steps", {})
@@ -124,46 +126,48 @@ def _steps(config: str) -> dict[str, dict[str, str]]:
 # -- what each type of event tells -------------------------------------------------------------------------------------------
 
 
-def _run_started(run: _Run, _body: Json) -> Iterator[Json]:
+def _run_started(run: _Run, _event: Event) -> Iterator[Json]:
     yield run.whole("START")
 
 
-def _run_finished(run: _Run, body: Json) -> Iterator[Json]:
-    if body["status"] == "done":
+def _run_finished(run: _Run, event: Event) -> Iterator[Json]:
+    finished = RunFinished.of(event)
+    if finished.status == "done":
         yield run.whole("COMPLETE")
         return
-    yield run.whole("FAIL", **_error(str(body.get("message") or f"the run ended as {body['status']}")))
+    yield run.whole("FAIL", **_error(finished.message or f"the run ended as {finished.status}"))
 
 
-def _step_started(run: _Run, body: Json) -> Iterator[Json]:
-    yield run.step("START", body)
+def _step_started(run: _Run, event: Event) -> Iterator[Json]:
+    yield run.step("START", StepStarted.of(event))
 
 
-def _step_cached(run: _Run, body: Json) -> Iterator[Json]:
-    yield run.step("START", body)
-    yield run.step("COMPLETE", body, body["outputs"])
+def _step_cached(run: _Run, event: Event) -> Iterator[Json]:
+    yield run.step("START", StepCached.of(event))
+    yield run.step("COMPLETE", StepCached.of(event))
 
 
-def _step_finished(run: _Run, body: Json) -> Iterator[Json]:
-    yield run.step("COMPLETE", body, body["outputs"])
+def _step_finished(run: _Run, event: Event) -> Iterator[Json]:
+    yield run.step("COMPLETE", StepFinished.of(event))
 
 
-def _step_failed(run: _Run, body: Json) -> Iterator[Json]:
-    if not run.began(body):  # an input that was not there: OpenLineage wants a start all the same
-        yield run.step("START", body)
-    yield run.step("FAIL", body, **_error(f"{body['type']}: {body['message']}"))
+def _step_failed(run: _Run, event: Event) -> Iterator[Json]:
+    failed = StepFailed.of(event)
+    if run.start(failed) is None:  # an input that was not there: OpenLineage wants a start all the same
+        yield run.step("START", failed)
+    yield run.step("FAIL", failed, **_error(f"{failed.error}: {failed.message}"))
 
 
 def _error(message: str) -> Json:
     return facet("errorMessage", message=message, programmingLanguage="PYTHON")
 
 
-_TELL = {
-    "run.started": _run_started,
-    "takeover": _run_started,
-    "run.finished": _run_finished,
-    "step.started": _step_started,
-    "step.cached": _step_cached,
-    "step.finished": _step_finished,
-    "step.failed": _step_failed,
+_TELL: dict[str, Callable[[_Run, Event], Iterator[Json]]] = {
+    RunStarted.type: _run_started,
+    Takeover.type: _run_started,
+    RunFinished.type: _run_finished,
+    StepStarted.type: _step_started,
+    StepCached.type: _step_cached,
+    StepFinished.type: _step_finished,
+    StepFailed.type: _step_failed,
 }

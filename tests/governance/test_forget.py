@@ -32,6 +32,8 @@ from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.operations.audit import audit
 from mlopsfw.operations.gc import collect
 from mlopsfw.pipeline.run.display import Display
+from mlopsfw.pipeline.run.events import RunStarted, StepFailed
+from mlopsfw.pipeline.values.erasure import searchable
 from mlopsfw.project.facade import Project
 from mlopsfw.serving.captures.erasure import drain
 
@@ -555,3 +557,13 @@ def test_a_number_is_found_in_a_table_as_it_would_be_read(tmp_path, kind):
         kept.to_frame().write_ipc(tmp_path / f"{name}.arrow", compression="zstd")
     assert files_with(tmp_path, ["4000001"]) == [tmp_path / "there.arrow"]
     assert files_with(tmp_path, ["400000"]) == []
+
+
+def test_what_may_hold_rows_is_what_the_records_mark_and_not_what_is_called_like_it(project):
+    a, b, c, d = (letter * 64 for letter in "abcd")
+    stream = project.ledger.stream("run/a")
+    artifact = {"kind": "table", "digest": a, "blob": a}
+    stream.append(RunStarted(kind="script", config=d, params={"logs": a, "report": a, "rows": artifact}))
+    stream.append(StepFailed(step="s", attempt=1, error="E", message="", logs=b, traceback=c))
+    stream.append(PlainRecord("run.paused", {"logs": d}))
+    assert sorted(searchable(stream.events(), project.event_types)) == [(b, "text"), (c, "text")]

@@ -9,9 +9,13 @@ import pytest
 
 from mlopsfw.cli import run
 from mlopsfw.kernel.config import ProjectConfig
+from mlopsfw.kernel.config.model import Retention
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.ledger.layout import entry_key
+from mlopsfw.kernel.plugins.catalog import Catalog
+from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.store.blobs import key_of
+from mlopsfw.pipeline.run.events import RunStarted
 from mlopsfw.project.checks import questions
 from mlopsfw.project.facade import Project
 
@@ -71,6 +75,57 @@ def test_a_missing_blob_is_named_with_the_event_that_refers_to_it(filled):
         "model/delay #1 (version.registered)",
         "run/a #1 (run.started)",
     ]
+
+
+def test_a_digest_that_a_script_gave_as_a_parameter_is_no_blob_that_is_missing(project):
+    params = {"config": "a" * 64, "report": "b" * 64, "nested": {"blob": "c" * 64}}
+    project.ledger.stream("run/a").append(RunStarted(kind="script", params=params))
+    assert found(project, "references") == []
+
+
+def test_the_missing_index_of_a_set_of_files_is_named_and_the_one_of_a_vacuumed_version_is_not(project, tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(name)
+    first, second = (project.filesets.add("texts", tmp_path / name) for name in ("first", "second"))
+    project.version_removal.vacuum("texts", Retention(keep=1))
+    project.storage.delete(key_of(first.index))
+    assert found(project, "references") == []
+    project.storage.delete(key_of(second.index))
+    (complaint,) = found(project, "references")
+    assert complaint.message == f"dataset/texts #2 (dataset.committed) refers to blob {second.index}, which is missing"
+
+
+OBSERVER = "from mlopsfw import hookimpl\n@hookimpl\ndef mlopsfw_event(event): ..."
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_events_of_a_type_that_no_component_declares_are_named_and_a_warning_where_their_plugin_is_gone(
+    project, install_plugin, installed
+):
+    for number in range(2):
+        body = {"rows": "a" * 64, "n": number}
+        project.ledger.stream("plugin/observer.acme/x").append(
+            PlainRecord("plugin.observer.acme.seen", body), plugin="observer.acme"
+        )
+    if installed:
+        install_plugin(OBSERVER, "observer.acme")
+        project.plugins = PluginManager(Catalog())
+    answers = [
+        f for f in project.doctor.examine() if f.check == "references" and "plugin.observer.acme.seen" in f.message
+    ]
+    (answer,) = answers
+    assert answer.level == ("ok" if installed else "warning")
+    assert answer.message.startswith("no installed component declares the type plugin.observer.acme.seen (2 events)")
+    assert installed or "Install the plugin 'observer.acme'" in answer.hint
+
+
+def test_an_event_of_another_release_is_a_warning_and_one_that_is_not_believed_is_the_ledgers_business(project):
+    project.ledger.stream("run/a").append(PlainRecord("run.paused", {"blob": "a" * 64}))
+    project.ledger.stream("run/a").append(PlainRecord("run.heartbeat", {}))
+    (complaint,) = found(project, "references")
+    assert (complaint.level, "run.paused (1 event)" in complaint.message) == ("warning", True)
+    assert complaint.hint.startswith("Install the mlopsfw that wrote them")
 
 
 def test_a_changed_entry_is_named(filled):

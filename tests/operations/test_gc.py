@@ -11,10 +11,12 @@ import msgspec
 import pytest
 
 from mlopsfw.kernel.base.errors import Conflict, NotFound, UsageError
+from mlopsfw.kernel.component import released
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.ledger.layout import entry_key, segment_key
 from mlopsfw.kernel.store.blobs import PENDING, REFRESH, BlobStore, key_of
 from mlopsfw.operations.gc import GRACE, collect
+from mlopsfw.project.facade import Project
 
 DAY = 86_400.0
 
@@ -58,6 +60,87 @@ def test_what_events_name_is_kept_through_folders_and_lists(project, age, tmp_pa
         assert blobs.get(digest)
     with pytest.raises(NotFound):
         blobs.get(orphan)
+
+
+def test_blobs_of_a_plugin_that_is_not_installed_are_kept(project, age):
+    rows = age(project.blobs.put(b"rows"), GRACE + 10)
+    stream = project.ledger.stream("plugin/component.gone")
+    stream.append(PlainRecord("plugin.component.gone.built", {"deep": [{"rows": rows}]}), plugin="component.gone")
+    assert collected(project) == set()
+
+
+@pytest.mark.parametrize(("stream", "type_", "plugin"), [
+    ("dataset/s", "dataset.committed", ""), ("plugin/component.acme/x", "plugin.component.acme.built", "component.acme"),
+])  # fmt: skip
+def test_what_a_component_released_goes_where_its_own_events_alone_name_it(with_component, stream, type_, plugin, age):
+    project = with_component
+    blob = age(project.blobs.put(b"index"), GRACE + 10)
+    project.ledger.stream(stream).append(PlainRecord(type_, {"index": blob}), plugin=plugin)
+    assert collected(project, released={plugin: {blob}}, dry_run=True) == {blob}
+    for other in {"", "component.acme", "component.gone"} - {plugin}:
+        assert collected(project, released={other: {blob}}) == set()
+
+
+@pytest.mark.parametrize(("stream", "type_", "plugin"), [
+    ("dataset/s", "dataset.renamed", ""), ("plugin/component.acme", "plugin.component.acme.other", "component.acme"),
+    ("plugin/component.gone", "plugin.component.gone.built", "component.gone"),
+    ("plugin/observer.acme", "plugin.observer.acme.seen", "observer.acme"),
+])  # fmt: skip
+def test_an_event_of_a_type_that_no_component_declares_keeps_what_is_released(
+    with_component, stream, type_, plugin, age
+):
+    project = with_component
+    blob = age(project.blobs.put(b"index"), GRACE + 10)
+    project.ledger.stream("dataset/s").append(PlainRecord("dataset.committed", {"index": blob}))
+    project.ledger.stream(stream).append(PlainRecord(type_, {"blob": blob}), plugin=plugin)
+    assert collected(project, released={"": {blob}, plugin: {blob}}) == set()
+
+
+COMPONENT = """
+import msgspec
+from mlopsfw import Provider, hookimpl
+from mlopsfw.components import Component
+from mlopsfw.events import Blob, EventRecord
+
+class Options(msgspec.Struct):
+    pass
+
+class Built(EventRecord, frozen=True, kw_only=True):
+    type = "plugin.component.acme.built"
+    schema = 2
+    upcasters = {1: lambda body: {"index": body["blob"]}}
+    index: Blob = ""
+
+def build(config, host):
+    return Component(name="acme", events=(Built,), released=lambda: ["a" * 64])
+
+@hookimpl
+def mlopsfw_components():
+    yield Provider("acme", Options, build)
+"""
+
+
+@pytest.fixture
+def with_component(make_project, install_plugin):
+    install_plugin(COMPONENT, "component.acme")
+    return make_project()
+
+
+def test_a_component_of_a_plugin_releases_in_the_plugins_name(with_component):
+    given_up = released(with_component.components)
+    assert given_up["component.acme"] == {"a" * 64}
+    assert "a" * 64 not in given_up[""]
+
+
+def test_a_plugin_emits_a_declared_type_in_its_newest_schema(with_component):
+    project = with_component
+    host, stream = project.host("component.acme"), "plugin/component.acme"
+    project.ledger.stream(stream).append(PlainRecord("plugin.component.acme.built", {"blob": "b" * 64}), plugin="component.acme")  # fmt: skip
+    emitted = [host.emit(stream, f"plugin.component.acme.{name}", {"index": "c" * 64}) for name in ("built", "other")]
+    assert [event.version for event in emitted] == [2, 1]
+    again = Project.open(project.root)
+    assert [event.body for event in again.ledger.stream(stream).events()] == [{"index": c * 64} for c in "bcc"]
+    again.close()
 
 
 def test_the_young_are_kept_unless_nothing_else_is_at_work(project, age):

@@ -15,9 +15,10 @@ from openlineage.client import event_v2 as ol
 from openlineage.client import facet_v2
 from openlineage.client.serde import Serde
 
+from mlopsfw.events import VersionRecord
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.base.ids import new_run_id
-from mlopsfw_observer_openlineage.datasets import _outside, _source, _sources
+from mlopsfw_observer_openlineage.datasets import _outside, _place, _sources
 from mlopsfw_observer_openlineage.mapping import run_uuid
 from mlopsfw_observer_openlineage.sending import read_config
 
@@ -380,7 +381,7 @@ def test_whatever_a_run_is_called_it_has_a_uuid_of_its_own_for_each_sitting(run,
     ],
 )
 def test_a_source_is_named_as_openlineage_names_places_without_credentials(source, namespace, name):
-    made = _outside(_source({"source": source}))
+    made = _outside(_place(source))
     assert (made["namespace"], made["name"]) == (namespace, name)
     assert "pw" not in json.dumps(made)
     assert "token" not in json.dumps(made)
@@ -397,4 +398,5 @@ def test_a_source_is_named_as_openlineage_names_places_without_credentials(sourc
     ],
 )
 def test_each_place_of_a_version_is_a_dataset_and_a_pattern_is_the_folder_above_it(source, names):
-    assert [f"{one['namespace']} {one['name']}" for one in map(_outside, _sources({"source": source}))] == names
+    version = VersionRecord(version=1, digest="", rows=1, mode="append", source=source)
+    assert [f"{each['namespace']} {each['name']}" for each in map(_outside, _sources(version))] == names

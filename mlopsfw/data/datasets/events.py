@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
 from mlopsfw.kernel.events.record import Blob, EventRecord, Text
 from mlopsfw.privacy.treatments import Mark
+
+
+class VersionOrigin(TypedDict, total=False):
+    """What a version was made of.
+
+    Args:
+        how: Digest of how its sources are read; `files` for a set of files.
+        files: Source, as people read it → what tells that it changed.
+        index: The index of a set of files.
+    """
+
+    how: str
+    files: dict[str, Any]
+    index: Blob
 
 
 class VersionRecord(EventRecord, frozen=True, kw_only=True):
@@ -21,7 +35,7 @@ class VersionRecord(EventRecord, frozen=True, kw_only=True):
         columns: Column → logical type, in order.
         mode: `append`, `replace`, `upsert`, `incremental`, `restore` or `reference`.
         source: Where the rows came from, for people.
-        origin: What shows whether its sources change, and the index of a set of files.
+        origin: What shows whether its sources change, and the index of a set of files. See `VersionOrigin`.
         message: Why, for people.
         manifest: Lists its files; empty for a reference.
         added: Digest of the rows that came to those there were.
@@ -41,7 +55,7 @@ class VersionRecord(EventRecord, frozen=True, kw_only=True):
     columns: dict[str, str] = {}
     mode: str
     source: str = ""
-    origin: dict[str, Any] = {}
+    origin: VersionOrigin = {}
     message: Text = ""
     manifest: Blob = ""
     added: str = ""
@@ -58,18 +72,21 @@ class DatasetCommitted(VersionRecord, frozen=True, kw_only=True):
     """Rows were committed as a version."""
 
     type = "dataset.committed"
+    streams = ("dataset/DATASET",)
 
 
 class DatasetRestored(VersionRecord, frozen=True, kw_only=True):
     """An earlier version was made the newest again."""
 
     type = "dataset.restored"
+    streams = ("dataset/DATASET",)
 
 
 class DatasetReferenced(VersionRecord, frozen=True, kw_only=True):
     """An outside table was registered as a version."""
 
     type = "dataset.referenced"
+    streams = ("dataset/DATASET",)
 
 
 class BrokenRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +120,7 @@ class DatasetChecked(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "dataset.checked"
+    streams = ("dataset/DATASET",)
     version: int
     contract: str = ""
     contract_digest: str = ""
@@ -132,7 +150,7 @@ class RewrittenVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     rows: int
     old: Blob
     new: Blob
-    new_index: str | None = None
+    new_index: Blob | None = None
 
 
 class DatasetErased(EventRecord, frozen=True, kw_only=True):
@@ -146,6 +164,7 @@ class DatasetErased(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "dataset.erased"
+    streams = ("dataset/DATASET",)
     erasure: str
     subject: str
     versions: tuple[RewrittenVersion, ...]
@@ -160,6 +179,7 @@ class DatasetSwept(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "dataset.swept"
+    streams = ("dataset/DATASET",)
     erasures: tuple[str, ...]
 
 
@@ -174,6 +194,7 @@ class DatasetVacuumed(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "dataset.vacuumed"
+    streams = ("dataset/DATASET",)
     versions: tuple[int, ...]
     files: int = 0
     freed: int = 0
@@ -188,6 +209,7 @@ class DatasetRevived(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "dataset.revived"
+    streams = ("dataset/DATASET",)
     versions: tuple[int, ...]
 
 
@@ -200,6 +222,7 @@ class DatasetSettled(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "dataset.settled"
+    streams = ("dataset/DATASET",)
     version: int
     message: Text = ""
 
@@ -215,6 +238,7 @@ class DatasetTagged(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "dataset.tagged"
+    streams = ("dataset/DATASET",)
     tag: str
     version: int
     was: int
@@ -230,6 +254,7 @@ class DatasetUntagged(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "dataset.untagged"
+    streams = ("dataset/DATASET",)
     tag: str
     was: int
 

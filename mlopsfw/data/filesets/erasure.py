@@ -186,9 +186,9 @@ class FileSetErasure:
             return 0
         blobs = {blob for listing in listings.values() for blob in listing.blobs}
         segments = {segment for listing in listings.values() for segment in listing.segments}
-        released = FileSetRemoval(self._services, self._vault).released()
+        released = {"": FileSetRemoval(self._services, self._vault).released()}
         every = [*sorted(blobs), *sorted(segments), *listings]  # what tells of others goes after them
-        going = {entry.key for entry in gc.unneeded(self._services.storage, every, self._vault, released)}
+        going = {entry.key for entry in gc.unneeded(self._services.ledger, every, self._vault, released)}
         dropped = [digest for digest in every if key_of(digest) in going]
         for digest in dropped:
             drop(self._services, digest, Tombstone(erasure=erasure))

@@ -51,7 +51,8 @@ class FileSetRemoval:
         segments = {segment for listing in listings.values() for segment in listing.segments}
         blobs = {blob for listing in listings.values() for blob in listing.blobs}
         refs = [history.get(number).ref for number in numbers]
-        going = gc.unneeded(self._services.storage, {*blobs, *segments, *listings}, self._vault, self.released(refs))
+        released = {"": self.released(refs)}
+        going = gc.unneeded(self._services.ledger, {*blobs, *segments, *listings}, self._vault, released)
         by_key = {entry.key: entry for entry in going}
         unneeded = [
             [by_key[key] for key in map(key_of, sorted(names)) if key in by_key]

@@ -21,6 +21,11 @@ def actor_of(plugin: str) -> str:
     return f"{_ACTOR}{plugin}"
 
 
+def owner_of(stream: str) -> str:
+    """Return the plugin that a stream belongs to, such as `observer.acme`; empty for the kernel's."""
+    return stream.removeprefix(_STREAM).partition("/")[0] if stream.startswith(_STREAM) else ""
+
+
 def check_person(actor: str) -> str:
     """Return `actor`, who is no plugin. Raise `UsageError` where it is named like one."""
     if actor.startswith(_ACTOR):

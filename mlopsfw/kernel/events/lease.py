@@ -16,6 +16,7 @@ class Takeover(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "takeover"
+    streams = ("run/RUN", "lease/NAME")
     holder: str = ""
     process: dict[str, Any] = {}
 
@@ -24,12 +25,14 @@ class LeaseRenewed(EventRecord, frozen=True, kw_only=True):
     """The holder of a lease is alive."""
 
     type = "lease.renewed"
+    streams = ("lease/NAME",)
 
 
 class LeaseReleased(EventRecord, frozen=True, kw_only=True):
     """The holder of a lease let it go."""
 
     type = "lease.released"
+    streams = ("lease/NAME",)
 
 
 LEASE_EVENTS: tuple[type[EventRecord], ...] = (Takeover, LeaseRenewed, LeaseReleased)

@@ -1,7 +1,8 @@
 """`EventRecord`: the body of one type of event. Each room declares its own in `events.py`; this knows none of them.
 
-A field says by its annotation what else reads it. `Blob` is the digest of a blob: `gc` keeps it, `doctor` looks for it,
-an erasure looks into it. `Text` is a reference to words that a person wrote, which can be erased.
+A field says by its annotation what else reads it. `Blob` is the digest of a blob: `doctor` looks for the blob, and an
+erasure looks into it where the mark says what it holds. `Text` is a reference to words that a person wrote, which can
+be erased.
 """
 
 from __future__ import annotations
@@ -37,12 +38,15 @@ Text = Annotated[str, TextMark()]
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of one type of event, as this release writes it.
 
-    Subclasses set `type`, and with a changed body a new `schema` and the upcaster from the one before it. Fields that
-    a body does not have take their defaults, and a body's fields that the record does not know are passed over.
+    Subclasses set `type` and `streams`, and with a changed body a new `schema` and the upcaster from the one before
+    it. Fields that a body does not have take their defaults, and a body's fields that the record does not know are
+    passed over.
     """
 
     type: ClassVar[str]
     """Dotted, in the past tense: `alias.moved`."""
+    streams: ClassVar[tuple[str, ...]] = ()
+    """Where it is written; a name in capitals stands for any: `model/MODEL`. Empty for the plugin's own streams."""
     schema: ClassVar[int] = 1
     """The version of the body."""
     upcasters: ClassVar[Mapping[int, Upcaster]] = {}

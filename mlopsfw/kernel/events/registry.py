@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints, is_typeddict
 
 import msgspec
 
@@ -51,6 +51,14 @@ class EventTypes:
         """Yield the records by type."""
         return iter([self._records[name] for name in sorted(self._records)])
 
+    def __contains__(self, name: str) -> bool:
+        """Return whether an installed component declares the type `name`."""
+        return name in self._records
+
+    def schema(self, name: str) -> int:
+        """Return the version in which bodies of the type `name` are written; 1 for a type that is not declared."""
+        return self._records[name].schema if name in self._records else 1
+
     def upcast(self, event: Event) -> Event:
         """Return the event with its body as this release writes it.
 
@@ -72,19 +80,17 @@ class EventTypes:
 
     def blobs(self, event: Event) -> Iterator[BlobReference]:
         """Yield the blobs that an event refers to."""
-        if event.type not in self._records:
+        if event.type not in self:
             yield from (BlobReference(digest, "") for digest in _digests(event.body))
             return
         for path, mark in self._marks(event.type):
             for owner, value in _values(event.body, path):
-                if isinstance(mark, TextMark):
-                    yield from (BlobReference(digest, "words") for digest in _DIGEST.findall(value))
-                elif value:
-                    yield BlobReference(value, mark.holds or str(owner.get(mark.holds_field, "")))
+                holds = "words" if isinstance(mark, TextMark) else mark.holds or str(owner.get(mark.holds_field, ""))
+                yield from (BlobReference(digest, holds) for digest in _DIGEST.findall(value))
 
     def text_paths(self, name: str) -> list[FieldPath]:
         """Return where bodies of the type `name` hold people's words; None in a path is each of a list or mapping."""
-        return [path for path, mark in self._marks(name) if isinstance(mark, TextMark)] if name in self._records else []
+        return [path for path, mark in self._marks(name) if isinstance(mark, TextMark)] if name in self else []
 
     def _marks(self, name: str) -> tuple[_Marked, ...]:
         if name not in self._marked:
@@ -107,11 +113,9 @@ def _marked_in(type_: Any, path: FieldPath = ()) -> Iterator[_Marked]:
     for mark in getattr(type_, "__metadata__", ()):
         if isinstance(mark, BlobMark | TextMark):
             yield _Marked(path, mark)
-    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
-        names = dict(zip(type_.__struct_fields__, type_.__struct_encode_fields__, strict=True))
-        for name, hint in get_type_hints(type_, include_extras=True).items():
-            if name in names and get_origin(hint) is not ClassVar:
-                yield from _marked_in(hint, (*path, names[name]))
+    if (fields := fields_of(type_)) is not None:
+        for name, hint in fields.items():
+            yield from _marked_in(hint, (*path, name))
         return
     inner, deeper = get_args(type_), path
     if get_origin(type_) in (list, tuple, dict, Mapping) or _is_collection(type_):
@@ -119,6 +123,17 @@ def _marked_in(type_: Any, path: FieldPath = ()) -> Iterator[_Marked]:
     if not hasattr(type_, "__metadata__"):
         for each in dict.fromkeys(inner):
             yield from _marked_in(each, deeper)
+
+
+def fields_of(type_: Any) -> dict[str, Any] | None:
+    """Return the fields of a record, by their names in a body, with their types; None for what is no record."""
+    if is_typeddict(type_):
+        return get_type_hints(type_, include_extras=True)
+    if not (isinstance(type_, type) and issubclass(type_, msgspec.Struct)):
+        return None
+    hints = get_type_hints(type_, include_extras=True)
+    names = zip(type_.__struct_fields__, type_.__struct_encode_fields__, strict=True)
+    return {stored: hints[name] for name, stored in names}
 
 
 def _is_collection(type_: Any) -> bool:

@@ -162,7 +162,8 @@ class Host(Protocol):
             stream: `plugin/<key>` or a stream below it, where the key is the entry point's name:
                 `plugin/monitor.acme/orders`.
             type: `plugin.<key>.` and what happened, such as `plugin.monitor.acme.examined`.
-            body: The facts, as JSON values; no rows, personal values or secrets.
+            body: The facts, as JSON values; no rows, personal values or secrets. Of a type that a component declares,
+                what its record's `body()` returns.
 
         Raises:
             PluginError: The stream or the type is not this plugin's.

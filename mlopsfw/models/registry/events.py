@@ -25,6 +25,7 @@ class VersionRegistered(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "version.registered"
+    streams = ("model/MODEL",)
     version: int
     bundle: BundleBlob = ""
     run: str = ""
@@ -46,6 +47,7 @@ class VersionApproved(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "version.approved"
+    streams = ("model/MODEL",)
     version: int
     comment: Text = ""
 
@@ -62,6 +64,7 @@ class AliasMoved(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "alias.moved"
+    streams = ("model/MODEL",)
     alias: str
     version: int
     was: int | None = None

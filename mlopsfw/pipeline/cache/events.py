@@ -20,6 +20,7 @@ class Result(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "step.result"
+    streams = ("step/KEY",)
     run: str
     step: str
     outputs: dict[str, Artifact]

@@ -31,6 +31,7 @@ class RunStarted(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "run.started"
+    streams = ("run/RUN",)
     pipeline: str = ""
     steps: tuple[str, ...] = ()
     config: Blob = ""
@@ -50,6 +51,7 @@ class RunHeartbeat(EventRecord, frozen=True, kw_only=True):
     """The coordinator of a run is alive."""
 
     type = "run.heartbeat"
+    streams = ("run/RUN",)
 
 
 class RunBroken(EventRecord, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ class RunBroken(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "run.broken"
+    streams = ("run/RUN",)
     error: str = msgspec.field(name="type")
     message: str
 
@@ -76,6 +79,7 @@ class RunFinished(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "run.finished"
+    streams = ("run/RUN",)
     status: str
     exit_code: int | None = None
     seconds: float = 0.0
@@ -93,6 +97,7 @@ class StepStarted(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "step.started"
+    streams = ("run/RUN",)
     step: str
     attempt: int
     inputs: dict[str, Artifact] = {}
@@ -111,6 +116,7 @@ class StepCached(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "step.cached"
+    streams = ("run/RUN",)
     step: str
     inputs: dict[str, Artifact] = {}
     outputs: dict[str, Artifact]
@@ -133,6 +139,7 @@ class StepFinished(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "step.finished"
+    streams = ("run/RUN",)
     step: str
     attempt: int = 0
     outputs: dict[str, Artifact]
@@ -159,6 +166,7 @@ class StepFailed(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "step.failed"
+    streams = ("run/RUN",)
     step: str
     attempt: int
     error: str = msgspec.field(name="type")
@@ -181,6 +189,7 @@ class StepCertified(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "step.certified"
+    streams = ("run/RUN",)
     step: str
     equal: bool
     differing: tuple[str, ...]
@@ -198,6 +207,7 @@ class MetricsRecorded(EventRecord, frozen=True, kw_only=True):
     """
 
     type = "metrics.segment"
+    streams = ("run/RUN",)
     blob: Blob
     count: int = 0
     step: str = ""

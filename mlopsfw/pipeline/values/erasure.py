@@ -3,64 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import msgspec
 
 from mlopsfw.governance.text_search import files_with, holds, pattern
 from mlopsfw.kernel.base.errors import Erased, NotFound
 from mlopsfw.kernel.component import Held
-from mlopsfw.kernel.roles.artifact import Artifact
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlopsfw.kernel.component import ErasureScope, Subject
+    from mlopsfw.kernel.events.registry import BlobReference, EventTypes
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.store.blobs import BlobStore
     from mlopsfw.pipeline.values.codec import Values
 
-_TEXTS = ("logs", "traceback", "report", "page")
-
-
-class Named(NamedTuple):
-    """A blob that events name: its digest and what it is."""
-
-    digest: str
-    kind: str
-
 
 class Found(NamedTuple):
-    """What was found in a blob: how many rows, or None where it is dropped as a whole; `kept` where only said so."""
+    """What was found in a blob: how many rows, or None where it is dropped as a whole."""
 
     digest: str
     kind: str
     rows: int | None
 
 
-def named(events: Iterable[Event]) -> Iterator[Named]:
-    """Yield the blobs of values, logs, reports and bundles that events name."""
+def searchable(events: Iterable[Event], types: EventTypes) -> Iterator[BlobReference]:
+    """Yield the blobs of values, logs, reports and bundles that events refer to, each with what it holds.
+
+    People's words go with their author's key, and what else the kernel keeps (a configuration, a list of what is
+    installed) holds no rows.
+    """
     for event in events:
-        yield from _in(event.body)
-
-
-def _in(value: Any) -> Iterator[Named]:
-    if isinstance(value, dict):
-        if value.keys() >= {"kind", "blob", "digest"}:
-            with suppress(msgspec.ValidationError):
-                artifact = msgspec.convert(value, Artifact)
-                if artifact.blob:
-                    yield Named(artifact.blob, artifact.kind)
-        for key, inner in value.items():
-            if key in _TEXTS and isinstance(inner, str) and inner:
-                yield Named(inner, "text")
-            else:
-                yield from _in(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _in(inner)
+        yield from (blob for blob in types.blobs(event) if blob.holds not in {"", "words"})
 
 
 class BlobSearch:
@@ -76,12 +51,12 @@ class BlobSearch:
         self._blobs, self._values, self._subject = blobs, values, subject
         self._wanted = pattern(subject.words)
 
-    def look(self, blob: Named) -> Found | None:
+    def look(self, blob: BlobReference) -> Found | None:
         """Return what is found in a blob; None for nothing, also where it is gone."""
         try:
-            if blob.kind == "table" and (rows := self._rows(blob.digest)):
-                return Found(blob.digest, blob.kind, rows)
-            return Found(blob.digest, blob.kind, None) if self._stands_in(blob) else None
+            if blob.holds == "table" and (rows := self._rows(blob.digest)):
+                return Found(blob.digest, blob.holds, rows)
+            return Found(blob.digest, blob.holds, None) if self._stands_in(blob) else None
         except (NotFound, Erased):
             return None
 
@@ -95,10 +70,10 @@ class BlobSearch:
 
         return pl.scan_ipc(self._blobs.path(digest))
 
-    def _stands_in(self, blob: Named) -> bool:
+    def _stands_in(self, blob: BlobReference) -> bool:
         if self._wanted is None:
             return False
-        if blob.kind in ("folder", "bundle"):
+        if blob.holds in ("folder", "bundle"):
             files = self._blobs.manifest(blob.digest).values()
             return any(holds(self._blobs.get(file), self._wanted) for file in files)
         return holds(self._blobs.get(blob.digest), self._wanted)
@@ -157,7 +132,9 @@ class BlobHolding:
 
     def _hits(self, search: BlobSearch, scope: ErasureScope) -> list[Found]:
         ledger = self._services.ledger
-        blobs = {blob for name in self._streams(scope) for blob in named(ledger.stream(name).events())}
+        blobs = {
+            blob for name in self._streams(scope) for blob in searchable(ledger.stream(name).events(), ledger.types)
+        }
         return [hit for blob in sorted(blobs) if (hit := search.look(blob))]
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 import pytest
@@ -20,6 +20,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     new: Blob = msgspec.field(default="", name="new_blob")
 
 
+class Origin(TypedDict, total=False):
+    how: str
+    index: Blob
+
+
 class Scored(EventRecord, frozen=True, kw_only=True):
     type = "acme.scored"
     digest: str
@@ -29,6 +34,8 @@ class Scored(EventRecord, frozen=True, kw_only=True):
     outputs: dict[str, Artifact] = {}
     changes: tuple[Change, ...] = ()
     nested: dict[str, list[Annotated[str, "unmarked"]]] = {}
+    origin: Origin = {}
+    facts: dict[str, Any] = {}
     comment: Text = ""
 
 
@@ -44,13 +51,15 @@ RECORD = Scored(
     outputs={"rows": Artifact(kind="table", digest=E, blob=D), "none": Artifact(kind="json", digest=E)},
     changes=(Change(old=E, new=A),),
     nested={"x": [E]},
+    origin={"how": E, "index": B},
+    facts={"blob": E, "logs": E},
     comment="text:user:1/9",
 )
 
 
 def test_blobs_are_the_marked_fields_wherever_they_lie_and_no_others():
     found = list(EventTypes([Scored]).blobs(event(RECORD.body())))
-    assert sorted(found) == [(A, ""), (A, ""), (B, "text"), (C, "bundle"), (D, "table")]
+    assert sorted(found) == [(A, ""), (A, ""), (B, ""), (B, "text"), (C, "bundle"), (D, "table")]
 
 
 @pytest.mark.parametrize("types", [[Scored], []])
@@ -74,6 +83,17 @@ def test_a_type_that_is_not_installed_is_scanned_for_digests():
 @pytest.mark.parametrize("body", [{}, {"outputs": None, "changes": 3}, {"changes": [{"old": "x"}, 4]}])
 def test_a_body_of_another_shape_ends_no_search(body):
     assert list(EventTypes([Scored]).blobs(event(body))) == []
+
+
+@pytest.mark.parametrize("value", ["", "none", A[:63], A.upper(), f"{A}\n", 7, None])
+def test_a_marked_field_that_holds_no_digest_refers_to_no_blob(value):
+    assert list(EventTypes([Scored]).blobs(event({"table": value, "log": value, "origin": {"index": value}}))) == []
+
+
+def test_a_type_is_declared_where_a_component_that_is_installed_says_so():
+    types = EventTypes([Scored])
+    assert ("acme.scored" in types, "acme.other" in types) == (True, False)
+    assert (types.schema("acme.scored"), types.schema("acme.other")) == (1, 1)
 
 
 def test_a_record_reads_back_what_it_wrote_and_passes_over_what_it_does_not_know():

@@ -11,13 +11,11 @@ from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.components import (
-    Blob,
     Check,
     Component,
     Diagnosis,
     Edge,
     ErasureScope,
-    EventRecord,
     Fact,
     Held,
     IndexPart,
@@ -26,6 +24,7 @@ from mlopsfw.components import (
     upsert,
 )
 from mlopsfw.errors import InvalidReference, MlopsfwError, UnknownName
+from mlopsfw.events import Blob, EventRecord
 
 if TYPE_CHECKING:
     from mlopsfw.components import Index
