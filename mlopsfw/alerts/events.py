@@ -13,7 +13,7 @@ class AlertRaised(EventRecord, frozen=True, kw_only=True):
 
     Args:
         alert: The alert.
-        alerters: Those that were selected; None in ledgers that do not say.
+        alerters: The alerters that were selected; null where an earlier release did not say.
     """
 
     type = "alert.raised"
@@ -26,9 +26,9 @@ class AlertRepeated(EventRecord, frozen=True, kw_only=True):
     """A group alarmed again while its alert was open.
 
     Args:
-        id: The alert's.
+        id: The alert's id.
         title: The title of the new alarm.
-        facts: Its facts.
+        facts: Numbers and names for machines.
     """
 
     type = "alert.repeated"
@@ -42,7 +42,7 @@ class AlertAcknowledged(EventRecord, frozen=True, kw_only=True):
     """The actor looks after an alert.
 
     Args:
-        id: The alert's.
+        id: The alert's id.
     """
 
     type = "alert.acknowledged"
@@ -54,8 +54,8 @@ class AlertResolved(EventRecord, frozen=True, kw_only=True):
     """What an alert reported is over.
 
     Args:
-        id: The alert's.
-        group: Its group.
+        id: The alert's id.
+        group: The alert's group.
         alert: The notice that it is over.
     """
 
@@ -84,10 +84,10 @@ class AlertDelivered(EventRecord, frozen=True, kw_only=True):
     """An alerter took a notice.
 
     Args:
-        id: The alert's.
+        id: The alert's id.
         state: `firing` or `resolved`.
         alerter: The alerter.
-        attempt: Which attempt it was, from 1.
+        attempt: The number of the attempt, from 1.
     """
 
     type = "alert.delivered"
@@ -102,11 +102,11 @@ class AlertFailed(EventRecord, frozen=True, kw_only=True):
     """An alerter did not take a notice; it is tried again.
 
     Args:
-        id: The alert's.
+        id: The alert's id.
         state: `firing` or `resolved`.
         alerter: The alerter.
-        attempt: Which attempt it was, from 1.
-        reason: Why.
+        attempt: The number of the attempt, from 1.
+        reason: Why the delivery failed.
         retry_after: Seconds until the next attempt.
     """
 

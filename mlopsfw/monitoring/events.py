@@ -18,12 +18,12 @@ class WindowExamined(EventRecord, frozen=True, kw_only=True):
         end: Where it ends.
         rows: How many rows it had.
         labelled: How many of them had a label.
-        labels_aside: Why labels were set aside → how many.
+        labels_aside: Reason → how many labels were set aside for it.
         alarm: Whether the monitor calls for attention.
-        summary: One sentence.
+        summary: The result in one sentence.
         metrics: Realised or estimated metrics.
-        report: The report.
-        page: The page; empty for none.
+        report: The report, as JSON.
+        page: The report as an HTML page; empty for none.
         compared: Whether there was enough to compare; earlier releases did not say.
         drifted: The columns that drifted.
         alerts: Whether alarms become alerts: not in a replay. Earlier releases did not say.

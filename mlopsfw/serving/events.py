@@ -44,7 +44,7 @@ class EndpointFailed(EventRecord, frozen=True, kw_only=True):
 
     Args:
         revision: The number of the change.
-        reason: Why.
+        reason: Why it failed or was stopped.
     """
 
     type = "endpoint.failed"
@@ -58,7 +58,7 @@ class EndpointStopped(EventRecord, frozen=True, kw_only=True):
 
     Args:
         revision: The number of the change that held.
-        reason: Why.
+        reason: Why it failed or was stopped.
     """
 
     type = "endpoint.stopped"
@@ -71,7 +71,7 @@ class LabelsAdded(EventRecord, frozen=True, kw_only=True):
     """Labels of predictions became known.
 
     Args:
-        rows: How many.
+        rows: How many labels.
         table_version: The version of the table that holds them.
     """
 

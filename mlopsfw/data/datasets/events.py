@@ -31,20 +31,20 @@ class VersionRecord(EventRecord, frozen=True, kw_only=True):
         table_version: The version of the Delta table that holds it.
         version: From 1, without gaps.
         digest: Digest of the logical content.
-        rows: How many.
+        rows: How many rows it has.
         columns: Column → logical type, in order.
         mode: `append`, `replace`, `upsert`, `incremental`, `restore` or `reference`.
         source: Where the rows came from, for people.
-        origin: What shows whether its sources change, and the index of a set of files. See `VersionOrigin`.
+        origin: What shows whether its sources change, and the index of a set of files.
         message: Why, for people.
-        manifest: Lists its files; empty for a reference.
+        manifest: Lists the version's files; empty for a reference.
         added: Digest of the rows that came to those there were.
         watermark: Of an incremental load: `column`, its greatest `value` so far, and that value's `type`.
-        intake: What became of what did not fit.
+        intake: What did not fit: how many rows were `quarantined`, in which `batch`; the columns that were `ignored`.
         pii: Personal column → how it was treated before it was stored.
         restored: The version that a restore brought back; 0 for none.
         uri: What a reference points at.
-        pin: What holds a reference fast.
+        pin: What shows that a reference's content has not changed: a table's version, digests of files, or an ETag.
         run: The run that made it, if one did.
     """
 
@@ -141,7 +141,7 @@ class RewrittenVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         rows: How many rows it has now.
         old: Its manifest before.
         new: Its manifest now.
-        new_index: The new index of a set of files; empty for a vacuumed version, None where it keeps its own.
+        new_index: The new index of a set of files; empty for a vacuumed version, null where it keeps its own.
     """
 
     version: int
@@ -159,8 +159,8 @@ class DatasetErased(EventRecord, frozen=True, kw_only=True):
     Args:
         erasure: The erasure's id.
         subject: Keyed digest of the person.
-        versions: The versions that are others since.
-        files: The new files.
+        versions: The versions whose content changed.
+        files: The files that took the place of old ones.
     """
 
     type = "dataset.erased"
@@ -172,10 +172,10 @@ class DatasetErased(EventRecord, frozen=True, kw_only=True):
 
 
 class DatasetSwept(EventRecord, frozen=True, kw_only=True):
-    """What erasures put out of use was deleted.
+    """The files that erasures had replaced were deleted.
 
     Args:
-        erasures: Their ids.
+        erasures: The ids of the erasures.
     """
 
     type = "dataset.swept"
@@ -188,9 +188,9 @@ class DatasetVacuumed(EventRecord, frozen=True, kw_only=True):
 
     Args:
         versions: The versions.
-        files: How many files and blobs went.
+        files: How many files and blobs were deleted.
         freed: Their bytes.
-        forced: Version that went although something needs it → what that breaks.
+        forced: Version that was removed although something needs it → what breaks.
     """
 
     type = "dataset.vacuumed"
@@ -214,7 +214,7 @@ class DatasetRevived(EventRecord, frozen=True, kw_only=True):
 
 
 class DatasetSettled(EventRecord, frozen=True, kw_only=True):
-    """Someone saw to the rows that a version's load set aside.
+    """The rows that a version's load set aside were dealt with.
 
     Args:
         version: The version.

@@ -8,7 +8,7 @@ from mlopsfw.kernel.events.record import EventRecord
 
 
 class Takeover(EventRecord, frozen=True, kw_only=True):
-    """A new epoch of a stream began: whoever wrote in the older ones is fenced off.
+    """A new epoch of a stream began: writers of older epochs are fenced off.
 
     Args:
         holder: Who holds a lease now, for people.

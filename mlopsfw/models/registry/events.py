@@ -13,14 +13,14 @@ class VersionRegistered(EventRecord, frozen=True, kw_only=True):
 
     Args:
         version: From 1, without gaps.
-        bundle: The bundle.
+        bundle: The model bundle.
         run: The run that made it; empty where none did.
         step: The step of that run which registered it.
         datasets: The dataset versions that it was made from, as exact references.
         metrics: What its evaluation measured.
-        code: The code.
-        environment: What was installed.
-        task: What it does, such as `binary`.
+        code: The state of the project's code.
+        environment: The installed distributions with their versions, as JSON.
+        task: What the model predicts, such as `binary`.
         message: Why, for people.
     """
 

@@ -13,10 +13,10 @@ class Result(EventRecord, frozen=True, kw_only=True):
     Args:
         run: The run that made it.
         step: The step that made it.
-        outputs: Its values.
-        fingerprint: What it hangs on.
+        outputs: Output → value.
+        fingerprint: What the result depends on.
         seconds: How long it took.
-        environment: What was installed.
+        environment: The installed distributions with their versions, as JSON.
     """
 
     type = "step.result"

@@ -19,14 +19,14 @@ class RunStarted(EventRecord, frozen=True, kw_only=True):
         steps: The names of its steps.
         config: The configuration, as JSON.
         wiring: Step → parameter → what it takes: another step's output, or a reference. Earlier releases did not say.
-        code: The code.
+        code: The state of the project's code.
         argv: The command line.
-        env: The overlay of the configuration.
+        env: The environment, whose overlay the configuration has.
         overrides: The `--set` options.
         only: The steps that were asked for; empty for all.
-        environment: What was installed.
+        environment: The installed distributions with their versions, as JSON.
         process: The process that coordinates the run.
-        params: What a script says of itself.
+        params: The parameters that a script gave.
         kind: `script` for a run outside of any pipeline.
     """
 
@@ -59,7 +59,7 @@ class RunBroken(EventRecord, frozen=True, kw_only=True):
 
     Args:
         error: The exception's class.
-        message: What it says.
+        message: The exception's message.
     """
 
     type = "run.broken"
@@ -157,7 +157,7 @@ class StepFailed(EventRecord, frozen=True, kw_only=True):
         step: The step.
         attempt: From 1.
         error: The exception's class.
-        message: What it says.
+        message: The exception's message.
         exit_code: The exit code of a command that fails for it.
         lost: Whether the worker vanished.
         traceback: The traceback.
