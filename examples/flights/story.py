@@ -18,6 +18,7 @@ from replay import Client, Tally, days, hours
 from mlopsfw import Project
 from mlopsfw.cli import run as mlopsfw
 from mlopsfw.evaluation import auc
+from mlopsfw.monitoring.events import WindowExamined
 from mlopsfw.steps.join import JoinParams, as_of
 
 REFUSED = 3
@@ -128,10 +129,10 @@ class Story:
         """Examine a window; where it alarms, train a challenger, unless the last one is too recent."""
         self.verb("monitor", "run", "delay", "--from", moment(start).isoformat(), "--to", moment(end).isoformat())
         with Project.open(self.folder) as project:
-            events = list(project.ledger.stream("monitor/delay").events())
-            found = [e.body for e in events if e.type == "window.examined"]
+            events = project.ledger.stream("monitor/delay").events()
+            found = [WindowExamined.of(event) for event in events if event.type == WindowExamined.type]
         known = {w["report"] for w in self.windows}
-        new = [{**body, "day": str(start)} for body in found if body["report"] not in known]
+        new = [{**msgspec.structs.asdict(each), "day": str(start)} for each in found if each.report not in known]
         self.windows += new
         recent = self.challengers and end - date.fromisoformat(self.challengers[-1]["day"]) < timedelta(
             self.asked.patience
