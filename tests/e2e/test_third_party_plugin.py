@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -110,13 +111,20 @@ def beside(tmp_path):
     return made
 
 
-@pytest.fixture
-def acme(beside, tmp_path):
-    import shutil
-
-    source = tmp_path / "acme-plugin"
+@pytest.fixture(scope="module")
+def acme_installed(tmp_path_factory):
+    """What pip installs of the package, once for all tests."""
+    folder = tmp_path_factory.mktemp("acme")
+    source = folder / "acme-plugin"
     shutil.copytree(ACME, source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
-    beside.install(source)
+    installed = Beside(folder)
+    installed.install(source)
+    return installed.site
+
+
+@pytest.fixture
+def acme(beside, acme_installed):
+    shutil.copytree(acme_installed, beside.site, dirs_exist_ok=True)
     return beside
 
 
