@@ -164,7 +164,7 @@ class Wiring(KernelWiring):
         """Runs of the pipeline."""
         from mlopsfw.pipeline.run.runs import Runs
 
-        return Runs(self.services)
+        return Runs(self.services, lambda: self.index)
 
     @cached_property
     def values(self) -> Values:

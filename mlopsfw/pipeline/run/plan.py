@@ -104,10 +104,9 @@ class Planner:
 
     def _last_fingerprint(self, step: str) -> Fingerprint | None:
         """Return what the newest result of a step was made of, or None if it has none."""
-        for view in self._runs.newest():
-            found = view.steps.get(step)
-            if found and found.fingerprint:
-                kept = self._execution.results.find(found.fingerprint)
-                if kept is not None:
-                    return kept.fingerprint
+        for view in self._runs.with_step(step):
+            fingerprint = view.steps[step].fingerprint  # none where it did not finish
+            kept = self._execution.results.find(fingerprint) if fingerprint else None
+            if kept is not None:
+                return kept.fingerprint
         return None

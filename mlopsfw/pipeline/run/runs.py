@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +16,7 @@ from mlopsfw.pipeline.run.metrics import Metric, read_segment
 from mlopsfw.pipeline.run.record import RunView, StepView, fold
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.index import Index
     from mlopsfw.kernel.services import Services
 
 __all__ = ["RunView", "Runs", "StepView"]
@@ -29,18 +30,27 @@ class Runs:
 
     Args:
         services: The kernel's.
+        index: Returns the index, which says which runs to open.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, index: Callable[[], Index]) -> None:
+        self._index = index
         self._ledger, self._blobs, self._state = services.ledger, services.blobs, services.workspace.state
 
     def ids(self) -> list[str]:
         """Return the ids of all runs, newest first (an id sorts by the time at which it was given)."""
         return sorted((name.removeprefix(_PREFIX) for name in self._ledger.streams(_PREFIX)), reverse=True)
 
-    def newest(self) -> Iterator[RunView]:
-        """Yield the runs, newest first, each read when it is asked for."""
-        return map(self._view, self.ids())
+    def with_step(self, step: str) -> Iterator[RunView]:
+        """Yield the runs in which a step began or was cached, newest first, each read when it is asked for."""
+        return self._found("SELECT run FROM steps WHERE step = ? AND fingerprint != '' ORDER BY run DESC", step)
+
+    def not_done(self) -> Iterator[RunView]:
+        """Yield the runs that did not end well, or not yet, newest first, each read when it is asked for."""
+        return self._found("SELECT run FROM runs WHERE status != ? ORDER BY run DESC", "done")
+
+    def _found(self, select: str, *values: str) -> Iterator[RunView]:
+        return (self._view(row["run"]) for row in self._index().query(select, values))
 
     def get(self, run: str) -> RunView:
         """Return one run by its id, an unambiguous beginning or end of it (6 characters at least), or `latest`.

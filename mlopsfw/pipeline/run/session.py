@@ -164,7 +164,7 @@ class Sessions:
         """Return the run `run`, or the newest one of the pipeline that can be resumed. Raise `UnknownName`."""
         if run:
             return self._runs.get(run)
-        for view in self._runs.newest():
+        for view in self._runs.not_done():
             if view.status in OPEN and view.facts.get("kind") != "script":
                 return view
         raise UnknownName("no run failed, was interrupted or was lost", hint="Start a new one: mlopsfw run")

@@ -136,10 +136,10 @@ def _as_if_alone(root: Path, code: Sequence[str]) -> Iterator[None]:
     Folder, environment, import path and the project's own modules are as they were; libraries stay imported.
     """
     environment, path, modules = dict(os.environ), list(sys.path), set(sys.modules)
-    os.chdir(root)
     sys.path[:0] = [folder for folder in code if folder not in sys.path]
     try:
-        yield
+        with contextlib.chdir(root):
+            yield
     finally:
         os.environ.clear()
         os.environ.update(environment)

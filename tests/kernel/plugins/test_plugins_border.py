@@ -326,7 +326,7 @@ def mlopsfw_engines(): yield Provider("bell", Config, lambda config, host: Bell(
 def status(project: Project) -> dict[str, Any]:
     """Return what the newest run came to, by a project opened anew."""
     with Project.open(project.root) as again:
-        view = next(iter(again.runs.newest()))
+        view = again.runs.get("latest")
         events = list(again.ledger.stream(f"run/{view.id}").events())
         return {"status": view.status, "exit_code": view.exit_code, "events": events, "steps": view.steps}
 

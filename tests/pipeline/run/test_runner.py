@@ -266,6 +266,15 @@ def test_a_step_that_is_debugged_runs_in_this_process_and_raises(bench):
         assert project.runs.get("latest").status == "failed"
 
 
+def test_a_step_that_is_debugged_leaves_the_process_where_it_was(bench, monkeypatch, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code = "import os\ndef run():\n    os.chdir('/'); os.environ['TRACE'] = '1'\n    return 1\n"
+    bench.write('[steps.a]\npython = "debugged:run"\n', debugged=code)
+    assert bench.run(debug=True).exit_code == 0
+    assert (Path.cwd(), "TRACE" in os.environ) == (tmp_path / "elsewhere", False)
+
+
 def test_two_resumptions_of_one_run_do_not_both_go_on(bench):
     bench.write(CHAIN, steps=STEPS.replace("x + 1", "x + None")).run()
     with bench.open() as project:

@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from mlopsfw.kernel.base.errors import UnknownName
+from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.pipeline.run.runs import Runs
+
 TOML = """
 [steps.load]
 python = "steps:load"
@@ -78,6 +82,22 @@ def test_a_package_is_told_from_and_to(fitted, tmp_path, monkeypatch):
 def test_a_step_that_always_runs_says_so(bench):
     bench.write('[steps.a]\npython = "steps:a"\ncache = false\n', steps="def a(): return 1\n").run()
     assert "cache = false" in why(bench, "a").verdict
+
+
+def test_a_plan_opens_no_run_that_did_not_have_the_step_and_resume_none_that_is_done(bench, monkeypatch):
+    bench.write('[steps.a]\npython = "steps:a"\n', steps="def a(): return 1\n").run()
+    with bench.open() as project:
+        for number in range(20):
+            stream = project.ledger.stream(f"run/z{number:02}")
+            stream.append(PlainRecord("run.started", {"pipeline": "other"}), expecting=0)
+            stream.seal(PlainRecord("run.finished", {"status": "done", "exit_code": 0, "seconds": 1.0}))
+        opened = []
+        monkeypatch.setattr(Runs, "_view", lambda self, run, real=Runs._view: opened.append(run) or real(self, run))
+        (found,) = project.pipeline.plan()
+        assert (found.action, len(opened)) == ("cached", 1)
+        with pytest.raises(UnknownName, match="no run failed"):
+            project.pipeline.latest()
+        assert len(opened) == 1
 
 
 def test_planning_runs_nothing_and_imports_no_step(fitted):
