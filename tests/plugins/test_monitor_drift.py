@@ -168,11 +168,14 @@ def test_the_probabilities_of_several_classes_are_compared_class_by_class(rng):
     assert {c["statistic"] for c in report.columns} == {"ks"}
 
 
-@pytest.mark.slow
+TRIALS = [pytest.param(40, id="push"), pytest.param(200, id="nightly", marks=pytest.mark.nightly)]
+"""Windows that are examined, where at most one in twenty may alarm."""
+
+
+@pytest.mark.parametrize("trials", TRIALS)
 @pytest.mark.parametrize("rows", [250, 1000, 5000])
-def test_without_drift_windows_alarm_no_more_often_than_the_budget(rng, rows):
-    kept = baseline(make(rng, 20_000))
-    budget, trials = 0.05, 200
+def test_without_drift_windows_alarm_no_more_often_than_the_budget(rng, rows, trials):
+    kept, budget = baseline(make(rng, 20_000)), 0.05
     alarms = sum(examine(window(make(rng, rows)), kept, alpha=budget, threshold=0.0).alarm for _ in range(trials))
     assert alarms / trials <= budget + 3 * np.sqrt(budget * (1 - budget) / trials)
 
@@ -198,10 +201,11 @@ def clustered_baseline(frame):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("trials", TRIALS)
 @pytest.mark.parametrize("likeness", [0.0, 0.1, 0.3])
 @pytest.mark.parametrize("days_", [5, 7, 30])
-def test_rows_that_are_alike_by_day_alarm_no_more_often_than_the_budget(rng, days_, likeness):
-    budget, trials, alarms = 0.05, 120, 0
+def test_rows_that_are_alike_by_day_alarm_no_more_often_than_the_budget(rng, days_, likeness, trials):
+    budget, alarms = 0.05, 0
     for _ in range(trials):
         kept = clustered_baseline(clustered(rng, 90, 60, likeness))
         current = clustered(rng, days_, 60, likeness).with_columns(label=pl.lit(0))
@@ -226,15 +230,18 @@ def by_mix(rng, days_, per_day, kinds, likeness):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("draw", "kinds", "likeness"), [(by_mood, 10, 0.1), (by_mix, 10, 0.2), (by_mix, 40, 0.05)])
+@pytest.mark.parametrize("trials", TRIALS)
+@pytest.mark.parametrize("kind", [(by_mood, 10, 0.1), (by_mix, 10, 0.2), (by_mix, 40, 0.05)])
 @pytest.mark.parametrize("days_", [7, 14])
-def test_many_categories_that_are_alike_by_day_keep_the_budget(rng, days_, draw, kinds, likeness):
+def test_many_categories_that_are_alike_by_day_keep_the_budget(rng, days_, kind, trials):
+    draw, kinds, likeness = kind
+
     def frame(days_):
         times = clustered(rng, days_, 60, 0.0).select("prediction_id", "event_time")
         names = np.array([f"kind {k}" for k in range(kinds)])
         return times.with_columns(**{f"c{i}": names[draw(rng, days_, 60, kinds, likeness)] for i in range(5)})
 
-    budget, trials, alarms = 0.05, 120, 0
+    budget, alarms = 0.05, 0
     for _ in range(trials):
         kept = clustered_baseline(frame(90))
         alarms += examine(window(frame(days_).with_columns(label=pl.lit(0))), kept, alpha=budget, threshold=0.0).alarm

@@ -144,6 +144,7 @@ print(version.rows)
 
 
 @pytest.mark.slow
+@pytest.mark.disk
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("share", ["0", "0.01"])
 def test_files_larger_than_the_memory_that_there_is_are_taken_in(project, tmp_path, share):
@@ -161,6 +162,7 @@ SWALLOWING = LIMITED.replace("(1200 << 20)", "(500 << 20)").replace(" * 12", "")
 
 
 @pytest.mark.slow
+@pytest.mark.disk
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("share", ["0", "0.99999999"])
 def test_a_quote_that_swallows_more_than_there_is_memory_is_told_all_the_same(project, tmp_path, share):

@@ -326,7 +326,7 @@ def test_no_edit_of_a_generated_project_leaves_a_stale_key(tmp_path):
     assert not found.needless.keys() & {"comment", "docstring", "blank"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_no_edit_of_a_hundred_generated_projects_leaves_a_stale_key(tmp_path, record_property):
     found = tally(tmp_path, range(1000, 1100))

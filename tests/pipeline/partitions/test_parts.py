@@ -252,6 +252,7 @@ print(found.meta["rows"], (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - 
 
 
 @pytest.mark.slow
+@pytest.mark.disk
 def test_a_lazy_frame_that_a_step_returns_is_written_as_it_is_computed(bench):
     rows = 40_000_000  # 640 MB when computed
     bench.write("\n")
