@@ -14,6 +14,7 @@ from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapsh
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.engine import Failure
     from mlopsfw.pipeline.run.display import Display
+    from mlopsfw.pipeline.run.events import RunStarted
     from mlopsfw.pipeline.run.session import Outcome
     from mlopsfw.project.facade import Project
 
@@ -91,14 +92,14 @@ def resume(project: Project, run_id: str, *, debug: bool, as_json: bool) -> int:
     )
 
 
-def _as_it_was(project: Project, facts: dict[str, Any]) -> Project:
+def _as_it_was(project: Project, started: RunStarted) -> Project:
     """Return the project with the overlay and overrides of the run, unless the command line gives others."""
     given = _root_options()
-    if given.get("env") or given.get("overrides") or not (facts.get("env") or facts.get("overrides")):
+    if given.get("env") or given.get("overrides") or not (started.env or started.overrides):
         return project
     from mlopsfw.project.facade import Project
 
-    again = Project.open(project.root, env=facts.get("env") or None, overrides=facts.get("overrides", ()))
+    again = Project.open(project.root, env=started.env or None, overrides=started.overrides)
     return click.get_current_context().with_resource(again)
 
 

@@ -62,8 +62,9 @@ def show(project: Project, run_id: str, *, as_json: bool) -> None:
     click.echo(
         f"run {view.id} of {view.pipeline}: {view.status}, {view.seconds:.2f} s, started {view.started[:19]} by {view.actor}"
     )
-    if commit := view.facts.get("code", {}).get("commit"):
-        click.echo(f"code {commit[:12]}{' with uncommitted changes' if 'diff' in view.facts['code'] else ''}")
+    code = view.facts.code
+    if code.commit:
+        click.echo(f"code {code.commit[:12]}{' with uncommitted changes' if code.diff else ''}")
     rows = [
         {
             "step": step.name,

@@ -5,8 +5,7 @@ A run records both when it starts (`mlopsfw.pipeline`); this reads them back, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlopsfw.kernel.roles.host import Blobs
+    from mlopsfw.lineage.codestate import CodeRecord
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +39,23 @@ def capture(root: Path, blobs: Blobs) -> Provenance:
     return Provenance(code=state.result(blobs), environment=installed)
 
 
-def of_run(facts: Mapping[str, Any]) -> Provenance:
-    """Return what a run recorded among its facts when it started."""
-    return Provenance(code=facts.get("code") or {}, environment=facts.get("environment") or "")
+class Recorded(Protocol):
+    """What a run recorded when it started."""
+
+    @property
+    def code(self) -> CodeRecord:
+        """The state of the code."""
+        ...
+
+    @property
+    def environment(self) -> str:
+        """Blob of what was installed."""
+        ...
+
+
+def of_run(started: Recorded) -> Provenance:
+    """Return what a run recorded when it started."""
+    return Provenance(code=msgspec.to_builtins(started.code), environment=started.environment)
 
 
 def installed(blobs: Blobs, provenance: Provenance) -> dict[str, str]:

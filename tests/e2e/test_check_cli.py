@@ -188,12 +188,12 @@ def test_the_result_is_an_event_without_values_that_log_and_lineage_tell(project
         {"rule": "values", "columns": ["town"], "level": "fail", "rows": event.body["broken"][0]["rows"]}
     ]
     assert "Köln" not in json.dumps(event.body, ensure_ascii=False)
-    assert opened.datasets.resolve("trips").checked["failed"] == 1
+    assert opened.datasets.resolve("trips").checked.failed == 1
     assert "1 rule broken" in verb("data", "log", "trips")[1]
     assert "contract: 1 rule broken" in verb("lineage", "data:/trips")[1]
     assert verb("audit", "verify")[0] == 0
     verb("data", "add", "trips", good, "--append", "--force")
-    assert opened.datasets.resolve("trips").checked == {}
+    assert opened.datasets.resolve("trips").checked is None
 
 
 def test_new_rows_are_compared_with_the_version_before(project, verb, good, contract):
@@ -326,7 +326,7 @@ def test_the_step_lets_rows_through_is_cached_and_fails_with_4(project, verb, go
         report = json.loads(opened.blobs.get(view.steps["again"].outputs["report"].blob))
         assert report["passed"]
         assert report["contract"] == "mlopsfw.toml [steps.again]"
-        assert opened.datasets.resolve("trips").checked["contract"] == "contracts/trips.toml"
+        assert opened.datasets.resolve("trips").checked.contract == "contracts/trips.toml"
     assert run().returncode == 0
     with Project.open(project.root) as opened:
         assert {step.status for step in opened.runs.get("latest").steps.values()} == {"cached"}

@@ -130,6 +130,11 @@ class DatasetChecked(EventRecord, frozen=True, kw_only=True):
     failed: int
     broken: tuple[BrokenRule, ...] = ()
 
+    @property
+    def verdict(self) -> str:
+        """What was found, in a word or two."""
+        return "passed" if self.passed else f"{self.failed} {'rule' if self.failed == 1 else 'rules'} broken"
+
 
 class RewrittenVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A version that an erasure changed.

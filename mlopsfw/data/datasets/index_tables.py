@@ -11,7 +11,6 @@ from mlopsfw.data.datasets.events import (
     DatasetTagged,
     DatasetUntagged,
 )
-from mlopsfw.data.datasets.versions import verdict
 from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
 from mlopsfw.kernel.roles.event import Event
 
@@ -42,8 +41,8 @@ def _rows_erased(db: Connection, dataset: str, event: Event) -> None:
 
 
 def _checked(db: Connection, dataset: str, event: Event) -> None:
-    keys = {"dataset": dataset, "version": DatasetChecked.of(event).version}
-    upsert(db, "datasets", keys, {"verdict": verdict(event.body)})
+    checked = DatasetChecked.of(event)
+    upsert(db, "datasets", {"dataset": dataset, "version": checked.version}, {"verdict": checked.verdict})
 
 
 def _tagged(db: Connection, dataset: str, event: Event) -> None:

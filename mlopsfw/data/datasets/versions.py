@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -62,7 +62,8 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         time: When, RFC 3339.
         actor: Who.
         tags: The tags that are on it now.
-        checked: What its newest check against a contract found: `passed`, counts and the broken rules' names.
+        checked: What its newest check against a contract found; None where it was never checked.
+        checked_at: When that was, RFC 3339.
         vacuumed: When its rows were removed; empty where they were not.
         erased_rows: How many rows were erased from it on request.
         new: False where a commit found the content already there and made no version.
@@ -90,7 +91,8 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     time: str = ""
     actor: str = ""
     tags: tuple[str, ...] = ()
-    checked: dict[str, Any] = {}
+    checked: DatasetChecked | None = None
+    checked_at: str = ""
     vacuumed: str = ""
     erased_rows: int = 0
     new: bool = True
@@ -130,18 +132,12 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def verdict(self) -> str:
         """What its newest check found, in a word or two; empty where it was never checked."""
-        return verdict(self.checked) if self.checked else ""
+        return self.checked.verdict if self.checked else ""
 
     def record(self, kind: type[_Version]) -> _Version:
         """Return the event of that kind which makes it."""
         facts = {name: getattr(self, name) for name in kind.__struct_fields__ if name != "restored"}
         return kind(**facts, restored=self.of)
-
-
-def verdict(checked: Mapping[str, Any]) -> str:
-    """Return in a word or two what a check found."""
-    broken = checked["failed"]
-    return "passed" if checked["passed"] else f"{broken} {'rule' if broken == 1 else 'rules'} broken"
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,7 +237,8 @@ def indexes(events: Iterable[Event]) -> Iterator[str]:
 def _change(versions: list[DatasetVersion], event: Event) -> None:
     """Change the versions that an event tells more of."""
     if event.type == DatasetChecked.type:
-        _replace(versions, DatasetChecked.of(event).version, checked={**event.body, "time": event.time})
+        checked = DatasetChecked.of(event)
+        _replace(versions, checked.version, checked=checked, checked_at=event.time)
     elif event.type == DatasetSettled.type:
         version_number = DatasetSettled.of(event).version
         _replace(versions, version_number, intake={**versions[version_number - 1].intake, "settled": event.time})
@@ -270,7 +267,8 @@ def _without(version: DatasetVersion, change: RewrittenVersion) -> DatasetVersio
         manifest=change.new,
         origin=origin,
         erased=(*version.erased, version.digest),
-        checked={},
+        checked=None,
+        checked_at="",
     )
 
 

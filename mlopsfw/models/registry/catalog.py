@@ -22,6 +22,7 @@ from mlopsfw.models.registry.versions import CHAMPION, AliasMove, Model, ModelVe
 if TYPE_CHECKING:
     from mlopsfw.kernel.ledger import Stream
     from mlopsfw.kernel.services import Services
+    from mlopsfw.lineage.provenance import Recorded
     from mlopsfw.models.bundle import BundleStore
 
 _PREFIX = "model/"
@@ -31,7 +32,7 @@ class RecordedRun(Protocol):
     """A run, as far as the registry asks."""
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> Recorded:
         """What it recorded when it started."""
         ...
 

@@ -52,7 +52,7 @@ def wait_until_lost(stream: Stream, view: RunView, clock: Clock, *, sleep: Calla
     Raises:
         Conflict: It is alive.
     """
-    owner = view.facts.get("process", {})
+    owner = view.facts.process
     if owner.get("machine") and owner["machine"] == _machine():
         if _born(int(owner["pid"])) == owner["born"]:
             raise Conflict(
@@ -70,5 +70,5 @@ def wait_until_lost(stream: Stream, view: RunView, clock: Clock, *, sleep: Calla
 
 
 def _alive(view: RunView) -> Conflict:
-    where = view.facts.get("process", {}).get("host", "another machine")
+    where = view.facts.process.get("host", "another machine")
     return Conflict(f"run {view.id} is running on {where}", hint="Wait for it, or stop it there.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import msgspec
 
@@ -69,7 +68,7 @@ class RunView(msgspec.Struct, kw_only=True):
         exit_code: What the command returned.
         actor: Who started it.
         steps: Steps by name.
-        facts: The body of `run.started`.
+        facts: What it recorded when it started; `process` is the one that goes on with it.
         epoch: Its fencing number.
         segments: Blobs of its metrics.
         head: Number of its newest event.
@@ -84,7 +83,7 @@ class RunView(msgspec.Struct, kw_only=True):
     exit_code: int | None = None
     actor: str = ""
     steps: dict[str, StepView] = {}
-    facts: dict[str, Any] = {}
+    facts: RunStarted = RunStarted()
     epoch: int = 0
     segments: list[str] = []
     head: int = 0
@@ -117,7 +116,7 @@ def fold(run: str, events: Iterable[Event]) -> RunView:
 
 def _run_started(view: RunView, event: Event) -> None:
     started = RunStarted.of(event)
-    view.facts, view.pipeline = event.body, started.pipeline
+    view.facts, view.pipeline = started, started.pipeline
     view.started, view.actor = event.time, event.actor
     view.steps = {name: StepView(name=name) for name in started.steps}
 
@@ -132,7 +131,7 @@ def _run_finished(view: RunView, event: Event) -> None:
 
 def _taken_over(view: RunView, event: Event) -> None:
     view.status, view.finished = "running", ""
-    view.facts = {**view.facts, "process": Takeover.of(event).process}  # it is this one's life that counts now
+    view.facts = msgspec.structs.replace(view.facts, process=Takeover.of(event).process)  # its life counts now
 
 
 def _step(view: RunView, name: str) -> StepView:

@@ -113,7 +113,7 @@ class Runs:
 
     def config(self, run: str) -> dict[str, Any]:
         """Return the configuration that a run had, as JSON values; empty for a run outside of a pipeline."""
-        blob = self.get(run).facts.get("config")
+        blob = self.get(run).facts.config
         config: dict[str, Any] = msgspec.json.decode(self._blobs.get(blob)) if blob else {}
         return config
 
@@ -139,7 +139,7 @@ class Runs:
             "metrics": (a.metrics, b.metrics),
             "outputs": (_digests(a), _digests(b)),
             "steps": ({s.name: s.status for s in a.steps.values()}, {s.name: s.status for s in b.steps.values()}),
-            "code": (a.facts.get("code", {}), b.facts.get("code", {})),
+            "code": (msgspec.to_builtins(a.facts.code), msgspec.to_builtins(b.facts.code)),
             "environment": (self._environment(a), self._environment(b)),
         }
         return {name: changed for name, (x, y) in sections.items() if (changed := differences(x, y))}
@@ -147,10 +147,10 @@ class Runs:
     def _params(self, view: RunView) -> dict[str, Any]:
         config = self.config(view.id)
         counted = {name: value for name, value in config.items() if name not in ("lines", "file")}
-        return flat({**counted, "params": view.facts["params"]} if "params" in view.facts else counted)
+        return flat({**counted, "params": view.facts.params})
 
     def _environment(self, view: RunView) -> dict[str, str]:
-        blob = view.facts.get("environment")
+        blob = view.facts.environment
         found: dict[str, str] = msgspec.json.decode(self._blobs.get(blob)) if blob else {}
         return found
 

@@ -142,7 +142,7 @@ class Sessions:
             raise UsageError(
                 f"run {view.id} is {view.status}: there is nothing to resume", hint="Start a new one: mlopsfw run"
             )
-        graph, prints = self._prepare(view.facts.get("only", ()))
+        graph, prints = self._prepare(view.facts.only)
         stream = self._services.ledger.stream(f"run/{view.id}")
         head = view.head
         if view.status == "running":
@@ -165,7 +165,7 @@ class Sessions:
         if run:
             return self._runs.get(run)
         for view in self._runs.not_done():
-            if view.status in OPEN and view.facts.get("kind") != "script":
+            if view.status in OPEN and view.facts.kind != "script":
                 return view
         raise UnknownName("no run failed, was interrupted or was lost", hint="Start a new one: mlopsfw run")
 

@@ -38,7 +38,7 @@ def test_a_run_outside_of_any_pipeline(project):
         run.log_metric("loss", 3)
         mlopsfw.log_metric("loss", 2, 1)
     view = project.runs.get(run.id)
-    assert (view.pipeline, view.status, view.facts["params"]) == ("tuning", "done", {"rate": 0.1})
+    assert (view.pipeline, view.status, view.facts.params) == ("tuning", "done", {"rate": 0.1})
     assert [m.number for m in project.runs.metrics(run.id)] == [3, 2]
 
 
