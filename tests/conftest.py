@@ -229,8 +229,10 @@ def bench(tmp_path: Path) -> Workbench:
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what is `nightly` where nobody asks for it."""
+    """Leave out what is `nightly` where nobody asks for it; give the long files to the workers first, so that none is left over at the end."""
     if "nightly" not in config.getoption("markexpr", ""):
         nightly = [item for item in items if item.get_closest_marker("nightly")]
         items[:] = [item for item in items if item not in nightly]
         config.hook.pytest_deselected(items=nightly)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.getparent(pytest.Module).get_closest_marker("slow") is None)
