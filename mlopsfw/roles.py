@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlopsfw.data.intake.remote.object_store import open_store
+from mlopsfw.data.intake.object_store import open_store
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.interrupts import interrupt
 from mlopsfw.kernel.roles.alerting import Alert, Alerter
@@ -22,6 +22,15 @@ from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Report, 
 from mlopsfw.kernel.roles.names import API_VERSION, ROLES
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.reading import MAX_RATIO, Format, ReadOptions, ReadRequest, RejectSink, TextFormat
+from mlopsfw.kernel.roles.source import (
+    Received,
+    RemoteFile,
+    Source,
+    SourceOptions,
+    SourceRequest,
+    SourceTable,
+    TableFolder,
+)
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
 from mlopsfw.kernel.roles.training import Task, TrainedModel, Trainer, TrainingContext, TrainingTask
@@ -88,17 +97,24 @@ __all__ = [
     "Provider",
     "ReadOptions",
     "ReadRequest",
+    "Received",
     "RejectSink",
+    "RemoteFile",
     "Report",
     "Runs",
     "Runtime",
     "Secrets",
     "SignatureColumn",
+    "Source",
+    "SourceOptions",
+    "SourceRequest",
+    "SourceTable",
     "Step",
     "StepContext",
     "StepResult",
     "StepSpec",
     "Storage",
+    "TableFolder",
     "TableLocation",
     "Tables",
     "Task",

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from mlopsfw.data.datasets import DatasetVersion
     from mlopsfw.data.datasets.change import Change, Mode
-    from mlopsfw.data.intake.remote.options import Outside
-    from mlopsfw.data.intake.sql.query import Query
+    from mlopsfw.data.intake.places import Query
     from mlopsfw.kernel.roles.reading import ReadOptions
+    from mlopsfw.kernel.roles.source import SourceOptions
     from mlopsfw.project.facade import Project
 
 
@@ -98,7 +98,7 @@ def add(
     table_name: str,
     message: str,
     csv: ReadOptions,
-    outside: Outside,
+    outside: SourceOptions,
     as_files: bool,
     force: bool,
     quiet: bool,
@@ -148,8 +148,7 @@ def _tell(version: DatasetVersion) -> None:
 
 
 def _sources(files: tuple[str, ...], sql: str | None, query: str, name: str) -> list[Path | str | Query]:
-    from mlopsfw.data.intake.remote.options import place_of
-    from mlopsfw.data.intake.sql.query import Query
+    from mlopsfw.data.intake.places import Query, place_of
 
     return [Query(sql, query, name)] if sql else [place_of(file) for file in files]
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from mlopsfw.data.intake.remote.options import Outside
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw.kernel.roles.source import SourceOptions
 
 R = TypeVar("R")
 
@@ -20,8 +20,8 @@ _OPTIONS = (
     sheet_option,
     click.option("--at", default="", metavar="VERSION", help="The version of a Delta table, or the snapshot of an Iceberg table."),
     click.option("--header", "headers", multiple=True, metavar="NAME=REFERENCE", help="A header for an http(s) URL, such as Authorization=env:NAME. May be repeated."),
-    click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of a bucket, such as aws_region=eu-west-1; secrets as env:NAME. May be repeated."),
-    click.option("--timeout", default=Outside().timeout, show_default=True, metavar="SECONDS", help="Drop a connection that is silent for this long."),
+    click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of a bucket or of a plugin's source, such as aws_region=eu-west-1; secrets as env:NAME. May be repeated."),
+    click.option("--timeout", default=SourceOptions().timeout, show_default=True, metavar="SECONDS", help="Drop a connection that is silent for this long."),
 )  # fmt: skip
 
 _CSV = (
@@ -58,7 +58,7 @@ def outside_options(command: Callable[..., R]) -> Callable[..., R]:
 
     @functools.wraps(command)
     def together(*args: Any, **given: Any) -> R:
-        own = {name: given.pop(name) for name in Outside.__struct_fields__ if name in given}
+        own = {name: given.pop(name) for name in SourceOptions.__struct_fields__ if name in given}
         return command(*args, outside=_outside(**own), **given)
 
     for option in reversed(_OPTIONS):
@@ -66,10 +66,10 @@ def outside_options(command: Callable[..., R]) -> Callable[..., R]:
     return together
 
 
-def _outside(*, headers: tuple[str, ...], options: tuple[str, ...], **rest: Any) -> Outside:
+def _outside(*, headers: tuple[str, ...], options: tuple[str, ...], **rest: Any) -> SourceOptions:
     sent, chosen = _pairs("--header", headers), _pairs("--option", options)
     # a URL that a person types may lead into that person's own network
-    return Outside(headers=sent, options=chosen, allow_private=True, **rest)
+    return SourceOptions(headers=sent, options=chosen, allow_private=True, **rest)
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:

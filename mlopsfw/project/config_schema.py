@@ -27,6 +27,7 @@ def config_schema(plugins: PluginManager) -> Schema:
         "plugins": _closed({"disabled": _strings()}),
         "runtime": _closed(_options(plugins, "runtime", definitions)),
         "format": _closed(_options(plugins, "format", definitions)),
+        "source": _closed(_options(plugins, "source", definitions)),
         "observer": _closed({claim.name: {"type": "object"} for claim in plugins.catalog.of("observer")}),
         "data": {"type": "object", "additionalProperties": _refer(DataConfig, definitions)},
         "privacy": _refer(PrivacyConfig, definitions),

@@ -11,6 +11,7 @@ from mlopsfw.kernel.config.model import ProjectConfig, Selection
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.formats import Formats
+    from mlopsfw.data.intake.sources import Intake
     from mlopsfw.kernel.plugins.manager import PluginManager
     from mlopsfw.kernel.roles.alerting import Alerter
     from mlopsfw.kernel.roles.bundle import Runtime
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Host
     from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.reading import Format
+    from mlopsfw.kernel.roles.source import Source
     from mlopsfw.kernel.roles.storage import Storage
     from mlopsfw.kernel.roles.training import Trainer
 
@@ -103,3 +105,16 @@ class Providers:
     def _format(self, name: str) -> Format:
         selection = Selection(use=name, options=self._config.formats.get(name, {}), key="format")
         return self._build("format", selection)  # type: ignore[no-any-return]
+
+    @cached_property
+    def intake(self) -> Intake:
+        """What data comes in by: the formats, and the sources, each built when a place of its is named."""
+        from mlopsfw.data.intake.sources import Intake, Sources
+
+        # disabled ones too: a folder that is a table must not be read as plain files
+        names = [claim.name for claim in self._plugins.catalog.claims if claim.kind == "source"]
+        return Intake(self.formats, Sources(names, self._source))
+
+    def _source(self, name: str) -> Source:
+        selection = Selection(use=name, options=self._config.sources.get(name, {}), key="source")
+        return self._build("source", selection)  # type: ignore[no-any-return]

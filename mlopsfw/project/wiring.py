@@ -94,7 +94,7 @@ class Wiring(KernelWiring):
         """Versioned datasets."""
         from mlopsfw.data.datasets import Datasets
 
-        return Datasets(self.services, self.config.data, self.privacy, self.providers.formats)
+        return Datasets(self.services, self.config.data, self.privacy, self.providers.intake)
 
     @cached_property
     def contract_checks(self) -> ContractChecks:

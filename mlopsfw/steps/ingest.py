@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from mlopsfw.data.intake.remote.options import Outside, place_of
+from mlopsfw.data.intake.places import Query, place_of
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.reading import MAX_RATIO
+from mlopsfw.kernel.roles.source import SourceOptions
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.pipeline.graph.step import StepContext
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Host
 
 
-class IngestParams(Outside, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[steps.ingest]`: these, and what `Outside` asks of sources that are no plain files.
+class IngestParams(SourceOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[steps.ingest]`: these, and what `SourceOptions` asks of sources that are no plain files.
 
     Args:
         dataset: The dataset's name.
@@ -125,8 +126,6 @@ def _run(params: IngestParams, host: Host, context: StepContext) -> Mapping[str,
 
 
 def _places(root: Path, params: IngestParams) -> list[Any]:
-    from mlopsfw.data.intake.sql.query import Query
-
     if params.sql:
         return [Query(params.sql, params.query, params.table)]
     places = map(place_of, params.paths())
@@ -158,7 +157,7 @@ def build(params: IngestParams, host: Host) -> Step:
     return Step(
         run=partial(_run, params, host),
         outputs=("rows",),
-        plugins=("format",),
+        plugins=("format", "source"),
         reads=_reads(params),
         facts=partial(_facts, params, host),
     )

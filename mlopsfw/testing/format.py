@@ -209,7 +209,7 @@ class FormatContract:
             next(batches) if end == "closed" else list(batches)
         if end == "closed":
             batches.close()  # type: ignore[attr-defined]  # an iterator over a file has it
-        assert path.resolve() not in _open_files()
+        assert path.resolve() not in open_files()
 
 
 def _names(error: DataError, file: Path) -> None:
@@ -222,13 +222,13 @@ def _table(batches: list[pa.RecordBatch]) -> pa.Table:
     return pa.Table.from_batches(batches)
 
 
-def _open_files() -> set[Path]:
-    """Return the files that this process has open, none where the system does not tell."""
+def open_files() -> list[Path]:
+    """Return the files that this process has open, each as often as it is, none where the system does not tell."""
     folder = Path("/proc/self/fd")
     if not folder.is_dir():
-        return set()
-    found = set()
+        return []
+    found = []
     for entry in list(folder.iterdir()):
         with contextlib.suppress(OSError):  # the one that lists the folder is closed by now
-            found.add(entry.readlink())
+            found.append(entry.readlink())
     return found

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
     from mlopsfw.roles import ReadRequest
 
+_MEDIA_TYPES = {
+    "parquet": ("application/vnd.apache.parquet",),
+    "ipc": ("application/vnd.apache.arrow.file", "application/vnd.apache.arrow.stream"),
+}
+
 
 class Columnar:
     """Reads files of one kind.
@@ -25,7 +30,7 @@ class Columnar:
     typed = True
 
     def __init__(self, kind: Literal["parquet", "ipc"]) -> None:
-        self._kind = kind
+        self._kind, self.media_types = kind, _MEDIA_TYPES[kind]
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, as `mlopsfw.roles.Format` has it."""

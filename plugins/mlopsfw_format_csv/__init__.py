@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,14 +18,17 @@ class CsvConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[format.csv]`: there is nothing to set."""
 
 
-def _build(_config: CsvConfig, _host: Host) -> TextFormat:
+_MEDIA_TYPES = {"csv": ("text/csv",), "tsv": ("text/tab-separated-values",), "txt": ()}
+
+
+def _build(media_types: tuple[str, ...], _config: CsvConfig, _host: Host) -> TextFormat:
     from mlopsfw_format_csv.reading import Csv
 
-    return Csv()
+    return Csv(media_types)
 
 
 @hookimpl
 def mlopsfw_formats() -> Iterable[Provider[TextFormat]]:
     """Offer CSV, by each of its suffixes."""
-    for suffix in ("csv", "tsv", "txt"):
-        yield Provider(suffix, CsvConfig, _build, "Text with a separator between fields")
+    for suffix, media_types in _MEDIA_TYPES.items():
+        yield Provider(suffix, CsvConfig, partial(_build, media_types), "Text with a separator between fields")

@@ -15,9 +15,16 @@ if TYPE_CHECKING:
 
 
 class Csv:
-    """Reads CSV files."""
+    """Reads CSV files.
+
+    Args:
+        media_types: Of files of this suffix.
+    """
 
     typed = False
+
+    def __init__(self, media_types: Sequence[str] = ()) -> None:
+        self.media_types = media_types
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, as `mlopsfw.roles.Format` has it."""

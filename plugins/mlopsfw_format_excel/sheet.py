@@ -30,6 +30,7 @@ class Workbook:
     """Reads workbooks."""
 
     typed = True
+    media_types = ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",)
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows of the sheet that is asked for, as `mlopsfw.roles.Format` has it."""

@@ -17,6 +17,7 @@ class JsonLines:
     """Reads JSON lines."""
 
     typed = True
+    media_types = ("application/jsonl", "application/x-ndjson")
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, as `mlopsfw.roles.Format` has it."""

@@ -214,6 +214,39 @@ def test_files_of_its_format_become_a_dataset(acme):
     assert "2 rows, 2 columns" in added.stdout
 
 
+INGEST = """
+[steps.take]
+use = "ingest"
+dataset = "counters"
+path = "acme://hall-3"
+
+[source.acme]
+share = "share"
+"""
+
+
+def test_places_of_its_source_become_a_dataset_by_the_verb_and_by_the_step(acme):
+    (acme.project / "share" / "hall-3").mkdir(parents=True)
+    for number, name in enumerate(("lathe", "mill"), 7):
+        (acme.project / "share" / "hall-3" / f"{name}.acme").write_text(f"machine|name\n{number}|{name}\n")
+    with (acme.project / "mlopsfw.toml").open("a") as config:
+        config.write(INGEST)
+    ran = acme.mlopsfw("run")
+    assert ran.returncode == 0, ran.stderr
+    shown = json.loads(acme.mlopsfw("data", "show", "counters", "--json").stdout)
+    assert [row["name"] for row in shown["head"]] == ["lathe", "mill"]
+    assert shown["version"]["source"] == "acme://hall-3"
+    again = acme.mlopsfw("data", "add", "counters", "acme://hall-3")
+    assert again.stdout.startswith("Nothing new"), again.stderr
+    lost = acme.mlopsfw("data", "add", "counters", "acme://hall-9")
+    assert lost.returncode == 1
+    assert "The share has acme://hall-3" in lost.stderr
+    assert "raised by plugin" not in lost.stderr
+    listed = json.loads(acme.mlopsfw("plugins", "list", "--load", "--json").stdout)
+    (row,) = [row for row in listed if row["name"] == "source.acme"]
+    assert (row["state"], row["summary"]) == ("ok", "Files that the machines of Acme's halls write")
+
+
 def test_a_plugin_that_fails_at_import_disturbs_nobody_until_it_is_selected(acme):
     acme.package("bad-import", "raise OSError('no licence')", point="storage.bad")
     assert acme.mlopsfw("run").returncode == 0

@@ -15,11 +15,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from http_proxy import running_proxy
 
-from mlopsfw.data.intake.remote.download import Dropped, fetch
-from mlopsfw.data.intake.remote.http import HttpFile
 from mlopsfw.http import LARGEST_ANSWER, AddressRefused, EgressError, deliver, get, post
 from mlopsfw.http.proxies import proxy_for
 from mlopsfw.kernel.base.errors import ConfigError, DataError, DeliveryFailed, StorageUnavailable
+from mlopsfw.sources import Dropped, download
+from mlopsfw_source_http.file import HttpFile
 
 pytestmark = pytest.mark.server
 
@@ -422,7 +422,7 @@ def file_at(url, **headers):
 
 
 def fetched(url, tmp_path, **headers):
-    fetch(file_at(url, **headers), tmp_path / "copy", 2.0, lambda *_: None, pause=lambda _: None)
+    download(file_at(url, **headers), tmp_path / "copy", 2.0, lambda *_: None, pause=lambda _: None)
     return (tmp_path / "copy").read_bytes()
 
 
@@ -464,7 +464,9 @@ def test_no_proxy_holds_for_each_redirect(through, tmp_path, monkeypatch):
 
 def test_a_proxy_that_is_down_is_tried_again_and_then_named_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", f"http://u:canary@localhost:{free_port()}")
-    with pytest.raises(StorageUnavailable, match="in 5 attempts: the proxy http://localhost") as caught:
+    with pytest.raises(
+        StorageUnavailable, match="could not be read in 5 attempts: the proxy http://localhost"
+    ) as caught:
         fetched("https://target.invalid/x.csv", tmp_path)
     assert "Correct HTTPS_PROXY, or list target.invalid in NO_PROXY" in caught.value.hint
     assert "canary" not in str(caught.value)

@@ -9,9 +9,9 @@ import pytest
 import xlsxwriter
 
 from mlopsfw.data.datasets.change import Change
-from mlopsfw.data.intake.remote.options import Outside
 from mlopsfw.kernel.base.errors import DataError, MissingExtra, UnknownName, UsageError
 from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw.kernel.roles.source import SourceOptions
 from mlopsfw.testing.format import FormatContract
 from mlopsfw_format_excel.sheet import Workbook
 
@@ -50,7 +50,7 @@ def write(workbook, sheet, line, column, value):
 @pytest.fixture
 def add(project):
     def add(path, mode="replace", sheet="", **options):
-        version = project.datasets.add("d", [path], mode, outside=Outside(sheet=sheet), **options)
+        version = project.datasets.add("d", [path], mode, outside=SourceOptions(sheet=sheet), **options)
         return version.columns, project.datasets.scan("d").collect().rows()
 
     return add

@@ -11,9 +11,9 @@ from adbc_driver_postgresql import dbapi
 from files_http import http_files
 
 from mlopsfw.data.datasets.change import Change
-from mlopsfw.data.intake.remote.options import Outside
-from mlopsfw.data.intake.sql.query import Query
+from mlopsfw.data.intake.places import Query
 from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.roles.source import SourceOptions
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -29,7 +29,7 @@ class Source:
         folder: Where it may write.
     """
 
-    outside = Outside()
+    outside = SourceOptions()
     tells = False
 
     def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
@@ -84,7 +84,7 @@ class IcebergTable(Source):
 
 
 class HttpUrl(Source):
-    outside = Outside(allow_private=True)
+    outside = SourceOptions(allow_private=True)
     tells = True
 
     def put(self, rows):
@@ -101,7 +101,7 @@ class Bucket(Source):
         super().__init__(folder, request)
         self.options = request.getfixturevalue(self.server).options
         request.getfixturevalue("monkeypatch").setenv("STORE_SECRET", self.options[self.secret])
-        self.outside = Outside(options=self.options | {self.secret: "env:STORE_SECRET"})
+        self.outside = SourceOptions(options=self.options | {self.secret: "env:STORE_SECRET"})
 
     def put(self, rows):
         bucket = self.request.getfixturevalue(self.place)

@@ -88,7 +88,7 @@ def test_csv_options_and_the_message_are_passed_on(twice, bench):
         ('key = ["id"]', "takes no key"),
         ('incremental = "nope"', "no column 'nope'"),
         ("lookback = 5", "lookback"),
-        ('sheet = "A"\nat = "3"', "is not a Delta or Iceberg table"),
+        ('sheet = "A"\nat = "3"', "is not a table with versions"),
     ],
 )
 def test_options_that_do_not_go_together_fail_the_step_and_say_so(twice, bench, options, complaint):

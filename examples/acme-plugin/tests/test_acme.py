@@ -7,11 +7,13 @@ import pytest
 from acme_mlops import mlopsfw_steps
 from acme_mlops.alerter import AcmeAlerter
 from acme_mlops.format import AcmeFormat
+from acme_mlops.source import AcmeSource
 from acme_mlops.storage import AcmeStorage
 
-from mlopsfw.errors import DeliveryFailed
-from mlopsfw.roles import Alert
+from mlopsfw.errors import DataError, DeliveryFailed
+from mlopsfw.roles import Alert, SourceRequest
 from mlopsfw.testing.format import FormatContract
+from mlopsfw.testing.source import SourceContract
 from mlopsfw.testing.step import StepContract
 from mlopsfw.testing.storage import StorageContract
 
@@ -64,6 +66,48 @@ class TestAcmeFormat(FormatContract):
             return text.count("\n") + 1
 
         return spoiled
+
+
+class TestAcmeSource(SourceContract):
+    @pytest.fixture
+    def hall(self, tmp_path):
+        folder = tmp_path / "share" / "hall-3"
+        folder.mkdir(parents=True)
+        (folder / "lathe.acme").write_text("machine|name\n7|lathe\n")
+        (folder / "mill.acme").write_text("machine|name\n8|mill\n")
+        (folder / "notes.odd").write_text("for nobody")
+        return folder
+
+    @pytest.fixture
+    def source(self, hall):
+        return AcmeSource(hall.parent)
+
+    @pytest.fixture
+    def place(self):
+        return asked("acme://hall-3")
+
+    @pytest.fixture
+    def content(self, hall):
+        return {name: (hall / name).read_bytes() for name in ("lathe.acme", "mill.acme")}
+
+    @pytest.fixture
+    def missing(self):
+        return asked("acme://hall-3/gone.acme")
+
+    @pytest.fixture
+    def change(self, hall):
+        return lambda: (hall / "mill.acme").write_text("machine|name\n")
+
+    @pytest.mark.parametrize("url", ["acme://../secret.acme", "acme://hall-3/../../secret.acme", "acme://hall-9"])
+    def test_a_url_that_leads_out_of_the_share_or_nowhere_is_an_error(self, source, hall, url):
+        (hall.parent.parent / "secret.acme").touch()
+        with pytest.raises(DataError, match="does not exist") as caught:
+            source.find(asked(url))
+        assert "acme://hall-3" in caught.value.hint
+
+
+def asked(url):
+    return SourceRequest(url=url, named=url, suffixes=(".acme",))
 
 
 def test_an_alert_that_cannot_be_written_is_a_failed_delivery(tmp_path):

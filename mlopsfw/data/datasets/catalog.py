@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from mlopsfw.data.datasets.difference import Difference
     from mlopsfw.data.datasets.keyed import Sides
     from mlopsfw.data.datasets.versions import DatasetVersion
+    from mlopsfw.data.intake.places import Query
     from mlopsfw.data.intake.quarantine import BadRow
-    from mlopsfw.data.intake.remote.options import Outside
-    from mlopsfw.data.intake.sql.query import Query
     from mlopsfw.kernel.roles.reading import ReadOptions
+    from mlopsfw.kernel.roles.source import SourceOptions
 
 _PREFIX = "dataset/"
 _LEFTOVER_AGE = 24 * 3600.0  # seconds; a commit that takes longer than this would lose its files to `tidy`
@@ -72,7 +72,7 @@ class Datasets(VersionStore):
         with contextlib.ExitStack() as stack:
             if isinstance(rows, Generator):  # it may hold a cursor, and with it locks
                 stack.callback(rows.close)
-            return Load(self._services, self, name, change_of(mode), self._formats).of_rows(
+            return Load(self._services, self, name, change_of(mode), self._intake).of_rows(
                 record_batches(rows), **facts
             )
 
@@ -84,7 +84,7 @@ class Datasets(VersionStore):
         message: str = "",
         *,
         csv: ReadOptions | None = None,
-        outside: Outside | None = None,
+        outside: SourceOptions | None = None,
         run: str = "",
         force: bool = False,
         once: bool = False,
@@ -107,12 +107,12 @@ class Datasets(VersionStore):
         """
         from mlopsfw.data.datasets.change import change_of
         from mlopsfw.data.datasets.loading import Load
-        from mlopsfw.data.intake.remote.options import Outside
         from mlopsfw.kernel.roles.reading import ReadOptions
+        from mlopsfw.kernel.roles.source import SourceOptions
 
         check_name(name, "dataset")
-        return Load(self._services, self, name, change_of(mode), self._formats).of_sources(
-            paths, csv or ReadOptions(), outside or Outside(), progress=progress,
+        return Load(self._services, self, name, change_of(mode), self._intake).of_sources(
+            paths, csv or ReadOptions(), outside or SourceOptions(), progress=progress,
             message=message, run=run, force=force, once=once,
         )  # fmt: skip
 

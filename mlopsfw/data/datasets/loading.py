@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from mlopsfw.data.datasets.change import Change
     from mlopsfw.data.datasets.store import VersionStore
     from mlopsfw.data.datasets.versions import DatasetVersion
-    from mlopsfw.data.intake.formats import Formats
-    from mlopsfw.data.intake.lakehouse import SourceTable
-    from mlopsfw.data.intake.remote.options import Outside
-    from mlopsfw.data.intake.sql.query import Query
+    from mlopsfw.data.intake.places import Query
+    from mlopsfw.data.intake.sources import Intake
     from mlopsfw.kernel.roles.reading import ReadOptions
+    from mlopsfw.kernel.roles.source import SourceOptions, SourceTable
     from mlopsfw.kernel.services import Services
     from mlopsfw.privacy.treatments import Mark
 
@@ -43,12 +42,12 @@ class Load:
         store: The versions there are.
         name: The dataset.
         change: How the rows come to those there are.
-        formats: Read files.
+        intake: Reads files, and finds what lies elsewhere.
     """
 
-    def __init__(self, services: Services, store: VersionStore, name: str, change: Change, formats: Formats) -> None:
+    def __init__(self, services: Services, store: VersionStore, name: str, change: Change, intake: Intake) -> None:
         self._services, self._store, self._name, self._change = services, store, name, change
-        self._formats = formats
+        self._intake = intake
 
     def of_rows(self, batches: Iterator[pa.RecordBatch], **facts: Any) -> DatasetVersion:
         """Make a version of rows that are at hand; as for `Datasets.commit`."""
@@ -61,7 +60,7 @@ class Load:
         self,
         sources: Sequence[Path | str | Query],
         options: ReadOptions,
-        outside: Outside,
+        outside: SourceOptions,
         *,
         progress: Any = None,
         **facts: Any,
@@ -73,7 +72,7 @@ class Load:
         row_filter = self._store.row_filter(self._name) if change.max_bad else None
         how = [change, options, self._marks, row_filter.contract if row_filter else None]
         callback = (lambda done, whole: progress(0, done, whole)) if progress else (lambda _done, _whole: None)
-        with gather(self._services, self._formats, sources, outside, how, origin, callback) as load:
+        with gather(self._services, self._intake, sources, outside, how, origin, callback) as load:
             if latest is not None and load.unchanged:
                 return msgspec.structs.replace(latest, new=False)
             facts |= {"source": load.source, "origin": load.origin}
@@ -94,7 +93,7 @@ class Load:
         while True:
             quarantine = self._quarantine()
             with contextlib.closing(
-                self._formats.read(files, options, guesses, quarantine)
+                self._intake.formats.read(files, options, guesses, quarantine)
             ) as read:  # no cursor stays open
                 batches = _counted(read, progress, files) if progress else read
                 try:
@@ -102,7 +101,7 @@ class Load:
                 except WrongGuess as error:
                     guesses.learn(error)
                 except DataError as error:
-                    raise self._withheld(located(error, self._formats, files, options)) from None
+                    raise self._withheld(located(error, self._intake.formats, files, options)) from None
 
     def _quarantine(self) -> Quarantine | None:
         """Return where one load's bad rows go; None where it may have none."""

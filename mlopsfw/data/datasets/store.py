@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.data.contracts.row_filter import RowFilter
     from mlopsfw.data.datasets.delta import DeltaLog
-    from mlopsfw.data.intake.formats import Formats
+    from mlopsfw.data.intake.sources import Intake
     from mlopsfw.data.tables.files import TableFiles
     from mlopsfw.data.tables.manifest import Manifest
     from mlopsfw.data.tables.plain import PlainTables
@@ -41,11 +41,11 @@ class VersionStore:
         services: The kernel's.
         data: `[data.NAME]` by the dataset's name.
         privacy: How personal columns are treated.
-        formats: Read files.
+        intake: Reads files, and finds what lies elsewhere.
     """
 
-    def __init__(self, services: Services, data: Mapping[str, DataConfig], privacy: Privacy, formats: Formats) -> None:
-        self._services, self._data, self._privacy, self._formats = services, data, privacy, formats
+    def __init__(self, services: Services, data: Mapping[str, DataConfig], privacy: Privacy, intake: Intake) -> None:
+        self._services, self._data, self._privacy, self._intake = services, data, privacy, intake
 
     # -- what there is ---------------------------------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ from mlopsfw.kernel.roles.reading import ReadRequest
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.formats import Formats
-    from mlopsfw.data.intake.lakehouse import SourceTable
     from mlopsfw.kernel.roles.reading import Format, ReadOptions
+    from mlopsfw.kernel.roles.source import SourceTable
 
 _READABLE = ("int64", "double", "bool", "date32[day]", "timestamp[us]")
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.data.intake.open_file import inner_suffix
 from mlopsfw.data.intake.paths import SourceFile, partition_types, with_partition
-from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.errors import DataError, MlopsfwError, PluginError, UsageError
 from mlopsfw.kernel.roles.reading import ReadRequest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.data.intake.lakehouse import SourceTable
     from mlopsfw.data.intake.quarantine import Quarantine
     from mlopsfw.data.intake.type_inference import Guesses
     from mlopsfw.kernel.roles.reading import Format, ReadOptions
+    from mlopsfw.kernel.roles.source import SourceTable
 
 
 class Formats:
@@ -49,11 +49,21 @@ class Formats:
 
     def of(self, path: PurePath) -> Format:
         """Return the format of a file, by its suffix. Raise `UsageError`, and `PluginError` where its plugin cannot be used."""
-        suffix = self.check(path)
+        return self._of(self.check(path))
+
+    def _of(self, suffix: str) -> Format:
         with self._lock:  # a plugin is loaded once
             if suffix not in self._built:
                 self._built[suffix] = self._build(suffix.removeprefix("."))
             return self._built[suffix]
+
+    def suffix_for(self, media_type: str) -> str:
+        """Return the suffix of files of a media type, empty where no format that works reads them. This asks every format."""
+        for suffix in self.suffixes:
+            with contextlib.suppress(PluginError):  # it is warned about, and may not be the one
+                if media_type in self._of(suffix).media_types:
+                    return suffix
+        return ""
 
     def read(
         self,
@@ -92,7 +102,7 @@ def called(file: SourceFile) -> Iterator[None]:
     """Call a copy in errors what it is a copy of."""
     try:
         yield
-    except DataError as error:
+    except MlopsfwError as error:
         if file.shown:
             error.message = error.message.replace(str(file.path), file.shown)
         raise

@@ -7,37 +7,23 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from mlopsfw.data.intake.lakehouse import DeltaSource, IcebergSource, SourceTable, is_delta, is_iceberg
 from mlopsfw.data.intake.paths import SourceFile, agreeing, locate, partition_of
-from mlopsfw.data.intake.remote.download import Remote, fetch
-from mlopsfw.data.intake.remote.options import (
-    HTTP,
-    Outside,
-    address,
-    harmless_query,
-    resolved_headers,
-    resolved_options,
-    scheme_of,
-    shown,
-)
-from mlopsfw.data.intake.sql.query import DatabaseRows, Query
+from mlopsfw.data.intake.places import Query, harmless_query, name_of, resolved, shown, url_of
 from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.roles.source import RemoteFile, SourceRequest, SourceTable
 
 if TYPE_CHECKING:
-    from mlopsfw.data.intake.formats import Formats
-    from mlopsfw.kernel.roles.host import Secrets
+    from mlopsfw.data.intake.sources import Intake
+    from mlopsfw.kernel.roles.source import Received, SourceOptions
     from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.workspace import Workspace
-
-Heard = Callable[[int, int | None], None]
-"""Told how many bytes of a source came, and how many there will be."""
 
 _ABANDONED = 86_400.0  # seconds after which copies have lost their reader
 
@@ -46,7 +32,7 @@ _ABANDONED = 86_400.0  # seconds after which copies have lost their reader
 class _Elsewhere:
     """A file elsewhere, and what the names of its folders say."""
 
-    remote: Remote
+    remote: RemoteFile
     partition: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -73,103 +59,122 @@ class Gathered:
 @contextlib.contextmanager
 def gather(  # noqa: PLR0917 - called in one place
     services: Services,
-    formats: Formats,
+    intake: Intake,
     places: Sequence[Path | str | Query],
-    outside: Outside,
+    outside: SourceOptions,
     how: Any,
     known: dict[str, Any],
-    heard: Heard,
+    received: Received,
 ) -> Iterator[Gathered]:
     """Bring a load's sources to hand for as long as they are read.
 
     Args:
         services: Resolve references, and have room for copies.
-        formats: Say which files of a folder are read.
+        intake: Finds sources, and says which files of a folder are read.
         places: Paths, patterns, folders; URLs, or references to them; queries of databases.
         outside: How those are read that are no plain files.
         how: What else the rows depend on.
         known: The newest version's `origin`; empty to ask nobody whether anything changed.
-        heard: Told how far copies are.
+        received: Is given how much of a copy has come.
 
     Raises:
-        UsageError: A URL is of no known kind, or holds a credential.
+        UsageError: A URL is of no known kind, or contains a credential.
         DataError: A source is not there, refuses, or changes on the way.
         StorageUnavailable: A server cannot be reached.
     """
-    urls = {place: address(place, services.secrets) for place in places if isinstance(place, str)}
-    found: list[_Source] = []
+    requests = [_request(services, intake, place, outside) for place in places]
+    queries = [harmless_query(one.url) for place, one in zip(places, requests, strict=True) if isinstance(place, str)]
+    parts: list[_Source] = []
     names: list[str] = []
-    for place in places:
-        if isinstance(place, Query):
-            rows = DatabaseRows(place, services.secrets, services.workspace.root)
-            found.append(rows)
-            names.append(rows.shown)
-        elif isinstance(place, str):
-            found.extend(_linked(services.secrets, urls[place], outside, formats.suffixes))
-            names.append(shown(urls[place]))
-        else:
-            found.extend(_here(place, outside, formats.suffixes))
+    for place, request in zip(places, requests, strict=True):
+        if isinstance(place, Path):
+            parts.extend(_here(place, intake, request))
             names.append(place.name)
-    source = ", ".join(names)
-    queries = [harmless_query(url) for url in urls.values()]
-    told = {"how": _digest([how, outside.sheet, outside.at, queries])}
-    if known and _unchanged(found, told["how"], known):
-        yield Gathered((), source, known, unchanged=True)
+        else:
+            at_place = _found(intake.sources.find(request), request)
+            parts.extend(at_place)
+            names.append(_label(at_place, request))
+    origin: dict[str, Any] = {"how": _digest([how, outside.sheet, outside.at, queries])}
+    if known and _unchanged(parts, origin["how"], known):
+        yield Gathered((), ", ".join(names), known, unchanged=True)
         return
     with _folder(services.workspace) as folder:
-        files = [_at_hand(one, folder / str(number), outside, heard) for number, one in enumerate(found)]
-        facts = {name: one for name, ask in _named(found) if (one := ask())}
-        yield Gathered(files, source, told | {"files": facts} if facts else {})
+        files = [_at_hand(part, folder / str(number), outside, received) for number, part in enumerate(parts)]
+        facts = {name: facts for name, ask in _tellers(parts) if (facts := dict(ask()))}
+        yield Gathered(files, ", ".join(names), origin | {"files": facts} if facts else {})
 
 
-def _here(place: Path, outside: Outside, suffixes: Sequence[str]) -> Sequence[_Source]:
-    if is_delta(place):
-        return [DeltaSource(str(place), {}, outside.at)]
-    if is_iceberg(place):
-        return [IcebergSource(place, outside.at)]
-    if outside.at:
-        raise UsageError(f"{place} is not a Delta or Iceberg table", hint="Only those tables have versions for --at.")
-    if place.is_dir() and (log := next((log for log in place.rglob("_delta_log") if log.is_dir()), None)):
-        raise DataError(
-            f"{place} contains the Delta table {log.parent.relative_to(place)}, and its files alone do not give its rows",
-            hint=f"Name the table itself: {log.parent}.",
-        )
-    return [replace(file, sheet=outside.sheet) for file in locate([place], suffixes)]
+def _request(services: Services, intake: Intake, place: Path | str | Query, outside: SourceOptions) -> SourceRequest:
+    base = SourceRequest(
+        url="",
+        named=str(place),
+        options=outside,
+        suffixes=intake.formats.suffixes,
+        marks=intake.sources.marks,
+        suffix_for=intake.formats.suffix_for,
+    )
+    if isinstance(place, Path):
+        return base
+    query = Query(place) if isinstance(place, str) else place
+    url, options = url_of(query.url, services.secrets), resolved(outside, services.secrets)
+    return replace(base, url=url, named=query.url, options=options, query=query.query, table=query.table)
 
 
-def _linked(secrets: Secrets, url: str, outside: Outside, suffixes: Sequence[str]) -> Sequence[_Source]:
-    if scheme_of(url) in HTTP:
-        from mlopsfw.data.intake.remote.http import HttpFile
+def _here(place: Path, intake: Intake, request: SourceRequest) -> Sequence[_Source]:
+    table = intake.sources.find_table(place, request)
+    if table is not None:
+        return _found(table, request)
+    if request.options.at:
+        raise _without_versions(request)
+    return [replace(file, sheet=request.options.sheet) for file in locate([place], request.suffixes)]
 
-        headers = resolved_headers(outside.headers, secrets)
-        return [_Elsewhere(HttpFile(url, headers, allow_private=outside.allow_private, timeout=outside.timeout))]
-    from mlopsfw.data.intake.remote import bucket
 
-    options = resolved_options(outside.options, secrets)
-    if bucket.is_delta(url, options, outside.timeout):
-        return [DeltaSource(url, options, outside.at)]
-    below = bucket.objects(url, options, suffixes, outside.timeout)
-    parts = [SourceFile(Path(), partition_of(PurePosixPath(name).parent), file.shown) for file, name in below]
-    return [_Elsewhere(file, part.partition) for (file, _), part in zip(below, agreeing(parts), strict=True)]
+def _found(answer: SourceTable | Sequence[RemoteFile], request: SourceRequest) -> Sequence[_Source]:
+    """Return what a source found, with what the names of folders say of files."""
+    if not isinstance(answer, Sequence):
+        return [answer]
+    if request.options.at:
+        raise _without_versions(request)
+    if not answer:
+        raise DataError(f"there is nothing at {name_of(request)}", hint="Correct the URL.")
+    folders = [partition_of(PurePosixPath(file.relative).parent) for file in answer]
+    agreeing([SourceFile(Path(), folder, file.shown) for folder, file in zip(folders, answer, strict=True)])
+    return [_Elsewhere(file, folder) for folder, file in zip(folders, answer, strict=True)]
+
+
+def _label(parts: Sequence[_Source], request: SourceRequest) -> str:
+    """Return what people call a place: a table as it calls itself, files by the URL that means them."""
+    return shown(request.url) if isinstance(parts[0], _Elsewhere) else parts[0].shown
+
+
+def _without_versions(request: SourceRequest) -> UsageError:
+    marks = " or ".join(request.marks) or "what an installed plugin reads as one"
+    return UsageError(
+        f"{name_of(request)} is not a table with versions", hint=f"--at needs a folder that contains {marks}."
+    )
 
 
 def _digest(parts: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:16]
 
 
-def _named(found: Sequence[_Source]) -> list[tuple[str, Callable[[], dict[str, Any]]]]:
-    """Return the name of each source that tells of its changes, and how to ask for them."""
-    told = [one.remote if isinstance(one, _Elsewhere) else one for one in found if not isinstance(one, SourceFile)]
-    return [(one.shown, one.facts) for one in told]
+def _outside(parts: Sequence[_Source]) -> list[RemoteFile | SourceTable]:
+    """Return the parts that may say whether they changed."""
+    told = [part.remote if isinstance(part, _Elsewhere) else part for part in parts]
+    return [part for part in told if not isinstance(part, SourceFile)]
 
 
-def _unchanged(found: Sequence[_Source], how: str, known: dict[str, Any]) -> bool:
-    """Return whether the sources are all of a kind that tells, and tell what is known."""
-    told = [one.remote if isinstance(one, _Elsewhere) else one for one in found]
-    files = known.get("files", {})
-    if known.get("how") != how or [getattr(one, "shown", "") for one in told] != list(files):
+def _tellers(parts: Sequence[_Source]) -> list[tuple[str, Callable[[], Mapping[str, Any]]]]:
+    """Return the name of each part that may say whether it changed, and how to ask for its facts."""
+    return [(part.shown, part.facts) for part in _outside(parts)]
+
+
+def _unchanged(parts: Sequence[_Source], how: str, known: dict[str, Any]) -> bool:
+    """Return whether all parts say that they are what is known."""
+    outside, files = _outside(parts), known.get("files", {})
+    if known.get("how") != how or len(outside) < len(parts) or [part.shown for part in outside] != list(files):
         return False
-    return all(not isinstance(one, SourceFile) and one.unchanged(files[one.shown]) for one in told)
+    return all(part.unchanged(files[part.shown]) for part in outside)
 
 
 @contextlib.contextmanager
@@ -183,11 +188,11 @@ def _folder(workspace: Workspace) -> Iterator[Path]:
         yield Path(name)
 
 
-def _at_hand(one: _Source, folder: Path, outside: Outside, heard: Heard) -> SourceFile | SourceTable:
-    if not isinstance(one, _Elsewhere):
-        return one
+def _at_hand(part: _Source, folder: Path, outside: SourceOptions, received: Received) -> SourceFile | SourceTable:
+    if not isinstance(part, _Elsewhere):
+        return part
     folder.mkdir()
     copy = folder / "copy"
-    fetch(one.remote, copy, outside.timeout, heard)
-    named = copy.rename(folder / (one.remote.name or "file"))
-    return SourceFile(named, one.partition, one.remote.shown, outside.sheet)
+    part.remote.fetch(copy, received)
+    named = copy.rename(folder / (part.remote.name or "file"))
+    return SourceFile(named, part.partition, part.remote.shown, outside.sheet)

@@ -35,6 +35,7 @@ _TABLES = (
     "capture",
     "runtime",
     "format",
+    "source",
     "observer",
     "component",
     "steps",
@@ -169,6 +170,7 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
         "disabled": plugins.disabled,
         "runtimes": _table(tree, "runtime", fail),
         "formats": _table(tree, "format", fail),
+        "sources": _table(tree, "source", fail),
     }
     for kind in ("observer", "component"):
         options = _table(tree, kind, fail)

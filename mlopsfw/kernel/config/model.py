@@ -155,6 +155,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         monitors, alerters: The selected providers, in order.
         runtimes: Options of runtimes by bundle format.
         formats: Options of formats by suffix.
+        sources: Options of sources by scheme or mark.
         observers: Options of observers by name.
         components: Options of components by name.
         steps: The pipeline, in the order of the file.
@@ -179,6 +180,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     alerters: tuple[Selection, ...] = ()
     runtimes: dict[str, dict[str, Any]] = {}
     formats: dict[str, dict[str, Any]] = {}
+    sources: dict[str, dict[str, Any]] = {}
     observers: dict[str, dict[str, Any]] = {}
     components: dict[str, dict[str, Any]] = {}
     steps: dict[str, StepConfig] = {}

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.plugins.catalog import Claim
 
 _BLAME = "raised by plugin "
-_PARTS = {("engine", "submit"): "handle", ("runtime", "load"): "predictor"}
-"""Methods that return an object with methods of its own, which the kernel calls: the plugin's code still."""
-_ABOUT_FILES = ("format",)
+_PARTS = {("engine", "submit"): "handle", ("runtime", "load"): "predictor", ("source", "find"): "place"}
+"""Methods that return an object, or a list of them, whose own methods the kernel calls: the plugin's code still."""
+_ABOUT_DATA = ("format", "source")
 """Roles whose errors of mlopsfw's own tree are about what a user gave them to read: no fault of the plugin's."""
 _FREQUENT = ("storage", "predictor")
 """Roles called too often to see to SIGINT each time. The command line and workers do so once, host programs never."""
@@ -71,7 +71,7 @@ def _judge(error: BaseException, claim: Claim, where: str, counted: int) -> None
         if not isinstance(error, KeyboardInterrupt):  # what the plugin made of a Ctrl-C
             raise KeyboardInterrupt from error
     elif isinstance(error, Exception):
-        if claim.kind not in _ABOUT_FILES or not isinstance(error, MlopsfwError):
+        if claim.kind not in _ABOUT_DATA or not isinstance(error, MlopsfwError):
             blame(error, claim, where)
     else:
         aborted = PluginAborted(
@@ -159,7 +159,11 @@ def _lightly(method: Callable[..., Any], claim: Claim, where: str, *, part: str 
 def _returned(result: Any, claim: Claim, where: str, part: str) -> Any:
     if isinstance(result, Iterator):
         return _Watched(result, claim, where)
-    return Blamed(result, claim, part) if part and result is not None else result
+    if not part or result is None:
+        return result
+    if isinstance(result, list | tuple):
+        return [Blamed(each, claim, part) for each in result]
+    return Blamed(result, claim, part)
 
 
 class _Watched:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.provider import Provider
     from mlopsfw.kernel.roles.reading import Format
+    from mlopsfw.kernel.roles.source import Source
     from mlopsfw.kernel.roles.step import Step
     from mlopsfw.kernel.roles.storage import Storage
     from mlopsfw.kernel.roles.training import Trainer
@@ -158,6 +159,22 @@ def mlopsfw_formats() -> Iterable[Provider[Format]]:
         @hookimpl
         def mlopsfw_formats():
             yield Provider("avro", AvroConfig, build, "Avro containers")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_sources() -> Iterable[Provider[Source]]:
+    """Offer places that data comes from; a provider's name is the URL scheme that it reads, such as `sftp`.
+
+    A name with a slash is a mark instead: what a folder holds that is a table of this kind (`_delta_log/`). Each name
+    has an entry point of its own (`source.sftp`), so that reading one place imports one plugin.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_sources():
+            yield Provider("sftp", SftpConfig, build, "Files of an SFTP server")
     """
     raise NotImplementedError
 

@@ -91,6 +91,11 @@ class Format(Protocol):
         """Return whether values have types of their own, so that none is guessed from text."""
         ...
 
+    @property
+    def media_types(self) -> Sequence[str]:
+        """Return the media types of such files (`text/csv`), for a URL whose path has no suffix; none for none."""
+        ...
+
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows in batches of bounded size and of one schema. The first batch has no rows: it has the columns.
 

@@ -116,15 +116,15 @@ class Fingerprinter:
         )
 
     def _used(self, plugin: str) -> list[tuple[str, Selection]]:
-        """Return role and provider of all that a step may use: the selected ones; of formats, which a file's suffix selects, all."""
-        if plugin != "format":
+        """Return role and provider of all that a step may use: the selected ones; of formats and sources, which data selects, all."""
+        by_data = {"format": self._config.formats, "source": self._config.sources}
+        if plugin not in by_data:
             return self._config.providers(plugin)
-        names = [claim.name for claim in self._plugins.of(plugin)]
-        options = self._config.formats
+        names, options = [claim.name for claim in self._plugins.of(plugin)], by_data[plugin]
         return [
             (plugin, Selection(use=name, options=options.get(name, {}), key=plugin))
             for name in names
-            if names.count(name) == 1  # a file of a suffix that two claim cannot be read
+            if names.count(name) == 1  # data of a name that two claim cannot be read
         ]
 
     def _version(self, key: str) -> str:

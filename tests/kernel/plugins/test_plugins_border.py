@@ -49,7 +49,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def oops(*args, **kwargs):
     raise RAISED
 """
-ROLES = ("storage", "trainer", "runtime", "deployer", "monitor", "alerter", "engine", "step", "format")
+ROLES = ("storage", "trainer", "runtime", "deployer", "monitor", "alerter", "engine", "step", "format", "source")
 CALLED = {
     "storage": ("put", "put_if_absent", "get", "delete", "table_location", "describe"),
     "trainer": ("fit",),
@@ -59,6 +59,7 @@ CALLED = {
     "alerter": ("deliver",),
     "engine": ("submit", "close"),
     "format": ("read", "header"),
+    "source": ("find",),
 }
 CALLS = [(role, method) for role, methods in CALLED.items() for method in methods]
 Installer = Callable[..., str]

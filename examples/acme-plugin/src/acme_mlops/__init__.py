@@ -1,4 +1,4 @@
-"""Acme's plugin for mlopsfw: a storage in one SQLite file, an alerter that appends to a log file, a step, and a format of files.
+"""Acme's plugin for mlopsfw: a storage in one SQLite file, an alerter that appends to a log file, a step, a format of files, and a source.
 
 It is shaped exactly like a bundled plugin: config records, one hook implementation per role, heavy imports inside `build`.
 """
@@ -15,6 +15,7 @@ from mlopsfw import Provider, hookimpl
 if TYPE_CHECKING:
     from acme_mlops.alerter import AcmeAlerter
     from acme_mlops.format import AcmeFormat
+    from acme_mlops.source import AcmeSource
     from acme_mlops.storage import AcmeStorage
     from mlopsfw.components import Component
     from mlopsfw.roles import Host, Step
@@ -43,6 +44,12 @@ class FormatConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[format.acme]`: `separator` stands between fields."""
 
     separator: str = "|"
+
+
+class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[source.acme]`: `share` is the folder into which the halls' machines write, relative to the project."""
+
+    share: str = "halls"
 
 
 def _build_storage(config: StorageConfig, host: Host) -> AcmeStorage:
@@ -79,6 +86,12 @@ def _build_format(config: FormatConfig, _host: Host) -> AcmeFormat:
     return AcmeFormat(config.separator)
 
 
+def _build_source(config: SourceConfig, host: Host) -> AcmeSource:
+    from acme_mlops.source import AcmeSource
+
+    return AcmeSource(host.root / config.share)
+
+
 @hookimpl
 def mlopsfw_storages() -> Iterable[Provider[AcmeStorage]]:
     """Offer the SQLite storage."""
@@ -107,3 +120,9 @@ def mlopsfw_steps() -> Iterable[Provider[Step]]:
 def mlopsfw_formats() -> Iterable[Provider[AcmeFormat]]:
     """Offer the format of Acme's counters, by its suffix."""
     yield Provider("acme", FormatConfig, _build_format, "Acme's counters: whole numbers and names")
+
+
+@hookimpl
+def mlopsfw_sources() -> Iterable[Provider[AcmeSource]]:
+    """Offer the files of Acme's halls, by the scheme of their URLs."""
+    yield Provider("acme", SourceConfig, _build_source, "Files that the machines of Acme's halls write")

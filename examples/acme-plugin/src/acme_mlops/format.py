@@ -24,6 +24,7 @@ class AcmeFormat:
     """
 
     typed = True
+    media_types = ("application/vnd.acme.counters",)
 
     def __init__(self, separator: str) -> None:
         self._separator = separator

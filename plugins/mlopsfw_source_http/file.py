@@ -7,14 +7,17 @@ import email.utils
 import http.client
 import re
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from mlopsfw.data.intake.remote.download import Dropped, Part
-from mlopsfw.data.intake.remote.options import shown
+from mlopsfw.errors import ConfigError, DataError
 from mlopsfw.http import AddressRefused, EgressError, Stream, get
-from mlopsfw.kernel.base.errors import ConfigError, DataError
+from mlopsfw.sources import Dropped, Part, download, shown
+
+if TYPE_CHECKING:
+    from mlopsfw.roles import Received
 
 _CHUNK = 1 << 18
 _HOPS = 5
@@ -26,17 +29,6 @@ _REFUSED = {
     404: "Correct the URL.",
     410: "Correct the URL.",
 }
-_TYPES = {
-    "text/csv": ".csv",
-    "text/tab-separated-values": ".tsv",
-    "application/jsonl": ".jsonl",
-    "application/x-ndjson": ".jsonl",
-    "application/vnd.apache.parquet": ".parquet",
-    "application/vnd.apache.arrow.file": ".arrow",
-    "application/vnd.apache.arrow.stream": ".arrow",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
-}
-"""Media type → suffix, for URLs whose path has none."""
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{0,200}"')
 _DATE = re.compile(r"[A-Za-z]{3}, [\w :-]{15,30} GMT")
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
@@ -50,12 +42,23 @@ class HttpFile:
         headers: Sent to its host, and to no other.
         allow_private: Whether it may lead to an address that is not public.
         timeout: Seconds of silence after which a connection counts as dropped.
+        suffix_for: Returns the suffix of files of a media type.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, allow_private: bool, timeout: float) -> None:
+    relative = ""
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        allow_private: bool,
+        timeout: float,
+        suffix_for: Callable[[str], str] = lambda _: "",
+    ) -> None:
         self._url, self._headers, self._timeout, self._private = url, dict(headers), timeout, allow_private
         self._end, self._facts, self._type, self._packed = url, dict[str, Any](), "", False
-        self._opened = False
+        self._opened, self._suffix_for = False, suffix_for
 
     @property
     def shown(self) -> str:
@@ -67,7 +70,7 @@ class HttpFile:
         """Return the last part of the path, with the suffix that the place it led to, or the media type, gives it."""
         name = _last(self._url)
         if "." not in name:
-            name = _last(self._end) if "." in _last(self._end) else name + self._type
+            name = _last(self._end) if "." in _last(self._end) else name + self._suffix_for(self._type)
         return f"{name}.gz" if self._packed and not name.endswith(".gz") else name
 
     def facts(self) -> dict[str, Any]:
@@ -83,7 +86,11 @@ class HttpFile:
             with self._asked(wanted) as stream:
                 return stream.status == http.client.NOT_MODIFIED
         except Dropped:
-            return False  # whoever fetches it tries again
+            return False  # `fetch` tries again
+
+    def fetch(self, to: Path, received: Received) -> None:
+        """Copy it to the file `to`."""
+        download(self, to, self._timeout, received)
 
     @contextlib.contextmanager
     def open(self, start: int) -> Iterator[Part]:
@@ -123,7 +130,7 @@ class HttpFile:
                 raise DataError(f"{self.shown} changed while mlopsfw read it", hint="Nothing was committed. Try again.")
             return
         self._opened, self._facts = True, facts
-        self._type = _TYPES.get(stream.headers.get_content_type(), "")
+        self._type = stream.headers.get_content_type()
         coding = stream.headers.get("Content-Encoding", "identity").strip().lower()
         if coding not in ("identity", "", "gzip", "x-gzip"):
             raise DataError(f"{self.shown} is encoded with {coding!r}, although mlopsfw did not ask for it")

@@ -9,14 +9,14 @@ import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.base.errors import DataError, MissingExtra
+from mlopsfw.errors import DataError, MissingExtra
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from mlopsfw.data.intake.sql.sqlite import Reject
+    from mlopsfw_source_sql.sqlite import Reject
 
 _FIRST_DAY = -2_440_588  # from 1970 to 4714 BC, PostgreSQL's first; what is infinite or too late wraps to before it
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}

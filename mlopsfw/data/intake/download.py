@@ -8,14 +8,17 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlopsfw.data.tables.files import told
 from mlopsfw.kernel.base.errors import DataError, StorageFull, StorageUnavailable
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.source import Received
 
 _TRIES = 5
 _GAIN = 1 << 20  # bytes that a try must bring for the next ones to count anew
@@ -52,46 +55,33 @@ class Part:
     chunks: Iterator[bytes]
 
 
-class Remote(Protocol):
-    """A source elsewhere."""
+class Resumable(Protocol):
+    """A file whose bytes can be had from any position on."""
 
     @property
     def shown(self) -> str:
         """Return where it is, without credentials."""
         ...
 
-    @property
-    def name(self) -> str:
-        """Return a file name, whose suffix tells what is in it; known once it was opened."""
-        ...
-
-    def unchanged(self, known: Mapping[str, Any]) -> bool:
-        """Return whether it is what `known` (an earlier `facts`) says."""
-        ...
-
     def open(self, start: int) -> AbstractContextManager[Part]:
         """Open it from byte `start` on. Raise `Dropped`, `DataError` where it is no longer the one that was opened first."""
         ...
 
-    def facts(self) -> dict[str, Any]:
-        """Return what tells whether it changes: `etag`, `modified` and `size`, as far as they are known."""
-        ...
 
-
-def fetch(
-    remote: Remote,
+def download(
+    file: Resumable,
     to: Path,
     timeout: float,
-    heard: Callable[[int, int | None], None],
+    received: Received,
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Bring all of `remote` to the file `to`.
+    """Copy all of a file elsewhere to the file `to`.
 
     Args:
-        remote: The source.
+        file: The file elsewhere.
         to: The file, which is made anew.
         timeout: Seconds over which fewer than 1 KiB a second count as a dropped connection.
-        heard: Told how many bytes came, and how many there will be.
+        received: Is given how many bytes came so far, and how many there will be.
         pause: Sleeps.
 
     Raises:
@@ -100,44 +90,44 @@ def fetch(
         StorageFull: There is no room.
     """
     tries, gained = 0, 0
-    with told(f"downloading {remote.shown}"), to.open("wb") as out:
+    with told(f"downloading {file.shown}"), to.open("wb") as out:
         while True:
             tries += 1
             try:
-                _transfer(remote, out, timeout, heard)
+                _transfer(file, out, timeout, received)
             except Dropped as error:
                 if out.tell() - gained >= _GAIN:
                     tries, gained = 1, out.tell()
                 if tries == _TRIES or error.after > _LONGEST:
-                    raise _gave_up(remote, tries, error) from None
+                    raise _gave_up(file, tries, error) from None
                 pause(error.after or random.uniform(0, _FIRST * 2**tries))  # noqa: S311 - jitter, not a secret
             else:
                 return
 
 
-def _gave_up(remote: Remote, tries: int, error: Dropped) -> StorageUnavailable:
+def _gave_up(file: Resumable, tries: int, error: Dropped) -> StorageUnavailable:
     wish = f"; the server asks for a pause of {error.after:g} s" if error.after else ""
     return StorageUnavailable(
-        f"{remote.shown} could not be read in {tries} attempts: {error}{wish}",
+        f"{file.shown} could not be read in {tries} attempts: {error}{wish}",
         hint=f"{error.hint} Nothing was committed; try again later.".strip(),
     )
 
 
-def _transfer(remote: Remote, out: Any, timeout: float, heard: Callable[[int, int | None], None]) -> None:
-    with remote.open(out.tell()) as part:
+def _transfer(file: Resumable, out: Any, timeout: float, received: Received) -> None:
+    with file.open(out.tell()) as part:
         if part.start != out.tell():
             out.seek(part.start)
             out.truncate()
         if part.size is not None and part.size - part.start > shutil.disk_usage(Path(out.name).parent).free:
-            raise StorageFull(f"{remote.shown} has {part.size:,} bytes, more than the disk has room for")
+            raise StorageFull(f"{file.shown} has {part.size:,} bytes, more than the disk has room for")
         pace = _Pace(timeout)
         for chunk in part.chunks:
             out.write(chunk)
-            heard(out.tell(), part.size)
+            received(out.tell(), part.size)
             pace.count(len(chunk))
         if part.size is not None and out.tell() != part.size:
             if out.tell() > part.size:
-                raise DataError(f"{remote.shown} is longer than the {part.size:,} bytes it promised")
+                raise DataError(f"{file.shown} is longer than the {part.size:,} bytes it promised")
             raise Dropped(f"it promised {part.size:,} bytes and ended after {out.tell():,}")
 
 

@@ -6,18 +6,23 @@ import datetime as dt
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from uuid import UUID
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from adbc_driver_postgresql import dbapi
 from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
 from mlopsfw.data.datasets.change import Change
-from mlopsfw.data.intake.sql import query as sqlsource
-from mlopsfw.data.intake.sql.query import Query
+from mlopsfw.data.intake.places import Query
 from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
+from mlopsfw.roles import SourceRequest
+from mlopsfw.testing.source import SourceContract
+from mlopsfw_source_sql import reading as sqlsource
+from mlopsfw_source_sql.reading import SqlSource
 
 pytestmark = pytest.mark.server
 
@@ -57,7 +62,7 @@ def test_loads_go_on_where_the_last_one_ended(project, database):
     database(
         "DROP TABLE IF EXISTS trips", "CREATE TABLE trips AS SELECT i AS id, i * 2 AS x FROM generate_series(1, 1000) i"
     )
-    query = sqlsource.query_of("", "public.trips")
+    query = sqlsource.query_of("public.trips")
     assert query == 'SELECT * FROM "public"."trips"'
     change = Change(mode="incremental", watermark="id")
     assert project.datasets.add("trips", [Query("env:WAREHOUSE_URL", query)], change).rows == 1000
@@ -223,7 +228,7 @@ def test_a_step_reads_every_time_and_what_follows_runs_when_rows_differ(make_pro
 
 FLAT = """
 import resource, sys
-from mlopsfw.data.intake.sql import postgres as postgressource
+from mlopsfw_source_sql import postgres as postgressource
 
 rows = high = 0
 for batch in postgressource.read(sys.argv[1], "SELECT i, repeat('text ', 40) || i AS t FROM generate_series(1, %s) i" % sys.argv[2], None):
@@ -266,16 +271,16 @@ def test_a_database_that_is_not_there_is_not_made(project):
 @pytest.mark.parametrize(
     ("url", "error", "complaint"),
     [
-        ("postgresql://me:secret@host/db", UsageError, "env:WAREHOUSE_URL"),
+        ("postgresql://me:secret@host/db", UsageError, "env:NAME"),
         ("postgressql://host/db", UsageError, "postgresql"),
-        ("mysql://host/db", UsageError, "not a supported kind of database"),
-        ("file.db", UsageError, "not a supported kind of database"),
+        ("mysql://host/db", UsageError, r"no installed plugin reads mysql:// URLs\n.*sqlite://"),
+        ("file.db", UsageError, r"file.db is not a URL\n.*sqlite://"),
         ("env:NOT_SET_ANYWHERE", ConfigError, "NOT_SET_ANYWHERE"),
     ],
 )
 def test_an_address_that_cannot_be_is_told_without_its_secret(project, url, error, complaint):
     with pytest.raises(error, match=complaint) as caught:
-        sqlsource.address(url, project.secrets, project.root)
+        project.datasets.add("d", [Query(url, "SELECT 1")])
     assert "secret@" not in str(caught.value)
 
 
@@ -284,9 +289,9 @@ def test_events_name_the_host_and_not_who_asked():
 
 
 @pytest.mark.parametrize(("query", "table"), [("", ""), ("SELECT 1", "t")])
-def test_a_query_or_a_table_is_asked_for_and_not_both(query, table):
+def test_a_query_or_a_table_is_asked_for_and_not_both(project, query, table):
     with pytest.raises(UsageError, match="either a query or a table"):
-        sqlsource.query_of(query, table)
+        project.datasets.add("d", [Query("sqlite:///file.db", query, table)])
 
 
 # -- values and rows that cannot come in --------------------------------------------------------------------------------------------
@@ -395,3 +400,35 @@ def test_a_statement_that_is_no_select_changes_nothing(project):
     with pytest.raises(DataError):
         project.datasets.add("d", [Query("sqlite:///mixed.db", "DELETE FROM t")], Change(max_bad=0.5))
     assert project.datasets.add("d", [Query("sqlite:///mixed.db", table="t")]).rows == 1
+
+
+class TestPostgres(SourceContract):
+    @pytest.fixture
+    def source(self, database, tmp_path):
+        database(
+            "DROP TABLE IF EXISTS kit",
+            "CREATE TABLE kit AS SELECT i AS n, 't' || i AS t FROM generate_series(0, 999) i",
+            "DROP TABLE IF EXISTS kit_odd",
+            "CREATE TABLE kit_odd AS SELECT date '2013-01-01' AS d UNION ALL SELECT date 'infinity'",
+        )
+        return SqlSource(tmp_path)
+
+    @pytest.fixture
+    def secret(self):
+        return "not-asked-for"
+
+    @pytest.fixture
+    def place(self, postgres_url):
+        return SourceRequest(url=postgres_url, named="env:WAREHOUSE_URL", query="SELECT * FROM kit ORDER BY n")
+
+    @pytest.fixture
+    def content(self):
+        return pa.table({"n": pa.array(range(1000), pa.int32()), "t": [f"t{number}" for number in range(1000)]})
+
+    @pytest.fixture
+    def missing(self, place):
+        return replace(place, query="", table="nowhere")
+
+    @pytest.fixture
+    def spoiled(self, place):
+        return replace(place, query="SELECT * FROM kit_odd ORDER BY d"), 2

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from email.utils import formatdate
 
 import polars as pl
@@ -26,15 +27,17 @@ from files_http import (
 )
 
 from mlopsfw.data.datasets.change import Change
-from mlopsfw.data.intake.remote.options import Outside
 from mlopsfw.kernel.base.errors import ConfigError, DataError, MlopsfwError, StorageUnavailable, UsageError
 from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw.kernel.roles.source import SourceOptions, SourceRequest
+from mlopsfw.testing.source import SourceContract
+from mlopsfw_source_http.source import HttpSource
 
 pytestmark = pytest.mark.server
 
 ROWS = pl.DataFrame({"id": range(5000), "name": [f"n{number}" for number in range(5000)]})
 CSV = ROWS.write_csv().encode()
-HERE = Outside(allow_private=True, timeout=5.0)
+HERE = SourceOptions(allow_private=True, timeout=5.0)
 
 
 @pytest.fixture
@@ -163,7 +166,7 @@ def test_a_hanging_server_is_left_after_the_time_out_and_tried_again(server, add
     url = server.put("/day.csv", CSV)
     server.files["/day.csv"].tricks.append(hangs(3))
     start = time.monotonic()
-    add(url, outside=Outside(allow_private=True, timeout=0.3))
+    add(url, outside=SourceOptions(allow_private=True, timeout=0.3))
     assert whole()
     assert time.monotonic() - start < 3
 
@@ -180,15 +183,15 @@ def test_a_server_that_asks_for_patience_is_given_it(server, add, whole):
 def test_a_server_that_asks_for_an_hour_is_not_waited_for(server, add):
     url = server.put("/day.csv", CSV)
     server.files["/day.csv"].tricks.append(answers(503, Retry_After="3600"))
-    with pytest.raises(StorageUnavailable, match="asks for a pause of 3600 s"):
+    with pytest.raises(StorageUnavailable, match="the server asks for a pause of 3600 s"):
         add(url)
 
 
 def test_tries_come_to_an_end(server, add, project, monkeypatch):
-    monkeypatch.setattr("mlopsfw.data.intake.remote.download._FIRST", 0.001)
+    monkeypatch.setattr("mlopsfw.data.intake.download._FIRST", 0.001)
     url = server.put("/day.csv", CSV)
     server.files["/day.csv"].tricks += [drops(10)] * 5
-    with pytest.raises(StorageUnavailable, match="in 5 attempts"):
+    with pytest.raises(StorageUnavailable, match="could not be read in 5 attempts"):
         add(url)
     assert project.datasets.newest() == []
     assert list(project.private_folder("fetched").iterdir()) == []
@@ -205,7 +208,7 @@ def test_redirects_are_followed_and_no_credential_goes_to_another_host(server, a
             "/download", b"", tricks=[redirects("/again"), redirects("/again")], wants="Bearer canary-55e1"
         )
         server.put("/again", b"", tricks=[redirects(target)], wants="Bearer canary-55e1")
-        add(url, outside=Outside(allow_private=True, headers={"Authorization": "env:AUTH"}))
+        add(url, outside=SourceOptions(allow_private=True, headers={"Authorization": "env:AUTH"}))
         assert whole()
         assert [seen.get("Authorization") for _, seen in server.seen] == ["Bearer canary-55e1"] * 2
         assert [seen.get("Authorization") for _, seen in other.seen] == [None]
@@ -238,7 +241,7 @@ def test_https_does_not_lead_to_http_and_its_certificate_is_verified(server, add
 
 def test_a_private_address_is_refused_unless_it_is_allowed(server, add):
     with pytest.raises(DataError, match="not a public address"):
-        add(server.put("/day.csv", CSV), outside=Outside())
+        add(server.put("/day.csv", CSV), outside=SourceOptions())
     assert server.seen == []
 
 
@@ -325,7 +328,7 @@ def test_a_credential_in_a_url_is_refused_and_not_repeated(add, url):
 
 def test_a_header_that_is_no_reference_is_refused(add):
     with pytest.raises(ConfigError, match="the header Authorization contains its value") as caught:
-        add("https://host/x.csv", outside=Outside(headers={"Authorization": "Bearer canary-9"}))
+        add("https://host/x.csv", outside=SourceOptions(headers={"Authorization": "Bearer canary-9"}))
     assert "canary-9" not in str(caught.value)
 
 
@@ -336,7 +339,7 @@ def test_no_credential_is_in_any_file_of_the_project_afterwards(server, add, pro
     url = server.put("/day.csv", CSV, wants=f"Bearer {secret}")
     monkeypatch.setenv("AUTH", f"Bearer {secret}")
     monkeypatch.setenv("SIGNED", f"{url}?sig={secret}")
-    outside = Outside(allow_private=True, headers={"Authorization": "env:AUTH"})
+    outside = SourceOptions(allow_private=True, headers={"Authorization": "env:AUTH"})
     assert add("env:SIGNED", outside=outside).source == url
     server.files["/day.csv"].tricks += [drops(1000), answers(404)]
     server.files["/day.csv"].headers["ETag"] = '"two"'
@@ -358,3 +361,31 @@ def test_the_command_reads_a_url_of_a_private_host_and_says_when_nothing_changed
     assert said[0].startswith("data:/d@1: 5,000 rows")
     assert said[1].startswith("Nothing new: data:/d@1")
     assert [seen.get("If-None-Match") for _, seen in server.seen] == [None, '"one"']
+
+
+class TestHttp(SourceContract):
+    @pytest.fixture
+    def source(self):
+        return HttpSource()
+
+    @pytest.fixture
+    def secret(self):
+        return "canary-3b7a"
+
+    @pytest.fixture
+    def place(self, server, secret):
+        url = server.put("/in/day.csv", CSV, wants=f"Bearer {secret}")
+        options = SourceOptions(headers={"Authorization": f"Bearer {secret}"}, allow_private=True)
+        return SourceRequest(url=f"{url}?sig={secret}", named="env:SIGNED", options=options)
+
+    @pytest.fixture
+    def content(self):
+        return {"day.csv": CSV}
+
+    @pytest.fixture
+    def missing(self, server, place, secret):
+        return replace(place, url=server.put("/x", b"").replace("/x", f"/gone.csv?sig={secret}"))
+
+    @pytest.fixture
+    def change(self, server):
+        return lambda: server.files["/in/day.csv"].headers.update(ETag='"two"')

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import obstore
 import polars as pl
 import pytest
 
-from mlopsfw.data.intake.remote import bucket as objectsource
-from mlopsfw.data.intake.remote.options import Outside
 from mlopsfw.kernel.base.errors import ConfigError, DataError, StorageUnavailable
+from mlopsfw.kernel.roles.source import SourceOptions, SourceRequest
+from mlopsfw.testing.source import SourceContract
+from mlopsfw_source_bucket import objects as objectsource
+from mlopsfw_source_bucket.source import BucketSource
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -19,12 +23,12 @@ ROWS = pl.DataFrame({"id": range(2000), "name": [f"n{number}" for number in rang
 @pytest.fixture
 def outside(s3_server, monkeypatch):
     monkeypatch.setenv("S3_SECRET", s3_server.options["aws_secret_access_key"])
-    return Outside(options=s3_server.options | {"aws_secret_access_key": "env:S3_SECRET"}, timeout=10.0)
+    return SourceOptions(options=s3_server.options | {"aws_secret_access_key": "env:S3_SECRET"}, timeout=10.0)
 
 
 @pytest.fixture
 def store(s3_server, bucket):
-    from mlopsfw.data.intake.remote.object_store import open_store
+    from mlopsfw.roles import open_store
 
     return open_store(bucket, s3_server.options, 10.0, bucket)
 
@@ -114,7 +118,7 @@ def test_a_delta_table_in_a_bucket_is_read_at_a_version(project, outside, bucket
         frame = pl.DataFrame({"id": [number]})
         frame.write_delta(f"{bucket}/lake/t", mode="append", storage_options=s3_server.options)
     for at, rows in [("", 2), ("0", 1)]:
-        chosen = Outside(options=outside.options, at=at)
+        chosen = SourceOptions(options=outside.options, at=at)
         assert project.datasets.add("d", [f"{bucket}/lake/t"], outside=chosen).rows == rows
 
 
@@ -126,14 +130,14 @@ def test_a_prefix_with_a_table_in_it_is_not_read_as_files_since_not_all_of_them_
 
 
 def test_a_refusal_and_a_silent_server_say_what_to_do(project, outside, bucket, monkeypatch):
-    from mlopsfw.data.intake.remote import download as fetch
+    from mlopsfw.data.intake import download
 
     monkeypatch.setenv("S3_SECRET", SECRET)
     with pytest.raises(DataError, match="cannot be read") as caught:
         project.datasets.add("d", [f"{bucket}/x.csv"], outside=outside)
     assert "credentials" in caught.value.hint
-    monkeypatch.setattr(fetch, "_FIRST", 0.001)
-    nowhere = Outside(options=outside.options | {"aws_endpoint": "http://127.0.0.1:1"}, timeout=1.0)
+    monkeypatch.setattr(download, "_FIRST", 0.001)
+    nowhere = SourceOptions(options=outside.options | {"aws_endpoint": "http://127.0.0.1:1"}, timeout=1.0)
     with pytest.raises((DataError, StorageUnavailable)) as caught:
         project.datasets.add("d", [f"{bucket}/x.csv"], outside=nowhere)
     assert SECRET not in str(caught.value)
@@ -142,7 +146,7 @@ def test_a_refusal_and_a_silent_server_say_what_to_do(project, outside, bucket, 
 @pytest.mark.parametrize("scheme", ["az", "azure", "abfs"])
 def test_a_refusal_names_the_options_of_its_kind_of_store(project, azure_server, container, monkeypatch, scheme):
     monkeypatch.setenv("AZURE_KEY", "d3Jvbmc=")
-    outside = Outside(options=azure_server.options | {"azure_storage_account_key": "env:AZURE_KEY"}, timeout=10.0)
+    outside = SourceOptions(options=azure_server.options | {"azure_storage_account_key": "env:AZURE_KEY"}, timeout=10.0)
     with pytest.raises(DataError, match="cannot be read") as caught:
         project.datasets.add("d", [f"{container.replace('az:', f'{scheme}:')}/x.csv"], outside=outside)
     assert "--option azure_storage_account_name" in caught.value.hint
@@ -151,8 +155,36 @@ def test_a_refusal_names_the_options_of_its_kind_of_store(project, azure_server,
 def test_a_secret_among_the_options_stands_by_reference_and_is_in_no_file_afterwards(project, add, store, bucket):
     from mlopsfw.governance.text_search import files_with
 
-    with pytest.raises(ConfigError, match="the option aws_secret_access_key contains a secret"):
-        project.datasets.add("d", [f"{bucket}/x.csv"], outside=Outside(options={"aws_secret_access_key": SECRET}))
+    with pytest.raises(ConfigError, match="the option aws_secret_access_key contains a secret in plain text"):
+        project.datasets.add("d", [f"{bucket}/x.csv"], outside=SourceOptions(options={"aws_secret_access_key": SECRET}))
     put(store, **{"in/a.csv": 1})
     add("in/a.csv")
     assert files_with(project.root, ["testsecret", SECRET]) == []
+
+
+class TestBucket(SourceContract):
+    @pytest.fixture
+    def source(self):
+        return BucketSource()
+
+    @pytest.fixture
+    def secret(self, s3_server):
+        return s3_server.options["aws_secret_access_key"]
+
+    @pytest.fixture
+    def place(self, store, bucket, s3_server):
+        put(store, **{"in/day=1/a.csv": 1, "in/day=2/b.csv": 2, "in/_log/c.csv": 3})
+        options = SourceOptions(options=s3_server.options)
+        return SourceRequest(url=f"{bucket}/in", named=f"{bucket}/in", options=options, suffixes=(".csv",))
+
+    @pytest.fixture
+    def content(self):
+        return {"a.csv": b"id\n1\n", "b.csv": b"id\n2\n"}
+
+    @pytest.fixture
+    def missing(self, place):
+        return replace(place, url=place.url.replace("/in", "/gone"))
+
+    @pytest.fixture
+    def change(self, store):
+        return lambda: put(store, **{"in/day=2/b.csv": 3})

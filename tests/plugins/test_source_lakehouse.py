@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
-from mlopsfw.data.intake.remote.options import Outside
 from mlopsfw.kernel.base.errors import DataError, MissingExtra, UsageError
+from mlopsfw.kernel.roles.source import SourceOptions, SourceRequest
+from mlopsfw.testing.source import SourceContract
+from mlopsfw_source_lakehouse.delta import DeltaSource
+from mlopsfw_source_lakehouse.iceberg import IcebergSource
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def iceberg(tmp_path):
 @pytest.fixture
 def add(project):
     def add(path, at=""):
-        version = project.datasets.add("d", [path], outside=Outside(at=at), once=True)
+        version = project.datasets.add("d", [path], outside=SourceOptions(at=at), once=True)
         return version, sorted(project.datasets.scan("d").collect()["id"])
 
     return add
@@ -83,7 +87,7 @@ def test_a_snapshot_that_an_iceberg_table_has_not_is_named_with_those_it_has(add
 
 
 def test_a_folder_with_a_table_in_it_is_not_read_as_files_since_not_all_of_them_count(add, delta):
-    with pytest.raises(DataError, match="contains the Delta table delta"):
+    with pytest.raises(DataError, match="contains a table of another system, delta,"):
         add(delta.parent)
 
 
@@ -111,3 +115,44 @@ def test_without_the_reader_the_error_says_what_to_install(add, iceberg, monkeyp
     with pytest.raises(MissingExtra) as caught:
         add(iceberg[0])
     assert "mlopsfw[iceberg]" in caught.value.hint
+
+
+class TestDelta(SourceContract):
+    @pytest.fixture
+    def source(self):
+        return DeltaSource()
+
+    @pytest.fixture
+    def place(self, delta):
+        return SourceRequest(url=str(delta), named=str(delta))
+
+    @pytest.fixture
+    def content(self, delta):
+        return pl.read_delta(str(delta)).to_arrow()
+
+    @pytest.fixture
+    def missing(self, tmp_path):
+        return SourceRequest(url=str(tmp_path / "gone"), named="gone")
+
+    @pytest.fixture
+    def change(self, delta):
+        return lambda: pl.DataFrame({"id": [4]}).write_delta(str(delta), mode="append")
+
+
+class TestIceberg(SourceContract):
+    @pytest.fixture
+    def source(self):
+        return IcebergSource()
+
+    @pytest.fixture
+    def place(self, iceberg):
+        folder, snapshots = iceberg
+        return SourceRequest(url=str(folder), named=str(folder), options=SourceOptions(at=snapshots[0]))
+
+    @pytest.fixture
+    def content(self):
+        return pa.table({"id": [1, 2]})
+
+    @pytest.fixture
+    def missing(self):
+        return SourceRequest(url="s3://lake/t", named="s3://lake/t")

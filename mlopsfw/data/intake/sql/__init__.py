@@ -1,1 +1,0 @@
-"""Rows of a database query as record batches."""
