@@ -41,7 +41,7 @@ def vacuum(
     or a quarantined row needs. You cannot get removed versions back.
     """
     removal = project.version_removal
-    with project.index.snapshot() if dry_run else nullcontext():
+    with project.index.pinned() if dry_run else nullcontext():
         policies = _policies(project, name, keep, older_than)
         done = [removal.vacuum(each, policy, force=force, dry_run=dry_run) for each, policy in policies.items()]
     if as_json:

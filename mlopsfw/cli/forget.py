@@ -62,10 +62,10 @@ def forget(
     subject = Subject(column, value, project.privacy.key, texts)
     also = [f"endpoints:/{endpoint}" for endpoint in endpoints]
     if not (dry_run or yes):
-        with project.index.snapshot():
+        with project.index.pinned():
             _show(project.erasures.forget(name, subject, also=also, dry_run=True))
         click.confirm("Erase this for good?", abort=True)
-    with project.index.snapshot() if dry_run else nullcontext():
+    with project.index.pinned() if dry_run else nullcontext():
         done = project.erasures.forget(name, subject, also=also, dry_run=dry_run)
     if as_json:
         emit_json(done.body())

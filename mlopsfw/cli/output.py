@@ -65,7 +65,7 @@ def pass_snapshot(verb: Callable[..., R]) -> Callable[..., R]:
     @functools.wraps(verb)
     def opened(context: click.Context, /, *args: Any, **kwargs: Any) -> R:
         project = open_project(context)
-        with project.index.snapshot():
+        with project.index.pinned():
             return verb(project, *args, **kwargs)
 
     return opened

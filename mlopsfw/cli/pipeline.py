@@ -142,7 +142,7 @@ def why(project: Project, step: str, *, as_json: bool) -> None:
 
 
 def _show_plan(project: Project, steps: tuple[str, ...], *, force: bool, as_json: bool) -> int:
-    with project.index.snapshot():
+    with project.index.pinned():
         items = project.pipeline.plan(steps=steps, force=force)
     if as_json:
         emit_json(items)

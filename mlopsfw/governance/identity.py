@@ -36,10 +36,12 @@ class Identity:
         if is_actor(self._name):
             return self._name
         known = self._remembered().get(self._store, {})
-        if self._name not in known:
-            check_person_name(check_person(self._name))
-            self._remember({**known, self._name: self._actors.join(self._name)})
-        return self._remembered()[self._store][self._name]
+        if self._name in known:
+            return known[self._name]
+        check_person_name(check_person(self._name))
+        actor = self._actors.join(self._name)
+        self._remember({**self._remembered().get(self._store, {}), self._name: actor})
+        return actor
 
     def drop(self, actor: str) -> None:
         """Remember an actor no longer: the next act under its name makes another."""

@@ -47,5 +47,7 @@ def _answers(question: Check) -> Iterator[Finding]:
         hint = error.hint if isinstance(error, MlopsfwError) else ""
         message = error.message if isinstance(error, MlopsfwError) else text_of(error)
         answers = [Diagnosis("error", message, hint)]
+    if any(answer.level == "error" for answer in answers):
+        answers = [answer for answer in answers if answer.level != "ok"]  # all is well: not where something is wrong
     for answer in answers or [Diagnosis("ok", "nothing to say")]:
         yield Finding(check=question.name, level=answer.level, message=answer.message, hint=answer.hint)

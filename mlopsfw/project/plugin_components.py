@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.component import Component, Holding, ReferenceKind
 from mlopsfw.kernel.events import authority
-from mlopsfw.kernel.index.part import IndexPart
+from mlopsfw.kernel.index.part import IndexPart, create
 from mlopsfw.kernel.plugins.blame import Blamed, watched
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ def _check_tables(part: IndexPart, others: Iterable[IndexPart]) -> None:
 
     with sqlite3.connect(":memory:") as db:
         for other in others:
-            db.executescript(other.tables)
+            create(db, other.tables)
         try:
-            db.executescript(part.tables)
+            create(db, part.tables)
             db.execute("PRAGMA query_only = ON")
             for listing in part.listings:
                 db.execute(f"{listing.select} LIMIT 1")

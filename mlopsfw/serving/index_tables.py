@@ -1,56 +1,63 @@
-"""Endpoints in the index."""
+"""What endpoints serve, in the index."""
 
 from __future__ import annotations
 
 from sqlite3 import Connection
-from typing import Any
 
-from mlopsfw.kernel.index.part import IndexPart, upsert
+from mlopsfw.kernel.index.part import IndexPart, Listing, upsert
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.serving.events import EndpointFailed, EndpointReady, EndpointStopped, EndpointWanted
 
 _TABLES = """
-CREATE TABLE endpoints (endpoint TEXT PRIMARY KEY, state TEXT, revision INTEGER, model TEXT, version INTEGER, url TEXT,
-    reason TEXT, time TEXT) WITHOUT ROWID;
-CREATE TABLE revisions (endpoint TEXT, revision INTEGER, model TEXT, version INTEGER, time TEXT, seq INTEGER,
-    PRIMARY KEY (endpoint, revision)) WITHOUT ROWID;
+CREATE TABLE revisions (endpoint TEXT, revision INTEGER, model TEXT, version INTEGER, reason TEXT, state TEXT, url TEXT,
+    time TEXT, seq INTEGER, PRIMARY KEY (endpoint, revision)) WITHOUT ROWID;
 """
 
 
 def _wanted(db: Connection, endpoint: str, event: Event) -> None:
     wanted = EndpointWanted.of(event)
-    values = {
-        "revision": wanted.revision,
-        "model": wanted.model,
-        "version": wanted.version,
-        "reason": wanted.reason,
-    }
-    _endpoint(db, endpoint, event, "wanted", values)
     if wanted.model:
-        made = {"model": wanted.model, "version": wanted.version, "time": event.time, "seq": event.seq}
-        upsert(db, "revisions", {"endpoint": endpoint, "revision": wanted.revision}, made)
+        values = {
+            "model": wanted.model,
+            "version": wanted.version,
+            "reason": wanted.reason,
+            "state": "wanted",
+            "time": event.time,
+            "seq": event.seq,
+        }
+        upsert(db, "revisions", {"endpoint": endpoint, "revision": wanted.revision}, values)
 
 
 def _ready(db: Connection, endpoint: str, event: Event) -> None:
     ready = EndpointReady.of(event)
-    _endpoint(db, endpoint, event, "ready", {"revision": ready.revision, "url": ready.url})
+    _became(db, endpoint, ready.revision, "ready", ready.url)
 
 
 def _failed(db: Connection, endpoint: str, event: Event) -> None:
-    failed = EndpointFailed.of(event)
-    _endpoint(db, endpoint, event, "failed", {"revision": failed.revision, "reason": failed.reason})
+    _became(db, endpoint, EndpointFailed.of(event).revision, "failed")
 
 
 def _stopped(db: Connection, endpoint: str, event: Event) -> None:
-    _endpoint(db, endpoint, event, "stopped", {"revision": EndpointStopped.of(event).revision})
+    _became(db, endpoint, EndpointStopped.of(event).revision, "stopped")
 
 
-def _endpoint(db: Connection, endpoint: str, event: Event, state: str, values: dict[str, Any]) -> None:
-    upsert(db, "endpoints", {"endpoint": endpoint}, {**values, "state": state, "time": event.time})
+def _became(db: Connection, endpoint: str, revision: int, state: str, url: str = "") -> None:
+    """Set the state; a version that was ready and could not be started again is no worse a version."""
+    sql = "UPDATE revisions SET state = ?, url = ? WHERE endpoint = ? AND revision = ?"
+    unless = " AND state <> 'ready'" if state == "failed" else ""
+    db.execute(sql + unless, (state, url, endpoint, revision))
 
+
+_ENDPOINTS = Listing(
+    "endpoints",
+    "what each endpoint serves: its last revision that did not fail",
+    "SELECT endpoint, revision, model, version, state, url FROM revisions AS this WHERE revision ="
+    " (SELECT max(revision) FROM revisions WHERE endpoint = this.endpoint AND state <> 'failed') ORDER BY endpoint",
+)
 
 INDEX = IndexPart(
     tables=_TABLES,
+    listings=(_ENDPOINTS,),
     version=2,
     changes={
         ("endpoint", EndpointWanted.type): _wanted,

@@ -12,14 +12,15 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from mlopsfw.kernel.base.errors import ChainBroken, NewerVersion, UnknownName, UsageError
+from mlopsfw.kernel.base.errors import ChainBroken, NewerVersion, StorageUnavailable, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import believed
 from mlopsfw.kernel.index import snapshots
-from mlopsfw.kernel.index.part import IndexPart, Listing
+from mlopsfw.kernel.index.part import Change, IndexPart, Listing, create
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.ledger.reader import Head, Reader, step
 from mlopsfw.kernel.roles.event import Event
@@ -34,7 +35,15 @@ _LINES = "CREATE TABLE lines (stream TEXT, first INTEGER, data BLOB, PRIMARY KEY
 _MANY = 200  # streams to read that make a snapshot worth its while
 _BESIDE, _BATCH = 16, 256  # streams that are read side by side, and whose events are held in memory
 _WAIT = 30.0  # seconds for another process that is refreshing the same file
-
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_UNAVAILABLE = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+)
+_READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 
 _New = tuple[bytes, Event, Head]
 """A line, its event, and the head that it makes."""
@@ -62,12 +71,16 @@ class Index:
     ) -> None:
         self._path, self._ledger, self._parts = path, ledger, tuple(parts)
         self._snapshots, self.progress = snapshots, progress
-        self._changes = {key: change for part in self._parts for key, change in part.changes.items()}
+        self._changes: dict[tuple[str, str], list[Change]] = {}
+        for part in self._parts:
+            for key, change in part.changes.items():
+                self._changes.setdefault(key, []).append(change)
         self._version = (
             zlib.crc32(repr([_POSITIONS, _LINES, *((p.tables, p.version) for p in self._parts)]).encode()) >> 1
         )
         self.listings = {listing.name: listing for part in self._parts for listing in part.listings}
-        self._pinned = False  # within a snapshot
+        self._pinned = 0  # how many `pinned` blocks are open
+        self._until: dict[str, tuple[Head, str]] | None = None  # how far each stream is read; None: to its end
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
 
@@ -98,16 +111,20 @@ class Index:
                 self._snapshots = before
 
     def query(self, sql: str, params: Sequence[Any] = (), *, fresh: bool = True) -> list[dict[str, Any]]:
-        """Return the rows of a SELECT, refreshing first unless `fresh` is False.
+        """Return the rows of one statement that only reads, refreshing first unless `fresh` is False.
 
-        Raise `UsageError` for anything else.
+        Raises:
+            UsageError: The statement is wrong, or does more than read.
+            StorageUnavailable: Another process holds the file, or it cannot be read.
         """
         with self._lock:
             if fresh:
                 self.refresh()
             try:
                 names, rows = self._select(sql, params)
-            except sqlite3.DatabaseError:
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode not in _DAMAGE:
+                    raise
                 self.rebuild()
                 names, rows = self._select(sql, params)
             return [dict(zip(names, row, strict=True)) for row in rows]
@@ -120,20 +137,25 @@ class Index:
 
     def _select(self, sql: str, params: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
         db = self._connection()
-        db.execute("PRAGMA query_only = ON")
+        db.set_authorizer(_only_reading)
         try:
             cursor = db.execute(sql, tuple(params))
             rows = cursor.fetchall()
-        except sqlite3.OperationalError as error:
-            raise UsageError(
-                f"the index refuses {sql!r}: {error}", hint="Ask with one SELECT over its tables."
-            ) from None
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            code = getattr(error, "sqlite_errorcode", None)  # none where the statement never reached SQLite
+            if code in _DAMAGE:
+                raise
+            if code in _UNAVAILABLE:
+                message = f"the index cannot be read: {self._path}: {error}"
+                raise StorageUnavailable(message, hint="Another process may hold it: try again.") from None
+            hint = "Ask with one SELECT over its tables."
+            raise UsageError(f"the index refuses {sql!r}: {error}", hint=hint) from None
         finally:
-            db.execute("PRAGMA query_only = OFF")
+            db.set_authorizer(None)
         return [column[0] for column in cursor.description or ()], rows
 
     def _contents(self) -> dict[str, set[tuple[Any, ...]]]:
-        tables = {name: f'SELECT * FROM "{name}"' for name in self.counts()}  # noqa: S608 - our own tables
+        tables = {name: f'SELECT * FROM "{name}"' for name in _names(self._connection())}  # noqa: S608 - our own tables
         contents = {name: set(self._select(sql)[1]) for name, sql in tables.items() if name != "lines"}
         digests = [(name, sha256(b"\n".join(self.lines(name))).digest()) for name in self.streams("")]
         return contents | {"lines": set(digests)}
@@ -146,23 +168,31 @@ class Index:
         counts = {name: f'SELECT count(*) AS n FROM "{name}"' for name in tables}  # noqa: S608 - our own tables
         return {name: self.query(sql, fresh=False)[0]["n"] for name, sql in counts.items()}
 
-    def differences(self, other: Index) -> list[str]:
-        """Return the tables in which the two, both brought up to date, do not hold the same rows."""
-        mine, theirs = self._contents(), other._contents()
+    def differences(self, path: Path) -> list[str]:
+        """Return the tables that hold other rows than an index made anew, in the file `path`, up to the same events."""
+        fresh = Index(path, self._ledger, self._parts, snapshots=False)
+        try:
+            with self._lock:
+                self.refresh()
+                fresh._until = _positions(self._connection())
+                fresh._refresh()
+                mine, theirs = self._contents(), fresh._contents()
+        finally:
+            fresh.delete()
         return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
 
     # -- a copy of the ledger ------------------------------------------------------------------------------------------
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def pinned(self) -> Iterator[None]:
         """Within the block, the ledger reads from here, as of now: refreshing is all that the store is asked."""
         self.refresh()
-        self._pinned = True
+        self._pinned += 1
         try:
             with self._ledger.reading_from(self):
                 yield
         finally:
-            self._pinned = False
+            self._pinned -= 1
 
     def streams(self, prefix: str) -> list[str]:
         """Return the names of the streams that start with `prefix`, in ascending order."""
@@ -173,10 +203,6 @@ class Index:
         """Yield the lines of a stream as stored, from the first."""
         for row in self.query("SELECT data FROM lines WHERE stream = ? ORDER BY first", (stream,), fresh=False):
             yield from zlib.decompress(row["data"]).split(b"\n")
-
-    def beside(self, path: Path) -> Index:
-        """Return an index of the same ledger and tables in another file."""
-        return Index(path, self._ledger, self._parts, snapshots=False)
 
     def delete(self) -> None:
         """Remove the file; the next question makes it anew."""
@@ -216,8 +242,8 @@ class Index:
         with _transaction(db):
             if not self._is_current(db):  # another may have been first
                 _drop(db)
-                for statement in ";".join([_POSITIONS, _LINES, *(part.tables for part in self._parts)]).split(";"):
-                    db.execute(statement)
+                for script in (_POSITIONS, _LINES, *(part.tables for part in self._parts)):
+                    create(db, script)
                 db.execute(f"PRAGMA user_version = {self._version}")
 
     def _is_current(self, db: sqlite3.Connection) -> bool:
@@ -281,6 +307,9 @@ class Index:
 
     def _listed(self) -> Iterator[tuple[str, str]]:
         """Yield each stream with what its objects look like: what has not changed here has no new events."""
+        if self._until is not None:
+            yield from ((name, objects) for name, (_, objects) in self._until.items())
+            return
         looks: dict[str, dict[bool, str]] = {}
         for entry in self._ledger.storage.list(layout.ROOT):
             if place := layout.parse(entry.key):  # the last small entry, and the last segment
@@ -292,7 +321,11 @@ class Index:
         """Yield each stream with what follows the head that is known of it, in order."""
 
         def read(name: str) -> list[_New]:
-            return list(Reader(self._ledger.storage, name).entries(heads[name]))
+            new = Reader(self._ledger.storage, name).entries(heads[name])
+            if self._until is None:
+                return list(new)
+            last = self._until[name][0].seq
+            return list(takewhile(lambda each: each[1].seq <= last, new))
 
         names = list(heads)
         if len(names) <= 2:  # noqa: PLR2004 - threads would cost more
@@ -321,9 +354,12 @@ class Index:
 
     def _apply(self, db: sqlite3.Connection, event: Event) -> None:
         kind, _, name = event.stream.partition("/")
-        change = self._changes.get((kind, event.type))
-        if change is not None:
+        for change in self._changes.get((kind, event.type), ()):
             change(db, name, event)
+
+
+def _only_reading(action: int, *_: str | None) -> int:
+    return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
 
 
 def _chained(stream: str, lines: Iterable[bytes]) -> Iterator[_New]:

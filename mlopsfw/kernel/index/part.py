@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from sqlite3 import Connection
+from sqlite3 import Connection, complete_statement
 from typing import Any, NamedTuple
 
 import msgspec
@@ -50,6 +50,16 @@ class IndexPart:
     changes: Mapping[tuple[str, str], Change]
     listings: tuple[Listing, ...] = ()
     version: int = 1
+
+
+def create(db: Connection, script: str) -> None:
+    """Run the statements of a part's `tables`, within the caller's transaction."""
+    statement = ""
+    for piece in script.split(";"):
+        statement += f"{piece};"
+        if complete_statement(statement):  # a `;` in a text or in a trigger ends none
+            db.execute(statement)
+            statement = ""
 
 
 def as_json(value: Any) -> str:

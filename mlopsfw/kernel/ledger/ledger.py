@@ -95,8 +95,8 @@ class Ledger:
 
         Appends go to the store as ever, and decide upon what it holds.
         """
-        self._mirror = mirror
+        before, self._mirror = self._mirror, mirror
         try:
             yield
         finally:
-            self._mirror = None
+            self._mirror = before

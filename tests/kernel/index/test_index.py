@@ -16,7 +16,7 @@ from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import Conflict, UsageError
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
-from mlopsfw.kernel.index import Index
+from mlopsfw.kernel.index import Index, IndexPart
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.reader import Reader
 from mlopsfw.project.components import bundled, index_parts
@@ -104,7 +104,7 @@ def test_it_answers_from_every_stream(index, ledger):
     assert index.query("SELECT dataset, version, rows FROM datasets") == [
         {"dataset": "flights", "version": 1, "rows": 10}
     ]
-    assert index.query("SELECT state, url, model FROM endpoints") == [
+    assert index.query("SELECT state, url, model FROM revisions") == [
         {"state": "ready", "url": "http://127.0.0.1:1", "model": "delay"}
     ]
     assert index.query("SELECT monitor, alarm FROM windows") == [{"monitor": "drift", "alarm": 1}]
@@ -135,7 +135,7 @@ def test_step_by_step_equals_at_once(tmp_path, ledger, index):
     index.refresh()
     fresh = Index(tmp_path / "fresh.sqlite", ledger, index_parts(bundled(None)))
     assert everything(fresh) == everything(index)
-    assert fresh.differences(index) == []
+    assert index.differences(tmp_path / "anew.sqlite") == []
     fresh.close()
 
 
@@ -261,7 +261,7 @@ def test_within_a_snapshot_streams_are_read_from_the_copy_as_of_its_beginning(tm
     ledger.stream("run/a").seal(PlainRecord("run.started", {}))
     other = Ledger(storage, actor=lambda: "b", clock=SystemClock(), types=EventTypes())
     index = Index(tmp_path / "index.sqlite", other, index_parts(bundled(None)))
-    with index.snapshot():
+    with index.pinned():
         ledger.stream("model/delay").append(PlainRecord("version.registered", {"version": 6}))
         storage.calls.clear()
         assert list(other.streams()) == ["model/delay", "run/a"]
@@ -288,7 +288,7 @@ def test_a_damaged_copy_is_not_believed(tmp_path, ledger):
     with sqlite3.connect(tmp_path / "index.sqlite") as db:
         db.execute("UPDATE lines SET data = ?", (zlib.compress(line),))
     db.close()
-    with index.snapshot():
+    with index.pinned():
         assert [e.body["version"] for e in other.stream("model/delay").events()] == [1, 2, 3, 4, 5]
     index.close()
 
@@ -328,7 +328,7 @@ def test_a_cold_machine_starts_from_the_snapshot_of_another_and_rolls_forward(ma
     assert many.calls["get"] <= 1 + 3 * 3
     assert many.calls["list"] <= 2
     first.refresh()
-    assert second.differences(first) == []
+    assert second.differences(tmp_path / "anew.sqlite") == []
     assert second.rebuild() == 503
     first.close()
     second.close()
@@ -353,6 +353,110 @@ def test_a_snapshot_that_is_gone_or_does_not_hold_together_is_not_used(many, tmp
         many.put(f"snapshots/{1000:012d}-{sha256(wrong).hexdigest()}", wrong)
     second = cold(many, tmp_path / "second.sqlite")
     assert second.refresh() == 500
-    assert second.differences(first) == []
+    assert second.differences(tmp_path / "anew.sqlite") == []
     first.close()
     second.close()
+
+
+def test_two_components_that_follow_one_event_both_see_it(tmp_path, ledger):
+    def part(table):
+        def change(db, name, _):
+            db.execute(f"INSERT INTO {table} VALUES (?)", (name,))
+
+        return IndexPart(tables=f"CREATE TABLE {table} (name TEXT)", changes={("run", "run.finished"): change})
+
+    ledger.stream("run/a").append(PlainRecord("run.finished", {}))
+    both = Index(tmp_path / "both.sqlite", ledger, [part("ours"), part("theirs")])
+    assert both.query("SELECT * FROM ours JOIN theirs USING (name)") == [{"name": "a"}]
+    both.close()
+
+
+def test_a_semicolon_within_a_statement_ends_none(tmp_path, ledger):
+    script = """CREATE TABLE a (n INTEGER DEFAULT (length(';')));
+        CREATE TABLE b (n INTEGER); CREATE TRIGGER t AFTER INSERT ON a BEGIN INSERT INTO b VALUES (1); END;"""
+    made = Index(tmp_path / "made.sqlite", ledger, [IndexPart(tables=script, changes={})])
+    assert made.counts().keys() >= {"a", "b"}
+    made.close()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1; SELECT 2",
+        "ATTACH 'other.sqlite' AS other",
+        "PRAGMA user_version = 5",
+        "PRAGMA table_list",
+        "DELETE FROM runs",
+        "CREATE TEMP TABLE t (n)",
+        "SELECT ?",
+        "SELECT * FROM nothing",
+        "VACUUM INTO 'copy.sqlite'",
+        "",
+    ],
+)
+def test_a_wrong_question_is_no_damage(index, ledger, tmp_path, monkeypatch, sql):
+    monkeypatch.chdir(tmp_path)
+    populate(ledger)
+    index.refresh()
+    monkeypatch.setattr(index, "rebuild", lambda: pytest.fail("made anew"))
+    before = set(tmp_path.iterdir())
+    if sql:
+        with pytest.raises(UsageError, match="the index refuses"):
+            index.query(sql)
+    else:
+        assert index.query(sql) == []
+    assert set(tmp_path.iterdir()) == before
+    assert index.query(
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION SELECT i + 1 FROM n WHERE i < 3) SELECT max(i) AS i FROM n"
+    ) == [{"i": 3}]
+
+
+def test_an_index_is_compared_with_one_of_the_same_events(index, ledger, tmp_path, monkeypatch):
+    """Another process appends while the comparison reads."""
+    populate(ledger)
+    real = Reader.entries
+
+    def entries(self, head):
+        new = list(real(self, head))
+        ledger.stream("model/delay").append(PlainRecord("alias.moved", {"alias": "late", "version": 1}))
+        return iter(new)
+
+    index.refresh()
+    monkeypatch.setattr(Reader, "entries", entries)
+    assert index.differences(tmp_path / "anew.sqlite") == []
+    monkeypatch.undo()
+    index._connection().execute("DELETE FROM aliases")
+    assert "aliases" in index.differences(tmp_path / "anew.sqlite")
+
+
+def test_the_end_of_an_inner_pin_leaves_the_outer_one(index, ledger):
+    populate(ledger)
+    with index.pinned():
+        with index.pinned():
+            pass
+        ledger.stream("run/late").append(PlainRecord("run.started", {}))
+        assert "run/late" not in ledger.streams()
+    assert "run/late" in ledger.streams()
+
+
+def test_windows_of_another_version_and_later_looks_stand_beside_the_first(index, ledger):
+    window = {"monitor": "drift", "start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}
+    for more in (
+        {"version": 1, "alarm": True},
+        {"version": 2, "alarm": False},
+        {"version": 2, "alarm": True, "look": 2},
+    ):
+        ledger.stream("monitor/delay").append(PlainRecord("window.examined", {**window, **more}))
+    rows = [(r["version"], r["look"], r["alarm"]) for r in index.listing("windows", 10)]
+    assert rows == [(2, 2, 1), (2, 1, 0), (1, 1, 1)]
+
+
+def test_after_a_failed_rollout_the_endpoint_is_listed_with_what_it_serves(index, ledger):
+    stream = ledger.stream("endpoint/delay")
+    for revision in (1, 2):
+        wanted = {"revision": revision, "model": "delay", "version": revision, "bundle": "0" * 64}
+        stream.append(PlainRecord("endpoint.wanted", wanted))
+        became = ("endpoint.ready", {"revision": 1, "url": "http://127.0.0.1:1"})
+        stream.append(PlainRecord(*(became if revision == 1 else ("endpoint.failed", {"revision": 2, "reason": "no"}))))
+    (row,) = index.listing("endpoints", 10)
+    assert (row["revision"], row["state"], row["url"]) == (1, "ready", "http://127.0.0.1:1")
