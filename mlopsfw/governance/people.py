@@ -69,7 +69,8 @@ class People:
 
     def forgotten(self) -> set[str]:
         """Return the actors that were forgotten, as the ledger has it."""
-        return {e.body["forgotten"] for e in self._stream.events() if e.type == ActorForgotten.type}
+        events = (event for event in self._stream.events() if event.type == ActorForgotten.type)
+        return {ActorForgotten.of(event).forgotten for event in events}
 
     def restored(self) -> list[str]:
         """Return the actors that were forgotten and have a name all the same: from an older copy, or a call cut short."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlopsfw.data.datasets import diagnosis
-from mlopsfw.data.datasets.events import EVENTS
+from mlopsfw.data.datasets.events import EVENTS, VersionRecord
 from mlopsfw.data.datasets.index_tables import INDEX
 from mlopsfw.data.datasets.needs import of_bad_rows, of_tags
 from mlopsfw.kernel.base.references import parse_reference
@@ -58,17 +58,17 @@ def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[
 def edges(index: Index) -> Iterator[Edge]:
     """Yield what dataset versions were made of."""
     for row in index.query("SELECT dataset, version, facts FROM datasets WHERE facts IS NOT NULL", fresh=False):
-        facts = msgspec.json.decode(row["facts"])
+        made = msgspec.json.decode(row["facts"], type=VersionRecord)
         name, version = row["dataset"], row["version"]
         ref = f"data:/{name}@{version}"
-        if run := facts.get("run"):
-            yield Edge(f"runs:/{run}", ref, "committed")
-        if of := facts.get("of"):
-            yield Edge(f"data:/{name}@{of}", ref, "restored as", kind="followed")
+        if made.run:
+            yield Edge(f"runs:/{made.run}", ref, "committed")
+        if made.restored:
+            yield Edge(f"data:/{name}@{made.restored}", ref, "restored as", kind="followed")
             continue
-        if source := facts.get("uri") or facts.get("source"):
+        if source := made.uri or made.source:
             yield Edge(f"source:{source}", ref, "read into")
-        if facts.get("mode") == "append" and version > 1:
+        if made.mode == "append" and version > 1:
             yield Edge(f"data:/{name}@{version - 1}", ref, "grew into", kind="followed")
 
 

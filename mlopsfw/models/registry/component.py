@@ -10,7 +10,7 @@ import msgspec
 from mlopsfw.data.datasets.needs import numbers_of
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
-from mlopsfw.models.registry.events import EVENTS
+from mlopsfw.models.registry.events import EVENTS, VersionRegistered
 from mlopsfw.models.registry.holding import ModelHolding
 from mlopsfw.models.registry.index_tables import INDEX
 from mlopsfw.models.registry.versions import CHAMPION
@@ -66,11 +66,11 @@ def _needs(dataset: str, index: Index, lineage: Ancestors) -> Iterator[tuple[int
 def edges(index: Index) -> Iterator[Edge]:
     """Yield what model versions were made of."""
     for row in index.query("SELECT model, version, facts FROM versions WHERE facts IS NOT NULL", fresh=False):
-        facts = msgspec.json.decode(row["facts"])
+        registered = msgspec.json.decode(row["facts"], type=VersionRegistered)
         ref = f"models:/{row['model']}@{row['version']}"
-        if run := facts.get("run"):
-            yield Edge(f"runs:/{run}", ref, "registered")
-        for dataset in facts.get("datasets", ()):
+        if registered.run:
+            yield Edge(f"runs:/{registered.run}", ref, "registered")
+        for dataset in registered.datasets:
             yield Edge(dataset, ref, "trained")
 
 
@@ -106,5 +106,5 @@ class _References:
         event = f"model/{reference.name}#{rows[0]['seq']}"
         facts = {"aliases": Fact([row["alias"] for row in aliases])}
         facts |= {name: Fact(rows[0][name], event) for name in ("bundle", "time")}
-        commit = msgspec.json.decode(rows[0]["facts"]).get("code", {}).get("commit")
+        commit = msgspec.json.decode(rows[0]["facts"], type=VersionRegistered).code.commit
         return facts | ({"commit": Fact(commit, event)} if commit else {})

@@ -13,7 +13,7 @@ from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.index import Index
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.operations.audit import audit
-from mlopsfw.project.components import bundled, index_parts
+from mlopsfw.project.components import bundled, event_types, index_parts
 from mlopsfw_storage_object.local import LocalStorage
 
 LEDGERS = Path(__file__).parent / "ledgers"
@@ -60,3 +60,18 @@ def test_a_ledger_of_format_1_is_gone_on_with_and_indexed(storage, tmp_path):
     assert index.query("SELECT version FROM versions") == [{"version": 1}, {"version": 2}]
     assert index.query("SELECT status, seconds FROM runs") == [{"status": "done", "seconds": 2.5}]
     index.close()
+
+
+@pytest.mark.parametrize("folder", sorted(LEDGERS.iterdir()), ids=lambda folder: f"format {folder.name}")
+def test_each_event_of_an_earlier_ledger_is_of_a_declared_type_and_reads_as_its_record(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "store")
+    types = event_types(bundled(None))
+    records = {record.type: record for record in types}
+    ledger = Ledger(LocalStorage(tmp_path / "store"), actor=lambda: "b", clock=SystemClock(), types=types)
+    events = [event for name in ledger.streams() for event in ledger.stream(name).events()]
+    assert events
+    for event in events:
+        record = records[event.type]
+        assert record.of(event).type == event.type
+        assert event.version == record.schema
+        assert all(len(blob.digest) == 64 for blob in types.blobs(event))
