@@ -7,6 +7,7 @@ Code is built for baseline x86-64 (or the platform's own baseline); kernels that
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -77,4 +78,5 @@ setup(
         [extension(name, level) for name, level in MODULES.items()],
         compiler_directives=DIRECTIVES,
     ),
+    options={"build_ext": {"parallel": os.cpu_count()}},
 )
