@@ -181,10 +181,13 @@ class KernelWiring(ABC):
     @cached_property
     def index(self) -> Index:
         """The derived SQLite index; may be deleted at any time."""
+        from hashlib import sha256
+
         from mlopsfw.kernel.index import Index
         from mlopsfw.project.components import index_parts
 
-        index = Index(self.private_folder() / "index.sqlite", self.ledger, index_parts(self.components))
+        store = sha256(self.storage.describe().encode()).hexdigest()[:12]
+        index = Index(self.private_folder("index") / f"{store}.sqlite", self.ledger, index_parts(self.components))
         self._closing.callback(self._close_index)
         return index
 

@@ -325,8 +325,8 @@ def test_a_dry_run_says_the_same_and_changes_nothing(root, tmp_path):
     before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
     told = project.erasures.forget("people", subject(), dry_run=True)
     after = {file: file.read_bytes() for file in root.rglob("*") if file.is_file() and "state/blobs" not in str(file)}
-    assert {f: d for f, d in after.items() if "/blobs/" not in str(f) and "index.sqlite" not in str(f)} == {
-        f: d for f, d in before.items() if "/blobs/" not in str(f) and "index.sqlite" not in str(f)
+    assert {f: d for f, d in after.items() if "/blobs/" not in str(f) and "/index/" not in str(f)} == {
+        f: d for f, d in before.items() if "/blobs/" not in str(f) and "/index/" not in str(f)
     }
     done = project.erasures.forget("people", subject())
     same = ("datasets", "captures", "labels", "tables", "models")

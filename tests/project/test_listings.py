@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +115,21 @@ def test_a_listing_that_is_not_there_is_an_error_with_the_nearest_name(project, 
 def test_no_two_rooms_contribute_a_listing_of_one_name():
     names = [listing.name for part in index_parts(bundled(None)) for listing in part.listings]
     assert len(names) == len(set(names)) >= 2
+
+
+def test_each_environments_store_has_an_index_of_its_own(verb, tmp_path):
+    """Two stores with streams of equal lengths: a look at their objects does not tell them apart."""
+    root = Path.cwd()
+    with (root / "mlopsfw.toml").open("a") as config:
+        config.write(f'\n[env.prod.storage.object]\nurl = "{(tmp_path / "prod").as_uri()}"\n')
+    for value, environment in ((1, ()), (2, ("--env", "prod"))):
+        (root / "rows.csv").write_text(f"a\n{value}\n")
+        assert verb(*environment, "data", "add", "rows", "rows.csv")[0] == 0
+
+    def digest(*environment):
+        (row,) = json.loads(verb(*environment, "index", "query", "SELECT digest FROM datasets", "--json")[1])
+        return row["digest"]
+
+    here, prod = digest(), digest("--env", "prod")
+    assert here != prod
+    assert (digest(), digest("--env", "prod")) == (here, prod)

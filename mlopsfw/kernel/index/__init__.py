@@ -94,11 +94,11 @@ class Index:
                 return 0
             try:
                 return self._refresh()
-            except sqlite3.OperationalError:
-                raise  # locked, full or read-only: not damaged
-            except sqlite3.DatabaseError:
-                self._discard()
-                return self._refresh()
+            except sqlite3.OperationalError as error:  # locked, full or read-only: not damaged
+                message = f"the index cannot be used: {self._path}: {error}"
+                raise StorageUnavailable(message, hint="Another process may hold it: try again.") from None
+            except (sqlite3.DatabaseError, ChainBroken):  # damaged; or the store was restored from another copy
+                return self.rebuild()
 
     def rebuild(self) -> int:
         """Forget everything and read the whole ledger again; return how many events there are."""
@@ -241,10 +241,15 @@ class Index:
             return
         with _transaction(db):
             if not self._is_current(db):  # another may have been first
-                _drop(db)
-                for script in (_POSITIONS, _LINES, *(part.tables for part in self._parts)):
-                    create(db, script)
-                db.execute(f"PRAGMA user_version = {self._version}")
+                self._make(db)
+
+    def _make(self, db: sqlite3.Connection) -> None:
+        """Drop whatever there is, and make the tables, empty."""
+        for kind, name in _entities(db):
+            db.execute(f'DROP {kind} IF EXISTS "{name}"')
+        for script in (_POSITIONS, _LINES, *(part.tables for part in self._parts)):
+            create(db, script)
+        db.execute(f"PRAGMA user_version = {self._version}")
 
     def _is_current(self, db: sqlite3.Connection) -> bool:
         return bool(db.execute("PRAGMA user_version").fetchone()[0] == self._version)
@@ -269,11 +274,11 @@ class Index:
             if (
                 not known.keys() <= listed.keys()
             ):  # streams are gone: another ledger, or one restored from an older copy
-                _clear(db)
+                self._make(db)
                 known, changed = {}, list(listed)
             before = 0
             if self._snapshots and not known and len(changed) >= _MANY:
-                before = self._restore(db)
+                before = self._restore(db, listed)
                 known = _positions(db)
                 changed = [name for name, look in listed.items() if known.get(name, (None, None))[1] != look]
             heads = {name: known[name][0] if name in known else Head() for name in changed}
@@ -282,12 +287,17 @@ class Index:
             self._publish()
         return before + new
 
-    def _restore(self, db: sqlite3.Connection) -> int:
-        """Begin with the store's snapshot; return how many events it holds. One that does not hold together is left."""
+    def _restore(self, db: sqlite3.Connection, listed: Mapping[str, str]) -> int:
+        """Begin with the store's snapshot; return how many events it holds. One that does not hold together is left.
+
+        Streams that are not there, or not as they were, are read from the ledger: the snapshot may be of another.
+        """
         events = 0
         db.execute("SAVEPOINT snapshot")
         try:
             for copy in snapshots.restore(self._ledger.storage):
+                if listed.get(copy.name) != copy.objects:
+                    continue
                 lines = b"\n".join(map(zlib.decompress, copy.pieces)).split(b"\n")
                 events += self._catch_up(db, copy.name, copy.objects, Head(), list(_chained(copy.name, lines)))
         except (ChainBroken, NewerVersion, zlib.error):
@@ -373,14 +383,12 @@ def _names(db: sqlite3.Connection) -> list[str]:
     return [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
 
 
-def _drop(db: sqlite3.Connection) -> None:
-    for name in _names(db):
-        db.execute(f'DROP TABLE "{name}"')
-
-
-def _clear(db: sqlite3.Connection) -> None:
-    for name in _names(db):
-        db.execute(f'DELETE FROM "{name}"')  # noqa: S608 - our own tables
+def _entities(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Return what is to be dropped, views and virtual tables first: these take their own tables with them."""
+    rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+    found = [(kind, name, (sql or "").upper()) for kind, name, sql in rows if kind in ("table", "view")]
+    found.sort(key=lambda each: (each[0] != "view", not each[2].startswith("CREATE VIRTUAL")))
+    return [(kind, name) for kind, name, _ in found]
 
 
 def _positions(db: sqlite3.Connection) -> dict[str, tuple[Head, str]]:

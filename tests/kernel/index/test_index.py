@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from mlopsfw.kernel.base.clock import SystemClock
-from mlopsfw.kernel.base.errors import Conflict, UsageError
+from mlopsfw.kernel.base.errors import Conflict, StorageUnavailable, UsageError
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.index import Index, IndexPart
@@ -460,3 +460,73 @@ def test_after_a_failed_rollout_the_endpoint_is_listed_with_what_it_serves(index
         stream.append(PlainRecord(*(became if revision == 1 else ("endpoint.failed", {"revision": 2, "reason": "no"}))))
     (row,) = index.listing("endpoints", 10)
     assert (row["revision"], row["state"], row["url"]) == (1, "ready", "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("store", ["restored from an older copy", "another project's"])
+def test_what_only_a_snapshot_knows_is_not_in_the_index(many, tmp_path, store):
+    first = cold(many, tmp_path / "first.sqlite")
+    first.refresh()
+    first.close()
+    if store == "restored from an older copy":
+        for entry in list(many.list("ledger/run/")):
+            if "1" in entry.key.removeprefix("ledger/run/").partition("/")[0]:
+                many.delete(entry.key)
+        storage = many
+    else:
+        storage = Counting(tmp_path / "another")
+        (snapshot,) = many.list("snapshots/")
+        storage.put(snapshot.key, many.get(snapshot.key))
+        for n in range(250):
+            Ledger(storage, actor=lambda: "a", clock=SystemClock(), types=EventTypes()).stream(f"run/x{n}").seal(
+                PlainRecord("run.started", {})
+            )
+    second = cold(storage, tmp_path / "second.sqlite")
+    names = list(Ledger(storage, actor=lambda: "a", clock=SystemClock(), types=EventTypes()).streams("run/"))
+    assert 0 < len(names) < 500
+    assert {f"run/{row['run']}" for row in second.query("SELECT run FROM runs")} == set(names)
+    assert second.differences(tmp_path / "anew.sqlite") == []
+    second.close()
+
+
+def test_a_store_whose_stream_became_another_is_read_anew(tmp_path, ledger, index):
+    stream = ledger.stream("model/delay")
+    for n in range(3):
+        stream.append(PlainRecord("version.registered", {"version": n + 1}))
+    index.refresh()
+    for entry in list(ledger.storage.list("ledger/model/")):
+        if not entry.key.endswith("0000000001.json"):
+            ledger.storage.delete(entry.key)
+    restored = Ledger(ledger.storage, actor=lambda: "b", clock=SystemClock(), types=EventTypes())
+    for version in (7, 8, 9):
+        restored.stream("model/delay").append(PlainRecord("version.registered", {"version": version}))
+    again = Index(tmp_path / "index.sqlite", restored, index_parts(bundled(None)))
+    assert [row["version"] for row in again.query("SELECT version FROM versions ORDER BY version")] == [1, 7, 8, 9]
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "CREATE TABLE evil (a INTEGER PRIMARY KEY AUTOINCREMENT)",
+        "CREATE VIRTUAL TABLE evil USING fts5(a)",
+        "CREATE TABLE evil (a INTEGER); CREATE VIEW seen AS SELECT a FROM evil; CREATE INDEX by_a ON evil (a)",
+        "CREATE TABLE evil (a INTEGER) -- one; of a kind\n;",
+    ],
+)
+def test_tables_of_every_kind_go_with_their_component(tmp_path, ledger, tables):
+    populate(ledger)
+    file = tmp_path / "shared.sqlite"
+    parts = index_parts(bundled(None))
+    before = Index(file, ledger, [*parts, IndexPart(tables=tables, changes={})])
+    before.refresh()
+    before.close()
+    after = Index(file, ledger, parts)
+    assert len(after.query("SELECT * FROM runs")) > 0
+    assert "evil" not in after.counts()
+    after.close()
+
+
+def test_an_index_that_cannot_be_opened_is_said(tmp_path, ledger):
+    (tmp_path / "folder.sqlite").mkdir()
+    with pytest.raises(StorageUnavailable, match=r"folder\.sqlite"):
+        Index(tmp_path / "folder.sqlite", ledger, index_parts(bundled(None))).query("SELECT 1")
