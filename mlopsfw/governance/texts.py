@@ -38,12 +38,6 @@ def is_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text) is not None
 
 
-def blob_of(text: str) -> str:
-    """Return the digest of the blob that a reference leads to; empty for words that an older release left in clear."""
-    match = _REFERENCE.fullmatch(text)
-    return match[2] if match else ""
-
-
 class Texts:
     """The words of all authors.
 
