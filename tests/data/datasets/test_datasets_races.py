@@ -100,7 +100,7 @@ def race(script: str, root: Path, processes: int, each: int) -> list:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("processes", "each"), [(8, 5), (16, 3)])
+@pytest.mark.parametrize(("processes", "each"), [(8, 5), pytest.param(16, 3, marks=pytest.mark.nightly)])
 def test_racing_processes_lose_no_commit_and_leave_no_gap(project, processes, each):
     made = [tuple(commit) for commits in race(WRITER, project.root, processes, each) for commit in commits]
     datasets = project.datasets
