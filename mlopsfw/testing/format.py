@@ -20,6 +20,7 @@ Where rows cannot be bad by themselves, as in Parquet, `spoil` stays None.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +93,10 @@ class FormatContract:
         file = tmp_path / f"rows{suffix}"
         write(table, file)
         return file
+
+    def test_its_media_types_are_those_that_a_server_may_send(self, reader: Format) -> None:
+        assert not isinstance(reader.media_types, str)
+        assert all(re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", name) for name in reader.media_types)
 
     def test_the_first_batch_has_the_columns_and_no_rows(self, reader: Format, path: Path, table: pa.Table) -> None:
         first = next(iter(reader.read(ReadRequest(path=path))))
