@@ -29,6 +29,7 @@ class Identity:
 
     def __init__(self, name: str, storage: Storage, actors: Actors, workspace: Workspace) -> None:
         self._name, self._store, self._actors = name, storage.describe(), actors
+        self._checked = ""  # whom this process has found in the directory
         self._file, self._folder = workspace.state / "actor", workspace.private_folder
 
     def find(self) -> str:
@@ -36,18 +37,26 @@ class Identity:
         if is_actor(self._name):
             return self._name
         known = self._remembered().get(self._store, {})
-        if self._name in known:
+        if self._name in known and self._is_named(known[self._name]):
             return known[self._name]
         check_person_name(check_person(self._name))
-        actor = self._actors.join(self._name)
+        actor = self._checked = self._actors.join(self._name)
         self._remember({**self._remembered().get(self._store, {}), self._name: actor})
         return actor
 
+    def _is_named(self, actor: str) -> bool:
+        """Say whether the directory has a name for a remembered actor: one that was forgotten acts no more."""
+        if actor != self._checked:
+            entry = self._actors.get(actor)
+            self._checked = actor if entry is not None and entry.name else ""
+        return actor == self._checked
+
     def drop(self, actor: str) -> None:
-        """Remember an actor no longer: the next act under its name makes another."""
-        known = self._remembered().get(self._store, {})
-        if actor in known.values():
-            self._remember({name: other for name, other in known.items() if other != actor})
+        """Remember an actor no longer, wherever its store was: the next act under its name makes another."""
+        known, self._checked = self._remembered(), ""
+        kept = {store: {name: each for name, each in names.items() if each != actor} for store, names in known.items()}
+        if kept != known:
+            self._write(kept)
 
     def _remembered(self) -> _Known:
         try:
@@ -56,7 +65,10 @@ class Identity:
             return {}
 
     def _remember(self, known: dict[str, str]) -> None:
+        self._write({**self._remembered(), self._store: known})
+
+    def _write(self, known: _Known) -> None:
         self._folder()
         part = self._file.with_name(f"actor.{os.getpid()}.part")
-        part.write_bytes(msgspec.json.encode({**self._remembered(), self._store: known}))
+        part.write_bytes(msgspec.json.encode(known))
         part.replace(self._file)

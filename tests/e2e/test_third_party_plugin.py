@@ -190,6 +190,9 @@ def test_its_component_takes_part_in_lineage_retention_erasure_index_doctor_and_
     assert "0 of " in answer("gc", "--grace", "0")
     erased = json.loads(answer("data", "forget", "people", "--key", "customer=canary-7d1f0c2e", "--yes", "--json"))
     assert erased["features"] == {"features:/spending@1": 1}
+    outside = [acme.python, "-m", "mlopsfw", "--project", acme.project, "acme-build", "again", "people"]
+    again = subprocess.run(outside, cwd=acme.folder, capture_output=True, text=True, check=False)
+    assert again.stdout == "features:/again@1\n", again.stderr
     left = subprocess.run([acme.python, "-c", LEFT], cwd=acme.project, capture_output=True, text=True, check=False)
     assert left.stdout == "[{'customer': 'bo-55aa10', 'spent': 4}]\n", left.stderr
     found = json.loads(answer("doctor", "--verify", "--json"))

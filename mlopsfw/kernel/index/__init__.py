@@ -20,7 +20,7 @@ from mlopsfw.kernel.base.errors import ChainBroken, NewerVersion, StorageUnavail
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import believed
 from mlopsfw.kernel.index import snapshots
-from mlopsfw.kernel.index.part import Change, IndexPart, Listing, create
+from mlopsfw.kernel.index.part import Change, IndexPart, Listing, create, drop
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.ledger.reader import Head, Reader, step
 from mlopsfw.kernel.roles.event import Event
@@ -245,8 +245,7 @@ class Index:
 
     def _make(self, db: sqlite3.Connection) -> None:
         """Drop whatever there is, and make the tables, empty."""
-        for kind, name in _entities(db):
-            db.execute(f'DROP {kind} IF EXISTS "{name}"')
+        drop(db)
         for script in (_POSITIONS, _LINES, *(part.tables for part in self._parts)):
             create(db, script)
         db.execute(f"PRAGMA user_version = {self._version}")
@@ -381,14 +380,6 @@ def _chained(stream: str, lines: Iterable[bytes]) -> Iterator[_New]:
 
 def _names(db: sqlite3.Connection) -> list[str]:
     return [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-
-
-def _entities(db: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Return what is to be dropped, views and virtual tables first: these take their own tables with them."""
-    rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
-    found = [(kind, name, (sql or "").upper()) for kind, name, sql in rows if kind in ("table", "view")]
-    found.sort(key=lambda each: (each[0] != "view", not each[2].startswith("CREATE VIRTUAL")))
-    return [(kind, name) for kind, name, _ in found]
 
 
 def _positions(db: sqlite3.Connection) -> dict[str, tuple[Head, str]]:

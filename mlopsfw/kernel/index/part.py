@@ -62,6 +62,14 @@ def create(db: Connection, script: str) -> None:
             statement = ""
 
 
+def drop(db: Connection) -> None:
+    """Drop whatever there is: views and virtual tables first, which take tables of their own with them."""
+    rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+    found = [(kind, name, (sql or "").upper()) for kind, name, sql in rows if kind in ("table", "view")]
+    for kind, name, _ in sorted(found, key=lambda each: (each[0] != "view", not each[2].startswith("CREATE VIRTUAL"))):
+        db.execute(f'DROP {kind} IF EXISTS "{name}"')
+
+
 def as_json(value: Any) -> str:
     """Return a value as the JSON text of a column."""
     return msgspec.json.encode(value).decode()

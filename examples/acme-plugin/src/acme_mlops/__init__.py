@@ -13,6 +13,8 @@ import msgspec
 from mlopsfw import Provider, hookimpl
 
 if TYPE_CHECKING:
+    from click import Command
+
     from acme_mlops.alerter import AcmeAlerter
     from acme_mlops.format import AcmeFormat
     from acme_mlops.source import AcmeSource
@@ -108,6 +110,14 @@ def mlopsfw_alerters() -> Iterable[Provider[AcmeAlerter]]:
 def mlopsfw_components() -> Iterable[Provider[Component]]:
     """Offer the feature store."""
     yield Provider("features", FeaturesConfig, _build_features, "Acme's feature store")
+
+
+@hookimpl
+def mlopsfw_commands() -> Iterable[Command]:
+    """Offer the verb that fills the feature store."""
+    from acme_mlops.verbs import build
+
+    yield build
 
 
 @hookimpl
