@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, pass_project
+from mlopsfw.cli.output import emit_json, json_option, pass_project, printable
 from mlopsfw.kernel.base.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from mlopsfw.governance.forget import Erasure
     from mlopsfw.project.facade import Project
 
@@ -73,6 +76,21 @@ def forget(
         _show(done)
 
 
+_SHOWN = {
+    "datasets",
+    "captures",
+    "labels",
+    "quarantine",
+    "tables",
+    "dropped",
+    "elsewhere",
+    "models",
+    "bundles",
+    "files",
+}
+"""What mlopsfw's own components hold; a plugin's are shown as they are."""
+
+
 def _show(done: Erasure) -> None:
     would = "would be " if done.dry_run else ""
     for name, versions in done.held["datasets"].items():
@@ -93,7 +111,15 @@ def _show(done: Erasure) -> None:
         click.echo(f"{model} learned from the rows, and is unchanged. Retrain or retire it.")
     for bundle in done.held["bundles"]:
         click.echo(f"The bundle {bundle} holds a text of the subject, and is unchanged.")
+    _show_others(done.held, would)
     for file in done.remaining:
         click.echo(f"{file} still holds a text of the subject.")
     if done.erasure:
         click.echo(f"Erasure {done.erasure}. To see the proof: mlopsfw audit show privacy/erasures")
+
+
+def _show_others(held: Mapping[str, Any], would: str) -> None:
+    for component in sorted(held.keys() - _SHOWN):
+        counts = held[component]
+        for name, count in counts.items() if isinstance(counts, dict) else [("", counts)]:
+            click.echo(f"{component} {printable(str(name))}: {printable(str(count))} {would}erased")

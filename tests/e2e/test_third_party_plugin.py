@@ -188,6 +188,8 @@ def test_its_component_takes_part_in_lineage_retention_erasure_index_doctor_and_
     kept = answer("data", "vacuum", "people", "--keep", "1")
     assert "version 1 is kept: features:/spending@1 was computed of it" in kept
     assert "0 of " in answer("gc", "--grace", "0")
+    would = answer("data", "forget", "people", "--key", "customer=canary-7d1f0c2e", "--dry-run")
+    assert "features features:/spending@1: 1 would be erased" in would
     erased = json.loads(answer("data", "forget", "people", "--key", "customer=canary-7d1f0c2e", "--yes", "--json"))
     assert erased["features"] == {"features:/spending@1": 1}
     outside = [acme.python, "-m", "mlopsfw", "--project", acme.project, "acme-build", "again", "people"]
