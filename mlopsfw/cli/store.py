@@ -154,7 +154,8 @@ def export(project: Project, url: str, *, options: tuple[str, ...], heal: bool, 
     """Copy the whole project (ledger, blobs, tables) to URL, a folder or a bucket such as s3://bucket/prefix."""
     from mlopsfw.operations.transfer import transfer
 
-    _report(transfer(project.storage, _open(project, url, options), heal=heal, own=True), as_json)
+    target = _open(project, url, options)
+    _report(transfer(project.storage, target, heal=heal, own=True, tables=project.table_access), as_json)
 
 
 @click.command("import")
@@ -171,7 +172,7 @@ def import_(project: Project, url: str, *, options: tuple[str, ...], heal: bool,
         raise NotFound(
             f"{source.describe()} holds no project", hint="Name the URL that you passed to `mlopsfw export`."
         )
-    _report(transfer(source, project.storage, heal=heal), as_json)
+    _report(transfer(source, project.storage, heal=heal, tables=project.table_access), as_json)
 
 
 def _open(project: Project, url: str, options: tuple[str, ...]) -> Storage:

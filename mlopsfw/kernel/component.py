@@ -165,6 +165,7 @@ class Component:
         references: What it knows of references of its schemes.
         needs: Versions of a dataset that it needs, each with a reason for people.
         holdings: Where it keeps rows of people, in the order in which they are erased.
+        tables: Names of the tables that it keeps, so that `export` finds them where the storage does not list them.
         checks: What `doctor` asks on its behalf.
         released: Digests of blobs that its events name, and that it no longer keeps.
         plugin: The plugin that contributes it, such as `component.features`; mlopsfw enters it.
@@ -177,6 +178,7 @@ class Component:
     references: tuple[ReferenceKind, ...] = ()
     needs: Callable[[str], Iterable[tuple[int, str]]] | None = None
     holdings: Callable[[], Iterable[Holding]] | None = None
+    tables: Callable[[], Iterable[str]] | None = None
     checks: tuple[Check, ...] = ()
     released: Callable[[], Iterable[str]] | None = None
     plugin: str = ""

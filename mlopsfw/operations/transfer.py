@@ -1,7 +1,7 @@
 """`export` and `import`: copy a whole project from one storage to another, byte for byte, so that the chain stays whole.
 
-Objects keep their keys: keyring, directory of actors, blobs, tables, ledger. The ledger goes last and what it refers to is copied once more after it, so the copy of
-a project at work is a moment of it. What is there already is left alone, so a copy that was cut short goes on where it stopped. The
+Objects keep their keys: keyring, directory of actors, blobs, ledger. Tables keep their names: `table_copy` copies them between storages of any layout. The ledger
+goes last and what it refers to is copied once more after it, so the copy of a project at work is a moment of it. What is there already is left alone, so a copy that was cut short goes on where it stopped. The
 code and `mlopsfw.toml` are the repository's, and what lies in `.mlopsfw` beside the store is this machine's.
 """
 
@@ -22,16 +22,13 @@ from mlopsfw.kernel.roles.storage import Entry, Storage, check_key
 from mlopsfw.kernel.store import keyring, tombstones
 from mlopsfw.kernel.store.blobs import ROOT, key_of
 from mlopsfw.operations.audit import StreamAudit, audit
+from mlopsfw.operations.table_copy import TableAccess, copy_tables
 
-TABLES = "tables/"
 ACTORS = "actors/"
 _NAMES = f"{ACTORS}names/"
-_LOG = "/_delta_log/"
 _WHOLE = 64 << 20  # bytes; larger objects go by way of a file
 _BESIDE = 8
 _ROUNDS = 10
-
-"""Told a key and its bytes, once it is copied."""
 
 
 class Transfer(msgspec.Struct, kw_only=True):
@@ -48,7 +45,9 @@ class Transfer(msgspec.Struct, kw_only=True):
     events: int = 0
 
 
-def transfer(source: Storage, target: Storage, *, heal: bool = False, own: bool = False) -> Transfer:
+def transfer(
+    source: Storage, target: Storage, *, heal: bool = False, own: bool = False, tables: TableAccess | None = None
+) -> Transfer:
     """Copy the project in `source` to `target`, which is empty or holds an older copy of the same project.
 
     Args:
@@ -56,9 +55,11 @@ def transfer(source: Storage, target: Storage, *, heal: bool = False, own: bool 
         target: Where it shall be, too.
         heal: Read every blob of the target again, and replace those that have rotted.
         own: Whether the source is the project's own storage; what comes from elsewhere is looked at before it is copied.
+        tables: Reaches the tables of storages that do not list them.
 
     Raises:
         StorageError: The source is a folder that holds a link, a pipe or a device. Nothing is copied.
+        TablesUnsupported: The source has tables, and the target can hold none.
         Conflict: The target holds another history.
         Corrupt: A blob of the source does not match its digest.
         ChainBroken: The ledger that was copied is not whole.
@@ -69,7 +70,7 @@ def transfer(source: Storage, target: Storage, *, heal: bool = False, own: bool 
     if not own:
         for _ in _whole(source, "the source"):
             pass
-    copy = _Copy(source, target)
+    copy = _Copy(source, target, tables)
     copy.keys()
     copy.actors()
     copy.erasures()
@@ -139,8 +140,8 @@ def _other(target: Storage, key: str) -> Conflict:
 class _Copy:
     """One copy under way."""
 
-    def __init__(self, source: Storage, target: Storage) -> None:
-        self._source, self._target = source, target
+    def __init__(self, source: Storage, target: Storage, tables: TableAccess | None) -> None:
+        self._source, self._target, self._tables = source, target, tables
         self.done = Transfer()
 
     def blobs(self, *, heal: bool = False) -> None:
@@ -183,10 +184,9 @@ class _Copy:
                 self._target.delete(key_of(digest))
 
     def tables(self) -> None:
-        """Copy the tables: what their logs name before the logs, so that no version is seen before its files."""
-        missing = self._missing(TABLES)
-        self._copy([entry for entry in missing if _LOG not in entry.key])
-        self._copy([entry for entry in missing if _LOG in entry.key])
+        """Copy the tables."""
+        for size in copy_tables(self._source, self._target, self._tables):
+            self._count(size)
 
     def _missing(self, prefix: str, rotten: Collection[str] = ()) -> list[Entry]:
         """Return what the target lacks below `prefix`; an object's size tells whether it is there whole."""
@@ -196,7 +196,7 @@ class _Copy:
     def _copy(self, entries: list[Entry]) -> None:
         with ThreadPoolExecutor(_BESIDE) as pool:
             for entry, _ in zip(entries, pool.map(self._one, entries), strict=True):
-                self._count(entry)
+                self._count(entry.size)
 
     def ledger(self) -> None:
         """Copy the ledger until a whole pass finds nothing gone and nothing new: it may be sealed under our hands."""
@@ -208,7 +208,7 @@ class _Copy:
             with ThreadPoolExecutor(_BESIDE) as pool:
                 for entry, copied in zip(new, pool.map(self._entry, new), strict=True):
                     if copied:
-                        self._count(entry)
+                        self._count(entry.size)
 
         self._clear_sealed()
 
@@ -243,9 +243,9 @@ class _Copy:
             _check(entry.key, found.hexdigest(), self._source)
             self._target.put(entry.key, file)
 
-    def _count(self, entry: Entry) -> None:
+    def _count(self, size: int) -> None:
         self.done.copied += 1
-        self.done.size += entry.size
+        self.done.size += size
 
 
 def _rotten(storage: Storage) -> Iterator[str]:

@@ -42,6 +42,11 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
 
         return (CaptureErasure(parts.services, parts.tables, parts.captures, parts.endpoints),)
 
+    def capture_tables() -> Iterator[str]:
+        from mlopsfw.serving.component import table_names
+
+        return table_names(parts.endpoints, parts.captures, parts.ledger)
+
     def run_needs(name: str) -> Iterator[tuple[int, str]]:
         from mlopsfw.pipeline.run.version_needs import RunNeeds, StepNeeds
 
@@ -67,7 +72,7 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
         )
 
     return (
-        endpoints(lambda: parts.captures, capture_holdings),
+        endpoints(lambda: parts.captures, capture_holdings, capture_tables),
         runs(lambda: parts.runs, run_needs, run_holdings),
         monitoring(report_holdings),
         filesets(lambda: parts.filesets),

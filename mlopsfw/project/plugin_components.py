@@ -88,6 +88,7 @@ def _guarded(component: Component, claim: Claim) -> Component:
         edges=guard(component.edges, "edges"),
         needs=guard(component.needs, "needs"),
         released=guard(component.released, "released"),
+        tables=guard(component.tables, "tables"),
         holdings=holdings,
         references=tuple(_reference(kind, guard) for kind in component.references),
         checks=tuple(replace(check, ask=guard(check.ask, check.name)) for check in component.checks),

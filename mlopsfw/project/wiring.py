@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.values.codec import Values
     from mlopsfw.privacy.marks import Privacy
     from mlopsfw.project.host import ProjectHost
+    from mlopsfw.project.table_access import ProjectTables
     from mlopsfw.serving.captures import Captures
     from mlopsfw.serving.endpoints import Endpoints
     from mlopsfw.serving.label_file import LabelFiles
@@ -58,6 +59,13 @@ class Wiring(KernelWiring):
         from mlopsfw.project.components import components
 
         return components(self)
+
+    @cached_property
+    def table_access(self) -> ProjectTables:
+        """Reaches the tables that the storage does not list."""
+        from mlopsfw.project.table_access import ProjectTables
+
+        return ProjectTables(self)
 
     @cached_property
     def lineage(self) -> LineageGraph:

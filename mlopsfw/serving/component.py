@@ -14,19 +14,41 @@ from mlopsfw.serving.index_tables import INDEX
 if TYPE_CHECKING:
     from mlopsfw.kernel.component import Holding
     from mlopsfw.kernel.index import Index
+    from mlopsfw.kernel.ledger import Ledger
     from mlopsfw.serving.captures import Captures
+    from mlopsfw.serving.endpoints import Endpoints
 
 _SCHEME = "endpoints:/"
 
 
-def component(captures: Callable[[], Captures], holdings: Callable[[], Iterable[Holding]]) -> Component:
+def component(
+    captures: Callable[[], Captures], holdings: Callable[[], Iterable[Holding]], tables: Callable[[], Iterable[str]]
+) -> Component:
     """Return the component; all are asked for when it is used."""
     revisions, predictions = _Revisions(), _Predictions(captures)
     kinds = (
         ReferenceKind(scheme="endpoints", exact=revisions.exact, facts=revisions.facts),
         ReferenceKind(scheme="predictions", exact=predictions.exact, facts=predictions.facts, edges=predictions.edges),
     )
-    return Component(name="endpoints", events=EVENTS, index=INDEX, edges=edges, references=kinds, holdings=holdings)
+    return Component(
+        name="endpoints",
+        events=EVENTS,
+        index=INDEX,
+        edges=edges,
+        references=kinds,
+        holdings=holdings,
+        tables=tables,
+    )
+
+
+def table_names(endpoints: Endpoints, captures: Captures, ledger: Ledger) -> Iterator[str]:
+    """Yield the names of the tables of predictions and of labels."""
+    names = endpoints.list()
+    yield from (f"captures/{name}" for name in {*names, *captures.local()})
+    yield from {
+        *ledger.streams("labels/"),
+        *(f"labels/{change.model}" for name in names for change in endpoints.history(name)),
+    }
 
 
 def edges(index: Index) -> Iterator[Edge]:

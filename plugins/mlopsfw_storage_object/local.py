@@ -113,10 +113,12 @@ class LocalStorage:
 
     def table_location(self, name: str) -> TableLocation | None:
         """Return the folder of the Delta table `name`; delta-rs makes it, so only its parent is made here."""
-        path = self._path(f"tables/{name}")
-        with durable.told("table_location", name):
-            self._settle(os.path.dirname(path))
-        return TableLocation(uri=path)
+        key = f"tables/{name}"
+        path = self._path(key)
+        if os.access(self._root, os.W_OK) or not os.path.isdir(self._root):  # a copy may lie where nobody can write
+            with durable.told("table_location", name):
+                self._settle(os.path.dirname(path))
+        return TableLocation(uri=path, key=key)
 
     def describe(self) -> str:
         """Return the folder as a URL."""

@@ -127,8 +127,8 @@ class RemoteStorage:
 
     def table_location(self, name: str) -> TableLocation | None:
         """Return the URI of the Delta table `name`, with the options that this store was opened with."""
-        check_key(f"tables/{name}")
-        return TableLocation(uri=f"{self._url.rstrip('/')}/tables/{name}", options=dict(self._options))
+        key = check_key(f"tables/{name}")
+        return TableLocation(uri=f"{self._url.rstrip('/')}/{key}", options=dict(self._options), key=key)
 
     def describe(self) -> str:
         """Return the URL, without credentials."""

@@ -30,6 +30,13 @@ def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[
         yield from of_tags(datasets(), name)
         yield from of_bad_rows(datasets(), name)
 
+    def tables() -> Iterator[str]:
+        from mlopsfw.data.datasets import bad_rows, store
+
+        for name in datasets().names():
+            yield store.table_name(name)
+            yield bad_rows.table_name(name)
+
     checks = (
         Check(
             "datasets",
@@ -51,6 +58,7 @@ def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[
         references=(kind,),
         needs=needs,
         holdings=holdings,
+        tables=tables,
         checks=checks,
     )
 

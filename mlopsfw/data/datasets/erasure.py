@@ -246,10 +246,10 @@ class RowErasure:
         """Write the Delta log from the events; once more where a commit that began before the erasure has got in between."""
         from deltalake.exceptions import DeltaError
 
-        log = DeltaLog(self._store.files(name), self._services.blobs)
+        files = self._store.files(name)
+        log = DeltaLog(files, self._services.blobs)
         for attempt in range(_TRIES):
-            for entry in list(self._services.storage.list(f"tables/datasets/{name}/_delta_log/")):
-                self._services.storage.delete(entry.key)
+            files.delete(files.log())
             with suppress(DeltaError) if attempt < _TRIES - 1 else nullcontext():
                 log.bring_up(self._store.history(name).versions)
                 return

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 _PREFIX = "dataset/"
 
 
+def table_name(name: str) -> str:
+    """Return where the table of a dataset's rows is."""
+    return f"datasets/{name}"
+
+
 class VersionStore:
     """The versions of a project's datasets.
 
@@ -51,8 +56,11 @@ class VersionStore:
 
     def newest(self) -> list[DatasetVersion]:
         """Return the newest version of every dataset, by name."""
-        names = sorted(stream.removeprefix(_PREFIX) for stream in self._services.ledger.streams(_PREFIX))
-        return [latest for name in names if (latest := self.history(name).latest)]
+        return [latest for name in self.names() if (latest := self.history(name).latest)]
+
+    def names(self) -> list[str]:
+        """Return the names of the datasets of which the ledger tells."""
+        return sorted(stream.removeprefix(_PREFIX) for stream in self._services.ledger.streams(_PREFIX))
 
     def log(self, name: str) -> list[DatasetVersion]:
         """Return the versions of a dataset, newest first. Raise `UnknownName`."""
@@ -136,7 +144,7 @@ class VersionStore:
         """Return the files of a dataset. Raise `TablesUnsupported` where the storage holds none."""
         from mlopsfw.data.tables.files import TableFiles
 
-        return TableFiles(self.place(f"datasets/{check_name(name, 'dataset')}"), self._services.clock)
+        return TableFiles(self.place(table_name(check_name(name, "dataset"))), self._services.clock)
 
     def place(self, table: str) -> TableLocation:
         """Return where a table lies. Raise `TablesUnsupported`."""

@@ -11,7 +11,7 @@ import msgspec
 
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.digest import record_batches
-from mlopsfw.data.tables.files import TableFiles, told
+from mlopsfw.data.tables.files import LOG, TableFiles, told
 from mlopsfw.data.tables.manifest import DataFile
 from mlopsfw.data.tables.plain import PlainTables
 from mlopsfw.kernel.base.durable import sync
@@ -106,29 +106,26 @@ class TableErasure:
     def _purge(self, name: str) -> None:
         """Delete the files that the table no longer has, and the log before its newest version, of which a checkpoint is made first."""
         table, files = self._open(name)
-        version, log = table.version(), f"tables/{name}/_delta_log/"
+        version = table.version()
         table.create_checkpoint()
         if files.folder is not None:
             with told(f"syncing {files.folder}"):
                 for path in sorted((files.folder / "_delta_log").iterdir()):
                     sync(path)
                 sync(files.folder / "_delta_log")
-        entries = [entry.key for entry in self._services.storage.list(log)]
+        log = {path: path.removeprefix(LOG).partition(".")[0] for path in files.log()}
         files.delete(
-            self._removed([key for key in entries if key.endswith(".json")]) - {f.path for f in _active(table)}
+            _removed(files, [path for path in log if path.endswith(".json")]) - {f.path for f in _active(table)}
         )
-        for key in entries:  # the newest commit stays: delta-rs goes on from it
-            number = key.removeprefix(log).partition(".")[0]
-            if number.isdecimal() and int(number) < version:
-                self._services.storage.delete(key)
+        # the newest commit stays: delta-rs goes on from it
+        files.delete(path for path, number in log.items() if number.isdecimal() and int(number) < version)
 
-    def _removed(self, commits: list[str]) -> set[str]:
-        """Return the files that commits took out of the table. Others may belong to a writer that has not committed yet."""
-        lines = [
-            line for key in commits for line in self._services.storage.get(key).splitlines() if b'"remove"' in line
-        ]
-        actions = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
-        return {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
+
+def _removed(files: TableFiles, commits: list[str]) -> set[str]:
+    """Return the files that commits took out of the table. Others may belong to a writer that has not committed yet."""
+    lines = [line for path in commits for line in files.read(path).splitlines() if b'"remove"' in line]
+    actions = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
+    return {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
 
 
 def _active(table: DeltaTable) -> list[DataFile]:

@@ -1,9 +1,15 @@
-"""Parquet files at a table's location, local or in a bucket: written durable, read in order. Knows nothing of versions."""
+"""The files at a table's location, local or in a bucket: Parquet written durable and read in order, and the log. Knows nothing of versions.
+
+A table is reached by its location alone: whether the storage lists its files, and under which keys, is the storage's.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
+import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from mlopsfw.data.tables.manifest import DataFile
 from mlopsfw.data.tables.parquet import ParquetFile
 from mlopsfw.kernel.base.durable import sync
-from mlopsfw.kernel.base.errors import StorageError, StorageFull
+from mlopsfw.kernel.base.errors import NotFound, StorageError, StorageFull
 from mlopsfw.kernel.base.ids import new_run_id
 
 if TYPE_CHECKING:
@@ -22,6 +28,9 @@ if TYPE_CHECKING:
 
     from mlopsfw.kernel.roles.host import Clock
     from mlopsfw.kernel.roles.storage import TableLocation
+
+LOG = "_delta_log/"
+"""Where the log of a Delta table lies, below its location."""
 
 
 def local_folder(uri: str) -> Path | None:
@@ -80,7 +89,8 @@ class TableFiles:
         except BaseException:
             for file in written:
                 file.abandon()
-            self.delete(file.path for file in written)
+            with contextlib.suppress(StorageError):
+                self.delete(file.path for file in written)
             raise
 
     def _open(self, written: list[ParquetFile], schema: pa.Schema) -> None:
@@ -105,10 +115,77 @@ class TableFiles:
         return tuple(file.describe(now) for file in files)
 
     def delete(self, paths: Iterable[str]) -> None:
-        """Remove files that belong to no version; those already gone are no error."""
+        """Remove files; those already gone are no error. Raise `StorageError` where one stays."""
         for path in paths:
-            with contextlib.suppress(OSError):
+            try:
                 (self.folder / path).unlink() if self.folder is not None else self._remote.delete_file(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                where = f"{self.location.uri.rstrip('/')}/{path}"
+                raise StorageError(
+                    f"{where} cannot be deleted: {error.strerror or error}", hint="Check permissions, and run it again."
+                ) from error
+
+    def entries(self) -> Iterator[tuple[str, int]]:
+        """Yield every file of the table, those of its log included: its path below the location, and its size."""
+        for below in ("", LOG):
+            yield from self._entries(below) if self.folder is not None else self._remote_entries(below)
+
+    def _entries(self, below: str) -> Iterator[tuple[str, int]]:
+        folder = Path(self.folder or "", below)
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    yield below + path.name, status.st_size
+                elif not stat.S_ISDIR(status.st_mode):
+                    raise StorageError(
+                        f"{path} is a link, a pipe or a device",
+                        hint="A table holds only plain files, and mlopsfw follows no link. Find out who put it there.",
+                    )
+
+    def _remote_entries(self, below: str) -> Iterator[tuple[str, int]]:
+        import pyarrow.fs
+
+        for info in self._remote.get_file_info(pyarrow.fs.FileSelector(below.rstrip("/"), allow_not_found=True)):
+            if info.is_file:
+                yield below + info.base_name, info.size
+
+    def log(self) -> list[str]:
+        """Return the paths of the files of the log."""
+        return [path for path, _ in self.entries() if path.startswith(LOG)]
+
+    def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return a file's bytes, or `length` of them from `start`. Raise `NotFound`."""
+        try:
+            with (
+                (self.folder / path).open("rb") if self.folder is not None else self._remote.open_input_file(path)
+            ) as file:
+                file.seek(start)
+                return bytes(file.read() if length is None else file.read(length))
+        except FileNotFoundError:
+            raise NotFound(f"{self.location.uri.rstrip('/')}/{path} is not there") from None
+
+    def put(self, path: str, data: bytes | Path) -> None:
+        """Store a file, replacing what was there; when this returns it is durable."""
+        with (
+            told(f"writing to {self.location.uri}"),
+            io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as source,
+        ):
+            if self.folder is None:
+                with self._remote.open_output_stream(path) as target:
+                    shutil.copyfileobj(source, target)
+                return
+            place = self.folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            temporary = place.with_name(f"{place.name}.{new_run_id()}.tmp")
+            with temporary.open("wb") as file:
+                shutil.copyfileobj(source, file)
+            sync(temporary)
+            temporary.replace(place)
+            for folder in (place.parent, self.folder, self.folder.parent):
+                sync(folder)
 
     def list(self) -> Iterator[tuple[str, float]]:
         """Yield the Parquet files that are there, each with its time of change (seconds since the epoch)."""

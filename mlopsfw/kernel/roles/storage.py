@@ -33,10 +33,18 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class TableLocation(msgspec.Struct, frozen=True):
-    """Where a Delta table lives: a URI that `deltalake` opens, and its options (credentials, endpoint, region)."""
+    """Where a Delta table lives.
+
+    Args:
+        uri: What `deltalake` opens.
+        options: Its options: credentials, endpoint, region.
+        key: The prefix under which `Storage.list` shows the table's files as objects, `PREFIX/NAME` with one PREFIX for
+            all tables. Empty where `list` does not show them: mlopsfw then reaches them by `uri` alone.
+    """
 
     uri: str
     options: Mapping[str, str] = {}
+    key: str = ""
 
 
 def check_key(key: str) -> str:
