@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from mlopsfw.data.tables.files import local_folder
 from mlopsfw.kernel.base.errors import NotFound, StorageError
 from mlopsfw.kernel.roles.storage import Storage
 
@@ -181,6 +182,29 @@ class StorageContract:
     def test_tables_have_a_place_or_none(self, storage: Storage) -> None:
         location = storage.table_location("captures/delay")
         assert location is None or location.uri.endswith("captures/delay")
+
+    def test_a_table_has_one_place_of_its_own(self, storage: Storage, reopened: Storage) -> None:
+        names = ["captures/delay", "captures/delays", "labels/delay"]
+        locations = [storage.table_location(name) for name in names]
+        assert [reopened.table_location(name) for name in names] == locations, "another view has other places"
+        assert len({location and location.uri for location in locations}) == len(names) or locations == [None] * 3
+
+    def test_a_tables_key_is_where_its_files_are_listed(self, storage: Storage, reopened: Storage) -> None:
+        """`key` is empty, and `list` shows no file of a table; or it is PREFIX/NAME, and an object below it is a file."""
+        location, other = storage.table_location("datasets/t"), storage.table_location("u")
+        if location is None or other is None:
+            return
+        folder = local_folder(location.uri)
+        if not location.key:
+            if folder is not None:
+                folder.mkdir(parents=True)
+                folder.joinpath("part-0.parquet").write_bytes(b"rows")
+            assert list(reopened.list()) == []
+            return
+        assert location.key.removesuffix("datasets/t") == other.key.removesuffix("u") != location.key
+        storage.put(f"{location.key}/part-0.parquet", b"rows")
+        assert location.uri.endswith(location.key)
+        assert folder is None or folder.joinpath("part-0.parquet").read_bytes() == b"rows"
 
 
 def _race(racers: int, act: Callable[[int], object]) -> list[object]:

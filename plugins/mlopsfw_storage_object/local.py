@@ -148,10 +148,12 @@ class LocalStorage:
             os.mkdir(folder, 0o700)
         with suppress(PermissionError):  # above the root others rule
             durable.flush_folder(above)  # also where another made `folder`: it may not have got this far
-        self._settled.add(folder)
-        if folder == self._root:
-            self._settle(os.path.join(folder, _TEMPORARY))
+        if folder == self._root:  # before other threads see it as settled: they write to the folder of temporary files
+            with suppress(FileExistsError):
+                os.mkdir(os.path.join(folder, _TEMPORARY), 0o700)
+            durable.flush_folder(folder)
             self._sweep()
+        self._settled.add(folder)
         return folder
 
     def _sweep(self) -> None:

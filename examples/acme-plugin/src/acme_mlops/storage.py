@@ -1,4 +1,7 @@
-"""A storage in one SQLite file. SQLite's own transactions give the guarantees: durable (synchronous=FULL), atomic, ordered."""
+"""A storage in one SQLite file. SQLite's own transactions give the guarantees: durable (synchronous=FULL), atomic, ordered.
+
+What is deleted is overwritten (secure_delete), and no write-ahead log keeps it: an erasure leaves no byte in the file.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,9 @@ class AcmeStorage:
         db = getattr(self._local, "db", None)
         if db is None:
             db = self._local.db = sqlite3.connect(self._file, timeout=60, isolation_level=None)
-            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA journal_mode=TRUNCATE")
             db.execute("PRAGMA synchronous=FULL")
+            db.execute("PRAGMA secure_delete=ON")
         try:
             db.execute("BEGIN IMMEDIATE")
             yield db
@@ -90,7 +94,7 @@ class AcmeStorage:
             db.execute("DELETE FROM objects WHERE key = ?", (check_key(key),))
 
     def table_location(self, name: str) -> TableLocation | None:
-        """Return the folder of the table."""
+        """Return the folder of the table. It has no `key`: `list` shows what is in the database alone."""
         return TableLocation(str((self._tables / check_key(name)).absolute()))
 
     def describe(self) -> str:
