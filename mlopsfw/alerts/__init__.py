@@ -1,7 +1,7 @@
-"""Alerts: raised once per group, delivered at least once to every alerter, through an outbox that is the stream `alerts`.
+"""Alerts: raised once per group, and delivered at least once to every alerter. The stream `alerts` is the outbox.
 
-The order keeps the promise: an alert is in the ledger before its first delivery, and "delivered" is in the ledger only after the
-receiver has it. A crash between the two delivers again, under the same id.
+The ledger holds an alert before its first delivery, and the delivery only after the receiver has the alert. After a crash between the two,
+the alert is delivered again under the same id.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Alerts:
 
     Args:
         services: The kernel's.
-        alerters: Names of the alerters to which an alert goes, in order.
-        build: Makes the alerter of a name.
+        alerters: The names of the alerters that get every alert, in order.
+        build: Builds an alerter by its name.
     """
 
     def __init__(self, services: Services, alerters: Sequence[str], build: Callable[[str], Alerter]) -> None:
@@ -86,10 +86,10 @@ class Alerts:
         facts: Mapping[str, Any] | None = None,
         links: Mapping[str, str] | None = None,
     ) -> Alert:
-        """Raise an alert, unless the group has an open one that is as severe: then that one is counted as repeated.
+        """Raise an alert. If the group has an open alert that is at least as severe, record a repetition of that one instead.
 
         Returns:
-            The open alert; it is in the ledger, and `pump` delivers it.
+            The open alert. It is in the ledger; `pump` delivers it.
         """
         alert = Alert(
             id=uuid.uuid4().hex,
@@ -115,7 +115,7 @@ class Alerts:
                 return alert
 
     def resolve(self, group: str, text: str = "") -> Alert | None:
-        """Say that what the group's open alert told of is over; return the notice, or None when there is no open alert."""
+        """Resolve the open alert of a group. Return the notice, or None if the group has no open alert."""
         while True:
             outbox, seq = self._outbox_at()
             state = outbox.open_in(group)
@@ -129,17 +129,17 @@ class Alerts:
                 return over
 
     def acknowledge(self, alert_id: str) -> None:
-        """Note that somebody looks after it. Raise `UnknownName`. An unambiguous beginning of the id is enough."""
+        """Record that the actor takes care of the alert. A unique prefix of its id is enough. Raise `UnknownName`."""
         self._stream.append(AlertAcknowledged(id=self.find(alert_id).alert.id))
 
     def silence(self, group: str, seconds: float) -> float:
-        """Hold back deliveries of a group, and of `group/…`, for so many seconds; return until when. 0 ends a silence."""
+        """Hold back the deliveries of a group, and of `group/…`, for `seconds`; 0 ends a silence. Return when it ends."""
         until = self._services.clock.now() + seconds
         self._stream.append(AlertSilenced(group=group, until=until))
         return until
 
     def find(self, alert_id: str) -> AlertState:
-        """Return the alert whose id begins so. Raise `UnknownName`."""
+        """Return the alert whose id begins with `alert_id`. Raise `UnknownName` unless exactly one does."""
         alerts = self.outbox().alerts
         matches = [state for key, state in alerts.items() if key.startswith(alert_id)] if alert_id else []
         if len(matches) != 1:
@@ -148,9 +148,9 @@ class Alerts:
         return matches[0]
 
     def pump(self) -> Pumped:
-        """Try every delivery that is due, once. Alerters that fail are tried again later; nothing is ever dropped.
+        """Try every due delivery once. A failed delivery is tried again later; none is ever dropped.
 
-        The first failure of an alerter ends its turn: a receiver that hangs costs one time-out a pass, however much waits for it.
+        The first failure of an alerter ends its turn, so a receiver that hangs costs one time-out per pass.
         """
         outbox, now = self.outbox(), self._services.clock.now()
         failing: set[str] = set()
@@ -179,8 +179,8 @@ class Alerts:
         attempt = delivery.attempts + 1
         delivered = AlertDelivered(id=notice.id, state=notice.state, alerter=alerter, attempt=attempt)
         try:
-            self._alerter(alerter).deliver(deepcopy(notice))  # what one does to it, the next must not see
-        except Exception as error:  # noqa: BLE001 - whatever an alerter raises, the others go on and it is tried again
+            self._alerter(alerter).deliver(deepcopy(notice))  # an alerter may change its copy
+        except Exception as error:  # noqa: BLE001 - a failing alerter must not stop the others
             failed = AlertFailed(
                 id=notice.id,
                 state=notice.state,
@@ -195,14 +195,14 @@ class Alerts:
         return True
 
     def _alerter(self, name: str) -> Alerter:
-        """Return an alerter, built by itself: one that cannot be built must not keep the others from delivering."""
+        """Return an alerter. Builds each alone: one that cannot be built must not keep the others from delivering."""
         if name not in self._built:
             self._built[name] = self._build(name)
         return self._built[name]
 
 
 def wait(attempt: int) -> float:
-    """Return seconds to wait after the attempt of this number: doubling from 1 s to 10 min, with up to half again as jitter."""
+    """Return the seconds to wait after attempt number `attempt`: doubling from 1 s to 10 min, plus up to 50% jitter."""
     return float(min(_FIRST_WAIT * 2 ** min(attempt - 1, 20), _LONGEST_WAIT)) * random.uniform(1.0, 1.5)  # noqa: S311
 
 

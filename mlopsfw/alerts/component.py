@@ -1,4 +1,4 @@
-"""What alerts say of themselves: their table in the index."""
+"""The component `alerts`: its events, and its table in the index."""
 
 from __future__ import annotations
 

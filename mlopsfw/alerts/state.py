@@ -1,6 +1,6 @@
-"""What the events of the stream `alerts` come to: which alerts are open, who has them, when a delivery is due again.
+"""The state of all alerts, folded from the stream `alerts`: which are open, who has them, and when a delivery is due.
 
-A pure fold; it neither delivers nor appends. All times are the ledger's, so every reader comes to the same answer.
+Pure: it neither delivers nor appends. It uses only the ledger's times, so every reader gets the same state.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Delivery:
 
     Args:
         delivered: When it arrived, RFC 3339; empty until then.
-        attempts: How often it was tried.
+        attempts: The number of attempts.
         failed: When the last attempt failed, in seconds since the epoch.
-        due: Seconds since the epoch before which it is not tried again.
+        due: When to try again, in seconds since the epoch.
         reason: Why the last attempt failed.
     """
 
@@ -49,21 +49,21 @@ class Delivery:
     reason: str = ""
 
     def is_due(self, now: float) -> bool:
-        """Return whether to try it at `now`; a clock that was set back must not hold it up."""
+        """Return whether to try at `now`. A clock that was set back must not delay the delivery."""
         return not self.failed <= now < self.due
 
 
 @dataclass
 class AlertState:
-    """One alert and what became of it.
+    """One alert and its deliveries.
 
     Args:
         alert: As it was raised.
-        repeats: Further alarms of its group while it was open.
-        acknowledged: Who acknowledged it; empty if nobody.
+        repeats: How often its group alarmed again while it was open.
+        acknowledged: The actor who acknowledged it; empty if nobody did.
         resolved: The notice that it is over, or None.
         deliveries: `(state, alerter)` → delivery.
-        alerters: Those that were selected when it was raised; None in ledgers that do not say.
+        alerters: The alerters selected when it was raised; None in older ledgers, which do not say.
     """
 
     alert: Alert
@@ -75,33 +75,33 @@ class AlertState:
 
     @property
     def open(self) -> bool:
-        """Whether it still calls for attention."""
+        """Whether the alert is not resolved yet."""
         return self.resolved is None
 
     def notices(self) -> Iterator[Alert]:
-        """Yield what receivers should have: the alert, then that it is over."""
+        """Yield the notices to deliver: the alert, then its resolution."""
         yield self.alert
         if self.resolved is not None:
             yield self.resolved
 
     def concerns(self, alerter: str) -> bool:
-        """Return whether `alerter` is to have it: one that was added later is not told of what was over by then."""
+        """Return whether `alerter` gets this alert. An alerter that was added after the alert was resolved does not."""
         return self.open or self.alerters is None or alerter in self.alerters or ("firing", alerter) in self.deliveries
 
     def delivery(self, state: str, alerter: str) -> Delivery:
-        """Return how far the notice is on its way to `alerter`."""
+        """Return the delivery of the notice with `state` to `alerter`."""
         return self.deliveries.setdefault((state, alerter), Delivery())
 
 
 @dataclass
 class Outbox:
-    """Every alert, and which groups are silent until when."""
+    """Every alert, and the end of each group's silence."""
 
     alerts: dict[str, AlertState] = field(default_factory=dict)
     silences: dict[str, float] = field(default_factory=dict)
 
     def open_in(self, group: str) -> AlertState | None:
-        """Return the open alert of a group."""
+        """Return the open alert of a group, or None."""
         return next((a for a in reversed(self.alerts.values()) if a.alert.group == group and a.open), None)
 
     def silent(self, group: str, now: float) -> bool:
@@ -113,7 +113,7 @@ class Outbox:
 
 
 def fold(events: Iterable[Event]) -> Outbox:
-    """Return what the events come to."""
+    """Return the state after all `events`."""
     outbox = Outbox()
     for event in events:
         _apply(outbox, event)

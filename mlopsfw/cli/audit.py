@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def audit() -> None:
-    """Verify and show the ledger."""
+    """Verify and show the ledger; list, rename and forget actors."""
 
 
 @audit.command()

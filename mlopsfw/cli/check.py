@@ -72,7 +72,7 @@ def check(
 
         html.write_text(render(report), encoding="utf-8")
     if as_json:
-        emit_json(report.told())
+        emit_json(report.to_dict())
     else:
         _print(report, everything=everything)
     if not report.passed:

@@ -121,10 +121,10 @@ def add(
     elif reference:
         version = project.datasets.reference(name, reference, message, force=force)
     else:
-        with progress(quiet=quiet) as told:
+        with progress(quiet=quiet) as callback:
             version = project.datasets.add(
                 name, _sources(files, sql, query, table_name), _change(**change), message,
-                csv=csv, outside=outside, force=force, once=not force, progress=told,
+                csv=csv, outside=outside, force=force, once=not force, progress=callback,
             )  # fmt: skip
     if as_json:
         emit_json(project.people.show(version))
@@ -172,7 +172,7 @@ def _change(*, append: bool, upsert: bool, incremental: str, **rest: Any) -> Cha
 @json_option
 @pass_project
 def quarantine(project: Project, name: str, *, rows: int, settle: str | None, message: str, as_json: bool) -> None:
-    """List the bad rows that `data add` put in quarantine, those of the newest load first.
+    """List the bad rows that `data add` put in quarantine, newest load first.
 
     `data vacuum` keeps a version until its quarantined rows are settled.
     """
@@ -195,11 +195,11 @@ def quarantine(project: Project, name: str, *, rows: int, settle: str | None, me
 def _settle(project: Project, version: DatasetVersion, message: str, *, as_json: bool) -> None:
     from mlopsfw.data.datasets.quarantine_resolution import settle
 
-    settled = settle(project.datasets, version, message)
+    resolved = settle(project.datasets, version, message)
     if as_json:
-        emit_json(project.people.show(settled))
+        emit_json(project.people.show(resolved))
     else:
-        click.echo(f"{settled.ref}: {settled.intake['quarantined']:,} bad rows settled")
+        click.echo(f"{resolved.ref}: {resolved.intake['quarantined']:,} bad rows settled")
 
 
 @data.command("list")
@@ -313,7 +313,7 @@ def restore(project: Project, name: str, version: str, *, message: str, as_json:
 @json_option
 @pass_project
 def verify(project: Project, ref: str, *, as_json: bool) -> None:
-    """Read a version (of a set of files also every file) and compare it with its digest."""
+    """Read a version, with every file of a file set, and compare it with its digest."""
     version = project.datasets.verify(ref)
     if version.index:
         verify_files(project, version)
@@ -329,7 +329,8 @@ def verify(project: Project, ref: str, *, as_json: bool) -> None:
     "--older",
     default=86_400.0,
     show_default=True,
-    help="Keep files younger than this many seconds: a commit may still need them.",
+    metavar="SECONDS",
+    help="Keep files younger than this: a commit may still need them.",
 )
 @json_option
 @pass_project

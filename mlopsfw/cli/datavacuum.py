@@ -35,9 +35,9 @@ def vacuum(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Remove the files of old versions of dataset NAME, by default of every dataset with a `retention` in mlopsfw.toml.
+    """Remove the files of old versions of dataset NAME.
 
-    The verb keeps the newest version, and each version that a tag, a registered model, an unfinished run, a step of mlopsfw.toml
+    Without NAME, it vacuums every dataset with a `retention` in mlopsfw.toml. It keeps the newest version, and each version that a tag, a registered model, an unfinished run, a step of mlopsfw.toml
     or a quarantined row needs. You cannot get removed versions back.
     """
     removal = project.version_removal
@@ -54,22 +54,22 @@ def vacuum(
 def _policies(project: Project, name: str | None, keep: int | None, older_than: str | None) -> dict[str, Retention]:
     from mlopsfw.kernel.config.model import Retention
 
-    told = {each: data.retention for each, data in project.config.data.items() if data.retention}
+    retentions = {each: data.retention for each, data in project.config.data.items() if data.retention}
     if name is None:
-        if keep or older_than or not told:
+        if keep or older_than or not retentions:
             raise UsageError(
                 "no dataset is named, and none has a `retention` in mlopsfw.toml",
                 hint='mlopsfw data vacuum trips --keep 5, or [data.trips] retention = { keep = 5, older_than = "30d" }',
             )
-        return {each: policy for each, policy in told.items() if project.datasets.history(each).versions}
+        return {each: policy for each, policy in retentions.items() if project.datasets.history(each).versions}
     name = dataset_name(name)
     if keep or older_than:
         return {name: Retention(keep=keep or 1, older_than=older_than or "")}
-    if name not in told:
+    if name not in retentions:
         raise UsageError(
             f"no rule says which versions of {name!r} to keep", hint="Give --keep N or --older-than 30d, or both."
         )
-    return {name: told[name]}
+    return {name: retentions[name]}
 
 
 def _tell(done: Vacuum) -> None:

@@ -52,10 +52,10 @@ def forget(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Erase a subject's rows or files from every version of dataset NAME, and from everything made from them.
+    """Erase a subject from dataset NAME and from everything made from it.
 
-    You cannot undo this: rows, captured predictions, labels and values of steps are lost. If the command is interrupted, run it again
-    to finish.
+    You cannot undo this. The verb erases the subject's rows or files from every version, and the captured predictions, labels and values of
+    steps that hold them. If the command is interrupted, run it again to finish.
     """
     from mlopsfw.governance.subject import Subject, parse
 

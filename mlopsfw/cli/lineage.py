@@ -47,15 +47,15 @@ def _print(found: Lineage, edges: tuple[Edge, ...], *, upwards: bool) -> None:
     near: dict[str, list[Edge]] = {}
     for edge in edges:
         near.setdefault(edge.target if upwards else edge.source, []).append(edge)
-    seen, ahead = {found.root}, [(edge, 1) for edge in reversed(near[found.root])]
-    while ahead:  # no recursion: a dataset that grew a thousand times is a thousand levels deep
-        edge, depth = ahead.pop()
+    seen, pending = {found.root}, [(edge, 1) for edge in reversed(near[found.root])]
+    while pending:  # no recursion: a dataset that grew a thousand times is a thousand levels deep
+        edge, depth = pending.pop()
         far = edge.source if upwards else edge.target
         how = f"{edge.source} {edge.how} it" if upwards else f"{edge.how} {edge.target}"
         click.echo(f"{'  ' * depth}{printable(how)}{'' if far in seen else _facts(found, far)}")
         if far not in seen:
             seen.add(far)
-            ahead += [(further, depth + 1) for further in reversed(near.get(far, ()))]
+            pending += [(further, depth + 1) for further in reversed(near.get(far, ()))]
 
 
 def _facts(found: Lineage, node: str) -> str:

@@ -182,7 +182,7 @@ def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str)
     """Examine each window of ENDPOINT after its end, and deliver alerts, until Ctrl-C.
 
     The watcher examines a window again as labels arrive: when 10, 50 and 90% of its rows have labels, and 7 and 30 days after the first
-    look if more labels have come. A later look alarms only on labels, and all looks share one level.
+    look if more labels have arrived. At a later look only the labels can raise an alarm. All looks share one level.
 
     A new watcher continues where the last one stopped. Several may run: one works, and the others wait for it to end. The first window is
     that of the first prediction, without the earliest 1% of rows, and at most 1,000 windows before the median row.

@@ -36,10 +36,13 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
 def overriding(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Accept the global options `--env` and `--set` after the verb too."""
-    text = "The same as before the verb."
-    shared: dict[str, Any] = {"expose_value": False, "is_eager": True, "help": text}
-    verb = click.option("--env", callback=_keep("env"), **shared)(verb)
-    return click.option("--set", callback=_keep("overrides"), multiple=True, metavar="KEY=VALUE", **shared)(verb)
+    shared: dict[str, Any] = {"expose_value": False, "is_eager": True}
+    env = "Let the keys of [env.NAME] override the rest of mlopsfw.toml."
+    override = "Override one key of mlopsfw.toml, such as trainer.torch.epochs=3. May be repeated."
+    verb = click.option("--env", callback=_keep("env"), metavar="NAME", help=env, **shared)(verb)
+    return click.option(
+        "--set", callback=_keep("overrides"), multiple=True, metavar="KEY=VALUE", help=override, **shared
+    )(verb)
 
 
 @click.command()
@@ -120,8 +123,8 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
         return
     click.echo(f"run {view.id}: {view.status}, started {view.started[:19]} by {view.actor}")
     columns = ("name", "status", "attempt", "seconds", "node", "failure")
-    told = [step for step in view.steps.values() if not is_part(step.name) or step.status in ("running", "failed")]
-    rows = [{**{c: getattr(step, c) or None for c in columns}, "name": step.name} for step in told]
+    steps = [step for step in view.steps.values() if not is_part(step.name) or step.status in ("running", "failed")]
+    rows = [{**{c: getattr(step, c) or None for c in columns}, "name": step.name} for step in steps]
     table([{**row, "failure": str(row["failure"] or "").partition("\n")[0]} for row in rows], columns)
 
 

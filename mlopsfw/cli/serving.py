@@ -150,7 +150,7 @@ def serve(context: click.Context, *, what: str, name: str | None, port: int | No
     """Serve MODEL in the foreground until Ctrl-C, then stop the endpoint.
 
     With endpoints:/NAME, serve that endpoint's current model under a process manager. The end of this process does not stop the
-    endpoint: started again, it serves the same model. `mlopsfw deploy` changes the model meanwhile.
+    endpoint: start the process again, and it serves the same model. `mlopsfw deploy` can change the model at any time.
     """
     project = _project(context, port)
     named = what.removeprefix(_ENDPOINTS)

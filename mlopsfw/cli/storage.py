@@ -18,7 +18,7 @@ def storage() -> None:
 @json_option
 @pass_project
 def rotate_key(project: Project, *, as_json: bool) -> None:
-    """Encrypt the keyring with the first key of `[storage] encrypt`, and create a new key for new blobs.
+    """Encrypt the keyring with a new key, and create a new key for new blobs.
 
     First write the new key before the old one: `encrypt = ["env:NEW", "env:OLD"]`. Run this verb. Then delete the old key from the list.
     """

@@ -28,7 +28,8 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
     type=float,
     default=7.0,
     show_default=True,
-    help="Keep unreferenced blobs that are younger than this many days.",
+    metavar="DAYS",
+    help="Keep unreferenced blobs that are younger than this.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
 @json_option

@@ -19,7 +19,7 @@ MISSING = np.iinfo(np.int64).min
 _DAY = 86_400_000_000
 _MINUTE = 60_000_000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-_PLACES: dict[Part, int] = {"hour": 1440, "weekday": 7, "month": 12}
+_POSITIONS: dict[Part, int] = {"hour": 1440, "weekday": 7, "month": 12}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -29,7 +29,7 @@ def _circle(size: int) -> np.ndarray:
     return np.concatenate([around, np.zeros((1, 2))]).astype(np.float32)  # the last row is for what is missing
 
 
-_CIRCLES = {part: _circle(places) for part, places in _PLACES.items()}
+_CIRCLES = {part: _circle(count) for part, count in _POSITIONS.items()}
 
 
 def cycle(times: np.ndarray, part: Part) -> np.ndarray:
@@ -38,12 +38,12 @@ def cycle(times: np.ndarray, part: Part) -> np.ndarray:
     Taken from a table with a row for each minute, weekday or month, so that every executor has the same bits.
     """
     valid = times != MISSING
-    return _CIRCLES[part][np.where(valid, _place(np.where(valid, times, 0), part), _PLACES[part])]
+    return _CIRCLES[part][np.where(valid, _place(np.where(valid, times, 0), part), _POSITIONS[part])]
 
 
 def _place(times: np.ndarray, part: Part) -> np.ndarray:
     if part == "hour":
-        return times // _MINUTE % _PLACES["hour"]
+        return times // _MINUTE % _POSITIONS["hour"]
     days = times // _DAY
     if part == "weekday":
         return (days + 3) % 7  # the first day of 1970 was a Thursday

@@ -66,7 +66,7 @@ def post(
         ConfigError: The URL is none, or the environment names a proxy that is none.
     """
     route = find_route(url, allow_private=allow_private, allow_unresolved=allow_private)
-    from mlopsfw.http.wire import exchange  # httpcore: 0.1 s that only senders pay
+    from mlopsfw.http.exchange import exchange  # httpcore: 0.1 s that only senders pay
 
     with exchange(route, "POST", headers, body, timeout) as stream:
         start = b""
@@ -132,7 +132,7 @@ def get(
     """
     unresolved = allow_private if allow_unresolved is None else allow_unresolved
     route = find_route(url, allow_private=allow_private, allow_unresolved=unresolved)
-    from mlopsfw.http.wire import exchange
+    from mlopsfw.http.exchange import exchange
 
     with exchange(route, "GET", headers, None, timeout) as stream:
         yield stream

@@ -109,5 +109,5 @@ def _order(layers: list[list[_Slot]], paths: Iterable[tuple[_Slot, ...]]) -> lis
     return layers
 
 
-def _mean(places: list[float], own: float) -> float:
-    return sum(places) / len(places) if places else own
+def _mean(positions: list[float], own: float) -> float:
+    return sum(positions) / len(positions) if positions else own

@@ -1,4 +1,4 @@
-"""When a report raises an alert, and when calm resolves one. How alerts travel is `mlopsfw.alerts`'."""
+"""When a report raises an alert, and when calm windows resolve it. `mlopsfw.alerts` delivers the alerts."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.monitoring import Report, Window
 
 CALM_WINDOWS = 2
-"""An alert is resolved once the last so many windows are calm: one calm window between two alarms is not the end of it."""
+"""How many calm windows in a row resolve an alert: a single calm window may lie between two alarms."""
 
 
 class Alarms:
     """Turns reports into alerts.
 
     Args:
-        ledger: Has the windows that were examined before.
-        alerts: Where alerts are raised and resolved.
+        ledger: Holds the windows examined so far.
+        alerts: Raises and resolves the alerts.
     """
 
     def __init__(self, ledger: Ledger, alerts: Alerts) -> None:
         self._ledger, self._alerts = ledger, alerts
 
     def apply(self, report: Report, window: Window, digest: str, page: Path | None) -> None:
-        """Raise an alert where the report is an alarm, or resolve one where the last windows are calm.
+        """Raise an alert if the report is an alarm; resolve the open one if the last windows are calm.
 
         Args:
             report: The report on `window`, already in the ledger.
-            window: What was examined.
-            digest: The report's blob.
+            window: The examined window.
+            digest: The digest of the report's blob.
             page: The report's page on this machine, or None.
         """
         late = window.look > 1
@@ -53,14 +53,14 @@ class Alarms:
             )  # fmt: skip
         elif self._calm(report, late=late):
             self._alerts.resolve(
-                group, f"The last {CALM_WINDOWS} windows had no alarm. This one begins {report.start}."
+                group, f"The last {CALM_WINDOWS} windows had no alarm. The latest begins at {report.start}."
             )
 
     def _calm(self, report: Report, *, late: bool) -> bool:
-        """Return whether the last windows, each counted once however often it was examined, are calm for every version.
+        """Return whether the last windows are calm for every model version. A window counts once, however often it was examined.
 
-        First looks (drift) and `late` ones (labels) are counted apart, as their alerts are: windows that have no labels yet do not end an
-        alarm of labels. A window of too few rows says nothing, and a replay is not watching: neither counts.
+        First looks (drift) and `late` looks (labels) count separately, like their alerts: a window without labels does not end an alarm
+        about labels. Windows with too few rows do not count, nor do replays.
         """
         seen: dict[tuple[str, str], dict[int | None, bool]] = {}
         for event in self._ledger.stream(f"monitor/{report.endpoint}").events():
@@ -79,13 +79,14 @@ def _counts(window: WindowExamined, *, late: bool) -> bool:
 
 
 def _text(report: Report, window: Window) -> str:
-    lines = [f"Window {report.start} to {report.end}, {report.rows:,} rows, {report.labelled:,} with labels."]
+    subject = f"{report.model} version {report.version}, window {report.start} to {report.end}"
+    lines = [f"{subject}: {report.rows:,} rows, {report.labelled:,} with labels."]
     if window.look > 1:
         lines.append(
-            f"Labels came after the first look at the window. This is look {window.look} of at most {window.looks}."
+            f"Labels arrived after the first look at this window. This is look {window.look} of at most {window.looks}."
         )
     lines += [f"- {count:,} labels were left out: {why}" for why, count in report.labels_aside.items()]
     lines += [f"- {finding.message}" for finding in report.findings[:10]]
     again = f"mlopsfw monitor run {report.endpoint} --from {report.start} --to {report.end} --no-alert"
-    lines.append(f"For the whole report: {again}")
+    lines.append(f"To see the whole report: {again}")
     return "\n".join(lines)

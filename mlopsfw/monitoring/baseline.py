@@ -1,4 +1,4 @@
-"""What a window is compared with: the profile that lies in the model's bundle, and its metrics at evaluation."""
+"""The baseline that a window is compared with: the profile in the model's bundle, and the metrics at evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Baselines:
     """The baselines of registered models.
 
     Args:
-        blobs: Has their bundles.
+        blobs: Holds their bundles.
         models: The registered models.
     """
 
@@ -44,5 +44,5 @@ class Baselines:
 
 
 def _numbers(facts: Any) -> dict[str, float]:
-    """Return what is a number at the top level; nested metrics (of baselines, of segments) are not the model's own."""
+    """Return the numbers at the top level. Nested metrics (of baselines, of segments) are not the model's own."""
     return {k: float(v) for k, v in (facts or {}).items() if isinstance(v, int | float) and not isinstance(v, bool)}

@@ -1,4 +1,4 @@
-"""What monitoring says of itself: its windows in the index, and reports in which a text of a person may stand."""
+"""The component `monitoring`: its windows in the index, and its reports, which may hold a person's texts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def component(holdings: Callable[[], Iterable[Holding]]) -> Component:
 
 
 def report_holding(services: Services, values: Values) -> BlobHolding:
-    """Return the holding of reports: those of the endpoints that were reached."""
+    """Return the holding of reports: those of the endpoints that the erasure reaches."""
 
     def streams(scope: ErasureScope) -> Iterable[str]:
         return [f"monitor/{name}" for name in scope.names("endpoints")]

@@ -1,6 +1,6 @@
-"""Every monitor examines a window; its report is kept, and its page is laid out for a browser.
+"""Have every monitor examine a window, store its report, and write its page for a browser.
 
-What counts as drift is a monitor's business; which alerts follow is `mlopsfw.monitoring.alarms`'.
+A monitor decides what counts as drift; `mlopsfw.monitoring.alarms` decides which alerts follow.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _FACTS = ("monitor", "model", "version", "start", "end", "rows", "labelled", "la
 
 @dataclass(frozen=True)
 class Examined:
-    """A report, and where it is kept.
+    """A report, and where it is stored.
 
     Args:
-        report: What the monitor says.
-        digest: The report's blob.
+        report: The monitor's report.
+        digest: The digest of the report's blob.
         page: The page on this machine, or None.
     """
 
@@ -45,14 +45,14 @@ class Examined:
 
 
 class Monitoring:
-    """The monitors of a project at work on its windows.
+    """Examines the windows of a project with its monitors.
 
     Args:
         services: The kernel's.
-        monitors: Returns the selected monitors by name; they are built when a window is examined, not before.
+        monitors: Builds the selected monitors, by name. Called only when a window is examined.
         windows: Captured predictions by event time.
-        baselines: What windows are compared with.
-        alerts: Where alarms are raised.
+        baselines: The baselines to compare windows with.
+        alerts: Raises the alerts.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class Monitoring:
     def examine(
         self, endpoint: str, start: datetime, end: datetime, *, alert: bool = True, look: int = 1, looks: int = 1
     ) -> list[Examined]:
-        """Examine the predictions with event time in [start, end), each model version by itself.
+        """Examine the predictions with event time in [start, end), each model version separately.
 
         Args:
             endpoint: The endpoint.
             start: The first moment, with zone.
-            end: The first moment that is no longer in.
-            alert: Whether an alarm raises an alert, and calm resolves one. `Alerts.pump` delivers it.
-            look: Which look at the window this is, from 1; from the second on only labels are judged.
-            looks: How many there can be.
+            end: The end of the window, exclusive.
+            alert: Whether to raise an alert on an alarm, and resolve it when windows are calm. `Alerts.pump` delivers it.
+            look: Which look at the window this is, from 1. Later looks judge only the labels.
+            looks: How many looks there are at most.
 
         Raises:
             ConfigError: The project has no monitor.
@@ -100,13 +100,13 @@ class Monitoring:
         end: datetime | None = None,
         zone: tzinfo = UTC,
     ) -> Iterator[Examined]:
-        """Examine all that was captured, a window of length `every` after the other, raising no alert. Windows without a prediction are left out.
+        """Examine all captured predictions in windows of length `every`, without raising alerts. Skips windows without predictions.
 
         Args:
             endpoint: The endpoint.
-            every: The length of a window; days are those of `zone`, and may have 23 or 25 hours.
-            start: Where the first begins; else where the day of the first prediction does.
-            end: Where the last must have ended; else at the last prediction.
+            every: The length of a window. Days follow `zone` and may have 23 or 25 hours.
+            start: The start of the first window; by default the day of the first prediction.
+            end: The end of the last window; by default the last prediction.
             zone: The time zone.
 
         Raises:
@@ -121,7 +121,7 @@ class Monitoring:
 
     def _examine(self, name: str, monitor: Monitor, window: Window, *, alert: bool) -> Examined:
         baseline = self._baselines.of(window.model, window.version)
-        report = _judged(monitor.examine(window, baseline), window)
+        report = _label_alarms_only(monitor.examine(window, baseline), window)
         report = msgspec.structs.replace(report, monitor=name, labels_aside=dict(window.labels_aside))
         page = monitor.page(report, window, baseline)
         digest = self._services.blobs.put(msgspec.json.encode(report))
@@ -134,7 +134,7 @@ class Monitoring:
         return Examined(report, digest, file)
 
     def _lay_out(self, report: Report, page: str, look: int) -> Path:
-        """Write the page where a browser can open it; the blob is what is kept."""
+        """Write the page to a file for a browser. The stored copy is the blob."""
         day = report.start[:19].replace(":", "")
         name = f"{day}-v{report.version}-{report.monitor}{'-labels' if look > 1 else ''}.html"
         file = self._services.workspace.private_folder("reports", report.endpoint) / name
@@ -142,8 +142,8 @@ class Monitoring:
         return file
 
 
-def _judged(report: Report, window: Window) -> Report:
-    """Return the report; a later look is an alarm only for what labels say, since the first look reported the drift."""
+def _label_alarms_only(report: Report, window: Window) -> Report:
+    """Return the report. A later look alarms only about labels, since the first look has reported the drift."""
     late = any(finding.kind in _OF_LABELS and finding.severity != "info" for finding in report.findings)
     return report if window.look == 1 or late else msgspec.structs.replace(report, alarm=False)
 

@@ -1,6 +1,6 @@
-"""When a watched window is looked at again as its labels come: by the share of its rows that have one, and at fixed ages.
+"""When a watch looks at a window again: when enough of its rows have labels, and at fixed ages.
 
-Pure: what the watcher's events come to decides, so that a watcher that starts anew goes on where the last one was.
+Pure: the decision depends only on the watch's events, so a watcher that restarts continues where the last one stopped.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.event import Event
 
 SHARES = (0.1, 0.5, 0.9)
-"""A window is looked at again when labels first cover such a share of its rows."""
+"""A watch looks at a window again when the share of its rows with labels first reaches each of these."""
 AGES = (timedelta(days=7), timedelta(days=30))
-"""And so long after its first look, if labels have come since the last one."""
+"""A watch also looks again this long after the first look, if labels have arrived since the last look."""
 LOOKS = 1 + len(SHARES) + len(AGES)
-"""How often a window is looked at, at most."""
+"""How many looks a window gets at most."""
 _UNTIL = AGES[-1] + timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Looked:
-    """A window that was looked at.
+    """The looks at one window so far.
 
     Args:
         start, end: The window.
-        first, last: When it was first and last looked at.
-        rows, labelled: Its rows, and how many had a label at the last look.
-        look: How often it was looked at.
+        first, last: When the first and the last look took place.
+        rows, labelled: The rows of the window, and how many had a label at the last look.
+        look: How many looks there were.
     """
 
     start: datetime
@@ -45,18 +45,18 @@ class Looked:
     look: int = 1
 
     def is_open(self, now: datetime) -> bool:
-        """Return whether it may be looked at again: for 31 days after the first look, and `LOOKS` times in all."""
+        """Return whether the window may get another look: until 31 days after the first one, and at most `LOOKS` in all."""
         return self.look < LOOKS and now <= self.first + _UNTIL
 
     def is_due(self, labelled: int, now: datetime) -> bool:
-        """Return whether to look again now that so many rows have a label."""
+        """Return whether another look is due, given how many rows have a label now."""
         if labelled <= self.labelled:
             return False
         crossed = any(self.labelled < share * self.rows <= labelled for share in SHARES)
         return crossed or any(self.last < self.first + age <= now for age in AGES)
 
     def record(self, kind: type[LookRecord]) -> LookRecord:
-        """Return the event of the look."""
+        """Return the event that records the look."""
         return kind(
             start=stamp(self.start),
             until=stamp(self.end),
@@ -68,14 +68,14 @@ class Looked:
         )
 
     def again(self, labelled: int, now: datetime) -> Looked:
-        """Return it as it is after one more look."""
+        """Return the state after one more look."""
         return replace(self, last=now, labelled=labelled, look=self.look + 1)
 
 
-def fold(happened: Iterable[Event]) -> dict[str, Looked]:
-    """Return the last look at each window that held rows, by its start. A window without rows is only passed."""
+def fold(events: Iterable[Event]) -> dict[str, Looked]:
+    """Return the looks at each window with rows, by the window's start. Windows without rows get no look."""
     looked: dict[str, Looked] = {}
-    for event in happened:
+    for event in events:
         if (kind := LOOK_EVENTS.get(event.type)) and (look := kind.of(event)).rows:
             start, end, first, last = map(datetime.fromisoformat, (look.start, look.until, look.first, look.at))
             looked[look.start] = Looked(start, end, first, last, look.rows, look.labelled or 0, look.look or 1)

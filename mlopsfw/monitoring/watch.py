@@ -1,4 +1,4 @@
-"""Watching: examine each window once it is over, and again as its labels come; one watcher at a time, while the lease is ours."""
+"""Watch an endpoint: examine each window after its end, and again as its labels arrive. Only the holder of the lease works."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from mlopsfw.monitoring.windows import Windows
 
 MOST_AT_ONCE = 1000
-"""So many windows are examined at most before the outbox is served and the clock is looked at again."""
+"""How many windows a watcher examines at most before it delivers alerts and reads the clock again."""
 
 _BEAT = 5.0  # seconds between looks at the clock, renewals of the lease and passes over the outbox
-_LABEL_BEATS = 12  # beats between counts of the labels that have come
+_LABEL_BEATS = 12  # beats between counts of the labels received
 
 
 class Watcher:
@@ -39,7 +39,7 @@ class Watcher:
         services: The kernel's.
         monitoring: Examines windows.
         windows: Captured predictions by event time.
-        alerts: Where alerts are raised, and from where they are delivered.
+        alerts: Raises and delivers the alerts.
     """
 
     def __init__(self, services: Services, monitoring: Monitoring, windows: Windows, alerts: Alerts) -> None:
@@ -57,16 +57,16 @@ class Watcher:
         say: Callable[[str], None] = lambda _: None,
         beat: float = _BEAT,
     ) -> None:
-        """Examine window after window of length `every`, `delay` after each is over, until `stop` is set.
+        """Examine windows of length `every`, each `delay` after its end, until `stop` is set.
 
-        A window is examined again as its labels come, see `looks`: then only what labels say can alarm. A watcher continues where the last one
-        left off, and catches up; windows without a prediction are passed over. Several may run: the others wait for the lease. Days are those
-        of `zone`.
+        The watcher examines a window again as its labels arrive (see `looks`); then only the labels can raise an alarm. It continues where the
+        last watcher stopped, catches up, and skips windows without predictions. Several watchers may run: all but one wait for the lease.
+        Days follow `zone`.
 
         Raises:
             UsageError: The length is 0.
-            Exception: What a monitor raised. An alert is raised first: a watch that ends in silence looks like calm.
-            Fenced: Another watcher took over, since this one stood still for longer than the lease allows.
+            Exception: The error of a monitor. The watcher raises an alert first, since a watch that ends in silence looks like calm.
+            Fenced: Another watcher took over, since this one was stuck for longer than the lease allows.
         """
         stop = stop or threading.Event()
         name, actor, clock = f"lease/monitor/{endpoint}", self._services.actor(), self._services.clock
@@ -87,7 +87,7 @@ class Watcher:
 
 @dataclass(frozen=True)
 class _Schedule:
-    """Which windows are examined, and how long after the end of each."""
+    """The windows to examine, and the delay after the end of each."""
 
     endpoint: str
     every: timedelta
@@ -97,7 +97,7 @@ class _Schedule:
 
 @dataclass(frozen=True)
 class _Turn:
-    """One watcher's turn, while the lease is its own."""
+    """One watcher's turn while it holds the lease."""
 
     services: Services
     monitoring: Monitoring
@@ -109,7 +109,7 @@ class _Turn:
     say: Callable[[str], None]
 
     def look(self, report: Callable[[Examined], None], *, labels: bool) -> None:
-        """Examine what is over, and where `labels` what has got labels; deliver what that raised, and an alert where it failed."""
+        """Examine the windows that have ended, with `labels` also those with new labels. Deliver the alerts, among them one if this fails."""
         endpoint = self.schedule.endpoint
         group = f"{endpoint}/watch"
         try:
@@ -119,7 +119,10 @@ class _Turn:
         except Fenced:
             raise
         except Exception as error:
-            text = f"{type(error).__name__}: {error}\nTo continue: mlopsfw monitor watch {endpoint}"
+            text = (
+                f"{type(error).__name__}: {error}\n"
+                f"No window of {endpoint} is examined until you restart the watch: mlopsfw monitor watch {endpoint}"
+            )
             self.alerts.raise_(group, "critical", f"{endpoint}: monitoring has stopped", text)
             raise
         finally:
@@ -139,18 +142,18 @@ class _Turn:
             return  # nothing was captured yet
         schedule, end = self.schedule, self._now - self.schedule.delay
         if later(start, schedule.every, schedule.zone).astimezone(UTC) > end:
-            return  # the next window is not over
+            return  # the next window has not ended
         windows = self.windows.occupied(schedule.endpoint, start, end, every=schedule.every, zone=schedule.zone)
         for number, (low, high) in enumerate(windows):
             if self.stop.is_set():
                 return
             if number == MOST_AT_ONCE:
-                self.say(f"{MOST_AT_ONCE:,} windows are done; the next one begins {stamp(low)}.")
+                self.say(f"Examined {MOST_AT_ONCE:,} windows; the next one begins {stamp(low)}.")
                 return
             yield from self._examine(Looked(low, high, self._now, self._now, 0, 0), WatchPassed)
             start = high
         passed = holding(end, start, schedule.every, schedule.zone)
-        if passed > start:  # windows without a prediction are passed in one go
+        if passed > start:  # one event skips all windows without predictions
             self._stream.append(WatchPassed(until=stamp(passed)))
 
     def _look_again(self) -> Iterator[Examined]:
@@ -166,17 +169,17 @@ class _Turn:
                 yield from self._examine(looked.again(labelled, now), WatchLooked)
 
     def _examine(self, looked: Looked, kind: type[LookRecord]) -> Iterator[Examined]:
-        """Examine a window, and note it, so that the next watcher goes on behind it."""
+        """Examine a window and record the look, so that the next watcher continues after it."""
         start, end = looked.start, looked.end
         examined = self.monitoring.examine(self.schedule.endpoint, start, end, look=looked.look, looks=LOOKS)
         yield from examined
         if looked.look == 1:
             looked = replace(looked, rows=_most(examined, "rows"), labelled=_most(examined, "labelled"))
         self._stream.append(looked.record(kind))
-        self.lease.renew()  # catching up with a year must not look like death
+        self.lease.renew()  # catching up may take long, and must not lose the lease
 
     def _next(self) -> datetime | None:
-        """Return where the next window begins: where the last one ended, or else where the first one is to begin."""
+        """Return the start of the next window: the end of the last one, or the beginning of the captured predictions."""
         schedule = self.schedule
         passed = [WatchPassed.of(e).until for e in self._stream.events() if e.type == WatchPassed.type]
         for until in reversed(passed):
@@ -191,7 +194,7 @@ class _Turn:
 
 
 def _most(examined: list[Examined], count: str) -> int:
-    """Return a count over all model versions, each as the monitor that saw most of it says."""
+    """Return a count summed over the model versions; for each version the largest count of any monitor."""
     most: dict[tuple[str, int], int] = {}
     for each in examined:
         version = each.report.model, each.report.version

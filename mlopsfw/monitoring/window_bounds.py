@@ -1,6 +1,6 @@
-"""Where windows begin and end: the texts that say so, and the arithmetic of windows of one length in one time zone.
+"""Where windows begin and end: parse and format their bounds, and compute windows of one length in one time zone.
 
-Pure: what was captured is `mlopsfw.monitoring.windows`', what a length of time may be `mlopsfw.kernel.base.spans`'.
+Pure: `mlopsfw.monitoring.windows` reads the predictions, `mlopsfw.kernel.base.spans` parses lengths of time.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _DAY = timedelta(days=1)
 
 
 def check_length(every: timedelta) -> timedelta:
-    """Return the length of a window. Raise `UsageError` unless it is longer than nothing."""
+    """Return the length of a window. Raise `UsageError` unless it is positive."""
     if every <= timedelta(0):
         raise UsageError("a window must be longer than 0 seconds", hint="Write a length such as 6h, 7d or 1d 12h.")
     return every
 
 
 def stamp(moment: datetime) -> str:
-    """Return a moment as reports carry it: RFC 3339, UTC, with what it has below a second, so that it names the same rows again."""
+    """Return a moment as reports write it: RFC 3339 in UTC, with its fraction of a second, so that it selects the same rows again."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -44,26 +44,26 @@ def time_zone(name: str) -> tzinfo:
 
 
 def moment(text: str, zone: tzinfo = UTC) -> datetime:
-    """Return an RFC 3339 stamp, or a date (its midnight in `zone`), as a moment. Raise `DataError`, also before 1678 and after 2261."""
+    """Return an RFC 3339 stamp, or a date (its midnight in `zone`), as a moment. Raise `DataError` if it is neither, or lies before 1678 or after 2261."""
     is_date = re.fullmatch(r"\d{4}-\d\d-\d\d", text)
     micros = event_micros(spans.instant(text).replace(tzinfo=zone) if is_date else text)
     return datetime.fromtimestamp(micros / 1e6, UTC).astimezone(zone)
 
 
 def opening(first: datetime, zone: tzinfo) -> datetime:
-    """Return where windows that are to hold `first` begin: at midnight, whatever their length."""
+    """Return the start of windows whose first one holds `first`: midnight, whatever their length."""
     return first.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def later(start: datetime, every: timedelta, zone: tzinfo) -> datetime:
-    """Return the moment `every` after `start`: whole days by the calendar of `zone`, all else by the clock."""
+    """Return the moment `every` after `start`: whole days by the calendar of `zone`, other lengths by the clock."""
     if every % _DAY:
         return start.astimezone(UTC) + every
     return start.astimezone(zone) + every  # wall time: a day may have 23 or 25 hours
 
 
 def holding(moment: datetime, start: datetime, every: timedelta, zone: tzinfo) -> datetime:
-    """Return where the window that holds `moment` begins, of those of length `every` that follow each other from `start`."""
+    """Return the start of the window that holds `moment`, where windows of length `every` follow each other from `start`."""
     if every % _DAY:
         return start.astimezone(UTC) + max((moment - start) // every, 0) * every
     local, wall = start.astimezone(zone), moment.astimezone(zone).replace(tzinfo=None)

@@ -1,7 +1,7 @@
-"""Windows: captured predictions of a span of event time, with the labels that have come, one window for each model version.
+"""Windows: the captured predictions of a span of event time with the labels received so far, one window per model version.
 
-A prediction whose event time is further from when it was answered than `[capture]` allows is set aside: it is in no window, and it never
-decides where windows begin or end.
+No window holds a prediction whose event time is further from the time of its answer than `[capture]` allows. Such a prediction never
+decides where windows begin or end either.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlopsfw.serving.labels import Labels
 
 MOST_BEFORE = 1000
-"""Windows begin at most so many of them before the median prediction, unless somebody says where."""
+"""How many windows before the median prediction the first window may begin, if the user names no start."""
 
 
 class Windows:
@@ -53,7 +53,7 @@ class Windows:
         ]  # fmt: skip
 
     def span(self, endpoint: str) -> tuple[datetime, datetime]:
-        """Return the event times of the first and last captured prediction. Raise `NotFound` where there is none."""
+        """Return the event times of the first and last captured prediction. Raise `NotFound` if there is none."""
         import polars as pl
 
         time = pl.col("event_time")
@@ -66,10 +66,10 @@ class Windows:
         return low, high
 
     def beginning(self, endpoint: str, every: timedelta, zone: tzinfo, now: datetime) -> datetime | None:
-        """Return where the first of many windows begins; None where no prediction is as old as `now`.
+        """Return the start of the first window, or None if all predictions are newer than `now`.
 
-        That is the day of the first prediction, whatever few rows say: of a hundred rows the earliest is passed over, and windows begin at
-        most `MOST_BEFORE` of them before the median row.
+        Windows begin with the day of the first prediction, but a few stray rows do not decide: the earliest 1% of rows are ignored, and at most
+        `MOST_BEFORE` windows lie before the median row.
         """
         import polars as pl
 
@@ -107,14 +107,14 @@ class Windows:
         return list(pl.concat(parts).select(inside).row(0))
 
     def set_aside(self, endpoint: str) -> int:
-        """Return how many predictions are in no window, since their event time is too far from when they were answered."""
+        """Return how many predictions no window holds, because their event time is too far from the time of their answer."""
         import polars as pl
 
         strays = self._captures.scan(endpoint).filter(~self._placed())
         return int(strays.select(pl.len()).collect().item())
 
     def _events(self, endpoint: str, start: datetime | None = None, end: datetime | None = None) -> pl.LazyFrame:
-        """Return the predictions with event time in [start, end), without those that are set aside."""
+        """Return the predictions with event time in [start, end) that windows may hold."""
         return self._captures.scan(endpoint, start, end).filter(self._placed())
 
     def _placed(self) -> pl.Expr:
@@ -128,7 +128,7 @@ class Windows:
     def _by_version(
         self, endpoint: str, start: datetime, end: datetime, columns: Sequence[str] = ()
     ) -> Iterator[tuple[tuple[str, int], pl.DataFrame, JoinedLabels]]:
-        """Yield each model version that answered in [start, end), oldest first, with its rows (all columns, or these) and their labels."""
+        """Yield each model version that answered in [start, end), oldest first, with its rows (all columns or `columns`) and their labels."""
         import polars as pl
 
         rows = self._events(endpoint, start, end)
@@ -143,7 +143,7 @@ class Windows:
 
 
 def aside_sentence(rows: int) -> str:
-    """Return the sentence about so many predictions that are set aside; an empty text for 0."""
+    """Return a sentence about the `rows` predictions that no window holds, or an empty text for 0."""
     if not rows:
         return ""
     who = "One captured prediction is" if rows == 1 else f"{rows:,} captured predictions are"

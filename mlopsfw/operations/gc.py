@@ -1,9 +1,10 @@
 """`gc`: delete the blobs that nothing refers to, and finish what crashes left half-done in the ledger.
 
-A blob is kept if any event names its digest, or a kept blob that is JSON does (a folder's manifest, a list of outputs), or if it is
-younger than the grace period by the store's own clock. What looks like a digest counts as one: too much is kept rather than too
-little. What a component has released, such as the index of a set of files whose versions went, counts no more in its own events, nor
-what it alone led to. Other plugins' events keep it, and so do events of types that no component declares. Tables are not touched.
+`gc` keeps a blob if an event names its digest, if a kept JSON blob names it (a folder's manifest, a list of outputs), or if it is
+younger than the grace period by the store's own clock. Whatever looks like a digest counts as one, so `gc` may keep too much but never
+too little. A component can release a blob that its own events name, such as the index of a file set whose versions were vacuumed: then
+these events keep neither that blob nor the blobs that only it leads to. Events of other plugins, and of types that no component declares,
+still keep it. `gc` does not touch tables.
 """
 
 from __future__ import annotations
@@ -37,30 +38,30 @@ GRACE = 7 * 86_400.0
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _JSON = (b"{", b"[")
 _PIECE = 4 << 20  # bytes of a blob that are searched at a time
-_OVERLAP = 65  # bytes: a digest and what stands before it
+_OVERLAP = 65  # bytes: a digest and the character before it
 SAFE = 2 * REFRESH
-"""Seconds: who stores a blob that is older gives it a new time, so a shorter grace period is for whoever is alone with the project."""
-_BESIDE = 8
+"""Seconds. Storing an older blob again renews its time. A shorter grace period is safe only if nothing else uses the project."""
+_THREADS = 8
 _BATCH = 500
 _NOTHING: Released = MappingProxyType({})
-_DEAD = 900.0  # seconds after which another collection's list of deletions is taken to be a dead one's
+_DEAD = 900.0  # seconds after which the collection that wrote a list of deletions counts as dead
 
 
 class _Typed(msgspec.Struct):
-    """What is read of an entry."""
+    """The type of an event, all that `gc` decodes of an entry."""
 
     type: str
 
 
 class Collection(msgspec.Struct, kw_only=True):
-    """What a collection did, or would do.
+    """The result of a collection, or of a dry run.
 
     Args:
         blobs, size: How many blobs there are, and their bytes.
-        deleted, freed: Digests of those deleted, and their bytes.
-        young: How many nothing refers to, but which are within the grace period.
-        tidied: Streams whose seal or segments were finished.
-        dry_run: Whether nothing was done.
+        deleted, freed: Digests of the deleted blobs, and their bytes.
+        young: How many unreferenced blobs are within the grace period.
+        tidied: Streams whose unfinished seal or segments were completed.
+        dry_run: Whether this only says what a collection would do.
     """
 
     blobs: int = 0
@@ -84,15 +85,16 @@ def collect(
     """Collect once.
 
     Args:
-        storage: What to collect in.
+        storage: The storage to collect in.
         ledger: The ledger on it.
-        released: What components no longer keep: see `mlopsfw.kernel.component.released`.
-        grace: Seconds for which an unreferenced blob is kept. Below two days only 0 is taken: it says that nothing else is at work.
+        released: The blobs that components no longer keep: see `mlopsfw.kernel.component.released`.
+        grace: Seconds for which to keep an unreferenced blob: at least two days, or 0 if nothing else uses the project.
         dry_run: Delete nothing.
-        vault: Decrypts blobs that are encrypted: what they name is kept.
+        vault: Decrypts encrypted blobs, to find the digests in them.
 
     Raises:
-        Conflict: Another collection is at work.
+        Conflict: Another collection is running.
+        UsageError: The grace period is between 0 and two days.
     """
     if 0 < grace < SAFE:
         raise UsageError(
@@ -101,26 +103,27 @@ def collect(
         )
     result = Collection(dry_run=dry_run)
     now = store_time(storage)
-    entries = list(storage.list(ROOT))  # before the marks: what is stored from now on is not in it
-    kept, given_up = _marked(ledger, {entry.key for entry in entries}, vault, released)
-    doomed = [entry for entry in entries if entry.key not in kept and entry.modified <= now - grace]
-    staying = {entry.key for entry in entries} - kept - {entry.key for entry in doomed}
-    for index in given_up & {entry.key for entry in doomed}:  # to erase a blob, one has to know that it was a version's
-        told = _led_to(storage, vault, {index}, {entry.key for entry in entries}, set())
-        doomed = [entry for entry in doomed if entry.key not in told] if told & staying else doomed
+    entries = list(storage.list(ROOT))  # before the marking: blobs stored from now on are not listed
+    keys = {entry.key for entry in entries}
+    live, released_keys = _mark(ledger, keys, vault, released)
+    garbage = [entry for entry in entries if entry.key not in live and entry.modified <= now - grace]
+    young = keys - live - {entry.key for entry in garbage}
+    for index in released_keys.intersection(entry.key for entry in garbage):
+        reached = _reach(storage, vault, {index}, keys, set())  # an erasure needs the index to find a version's blobs
+        garbage = [entry for entry in garbage if entry.key not in reached] if reached & young else garbage
     result.blobs, result.size = len(entries), sum(entry.size for entry in entries)
-    result.young = len(entries) - len(doomed) - sum(entry.key in kept for entry in entries)
-    gone = doomed if dry_run else list(delete(storage, doomed, now))
-    result.deleted, result.freed = [_digest(entry.key) for entry in gone], sum(entry.size for entry in gone)
+    result.young = len(entries) - len(garbage) - sum(entry.key in live for entry in entries)
+    deleted = garbage if dry_run else list(delete(storage, garbage, now))
+    result.deleted, result.freed = [_digest(entry.key) for entry in deleted], sum(entry.size for entry in deleted)
     result.tidied = [] if dry_run else _tidy(storage, ledger)
     return result
 
 
 def unneeded(ledger: Ledger, digests: Iterable[str], vault: Vault | None, released: Released = _NOTHING) -> list[Entry]:
-    """Return those of the blobs `digests` that nothing leads to other than through what is `released`."""
+    """Return those of the blobs `digests` that nothing but the `released` blobs leads to."""
     entries = list(ledger.storage.list(ROOT))
-    kept, _ = _marked(ledger, {entry.key for entry in entries}, vault, released)
-    wanted = {key_of(digest) for digest in digests} - kept
+    live, _ = _mark(ledger, {entry.key for entry in entries}, vault, released)
+    wanted = {key_of(digest) for digest in digests} - live
     return [entry for entry in entries if entry.key in wanted]
 
 
@@ -138,53 +141,54 @@ def _digest(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-# -- what is kept ------------------------------------------------------------------------------------------------------------
+# -- marking -----------------------------------------------------------------------------------------------------------------
 
 
-def _marked(ledger: Ledger, keys: set[str], vault: Vault | None, released: Released) -> tuple[set[str], set[str]]:
-    """Return those of the blobs `keys` that the ledger leads to, and the released ones, which no event keeps."""
+def _mark(ledger: Ledger, keys: set[str], vault: Vault | None, released: Released) -> tuple[set[str], set[str]]:
+    """Return those of the blobs `keys` that the ledger leads to, and the released blobs, which no event keeps."""
     by_owner = {owner: set(map(key_of, digests)) for owner, digests in released.items()}
     entries = [entry.key for entry in ledger.storage.list(layout.ROOT)]
     named = set[str]()
-    for key, text in zip(entries, _beside(partial(_entry, ledger.storage), entries), strict=True):
-        place = layout.parse(key)
-        own = by_owner.get(authority.owner_of(place.stream), set()) if place else set()
-        named |= _keeping(text, own, ledger.types)
-    given_up = set[str]().union(*by_owner.values()) - named
-    return _led_to(ledger.storage, vault, named & keys, keys, given_up), given_up
+    for key, text in zip(entries, _concurrently(partial(_entry, ledger.storage), entries), strict=True):
+        entry = layout.parse(key)
+        own = by_owner.get(authority.owner_of(entry.stream), set()) if entry else set()
+        named |= _keys_kept_by(text, own, ledger.types)
+    released_keys = set[str]().union(*by_owner.values()) - named
+    return _reach(ledger.storage, vault, named & keys, keys, released_keys), released_keys
 
 
-def _keeping(text: bytes, own: set[str], types: EventTypes) -> set[str]:
-    """Return the blobs that entries name, less what their component has released: a type that none declares keeps all."""
-    named = _named([text])
+def _keys_kept_by(text: bytes, own: set[str], types: EventTypes) -> set[str]:
+    """Return the keys that entries name, without those (`own`) that their component has released. An undeclared type keeps all."""
+    named = _keys_in([text])
     if not named & own:
         return named
-    return (named - own) | _named(line for line in text.splitlines() if not _is_declared(line, types))
+    return (named - own) | _keys_in(line for line in text.splitlines() if not _is_declared(line, types))
 
 
 def _is_declared(line: bytes, types: EventTypes) -> bool:
     try:
         return msgspec.json.decode(line, type=_Typed).type in types
-    except msgspec.DecodeError:  # damaged: `audit verify` says so
+    except msgspec.DecodeError:  # damaged: `audit verify` reports it
         return False
 
 
-def _led_to(storage: Storage, vault: Vault | None, waiting: set[str], keys: set[str], but: set[str]) -> set[str]:
-    """Return those of the blobs `keys` that `waiting` lead to, and these, other than through `but`."""
-    marked: set[str] = set()
-    while waiting:
-        marked |= waiting
-        found = _beside(partial(_named_in, storage, vault), waiting)
-        waiting = {key for names in found for key in names & keys} - marked - but
-    return marked
+def _reach(storage: Storage, vault: Vault | None, roots: set[str], keys: set[str], excluded: set[str]) -> set[str]:
+    """Return `roots` and those of the blobs `keys` that they lead to, without following `excluded`."""
+    reached: set[str] = set()
+    pending = roots
+    while pending:
+        reached |= pending
+        named = _concurrently(partial(_keys_in_blob, storage, vault), pending)
+        pending = {key for names in named for key in names & keys} - reached - excluded
+    return reached
 
 
-def _named(texts: Iterable[bytes]) -> set[str]:
-    return {key_of(found.decode()) for text in texts for found in _DIGEST.findall(text)}
+def _keys_in(texts: Iterable[bytes]) -> set[str]:
+    return {key_of(digest.decode()) for text in texts for digest in _DIGEST.findall(text)}
 
 
 def _entry(storage: Storage, key: str) -> bytes:
-    """Return an entry; one that is gone since it was listed is in its segment, which was there before it went."""
+    """Return an entry. If it was sealed since it was listed, return the segment that now holds it."""
     try:
         return storage.get(key)
     except NotFound:
@@ -194,23 +198,23 @@ def _entry(storage: Storage, key: str) -> bytes:
         return storage.get(layout.segment_key(place.stream, place.seq))
 
 
-def _beside(read: Callable[[str], T], keys: Iterable[str]) -> Iterator[T]:
-    with ThreadPoolExecutor(_BESIDE) as pool:
+def _concurrently(read: Callable[[str], T], keys: Iterable[str]) -> Iterator[T]:
+    with ThreadPoolExecutor(_THREADS) as pool:
         yield from pool.map(read, keys)
 
 
-def _named_in(storage: Storage, vault: Vault | None, key: str) -> set[str]:
-    """Return what a blob names that is JSON; read in pieces, so that its size does not matter."""
+def _keys_in_blob(storage: Storage, vault: Vault | None, key: str) -> set[str]:
+    """Return the keys that a JSON blob names, none for other blobs. Reads in pieces, so that the size does not matter."""
     try:
         if peek(storage, key, vault, 1) not in _JSON:
             return set()
-        return _named(_overlapping(pieces(storage, key, vault, _PIECE)))
+        return _keys_in(_overlapping(pieces(storage, key, vault, _PIECE)))
     except NotFound:
         return set()
 
 
 def _overlapping(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield each part with the end of those before it, so that a digest that stands across a border is found whole."""
+    """Yield each part after the end of the previous one, so that a digest across their border is found."""
     end = b""
     for part in parts:
         text = end + part
@@ -218,13 +222,13 @@ def _overlapping(parts: Iterable[bytes]) -> Iterator[bytes]:
         end = text[-_OVERLAP:]
 
 
-# -- what goes ---------------------------------------------------------------------------------------------------------------
+# -- deleting ----------------------------------------------------------------------------------------------------------------
 
 
-def delete(storage: Storage, doomed: list[Entry], now: float) -> Iterator[Entry]:
-    """Delete blobs, telling writers beforehand which (`BlobStore` stores again what it stored meanwhile); yield those deleted."""
-    for first in range(0, len(doomed), _BATCH):
-        batch = doomed[first : first + _BATCH]
+def delete(storage: Storage, garbage: list[Entry], now: float) -> Iterator[Entry]:
+    """Delete blobs; yield those deleted. Announces them to writers first: `BlobStore` stores again what it stored meanwhile."""
+    for first in range(0, len(garbage), _BATCH):
+        batch = garbage[first : first + _BATCH]
         _announce(storage, [_digest(entry.key) for entry in batch], now)
         try:
             for entry in batch:
@@ -248,7 +252,7 @@ def _announce(storage: Storage, digests: list[str], now: float) -> None:
 
 
 def _tidy(storage: Storage, ledger: Ledger) -> list[str]:
-    """Finish seals and segments that were cut short; return the streams."""
+    """Complete the seals and segments that a crash left unfinished; return their streams."""
     smalls: dict[str, int] = {}
     for entry in storage.list(layout.ROOT):
         place = layout.parse(entry.key)

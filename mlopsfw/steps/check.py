@@ -97,7 +97,7 @@ def _run(params: CheckParams, host: Host, context: StepContext, *, contracts: Ch
         listed = "".join(f"\n  - {result}" for result in report.failed)
         raise ContractBroken(f"step {context.step}: {subject} breaks {report.contract}: {report.summary()}:{listed}")
     context.log(report.summary())
-    return {"rows": rows, "report": report.told(examples=False)}
+    return {"rows": rows, "report": report.to_dict(examples=False)}
 
 
 def build(params: CheckParams, host: Host) -> Step:

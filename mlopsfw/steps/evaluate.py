@@ -192,8 +192,8 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
     for name, found in metrics.get("baseline", {}).items():
         for metric, value in found.items():
             context.log_metric(f"baseline.{name}.{metric}", float(value))
-    told = {"model": metrics, **metrics.get("baseline", {})}
-    for name, found in told.items():
+    models = {"model": metrics, **metrics.get("baseline", {})}
+    for name, found in models.items():
         context.log(f"{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items() if isinstance(v, int | float)))
     if says := metrics.get("against_baseline", {}).get("says"):
         context.log(says)

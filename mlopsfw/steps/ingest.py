@@ -128,8 +128,8 @@ def _run(params: IngestParams, host: Host, context: StepContext) -> Mapping[str,
 def _places(root: Path, params: IngestParams) -> list[Any]:
     if params.sql:
         return [Query(params.sql, params.query, params.table)]
-    places = map(place_of, params.paths())
-    return [place if isinstance(place, str) else root / place for place in places]
+    sources = map(place_of, params.paths())
+    return [place if isinstance(place, str) else root / place for place in sources]
 
 
 def _change(params: IngestParams) -> Any:

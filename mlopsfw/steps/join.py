@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.kernel.roles.host import Host
 
-_AT, _PLACE, _GROUP = "\1at", "\1place", "\1group"  # no column of a user's is called so
+_AT, _ROW, _GROUP = "\1at", "\1row", "\1group"  # no user has such columns
 
 
 class JoinParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,45 +67,45 @@ def as_of(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> tuple[
     """Join each row with the newest one of `other` that was known at its time.
 
     Args:
-        rows: In any order, which they keep. Of them only times and keys are held in memory.
-        other: In any order; of several of one time the last counts. What is taken of it is held.
-        params: On what, and what to take.
+        rows: Rows in any order; the result keeps it. Memory holds only their times and keys.
+        other: Rows in any order; of several rows with the same key and time the last counts. Memory holds the columns taken.
+        params: The columns to join on, and the columns to take.
 
     Returns:
-        The rows with the columns taken, null where nothing fits, part by part; how many found something; and how many there are. A row
-        without a time, or without one of its keys, finds nothing.
+        The rows with the columns taken (null without a match), part by part; how many rows have a match; and how many rows there are. A row
+        without a time, or without one of its keys, has no match.
 
     Raises:
-        DataError: A column is not there, would be there twice, or is of another type on the other side.
+        DataError: A column is missing, would appear twice, or has another type on the other side.
     """
     import polars as pl
 
     schema, other_at = other.collect_schema(), params.other_at or params.at
     taken = list(params.columns) or [name for name in schema if name not in (other_at, *params.keys().values())]
     _check(rows.collect_schema(), schema, params, taken)
-    places = _places(rows, other, params)
+    matches = _find_matches(rows, other, params)
     values = other.select(pl.col(name).alias(params.prefix + name) for name in taken).collect(engine="streaming")
-    return _joined(rows, values, places), len(places) - places.null_count(), len(places)
+    return _joined(rows, values, matches), len(matches) - matches.null_count(), len(matches)
 
 
-def _joined(rows: pl.LazyFrame, values: pl.DataFrame, places: pl.Series) -> Iterator[pl.DataFrame]:
-    """Yield the rows with what stands at their places; memory holds a part of them, and all values."""
+def _joined(rows: pl.LazyFrame, values: pl.DataFrame, matches: pl.Series) -> Iterator[pl.DataFrame]:
+    """Yield the rows with the values of their matches. Memory holds a part of the rows, and all values."""
     import polars as pl
 
     start = 0
     for part in computed(rows):
-        yield part.hstack(values.select(pl.all().gather(places.slice(start, part.height))))
+        yield part.hstack(values.select(pl.all().gather(matches.slice(start, part.height))))
         start += part.height
 
 
-def _places(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> pl.Series:
-    """Return, for each row, which one of `other` it finds; null for none."""
+def _find_matches(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> pl.Series:
+    """Return, for each row, the number of its match in `other`, or null."""
     import polars as pl
 
     lag, age = duration(params.known_after), duration(params.tolerance) if params.tolerance else None
     kind, keys = rows.collect_schema()[params.at], params.keys()
-    known = other.with_row_index(_PLACE).select(
-        _PLACE,
+    known = other.with_row_index(_ROW).select(
+        _ROW,
         (_time(params.other_at or params.at, kind) + lag).alias(_AT),
         *(pl.col(theirs).alias(ours) for ours, theirs in keys.items()),
     )
@@ -114,19 +114,19 @@ def _places(rows: pl.LazyFrame, other: pl.LazyFrame, params: JoinParams) -> pl.S
     )
     timeline = Timeline(known.drop_nulls().collect(engine="streaming"), tuple(keys), oldest)
     asked = rows.select(_time(params.at, kind).alias(_AT), *keys)
-    return pl.concat([timeline.places(part) for part in computed(asked)])
+    return pl.concat([timeline.find(part) for part in computed(asked)])
 
 
 class Timeline:
-    """What was known when: rows found by key and time, all of one batch at once.
+    """Finds the newest known row of a key at a time, for a whole batch of rows at once.
 
-    Each row has one number, its key's place times the count of times plus its time's place; those known are sorted by it, so that the newest
-    one of a key at a time is found by bisection.
+    A row's number is the rank of its key times the count of times, plus the rank of its time. The known rows are sorted by it, so a bisection
+    finds the newest one of a key at a time.
 
     Args:
-        known: Their times `_AT`, places `_PLACE` and key columns, without nulls.
+        known: The known rows: times `_AT`, row numbers `_ROW` and key columns, without nulls.
         keys: The key columns.
-        oldest: The greatest age of what is found, in the times' unit (µs, of dates days); None for any.
+        oldest: The greatest age of a match, in the unit of the times (µs, for dates days); None for any.
     """
 
     def __init__(self, known: pl.DataFrame, keys: tuple[str, ...], oldest: int | None) -> None:
@@ -138,10 +138,10 @@ class Timeline:
         self._times = pl.Series(_moments(known)).unique().sort().to_numpy()
         numbers = self._group(known) * (len(self._times) + 1) + np.searchsorted(self._times, _moments(known), "right")
         order = np.argsort(numbers, kind="stable")  # of equal ones the last stays the last
-        self._numbers, self._places = numbers[order], known[_PLACE].to_numpy()[order]
+        self._numbers, self._rows = numbers[order], known[_ROW].to_numpy()[order]
 
-    def places(self, rows: pl.DataFrame) -> pl.Series:
-        """Return the place of what each row finds; null for none."""
+    def find(self, rows: pl.DataFrame) -> pl.Series:
+        """Return the number of each row's match, or null."""
         import numpy as np
         import polars as pl
 
@@ -151,16 +151,16 @@ class Timeline:
         before[order] = np.searchsorted(self._numbers, asked[order], "right") - 1
         there = rows[_AT].is_not_null().to_numpy() & (group >= 0) & (before >= 0)
         if not there.any():
-            return pl.Series(_PLACE, [None], dtype=pl.UInt32).new_from_index(0, rows.height)
+            return pl.Series(_ROW, [None], dtype=pl.UInt32).new_from_index(0, rows.height)
         found = self._numbers[before]
         there &= found // width == group
         if self._oldest is not None:
             there &= at - self._times[found % width - 1] <= self._oldest
-        places = pl.Series(_PLACE, self._places[before])
-        return pl.select(pl.when(pl.lit(pl.Series(there))).then(places)).to_series()
+        matches = pl.Series(_ROW, self._rows[before])
+        return pl.select(pl.when(pl.lit(pl.Series(there))).then(matches)).to_series()
 
     def _group(self, rows: pl.DataFrame) -> np.ndarray:
-        """Return the place of each row's key, -1 for one that nothing is known of."""
+        """Return the rank of each row's key, or -1 for an unknown key."""
         import numpy as np
 
         if self._groups is None:

@@ -91,10 +91,10 @@ class Rule(msgspec.Struct, frozen=True):
 def parse_rule(text: str) -> Rule:
     """Read a rule. Raise `UsageError` with the place at which it cannot be read."""
     tokens = list(_tokens(text))
-    places = [index for index, (kind, _) in enumerate(tokens) if kind == "comparison"]
-    if len(places) != 1:
+    comparisons = [index for index, (kind, _) in enumerate(tokens) if kind == "comparison"]
+    if len(comparisons) != 1:
         raise UsageError(f"rule {text!r} must have one comparison", hint=_HINT)
-    at = places[0]
+    at = comparisons[0]
     return Rule(text.strip(), _terms(tokens[:at], text), tokens[at][1], _terms(tokens[at + 1 :], text))
 
 

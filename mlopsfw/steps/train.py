@@ -118,7 +118,7 @@ def _tell_request(origins: ColumnOrigins, context: StepContext, inputs: list[str
 def _report(context: StepContext, trained: TrainedModel) -> None:
     for name, value in trained.metrics.items():
         context.log_metric(name, value)
-    told = (
+    names = (
         "trainer",
         "device",
         "rows",
@@ -129,7 +129,7 @@ def _report(context: StepContext, trained: TrainedModel) -> None:
         "parameters",
         "rows_without_label",
     )
-    facts = ", ".join(f"{name} {trained.facts[name]}" for name in told if name in trained.facts)
+    facts = ", ".join(f"{name} {trained.facts[name]}" for name in names if name in trained.facts)
     context.log(f"trained: {facts}")
     context.log(", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items()))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlopsfw_deployer_http.wire import Connection
+    from mlopsfw_deployer_http.connection import Connection
 
 _SLOW = 1.0  # seconds after which a request that still arrives counts as slow
 

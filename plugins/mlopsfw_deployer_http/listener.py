@@ -11,9 +11,9 @@ from typing import Protocol
 
 import msgspec
 
+from mlopsfw_deployer_http.connection import Connection
 from mlopsfw_deployer_http.crowd import victims
 from mlopsfw_deployer_http.message import Answer, Refusal, Request
-from mlopsfw_deployer_http.wire import Connection
 
 _SLOW = 0.1  # seconds that an answer may hold up the event loop before longer requests go to the thread
 _SWEEP = 0.25  # seconds between looks for connections that take too long

@@ -35,19 +35,19 @@ class FaultLog:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._told: dict[str, tuple[float, int]] = {}  # place → when it was told, how often it came since
+        self._logged: dict[str, tuple[float, int]] = {}  # place → when it was told, how often it came since
 
     def write(self, error: BaseException, **facts: object) -> None:
         """Tell `error`, or count it."""
         place, now = _place(error), time.monotonic()
         with self._lock:
-            if place not in self._told and len(self._told) >= _KINDS:
+            if place not in self._logged and len(self._logged) >= _KINDS:
                 place = "elsewhere"
-            told, repeated = self._told.get(place, (float("-inf"), 0))
-            if now - told < _QUIET:
-                self._told[place] = (told, repeated + 1)
+            logged, repeated = self._logged.get(place, (float("-inf"), 0))
+            if now - logged < _QUIET:
+                self._logged[place] = (logged, repeated + 1)
                 return
-            self._told[place] = (now, 0)
+            self._logged[place] = (now, 0)
         text = "".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:]
         log("fault", **facts, repeated=repeated, traceback=text)
 

@@ -1,4 +1,4 @@
-"""Requests and answers as records: what the wire hands to the service and gets back. Knows no socket and no model."""
+"""Requests and answers as records: what a connection hands to the service and gets back. Knows no socket and no model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Request:
     Args:
         method: Such as `POST`.
         path: As it was sent, without the query; never decoded, so that no two spellings mean one route.
-        headers: Lower-case name → value. A name sent twice was refused by the wire where that could mislead.
+        headers: Lower-case name → value. A connection refuses a name that is sent twice where that could mislead.
         body: The body, at most as long as the limit.
         client: The address that it came from.
     """

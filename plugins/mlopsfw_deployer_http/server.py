@@ -133,15 +133,15 @@ class Serving:
 async def serve(serving: Serving, listening: socket.socket, control: socket.socket | None) -> None:
     """Serve until a signal or the supervisor ends it."""
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[bool] = loop.create_future()  # whether to keep accepting while it drains
+    ending: asyncio.Future[bool] = loop.create_future()  # whether to keep accepting while it drains
 
-    def tell(*, keep_accepting: bool) -> None:
-        if not told.done():
-            told.set_result(keep_accepting)
+    def end(*, keep_accepting: bool) -> None:
+        if not ending.done():
+            ending.set_result(keep_accepting)
 
     def asked_to_end() -> None:
         if control is None:
-            tell(keep_accepting=True)
+            end(keep_accepting=True)
         else:  # another process takes our place first; it will be the supervisor who tells us to go
             with contextlib.suppress(OSError):
                 control.sendall(msgspec.json.encode({"leaving": os.getpid()}) + b"\n")
@@ -152,15 +152,15 @@ async def serve(serving: Serving, listening: socket.socket, control: socket.sock
         loop.add_signal_handler(number, asked_to_end)
     await serving.start(listening)
     if control is not None:
-        loop.add_reader(control, lambda: _listen_to(control, serving, tell))
+        loop.add_reader(control, lambda: _listen_to(control, serving, end))
         control.sendall(msgspec.json.encode({"ready": os.getpid()}) + b"\n")
-    keep_accepting = await told
+    keep_accepting = await ending
     if control is not None:
         loop.remove_reader(control)
     await serving.end(keep_accepting=keep_accepting)
 
 
-def _listen_to(control: socket.socket, serving: Serving, tell: Callable[..., None]) -> None:
+def _listen_to(control: socket.socket, serving: Serving, end: Callable[..., None]) -> None:
     """Do as the supervisor says; its end means that nobody else is there to accept."""
     try:
         words = control.recv(4096)
@@ -171,7 +171,7 @@ def _listen_to(control: socket.socket, serving: Serving, tell: Callable[..., Non
             control.send(ALIVE, socket.MSG_DONTWAIT)
     order = words.replace(PING, b"")
     if order or not words:
-        tell(keep_accepting=order != b"replace\n")
+        end(keep_accepting=order != b"replace\n")
 
 
 def _tell_faults(_: asyncio.AbstractEventLoop, context: dict[str, Any], faults: FaultLog) -> None:

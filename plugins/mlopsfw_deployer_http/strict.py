@@ -58,8 +58,8 @@ def _with_numbers_named(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         value = json.loads(body.decode(), parse_float=_float, parse_int=_int, parse_constant=_constant)
         return msgspec.convert(value, decoder.type)
     except msgspec.ValidationError as error:
-        told = str(error).replace(f"got `{OutOfRange.__name__}`", "got a number out of range")
-        raise Refusal(400, f"the body is not a valid request: {told}") from None
+        reason = str(error).replace(f"got `{OutOfRange.__name__}`", "got a number out of range")
+        raise Refusal(400, f"the body is not a valid request: {reason}") from None
     except ValueError as error:
         raise Refusal(400, f"the body is not JSON: {error}") from None
     except RecursionError:

@@ -13,7 +13,7 @@ from typing import IO, cast
 import msgspec
 
 from mlopsfw.roles import Failure, Handle, StepResult, StepSpec
-from mlopsfw_engine_local.wire import receive, send
+from mlopsfw_engine_local.protocol import receive, send
 
 _MOST = 4
 

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import IO
 
 from mlopsfw.roles import interrupt
-from mlopsfw_engine_local.wire import receive, send
+from mlopsfw_engine_local.protocol import receive, send
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def _listen(pipe: IO[bytes], waiting: SimpleQueue[bytes]) -> None:
 
 
 def _detach_standard_streams() -> None:
-    """Keep stray reads and prints away from the wire."""
+    """Keep stray reads and prints away from the protocol's pipes."""
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(2, 1)

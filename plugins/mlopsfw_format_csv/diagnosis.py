@@ -64,12 +64,12 @@ def _explain_cell(path: Path, options: ReadOptions, known: Mapping[str, str], ce
     column = names[cell.index] if cell.index < len(names) else f"#{cell.index + 1}"
     where = f"{path}:{line}: column {column!r}"
     following = _NEXT_GUESS.get(cell.kind)
-    settled = column in options.types or column in options.expected
-    if not settled and cell.kind in _NUMBERS and exact.is_code(_value(cell.what)):
+    has_type = column in options.types or column in options.expected
+    if not has_type and cell.kind in _NUMBERS and exact.is_code(_value(cell.what)):
         return WrongGuess(f"{where} holds codes", column, "string")
-    if following and not settled and (cell.kind == "null" or _is_number(cell.what)):
+    if following and not has_type and (cell.kind == "null" or _is_number(cell.what)):
         return WrongGuess(f"{where} is not all {cell.kind}", column, following)
-    if cell.kind == "int64" and known.get(column) == "int64" and not settled:
+    if cell.kind == "int64" and known.get(column) == "int64" and not has_type:
         return WrongGuess(f"{where} began with nulls and holds no numbers", column, "string")
     hint = f"Correct the row, name the text that means a missing value (--null TEXT), or read the column as text (--type {column}=string)."
     if column in options.expected and cell.kind == "int64" and _value(cell.what).strip().lstrip("+-").isdigit():

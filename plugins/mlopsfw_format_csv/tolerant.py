@@ -228,8 +228,8 @@ class _Reading:
             return whole, {}
         stays = np.ones(batch.num_rows, bool)
         stays[list(bad)] = False
-        told = {index: (reason, _text([values[index] for values in columns])) for index, reason in bad.items()}
-        return whole.filter(pa.array(stays)), told
+        quarantined = {index: (reason, _text([values[index] for values in columns])) for index, reason in bad.items()}
+        return whole.filter(pa.array(stays)), quarantined
 
     def _column(self, name: str, values: pa.Array, bad: dict[int, str]) -> pa.Array:
         kind = self._kinds[name]

@@ -212,7 +212,9 @@ def _explain_long(path: Path, max_ratio: float) -> DataError | None:
         for line, data in enumerate(raw, 1):
             for field, number in jsonwhole.numbers_of(data):
                 if isinstance(number, int) and jsonwhole.is_long(number):
-                    return DataError(f"{path}:{line}: {jsonwhole.told(field, number)}", hint=jsonwhole.HINT)
+                    return DataError(
+                        f"{path}:{line}: {jsonwhole.describe_long_number(field, number)}", hint=jsonwhole.HINT
+                    )
     return None
 
 

@@ -64,9 +64,9 @@ def _learnt(path: Path, texts: Sequence[bytes], as_text: Collection[str]) -> pa.
     """Return the columns of all lines, or of those whose fields have the kinds that most lines give them. Raise `DataError` where there is none."""
     import pyarrow as pa
 
-    if told := [text for text in texts if text.strip()]:
+    if lines := [text for text in texts if text.strip()]:
         with contextlib.suppress(pa.ArrowInvalid):
-            return columns_of(told, as_text)
+            return columns_of(lines, as_text)
     objects = [(line, row) for text in texts for line in text.split(b"\n") if isinstance(row := _decoded(line), dict)]
     if not objects:
         raise DataError(f"{path}: no line is a JSON object", hint="Write one object per line.")

@@ -46,7 +46,7 @@ def with_decimals(table: pa.Table, block: bytes) -> pa.Schema:
         if not pa.types.is_floating(kind) or not (field.long is not None or (field.beyond and not field.fractions)):
             return kind
         if field.fractions:
-            raise pa.ArrowInvalid(told(path, field.long))
+            raise pa.ArrowInvalid(describe_long_number(path, field.long))
         return pa.decimal128(38, 0)
 
     return pa.schema([(f.name, _mapped(f.type, decided, f"/{f.name}")) for f in table.schema])
@@ -60,7 +60,7 @@ def check_kept(table: pa.Table, block: bytes) -> None:
         floats = {path for f in table.schema for path in _floats(f.type, f"/{f.name}")}
         for path, field in fields_of(block).items():
             if path in floats and field.long is not None:
-                raise pa.ArrowInvalid(told(path, field.long))
+                raise pa.ArrowInvalid(describe_long_number(path, field.long))
 
 
 def as_texts(table: pa.Table) -> pa.Table:
@@ -74,7 +74,7 @@ def as_texts(table: pa.Table) -> pa.Table:
     return table if wanted.equals(table.schema) else table.cast(wanted)
 
 
-def told(path: str, number: int | None) -> str:
+def describe_long_number(path: str, number: int | None) -> str:
     """Return what is wrong with a field that has too long a number."""
     return f"field {path[1:]!r} holds {str(number)[:_SHOWN]}, a whole number with more digits than a column of fractions can keep"
 

@@ -1,4 +1,4 @@
-"""The monitor `drift`: have a model's inputs and outputs moved from what it was trained on, and has it grown worse where labels came?"""
+"""The monitor `drift`: finds inputs and outputs that drifted from the training data, and metrics that got worse where labels are known."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[monitor.drift]` under `[[monitor]]`.
 
     Args:
-        alpha: The level of one window: the chance that it alarms although nothing has changed, if its rows are exchangeable. Where labels came, and
-            where a watch waits for them, half of it is the columns', all together, and half the metrics'; otherwise all of it is the columns'.
-        threshold: The least effect that counts, as a share of rows that would have to change: Kolmogorov's D, or the total
-            variation beyond what sampling puts there.
-        thresholds: The same for single columns.
-        group: What makes rows correlate: `day` (of event time), `none`, or a column. Row counts are divided by the design effect of the groups.
-        design_effect: The least design effect, for windows too short to show it: row counts are divided by at least this.
-        zone: The time zone whose days are meant, such as `America/New_York`.
-        min_rows: Below this many rows nothing is compared, and the report says so.
-        alarm: `any` column, a `share` of the columns, or columns that carry `importance` calls for an alarm.
+        alpha: The level of one window: the chance of an alarm although nothing has changed, if its rows are exchangeable. If the window has
+            labels, or a watch waits for them, all columns together get half of the level and the metrics the other half; otherwise the
+            columns get all of it.
+        threshold: The smallest effect that counts, as the share of rows that must have changed: Kolmogorov's D, or the total variation
+            beyond its sampling error.
+        thresholds: Other thresholds for single columns.
+        group: Rows with the same value correlate: `day` (of event time), `none`, or a column. The test divides row counts by the design
+            effect of these groups.
+        design_effect: The smallest design effect to use, for windows too short to estimate it.
+        zone: The time zone of the days, such as `America/New_York`.
+        min_rows: A window with fewer rows is not compared, and its report says so.
+        alarm: What raises an alarm: `any` drifted column, a `share` of the columns, or drifted columns that hold a share of the `importance`.
         share: That share of the columns, or of the importance.
-        metric_drop: By how much a metric such as AUC may be lower than at evaluation.
-        error_rise: By what share an error such as log loss or RMSE may be higher.
+        metric_drop: How much lower a metric such as AUC may be than at evaluation.
+        error_rise: How much higher an error such as log loss or RMSE may be than at evaluation, as a share of it.
     """
 
     alpha: float = 0.01

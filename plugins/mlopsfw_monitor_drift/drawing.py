@@ -1,4 +1,4 @@
-"""Shapes as inline SVG: the reference filled, the current as a line over it; categories as pairs of bars."""
+"""Draw shapes as inline SVG: a filled area for the reference with a line for the window, or pairs of bars for categories."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROW = 17
 
 
 def draw(shape: Shape, title: str) -> str:
-    """Return an SVG element; `title` is what a screen reader says."""
+    """Return an SVG element. A screen reader reads `title`."""
     return _bars(shape, title) if shape.categorical else _histogram(shape, title)
 
 

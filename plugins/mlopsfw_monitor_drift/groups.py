@@ -1,7 +1,7 @@
-"""What makes rows correlate (flights of one day share their weather), and by how much that divides their count.
+"""Groups of correlated rows (flights of one day share their weather), and the design effect that divides the row counts.
 
-The core estimates how much the clustering inflates variances. That estimate is itself a variance between few groups, so that what it
-scales is Student's t rather than normal, and the design effect is raised to what makes up for it.
+The core estimates how much the clustering inflates variances. The estimate is itself a variance between few groups, so the scaled
+statistic follows Student's t rather than the normal distribution. This module raises the design effect to make up for that.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from mlopsfw_core import Reference, design_effect
 from mlopsfw_monitor_drift import DriftConfig
 
 FEWEST_GROUPS = 5
-"""Below this many groups the correlation within groups cannot be estimated, and rows are treated as independent."""
+"""With fewer groups the correlation within groups cannot be estimated, and the test treats rows as independent."""
 
 _DAY = 86_400 * 1_000_000  # microseconds
 _HALVINGS = 60
 _TINY = 1e-300
-_MANY = 1000  # degrees of freedom from which on Student's t is the normal distribution for our purpose
+_MANY = 1000  # degrees of freedom above which Student's t is close enough to the normal distribution
 
 
 def row_groups(rows: pa.Table, config: DriftConfig) -> NDArray[np.int64] | None:
-    """Return the number of each row's group, from 0, or None where rows are taken to be independent.
+    """Return the number of each row's group, from 0, or None if the test treats rows as independent.
 
     Raises:
-        ConfigError: The column that is to group the rows was not captured.
+        ConfigError: The captured rows lack the column `config.group`.
     """
     if config.group == "none" or (config.group == "day" and "event_time" not in rows.column_names):
         return None
@@ -62,33 +62,31 @@ def numbered(keys: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def enough(groups: NDArray[np.int64] | None) -> bool:
-    """Return whether there are groups, and enough of them to learn from."""
+    """Return whether there are enough groups to estimate a design effect."""
     return groups is not None and groups.size > 0 and int(groups.max()) + 1 >= FEWEST_GROUPS
 
 
 def design_effects(
     references: Mapping[str, Reference], rows: pa.Table, groups: NDArray[np.int64] | None, least: float, alpha: float
 ) -> dict[str, float]:
-    """Return by how much each column's row counts are to be divided.
+    """Return, for each column, the design effect that divides its row counts.
 
     Args:
-        references: By column.
+        references: The references by column.
         rows: The window.
         groups: The group of each row, or None.
-        least: What grouping is known to cost at the least.
+        least: The smallest design effect to return.
         alpha: The level of all columns together.
     """
     columns = [name for name in references if name in rows.column_names]
     if groups is None or not enough(groups):
         return dict.fromkeys(columns, least)
-    level = alpha / max(
-        2 * len(references), 1
-    )  # of the surest column: two questions each, Benjamini-Hochberg's first step
+    level = alpha / max(2 * len(references), 1)  # of the first Benjamini-Hochberg step, with two tests for each column
     return {name: max(least, _effect(references[name], rows.column(name), groups, level)) for name in columns}
 
 
 def _effect(reference: Reference, column: pa.ChunkedArray, groups: NDArray[np.int64], level: float) -> float:
-    """Return the design effect at which a test of this level keeps it."""
+    """Return the design effect at which the test keeps its level."""
     between = int(groups.max())
     if reference.kind != "categorical" or pa.types.is_nested(column.type):
         return design_effect(reference, column, groups) * few_groups(between, level)
@@ -102,10 +100,9 @@ class Clustering:
     """How the shares of categories differ between groups.
 
     Args:
-        mean: The mean design effect, which Rao and Scott prescribe; below 1 where groups are more alike than chance makes them, as the
-            days of a timetable are.
-        cells: In how many dimensions they can differ.
-        moving: In how many they do: of the eigenvalues of their covariance, (sum)² / (sum of squares), as Satterthwaite has it.
+        mean: The mean design effect of Rao and Scott; below 1 if groups are more alike than chance explains, such as the days of a timetable.
+        cells: The number of dimensions in which the groups can differ.
+        moving: The effective number in which they do: (sum)² / (sum of squares) of the eigenvalues of their covariance, after Satterthwaite.
     """
 
     mean: float
@@ -114,7 +111,7 @@ class Clustering:
 
 
 def clustering(column: pa.ChunkedArray, groups: NDArray[np.int64]) -> Clustering:
-    """Return how the categories of a column, nulls left out, cluster by group."""
+    """Return how the categories of a column, without nulls, cluster by group."""
     table = _table(column, groups)
     rows, used = table.sum(), int((table.sum(axis=1) > 0).sum())
     cells = max(table.shape[1] - 1, 1)
@@ -138,9 +135,9 @@ def _table(column: pa.ChunkedArray, groups: NDArray[np.int64]) -> NDArray[np.flo
 
 
 def concentration(cells: int, moving: float, level: float) -> float:
-    """Return by how much the mean design effect of categories falls short where few of their dimensions carry the clustering.
+    """Return the factor that corrects the mean design effect of categories if few of their dimensions carry the clustering.
 
-    The second-order correction of Rao & Scott (1981, JASA 76:221-230), as one factor that makes up for it at this level.
+    The second-order correction of Rao & Scott (1981, JASA 76:221-230), as one factor at this level.
     """
     return max(cells / moving * _chi_square(moving, level) / _chi_square(cells, level), 1.0)
 
@@ -153,11 +150,11 @@ def _chi_square(freedom: float, level: float) -> float:
 
 @lru_cache
 def few_groups(freedom: int, level: float) -> float:
-    """Return the square of Student's quantile over the normal one: what a variance estimated from few groups costs.
+    """Return the squared ratio of Student's quantile to the normal one: the cost of a variance estimated from few groups.
 
     Args:
         freedom: Degrees of freedom of the variance. For categories Thomas & Rao (1987, JASA 82:630-636) have (dimensions)(groups - 1).
-        level: The two-sided level at which the most surprising column is judged.
+        level: The two-sided level of the most significant column.
     """
     if freedom > _MANY:
         return 1.0
@@ -166,7 +163,7 @@ def few_groups(freedom: int, level: float) -> float:
 
 
 def student_quantile(level: float, freedom: int) -> float:
-    """Return the t that |T| exceeds with probability `level`, T having `freedom` degrees of freedom."""
+    """Return the t that |T| exceeds with probability `level`, where T has `freedom` degrees of freedom."""
     low, high = 0.0, math.pi / 2
     for _ in range(_HALVINGS):
         angle = (low + high) / 2
@@ -175,7 +172,7 @@ def student_quantile(level: float, freedom: int) -> float:
 
 
 def student_tail(t: float, freedom: int) -> float:
-    """Return P(T > t), T having `freedom` degrees of freedom."""
+    """Return P(T > t), where T has `freedom` degrees of freedom."""
     tail = _beyond(math.atan(abs(t) / math.sqrt(freedom)), freedom) / 2
     return tail if t > 0 else 1 - tail
 

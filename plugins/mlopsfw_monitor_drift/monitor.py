@@ -1,4 +1,4 @@
-"""`DriftMonitor`: compares a window with the training profile, decides whether it calls for attention, and says why."""
+"""`DriftMonitor`: compares a window with the training profile, decides whether to alarm, and says why."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class DriftMonitor:
             few = f"{window.rows.num_rows} rows are too few to compare (min_rows = {self._config.min_rows})"
             return Report(monitor=NAME, **head, rows=window.rows.num_rows, alarm=False, summary=few)
         groups = row_groups(window.rows, self._config)
-        drifts = self._compare(window, baseline, groups) if window.look == 1 else []  # later looks are at labels alone
+        drifts = (
+            self._compare(window, baseline, groups) if window.look == 1 else []
+        )  # later looks judge only the labels
         decayed = decay(window, baseline, groups, self._config)
         findings = [*self._findings(drifts, decayed, baseline), *caveats(groups, self._config)]
         alarm = self._calls(drifts, baseline) or decayed.alarm
@@ -80,12 +82,12 @@ class DriftMonitor:
 
 
 def columns_alpha(window: Window, config: DriftConfig) -> float:
-    """Return the columns' part of the level: half where labels have come or may come, else all of it."""
+    """Return the level of the columns: half of it if the window has labels or may get some, else all of it."""
     return config.alpha if window.labels is None and window.looks == 1 else config.alpha / 2
 
 
 def caveats(groups: NDArray[np.int64] | None, config: DriftConfig) -> list[Finding]:
-    """Return a finding where the window has too few groups to estimate how strongly rows of one group correlate."""
+    """Return a finding if the window has too few groups to estimate how strongly rows of one group correlate."""
     if groups is None or enough(groups) or config.design_effect > 1:
         return []
     many = int(groups.max()) + 1
@@ -110,12 +112,12 @@ def _counted(many: int, group: str) -> str:
 
 
 def is_output(column: str, baseline: Baseline) -> bool:
-    """Return whether a column is an output of the model, or one class of it."""
+    """Return whether a column is an output of the model, or one class of an output."""
     return any(column == name or column.startswith(f"{name}[") for name in baseline.outputs)
 
 
 def by_class(rows: pa.Table, baseline: Baseline) -> pa.Table:
-    """Return the rows with an output that is a list as one column a class, `output[class]`, as the profile has it."""
+    """Return the rows with one column per class, `output[class]`, for each output that is a list, as in the profile."""
     import pyarrow.compute as pc
 
     for name in baseline.outputs:
@@ -126,7 +128,7 @@ def by_class(rows: pa.Table, baseline: Baseline) -> pa.Table:
 
 
 def _weight(drift: ColumnDrift, baseline: Baseline) -> float:
-    """Rank by drift times importance: drift is not harm. Without known importance all columns weigh the same."""
+    """Return drift times importance, since drift alone is no harm. Without importances all columns weigh the same."""
     if not baseline.importance or is_output(drift.column, baseline):
         return drift.effect
     return drift.effect * max(baseline.importance.get(drift.column, 0.0), 0.0)
@@ -157,7 +159,7 @@ def _sentence(drift: ColumnDrift, *, output: bool) -> str:
     if drift.statistic in ("absent", "type"):
         return f"{subject}: {details['reason']}"
     if drift.statistic == "missing":
-        return f"{subject} is missing in {details['missing_share']:.1%} of rows; it was missing in {details['reference_missing_share']:.1%}"
+        return f"{subject} is missing in {details['missing_share']:.1%} of rows, in training in {details['reference_missing_share']:.1%}"
     moved = f"{subject} has drifted: at least {drift.effect:.1%} of its values differ"
     if details.get("moved"):
         most = details["moved"][0]
@@ -168,7 +170,7 @@ def _sentence(drift: ColumnDrift, *, output: bool) -> str:
 
 
 def _summary(drifts: Sequence[ColumnDrift], decayed: Decay, baseline: Baseline) -> str:
-    """Return one sentence that begins with what calls for attention."""
+    """Return one sentence that begins with the reason for an alarm, if there is one."""
     drifted = [d.column for d in sorted(drifts, key=lambda d: -_weight(d, baseline)) if d.drifted]
     moved = f"{len(drifted)} of {len(drifts)} columns drifted"
     moved += f": {', '.join(drifted[:5])}{', …' if len(drifted) > 5 else ''}" if drifted else ""  # noqa: PLR2004
@@ -199,7 +201,7 @@ def _finite(value: float) -> float | None:
 
 
 def _plain(details: Any) -> Any:
-    """Return details as JSON can carry them: no NumPy scalars, nothing that is not finite."""
+    """Return details as JSON values: without NumPy scalars, and None for numbers that are not finite."""
     if isinstance(details, dict):
         return {str(key): _plain(value) for key, value in details.items()}
     if isinstance(details, list | tuple):

@@ -1,4 +1,4 @@
-"""The report as one HTML page: verdict, table, a plot a column."""
+"""The report as one HTML page: verdict, table, and a plot for each column."""
 
 from __future__ import annotations
 
@@ -149,6 +149,6 @@ def _rule(window: Window, config: DriftConfig) -> str:
             if labelled
             else ""
         )
-        + f"If rows are exchangeable, at most {config.alpha:.0%} of windows without a change alarm; rows of successive days seldom are. "
+        + f"If rows are exchangeable, at most {config.alpha:.0%} of unchanged windows raise an alarm; rows of successive days rarely are. "
         f"The effect is the smallest share of rows that must have changed. For the p-values {grouped}."
     )

@@ -1,9 +1,9 @@
-"""Has the model grown worse? Where labels have come, its metrics on the window against those at evaluation.
+"""Compare the metrics of a window, where labels are known, with those at evaluation, to see whether the model got worse.
 
-Both have a sampling error, and rows of one day share their weather: that of the window is a jackknife that leaves out whole groups
-(Wolter, Introduction to Variance Estimation, 2nd ed., chapter 4), that of the evaluation is taken to be the same for the same number of
-rows. An alarm needs a loss beyond the allowed one that these errors do not explain. Ranking (AUC) and probabilities (log loss) are
-both looked at: a model can go on ranking well while the world's base rate leaves its probabilities behind.
+Both have a sampling error, and rows of one group correlate. The standard error of the window is a jackknife that leaves out whole groups
+(Wolter, Introduction to Variance Estimation, 2nd ed., chapter 4); that of the evaluation is assumed equal for the same number of rows.
+An alarm needs a loss beyond the allowed one that these errors do not explain. Both ranking (AUC) and probabilities (log loss) count: a model
+can still rank well after a change of the base rate has made its probabilities wrong.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from mlopsfw_monitor_drift import DriftConfig
 
 _GROUP = "mlopsfw group"  # no input is called so
-_PARTS = 20  # groups of the jackknife where rows are taken to be independent, or there are too few groups to learn from
+_PARTS = 20  # groups of the jackknife if rows count as independent, or have too few groups
 
 
 @dataclass(frozen=True)
 class Decay:
-    """What the labels say: the metrics, whether the model has grown worse, and in words."""
+    """What the labels show: the metrics, whether the model got worse, and a summary."""
 
     labelled: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Decay:
 
 
 WATCHED = {"binary": ("auc", "log_loss"), "multiclass": ("log_loss", "accuracy"), "regression": ("rmse",)}
-"""The metrics that are compared with those at evaluation."""
+"""The metrics to compare with those at evaluation."""
 
 
 def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, config: DriftConfig) -> Decay:
@@ -67,7 +67,7 @@ def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, 
 
 @dataclass(frozen=True)
 class Realised:
-    """A metric on the window: its name, value and standard error, the rows it rests on, and the error's degrees of freedom."""
+    """A metric on the window: name, value, standard error, number of rows, and the degrees of freedom of the error."""
 
     name: str
     value: float
@@ -77,7 +77,7 @@ class Realised:
 
 
 def _worse(now: Realised, baseline: Baseline, config: DriftConfig, alpha: float) -> Finding | None:
-    """Return the finding if the metric lost more than is allowed, and more than both errors explain."""
+    """Return a finding if the metric lost more than allowed, and more than its standard errors explain."""
     before, better = baseline.metrics[now.name], higher_is_better(now.name)
     loss = before - now.value if better else now.value - before
     allowed = config.metric_drop if better else config.error_rise * abs(before)
@@ -109,7 +109,7 @@ def _joined(window: Window, groups: NDArray[np.int64] | None, outputs: Sequence[
 
 
 def _parts(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what the jackknife leaves out at a time: the groups that have labels, or where they are too few, every twentieth row."""
+    """Return the part of each row, which the jackknife leaves out at a time: its group, or one of 20 parts if too few groups have labels."""
     labelled = numbered(groups)
     return labelled if enough(labelled) else np.arange(groups.size, dtype=np.int64) % _PARTS
 
@@ -133,7 +133,7 @@ def _standard_errors(
     outputs: NDArray[np.generic],
     groups: NDArray[np.int64],
 ) -> dict[str, float]:
-    """Return the delete-a-group jackknife's standard errors; a metric that a part leaves undefined has none, and raises no alarm."""
+    """Return the standard errors of the delete-a-group jackknife. A metric undefined without some part has none, and raises no alarm."""
     without = [groups != group for group in np.unique(groups)]
     estimates = [evaluate(task, labels[selection], outputs[selection]) for selection in without if selection.any()]
     defined = [name for name in names if len(estimates) > 1 and all(name in metrics for metrics in estimates)]

@@ -1,4 +1,4 @@
-"""What a plot of a column needs: the shares of reference and current in the same cells. Numbers in, numbers out; no drawing."""
+"""Compute the data of a column's plot: the shares of reference and window in the same cells. Draws nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Shape:
     """Two distributions over the same cells.
 
     Args:
-        labels: One for each cell (categories), or the edges, one more than cells (numbers).
+        labels: For categories the name of each cell; for numbers the edges, one more than the cells.
         reference, current: Shares, shape (cells,).
     """
 
@@ -32,7 +32,7 @@ class Shape:
 
 
 def shape_of(stored: Mapping[str, Any], rows: pl.Series) -> Shape | None:
-    """Return the shape of one column, or None where either side is empty or only hash cells are kept."""
+    """Return the shape of one column, or None if a side is empty or the reference kept only hashes."""
     content = Reference.from_dict(stored).content
     counts = getattr(content, "counts", None)
     if hasattr(content, "points"):
@@ -53,12 +53,12 @@ def _numeric(points: NDArray[np.float64], rows: pl.Series) -> Shape | None:
     shares = [np.histogram(np.clip(side, edges[0], edges[-1]), edges)[0] / side.size for side in (points, values)]
     shape = (
         np.append(edges[:-1] + 0.5, edges[-1] - 0.5) if whole else edges
-    )  # the whole numbers that the cells begin and end with
+    )  # the first and last whole number of each cell
     return Shape(tuple(f"{edge:.4g}" for edge in shape), shares[0], shares[1], categorical=False)
 
 
 def _edges(low: float, high: float, *, whole: bool) -> NDArray[np.float64]:
-    """Return edges of cells of one width; those of whole numbers hold equally many each, or a plot would show combs."""
+    """Return the edges of cells of equal width. Cells of whole numbers hold equally many of them: a plot would show combs otherwise."""
     if not whole:
         return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
     width = max(np.ceil((high - low + 1) / BINS), 1.0)

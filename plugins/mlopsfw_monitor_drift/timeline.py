@@ -1,4 +1,4 @@
-"""The window day by day: rows, the mean prediction and, where labels came, the mean label. Numbers in, an SVG out."""
+"""The window day by day: rows, mean prediction and mean label, as a table and as an SVG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DOTTED_UP_TO = 100  # days; beyond, dots would touch
 
 
 def by_day(window: Window, baseline: Baseline, zone: str) -> pl.DataFrame | None:
-    """Return `day, rows, prediction, label, labelled` a day, in order; None where a mean says nothing or there is but one day."""
+    """Return `day, rows, prediction, label, labelled` for each day, in order; None for non-numeric outputs or a single day."""
     rows = pl.DataFrame(window.rows)
     output = next(iter(baseline.outputs), "")
     if output not in rows.columns or not rows[output].dtype.is_numeric() or "event_time" not in rows.columns:
@@ -48,7 +48,7 @@ def _labels(window: Window, baseline: Baseline) -> pl.DataFrame:
 
 
 def draw_days(table: pl.DataFrame) -> str:
-    """Return the table as an SVG element: bars for rows, a line for the prediction, and one for the label where there are any."""
+    """Return the table as an SVG element: bars for rows, a line for the prediction, and a line for the label if there are any."""
     first, last = int(table["day"][0]), int(table["day"][-1])
     step = (_WIDTH - _LEFT) / max(last - first + 1, 1)
     positions = [_LEFT + (int(day) - first + 0.5) * step for day in table["day"]]
@@ -67,7 +67,7 @@ def draw_days(table: pl.DataFrame) -> str:
 
 
 class _Scale:
-    """From values to heights."""
+    """Maps values to heights."""
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high

@@ -88,8 +88,8 @@ def replace(temporary: str, path: str) -> None:
 
 
 @contextmanager
-def told(what: str, key: str) -> Iterator[None]:
-    """Turn the system's errors into those of the storage contract."""
+def as_storage_error(what: str, key: str) -> Iterator[None]:
+    """Raise the errors of the storage protocol for those of the system."""
     try:
         yield
     except OSError as error:

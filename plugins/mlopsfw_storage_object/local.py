@@ -36,7 +36,7 @@ class LocalStorage:
     def put(self, key: str, data: bytes | Path) -> None:
         """Store `data` under `key`, replacing what was there."""
         path = self._path(key)
-        with durable.told("put", key):
+        with durable.as_storage_error("put", key):
             folder = self._settle(os.path.dirname(path))
             durable.replace(self._write(data), path)
             durable.flush_folder(folder)
@@ -47,7 +47,7 @@ class LocalStorage:
         False, too, is returned only once what is there is durable: the caller may build on it.
         """
         path = self._path(key)
-        with durable.told("put_if_absent", key):
+        with durable.as_storage_error("put_if_absent", key):
             folder = self._settle(os.path.dirname(path))
             created = not os.path.lexists(path) and durable.publish(self._write(data), path)
             if not created and os.path.isdir(path):
@@ -57,7 +57,7 @@ class LocalStorage:
 
     def delete(self, key: str) -> None:
         """Remove the object; an absent one is no error."""
-        with durable.told("delete", key), suppress(FileNotFoundError, NotADirectoryError):
+        with durable.as_storage_error("delete", key), suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(self._path(key))
 
     # -- reading ---------------------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ class LocalStorage:
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         """Return the object's bytes, or `length` of them from `start`. Raise `NotFound`."""
         path = self._path(key)
-        with durable.told("get", key):
+        with durable.as_storage_error("get", key):
             try:
                 with open(path, "rb", buffering=0, opener=_open_plain) as file:
                     return _read(file.fileno(), start, length)
@@ -77,7 +77,7 @@ class LocalStorage:
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
         """Yield the objects whose key starts with `prefix` and sorts after `after`, in ascending key order."""
         above = check_prefix(prefix).rpartition("/")[0]
-        with durable.told("list", prefix):
+        with durable.as_storage_error("list", prefix):
             yield from self._walk(f"{above}/" if above else "", prefix, after)
 
     def _walk(self, at: str, prefix: str, after: str) -> Iterator[Entry]:
@@ -116,7 +116,7 @@ class LocalStorage:
         key = f"tables/{name}"
         path = self._path(key)
         if os.access(self._root, os.W_OK) or not os.path.isdir(self._root):  # a copy may lie where nobody can write
-            with durable.told("table_location", name):
+            with durable.as_storage_error("table_location", name):
                 self._settle(os.path.dirname(path))
         return TableLocation(uri=path, key=key)
 

@@ -33,8 +33,8 @@ def said(tmp_path, monkeypatch, capsys):
     return saying
 
 
-def answers(told):
-    return {one["column"]: (one["statistic"], one["drifted"]) for one in told["columns"]}
+def answers(report):
+    return {one["column"]: (one["statistic"], one["drifted"]) for one in report["columns"]}
 
 
 def normal(seed, mean=0.0):
@@ -53,10 +53,10 @@ def write_numbers(path, values, missing, separator=","):
 def test_a_shift_is_seen_however_missing_values_are_spelled(tmp_path, said, missing, way):
     for name, mean in (("r", 0), ("c", 50)):
         write_numbers(tmp_path / f"{name}.csv", normal(mean, mean), missing)
-    code, told, _ = said("r.csv", "c.csv", *way, "--columns", "delay")
+    code, report, _ = said("r.csv", "c.csv", *way, "--columns", "delay")
     assert code == 4
-    assert told["columns"][0]["type"] == "numeric"
-    assert told["columns"][0]["drifted"]
+    assert report["columns"][0]["type"] == "numeric"
+    assert report["columns"][0]["drifted"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -77,9 +77,9 @@ def test_the_options_of_data_add_are_those_of_drift(tmp_path, said, written, way
         write_numbers(path, normal(mean, mean), missing, separator)
         data = path.read_text("utf-8").encode(encoding)
         path.write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
-    code, told, _ = said(f"r{suffix}", f"c{suffix}", *options, *way)
+    code, report, _ = said(f"r{suffix}", f"c{suffix}", *options, *way)
     assert code == 4
-    assert answers(told)["delay"][1]
+    assert answers(report)["delay"][1]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -87,8 +87,8 @@ def test_a_declared_type_decides(tmp_path, said, way):
     (tmp_path / "r.csv").write_text("zip\n" + "1\n2\n3\n" * 100)
     (tmp_path / "c.csv").write_text("zip\n" + "1\n2\n3\n" * 100)
     for options, kind in (([], "numeric"), (["--type", "zip=string"], "categorical")):
-        code, told, _ = said("r.csv", "c.csv", *options, *way)
-        assert (code, told["columns"][0]["type"]) == (0, kind)
+        code, report, _ = said("r.csv", "c.csv", *options, *way)
+        assert (code, report["columns"][0]["type"]) == (0, kind)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -106,8 +106,8 @@ def test_times_of_one_moment_are_one_value_in_every_unit(tmp_path, said, way):
         pl.DataFrame({"t": times.cast(pl.Datetime(unit, "UTC"))}).write_parquet(tmp_path / f"{unit}.parquet")
     pl.DataFrame({"t": times}).write_csv(tmp_path / "text.csv")
     for file in ("us.parquet", "ms.parquet", "text.csv"):
-        code, told, _ = said("ns.parquet", file, *way)
-        assert (code, told["columns"][0]["effect"], told["columns"][0]["type"]) == (0, 0.0, "numeric")
+        code, report, _ = said("ns.parquet", file, *way)
+        assert (code, report["columns"][0]["effect"], report["columns"][0]["type"]) == (0, 0.0, "numeric")
 
 
 @pytest.mark.parametrize("unit", ["ns", "us", "ms"])
@@ -130,17 +130,17 @@ def test_true_is_true_in_every_representation(tmp_path, said, spelled, way):
     (tmp_path / "c.csv").write_text("\n".join(["x", *words]))
     pl.DataFrame({"x": words}).write_parquet(tmp_path / "text.parquet")
     for pair in (("bool.parquet", "c.csv"), ("bool.parquet", "text.parquet"), ("text.parquet", "bool.parquet")):
-        code, told, _ = said(*pair, *way)
-        assert (code, told["columns"][0]["effect"]) == (0, 0.0)
+        code, report, _ = said(*pair, *way)
+        assert (code, report["columns"][0]["effect"]) == (0, 0.0)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_codes_of_which_one_file_holds_plain_numbers_alone_are_the_same_codes(tmp_path, said, way):
     pl.DataFrame({"zip": ["1.50", "2.50", "x"] * 200}).write_parquet(tmp_path / "r.parquet")
     (tmp_path / "c.csv").write_text("zip\n" + "1.50\n2.50\n" * 300)
-    told = said("r.parquet", "c.csv", *way)[1]["columns"][0]
-    assert told["type"] == "categorical"
-    assert told["effect"] < 0.4  # a third of the rows is gone, no more
+    report = said("r.parquet", "c.csv", *way)[1]["columns"][0]
+    assert report["type"] == "categorical"
+    assert report["effect"] < 0.4  # a third of the rows is gone, no more
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -148,8 +148,8 @@ def test_long_ids_are_compared(tmp_path, said, way):
     lines = [f"{17758512297797920768 + row},{value}" for row, value in enumerate(normal(1))]
     for file in ("r.csv", "c.csv"):
         (tmp_path / file).write_text("\n".join(["id,v", *lines]))
-    code, told, _ = said("r.csv", "c.csv", *way)
-    assert (code, {one["column"] for one in told["columns"]}) == (0, {"id", "v"})
+    code, report, _ = said("r.csv", "c.csv", *way)
+    assert (code, {one["column"] for one in report["columns"]}) == (0, {"id", "v"})
 
 
 def write(path, rows):
@@ -173,10 +173,10 @@ def test_columns_of_which_none_is_common_are_absent_and_the_others_are_named(tmp
         pytest.skip("JSON lines are not streamed")
     write(tmp_path / f"r{suffix}", pl.DataFrame({"Age": normal(1), "Fare": normal(2)}))
     write(tmp_path / f"c{suffix}", pl.DataFrame({"age": normal(3, 50), "fare": normal(4)}))
-    code, told, _ = said(f"r{suffix}", f"c{suffix}", *way)
+    code, report, _ = said(f"r{suffix}", f"c{suffix}", *way)
     assert code == 4
-    assert answers(told) == {"Age": ("absent", True), "Fare": ("absent", True)}
-    assert set(told["left_out"]) == {"age", "fare"}
+    assert answers(report) == {"Age": ("absent", True), "Fare": ("absent", True)}
+    assert set(report["left_out"]) == {"age", "fare"}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -186,11 +186,11 @@ def test_no_rows_are_neither_drift_nor_its_absence(tmp_path, said, suffix, empty
     rows = pl.DataFrame({"x": normal(1), "k": ["a"] * ROWS})
     for name in "rc":
         write(tmp_path / f"{name}{suffix}", rows.clear() if name in empty else rows)
-    code, told, error = said(f"r{suffix}", f"c{suffix}", *way)
+    code, report, error = said(f"r{suffix}", f"c{suffix}", *way)
     assert code == 1
     assert "nothing was compared" in error
-    assert told["drifted"] is None
-    assert "no rows" in told["nothing_compared"]
+    assert report["drifted"] is None
+    assert "no rows" in report["nothing_compared"]
     assert run(["drift", f"r{suffix}", f"c{suffix}", *way]) == 0  # without --check it only says so
 
 
@@ -208,11 +208,11 @@ def test_the_page_says_that_nothing_was_compared_and_what_was_left_out(tmp_path,
 def test_a_nested_column_is_named_and_the_others_are_compared(tmp_path, said, way):
     for name, mean in (("r", 0), ("c", 20)):
         write(tmp_path / f"{name}.parquet", pl.DataFrame({"x": normal(1, mean), "tags": [["a", "b"]] * ROWS}))
-    code, told, _ = said("r.parquet", "c.parquet", *way)
+    code, report, _ = said("r.parquet", "c.parquet", *way)
     assert code == 4
-    assert list(answers(told)) == ["x"]
-    assert "nested" in told["left_out"]["tags"]
-    code, told, error = said("r.parquet", "c.parquet", *way, "--columns", "tags")
+    assert list(answers(report)) == ["x"]
+    assert "nested" in report["left_out"]["tags"]
+    code, report, error = said("r.parquet", "c.parquet", *way, "--columns", "tags")
     assert code == 1
     assert "nothing was compared" in error
 
@@ -222,9 +222,9 @@ def test_a_word_far_down_is_noted_and_makes_text_of_the_column_in_every_way(tmp_
     for name in ("r", "c"):
         (tmp_path / f"{name}.csv").write_text("code,n\n" + "".join(f"{row},1\n" for row in range(3000)) + "x9,1\n")
     for way in WAYS:
-        told = said("r.csv", "c.csv", *way)[1]
-        assert {one["column"]: one["type"] for one in told["columns"]} == {"code": "categorical", "n": "numeric"}
-        assert any("x9" in note and "r.csv:3002" in note for note in told["notes"])
+        report = said("r.csv", "c.csv", *way)[1]
+        assert {one["column"]: one["type"] for one in report["columns"]} == {"code": "categorical", "n": "numeric"}
+        assert any("x9" in note and "r.csv:3002" in note for note in report["notes"])
 
 
 def test_an_arrow_file_of_polars_with_categories_is_read_by_all(tmp_path, said, project):
@@ -259,8 +259,8 @@ def test_every_format_of_data_add_is_one_of_drift(tmp_path, said, formats):
     for suffix in suffixes:
         write(tmp_path / f"x{suffix}", rows)
     for suffix in suffixes:
-        code, told, _ = said("x.parquet", f"x{suffix}")
-        assert (code, [one["effect"] for one in told["columns"]]) == (0, [0.0, 0.0])
+        code, report, _ = said("x.parquet", f"x{suffix}")
+        assert (code, [one["effect"] for one in report["columns"]]) == (0, [0.0, 0.0])
 
 
 @pytest.mark.parametrize("empty", [0, 1])

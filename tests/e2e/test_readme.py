@@ -42,18 +42,25 @@ def test_the_data_section_works_as_it_stands(tmp_path, monkeypatch):
     (tmp_path / "mlopsfw.toml").write_text(TOML)
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "one.txt").write_text("a text is a file, too")
-    told = {}
+    outputs = {}
     for day, words in enumerate(commands()):
         deliver(tmp_path, day)
         command = [sys.executable, "-m", "mlopsfw", *words]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, input="y\n", check=False)
         assert done.returncode == 0, (words, done.stdout, done.stderr)
-        told[" ".join(words[1:3])] = done.stdout
+        outputs[" ".join(words[1:3])] = done.stdout
         if "--infer" in words:
             (tmp_path / "mlopsfw.toml").write_text(TOML + NAMED)
-    assert {"add trips", "quarantine trips", "check trips", "tag trips@3", "diff trips", "forget trips"} <= told.keys()
-    assert {"vacuum trips", "add photos", "get photos@1"} <= told.keys()
-    assert f"{2 * ROWS:,} added, 0 removed, 0 changed" in told["diff trips"]  # version 3 has three deliveries
-    assert re.search(r"rows erased: 1 from version 1, 2 from version 2", told["forget trips"])
+    assert {
+        "add trips",
+        "quarantine trips",
+        "check trips",
+        "tag trips@3",
+        "diff trips",
+        "forget trips",
+    } <= outputs.keys()
+    assert {"vacuum trips", "add photos", "get photos@1"} <= outputs.keys()
+    assert f"{2 * ROWS:,} added, 0 removed, 0 changed" in outputs["diff trips"]  # version 3 has three deliveries
+    assert re.search(r"rows erased: 1 from version 1, 2 from version 2", outputs["forget trips"])
     assert (tmp_path / "copy" / "one.txt").read_text() == "a text is a file, too"
     assert "<html" in (tmp_path / "report.html").read_text("utf-8")

@@ -125,9 +125,9 @@ def test_kills_at_any_system_call_lose_no_acknowledged_write(tmp_path, kills):
     assert shutil.which("strace"), "run: apt-get install strace"
     killed, acknowledged = 0, []
     for seed in range(kills):
-        struck, told = strike(tmp_path, seed)
+        struck, reported = strike(tmp_path, seed)
         killed += struck
-        acknowledged += told
+        acknowledged += reported
     assert killed == kills
     assert len(acknowledged) > kills
     assert anomalies(LocalStorage(tmp_path / "store"), acknowledged) == []

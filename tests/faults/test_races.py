@@ -127,12 +127,12 @@ def test_of_16_processes_one_holds_the_lease_and_a_late_one_is_fenced(tmp_path):
         acknowledge("held", who, epoch)
         lease.release()
 
-    told, failed = race(hold)
+    reports, failed = race(hold)
     assert failed == []
-    epochs = [epoch for _, _, epoch in told]
+    epochs = [epoch for _, _, epoch in reports]
     assert sorted(epochs) == list(range(1, RACERS + 1)), "each epoch had one holder"
-    assert {"held", "fenced"} == {kind for kind, _, _ in told}
-    assert any(who % 8 == 0 for kind, who, _ in told if kind == "fenced"), (
+    assert {"held", "fenced"} == {kind for kind, _, _ in reports}
+    assert any(who % 8 == 0 for kind, who, _ in reports if kind == "fenced"), (
         "of two that hang one at the most is the last"
     )
     events = list(
@@ -141,7 +141,7 @@ def test_of_16_processes_one_holds_the_lease_and_a_late_one_is_fenced(tmp_path):
         .events()
     )
     assert [e.epoch for e in events] == sorted(e.epoch for e in events)
-    for fenced in [epoch for kind, _, epoch in told if kind == "fenced"]:
+    for fenced in [epoch for kind, _, epoch in reports if kind == "fenced"]:
         assert [e.type for e in events if e.epoch == fenced] == ["takeover"]
 
 
@@ -159,8 +159,8 @@ def test_racing_seals_of_one_stream_end_it_once(tmp_path):
         except MlopsfwError as error:
             acknowledge("sealed", type(error).__name__)
 
-    told, failed = race(seal)
+    reports, failed = race(seal)
     assert failed == []
-    assert {kind[1] for kind in told if kind[0] == "sealed"} == {"StreamSealed"}
-    assert len([kind for kind in told if kind[0] == "sealed"]) == RACERS - 1
-    assert anomalies(LocalStorage(tmp_path / "store"), [ack for ack in told if ack[0] == "event"]) == []
+    assert {kind[1] for kind in reports if kind[0] == "sealed"} == {"StreamSealed"}
+    assert len([kind for kind in reports if kind[0] == "sealed"]) == RACERS - 1
+    assert anomalies(LocalStorage(tmp_path / "store"), [ack for ack in reports if ack[0] == "event"]) == []

@@ -323,14 +323,14 @@ def test_a_dry_run_says_the_same_and_changes_nothing(root, tmp_path):
     project = lived_in(root, tmp_path)
     project.captures.compact("delay")
     before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
-    told = project.erasures.forget("people", subject(), dry_run=True)
+    planned = project.erasures.forget("people", subject(), dry_run=True)
     after = {file: file.read_bytes() for file in root.rglob("*") if file.is_file() and "state/blobs" not in str(file)}
     assert {f: d for f, d in after.items() if "/blobs/" not in str(f) and "/index/" not in str(f)} == {
         f: d for f, d in before.items() if "/blobs/" not in str(f) and "/index/" not in str(f)
     }
     done = project.erasures.forget("people", subject())
     same = ("datasets", "captures", "labels", "tables", "models")
-    assert [told.held[name] for name in same] == [done.held[name] for name in same]
+    assert [planned.held[name] for name in same] == [done.held[name] for name in same]
 
 
 def test_a_second_time_there_is_nothing_left(root, tmp_path):

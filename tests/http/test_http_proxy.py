@@ -240,7 +240,7 @@ def test_the_proxy_gets_its_credentials_and_nobody_else_does(target, proxy, monk
     ((_, received),) = target.seen
     assert not [name for name in received if "proxy" in name.lower()]
     assert "send_request_headers" in caplog.text
-    assert not [told for told in ("Basic", "us%40er", "us@er", "wörd") if told in caplog.text]
+    assert not [secret for secret in ("Basic", "us%40er", "us@er", "wörd") if secret in caplog.text]
 
 
 @pytest.mark.parametrize(

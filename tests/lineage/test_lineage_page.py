@@ -78,8 +78,8 @@ def test_a_prediction_is_traced_to_the_revision_and_the_version_that_made_it_and
 
 
 def test_a_predictions_inputs_and_outputs_are_not_told(served):
-    told = run(served, "lineage", "predictions:/delay/01j-0", "--json").output
-    assert "probability" not in told
+    output = run(served, "lineage", "predictions:/delay/01j-0", "--json").output
+    assert "probability" not in output
 
 
 @pytest.mark.parametrize("ref", ["predictions:/delay/gone", "predictions:/other/01j-0"])
@@ -174,8 +174,8 @@ def test_the_verb_writes_the_page_beside_what_it_prints_and_no_control_character
     with pytest.raises(UnknownName):
         run(served, "lineage", "predictions:/delay/gone", "--html", str(served.root / "page.html"))
     assert (served.root / "page.html").read_text(encoding="utf-8") == page  # nothing was written over
-    told = run(served, "lineage", ref, "--json", "--html", str(served.root / "page.html"))
-    assert json.loads(told.output)["root"] == ref
+    result = run(served, "lineage", ref, "--json", "--html", str(served.root / "page.html"))
+    assert json.loads(result.output)["root"] == ref
 
 
 @pytest.mark.server

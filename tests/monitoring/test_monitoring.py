@@ -409,7 +409,7 @@ def test_a_watch_looks_at_so_many_windows_at_once_and_says_that_more_follow(proj
     said = []
     run_watch(project, 5, days=5, say=said.append)
     assert len(examined(project)) == 5
-    assert [text[:30] for text in said[1:]] == ["2 windows are done; the next o"] * 2
+    assert [text[:30] for text in said[1:]] == ["Examined 2 windows; the next o"] * 2
 
 
 def test_a_watch_that_once_began_in_year_1_goes_on_with_what_was_captured(project):

@@ -140,9 +140,9 @@ def test_labels_of_every_type_reach_the_metrics_by_every_door(
     found = labelled(project)
     assert found == truth
     assert {type(value) for value in found.values()} == {type(value) for value in classes}
-    told = report(project)
-    assert (told.labelled, told.labels_aside) == (5 * EACH, {})
-    assert told.metrics["positive_rate"] == 0.25
+    summary = report(project)
+    assert (summary.labelled, summary.labels_aside) == (5 * EACH, {})
+    assert summary.metrics["positive_rate"] == 0.25
 
 
 WRONG = {
@@ -281,13 +281,13 @@ def test_a_bad_label_that_is_stored_sets_its_row_aside_is_counted_and_ends_no_wi
         label_time=pl.lit(START), received_time=pl.lit(START + DAY * 400)
     )
     project.tables.append("labels/delay", bad)
-    told = report(project)
-    assert (told.rows, told.labelled) == (60, 40)
-    assert told.labels_aside == {"no class of the model": len(STORED)}
-    assert {column["column"] for column in told.columns} == {"distance"}
-    assert "auc" in told.metrics
+    summary = report(project)
+    assert (summary.rows, summary.labelled) == (60, 40)
+    assert summary.labels_aside == {"no class of the model": len(STORED)}
+    assert {column["column"] for column in summary.columns} == {"distance"}
+    assert "auc" in summary.metrics
     (again,) = project.monitoring.replay("delay", DAY, start=START, end=START + DAY)
-    assert again.report.labels_aside == told.labels_aside
+    assert again.report.labels_aside == summary.labels_aside
     arguments = [
         "--project",
         str(project.root),
@@ -462,17 +462,17 @@ def labels_of(rows: int) -> dict[str, Any]:
 
 def test_a_flood_of_labels_is_told_to_come_back_and_predictions_go_on(tmp_path: Path) -> None:
     with RunningServer(tmp_path, quota=Quota(1_000, 500.0)) as server:
-        began, taken, told = time.monotonic(), 0, []
+        began, taken, waits = time.monotonic(), 0, []
         while time.monotonic() < began + 1.0:
             status, _, headers = server.ask("POST", "/labels", labels_of(400))
             taken += 400 * (status == 200)
-            told += [int(headers["retry-after"])] if status == 429 else []
+            waits += [int(headers["retry-after"])] if status == 429 else []
             assert status in (200, 429)
         assert taken <= 1_000 + 500 * (time.monotonic() - began)
-        assert told
-        assert set(told) <= {1, 2}
+        assert waits
+        assert set(waits) <= {1, 2}
         assert server.ask("POST", INFER, infer_body(ROW))[0] == 200
-        time.sleep(max(told))
+        time.sleep(max(waits))
         assert server.ask("POST", "/labels", labels_of(400))[0] == 200
         text = server.ask("GET", "/metrics")[1].decode()
     assert f'mlopsfw_labels_total{{endpoint="delay"}} {taken + 400}' in text

@@ -400,9 +400,9 @@ def test_days_are_those_of_the_zone():
 
 def test_the_page_shows_the_window_day_by_day_with_labels_where_they_came(rng):
     frame = make(rng)
-    told = by_day(window(frame, labelled=True), baseline(frame), "UTC")
-    assert told["rows"].sum() == told["labelled"].sum() == ROWS
-    assert np.average(told["label"], weights=told["rows"]) == pytest.approx(frame["label"].mean())
+    daily = by_day(window(frame, labelled=True), baseline(frame), "UTC")
+    assert daily["rows"].sum() == daily["labelled"].sum() == ROWS
+    assert np.average(daily["label"], weights=daily["rows"]) == pytest.approx(frame["label"].mean())
     monitor = DriftMonitor(DriftConfig())
     pages = [
         monitor.page(monitor.examine(w, baseline(frame)), w, baseline(frame))

@@ -116,9 +116,9 @@ def test_rows_that_break_the_contract_or_do_not_fit_are_set_aside(make_project, 
     "value", ["12.5::money", "point(1, 2)", "'::1'::inet", "ARRAY[1::money]", "ARRAY[ARRAY['::1'::inet]]"]
 )
 def test_what_no_table_can_hold_is_an_error_that_says_what_to_write(project, value):
-    with pytest.raises(DataError, match="column 'a'") as told:
+    with pytest.raises(DataError, match="column 'a'") as error:
         project.datasets.add("d", [Query("env:WAREHOUSE_URL", f"SELECT {value} AS a")])
-    assert "::" in told.value.hint
+    assert "::" in error.value.hint
 
 
 @pytest.mark.usefixtures("database")
@@ -159,9 +159,9 @@ def test_a_column_of_several_types_says_what_to_write(project):
         connection.execute("CREATE TABLE t (a INTEGER)")
         connection.executemany("INSERT INTO t VALUES (?)", [(n,) for n in range(3000)] + [("word",)])
     connection.close()
-    with pytest.raises(DataError, match="row 3001: a is a text, which a column of int64 cannot hold") as told:
+    with pytest.raises(DataError, match="row 3001: a is a text, which a column of int64 cannot hold") as error:
         project.datasets.add("d", [Query("sqlite:///a.db", "SELECT * FROM t")])
-    assert "Cast it in the query" in told.value.hint
+    assert "Cast it in the query" in error.value.hint
     version = project.datasets.add("d", [Query("sqlite:///a.db", "SELECT CAST(a AS TEXT) AS a FROM t")])
     assert version.rows == 3001
 
@@ -218,12 +218,12 @@ def test_a_step_reads_every_time_and_what_follows_runs_when_rows_differ(make_pro
 
     run()
     database("INSERT INTO trips VALUES (11)")
-    told = run() + run()
+    output = run() + run()
     assert [version.rows for version in project.datasets.log("trips")] == [11, 10]
     written = [file.read_bytes() for file in project.root.rglob("*") if file.is_file()]
     assert len(written) > 10
     assert not any(b"not-asked-for" in data or postgres_url.encode() in data for data in written)
-    assert "not-asked-for" not in told
+    assert "not-asked-for" not in output
 
 
 FLAT = """

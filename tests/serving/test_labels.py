@@ -54,10 +54,10 @@ def test_a_label_is_scanned_with_its_times(labelled: Project) -> None:
     assert abs(row["received_time"] - datetime.now(UTC)).total_seconds() < 60
 
 
-@pytest.mark.parametrize("told", ["2013-04-01T12:00:00Z", "2013-04-03T12:00:00Z"])
-def test_the_label_that_arrived_last_holds_whatever_its_label_time(labelled: Project, told: str) -> None:
+@pytest.mark.parametrize("label_time", ["2013-04-01T12:00:00Z", "2013-04-03T12:00:00Z"])
+def test_the_label_that_arrived_last_holds_whatever_its_label_time(labelled: Project, label_time: str) -> None:
     labelled.labels.add("delay", [LATE])
-    labelled.labels.add("delay", [{**LATE, "label": False, "label_time": told}])
+    labelled.labels.add("delay", [{**LATE, "label": False, "label_time": label_time}])
     assert labels(labelled) == {"p1": False}
 
 

@@ -91,11 +91,13 @@ def test_a_rule_about_the_champion_holds_while_there_is_none():
 
 def judged(project, metrics, champion, **inputs):
     """Judge `auc > champion.auc` as the step does; return what it logs."""
-    told = []
+    logged = []
     values = {"metrics": metrics, "champion": champion}
-    context = SimpleNamespace(step="gate", inputs={**dict.fromkeys(values), **inputs}, load=values.get, log=told.append)
+    context = SimpleNamespace(
+        step="gate", inputs={**dict.fromkeys(values), **inputs}, load=values.get, log=logged.append
+    )
     gate.build(GateParams(rules=("auc > champion.auc",)), None).run(context, models=project.registry)
-    return told
+    return logged
 
 
 def test_a_candidate_that_is_the_champion_by_its_digest_has_nothing_to_beat(project):

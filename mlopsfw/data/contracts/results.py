@@ -90,8 +90,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         more = f", {skipped} skipped" if skipped else ""
         return f"{len(self.results)} rules on {self.rows:,} rows: {len(self.failed)} failed, {len(self.warned)} warned{more}"
 
-    def told(self, *, examples: bool = True) -> dict[str, Any]:
-        """Return it as JSON values."""
+    def to_dict(self, *, examples: bool = True) -> dict[str, Any]:
+        """Return the report as JSON values."""
         rules: list[dict[str, Any]] = msgspec.to_builtins(self.results)
         if not examples:
             rules = [{name: value for name, value in rule.items() if name != "examples"} for rule in rules]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.tables import manifest as manifests
-from mlopsfw.data.tables.files import told
+from mlopsfw.data.tables.files import as_storage_error
 from mlopsfw.kernel.base.durable import sync
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class DeltaLog:
         if self._files.folder is None:
             return
         log = self._files.folder / "_delta_log"
-        with told(f"syncing {log}"):
+        with as_storage_error(f"syncing {log}"):
             for path in (log / f"{version:020}.json", log, self._files.folder):
                 sync(path)
 

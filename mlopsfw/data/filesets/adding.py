@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from mlopsfw.data.datasets.change import Change
 from mlopsfw.data.datasets.versions import FILES
 from mlopsfw.data.filesets import index, known, packs
-from mlopsfw.data.filesets.index import Place
+from mlopsfw.data.filesets.index import Location
 from mlopsfw.data.filesets.known import Known
 from mlopsfw.data.filesets.walk import walk
 
@@ -60,11 +60,11 @@ class Addition:
         self._found = walk(folder)
         self._listing = self._found.listing()
         self._digests = bytearray(_WIDTH * len(self._found.paths))
-        self._settled = bytearray(len(self._found.paths))
-        self._noted: dict[str, Place] = {}
+        self._stable = bytearray(len(self._found.paths))
+        self._noted: dict[str, Location] = {}
 
     def same(self) -> DatasetVersion | None:
-        """Return the newest version, as not new, if it was made so of these very files; nothing but how they look is read."""
+        """Return the newest version, marked as not new, if the same change made it of exactly these files. Reads no file, only their looks."""
         latest = self._history.latest
         if latest and self._known.made == self._made(latest) and self._known.is_all_of(self._found):
             return replace(latest, new=False)
@@ -74,13 +74,13 @@ class Addition:
         return f"{self._change.mode} {version.digest}"
 
     @cached_property
-    def _places(self) -> pl.DataFrame:
-        """Where content is that is stored already."""
+    def _locations(self) -> pl.DataFrame:
+        """The locations of contents that are already stored."""
         import polars as pl
 
         latest = self._history.latest
         committed = index.of_version(self._services.blobs, latest) if latest else index.nowhere()
-        self._noted = _that_are_there(self._services, self._known.places)
+        self._noted = _young(self._services, self._known.locations)
         return pl.concat([committed, index.frame(self._noted.items())])
 
     # -- reading ----------------------------------------------------------------------------------------------------------
@@ -95,21 +95,21 @@ class Addition:
         return self
 
     def _take_over(self) -> np.ndarray:
-        """Take the digests of files that look as they did, and whose content is stored; return the numbers of the others."""
+        """Reuse the digests of unchanged files whose content is stored; return the numbers of the other files."""
         import numpy as np
 
         at = self._known.match(self._found)
         digests = np.frombuffer(self._known.digests, np.uint8).reshape(-1, _WIDTH)
-        stored = index.binary(self._known.digests).is_in(self._places["digest"].implode()).to_numpy()
+        stored = index.binary(self._known.digests).is_in(self._locations["digest"].implode()).to_numpy()
         unchanged = np.flatnonzero((at >= 0) & stored[at] if len(stored) else at >= 0)
         np.frombuffer(self._digests, np.uint8).reshape(-1, _WIDTH)[unchanged] = digests[at[unchanged]]
-        np.frombuffer(self._settled, np.uint8)[unchanged] = 1
+        np.frombuffer(self._stable, np.uint8)[unchanged] = 1
         return np.setdiff1d(np.arange(len(at)), unchanged, assume_unique=True)
 
     def _read(self, numbers: np.ndarray, progress: Progress | None) -> None:
         if not len(numbers):
             return
-        digests = set(self._places["digest"].to_list())
+        digests = set(self._locations["digest"].to_list())
         new = {f"{self._folder}{os.sep}{self._found.paths[number]}": number for number in numbers.tolist()}
         files = [(file, self._found.look(number)) for file, number in new.items()]
         size, read, saved = sum(look.size for _, look in files), 0, time.monotonic()
@@ -127,15 +127,15 @@ class Addition:
     def _note(self, number: int, stored: packs.Stored, began: int) -> None:
         digest = bytes.fromhex(stored.digest)
         self._digests[number * _WIDTH : (number + 1) * _WIDTH] = digest
-        self._settled[number] = max(stored.look.modified, stored.look.changed) < began - known.SETTLED
-        if stored.place is not None:
-            self._noted[stored.digest] = stored.place
+        self._stable[number] = max(stored.look.modified, stored.look.changed) < began - known.STABLE
+        if stored.location is not None:
+            self._noted[stored.digest] = stored.location
 
     def _remember(self, made: str = "") -> None:
         noted = {} if made else self._noted
         now = Known(
             listing=self._listing, looks=self._found.looks.tobytes(), digests=bytes(self._digests),
-            settled=bytes(self._settled), made=made, places=noted,
+            stable=bytes(self._stable), made=made, locations=noted,
         )  # fmt: skip
         if now != self._known:
             known.save(now, self._file)
@@ -176,7 +176,7 @@ class Addition:
 
         if history.removals != self._history.removals or self._lost():
             raise Removed
-        frames = [self._places, index.frame(self._noted.items())]
+        frames = [self._locations, index.frame(self._noted.items())]
         if history.seq != self._history.seq and history.latest:  # others were first; an upsert keeps what they brought
             frames.append(index.of_version(self._services.blobs, history.latest))
         needed = rows.select(pl.col("digest").str.decode("hex")).unique().collect()
@@ -194,8 +194,8 @@ class Addition:
         return any(entry_of(storage, blob) is None for blob in erased)
 
 
-def _that_are_there(services: Services, noted: dict[str, Place]) -> dict[str, Place]:
-    """Return the places that an addition noted which did not come to its end, of blobs that are too young for `gc`."""
+def _young(services: Services, noted: dict[str, Location]) -> dict[str, Location]:
+    """Return those locations of an unfinished addition whose blobs are still stored and too young for `gc`."""
     from mlopsfw.kernel.store.blobs import REFRESH, entry_of
 
     young = services.clock.now() - REFRESH

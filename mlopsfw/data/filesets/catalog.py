@@ -58,7 +58,7 @@ class FileSets:
             append: Keep the files that are in the set under other paths, also those that another process adds meanwhile.
             force: Make a version even where nothing changed.
             run: The run that makes it.
-            progress: Told how many files and bytes were read, and how many bytes there are to read.
+            progress: Called with the files and bytes read so far, and the bytes to read in all.
 
         Returns:
             The new version, or the newest one with `new=False` where nothing changed.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mlopsfw.data.datasets.removals import outlasting
 from mlopsfw.data.datasets.versions import indexes
 from mlopsfw.data.filesets import index
-from mlopsfw.data.filesets.index import Place
+from mlopsfw.data.filesets.index import Location
 from mlopsfw.data.filesets.packs import SMALL
 from mlopsfw.data.filesets.vacuum import FileSetRemoval
 from mlopsfw.governance.removal import drop
@@ -50,11 +50,11 @@ class Contents:
         """Paths that stay, and hold the same bytes as a file that goes, in any version."""
         store = self._store
         parts = {file.path: file for version in self._live for file in store.manifest(version).files}
-        marked_rows = self._told_apart(store.files(self._live[0].name).scan(list(parts.values()))).unique()
+        marked_rows = self._distinct(store.files(self._live[0].name).scan(list(parts.values()))).unique()
         erased, others = marked_rows.filter("theirs"), marked_rows.filter(~marked_rows["theirs"])
         return sorted(others.join(erased, on="digest", how="semi")["path"].unique().to_list())
 
-    def _told_apart(self, rows: pl.LazyFrame) -> pl.DataFrame:
+    def _distinct(self, rows: pl.LazyFrame) -> pl.DataFrame:
         """Return `path` and `digest` of files, and `theirs`: whether they are files of the subject."""
         is_subject = self._subject.rows(rows.collect_schema())
         return rows.select("path", "digest", theirs=False if is_subject is None else is_subject).collect(
@@ -62,14 +62,14 @@ class Contents:
         )
 
     @cached_property
-    def _indexes(self) -> dict[str, dict[str, Place]]:
+    def _indexes(self) -> dict[str, dict[str, Location]]:
         blobs = self._services.blobs
-        return {digest: index.places(index.load(digest, blobs)) for digest in {v.index for v in self._live}}
+        return {digest: index.locations(index.load(digest, blobs)) for digest in {v.index for v in self._live}}
 
     @cached_property
-    def _left(self) -> dict[str, dict[str, Place]]:
-        """Blob → what rows that stay need of it."""
-        remaining: dict[str, dict[str, Place]] = {}
+    def _left(self) -> dict[str, dict[str, Location]]:
+        """Blob → the contents of it that remaining rows need."""
+        remaining: dict[str, dict[str, Location]] = {}
         for version in self._live:
             needed, _ = self._needed[version.version]
             for name, location in self._indexes[version.index].items():
@@ -84,7 +84,7 @@ class Contents:
         return {version.version: self._needed_by(version) for version in self._live}
 
     def _needed_by(self, version: DatasetVersion) -> tuple[set[str], bool]:
-        marked_rows = self._told_apart(self._store.scan(version))
+        marked_rows = self._distinct(self._store.scan(version))
         return set(marked_rows.filter(~marked_rows["theirs"])["digest"].to_list()), bool(marked_rows["theirs"].any())
 
     @cached_property
@@ -92,7 +92,7 @@ class Contents:
         """The blobs that hold more than is needed: what goes now, and what earlier vacuums and erasures left, of whomever it was."""
         return sorted(blob for blob, remaining in self._left.items() if self._holds_more(blob, remaining))
 
-    def _holds_more(self, blob: str, remaining: Mapping[str, Place]) -> bool:
+    def _holds_more(self, blob: str, remaining: Mapping[str, Location]) -> bool:
         if not remaining:
             return True
         size = sum(location.size for location in remaining.values())
@@ -110,7 +110,7 @@ class Contents:
     def _names(self, version: DatasetVersion, moved: Mapping[str, object]) -> bool:
         return any(location.blob in moved for location in self._indexes[version.index].values())
 
-    def _index(self, version: DatasetVersion, moved: Mapping[str, Mapping[str, Place]]) -> str:
+    def _index(self, version: DatasetVersion, moved: Mapping[str, Mapping[str, Location]]) -> str:
         needed, _ = self._needed[version.version]
         locations = {name: location for name, location in self._indexes[version.index].items() if name in needed}
         now = {
@@ -120,7 +120,7 @@ class Contents:
         frame = index.frame(now.items())
         return index.save(frame, frame.select("digest"), self._services.blobs)
 
-    def _written_anew(self, blob: str, remaining: Mapping[str, Place]) -> dict[str, Place]:
+    def _written_anew(self, blob: str, remaining: Mapping[str, Location]) -> dict[str, Location]:
         """Store what is left of a shared blob; return where that is. One without anything left is not even read."""
         if not remaining:
             return {}
@@ -129,7 +129,7 @@ class Contents:
             starts[name] = len(pack)
             pack += data[location.start : location.start + location.size]
         new = self._services.blobs.put(bytes(pack))
-        return {name: Place(new, starts[name], location.size) for name, location in remaining.items()}
+        return {name: Location(new, starts[name], location.size) for name, location in remaining.items()}
 
 
 class FileSetErasure:
@@ -180,7 +180,7 @@ class FileSetErasure:
         listings = {
             digest: listing
             for digest in sorted(named)
-            if (listing := index.told(digest, self._services.blobs)) is not None
+            if (listing := index.reachable(digest, self._services.blobs)) is not None
         }
         if not listings:
             return 0

@@ -9,7 +9,7 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.data.filesets.index import Place, of_version, places
+from mlopsfw.data.filesets.index import Location, locations, of_version
 from mlopsfw.data.filesets.packs import SMALL
 from mlopsfw.kernel.base.errors import Corrupt, UnknownName
 from mlopsfw.kernel.base.ids import nearest
@@ -57,8 +57,8 @@ class FileSet:
         return dict(zip(self.table["path"].to_list(), self.table["digest"].to_list(), strict=True))
 
     @cached_property
-    def _places(self) -> dict[str, Place]:
-        return places(self._index)
+    def _locations(self) -> dict[str, Location]:
+        return locations(self._index)
 
     def __len__(self) -> int:
         return self.table.height
@@ -82,7 +82,7 @@ class FileSet:
 
     def open(self, path: str) -> BufferedReader | BytesIO:
         """Open a file's bytes for reading; a large one is not held in memory. Errors as for `read`."""
-        location = self.place(path)
+        location = self.location(path)
         if location.size > SMALL:
             return self._services.blobs.path(location.blob).open("rb")
         data = self._pack(location.blob)[location.start : location.start + location.size]
@@ -92,14 +92,14 @@ class FileSet:
 
     def order(self, path: str) -> tuple[str, int]:
         """Return a key by which files of one blob follow each other."""
-        location = self.place(path)
+        location = self.location(path)
         return location.blob, location.start
 
-    def place(self, path: str) -> Place:
+    def location(self, path: str) -> Location:
         """Return where a file's bytes are. Raise `UnknownName`."""
         if path not in self._digests:
             raise UnknownName(f"{self.version.ref} has no file {path!r}", hint=self._hint(path))
-        return self._places[self._digests[path]]
+        return self._locations[self._digests[path]]
 
     def _hint(self, path: str) -> str:
         erased = self.version.erased_rows
@@ -131,7 +131,7 @@ class FileSet:
         """The sha256 of every content that any version of the set has."""
         versions = (version for version in self._store.history(self.version.name).versions if version.live)
         indexes = {version.index: version for version in versions if version.index}
-        return {name for version in indexes.values() for name in places(of_version(self._services.blobs, version))}
+        return {name for version in indexes.values() for name in locations(of_version(self._services.blobs, version))}
 
 
 _TYPES = mimetypes.MimeTypes()  # Python's own table, not the machine's

@@ -1,8 +1,8 @@
-"""Where the bytes of a version's files are: a blob that the version's event names, and so `gc` keeps what it leads to.
+"""The index of a version: a blob that says in which blobs the bytes of its files lie. The version's event names it, so `gc` keeps these blobs.
 
-An index names segments, and each segment blobs and what is where in them. A version takes over the segments of the one before it, so that
-what it stores grows with what is new; small ones are merged, so that there are few. A segment may tell of contents that the version
-has no more, but not of a blob that it does not need: what only earlier versions need can be vacuumed.
+An index names segments. Each segment names blobs, and says which content lies where in them. A version reuses the segments of the version
+before it, so it stores only what is new; small segments are merged to keep their number low. A segment may list contents that the version
+no longer has, but names only blobs that the version needs, so that a vacuum can remove the blobs that only earlier versions need.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LARGEST = 1 << 16
 _WIDTH = 32  # bytes of a sha256
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
+class Location(msgspec.Struct, frozen=True, array_like=True):
     """Bytes `start` to `start + size` of the blob `blob`."""
 
     blob: str
@@ -51,9 +51,9 @@ class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         blobs: Digests of blobs.
         digests: Contents' sha256, 32 bytes each.
-        numbers: Of each the number of its blob; as the next two 64-bit integers, little-endian.
-        starts: Its first byte there.
-        sizes: How many bytes.
+        numbers: The number of each content's blob; this and the next two are 64-bit integers, little-endian.
+        starts: The first byte of each content in its blob.
+        sizes: The length of each content in bytes.
         format: Version of this layout.
     """
 
@@ -65,8 +65,8 @@ class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int = 1
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What an index leads to."""
+class Reachable(msgspec.Struct, frozen=True):
+    """The blobs and segments that an index leads to."""
 
     blobs: list[str]
     segments: list[str]
@@ -76,7 +76,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 def load(digest: str, blobs: Blobs) -> pl.DataFrame:
-    """Return where content is, each once: `digest` (sha256, binary), `blob`, `start`, `size`, and the `segment` that tells so."""
+    """Return the location of each content, once: `digest` (sha256, binary), `blob`, `start`, `size`, and the `segment` that lists it."""
     import polars as pl
 
     index = msgspec.json.decode(blobs.get(digest), type=Index)
@@ -114,12 +114,12 @@ def binary(digests: bytes | bytearray) -> pl.Series:
 
 
 def nowhere() -> pl.DataFrame:
-    """Return what `load` does for no content."""
+    """Return a table of no locations, with the columns of `load`."""
     return frame([])
 
 
-def frame(locations: Iterable[tuple[str, Place]]) -> pl.DataFrame:
-    """Return places (of a content's sha256 in hex) as `load` does, of no segment yet."""
+def frame(locations: Iterable[tuple[str, Location]]) -> pl.DataFrame:
+    """Return locations by their content's sha256 in hex as a table with the columns of `load`; they belong to no segment yet."""
     import polars as pl
 
     rows = [(bytes.fromhex(name), location.blob, location.start, location.size, None) for name, location in locations]
@@ -127,14 +127,14 @@ def frame(locations: Iterable[tuple[str, Place]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def places(table: pl.DataFrame) -> dict[str, Place]:
-    """Return what `load` does by the contents' sha256 in hex."""
+def locations(table: pl.DataFrame) -> dict[str, Location]:
+    """Return the locations in a table of `load` by their content's sha256 in hex."""
     rows = table.select("digest", "blob", "start", "size").iter_rows()
-    return {digest.hex(): Place(blob, start, size) for digest, blob, start, size in rows}
+    return {digest.hex(): Location(blob, start, size) for digest, blob, start, size in rows}
 
 
-def told(digest: str, blobs: Blobs) -> Told | None:
-    """Return what an index leads to; None where it is gone. A segment that is gone leads to nothing."""
+def reachable(digest: str, blobs: Blobs) -> Reachable | None:
+    """Return what an index leads to, or None if the index is gone. A segment that is gone leads to nothing."""
     try:
         index = msgspec.json.decode(blobs.get(digest), type=Index)
     except (NotFound, Erased):
@@ -145,11 +145,11 @@ def told(digest: str, blobs: Blobs) -> Told | None:
             named |= set(msgspec.json.decode(blobs.get(segment), type=Segment).blobs)
         except (NotFound, Erased):
             continue
-    return Told(sorted(named), index.segments)
+    return Reachable(sorted(named), index.segments)
 
 
 def of_version(blobs: Blobs, version: DatasetVersion) -> pl.DataFrame:
-    """Return where the bytes of a version's files are, as `load` does. Raise `UsageError` where it is a table."""
+    """Return the locations of a version's contents, as `load` does. Raise `UsageError` if the version is a table."""
     if not version.index:
         raise UsageError(f"{version.ref} is a table, not a set of files", hint="`mlopsfw data show` lists its columns.")
     return load(version.index, blobs)
@@ -182,12 +182,12 @@ def save(rows: pl.DataFrame, needed: pl.DataFrame, blobs: Blobs) -> str:
 
 
 def _kept(rows: pl.DataFrame, used: pl.DataFrame) -> dict[str, int]:
-    """Return the segments that are needed as they are, and how many contents each tells of: each of their blobs is used."""
+    """Return the segments to reuse, those whose every blob is used, and how many contents each lists."""
     import polars as pl
 
-    told_of = rows.filter(pl.col("segment").is_not_null()).group_by("segment", "blob").len()
-    idle = told_of.join(used, on=["segment", "blob"], how="anti")
-    usage = told_of.join(idle, on="segment", how="anti").group_by("segment").agg(pl.col("len").sum())
+    listed = rows.filter(pl.col("segment").is_not_null()).group_by("segment", "blob").len()
+    idle = listed.join(used, on=["segment", "blob"], how="anti")
+    usage = listed.join(idle, on="segment", how="anti").group_by("segment").agg(pl.col("len").sum())
     return dict(usage.iter_rows())
 
 

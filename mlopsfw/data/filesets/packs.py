@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.data.filesets.index import Place
+from mlopsfw.data.filesets.index import Location
 from mlopsfw.data.filesets.walk import Look, look_at
 from mlopsfw.data.tables.digest import file_digest
 from mlopsfw.data.tables.prefetch import in_order
@@ -33,7 +33,7 @@ class Stored(msgspec.Struct, frozen=True):
     file: str
     look: Look
     digest: str
-    place: Place | None
+    location: Location | None
 
 
 def store(files: Iterable[File], blobs: Blobs, has: Callable[[str], bool]) -> Iterator[Stored]:
@@ -80,7 +80,7 @@ def _store_group(group: list[File], blobs: Blobs, has: Callable[[str], bool]) ->
             pack += data
     blob = blobs.put(bytes(pack)) if starts else ""
     return [
-        Stored(file, look, digest, Place(blob, starts[digest], len(data)) if digest in starts else None)
+        Stored(file, look, digest, Location(blob, starts[digest], len(data)) if digest in starts else None)
         for digest, (file, look, data) in zip(digests, read, strict=True)
     ]
 
@@ -99,7 +99,7 @@ def _read(file: str, look: Look) -> bytes:
 def _store_large(file: str, look: Look, blobs: Blobs, has: Callable[[str], bool]) -> Stored:
     try:
         digest = file_digest(Path(file))
-        location = None if has(digest) else Place(blobs.put(Path(file)), 0, look.size)
+        location = None if has(digest) else Location(blobs.put(Path(file)), 0, look.size)
         if look_at(file) != look:
             raise _changed(file)
     except OSError as error:

@@ -44,7 +44,9 @@ class FileSetRemoval:
         }
         indexes = sorted({history.get(number).index for number in numbers} - live_indexes - {""})
         listings = {
-            digest: listing for digest in indexes if (listing := index.told(digest, self._services.blobs)) is not None
+            digest: listing
+            for digest in indexes
+            if (listing := index.reachable(digest, self._services.blobs)) is not None
         }
         if not listings:
             return UnneededBlobs([], [])
@@ -87,7 +89,7 @@ class FileSetRemoval:
         """Return whether all the blobs of a version are there; also of a table, which has none."""
         if not version.index:
             return True
-        listing = index.told(version.index, self._services.blobs)
+        listing = index.reachable(version.index, self._services.blobs)
         return listing is not None and all(
             entry_of(self._services.storage, each) for each in (*listing.blobs, *listing.segments)
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlopsfw.data.tables.files import told
+from mlopsfw.data.tables.files import as_storage_error
 from mlopsfw.kernel.base.errors import DataError, StorageFull, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def download(
         StorageFull: There is no room.
     """
     tries, gained = 0, 0
-    with told(f"downloading {file.shown}"), to.open("wb") as out:
+    with as_storage_error(f"downloading {file.shown}"), to.open("wb") as out:
         while True:
             tries += 1
             try:

@@ -11,7 +11,7 @@ import msgspec
 
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.digest import record_batches
-from mlopsfw.data.tables.files import LOG, TableFiles, told
+from mlopsfw.data.tables.files import LOG, TableFiles, as_storage_error
 from mlopsfw.data.tables.manifest import DataFile
 from mlopsfw.data.tables.plain import PlainTables
 from mlopsfw.kernel.base.durable import sync
@@ -109,7 +109,7 @@ class TableErasure:
         version = table.version()
         table.create_checkpoint()
         if files.folder is not None:
-            with told(f"syncing {files.folder}"):
+            with as_storage_error(f"syncing {files.folder}"):
                 for path in sorted((files.folder / "_delta_log").iterdir()):
                     sync(path)
                 sync(files.folder / "_delta_log")

@@ -42,8 +42,8 @@ def local_folder(uri: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def told(what: str) -> Iterator[None]:
-    """Name a failed write as the storage contract does."""
+def as_storage_error(what: str) -> Iterator[None]:
+    """Raise the error that the storage protocol names for a failed write."""
     try:
         yield
     except OSError as error:
@@ -78,7 +78,7 @@ class TableFiles:
         """
         written: list[ParquetFile] = []
         try:
-            with told(f"writing to {self.location.uri}"):
+            with as_storage_error(f"writing to {self.location.uri}"):
                 for batch in batches:
                     if not written or written[-1].is_full:
                         self._open(written, schema)

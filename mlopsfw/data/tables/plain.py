@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.digest import record_batches
-from mlopsfw.data.tables.files import local_folder, told
+from mlopsfw.data.tables.files import as_storage_error, local_folder
 from mlopsfw.kernel.base.durable import sync
 from mlopsfw.kernel.base.errors import NotFound, StorageUnavailable
 
@@ -117,7 +117,7 @@ def _try_append(location: TableLocation, batches: Sequence[pa.RecordBatch], name
     rows = _fitted(batches, table, name)
     options = dict(location.options) or None
     try:
-        with told(f"writing to {location.uri}"):
+        with as_storage_error(f"writing to {location.uri}"):
             if table is not None:
                 write_deltalake(table, rows, mode="append", schema_mode="merge")
                 return table.version()
@@ -135,7 +135,7 @@ def _sync_commit(folder: Path, version: int) -> None:
     """Make one commit durable: delta-rs leaves its files, its log entry and their folders to the page cache."""
     log = folder / "_delta_log"
     entry = log / f"{version:020}.json"
-    with told(f"syncing {folder}"):
+    with as_storage_error(f"syncing {folder}"):
         for line in entry.read_text().splitlines():
             added = json.loads(line).get("add")
             if added:

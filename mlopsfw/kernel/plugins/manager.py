@@ -146,8 +146,8 @@ class PluginManager:
                 plugin = self.load(claim)
                 with blaming(claim, "mlopsfw_event"):
                     own = deepcopy(options.get(claim.name, {}))
-                    told = {"event": copy(event), "host": host(claim.key), "options": own}
-                    self._caller(plugin, "mlopsfw_event")(**told)
+                    arguments = {"event": copy(event), "host": host(claim.key), "options": own}
+                    self._caller(plugin, "mlopsfw_event")(**arguments)
             except PluginBroken:
                 continue  # warned about when it was set aside
             except Exception as error:  # noqa: BLE001 - the promise is that no observer can end a run

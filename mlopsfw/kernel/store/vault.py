@@ -86,13 +86,13 @@ class Vault:
 class _Watched:
     """A file that passes every byte read to a callback."""
 
-    def __init__(self, source: io.BufferedReader, told: Callable[[bytes], None]) -> None:
-        self._source, self._told = source, told
+    def __init__(self, source: io.BufferedReader, progress: Callable[[bytes], None]) -> None:
+        self._source, self._progress = source, progress
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes."""
         data = self._source.read(size)
-        self._told(data)
+        self._progress(data)
         return data
 
 

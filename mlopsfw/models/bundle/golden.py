@@ -140,7 +140,7 @@ def _made_up(plan: FeaturePlan, column: SignatureColumn, draw: np.random.Generat
     if column.type == "boolean":
         return [bool(value) for value in draw.integers(0, 2, _ROWS)]
     if column.type == "string":
-        return _texts([*_named(operations), *_told(plan, column.name)], draw)
+        return _texts([*_texts_in_lookup(operations), *_texts_in_plan(plan, column.name)], draw)
     if column.type in ("date", "datetime"):
         moments = draw.integers(0, _MINUTES_OF_1970_TO_2033, _ROWS).astype("M8[m]")
         texts = [str(moment) for moment in moments]
@@ -149,11 +149,11 @@ def _made_up(plan: FeaturePlan, column: SignatureColumn, draw: np.random.Generat
     return [round(value) for value in values] if column.type == "integer" else values
 
 
-def _named(operations: list[Any]) -> tuple[str, ...]:
+def _texts_in_lookup(operations: list[Any]) -> tuple[str, ...]:
     return next((op.values[:200] for op in operations if isinstance(op, Lookup)), ())
 
 
-def _told(plan: FeaturePlan, column: str) -> list[str]:
+def _texts_in_plan(plan: FeaturePlan, column: str) -> list[str]:
     """Return some texts that derived columns look up in, or compare with, a column."""
     candidates: list[str] = []
     waiting = [(each.expression, columns_of(each.expression)) for each in plan.derived]

@@ -16,14 +16,16 @@ def requirements(facts: Mapping[str, Any]) -> str:
     """Return the packages that loading the model takes, at the versions that were there, and as comments those that trained it."""
     lines = [f"{name}=={version}" for name in _TO_LOAD if (version := _version(name))]
     trained = [
-        f"# trained with {name}=={version}" for name, version in sorted(_told(facts).items()) if name not in _TO_LOAD
+        f"# trained with {name}=={version}"
+        for name, version in sorted(_trainer_versions(facts).items())
+        if name not in _TO_LOAD
     ]
     return "\n".join([*lines, *trained]) + "\n"
 
 
 def sbom(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return a CycloneDX document of the packages that loading or training takes, with all that they require."""
-    distributions = _closure({*_TO_LOAD, *_told(facts)})
+    distributions = _closure({*_TO_LOAD, *_trainer_versions(facts)})
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
@@ -39,8 +41,8 @@ def sbom(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _told(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Return the versions that the trainer told."""
+def _trainer_versions(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions of packages that the trainer reported."""
     versions = facts.get("versions", {})
     return {str(name): str(version) for name, version in versions.items()} if isinstance(versions, Mapping) else {}
 

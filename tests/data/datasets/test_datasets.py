@@ -331,11 +331,11 @@ def test_the_doctor_finds_lost_stray_and_altered_files_and_changed_references(da
     os.utime(stray, (1, 1))
     next(folder(project, "lost").glob("*.parquet")).unlink()
     write(project.root / "outside.parquet", MORE)
-    told = findings(project)
-    assert [level for level, _ in told] == ["warning", "error", "warning"]
+    problems = findings(project)
+    assert [level for level, _ in problems] == ["warning", "error", "warning"]
     assert all(
         what in message
-        for what, (_, message) in zip(("belong to no", "is missing", "outside.parquet"), told, strict=True)
+        for what, (_, message) in zip(("belong to no", "is missing", "outside.parquet"), problems, strict=True)
     )
     [file] = [path for path in folder(project).glob("*.parquet") if path != stray]
     pq.write_table(pa.table({"id": [1, 2, 4], "name": ["a", None, "c"]}), file)

@@ -35,7 +35,7 @@ def frame(rows):
     return pl.DataFrame(rows, SCHEMA, orient="row")
 
 
-def told(rows):
+def comparable(rows):
     """Return rows so that NaN equals NaN."""
     return [tuple("nan" if value != value else value for value in row) for row in rows]  # noqa: PLR0124 - NaN alone differs from itself
 
@@ -67,7 +67,7 @@ class Histories(RuleBasedStateMachine):
         if version.new:
             self.versions.append(rows)
         assert version.version == len(self.versions)
-        assert told(self.versions[-1]) == told(rows)
+        assert comparable(self.versions[-1]) == comparable(rows)
 
     def number_of(self, number):
         return 1 + (number - 1) % len(self.versions)
@@ -91,7 +91,7 @@ class Histories(RuleBasedStateMachine):
         newest = {row[0]: row for row in rows}
         wanted = [row for row in self.versions[-1] if row[0] not in newest] + list(newest.values())
         stored = self.rows_of(version.version)
-        assert Counter(told(stored)) == Counter(told(wanted))
+        assert Counter(comparable(stored)) == Counter(comparable(wanted))
         self.note(version, stored)  # which of several equal keys stood where is not promised
 
     @rule(number=number)
@@ -158,7 +158,7 @@ class Histories(RuleBasedStateMachine):
                 with pytest.raises(Vacuumed):
                     self.rows_of(number)
             else:
-                assert told(self.rows_of(number)) == told(rows)
+                assert comparable(self.rows_of(number)) == comparable(rows)
                 assert history.get(number).rows == len(rows)
 
     @invariant()
@@ -168,7 +168,7 @@ class Histories(RuleBasedStateMachine):
             and len(live := [n for n, rows in enumerate(self.versions, 1) if rows is not None]) > 1
         ):
             found = self.project.datasets.diff("d", live[0], live[-1])
-            old, new = (Counter(told(self.versions[n - 1])) for n in (live[0], live[-1]))
+            old, new = (Counter(comparable(self.versions[n - 1])) for n in (live[0], live[-1]))
             assert (found.removed, found.added) == ((old - new).total(), (new - old).total())
 
     def healthy(self):
@@ -179,7 +179,7 @@ class Histories(RuleBasedStateMachine):
         assert not problems, problems
         uri = self.project.datasets.files("d").location.uri
         other = pl.from_arrow(DeltaTable(uri).to_pyarrow_table()).rows()
-        assert Counter(told(other)) == Counter(told(self.versions[-1]))
+        assert Counter(comparable(other)) == Counter(comparable(self.versions[-1]))
 
 
 TestHistories = Histories.TestCase

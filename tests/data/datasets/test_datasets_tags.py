@@ -38,9 +38,9 @@ def test_a_tag_moves_only_when_asked_and_putting_it_again_is_no_event(datasets):
     before = datasets.history("flights").seq
     assert datasets.tag("flights", "golden", 1).version == 1
     assert datasets.history("flights").seq == before
-    with pytest.raises(UsageError, match="on version 1") as told:
+    with pytest.raises(UsageError, match="on version 1") as error:
         datasets.tag("flights", "golden", 2)
-    assert "--move" in told.value.hint
+    assert "--move" in error.value.hint
     assert datasets.resolve("flights@golden").version == 1
     assert datasets.tag("flights", "golden", move=True).version == 3
     assert [version.tags for version in datasets.log("flights")] == [("golden",), (), ()]
@@ -50,9 +50,9 @@ def test_a_tag_that_was_taken_away_is_unknown_and_may_be_put_elsewhere(datasets)
     datasets.tag("flights", "golden", 1)
     datasets.tag("flights", "gold", 1)
     assert datasets.untag("flights", "golden").tags == ("gold",)
-    with pytest.raises(UnknownName, match="golden") as told:
+    with pytest.raises(UnknownName, match="golden") as error:
         datasets.resolve("flights@golden")
-    assert "gold" in told.value.hint
+    assert "gold" in error.value.hint
     with pytest.raises(UnknownName):
         datasets.untag("flights", "golden")
     assert datasets.tag("flights", "golden", 2).version == 2

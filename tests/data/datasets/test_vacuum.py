@@ -116,10 +116,10 @@ def test_versions_whose_files_later_ones_have_cost_nothing_and_stay(project):
 
 def test_a_dry_run_says_the_same_and_changes_nothing(datasets, project):
     before, seq = files(project), datasets.history("trips").seq
-    told = project.version_removal.vacuum("trips", LAST, dry_run=True)
+    planned = project.version_removal.vacuum("trips", LAST, dry_run=True)
     assert (files(project), datasets.history("trips").seq) == (before, seq)
     done = project.version_removal.vacuum("trips", LAST)
-    assert (told.versions, told.files, told.freed, told.dry_run) == (
+    assert (planned.versions, planned.files, planned.freed, planned.dry_run) == (
         done.versions,
         done.files,
         done.freed,

@@ -189,7 +189,7 @@ def test_bytes_that_rot_are_found(project, tmp_path):
     write(tmp_path / "in", {"a": b"123", "b": b"456"})
     files = project.filesets.open(project.filesets.add("s", tmp_path / "in"))
     files.verify()
-    key = next(entry.key for entry in project.storage.list("objects/") if files.place("a").blob in entry.key)
+    key = next(entry.key for entry in project.storage.list("objects/") if files.location("a").blob in entry.key)
     project.storage.put(key, b"12x456")
     with pytest.raises(Corrupt):
         project.filesets.open(files.version).verify()

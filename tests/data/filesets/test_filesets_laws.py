@@ -71,9 +71,9 @@ class Life:
             version = self.project.datasets.resolve(f"data:/s@{number}")
             found = self.project.filesets.open(version)
             assert {row["path"]: data for row, data in (found[n] for n in range(len(found)))} == files
-            places = index.places(index.of_version(self.project.blobs, version))
-            needed = {places[digest].blob for digest in found.table["digest"]}
-            assert set(index.told(version.index, self.project.blobs).blobs) == needed
+            locations = index.locations(index.of_version(self.project.blobs, version))
+            needed = {locations[digest].blob for digest in found.table["digest"]}
+            assert set(index.reachable(version.index, self.project.blobs).blobs) == needed
         return live
 
     def holds_no_more(self, live):
@@ -82,10 +82,10 @@ class Life:
         found = [
             index.of_version(self.project.blobs, self.project.datasets.resolve(f"data:/s@{number}")) for number in live
         ]
-        places = {(name, place) for each in found for name, place in index.places(each).items()}
-        assert {name for name, _ in places} == contents
-        stored = sum(len(self.project.blobs.get(blob)) for blob in {place.blob for _, place in places})
-        assert stored == sum(place.size for _, place in places)
+        locations = {(name, place) for each in found for name, place in index.locations(each).items()}
+        assert {name for name, _ in locations} == contents
+        stored = sum(len(self.project.blobs.get(blob)) for blob in {place.blob for _, place in locations})
+        assert stored == sum(place.size for _, place in locations)
 
 
 def _without(files, pattern):

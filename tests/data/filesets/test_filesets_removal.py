@@ -119,13 +119,13 @@ def test_a_vacuum_frees_the_blobs_that_no_kept_version_needs(project, put, tmp_p
     second = put({"faces/ann/1.png": FACE, "new": b"new"})
     age(project)
     before = sum(entry.size for entry in project.storage.list("objects/"))
-    told = project.version_removal.vacuum("s", LAST, dry_run=True)
+    planned = project.version_removal.vacuum("s", LAST, dry_run=True)
     done = project.version_removal.vacuum("s", LAST)
     freed = before - sum(entry.size for entry in project.storage.list("objects/"))
-    assert (done.versions, done.waiting, told.freed) == ((1,), 0, done.freed)
+    assert (done.versions, done.waiting, planned.freed) == ((1,), 0, done.freed)
     assert done.freed >= freed > len(LARGE)  # the first version's table is counted, too
     assert read(project, 2) == {"faces/ann/1.png": FACE, "new": b"new"}
-    assert index.places(index.of_version(project.blobs, second)).keys() == set(
+    assert index.locations(index.of_version(project.blobs, second)).keys() == set(
         project.filesets.open(second).table["digest"]
     )
     with pytest.raises(Vacuumed):
@@ -268,8 +268,8 @@ def test_kill_9_at_any_operation_of_a_vacuum_leaves_what_is_kept_whole(project, 
     with Project.open(project.root) as fresh:
         age(fresh)
         assert fresh.version_removal.vacuum("s", LAST).versions == ()
-        told = index.told(fresh.datasets.resolve("data:/s").index, fresh.blobs)
-        assert len(blobs(fresh)) == 3 + len(told.blobs) + len(told.segments)  # two manifests and the index
+        listing = index.reachable(fresh.datasets.resolve("data:/s").index, fresh.blobs)
+        assert len(blobs(fresh)) == 3 + len(listing.blobs) + len(listing.segments)  # two manifests and the index
     healthy(project)
 
 
@@ -456,16 +456,16 @@ def test_a_folder_that_was_appended_and_now_replaces_is_not_taken_for_unchanged(
 def test_what_an_addition_stores_of_the_index_grows_with_what_is_new_and_segments_stay_few(project, tmp_path):
     folder = tmp_path / "in"
     write(folder, {f"first/{number}": b"%d" % number for number in range(2000)})
-    (first,) = index.told(project.filesets.add("s", folder).index, project.blobs).segments
+    (first,) = index.reachable(project.filesets.add("s", folder).index, project.blobs).segments
     whole = len(project.blobs.get(first))
     for number in range(30):
         before = blobs(project)
         write(folder, {f"more/{number}": b"more %d" % number})
         version = project.filesets.add("s", folder)
-        told = index.told(version.index, project.blobs)
-        assert first in told.segments
-        assert len(told.segments) <= 8
-        assert sum(len(project.blobs.get(each)) for each in (blobs(project) - before) & {*told.segments, version.index}) < whole / 10  # fmt: skip
+        listing = index.reachable(version.index, project.blobs)
+        assert first in listing.segments
+        assert len(listing.segments) <= 8
+        assert sum(len(project.blobs.get(each)) for each in (blobs(project) - before) & {*listing.segments, version.index}) < whole / 10  # fmt: skip
     assert len(read(project, version.version)) == 2030
 
 

@@ -118,10 +118,10 @@ def test_no_two_keys_of_a_csv_collapse(add, keys, max_bad):
 @pytest.mark.parametrize("late", ["007", "9223372036854775808", "0x1F", "+7"])
 def test_a_dataset_of_numbers_refuses_a_code_with_its_line_and_the_way_out(add, mode, late):
     add(csv_of(["7", "8"]))
-    with pytest.raises(DataError, match=r"x\.csv:3: column 'a': ") as told:
+    with pytest.raises(DataError, match=r"x\.csv:3: column 'a': ") as error:
         add(csv_of(["9", late]), mode=mode)
-    assert late in told.value.message
-    assert "--type a=string" in told.value.hint
+    assert late in error.value.message
+    assert "--type a=string" in error.value.hint
 
 
 def test_a_dataset_of_fractions_refuses_a_number_that_would_lose_digits(add):
@@ -196,9 +196,9 @@ def test_text_cells_of_excel_keep_their_zeros(project, tmp_path):
 @pytest.mark.parametrize("rows", [[1 << 60, 1], [(1 << 53) + 1, 1.5]])
 def test_a_number_cell_of_too_many_digits_is_refused_with_the_way_out(project, tmp_path, rows):
     write_book(tmp_path / "x.xlsx", [["a"], *([value] for value in rows)])
-    with pytest.raises(DataError, match=r"column 'a' holds .* 15 digits") as told:
+    with pytest.raises(DataError, match=r"column 'a' holds .* 15 digits") as error:
         project.datasets.add("d", [tmp_path / "x.xlsx"])
-    assert "--type a=double" in told.value.hint
+    assert "--type a=double" in error.value.hint
     assert project.datasets.add("d", [tmp_path / "x.xlsx"], csv=ReadOptions(types={"a": "double"})).rows == 2
 
 
@@ -234,8 +234,8 @@ def test_whole_numbers_of_a_csv_are_those_that_stand_there(tmp_path_factory, val
                 break
             except WrongGuess as error:
                 guesses.learn(error)
-    told = [str(value) for value in table["a"].to_pylist()]
-    assert told == values or (table["a"].type == pa.int64() and told == ["0" if v == "-0" else v for v in values])
+    texts = [str(value) for value in table["a"].to_pylist()]
+    assert texts == values or (table["a"].type == pa.int64() and texts == ["0" if v == "-0" else v for v in values])
 
 
 @settings(deadline=None)
@@ -254,9 +254,9 @@ def test_the_rows_of_a_json_list_of_codes_stay_texts(add):
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_one_column_that_looks_like_several_is_an_error_that_says_separator(add, separator, max_bad):
     text, change = f"a{separator}b\n1{separator}2\n", Change(mode="replace", max_bad=max_bad)
-    with pytest.raises(DataError, match="one column") as told:
+    with pytest.raises(DataError, match="one column") as error:
         add(text, mode=change)
-    assert "--separator" in told.value.hint
+    assert "--separator" in error.value.hint
     assert add(text, mode=change, separator=separator).row(0) == (1, 2)
     assert add(text, mode=change, separator=",").width == 1
 
@@ -274,6 +274,6 @@ def test_a_fraction_without_a_part_is_the_key_of_a_dataset_of_whole_numbers(add)
 
 def test_a_long_number_of_json_that_a_dataset_of_numbers_lacks_room_for_is_refused(add):
     add(lines('{"a": 1}'), "x.jsonl")
-    with pytest.raises(DataError, match=r"column 'a' .*9223372036854775808") as told:
+    with pytest.raises(DataError, match=r"column 'a' .*9223372036854775808") as error:
         add(lines('{"a": 9223372036854775808}'), "x.jsonl", mode="append")
-    assert "replace the dataset" in told.value.hint
+    assert "replace the dataset" in error.value.hint

@@ -33,7 +33,7 @@ def add(project, tmp_path):
     return adding
 
 
-def told(project) -> list[tuple[int, str, str]]:
+def quarantined(project) -> list[tuple[int, str, str]]:
     return [(bad.line, bad.reason, bad.raw) for bad in project.datasets.quarantine("d")]
 
 
@@ -58,38 +58,38 @@ def test_one_bad_row_of_a_csv_is_set_aside_and_the_others_keep_their_types(add, 
 
 def test_lines_are_those_of_the_file_where_records_span_several(add, project):
     add('n,w\n1,"two\nlines"\n\nbad\n' + GOOD + "worse,y\n")
-    assert [line for line, _, _ in told(project)] == [5, 206]
+    assert [line for line, _, _ in quarantined(project)] == [5, 206]
 
 
 def test_bad_values_far_down_are_found_over_many_blocks(add, project, monkeypatch):
     monkeypatch.setattr(csvsource, "_BLOCK", 512)
     rows = add("n,w\n" + GOOD + "oops,y\n" + GOOD + "short\n" + GOOD)
     assert rows.schema == {"n": pl.Int64, "w": pl.String}
-    assert [line for line, _, _ in told(project)] == [202, 403]
+    assert [line for line, _, _ in quarantined(project)] == [202, 403]
     assert rows.height == 600
 
 
 def test_fractions_among_whole_numbers_are_no_bad_values(add, project, monkeypatch):
     monkeypatch.setattr(csvsource, "_BLOCK", 512)
     assert add("n,w\n" + GOOD + "0.5,y\n" + ",z\n")["n"].dtype == pl.Float64
-    assert told(project) == []
+    assert quarantined(project) == []
 
 
 def test_a_column_of_mixed_values_is_text_as_before(add, project):
     assert add("n\n" + "1\nx\n" * 50)["n"].dtype == pl.String
-    assert told(project) == []
+    assert quarantined(project) == []
 
 
 def test_a_declared_type_is_kept_and_what_is_not_of_it_set_aside(add, project):
     rows = add("n,w\n" + GOOD + "1.5,y\n", types={"n": "int64"})
     assert rows["n"].dtype == pl.Int64
-    assert told(project)[0][0] == 202
+    assert quarantined(project)[0][0] == 202
 
 
 def test_appended_rows_are_read_in_the_types_of_the_dataset(add, project):
     add("n,w\n" + GOOD)
     assert add("n,w\n" + GOOD + "1.5,y\n", mode="append").height == 400
-    assert told(project)[0][2] == "1.5,y"
+    assert quarantined(project)[0][2] == "1.5,y"
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_bad_json_lines_are_set_aside(add, project):
     good = "".join(json.dumps({"a": n, "s": "x"}) + "\n" for n in range(100))
     rows = add(good.encode() + b'{"a": 1\n[1]\n{"a": "word"}\n{"s": "\xff"}\n' + good.encode(), "x.jsonl")
     assert rows.equals(pl.DataFrame({"a": [*range(100)] * 2, "s": ["x"] * 200}))
-    assert [line for line, _, _ in told(project)] == [101, 102, 104, 103]
-    assert "a list, not an object" in told(project)[1][1]
+    assert [line for line, _, _ in quarantined(project)] == [101, 102, 104, 103]
+    assert "a list, not an object" in quarantined(project)[1][1]
 
 
 def test_bad_json_lines_far_down_are_found_over_many_blocks(add, project, monkeypatch):
@@ -114,7 +114,7 @@ def test_bad_json_lines_far_down_are_found_over_many_blocks(add, project, monkey
     lines = [f'{{"a": {n}}}' for n in range(400)]
     lines[100:103], lines[250], lines[390] = ["", "word", ""], '{"a": 1} {"a": 2}', '{"a": 1, "new": 2}'
     assert add("\n".join(lines), "x.jsonl").height == 395
-    assert [line for line, _, _ in told(project)] == [102, 251, 391]
+    assert [line for line, _, _ in quarantined(project)] == [102, 251, 391]
 
 
 def test_rows_of_parquet_that_do_not_fit_the_dataset_are_set_aside(project, tmp_path):
@@ -122,7 +122,7 @@ def test_rows_of_parquet_that_do_not_fit_the_dataset_are_set_aside(project, tmp_
     pl.DataFrame({"a": [float(n) for n in range(50)] + [1.5]}).write_parquet(tmp_path / "x.parquet")
     version = project.datasets.add("d", [tmp_path / "x.parquet"], Change(max_bad=0.1))
     assert version.rows == 51
-    assert [(line, raw) for line, _, raw in told(project)] == [(51, '{"a": 1.5}')]
+    assert [(line, raw) for line, _, raw in quarantined(project)] == [(51, '{"a": 1.5}')]
 
 
 def test_over_the_share_nothing_is_committed_and_the_quarantine_says_why(add, project):
@@ -131,12 +131,12 @@ def test_over_the_share_nothing_is_committed_and_the_quarantine_says_why(add, pr
     with pytest.raises(UnknownName):
         project.datasets.resolve("d")
     assert list(project.datasets.files("d").list()) == []
-    assert [raw for _, _, raw in told(project)] == ["a", "b", "c"]
+    assert [raw for _, _, raw in quarantined(project)] == ["a", "b", "c"]
 
 
 def test_a_long_raw_row_is_cut_and_says_so(add, project):
     add("n,w\n" + GOOD + "7," + "y" * 100_000 + ",z\n")
-    ((_, reason, raw),) = told(project)
+    ((_, reason, raw),) = quarantined(project)
     assert len(raw) == 65_536
     assert "of 100,004 characters are kept" in reason
 

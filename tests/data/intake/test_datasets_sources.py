@@ -169,9 +169,9 @@ def test_files_that_are_broken_are_named(add, project, name, content, complaint)
 @pytest.mark.parametrize(("kind", "bad"), [("1.5", "oops"), ("1", "oops"), ("2013-01-01", "x"), ("true", "maybe")])
 def test_a_value_that_does_not_fit_the_dataset_is_told_with_its_line(add, kind, bad):
     add(f"a,b\n{kind},x\n")
-    with pytest.raises(DataError, match=rf"x\.csv:4: column 'a': .*{bad}") as told:
+    with pytest.raises(DataError, match=rf"x\.csv:4: column 'a': .*{bad}") as error:
         add(f"a,b\n{kind},x\n,\n{bad},y\n", mode="append")
-    assert "--max-bad" in told.value.hint
+    assert "--max-bad" in error.value.hint
 
 
 def test_json_lines_are_read_with_fields_that_come_and_go(add, monkeypatch):

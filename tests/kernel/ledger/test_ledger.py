@@ -118,14 +118,14 @@ def test_what_another_appended_is_seen(storage, ledger):
 
 
 def test_observers_are_told_after_the_append_and_only_of_their_own(storage):
-    told = []
-    stream = open_ledger(storage, on_append=lambda e: told.append((e, storage.get(entry_key("alerts", e.seq))))).stream(
-        "alerts"
-    )
+    appended = []
+    stream = open_ledger(
+        storage, on_append=lambda e: appended.append((e, storage.get(entry_key("alerts", e.seq))))
+    ).stream("alerts")
     event = stream.append(PlainRecord("a.b", {"n": 1}))
     open_ledger(storage).stream("alerts").append(PlainRecord("a.b", {"n": 2}))
     assert bodies(stream) == [1, 2]
-    assert [e for e, _ in told] == [event]
+    assert [e for e, _ in appended] == [event]
 
 
 def test_the_module_is_light():

@@ -239,8 +239,8 @@ EVENT = Event(stream="run/x", seq=1, id="0" * 32, type="run.started", time="2026
 def test_an_observer_is_warned_about_and_the_next_is_told(when, raised, install_plugin, project):
     body = {"import": "oops()\n", "event": "@hookimpl\ndef mlopsfw_event(event): oops()\n"}[when]
     install_plugin(source(raised, body), "observer.bell")
-    told = "from mlopsfw import hookimpl\nseen = []\n@hookimpl\ndef mlopsfw_event(event): seen.append(event.type)\n"
-    other = install_plugin(told, "observer.later")
+    observer = "from mlopsfw import hookimpl\nseen = []\n@hookimpl\ndef mlopsfw_event(event): seen.append(event.type)\n"
+    other = install_plugin(observer, "observer.later")
     with pytest.warns(RuntimeWarning, match=r"plugin 'observer\.bell' \(acme-mlops-0 1\.2\)"):
         project.plugins.notify(EVENT, project.host, {})
     assert sys.modules[other].seen == ["run.started"]

@@ -257,7 +257,7 @@ def test_a_lazy_frame_that_a_step_returns_is_written_as_it_is_computed(bench):
     rows = 40_000_000  # 640 MB when computed
     bench.write("\n")
     pl.LazyFrame().select(n=pl.int_range(rows)).sink_parquet(bench.root / "x.parquet", row_group_size=1 << 18)
-    told = subprocess.check_output([sys.executable, "-c", STREAMED], cwd=bench.root, text=True)
-    stored, grown = map(int, told.split())
+    output = subprocess.check_output([sys.executable, "-c", STREAMED], cwd=bench.root, text=True)
+    stored, grown = map(int, output.split())
     assert stored == rows
     assert grown < 300, "MB of memory"

@@ -1,4 +1,4 @@
-"""One request on a connection of its own, by httpcore: bounded in time, its failures named. Imported to send."""
+"""Send one request on a connection of its own, by httpcore, with a limit on its time and failures that name the host. Imported to send."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mlopsfw.http.route import Route
 _FAILURES = (
     httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, OSError, ValueError,
 )  # fmt: skip
-_LONGEST_REASON = 300  # characters: some quote what came
+_LONGEST_REASON = 300  # characters: some reasons quote the answer
 _AUTHENTICATE, _SERVER_ERROR = 407, 500
 
 
@@ -33,35 +33,35 @@ def exchange(
     All of it may take `timeout` seconds; without a body to send, all up to the headers, and then each piece.
     """
     with ExitStack() as stack:
-        wire = stack.enter_context(closing(_Wire(route, timeout)))
-        with wire.failures_named():
-            pool = stack.enter_context(_pool(route, wire))
+        transport = stack.enter_context(closing(_Transport(route, timeout)))
+        with transport.failures_named():
+            pool = stack.enter_context(_pool(route, transport))
             url = httpcore.URL(scheme=route.scheme, host=bracketed(route.host), port=route.port, target=route.target)
             limits = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)}
             sent = pool.stream(method, url, headers=_headers(route, headers), content=body, extensions=limits)
             response = stack.enter_context(sent)
             if body is None:
-                wire.limit.cancel()
+                transport.limit.cancel()
         if response.status == _AUTHENTICATE and route.forwarder:
             raise _refused(route.forwarder, route, str(_AUTHENTICATE))
-        wire.chunks, told = response.iter_stream(), Message()
+        transport.chunks, message = response.iter_stream(), Message()
         for name, value in response.headers:
-            told[name.decode("latin-1")] = value.decode("latin-1")
+            message[name.decode("latin-1")] = value.decode("latin-1")
         public = body is None and route.public()  # a look-up, which only redirects need
-        yield Stream(response.status, told, public, wire.read, str(route.forwarder or ""))
+        yield Stream(response.status, message, public, transport.read, str(route.forwarder or ""))
 
 
-def _pool(route: Route, wire: _Wire) -> httpcore.ConnectionPool:
+def _pool(route: Route, transport: _Transport) -> httpcore.ConnectionPool:
     proxy = route.proxy
     trusted = ssl.create_default_context() if "https" in {route.scheme, proxy and proxy.scheme} else None
     if proxy is None:
-        return httpcore.ConnectionPool(ssl_context=trusted, network_backend=wire)
+        return httpcore.ConnectionPool(ssl_context=trusted, network_backend=transport)
     asked = httpcore.Proxy(
         httpcore.URL(scheme=proxy.scheme, host=bracketed(proxy.host), port=proxy.port, target="/"),
         auth=(proxy.user.encode(), proxy.password.encode()) if proxy.user or proxy.password else None,
         ssl_context=trusted if proxy.scheme == "https" else None,
     )
-    return httpcore.ConnectionPool(ssl_context=trusted, proxy=asked, network_backend=wire)
+    return httpcore.ConnectionPool(ssl_context=trusted, proxy=asked, network_backend=transport)
 
 
 def _headers(route: Route, given: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
@@ -71,7 +71,7 @@ def _headers(route: Route, given: Mapping[str, str]) -> list[tuple[bytes, bytes]
     return [(name.encode("ascii"), value.strip().encode("latin-1")) for name, value in named.values()]
 
 
-class _Wire(httpcore.SyncBackend):
+class _Transport(httpcore.SyncBackend):
     """Connects to where the route leads, whatever the name means by then.
 
     A thread breaks it off at the limit: limits of each step alone would let an answer drip for ever.

@@ -1,4 +1,4 @@
-"""The wire between the engine and a worker: frames of a 4-byte big-endian length and that many bytes of JSON, over pipes."""
+"""The protocol between the engine and a worker over pipes: frames of JSON, each after its length as 4 bytes, big-endian."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _LENGTH = struct.Struct(">I")
 
 
 def send(pipe: IO[bytes], frame: bytes) -> None:
-    """Write one frame. Raise `OSError` where the other side is gone."""
+    """Write one frame. Raise `OSError` if the other side is gone."""
     pipe.write(_LENGTH.pack(len(frame)) + frame)
     pipe.flush()
 
 
 def receive(pipe: IO[bytes]) -> bytes | None:
-    """Read one frame; None where the other side is gone, in the middle of a frame too."""
+    """Read one frame; None if the other side is gone, even in the middle of a frame."""
     head = pipe.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
