@@ -1,6 +1,7 @@
-"""The executor for requests: columns of values in, checked against the signature, feature arrays out. NumPy alone.
+"""The executor for requests: takes columns of values, checks them against the signature, and returns feature arrays. Needs only NumPy.
 
-One row is the common case, so all numbers of a request become one matrix and each kind of operation is one expression over it.
+Most requests have one row, so all their numbers become one matrix, and each kind of operation is one expression over it.
+
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _UNSIGNED_END = 2**64
 
 
 class RequestPlan:
-    """A plan made ready for requests. Holds no state between them; may be used by many threads.
+    """A plan, prepared for requests. Holds no state between them; many threads may use it.
 
     Args:
         plan: The plan.
@@ -53,7 +54,7 @@ class RequestPlan:
         self._codes = [_coder(op) for op in plan.operations if isinstance(op, Lookup | Hash)]
 
     def run(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Return `numeric` and `categorical`, those that the plan yields, for the rows of `columns`."""
+        """Return the plan's `numeric` and `categorical` arrays for the rows of `columns`."""
         if self._derivation is not None:
             columns = {**columns, **self._derived(columns, self._derivation)}
         values = {column.name: _values(columns, column) for column in self._inputs}
@@ -87,7 +88,7 @@ class RequestPlan:
     # -- numbers ---------------------------------------------------------------------------------------------------------
 
     def _matrix(self, values: Mapping[str, Any], rows: int) -> np.ndarray:
-        """Return all numbers as float64, `[columns, rows]`, NaN where missing."""
+        """Return all numbers as float64, `[columns, rows]`, with NaN for missing values."""
         for column in self._numbers:
             _check_numbers(column, values[column.name])
         try:
@@ -107,7 +108,7 @@ class RequestPlan:
             raise SignatureMismatch(f"the value {reason}", column=self._numbers[which].name, row=row)
 
     def _refuse_long(self, values: Mapping[str, Any]) -> None:
-        """Refuse what no 64 bits hold: any value of a column of integers, and an integer in one of numbers."""
+        """Refuse numbers beyond 64 bits: any value in a column of integers, and integers in a column of numbers."""
         for column in self._numbers:
             _refuse_long(column, values[column.name])
 
@@ -165,7 +166,7 @@ def _missing_fill(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> 
 
 
 def _ramp_fill(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> _Fill:
-    """All ramps as one: every interval of every column is a row of one matrix."""
+    """All ramps as one matrix: one row for each interval of each column."""
     at = np.concatenate([np.arange(start, start + len(op.edges) - 1) for start, op in placed])
     source = np.concatenate([np.full(len(op.edges) - 1, row[op.column]) for _, op in placed])
     low = np.concatenate([op.edges[:-1] for _, op in placed])[:, None]
@@ -181,7 +182,7 @@ def _ramp_fill(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> _Fi
 
 
 def factors(ramp: Ramp) -> list[float]:
-    """Return one over the width of each interval."""
+    """Return the reciprocal of the width of each interval."""
     return [1.0 / (high - low) for low, high in zip(ramp.edges, ramp.edges[1:], strict=False)]
 
 
@@ -203,7 +204,7 @@ def _coder(operation: Lookup | Hash) -> tuple[str, Callable[[Any], Any]]:
 
 
 def _texts(values: Any) -> list[str | None]:
-    """Write the integers of a column as categories."""
+    """Return the integers of a column as categories."""
     listed = values.tolist() if isinstance(values, np.ndarray) else values
     return [None if value is None or value != value else str(int(value)) for value in listed]  # noqa: PLR0124 - NaN
 
@@ -241,7 +242,7 @@ def _check_numbers(column: SignatureColumn, values: Any) -> None:
 
 
 def _derivable(column: SignatureColumn, values: Any) -> np.ndarray:
-    """Return a column, checked, as derived columns read it."""
+    """Return a column, checked, in the form that derived columns read."""
     if column.type in ("string", "date", "datetime"):
         read = _read(column, values)
         return objects(read) if column.type == "string" else np.asarray(read)
@@ -261,7 +262,7 @@ def _refuse_long(column: SignatureColumn, values: Any) -> None:
 
 
 def _fits(kind: str, value: Any) -> bool:
-    """Return whether 64 bits hold `value`. An integer in a column of numbers may be signed or unsigned: it is captured as it came."""
+    """Return whether 64 bits hold `value`. An integer in a column of numbers may be signed or unsigned: capture stores it unchanged."""
     if kind == "integer":
         return bool(value != value or -_INTEGERS_END <= value < _INTEGERS_END)  # noqa: PLR0124 - NaN
     return not isinstance(value, int) or -_INTEGERS_END <= value < _UNSIGNED_END
@@ -280,7 +281,7 @@ def _is_number(kind: str, value: Any) -> bool:
 
 
 def _read(column: SignatureColumn, values: Any) -> Any:
-    """Return texts as they are, dates and times as microseconds."""
+    """Return texts unchanged, dates and times as microseconds."""
     if column.type == "string":
         kinds = set(map(type, values))
         if not kinds <= _EXPECTED["string"]:
@@ -299,7 +300,7 @@ def _read(column: SignatureColumn, values: Any) -> Any:
 
 
 def mismatch(column: SignatureColumn, row: int, value: object) -> SignatureMismatch:
-    """Return the error for a value that its column cannot hold."""
+    """Return the error for a value that does not fit its column."""
     if value is None:
         return SignatureMismatch("the value is null, but the training data had no null", column=column.name, row=row)
     excerpt = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:40]}…"  # noqa: PLR2004 - enough to recognise it

@@ -1,4 +1,4 @@
-"""Derived columns run: one executor for a request's row and for a table's, so that there is nothing in which they could differ."""
+"""Compute derived columns: one executor for rows of requests and of tables, so that their results cannot differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Run = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
 class Derivation:
-    """Derived columns made ready to run. Holds no state between runs; may be used by many threads.
+    """Derived columns, prepared to run. Holds no state between runs; many threads may use it.
 
     Args:
         derived: The columns, each after those that it reads.
@@ -43,7 +43,7 @@ class Derivation:
 
 
 def compiled(expression: Expression) -> Run:
-    """Return a function from columns to the expression's values, whose first axis is the row, or one that stands for all."""
+    """Return a function from columns to the expression's values. Their first axis is the row, or has length one for a constant."""
     match expression:
         case Column(name=name):
             return lambda columns: columns[name]
@@ -76,7 +76,7 @@ def _find(find: Find) -> Run:
 
 
 def table_columns(frame: pl.DataFrame, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return columns of a table as derived columns read them."""
+    """Return columns of a table in the form that derived columns read."""
     return {name: _array(frame[name]) for name in names}
 
 

@@ -1,4 +1,4 @@
-"""Expressions of derived columns: read from text as Polars writes them, and checked. The text is parsed, and never run."""
+"""Expressions of derived columns: parsed from Polars' notation and checked. Their text is never executed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.roles.derived import Call, Column, Constant, Expression, Find
 
 Tables = Mapping[str, Callable[[str, Expression], Find]]
-"""Table → makes, of one of its columns and what is looked up, the finding."""
+"""Table → a function from a column and a key expression to the lookup."""
 
 _LONGEST = 10_000
 _DEEPEST = 100
@@ -35,7 +35,7 @@ _FREE = ("coalesce", "min_horizontal", "max_horizontal")
 _LITERAL = {
     "str.contains": "contains",
     "str.replace_all": "replace",
-}  # by a text, never by a pattern: those may take for ever
+}  # by a text, never by a pattern: patterns may run for ever
 _ELAPSED = {f"dt.total_{unit}": f"elapsed_{unit}" for unit in ("seconds", "minutes", "hours", "days")}
 _KNOWN = (
     *_METHODS,
@@ -53,7 +53,7 @@ _KNOWN = (
 
 
 def parse(text: str, tables: Tables | None = None) -> Expression:
-    """Return the expression that `text` writes.
+    """Parse the expression in `text`.
 
     Columns are plain names, or `col("any name")`; `planes[tailnum].seats` is what the table `planes` says of `tailnum`.
 
@@ -162,7 +162,7 @@ class _Reader:
         raise self._error(node, f"{name!r} does not exist here", nearest(name, _KNOWN))
 
     def _chosen(self, node: ast.AST, chain: ast.AST, otherwise: Expression) -> Expression:
-        """Read `when(a).then(b)`, any number of them, from the last to the first."""
+        """Parse a chain of `when(a).then(b)`, from the last to the first."""
         match chain:
             case ast.Call(func=ast.Attribute(value=ast.Call(func=when, args=[condition]), attr="then"), args=[then]):
                 chosen = Call(function="choose", arguments=(self.read(condition), self.read(then), otherwise))
@@ -182,7 +182,7 @@ class _Reader:
 
 
 def _dotted(node: ast.AST) -> tuple[str, ast.AST | None]:
-    """Return a function's name and what it is called on: `dt.hour` and the column, or `pl.col` and nothing."""
+    """Return a function's name and its receiver: `dt.hour` and the column, or `pl.col` and nothing."""
     match node:
         case ast.Name(id=name):
             return name, None
@@ -211,7 +211,7 @@ def columns_of(expression: Expression) -> frozenset[str]:
 
 
 def kind_of(expression: Expression, columns: Mapping[str, str], deep: int = 0) -> str:
-    """Return the kind of an expression's values, given that of each column. Raise `UsageError` where it cannot be run."""
+    """Return the kind of an expression's values, given the kind of each column. Raise `UsageError` if it cannot run."""
     if deep > _DEEPEST:
         raise UsageError(f"the expression is nested more than {_DEEPEST} levels deep")
     match expression:
@@ -273,7 +273,7 @@ def _fits(kind: str, parameter: str) -> bool:
 
 
 def joined(expression: Expression, columns: Mapping[str, str]) -> Expression:
-    """Return the expression with `+` between texts made a joining of texts."""
+    """Return the expression with `+` between texts as concatenation."""
     match expression:
         case Call(function=function, arguments=arguments):
             parts = tuple(joined(each, columns) for each in arguments)
@@ -287,4 +287,4 @@ def joined(expression: Expression, columns: Mapping[str, str]) -> Expression:
 KINDS: dict[str, Any] = {
     "number": "number", "integer": "number", "boolean": "boolean", "string": "string", "date": "datetime", "datetime": "datetime",
 }  # fmt: skip
-"""The kind of a signature's type."""
+"""The kind of a type of the signature."""

@@ -1,4 +1,4 @@
-"""Choose a feature plan for a training table: which columns are learned from, and how each becomes numbers."""
+"""Choose a feature plan for a training table: the columns to learn from, and how each becomes numbers."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.derived import Derived
     from mlopsfw.kernel.roles.training import TrainingTask
 
-_VOCABULARY = 1000  # categories that are told apart one by one; more are hashed
-_SEEN = 3  # times a category must have been seen to be told apart
+_VOCABULARY = 1000  # most categories with codes of their own; a column with more is hashed
+_SEEN = 3  # occurrences that a category needs for a code of its own
 _NEAR = 1e-9  # of a column's range
 _SMALLEST = 1e-300
-_BUCKETS = (64, 1 << 16)  # fewest and most that are chosen without a wish
+_BUCKETS = (64, 1 << 16)  # fewest and most bins by default
 
 
 class ColumnWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `task.options` may ask for a column.
+    """The options of one column in `task.options`.
 
     Args:
-        kind: `number` or `category`; empty for what its type suggests. Integers may be either.
-        buckets: Hash the category to so many buckets, rather than keep a vocabulary.
-        bins: Quantile intervals of a number's piecewise-linear encoding; 0 for none, None for as many as suit it.
-        pii: Whether it is personal: no value of it is kept, neither in the plan nor in the profile.
+        kind: `number` or `category`; by default the one that suits the type. Integers may be either.
+        buckets: Hash the category to this many buckets, instead of keeping a vocabulary.
+        bins: Quantile intervals of a number's piecewise-linear encoding; 0 for none, None to choose.
+        pii: Whether it is personal: neither the plan nor the profile stores a value of it.
     """
 
     kind: Literal["", "number", "category"] = ""
@@ -50,7 +50,7 @@ DEFAULT_BINS = 16
 
 
 def fit(table: pa.Table | pl.DataFrame, task: TrainingTask) -> FeaturePlan:
-    """Return the plan for a table's columns. Raise `DataError` or `UsageError` where a column or a wish does not fit."""
+    """Return the plan for a table's columns. Raise `DataError` or `UsageError` if a column or an option does not fit."""
     frame = as_frame(table)
     names = learned_columns([*frame.columns, *(each.name for each in task.derived)], task)
     derived = used(task.derived, names)
@@ -71,7 +71,7 @@ def fit(table: pa.Table | pl.DataFrame, task: TrainingTask) -> FeaturePlan:
 
 
 def learned_columns(columns: list[str], task: TrainingTask) -> list[str]:
-    """Return the names of the columns to learn from. Raise `DataError` where one is not there."""
+    """Return the names of the columns to learn from. Raise `DataError` if one is missing."""
     required = [*task.features, task.target, *filter(None, (task.weight,))]
     for name in required:
         if name not in columns:
@@ -86,7 +86,7 @@ def learned_columns(columns: list[str], task: TrainingTask) -> list[str]:
 
 
 def used(derived: tuple[Derived, ...], names: list[str]) -> tuple[Derived, ...]:
-    """Return the derived columns that `names`, or those among them, need."""
+    """Return the derived columns that `names`, or the derived columns among them, need."""
     needed, reversed_columns = set(names), []
     for each in reversed(derived):
         if each.name in needed:
@@ -96,7 +96,7 @@ def used(derived: tuple[Derived, ...], names: list[str]) -> tuple[Derived, ...]:
 
 
 def _with_personal(wishes: dict[str, ColumnWish], derived: tuple[Derived, ...]) -> dict[str, ColumnWish]:
-    """Return the wishes with every column that is made of a personal one personal too."""
+    """Return the options, with every column derived from a personal one marked personal, too."""
     by_column = dict(wishes)
     for each in derived:
         if any(name in by_column and by_column[name].pii for name in columns_of(each.expression)):
@@ -105,7 +105,7 @@ def _with_personal(wishes: dict[str, ColumnWish], derived: tuple[Derived, ...]) 
 
 
 def reads(derived: tuple[Derived, ...]) -> list[str]:
-    """Return the tables' columns that derived columns are made of, in order."""
+    """Return the tables' columns from which derived columns are computed, in order."""
     derived_names = {each.name for each in derived}
     return [name for each in derived for name in sorted(columns_of(each.expression)) if name not in derived_names]
 
@@ -175,7 +175,7 @@ def _number(series: pl.Series, column: SignatureColumn, wish: ColumnWish) -> Ite
 
 
 def _edges(values: np.ndarray, bins: int) -> tuple[float, ...]:
-    """Return quantiles, without those too near the one before for their distance to be told from rounding."""
+    """Return quantiles, without those so close to the previous one that rounding explains their distance."""
     with np.errstate(over="ignore", invalid="ignore"):
         quantiles = np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1)))
         width = quantiles[-1] - quantiles[0]
@@ -190,7 +190,7 @@ def _scale(column: SignatureColumn, values: np.ndarray) -> Scale:
         return Scale(column=column.name, mean=0.0, factor=1.0)
     with np.errstate(over="ignore"):
         mean, spread = float(values.mean()), float(values.std())
-    if not np.isfinite(mean) or not np.isfinite(spread):  # values near the largest float: their middle serves
+    if not np.isfinite(mean) or not np.isfinite(spread):  # values near the largest float: use their middle
         mean, spread = float(np.quantile(values, 0.5, method="lower")), float(np.abs(values).max())
     factor = 1.0 / spread if spread > 0 else 1.0
     return Scale(column=column.name, mean=mean, factor=factor if np.isfinite(factor) else 1.0)

@@ -1,8 +1,8 @@
-"""The closed set of functions that derived columns are made with. NumPy alone: training and serving run this very code.
+"""The closed set of functions for derived columns. Needs only NumPy: training and serving run the same code.
 
-How values lie in memory: numbers and truth values (0, 1) are float64 with NaN where missing, texts are object arrays with None, times are
-int64 microseconds of UTC with `MISSING`. What is
-missing makes the result missing, but where a function says otherwise; infinities are missing too.
+Numbers and booleans (0, 1) are float64 with NaN for missing values, texts are object arrays with None, times are int64 microseconds of UTC
+with `MISSING`. A missing argument makes the result missing unless the function says otherwise. Infinities count as missing.
+
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from mlopsfw.features.times import MISSING
 
 Kind = Literal["number", "boolean", "string", "datetime", "local"]
-"""A `local` time is one turned into a zone: only its parts may be asked for."""
+"""A `local` time is one in a time zone: functions may only ask for its parts."""
 
 _LONGEST_TEXT = 1 << 16
 _SECOND = 1_000_000
@@ -27,7 +27,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Function(NamedTuple):
-    """One of the set.
+    """One function of the set.
 
     Args:
         takes: Kinds of the arguments, `same` for one kind that all such arguments share; the last repeats where `more` is set.
@@ -51,12 +51,12 @@ def missing(values: np.ndarray) -> np.ndarray:
 
 
 def nothing(like: np.ndarray) -> Any:
-    """Return what stands for a missing value among values such as these."""
+    """Return the value that means missing for this kind of array."""
     return None if like.dtype == object else np.nan if like.dtype.kind == "f" else MISSING
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """Return numbers with those that are none, infinities among them, made missing."""
+    """Return numbers with NaN for infinities."""
     valid = np.isfinite(values)
     return values if valid.all() else np.where(valid, values, np.nan)
 
@@ -79,7 +79,7 @@ def _compare(run: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[..
 
 
 def _and(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return a and b in three-valued logic: false where one is, else missing where one is."""
+    """Return a and b in three-valued logic: false if either is false, else missing if either is missing."""
     return np.where((a == 0) | (b == 0), 0.0, np.where(np.isnan(a) | np.isnan(b), np.nan, 1.0))
 
 
@@ -88,12 +88,12 @@ def _or(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _choose(condition: np.ndarray, then: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Return `then` where the condition is true, `otherwise` where it is false or missing."""
+    """Return `then` if the condition is true, `otherwise` if it is false or missing."""
     return np.where(condition == 1.0, then, otherwise)
 
 
 def _first(*values: np.ndarray) -> np.ndarray:
-    """Return the first that is not missing."""
+    """Return the first value that is not missing."""
     return reduce(lambda a, b: np.where(missing(a), b, a), values)
 
 
@@ -104,7 +104,7 @@ def _is_in(value: np.ndarray, *among: np.ndarray) -> np.ndarray:
 
 
 def _round(value: np.ndarray, decimals: np.ndarray) -> np.ndarray:
-    """Return numbers rounded to so many decimals, halves to the even one."""
+    """Return numbers rounded to `decimals`, halves to even."""
     scale = 10.0 ** np.rint(decimals)
     rounded: np.ndarray = np.rint(value * scale) / scale
     return rounded
@@ -119,7 +119,7 @@ def _clip(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _text(run: Callable[..., Any], gives: type = object) -> Callable[..., np.ndarray]:
-    """Return a function of texts that calls `run` value by value."""
+    """Return a function of text arrays that calls `run` for each value."""
 
     def each(*values: np.ndarray) -> np.ndarray:
         flat = np.broadcast_arrays(*values)
@@ -141,17 +141,17 @@ def objects(values: list[Any]) -> np.ndarray:
 
 
 def _written(value: float) -> str:
-    """Return a number as text; whole ones without a point."""
+    """Return a number as text; whole numbers without a point."""
     return str(int(value)) if value == int(value) else repr(value)
 
 
 def _concat(a: str, b: str) -> str | None:
-    """Join two texts; nothing where the result is longer than any feature needs: a plan must not be able to fill memory."""
+    """Join two texts. Return missing if the result is longer than any feature needs, so that a plan cannot exhaust memory."""
     return a + b if len(a) + len(b) <= _LONGEST_TEXT else None
 
 
 def _replace(text: str, old: str, new: str) -> str | None:
-    """Replace each occurrence; nothing where the result is too long, as for `_concat`."""
+    """Replace each occurrence. Return missing if the result is too long, as in `_concat`."""
     return text.replace(old, new) if len(text) + (text.count(old)) * len(new) <= _LONGEST_TEXT else None
 
 
@@ -164,7 +164,7 @@ def _slice(text: str, start: float, length: float) -> str:
 
 
 def in_zone(times: np.ndarray, zone: str) -> np.ndarray:
-    """Return times as a clock on the wall of `zone` shows them, in the same unit."""
+    """Return times as the wall clock of `zone` shows them, in the same unit."""
     valid, zone_info = times != MISSING, ZoneInfo(zone)
     moments = np.where(valid, times, 0) // _SECOND
     if times.size == 1:
@@ -183,7 +183,7 @@ def _offset(second: int, zone: ZoneInfo) -> int:
 
 
 def _elapsed(unit: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Return a function of two times: how many whole units lie between them, less than none where the second is later."""
+    """Return a function of two times: the number of whole units between them, negative if the second is later."""
 
     def elapsed(later: np.ndarray, earlier: np.ndarray) -> np.ndarray:
         valid = (later != MISSING) & (earlier != MISSING)
@@ -279,4 +279,4 @@ FUNCTIONS: dict[str, Function] = {
     "month": Function(("local",), "number", _part(lambda t: _months(t) % 12 + 1)),
     "year": Function(("local",), "number", _part(lambda t: _months(t) // 12 + 1970)),
 }
-"""Name → function. `in_zone` stands apart: its second argument is a constant, the zone's name."""
+"""Name → function. `in_zone` is special: its second argument is a constant, the name of the zone."""

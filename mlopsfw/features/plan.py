@@ -1,7 +1,8 @@
-"""`FeaturePlan`: the operations, their JSON, and what must hold of them. Running them is the executors' work, fitting is `fit`'s.
+"""`FeaturePlan`: the operations, their JSON and their rules. The executors run them; `fit` chooses them.
 
-Operations that yield floats fill the columns of `numeric` (float32, `[rows, k]`) in the order of the plan; those that yield codes
-fill the columns of `categorical` (int64, `[rows, c]`). A value is missing where it is null or NaN.
+Operations that yield floats fill the columns of `numeric` (float32, `[rows, k]`) in the order of the plan; operations that yield codes
+fill the columns of `categorical` (int64, `[rows, c]`). A value is missing if it is null or NaN.
+
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ _MOST_CODES = 1 << 26
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="scale", tag_field="op"):
-    """`(x - mean) * factor`, held within ±`limit`; 0 where missing. One float.
+    """`(x - mean) * factor`, clipped to ±`limit`; 0 if missing. One float.
 
     Args:
         column: A number, integer or boolean (false 0, true 1).
-        mean: What becomes 0.
+        mean: The value that becomes 0.
         factor: One over the spread. A factor, not a divisor: executors divide by a constant in different ways.
-        limit: Where outliers and infinities stop.
+        limit: The bound for outliers and infinities.
     """
 
     column: str
@@ -51,13 +52,13 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Missing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="missing", tag_field="op"):
-    """1 where `column` (a number, integer or boolean) is missing, else 0. One float."""
+    """1 if `column` (a number, integer or boolean) is missing, else 0. One float."""
 
     column: str
 
 
 class Ramp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ramp", tag_field="op"):
-    """How far `column` has come through each interval between neighbouring `edges`, in [0, 1]; 0 where missing.
+    """The position of `column` within each interval between neighbouring `edges`, in [0, 1]; 0 if missing.
 
     `len(edges) - 1` floats: the piecewise-linear encoding of Gorishniy, Rubachev & Babenko, "On Embeddings for Numerical
     Features in Tabular Deep Learning" (2022), eq. 1.
@@ -68,21 +69,21 @@ class Ramp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Cycle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="cycle", tag_field="op"):
-    """Sine and cosine of a date's or time's place in the day (by minute), week or year (by month), in UTC; 0, 0 where missing."""
+    """Sine and cosine of the position of a date or time in the day (by minute), week or year (by month), in UTC; 0, 0 if missing."""
 
     column: str
     part: Part
 
 
 class Lookup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="lookup", tag_field="op"):
-    """The code of a category: 0 missing, 1 to n for `values` in order, n + 1 for any other. One code."""
+    """The code of a category: 0 if missing, 1 to n for `values` in order, n + 1 for any other. One code."""
 
     column: str
     values: tuple[str, ...]
 
 
 class Hash(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="hash", tag_field="op"):
-    """The bucket of a category by `mlopsfw_core.hash_indices`: 0 missing, else 1 to `buckets` - 1. One code."""
+    """The bucket of a category by `mlopsfw_core.hash_indices`: 0 if missing, else 1 to `buckets` - 1. One code."""
 
     column: str
     buckets: int
@@ -103,12 +104,12 @@ _TAKES: dict[type[msgspec.Struct], frozenset[str]] = {
 
 
 class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """What a request holds, and how each row becomes floats and codes.
+    """The columns of a request, and the operations that turn each row into floats and codes.
 
     Args:
         inputs: The columns of a request.
-        operations: What is made of them and of derived columns, in order.
-        derived: Columns that are made of each row first, each of the inputs and of those before it.
+        operations: The operations on them and on derived columns, in order.
+        derived: Columns computed first, each from the inputs and the derived columns before it.
         format: Version of this layout.
     """
 
@@ -121,11 +122,11 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @classmethod
     def fit(cls, table: pa.Table | pl.DataFrame, task: TrainingTask) -> FeaturePlan:
-        """Return the plan that the columns of `table`, and the wishes in `task.options`, ask for.
+        """Return the plan for the columns of `table` and the options in `task.options`.
 
         Raises:
-            DataError: A column is missing, or of a type that no operation takes.
-            UsageError: A wish cannot be granted.
+            DataError: A column is missing, or no operation takes its type.
+            UsageError: An option cannot be met.
         """
         from mlopsfw.features.fit import fit
 
@@ -137,7 +138,7 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @classmethod
     def from_json(cls, data: bytes) -> FeaturePlan:
-        """Read what `to_json` wrote. Raise `BundleError` where it is no plan, or one that cannot be run."""
+        """Read the JSON of `to_json`. Raise `BundleError` if it is no plan, or one that cannot run."""
         if len(data) > _LONGEST_JSON:
             raise BundleError(f"the feature plan has {len(data):,} bytes; at most {_LONGEST_JSON:,} are allowed")
         try:
@@ -148,7 +149,7 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return plan
 
     def check(self) -> None:
-        """Raise `BundleError` where an operation names no input, takes another type, or has numbers that cannot be."""
+        """Raise `BundleError` if an operation names no input, takes another type, or has invalid numbers."""
         if self.format != FORMAT:
             raise BundleError(
                 f"the feature plan has format {self.format}, and this version reads format {FORMAT}",
@@ -201,7 +202,7 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return RequestPlan(self)
 
     def polars(self, frame: pl.DataFrame | pa.Table) -> dict[str, np.ndarray]:
-        """Return the feature arrays of a table's rows, by Polars. Nulls are taken in any column.
+        """Return the feature arrays of a table's rows, by Polars. Any column may hold nulls.
 
         Raises:
             SignatureMismatch: A column is missing or has another type.
@@ -224,22 +225,22 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @cached_property
     def numeric_sources(self) -> tuple[str, ...]:
-        """For each column of `numeric` the input that it is made of."""
+        """For each column of `numeric`, the input from which it is computed."""
         return tuple(op.column for op in self.operations for _ in range(width(op)))
 
     @cached_property
     def categorical_sources(self) -> tuple[str, ...]:
-        """For each column of `categorical` the input that it is made of."""
+        """For each column of `categorical`, the input from which it is computed."""
         return tuple(op.column for op in self.operations if isinstance(op, Lookup | Hash))
 
     @cached_property
     def code_counts(self) -> tuple[int, ...]:
-        """For each column of `categorical` how many codes there are; codes run from 0."""
+        """For each column of `categorical`, the number of codes; codes start at 0."""
         return tuple(codes(op) for op in self.operations if isinstance(op, Lookup | Hash))
 
 
 def width(operation: Operation) -> int:
-    """Return how many floats an operation yields."""
+    """Return the number of floats that an operation yields."""
     match operation:
         case Scale() | Missing():
             return 1
@@ -251,7 +252,7 @@ def width(operation: Operation) -> int:
 
 
 def codes(operation: Lookup | Hash) -> int:
-    """Return how many codes an operation may yield."""
+    """Return the largest number of codes that an operation may yield."""
     return operation.buckets if isinstance(operation, Hash) else len(operation.values) + 2
 
 

@@ -1,4 +1,4 @@
-"""From what `[steps.train]` writes to derived columns: texts are read against the training rows' types, tables become findings."""
+"""From the options of `[steps.train]` to derived columns: parse their texts with the types of the training rows, and turn tables into lookups."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TYPES: dict[str, DerivedType] = {"number": "number", "boolean": "number", "stri
 
 
 def derived_columns(texts: Mapping[str, str], schema: Mapping[str, pl.DataType], tables: Tables) -> tuple[Derived, ...]:
-    """Return the columns that `texts` (name → expression) write, in their order: each may use those before it.
+    """Return the columns that `texts` (name → expression) define, in their order. Each may use the columns before it.
 
     Args:
         texts: What `derive` says.
@@ -57,7 +57,7 @@ def _typed(expression: Expression, kinds: Mapping[str, str]) -> tuple[Expression
 
 
 class LookupTable:
-    """A table that a model carries: what it says of a key, column by column.
+    """A table that a model carries: values by key, column by column.
 
     Args:
         name: Its name.
@@ -96,7 +96,7 @@ class LookupTable:
             )
 
     def find(self, column: str, key: Expression) -> Find:
-        """Return what the table says in `column` of `key`. Raise `UsageError` where it has no such column of numbers or texts."""
+        """Return the lookup of `key` in `column` of the table. Raise `UsageError` if it has no such column of numbers or texts."""
         import polars as pl
 
         if column not in self.rows.columns:

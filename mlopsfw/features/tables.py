@@ -1,4 +1,4 @@
-"""The executor for tables: a whole training table in, feature arrays out, by Polars. Gives the bits that the one for requests gives."""
+"""The executor for tables: takes a whole training table and returns feature arrays, by Polars. Gives the same bits as the executor for requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
 def run(plan: FeaturePlan, rows: pl.DataFrame | pa.Table) -> dict[str, np.ndarray]:
-    """Return `numeric` and `categorical`, those that the plan yields, for the rows of a table."""
+    """Return the plan's `numeric` and `categorical` arrays for the rows of a table."""
     frame = as_frame(rows)
     for column in plan.inputs:
         _check(frame, column)
@@ -43,7 +43,7 @@ def run(plan: FeaturePlan, rows: pl.DataFrame | pa.Table) -> dict[str, np.ndarra
 
 
 def as_frame(rows: pl.DataFrame | pa.Table) -> pl.DataFrame:
-    """Return rows as a frame, sharing memory where that can be."""
+    """Return rows as a frame, with shared memory where possible."""
     if isinstance(rows, pl.DataFrame):
         return rows
     frame = pl.from_arrow(rows)
@@ -51,7 +51,7 @@ def as_frame(rows: pl.DataFrame | pa.Table) -> pl.DataFrame:
 
 
 def column_type(dtype: pl.DataType) -> ColumnType | None:
-    """Return the signature's type for a column of a table, None where a request could not send one."""
+    """Return the signature's type for a column of a table, or None if no request could send it."""
     if dtype.is_integer():
         return "integer"
     if dtype.is_numeric():
@@ -106,7 +106,7 @@ def _expressions(operation: Operation) -> list[pl.Expr]:
 
 
 def times(series: pl.Series) -> np.ndarray:
-    """Return a column of dates or times as int64 microseconds, `MISSING` where null."""
+    """Return a column of dates or times as int64 microseconds, with `MISSING` for null."""
     wide = series.dt.cast_time_unit("us") if isinstance(series.dtype, pl.Datetime) else series.cast(pl.Datetime("us"))
     return wide.to_physical().fill_null(MISSING).to_numpy()
 

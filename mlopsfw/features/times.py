@@ -1,4 +1,4 @@
-"""Dates and times as microseconds of UTC, and their place in day, week and year. Shared by both executors."""
+"""Dates and times as microseconds of UTC, and their position in day, week and year. Shared by both executors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlopsfw.features.plan import Part
 from mlopsfw.kernel.base.errors import DataError
 
 MISSING = np.iinfo(np.int64).min
-"""Stands for a missing time; the value that NumPy calls NaT."""
+"""Means a missing time; NumPy's NaT."""
 
 _DAY = 86_400_000_000
 _MINUTE = 60_000_000
@@ -26,14 +26,14 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 def _circle(size: int) -> np.ndarray:
     angle = 2 * np.pi * np.arange(size) / size
     around = np.stack([np.sin(angle), np.cos(angle)], axis=1)
-    return np.concatenate([around, np.zeros((1, 2))]).astype(np.float32)  # the last row is for what is missing
+    return np.concatenate([around, np.zeros((1, 2))]).astype(np.float32)  # the last row is for missing values
 
 
 _CIRCLES = {part: _circle(count) for part, count in _POSITIONS.items()}
 
 
 def cycle(times: np.ndarray, part: Part) -> np.ndarray:
-    """Return sine and cosine (float32, `[rows, 2]`) of where `times` (int64 microseconds) stand; 0, 0 where missing.
+    """Return sine and cosine (float32, `[rows, 2]`) of the positions of `times` (int64 microseconds); 0, 0 for missing ones.
 
     Taken from a table with a row for each minute, weekday or month, so that every executor has the same bits.
     """

@@ -1,7 +1,7 @@
-"""How well a model does: metrics over labels and outputs, and by segment. NumPy alone; nothing here knows of bundles or steps.
+"""Model quality: metrics over labels and outputs, also by segment. Needs only NumPy; knows no bundles or steps.
 
-Every metric is a float; one that is not defined on the rows at hand (AUC with one class, R² of a constant) is left out rather than
-given a value that it does not have.
+Every metric is a float. A metric that is undefined on the rows (AUC with one class, R² of a constant) is left out.
+
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Metrics = dict[str, float]
 
 
 def higher_is_better(metric: str) -> bool:
-    """Return whether a larger value of `metric` is the better one."""
+    """Return whether a larger value of `metric` is better."""
     return metric not in ("log_loss", "brier", "ece", "rmse", "mae")
 
 
 def primary_metric(task: str) -> str:
-    """Return the metric that models of a task are compared by where nothing else is said."""
+    """Return the metric that compares models of a task by default."""
     return {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}[task]
 
 
@@ -95,7 +95,7 @@ def calibration_error(hit: np.ndarray, confidence: np.ndarray) -> float:
 
 
 def multiclass_metrics(labels: np.ndarray, probabilities: np.ndarray) -> Metrics:
-    """Return log loss, accuracy, macro F1, Brier score and calibration error of the likeliest class, and mean one-v-rest AUC."""
+    """Return log loss, accuracy, macro F1, Brier score, calibration error of the most likely class, and mean one-versus-rest AUC."""
     classes = probabilities.shape[1]
     guess = probabilities.argmax(axis=1)
     hit = guess == labels
@@ -121,7 +121,7 @@ def _macro_f1(labels: np.ndarray, guess: np.ndarray, classes: int) -> float:
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean negative log-likelihood of the true class, probabilities held off 0."""
+    """Return the mean negative log-likelihood of the true class, with probabilities bounded away from 0."""
     return float(-np.log(np.clip(probabilities[np.arange(len(labels)), labels], _TINY, 1.0)).mean())
 
 

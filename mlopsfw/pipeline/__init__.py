@@ -1,6 +1,7 @@
-"""Pipelines: the graph of steps, the cache that is never stale, and the coordinator that runs it all.
+"""Pipelines: the graph of steps, their cache, and the coordinator that runs them.
 
-Rooms, from the bottom up: `graph` (what a step is, and steps wired by named inputs), `values` (results to artifacts and back), `cache`
-(what code a step reaches, the cache key, results by key), `partitions` (steps by parts), `run` (sessions, the coordinator, one attempt,
-a run as its events, what a person sees).
+From the bottom up: `graph` (steps, wired by named inputs), `values` (results to artifacts and back), `cache` (the code that a step
+reaches, cache keys, results by key), `partitions` (steps by parts), `run` (sessions, the coordinator, attempts, a run folded from its
+events, the terminal's output).
+
 """

@@ -1,4 +1,4 @@
-"""What endpoints say of themselves: their revisions, and the predictions that they captured."""
+"""The component `serving`: endpoints with their revisions, and the predictions that they captured."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def table_names(endpoints: Endpoints, captures: Captures, ledger: Ledger) -> Ite
 
 
 def edges(index: Index) -> Iterator[Edge]:
-    """Yield which model version each revision of an endpoint served."""
+    """Yield the model version that each revision of an endpoint served."""
     for row in index.query("SELECT * FROM revisions", fresh=False):
         source, target = f"models:/{row['model']}@{row['version']}", f"{_SCHEME}{row['endpoint']}@{row['revision']}"
         yield Edge(source, target, "served at")

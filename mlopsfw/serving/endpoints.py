@@ -1,6 +1,7 @@
-"""Endpoints: which version each one should serve, as a fold over its stream, and every change handed to the deployer.
+"""Endpoints: the version that each should serve, folded from its stream. The deployer carries out every change.
 
-What a server does is the deployer's; this module decides what it should do, and writes down what became of it.
+The deployer controls the servers; this module decides what they should serve, and records the results.
+
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Args:
         revision: Its number, from 1.
-        model, version, bundle: What should be served from then on.
+        model, version, bundle: The version to serve from then on.
         reason: Why it was changed.
-        state: What became of it: `wanted`, `ready`, `failed` or `stopped`.
+        state: Its result: `wanted`, `ready`, `failed` or `stopped`.
         detail: Why it failed, or the URL.
     """
 
@@ -52,7 +53,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     detail: str = ""
 
     def spec(self, endpoint: str, pii: dict[str, Mark]) -> EndpointSpec:
-        """Return it as the deployer takes it; `pii`: how the model's training data was treated."""
+        """Return the change as the deployer takes it. `pii` is the treatment of the model's training data."""
         return EndpointSpec(
             endpoint=endpoint,
             model=self.model,
@@ -64,7 +65,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def fold(events: Iterable[Event]) -> list[Wanted]:
-    """Return an endpoint's changes in order, each with what became of it."""
+    """Return an endpoint's changes in order, each with its result."""
     changes: dict[int, Wanted] = {}
     for event in events:
         if event.type == EndpointWanted.type:
@@ -72,7 +73,7 @@ def fold(events: Iterable[Event]) -> list[Wanted]:
             changes[wanted.revision] = _change_of(wanted)
         elif (became := _became(event)) and (before := changes.get(became.revision)):
             if became.state == "failed" and before.state == "ready":
-                continue  # it could not be started again, which makes it no worse a version
+                continue  # a failed restart does not make the version worse
             after = msgspec.structs.replace(before, state=became.state, detail=became.detail)
             changes[became.revision] = after
     return [changes[revision] for revision in sorted(changes)]
@@ -85,7 +86,7 @@ class _Became(NamedTuple):
 
 
 def _became(event: Event) -> _Became | None:
-    """Return what an event says became of a change."""
+    """Return the result of a change that an event records."""
     if event.type == EndpointReady.type:
         ready = EndpointReady.of(event)
         return _Became(ready.revision, "ready", ready.url)
@@ -103,7 +104,7 @@ def _change_of(wanted: EndpointWanted) -> Wanted:
 
 
 def serving(changes: Sequence[Wanted]) -> Wanted | None:
-    """Return the change that holds: the last that did not fail. None where there is none, or it was stopped."""
+    """Return the current change: the last one that did not fail. None if there is none, or the endpoint was stopped."""
     held = [change for change in changes if change.state != "failed"]
     return held[-1] if held and held[-1].state != "stopped" else None
 
@@ -114,8 +115,8 @@ class Endpoints:
     Args:
         ledger: Keeps what each endpoint should serve.
         models: The registered models.
-        deployer: Returns the deployer; it is built when an endpoint is asked about, not before.
-        personal: Knows how models' training data was treated.
+        deployer: Builds the deployer, at the first use of an endpoint.
+        personal: Knows the treatment of models' training data.
     """
 
     def __init__(
@@ -143,17 +144,17 @@ class Endpoints:
             reason: Why, for the ledger.
 
         Raises:
-            ServingError: It cannot be served; what was served before goes on.
+            ServingError: It cannot be served; the previous version keeps serving.
         """
         version = self._models.resolve(model)
         endpoint = check_name(version.name if name is None else name, "endpoint")
         return self._change(endpoint, version.name, version.version, version.bundle, reason or f"deploy {model}")
 
     def rollback(self, name: str) -> EndpointStatus:
-        """Serve again what was served before the version that is served now.
+        """Serve the version again that the endpoint served before the current one.
 
         Raises:
-            UnknownName: There is no such endpoint, or nothing to go back to.
+            UnknownName: There is no such endpoint, or no earlier version.
         """
         changes = self.history(name)
         now = serving(changes) or changes[-1]
@@ -177,7 +178,7 @@ class Endpoints:
         )
 
     def stop(self, name: str) -> EndpointStatus:
-        """Stop an endpoint: requests in flight finish. It stays stopped until the next `deploy`."""
+        """Stop an endpoint after its current requests. It stays stopped until the next `deploy`."""
         changes = self.history(name)
         status = self._deployer().stop(name)
         now = serving(changes)
@@ -186,7 +187,7 @@ class Endpoints:
         return status
 
     def status(self, name: str) -> EndpointStatus:
-        """Return what the endpoint is doing, from the process itself, and what it should do where that differs."""
+        """Return the endpoint's state from its process, and the wanted state where they differ."""
         wanted = serving(self.history(name))
         status = self._deployer().status(name)
         if wanted is None or (status.state == "ready" and status.revision == wanted.revision):
@@ -195,7 +196,7 @@ class Endpoints:
         return msgspec.structs.replace(status, detail=f"{lacking}; {status.detail}" if status.detail else lacking)
 
     def supervise(self, name: str) -> EndpointStatus:
-        """Start an endpoint that should serve and does not, such as after this machine was restarted."""
+        """Start an endpoint that should be serving but is not, for example after a reboot."""
         wanted = serving(self.history(name))
         status = self._deployer().status(name)
         if wanted is None or (status.state in {"ready", "starting"} and status.revision == wanted.revision):
@@ -203,13 +204,13 @@ class Endpoints:
         return self._deploy(name, wanted)
 
     def run(self, name: str, ready: Ready = _nothing) -> None:
-        """Serve in this process what endpoint `name` should serve, until a signal ends it; for a process manager to keep alive.
+        """Serve endpoint `name` in this process until a signal ends it, under a process manager.
 
         Args:
             name: The endpoint.
             ready: Called with its status once it answers.
 
-        The end is not written to the ledger: what is started again serves the same. `deploy` changes what is served meanwhile.
+        The ledger does not record the end, so a restart serves the same version. `deploy` can change the version at any time.
 
         Raises:
             UnknownName: There is no such endpoint.
@@ -221,7 +222,7 @@ class Endpoints:
         self._run(name, wanted, ready)
 
     def serve(self, model: str, name: str | None = None, ready: Ready = _nothing) -> None:
-        """Deploy a model version and serve it in this process until a signal ends it; the endpoint is stopped then.
+        """Deploy a model version and serve it in this process until a signal ends it. Then stop the endpoint.
 
         Raises:
             ServingError: It cannot be served, or the endpoint is being served.
@@ -279,7 +280,7 @@ class Endpoints:
 
     @contextlib.contextmanager
     def _recording_failure(self, endpoint: str, wanted: Wanted) -> Iterator[None]:
-        """Write down that a change failed: a deployer of another's may raise anything, and what was served before goes on."""
+        """Record that a change failed. A third-party deployer may raise anything; the previous version keeps serving."""
         try:
             yield
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Files of labels, added to a model's: each row's label as the model's classes are, and ids as they stand in the file."""
+"""Add files of labels to a model: each label with the type of the model's classes, and ids exactly as in the file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LabelFiles:
         self._labels, self._models, self._formats = labels, models, formats
 
     def add(self, model: str, file: Path, options: ReadOptions | None = None, sheet: str = "") -> int:
-        """Add the labels of a file, read as `data add` reads it, with the columns that `Labels.add` takes; return how many.
+        """Add the labels of a file, read as `data add` reads it, with the columns of `Labels.add`; return how many.
 
         What a CSV file holds is text, and each label is read as the model's classes are: `1` is 1, `true` or `"1"`, `01` is `"01"` or none.
 
@@ -100,7 +100,7 @@ def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _rows(formats: Formats, file: Path, options: ReadOptions | None, sheet: str) -> pl.DataFrame:
-    """Return the rows of a file that holds tables; of CSV all values are texts."""
+    """Return the rows of a tabular file; for CSV all values are texts."""
     from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.models.bundle.scoring import as_declared, read_rows
 
@@ -118,7 +118,7 @@ def _as_classes(rows: pl.DataFrame, manifest: Manifest) -> Iterator[Mapping[str,
 
 
 def _check_calendar(rows: pl.DataFrame) -> None:
-    """Raise `DataError` with the row where a date or time has no year that Python has."""
+    """Raise `DataError` with the row if a date or time is in a year that Python does not support."""
     for name, kind in rows.schema.items():
         stray = outside_calendar(name, kind)
         wrong = [] if stray is None else rows.select(stray.arg_true()).to_series().to_list()
@@ -137,7 +137,7 @@ def _check_columns(file: Path, columns: list[str]) -> None:
 
 
 def _from_text(text: str, manifest: Manifest) -> Any:
-    """Return a label of a CSV file as the model's labels are; text that cannot be one of them as it is, to be named and refused."""
+    """Return a label of a CSV file with the type of the model's labels. Returns other texts unchanged, to be refused by name."""
     if any(isinstance(each, str) for each in manifest.classes):
         return text
     word = text.strip().lower()

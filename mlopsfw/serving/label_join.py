@@ -1,8 +1,9 @@
-"""Which prediction each label belongs to, and which class of its model it is. Tables in, tables out.
+"""Find the prediction of each label, and its class of the model. Tables in, tables out.
 
-A label names its prediction by the id that the server made. It may also use the client's own id, `<request id>` or
-`<request id>-<row>`, where that means one prediction: only one had been called so, where the label was sent, when it arrived. A label that could mean
-several, or is no class of the model, joins nothing; it is counted.
+A label names its prediction by the server's id. It may also use the client's own id, `<request id>` or `<request id>-<row>`, if that means
+exactly one prediction: only one had this id, at the endpoint of the label, when the label arrived. A label with several possible predictions,
+or with no class of the model, joins nothing; it is counted.
+
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 AMBIGUOUS, NO_CLASS = "ambiguous id", "no class of the model"
 _SIGNED = 1 << 63
 _TEXT = r'^"([^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"$'
-"""A whole JSON text: what else stands in a table is shown as it is."""
+"""A complete JSON text. Any other text in a table is shown unchanged."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class JoinedLabels:
 
 
 def last(labels: pl.LazyFrame) -> pl.LazyFrame:
-    """Return for each id the label that arrived last."""
+    """Return, for each id, the label that arrived last."""
     ordered = labels.sort(ARRIVAL, nulls_last=False, maintain_order=True)
     return ordered.unique("prediction_id", keep="last", maintain_order=True)
 
@@ -79,12 +80,12 @@ def _labelled(predictions: pl.DataFrame, called: str, labels: pl.DataFrame) -> p
 
 
 def _earlier() -> pl.Expr:
-    """Whether the prediction was there when its label arrived. Of rows that older versions stored, whose ids were the clients', all were."""
+    """Whether the prediction existed when its label arrived; true for rows of older versions, whose ids came from clients."""
     return pl.col("id").is_null() | (pl.col("processed_time") <= pl.col("received_time"))
 
 
 def _meaning_one(by_name: pl.DataFrame, named: pl.LazyFrame) -> pl.DataFrame:
-    """Return the names that, when their labels arrived, meant one prediction: of the label's endpoint, or of all for one that came from a file."""
+    """Return the names that meant one prediction when their labels arrived: at the label's endpoint, or at all for a label from a file."""
     if by_name.is_empty():
         return by_name.select("name")
     asked = by_name.lazy().select(asked="name", received_time="received_time", sent_to="endpoint").unique("asked")
@@ -95,7 +96,7 @@ def _meaning_one(by_name: pl.DataFrame, named: pl.LazyFrame) -> pl.DataFrame:
 
 
 def as_classes(labels: pl.Series, manifest: Manifest) -> pl.Series:
-    """Return stored labels (JSON) as `as_class` has them, in one type; null where one is no label of the model."""
+    """Return stored labels (JSON) as `as_class` reads them, in one type; null for a text that is no label of the model."""
     if manifest.task == "regression":
         numbers = labels.cast(pl.Float64, strict=False)
         return pl.select(pl.when(numbers.is_finite()).then(numbers).alias(labels.name)).to_series()
@@ -120,7 +121,7 @@ def _dtype(classes: tuple[Any, ...]) -> Any:
 
 
 def decoded(rows: pl.LazyFrame) -> pl.Expr:
-    """Return `label` decoded from JSON: booleans, whole numbers, numbers or text where all are of the kind, else text."""
+    """Return `label` decoded from JSON: booleans, whole numbers, numbers or texts if all have this kind, else text."""
     label = pl.col("label")
     text, truth = label.str.contains(_TEXT), label.is_in(["true", "false"])
     number = label.cast(pl.Float64, strict=False).is_not_null()

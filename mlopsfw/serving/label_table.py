@@ -1,4 +1,4 @@
-"""Where labels are stored, `labels/<model>`, and the predictions that they may name."""
+"""The tables of labels, `labels/<model>`, and the predictions that the labels may name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LabelTable:
         return self._tables.append(f"labels/{model}", labels_frame([labels]))
 
     def stored(self, model: str) -> pl.LazyFrame:
-        """Return every label of a model, in no order: `LABEL_TABLE`. What came through an endpoint is moved here first."""
+        """Return every label of a model, in no order: `LABEL_TABLE`. First moves those that came through an endpoint into the table."""
         import polars as pl
 
         from mlopsfw.serving.captures.frames import LABEL_TABLE, completed
@@ -47,7 +47,7 @@ class LabelTable:
             return pl.LazyFrame(schema=LABEL_TABLE)
 
     def predictions(self, model: str, endpoint: str) -> pl.LazyFrame:
-        """Return the rows of `Captures.names` of a model at every endpoint, `endpoint` among them, and which one each is of."""
+        """Return the rows of `Captures.names` of a model at every endpoint, with `endpoint` and the prediction of each."""
         import polars as pl
 
         endpoints = sorted({endpoint, *self._captures.local(), *self._endpoints.list()})

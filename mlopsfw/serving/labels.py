@@ -1,4 +1,4 @@
-"""Labels: what turned out to be true of a model's predictions. Kept in the table `labels/<model>`, corrections and all."""
+"""Labels: the true outcomes of a model's predictions. The table `labels/<model>` stores them, with all corrections."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Labels:
         )
 
     def unknown(self, model: str) -> int:
-        """Return how many ids were labelled that no captured prediction of `model` has: they are kept, and join nothing."""
+        """Return how many labelled ids belong to no captured prediction of `model`. Such labels are stored, but join nothing."""
         import polars as pl
 
         labelled, names = (
@@ -113,7 +113,7 @@ class Labels:
         return int(labelled.select(pl.len()).collect().item())
 
     def _manifest(self, version: ModelVersion) -> Manifest:
-        """Return the manifest of a model's version, read from its blob alone."""
+        """Return the manifest of a model's version, read only from its blob."""
         from mlopsfw.models.bundle.stored import stored_manifest
 
         return stored_manifest(self._services.blobs, version.bundle)

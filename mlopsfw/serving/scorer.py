@@ -1,4 +1,4 @@
-"""`Scorer`: what a server process answers requests with. Columns in; outputs, ids and a capture record out. Knows no protocol."""
+"""`Scorer`: answers requests in a server process. Columns in; outputs, ids and a capture record out. Knows no protocol."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST_ID = 200
 
 @dataclass(slots=True)
 class Scored:
-    """The answer to one request, before any protocol.
+    """The answer to one request, independent of the protocol.
 
     Args:
         ids: One prediction id a row, made here.
@@ -44,7 +44,7 @@ class Scored:
 
 
 class Scorer:
-    """A loaded bundle and what it is served as. Personal columns are treated as they were in training, and before capture.
+    """A loaded bundle and its place in serving. Treats personal columns as in training, and before capture.
 
     Args:
         spec: The endpoint, model, version and revision.
@@ -101,7 +101,7 @@ class Scorer:
         return Scored(ids, outputs, lists, encode(record))
 
     def labels(self, rows: Iterable[Mapping[str, Any]]) -> LabelRows:
-        """Return labels as capture keeps them: encoded, they are for `CaptureWriter.write`.
+        """Return labels as capture stores them, encoded for `CaptureWriter.write`.
 
         Args:
             rows: As `mlopsfw.capturelog.labels.check_labels` takes them.
@@ -151,7 +151,7 @@ class Scorer:
 
 
 def _new_ids(rows: int) -> list[str]:
-    """Return ids that nobody can guess: 128 random bits, and the row where the request has several."""
+    """Return ids that nobody can guess: 128 random bits, plus the row if the request has several."""
     base = os.urandom(16).hex()
     return [base] if rows == 1 else [f"{base}-{row}" for row in range(rows)]
 

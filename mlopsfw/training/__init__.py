@@ -1,1 +1,1 @@
-"""Training: what the train and evaluate steps compute beside a trainer."""
+"""Training: the computations of the train and evaluate steps outside the trainers."""

@@ -1,7 +1,8 @@
-"""The models to beat: what always says the same, and a logistic (or linear) regression. Fitted with NumPy, used in evaluation only.
+"""Baseline models: one with constant outputs, and a logistic (or linear) regression. Fitted with NumPy, used only in evaluation.
 
-They see the same columns as the model: numbers scaled, dates as cycles, categories one by one (those of a column with very many are
-folded into a few). Neither is ever served.
+They use the same columns as the model: scaled numbers, dates as cycles, one column per category (rare categories of a large column share
+one). They are never served.
+
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
     from mlopsfw.features import FeaturePlan
     from mlopsfw.kernel.roles.bundle import Manifest
 
-_FOLDED = 64  # codes that a column of very many categories keeps
+_FOLDED = 64  # codes kept of a column with very many categories
 _TOLD_APART = 256
-_MOST_ROWS = 100_000  # to fit by; more would change the third digit
+_MOST_ROWS = 100_000  # rows to fit; more would change only the third digit
 _RIDGE = 1.0  # scikit-learn's default
 _STEPS = 100
-_LONGEST_STEP = 8.0  # of a coefficient: where classes separate, Newton's own steps fly off
+_LONGEST_STEP = 8.0  # of a coefficient: Newton's own steps diverge if classes are separable
 _CLOSE = 1e-8
 _BOUNDED_STEPS = 300  # it converges linearly
-_CLOSE_ENOUGH = 1e-5  # well below what shows in a metric
+_CLOSE_ENOUGH = 1e-5  # well below any visible difference of a metric
 
 
 def majority(labels: np.ndarray, classes: int, rows: int) -> np.ndarray:
-    """Return the outputs of a model that always answers the training labels' shares of classes, or their mean.
+    """Return the outputs of a model that always predicts the shares of the classes in the training labels, or their mean.
 
     Args:
         labels: Training labels as codes; numbers for regression.
@@ -46,7 +47,7 @@ def majority(labels: np.ndarray, classes: int, rows: int) -> np.ndarray:
 
 
 def regression(manifest: Manifest, train: pl.DataFrame, labels: np.ndarray, rows: pl.DataFrame) -> np.ndarray:
-    """Return the outputs for `rows` of a logistic regression (a linear one for numbers) fitted to `train`, ridge-penalised.
+    """Return the outputs for `rows` of a ridge-penalised logistic (for numbers, linear) regression fitted to `train`.
 
     Args:
         manifest: Says which columns are learned from, and the task.
@@ -83,7 +84,7 @@ def _fit(design: Design, labels: np.ndarray, manifest: Manifest) -> np.ndarray:
 
 
 class Design(NamedTuple):
-    """A design matrix as what it is made of: an intercept and the numbers, and for each row the columns that are one.
+    """A sparse design matrix: an intercept and the numbers, and for each row the categorical columns that are one.
 
     The large part, one column for each category, is never there: products with it are sums by category.
     """
@@ -104,7 +105,7 @@ class Design(NamedTuple):
 
     @property
     def starts(self) -> list[int]:
-        """Where each categorical column's block begins; the last one is the width."""
+        """The start of each categorical column's block; the last entry is the width."""
         return [self.dense.shape[1] + sum(self.counts[:at]) for at in range(len(self.counts) + 1)]
 
     def times(self, beta: np.ndarray) -> np.ndarray:
@@ -142,7 +143,7 @@ class Design(NamedTuple):
         return gram
 
     def ridge(self) -> np.ndarray:
-        """Return the penalty: none to speak of on the intercept."""
+        """Return the penalty: nearly none on the intercept."""
         ridge = np.full(self.starts[-1], _RIDGE)
         ridge[0] = 1e-10
         return ridge

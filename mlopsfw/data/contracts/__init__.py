@@ -1,7 +1,8 @@
-"""Data contracts: what the rows of a table must be, kept as a file; inferred from rows that are good, and checked on those that come.
+"""Data contracts: files with rules for the rows of a table, inferred from good rows and checked on new ones.
 
-`loading` and `writing` are the file, `model` is what it says, `checks` turns it into expressions, `judging` evaluates them in one pass,
-`inference` writes a first contract. `subjects` reads the rows of files. Versions of datasets are checked by `mlopsfw.data.datasets.checking`.
+`loading` and `writing` handle the file, `model` holds its rules, `checks` turns them into expressions, `evaluation` evaluates these in one
+pass, `inference` writes a first contract. `subjects` reads the rows of files; `mlopsfw.data.datasets.checking` checks versions of datasets.
+
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A contract's rules as expressions over a table with given columns: what is counted of them all in one pass."""
+"""A contract's rules as expressions over a table with given columns, to count them all in one pass."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Check:
 
     Args:
         rule: Its kind.
-        columns: Of which columns.
+        columns: Its columns.
         level: What breaking it means.
-        expected: What it asks, in words.
-        failing: True in a row that breaks it; None where rows alone cannot tell.
-        count: How many rows break it; None where the columns alone tell, or `newest` does.
-        allow: The share of rows that may.
-        whole: Whether that share is rounded up to whole rows.
-        height: How many values `failing` has: 1 where it is of the table.
+        expected: The requirement, in words.
+        failing: True for a row that breaks it; None if single rows do not decide.
+        count: How many rows break it; None if the schema or `newest` decides.
+        allow: The share of rows that may break it.
+        whole: Whether to round that share up to whole rows.
+        height: How many values `failing` has: 1 for a condition on the table.
         newest: The newest time, for freshness.
-        oldest: How old that may be.
-        found: What is wrong already, or why it cannot be judged.
+        oldest: The oldest allowed `newest`.
+        found: The fault, if the schema shows one, or why the rule cannot be evaluated.
     """
 
     rule: str
@@ -54,7 +54,7 @@ class Check:
     found: str = ""
 
     def tolerated(self, rows: int) -> float:
-        """Return how many rows may break it."""
+        """Return how many rows may break the rule."""
         share = self.allow * rows
         return math.ceil(share - 1e-9) if self.whole else share + 1e-9
 
@@ -127,7 +127,7 @@ def _column_check(name: str, rules: ColumnRules, rule: str, **facts: Any) -> Che
 
 
 def _type_check(name: str, rules: ColumnRules, dtype: Any) -> Check:
-    """Compare kinds. A column without a value is of every kind, whatever type a file's reader gave it."""
+    """Compare kinds. A column without values has every kind, whatever type the reader of a file gave it."""
     import polars as pl
 
     facts: dict[str, Any] = {
@@ -162,7 +162,7 @@ def _of_key(key: Key, schema: Mapping[str, Any]) -> Check:
 
 
 def _unique_check(columns: tuple[str, ...], level: Level, schema: Mapping[str, Any]) -> Check:
-    """Count the rows that come again. This alone takes memory that grows with the rows."""
+    """Count repeated rows. Only this check takes memory that grows with the rows."""
     import polars as pl
 
     facts: dict[str, Any] = {"rule": "unique", "columns": columns, "level": level, "expected": "unique"}
@@ -172,9 +172,7 @@ def _unique_check(columns: tuple[str, ...], level: Level, schema: Mapping[str, A
     if len(columns) == 1 and not schema[columns[0]].is_float():
         column = pl.col(columns[0])
         absent = column.null_count()
-        return Check(
-            **facts, count=pl.len() - absent + (absent > 0) - column.n_unique()
-        )  # null counts as one value there
+        return Check(**facts, count=pl.len() - absent + (absent > 0) - column.n_unique())  # null counts as one value
     complete = row_rules.complete(columns, schema)
     return Check(**facts, count=complete.sum() - pl.struct(columns).filter(complete).n_unique())
 

@@ -1,4 +1,4 @@
-"""The rule `distribution`: a version's new rows against the version before, by the core's drift statistics, effect and significance both."""
+"""The rule `distribution`: compares a version's new rows with the previous version, by significance and effect."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from mlopsfw_core import ColumnDrift
 
-_MOST = 200_000  # rows of a side that are compared; more would find nothing that matters
+_MOST = 200_000  # rows of each side to compare; more would find nothing that matters
 COMPARED = ("integer", "number", "boolean", "string", "date", "datetime")
 """Kinds of columns that have a distribution to compare."""
 
 
 def without_previous(rule: Distribution, reason: str) -> list[Result]:
-    """Return the result of a comparison that could not be made."""
+    """Return the result of an impossible comparison."""
     expected = "distributed as in the previous version"
     return [
         Result(
@@ -31,7 +31,7 @@ def without_previous(rule: Distribution, reason: str) -> list[Result]:
 
 
 def compare(before: pl.LazyFrame, after: pl.LazyFrame, rule: Distribution, ref: str) -> list[Result]:
-    """Return a result for each column of `before` that the rule is about, and that both have."""
+    """Return a result for each column of `before` that the rule covers and both versions have."""
     from mlopsfw_core import compare_samples
 
     schema, now = dict(before.collect_schema()), dict(after.collect_schema())
@@ -48,13 +48,13 @@ def compare(before: pl.LazyFrame, after: pl.LazyFrame, rule: Distribution, ref: 
 
 
 def _same_sort(before: Any, after: Any) -> bool:
-    """Return whether two columns can be compared; that a type has changed is for the rule `type` to say."""
+    """Return whether two columns can be compared. A changed type is for the rule `type` to report."""
     kinds = {kind_of(before), kind_of(after)}
     return kinds <= set(COMPARED) and (len(kinds) == 1 or kinds == {"integer", "number"})
 
 
 def _some(rows: pl.LazyFrame, names: Iterable[str]) -> pl.DataFrame:
-    """Return the rows, or of many a part that is chosen by the hash of their number."""
+    """Return the rows, or a part of many, chosen by the hash of their number."""
     import polars as pl
 
     rows = rows.select(names)
@@ -73,7 +73,7 @@ def _absent(name: str, now: Iterable[str], rule: Distribution) -> Result:
 
 
 def _result(drift: ColumnDrift, rule: Distribution, ref: str) -> Result:
-    """Return one column's result. `share` is the effect: how many rows would have to be others."""
+    """Return one column's result. `share` is the effect: the share of rows that must have changed."""
     finding = f"at least {drift.effect:.1%} of the rows differ ({drift.statistic}, p = {drift.pvalue:.2g})"
     return Result(
         rule="distribution",

@@ -1,4 +1,4 @@
-"""Evaluate a contract on rows: all rules in one streamed pass; then, of broken rules alone, a few rows that show why."""
+"""Evaluate a contract on rows: all rules in one streamed pass, then a few example rows for each broken rule."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def judge(
     personal: Collection[str] = (),
     examples: int = 5,
 ) -> Report:
-    """Return what a contract says of rows; nothing is raised where they break it.
+    """Return the report of a contract on rows. Broken rules raise nothing.
 
     Args:
-        rows: The rows; read in one streamed pass, in memory that does not grow with them, but for `unique`.
-        contract: The rules. `distribution` is not judged here: see `mlopsfw.data.contracts.distribution`.
-        now: For `freshness`.
-        subject: What the rows are, for the report.
+        rows: The rows, read in one streamed pass. Only `unique` needs memory that grows with them.
+        contract: The rules. `mlopsfw.data.contracts.distribution` evaluates `distribution`.
+        now: The time for `freshness`.
+        subject: The name of the rows, for the report.
         file: The contract's file, for the report.
-        digest: Of the contract, for the report.
+        digest: The contract's digest, for the report.
         personal: Columns whose values the report must not show.
         examples: How many failing rows to keep for each broken rule.
     """
@@ -62,13 +62,13 @@ _WORDS = {"nulls": "{share:.2%} are missing", "unique": "some occur more than on
 _FAULT = "cannot be evaluated"
 
 Measured = Mapping[str, Any] | str
-"""What a check's expressions gave, or why they could not be evaluated."""
+"""The values of a check's expressions, or why they could not be evaluated."""
 
 
 def _measure(rows: pl.LazyFrame, checks: Sequence[Check]) -> tuple[int, list[Measured]]:
-    """Return the number of rows, and what was measured for each check.
+    """Return the number of rows, and the measurements of each check.
 
-    Orders have a pass of their own: beside other aggregates Polars holds their whole columns in memory.
+    Rules on order get a pass of their own: beside other aggregates Polars would hold their whole columns in memory.
     """
     import polars as pl
 
@@ -92,15 +92,15 @@ def _measure(rows: pl.LazyFrame, checks: Sequence[Check]) -> tuple[int, list[Mea
 
 
 def _is_of_rows(measured: Measured, rows: int) -> bool:
-    """Return whether a check was counted row by row, so that there are rows to show; a condition of the table is not."""
+    """Return whether a check counts single rows, so that there are rows to show; a condition on the table does not."""
     return not isinstance(measured, str) and bool(measured.get("failing")) and measured.get("height", rows) == rows
 
 
 def _measure_singly(rows: pl.LazyFrame, plans: Sequence[Mapping[str, pl.Expr]]) -> tuple[int, list[Measured]]:
-    """Find the rule that cannot be evaluated (a cast that fails on some row), so that it does not hide the others."""
+    """Find the rule that cannot be evaluated (such as a cast that fails on some row), so that the others still are."""
     import polars as pl
 
-    height = rows.select(pl.len()).collect(engine="streaming").item()  # raises where it is the rows that cannot be read
+    height = rows.select(pl.len()).collect(engine="streaming").item()  # raises if the rows themselves cannot be read
     measurements: list[Measured] = []
     for expressions in plans:
         try:
@@ -149,7 +149,7 @@ def _judge_age(oldest: dt.timedelta, facts: dict[str, Any], newest: dt.date | No
 
 
 def _as_moment(newest: dt.date) -> dt.datetime:
-    """Return a time with its zone: UTC where it has none. A date ends with its day."""
+    """Return a time with its zone, UTC by default. A date ends with its day."""
     if not isinstance(newest, dt.datetime):
         return dt.datetime.combine(newest, dt.time.max, tzinfo=dt.UTC)
     return newest if newest.tzinfo else newest.replace(tzinfo=dt.UTC)
@@ -196,7 +196,7 @@ def _cells(row: Mapping[str, str | None], columns: Sequence[str]) -> str:
 
 
 def _discreet(result: Result, personal: Collection[str]) -> Result:
-    """Return the result without what the contract says of personal columns, which may be values as well."""
+    """Return the result without the parts of the contract that may hold values of personal columns."""
     if set(result.columns) & set(personal):
         if result.rule in ("range", "values", "pattern"):
             return msgspec.structs.replace(result, expected=HIDDEN)

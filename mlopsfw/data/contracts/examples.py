@@ -1,4 +1,4 @@
-"""A few of the rows that break a rule, as text; values of personal columns are never read out."""
+"""Example rows that break a rule, as text, without the values of personal columns."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Example = dict[str, str | None]
 def rows_that_break(
     rows: pl.LazyFrame, broken: Mapping[int, Check], schema: Mapping[str, Any], personal: Collection[str], most: int
 ) -> dict[int, tuple[Example, ...]]:
-    """Return up to `most` rows that break each check, the rule's columns first, each with its number from 0.
+    """Return up to `most` rows that break each check, with their number from 0, the rule's columns first.
 
-    First the numbers of the rows are sought, reading the rules' columns alone, then these rows are fetched. Keys need a pass each.
+    It first searches for the numbers of the rows, reading only the rules' columns, and then reads these rows. Each key needs a pass of its own.
 
     Args:
         rows: The rows.
-        broken: By any number, the checks that are broken row by row.
-        schema: The rows' columns.
+        broken: The broken checks of single rows, by number.
+        schema: The columns of the rows.
         personal: Columns whose values the report must not show.
         most: How many rows.
     """
@@ -46,13 +46,13 @@ def rows_that_break(
             else:
                 listed = [_ordered(fetched[number], check, schema) for number in numbers.get(index, ())]
             examples[index] = tuple(_as_text(row, personal) for row in listed)
-    except pl.exceptions.PolarsError:  # an expression that fails on some other row; the result stands without them
+    except pl.exceptions.PolarsError:  # an expression fails on some other row; the result stands without examples
         return examples
     return examples
 
 
 def _numbers(rows: pl.LazyFrame, broken: Mapping[int, Check], most: int) -> dict[int, list[int]]:
-    """Return for each check the numbers of the first rows that break it."""
+    """Return, for each check, the numbers of the first rows that break it."""
     import polars as pl
 
     numbered = rows.with_row_index(_ROW)
@@ -73,7 +73,7 @@ def _fetch(rows: pl.LazyFrame, numbers: Collection[int]) -> dict[int, dict[str, 
     first, last = min(numbers), max(numbers)
     window = rows.slice(first, last - first + 1).with_row_index(
         _ROW, offset=first
-    )  # Parquet skips what lies before and after
+    )  # Parquet skips the rows before and after
     frame = window.filter(pl.col(_ROW).is_in(sorted(numbers))).collect(engine="streaming")
     return {row[_ROW]: row for row in frame.to_dicts()}
 
@@ -90,7 +90,7 @@ def _as_text(row: Mapping[str, Any], personal: Collection[str]) -> Example:
 
 
 def _of_key(rows: pl.LazyFrame, check: Check, schema: Mapping[str, Any], most: int) -> pl.LazyFrame:
-    """Return the values that come most often."""
+    """Return the most frequent values."""
     import polars as pl
 
     times = "times" if "times" not in check.columns else "how often"

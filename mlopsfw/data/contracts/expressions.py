@@ -1,4 +1,4 @@
-"""The two little languages of a contract: SQL conditions and patterns, read by Polars, and refused where Polars cannot use them."""
+"""The two small languages of a contract: SQL conditions and patterns. Polars reads them; anything it cannot use is refused."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*")
-_QUERY = re.compile(r"\bselect\b", re.IGNORECASE)  # no query is without it
+_QUERY = re.compile(r"\bselect\b", re.IGNORECASE)  # every query contains it
 _LONGEST = 10_000  # characters
 
 
 def parse_sql(text: str) -> pl.Expr:
-    """Return a condition as an expression. Raise `DataError` where it is none; a query is refused, since it could open a file."""
+    """Return a condition as an expression. Raise `DataError` if it is none. A query is refused, since it could open a file."""
     import polars as pl
 
     hint = "Write an SQL expression as Polars reads it, such as departed <= arrived."
@@ -32,7 +32,7 @@ def parse_sql(text: str) -> pl.Expr:
 
 
 def whole(pattern: str) -> str:
-    """Return a pattern that holds from a text's beginning to its end."""
+    """Return a pattern that matches whole texts."""
     return f"^(?:{pattern})$"
 
 
@@ -40,7 +40,7 @@ def usable_pattern(pattern: str) -> str:
     """Return `pattern` if it is a regular expression. Raise `UsageError`."""
     import polars as pl
 
-    for tried in (pattern, whole(pattern)):  # both: `)(` would be none, but closes what is around it
+    for tried in (pattern, whole(pattern)):  # both: `)(` alone would be invalid, but closes the surrounding group
         try:
             pl.Series([""]).str.contains(tried, strict=True)
         except pl.exceptions.PolarsError as error:
@@ -59,7 +59,7 @@ _ROW_WISE_LOGIC = frozenset(
 
 
 def is_of_a_row(expression: pl.Expr) -> bool:
-    """Return whether a row's values alone decide an expression: it is made of nothing but what is known to work row by row."""
+    """Return whether an expression depends only on the values of one row: all its parts are known to work row by row."""
     return _row_wise(json.loads(expression.meta.serialize(format="json")))
 
 

@@ -1,4 +1,4 @@
-"""The kinds of columns that a contract tells apart, and when a value is missing."""
+"""The kinds of columns in a contract, and when a value is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def kind_of(dtype: Any) -> str:
-    """Return a column's kind, in the contract's word; `null` for one that never had a value."""
+    """Return a column's kind, in the contract's word; `null` for a column that never had a value."""
     import polars as pl
 
     if dtype.is_integer():
@@ -26,16 +26,16 @@ def kind_of(dtype: Any) -> str:
 
 
 def fits(dtype: Any, kind: str) -> bool:
-    """Return whether a column is of a kind: an integer is a number too, and nulls alone are of every kind."""
+    """Return whether a column has a kind: integers are numbers too, and a column of nulls has every kind."""
     actual = kind_of(dtype)
     return actual in (kind, "null") or (actual, kind) == ("integer", "number")
 
 
 def missing(column: pl.Expr, dtype: Any) -> pl.Expr:
-    """Return where a column has no value: null, and of floating-point numbers NaN."""
+    """Return where a column has no value: null, and NaN for floating-point numbers."""
     return column.is_null() | column.is_nan() if dtype.is_float() else column.is_null()
 
 
 def count_missing(column: pl.Expr, dtype: Any) -> pl.Expr:
-    """Return how often a column has no value."""
+    """Return how many values of a column are missing."""
     return column.null_count() + column.is_nan().sum() if dtype.is_float() else column.null_count()

@@ -1,4 +1,4 @@
-"""Read a contract: every key, name and number is checked before any row is, and an error has its line."""
+"""Read a contract. Every key, name and number is checked before any row, and errors name the line."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from mlopsfw.kernel.config.model import ProjectConfig
 
 T = TypeVar("T")
 
-_MOST = 16 << 20  # bytes; a contract is written for people
+_MOST = 16 << 20  # bytes; people write contracts
 
 
 class Origin(TypedDict):
-    """What a report says of a contract.
+    """The name of a contract in a report.
 
     Args:
-        file: Its file, or which step of the project's file holds it.
+        file: Its file, or the step of the project's file that holds it.
         digest: sha256 of the file, or of the step's values.
     """
 
@@ -45,8 +45,8 @@ def load_contract(file: Path) -> model.Contract:
     """Read a contract's file.
 
     Raises:
-        ConfigError: It cannot be read, with the line, and the nearest name for one that is not known.
-        NewerVersion: It is of a later format.
+        ConfigError: It cannot be read; with the line, and the nearest name for an unknown one.
+        NewerVersion: It has a later format.
     """
     try:
         if file.stat().st_size > _MOST:
@@ -77,12 +77,12 @@ def _parse(text: str, file: Path) -> model.Contract:
 def read_contract(
     tree: Mapping[str, Any], *, file: str = "", lines: Mapping[str, int] | None = None, above: str = ""
 ) -> model.Contract:
-    """Read a contract from TOML's values: a file's, or a table of the pipeline file.
+    """Read a contract from the values of TOML: a file's, or a table of the pipeline file.
 
     Args:
         tree: The values.
-        file: Where they stand, for errors.
-        lines: Dotted key → line there.
+        file: Their file, for errors.
+        lines: Dotted key → its line.
         above: The key of the table in that file.
     """
     return _Reader(ProjectConfig(name="", file=file, lines=dict(lines or {})), above).read(dict(tree))

@@ -1,4 +1,4 @@
-"""What a contract says, as frozen records. A bare rule fails the check; `warn` names those of a table that only warn."""
+"""The rules of a contract, as frozen records. A broken rule fails the check; `warn` names those that only warn."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ Bound = int | float | str
 Value = bool | int | float | str
 
 COLUMN_RULES = ("type", "nulls", "range", "values", "pattern", "unique", "order", "freshness")
-"""What a column's table may say of its values."""
+"""The rules for the values of a column."""
 
 TABLE_RULES = ("min_rows", "max_rows", "only")
-"""What `[table]` may say."""
+"""The rules in `[table]`."""
 
 
 class ColumnRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[columns.NAME]`. The column must be there, unless it is optional.
+    """`[columns.NAME]`. The column must exist, unless it is optional.
 
     Args:
-        type: Its kind; an integer is a number too, and a column without any value is of every kind.
+        type: Its kind. An integer is a number too, and a column without values has every kind.
         nulls: The largest share of rows without a value, 0 to 1. NaN is no value, here and for every other rule.
-        range: [least, greatest], ends included, `""` in the place of an open end. Dates and times as ISO 8601.
+        range: [least, greatest], inclusive, with `""` for an open end. Dates and times as ISO 8601.
         values: The allowed values.
-        pattern: What a text must match from its beginning to its end (Rust's regular expressions).
-        unique: Whether each value comes once; rows without one are not compared.
-        order: How values follow each other from row to row; rows without one are passed over.
-        freshness: How old the newest date or time may be, such as `2d`. Times without a zone are UTC; a date ends with its day.
-        allow: The share of rows that may break `range`, `values` or `pattern`; one row may, where it is not zero.
+        pattern: A regular expression (of Rust) that must match the whole text.
+        unique: Whether each value occurs once. Rows without a value are not compared.
+        order: The order of the values from row to row. Rows without a value are skipped.
+        freshness: The greatest age of the newest date or time, such as `2d`. Times without a zone are UTC; a date ends with its day.
+        allow: The share of rows that may break `range`, `values` or `pattern`. If it is not zero, one row always may.
         optional: Whether the column may be absent.
-        warn: Which of these rules only warn.
+        warn: The rules that only warn.
     """
 
     type: Kind | None = None
@@ -54,7 +54,7 @@ class ColumnRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     warn: tuple[str, ...] = ()
 
     def level(self, rule: str) -> Level:
-        """Return what breaking a rule means."""
+        """Return the level of a broken rule."""
         return "warn" if rule in self.warn else "fail"
 
 
@@ -65,7 +65,7 @@ class TableRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         min_rows: The fewest rows.
         max_rows: The most rows.
         only: Whether columns that the contract does not name break it.
-        warn: Which of these rules only warn.
+        warn: The rules that only warn.
     """
 
     min_rows: int = 0
@@ -74,25 +74,25 @@ class TableRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     warn: tuple[str, ...] = ()
 
     def level(self, rule: str) -> Level:
-        """Return what breaking a rule means."""
+        """Return the level of a broken rule."""
         return "warn" if rule in self.warn else "fail"
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[unique]]`: columns that together identify a row; rows that lack one of them are not compared."""
+    """`[[unique]]`: columns that together identify a row. Rows with a missing value in one of them are not compared."""
 
     columns: tuple[str, ...]
     level: Level = "fail"
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[rule]]`: what must hold of each row, or of the table.
+    """`[[rule]]`: a condition on each row, or on the table.
 
     Args:
-        that: An expression of Polars' SQL, such as `departed <= arrived` or `COUNT(*) > 10`. Where it is null, it holds.
-        name: What to call it; the expression, where empty.
-        allow: The share of rows that may break it; one row may, where it is not zero.
-        level: What breaking it means.
+        that: An expression of Polars' SQL, such as `departed <= arrived` or `COUNT(*) > 10`. Null counts as true.
+        name: Its name; by default the expression.
+        allow: The share of rows that may break it. If it is not zero, one row always may.
+        level: Whether breaking it fails or warns.
     """
 
     that: str
@@ -102,14 +102,14 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[distribution]`: whether values are distributed as in the dataset's previous version. A column has drifted where both hold.
+    """`[distribution]`: compares values with the dataset's previous version. A column has drifted if it meets both conditions.
 
     Args:
-        columns: Which columns are compared; empty for all but `skip`.
-        skip: Which are not.
-        alpha: The level, corrected over the columns (Benjamini-Hochberg); it holds where rows are exchangeable.
-        threshold: The least effect that counts, as a share of rows.
-        level: What drift means.
+        columns: The columns to compare; empty for all but `skip`.
+        skip: The columns not to compare.
+        alpha: The level, corrected over the columns (Benjamini-Hochberg); it holds if rows are exchangeable.
+        threshold: The smallest effect that counts, as a share of rows.
+        level: Whether drift fails or warns.
     """
 
     columns: tuple[str, ...] = ()
@@ -128,7 +128,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         columns: Rules by column.
         unique: Keys of more than one column.
         rule: Conditions.
-        distribution: How the previous version counts; None where it does not.
+        distribution: How to compare with the previous version; None for no comparison.
     """
 
     contract: int = FORMAT

@@ -1,4 +1,4 @@
-"""What a check found, rule by rule, worst first: for the terminal, for JSON, for the page and for the ledger."""
+"""The results of a check, rule by rule, worst first: for the terminal, JSON, the page and the ledger."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Status = Literal["fail", "warn", "skip", "pass"]
 _ORDER: tuple[Status, ...] = ("fail", "warn", "skip", "pass")
 
 HIDDEN = "•••"
-"""What stands for a value of a personal column."""
+"""Shown in place of the values of a personal column."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one rule.
+    """The result of one rule.
 
     Args:
         rule: Its kind, such as `range`.
-        columns: Of which columns.
-        level: What breaking it means.
-        status: What came of it; `skip` where it could not be judged, and `found` says why.
+        columns: Its columns.
+        level: Whether breaking it fails or warns.
+        status: The result; `skip` if the rule could not be evaluated, with the reason in `found`.
         failing: How many rows break it.
-        share: Of all rows.
-        expected: What the rule asks, in words.
-        found: What was there instead, in words; empty where it holds.
+        share: Their share of all rows.
+        expected: The requirement, in words.
+        found: The fault, in words; empty if the rule holds.
         examples: Some of the rows that break it: column → text. `row` is the row's number, from 0.
     """
 
@@ -43,7 +43,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> str:
-        """The rule's columns, or nothing for one of the table."""
+        """The rule's columns, or nothing for a rule of the table."""
         return ", ".join(self.columns)
 
     def __str__(self) -> str:
@@ -53,11 +53,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check found.
+    """The report of a check.
 
     Args:
-        subject: What was checked, such as `data:/flights@3` or a file.
-        contract: Which contract, by its file.
+        subject: The checked rows, such as `data:/flights@3` or a file.
+        contract: The file of the contract.
         digest: sha256 of the contract's file, or of its values.
         rows: How many rows were checked.
         results: Worst first.
@@ -71,21 +71,21 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failed(self) -> tuple[Result, ...]:
-        """The rules that are broken, and fail."""
+        """The broken rules that fail."""
         return tuple(result for result in self.results if result.status == "fail")
 
     @property
     def warned(self) -> tuple[Result, ...]:
-        """The rules that are broken, and warn."""
+        """The broken rules that warn."""
         return tuple(result for result in self.results if result.status == "warn")
 
     @property
     def passed(self) -> bool:
-        """Whether nothing fails."""
+        """Whether no rule fails."""
         return not self.failed
 
     def summary(self) -> str:
-        """Return one sentence."""
+        """Return a summary in one sentence."""
         skipped = sum(result.status == "skip" for result in self.results)
         more = f", {skipped} skipped" if skipped else ""
         return f"{len(self.results)} rules on {self.rows:,} rows: {len(self.failed)} failed, {len(self.warned)} warned{more}"
@@ -107,5 +107,5 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def worst_first(results: list[Result]) -> tuple[Result, ...]:
-    """Return results: failed, warned, not judged, passed; each with the largest share first."""
+    """Return results in the order failed, warned, skipped, passed; each with the largest share first."""
     return tuple(sorted(results, key=lambda each: (_ORDER.index(each.status), -each.share, each.rule, each.columns)))

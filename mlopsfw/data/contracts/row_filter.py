@@ -1,7 +1,8 @@
-"""Rows that break a contract, on their way into a dataset: set aside with the rule that they break.
+"""Put rows that break a contract in quarantine while a dataset is loaded, with the broken rule.
 
-Only what a row alone decides, and without exception, sifts: `range`, `values` and `pattern` without `allow`, `nulls = 0`, and row-wise conditions
-that fail. Shares, keys and order are for the whole table, which `data check` judges.
+Only rules that a single row decides, and that allow no exception, filter rows: `range`, `values` and `pattern` without `allow`, `nulls = 0`,
+and failing row-wise conditions. Shares, keys and order concern the whole table; `data check` evaluates them.
+
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _OF_A_VALUE = ("range", "values", "pattern", "nulls")
 
 
 class RowFilter:
-    """Keeps rows that break a contract out of batches.
+    """Removes rows that break a contract from batches.
 
     Args:
         contract: The contract of the rows.
@@ -70,7 +71,7 @@ class RowFilter:
 
 
 def _broken(frame: pl.DataFrame, checks: list[Check]) -> dict[int, Check]:
-    """Return the rows that break a check, each with the first that it breaks."""
+    """Return the rows that break a check, each with the first check that it breaks."""
     import polars as pl
 
     if not checks or frame.is_empty():
@@ -81,7 +82,7 @@ def _broken(frame: pl.DataFrame, checks: list[Check]) -> dict[int, Check]:
 
 
 def _strays(frame: pl.DataFrame) -> Collection[int]:
-    """Return the rows with a date or time that Python cannot hold."""
+    """Return the rows with a date or time that Python cannot represent."""
     import polars as pl
 
     strays = [stray for name, kind in frame.schema.items() if (stray := outside_calendar(name, kind)) is not None]
@@ -89,7 +90,7 @@ def _strays(frame: pl.DataFrame) -> Collection[int]:
 
 
 def _without(batch: pa.RecordBatch, rows: Collection[int]) -> pa.RecordBatch:
-    """Return the batch less some rows; by slices, for Arrow does not filter views of texts, which Delta tables and IPC files have."""
+    """Return the batch without some rows, in slices: Arrow does not filter string views, which Delta tables and IPC files hold."""
     import pyarrow as pa
 
     edges = [-1, *sorted(rows), batch.num_rows]

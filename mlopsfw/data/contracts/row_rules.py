@@ -1,4 +1,4 @@
-"""Rules that are judged row by row: True where a row breaks one; not where it has no value."""
+"""Rules on single rows as expressions: true where a row breaks the rule, false where it has no value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 6  # values named in words
 
 
 def words(rule: str, rules: ColumnRules) -> str:
-    """Return what a rule asks."""
+    """Return the requirement of a rule, in words."""
     if rule == "range":
         assert rules.range is not None  # noqa: S101 - the caller asks for rules that there are
         least, greatest = rules.range
@@ -34,7 +34,7 @@ def words(rule: str, rules: ColumnRules) -> str:
 
 
 def failing(rule: str, name: str, rules: ColumnRules, dtype: Any) -> pl.Expr:
-    """Return where a column breaks its `range`, `values` or `pattern`. Raise `DataError` where its type has none such."""
+    """Return where a column breaks its `range`, `values` or `pattern`. Raise `DataError` if its type has no such rule."""
     import polars as pl
 
     column = pl.col(name)
@@ -45,9 +45,7 @@ def failing(rule: str, name: str, rules: ColumnRules, dtype: Any) -> pl.Expr:
             wrong = _strange(column, rules.values or (), dtype)
         case _:
             wrong = _text(column, dtype).str.contains(whole(rules.pattern or "")).not_()
-    return (
-        wrong & column.is_not_nan() if dtype.is_float() else wrong
-    )  # null where there is no value, which counts as kept
+    return wrong & column.is_not_nan() if dtype.is_float() else wrong  # null without a value, which counts as kept
 
 
 def _outside(column: pl.Expr, bounds: tuple[Bound, Bound], dtype: Any) -> pl.Expr:
@@ -120,7 +118,7 @@ def _text(column: pl.Expr, dtype: Any) -> pl.Expr:
 
 
 def out_of_order(name: str, order: Order, dtype: Any) -> pl.Expr:
-    """Return where a value does not follow the last one before it as it should."""
+    """Return where a value breaks the order with the last value before it."""
     import polars as pl
 
     column = pl.when(missing(pl.col(name), dtype)).then(None).otherwise(pl.col(name))
@@ -138,7 +136,7 @@ def out_of_order(name: str, order: Order, dtype: Any) -> pl.Expr:
 
 
 def complete(columns: Sequence[str], schema: Mapping[str, Any]) -> pl.Expr:
-    """Return where none of the columns lacks its value."""
+    """Return where no column lacks its value."""
     import functools
     import operator
 

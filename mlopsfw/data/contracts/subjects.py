@@ -1,4 +1,4 @@
-"""Files of rows: checked against a contract, or a contract inferred from them. Versions of datasets are checked by `mlopsfw.data.datasets.checking`."""
+"""Check files of rows against a contract, or infer one from them. `mlopsfw.data.datasets.checking` checks versions of datasets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SCANNED = (".parquet", ".pq")
 
 
 def check_file(formats: Formats, path: Path, file: Path, *, now: dt.datetime, personal: Collection[str] = ()) -> Report:
-    """Check a file's rows, read as `data add` would; there is no version before, so no distribution is judged."""
+    """Check a file's rows, read as `data add` reads them. Without a previous version there is no `distribution`."""
     from mlopsfw.data.contracts.distribution import without_previous
 
     contract, origin = load_known(file, file.as_posix())
@@ -43,7 +43,7 @@ def check_file(formats: Formats, path: Path, file: Path, *, now: dt.datetime, pe
 
 @contextlib.contextmanager
 def readable(subject: str) -> Iterator[None]:
-    """Turn what Polars says of rows that cannot be read into a `DataError`."""
+    """Turn an error of Polars' about unreadable rows into a `DataError`."""
     import polars as pl
 
     try:
@@ -54,11 +54,11 @@ def readable(subject: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def rows_of(formats: Formats, paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
-    """Yield the rows of files lazily. Parquet is read where it lies; others are first unpacked and typed into a private folder.
+    """Yield the rows of files lazily. Parquet is read in place; other files are first converted into a private folder.
 
     Raises:
-        DataError: A file is not there, or cannot be read; with the line where it has lines.
-        UsageError: A file's suffix does not say what it is.
+        DataError: A file is missing or cannot be read; with the line, if it has lines.
+        UsageError: A file's suffix names no known format.
     """
     import polars as pl
 
@@ -115,10 +115,10 @@ def infer_rows(
 
     Args:
         rows: The rows.
-        subject: What they are called.
-        name: The dataset that the contract is for.
-        now: What freshness is measured from.
-        personal: Columns of which no value may stand in the contract.
+        subject: Their name.
+        name: The dataset of the contract.
+        now: The time for `freshness`.
+        personal: Columns whose values the contract must not contain.
     """
     from mlopsfw.data.contracts.inference import infer
     from mlopsfw.data.contracts.writing import write_contract

@@ -1,4 +1,4 @@
-"""Write a contract as a file for people: TOML with a note beside each column. Reading it again gives the same contract."""
+"""Write a contract as a file for people: TOML with a note beside each column. Reading it gives the same contract again."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import msgspec
 from mlopsfw.data.contracts.model import ColumnRules, Contract
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_WIDE = 100  # characters; a longer list is broken into lines
+_WIDE = 100  # characters; a longer list gets several lines
 
 
 def write_contract(contract: Contract, *, head: Iterable[str] = (), notes: Mapping[str, str] | None = None) -> str:
     """Return a contract as TOML.
 
     Args:
-        contract: The rules; those that say nothing are not written.
-        head: Lines of comment to begin with.
+        contract: The rules; empty ones are not written.
+        head: The first lines, as comments.
         notes: Column → comment beside its name.
     """
     lines = [*map(_comment, head), "", f"contract = {contract.contract}"]
@@ -38,12 +38,12 @@ def write_contract(contract: Contract, *, head: Iterable[str] = (), notes: Mappi
 
 
 def _comment(text: str) -> str:
-    """Return a comment of one line, whatever a column's name or value holds."""
+    """Return a one-line comment, whatever a column's name or value contains."""
     return f"# {''.join(c if c.isprintable() else ' ' for c in text)}".rstrip()
 
 
 def _said(record: msgspec.Struct, *, whole: bool = False) -> dict[str, Any]:
-    """Return what a record says beyond its defaults, or all of it but what TOML has no word for."""
+    """Return the values of a record that differ from its defaults, or all but those that TOML cannot write."""
     defaults = {} if whole else {field.name: field.default for field in msgspec.structs.fields(record)}
     fields = {name: value for name, value in msgspec.structs.asdict(record).items() if value is not None}
     left_out = {name for name, value in fields.items() if (name in defaults and value == defaults[name]) or value == ()}
@@ -97,5 +97,5 @@ def _number(value: float) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a basic string; TOML allows no control character in it, DEL among them, and JSON allows that one."""
+    """Return a basic string. TOML allows no control characters in it, and unlike JSON not DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

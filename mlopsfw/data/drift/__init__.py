@@ -1,4 +1,5 @@
-"""The drift job: two files of rows, compared column by column, in memory or streamed. Needs no project.
+"""The drift job: compare two files of rows column by column, in memory or streamed. Needs no project.
 
-The statistics and the decision are `mlopsfw_core`'s; here files are read, and what was found is drawn.
+`mlopsfw_core` computes the statistics and decides; this package reads the files.
+
 """

@@ -1,7 +1,8 @@
-"""Brings the columns of two files to one representation, so that what means the same is compared as the same.
+"""Bring the columns of two files to one representation, so that equal meanings compare as equal.
 
-Times become microseconds, whatever unit they are in; booleans are `true` and `false`, whether a file has them as booleans, as 1 and 0 or
-as texts. Nothing else changes.
+Times become microseconds, whatever their unit. Booleans become `true` and `false`, whether a file holds them as booleans, as 1 and 0 or as
+texts. Nothing else changes.
+
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ _TRUE, _FALSE = ("true", "True", "TRUE", "1"), ("false", "False", "FALSE", "0")
 
 @dataclass(frozen=True)
 class Plan:
-    """How two files are compared.
+    """How to compare two files.
 
     Args:
         names: Columns of the reference that can be compared.
         left_out: Column → why it is not compared.
-        before: What to do with columns of the reference.
-        after: The same of the current file.
+        before: How to convert columns of the reference.
+        after: How to convert columns of the current file.
     """
 
     names: tuple[str, ...]
@@ -38,7 +39,7 @@ class Plan:
 
 
 def agree(before: pa.Schema, after: pa.Schema, names: Iterable[str]) -> Plan:
-    """Return how the columns `names` of the reference are compared with those of the current file.
+    """Return how to compare the columns `names` of the reference with those of the current file.
 
     Args:
         before: The reference's columns.
@@ -59,7 +60,7 @@ def agree(before: pa.Schema, after: pa.Schema, names: Iterable[str]) -> Plan:
 
 
 def applied(batches: Iterable[pa.RecordBatch], changes: Mapping[str, Change]) -> Iterator[pa.RecordBatch]:
-    """Yield `batches` with their columns changed."""
+    """Yield `batches` with converted columns."""
     import pyarrow as pa
 
     for batch in batches:
@@ -102,7 +103,7 @@ def _change(kind: pa.DataType, other: pa.DataType | None, *, is_reference: bool)
 
 
 def _micros(values: pa.Array) -> pa.Array:
-    """Return times as microseconds: 2013-01-01 is one number in every unit. Below a microsecond nothing is compared."""
+    """Return times as microseconds, so that 2013-01-01 is one number in every unit. Drops everything below a microsecond."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as t
@@ -123,7 +124,7 @@ def _null_texts(values: pa.Array) -> pa.Array:
 
 
 def _truths(values: pa.Array) -> pa.Array:
-    """Return texts or whole numbers as texts, those that mean a boolean as it is written in lower case."""
+    """Return texts or whole numbers as texts, with booleans in lower case."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""Files of any size as tables that are read a block at a time, again as often as is asked; nothing here holds a whole table."""
+"""Files of any size as tables that can be read block by block, any number of times. No function holds a whole table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Read = TypeVar("Read")
 
 BLOCK_ROWS = 1 << 18
-"""Rows of a Parquet block; a row group is decoded this many at a time."""
+"""Rows of a Parquet block: a row group is decoded in pieces of this size."""
 
 STREAMED = {
     ".csv": "csv",
@@ -32,11 +32,11 @@ STREAMED = {
     ".ipc": "ipc",
     ".feather": "ipc",
 }
-"""Suffix → format, of those that are streamed."""
+"""Suffix → format, for streamed files."""
 
 
 class Blocks(Protocol):
-    """A file whose blocks can be read again and again."""
+    """A file whose blocks can be read any number of times."""
 
     schema: pa.Schema
     notes: list[str]
@@ -75,7 +75,7 @@ def open_blocks(formats: Formats, file: Path, options: ReadOptions, sheet: str =
 
 
 def known_columns(file: Path, names: tuple[str, ...], requested: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the columns that were asked for, all where none was. Raise `UnknownName` for one that the file lacks."""
+    """Return `requested`, or all `names` if it is empty. Raise `UnknownName` for a column that the file lacks."""
     for name in requested:
         if name not in names:
             raise UnknownName(f"{file} has no column {name!r}", hint=nearest(name, names))
@@ -83,7 +83,7 @@ def known_columns(file: Path, names: tuple[str, ...], requested: tuple[str, ...]
 
 
 def _readable(file: Path, work: Callable[[], Read]) -> Read:
-    """Do the work; what Arrow cannot read is a `DataError` that names the file."""
+    """Call `work`. Turn an error of Arrow's into a `DataError` that names the file."""
     import pyarrow as pa
 
     try:
@@ -130,7 +130,7 @@ class ArrowBlocks:
 
 
 class InferredBlocks:
-    """A file whose columns' types are inferred, read as `data add` reads it.
+    """A file with inferred types, read as `data add` reads it.
 
     Args:
         formats: Read it.
@@ -146,7 +146,7 @@ class InferredBlocks:
         self._settle()
 
     def _settle(self) -> None:
-        """Read the file once to know each column's type: a column's first block may look like numbers, and a later one not."""
+        """Read the file once to learn each column's type: the first block of a column may look like numbers, and a later one not."""
 
         def taken(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
             first, some = next(batches), next(batches, None)
@@ -159,7 +159,7 @@ class InferredBlocks:
         self.schema = self._kept[0].schema
 
     def as_text(self, columns: list[str]) -> None:
-        """Read these columns of a file of texts as text; other formats say what is text."""
+        """Read these columns of a file of texts as text. Other formats have types of their own."""
         if columns and not self._typed:
             self._rows.as_text(columns)
             self._settle()

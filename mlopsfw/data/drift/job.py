@@ -1,4 +1,4 @@
-"""Compares two files of rows: in memory where they are small enough, streamed where not. The decision is one and the same."""
+"""Compare two files of rows: in memory if they are small enough, else streamed. The decision is the same."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
 Read = Callable[[], "Iterator[pa.RecordBatch]"]
 
 STREAM_FROM = 1 << 30
-"""Bytes: a file whose rows take more than this in memory is streamed, unless it is said otherwise."""
+"""Bytes. By default a file is streamed if its rows take more than this in memory."""
 
-_UNPACKS = 8  # times its size that a packed file is, about
-_WIDTH = {"String": 24, "Categorical": 4, "Boolean": 1}  # bytes of a value in memory, where not 8
+_UNPACKS = 8  # approximate ratio of unpacked to packed size
+_WIDTH = {"String": 24, "Categorical": 4, "Boolean": 1}  # bytes of a value in memory; 8 for other types
 
 Progress = Callable[[str, Iterator[Any]], Iterator[Any]]
-"""Wraps the blocks of one pass, named by what is being done, so that it can be watched."""
+"""Wraps the blocks of one pass, with a name for it, to show its progress."""
 
 
 @dataclass(frozen=True)
 class DriftJob:
-    """What to compare and how.
+    """What to compare, and how.
 
     Args:
         reference, current: The files.
-        columns: Only these; all of the reference's where empty.
-        alpha: The level, corrected over columns; it holds where rows are exchangeable.
-        threshold: The least effect that counts, as a share of rows.
+        columns: The columns to compare; empty for all of the reference's.
+        alpha: The level, corrected over columns; it holds if rows are exchangeable.
+        threshold: The smallest effect that counts, as a share of rows.
         stream: Whether to stream; None decides by the files' size.
         preset: "evidently", or None for our own rule.
-        options: How files that are not typed are written, as for `data add`.
+        options: The format of files without types, as for `data add`.
         sheet: Of Excel workbooks, the sheet; empty for the only one.
     """
 
@@ -65,17 +65,17 @@ class DriftJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The columns, most drifted first, with what a page is drawn from.
+    """The columns, most drifted first, with the data for a page.
 
     Args:
         drifts: One for each column of the reference.
-        alarm: Whether the tables have drifted: where any column has, or by the preset's share of columns.
-        rows: Of the reference, and of the current file.
-        frames: Both tables, where they were read whole: Polars' or Arrow's.
-        stream: What the stream counted, where it was streamed.
+        alarm: Whether the tables have drifted: whether any column has, or the preset's share of columns.
+        rows: The rows of the reference, and of the current file.
+        frames: Both tables if they were read whole, of Polars or Arrow.
+        stream: The counts of the stream, if the files were streamed.
         left_out: Column → why it was not compared.
-        nothing: Why nothing was compared; empty where something was. There is no alarm then, and no all-clear.
-        notes: What was done to read the files that a reader should know.
+        nothing: Why nothing was compared, else empty. Without a comparison there is neither an alarm nor an all-clear.
+        notes: What the user should know about the reading of the files.
     """
 
     drifts: list[ColumnDrift]
@@ -94,17 +94,17 @@ class Outcome:
 
     @property
     def error(self) -> float:
-        """How much larger than reported the effect of any column can be: 0 where everything was counted."""
+        """How much larger than reported the effect of a column can be at most: 0 if everything was counted."""
         return max((column.details.get("error", 0.0) for column in self.drifts), default=0.0)
 
 
 def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, blocks: blocks) -> Outcome:
-    """Do the job; `formats` read the files.
+    """Run the job; `formats` read the files.
 
     Raises:
         UnknownName: A file lacks a column that was asked for.
         DataError: A file cannot be read.
-        UsageError: The preset was asked for on files that have to be streamed.
+        UsageError: The preset cannot stream, and the files must be streamed.
     """
     stream = any(is_large(formats, file) for file in (job.reference, job.current)) if job.stream is None else job.stream
     if stream and job.preset:
@@ -129,7 +129,7 @@ def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, b
 
 
 def is_large(formats: Formats, file: Path) -> bool:
-    """Say whether a file's rows would take more memory than `STREAM_FROM`. JSON lines and Excel are never streamed."""
+    """Return whether a file's rows would take more memory than `STREAM_FROM`. JSON lines and Excel are never streamed."""
     kind, size = STREAMED.get(formats.check(file), ""), file.stat().st_size
     if kind == "parquet" and size:
         return _parquet_bytes(file) > STREAM_FROM
@@ -148,12 +148,12 @@ def _parquet_bytes(file: Path) -> int:
 
 
 def row_bytes(schema: pl.Schema) -> int:
-    """Return about how many bytes a row takes in memory."""
+    """Return the approximate size of a row in memory, in bytes."""
     return sum(_WIDTH.get(str(dtype), 8) for dtype in schema.values())
 
 
 def _opened(formats: Formats, job: DriftJob, *, stream: bool) -> tuple[Blocks, Blocks]:
-    """Open both files beside each other: what has no types is read through for them."""
+    """Open both files together: reads files without types through once, to learn them."""
     with ThreadPoolExecutor(2) as pool:
         files = (job.reference, job.current)
         futures = [pool.submit(open_blocks, formats, file, job.options, job.sheet, stream=stream) for file in files]
@@ -163,7 +163,7 @@ def _opened(formats: Formats, job: DriftJob, *, stream: bool) -> tuple[Blocks, B
 
 
 def _as_text_alike(before: Blocks, after: Blocks) -> None:
-    """Read as text what is text in the other file: codes of which one file happens to hold plain numbers alone."""
+    """Read a column as text if it is text in the other file: one file may happen to hold only codes that are plain numbers."""
     for side, other in ((before, after), (after, before)):
         if isinstance(side, InferredBlocks):
             texts = [f.name for f in other.schema if is_text(f.type) and f.name in side.schema.names]
@@ -171,7 +171,7 @@ def _as_text_alike(before: Blocks, after: Blocks) -> None:
 
 
 def _sides(plan: Plan, before: Blocks, after: Blocks) -> tuple[Read, Read]:
-    """Return how each file's rows are read. Where they have no column in common, one that is not compared stands for the current rows.
+    """Return how to read each file's rows. If they share no column, a column that is not compared stands for the current rows.
 
     An empty batch comes first, so that a file without rows has its columns, too.
     """
@@ -226,7 +226,7 @@ def _alarms(job: DriftJob, drifts: list[ColumnDrift]) -> bool:
 
 
 def judged(outcome: Outcome, names: tuple[str, str]) -> Outcome:
-    """Return the outcome of comparing what is called `names`; one that says so where nothing was compared."""
+    """Return the outcome of comparing the columns `names`; it says so if nothing was compared."""
     empty = [name for name, rows in zip(names, outcome.rows, strict=True) if not rows]
     if empty and outcome.drifts:
         nothing = f"{' and '.join(empty)} {'have' if len(empty) > 1 else 'has'} no rows"

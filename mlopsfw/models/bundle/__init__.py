@@ -1,4 +1,4 @@
-"""Model bundles: a folder of open formats that holds a model, how rows become its features, and what it was trained on.
+"""Model bundles: a folder of open formats with a model, the way from rows to its features, and facts about its training data.
 
     bundle.json        the manifest: task, signature, outputs, classes, every other file with its sha256, facts
     plan.json          the feature plan
@@ -39,7 +39,7 @@ class BundleStore:
         self._runtimes = runtimes
 
     def open(self, folder: Path) -> LoadedBundle:
-        """Return the bundle in `folder`: verified, loaded, its golden rows replayed. Raise `BundleError`."""
+        """Open the bundle in `folder`: verify and load it, and replay its golden rows. Raise `BundleError`."""
         return open_bundle(folder, self._runtimes)
 
     def verify(self, folder: Path) -> Manifest:
@@ -53,7 +53,7 @@ class BundleStore:
 
 
 def open_bundle(folder: Path, runtimes: Callable[[str], Runtime]) -> LoadedBundle:
-    """Return the bundle in `folder`, loaded through the runtime of its first format, its golden rows replayed.
+    """Open the bundle in `folder` through the runtime of its first format, and replay its golden rows.
 
     Args:
         folder: Where it lies.
@@ -68,7 +68,7 @@ def open_bundle(folder: Path, runtimes: Callable[[str], Runtime]) -> LoadedBundl
 
 
 def verify(folder: Path) -> Manifest:
-    """Check that a bundle is whole and holds only what may be in one, without loading the model; return its manifest.
+    """Check that a bundle is complete and holds only allowed files, without loading the model; return its manifest.
 
     Raises:
         BundleError: It is not.

@@ -1,4 +1,4 @@
-"""The model card, in Markdown: what the model does, takes and answers, and how well. Text from users is escaped."""
+"""The model card in Markdown: what the model predicts, its inputs and outputs, and its quality. Escapes texts of users."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def model_card(manifest: Manifest, task: TrainingTask, *, rows: int) -> str:
 
 
 def escape(text: object) -> str:
-    """Return text as one line in which nothing is markup."""
+    """Return text as one line without markup."""
     return _SPECIAL.sub(r"\\\1", _CONTROL.sub(" ", str(text)))
 
 

@@ -1,4 +1,4 @@
-"""The files of a bundle: the manifest, and whether what lies beside it is exactly what it lists."""
+"""The files of a bundle: the manifest, and the check that the folder holds exactly the files it lists."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".npz", ".dill"
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return `bundle.json`, checked by itself. Raise `BundleError`."""
+    """Return `bundle.json`, checked on its own. Raise `BundleError`."""
     data = _read(folder / MANIFEST, _LONGEST_MANIFEST)
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
@@ -48,7 +48,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_manifest(manifest: Manifest, where: str) -> None:
-    """Raise `BundleError` where a manifest does not fit together."""
+    """Raise `BundleError` if a manifest contradicts itself."""
     if manifest.format != FORMAT:
         raise UnknownFormat(
             f"{where} has format {manifest.format}; this version reads format {FORMAT}", hint="Upgrade mlopsfw."
@@ -67,7 +67,7 @@ def check_manifest(manifest: Manifest, where: str) -> None:
 
 
 def check_file_name(name: str, where: str) -> None:
-    """Raise `BundleError` where a file of a bundle cannot have this name: a path, or what is loaded by running it."""
+    """Raise `BundleError` for a file name that is a path, or of a format that runs code when loaded."""
     if not _NAME.fullmatch(name) or name.endswith(".") or name.partition(".")[0].lower() in _RESERVED:
         raise BundleError(f"{where}: {name!r} cannot name a file of a bundle")
     if name.lower().endswith(_PICKLED):
@@ -77,7 +77,7 @@ def check_file_name(name: str, where: str) -> None:
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:
-    """Check that the folder holds the listed files, unaltered, and nothing else; look into models and weights.
+    """Check that the folder holds the listed files, unaltered, and nothing else. Inspect models and weights.
 
     Raises:
         BundleError: A file is missing, extra, altered, no plain file, or refers to what is outside.
@@ -99,7 +99,7 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
 
 
 def read_model(folder: Path, manifest: Manifest, format: str) -> bytes:  # noqa: A002 - the field's word
-    """Return the main file of a format: the very bytes that were checked. A runtime loads these, and opens no file itself.
+    """Return the main file of a format, exactly the checked bytes. A runtime loads these, and opens no file itself.
 
     Args:
         folder: Where the bundle lies.
@@ -125,7 +125,7 @@ def _is_onnx(name: str, manifest: Manifest) -> bool:
 
 
 def read_listed(folder: Path, manifest: Manifest, name: str, limit: int | None = None) -> bytes:
-    """Return the bytes of a listed file, the very ones whose digest was checked. Raise `BundleError`."""
+    """Return the bytes of a listed file, exactly those with the checked digest. Raise `BundleError`."""
     if name not in manifest.files:
         raise BundleError(f"{folder / MANIFEST} lists no {name}")
     data = _read(folder / name, limit)
@@ -145,7 +145,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def _check_plain(status: os.stat_result, file: Path) -> None:
-    """A link may lead out of the bundle, and a hard link is a file that someone else can write to."""
+    """Refuse links: a link may lead out of the bundle, and another process can write to a hard link."""
     if not stat.S_ISREG(status.st_mode):
         raise BundleError(f"{file} is not a plain file; a bundle holds neither links nor folders")
     if status.st_nlink > 1:
@@ -155,7 +155,7 @@ def _check_plain(status: os.stat_result, file: Path) -> None:
 
 
 def _open(file: Path) -> BufferedReader:
-    """Open a plain file; nothing that took its place since the folder was listed."""
+    """Open a plain file; fail if another kind of file has replaced it since the folder was listed."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         descriptor = os.open(file, flags)

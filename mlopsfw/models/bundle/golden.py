@@ -1,6 +1,7 @@
-"""Golden rows: made-up rows as a request holds them, what training makes of them, and the model's answers; replayed whenever a bundle is opened.
+"""Golden rows: generated rows as a request holds them, their features as in training, and the model's outputs. Opening a bundle replays them.
 
-They are drawn from the feature plan, never from the training rows, so that a bundle holds no one's data.
+They are drawn from the feature plan, never from the training rows, so a bundle holds nobody's data.
+
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 _ROWS = 16
 _NULL_SHARE = 0.2
 _TOLERANCE = (
-    1e-4  # of the largest answer: other machines' vector units round differently, another model does not answer alike
+    1e-4  # of the largest output: vector units of other machines round differently, but another model differs by more
 )
-_ALIKE = 1e-5  # another machine's logarithm may differ in its last bit
+_ALIKE = 1e-5  # the last bit of a logarithm may differ between machines
 _LONGEST = 16 << 20
 _MINUTES_OF_1970_TO_2033 = 33_000_000
 
@@ -50,11 +51,11 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 Spans = Mapping[str, tuple[float, float]]
-"""Column of numbers → where most of its values lie."""
+"""Column of numbers → the range of most of its values."""
 
 
 def golden_rows(plan: FeaturePlan, seed: int = 0, spans: Spans | None = None) -> dict[str, list[Any]]:
-    """Return made-up columns that reach what the plan knows: usual and extreme numbers, known and unknown categories, nulls.
+    """Return generated columns that cover the plan: usual and extreme numbers, known and unknown categories, nulls.
 
     Args:
         plan: The plan.
@@ -66,7 +67,7 @@ def golden_rows(plan: FeaturePlan, seed: int = 0, spans: Spans | None = None) ->
 
 
 def replay(bundle: LoadedBundle) -> None:
-    """Raise `GoldenMismatch` where the model answers its golden rows otherwise than it did when the bundle was made."""
+    """Raise `GoldenMismatch` if the model's outputs for its golden rows differ from those at the making of the bundle."""
     data = read_listed(bundle.folder, bundle.manifest, GOLDEN, _LONGEST)
     try:
         golden = msgspec.json.decode(data, type=Golden)
@@ -76,7 +77,7 @@ def replay(bundle: LoadedBundle) -> None:
 
 
 def replay_golden(bundle: LoadedBundle, golden: Golden) -> None:
-    """Raise `GoldenMismatch` where serving makes other features of these rows, or the model answers otherwise."""
+    """Raise `GoldenMismatch` if serving makes other features of these rows, or the model's outputs differ."""
     if golden.features:
         _replay_features(bundle, golden)
     outputs = bundle.predict(golden.columns)
@@ -94,7 +95,7 @@ def _replay_features(bundle: LoadedBundle, golden: Golden) -> None:
 
 
 def check_alike(plan: FeaturePlan, trained: Arrays, served: Arrays, where: str, *, real: bool = False) -> None:
-    """Raise `ServingSkew` where serving made other features of a row than training.
+    """Raise `ServingSkew` if serving made other features of a row than training.
 
     Args:
         plan: Names the columns that the features are made of.
@@ -154,7 +155,7 @@ def _texts_in_lookup(operations: list[Any]) -> tuple[str, ...]:
 
 
 def _texts_in_plan(plan: FeaturePlan, column: str) -> list[str]:
-    """Return some texts that derived columns look up in, or compare with, a column."""
+    """Return some texts that derived columns look up, or compare with a column."""
     candidates: list[str] = []
     waiting = [(each.expression, columns_of(each.expression)) for each in plan.derived]
     while waiting:
@@ -177,7 +178,7 @@ def _texts(texts: Sequence[str], draw: np.random.Generator) -> list[Any]:
 
 
 def _numbers(operations: list[Any], draw: np.random.Generator, span: tuple[float, float]) -> list[float]:
-    """Spread over what was seen, and a little beyond; within what 64-bit integers hold."""
+    """Return numbers over the seen range and a little beyond, within 64-bit integers."""
     low, high = span
     for operation in operations:
         if isinstance(operation, Scale):

@@ -1,4 +1,4 @@
-"""`LoadedBundle`: a verified bundle with its model in memory. NumPy and the format's runtime are all that it imports."""
+"""`LoadedBundle`: a verified bundle with its model in memory. Imports only NumPy and the runtime of the format."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.bundle import Manifest, Predictor, Runtime
 
 _LONGEST_PROFILE = 256 << 20
-_AT_ONCE = 1 << 16  # rows scored at a time, where there are many
+_AT_ONCE = 1 << 16  # rows to score at a time, if there are many
 
 
 class LoadedBundle:
-    """Implements `mlopsfw.roles.Bundle`. Thread-safe where its runtime is.
+    """Implements `mlopsfw.roles.Bundle`. Thread-safe if its runtime is.
 
     Args:
         folder: Where it lies.
@@ -38,7 +38,7 @@ class LoadedBundle:
         self._predictor = predictor
 
     def predict(self, columns: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
-        """Score rows given as columns by input name (lists, NumPy or Arrow arrays, Polars series); others are ignored.
+        """Score rows, given as columns by input name (lists, NumPy or Arrow arrays, Polars series). Ignores other columns.
 
         Raises:
             SignatureMismatch: A column is missing or holds what it cannot; names column and row.
@@ -46,7 +46,7 @@ class LoadedBundle:
         return self._predictor.predict(self.plan.numpy(columns))
 
     def predict_table(self, rows: pl.DataFrame | pa.Table) -> Mapping[str, np.ndarray]:
-        """Score the rows of a table: the same answers as `predict`, by Polars. Nulls are taken in any column.
+        """Score the rows of a table by Polars, with the same outputs as `predict`. Any column may hold nulls.
 
         Raises:
             SignatureMismatch: A column is missing or has another type.
@@ -81,7 +81,7 @@ def load(folder: Path, runtimes: Callable[[str], Runtime]) -> LoadedBundle:
 
 
 def load_unproven(folder: Path, manifest: Manifest, runtimes: Callable[[str], Runtime]) -> LoadedBundle:
-    """Return a bundle whose files are known to be whole, without replaying its golden rows."""
+    """Return a bundle whose files are already verified, without replaying its golden rows."""
     plan = FeaturePlan.from_json(read_listed(folder, manifest, PLAN))
     if plan.inputs != manifest.inputs:
         raise BundleError(f"{folder}: the feature plan does not take the manifest's inputs")

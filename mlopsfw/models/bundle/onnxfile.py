@@ -1,7 +1,8 @@
-"""What an ONNX file must be before anything loads it: one file that holds all its weights, with standard operators.
+"""Check an ONNX file before anything loads it: one file that holds all its weights, with standard operators.
 
-The file's Protocol Buffers are walked without a library, so that a server needs none: fields by the numbers of onnx.proto
-(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). Whether the graph makes sense is the runtime's business.
+It reads the file's Protocol Buffers without a library, so that a server needs none. Fields have the numbers of onnx.proto
+(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). The runtime checks whether the graph makes sense.
+
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 
 from mlopsfw.kernel.base.errors import BundleError
 
-# message → field number → the message in that field; what is not named here holds no tensor
+# message → field number → the message in that field; other fields hold no tensor
 _WITHIN: Final[dict[str, dict[int, str]]] = {
     "model": {7: "graph", 8: "opset", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -32,7 +33,7 @@ _LONGEST_VARINT = 70
 
 
 def check_onnx(data: bytes, name: str) -> None:
-    """Check that a model is well formed, keeps no data outside, and needs no operators but the known ones.
+    """Check that a model is well formed, keeps no data in other files, and needs only known operators.
 
     Raises:
         BundleError: It is not, does, or needs some.
@@ -52,7 +53,7 @@ def check_onnx(data: bytes, name: str) -> None:
 
 
 def _walk(data: memoryview, kind: str, depth: int) -> set[str]:
-    """Return what a message holds, of `graph`, `outside` and `domain`."""
+    """Return which of `graph`, `outside` and `domain` a message holds."""
     if depth > _DEEPEST:
         raise ValueError(f"graphs are nested more than {_DEEPEST} deep")
     parts: set[str] = set()

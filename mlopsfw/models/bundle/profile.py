@@ -22,7 +22,7 @@ _NUMERIC = ("number", "integer", "date", "datetime")
 
 
 def sampled(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Return at most 262,144 of the rows, drawn at random: enough for any comparison that is made."""
+    """Return at most 262,144 of the rows, drawn at random: enough for every comparison."""
     return frame if frame.height <= _SAMPLE else frame.sample(_SAMPLE, seed=seed)
 
 

@@ -1,4 +1,4 @@
-"""The proof that serving does what training did, made when a bundle is: on real rows, of which none is kept, and on the golden rows, which are."""
+"""Prove, when a bundle is made, that serving computes what training computed: on some training rows (not stored) and on the golden rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROWS = 64
 
 
 def check_derived(plan: FeaturePlan, task: TrainingTask) -> None:
-    """Raise `BundleError` where a trainer's plan does not make the derived columns that its task asks for, as it asks for them."""
+    """Raise `BundleError` if a trainer's plan does not make exactly the derived columns of its task."""
     actual, declared = ({each.name: each for each in columns} for columns in (plan.derived, task.derived))
     needed = {name for name in task.features if name in declared}
     wrong = sorted({name for name in actual if declared.get(name) != actual[name]} | (needed - actual.keys()))
@@ -58,7 +58,7 @@ def check_served(plan: FeaturePlan, rows: pl.DataFrame, seed: int) -> None:
 
 
 def prove(bundle: LoadedBundle, columns: dict[str, list[Any]]) -> Golden:
-    """Return the golden rows with what training makes of them and answers, after serving has made and answered the same."""
+    """Return the golden rows with their features as in training and their outputs, after checking that serving gives the same."""
     table = as_table(bundle.plan.inputs, columns)
     golden = Golden(
         columns=columns,
@@ -84,7 +84,7 @@ def as_table(inputs: tuple[SignatureColumn, ...], columns: Mapping[str, list[Any
 
 
 def spans(plan: FeaturePlan, rows: pl.DataFrame, task: TrainingTask) -> dict[str, tuple[float, float]]:
-    """Return where the middle nine tenths of the numbers lie that only derived columns read; of personal columns nothing."""
+    """Return the middle nine tenths of the numbers that only derived columns read; nothing for personal columns."""
     wishes = read_wishes(task)
     features = {}
     for column in plan.inputs:

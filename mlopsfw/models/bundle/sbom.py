@@ -1,4 +1,4 @@
-"""What a model was made with: requirements to load it, and a software bill of materials (CycloneDX 1.5) of all that was involved."""
+"""The packages of a model: requirements to load it, and a software bill of materials (CycloneDX 1.5) of all that were involved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_LICENCE = 100
 
 
 def requirements(facts: Mapping[str, Any]) -> str:
-    """Return the packages that loading the model takes, at the versions that were there, and as comments those that trained it."""
+    """Return the packages that loading the model needs, at the installed versions, and those that trained it as comments."""
     lines = [f"{name}=={version}" for name in _TO_LOAD if (version := _version(name))]
     trained = [
         f"# trained with {name}=={version}"
@@ -24,7 +24,7 @@ def requirements(facts: Mapping[str, Any]) -> str:
 
 
 def sbom(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a CycloneDX document of the packages that loading or training takes, with all that they require."""
+    """Return a CycloneDX document of the packages for loading and training, with all their requirements."""
     distributions = _closure({*_TO_LOAD, *_trainer_versions(facts)})
     return {
         "bomFormat": "CycloneDX",
@@ -63,7 +63,7 @@ def _closure(names: Iterable[str]) -> dict[str, metadata.Distribution]:
 
 
 def _required(distribution: metadata.Distribution) -> list[str]:
-    """Return the names that a distribution requires, those of extras left out."""
+    """Return the names that a distribution requires, without extras."""
     lines = [line for line in distribution.requires or () if "extra ==" not in line]
     return sorted({_normal(match[0]) for line in lines if (match := _NAME.match(line))})
 
@@ -76,7 +76,7 @@ def _component(distribution: metadata.Distribution) -> dict[str, Any]:
         "version": distribution.version,
         "purl": _purl(distribution),
     }
-    fields: Any = distribution.metadata  # a mapping with get, which its type does not tell
+    fields: Any = distribution.metadata  # a mapping with get, though its type does not say so
     written = fields.get("License-Expression") or fields.get("License") or ""
     if 0 < len(written) <= _LONGEST_LICENCE and "\n" not in written:
         component["licenses"] = [{"license": {"name": written}}]

@@ -1,4 +1,4 @@
-"""Score rows offline with a loaded bundle: the same plan and runtime as a server, without one."""
+"""Score rows offline with a loaded bundle: the same plan and runtime as a server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.reading import ReadOptions
 
 _READ_AS = {"string": "string", "number": "double", "boolean": "bool"}
-"""A signature's types that CSV texts are read as; whole numbers and times are inferred, and checked."""
+"""The types of a signature for which CSV texts are read directly; whole numbers and times are inferred, and checked."""
 
 _BATCH = 65_536  # rows scored at a time
 
@@ -41,7 +41,7 @@ def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _located(error: SignatureMismatch, first: int) -> SignatureMismatch:
-    """Return `error` with its column and, counted from the file's first, its row in the message."""
+    """Return `error` with its column and its row in the message, counted from the first row of the file."""
     row = None if error.row is None else first + error.row
     parts = (f"column {error.column!r}" if error.column else "", "" if row is None else f"row {row}")
     location = ", ".join(part for part in parts if part)
@@ -63,7 +63,7 @@ def request_values(series: pl.Series, column: SignatureColumn) -> list[Any]:
 def rows_for(
     formats: Formats, inputs: Iterable[SignatureColumn], file: Path, options: ReadOptions | None = None, sheet: str = ""
 ) -> pl.DataFrame:
-    """Return the rows of a file with texts of CSV read as a model's signature has its columns; see `read_rows`."""
+    """Return the rows of a file; columns of a CSV file get the types of the model's signature. See `read_rows`."""
     from mlopsfw.kernel.roles.reading import ReadOptions
 
     kinds = {column.name: _READ_AS[column.type] for column in inputs if column.type in _READ_AS}
@@ -71,7 +71,7 @@ def rows_for(
 
 
 def read_rows(formats: Formats, file: Path, options: ReadOptions | None = None, sheet: str = "") -> pl.DataFrame:
-    """Return the rows of a file as `data add` reads it.
+    """Return the rows of a file, read as `data add` reads it.
 
     Args:
         formats: Read it.
@@ -89,11 +89,11 @@ def read_rows(formats: Formats, file: Path, options: ReadOptions | None = None, 
 
     table = InferredFile(formats, file, options or ReadOptions(), sheet).take(table_of)
     check_names(file, table.schema)
-    return pl.DataFrame(table).with_columns(pl.col(pl.Null).cast(pl.String))  # as a dataset has such a column
+    return pl.DataFrame(table).with_columns(pl.col(pl.Null).cast(pl.String))  # as a dataset reads such a column
 
 
 def as_declared(formats: Formats, file: Path, options: ReadOptions, kinds: Mapping[str, str]) -> ReadOptions:
-    """Return `options` with the types of `kinds` for the columns that the file has and the caller did not declare.
+    """Return `options` with the types of `kinds` for the columns of the file that the caller did not declare.
 
     Args:
         formats: Read it.
@@ -112,7 +112,7 @@ def as_declared(formats: Formats, file: Path, options: ReadOptions, kinds: Mappi
 
 
 def write_rows(rows: pl.DataFrame, file: Path) -> None:
-    """Write `rows` as what the suffix of `file` says: Parquet, CSV or JSON lines."""
+    """Write `rows` in the format of the suffix of `file`: Parquet, CSV or JSON lines."""
     writers: dict[str, Any] = {
         ".parquet": rows.write_parquet,
         ".csv": rows.write_csv,

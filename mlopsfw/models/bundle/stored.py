@@ -1,4 +1,4 @@
-"""A stored bundle's manifest and profile, read from its blobs alone: no folder is laid out and no model loaded."""
+"""A stored bundle's manifest and profile, read only from its blobs: writes no folder and loads no model."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What a safetensors file must be before anything reads it. The library itself accepts a name twice, and huge headers.
+"""Check a safetensors file before anything reads it. The library itself accepts duplicate names and huge headers.
 
-The format: https://github.com/huggingface/safetensors#format. Nothing is loaded here.
+The format: https://github.com/huggingface/safetensors#format. This module loads nothing.
+
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class _Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check_safetensors(file: Path) -> None:
-    """Check header, names, shapes and offsets: each name once, and tensors that fill the data exactly, none over another.
+    """Check header, names, shapes and offsets: unique names, and tensors that fill the data exactly without overlap.
 
     Raises:
         BundleError: They do not.
@@ -51,7 +52,7 @@ def check_safetensors(file: Path) -> None:
 
 
 def _tensors(file: Path, header: bytes) -> dict[str, _Tensor]:
-    import json  # the only reader at hand that shows a name that is there twice
+    import json  # the only available reader that shows duplicate names
 
     try:
         pairs: dict[str, Any] = msgspec.convert(json.loads(header, object_pairs_hook=_once), dict)

@@ -1,4 +1,4 @@
-"""Make a bundle of what a trainer returned. Equal trained models give equal bundles, byte for byte: no time, no path, no host in it."""
+"""Make a bundle from a trainer's result. Equal trained models give byte-identical bundles, without times, paths or hosts."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _check(folder: Path, trained: TrainedModel, runtimes: Mapping[str, Runtime])
 
 
 def _made(bundle: LoadedBundle, trained: TrainedModel, task: TrainingTask, train: pa.Table) -> dict[str, bytes]:
-    """Return the files that are made of the loaded model: its answers are in them."""
+    """Return the files that hold outputs of the loaded model."""
     rows = sampled(as_frame(train), task.seed)
     profile = fit_profile(rows, bundle.plan.inputs, bundle.predict_table(rows), trained.classes, task)
     check_served(bundle.plan, rows, task.seed)

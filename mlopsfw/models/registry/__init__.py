@@ -1,7 +1,8 @@
-"""The registry: numbered versions of models, aliases that point at them, who approved what. Kept as events, one stream per model.
+"""The registry: numbered versions of models, aliases that point at them, and approvals. Stored as events, one stream per model.
 
-`versions` folds a model's events; `catalog` is the facade that `Project.registry` is; `card` writes a version out for people.
-Bundles themselves are blobs (`mlopsfw.models.bundle`); serving one is `mlopsfw.serving.endpoints`'.
+`versions` folds a model's events; `catalog` is the facade `Project.registry`; `card` writes a version as Markdown.
+Bundles are blobs (`mlopsfw.models.bundle`); `mlopsfw.serving.endpoints` serves them.
+
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model version written out for people, as Markdown: what it is, what it came from, how well it did, who approved it."""
+"""A model version as Markdown: facts, origin, quality and approvals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]#!|<>])")
 
 
 def model_card(version: ModelVersion, blobs: BlobStore, datasets: Datasets) -> str:
-    """Return the card. Names and texts of users are escaped: a card is shown on pages."""
+    """Return the card. Escapes names and texts of users, since pages show cards."""
     parts = [
         f"# {_text(version.name)}, version {version.version}",
         _table(_identity(version)),
@@ -39,7 +39,7 @@ def model_card(version: ModelVersion, blobs: BlobStore, datasets: Datasets) -> s
 
 
 def _standing(version: ModelVersion) -> Iterator[str]:
-    """Say how it stands against the baselines, where an evaluation told."""
+    """Compare the model with the baselines, if an evaluation did."""
     comparison = version.metrics.get("against_baseline", {})
     if isinstance(comparison, Mapping) and "says" in comparison:
         sentence = _text(comparison["says"])

@@ -1,6 +1,7 @@
 """`Registry`: the models of a project, as `Project.registry` offers them.
 
-Every change folds the model's stream and appends at the next number. If the number is taken, it folds again and decides again.
+Every change folds the model's stream and appends at the next number. If the number is taken, it folds and decides again.
+
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _PREFIX = "model/"
 
 
 class RecordedRun(Protocol):
-    """A run, as far as the registry asks."""
+    """The parts of a run that the registry needs."""
 
     @property
     def facts(self) -> Recorded:
@@ -41,7 +42,7 @@ class RunRecords(Protocol):
     """Runs by id."""
 
     def get(self, run: str) -> RecordedRun:
-        """Return one. Raise `UnknownName`."""
+        """Return one run. Raise `UnknownName`."""
         ...
 
 
@@ -65,11 +66,11 @@ class Registry:
         return sorted(stream.removeprefix(_PREFIX) for stream in self._ledger.streams(_PREFIX))
 
     def models(self) -> list[Model]:
-        """Return every model that has a version, by name."""
+        """Return every model with a version, by name."""
         return [model for name in self.names() if (model := self.model(name)).versions]
 
     def model(self, name: str) -> Model:
-        """Return a model with its versions and aliases, none where it does not exist."""
+        """Return a model with its versions and aliases; an empty one if it does not exist."""
         return fold(name, self._stream(name).events())
 
     def versions(self, name: str) -> list[ModelVersion]:
@@ -79,7 +80,7 @@ class Registry:
         return list(reversed(model.versions))
 
     def resolve(self, ref: str | Artifact | ModelVersion) -> ModelVersion:
-        """Return the version that `ref` (`models:/name@alias`, `@3`, `@latest`; without one, or as a bare name, the champion) means.
+        """Return the version that `ref` names (`models:/name@alias`, `@3`, `@latest`; the champion for a bare name or without `@`).
 
         Raises:
             InvalidReference: It is no reference to a model.
@@ -200,7 +201,7 @@ class Registry:
         return self._move(name, decide)
 
     def rollback(self, name: str, alias: str = CHAMPION, *, reason: str = "") -> AliasMove:
-        """Point an alias at what it pointed at before its latest promotion; again, at what it pointed at before that.
+        """Point an alias at its target before the latest promotion; called again, at the one before that.
 
         Raises:
             UnknownName: There is no such model or alias.
@@ -226,7 +227,7 @@ class Registry:
         return self.model(name).number(version)
 
     def verify(self, ref: str | ModelVersion, scratch: Path) -> ModelVersion:
-        """Read a version's bundle anew from the storage and check every file, and the bundle as a whole; return the version.
+        """Read a version's bundle from the storage again, check every file and the whole bundle, and return the version.
 
         Args:
             ref: The version.
@@ -251,7 +252,7 @@ class Registry:
         while True:
             model = self.model(name)
             move: AliasMove = decide(model)
-            if move.time:  # one that is there already
+            if move.time:  # a bundle that is already registered
                 return move
             moved = AliasMoved(alias=move.alias, version=move.version, was=move.was, how=move.how, reason=move.reason)
             try:
@@ -273,7 +274,7 @@ class Registry:
 
 
 def check_alias(alias: str) -> str:
-    """Return `alias` if it can be one: a name that is neither a number nor `latest`. Raise `UsageError`."""
+    """Return `alias` if it is a valid alias: a name that is neither a number nor `latest`. Raise `UsageError`."""
     check_name(alias, "alias")
     if alias.isdecimal() or alias == "latest":
         raise UsageError(f"{alias!r} already selects a version", hint="Choose a word, such as champion.")

@@ -1,4 +1,4 @@
-"""What the registry says of itself."""
+"""The component `models`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class Ancestors(Protocol):
-    """The lineage, as far as models ask."""
+    """The part of the lineage that models need."""
 
     def origins(self, refs: Iterable[str]) -> Mapping[str, set[str]]:
-        """Return for each of some exact references what it was made from, and that from, and so on."""
+        """Return, for each of some exact references, all its ancestors."""
         ...
 
 
 def component(
     registry: Callable[[], Registry], lineage: Callable[[], Ancestors], index: Callable[[], Index]
 ) -> Component:
-    """Return the component; all are asked for when it is used."""
+    """Return the component. It reads its arguments only when it is used."""
     references = _References(registry)
     kind = ReferenceKind(scheme="models", exact=references.exact, facts=references.facts)
 
@@ -64,7 +64,7 @@ def _needs(dataset: str, index: Index, lineage: Ancestors) -> Iterator[tuple[int
 
 
 def edges(index: Index) -> Iterator[Edge]:
-    """Yield what model versions were made of."""
+    """Yield the origins of model versions."""
     for row in index.query("SELECT model, version, facts FROM versions WHERE facts IS NOT NULL", fresh=False):
         registered = msgspec.json.decode(row["facts"], type=VersionRegistered)
         ref = f"models:/{row['model']}@{row['version']}"

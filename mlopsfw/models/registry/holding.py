@@ -1,4 +1,4 @@
-"""Models that learned from rows of people. They are left as they are, and named."""
+"""Models that learned from people's rows. Erasure does not change them, but names them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class ModelHolding:
-    """Implements `mlopsfw.kernel.component.Holding`. It is asked after datasets, which say what held the rows."""
+    """Implements `mlopsfw.kernel.component.Holding`. Runs after datasets, which say where the rows were."""
 
     def find(self, scope: ErasureScope) -> Held:
-        """Return the model versions that were made from what held the rows."""
+        """Return the model versions made from data that held the rows."""
         made = scope.descendants(sorted(scope.affected))
         return Held({"models": sorted(ref for ref in made if ref.startswith("models:/"))})
 
     def erase(self, scope: ErasureScope) -> Held:
-        """Return what `find` does: a model cannot unlearn a row."""
+        """Return the result of `find`: a model cannot unlearn a row."""
         return self.find(scope)

@@ -1,4 +1,4 @@
-"""`PersonalColumns`: how the data that a model learned from was treated, for what the model is asked and told later."""
+"""`PersonalColumns`: how a model's training data was treated, so that requests and labels get the same treatment."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class PersonalColumns:
         self._datasets, self._privacy = datasets, privacy
 
     def learned(self, version: ModelVersion) -> dict[str, Mark]:
-        """Return how the datasets that a model was made from were treated when they were taken in: what it is asked must be the same."""
+        """Return the treatment of the datasets from which a model was made. Requests must get the same one."""
         return strictest(config.pii for ref in version.datasets if (config := self._known(ref)))
 
     def _known(self, ref: str) -> DatasetVersion | None:
         try:
             return self._datasets.resolve(ref)
-        except UnknownName:  # a model that came from elsewhere names what lies there
+        except UnknownName:  # a model from elsewhere names datasets that are not here
             return None
 
     def treatment(self, version: ModelVersion) -> Treatment:
-        """Return the treatment that a model's training data had. Raise `ConfigError` where it needs a key and there is none."""
+        """Return the treatment of a model's training data. Raise `ConfigError` if it needs a key and there is none."""
         return self._privacy.treatment(self.learned(version))
 
     def rows(self, version: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return rows from outside as the model's training data was treated."""
+        """Return rows, treated like the model's training data."""
         import polars as pl
 
         treatment = self.treatment(version)

@@ -1,4 +1,4 @@
-"""What versions and aliases a model has: the fold of its events."""
+"""The versions and aliases of a model, folded from its events."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mlopsfw.lineage.codestate import CodeRecord
 from mlopsfw.models.registry.events import AliasMoved, VersionApproved, VersionRegistered
 
 CHAMPION = "champion"
-"""The alias that a model's bare name stands for."""
+"""The alias that a bare model name means."""
 _SHOWN = 5
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """That someone approved a version."""
+    """An approval of a version."""
 
     actor: str
     time: str
@@ -93,13 +93,13 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
         return f"models:/{self.name}@{self.version}"
 
     def record(self) -> VersionRegistered:
-        """Return the event that makes it."""
+        """Return the event that creates it."""
         facts = {name: getattr(self, name) for name in VersionRegistered.__struct_fields__}
         return VersionRegistered(**{**facts, "code": CodeRecord(**self.code)})
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A model as its events tell it.
+    """A model, folded from its events.
 
     Args:
         name: Its name.
@@ -114,11 +114,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     moves: tuple[AliasMove, ...]
 
     def aliases(self) -> dict[str, int]:
-        """Return alias → version, as they are now."""
+        """Return alias → version, as of now."""
         return {move.alias: move.version for move in self.moves}
 
     def trail(self, alias: str) -> list[int]:
-        """Return where `alias` pointed, one promotion after the other; what was rolled back is gone from it."""
+        """Return the earlier targets of `alias`, in the order of promotions, without those rolled back."""
         trail: list[int] = []
         for move in self.moves:
             if move.alias == alias:
@@ -126,7 +126,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         return trail
 
     def get(self, selector: str) -> ModelVersion:
-        """Return the version that an alias, a number or `latest` selects; nothing selects the champion. Raise `UnknownName`."""
+        """Return the version for an alias, a number or `latest`; the champion for an empty selector. Raise `UnknownName`."""
         self.require_versions()
         if selector == "latest":
             return self.versions[-1]
@@ -142,11 +142,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def current(self) -> ModelVersion:
-        """The champion, or without one the newest version: for what belongs to the whole model, as labels do. Raise `UnknownName`."""
+        """The champion, or the newest version without one: for things of the whole model, such as labels. Raise `UnknownName`."""
         return self.get(CHAMPION if CHAMPION in self.aliases() else "latest")
 
     def require_versions(self) -> None:
-        """Raise `UnknownName` where the model has no version."""
+        """Raise `UnknownName` if the model has no version."""
         if not self.versions:
             raise UnknownName(f"there is no model {self.name!r}", hint="`mlopsfw models list` shows all models.")
 
@@ -161,7 +161,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def number(self, version: int) -> ModelVersion:
-        """Return the version of that number. Raise `UnknownName`."""
+        """Return the version with this number. Raise `UnknownName`."""
         if 1 <= version <= len(self.versions):
             return self.versions[version - 1]
         raise UnknownName(
@@ -170,7 +170,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fold(name: str, events: Iterable[Event]) -> Model:
-    """Return the model that `events` (a whole `model/NAME` stream) tell."""
+    """Return the model, folded from `events` (a whole `model/NAME` stream)."""
     seq = 0
     versions: list[ModelVersion] = []
     moves: list[AliasMove] = []

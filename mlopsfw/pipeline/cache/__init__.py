@@ -1,1 +1,1 @@
-"""Cache keys and results: what a step's result depends on, and where it is kept."""
+"""Cache keys and results: what a step's result depends on, and where it is stored."""

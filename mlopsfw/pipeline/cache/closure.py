@@ -1,13 +1,13 @@
-"""What code a function reaches: followed through calls, methods, decorators, defaults, constants and imports, over-approximated.
+"""Find the code that a function reaches: calls, methods, decorators, defaults, constants and imports. The result may be too large, never too small.
 
-From the root function outwards every reference is resolved to a unit of the project, to something outside it, or to a plain
-name. Importing a module also runs its top level, so for each module that is imported on the way, its body counts, and every
-definition in it that acts when it is made (a registering decorator, a subclass of a class with `__init_subclass__`). What cannot be
-followed counts whole: a module used as a value counts with everything it imports; `eval`, `importlib` with a worked-out name and
-their like count the whole project.
+The traversal starts at the root function and resolves each reference to a unit of the project, to a name outside the project, or to a plain
+name. An import also runs the top level of its module. So for each imported module the closure counts its body, and every definition in it
+that acts when it is executed (a registering decorator, a subclass of a class with `__init_subclass__`). A reference that cannot be followed
+counts whole: a module used as a value counts with everything it imports; `eval`, or `importlib` with a computed name, counts the whole project.
 
-Names of the project's own functions and constants are not in the result: units are numbered in the order in which they are
-reached. A function whose name can be asked for (it is passed as a value, or something reached reads `__name__`) keeps it.
+The digest does not contain the names of the project's own functions and constants: units are numbered in the order in which the traversal
+reaches them. A function keeps its name if code may ask for it: if it is passed as a value, or some reached unit reads `__name__`.
+
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ _PURE_MODULES = frozenset(
         "msgspec",
     }
 )
-"""Calls into these, made at import, act on nothing but their result."""
+"""Calls to these at import have no effect but their result."""
 _CALLERS = frozenset(
     {"eval", "exec", "setattr", "delattr", "__import__", "map", "filter", "sorted", "min", "max", "functools.reduce"}
 )
-"""Except these, which call what they are given or reach further."""
+"""Exceptions: these call their arguments or reach further."""
 _PURE_BASES = frozenset({"torch.nn.Module", "torch.nn:Module", "pydantic:BaseModel"})
 _PROJECT_WIDE = frozenset({"eval", "exec", "compile", "sys.modules", "importlib.reload"})
 _PROJECT_WIDE_MODULES = ("importlib.util", "importlib.machinery", "runpy", "pkgutil")
@@ -73,12 +73,12 @@ Place = tuple[str, int]
 
 
 class Hit(NamedTuple):
-    """What a reference stands for.
+    """A possible target of a reference.
 
     Args:
         place: The unit of the project, or None for something outside it.
-        name: What the unit binds it as; outside, `module` or `module:name`, and nothing for a plain name.
-        rest: The attributes left over, dotted; for a plain name all of it.
+        name: The name that the unit binds; outside the project `module` or `module:name`, empty for a plain name.
+        rest: The remaining attributes, dotted; for a plain name all of it.
     """
 
     place: Place | None
@@ -87,11 +87,11 @@ class Hit(NamedTuple):
 
 
 class Code(msgspec.Struct, frozen=True):
-    """What a function reaches.
+    """The code that a function reaches.
 
     Args:
-        digest: Of all of it; what the cache key takes.
-        units: `module.name` (or `module, line n`) → its own part, to say what changed.
+        digest: The digest of all of it, for the cache key.
+        units: `module.name` (or `module, line n`) → the unit's own part, to name what changed.
         parameters, required, takes_any: As `source.Unit` has them for the root.
     """
 
@@ -103,7 +103,7 @@ class Code(msgspec.Struct, frozen=True):
 
 
 def code_of(codebase: Codebase, target: str) -> Code:
-    """Return what `module:function` reaches. Raise `UsageError` if the project has no such function."""
+    """Return the code that `module:function` reaches. Raise `UsageError` if the project has no such function."""
     module_name, _, name = target.partition(":")
     module = codebase.module(module_name)
     if module is None:
@@ -123,13 +123,13 @@ def _top(name: str) -> str:
 
 
 def _is_pure(hit: Hit) -> bool:
-    """Tell whether calling something outside the project acts on nothing but its result."""
+    """Return whether a call to something outside the project has no effect but its result."""
     full = ".".join(part for part in (hit.name.replace(":", "."), hit.rest) if part)
     return full not in _CALLERS and (_top(hit.name) in _PURE_MODULES if hit.name else hit.rest in _BUILTINS)
 
 
 class _Walk:
-    """One traversal, breadth first."""
+    """One breadth-first traversal."""
 
     def __init__(self, codebase: Codebase) -> None:
         self._codebase = codebase
@@ -186,7 +186,7 @@ class _Walk:
         return self._numbers[place]
 
     def _import(self, name: str) -> None:
-        """Count what importing `name` runs: its packages first, as Python does."""
+        """Count the code that importing `name` runs: first its packages, as Python does."""
         parts = name.split(".")
         for depth in range(1, len(parts) + 1):
             part = ".".join(parts[:depth])
@@ -233,7 +233,7 @@ class _Walk:
                 self._reach((name, number))
 
     def _acts(self, module: str, unit: Unit) -> bool:
-        """Tell whether making this definition does more than bind its name."""
+        """Return whether this definition does more than bind its name."""
         return any(not self._pure(module, unit, path) for path in unit.effects) or any(
             self._hooked(module, unit, base) for base in unit.bases
         )
@@ -242,7 +242,7 @@ class _Walk:
         return all(hit.place is None and _is_pure(hit) for hit in self._resolve(module, unit, path))
 
     def _hooked(self, module: str, unit: Unit, base: str, depth: int = 0) -> bool:
-        """Tell whether subclassing `base` may act on more than the subclass."""
+        """Return whether subclassing `base` may change more than the subclass."""
         if depth > 50:  # noqa: PLR2004 - a class that is its own base cannot be made
             return True
         for place, name, rest in self._resolve(module, unit, base):
@@ -260,7 +260,7 @@ class _Walk:
 
     def _unit(self, place: Place) -> Unit:
         module = self._codebase.module(place[0])
-        if module is None:  # pragma: no cover - a place is only ever made from a module that was found
+        if module is None:  # pragma: no cover - every place comes from a module that was found
             raise LookupError(place)
         return module.facts.units[place[1]]
 
@@ -292,13 +292,13 @@ class _Walk:
         return "|".join(tokens), is_outside
 
     def _counted_name(self, hit: Hit, ref: Ref) -> str:
-        """Return the name where it matters: several are bound together, or a function may be asked for its own."""
+        """Return the name if it matters: several names are bound together, or code may ask the function for its name."""
         target = self._unit(hit.place) if hit.place else None
         asked = target and target.kind == "function" and (hit.rest or not ref.called)
         return hit.name if asked or (target and len(target.names) != 1) else ""
 
     def _follow_outside(self, hit: Hit, module: str, unit: Unit) -> None:
-        """Act on names of the language and the standard library that reach further than can be followed."""
+        """Handle names of the language and the standard library that reach code which cannot be followed."""
         full = ".".join(part for part in (hit.name.replace(":", "."), hit.rest) if part).removeprefix("builtins.")
         if full in _IMPORTERS and (unit.open_imports or not unit.named_imports):
             self._whole_project()
@@ -315,7 +315,7 @@ class _Walk:
     # -- resolving ---------------------------------------------------------------------------------------------------------
 
     def _resolve(self, module: str, unit: Unit, path: str) -> Iterator[Hit]:
-        """Yield what `path` may stand for: a unit and the attributes left over, or an outside name (empty: a plain name)."""
+        """Yield the possible targets of `path`: a unit and the remaining attributes, or an outside name (empty for a plain name)."""
         if path == "?":
             yield Hit(None, "", path)
             return
@@ -332,7 +332,7 @@ class _Walk:
             yield Hit(None, "", path)
 
     def _lookup(self, module: str, path: list[str], seen: tuple[str, ...]) -> Iterator[Hit]:
-        """Yield what `path` names in a module of the project; nothing if it has no such name."""
+        """Yield the targets of `path` in a module of the project; none if the module has no such name."""
         found = self._codebase.module(module)
         mark = f"{module}:{path[0]}"
         if found is None or mark in seen:
@@ -357,7 +357,7 @@ class _Walk:
                 yield Hit(None, f"{star}:*", ".".join(path))
 
     def _import_target(self, target: str, rest: list[str], seen: tuple[str, ...]) -> Iterator[Hit]:
-        """Resolve what an import bound (`module` or `module:name`) and then the attributes after it."""
+        """Resolve the target of an import (`module` or `module:name`) and the attributes after it."""
         module, colon, name = target.partition(":")
         if self._codebase.module(module) is None:
             yield Hit(None, target, ".".join(rest))
@@ -373,4 +373,4 @@ class _Walk:
                 return
         yield Hit(
             None, module, ".".join(path)
-        )  # the module itself, or something of it that cannot be found: it counts whole
+        )  # the module itself, or an attribute that cannot be found: count the whole module

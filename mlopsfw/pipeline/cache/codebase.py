@@ -1,6 +1,7 @@
-"""The project's Python modules: where each one lies, and its facts, read once and kept by the digest of the source.
+"""The project's Python modules: their files and facts, read once and cached by the digest of the source.
 
-A module that lies in none of the project's code folders is not the project's: the locked environment answers for it.
+A module outside the project's code folders does not belong to the project: the locked environment covers it.
+
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Module(msgspec.Struct, frozen=True):
     Args:
         name: Dotted.
         file: Its source, or its compiled file; None for a folder that is a package without `__init__.py`.
-        facts: What is known of it; for a compiled one nothing.
+        facts: The facts about it; None for a compiled module.
         digest: sha256 of the file.
         folders: Where its submodules lie.
     """
@@ -44,11 +45,11 @@ _NO_FACTS = ModuleFacts((), {}, (), ())
 
 
 class Codebase:
-    """The modules under some folders, as they were when first asked for.
+    """The modules under some folders, as they were at the first access.
 
     Args:
         roots: Folders in the order of `sys.path`.
-        store: Where facts are kept between processes, or None.
+        store: Keeps the facts between processes, or None.
     """
 
     def __init__(self, roots: Iterable[Path], store: Path | None = None) -> None:
@@ -58,7 +59,7 @@ class Codebase:
         self._store = FactStore(store)
 
     def module(self, name: str) -> Module | None:
-        """Return the project's module called `name`, or None if the project has none."""
+        """Return the project's module `name`, or None if the project has none."""
         if name not in self._modules:
             self._modules[name] = self._find(name)
         return self._modules[name]
@@ -96,23 +97,23 @@ class Codebase:
         return Module(name, file, facts, digest, folders)
 
     def every_module(self) -> Iterator[Module]:
-        """Yield all modules under the roots, sorted by name: for code whose reach cannot be followed."""
+        """Yield all modules under the roots, sorted by name: for code that cannot be followed."""
         names = {name for root in self.roots for name in _names(root)}
         for name in sorted(names):
             if module := self.module(name):
                 yield module
 
     def changed(self) -> list[Path]:
-        """Return the files that are no longer as they were when they were read."""
+        """Return the files that have changed since they were read."""
         return [f for f, (stamp, digest) in self._stamps.items() if _stamp(f) != stamp and _digest(f) != digest]
 
     def save(self) -> None:
-        """Keep the facts for the next process."""
+        """Store the facts for the next process."""
         self._store.save()
 
 
 def project_codebase(root: Path, code: Sequence[str], store: Path | None) -> Codebase:
-    """Return the code of the project at `root`: its own folders, then those of `sys.path` that are nobody's installation.
+    """Return the code of the project at `root`: its own folders, then those folders of `sys.path` that hold no installed packages.
 
     The latter are PYTHONPATH and packages installed in editable mode by a path: edits there change no version.
     """
@@ -158,7 +159,7 @@ def _names(root: Path) -> Iterator[str]:
 
 
 class FactStore:
-    """Facts by source digest, kept in one file that may be deleted at any time.
+    """A cache of facts by source digest, in one file that anyone may delete at any time.
 
     Args:
         file: The file, or None to keep nothing.
@@ -176,14 +177,14 @@ class FactStore:
             return {}
 
     def facts(self, digest: str, content: bytes, name: str, *, is_package: bool) -> ModuleFacts:
-        """Return what is kept for a source, or read it. Raise `SyntaxError`."""
+        """Return the cached facts of a source, or read them. Raise `SyntaxError`."""
         key = f"{FORMAT} {sys.version_info[0]}.{sys.version_info[1]} {name} {int(is_package)} {digest}"
         facts = self._kept.get(key) or read_module(content, name, is_package=is_package)
         self._used[key] = facts
         return facts
 
     def save(self) -> None:
-        """Write what was read anew, so that it is whole or absent."""
+        """Write the new facts atomically."""
         if self._file is None or self._used.keys() <= self._kept.keys():
             return
         fresh = self._file.with_name(f"{self._file.name}.{os.getpid()}")

@@ -1,8 +1,9 @@
-"""The cache key of a step, with everything that went into it kept readable, so that `why` can say what changed.
+"""The cache key of a step, in readable parts, so that `why` can name what changed.
 
-A step is run again unless all of this is the same: its code and what that reaches, its parameters, the digests of its inputs, the
-versions, code and options of the plugins it uses, the step's own version, the locked environment, the content of what it declares to
-read. What it does behind that (a clock, the network) it declares with `cache = false`.
+A step runs again if any of these changes: its code and the code it reaches, its parameters, the digests of its inputs, the versions, code and
+options of its plugins, the step's own version, the locked environment, or the content of the files that it declares to read. If a step depends
+on anything else (a clock, the network), it declares `cache = false`.
+
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
 
 
 class Fingerprinter:
-    """Fingerprints the steps of one run: code and environment are read once, as they are when it begins.
+    """Fingerprints the steps of one run. Reads code and environment once, at the start.
 
     Args:
         workspace: Where code and declared files lie.
-        config: The project's, which the graph of steps was made of.
-        plugins: Whose versions count for the steps that use them.
+        config: The configuration from which the graph of steps was made.
+        plugins: The installed plugins, whose versions the keys of their steps contain.
     """
 
     def __init__(self, workspace: Workspace, config: ProjectConfig, plugins: Catalog) -> None:
@@ -51,7 +52,7 @@ class Fingerprinter:
         self._versions: dict[str, str] = {}
 
     def code(self, node: Node) -> Code:
-        """Return what a Python step's function reaches. Raise `ConfigError` if there is no such function."""
+        """Return the code that a Python step's function reaches. Raise `ConfigError` if there is no such function."""
         target = node.config.python
         if target not in self._code:
             try:
@@ -62,7 +63,7 @@ class Fingerprinter:
         return self._code[target]
 
     def check_function(self, node: Node) -> None:
-        """Check that a Python step's function takes what it is given and is given what it takes. Raise `ConfigError`."""
+        """Check a Python step's wiring against the parameters of its function. Raise `ConfigError`."""
         if node.plugin is not None:
             return
         code, given = self.code(node), {**node.inputs, **node.config.params}
@@ -82,7 +83,7 @@ class Fingerprinter:
                 )
 
     def fingerprint(self, node: Node, inputs: Mapping[str, Artifact]) -> Fingerprint:
-        """Return what the step's result hangs on, given its inputs. Raise `DataError` where a declared file is missing."""
+        """Return the fingerprint of a step with these inputs. Raise `DataError` if a declared file is missing."""
         common: dict[str, Any] = {
             "step": node.step,
             "each": f"{node.config.each}:{node.config.part_rows}" if node.in_parts else "",

@@ -1,4 +1,4 @@
-"""`Fingerprint`: the cache key of a step, with everything that went into it. How it is made is in `fingerprint`."""
+"""`Fingerprint`: the cache key of a step with its parts. `fingerprint` computes it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import msgspec
 from mlopsfw.kernel.base import canonical
 
 FORMAT = 1
-"""Part of every key: raise it when keys are made in another way, and nothing of an older way is reused."""
+"""Part of every key. Raise it when the way of making keys changes, so that no older result is used."""
 
 
 class CodeUnit(msgspec.Struct, frozen=True):
-    """One unit that counts, for `why`.
+    """One unit of code in the key, for `why`.
 
     Args:
-        file: Where it stands.
-        digest: Of its code and of the outside names that it uses.
+        file: The file that holds it.
+        digest: The digest of its code and of the outside names that it uses.
     """
 
     file: str
@@ -26,7 +26,7 @@ class CodeUnit(msgspec.Struct, frozen=True):
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step's result hangs on.
+    """Everything that a step's result depends on.
 
     Args:
         step: The step's name.
@@ -34,12 +34,12 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
         code: Digest of the code that a Python step reaches.
         params: Its parameters, as they are stored.
         inputs: Parameter name → kind and logical digest.
-        outputs: Names of what it returns.
+        outputs: The names of its results.
         plugins: `role.name` → distribution and version, and of a third party's the digest of its code.
         options: `role.name` → its configuration, by its own name.
         reads: File, relative to the project → sha256.
-        facts: What an installed step says its result hangs on besides.
-        each: For a step that runs by parts on which input, and how many rows a part has.
+        facts: Further facts on which an installed step says its result depends.
+        each: For a step that runs by parts, the input to cut and the rows of a part.
         environment: Digest of what is installed.
         units: The pieces of the code, for people; not part of the key.
     """

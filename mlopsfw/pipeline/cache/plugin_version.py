@@ -1,7 +1,8 @@
-"""What of a plugin counts for the cache: its distribution, its version and its code.
+"""The part of a plugin that the cache key contains: distribution, version and code.
 
-A version does not tell what is installed while a plugin is developed: an editable install, a folder of PYTHONPATH and a wheel that is
-built again keep it. mlopsfw's own plugins are told by their version and `Step.version` alone.
+While you develop a plugin, its version does not identify the code: an editable install, a folder on PYTHONPATH and a rebuilt wheel keep
+the version. For mlopsfw's own plugins the version and `Step.version` are enough.
+
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _CODE = (".py", ".so", ".pyd")
 
 
 def plugin_version(claim: Claim, codebase: Codebase) -> str:
-    """Return a plugin's distribution and version, and of a third party's the digest of its code."""
+    """Return a plugin's distribution and version, and for third parties the digest of the code."""
     version = f"{claim.distribution} {claim.version}"
     if claim.distribution == _OURS:
         return version
@@ -32,7 +33,7 @@ def plugin_version(claim: Claim, codebase: Codebase) -> str:
 
 
 def _reached(claim: Claim, codebase: Codebase) -> str:
-    """Return the digest of what its hook reaches; nothing where it lies in an installation, or cannot be followed."""
+    """Return the digest of the code that its hook reaches, or nothing if that is installed or cannot be followed."""
     module, _, holder = claim.module.partition(":")
     if codebase.module(module) is None:
         return ""
@@ -43,7 +44,7 @@ def _reached(claim: Claim, codebase: Codebase) -> str:
 
 
 def _installed(claim: Claim) -> str:
-    """Return the digest of all code of its package."""
+    """Return the digest of all code in its package."""
     package = claim.module.partition(":")[0].partition(".")[0]
     digest = hashlib.sha256()
     for name, file in _files(package):

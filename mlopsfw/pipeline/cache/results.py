@@ -1,4 +1,4 @@
-"""Results by cache key: one stream for each key, so that a result is found from any run, process or node."""
+"""Results by cache key, one stream for each key, so that any run, process or node finds them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Results:
-    """The kept results of a project's steps.
+    """The cached results of a project's steps.
 
     Args:
         services: The kernel's.
@@ -26,14 +26,14 @@ class Results:
         self._ledger, self._storage, self._datasets = services.ledger, services.storage, datasets
 
     def find(self, key: str) -> Result | None:
-        """Return the result kept under `key`, or None; also None if a value of it is no longer stored."""
+        """Return the cached result of `key`, or None if there is none or one of its values is no longer stored."""
         result = None
         for event in self._ledger.stream(f"step/{key}").events():
             result = Result.of(event)
         return result if result and all(self.is_stored(a) for a in result.outputs.values()) else None
 
     def keep(self, key: str, result: Result) -> None:
-        """Keep a result under `key`; a later one takes its place, an equal one adds nothing."""
+        """Store a result under `key`. It replaces an earlier one; an equal one adds nothing."""
         stream = self._ledger.stream(f"step/{key}")
         known = None
         for event in stream.events():
@@ -48,11 +48,11 @@ class Results:
         return not artifact.blob or entry_of(self._storage, artifact.blob) is not None
 
     def _is_whole(self, artifact: Artifact) -> bool:
-        """Return whether a dataset's version is kept, and no rows were erased from it since."""
+        """Return whether a dataset's version still exists, with all its rows."""
         try:
             self._datasets.resolve(artifact)
         except (Erased, Vacuumed):
             return False
-        except UnknownName:  # whoever reads it says so
+        except UnknownName:  # the reader of the dataset reports it
             return True
         return True

@@ -1,8 +1,9 @@
-"""Read one Python module into facts: its top-level units, what each refers to, and what importing it does.
+"""Read one Python module into facts: its top-level units, their references, and the effects of importing it.
 
-Nothing is imported or run. A unit's digest is over its syntax tree less positions, comments and docstrings, with every reference
-(`name` or `name.attribute…`, as read) replaced by a number; what the numbers stand for is resolved by `closure`. So a
-digest moves with the code and not with its formatting, and a renamed function changes no digest but its own references.
+Reading imports and runs nothing. A unit's digest covers its syntax tree without positions, comments and docstrings, and with every reference
+(`name` or `name.attribute…`, as read) replaced by a number. `closure` resolves the numbers. So a digest changes with the code, not with its
+formatting, and renaming a function changes only the code that refers to it.
+
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 
 FORMAT = 1
-"""Raise it when facts are made in another way: it keeps stored facts of an older way from being read."""
+"""Raise it when the way of making facts changes, so that older stored facts are not read."""
 
 _INTROSPECTION = frozenset({"__name__", "__qualname__", "__doc__", "__code__"})
 _IMPORTERS = frozenset({"import_module", "__import__"})
@@ -81,7 +82,7 @@ class Unit(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ModuleFacts(msgspec.Struct, array_like=True, frozen=True):
-    """What `closure` needs to know of one module.
+    """The facts of one module that `closure` needs.
 
     Args:
         units: Its top-level statements, imports apart.
@@ -97,7 +98,7 @@ class ModuleFacts(msgspec.Struct, array_like=True, frozen=True):
 
 
 def read_module(source: bytes, module: str, *, is_package: bool) -> ModuleFacts:
-    """Analyse a module's source. Raise `SyntaxError` (with a line) where Python would."""
+    """Analyse a module's source. Raise `SyntaxError` (with a line) where Python does."""
     package = module if is_package else module.rpartition(".")[0]
     tree = ast.parse(source)
     units: list[Unit] = []
@@ -114,7 +115,7 @@ def read_module(source: bytes, module: str, *, is_package: bool) -> ModuleFacts:
 
 
 def _is_main_guard(statement: ast.stmt) -> bool:
-    """Tell `if __name__ == "__main__":`, which an import never enters."""
+    """Return whether this is `if __name__ == "__main__":`, which an import never enters."""
     return (
         isinstance(statement, ast.If)
         and not statement.orelse
@@ -123,7 +124,7 @@ def _is_main_guard(statement: ast.stmt) -> bool:
 
 
 class _Imports:
-    """Collects what import statements bind."""
+    """Collects the names that import statements bind."""
 
     def __init__(self, package: str) -> None:
         self.package = package
@@ -151,7 +152,9 @@ class _Imports:
             if alias.name == "*":
                 self.stars.append(module)
             else:
-                self.modules[f"{module}.{alias.name}"] = None  # it may be a submodule; if not, nothing is found there
+                self.modules[f"{module}.{alias.name}"] = (
+                    None  # a submodule perhaps; if it is none, the traversal finds nothing there
+                )
                 self._bind(alias.asname or alias.name, f"{module}:{alias.name}")
 
     def _bind(self, name: str, target: str) -> None:
@@ -201,7 +204,7 @@ def _parameters(node: _Function) -> dict[str, Any]:
     with_default += [name for name, default in zip(keyword, spec.kw_defaults, strict=True) if default is not None]
     names = (*plain, *keyword)
     required = tuple(argument.arg for argument in spec.posonlyargs) + tuple(n for n in names if n not in with_default)
-    # A decorator may change the signature, so it is not held against a caller.
+    # A decorator may change the signature, so the wiring is not checked against it.
     return {"parameters": names, "required": required, "takes_any": bool(spec.kwarg or node.decorator_list)}
 
 
@@ -220,7 +223,7 @@ def _kind(node: ast.stmt) -> tuple[str, tuple[str, ...]]:
 
 
 def _plain_names(target: ast.expr) -> Iterator[str]:
-    """Yield the names a target binds, and an empty one for whatever is no plain name."""
+    """Yield the names that a target binds, and an empty name for any other target."""
     if isinstance(target, ast.Name):
         yield target.id
     elif isinstance(target, ast.Tuple | ast.List):
@@ -247,7 +250,7 @@ def _has_hooks(node: ast.ClassDef) -> bool:
 
 
 def _effects(node: ast.AST) -> Iterator[str]:
-    """Yield what is called when the statement runs at import: decorators, defaults, class bodies, values; not function bodies."""
+    """Yield the calls of a statement at import: in decorators, defaults, class bodies and values, not in function bodies."""
     if isinstance(node, ast.Lambda):
         return
     if isinstance(node, _Function | ast.ClassDef):
@@ -265,7 +268,7 @@ def _effects(node: ast.AST) -> Iterator[str]:
 
 
 def _path(node: ast.AST) -> str:
-    """Return `name.attribute…`, or nothing if it is no such chain."""
+    """Return `name.attribute…`, or an empty text if the expression is no such chain."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -282,7 +285,7 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def _name_field(node: ast.AST) -> str:
-    """Return the field with the one name that a statement binds, where that name is no part of what it means."""
+    """Return the field that holds the only name a statement binds, if the name does not affect its meaning."""
     if isinstance(node, _Function):
         return "name"
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -291,7 +294,7 @@ def _name_field(node: ast.AST) -> str:
 
 
 class _Template:
-    """A tree as text with its references numbered."""
+    """A tree as text, with numbered references."""
 
     def __init__(self, node: ast.stmt, *, keep_names: bool) -> None:
         self.refs: list[Ref] = []
@@ -321,7 +324,7 @@ class _Template:
         if path:
             self._reference(path, called=called)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            self._out.append("import")  # what it binds is resolved where it is used
+            self._out.append("import")  # resolved at the uses of its name
         else:
             self._fields(node)
 

@@ -1,1 +1,1 @@
-"""What a pipeline is: steps, wired by named inputs, checked before anything runs."""
+"""The graph of a pipeline: steps, wired by named inputs, and checked before anything runs."""

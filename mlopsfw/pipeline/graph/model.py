@@ -1,4 +1,4 @@
-"""Steps as a graph: who takes what from whom, checked in full before anything runs. Running is `runner`'s."""
+"""Steps as a graph: which step takes which results, checked in full before anything runs. `runner` runs it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Output:
 
 
 Source = Output | str
-"""Where an input comes from: another step's output, or a reference such as `data:/flights@3`."""
+"""The source of an input: another step's output, or a reference such as `data:/flights@3`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,12 @@ class Node:
     Args:
         name: Its name.
         config: As configured.
-        outputs: Names of what it returns.
-        inputs: Parameter name → where its value comes from.
+        outputs: The names of its results.
+        inputs: Parameter name → the source of its value.
         plugin: The step that `use` selected; None for a Python step.
-        params: The options of what `use` selected, as its struct; for a Python step the plain table.
-        taken: For a part of a step that runs by parts its inputs, settled with the step's.
-        parts: For a step that runs by parts, once they are known, their names.
+        params: The options of the selected step, as its struct; for a Python step the plain table.
+        taken: For a part of a step, its inputs, resolved together with those of the step.
+        parts: The names of the step's parts, once they are known.
     """
 
     name: str
@@ -57,28 +57,28 @@ class Node:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The steps, and parts of this one, that must be done before it."""
+        """The steps, and the parts of this step, that must finish first."""
         taken = [source.step for source in self.inputs.values() if isinstance(source, Output)]
         return tuple(dict.fromkeys((*taken, *self.config.needs, *(self.parts or ()))))
 
     @property
     def step(self) -> str:
-        """The name under which it is configured."""
+        """The name in the configuration."""
         return step_of(self.name)
 
     @property
     def in_parts(self) -> bool:
-        """Whether it runs by parts; none of them does."""
+        """Whether the step runs by parts; a part itself does not."""
         return bool(self.config.each) and self.taken is None
 
     @property
     def cacheable(self) -> bool:
-        """Whether its result may be reused."""
+        """Whether the cache may provide its result."""
         return self.config.cache and (self.plugin is None or self.plugin.cacheable)
 
     @property
     def plain_params(self) -> dict[str, Any]:
-        """Its params as JSON values, defaults filled in where they are known."""
+        """Its params as JSON values, with defaults where they are known."""
         plain: dict[str, Any] = msgspec.to_builtins(self.params)
         return plain
 
@@ -94,7 +94,7 @@ class Graph:
     nodes: Mapping[str, Node] = field(default_factory=dict)
 
     def up_to(self, names: Iterable[str]) -> Graph:
-        """Return the part that leads to `names`. Raise `UnknownName`."""
+        """Return the part of the pipeline that leads to `names`. Raise `UnknownName`."""
         wanted: set[str] = set()
         waiting = list(names)
         while waiting:
@@ -111,16 +111,16 @@ class StepCatalog(Protocol):
     """The steps that `use = "name"` can select."""
 
     def select(self, config: ProjectConfig, name: str) -> tuple[Step, msgspec.Struct]:
-        """Return what the configured step `name` uses, and its options. Raise `ConfigError` or `PluginError`."""
+        """Return the step that the configured step `name` uses, and its options. Raise `ConfigError` or `PluginError`."""
         ...
 
 
 Implementation = tuple["Step | None", Any]
-"""What `use` selected, and its params; None and the plain table for a Python step."""
+"""The step that `use` selected and its params; None and the plain table for a Python step."""
 
 
 def build_graph(config: ProjectConfig, catalog: StepCatalog) -> Graph:
-    """Wire the steps of `config`; `catalog` has those that it selects by `use`.
+    """Wire the steps of `config`; `catalog` holds the steps that `use` can select.
 
     Raises:
         ConfigError: An unknown step, parameter, input or output, a missing input, or a cycle; with its line.

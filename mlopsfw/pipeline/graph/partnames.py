@@ -1,18 +1,18 @@
-"""What a part of a step is called: the step's name and the part's number. No step's own name holds a bracket (`ids.check_name`)."""
+"""The names of parts: the step's name with the number of the part. No step's own name contains a bracket (`ids.check_name`)."""
 
 from __future__ import annotations
 
 
 def part_name(name: str, number: int) -> str:
-    """Return what part `number`, from 0, of a step or of an output is called."""
+    """Return the name of part `number`, from 0, of a step or an output."""
     return f"{name}[{number}]"
 
 
 def step_of(name: str) -> str:
-    """Return the name of the step that `name` is a part of, or is."""
+    """Return the name of the step of which `name` is a part, or `name` itself."""
     return name.partition("[")[0]
 
 
 def is_part(name: str) -> bool:
-    """Return whether `name` is that of a part."""
+    """Return whether `name` is the name of a part."""
     return step_of(name) != name

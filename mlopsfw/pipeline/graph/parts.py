@@ -1,4 +1,4 @@
-"""The parts of a project that a step can name, as a plugin's author may rely on them. What else a part has may change."""
+"""The components of a project that a step can request, as protocols for plugin authors. Other members may change."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class ModelVersion(Protocol):
 
 
 class Models(Protocol):
-    """The part `models`: registered models."""
+    """The component `models`: registered models."""
 
     def resolve(self, reference: str) -> ModelVersion:
-        """Return the version that `models:/name@alias` means. Raise `UnknownName`."""
+        """Return the version that `models:/name@alias` names. Raise `UnknownName`."""
         ...
 
 
 class Endpoints(Protocol):
-    """The part `endpoints`: what is served."""
+    """The component `endpoints`: the served models."""
 
     def deploy(self, model: str, name: str | None = None, *, reason: str = "") -> EndpointStatus:
-        """Serve a model version at an endpoint, called after the model where `name` is None. Raise `ServingError`."""
+        """Serve a model version at an endpoint, by default one named after the model. Raise `ServingError`."""
         ...
 
 
@@ -53,20 +53,20 @@ class Examination(Protocol):
 
     @property
     def report(self) -> Report:
-        """What the monitor says."""
+        """The monitor's report."""
         ...
 
 
 class Monitoring(Protocol):
-    """The part `monitoring`: windows of captured predictions, examined by the selected monitors."""
+    """The component `monitoring`: examines windows of captured predictions with the selected monitors."""
 
     def examine(self, endpoint: str, start: datetime, end: datetime) -> Sequence[Examination]:
-        """Examine the predictions whose event time lies in [start, end), each model version by itself."""
+        """Examine the predictions with event time in [start, end), each model version separately."""
         ...
 
 
 class Alerts(Protocol):
-    """The part `alerts`: what the selected alerters deliver."""
+    """The component `alerts`: delivers alerts through the selected alerters."""
 
     def raise_(
         self,
@@ -77,16 +77,16 @@ class Alerts(Protocol):
         *,
         facts: Mapping[str, Any] | None = None,
     ) -> Alert:
-        """Raise an alert; one that the group has open already is counted as repeated instead."""
+        """Raise an alert. If the group has an open one, record a repetition instead."""
         ...
 
     def pump(self) -> object:
-        """Deliver what is due."""
+        """Deliver every due alert."""
         ...
 
 
 class Runs(Protocol):
-    """The part `runs`: runs of the pipeline."""
+    """The component `runs`: runs of the pipeline."""
 
     def datasets_of(self, run: str, step: str) -> Sequence[str]:
         """Return the dataset versions that the inputs of a run's step came from, as exact references."""
@@ -94,8 +94,8 @@ class Runs(Protocol):
 
 
 class Trainers(Protocol):
-    """The part `trainers`: the trainers that the configuration names."""
+    """The component `trainers`: the trainers in the configuration."""
 
     def __call__(self, name: str = "") -> Trainer:
-        """Return the trainer of a name, the default one for none. Raise `ConfigError`."""
+        """Return the trainer `name`, by default the default one. Raise `ConfigError`."""
         ...

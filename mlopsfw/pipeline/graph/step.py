@@ -1,4 +1,4 @@
-"""What a step is given and may return: `StepContext` while it runs, `BundleFolder` for a model. A step itself is a `mlopsfw.roles.Step`."""
+"""What a step receives and may return: `StepContext` while it runs, `BundleFolder` for a model. The step itself is a `mlopsfw.roles.Step`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class MetricSink(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class StepContext:
-    """What a running step may use. A Python step gets it in a parameter named `context`.
+    """What a running step can use. A Python step receives it in its parameter `context`.
 
     Args:
         run: The run's id.
@@ -103,11 +103,11 @@ class StepContext:
         return self.values.load(self.inputs[name], wanted, folder=self.scratch)
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
-        """Record a metric of this step; buffered, durable at the step's end."""
+        """Record a metric of this step. It is buffered, and durable at the end of the step."""
         self.metrics.log(name, value, step)
 
     def progress(self, phase: str, share: float) -> None:
-        """Show how far a phase is, `share` in [0, 1]. Cheap enough for an inner loop: most calls only read the clock."""
+        """Show the progress of a phase, `share` in [0, 1]. Cheap enough for an inner loop: most calls only read the clock."""
         now = time.monotonic()
         if share < 1.0 and now - self._shown[0] < 0.2:  # noqa: PLR2004 - five times a second is as much as anyone sees
             return

@@ -1,7 +1,8 @@
-"""Steps by parts: a table cut into ranges of rows, or a list into its items, and what came of them put together again.
+"""Steps by parts: cut a table into ranges of rows, or a list into its items, and join the results of the parts.
 
-A part's node has the cache key that a step would have which is given the part alone, so that rows which did not change are not
-computed again. Cutting is the coordinator's; putting together is an attempt like any other, on some worker.
+The cache key of a part equals that of a step with only the part as its input, so unchanged rows are not computed again. The coordinator cuts;
+joining is an attempt like any other, on some worker.
+
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.values.codec import Values
 
 MOST_PARTS = 10_000
-"""Each is an attempt of its own, with its events and a worker's turn."""
+"""The most parts of a step. Each is an attempt of its own, with events and a turn of a worker."""
 
 
 class Parts:
-    """Cuts values into parts, and puts together what came of them.
+    """Cuts values into parts, and joins the results of the parts.
 
     Args:
         values: Reads and stores values.
@@ -39,7 +40,7 @@ class Parts:
         self._values, self._datasets = values, datasets
 
     def cut(self, node: Node, inputs: Mapping[str, Artifact]) -> list[Node]:
-        """Return a node for each part of the input that `node` runs on part by part; a table without rows is one part.
+        """Return a node for each part of the input by which `node` runs. A table without rows is one part.
 
         Args:
             node: The step.
@@ -82,7 +83,7 @@ class Parts:
         return ranges.of_batches(self._values.load(whole, "polars.LazyFrame"), rows)
 
     def join(self, step: str, outputs: Sequence[str], results: Mapping[str, Artifact]) -> dict[str, Artifact]:
-        """Put together what the parts returned: tables one below the other, JSON values as a list.
+        """Join the results of the parts: tables below one another, JSON values as a list.
 
         Args:
             step: The step's name, for errors.
@@ -123,12 +124,12 @@ class Parts:
 
 
 def results_by_name(parts: Iterable[Mapping[str, Artifact]]) -> dict[str, Artifact]:
-    """Name what the parts returned, in their order, as `join` takes it."""
+    """Name the results of the parts, in their order, as `join` takes them."""
     return {part_name(name, number): artifact for number, part in enumerate(parts) for name, artifact in part.items()}
 
 
 def _alike(tables: Iterator[Any], what: str) -> Iterator[Any]:
-    """Yield tables. Raise `DataError` where one has other columns than the first."""
+    """Yield tables. Raise `DataError` if one has other columns than the first."""
     first = next(tables)
     yield first
     for number, table in enumerate(tables, 1):

@@ -1,1 +1,1 @@
-"""Running a pipeline: coordinator, sessions, the run's own stream, what a person sees."""
+"""Running a pipeline: the coordinator, sessions, the run's own stream, and the terminal's output."""

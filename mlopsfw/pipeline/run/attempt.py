@@ -1,4 +1,4 @@
-"""`Attempt`: one try at a step, with what its result will be kept under."""
+"""`Attempt`: one try at a step, with the cache key of its result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Attempt:
 
     node: Node
     number: int
-    inputs: dict[str, Artifact]  # as the key counts them: data:/x may mean another version later
+    inputs: dict[str, Artifact]  # exact, as in the key: data:/x may mean another version later
     key: str
     fingerprint: Fingerprint
     began: float

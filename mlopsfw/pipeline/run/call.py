@@ -31,7 +31,7 @@ def call_function(node: Node, context: StepContext) -> Any:
 
 
 def import_function(target: str) -> Callable[..., Any]:
-    """Return the function that `module:function` names. Raise `UsageError` if the module has none of that name."""
+    """Return the function `module:function`. Raise `UsageError` if the module has no such function."""
     module_name, _, path = target.partition(":")
     found: Any = importlib.import_module(module_name)
     for part in path.split("."):
@@ -43,7 +43,7 @@ def import_function(target: str) -> Callable[..., Any]:
 
 
 def annotated_type(function: Callable[..., Any], annotation: Any) -> str:
-    """Return `library.Class` for an annotation that chooses how a value is given, or nothing.
+    """Return `library.Class` for an annotation that chooses the type of a value, or nothing.
 
     Annotations are often strings, and may name what is only imported for type checkers: then the text itself decides.
     """
@@ -72,7 +72,7 @@ _BY_TEXT = {
 
 
 def named_outputs(value: Any, outputs: tuple[str, ...], function: str) -> Mapping[str, object]:
-    """Give what a function returned the names of the step's outputs.
+    """Name the results of a function by the step's outputs.
 
     Raises:
         DataError: Several outputs are declared, and it returned neither a dict with these keys nor as many values.

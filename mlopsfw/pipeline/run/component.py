@@ -1,4 +1,4 @@
-"""What runs say of themselves."""
+"""The component `runs`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def component(runs: Callable[[], Runs], needs: Need, holdings: Callable[[], Iterable[Holding]]) -> Component:
-    """Return the component; all are asked for when it is used."""
+    """Return the component. It reads its arguments only when it is used."""
     lineage = _RunLineage(runs)
     kind = ReferenceKind(scheme="runs", exact=lineage.exact, facts=lineage.facts)
     return Component(
@@ -42,7 +42,7 @@ class _RunLineage:
         self._runs = runs
 
     def edges(self, index: Index) -> Iterator[Edge]:
-        """Yield what runs read, and which dataset versions became which within one."""
+        """Yield the references that runs read, and which dataset versions became which within one run."""
         made: dict[str, list[str]] = {}
         sql = "SELECT facts ->> '$.run' AS run, dataset, version FROM datasets WHERE facts ->> '$.run' <> ''"
         for row in index.query(sql, fresh=False):

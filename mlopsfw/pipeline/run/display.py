@@ -1,4 +1,4 @@
-"""What a person sees of a run: one line per step, and on a terminal a last line that moves. Nothing here decides anything."""
+"""The terminal's output of a run: one line per step, and on a terminal a moving last line. Decides nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CLEAR = "\r\x1b[2K"
 
 
 class Display:
-    """Writes to a stream; plain lines where that is no terminal, nothing where it is None.
+    """Writes to a stream: plain lines if it is no terminal, nothing if it is None.
 
     Args:
         workspace: Where running steps leave their progress.
@@ -37,27 +37,27 @@ class Display:
 
     @property
     def interval(self) -> float:
-        """Seconds between two looks at what runs."""
+        """Seconds between two updates of the moving line."""
         return 0.1 if self.live else 5.0
 
     def began(self, run: str, steps: int) -> None:
-        """Tell that a run, or another session of it, begins."""
+        """Show that a run, or another session of it, begins."""
         self._line(self._dim(f"run {run}, {steps} step{'s' * (steps != 1)}"))
 
     def started(self, name: str, attempt: int) -> None:
-        """Tell that an attempt was handed to the engine. Plain output waits for the result: one line per step."""
+        """Show that the engine has an attempt. Plain output waits for the result: one line per step."""
         del attempt
         if not is_part(name):
             self._width = max(self._width, len(name))
 
     def cached(self, name: str, run: str, outputs: Mapping[str, Artifact]) -> None:
-        """Tell that a kept result was used, and what was noted on it."""
+        """Show that a cached result was used, and its notes."""
         if not self._counted(name, 1):
             self._step("cached", name, "", f"unchanged since {run}")
             self._tell_notes(name, outputs)
 
     def finished(self, name: str, result: StepResult) -> None:
-        """Tell that a step is done; of one that runs by parts, once for all of them."""
+        """Show that a step is done; a step by parts only once, for all its parts."""
         if self._counted(name, 0):
             return
         numbers = [
@@ -72,7 +72,7 @@ class Display:
         self._tell_notes(name, result.outputs)
 
     def _tell_notes(self, name: str, outputs: Mapping[str, Artifact]) -> None:
-        """Tell each note once, where it was made: a step that passes a result on passes its note on."""
+        """Show each note once, at the step that made it: a step that passes a result on passes its note on."""
         for text in notes(outputs):
             if text not in self._noted:
                 self._noted.add(text)
@@ -89,17 +89,17 @@ class Display:
         return f"{ran + unchanged} parts, {unchanged} unchanged" if ran + unchanged else ""
 
     def failed(self, name: str, failure: Failure, pause: float | None) -> None:
-        """Tell that an attempt failed, and whether it is tried again."""
+        """Show that an attempt failed, and whether another follows."""
         first = failure.message.splitlines()[0] if failure.message else ""
         again = "" if pause is None else f", again in {pause:.1f} s" if pause else ", again"
         self._step("failed" if pause is None else "again", name, "", f"{failure.type}: {first}{again}")
 
     def note(self, text: str) -> None:
-        """Say something that a person should know."""
+        """Show a message to the user."""
         self._step("note", text, "", "")
 
     def tick(self, run: str, running: Mapping[str, float]) -> None:
-        """Redraw the moving line: what runs, for how long, how far."""
+        """Redraw the moving line: the running steps, their time and progress."""
         if not self.live or self._stream is None:
             return
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""`Execution`: what the run of a pipeline is carried out with."""
+"""`Execution`: the parts that carry out the run of a pipeline."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
 
 class Workers(Protocol):
-    """Where attempts are made."""
+    """Makes attempts."""
 
     @property
     def slots(self) -> int:
-        """How many attempts can be in flight."""
+        """How many attempts can run at once."""
         ...
 
     def submit(self, spec: StepSpec) -> Handle:
-        """Hand an attempt to the engine; return at once."""
+        """Pass an attempt to the engine; return at once."""
         ...
 
     def run_here(self, spec: StepSpec) -> StepResult:
-        """Make an attempt in this process, for a debugger: the step has the terminal, and its exception passes."""
+        """Make an attempt in this process, for a debugger: the step owns the terminal, and its exception propagates."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """What a run is carried out with.
+    """The parts that carry out a run.
 
     Args:
         services: The kernel's.

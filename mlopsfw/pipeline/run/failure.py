@@ -1,4 +1,4 @@
-"""An exception as the record that travels: the user's own frames first, the plugin to blame, and whether to try again."""
+"""An exception as a record that travels: the user's own frames first, the plugin to blame, and whether to try again."""
 
 from __future__ import annotations
 
@@ -26,13 +26,11 @@ def _text(error: BaseException) -> str:
 
 
 def _exit_code(error: BaseException) -> int:
-    """Return the error's own code; a plugin's, where it is an accident of a plugin's rather than something that it says on purpose."""
+    """Return the error's own exit code, or a plugin's code for an accidental error of a plugin."""
     if isinstance(error, KeyboardInterrupt):
         return 130
     if isinstance(error, MlopsfwError):
-        return (
-            1 if isinstance(error, UsageError) else error.exit_code
-        )  # something was run, so it is no usage error any more
+        return 1 if isinstance(error, UsageError) else error.exit_code  # a step ran, so it is no usage error any more
     return PluginError.exit_code if is_blamed(error) else 1
 
 

@@ -1,4 +1,4 @@
-"""`RunFlow`: what flowed through one run, as its configuration and its events say: each step's inputs and outputs."""
+"""`RunFlow`: each step's inputs and outputs in one run, from its configuration and events."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _TAKING: dict[str, type[StepStarted | StepCached]] = {record.type: record for re
 
 
 def wiring_of(config: Mapping[str, Any]) -> Wiring:
-    """Return what the steps of a configuration, as JSON values, take."""
+    """Return the inputs of the steps of a configuration, as JSON values."""
     return {name: dict(step.get("inputs", {})) for name, step in config.get("steps", {}).items()}
 
 
 def inputs_of(events: Iterable[Event]) -> Wiring:
-    """Return what steps took, as far as it has an exact reference."""
+    """Return the inputs of the steps that have exact references."""
     taken: Wiring = {}
     for event in events:
         if record := _TAKING.get(event.type):
@@ -36,7 +36,7 @@ def inputs_of(events: Iterable[Event]) -> Wiring:
 
 
 class RunFlow:
-    """What flowed through one run.
+    """The inputs and outputs in one run.
 
     Args:
         wiring: What its steps take.
@@ -61,7 +61,7 @@ class RunFlow:
         return upstream | set(returned)
 
     def derived(self, committed: Iterable[str]) -> Iterator[Edge]:
-        """Yield which dataset versions became which of those that the run committed.
+        """Yield which dataset versions became which of the versions that the run committed.
 
         Of one that no step returned, all may have.
         """
@@ -75,7 +75,7 @@ class RunFlow:
                     yield Edge(source, made, "became", kind="detail")
 
     def upstream(self, step: str) -> set[str]:
-        """Return the references that the inputs of `step`, or of a part of it, came from, also through other steps."""
+        """Return the references from which the inputs of `step`, or of a part of it, came, also through other steps."""
         step = step_of(step)
         refs: set[str] = set()
         seen, queue = {step}, [step]
@@ -93,7 +93,7 @@ class RunFlow:
 
 
 def _pinned(source: str) -> str:
-    """Return the exact reference; nothing for one that still floats, since its step never took what it would mean."""
+    """Return the exact reference, or nothing for a floating one: its step never took a version."""
     reference = parse_reference(source)
     if reference.scheme == "runs":
         return f"runs:/{reference.name}"

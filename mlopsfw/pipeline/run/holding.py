@@ -1,4 +1,4 @@
-"""Rows of people in the values, logs and reports of runs, and in what this machine keeps of runs that failed."""
+"""People's rows in the values, logs and reports of runs, and in the local files of failed runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run_holding(services: Services, values: Values, store: VersionStore) -> BlobHolding:
-    """Return the holding of runs: those that read what was reached, and those that made it."""
+    """Return the holding of runs: those that read what the erasure reaches, and those that made it."""
 
     def runs(scope: ErasureScope) -> list[str]:
         made = {version.run for name in scope.names("data") for version in store.history(name).versions}

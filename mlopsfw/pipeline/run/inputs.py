@@ -1,4 +1,4 @@
-"""Where a step's inputs come from: outputs of earlier steps, and references resolved at the moment the step becomes ready."""
+"""The inputs of a step: outputs of earlier steps, and references resolved when the step becomes ready."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Inputs:
-    """Finds what a step is given.
+    """Finds the inputs of steps.
 
     Args:
         datasets: Versions of datasets.
@@ -28,7 +28,7 @@ class Inputs:
         self._datasets, self._models, self._runs = datasets, models, runs
 
     def of(self, node: Node, outputs: Mapping[str, Mapping[str, Artifact]]) -> dict[str, Artifact]:
-        """Return the step's inputs by parameter name. Raise what the dataset, registry or run raises for a wrong reference."""
+        """Return the step's inputs by parameter name. Raise the error of the dataset, registry or run for a wrong reference."""
         if node.taken is not None:
             return dict(node.taken)
         found = {}

@@ -1,4 +1,4 @@
-"""The run's own stream, written by its coordinator: begun, taken over, kept alive, ended."""
+"""The run's own stream, written by its coordinator: start, takeover, heartbeat, end."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.event import Event
 
 _ENDED = ("done", "refused")
-"""Statuses after which nothing can follow; the others leave a run that can be resumed."""
+"""Statuses of a finished run. A run with any other status can be resumed."""
 
 
 class Journal:
-    """Appends to one run's stream as the coordinator of one epoch: `Fenced` as soon as another has taken over.
+    """Appends to a run's stream as the coordinator of one epoch. Raises `Fenced` as soon as another coordinator has taken over.
 
     Args:
         ledger: Where the stream is.
@@ -35,7 +35,7 @@ class Journal:
         self._began = self._spoke = time.monotonic()
 
     def begin(self, record: RunStarted) -> None:
-        """Append that the run began, in this process."""
+        """Append that the run began in this process."""
         started = msgspec.structs.replace(record, environment=self.environment, process=identity())
         self._stream.append(started, expecting=0, epoch=self.epoch)
 
@@ -45,7 +45,7 @@ class Journal:
         return self._stream.append(record, epoch=self.epoch)
 
     def heartbeat(self, interval: float) -> None:
-        """Append a sign of life if nothing was appended for `interval` seconds."""
+        """Append a heartbeat if nothing was appended for `interval` seconds."""
         if time.monotonic() - self._spoke >= interval:
             self.append(RunHeartbeat())
 

@@ -1,4 +1,4 @@
-"""Whether the process that coordinates a run is still there: proof on the same machine, a silent heartbeat from elsewhere."""
+"""Whether the coordinator of a run is alive: proof on the same machine, a silent heartbeat from another."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.run.record import RunView
 
 HEARTBEAT = 10.0
-"""Seconds after which a coordinator that had nothing else to say appends `run.heartbeat`."""
+"""Seconds without any other event after which a coordinator appends `run.heartbeat`."""
 LOST_AFTER = 30.0
 """Seconds of silence, on the observer's monotonic clock, after which a run may be taken over."""
 
 
 def identity() -> dict[str, Any]:
-    """Return what tells this process from every other: machine, boot, pid namespace, pid, and when it was born."""
+    """Return the identity of this process: machine, boot, pid namespace, pid, and start time."""
     return {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "born": _born(os.getpid())}
 
 
 def _machine() -> str:
-    """Return the boot and the pid namespace, within which a pid means one process at a time; empty where neither is told."""
+    """Return the boot and the pid namespace, within which a pid means one process at a time; empty if the system does not say."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
@@ -37,7 +37,7 @@ def _machine() -> str:
 
 
 def _born(pid: int) -> int:
-    """Return when a process was started, in clock ticks since boot; 0 where there is none or nobody can tell."""
+    """Return when a process started, in clock ticks since boot; 0 if it does not exist or the system does not say."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -47,7 +47,7 @@ def _born(pid: int) -> int:
 
 
 def wait_until_lost(stream: Stream, view: RunView, clock: Clock, *, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Return the number of the run's newest event once its coordinator is known, or must be taken, to be gone.
+    """Return the number of the run's newest event if its coordinator is gone, or must be presumed gone.
 
     Raises:
         Conflict: It is alive.

@@ -1,8 +1,8 @@
-"""Metrics: numbers over time, appended to a log on this machine and made durable as segments of their run.
+"""Metrics: numbers over time, appended to a local log and made durable as segments of their run.
 
-`log_metric` costs microseconds: a line of JSON into a buffer, written out twice a second at least. At the end the log becomes one
-blob, named by a `MetricsRecorded` event of the run. What a killed process left behind is found by the next attempt, up to the
-last whole line.
+`log_metric` costs microseconds: it appends a line of JSON to a buffer, which is written at least twice a second. At the end the log becomes one
+blob that a `MetricsRecorded` event of the run names. If a process is killed, the next attempt finds its log, up to the last complete line.
+
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class MetricLog:
         self._flushed = time.monotonic()
 
     def close(self) -> None:
-        """Flush and let go of the file."""
+        """Flush and close the file."""
         self.flush()
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -100,7 +100,7 @@ class MetricLog:
 
 
 def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = None) -> None:
-    """Make a log durable as one segment of its run, then remove the local file. An empty log leaves no trace."""
+    """Make a log durable as one segment of its run, then remove the local file. Does nothing for an empty log."""
     log.close()
     lines = whole_lines(log.file)
     if lines:
@@ -111,7 +111,7 @@ def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = 
 
 
 def whole_lines(file: Path) -> list[bytes]:
-    """Return the log's records up to the last whole one; a torn tail is left out."""
+    """Return the log's records up to the last complete line."""
     try:
         data = file.read_bytes()
     except FileNotFoundError:

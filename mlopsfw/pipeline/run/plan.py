@@ -1,4 +1,4 @@
-"""What a run would do, and why, without doing it: `run --plan`, and `why` for one step."""
+"""What a run would do, and why: `run --plan`, and `why` for one step. Runs nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """What would become of one step.
+    """The plan for one step.
 
     Args:
         step: Its name.
@@ -36,7 +36,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Planner:
-    """Says what would become of steps.
+    """Plans steps.
 
     Args:
         execution: What a run would be carried out with.
@@ -91,7 +91,7 @@ class Planner:
         return Planned(step=node.name, action="run", verdict=verdict, reasons=reasons)
 
     def _inputs(self, node: Node) -> tuple[dict[str, Artifact], dict[str, str]]:
-        """Return the inputs that are known, and for the others the step that has to run first."""
+        """Return the known inputs, and for the other inputs the step that must run first."""
         known, unknown = {}, {}
         for name, source in node.inputs.items():
             if not isinstance(source, Output):

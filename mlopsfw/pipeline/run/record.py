@@ -1,4 +1,4 @@
-"""A run as its events tell it: folded into a `RunView`, the one way in which anything learns how a run stands."""
+"""A run folded from its events into a `RunView`, the only source for the state of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mlopsfw.pipeline.run.events import (
 )
 
 OPEN = ("running", "failed", "interrupted")
-"""Statuses of a run that can be gone on with."""
+"""Statuses of a run that can be resumed."""
 
 
 class StepView(msgspec.Struct, kw_only=True):
@@ -95,7 +95,7 @@ class RunView(msgspec.Struct, kw_only=True):
 
     @property
     def notes(self) -> list[str]:
-        """What steps noted on their results, such as `evaluate: the model is worse than …`; each once, where it was made."""
+        """The notes of steps on their results, such as `evaluate: the model is worse than …`; each once, at the step that made it."""
         made: dict[str, str] = {}
         for step in self.steps.values():
             for artifact in step.outputs.values():
@@ -105,7 +105,7 @@ class RunView(msgspec.Struct, kw_only=True):
 
 
 def fold(run: str, events: Iterable[Event]) -> RunView:
-    """Return the run as `events` (of its stream, in order) tell it."""
+    """Return the run, folded from `events` (its stream, in order)."""
     view = RunView(id=run)
     for event in events:
         view.head, view.epoch = event.seq, event.epoch

@@ -1,4 +1,4 @@
-"""Which failed attempt is tried again, and when: as often as configured, later each time, and always a little when a worker was lost."""
+"""Retries: which failed attempt is tried again, and when. As often as configured with growing delays, and always a few times after a lost worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 LOST_RETRIES = 2
-"""Further attempts after a process or node vanished: that says little about the step."""
+"""Further attempts after a process or node vanished, which says little about the step."""
 
 
 class Retries:
@@ -39,21 +39,21 @@ class Retries:
         return pause
 
     def is_waiting(self, name: str) -> bool:
-        """Return whether the step waits for its next try."""
+        """Return whether the step waits for its next attempt."""
         return name in self.waiting
 
     def times(self) -> Iterator[float]:
-        """Yield the moments, on the monotonic clock, at which tries are due."""
+        """Yield the moments, on the monotonic clock, of the next attempts."""
         return (moment for moment, _ in self.waiting.values())
 
     def due(self) -> list[Attempt]:
-        """Hand out what is due."""
+        """Return and remove the due attempts."""
         now = time.monotonic()
         names = [name for name, (moment, _) in self.waiting.items() if moment <= now]
         return [self.waiting.pop(name)[1] for name in names]
 
 
 def pause_before(retry: int) -> float:
-    """Return the seconds to wait before the `retry`-th further try: doubling, with jitter so that steps do not march in step."""
+    """Return the seconds before retry number `retry`: doubling, with jitter so that steps do not retry together."""
     pause: float = min(FIRST_PAUSE * 2.0 ** (retry - 1), LONGEST_PAUSE)
     return pause * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret

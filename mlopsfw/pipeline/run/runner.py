@@ -1,7 +1,8 @@
-"""The coordinator: takes a graph through cache, engine, retries and time limits, and writes down what happens as it happens.
+"""The coordinator: takes a graph through cache, engine, retries and time limits, and records each change as it happens.
 
-It holds no state of its own that the run's events do not hold: a coordinator that is killed leaves a run that another goes on
-with. One thread decides; each attempt in flight has a thread that waits for it.
+All its state is in the run's events: if a coordinator is killed, another can continue the run. One thread decides; one more thread waits for
+each attempt in flight.
+
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 _LAST_WORD = 2.0
-"""Seconds for a cancelled attempt's result to come in."""
+"""Seconds to wait for the result of a cancelled attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +41,9 @@ class Options:
     """How to run.
 
     Args:
-        force: Steps whose kept results are not to be used.
-        certify: Run what is cached all the same, and compare.
-        debug: Run every step in this process, one at a time, and let its exception pass.
+        force: Steps whose cached results must not be used.
+        certify: Run cached steps too, and compare the results.
+        debug: Run every step in this process, one at a time, and let its exception propagate.
     """
 
     force: frozenset[str] = frozenset()
@@ -55,13 +56,13 @@ class Coordinator:
     """Runs one graph once.
 
     Args:
-        execution: What the run is carried out with.
-        config: The project's, which the graph was made of: a worker opens the project with it.
+        execution: The parts that carry out the run.
+        config: The configuration from which the graph was made; workers open the project with it.
         graph: What to run.
         journal: The run's record.
         prints: Makes the cache keys.
         options: How to run.
-        display: Told what happens.
+        display: Shows what happens.
         finished: Results of this run's earlier sessions: step → (cache key, outputs).
     """
 
@@ -78,7 +79,7 @@ class Coordinator:
     failure: Failure | None = None
     failed: str = ""
     different: list[str] = field(default_factory=list)
-    _nodes: dict[str, Node] = field(default_factory=dict)  # the graph's, and the parts of those that run by parts
+    _nodes: dict[str, Node] = field(default_factory=dict)  # of the graph, and of the steps by parts
     _running: dict[str, Attempt] = field(default_factory=dict)
     _ready: dict[str, Attempt] = field(default_factory=dict)
     _results: SimpleQueue[tuple[Attempt, StepResult]] = field(default_factory=SimpleQueue)
@@ -87,7 +88,7 @@ class Coordinator:
     # -- the loop ----------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Run until everything is done, or something failed and what was in flight has ended."""
+        """Run until everything is done, or a step failed and all attempts in flight have ended."""
         self._nodes = dict(self.graph.nodes)
         try:
             while self._advance() or self._running or self._retries.waiting:
@@ -97,7 +98,7 @@ class Coordinator:
             raise
 
     def stop(self) -> None:
-        """Cancel what is in flight; what has succeeded by then is still recorded."""
+        """Cancel the attempts in flight; record those that have succeeded by then."""
         for attempt in list(self._running.values()):
             if attempt.handle is not None:
                 attempt.handle.cancel()
@@ -111,12 +112,12 @@ class Coordinator:
                 self._succeeded(attempt, result)
 
     def _advance(self) -> bool:
-        """Start what can be started; return whether something was settled at once, so that more may have become ready."""
-        settled = False
+        """Start every ready step. Return whether one was done at once, so that more steps may be ready."""
+        completed = False
         for node in self._nodes.values():
             if self.failure is None and self._is_open(node):
-                settled |= self._consider(node)
-        return settled and self.failure is None
+                completed |= self._consider(node)
+        return completed and self.failure is None
 
     def _is_open(self, node: Node) -> bool:
         busy = node.name in self.outputs or node.name in self._running or self._retries.is_waiting(node.name)
@@ -137,7 +138,7 @@ class Coordinator:
         return False
 
     def _cut(self, attempt: Attempt) -> bool:
-        """Put a step's parts before it: they run like steps, and it then puts together what they returned."""
+        """Add a step's parts before it. They run like steps; the step then joins their results."""
         node = attempt.node
         try:
             parts = self.execution.parts.cut(node, attempt.inputs)
@@ -150,7 +151,7 @@ class Coordinator:
         return True
 
     def _prepare(self, node: Node) -> Attempt | None:
-        """Make the step's key; return None if a kept result settles it, or it cannot start."""
+        """Make the step's key. Return None if a cached result completes the step, or it cannot start."""
         try:
             inputs = self.execution.inputs.of(node, self.outputs)
             fingerprint = self.prints.fingerprint(node, inputs)
@@ -172,7 +173,7 @@ class Coordinator:
         return None
 
     def _cannot_start(self, node: Node, error: Exception) -> None:
-        """Fail a step whose input or file is not there. What runs beside it is not to blame, and ends as it would."""
+        """Fail a step whose input or file is missing. The steps that run beside it end normally."""
         from mlopsfw.pipeline.run.failure import failure_of
 
         failure = failure_of(error, self.execution.services.workspace.root)
@@ -235,7 +236,7 @@ class Coordinator:
         self._settle(attempt, self.execution.workers.run_here(self._spec(attempt)))
 
     def _wait(self) -> None:
-        """Take results in, keep time limits, give signs of life."""
+        """Take results, enforce time limits, and append heartbeats."""
         try:
             attempt, result = self._results.get(timeout=self._patience())
             self._settle(attempt, result)
@@ -301,7 +302,7 @@ class Coordinator:
         self.display.finished(name, result)
 
     def _missing(self, result: StepResult) -> Failure | None:
-        """Return a failure where a worker's result is not in our storage: it must have written to another one."""
+        """Return a failure if our storage lacks a worker's result: the worker must have written to another storage."""
         lost = [name for name, artifact in result.outputs.items() if not self.execution.results.is_stored(artifact)]
         if not lost:
             return None
@@ -324,7 +325,7 @@ class Coordinator:
         self.execution.results.keep(attempt.key, entry)
 
     def _certify(self, attempt: Attempt, kept: Result, result: StepResult) -> None:
-        """Compare a result that was made anew with the one that is kept."""
+        """Compare a new result with the cached one."""
         was = {name: artifact.digest for name, artifact in kept.outputs.items()}
         now = {name: artifact.digest for name, artifact in result.outputs.items()}
         differing = sorted(name for name in now if now[name] != was.get(name))

@@ -1,4 +1,4 @@
-"""Runs, read from the ledger: listed, shown, compared. Writing them is the coordinator's (`mlopsfw.pipeline`)."""
+"""Runs, read from the ledger: listed, shown, compared. The coordinator writes them (`mlopsfw.pipeline`)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Runs:
         self._ledger, self._blobs, self._state = services.ledger, services.blobs, services.workspace.state
 
     def ids(self) -> list[str]:
-        """Return the ids of all runs, newest first (an id sorts by the time at which it was given)."""
+        """Return the ids of all runs, newest first (ids sort by their time)."""
         return sorted((name.removeprefix(_PREFIX) for name in self._ledger.streams(_PREFIX)), reverse=True)
 
     def with_step(self, step: str) -> Iterator[RunView]:
@@ -80,7 +80,7 @@ class Runs:
         return fold(run, self._ledger.stream(_PREFIX + run).events())
 
     def artifact(self, reference: str) -> Artifact:
-        """Return what `runs:/id/step.output` (or `runs:/id/step`, its first output) names. Raise `UnknownName`."""
+        """Return the artifact of `runs:/id/step.output` (or `runs:/id/step`, its first output). Raise `UnknownName`."""
         parsed = parse_reference(reference, "runs")
         view = self.get(parsed.name)
         name, _, output = parsed.path.partition(".") if parsed.path not in view.steps else (parsed.path, "", "")
@@ -94,11 +94,11 @@ class Runs:
         return outputs[output or next(iter(outputs))]
 
     def metrics(self, run: str) -> list[Metric]:
-        """Return every number that the run logged, in the order in which it was logged within each step."""
+        """Return every number that the run logged, in the order of logging within each step."""
         return [metric for segment in self.get(run).segments for metric in read_segment(self._blobs.get(segment))]
 
     def log(self, run: str, step: str) -> str:
-        """Return what a step printed, its latest attempt. Raise `UnknownName` where the run has no such step."""
+        """Return the output of a step's latest attempt. Raise `UnknownName` if the run has no such step."""
         view = self.get(run)
         if step not in view.steps:
             raise UnknownName(f"run {view.id} has no step {step!r}", hint=nearest(step, view.steps))
@@ -118,18 +118,18 @@ class Runs:
         return config
 
     def flow(self, run: str) -> RunFlow:
-        """Return what flowed through a run so far, read from the ledger."""
+        """Return the inputs and outputs of a run so far, from the ledger."""
         view = self.get(run)
         events = self._ledger.stream(_PREFIX + view.id).events()
         outputs = {step.name: step.outputs for step in view.steps.values()}
         return RunFlow(wiring_of(self.config(view.id)), inputs_of(events), outputs)
 
     def datasets_of(self, run: str, step: str) -> list[str]:
-        """Return the dataset versions that the inputs of a run's step came from, as exact references, sorted."""
+        """Return the dataset versions from which the inputs of a run's step came, as exact references, sorted."""
         return sorted(ref for ref in self.flow(run).upstream(step) if ref.startswith("data:/"))
 
     def diff(self, first: str, second: str) -> dict[str, dict[str, tuple[Any, Any]]]:
-        """Return what differs between two runs: section → name → (in the first, in the second); equal values are left out.
+        """Return the differences between two runs: section → name → (value in the first, value in the second). Leaves out equal values.
 
         Sections: `params` (the configuration), `metrics`, `outputs` (digests), `steps` (status), `code`, `environment`.
         """
@@ -164,7 +164,7 @@ def _digests(view: RunView) -> dict[str, str]:
 
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return name → (value in the first, value in the second) where they are not equal; None where there is none."""
+    """Return name → (value in the first, value in the second) for unequal values; None for a missing one."""
     names = sorted(first.keys() | second.keys())
     return {name: (first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)}
 

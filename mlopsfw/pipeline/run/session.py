@@ -1,4 +1,4 @@
-"""One session of a run, from its beginning or its taking over to its end: what `mlopsfw run` and `mlopsfw resume` do."""
+"""One session of a run, from its start or takeover to its end: `mlopsfw run` and `mlopsfw resume`."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class Outcome:
 
 
 class Sessions:
-    """Runs of the project's pipeline: started, gone on with, planned.
+    """Starts, resumes and plans runs of the project's pipeline.
 
     Args:
-        execution: What a run is carried out with.
+        execution: The parts that carry out a run.
         config: The project's.
         catalog: The steps that the configuration can select by name.
         plugins: The installed plugins.
@@ -81,11 +81,11 @@ class Sessions:
 
     @cached_property
     def graph(self) -> Graph:
-        """The whole pipeline, checked. Raise `ConfigError` where it is wrong."""
+        """The whole pipeline, checked. Raise `ConfigError` if it is wrong."""
         return build_graph(self._config, self._catalog)
 
     def fingerprinter(self) -> Fingerprinter:
-        """Return what makes the cache keys of one run, of code and environment as they are now."""
+        """Return the maker of one run's cache keys, for code and environment as they are now."""
         return Fingerprinter(self._services.workspace, self._config, self._plugins.catalog)
 
     def start(
@@ -98,13 +98,13 @@ class Sessions:
         debug: bool = False,
         overrides: Sequence[str] = (),
     ) -> Outcome:
-        """Start a run of the project's pipeline and see it through.
+        """Start a run of the project's pipeline and wait for its end.
 
         Args:
-            display: Told what happens.
+            display: Shows what happens.
             steps: Only these and what they need; all by default.
-            force: Run these steps (or all) although nothing changed.
-            certify: Run what is cached all the same, and compare.
+            force: Run these steps (or all) even if nothing changed.
+            certify: Run cached steps too, and compare the results.
             debug: Run in this process.
             overrides: The `--set` options, for the run to be resumed with.
 
@@ -132,7 +132,7 @@ class Sessions:
         return _see_through(self._coordinator(graph, journal, prints, options, display))
 
     def resume(self, display: Display, view: RunView, *, debug: bool = False) -> Outcome:
-        """Go on with a run that failed, was interrupted, or whose coordinator is gone. What it finished is not run again.
+        """Resume a run that failed, was interrupted, or lost its coordinator. Finished steps do not run again.
 
         Raises:
             Conflict: It is still going on, or another resumed it first.
@@ -155,7 +155,7 @@ class Sessions:
         return _see_through(coordinator)
 
     def plan(self, *, steps: Sequence[str] = (), force: bool = False) -> list[Planned]:
-        """Return what a run would do, in order. Raise `UsageError` where the pipeline is wrong."""
+        """Return the plan of a run, in order. Raise `UsageError` if the pipeline is wrong."""
         graph, prints = self._prepare(steps)
         forced = frozenset(steps or graph.nodes) if force else frozenset[str]()
         return Planner(self._execution, self._runs, prints, forced).plan(graph)
@@ -170,7 +170,7 @@ class Sessions:
         raise UnknownName("no run failed, was interrupted or was lost", hint="Start a new one: mlopsfw run")
 
     def _prepare(self, steps: Sequence[str]) -> tuple[Graph, Fingerprinter]:
-        """Check the whole pipeline, the Python functions' signatures too, before anything is run. Raise `UsageError`."""
+        """Check the whole pipeline, with the signatures of its Python functions, before anything runs. Raise `UsageError`."""
         graph = self.graph
         if not graph.nodes:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Which versions of a dataset the pipeline needs: those of runs that are going on, and those that steps of its file take."""
+"""The dataset versions that the pipeline needs: those of active runs, and those that steps of its file take."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RunNeeds:
-    """The needs of runs that are going on.
+    """The needs of active runs.
 
     Args:
         runs: The runs.
@@ -31,7 +31,7 @@ class RunNeeds:
         self._runs, self._store, self._index = runs, store, index
 
     def of(self, name: str) -> Iterator[tuple[int, str]]:
-        """Yield what runs that are going on took, made, or will take: what floats in their configuration was resolved after they began."""
+        """Yield the versions that active runs took, made or will take. Their floating references were resolved after they began."""
         history = self._store.history(name)
         for row in self._index.query("SELECT run FROM runs WHERE status = 'running' ORDER BY run DESC"):
             run = self._runs.get(row["run"])
@@ -68,7 +68,7 @@ class StepNeeds:
 
 
 def _inputs(config: dict[str, Any]) -> Iterator[Reference]:
-    """Yield the references that the steps of a configuration take."""
+    """Yield the references in the inputs of a configuration's steps."""
     for step in config.get("steps", {}).values():
         for text in step.get("inputs", {}).values():
             try:

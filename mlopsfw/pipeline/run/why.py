@@ -1,4 +1,4 @@
-"""What changed between two fingerprints of a step, in words: which function in which file, which parameter, which input."""
+"""The differences between two fingerprints of a step, in words: which function in which file, which parameter, which input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def changes(
     execution: Execution, before: Fingerprint, now: Fingerprint, *, without: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Return one line for each thing that changed; nothing if the keys are equal.
+    """Return one line for each difference; none if the keys are equal.
 
     Args:
         execution: Has the kept results, to look up environments.

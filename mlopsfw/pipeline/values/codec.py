@@ -1,7 +1,8 @@
-"""Values to artifacts and back: what steps return is stored once, by content, and handed on by reference.
+"""Values to artifacts and back: a step's results are stored once, by content, and passed on by reference.
 
-A table is stored as an Arrow IPC file; its digest is over its logical content (`mlopsfw.data.tables.digest`), so that chunking and
-compression do not count. Nothing is ever pickled: a value that has no open format is refused.
+A table is stored as an Arrow IPC file. Its digest covers its logical content (`mlopsfw.data.tables.digest`), so chunking and compression do not
+matter. Nothing is ever pickled: a value without an open format is an error.
+
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class Values:
         return self.store_batches(table.to_batches(_BATCH_ROWS) or record_batches(table))
 
     def store_frames(self, frames: Iterable[pl.DataFrame], what: str = "value") -> Artifact:
-        """Store a table that comes in frames of one schema, at least one; memory holds a frame at a time, all where they hold categories."""
+        """Store a table from at least one frame of the same schema. Memory holds one frame at a time, or all if they have categories."""
         import polars as pl
 
         frames = iter(frames)
@@ -124,7 +125,7 @@ class Values:
         return self.store_batches(record_batches(part.to_arrow() for part in itertools.chain([first], frames)))
 
     def store_batches(self, batches: Iterable[pa.RecordBatch]) -> Artifact:
-        """Store a table that comes in batches of one schema, at least one; memory holds a batch at a time."""
+        """Store a table from at least one batch of the same schema. Memory holds one batch at a time."""
         import pyarrow as pa
 
         batches = iter(batches)
@@ -166,7 +167,7 @@ class Values:
         return ranges.scan(self._datasets, artifact)
 
     def _lay_file(self, artifact: Artifact, folder: Path | None) -> Path:
-        """Return the file under the name that it was returned with: libraries go by its ending."""
+        """Return the file under the name that the step returned: libraries choose a format by its suffix."""
         file = self._blobs.path(artifact.blob)
         if folder is None:
             return file
@@ -180,7 +181,7 @@ class Values:
 
 
 def type_name(wanted: Any) -> str:
-    """Return `library.Class` of an annotation, or nothing where it does not choose between representations."""
+    """Return `library.Class` of an annotation, or nothing if it does not choose a representation."""
     if wanted is None or isinstance(wanted, str):
         return wanted or ""
     if not isinstance(wanted, type):
@@ -191,7 +192,7 @@ def type_name(wanted: Any) -> str:
 
 
 def _has_categories(schema: pl.Schema) -> bool:
-    """Return whether a table has categories, of which each batch would bring a dictionary of its own."""
+    """Return whether a table has categories, for which each batch would hold a dictionary of its own."""
     import polars as pl
 
     found: list[Any] = list(schema.dtypes())
@@ -273,7 +274,7 @@ def _new_folder(above: Path) -> Path:
 
 
 class _temporary:  # noqa: N801 - used as a context manager, named as one
-    """A file of a given ending in a private folder, gone at the end."""
+    """A file with this suffix in a private folder, removed at the end."""
 
     def __init__(self, folder: Path, ending: str) -> None:
         descriptor, name = tempfile.mkstemp(suffix=ending, dir=folder)
@@ -288,12 +289,12 @@ class _temporary:  # noqa: N801 - used as a context manager, named as one
 
 
 def summary(artifacts: Mapping[str, Artifact]) -> str:
-    """Return a few words on what a step returned, for its line on the terminal."""
+    """Return a few words about a step's results, for its line on the terminal."""
     return ", ".join(filter(None, (_words(name, artifact) for name, artifact in artifacts.items())))
 
 
 def notes(artifacts: Mapping[str, Artifact]) -> list[str]:
-    """Return what a step noted on its results for whoever looks at the run, such as that a model lost to a baseline."""
+    """Return the notes of a step on its results, such as that a model is worse than a baseline."""
     return [str(artifact.meta["note"]) for artifact in artifacts.values() if "note" in artifact.meta]
 
 

@@ -1,6 +1,7 @@
-"""Captured predictions: written by a server to a local append-log, kept in the Delta table `captures/<endpoint>`.
+"""Captured predictions: a server writes them to a local append-log; the Delta table `captures/<endpoint>` stores them.
 
-This module is the reader's side. The server writes through `mlopsfw.capturelog.appendlog` and `records`, which import nothing heavy.
+This module reads them. The server writes through `mlopsfw.capturelog.appendlog` and `records`, which import nothing heavy.
+
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Captures:
         self._workspace, self._tables = workspace, tables
 
     def folder(self, endpoint: str) -> Path:
-        """Return where `endpoint`'s append-log lies on this machine."""
+        """Return the folder of `endpoint`'s append-log on this machine."""
         return log_folder(self._workspace.root, endpoint)
 
     def local(self) -> list[str]:
@@ -40,7 +41,7 @@ class Captures:
         return logged_endpoints(self._workspace.root)
 
     def compact(self, endpoint: str) -> int:
-        """Move what `endpoint` wrote since the last time into its tables; return how many prediction rows that were."""
+        """Move the new records of `endpoint` into its tables; return how many predictions they hold."""
         from mlopsfw.capturelog.appendlog import segments
         from mlopsfw.serving.captures.compact import compact
 
@@ -50,18 +51,18 @@ class Captures:
     def scan(
         self, endpoint: str, start: str | datetime | None = None, end: str | datetime | None = None
     ) -> pl.LazyFrame:
-        """Return the predictions of `endpoint`, each once, the newest included.
+        """Return the predictions of `endpoint`, each once, including the newest.
 
         Args:
             endpoint: Its name.
-            start: The first event time, with zone (RFC 3339 where it is a string); None for no bound.
-            end: The event time that is the first no longer included; None for no bound.
+            start: The first event time, with zone (RFC 3339 as a string); None for no bound.
+            end: The end of the event times, exclusive; None for no bound.
 
         Returns:
             Columns `prediction_id`, `event_time` and `processed_time` (microseconds, UTC), `model`, `version`, `bundle`,
             `revision`, `client_request_id` and `client_request_row` (the client's own id of the request, and the row where it had
-            several), the model's inputs, its outputs; `input_<name>` for an input that is called like one of the former, and
-            `<name>:<type>` for one that was of another type in an earlier version. Without any row, the first nine.
+            several), the model's inputs, its outputs; `input_<name>` for an input with one of these names, and
+            `<name>:<type>` for one that had another type in an earlier version. Without any row, the first nine.
         """
         from mlopsfw.serving.captures.frames import LOG_COLUMNS
 
@@ -71,7 +72,7 @@ class Captures:
     def names(
         self, endpoint: str, start: str | datetime | None = None, end: str | datetime | None = None
     ) -> pl.LazyFrame:
-        """Return by what a label may name each prediction that `scan` returns.
+        """Return the ids by which a label may name each prediction that `scan` returns.
 
         Returns:
             Columns `prediction_id`, `model`, `version`, `processed_time`; `id`, which the server made, and `name`, which the client
@@ -89,7 +90,7 @@ class Captures:
         )  # fmt: skip
 
     def _rows(self, endpoint: str, start: str | datetime | None, end: str | datetime | None) -> pl.LazyFrame:
-        """Return the rows of the table, each once: what a crash repeated is dropped, whatever ids clients chose."""
+        """Return the rows of the table, each once. Drops the repetitions of a crash, whatever ids clients chose."""
         import polars as pl
 
         from mlopsfw.serving.captures.frames import CAPTURE_COLUMNS, LOG_COLUMNS, ONCE, completed
@@ -102,14 +103,14 @@ class Captures:
         return rows.filter(*_bounds(start, end)).unique(ONCE, keep="first", maintain_order=True)
 
     def find(self, endpoint: str, prediction: str) -> dict[str, Any]:
-        """Return what is known of one prediction besides its inputs and outputs: `CAPTURE_COLUMNS` → value, None for an impossible time.
+        """Return the facts of one prediction besides its inputs and outputs: `CAPTURE_COLUMNS` → value, None for an impossible time.
 
         Args:
             endpoint: The endpoint that made it.
-            prediction: The id in the answer; or the client's own, as in `names`, where only one prediction has it.
+            prediction: The id in the answer, or the client's own as in `names` if only one prediction has it.
 
         Raises:
-            UnknownName: No such prediction was captured, or several are called so, or the endpoint captured none.
+            UnknownName: The endpoint captured no such prediction, or several have this id.
         """
         import polars as pl
 

@@ -1,6 +1,7 @@
-"""Append-log segments into the Delta tables `captures/<endpoint>` and `labels/<model>`: at least once, in order, resumable.
+"""Move append-log segments into the Delta tables `captures/<endpoint>` and `labels/<model>`: at least once, in order, resumable.
 
-A crash between the append to a table and the note of how far it went repeats rows; readers drop what has the same place in the log.
+A crash between the append to a table and the record of the progress repeats rows. Readers drop rows with the same position in the log.
+
 """
 
 from __future__ import annotations
@@ -21,29 +22,29 @@ from mlopsfw.serving.captures.frames import Placed, beside, logged_labels_frame,
 if TYPE_CHECKING:
     from mlopsfw.data.tables.plain import PlainTables
 
-_BATCH = 200_000  # rows a commit: bounds memory when much has piled up
+_BATCH = 200_000  # rows per commit: bounds memory after a long backlog
 _PROGRESS = "progress.json"
 _ASIDE = "-aside"
 
 
 def compact(folder: Path, tables: PlainTables) -> int:
-    """Move every whole record of `folder` into its table; return how many prediction rows that were.
+    """Move every complete record of `folder` into its table; return how many predictions they hold.
 
-    One process at a time; another waits. A segment whose writer is gone is deleted once all of it is in the tables, or kept
-    under another name if its end is torn.
+    One process works at a time; others wait. When its writer is gone and all its records are in the tables, a segment is deleted, or
+    renamed and kept if its last record is incomplete.
     """
     with _alone(folder):
         return sum(_segment(path, tables) for path in appendlog.segments(folder))
 
 
 def put_aside(folder: Path) -> list[Path]:
-    """Give every segment another name, by which it is still read, so that the server that writes it begins a new one."""
+    """Rename every segment, so that its server begins a new one. Readers still read it under the new name."""
     renamed = []
     with _alone(folder):
         progress = _progress(folder)
         for path in appendlog.segments(folder):
             new = path.with_name(f"{path.stem}{_ASIDE}{appendlog.SUFFIX}")
-            if path.name in progress:  # noted before: a crash in between costs rows that are there twice, not rows
+            if path.name in progress:  # recorded first: a crash in between repeats rows and loses none
                 progress[new.name] = progress[path.name]
                 _write(folder, progress)
             renamed.append(path.rename(new))
@@ -51,7 +52,9 @@ def put_aside(folder: Path) -> list[Path]:
 
 
 def _segment(path: Path, tables: PlainTables) -> int:
-    finished = not appendlog.is_open(path)  # asked before reading: what is read after it is all there will be
+    finished = not appendlog.is_open(
+        path
+    )  # asked before reading, so that reading sees everything that a dead writer wrote
     moved, end = 0, 0
     for header, records, end in _batches(path, _offset(path)):
         moved += _store(header, path.stem.partition(_ASIDE)[0], records, tables)
@@ -100,7 +103,7 @@ def _put_away(path: Path, read: int) -> None:
     if read < path.stat().st_size:
         path.rename(
             path.with_suffix(".torn")
-        )  # the machine went down in the middle of a record; kept for a person to see
+        )  # the machine crashed in the middle of a record; the segment is kept for inspection
     else:
         path.unlink()
     progress = _progress(path.parent)

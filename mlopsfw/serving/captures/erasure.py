@@ -1,4 +1,4 @@
-"""Captured predictions and labels without a subject's rows, in tables and in the append-logs of servers that go on writing."""
+"""Erase a subject's rows from captured predictions and labels: in tables, and in the append-logs of running servers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from mlopsfw.serving.captures import Captures
     from mlopsfw.serving.endpoints import Endpoints
 
-_NOTICED = 3.0  # seconds in which a server notices, once a second, that its segment has gone, and writes no more to it
+_NOTICED = 3.0  # a server checks once a second whether its segment has gone, and then stops writing to it
 
 
 class Rows(NamedTuple):
-    """How many rows of an endpoint are a subject's: predictions, and labels of them."""
+    """How many rows of an endpoint belong to a subject: predictions, and their labels."""
 
     predictions: int
     labels: int
 
 
 class CaptureErasure:
-    """Endpoints' predictions, and the labels of them, that lose a subject's rows: implements `kernel.component.Holding`.
+    """The erasure of a subject's predictions and their labels: implements `kernel.component.Holding`.
 
     Args:
         services: The kernel's.
@@ -45,7 +45,7 @@ class CaptureErasure:
         self._erasure = TableErasure(services)
 
     def find(self, scope: ErasureScope) -> Held:
-        """Return endpoint → how many rows are the subject's."""
+        """Return endpoint → the number of the subject's rows."""
         return _held({name: self.count(name, scope.subject) for name in scope.names("endpoints")})
 
     def erase(self, scope: ErasureScope) -> Held:
@@ -54,7 +54,7 @@ class CaptureErasure:
         return _held({name: self.remove(name, scope.subject, again=scope.again) for name in names})
 
     def count(self, endpoint: str, subject: Subject) -> Rows:
-        """Return how many rows of an endpoint are the subject's."""
+        """Return the number of the subject's rows of an endpoint."""
         self._captures.compact(endpoint)
         predictions = self._erasure.count(f"captures/{endpoint}", subject.rows)
         if not predictions:
@@ -64,12 +64,12 @@ class CaptureErasure:
         return Rows(predictions, labels)
 
     def remove(self, endpoint: str, subject: Subject, *, again: bool) -> Rows:
-        """Remove the subject's rows. The append-log first, then labels, then predictions: they tell which labels are meant.
+        """Remove the subject's rows: first from the append-log, then labels, then predictions, which say whose the labels are.
 
         Args:
             endpoint: The endpoint.
-            subject: Whose rows.
-            again: Whether an erasure of the subject was cut short: rows that are gone may still stand in files that are not.
+            subject: The subject.
+            again: Whether an earlier erasure of the subject was interrupted, so that files may still hold rows that the table lacks.
         """
         rows = self.count(endpoint, subject)
         if not (rows.predictions or again):
@@ -80,7 +80,7 @@ class CaptureErasure:
         return Rows(self._erasure.remove(f"captures/{endpoint}", subject.rows), labels)
 
     def _ids(self, endpoint: str, subject: Subject) -> list[str]:
-        """Return every id by which labels may name the subject's predictions: the server's, and those that clients chose."""
+        """Return every id by which labels may name the subject's predictions: the server's ids, and those of clients."""
         import polars as pl
 
         if not self._tables.exists(f"captures/{endpoint}"):
@@ -108,9 +108,9 @@ def _held(rows: Mapping[str, Rows]) -> Held:
 
 
 def drain(folder: Path, tables: PlainTables) -> None:
-    """Move all that an endpoint's servers wrote so far into its tables, and leave no file with it, though they write on.
+    """Move everything that an endpoint's servers wrote so far into its tables, and delete its files, while the servers keep writing.
 
-    A server's segment is renamed; the server notices within a second and opens another one. What it wrote until then is read.
+    It renames a server's segment; the server notices within a second and opens another one. Everything written until then is read.
 
     Raises:
         Conflict: A server goes on writing to a segment that is gone: it hangs.
@@ -129,7 +129,7 @@ def drain(folder: Path, tables: PlainTables) -> None:
                     hint="Check the server with `mlopsfw endpoints status`, and run this again.",
                 )
             path.unlink()
-    for torn in folder.glob("*.torn"):  # its whole records are in the tables
+    for torn in folder.glob("*.torn"):  # its complete records are in the tables
         torn.unlink()
 
 

@@ -1,4 +1,4 @@
-"""Captured records as table rows. The only part of capture that knows Polars; the server never imports it."""
+"""Captured records as table rows. The only capture module that imports Polars; the server never imports it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ CAPTURE_COLUMNS: dict[str, Any] = {
     "client_request_id": pl.String,
     "client_request_row": pl.Int64,
 }
-"""What every row of a capture table says besides the model's inputs and outputs. The client's own id is an attribute, never a key."""
+"""The columns of every capture table besides the model's inputs and outputs. The client's own id is an attribute, never a key."""
 
 LOG_COLUMNS: dict[str, Any] = {"log_segment": pl.String, "log_offset": pl.Int64}
-"""Where in the append-log a row came from: what a crash repeats has the same place. Null in rows that older versions stored."""
+"""The position of a row in the append-log. A repetition after a crash has the same position. Null in rows of older versions."""
 
 ONCE = ("prediction_id", *LOG_COLUMNS, "event_time", "processed_time")
-"""Rows that agree in these are one row, written again after a crash. The times tell apart what older versions stored under one id."""
+"""Rows with equal values in these are one row, repeated after a crash. The times distinguish rows that older versions stored under one id."""
 
 LABEL_COLUMNS: dict[str, Any] = {
     "prediction_id": pl.String,
@@ -42,16 +42,16 @@ LABEL_COLUMNS: dict[str, Any] = {
     "label_time": TIME,
     "received_time": TIME,
 }
-"""A table of labels. `label` is JSON text, since one table must take numbers, strings and booleans, each as it is."""
+"""A table of labels. `label` is JSON text, since one table must hold numbers, strings and booleans unchanged."""
 
 ARRIVAL = ("received_time", "log_segment", "log_offset", "log_row")
-"""The order in which labels arrived: by the clock here, then by place in the log, then by row of the request or file."""
+"""The order in which labels arrived: by this machine's clock, then by position in the log, then by row of the request or file."""
 
 LABEL_TABLE: dict[str, Any] = {**LABEL_COLUMNS, "endpoint": pl.String, **LOG_COLUMNS, "log_row": pl.Int64}
-"""What is stored of a label. `endpoint` is where it was sent; null where it came from a file or from Python."""
+"""The stored columns of a label. `endpoint` is where it was sent; null for a label from a file or from Python."""
 
 Placed = tuple[int, T]
-"""A record, and the offset behind it in its segment."""
+"""A record, and the offset of its end in its segment."""
 
 _TYPES: dict[ColumnType, Any] = {
     "number": pl.Float64,
@@ -64,13 +64,13 @@ _TYPES: dict[ColumnType, Any] = {
 
 
 def shown(name: str) -> pl.Expr:
-    """Return a column of times with null for each that no event has: some have no year that Python could show."""
+    """Return a column of times with null for impossible ones, such as those in years that Python does not support."""
     time = pl.col(name)
     return pl.when(time.cast(pl.Int64).is_between(EARLIEST, LATEST, closed="left")).then(time).alias(name)
 
 
 def column_name(name: str) -> str:
-    """Return under which name an input or output called `name` is stored: another only where it would hide one of ours."""
+    """Return the column of the input or output `name`: another name only if it would hide one of ours."""
     return f"input_{name}" if name in CAPTURE_COLUMNS or name in LOG_COLUMNS else name
 
 
@@ -81,7 +81,7 @@ def completed(rows: pl.LazyFrame, wanted: Mapping[str, Any]) -> pl.LazyFrame:
 
 
 def predictions_frame(header: Header, segment: str, placed: Sequence[Placed[Predictions]]) -> pl.DataFrame:
-    """Return one row a prediction: `CAPTURE_COLUMNS`, the inputs, the outputs, then `LOG_COLUMNS`."""
+    """Return one row per prediction: `CAPTURE_COLUMNS`, the inputs, the outputs, then `LOG_COLUMNS`."""
     records = [record for _, record in placed]
     rows = sum(len(r.ids) for r in records)
     series = [
@@ -98,7 +98,7 @@ def predictions_frame(header: Header, segment: str, placed: Sequence[Placed[Pred
 
 
 def _requests(records: Sequence[Predictions]) -> list[pl.Series]:
-    """Return the client's id of each row, and which row of its request it is where that had several."""
+    """Return the client's id of each row, and its row in the request if that has several."""
     ids = _joined([[r.request_id] * len(r.ids) for r in records])
     rows = _joined([range(len(r.ids)) if r.request_id and len(r.ids) > 1 else [None] * len(r.ids) for r in records])
     return [
@@ -116,7 +116,7 @@ def _places(segment: str, placed: Sequence[Placed[Any]]) -> list[pl.Series]:
 
 
 def beside(rows: pl.DataFrame, table: Mapping[str, Any]) -> pl.DataFrame:
-    """Return `rows` with each column whose type differs from the table's under the name `<column>:<type>`.
+    """Return `rows` with each column whose type differs from the table's renamed to `<column>:<type>`.
 
     A later version of a model may take another type under an old name; its rows are kept beside, never cast or refused.
     """
@@ -130,7 +130,7 @@ def beside(rows: pl.DataFrame, table: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def labels_frame(records: Sequence[LabelRows]) -> pl.DataFrame:
-    """Return one row a label: `LABEL_COLUMNS`, and its row in its record."""
+    """Return one row per label: `LABEL_COLUMNS`, and its row in the record."""
     labels = _joined([r.labels for r in records])
     return pl.DataFrame(
         [
@@ -144,7 +144,7 @@ def labels_frame(records: Sequence[LabelRows]) -> pl.DataFrame:
 
 
 def logged_labels_frame(header: Header, segment: str, placed: Sequence[Placed[LabelRows]]) -> pl.DataFrame:
-    """Return one row a label that came through an endpoint: `LABEL_TABLE`."""
+    """Return one row per label that came through an endpoint: `LABEL_TABLE`."""
     frame = labels_frame([record for _, record in placed])
     endpoint = pl.Series("endpoint", [header.endpoint], dtype=pl.String).new_from_index(0, frame.height)
     return frame.with_columns(endpoint, *_places(segment, placed))
@@ -167,7 +167,7 @@ def _input(name: str, kind: ColumnType, records: Sequence[Predictions]) -> pl.Se
 
 
 def _moments(texts: pl.Series) -> pl.Series:
-    """Parse RFC 3339 texts, with or without a zone (without one is UTC), to microseconds UTC; what cannot be read is null."""
+    """Parse RFC 3339 texts (UTC without a zone) to microseconds UTC; null for a text that is no time."""
     zoned = texts.str.contains(r"([Zz]|[+-]\d\d:?\d\d)$")
     text = pl.select(pl.when(zoned).then(texts).otherwise(texts + "Z")).to_series().alias(texts.name)
     return text.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)

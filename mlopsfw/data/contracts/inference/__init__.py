@@ -1,8 +1,9 @@
-"""A first contract, inferred from rows that are good: what held without exception fails, what was measured warns.
+"""Infer a first contract from good rows: rules without an exception fail, measured rules warn.
 
-Inference is cautious. A rule is written only where enough rows speak for it; it is then tried: learned from one half of the rows, does it
-hold on the other? Once by order, since the next rows come later, and once by chance. What does not hold there is left out or
-only warns. At last the whole contract is evaluated on the reference by the engine that will check it, and must pass.
+Inference is cautious. It writes a rule only if enough rows support it, and then tries it: does the rule, learned from one half of the rows,
+hold on the other? It splits once by order, since new rows come later, and once at random. A rule that does not hold is left out or only
+warns. Finally the checking engine evaluates the whole contract on the reference, which must pass.
+
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-_FEWEST = 50  # rows of which a half is worth a trial
+_FEWEST = 50  # rows needed to try the rules on halves
 
 
 class Inferred(msgspec.Struct, frozen=True, kw_only=True):
-    """A contract, and what was seen, for its comments.
+    """A contract, with remarks for its comments.
 
     Args:
         contract: The rules.
         rows: How many rows the reference has.
-        notes: Column → what to say beside its rules.
-        left_out: What was tried and did not hold, in words.
+        notes: Column → a comment beside its rules.
+        left_out: The rules that did not hold, in words.
     """
 
     contract: Contract
@@ -43,12 +44,12 @@ class Inferred(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def infer(rows: pl.LazyFrame, *, now: dt.datetime, personal: Collection[str] = ()) -> Inferred:
-    """Return the contract of rows that are as they should be.
+    """Return the contract of good rows.
 
     Args:
         rows: The reference; read in several streamed passes.
-        now: For `freshness`.
-        personal: Columns of which no value may stand in a file.
+        now: The time for `freshness`.
+        personal: Columns whose values the file must not contain.
 
     Raises:
         DataError: There are no columns, or no rows.
@@ -72,7 +73,7 @@ def infer(rows: pl.LazyFrame, *, now: dt.datetime, personal: Collection[str] = (
 
 
 def _halves(rows: pl.LazyFrame, height: int) -> list[tuple[pl.LazyFrame, pl.LazyFrame]]:
-    """Return (to learn from, to try on): the earlier and the later half, and two halves by chance."""
+    """Return pairs of rows (to learn from, to try on): the earlier and the later half, and two random halves."""
     import polars as pl
 
     numbered = rows.with_row_index("\0row")

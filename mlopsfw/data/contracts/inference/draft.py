@@ -1,4 +1,4 @@
-"""A profile as rules. Each function here says what enough evidence for one kind of rule is."""
+"""Turn a profile into rules. Each function decides how much evidence one kind of rule needs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from mlopsfw.data.contracts.model import ColumnRules, Contract, Distribution, Ki
 if TYPE_CHECKING:
     import polars as pl
 
-_ENOUGH = 100  # rows from which "never" means something
-_OFTEN = 10  # times a value must have come before a set is thought complete
-_CODES = 3  # integers of so few values are codes; of more they are numbers
-_LONGEST = 64  # letters of a value in a set
-_MANY = 1_000  # rows from which even a chance is worth a warning
-_MANY_REPEATS = 10  # pairs that chance would have made
-_MOVES = 20  # distinct values from which an order is no chance
+_ENOUGH = 100  # rows needed to write "never"
+_OFTEN = 10  # occurrences of a value needed for a complete set
+_CODES = 3  # integers with at most so many values are codes, else numbers
+_LONGEST = 64  # longest text of a value in a set
+_MANY = 1_000  # rows needed for a warning, even if chance explains the rule
+_MANY_REPEATS = 10  # pairs that chance would produce
+_MOVES = 20  # distinct values needed to exclude a chance order
 _FRESH = dt.timedelta(days=7)
 
 
 def draft(profile: Profile, *, now: dt.datetime, personal: Collection[str] = ()) -> tuple[Contract, dict[str, str]]:
-    """Return the rules that a profile gives reason for, and a note on each column."""
+    """Return the rules that a profile supports, and a note on each column."""
     public = {name: column for name, column in profile.columns.items() if name not in personal}
     columns = {
         name: _column(column, profile.sample[name], profile.rows, now) if name in public else _personal(column)
@@ -48,14 +48,14 @@ def draft(profile: Profile, *, now: dt.datetime, personal: Collection[str] = ())
 
 
 def _table(rows: int) -> TableRules:
-    """An order of magnitude either way: fewer rows fail, more warn, and so do columns that were not there."""
+    """Allow an order of magnitude either way: fewer rows fail; more rows and new columns warn."""
     return TableRules(
         min_rows=max(rounded_down(rows / 10), 1), max_rows=rounded_down(rows * 10), only=True, warn=("max_rows", "only")
     )
 
 
 def _compared(column: ColumnProfile) -> bool:
-    """Return whether a column's distribution says anything: not that of keys, of what grows, or of what never changes."""
+    """Return whether a column's distribution is meaningful: not for keys, growing or constant columns."""
     if column.constant or column.order or column.kind not in ("integer", "number", "boolean", "string"):
         return False
     return column.kind == "number" or column.distinct < (0.5 if column.kind == "string" else 1) * column.present
@@ -76,7 +76,7 @@ def _short(value: Any) -> str:
 
 
 def _personal(column: ColumnProfile) -> ColumnRules:
-    """A personal column's kind and nulls alone: a file holds none of its values."""
+    """Return only kind and nulls of a personal column, since the file holds none of its values."""
     return ColumnRules(**_type(column), **_nulls(column))
 
 
@@ -99,7 +99,7 @@ _KINDS = ("integer", "number", "boolean", "string", "date", "datetime", "time", 
 
 
 def _nulls(column: ColumnProfile) -> dict[str, Any]:
-    """None where there were none in enough rows; else the share that was seen, its sampling error and as much again."""
+    """None if enough rows have no missing value; else the observed share plus twice its sampling error."""
     share = column.missing / column.rows
     if not column.missing and column.rows >= _ENOUGH:
         return {"nulls": 0.0}
@@ -109,7 +109,7 @@ def _nulls(column: ColumnProfile) -> dict[str, Any]:
 
 
 def _allow(rows: int) -> float:
-    """Return the share of rows that may be new: of as many rows as the reference has, a dozen beyond its ends are still chance."""
+    """Return the share of new rows that may lie outside: among as many rows as the reference has, a dozen beyond its ends are still chance."""
     return min(rounded_up(12 / max(rows, 1)), 0.05)
 
 
@@ -131,9 +131,9 @@ def _domain(column: ColumnProfile, sample: pl.Series, rows: int) -> dict[str, An
 
 
 def _values(column: ColumnProfile, rows: int) -> dict[str, Any]:
-    """Return the set, where it seems complete: by Good and Turing, what is unseen weighs as much as what was seen once.
+    """Return the set of values if it seems complete: by Good and Turing, unseen values weigh as much as those seen once.
 
-    Sets all of whose values came often fail; one value alone, or some rare ones, warn. Many rare values are no set.
+    A set of only frequent values fails; a single value, or a few rare ones, warn. Many rare values are no set.
     """
     counts = column.counts
     if not counts or any(isinstance(value, str) and len(value) > _LONGEST for value in counts):
@@ -153,9 +153,9 @@ def _pattern(sample: pl.Series, rows: int) -> dict[str, Any]:
 
 
 def _range(column: ColumnProfile, rows: int) -> dict[str, Any]:
-    """Return room around what was seen: on each side as much again as from the middle to the end; nothing below zero if nothing was.
+    """Return a range wider than the values: on each side by the distance from the middle to the end; not below zero if no value is.
 
-    Whole numbers that fill their range keep to it, and only warn: they may be the hours of a day, or the months so far.
+    Whole numbers that fill their range get exactly that range, and only warn: they may be the hours of a day, or the months so far.
     """
     number = int if column.kind == "integer" else float
     least, greatest, middle = (number(each) for each in (column.least, column.greatest, column.middle))
@@ -180,9 +180,9 @@ def _range(column: ColumnProfile, rows: int) -> dict[str, Any]:
 
 
 def _identity(column: ColumnProfile, *, formed: bool) -> dict[str, Any]:
-    """A column whose values were all different is a key, if it is of whole numbers or of texts with a form; an order warns.
+    """A column of unique values is a key if it holds whole numbers, or texts with a form; an order warns.
 
-    It only warns where the values may be different by chance: numbers far apart, few texts, or texts of any form.
+    It only warns if the values may be unique by chance: numbers far apart, few texts, or texts without a form.
     """
     rules: dict[str, Any] = {}
     warn: list[str] = []
@@ -193,19 +193,19 @@ def _identity(column: ColumnProfile, *, formed: bool) -> dict[str, Any]:
             rules["unique"] = True
             warn += ["unique"] if chance else []
     if column.order and column.distinct >= _MOVES:
-        whole = column.kind == "integer"  # two moments may be one, however rarely they were
+        whole = column.kind == "integer"  # two moments may coincide, even if they never did so far
         rules["order"] = cast("Order", column.order if whole else column.order.removeprefix("strictly "))
         warn.append("order")
     return rules | {"warn": warn}
 
 
 def _repeats(column: ColumnProfile) -> float:
-    """Return how many pairs of rows would have the same value if the values were spread evenly by chance."""
+    """Return how many pairs of rows would be equal if the values were spread evenly at random."""
     return float(column.present * (column.present - 1) / 2 / (column.greatest - column.least + 1))
 
 
 def _time(column: ColumnProfile, now: dt.datetime) -> dict[str, Any]:
-    """Times that reach up to now are expected to go on doing so; old data says nothing about freshness."""
+    """Expect times up to now to stay fresh. Old data gives no evidence about freshness."""
     newest = column.greatest
     if column.kind not in ("date", "datetime") or newest is None or column.constant:
         return {}
@@ -214,6 +214,8 @@ def _time(column: ColumnProfile, now: dt.datetime) -> dict[str, Any]:
     age = now - (newest if newest.tzinfo else newest.replace(tzinfo=dt.UTC))
     if abs(age) > _FRESH:
         return {}
-    gap = (column.greatest - column.least) / column.present  # from one to the next; the newest came a gap or so ago
+    gap = (
+        column.greatest - column.least
+    ) / column.present  # from one value to the next; the newest is about one gap old
     days = math.ceil((2 * max(age, dt.timedelta(0)) + 10 * gap) / dt.timedelta(days=1))
     return {"freshness": f"{max(days, 2)}d", "warn": ("freshness",)}

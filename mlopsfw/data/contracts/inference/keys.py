@@ -18,13 +18,13 @@ _WIDEST = 4  # columns of a key
 _CANDIDATES = 12
 _MOST_TRIED = 300  # of each width
 _OFFERED = 3  # of each width
-_CHANCE = 50  # rows that would come again if the columns had nothing to do with each other
+_CHANCE = 50  # rows that would be repeated if the columns were independent
 
 
 def find_keys(profile: Profile, profiles: Mapping[str, ColumnProfile]) -> Iterator[Key]:
-    """Yield keys of several columns, the best first: narrow ones, and of these the one that chance would repeat most often.
+    """Yield keys of several columns, best first: narrow ones, and of these the one that chance would repeat most often.
 
-    They are unique on the sample; whether they are on all rows is for the trial to say.
+    They are unique on the sample; the trial checks all rows.
     """
     if profile.rows < _FEWEST:
         return
@@ -47,6 +47,6 @@ def _may_identify(column: ColumnProfile) -> bool:
 
 
 def _collisions(column: pl.Series) -> float:
-    """Return how likely two rows have the same value."""
+    """Return the probability that two rows have the same value."""
     counts = column.value_counts(name="\0count")["\0count"]
     return float((counts / column.len()).pow(2).sum())

@@ -1,4 +1,4 @@
-"""What the columns of a reference look like: counted in streamed passes over all rows, with a bounded sample for what is searched."""
+"""A profile of a reference's columns: counts from streamed passes over all rows, and a bounded sample for searches."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SAMPLE = 10_000
 """Rows of the sample."""
 
 FEW = 64
-"""Up to so many distinct values are counted one by one."""
+"""Up to this many distinct values are counted individually."""
 
-_ENOUGH = 100  # rows from which an order is no chance
+_ENOUGH = 100  # rows needed to exclude a chance order
 
 _ORDERED = ("integer", "number", "date", "datetime", "time", "duration")
 _COUNTED = ("integer", "string", "boolean")
@@ -76,14 +76,14 @@ class Profile:
 
 
 def take_profile(rows: pl.LazyFrame, schema: Mapping[str, Any]) -> Profile:
-    """Look at a reference: a few streamed passes, in memory that does not grow with it but for what may be a key."""
+    """Profile a reference in a few streamed passes. Only columns that may be keys need memory that grows with the rows."""
     import polars as pl
 
     figures = {(name, figure): each for name, dtype in schema.items() for figure, each in _figures(name, dtype).items()}
     streamed = {f"{name}\0{figure}": each for (name, figure), each in figures.items() if figure not in _ORDER}
     sequential = {f"{name}\0{figure}": each for (name, figure), each in figures.items() if figure in _ORDER}
     values = rows.select(pl.len().alias("\0rows"), **streamed).collect(engine="streaming").row(0, named=True)
-    if sequential:  # beside other aggregates their columns would be held in memory
+    if sequential:  # beside other aggregates Polars would hold their columns in memory
         values |= rows.select(**sequential).collect(engine="streaming").row(0, named=True)
     height = int(values["\0rows"])
     facts = {name: {figure: values.get(f"{name}\0{figure}") for figure in _WHAT} | {"rows": height} for name in schema}
@@ -118,7 +118,7 @@ def _figures(name: str, dtype: Any) -> dict[str, pl.Expr]:
 
 
 def _sample(rows: pl.LazyFrame, height: int) -> pl.DataFrame:
-    """Return about `SAMPLE` rows, chosen by the hash of their number: the same ones each time, wherever they stand."""
+    """Return about `SAMPLE` rows, chosen by the hash of their number: always the same ones."""
     import polars as pl
 
     if height <= SAMPLE:
@@ -130,7 +130,7 @@ def _sample(rows: pl.LazyFrame, height: int) -> pl.DataFrame:
 def _look_closer(
     rows: pl.LazyFrame, schema: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Count the values of columns that have few, and tell exactly how many there are where all may be different."""
+    """Count the values of columns with few values, and count exactly where all values may be distinct."""
     import polars as pl
 
     plans = {}
@@ -169,7 +169,7 @@ def _profile(name: str, dtype: Any, facts: Mapping[str, Any], closer: Any, sampl
 
 
 def _order(facts: Mapping[str, Any]) -> str:
-    """Return how the values follow each other; nothing where they need not, or where too few rows tell."""
+    """Return the order of the values; nothing without an order, or with too few rows to tell."""
     down, up, rows = facts["down"], facts["up"], facts["rows"]
     if down is None or rows < _ENOUGH or (down and up):
         return ""

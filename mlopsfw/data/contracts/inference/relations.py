@@ -1,4 +1,4 @@
-"""What holds between columns: found on a sample, where it would not hold by chance; on all rows the trial decides."""
+"""Conditions between columns: found on a sample, where chance does not explain them. The trial checks all rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-_FEWEST = 1_000  # rows of the sample that have both values
-_SHUFFLED = 0.01  # the least share of rows that break it once rows are mixed up: else it says no more than the ranges
+_FEWEST = 1_000  # rows of the sample with both values
+_SHUFFLED = 0.01  # least share of shuffled rows that must break a condition: else it says no more than the ranges
 _COLUMNS = 40  # of one kind
-_TOGETHER = 20  # rows without the value, and with it: fewer may be chance
+_TOGETHER = 20  # rows without the value, and with it; fewer may be chance
 
 
 def find_relations(profile: Profile, columns: Mapping[str, ColumnProfile]) -> Iterator[Condition]:
-    """Yield conditions: columns that are null together, are equal, add up, or of which one is never the greater."""
+    """Yield conditions: columns that are null together, are equal, add up, or of which one is never greater."""
     sample = profile.sample
     together = [name for name, column in columns.items() if 0 < column.missing < column.rows]
     yield from _null_together(sample, together, columns)
@@ -41,7 +41,7 @@ def find_relations(profile: Profile, columns: Mapping[str, ColumnProfile]) -> It
 
 
 def sql_name(name: str) -> str:
-    """Return a column's name as SQL has it."""
+    """Return a column's name in SQL."""
     plain = name.isascii() and name.isidentifier() and name.islower() and name not in _WORDS
     return name if plain else '"' + name.replace('"', '""') + '"'
 
@@ -139,7 +139,7 @@ _WORDS = frozenset(
         "year",
     ]
 )
-"""Words that SQL may take for its own; quoting a name that is none of them does no harm."""
+"""Words that SQL may reserve. Quoting any other name does no harm."""
 
 
 def _varies(column: ColumnProfile) -> bool:
@@ -147,12 +147,14 @@ def _varies(column: ColumnProfile) -> bool:
 
 
 def _null_together(sample: pl.DataFrame, names: list[str], columns: Mapping[str, ColumnProfile]) -> Iterator[Condition]:
-    """Yield chains of columns whose values are missing in the same rows, where enough are: each with the one before it."""
+    """Yield chains of columns with values missing in the same rows, each paired with the previous one."""
     groups: dict[bytes, list[str]] = {}
     for name in names:
         column = sample[name]
         absent = column.is_null()
-        nan = column.dtype.is_float() and column.is_nan().any()  # no value either, but SQL's IS NULL does not say so
+        nan = (
+            column.dtype.is_float() and column.is_nan().any()
+        )  # not a number is no value either, but SQL's IS NULL does not cover it
         if min(absent.sum(), (~absent).sum()) >= _TOGETHER and not nan:
             groups.setdefault(absent.to_numpy().tobytes(), []).append(name)
     for group in groups.values():
@@ -162,7 +164,7 @@ def _null_together(sample: pl.DataFrame, names: list[str], columns: Mapping[str,
 
 
 def _always(sample: pl.DataFrame, first: str, sign: str, second: str) -> bool:
-    """Return whether a comparison holds in all rows of the sample that have both values, though not once they are mixed up."""
+    """Return whether a comparison holds in all rows of the sample with both values, but not in shuffled rows."""
     import polars as pl
 
     a, b = pl.col(first), pl.col(second)
@@ -176,7 +178,7 @@ def _always(sample: pl.DataFrame, first: str, sign: str, second: str) -> bool:
 
 
 def _ordered(sample: pl.DataFrame, names: list[str], columns: Mapping[str, ColumnProfile]) -> Iterator[Condition]:
-    """Yield `a <= b`, less what follows from others: of a <= b <= c not a <= c."""
+    """Yield `a <= b`, without conditions that follow from others: for a <= b <= c not a <= c."""
     pairs = set()
     for first, second in permutations(names, 2):
         overlap = columns[first].greatest > columns[second].least and columns[first].dtype == columns[second].dtype
@@ -186,12 +188,12 @@ def _ordered(sample: pl.DataFrame, names: list[str], columns: Mapping[str, Colum
         if not any((first, other) in pairs and (other, second) in pairs for other in names):
             level: Level = (
                 "fail" if columns[first].dtype.is_temporal() else "warn"
-            )  # numbers may be of different things
+            )  # numbers may measure different things
             yield Condition(that=f"{sql_name(first)} <= {sql_name(second)}", level=level)
 
 
 def _sums(sample: pl.DataFrame, names: list[str]) -> Iterator[Condition]:
-    """Yield `a + b = c`, sought on a few rows and then on the sample; of floating-point numbers nearly so."""
+    """Yield `a + b = c`, searched on a few rows and then on the sample; approximate for floating-point numbers."""
     import numpy as np
     import polars as pl
 

@@ -1,4 +1,4 @@
-"""The form that texts share, as a pattern: a known one (an e-mail address, a date), runs of letters and digits, or letters and lengths."""
+"""The common form of texts as a pattern: a known one (an e-mail address, a date), runs of letters and digits, or letters and lengths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-_FEWEST = 20  # different texts, below which a form may be chance
+_FEWEST = 20  # distinct texts; fewer may share a form by chance
 _LONGEST = 64  # letters; longer texts are prose
 
 KNOWN = {
@@ -21,13 +21,13 @@ KNOWN = {
     "web address": r"https?://\S+",
     "IPv4": r"\d{1,3}(\.\d{1,3}){3}",
 }
-"""Forms that people know by name, the narrower first."""
+"""Forms with a common name, the narrower first."""
 
 _CLASSES = (("A-Z", str.isupper), ("a-z", str.islower), ("0-9", str.isdigit))
 
 
 def find_pattern(sample: pl.Series) -> str:
-    """Return what all texts of a column match from end to end, or nothing where they have no form in common."""
+    """Return a pattern that matches every text of a column, or nothing if they share no form."""
     import polars as pl
 
     texts = sample.cast(pl.String).drop_nulls().unique().sort().to_list()
@@ -40,14 +40,14 @@ def find_pattern(sample: pl.Series) -> str:
 
 
 def _class(letter: str) -> str:
-    """Return the class of a letter; what is neither an ASCII letter nor a digit stands for itself."""
+    """Return the class of a letter. Any other character than an ASCII letter or digit represents itself."""
     if letter.isascii():
         return next((name for name, holds in _CLASSES if holds(letter)), letter)
     return ""
 
 
 def _runs(texts: Sequence[str]) -> str:
-    """Return a pattern of runs, where every text has the same ones: `AB-1234` and `CD-99` are `[A-Z]{2}-[0-9]{2,}`."""
+    """Return a pattern of runs if every text has the same runs: `AB-1234` and `CD-99` are `[A-Z]{2}-[0-9]{2,}`."""
     split = [[(name, "".join(run)) for name, run in groupby(text, key=_class)] for text in texts]
     order = [name for name, _ in split[0]]
     if "" in order or any([name for name, _ in pieces] != order for pieces in split):
@@ -57,7 +57,7 @@ def _runs(texts: Sequence[str]) -> str:
 
 
 def _part(name: str, runs: set[str]) -> str:
-    """Return one run: the letters themselves, where they are always the same."""
+    """Return one run: the letters themselves if they are always the same."""
     if len(runs) == 1:
         return "".join(map(_escaped, *runs))
     letters = f"[{name}]" if len(name) > 1 else _escaped(name)
@@ -70,14 +70,14 @@ def _escaped(letter: str) -> str:
 
 
 def _times(least: int, most: int) -> str:
-    """Return how often: exactly, where all are alike; else without an upper end, since longer ones may come."""
+    """Return the quantifier: exact if all lengths are equal, else without an upper end, since longer texts may come."""
     if least == most:
         return "" if least == 1 else f"{{{least}}}"
     return "+" if least == 1 else f"{{{least},}}"
 
 
 def _letters(texts: Sequence[str]) -> str:
-    """Return the letters that occur and the lengths, for codes such as tail numbers; nothing for words and prose."""
+    """Return the letters that occur and their lengths, for codes such as tail numbers; nothing for words and prose."""
     used = {_class(letter) for text in texts for letter in text}
     plain = {name for name, _ in _CLASSES}
     if not used <= {*plain, "-", "_", ".", "/", ":"} or ("0-9" not in used and {"A-Z", "a-z"} <= used):

@@ -1,4 +1,4 @@
-"""Try rules on rows that they were not learned from, and take back what does not hold there."""
+"""Try rules on rows from which they were not learned, and withdraw those that do not hold."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-_WRONG = 0.02  # of rows: a rule that so many break was no rule
+_WRONG = 0.02  # of rows: a rule that more of them break is no rule
 
 Broken = Mapping[tuple[str, tuple[str, ...]], float]
-"""(rule, columns) → share of rows that break it. Conditions are named by their text."""
+"""(rule, columns) → share of rows that break it. The text of a condition is its name."""
 
 
 def broken_rules(rows: pl.LazyFrame, contract: Contract, now: dt.datetime) -> Broken:
@@ -34,15 +34,15 @@ def broken_rules(rows: pl.LazyFrame, contract: Contract, now: dt.datetime) -> Br
 
 
 def amend(contract: Contract, broken: Broken, *, drop: bool = False) -> tuple[Contract, list[str]]:
-    """Return the contract without the rules that are broken by many rows, those broken by few set to warn.
+    """Return the contract without rules that many rows break; rules that few rows break only warn.
 
     Args:
         contract: The rules.
-        broken: Which of them did not hold.
-        drop: Leave out every one that is broken.
+        broken: The rules that did not hold.
+        drop: Leave out every broken rule.
 
     Returns:
-        The contract, and what was left out, in words.
+        The contract, and the omitted rules, in words.
     """
     dropped: list[str] = []
 
@@ -72,7 +72,7 @@ def _amended(name: str, rules: ColumnRules, broken: Broken, is_dropped: Any) -> 
         key = (rule, (name,))
         if key not in broken or (not getattr(rules, rule) and rule != "nulls"):
             continue
-        if rule == "nulls":  # its share is the finding: what was seen is allowed, with room
+        if rule == "nulls":  # its share is the finding: the observed share is allowed, with room
             changes["nulls"] = max(rules.nulls or 0.0, min(rounded_up(1.5 * broken[key]), 1.0))
         elif is_dropped(key):
             changes[rule] = False if rule == "unique" else None
