@@ -1,9 +1,10 @@
-"""Datasets: tables with numbered versions, each one an event of the ledger, kept as Parquet files that Delta readers open too.
+"""Datasets: tables with numbered versions. Each version is an event of the ledger, stored as Parquet files that Delta readers can open.
 
-From the bottom up: `versions` (the fold of a dataset's events), `delta` (the Delta log, written after the events), `pins` (outside tables by
-reference), `store` (versions to be read), `change`, `merge` and `watermark` (how rows come in), `commits` (the one way a version comes to be),
-`loading` and `bad_rows` (sources on their way in), `difference` and `version_drift` (two versions compared), `checking` (versions against
-contracts), `needs`, `vacuum` and `erasure` (what goes, and what keeps it), `catalog` (what `Project.datasets` is).
+From the bottom up: `versions` (versions folded from a dataset's events), `delta` (the Delta log, written after the events), `pins` (outside
+tables by reference), `store` (reads versions), `change`, `merge` and `watermark` (how rows enter), `commits` (the only way to make a version),
+`loading` and `bad_rows` (sources on their way in), `difference` and `version_drift` (compare two versions), `checking` (versions against
+contracts), `needs`, `vacuum` and `erasure` (which versions go or stay), `catalog` (`Project.datasets`).
+
 """
 
 from __future__ import annotations

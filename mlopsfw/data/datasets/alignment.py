@@ -1,7 +1,8 @@
-"""Which row of one table is which row of another, by their keys: a number stands for each key, and numbers are matched, not rows.
+"""Match the rows of two tables by their keys. Each key becomes a number, and the numbers are matched.
 
-Memory is what the numbers need, 8 bytes a row of each table, and as much again for the matching. Rows that stand in the same order at the
-beginning and at the end of both tables, as most do in two versions of one dataset, are matched by looking at them once.
+The memory is 8 bytes for each row of each table for the numbers, and as much again for the matching. Rows in the same order at the
+beginning and at the end of both tables, as most are in two versions of one dataset, are matched by one comparison.
+
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-_SMALL = 1 << 32  # rows that Polars numbers by 32 bits
+_SMALL = 1 << 32  # rows that Polars numbers with 32 bits
 _ODD = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio
-_NUMBERS = 1 << 64  # that there are of 64 bits
+_NUMBERS = 1 << 64  # the number of 64-bit values
 _BLOCK = 1 << 16  # rows compared at a time
-_FEW = 8  # a share of 1 in so many rows is few
-_DENSE = 4  # cells of a table of all whole numbers between two, for each of them that there is
+_FEW = 8  # a share of 1 in this many rows is small
+_DENSE = 4  # cells per key of a table of all whole numbers in a range
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """The rows that two tables both have.
+    """The rows that both tables have.
 
     Args:
         sizes: How many rows each table has.
-        head, tail: So many of the first, and of the last rows, have the same keys in the same order.
-        old: Between them: positions in the one table, ascending.
-        new: Where each of those is in the other one.
+        head, tail: How many of the first and of the last rows have the same keys in the same order.
+        old: The rows in between: positions in the old table, ascending.
+        new: The position of each of them in the new table.
     """
 
     sizes: tuple[int, int]
@@ -43,25 +44,25 @@ class Pairs:
         return self.head + len(self.old) + self.tail
 
     def differ(self, old: pl.Series, new: pl.Series) -> np.ndarray:
-        """Return of each pair whether its values are different; null is like null, NaN like NaN."""
+        """Return, for each pair, whether its values differ. Null equals null, NaN equals NaN."""
         import numpy as np
 
         (a, b), head, tail = self.sizes, self.head, self.tail
         marks = old[:head].ne_missing(new[:head]), old[a - tail :].ne_missing(new[b - tail :])
         if len(self.old) > b // _FEW:
-            new = new.rechunk()  # of one chunk rows are gathered in a fifth of the time
+            new = new.rechunk()  # gathering rows of one chunk takes a fifth of the time
         between = (self._differ(old, new, slice(at, at + _BLOCK)) for at in range(0, len(self.old), _BLOCK))
         return np.concatenate([mark.to_numpy() for mark in (marks[0], *between, marks[1])])
 
     def _differ(self, old: pl.Series, new: pl.Series, some: slice) -> pl.Series:
-        """Return the same of some pairs between head and tail: few, so that their values stay in the processor's cache."""
+        """Return the same for a few pairs between head and tail, so that their values stay in the processor's cache."""
         at = self.old[some]
         rows = old[int(at[0]) : int(at[-1]) + 1].rechunk()
         rows = rows if len(rows) == len(at) else rows.gather(at - at[0])
         return rows.ne_missing(new.gather(self.new[some]))
 
     def at(self, pairs: np.ndarray) -> np.ndarray:
-        """Return where the pairs of these numbers are in the old table."""
+        """Return the positions in the old table of the pairs with these numbers."""
         import numpy as np
 
         middle = self.head + len(self.old)
@@ -70,7 +71,7 @@ class Pairs:
         return np.where(pairs < self.head, pairs, np.where(pairs < middle, between, last))
 
     def alone(self, side: int) -> np.ndarray:
-        """Return the positions of rows that only one table has: the old one for 0, the new one for 1."""
+        """Return the positions of rows that only one table has: the old table for 0, the new one for 1."""
         import numpy as np
 
         unmatched = np.ones(self.sizes[side] - self.head - self.tail, bool)
@@ -79,10 +80,10 @@ class Pairs:
 
 
 def codes(sides: Sequence[pl.LazyFrame], key: Sequence[str], seed: int) -> tuple[list[np.ndarray], bool]:
-    """Return a number for each row's key, of each side, and whether two keys never share one.
+    """Return a number for the key of each row, for both sides, and whether different keys always have different numbers.
 
-    Keys of whole numbers, dates and times are packed, each column a digit, where all that lie between the least and the
-    greatest have numbers of 64 bits; others are hashed.
+    Keys of whole numbers, dates and times are packed, with each column as a digit, if all keys between the least and the
+    greatest fit into 64 bits. Other keys are hashed.
     """
     if _is_whole(sides[0], key):
         if len(key) == 1:  # no larger than its numbers, so that it is read once
@@ -101,7 +102,7 @@ def _is_whole(side: pl.LazyFrame, key: Sequence[str]) -> bool:
 
 
 def _packed(sides: Sequence[pl.LazyFrame], key: Sequence[str]) -> pl.Expr | None:
-    """Return the packed number of a key, None where it has none."""
+    """Return the packed number of a key, or None if it has none."""
     import polars as pl
 
     number, size = pl.lit(0, pl.UInt64), 1
@@ -111,12 +112,12 @@ def _packed(sides: Sequence[pl.LazyFrame], key: Sequence[str]) -> pl.Expr | None
         whole = pl.col(name).to_physical()
         bits = whole.cast(pl.Int64).reinterpret(signed=False) if low < 0 else whole.cast(pl.UInt64)
         digit = bits - pl.lit(low % _NUMBERS, pl.UInt64) + pl.lit(int(nulls), pl.UInt64)
-        number = number * pl.lit(base % _NUMBERS, pl.UInt64) + digit.fill_null(0)  # all of it modulo 2^64
+        number = number * pl.lit(base % _NUMBERS, pl.UInt64) + digit.fill_null(0)  # modulo 2^64
     return number if size <= _NUMBERS else None
 
 
 def _ends(sides: Sequence[pl.LazyFrame], key: Sequence[str]) -> Iterator[tuple[str, int, int, bool]]:
-    """Yield of each column of the key the least and the greatest value, and whether there are nulls."""
+    """Yield, for each column of the key, the least and the greatest value, and whether there are nulls."""
     import polars as pl
 
     whole = pl.col(key).to_physical()
@@ -132,7 +133,7 @@ def _ends(sides: Sequence[pl.LazyFrame], key: Sequence[str]) -> Iterator[tuple[s
 
 
 def hashes(side: pl.LazyFrame, columns: Sequence[str], seed: int) -> np.ndarray:
-    """Return a number of 64 bits for each row's values in `columns`: of equal rows the same one. Null is like null, NaN like NaN."""
+    """Return a 64-bit number for each row's values in `columns`; equal rows have equal numbers. Null equals null, NaN equals NaN."""
     import polars as pl
 
     number = pl.lit(0, pl.UInt64)
@@ -146,7 +147,7 @@ def _read(frames: Sequence[pl.LazyFrame]) -> Iterator[pl.Series]:
 
 
 def unique(*numbers: np.ndarray) -> bool:
-    """Return whether no number stands twice in all of these."""
+    """Return whether no number occurs twice in all of these."""
     import numpy as np
 
     together = np.concatenate(numbers) if len(numbers) > 1 else numbers[0]
@@ -162,13 +163,13 @@ def unique(*numbers: np.ndarray) -> bool:
 
 
 def _is_dense(*numbers: np.ndarray) -> bool:
-    """Whether a table of all whole numbers between the least and the greatest of these is small beside them."""
+    """Return whether a table of all whole numbers between the least and the greatest of these would be small compared to them."""
     low, high = min(int(part.min()) for part in numbers), max(int(part.max()) for part in numbers)
     return high - low < _DENSE * sum(map(len, numbers))
 
 
 def match(old: np.ndarray, new: np.ndarray) -> Pairs:
-    """Return which of `old`, each of them unique, is which of `new`."""
+    """Return the match in `new` of each number in `old`. The numbers of `old` are unique."""
     import numpy as np
 
     head = _same(old, new)
@@ -184,7 +185,7 @@ def match(old: np.ndarray, new: np.ndarray) -> Pairs:
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> int:
-    """Return how many of the first of both are the same."""
+    """Return how many of the first numbers of both are equal."""
     shorter = min(len(a), len(b))
     for start in range(0, shorter, _BLOCK):
         differ = a[start : min(start + _BLOCK, shorter)] != b[start : min(start + _BLOCK, shorter)]
@@ -194,7 +195,7 @@ def _same(a: np.ndarray, b: np.ndarray) -> int:
 
 
 def _places(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return where each of `a` is in `b`, or -1."""
+    """Return the position of each number of `a` in `b`, or -1."""
     import numpy as np
     import polars as pl
 

@@ -1,4 +1,4 @@
-"""The rows set aside from a dataset, in a table beside it. Which rows those are is `mlopsfw.data.intake.quarantine`'s."""
+"""The quarantine of a dataset: bad rows in a table beside it. `mlopsfw.data.intake.quarantine` decides which rows are bad."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class BadRows:
         self._tables, self._table = tables, table_name(dataset)
 
     def keep(self, rows: Sequence[BadRow]) -> None:
-        """Append the rows that one load set aside."""
+        """Append the bad rows of one load."""
         import pyarrow as pa
 
         self._tables.append(self._table, pa.Table.from_pylist(msgspec.to_builtins(rows)))
 
     def all(self) -> list[BadRow]:
-        """Return what was ever set aside, newest load first, each in the order of its rows."""
+        """Return all bad rows, newest load first, each load in the order of its rows."""
         if not self._tables.exists(self._table):
             return []
         rows = self._tables.scan(self._table).collect().sort("time", "batch", descending=True, maintain_order=True)
@@ -44,7 +44,7 @@ class BadRows:
 
 
 class BadRowErasure:
-    """Quarantine tables that lose the rows in which a subject's texts stand.
+    """Erases rows with a subject's texts from quarantine tables.
 
     Args:
         services: The kernel's.
@@ -54,16 +54,16 @@ class BadRowErasure:
         self._tables = TableErasure(services)
 
     def count(self, dataset: str, subject: Subject) -> int:
-        """Return how many bad rows of a dataset the subject's texts stand in."""
+        """Return how many bad rows of a dataset contain a text of the subject."""
         return self._tables.count(table_name(dataset), _with_texts(subject))
 
     def remove(self, dataset: str, subject: Subject, *, again: bool) -> int:
-        """Remove them; return how many they were.
+        """Remove these rows; return how many.
 
         Args:
             dataset: The dataset.
-            subject: Whose texts.
-            again: Whether an erasure of the subject was cut short: rows that are gone may still stand in files that are not.
+            subject: The subject.
+            again: Whether an earlier erasure of the subject was interrupted, so that files may still hold rows that the table lacks.
         """
         if not (again or self.count(dataset, subject)):
             return 0
@@ -82,5 +82,5 @@ def _with_texts(subject: Subject) -> Which:
 
 
 def table_name(dataset: str) -> str:
-    """Return where a dataset's quarantine table is."""
+    """Return the location of a dataset's quarantine table."""
     return f"quarantine/{dataset}"

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.source import SourceOptions
 
 _PREFIX = "dataset/"
-_LEFTOVER_AGE = 24 * 3600.0  # seconds; a commit that takes longer than this would lose its files to `tidy`
+_LEFTOVER_AGE = 24 * 3600.0  # seconds; `tidy` would remove the files of a commit that takes longer
 
 
 class Datasets(VersionStore):
-    """The datasets of a project: their versions read, made, compared, checked."""
+    """The datasets of a project: read, make, compare and check their versions."""
 
     # -- new versions ----------------------------------------------------------------------------------------------------
 
@@ -42,22 +42,22 @@ class Datasets(VersionStore):
         force: bool = False,
         once: bool = False,
     ) -> DatasetVersion:
-        """Add rows to a dataset, or replace its rows, as a new version; create it if need be.
+        """Add rows to a dataset, or replace its rows, as a new version. Create the dataset if it does not exist.
 
         Args:
             name: The dataset's name.
-            rows: A table, a frame (a lazy one is streamed), record batches, or anything that speaks Arrow's C stream.
-            mode: `append`: the columns must be the dataset's. `replace`: the columns may be others. A
-                `mlopsfw.data.datasets.change.Change` also says upsert, incremental, what columns that differ get, and (`max_bad`) how many
-                rows may be set aside (see `quarantine`).
+            rows: A table, a frame (a lazy one is streamed), record batches, or any object with Arrow's C stream.
+            mode: `append`: the columns must be the dataset's. `replace`: the columns may differ. A
+                `mlopsfw.data.datasets.change.Change` also offers upsert, incremental, the policy for differing columns, and (`max_bad`) how many
+                rows may go to quarantine.
             source: Where the rows came from, for people.
             message: Why, for people.
             run: The run that makes it.
-            force: Make a version even where the content is already there. Rows appended again by one run are never added twice.
-            once: Add nothing where the newest version added these very rows in this way.
+            force: Make a version even if the content has not changed. Rows that one run appends again are never added twice.
+            once: Add nothing if the newest version added exactly these rows in this way.
 
         Returns:
-            The new version, or the newest one with `new=False` where the content is already there.
+            The new version, or the newest one with `new=False` if the content has not changed.
 
         Raises:
             DataError: The rows do not fit the dataset, or a type cannot be stored. Nothing is committed.
@@ -70,7 +70,7 @@ class Datasets(VersionStore):
         check_name(name, "dataset")
         facts = {"source": source, "message": message, "run": run, "force": force, "once": once}
         with contextlib.ExitStack() as stack:
-            if isinstance(rows, Generator):  # it may hold a cursor, and with it locks
+            if isinstance(rows, Generator):  # it may hold a cursor with locks
                 stack.callback(rows.close)
             return Load(self._services, self, name, change_of(mode), self._intake).of_rows(
                 record_batches(rows), **facts
@@ -96,14 +96,14 @@ class Datasets(VersionStore):
             name: The dataset's name.
             paths: CSV, JSON lines, Parquet, Arrow IPC or Excel files, patterns or folders of them, Delta or Iceberg tables; http(s)
                 URLs and those of buckets, or references to such; queries of databases; in order (see `mlopsfw.data.intake.load_sources`).
-            mode: As for `commit`; a `Change` with `max_bad` sets bad rows aside (see `quarantine`).
+            mode: As for `commit`; a `Change` with `max_bad` puts bad rows in quarantine.
             message: Why, for people.
-            csv: How CSV files are written.
+            csv: The format of CSV files.
             outside: How sources are read that are no plain files.
             run: The run that makes it.
-            force: Make a version even where the content is already there.
-            once: Add nothing where the newest version added these very rows in this way, or its sources tell that they have not changed.
-            progress: Told the rows and bytes read so far, and the bytes in all (None where nobody knows), or None.
+            force: Make a version even if the content has not changed.
+            once: Add nothing if the newest version added exactly these rows in this way, or its sources show no change.
+            progress: Called with the rows and bytes read so far and the bytes in all (None if unknown), or None.
         """
         from mlopsfw.data.datasets.change import change_of
         from mlopsfw.data.datasets.loading import Load
@@ -117,7 +117,7 @@ class Datasets(VersionStore):
         )  # fmt: skip
 
     def quarantine(self, name: str) -> list[BadRow]:
-        """Return the rows ever set aside from a dataset, those of the newest load first."""
+        """Return all bad rows of a dataset, newest load first."""
         from mlopsfw.data.datasets.bad_rows import BadRows
 
         return BadRows(self.tables, check_name(name, "dataset")).all()
@@ -127,7 +127,7 @@ class Datasets(VersionStore):
     ) -> DatasetVersion:
         """Register an outside table (Parquet, CSV, JSONL or IPC file, folder of them, or Delta table) without copying it.
 
-        It is read once, for its digest, and held fast by its files' digests, ETag or table version.
+        mlopsfw reads it once for its digest, and pins it by the digests of its files, its ETag or its table version.
 
         Raises:
             DataError: There is no table.
@@ -145,7 +145,7 @@ class Datasets(VersionStore):
         return refer(self, name, absolute(uri, self._services.workspace.root), message, run=run, force=force)
 
     def restore(self, name: str, version: int, message: str = "") -> DatasetVersion:
-        """Make the content of an earlier version the newest one again, as a new version; nothing is copied or lost."""
+        """Make a new version with the content of an earlier one. Copies and removes nothing."""
         from mlopsfw.data.datasets.zero_copy import restore
 
         return restore(self, name, version, message)
@@ -153,13 +153,13 @@ class Datasets(VersionStore):
     def tag(
         self, name: str, tag: str, version: int | None = None, message: str = "", *, move: bool = False
     ) -> DatasetVersion:
-        """Put a tag on a version (the newest for None) and return it; see `mlopsfw.data.datasets.tags.put`."""
+        """Put a tag on a version (by default the newest) and return the version; see `mlopsfw.data.datasets.tags.put`."""
         from mlopsfw.data.datasets import tags
 
         return tags.put(self, name, tag, version, message, move=move)
 
     def untag(self, name: str, tag: str) -> DatasetVersion:
-        """Take a tag away and return the version that it was on. Raise `UnknownName`."""
+        """Remove a tag and return its version. Raise `UnknownName`."""
         from mlopsfw.data.datasets import tags
 
         return tags.remove(self, name, tag)
@@ -175,7 +175,7 @@ class Datasets(VersionStore):
         return compare(a, b, self.sides(a, b), key)
 
     def sides(self, before: DatasetVersion, after: DatasetVersion) -> Sides:
-        """Return the rows of two versions of one dataset, those in files that both have apart."""
+        """Return the rows of two versions of one dataset, with those in shared files separate."""
         from mlopsfw.data.datasets.keyed import Sides
 
         if not (before.readable().manifest and after.readable().manifest):
@@ -188,7 +188,7 @@ class Datasets(VersionStore):
         return Sides(old, new, files.scan(both) if both else None)
 
     def verify(self, ref: str | DatasetVersion) -> DatasetVersion:
-        """Read a version anew and return it; raise `Corrupt` where its rows no longer have its digest."""
+        """Read a version again and return it. Raise `Corrupt` if its rows no longer match its digest."""
         from mlopsfw.data.datasets.commits import digest_of
 
         version = self.resolve(ref)
@@ -203,11 +203,11 @@ class Datasets(VersionStore):
         return version
 
     def tidy(self, name: str, older: float = _LEFTOVER_AGE) -> list[str]:
-        """Finish what crashes left half-done: bring the Delta log up to the events, remove files that no version has.
+        """Complete what a crash left unfinished: write missing commits to the Delta log, and remove files that belong to no version.
 
         Args:
             name: The dataset.
-            older: Seconds; younger files may belong to a commit that is being made, and are left.
+            older: Seconds. Younger files may belong to a running commit and stay.
 
         Returns:
             The files removed.
@@ -218,9 +218,9 @@ class Datasets(VersionStore):
         return strays
 
     def stocktaking(self, name: str, older: float = _LEFTOVER_AGE) -> tuple[list[str], list[str]]:
-        """Return the files that versions have but that are gone, and the files older than `older` seconds that no version has."""
+        """Return missing files of versions, and files older than `older` seconds that belong to no version."""
         limit = self._services.clock.now() - older
-        present = dict(self.files(name).list())  # before the events: what is committed meanwhile is no stray
+        present = dict(self.files(name).list())  # before the events: then a file committed meanwhile is no stray
         history = self.history(name)
         history.get(None)
         used = {file.path for version in history.versions if version.live for file in self.manifest(version).files}

@@ -1,4 +1,4 @@
-"""How rows come into a dataset: the mode, and what it needs to know. Doing it is `commits`' and `merge`'s."""
+"""How rows enter a dataset: the mode and its options. `commits` and `merge` carry it out."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Mode = Literal["append", "replace", "upsert", "incremental"]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How rows come into a dataset.
+    """How rows enter a dataset.
 
     Args:
         mode: `replace`: instead of those there are. `append`: after them. `upsert`: after them, and each row there that has
             the key of a new one goes. `incremental`: only rows above the greatest `watermark` value so far.
-        key: Columns that identify a row, for `upsert`; with `incremental`, rows that come again replace what they were.
+        key: Columns that identify a row, for `upsert`. With `incremental`, repeated rows replace the present ones.
         watermark: The column of `incremental`: whole numbers, fractions, dates or times.
-        lookback: How far below the greatest value late rows are still taken: seconds for dates and times, else the column's
+        lookback: How far below the greatest value late rows may lie: seconds for dates and times, else the column's
             own unit. Needs `key`, since rows there already come again.
         drift: What columns that the dataset has not, or that the rows have not, get: `fail`; `add`, with null where there is no
             value; `ignore`, which drops unknown ones. Without meaning for `replace`.
-        max_bad: The share of rows that may go to quarantine, from 0 to 1; at 0 the first bad row is an error.
-        max_ratio: How many times its own size a file may have unpacked; beyond 128 MiB more is an error.
+        max_bad: The share of rows that may go to quarantine, from 0 to 1. With 0 the first bad row is an error.
+        max_ratio: The greatest ratio of unpacked to packed size, for files that unpack to more than 128 MiB.
     """
 
     mode: Mode = "append"
@@ -41,7 +41,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_ratio: float = MAX_RATIO
 
     def check(self) -> Change:
-        """Return itself. Raise `UsageError` where its parts do not go together."""
+        """Return itself. Raise `UsageError` if its parts contradict each other."""
         for wrong, problem in self._wrongs():
             if wrong:
                 raise UsageError(problem, hint='mode = "upsert" with key = ["id"]; incremental = "updated_at".')
@@ -67,12 +67,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         yield not self.max_ratio >= 1, f"max_ratio must be at least 1, not {self.max_ratio}"
 
     def check_columns(self, names: Sequence[str]) -> None:
-        """Raise `UnknownName` where the key or the watermark is none of the columns `names`."""
+        """Raise `UnknownName` if the key or the watermark is none of the columns `names`."""
         for name in (*self.key, *filter(None, (self.watermark,))):
             if name not in names:
                 raise UnknownName(f"there is no column {name!r}", hint=nearest(name, names))
 
 
 def change_of(mode: Mode | Change) -> Change:
-    """Return the checked change that a mode's name, or a change itself, means."""
+    """Return the checked change for a mode's name or a change."""
     return (mode if isinstance(mode, Change) else Change(mode=mode)).check()

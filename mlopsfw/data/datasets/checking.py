@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class ContractChecks:
-    """Checks rows with what is known of datasets.
+    """Checks rows, with the facts about datasets.
 
     Args:
         services: The kernel's.
@@ -45,7 +45,7 @@ class ContractChecks:
         self._services, self._store, self._privacy = services, store, privacy
 
     def check_version(self, ref: str, file: Path | None = None) -> Report:
-        """Check a dataset's version; keep the result.
+        """Check a dataset's version, and record the result.
 
         Args:
             ref: `name` or `name@version`.
@@ -63,7 +63,7 @@ class ContractChecks:
         return report
 
     def _contract(self, name: str, file: Path | None) -> tuple[Contract, Origin]:
-        """Return a dataset's contract and what a report says of it: its file and that file's digest."""
+        """Return a dataset's contract and its name in a report: the file and its digest."""
         if file is None:
             file = self._store.contract_file(name)
             if file is None:
@@ -79,7 +79,7 @@ class ContractChecks:
     def check(
         self, rows: pl.LazyFrame, contract: Contract, origin: Origin, *, subject: str, version: DatasetVersion | None
     ) -> Report:
-        """Check rows; those of a dataset's version are compared with the version before. Raise `DataError` where they cannot be read."""
+        """Check rows. A version is also compared with the previous one. Raise `DataError` if the rows cannot be read."""
         personal = set(self._privacy.everywhere) | set(version.pii if version else ())
         with readable(subject):
             check_calendar(rows, subject)
@@ -90,7 +90,7 @@ class ContractChecks:
         return msgspec.structs.replace(report, results=worst_first([*report.results, *more]))
 
     def record(self, version: DatasetVersion, report: Report) -> None:
-        """Keep what was found, as an event of the dataset."""
+        """Record the result as an event of the dataset."""
         self._store.stream(version.name).append(_checked(version.version, report))
 
     def infer_version(self, ref: str) -> tuple[str, Contract]:
@@ -104,7 +104,7 @@ class ContractChecks:
         return dt.datetime.fromtimestamp(self._services.clock.now(), dt.UTC)
 
     def _distribution(self, version: DatasetVersion | None, rule: Distribution) -> list[Result]:
-        """Return a result for each column: whether it has moved since the version before; one that is not judged where there is none."""
+        """Return a result for each column: whether it has drifted since the previous version. Without one the rule is skipped."""
         if version is None or version.version == 1:
             return without_previous(rule, "there is no previous version")
         before = self._store.resolve(f"data:/{version.name}@{version.version - 1}")
@@ -115,7 +115,7 @@ class ContractChecks:
         return compare(self._store.scan(before), self._new_rows(before, version), rule, before.ref)
 
     def _new_rows(self, before: DatasetVersion, version: DatasetVersion) -> pl.LazyFrame:
-        """Return the rows that the version added, where it only added files: the others are those of the version before."""
+        """Return the rows that the version added, if it only added files: the others belong to the previous version."""
         if not (before.manifest and version.manifest):
             return self._store.scan(version)
         old = {file.path for file in self._store.manifest(before).files}

@@ -1,13 +1,14 @@
-"""The one way in which a version of a dataset comes to be.
+"""The only way to make a version of a dataset.
 
-1. The rows are written as new Parquet files, durable and referred to by nothing.
-2. A manifest (which files, in which order) is stored as a blob.
-3. The event is appended to `dataset/NAME` at the number after the one that was decided upon. From here on the version exists.
-4. The Delta log is brought up to the events.
+1. Write the rows as new Parquet files. They are durable, but nothing refers to them.
+2. Store a manifest (the files, in order) as a blob.
+3. Append the event to `dataset/NAME` at the number after the history that the decision read. Now the version exists.
+4. Write the missing commits to the Delta log.
 
-Killed before 3, the old version is current and the files are leftovers that `tidy` removes; killed before 4, the version is there
-and the next commit, or `tidy`, brings the log up. A writer that loses the race for 3 decides again on the winner's
-version, and never writes its files again.
+If the process is killed before 3, the old version stays current, and `tidy` removes the files. If it is killed before 4, the version exists,
+and the next commit or `tidy` completes the log. A writer that loses the race for 3 decides again on the winner's version, without writing its
+files again.
+
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Written(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many."""
+        """The number of rows."""
         return sum(file.rows for file in self.files)
 
 
@@ -57,17 +58,17 @@ class Commit:
     """One commit to one dataset.
 
     Args:
-        datasets: Where it goes.
+        datasets: The datasets.
         name: The dataset.
-        change: How the rows come to those there are.
+        change: How the rows enter the dataset.
         source: Where they came from, for people.
         message: Why, for people.
         run: The run that makes it.
-        force: Make a version even where the content is already there.
-        once: Add nothing where the newest version added these very rows in this way.
-        quarantine: Where the rows that cannot be read went.
-        origin: What tells whether the sources change.
-        index: Of a set of files: stores where the bytes are of a version made upon a history, with these rows; returns the blob.
+        force: Make a version even if the content has not changed.
+        once: Add nothing if the newest version added exactly these rows in this way.
+        quarantine: Takes the bad rows.
+        origin: Facts that show whether the sources change.
+        index: For a set of files: stores the index of a version with these rows upon a history; returns the blob.
     """
 
     def __init__(
@@ -89,12 +90,12 @@ class Commit:
         self._source, self._message, self._run, self._origin = source, message, run, origin or {}
         self._index, self._treatment = index, datasets.treatment(name)
         self._files: TableFiles = datasets.files(name)
-        self._used: set[str] = set()  # files of the version that was decided upon last
-        self._made: list[str] = []  # files of this commit, whether the version comes to have them or not
+        self._used: set[str] = set()  # files of the version that the last decision read
+        self._made: list[str] = []  # all files of this commit, in a version or not
         self._quarantine, self._ignored, self._top = quarantine, tuple[str, ...](), None
 
     def make(self, batches: Iterable[pa.RecordBatch]) -> DatasetVersion:
-        """Write the rows and make the version; return it, or the newest one with `new=False` where nothing differs."""
+        """Write the rows and make the version. Return it, or the newest one with `new=False` if nothing changed."""
         history = self._datasets.history(self._name)
         refuse_other(history, self._origin)
         used: set[str] = set()
@@ -136,7 +137,7 @@ class Commit:
         marked.refuse_clear(base, self._treatment)
         try:
             schema_before = self._datasets.schema(base)
-        except Erased:  # since the history was read: the version is another one now, of the same columns
+        except Erased:  # since the history was read, an erasure has replaced the version; the columns are the same
             schema_before = self._datasets.schema(self._datasets.history(self._name).get(base.version))
         return columns.agreed(schema_before, coming, self._change.drift, f"dataset {self._name!r}")
 
@@ -156,7 +157,7 @@ class Commit:
                 yield fitted
 
     def _fit(self, batch: pa.RecordBatch, schema: pa.Schema, position: int) -> pa.RecordBatch:
-        """Return `batch` in the types of `schema`, with a quarantine less the rows that do not fit, found by halving."""
+        """Return `batch` in the types of `schema`. With a quarantine, leave out the rows that do not fit, found by bisection."""
         import pyarrow as pa
 
         try:
@@ -181,11 +182,11 @@ class Commit:
         return columns.complete(batch, schema) if set(batch.schema.names) < set(schema.names) else batch
 
     def _base(self, history: History) -> DatasetVersion | None:
-        """Return the version that the rows come to."""
+        """Return the version to which the rows are added."""
         return None if self._change.mode == "replace" else history.latest
 
     def _limit(self, base: DatasetVersion | None) -> Any:
-        """Return the value above which rows are taken, None for all."""
+        """Return the value above which rows are taken, or None for all."""
         if base is None or not self._change.watermark or self._change.watermark not in base.columns:
             return None
         value = watermark.greatest(base, self._datasets.scan(base), self._change.watermark)
@@ -199,7 +200,7 @@ class Commit:
                 now = self._datasets.history(self._name)
                 if now.removals == history.removals:
                     raise
-                history = now  # files that it was decided upon went meanwhile
+                history = now  # files that the decision read have gone meanwhile
                 continue
             if not version.new:
                 return version
@@ -213,7 +214,7 @@ class Commit:
             return replace(version, time=event.time, actor=event.actor)
 
     def _decide(self, written: Written, history: History) -> DatasetVersion:
-        """Return the version that these rows make upon `history`, or its newest, marked as not new."""
+        """Return the version of these rows upon `history`, or its newest one, marked as not new."""
         base = self._base(history)
         same = self._same(written, history)
         if same is not None:
@@ -256,9 +257,9 @@ class Commit:
         return facts | ({"ignored": list(self._ignored)} if self._ignored else {})
 
     def _same(self, written: Written, history: History) -> DatasetVersion | None:
-        """Return the version that makes this commit needless, if one does."""
+        """Return the version that makes this commit unnecessary, if there is one."""
         mode = self._change.mode
-        if self._run:  # a step that is tried again after it was killed has perhaps committed already
+        if self._run:  # a step that was killed and runs again may have committed already
             for version in history.versions:
                 facts = version.run, version.source, version.mode, version.added or version.digest
                 if facts == (self._run, self._source, mode, written.digest):
@@ -293,7 +294,7 @@ class Commit:
 
 
 def refuse_other(history: History, origin: Mapping[str, Any]) -> None:
-    """Raise `UsageError` where the dataset's versions are of another kind: references, a set of files, or a table."""
+    """Raise `UsageError` if the dataset's versions are of another kind: references, a set of files, or a table."""
     if (latest := history.latest) is None:
         return
     if latest.mode == "reference":
@@ -304,7 +305,7 @@ def refuse_other(history: History, origin: Mapping[str, Any]) -> None:
 
 
 def digest_of(datasets: VersionStore, version: DatasetVersion) -> str:
-    """Return the digest of what a version's files hold now, read anew."""
+    """Return the digest of the current content of a version's files, read again."""
     schema = datasets.schema(version)
     scanned = record_batches(datasets.scan(version))
     return table_digest(columns.fit(batch, schema, version.ref) for batch in scanned)

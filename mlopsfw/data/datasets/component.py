@@ -1,4 +1,4 @@
-"""What datasets say of themselves."""
+"""The component `datasets`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[Holding]]) -> Component:
-    """Return the component; all are asked for when it is used."""
+    """Return the component. It reads its arguments only when it is used."""
     references = _References(datasets)
     kind = ReferenceKind(scheme="data", exact=references.exact, facts=references.facts)
 
@@ -64,7 +64,7 @@ def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[
 
 
 def edges(index: Index) -> Iterator[Edge]:
-    """Yield what dataset versions were made of."""
+    """Yield the origins of dataset versions."""
     for row in index.query("SELECT dataset, version, facts FROM datasets WHERE facts IS NOT NULL", fresh=False):
         made = msgspec.json.decode(row["facts"], type=VersionRecord)
         name, version = row["dataset"], row["version"]

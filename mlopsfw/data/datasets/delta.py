@@ -29,7 +29,7 @@ class DeltaLog:
 
     Args:
         files: The table's files.
-        blobs: Where manifests are.
+        blobs: Stores the manifests.
     """
 
     def __init__(self, files: TableFiles, blobs: Blobs) -> None:
@@ -37,12 +37,12 @@ class DeltaLog:
         self._uri, self._options = files.location.uri, dict(files.location.options) or None
 
     def version(self) -> int:
-        """Return the table's version; -1 where there is no table yet."""
+        """Return the table's version; -1 if there is no table yet."""
         table = self._open()
         return -1 if table is None else table.version()
 
     def bring_up(self, versions: Sequence[DatasetVersion]) -> int:
-        """Write the commits that the log lacks of `versions` (all, oldest first); return how many this call wrote."""
+        """Write the commits of `versions` (all, oldest first) that the log lacks; return how many this call wrote."""
         from deltalake.exceptions import CommitFailedError, DeltaError
 
         written = 0
@@ -53,7 +53,7 @@ class DeltaLog:
             try:
                 self._write(before, version, back)
             except (CommitFailedError, DeltaError):
-                if self.version() <= head:  # nobody else wrote it: the failure is a real one
+                if self.version() <= head:  # no other process wrote it: the failure is real
                     raise
                 continue
             self._sync(head + 1)
@@ -69,7 +69,7 @@ class DeltaLog:
         return None
 
     def _write(self, before: DatasetVersion | None, version: DatasetVersion, back: int) -> None:
-        """Write the commit of `version` after `before`; `back`: it has the very files of that earlier version, which are there."""
+        """Write the commit of `version` after `before`. `back`: it has exactly the files of that earlier version, which still exist."""
         from deltalake import CommitProperties, Schema
         from deltalake.transaction import create_table_with_add_actions
 
@@ -96,14 +96,14 @@ class DeltaLog:
             table.restore(back - 1, commit_properties=note)
             return
         previous = manifests.load(before.manifest, self._blobs)
-        if version.mode == "replace" or previous.schema != content.schema:  # then no file is shared
+        if version.mode == "replace" or previous.schema != content.schema:  # then the versions share no file
             table.create_write_transaction(_adds(content, ()), "overwrite", schema, commit_properties=note)
             return
         actions = [*_adds(content, previous.files), *_removes(previous, content)]
         table.create_write_transaction(actions, "append", schema, commit_properties=note)
 
     def _sync(self, version: int) -> None:
-        """Make the commit durable where that is ours to do, so that power loss leaves no torn log behind."""
+        """Make a local commit durable, so that a power failure leaves no torn log."""
         if self._files.folder is None:
             return
         log = self._files.folder / "_delta_log"

@@ -1,4 +1,4 @@
-"""What `mlopsfw doctor` asks about datasets: are the files there, the Delta log up, the references unchanged, the rows the same."""
+"""The checks of `mlopsfw doctor` on datasets: missing files, the Delta log, changed references, changed rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def examine(datasets: Datasets) -> Iterator[Diagnosis]:
-    """Look at every dataset without reading its rows."""
+    """Check every dataset without reading its rows."""
     files = 0
     newest = datasets.newest()
     for latest in newest:
@@ -59,7 +59,7 @@ def verify(datasets: Datasets) -> Iterator[Diagnosis]:
             try:
                 datasets.verify(version)
             except ReferenceChanged:
-                continue  # `examine` tells it of the newest; older references are expected to go
+                continue  # `examine` reports the newest; older references may disappear
             except (Corrupt, DataError) as error:
                 yield Diagnosis("error", error.message, error.hint)
             versions, rows = versions + 1, rows + version.rows

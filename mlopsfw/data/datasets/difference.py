@@ -1,4 +1,4 @@
-"""What differs between two versions of a dataset: columns, row counts, and rows by key."""
+"""Compare two versions of a dataset: columns, row counts, and rows by key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """How `after` differs from `before`.
+    """The differences of `after` from `before`.
 
     Args:
         before, after: The versions, as references.
@@ -27,7 +27,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         equal: Whether the logical content is the same.
         columns_added, columns_removed: Names.
         columns_retyped: Column → [type before, type after].
-        key: The columns that identify a row; without them rows are compared whole.
+        key: The columns that identify a row; without them whole rows are compared.
         added, removed, changed: Row counts; `changed` is 0 without a key.
         changed_columns: Column → rows in which it differs (with a key); a column that changed its type is not compared.
         examples: `added`, `removed`, `changed` → a few keys (with a key).
@@ -98,9 +98,9 @@ def _check_key(result: Difference, a: dict[str, str], b: dict[str, str]) -> None
 
 
 def _whole_rows(result: Difference, old: pl.LazyFrame, new: pl.LazyFrame) -> dict[str, Any]:
-    """Count the rows of each side that the other has not, copies counted; columns of one side only are left out.
+    """Count the rows that only one side has, with repetitions. Leaves out columns that only one side has.
 
-    Rows are compared by a number of 64 bits: a pair of rows that differ, one of each side, is taken for the same with a probability of 2^-64.
+    Rows are compared by 64-bit hashes: two different rows count as equal with a probability of 2^-64.
     """
     import numpy as np
 

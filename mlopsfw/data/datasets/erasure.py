@@ -1,13 +1,15 @@
-"""Dataset versions without a subject's rows: files that hold some are written anew, once for all versions that share them.
+"""Erase a subject's rows from dataset versions: rewrite the files that hold some, once for all versions that share them.
 
-1. New files and manifests, durable and referred to by nothing.
-2. `dataset.erased` at the number after the one that was decided upon: from here on the versions are the rewritten ones.
-3. `sweep`: old files and manifests go, and the Delta log, whose statistics hold values, is made anew; then `dataset.swept`.
+1. Write new files and manifests. They are durable, but nothing refers to them.
+2. Append `dataset.erased` at the number after the history that the decision read. Now the versions are the rewritten ones.
+3. `sweep` deletes old files and manifests, writes the Delta log again (its statistics hold values), and appends `dataset.swept`.
 
-A vacuumed version has no rows left to look at. Its manifest still tells the bounds of what its files held, so the bounds go. Of a set of
-files all versions get new indexes that share bytes with a version that changes (`mlopsfw.data.filesets.erasure`).
+A vacuumed version has no rows left to rewrite. Its manifest still holds the bounds of its files' values, so the bounds are removed. In a set of
+files, all versions that share bytes with a changed version get new indexes (`mlopsfw.data.filesets.erasure`).
 
-Killed before 2, nothing has happened, and `tidy` removes the files; killed before the end of 3, the next `sweep` does it all again.
+If the process is killed before 2, nothing has happened, and `tidy` removes the files. If it is killed before the end of 3, the next `sweep` does
+all of it again.
+
 """
 
 from __future__ import annotations
@@ -43,23 +45,23 @@ _TRIES = 10
 
 
 class ErasedContents(Protocol):
-    """What a set of files does when rows of it go. A table has no such contents."""
+    """The erasure of a file set's contents. A table has none."""
 
     def waiting(self, version: DatasetVersion) -> bool:
-        """Return whether bytes of a vacuumed version may be stored still."""
+        """Return whether bytes of a vacuumed version may still be stored."""
         ...
 
     def indexes(self, history: History, subject: Subject) -> dict[int, str]:
-        """Store what is left without the subject; return version → its new index, of those that get another one."""
+        """Store the contents without the subject; return version → new index, for the versions that get one."""
         ...
 
     def sweep(self, name: str, erasure: str) -> int:
-        """Drop what no version has any more; return how many blobs."""
+        """Delete the blobs that no version has any more; return how many."""
         ...
 
 
 class Rewriting:
-    """One subject's rows leaving one dataset.
+    """The erasure of one subject from one dataset.
 
     Args:
         store: The versions there are.
@@ -74,11 +76,11 @@ class Rewriting:
     ) -> None:
         self._contents, self._name, self._subject, self._erasure = contents, name, subject, erasure
         self._store, self._files = store, store.files(name)
-        self._counts: dict[str, int] = {}  # file → how many of its rows are the subject's
+        self._counts: dict[str, int] = {}  # file → the number of the subject's rows in it
         self._rewritten: dict[str, tuple[DataFile, ...]] = {}
 
     def found(self) -> dict[int, int]:
-        """Return version → how many of its rows are the subject's, for those that have some."""
+        """Return version → the number of the subject's rows, without zeros."""
         return self._rows_in(self._store.history(self._name))
 
     def _rows_in(self, history: History) -> dict[int, int]:
@@ -86,14 +88,14 @@ class Rewriting:
         return {version: count for version, count in counts.items() if count}
 
     def run(self) -> dict[int, int]:
-        """Rewrite every version with rows of the subject, and return their numbers as `found` does. Raise `Conflict` while others may not write."""
+        """Rewrite every version with rows of the subject; return their numbers as `found` does. Raise `Conflict` while another erasure is running."""
         while True:
             versions, record, seq = outlasting(self._store, self._name, self._decide)
             if not record.versions:
                 return {}
             try:
                 self._store.stream(self._name).append(record, expecting=seq)
-            except Conflict:  # a commit was first: its version may have the rows, too
+            except Conflict:  # a commit was faster: its version may have the rows, too
                 continue
             return versions
 
@@ -107,7 +109,7 @@ class Rewriting:
         return numbers, self._record(history, numbers, bounded, self._indexes(history)), history.seq
 
     def _has_bounds(self, version: DatasetVersion) -> bool:
-        """Return whether a vacuumed version still tells what it held."""
+        """Return whether a vacuumed version's manifest still describes its content."""
         if not version.vacuumed:
             return False
         stats = any(file.stats for file in self._store.manifest(version).files)
@@ -128,7 +130,7 @@ class Rewriting:
         )
 
     def _less(self, versions: Iterable[DatasetVersion]) -> Iterator[RewrittenVersion]:
-        rewritten: dict[str, tuple[str, int, str]] = {}  # by manifest: a restored version shares its origin's
+        rewritten: dict[str, tuple[str, int, str]] = {}  # by manifest: a restored version shares that of its origin
         for version in versions:
             if version.manifest not in rewritten:
                 digest, content = self._content(self._store.manifest(version))
@@ -140,7 +142,7 @@ class Rewriting:
         return _change(version, version.digest, content.rows, manifests.save(content, self._store.blobs))
 
     def _indexes(self, history: History) -> dict[int, str]:
-        """Return the new index of each version of a set that gets another one; a vacuumed one needs none."""
+        """Return the new index of each version of a set that gets one; a vacuumed version needs none."""
         versions = [version for version in history.versions if version.index]
         if not any(version.live for version in versions):
             return {}
@@ -175,7 +177,7 @@ class Rewriting:
         return merge.digest(remaining, self._untouched(previous))
 
     def _untouched(self, previous: Manifest) -> int:
-        """Return how many rows stand before the first file that changes."""
+        """Return the number of rows before the first file that changes."""
         rows = 0
         for file in previous.files:
             if self._count(file):
@@ -200,12 +202,12 @@ def _change(version: DatasetVersion, digest: str, rows: int, blob: str) -> Rewri
 
 
 def without_bounds(content: Manifest) -> Manifest:
-    """Return a manifest that does not tell what is in its files."""
+    """Return a manifest without facts about the content of its files."""
     return replace(content, files=tuple(replace(file, stats="") for file in content.files))
 
 
 class RowErasure:
-    """Datasets that lose a subject's rows.
+    """Erases subjects from datasets.
 
     Args:
         services: The kernel's.
@@ -217,11 +219,11 @@ class RowErasure:
         self._services, self._store, self._contents = services, store, contents
 
     def rewriting(self, name: str, subject: Subject, erasure: str) -> Rewriting:
-        """Return the rewriting of a dataset's versions without a subject, for the erasure of that id."""
+        """Return the erasure of a subject from a dataset, under the id `erasure`."""
         return Rewriting(self._store, self._contents, name, subject, erasure)
 
     def sweep(self, name: str) -> int:
-        """Remove what erasures have put out of use; return how many files and blobs that were. Safe to be repeated."""
+        """Delete the files and blobs that erasures replaced; return how many. Safe to repeat."""
         store, stream = self._store, self._store.stream(name)
         events = list(stream.events())
         swept = max((event.seq for event in events if event.type == DatasetSwept.type), default=0)
@@ -239,11 +241,11 @@ class RowErasure:
         bytes_ = self._contents.sweep(name, waiting[-1].erasure)
         self._make_log_anew(name)
         stream.append(DatasetSwept(erasures=tuple(sorted({erased.erasure for erased in waiting}))))
-        store.bring_up(name)  # what was committed meanwhile
+        store.bring_up(name)  # committed meanwhile
         return len(files) + len(blobs) + bytes_
 
     def _make_log_anew(self, name: str) -> None:
-        """Write the Delta log from the events; once more where a commit that began before the erasure has got in between."""
+        """Write the Delta log from the events; once more if a commit that began before the erasure wrote in between."""
         from deltalake.exceptions import DeltaError
 
         files = self._store.files(name)

@@ -1,4 +1,4 @@
-"""Rows of people in datasets: in every version, and among the rows that loads set aside."""
+"""People's rows in datasets: in every version and in quarantine."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class DatasetHolding:
 
     Args:
         store: The versions there are.
-        bad_rows: Loses rows of the quarantine.
+        bad_rows: Erases rows of the quarantine.
         erasure: Rewrites versions.
-        removal: Finishes what a vacuum that was cut short left, which may hold the rows.
+        removal: Finishes an interrupted vacuum, whose files may hold the rows.
     """
 
     def __init__(
@@ -31,11 +31,11 @@ class DatasetHolding:
         self._store, self._bad_rows, self._erasure, self._removal = store, bad_rows, erasure, removal
 
     def find(self, scope: ErasureScope) -> Held:
-        """Return dataset → version → rows of the subject, and dataset → bad rows in which a text of it stands."""
+        """Return dataset → version → rows of the subject, and dataset → bad rows with a text of the subject."""
         return self._held(scope, dry_run=True)
 
     def erase(self, scope: ErasureScope) -> Held:
-        """Erase them."""
+        """Erase these rows."""
         return self._held(scope, dry_run=False)
 
     def _held(self, scope: ErasureScope, *, dry_run: bool) -> Held:
@@ -71,7 +71,7 @@ class DatasetHolding:
         return rows
 
     def _affected_before(self, name: str, subject: str) -> set[str]:
-        """Return the versions from which earlier erasures of the subject took rows."""
+        """Return the versions from which earlier erasures of the subject removed rows."""
         return {
             f"data:/{name}@{change.version}"
             for event in self._store.stream(name).events()

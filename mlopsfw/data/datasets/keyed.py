@@ -1,4 +1,4 @@
-"""What differs between two versions row by row, where columns identify a row. Two columns are in memory at a time."""
+"""Compare two versions row by row, with columns that identify a row. Memory holds two columns at a time."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Sides(NamedTuple):
     """The rows of two versions.
 
     Args:
-        old: Those in files that only the one version has.
-        new: Those in files that only the other has.
-        shared: Those in files that both have; None for none. They are the same, so of them only keys are read.
+        old: The rows in files that only the old version has.
+        new: The rows in files that only the new version has.
+        shared: The rows in files that both have, or None. They are equal, so only their keys are read.
     """
 
     old: pl.LazyFrame
@@ -57,7 +57,7 @@ def by_key(sides: Sides, key: Sequence[str], values: Sequence[str], refs: tuple[
 
 
 def _pairs(sides: Sides, key: Sequence[str], refs: tuple[str, str]) -> Pairs:
-    """Return which rows are the same, by numbers for keys; where two keys have got one number, by other numbers."""
+    """Match the rows by numbers for their keys. If two keys have the same number, use other numbers."""
     present = [side for side in sides if side is not None]
     for seed in itertools.count():
         (old, new, *shared), exact = codes(present, key, seed)
@@ -71,7 +71,7 @@ def _pairs(sides: Sides, key: Sequence[str], refs: tuple[str, str]) -> Pairs:
 
 
 def _check_unique(sides: Sides, key: Sequence[str], refs: tuple[str, str]) -> None:
-    """Raise `DataError` where rows of one version share a key."""
+    """Raise `DataError` if rows of one version share a key."""
     import polars as pl
 
     for side, ref in zip((sides.old, sides.new), refs, strict=True):
@@ -83,7 +83,7 @@ def _check_unique(sides: Sides, key: Sequence[str], refs: tuple[str, str]) -> No
 
 
 def _compared(pairs: Pairs, sides: Sides, values: Sequence[str]) -> tuple[np.ndarray, dict[str, int]]:
-    """Return the numbers of the pairs that differ in any column, and in how many each column does."""
+    """Return the numbers of the pairs that differ in any column, and the number of differences in each column."""
     import numpy as np
 
     differ, counts = np.zeros(len(pairs), bool), {}
@@ -101,7 +101,7 @@ def _differ(pairs: Pairs, sides: Sides, name: str) -> np.ndarray:
     columns = pl.collect_all([side.select(name) for side in (sides.old, sides.new)], engine="streaming")
     return pairs.differ(
         columns.pop(0).to_series(), columns.pop().to_series()
-    )  # held by nobody else: memory is two columns
+    )  # nothing else holds it: memory is two columns
 
 
 def _keys(side: pl.LazyFrame, key: Sequence[str], positions: np.ndarray) -> list[dict[str, Any]]:

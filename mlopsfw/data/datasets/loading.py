@@ -50,7 +50,7 @@ class Load:
         self._intake = intake
 
     def of_rows(self, batches: Iterator[pa.RecordBatch], **facts: Any) -> DatasetVersion:
-        """Make a version of rows that are at hand; as for `Datasets.commit`."""
+        """Make a version from rows; as for `Datasets.commit`."""
         try:
             return self._made(batches, self._quarantine(), **facts)
         except DataError as error:
@@ -65,7 +65,7 @@ class Load:
         progress: Any = None,
         **facts: Any,
     ) -> DatasetVersion:
-        """Make a version of what is at `places`, or return the newest where that tells that nothing changed; as for `Datasets.add`."""
+        """Make a version from the sources at `places`, or return the newest one if the sources show no change; as for `Datasets.add`."""
         change, latest = self._change, self._store.history(self._name).latest
         again = facts["force"] or not (facts["once"] or change.mode == "replace")
         origin = {} if again or latest is None or latest.mode != change.mode or latest.erased else latest.origin
@@ -85,7 +85,7 @@ class Load:
     def _read(
         self, files: Sequence[SourceFile | SourceTable], options: ReadOptions, *, progress: Any, **facts: Any
     ) -> DatasetVersion:
-        texts = {column: "string" for column, mark in self._marks.items() if mark == "hash"}  # 007 and 7 stay two
+        texts = {column: "string" for column, mark in self._marks.items() if mark == "hash"}  # 007 and 7 stay different
         options = msgspec.structs.replace(
             options, expected=texts | self._expected(), max_ratio=self._change.max_ratio, key=self._untyped_key()
         )
@@ -104,14 +104,14 @@ class Load:
                     raise self._withheld(located(error, self._intake.formats, files, options)) from None
 
     def _quarantine(self) -> Quarantine | None:
-        """Return where one load's bad rows go; None where it may have none."""
+        """Return the quarantine of one load, or None if bad rows are errors."""
         if not self._change.max_bad:
             return None
         now, keep = rfc3339(self._services.clock.now()), BadRows(self._store.tables, self._name).keep
         return Quarantine(keep, self._name, self._change.max_bad, now, personal=bool(self._marks))
 
     def _made(self, batches: Iterator[pa.RecordBatch], quarantine: Quarantine | None, **facts: Any) -> DatasetVersion:
-        """Make a version of those rows that keep the contract, where others may go to `quarantine`."""
+        """Make a version of the rows that fulfil the contract. Other rows may go to `quarantine`."""
         commit = Commit(self._store, self._name, self._change, quarantine=quarantine, **facts)
         if quarantine is None:
             return commit.make(batches)
@@ -121,20 +121,20 @@ class Load:
         )
 
     def _withheld(self, error: DataError) -> DataError:
-        """Return an error about rows of the dataset, without their values where some of its columns are personal."""
+        """Return an error about rows of the dataset, without their values if some of its columns are personal."""
         if not (marks := self._marks):
             return error
         columns = latest.columns if (latest := self._store.history(self._name).latest) else {}
         return marked.withheld(error, {self._name, *marks, *columns})
 
     def _untyped_key(self) -> tuple[str, ...]:
-        """Return the columns of the key whose type no version decides: 9.0 is the 9 of a dataset of whole numbers."""
+        """Return the columns of the key whose type no version decides yet: 9.0 must match the 9 of a dataset of whole numbers."""
         latest = self._store.history(self._name).latest
         columns = self._store.schema(latest).names if latest is not None and latest.manifest else []
         return tuple(column for column in self._change.key if column not in columns)
 
     def _expected(self) -> dict[str, str]:
-        """Return the types that CSV columns have in the dataset already: text stays text there, whatever it looks like."""
+        """Return the types of CSV columns that the dataset already has: text stays text, even if it looks like numbers."""
         change = self._change
         latest = None if change.mode == "replace" else self._store.history(self._name).latest
         if latest is None or not latest.manifest:
@@ -147,7 +147,7 @@ class Load:
 def _counted(
     batches: Iterator[pa.RecordBatch], progress: Any, files: Sequence[SourceFile | SourceTable]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield `batches` and tell rows and bytes read so far, and bytes in all, None where nobody knows. Bytes are what Arrow holds, at most the sources' own."""
+    """Yield `batches`; report the rows and bytes read so far and the bytes in all (None if unknown). Bytes are Arrow's, at most the sources' own."""
     rows = read = 0
     sizes = [_size(file) for file in files]
     whole = None if None in sizes else sum(filter(None, sizes))

@@ -1,4 +1,4 @@
-"""What a dataset with personal columns refuses: rows that would be, or already are, in it in clear."""
+"""Protect a dataset with personal columns: refuse rows that would be, or already are, stored in clear."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 
 def withheld(error: DataError, columns: Collection[str]) -> DataError:
-    """Return an error about rows that are read without their values: messages are shown, logged and kept in a run's events."""
+    """Return an error about rows without their values: errors are shown, logged, and recorded in a run's events."""
     located = _LOCATED.match(error.message)
     if located:
         return DataError(
@@ -31,7 +31,7 @@ def withheld(error: DataError, columns: Collection[str]) -> DataError:
 
 
 def refuse_clear(base: DatasetVersion, treatment: Treatment) -> None:
-    """Raise `DataError` where a version that rows come to, or that comes back, has a column otherwise than it is marked now."""
+    """Raise `DataError` if a version to extend or restore treats a column otherwise than its mark says now."""
     for column, mark in treatment.marks.items():
         if column in base.columns and base.pii.get(column) != mark:
             was = base.pii.get(column)
@@ -42,7 +42,7 @@ def refuse_clear(base: DatasetVersion, treatment: Treatment) -> None:
 
 
 def refuse_reference(name: str, treatment: Treatment) -> None:
-    """Raise `UsageError` where an outside table would have to be changed."""
+    """Raise `UsageError` for an outside table: marks would require changing it."""
     if treatment.marks:
         raise UsageError(
             f"dataset {check_name(name, 'dataset')!r} has personal columns, and mlopsfw cannot change a table that it only refers to",

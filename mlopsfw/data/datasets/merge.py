@@ -1,8 +1,9 @@
-"""New rows and those that were there, made one table: who goes, which files are written anew, what the content's digest is.
+"""Merge new rows with the present ones into one table: which rows go, which files are rewritten, and the digest of the content.
 
-Order: the rows that were there keep theirs, less those that a new row replaces; the new ones follow in the order in which they
-came. Of new rows with one key the last stays. A file of which no row goes is kept as it is; the others are copied without
-the rows that go, batch by batch. Memory is what the keys of the new rows need, and one batch.
+Order: the present rows keep their order, without those that a new row replaces. The new rows follow in the order in which they came; of
+several with one key the last stays. A file that loses no row stays unchanged. Other files are copied without these rows, batch by batch.
+Memory holds the keys of the new rows, and one batch.
+
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _ROW = "\0row"
 
 
 class Merge:
-    """One table made of two.
+    """A table merged from two.
 
     Args:
         files: The files of the dataset.
@@ -43,9 +44,9 @@ class Merge:
 
         Args:
             added: Files of `schema`.
-            key: Rows that share it are one row; empty to keep all.
-            column: The watermark; empty where there is none.
-            limit: Rows of `added` that are not above it are left out; None for no limit.
+            key: The columns of the key; empty to keep all rows.
+            column: The watermark; empty for none.
+            limit: Leave out rows of `added` up to this value; None for no limit.
         """
         import numpy as np
 
@@ -65,7 +66,7 @@ class Merge:
         return files
 
     def _superseded(self, added: Sequence[DataFile], key: Sequence[str], late: np.ndarray) -> tuple[Any, Any]:
-        """Return which new rows a later one replaces, and which old rows a new one does, as sorted positions."""
+        """Return the new rows that a later one replaces, and the old rows that a new one replaces, as sorted positions."""
         import polars as pl
 
         new = self._files.scan(added).select(key).with_row_index(_ROW).collect(engine="streaming")
@@ -76,7 +77,7 @@ class Merge:
         if not self._known.files:
             return double, double[:0]
         old = self._files.scan(self._known.files)
-        if not set(key) <= set(old.collect_schema()):  # a key that is new to the dataset: no row there has it
+        if not set(key) <= set(old.collect_schema()):  # the key is new to the dataset: no row has it
             return double, double[:0]
         old = old.select(key).cast(keys.collect_schema())
         matches = old.with_row_index(_ROW).join(keys, on=list(key), how="semi", nulls_equal=True).select(_ROW)
@@ -113,7 +114,7 @@ class Merge:
                 yield remaining
 
     def digest(self, files: tuple[DataFile, ...], first: int) -> tuple[str, Manifest]:
-        """Return the content of `files`; rows before the position `first` are as they were, so their blocks' digests are too."""
+        """Return the content of `files`. Rows before the position `first` are unchanged, so the digests of their blocks are reused."""
         old_blocks = self._known.blocks[: first // BLOCK]
         digest = TableDigest(self._schema, old_blocks)
         for batch in record_batches(self._files.after(files, len(old_blocks) * BLOCK)):

@@ -1,4 +1,4 @@
-"""What needs the versions of a dataset. Each room answers for itself; here are the answers of datasets: tags, and bad rows not yet settled."""
+"""Which versions of a dataset are needed, and why. Each component answers for itself; datasets need tagged versions, and those with unsettled bad rows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from mlopsfw.data.datasets.catalog import Datasets
 
 Needs = dict[int, list[str]]
-"""Version → what needs it, for people."""
+"""Version → the reasons why it is needed, for people."""
 
 Need = Callable[[str], Iterable[tuple[int, str]]]
-"""Gives versions of the dataset of that name, each with a reason why it is needed."""
+"""Yields versions of the dataset of that name, each with a reason why it is needed."""
 
 
 def joined(needs: Iterable[Need]) -> Callable[[str], Needs]:
-    """Return what asks each of `needs` in order; versions that nothing needs are not in the answer."""
+    """Return the answers of all `needs`, in order. Versions that nothing needs are left out."""
     sources = tuple(needs)
 
     def ask(name: str) -> Needs:
@@ -31,19 +31,19 @@ def joined(needs: Iterable[Need]) -> Callable[[str], Needs]:
 
 
 def numbers_of(name: str, refs: Iterable[str]) -> list[int]:
-    """Return the numbers of the versions of a dataset among exact references."""
+    """Return the version numbers of a dataset among exact references."""
     prefix = f"data:/{name}@"
     return sorted(int(ref.removeprefix(prefix)) for ref in refs if ref.startswith(prefix))
 
 
 def of_tags(datasets: Datasets, name: str) -> Iterator[tuple[int, str]]:
-    """Yield the versions that a tag is on."""
+    """Yield the tagged versions."""
     for tag, version in datasets.history(name).tags.items():
         yield version, f"the tag {tag!r}"
 
 
 def of_bad_rows(datasets: Datasets, name: str) -> Iterator[tuple[int, str]]:
-    """Yield the versions whose load set rows aside that are still there."""
+    """Yield the versions with bad rows in quarantine that nobody has settled."""
     versions = datasets.history(name).versions
     open_ = (version for version in versions if version.intake.get("batch") and "settled" not in version.intake)
     loads = {version.intake["batch"]: version.version for version in open_}

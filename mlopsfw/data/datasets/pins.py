@@ -1,4 +1,4 @@
-"""Outside tables by reference: what a URI points at, held fast by digest, ETag or table version, and checked before each read."""
+"""Outside tables by reference: a URI, pinned by digest, ETag or table version, and checked before each read."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _FORMATS = {
     ".ipc": "ipc",
     ".feather": "ipc",
 }
-"""Suffix → what Polars scans it as; a version's event holds the latter."""
+"""Suffix → Polars' format. A version's event holds the format."""
 
 
 def absolute(uri: str, root: Path) -> str:
-    """Return `uri` with a relative path made absolute against `root`; other URIs as they are."""
+    """Return `uri`, with a relative path made absolute against `root`."""
     folder = local_folder(uri)
     return uri if folder is None else str((root / folder).resolve())
 
 
 def pin(uri: str) -> dict[str, Any]:
-    """Return what holds the table at `uri` (absolute) fast.
+    """Return the pin of the table at `uri` (absolute).
 
     Returns:
         `{"kind": "delta", "table": id, "version": n}`, `{"kind": "files", "format": …, "files": {relative path: sha256}}`, or
         `{"kind": "object", "format": …, "etag": …, "size": …}`.
 
     Raises:
-        DataError: There is nothing, or the store does not tell an ETag.
+        DataError: There is no table, or the store sends no ETag.
     """
     path = local_folder(uri)
     if _is_delta(uri, path):
@@ -53,7 +53,7 @@ def pin(uri: str) -> dict[str, Any]:
 
 
 def check(uri: str, pinned: dict[str, Any], name: str) -> None:
-    """Raise `ReferenceChanged` unless `uri` is still what was pinned for dataset `name`."""
+    """Raise `ReferenceChanged` unless `uri` still matches the pin of dataset `name`."""
     try:
         now = _pin_delta(uri, pinned["version"]) if pinned["kind"] == "delta" else pin(uri)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Bad rows that were seen to: they stay in quarantine to be read, and no longer keep the version whose load set them aside."""
+"""Settle bad rows: they stay in quarantine to be read, but no longer keep the version of their load."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def settle(datasets: VersionStore, version: DatasetVersion, message: str = "") -> DatasetVersion:
-    """Say that the rows which the load of `version` set aside were seen to; a second time changes nothing.
+    """Record that somebody has dealt with the bad rows of `version`. Repeating it changes nothing.
 
     Args:
         datasets: The datasets.
-        version: Which version.
+        version: The version.
         message: What was done, for people.
 
     Raises:
-        UsageError: No row was set aside.
+        UsageError: The version has no bad rows.
     """
     while True:
         history = datasets.history(version.name)

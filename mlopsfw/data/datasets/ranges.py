@@ -1,7 +1,8 @@
-"""Ranges of a version's rows and their digests, which its manifest tells: it keeps one for every block of 65,536 rows.
+"""Ranges of a version's rows and their digests, from its manifest, which holds a digest for every block of 65,536 rows.
 
-A range that begins with a block has the digest (`mlopsfw.data.tables.digest.table_digest`) that a table of its rows would have; only rows behind
-the last full block are read for it. So rows that did not change are known as the same, whatever was appended behind them.
+A range that begins with a block has the digest (`mlopsfw.data.tables.digest.table_digest`) of a table of its rows. Only the rows after the last
+full block are read for it. So unchanged rows are recognised, whatever was appended after them.
+
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Range(msgspec.Struct, frozen=True):
-    """Rows `start` to `stop` (excluded) of a table, and the digest of what they hold."""
+    """Rows `start` to `stop` (exclusive) of a table, and the digest of their content."""
 
     start: int
     stop: int
@@ -34,7 +35,7 @@ class Range(msgspec.Struct, frozen=True):
 
 
 def of_version(datasets: VersionStore, version: DatasetVersion, rows: int) -> Iterator[Range]:
-    """Yield the ranges of `rows` rows (a multiple of 65,536) that make a version, the last one shorter; one where it is empty."""
+    """Yield the ranges of `rows` rows (a multiple of 65,536) of a version. The last one may be shorter; an empty version has one."""
     manifest, total = datasets.manifest(version), version.rows
     files, schema = datasets.files(version.name), datasets.schema(version)
     for start in range(0, max(total, 1), rows):
@@ -42,7 +43,7 @@ def of_version(datasets: VersionStore, version: DatasetVersion, rows: int) -> It
 
 
 def _range(files: TableFiles, manifest: Manifest, schema: pa.Schema, start: int, stop: int) -> Range:
-    """Return the range from `start`, with which a block begins, to `stop`, the end of a block or of the version."""
+    """Return the range from `start`, the beginning of a block, to `stop`, the end of a block or of the version."""
     full = stop // BLOCK
     digest = TableDigest(schema, manifest.blocks[start // BLOCK : full])
     if stop % BLOCK:
@@ -52,7 +53,7 @@ def _range(files: TableFiles, manifest: Manifest, schema: pa.Schema, start: int,
 
 
 def of_batches(frame: pl.LazyFrame, rows: int) -> Iterator[Range]:
-    """Yield the ranges of `rows` rows that make a table, reading it once."""
+    """Yield the ranges of `rows` rows of a table, reading it once."""
     start, digest = 0, None
     for batch in record_batches(frame):
         digest = digest or TableDigest(batch.schema)
@@ -69,10 +70,10 @@ def of_batches(frame: pl.LazyFrame, rows: int) -> Iterator[Range]:
 
 
 def scan(datasets: VersionStore, artifact: Artifact) -> pl.LazyFrame:
-    """Return the rows that `artifact` (of a dataset, with `rows`) means.
+    """Return the rows of `artifact`, a range of a dataset's `rows`.
 
     Raises:
-        Erased: They are others now, since rows were erased from the version.
+        Erased: The rows have changed, since an erasure removed some from the version.
     """
     start, stop = artifact.rows or (0, 0)
     version = datasets.resolve(artifact)

@@ -1,4 +1,4 @@
-"""Work on a dataset's files while others remove some: an erasure or a vacuum may take what was just looked at."""
+"""Work on a dataset's files while others remove some: an erasure or a vacuum may delete a file at any time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def outlasting(datasets: VersionStore, name: str, act: Callable[[], T]) -> T:
-    """Return what `act` returns, which reads the history anew and changes nothing that counts before it succeeds.
+    """Return the result of `act`, which reads the history again and changes nothing that counts before it succeeds.
 
-    It is called again where it failed and files of the dataset `name` were put out of use meanwhile; else its error is raised.
+    If it fails and files of the dataset `name` were removed meanwhile, it is called again; otherwise its error is raised.
     """
     while True:
         removals = datasets.history(name).removals

@@ -1,4 +1,4 @@
-"""`VersionStore`: the versions of datasets, to be read, and the pieces that they are made of. Making versions is `catalog`'s, and what that uses."""
+"""`VersionStore`: reads the versions of datasets and their pieces. `catalog` and its parts make versions."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class VersionStore:
         return list(reversed(history.versions))
 
     def resolve(self, ref: str | Artifact | DatasetVersion, version: int | None = None) -> DatasetVersion:
-        """Return the version that `ref` (`data:/name@3`, `data:/name@tag`, `data:/name`, a bare name, an artifact) means.
+        """Return the version that `ref` names (`data:/name@3`, `data:/name@tag`, `data:/name`, a bare name, an artifact).
 
         Raises:
             InvalidReference: It is no reference to a dataset.
             UnknownName: There is no such dataset or version.
-            Erased: The artifact is of a version from which rows were erased since.
+            Erased: Rows were erased from the artifact's version since.
         """
         if isinstance(ref, DatasetVersion):
             return ref
@@ -88,8 +88,8 @@ class VersionStore:
         """Return the rows of a version lazily, in the order in which they were added.
 
         Raises:
-            ReferenceChanged: An outside table is no longer what was registered.
-            Vacuumed: The version is no longer kept.
+            ReferenceChanged: An outside table has changed since it was registered.
+            Vacuumed: The version's rows were removed.
         """
         target = self.resolve(ref, version).readable()
         if target.mode == "reference":
@@ -109,11 +109,11 @@ class VersionStore:
         return PlainTables(self._services.tables)
 
     def treatment(self, name: str) -> Treatment:
-        """Return how the personal columns of a dataset are treated."""
+        """Return the treatment of a dataset's personal columns."""
         return self._privacy.treatment(self._privacy.marks(name))
 
     def contract_file(self, name: str) -> Path | None:
-        """Return the file that says what a dataset's rows must be; None where `[data.NAME]` names none."""
+        """Return the contract file of a dataset, or None if `[data.NAME]` names none."""
         config = self._data.get(name)
         return self._services.workspace.root / config.contract if config and config.contract else None
 
@@ -129,7 +129,7 @@ class VersionStore:
 
     @property
     def blobs(self) -> Blobs:
-        """Where manifests are kept."""
+        """Stores the manifests."""
         return self._services.blobs
 
     def stream(self, name: str) -> Stream:
@@ -137,21 +137,21 @@ class VersionStore:
         return self._services.ledger.stream(_PREFIX + check_name(name, "dataset"))
 
     def history(self, name: str) -> History:
-        """Return the versions of a dataset, none where it does not exist."""
+        """Return the versions of a dataset; none if it does not exist."""
         return fold(name, self.stream(name).events())
 
     def files(self, name: str) -> TableFiles:
-        """Return the files of a dataset. Raise `TablesUnsupported` where the storage holds none."""
+        """Return the files of a dataset. Raise `TablesUnsupported` if the storage holds no tables."""
         from mlopsfw.data.tables.files import TableFiles
 
         return TableFiles(self.place(table_name(check_name(name, "dataset"))), self._services.clock)
 
     def place(self, table: str) -> TableLocation:
-        """Return where a table lies. Raise `TablesUnsupported`."""
+        """Return the location of a table. Raise `TablesUnsupported`."""
         return self._services.tables.find(table)
 
     def manifest(self, version: DatasetVersion) -> Manifest:
-        """Return which files make a version."""
+        """Return the files of a version."""
         from mlopsfw.data.tables import manifest
 
         return manifest.load(version.manifest, self.blobs)
@@ -165,7 +165,7 @@ class VersionStore:
         return self.scan(version).head(0).collect().to_arrow().schema
 
     def bring_up(self, name: str) -> int:
-        """Write to the dataset's Delta log what it lacks of the events; return how many commits were missing."""
+        """Write the commits that the dataset's Delta log lacks; return how many were missing."""
         from deltalake.exceptions import DeltaError
 
         history = self.history(name)
@@ -174,7 +174,7 @@ class VersionStore:
         except (DeltaError, Erased, StorageError):
             if self.history(name).removals == history.removals:
                 raise
-            return 0  # an erasure has begun to make the log anew, and makes it whole
+            return 0  # an erasure is writing the whole log again
 
     def _delta(self, name: str) -> DeltaLog:
         from mlopsfw.data.datasets.delta import DeltaLog

@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 def put(
     datasets: VersionStore, name: str, tag: str, version: int | None = None, message: str = "", *, move: bool = False
 ) -> DatasetVersion:
-    """Put `tag` on a version; where it is there already nothing happens.
+    """Put `tag` on a version. Does nothing if the version has it already.
 
     Args:
         datasets: The datasets.
         name: The dataset.
         tag: Lower-case letters, digits, `.`, `_` and `-`; no number, and not `latest`.
-        version: Which version; None for the newest.
+        version: The version; None for the newest.
         message: Why, for people.
-        move: Take it from the version that it is on.
+        move: Move it from another version.
 
     Returns:
-        The version as it is now, its tags with it.
+        The version with its tags, as it is now.
 
     Raises:
-        InvalidReference: The tag could not be told from a version, or cannot stand after `@`.
+        InvalidReference: The tag looks like a version, or cannot follow an `@`.
         UnknownName: There is no such dataset or version.
-        UsageError: The tag is on another version, and `move` was not asked for.
+        UsageError: The tag is on another version, and `move` is false.
         Vacuumed: The version's rows are gone.
     """
     check(name, tag)
@@ -53,7 +53,7 @@ def put(
 
 
 def remove(datasets: VersionStore, name: str, tag: str) -> DatasetVersion:
-    """Take `tag` away and return the version that it was on. Raise `UnknownName`."""
+    """Remove `tag` and return its version. Raise `UnknownName`."""
     check(name, tag)
     while True:
         history = datasets.history(name)
@@ -63,7 +63,7 @@ def remove(datasets: VersionStore, name: str, tag: str) -> DatasetVersion:
 
 
 def check(name: str, tag: str) -> None:
-    """Raise `InvalidReference` unless `tag` can be one."""
+    """Raise `InvalidReference` unless `tag` is a valid tag."""
     if tag == "latest" or tag.isdecimal() or parse_reference(f"data:/{name}@{tag}").selector != tag:
         raise InvalidReference(
             f"{tag!r} is not a valid tag", hint="Use lower-case letters, such as golden or q3-audit."
@@ -71,7 +71,7 @@ def check(name: str, tag: str) -> None:
 
 
 def _append(datasets: VersionStore, name: str, record: EventRecord, seq: int) -> bool:
-    """Append at the number after the one that was decided upon; return whether nobody was first."""
+    """Append at the number after the history that the decision read; return whether no other writer was faster."""
     try:
         datasets.stream(name).append(record, expecting=seq)
     except Conflict:

@@ -1,4 +1,4 @@
-"""`UnneededBlobs`: the blobs that only versions need which go, and which of them are old enough to go now."""
+"""`UnneededBlobs`: the blobs that only removed versions need, and which of them are old enough to delete now."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 class UnneededBlobs(NamedTuple):
-    """What only versions need that go: blobs; and segments and then indexes, which tell of them, and go when no blob waits."""
+    """The blobs that only removed versions need: contents, then segments and indexes, which are deleted only when no content waits."""
 
     blobs: list[Entry]
     indexes: list[Entry]
 
     def split(self, limit: float) -> tuple[list[Entry], list[Entry]]:
-        """Return what may go now, and what is younger than the moment `limit`."""
+        """Return the blobs to delete now, and those younger than the moment `limit`."""
         young = [entry for entry in self.blobs if entry.modified > limit]
         old = [entry for entry in self.blobs if entry.modified <= limit]
         if young:

@@ -1,12 +1,13 @@
-"""`data vacuum`: the files of versions that nothing needs are removed. The versions stay in the log, and say when they went.
+"""`data vacuum`: remove the files of versions that nothing needs. The versions stay in the log with the time of their removal.
 
-1. `dataset.vacuumed` at the number after the one that was decided upon: from here on nothing reads the versions, or builds upon them.
-2. What needs versions is asked once more, since a run may have begun between the question and the event: `dataset.revived`.
-3. Files that only vacuumed versions have are deleted; of sets of files also blobs, as `mlopsfw.data.filesets.vacuum` says.
+1. Append `dataset.vacuumed` at the number after the history that the decision read. Now nothing reads the versions or builds on them.
+2. Ask again what needs the versions, since a run may have begun in between; if so, append `dataset.revived`.
+3. Delete the files that only vacuumed versions have; for sets of files also blobs, see `mlopsfw.data.filesets.vacuum`.
 
-If it is killed before 1, nothing has happened. If it is killed later, the next vacuum, erasure or tidying of the dataset does 2 and 3. The newest
-version is never removed, so that concurrent commits build on a version that exists. Manifests are kept: they are small, and the
+If the process is killed before 1, nothing has happened. If it is killed later, the next vacuum, erasure or tidying of the dataset does 2 and 3.
+The newest version is never removed, so that concurrent commits build on a version that exists. Manifests are kept: they are small, and the
 Delta log is written from them.
+
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ if TYPE_CHECKING:
 
 
 class Vacuum(msgspec.Struct, frozen=True, kw_only=True):
-    """What a vacuum did, or would do.
+    """The result of a vacuum, or of a dry run.
 
     Args:
         dataset: Its name.
-        versions: The versions that went.
-        files: How many files that were; of a set of files, blobs are counted, too.
+        versions: The removed versions.
+        files: The number of removed files, and blobs of file sets.
         freed: Their bytes.
         waiting: Bytes of blobs that are too young to go now: a later vacuum, or `gc`, removes them.
-        kept: Versions that would have gone by their number and age → what needs them.
-        forced: Versions that went although something needs them → what that breaks.
-        dry_run: Whether nothing was done.
+        kept: Versions old enough to go → what needs them.
+        forced: Versions removed although something needs them → what that breaks.
+        dry_run: Whether this only says what a vacuum would do.
     """
 
     dataset: str
@@ -56,22 +57,22 @@ class Vacuum(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlobRemoval(Protocol):
-    """What becomes of the blobs of sets of files when versions go. A table has none."""
+    """The blobs of file sets when versions go. A table has none."""
 
     def only_in(self, versions: Iterable[DatasetVersion], history: History) -> UnneededBlobs:
-        """Return what nothing but these versions needs."""
+        """Return the blobs that only these versions need."""
         ...
 
     def limit(self) -> float:
-        """Return the moment, by the store's clock, before which a blob was stored that may go."""
+        """Return the moment, by the store's clock, before which a blob must have been stored to be deleted."""
         ...
 
     def remove(self, unneeded: UnneededBlobs) -> None:
-        """Delete what may go now."""
+        """Delete the blobs that may go now."""
         ...
 
     def whole(self, version: DatasetVersion) -> bool:
-        """Return whether all the blobs of a version are there."""
+        """Return whether all the blobs of a version exist."""
         ...
 
 
@@ -81,7 +82,7 @@ class VersionRemoval:
     Args:
         services: The kernel's.
         store: The versions there are.
-        needs: Tells what needs each version of a dataset.
+        needs: Says what needs each version of a dataset.
         blobs: The blobs of sets of files.
     """
 
@@ -95,12 +96,12 @@ class VersionRemoval:
 
         Args:
             name: The dataset.
-            policy: Which versions may go.
-            force: Remove also what something needs, but for the newest version.
-            dry_run: Only say what would go.
+            policy: The versions that may go.
+            force: Remove also versions that something needs, except the newest.
+            dry_run: Only say what would be removed.
 
         Returns:
-            What went. A version whose files other versions have, too, is left: removing it would free nothing.
+            The result. A version whose files other versions share stays: removing it would free nothing.
 
         Raises:
             UnknownName: There is no such dataset.
@@ -113,7 +114,7 @@ class VersionRemoval:
             if plan.versions:
                 try:
                     self._store.stream(name).append(record, expecting=seq)
-                except Conflict:  # someone committed, tagged or restored: decide anew
+                except Conflict:  # a commit, tag or restore was faster: decide again
                     continue
             revived = self.finish(name)
             return msgspec.structs.replace(plan, versions=tuple(v for v in plan.versions if v not in revived))
@@ -161,7 +162,7 @@ class VersionRemoval:
         return [version for version in older if version.live]
 
     def _only_in(self, doomed: Iterable[DatasetVersion], history: History) -> dict[str, int]:
-        """Return the files, with their bytes, that no version but `doomed` has."""
+        """Return the files, with their bytes, that only versions in `doomed` have."""
         numbers = {version.version for version in doomed}
         used = self._paths(each for each in history.versions if each.live and each.version not in numbers)
         return {path: size for path, size in self._paths(doomed).items() if path not in used}
@@ -173,10 +174,10 @@ class VersionRemoval:
         }
 
     def finish(self, name: str) -> tuple[int, ...]:
-        """Delete what vacuums have put out of use. Safe to be repeated.
+        """Delete the files that vacuums have released. Safe to repeat.
 
         Returns:
-            The versions that were needed after all, and whose files were all there still: they are kept.
+            The versions that turned out to be needed and still had all their files: they stay.
         """
         return outlasting(self._store, name, lambda: self._finish(name))
 

@@ -1,4 +1,4 @@
-"""Compares two versions of a dataset as `mlopsfw.data.drift.job` compares two files: the columns of both that hold no nested values, by one and the same rule."""
+"""Compare two versions of a dataset by the rule of `mlopsfw.data.drift.job`, over the columns of both without nested values."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def compare_versions(
     alpha: float = 0.05,
     threshold: float = 0.05,
 ) -> Outcome:
-    """Return which columns of `after` have drifted from `before`, most drifted first; large versions are streamed.
+    """Return the columns of `after` that have drifted from `before`, most drifted first. Large versions are streamed.
 
     Args:
         datasets: The datasets.
         before: The reference.
-        after: What is compared with it.
-        alpha: The level, corrected over columns; it holds where rows are exchangeable.
-        threshold: The least effect that counts, as a share of rows.
+        after: The version to compare with it.
+        alpha: The level, corrected over columns; it holds if rows are exchangeable.
+        threshold: The smallest effect that counts, as a share of rows.
     """
     from mlopsfw.data.tables.digest import record_batches
     from mlopsfw_core import compare_samples, compare_streams
@@ -55,9 +55,9 @@ def compare_versions(
 def effect_bound(
     datasets: VersionStore, before: DatasetVersion, after: DatasetVersion, difference: Difference
 ) -> float:
-    """Return what the effect of no column can exceed, as the rows that differ tell it; 1 where they do not.
+    """Return a bound on the effect of every column from the rows that differ; 1 without such a bound.
 
-    If d of a column's values came, went or changed, the two samples have all others in common, so their total variation, and with it
+    If d of a column's values were added, removed or changed, the two samples share all others. So their total variation, and with it
     Kolmogorov's D and the change of the missing share, is at most d over the number of values.
     """
     if not difference.key or difference.columns_retyped:

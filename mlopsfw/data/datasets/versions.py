@@ -1,4 +1,4 @@
-"""What versions a dataset has: the fold of its events. Reading or changing tables is not done here."""
+"""The versions of a dataset, folded from its events. Reads and changes no tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mlopsfw.kernel.roles.event import Event
 from mlopsfw.privacy.treatments import Mark
 
 FILES = "files"
-"""What `origin` says of how a version came about whose rows are files (`mlopsfw.data.filesets`)."""
+"""The `origin` of a version whose rows are files (`mlopsfw.data.filesets`)."""
 
 _REMOVALS = (DatasetErased.type, DatasetSwept.type, DatasetVacuumed.type, DatasetRevived.type)
 
@@ -104,28 +104,28 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def table_version(self) -> int:
-        """The version of the Delta table that holds it: they go in step, from 0."""
+        """The version of its Delta table: the two count in step, from 0."""
         return self.version - 1
 
     @property
     def index(self) -> str:
-        """The blob that tells where the files' bytes are, of a version that is a set of files; else nothing."""
+        """The blob of the index, which locates the files' bytes, for a set of files; else empty."""
         return str(self.origin["index"]) if self.origin.get("how") == FILES else ""
 
     @property
     def live(self) -> bool:
-        """Whether it has files, and they are kept."""
+        """Whether it has files, and they are not vacuumed."""
         return bool(self.manifest) and not self.vacuumed
 
     def readable(self) -> DatasetVersion:
-        """Return itself. Raise `Vacuumed` where its rows were removed."""
+        """Return itself. Raise `Vacuumed` if its rows were removed."""
         if self.vacuumed:
             hint = f"`mlopsfw data log {self.name}` shows which versions are kept."
             raise Vacuumed(f"{self.ref} was vacuumed on {self.vacuumed[:19]}: its rows were removed", hint=hint)
         return self
 
     def artifact(self) -> Artifact:
-        """Return it as what steps exchange."""
+        """Return the version as an artifact, as steps exchange it."""
         meta = {"rows": self.rows, "columns": list(self.columns)}
         return Artifact(kind="dataset", digest=self.digest, ref=self.ref, meta=meta)
 
@@ -135,13 +135,13 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         return self.checked.verdict if self.checked else ""
 
     def record(self, kind: type[_Version]) -> _Version:
-        """Return the event of that kind which makes it."""
+        """Return the event of that kind which makes the version."""
         facts = {name: getattr(self, name) for name in kind.__struct_fields__ if name != "restored"}
         return kind(**facts, restored=self.of)
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset as its events tell it.
+    """A dataset, folded from its events.
 
     Args:
         name: The dataset's name.
@@ -165,7 +165,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         return self.versions[-1] if self.versions else None
 
     def get(self, version: int | None) -> DatasetVersion:
-        """Return that version, or the newest for None. Raise `UnknownName`."""
+        """Return the version of this number, or the newest for None. Raise `UnknownName`."""
         if not self.versions:
             raise UnknownName(f"there is no dataset {self.name!r}", hint="`mlopsfw data list` shows all datasets.")
         if version is None:
@@ -176,7 +176,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         return self.versions[version - 1]
 
     def select(self, selector: str) -> DatasetVersion:
-        """Return the version that a number, a tag, `latest` or nothing selects. Raise `UnknownName`."""
+        """Return the version for a number, a tag, `latest` or an empty selector. Raise `UnknownName`."""
         if selector in ("", "latest"):
             return self.get(None)
         if selector.isdecimal() or not self.versions:
@@ -187,7 +187,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         return self.get(self.tags[selector])
 
     def of(self, artifact: Artifact) -> DatasetVersion:
-        """Return the version that a step's value means. Raise `Erased` where it has lost rows since, `Vacuumed`, `UnknownName`."""
+        """Return the version of a step's artifact. Raise `Erased` if it has lost rows since, `Vacuumed`, `UnknownName`."""
         version = self.get(parse_reference(artifact.ref, "data").version)
         if artifact.digest in version.erased and artifact.digest != version.digest:
             raise _erased(version)
@@ -202,7 +202,7 @@ def _erased(version: DatasetVersion) -> Erased:
 
 
 def fold(name: str, events: Iterable[Event]) -> History:
-    """Return the history that `events` (a whole `dataset/NAME` stream) tell."""
+    """Return the history, folded from `events` (a whole `dataset/NAME` stream)."""
     seq, versions, tags = 0, list[DatasetVersion](), dict[str, int]()
     removals, sweeping = 0, False
     for event in events:
@@ -226,7 +226,7 @@ def fold(name: str, events: Iterable[Event]) -> History:
 
 
 def indexes(events: Iterable[Event]) -> Iterator[str]:
-    """Yield the indexes of sets of files that the events of a dataset name, as `DatasetVersion.index` does."""
+    """Yield the indexes of file sets that a dataset's events name, as `DatasetVersion.index` does."""
     for event in events:
         if kind := VERSION_EVENTS.get(event.type):
             yield from filter(None, [kind.of(event).origin.get("index")])
@@ -235,7 +235,7 @@ def indexes(events: Iterable[Event]) -> Iterator[str]:
 
 
 def _change(versions: list[DatasetVersion], event: Event) -> None:
-    """Change the versions that an event tells more of."""
+    """Apply an event to the versions that it changes."""
     if event.type == DatasetChecked.type:
         checked = DatasetChecked.of(event)
         _replace(versions, checked.version, checked=checked, checked_at=event.time)
@@ -274,5 +274,5 @@ def _without(version: DatasetVersion, change: RewrittenVersion) -> DatasetVersio
 
 def _version(name: str, event: Event) -> DatasetVersion:
     facts = msgspec.structs.asdict(VERSION_EVENTS[event.type].of(event))
-    del facts["table_version"]  # it follows from the version
+    del facts["table_version"]  # the version implies it
     return DatasetVersion(name=name, time=event.time, actor=event.actor, of=facts.pop("restored"), **facts)

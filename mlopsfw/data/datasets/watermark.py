@@ -1,4 +1,4 @@
-"""The watermark of incremental loads: the greatest value committed, kept in the version's event, and the rows above it."""
+"""The watermark of incremental loads: the greatest committed value, recorded in the version's event, and the rows above it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_type(schema: pa.Schema, column: str) -> None:
-    """Raise `DataError` where a column cannot be a watermark: texts may be personal values, which no event may hold."""
+    """Raise `DataError` for a column that cannot be a watermark: texts may be personal values, which no event may hold."""
     import pyarrow.types as t
 
     kind = schema.field(column).type
@@ -27,7 +27,7 @@ def check_type(schema: pa.Schema, column: str) -> None:
 
 
 def greatest(base: DatasetVersion | None, rows: pl.LazyFrame | None, column: str) -> Any:
-    """Return the greatest value of a version: its event's, or else that of `rows`. None where there is none."""
+    """Return the greatest value of a version, from its event or else from `rows`. None if there is none."""
     if base is None or rows is None:
         return None
     previous = base.watermark
@@ -38,7 +38,7 @@ def greatest(base: DatasetVersion | None, rows: pl.LazyFrame | None, column: str
 
 
 def kept(column: str, value: Any) -> dict[str, Any]:
-    """Return what a version's event holds."""
+    """Return the value as a version's event holds it."""
     if value is None:
         return {}
     text = value.isoformat() if isinstance(value, dt.date) else value
@@ -52,9 +52,9 @@ def _parsed(value: Any, kind: str) -> Any:
 
 
 def bound(value: Any, lookback: float) -> Any:
-    """Return the value above which rows are taken, None for all of them: a lookback may reach back before the calendar.
+    """Return the value above which rows are taken, or None for all: a lookback may reach before the calendar.
 
-    A date goes back by whole days, as many as the seconds touch.
+    A date goes back by whole days, rounded up from the seconds.
     """
     if value is None or not lookback:
         return value
@@ -69,7 +69,7 @@ def bound(value: Any, lookback: float) -> Any:
 
 
 def above(batch: pa.RecordBatch, column: str, limit: Any) -> pa.RecordBatch:
-    """Return the rows of `batch` above `limit` (all for None). Raise `DataError` where one has no value to compare."""
+    """Return the rows of `batch` above `limit` (all for None). Raise `DataError` if a row has no value to compare."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -94,7 +94,7 @@ def greater(batch: pa.RecordBatch, column: str, value: Any) -> Any:
 
     try:
         top = pc.max(batch.column(batch.schema.get_field_index(column))).as_py()
-    except (ValueError, OverflowError):  # it has no year that Python has
+    except (ValueError, OverflowError):  # Python does not support its year
         raise DataError(
             f"the watermark {column!r} holds a date or time outside the years 1 to 9999",
             hint="Correct it, since no later row could be greater.",

@@ -1,4 +1,4 @@
-"""Versions that write no rows: an outside table registered by reference, an earlier version made the newest one again."""
+"""Versions that write no rows: an outside table registered by reference, or an earlier version made the newest again."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tables as such: logical digests, Parquet files, manifests, plain tables. Knows no versions."""
+"""Tables: logical digests, Parquet files, manifests and plain tables. Knows no versions."""

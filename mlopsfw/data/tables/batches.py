@@ -1,4 +1,4 @@
-"""Record batches as files hold them: checked before anyone looks into them, and the batch without rows that stands for columns."""
+"""Record batches from files: validated before use, and the empty batch that carries the columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def read_ipc(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield a batch without rows, which has the columns, then the rows of an Arrow IPC file or stream, as they are. Raise Arrow's errors."""
+    """Yield an empty batch, which has the columns, then the rows of an Arrow IPC file or stream, unchanged. Raise Arrow's errors."""
     import pyarrow as pa
 
     with pa.OSFile(str(path)) as raw:
@@ -29,7 +29,7 @@ def read_ipc(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def without_rows(schema: pa.Schema) -> pa.RecordBatch:
-    """Return a batch that has the columns alone, dictionaries of views of texts among them."""
+    """Return an empty batch with these columns, and with plain strings in dictionaries of string views."""
     import pyarrow as pa
 
     chunks = [
@@ -39,6 +39,6 @@ def without_rows(schema: pa.Schema) -> pa.RecordBatch:
 
 
 def sound(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the batch if its buffers are what they should be: a stranger's offsets may point anywhere, his text be no text."""
+    """Return the batch if its buffers are valid: in a stranger's file offsets may point anywhere, and texts may be no UTF-8."""
     batch.validate(full=True)
     return batch

@@ -1,4 +1,4 @@
-"""Dates and times of columns: texts of a configuration as literals of a column's type, and values that no calendar has."""
+"""Dates and times in columns: texts of a configuration as literals of a column's type, and values outside the calendar."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def outside_calendar(name: str, kind: Any) -> pl.Expr | None:
-    """Return which values of a Polars column have no year from 1 to 9999, so that Python cannot hold them; None where any value has.
+    """Return which values of a Polars column lie outside the years 1 to 9999, which Python needs; None if the type excludes them.
 
     Args:
         name: The column.
@@ -26,7 +26,7 @@ def outside_calendar(name: str, kind: Any) -> pl.Expr | None:
 
 
 def check_calendar(rows: pl.LazyFrame, subject: str) -> None:
-    """Raise `DataError` where a date or time of `rows` has no year from 1 to 9999: a Parquet file may hold year 0 or 29349."""
+    """Raise `DataError` if a date or time of `rows` lies outside the years 1 to 9999: a Parquet file may hold year 0 or 29349."""
     strays = {
         name: stray
         for name, kind in rows.collect_schema().items()
@@ -48,10 +48,10 @@ def check_calendar(rows: pl.LazyFrame, subject: str) -> None:
 def instant_literal(text: str, kind: Any) -> pl.Expr:
     """Return `text` (ISO 8601) as a literal for a date or datetime column of Polars type `kind`.
 
-    Without an offset it is meant in the column's zone; a date is its first moment.
+    Without an offset it is in the column's zone; a date means its first moment.
 
     Raises:
-        UsageError: It is no date or time, or has an offset where the column has no zone.
+        UsageError: It is no date or time, or has an offset although the column has no zone.
     """
     import polars as pl
 

@@ -1,7 +1,8 @@
-"""What Arrow types are stored as, and batches brought to them without losing a value. Delta has fewer types than Arrow.
+"""The stored types of Arrow's types, and conversion of batches to them without losing a value. Delta has fewer types than Arrow.
 
-Unsigned integers go to the next wider signed type, times to microseconds (in UTC where they have a zone), text to one kind of
-text, dictionaries to their values, maps to lists of entries, a column of nothing but nulls to text.
+Unsigned integers become the next wider signed type, times microseconds (in UTC if they have a zone), all texts one type, dictionaries their
+values, maps lists of entries, and a column of nulls text.
+
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Drift = Literal["fail", "add", "ignore"]
-"""What becomes of columns that only the table, or only the rows, have: see `agreed`."""
+"""The policy for columns that only the table or only the rows have: see `agreed`."""
 
 
 class Unfit(DataError):
-    """A value does not fit the type that its column has.
+    """A value does not fit the type of its column.
 
     Args:
-        message: What was met.
+        message: The problem.
         column: The column.
-        kind: Its type, as it is stored.
+        kind: Its stored type.
     """
 
     def __init__(self, message: str, column: str, kind: str) -> None:
@@ -35,10 +36,10 @@ class Unfit(DataError):
 
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:
-    """Return the schema that rows of `schema` are stored with.
+    """Return the stored schema for rows of `schema`.
 
     Raises:
-        DataError: There is no column, two have one name, or a type has no place in a table; it names the column.
+        DataError: There is no column, two have the same name, or a table cannot hold a type; names the column.
     """
     import pyarrow as pa
 
@@ -56,7 +57,7 @@ def stored_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def stored_type(kind: pa.DataType, column: str) -> pa.DataType:
-    """Return what `kind` is stored as. Raise `DataError` naming `column` where it cannot be."""
+    """Return the stored type of `kind`. Raise `DataError` naming `column` if it has none."""
     import pyarrow as pa
     import pyarrow.types as t
 
@@ -117,15 +118,15 @@ def _number(kind: pa.DataType) -> pa.DataType | None:
 
 
 def fit(batch: pa.RecordBatch, schema: pa.Schema, what: str) -> pa.RecordBatch:
-    """Return `batch` with the columns of `schema`, in its order and types, every value kept.
+    """Return `batch` with the columns of `schema`, in its order and types, with every value unchanged.
 
     Args:
         batch: The rows.
         schema: A stored schema.
-        what: Whose schema that is, for the error.
+        what: The owner of the schema, for errors.
 
     Raises:
-        DataError: A column is missing or too many, or a value does not fit; it names the column.
+        DataError: A column is missing or extra, or a value does not fit; names the column.
     """
     import pyarrow as pa
 
@@ -137,7 +138,7 @@ def fit(batch: pa.RecordBatch, schema: pa.Schema, what: str) -> pa.RecordBatch:
 
 
 def complete(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return `batch` with exactly the columns of `schema`: nulls for those it lacks, without those that `schema` lacks."""
+    """Return `batch` with exactly the columns of `schema`: nulls for missing ones, and without the others."""
     import pyarrow as pa
 
     have = set(batch.schema.names)
@@ -152,7 +153,7 @@ def agreed(current: pa.Schema, coming: pa.Schema, drift: Drift, what: str) -> pa
     float32, (up to 32 bits) to float64; float32 to float64. Otherwise types stay, and values must fit.
 
     Raises:
-        DataError: `drift` is `fail`, and columns are missing or too many; it names them with their types.
+        DataError: `drift` is `fail`, and columns are missing or extra; names them with their types.
     """
     import pyarrow as pa
 
@@ -203,7 +204,7 @@ def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
         return values
     try:
         if t.is_list_view(values.type) or t.is_large_list_view(values.type) or t.is_map(values.type):
-            return pa.array(_entries(values), field.type)  # Arrow casts views wrongly where there are nulls
+            return pa.array(_entries(values), field.type)  # Arrow casts views with nulls wrongly
         plain = decoded(values)
         converted = plain.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
@@ -218,7 +219,7 @@ def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
 
 
 def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Return rows as Python values, and as text each date or time whose year Python does not have, such as `10000-01-01T04:59:59Z`."""
+    """Return rows as Python values. Dates and times outside Python's years become text, such as `10000-01-01T04:59:59Z`."""
     try:
         return list(batch.to_pylist())
     except (ValueError, OverflowError):

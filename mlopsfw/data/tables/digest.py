@@ -1,13 +1,14 @@
-"""One digest for one logical content: what two tables must share to be called equal, however they were chunked or encoded.
+"""The digest of a table's logical content: equal tables have equal digests, however they are chunked or encoded.
 
-`table_digest` covers column names and their order, logical types, nulls, values and the order of rows. It does not see
-chunking, slicing, padding, what lies under a null, dictionary or run-end encoding, schema metadata, nullability flags, nor
-whether text is `string`, `large_string` or `string_view`. Every NaN counts as the same NaN; -0.0 and 0.0 are different values.
+`table_digest` covers column names and their order, logical types, nulls, values and the order of rows. It ignores chunking, slicing,
+padding, values under a null, dictionary or run-end encoding, schema metadata, nullability flags, and whether text is `string`,
+`large_string` or `string_view`. All NaN are equal; -0.0 and 0.0 differ.
 
-Rows are taken in blocks of 65,536. In a block each column has running SHA-256 sums (positions of nulls, lengths, values), and the
-table's digest is over the blocks' digests. So any split into batches gives the same digest, memory stays at one batch, and rows
-appended to a known table cost only themselves and the last, unfinished block. `file_digest` is over a file's bytes. Arrow and
-NumPy are imported on first use.
+Rows are taken in blocks of 65,536. In a block each column has running SHA-256 sums (positions of nulls, lengths, values), and the table's
+digest covers the blocks' digests. So every split into batches gives the same digest, memory stays at one batch, and appending rows to a
+known table hashes only these rows and the last, unfinished block. `file_digest` covers a file's bytes. Arrow and NumPy are imported on
+first use.
+
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ FORMAT = "mlopsfw-table-digest-1"
 BLOCK = 1 << 16
 """Rows in a block; part of the format."""
 _PARALLEL_BYTES = 1 << 22  # below this, starting threads costs more than it saves
-_PARALLEL_COLUMN = 1 << 12  # likewise, handing a column to one
+_PARALLEL_COLUMN = 1 << 12  # likewise for passing a column to a thread
 
 
 def table_digest(rows: Any) -> str:
@@ -59,7 +60,7 @@ def file_digest(path: Path) -> str:
 
 
 def record_batches(rows: Any) -> Iterator[pa.RecordBatch]:
-    """Yield `rows` (see `table_digest`) as record batches; a table without rows yields one empty batch, to carry its schema."""
+    """Yield `rows` (see `table_digest`) as record batches. A table without rows yields one empty batch, to carry its schema."""
     import pyarrow as pa
 
     if isinstance(rows, pa.RecordBatch):
@@ -76,7 +77,7 @@ def record_batches(rows: Any) -> Iterator[pa.RecordBatch]:
 
 
 def computed(frame: Any) -> Iterator[Any]:
-    """Yield a `pl.LazyFrame` as its engine computes it, part by part in order: at least one `pl.DataFrame`, to carry the columns."""
+    """Yield the result of a `pl.LazyFrame` in parts, in order: at least one `pl.DataFrame`, to carry the columns."""
     empty = True
     for part in frame.collect_batches(maintain_order=True, engine="streaming"):
         empty = False
@@ -101,17 +102,17 @@ class TableDigest:
 
     Args:
         schema: The table's Arrow schema; batches must agree with it up to encoding.
-        blocks: Digests of the full blocks before the first row that will be added, to go on with a table that has them.
+        blocks: Digests of the full blocks before the first row to add, to continue a table that has them.
     """
 
     def __init__(self, schema: pa.Schema, blocks: Sequence[str] = ()) -> None:
         self.rows = len(blocks) * BLOCK
-        self._schema = schema  # the last one that was found to agree
+        self._schema = schema  # the last schema that agreed
         self._kinds = [field.type for field in schema]
         self._types = [logical_type(kind) for kind in self._kinds]
         self._names = list(schema.names)
         self._blocks = list(blocks)
-        self._columns: list[ColumnSums] = []  # of the block that is begun
+        self._columns: list[ColumnSums] = []  # of the block in progress
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add the rows of `batch`, in order."""
@@ -149,7 +150,7 @@ class TableDigest:
         return hashlib.sha256("".join(sums).encode()).hexdigest()
 
     def finish(self) -> tuple[str, list[str]]:
-        """Return the digest (64 hex digits) and the digests of the full blocks, which `blocks` takes. Add no more rows."""
+        """Return the digest (64 hex digits) and the digests of the full blocks, for `blocks`. No rows may be added afterwards."""
         full = list(self._blocks)
         blocks = [*full, self._finish()] if self.rows % BLOCK else full
         columns = list(zip(self._names, self._types, strict=True))

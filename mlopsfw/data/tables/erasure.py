@@ -1,4 +1,4 @@
-"""Plain tables (captures, labels, quarantine) without some of their rows: in their files, and in their logs, whose statistics hold values."""
+"""Erase rows from plain tables (captures, labels, quarantine): from their files, and from their logs, whose statistics hold values."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.services import Services
 
 Which = Callable[[Mapping[str, Any]], "pl.Expr | None"]
-"""Says of a schema which rows go; None where none can."""
+"""Returns the condition for rows to erase in a schema, or None if there can be none."""
 _TRIES = 20
 
 
 class TableErasure:
-    """Plain tables that lose rows.
+    """Erases rows from plain tables.
 
     Args:
         services: The kernel's.
@@ -40,7 +40,7 @@ class TableErasure:
         self._services, self._tables = services, PlainTables(services.tables)
 
     def count(self, name: str, which: Which) -> int:
-        """Return how many rows of a table `which` means; 0 where there is no such table."""
+        """Return how many rows of a table match `which`; 0 if there is no such table."""
         if not self._tables.exists(name):
             return 0
         rows = self._tables.scan(name)
@@ -48,12 +48,12 @@ class TableErasure:
         return 0 if is_subject is None else int(rows.select(is_subject.sum()).collect(engine="streaming").item())
 
     def remove(self, name: str, which: Which) -> int:
-        """Take rows out of a table and everything that tells of them out of its log; return how many. Safe to be repeated.
+        """Erase rows from a table, and every trace of them from its log; return how many. Safe to repeat.
 
         Other writers may append meanwhile. Earlier versions of the table can no longer be read.
 
         Raises:
-            StorageUnavailable: Other writers were first, again and again.
+            StorageUnavailable: Other writers were faster in every attempt.
         """
         if not self._tables.exists(name):
             return 0
@@ -75,7 +75,7 @@ class TableErasure:
         return DeltaTable(files.location.uri, storage_options=dict(files.location.options) or None), files
 
     def _rewrite(self, name: str, which: Which) -> bool:
-        """Commit the files without the rows; return whether no other writer was first."""
+        """Commit the files without the rows; return whether no other writer was faster."""
         from deltalake import CommitProperties
         from deltalake.exceptions import CommitFailedError
         from deltalake.transaction import AddAction, RemoveAction
@@ -104,7 +104,7 @@ class TableErasure:
         return True
 
     def _purge(self, name: str) -> None:
-        """Delete the files that the table no longer has, and the log before its newest version, of which a checkpoint is made first."""
+        """Delete the files that the table no longer has, and the log before its newest version, after writing a checkpoint of it."""
         table, files = self._open(name)
         version = table.version()
         table.create_checkpoint()
@@ -138,7 +138,7 @@ def _active(table: DeltaTable) -> list[DataFile]:
 
 
 def _without(files: TableFiles, old: DataFile, table: DeltaTable, which: Which) -> tuple[DataFile, ...] | None:
-    """Return the files that take an old one's place; None where none of its rows goes."""
+    """Return the files that replace an old one; None if it loses no row."""
     import pyarrow as pa
 
     rows = files.scan([old])

@@ -1,7 +1,8 @@
-"""Which texts a column of numbers would not keep: codes such as 007, and whole numbers of more digits than the type holds.
+"""Texts that a column of numbers would not preserve: codes such as 007, and whole numbers with more digits than the type holds.
 
-A number is taken for one only where it can be written back. `007`, `+7`, `0x1F` and `00.5` are codes: as numbers they would lose their
-zeros, their plus, their base. `9007199254740993` among fractions, or 2^63, would lose digits. `0`, `-0`, `0.5` and `1e5` are numbers.
+A text is a number only if the number can be written back as the same value. `007`, `+7`, `0x1F` and `00.5` are codes: as numbers they would lose
+their zeros, plus or base. `9007199254740993` among fractions, or 2^63, would lose digits. `0`, `-0`, `0.5` and `1e5` are numbers.
+
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _CODE = re.compile(rb"[ \t]*(?:[-+]?0[0-9xX]|\+[0-9]+[ \t]*$)")
 _WHOLE = re.compile(rb"[ \t]*[-+]?[0-9]+[ \t]*$")
 _FINITE = re.compile(rb"[^a-zA-Z]*[0-9]")
-_KEPT = float(1 << 53)  # up to here a float64 has every whole number
+_KEPT = float(1 << 53)  # a float64 represents every whole number up to here
 _INT64 = 1 << 63
 _BLANKS = b" \t"
 _SIGNS = b"+-" + _BLANKS
@@ -25,23 +26,23 @@ _ZERO, _PLUS, _POINT = b"0+."
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Whether values of this type are numbers that a text can be too long for."""
+    """Return whether this is a type of numbers for which a text can have too many digits."""
     import pyarrow.types as t
 
     return bool(t.is_integer(kind) or t.is_floating(kind))
 
 
 def is_code(text: str | bytes) -> bool:
-    """Whether a text looks like a number and is none: 007, +7, 0x1F."""
+    """Return whether a text looks like a number but is a code: 007, +7, 0x1F."""
     return bool(_CODE.match(_bytes(text)))
 
 
 def losses(texts: pa.Array, numbers: pa.Array) -> dict[int, str]:
-    """Return which of `texts` the `numbers` made of them do not keep, by their place, and why.
+    """Return the texts that their `numbers` do not preserve, by position, with the reason.
 
     Args:
-        texts: Texts or bytes as they stood; null or anything where there is no number.
-        numbers: What they were read as, of the same length.
+        texts: The original texts or bytes; anything where there is no number.
+        numbers: The numbers read from them, of the same length.
     """
     import pyarrow as pa
 
@@ -51,7 +52,7 @@ def losses(texts: pa.Array, numbers: pa.Array) -> dict[int, str]:
 
 
 def is_long(numbers: pa.Array) -> bool:
-    """Whether any of these floats is so great that a whole number may have lost digits on its way into it."""
+    """Return whether any of these floats is so large that a whole number may have lost digits."""
     import pyarrow.compute as pc
     import pyarrow.types as t
 
@@ -62,7 +63,7 @@ def is_long(numbers: pa.Array) -> bool:
 
 
 def may_hold_codes(block: bytes, delimiter: str) -> bool:
-    """Whether a field of this CSV text may begin like a code. Most texts hold none, which is seen without taking them apart."""
+    """Return whether a field of this CSV text may begin like a code. For most texts one search excludes it, without splitting."""
     import numpy as np
 
     data = np.frombuffer(b"".join((b"\n", block, b"\n")), np.uint8)
@@ -75,11 +76,11 @@ def may_hold_codes(block: bytes, delimiter: str) -> bool:
 
 
 def _begins(data: np.ndarray, letter: int, delimiter: str, *, hexes: bool) -> bool:
-    """Whether a field begins with `letter` and a digit (or an x), after blanks and a sign perhaps."""
+    """Return whether a field begins with `letter` and a digit (or an x), perhaps after blanks and a sign."""
     import numpy as np
 
     before = data[:-2]
-    low = (before < _ZERO) & (before != _POINT)  # blanks, signs, quotes, line ends and commas are
+    low = (before < _ZERO) & (before != _POINT)  # blanks, signs, quotes, line ends and commas
     if ord(delimiter) > _ZERO:
         low |= before == ord(delimiter)
     low &= data[1:-1] == letter
@@ -94,7 +95,7 @@ def _begins(data: np.ndarray, letter: int, delimiter: str, *, hexes: bool) -> bo
 
 
 def _odd(texts: pa.Array, numbers: pa.Array) -> list[int]:
-    """Return the places of texts that may be lost: those that do not begin like a plain number, and great ones."""
+    """Return the positions of texts that may be lost: those that do not begin like a plain number, and long ones."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -128,7 +129,7 @@ def _bytes(text: str | bytes) -> bytes:
 
 
 def _is_shortened(raw: bytes, number: float) -> bool:
-    """Whether a float is not the whole number that stood there, or infinite for digits."""
+    """Return whether a float differs from the whole number in its text, or is infinite although the text has digits."""
     from decimal import Decimal
 
     if number in {float("inf"), float("-inf")}:

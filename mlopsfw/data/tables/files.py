@@ -34,7 +34,7 @@ LOG = "_delta_log/"
 
 
 def local_folder(uri: str) -> Path | None:
-    """Return the folder that a table's URI names, or None where it is not on this machine's file system."""
+    """Return the folder of a table's URI, or None if it is not on this machine's file system."""
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return Path(unquote(parts.path))
@@ -55,7 +55,7 @@ class TableFiles:
     """The files of one table.
 
     Args:
-        location: Where the table lies.
+        location: The table's location.
         clock: Stamps the files.
     """
 
@@ -72,9 +72,9 @@ class TableFiles:
         return pyarrow.fs.PyFileSystem(DeltaStorageHandler(self.location.uri, options=dict(self.location.options)))
 
     def write(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> tuple[DataFile, ...]:
-        """Write `batches`, all of `schema`, as new files; when this returns they are durable. On any failure none is left.
+        """Write `batches`, all of `schema`, as new, durable files. If it fails, none is left.
 
-        At least one file is written, to carry the schema.
+        It writes at least one file, to carry the schema.
         """
         written: list[ParquetFile] = []
         try:
@@ -96,7 +96,7 @@ class TableFiles:
     def _open(self, written: list[ParquetFile], schema: pa.Schema) -> None:
         if written:
             written[-1].close()
-        path = f"part-{new_run_id()}.parquet"  # random: two writers never meet
+        path = f"part-{new_run_id()}.parquet"  # random: two writers never collide
         if self.folder is None:
             written.append(ParquetFile(path, path, schema, self._remote))
             return
@@ -188,7 +188,7 @@ class TableFiles:
                 sync(folder)
 
     def list(self) -> Iterator[tuple[str, float]]:
-        """Yield the Parquet files that are there, each with its time of change (seconds since the epoch)."""
+        """Yield the existing Parquet files, each with its time of change (seconds since the epoch)."""
         if self.folder is not None:
             for path in sorted(self.folder.glob("part-*.parquet")):
                 with contextlib.suppress(FileNotFoundError):
@@ -209,7 +209,7 @@ class TableFiles:
         return pl.scan_parquet(paths, storage_options=dict(self.location.options) or None, glob=False)
 
     def after(self, files: Sequence[DataFile], position: int) -> pl.LazyFrame:
-        """Return the rows from `position` on, opening only files that hold some; the last file where none does."""
+        """Return the rows from `position` on. Opens only the files that hold some, or the last file if none does."""
         start = 0
         for index, file in enumerate(files):
             if start + file.rows > position or index == len(files) - 1:

@@ -1,6 +1,7 @@
-"""Arrow values as content: a type's name without its encoding, and the running sums of a column, which no split into batches changes.
+"""Arrow values by content: the name of a type without its encoding, and the running sums of a column, independent of batches.
 
-`mlopsfw.data.tables.digest` makes a table's digest of these. Arrow and NumPy are imported on first use.
+`mlopsfw.data.tables.digest` computes a table's digest from these. Arrow and NumPy are imported on first use.
+
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @functools.lru_cache(maxsize=1024)
 def logical_type(kind: pa.DataType) -> str:
-    """Return the name of a type without its encoding: `utf8` for every kind of text, a dictionary's value type for it."""
+    """Return the name of a type without its encoding: `utf8` for all kinds of text, the value type for a dictionary."""
     import pyarrow.types as t
 
     kind = _decoded(kind)
@@ -93,7 +94,7 @@ def decoded(values: pa.Array) -> pa.Array:
 
 
 def column_sums(kind: pa.DataType) -> ColumnSums:
-    """Return fresh sums for a column of this type."""
+    """Return new sums for a column of this type."""
     import pyarrow.types as t
 
     kind = _decoded(kind)
@@ -111,7 +112,7 @@ def _entries(kind: pa.DataType) -> pa.DataType:
 
 
 class ColumnSums:
-    """The running sums of one column: how many rows, where the nulls are, and what the kinds below add."""
+    """The running sums of one column: the number of rows, the positions of nulls, and those of the subclasses."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -119,7 +120,7 @@ class ColumnSums:
         self.sums = [hashlib.sha256()]
 
     def update(self, values: pa.Array) -> None:
-        """Add values, in order, encoded in any way."""
+        """Add values, in order, in any encoding."""
         import pyarrow.compute as pc
 
         values = decoded(values)
@@ -131,14 +132,14 @@ class ColumnSums:
             self.add(values.drop_null() if nulls else values)
 
     def add(self, values: pa.Array) -> None:
-        """Add values, none of which is null."""
+        """Add values without nulls."""
 
     def parts(self) -> list[Any]:
-        """Return the digests of the values, and of what lies within them."""
+        """Return the digests of the values, and of nested values."""
         return [total.hexdigest() for total in self.sums]
 
     def hexdigest(self) -> str:
-        """Return the digest of what was added so far."""
+        """Return the digest of the values added so far."""
         return hashlib.sha256(json.dumps([self.rows, self.nulls.hexdigest(), *self.parts()]).encode()).hexdigest()
 
 
@@ -165,7 +166,7 @@ class _Fixed(ColumnSums):
 
 
 def _one_nan(values: pa.Array) -> pa.Array:
-    """Return the floats with every NaN written in the same bits."""
+    """Return the floats with the same bits for every NaN."""
     import numpy as np
 
     numbers = values.to_numpy()
@@ -176,7 +177,7 @@ def _one_nan(values: pa.Array) -> pa.Array:
 
 
 class _Variable(ColumnSums):
-    """Text and bytes: their lengths, and their bytes without the offsets that chunking changes."""
+    """Text and bytes: their lengths, and their bytes without the offsets, which depend on chunking."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -216,7 +217,7 @@ class _List(ColumnSums):
 
 
 class _Struct(ColumnSums):
-    """Structs: each field as a column of the rows where the struct itself is there."""
+    """Structs: each field as a column of the rows whose struct is not null."""
 
     def __init__(self, fields: list[ColumnSums]) -> None:
         super().__init__()

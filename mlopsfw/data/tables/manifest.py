@@ -1,4 +1,4 @@
-"""Which Parquet files, in which order, make a version of a dataset: one small blob per version, so a reader needs no log."""
+"""The Parquet files of a version, in order: one small blob per version, so that a reader needs no log."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class DataFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Args:
         path: Relative to the table's location.
-        rows: How many it holds.
+        rows: Its number of rows.
         size: Bytes.
-        modified: Milliseconds since the epoch, as Delta's log wants them.
+        modified: Milliseconds since the epoch, for Delta's log.
         stats: Delta's statistics, as JSON.
     """
 

@@ -1,4 +1,4 @@
-"""One Parquet file in the making: batches gathered into row groups, statistics as Delta's log wants them."""
+"""Write one Parquet file: collect batches into row groups, and statistics for Delta's log."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _TEXT = 32  # characters of a bound; Delta cuts there, and a cut maximum would b
 
 
 class ParquetFile:
-    """A file that is being written: one row group at a time beside the gathering of the next.
+    """A file in progress: writes one row group while it collects the next.
 
     Args:
         path: Its name within the table.
-        where: Where it is written: a path of the file system.
+        where: Its path in the file system.
         schema: The columns.
         filesystem: An Arrow file system, or None for this machine's.
     """
@@ -49,7 +49,7 @@ class ParquetFile:
             compression_level=1,
             store_schema=False,
             write_page_checksum=True,
-            use_dictionary=_texts(schema),  # of numbers it makes a slow start, and zstd does as well
+            use_dictionary=_texts(schema),  # for numbers it starts slowly, and zstd does as well
             metadata_collector=self._metadata,
         )
 
@@ -69,7 +69,7 @@ class ParquetFile:
             self._flush_beside()
 
     def _flush_beside(self) -> None:
-        """Hand what waits to a thread, once the row group before it is written: memory stays at two."""
+        """Pass the collected rows to a thread, once the previous row group is written: memory holds two."""
         self._settle()
         self._beside = self._beside or ThreadPoolExecutor(1)
         self._writing = self._beside.submit(self._flush, self._waiting)
@@ -86,7 +86,7 @@ class ParquetFile:
         self._writer.write_table(pa.Table.from_batches(batches, self._schema), row_group_size=2 * _GROUP_ROWS)
 
     def close(self) -> None:
-        """Write what waits, and the footer. A second call does nothing."""
+        """Write the collected rows and the footer. A second call does nothing."""
         if not self._writer.is_open:
             return
         self._settle()
@@ -97,9 +97,9 @@ class ParquetFile:
         self._dismiss()
 
     def abandon(self) -> None:
-        """Let go of the file after a failure; its content is of no use."""
+        """Close the file after a failure. Its content is useless."""
         self._dismiss()
-        with contextlib.suppress(Exception):  # the first failure is the one to tell
+        with contextlib.suppress(Exception):  # the first failure is the one to report
             self._writer.close()
 
     def _dismiss(self) -> None:
@@ -107,7 +107,7 @@ class ParquetFile:
             self._beside.shutdown()
 
     def describe(self, now: int) -> DataFile:
-        """Return what the manifest and Delta's log say of the closed file; `now` in milliseconds."""
+        """Return the closed file as the manifest and Delta's log record it; `now` in milliseconds."""
         metadata = self._metadata[0]
         return DataFile(path=self.path, rows=self.rows, size=self._size(), modified=now, stats=_statistics(metadata))
 
@@ -137,7 +137,7 @@ def _statistics(metadata: Any) -> str:
         bounded = [part for part in parts if part is not None and part.has_min_max]
         try:
             bounds = [_bound(value) for part in bounded for value in (part.min, part.max)]
-        except (OverflowError, ValueError):  # a day that Python's calendar has not
+        except (OverflowError, ValueError):  # a day outside Python's calendar
             continue
         if bounds and len(bounded) == len(parts) and None not in bounds:
             statistics["minValues"][column.name], statistics["maxValues"][column.name] = min(bounds), max(bounds)

@@ -1,4 +1,4 @@
-"""Plain tables: appended to and scanned, without versions in the ledger. Captured predictions and labels are kept so."""
+"""Plain tables: append and scan, without versions in the ledger. Captured predictions and labels use them."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.storage import TableLocation
     from mlopsfw.kernel.store.table_locations import TableLocations
 
-_TRIES = 20  # races lost in a row; delta-rs itself tries each 15 times
+_TRIES = 20  # consecutive lost races; delta-rs itself tries each 15 times
 
 
 class PlainTables:
-    """Implements `mlopsfw.roles.Tables` on a storage. Columns may be added by later appends; older rows have nulls there.
+    """Implements `mlopsfw.roles.Tables` on a storage. Later appends may add columns; older rows have nulls in them.
 
     Args:
-        locations: Where the tables are.
+        locations: Returns the tables' locations.
     """
 
     def __init__(self, locations: TableLocations) -> None:
         self._locations = locations
 
     def append(self, name: str, rows: Any) -> int:
-        """Append `rows` (anything that `mlopsfw.data.tables.digest.record_batches` takes), durably; return the table's new version.
+        """Append `rows` (any input of `mlopsfw.data.tables.digest.record_batches`) durably; return the table's new version.
 
         Raises:
-            DataError: A column cannot be stored, or is of another type than the table's.
-            StorageUnavailable: Other writers were first, again and again.
+            DataError: A column cannot be stored, or has another type than the table's.
+            StorageUnavailable: Other writers were faster in every attempt.
         """
         location = self._locations.find(name)
         batches = list(record_batches(rows))
@@ -53,7 +53,7 @@ class PlainTables:
         raise StorageUnavailable(f"table {name!r}: other writers came first {_TRIES} times", hint="Try again.")
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
-        """Return the rows lazily, in no order that may be relied upon. Raise `NotFound`."""
+        """Return the rows lazily, in no particular order. Raise `NotFound`."""
         import polars as pl
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -70,7 +70,7 @@ class PlainTables:
         return pl.scan_delta(table)
 
     def read(self, name: str, version: int | None = None) -> pa.RecordBatchReader:
-        """Return the rows as Arrow record batches, as they are read. Raise `NotFound`."""
+        """Yield the rows as Arrow record batches. Raise `NotFound`."""
         import polars as pl
         import pyarrow as pa
 
@@ -80,14 +80,14 @@ class PlainTables:
         return pa.RecordBatchReader.from_batches(schema, batches)
 
     def exists(self, name: str) -> bool:
-        """Say whether anything was ever appended to the table."""
+        """Return whether anything was ever appended to the table."""
         return _open(self._locations.find(name)) is not None
 
 
 def _fitted(batches: Sequence[pa.RecordBatch], table: DeltaTable | None, name: str) -> pa.Table:
-    """Return the rows in the table's types, or in stored types where a column is new; a value that would change is refused.
+    """Return the rows in the table's types, or in stored types for new columns. Refuses values that would change.
 
-    A new column of nothing but nulls has no type yet, so it is left for later.
+    A new column of only nulls has no type yet, so it is left out.
     """
     import pyarrow as pa
 
@@ -109,7 +109,7 @@ def _open(location: TableLocation) -> DeltaTable | None:
 
 
 def _try_append(location: TableLocation, batches: Sequence[pa.RecordBatch], name: str) -> int | None:
-    """Append once; return the version, or None where another writer made the table, or changed it, meanwhile."""
+    """Append once; return the version, or None if another writer created or changed the table meanwhile."""
     from deltalake import write_deltalake
     from deltalake.exceptions import CommitFailedError
 
@@ -132,7 +132,7 @@ def _try_append(location: TableLocation, batches: Sequence[pa.RecordBatch], name
 
 
 def _sync_commit(folder: Path, version: int) -> None:
-    """Make one commit durable: delta-rs leaves its files, its log entry and their folders to the page cache."""
+    """Make one commit durable: delta-rs leaves its files, its log entry and their folders in the page cache."""
     log = folder / "_delta_log"
     entry = log / f"{version:020}.json"
     with as_storage_error(f"syncing {folder}"):

@@ -1,4 +1,4 @@
-"""Do work ahead of its consumer on a few threads, and yield the results in order. The work must let other threads run."""
+"""Compute results ahead of their consumer on a few threads, in order. The work must release the GIL."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_MOST = 4  # threads: more outrun the one that hashes and writes what they make
+_MOST = 4  # threads: more would overtake the thread that hashes and writes their results
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield `work` of each item, in order; at most one more result than there are threads waits in memory."""
+    """Yield `work` of each item, in order. Memory holds at most one more result than there are threads."""
     import pyarrow as pa
 
     threads = min(pa.cpu_count(), _MOST)

@@ -1,7 +1,8 @@
-"""How far a process of ours reads ahead of what it computes: the memory of everything streamed is that many row groups.
+"""Limit how far our processes read ahead: streaming holds that many row groups in memory.
 
-Polars decodes row groups ahead by the bytes that they take packed, so that a table which packs well is held as a whole long before it is
-needed; bounded by number it is as fast. Where somebody has said otherwise in the environment, that holds.
+Polars limits its read-ahead by packed bytes, so it holds a table that packs well as a whole long before it is needed. A limit on the number of
+row groups is as fast. A setting in the environment has precedence.
+
 """
 
 from __future__ import annotations
@@ -12,6 +13,6 @@ _NAMES = ("POLARS_ROW_GROUP_PREFETCH_SIZE", "POLARS_RECORD_BATCH_PREFETCH_SIZE")
 
 
 def bound_readahead() -> None:
-    """Let Polars decode few row groups ahead in this process and those that it starts."""
+    """Let Polars decode few row groups ahead, in this process and its children."""
     for name in _NAMES:
         os.environ.setdefault(name, str(max(2, (os.cpu_count() or 1) // 2)))
