@@ -1,4 +1,4 @@
-"""The bundled deployer `http`: an endpoint is a server on this machine, a process of its own under a small supervisor."""
+"""The bundled deployer `http`: an endpoint is a server process on this machine under a small supervisor."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """`[deployer.http]`.
 
     Args:
-        host: The address to bind. Anything but loopback needs a token.
-        port: The port; 0 takes a free one and keeps it for the endpoint's later starts.
-        token: Reference to a bearer token of at least 16 characters, `env:NAME` or `file:/path`; all routes but health ask for it.
-        label_token: Reference to a token of its own for `POST /labels`, in place of `token`: who may label, and who may ask, are then two.
-        labels_per_request: Labels that one request may hold.
-        labels_per_second: Labels that one client, by its address, may send a second; 0 for no limit. All together may send eight times that.
-        hosts: Further names under which clients address the server (the Host header).
-        max_body: Bytes that a request's body may have.
-        drain_seconds: How long a server that is replaced answers what still comes on open connections.
-        grace_seconds: How long requests in flight may take after that.
-        start_timeout: Seconds within which a new model must be loaded and have replayed its golden rows.
-        hang_seconds: Seconds without a sign of life after which a server process is replaced. More than the model takes for a small request.
-        answer_seconds: Seconds that a long request may be computed; a process that takes longer is replaced.
-        compact_seconds: How often captured predictions are moved into their table; 0 leaves that to readers.
+        host: The address to bind. Every address but loopback needs a token.
+        port: The port; 0 chooses a free one and keeps it for later starts of the endpoint.
+        token: Reference to a bearer token of at least 16 characters, `env:NAME` or `file:/path`. All routes but health require it.
+        label_token: Reference to a separate token for `POST /labels`, in place of `token`, so that clients need different tokens to label and to predict.
+        labels_per_request: The most labels of one request.
+        labels_per_second: The most labels per second of one client, by its address; 0 for no limit. All clients together may send eight times that.
+        hosts: Further names that clients may send in the Host header.
+        max_body: The most bytes of a request's body.
+        drain_seconds: How long a replaced server still answers requests on open connections.
+        grace_seconds: How long current requests may take after that.
+        start_timeout: Seconds to load a new model and replay its golden rows.
+        hang_seconds: Seconds without a sign of life after which a server process is replaced. Set it above the time of a small request.
+        answer_seconds: The most seconds to compute a long request. A process that takes longer is replaced.
+        compact_seconds: Seconds between moves of captured predictions into their table; 0 leaves that to readers.
     """
 
     host: str = "127.0.0.1"

@@ -10,7 +10,7 @@ from mlopsfw_deployer_http.settings import Settings, read
 
 
 def main(file: str) -> None:
-    """Move what the endpoint wrote so far."""
+    """Move the endpoint's new records into its tables."""
     settings = read(Path(file), Settings)
     if settings is not None:
         compact_log(settings.spec.endpoint, Path(settings.root), settings.config)

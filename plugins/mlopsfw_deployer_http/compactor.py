@@ -1,4 +1,4 @@
-"""Moves captured predictions into their table from time to time, in a child process, so that the server never loads Polars."""
+"""Move captured predictions into their table from time to time, in a child process, so that the server never loads Polars."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ class Compactor:
         while True:
             try:
                 await self._once()
-            except (OSError, ValueError) as error:  # no room, no process, a segment that has just gone: the next time
+            except (
+                OSError,
+                ValueError,
+            ) as error:  # no space, no process, or a segment that has just gone: try again next time
                 log("compaction failed", error=str(error))
                 await asyncio.sleep(60.0)
 
     async def _once(self) -> None:
         settings = read(self._settings, Settings)
         if settings is None or settings.http.compact_seconds <= 0:
-            await asyncio.sleep(60.0)  # may be changed by a later revision
+            await asyncio.sleep(60.0)  # a later revision may change it
             return
         await asyncio.sleep(settings.http.compact_seconds)
         sizes = {path.name: path.stat().st_size for path in segments(Path(settings.captures))}

@@ -1,6 +1,7 @@
-"""HTTP/1.1 on asyncio: bytes to `Request`, `Answer` to bytes, limits, time-outs, and how a connection ends.
+"""HTTP/1.1 on asyncio: bytes to `Request`, `Answer` to bytes, limits, time-outs, and the end of a connection.
 
-Parsing is llhttp's (strict, through httptools). Which answer a request gets is the service's; this module never looks inside.
+llhttp parses (strictly, through httptools). The service decides on the answers; this module never looks inside them.
+
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ CROWDED = Refusal(503, "too many connections; try again", headers=b"retry-after:
 
 
 class Connection(asyncio.Protocol):
-    """One client.
+    """The connection of one client.
 
     Args:
-        listener: Who accepted it: holds the limits, the service and what all connections share.
+        listener: The listener that accepted it, with the limits, the service and the state shared by all connections.
     """
 
     __slots__ = (
@@ -40,17 +41,17 @@ class Connection(asyncio.Protocol):
         self._busy = self._eof = False
         self.in_head = False  # a request's target or headers are arriving
         self.asked = False  # a whole request has arrived
-        self.reserved = False  # it has one of the places that are kept for health and metrics
-        self.unsent = 0  # requests received whose answer has not been written
+        self.reserved = False  # it has one of the reserved places for health and metrics
+        self.unsent = 0  # requests received but not answered yet
         self.in_message = False
-        self.blocked = False  # the client does not read what we write
-        self.finished = False  # nothing more is read as a request: the last answer is on its way
+        self.blocked = False  # the client does not read our answers
+        self.finished = False  # no more requests are read: the last answer is being sent
         self.since = 0.0  # when it last changed between idle, receiving and ending
 
     # -- the transport's calls -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start; refuse where there are too many."""
+        """Start; refuse the connection if there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._client = str(peer[0]) if isinstance(peer, tuple) else ""
@@ -59,24 +60,24 @@ class Connection(asyncio.Protocol):
             self.refuse(CROWDED)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Forget the connection."""
         del exc
         self.finished = True
         self._queue.clear()
         self._listener.forget(self)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; answer what is not HTTP with 400 and the end of the connection."""
+        """Feed the parser. Answer input that is not HTTP with 400, and end the connection."""
         if self.finished:
-            return  # lingering: read and dropped, so that the client gets to see our last answer
+            return  # lingering: read and discard, so that the client can read our last answer
         try:
-            if self.in_head:  # the parser hands a header over once it is whole, so its growth is counted here
+            if self.in_head:  # the parser reports a header once it is complete, so its growth is counted here
                 self._count(len(data))
             self._parser.feed_data(data)
         except Refusal as refusal:
             self.refuse(refusal)
         except httptools.HttpParserUpgrade:
-            self._finish()  # the request was answered as if it had not asked; what follows is not HTTP/1.1
+            self._finish()  # the request was answered without the upgrade; the following bytes are not HTTP/1.1
         except httptools.HttpParserCallbackError as error:
             if not isinstance(error.__context__, Refusal):
                 raise
@@ -85,17 +86,17 @@ class Connection(asyncio.Protocol):
             self.refuse(Refusal(400, f"not a valid HTTP/1.1 request: {error}"))
 
     def eof_received(self) -> bool:
-        """Close, unless an answer is still owed; then once it is sent."""
+        """Close now, or after the last pending answer."""
         self._eof = True
         return self.unsent > 0
 
     def pause_writing(self) -> None:
-        """Read no further requests from a client that does not read answers."""
+        """Read no further requests while the client does not read answers."""
         self.blocked, self.since = True, self._listener.loop.time()
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Continue."""
         self.blocked = False
         if not self._busy:
             self._transport.resume_reading()
@@ -103,7 +104,7 @@ class Connection(asyncio.Protocol):
     # -- the parser's calls ----------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """Start a request."""
+        """Begin a request."""
         self.in_message = self.in_head = True
         self.since = self._listener.loop.time()
         self._url, self._size = b"", 0
@@ -111,7 +112,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
 
     def on_url(self, url: bytes) -> None:
-        """Take (a part of) the request's target."""
+        """Take a part of the request's target."""
         self._url += url
         self._count(len(url))
 
@@ -133,7 +134,7 @@ class Connection(asyncio.Protocol):
             raise Refusal(431, f"the request's head is longer than {self._listener.limits.head} bytes")
 
     def on_headers_complete(self) -> None:
-        """Refuse a body that is too long before it is read; answer `Expect: 100-continue`."""
+        """Refuse a body that is too long before reading it; answer `Expect: 100-continue`."""
         length = self._headers.get(b"content-length", b"0")
         if int(length) > self._listener.limits.body:
             raise self._too_long()
@@ -152,10 +153,10 @@ class Connection(asyncio.Protocol):
         return Refusal(413, f"the body is longer than {self._listener.limits.body} bytes; send fewer rows at a time")
 
     def on_message_complete(self) -> None:
-        """Answer the request, or queue it behind the one that is being answered."""
+        """Answer the request, or queue it behind the current one."""
         self.in_message, self.asked, self.since = False, True, self._listener.loop.time()
         if self.finished:
-            return  # pipelined behind a request that ended the connection
+            return  # pipelined after a request that ended the connection
         path = self._url.partition(b"?")[0].decode("ascii", "replace")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = Request(self._parser.get_method().decode("ascii"), path, self._headers, body, self._client)
@@ -197,7 +198,7 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def written(self, data: bytes) -> None:
-        """Send what capture has made safe."""
+        """Send answers whose records capture has stored."""
         self.unsent -= 1
         if not self._transport.is_closing():
             self._transport.write(data)
@@ -210,10 +211,10 @@ class Connection(asyncio.Protocol):
     # -- ending ----------------------------------------------------------------------------------------------------------
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer something that is not a whole request, and end the connection."""
+        """Answer an incomplete or invalid request, and end the connection."""
         if self.finished:
-            return  # the last answer is on its way; what follows it is nobody's
-        if self._busy:  # it came behind a request that is being answered: that answer is the last
+            return  # the last answer is being sent; ignore everything after it
+        if self._busy:  # it followed a request in progress, whose answer is the last
             self._finish()
             return
         answer = self._listener.refused(refusal)
@@ -229,13 +230,13 @@ class Connection(asyncio.Protocol):
             self._end()
 
     def _end(self) -> None:
-        """Send FIN and linger: closing at once with unread data in the buffer would reset the connection over our answer."""
+        """Send FIN and linger: closing with unread data in the buffer would reset the connection before the client reads our answer."""
         self.since = self._listener.loop.time()
         if not self._transport.is_closing() and self._transport.can_write_eof():
             self._transport.write_eof()
 
     def close(self) -> None:
-        """Close, whatever is under way."""
+        """Close, whatever is in progress."""
         self._transport.close()
 
     def abort(self) -> None:
@@ -243,7 +244,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def make_way(self) -> None:
-        """Close at once, for another; a request that was arriving is told why, as far as its client reads."""
+        """Close at once to make room. If a request was arriving, tell the client why, as far as it still reads."""
         if self.in_message and not self.finished and not self.blocked:
             self._transport.write(to_bytes(self._listener.refused(CROWDED), close=True))
         self.finished = True

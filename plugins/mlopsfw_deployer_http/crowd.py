@@ -1,4 +1,4 @@
-"""Which connections go when there are too many: those on which nobody waits for an answer, the longest quiet first."""
+"""Which connections to close when there are too many: those that wait for no answer, the longest idle first."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlopsfw_deployer_http.connection import Connection
 
-_SLOW = 1.0  # seconds after which a request that still arrives counts as slow
+_SLOW = 1.0  # seconds after which an incomplete request counts as slow
 
 
 def victims(connections: Iterable[Connection], now: float, count: int) -> list[Connection]:
-    """Return at most `count` connections to close, first those that are missed least.
+    """Return at most `count` connections to close, the least valuable first.
 
-    Those whose last answer is sent; those that do not read; those that never sent a request; slow requests; idle ones that have sent
-    requests; requests that have just begun to arrive. One that waits for an answer is never among them.
+    The order: connections whose last answer is sent; those that do not read; those that never sent a request; slow requests; idle ones that
+    have sent requests; requests that have just begun to arrive. A connection that waits for an answer is never among them.
     """
     ranked = [(rank, each.since, id(each), each) for each in connections if (rank := _rank(each, now)) is not None]
     ranked.sort()

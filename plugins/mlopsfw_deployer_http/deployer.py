@@ -1,4 +1,4 @@
-"""The deployer: lays a bundle out, tells the supervisor what is wanted, and asks the server how it is."""
+"""The deployer: writes a bundle to a folder, gives the supervisor its orders, and asks the server for its state."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class HttpDeployer:
 
     Args:
         config: `[deployer.http]`.
-        host: What the kernel offers.
+        host: The services of the kernel.
 
     Raises:
-        ConfigError: It would listen beyond this machine without asking for a token.
+        ConfigError: It would listen beyond this machine without a token.
     """
 
     def __init__(self, config: HttpConfig, host: Host) -> None:
@@ -57,7 +57,7 @@ class HttpDeployer:
     # -- the contract ----------------------------------------------------------------------------------------------------
 
     def deploy(self, spec: EndpointSpec) -> EndpointStatus:
-        """Serve `spec` in place of what the endpoint serves now, without a failed request; return once it is ready."""
+        """Replace the model of an endpoint by `spec` without a failed request; return once it is ready."""
         folder = self._folder(spec.endpoint)
         with _alone(folder / "deploy.lock"):
             self._refuse_older(folder, spec)
@@ -71,7 +71,7 @@ class HttpDeployer:
         return self.status(spec.endpoint)
 
     def status(self, endpoint: str) -> EndpointStatus:
-        """Tell what the endpoint is doing, from the process itself."""
+        """Return the state of the endpoint, from the process itself."""
         folder = self._folder(endpoint)
         status, log = read(folder / STATUS, Status), str(folder / LOG)
         if status is None:
@@ -92,7 +92,7 @@ class HttpDeployer:
         )  # fmt: skip
 
     def stop(self, endpoint: str) -> EndpointStatus:
-        """Stop it: in-flight requests finish, what was captured is durable."""
+        """Stop the endpoint. Current requests finish, and their captured records are durable."""
         folder = self._folder(endpoint)
         with _alone(folder / "deploy.lock"):
             if alive(folder):
@@ -101,7 +101,7 @@ class HttpDeployer:
         return self.status(endpoint)
 
     def run(self, spec: EndpointSpec, ready: Callable[[EndpointStatus], None]) -> None:
-        """Supervise the endpoint in this process until SIGTERM or SIGINT; then it is stopped. Later deploys are told to this process."""
+        """Supervise the endpoint in this process until SIGTERM or SIGINT, then stop it. Later deploys give their orders to this process."""
         from mlopsfw_deployer_http import supervisor
 
         folder = self._folder(spec.endpoint)
@@ -148,7 +148,7 @@ class HttpDeployer:
             )
 
     def _refuse_moved(self, folder: Path, settings: Settings) -> None:
-        """A running endpoint keeps its address: moving it would fail the requests of whoever uses the old one."""
+        """Keep the address of a running endpoint: moving it would fail the requests of clients that use the old one."""
         old = read(folder / WANTED, Settings)
         if old is None or not alive(folder):
             return
@@ -176,13 +176,13 @@ class HttpDeployer:
         )  # fmt: skip
 
     def _token(self, reference: str, key: str) -> str:
-        """Return the digest of a token; nothing where there is none."""
+        """Return the digest of a token, or nothing without one."""
         if not reference:
             return ""
         return digest(self._host.secrets.bearer_token(reference, key=f"deployer.http.{key}", issued_here=True))
 
     def _lay_out(self, folder: Path, spec: EndpointSpec) -> Path:
-        """Return the bundle's folder; it appears whole."""
+        """Return the bundle's folder, which appears atomically."""
         there = folder / "bundles" / spec.bundle
         if not there.is_dir():
             part = there.with_name(f"{spec.bundle}.part")
@@ -193,13 +193,13 @@ class HttpDeployer:
         return there
 
     def _clean(self, folder: Path, spec: EndpointSpec) -> None:
-        """Keep the bundles of this change and the two before: a server that drains may still map its file."""
+        """Keep the bundles of this change and the two before: a draining server may still map its file."""
         laid = sorted((folder / "bundles").iterdir(), key=lambda path: path.stat().st_mtime)
         for old in [path for path in laid if path.name != spec.bundle][:-2]:
             shutil.rmtree(old, ignore_errors=True)
 
     def _end(self, endpoint: str, folder: Path) -> None:
-        """End the supervisor; one that does not react is killed, and its server then drains by itself."""
+        """End the supervisor. If it does not react, kill it; its server then drains by itself."""
         process = supervisor_of(folder)
         if reacts(folder):
             os.kill(process, signal.SIGTERM)
@@ -210,7 +210,7 @@ class HttpDeployer:
         self._until(lambda: not alive(folder), 10.0, f"the supervisor of {endpoint} cannot be killed")
 
     def _settle(self, folder: Path) -> None:
-        """End what a supervisor left behind that could not end it itself, and write down that the endpoint is stopped."""
+        """End the processes that a killed supervisor left, and record that the endpoint is stopped."""
         status = read(folder / STATUS, Status)
         if status is None or status.ended:
             return
@@ -235,7 +235,7 @@ class HttpDeployer:
 
         def decided() -> bool:
             nonlocal seen
-            lives = alive(folder)  # asked first: what the last one wrote counts
+            lives = alive(folder)  # asked first: the state that the last supervisor wrote counts
             seen = read(folder / STATUS, Status)
             if not lives and (seen is None or seen.attempt.state == "starting"):
                 raise ServingError(f"the supervisor of {settings.spec.endpoint} ended while it started", hint=log)
@@ -245,7 +245,7 @@ class HttpDeployer:
             decided, settings.http.start_timeout + 10.0, f"endpoint {settings.spec.endpoint} did not start", log
         )
         if seen is not None and seen.attempt.state == "failed":
-            if seen.ended:  # or the next change would be told to a supervisor that is about to go
+            if seen.ended:  # or the next change would go to a supervisor that is about to end
                 self._until(lambda: not alive(folder), 10.0, "its supervisor does not end", log)
             going_on = f" Version {seen.serving.version} still serves." if seen.serving else ""
             detail = seen.attempt.detail
@@ -273,7 +273,7 @@ class HttpDeployer:
         )
 
     def _ask(self, url: str) -> tuple[bool, str]:
-        """Return whether the server says that it is ready, and if not, what it says."""
+        """Return whether the server is ready, and if not, its reason."""
         parts = urlsplit(url)
         host = parts.hostname or "127.0.0.1"
         connection = http.client.HTTPConnection(_WILDCARDS.get(host, host), parts.port, timeout=5.0)

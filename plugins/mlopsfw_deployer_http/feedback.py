@@ -1,4 +1,4 @@
-"""`POST /labels`: what turned out to be true of earlier predictions. A label that arrives later corrects the earlier ones."""
+"""`POST /labels`: the true outcomes of earlier predictions. A later label corrects earlier ones."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Label(msgspec.Struct, forbid_unknown_fields=True):
     """One label.
 
     Args:
-        prediction_id: The prediction it belongs to: the id in its answer.
-        label: What was true: a class of the model, or a number for regression.
-        label_time: When that became known, RFC 3339 with zone; now where it is absent.
+        prediction_id: The id of the prediction, from its answer.
+        label: The true outcome: a class of the model, or a number for regression.
+        label_time: When the outcome became known, RFC 3339 with zone; by default now.
     """
 
     prediction_id: str
@@ -41,7 +41,7 @@ _decoder = msgspec.json.Decoder(LabelsRequest)
 
 
 def accept(scorer: Scorer, quota: Quota, request: Request) -> Answer:
-    """Take the labels, all or none; they are kept before the answer leaves. Those of a request that is refused count, too."""
+    """Store the labels, all or none, before the answer is sent. Labels of a refused request count for the quota, too."""
     labels = read(request, _decoder).labels
     if not labels:
         raise Refusal(400, "the request holds no labels")

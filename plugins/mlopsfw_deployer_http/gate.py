@@ -1,4 +1,4 @@
-"""Who may ask: the Host and Origin that are ours, and the bearer token where one is set."""
+"""Access: the allowed Host and Origin headers, and the bearer token if one is set."""
 
 from __future__ import annotations
 
@@ -14,35 +14,33 @@ _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5
 
 
 def digest(token: str) -> str:
-    """Return what is stored of a token."""
+    """Return the stored form of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _as_sent(host: str) -> str:
-    """Return `host` as a Host header has it: IPv6 addresses in brackets."""
+    """Return `host` as in a Host header: IPv6 addresses in brackets."""
     return f"[{host.lower()}]" if ":" in host and not host.startswith("[") else host.lower()
 
 
 class Gate:
-    """Refuses requests before anything looks at them.
+    """Refuses requests before anything else reads them.
 
     Args:
-        hosts: Names, without port, under which this server may be addressed, besides those of this machine alone.
-        token: `digest` of the bearer token; empty where none is asked for.
-        own: Path → `digest` of the token that opens it, and nothing else, in place of `token`.
+        hosts: Names, without port, that clients may use besides those of loopback.
+        token: `digest` of the bearer token; empty for none.
+        own: Path → `digest` of a token that opens only this path, in place of `token`.
     """
 
     def __init__(self, hosts: Iterable[str], token: str = "", own: Mapping[str, str] | None = None) -> None:
         self._hosts = {_as_sent(host) for host in hosts}
         self._token, self._own = token, dict(own or {})
-        self._known: set[bytes] = (
-            set()
-        )  # Host headers found good; bounded below, since a port is the client's to choose
+        self._known: set[bytes] = set()  # accepted Host headers; bounded below, since clients choose the port
 
     def check(self, request: Request, *, public: bool) -> None:
-        """Raise `Refusal` unless `request` may pass; a `public` route asks for no token.
+        """Raise `Refusal` unless `request` may pass. A `public` route needs no token.
 
-        An unknown Host is a name that an attacker made point here (DNS rebinding); a foreign Origin is another site's page.
+        With an unknown Host, an attacker may have pointed a name at this server (DNS rebinding). A foreign Origin is the page of another site.
         """
         host = request.headers.get(b"host")
         if host is None:

@@ -1,4 +1,4 @@
-"""Who holds an endpoint's folder: the supervisor by a lock, which cannot be mistaken for another process as an id can, and what it left."""
+"""The owner of an endpoint's folder: the supervisor, by a lock, which unlike a process id is unambiguous; and the cleanup after it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from pathlib import Path
 from mlopsfw_deployer_http.settings import LOCK, STATUS, Status, read
 
 _POLL = 0.02  # seconds
-_SILENT = 10.0  # seconds after which a supervisor, which shows once a second that it reacts, does not
-_WIDTH = 20  # characters of the id: written over in place, which needs no room on the disk
+_SILENT = (
+    10.0  # seconds after which a supervisor that shows no sign of life counts as stopped; it shows one each second
+)
+_WIDTH = 20  # characters of the id: overwritten in place, which needs no space on the disk
 
 
 def alive(folder: Path) -> bool:
@@ -29,7 +31,7 @@ def alive(folder: Path) -> bool:
 
 
 def reacts(folder: Path) -> bool:
-    """Return whether the supervisor that holds the folder has shown in the last seconds that it is not stopped."""
+    """Return whether the supervisor that holds the folder has shown a sign of life in the last seconds."""
     return time.time() - (folder / LOCK).stat().st_mtime < _SILENT
 
 
@@ -44,13 +46,13 @@ def supervisor_of(folder: Path) -> int:
 
 
 def hold(folder: Path) -> int:
-    """Take the folder for as long as this process or its child lives; return the lock's descriptor.
+    """Take the folder for the life of this process or its child; return the lock's descriptor.
 
     Raises:
         BlockingIOError: Another process holds it.
     """
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    for attempt in range(100):  # a look at the lock may hold it for a moment
+    for attempt in range(100):  # a check of the lock may hold it for a moment
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -70,7 +72,7 @@ def sign(lock: int) -> None:
 
 
 def end_orphan(folder: Path, patience: float) -> None:
-    """Wait for the server process of a supervisor that was killed: it answers what it has and ends. Kill it where it does not.
+    """Wait for the server process of a killed supervisor: it answers its current requests and ends. Kill it if it does not.
 
     Until it is gone it holds the endpoint's port.
     """
@@ -84,7 +86,7 @@ def end_orphan(folder: Path, patience: float) -> None:
 
 
 def _is_ours(process: int, folder: Path) -> bool:
-    """Return whether an id is a server process of this endpoint; never true where the system does not tell."""
+    """Return whether an id is a server process of this endpoint; false if the system does not say."""
     state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     command = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
     return state != "Z" and any(word.startswith(os.fsencode(f"{folder}{os.sep}")) for word in command)

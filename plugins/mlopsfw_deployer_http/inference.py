@@ -34,8 +34,8 @@ class Tensor(msgspec.Struct):
         name: The column.
         datatype: `FP64`, `INT64`, `BOOL`, `BYTES`, …
         shape: `[rows]` or `[rows, 1]`.
-        data: The values, flat or nested as `shape` says; null where the column may be null.
-        parameters: Ignored, but for what would mean a binary body, which is refused.
+        data: The values, flat or nested like `shape`; null if the column may be null.
+        parameters: Ignored, except those of a binary body, which are refused.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Tensor(msgspec.Struct):
 
 
 class Wanted(msgspec.Struct):
-    """An output that a request asks for."""
+    """An output that a request selects."""
 
     name: str
     parameters: dict[str, Any] = {}
@@ -57,9 +57,9 @@ class InferRequest(msgspec.Struct):
 
     Args:
         inputs: One tensor a column.
-        id: The client's own id of the request: echoed, and kept beside its rows. The answer's `prediction_ids` are what labels refer to.
-        parameters: `event_time` (RFC 3339 with zone): when it happened, for all rows.
-        outputs: What to return; all where it is empty.
+        id: The client's own id of the request: echoed, and stored with its rows. Labels refer to the answer's `prediction_ids`.
+        parameters: `event_time` (RFC 3339 with zone): the time of the event, for all rows.
+        outputs: The outputs to return; all if empty.
     """
 
     inputs: list[Tensor]

@@ -1,4 +1,4 @@
-"""MLflow's scoring door, `POST /invocations`: `dataframe_split`, `dataframe_records`, `instances` or `inputs`."""
+"""MLflow's scoring protocol, `POST /invocations`: `dataframe_split`, `dataframe_records`, `instances` or `inputs`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Split(msgspec.Struct):
 
     Args:
         data: One list a row.
-        columns: Its columns; the model's, in their order, where it is absent.
+        columns: Its columns; by default the model's, in their order.
         index: Ignored.
     """
 
@@ -30,10 +30,10 @@ class Split(msgspec.Struct):
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What MLflow calls inference parameters.
+    """MLflow's inference parameters.
 
     Args:
-        event_time: When it happened, RFC 3339 with zone, for all rows.
+        event_time: The time of the event, RFC 3339 with zone, for all rows.
         id: As in the Open Inference Protocol.
     """
 
@@ -56,7 +56,7 @@ _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
 def invoke(scorer: Scorer, request: Request) -> tuple[Scored, Answer]:
-    """Answer `POST /invocations` as MLflow's server does: `{"predictions": […]}`, and beside it each row's id."""
+    """Answer `POST /invocations` as MLflow's server does: `{"predictions": […]}`, with the id of each row."""
     asked = read(request, _decoder)
     scored = scorer.score(_columns(asked, scorer), asked.params.id, asked.params.event_time)
     lists = scored.lists

@@ -1,4 +1,4 @@
-"""What all connections of one server process share: the service, the commit before answers leave, limits, and the drain."""
+"""The shared state of all connections of a server process: the service, the commit before answers are sent, limits, and the drain."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from mlopsfw_deployer_http.connection import Connection
 from mlopsfw_deployer_http.crowd import victims
 from mlopsfw_deployer_http.message import Answer, Refusal, Request
 
-_SLOW = 0.1  # seconds that an answer may hold up the event loop before longer requests go to the thread
-_SWEEP = 0.25  # seconds between looks for connections that take too long
-_SEARCH = 0.05  # seconds until it is looked again for connections that can make way
-_LINGER = 1.0  # seconds in which a client may read our last answer before the socket goes
+_SLOW = 0.1  # seconds for which an answer may block the event loop before longer requests go to the thread
+_SWEEP = 0.25  # seconds between checks for connections that take too long
+_SEARCH = 0.05  # seconds between searches for connections to close
+_LINGER = 1.0  # seconds for a client to read our last answer before the socket is closed
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much a client may ask for.
+    """The limits of a client.
 
     Args:
         body: Bytes of a body.
         head: Bytes of a request's target and headers together.
-        inline: Bytes of a body up to which the request is answered on the event loop; longer ones go to a thread, so that
-            a batch does not hold up the others.
-        connections: Open connections. When they near this, those that nobody waits on are closed for new ones.
-        begin: Seconds for a request's target and headers to arrive; for the first one from when the connection was opened.
-        receive: Seconds for a request to arrive, once begun.
+        inline: The most bytes of a body answered on the event loop. Longer ones go to a thread, so that
+            a batch does not delay other requests.
+        connections: Open connections. Near this number, connections that wait for no answer are closed for new ones.
+        begin: Seconds for a request's target and headers to arrive; for the first request since the connection was opened.
+        receive: Seconds for a whole request to arrive, once begun.
         idle: Seconds a connection may wait for its next request.
     """
 
@@ -45,12 +45,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def reserve(self) -> int:
-        """How many of the connections are kept for health and metrics."""
+        """How many connections are reserved for health and metrics."""
         return min(64, max(1, self.connections // 8))
 
 
 class Service(Protocol):
-    """What answers. Thread-safe: long requests come from a thread."""
+    """Answers requests. Thread-safe: long requests come from a thread."""
 
     ready: bool
     vital: frozenset[str]
@@ -60,19 +60,19 @@ class Service(Protocol):
         ...
 
     def refused(self, refusal: Refusal) -> Answer:
-        """Return the answer to what was not even a request."""
+        """Return the answer to an invalid request."""
         ...
 
 
 class Capture(Protocol):
-    """Where records go before answers leave."""
+    """Stores records before answers are sent."""
 
     def write(self, records: list[tuple[bytes, int]]) -> None:
-        """Keep `(record, rows)`; never raises."""
+        """Store `(record, rows)`; never raises."""
         ...
 
     def sync(self) -> None:
-        """Make what was written outlive a loss of power."""
+        """Make the written records survive a power failure."""
         ...
 
 
@@ -80,9 +80,9 @@ class Listener:
     """Serves connections on one event loop.
 
     Args:
-        service: Answers.
-        capture: Keeps.
-        limits: What a client may ask for.
+        service: Answers requests.
+        capture: Stores records.
+        limits: The limits of a client.
     """
 
     def __init__(self, service: Service, capture: Capture, limits: Limits) -> None:
@@ -92,7 +92,7 @@ class Listener:
         self._connections: set[Connection] = set()
         self._pending: list[tuple[Connection, bytes, Answer]] = []
         self._dirty = False
-        self.inline = limits.inline  # bytes of a body that is answered on the event loop
+        self.inline = limits.inline  # bytes up to which a body is answered on the event loop
         self._computing_since = self._search_again = 0.0
         self.vital, self.evicted = service.vital, 0
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
@@ -100,7 +100,7 @@ class Listener:
         self._tasks = [self.loop.create_task(self._every(_SWEEP, self._sweep)), self.loop.create_task(self._sync())]
 
     async def start(self, listening: socket.socket) -> None:
-        """Accept connections from `listening`, which other processes may accept from as well."""
+        """Accept connections from `listening`, from which other processes may accept, too."""
         self._server = await self.loop.create_server(lambda: Connection(self), sock=listening, backlog=1024)
 
     # -- called by connections -------------------------------------------------------------------------------------------
@@ -108,8 +108,8 @@ class Listener:
     def admit(self, connection: Connection) -> bool:
         """Count `connection`; return whether there is room for it.
 
-        Where there are too many, others make way. Where none can, since an answer is owed on all, it gets one of the places that are
-        kept for health and metrics.
+        If there are too many, it closes others. If all of them wait for an answer, the connection gets one of the places that are
+        reserved for health and metrics.
         """
         self._connections.add(connection)
         if self.crowded:
@@ -119,11 +119,11 @@ class Listener:
 
     @property
     def crowded(self) -> bool:
-        """Whether only the reserve is left."""
+        """Whether only the reserved places are left."""
         return len(self._connections) > self.limits.connections - self.limits.reserve
 
     def _make_room(self, newest: Connection) -> None:
-        """Close some at once, so that the search is paid for by many; one that found nobody is not repeated at once."""
+        """Close several at once, so that one search serves many. A search without result is not repeated at once."""
         now = self.loop.time()
         if now < self._search_again:
             return
@@ -138,15 +138,15 @@ class Listener:
 
     @property
     def open(self) -> int:
-        """How many connections there are."""
+        """The number of connections."""
         return len(self._connections)
 
     def forget(self, connection: Connection) -> None:
-        """Count it no longer."""
+        """Stop counting the connection."""
         self._connections.discard(connection)
 
     def answer(self, request: Request) -> Answer:
-        """Answer on the event loop; where the model turns out to be slow, fewer requests are from then on."""
+        """Answer on the event loop. If the model turns out to be slow, answer fewer requests there from now on."""
         began = self.loop.time()
         answer = self._service.answer(request)
         if self.loop.time() - began > _SLOW:
@@ -166,16 +166,16 @@ class Listener:
 
     @property
     def computing(self) -> float:
-        """Seconds since the thread began to answer its request; 0 where it waits for one."""
+        """Seconds since the thread began to answer its request; 0 if it is idle."""
         since = self._computing_since
         return time.monotonic() - since if since else 0.0
 
     def refused(self, refusal: Refusal) -> Answer:
-        """Count what was not even a request."""
+        """Count an invalid request."""
         return self._service.refused(refusal)
 
     def commit(self, connection: Connection, data: bytes, answer: Answer) -> None:
-        """Write `data` once `answer`'s record is kept: all that came in one turn of the event loop with one system call."""
+        """Write `data` once `answer`'s record is stored. One system call stores all records of one turn of the event loop."""
         if not self._pending:
             self.loop.call_soon(self._flush)
         self._pending.append((connection, data, answer))
@@ -224,15 +224,15 @@ class Listener:
     # -- the end ---------------------------------------------------------------------------------------------------------
 
     async def drain(self, seconds: float, grace: float, *, keep_accepting: bool) -> None:
-        """End without failing a request.
+        """Drain without failing a request.
 
-        Readiness fails from now on and each answer says `Connection: close`. For `seconds` clients may still send on the
-        connections that they hold; then idle ones are closed, and what is in flight has `grace` seconds to finish.
+        From now on readiness fails, and each answer says `Connection: close`. Clients may send on their open connections for another
+        `seconds`; then idle connections are closed, and current requests have `grace` seconds to finish.
 
         Args:
-            seconds: How long idle connections stay.
-            grace: How long requests in flight may take after that.
-            keep_accepting: Whether new connections are taken meanwhile: yes where nobody else listens.
+            seconds: How long idle connections stay open.
+            grace: How long current requests may take after that.
+            keep_accepting: Whether to accept new connections meanwhile: if no other process listens.
         """
         self._service.ready = False
         self.draining = True

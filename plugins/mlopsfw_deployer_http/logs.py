@@ -1,4 +1,4 @@
-"""The log of an endpoint's processes: one JSON line an event on the standard error, faults told once, and a file that cannot outgrow its place."""
+"""The log of an endpoint's processes: one JSON line per event on standard error, in a file of bounded size. Repeated faults are counted."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ import traceback
 from pathlib import Path
 from threading import Lock
 
-LONGEST = (
-    16 << 20
-)  # bytes of the log; what is older lies in one more file of that size, and what is older still is gone
+LONGEST = 16 << 20  # bytes of the log; one more file of that size holds older lines
 _STDERR = 2
-_QUIET = 60.0  # seconds in which a fault that repeats is only counted
-_KINDS = 64  # faults at different places that are told apart
+_QUIET = 60.0  # seconds in which a repeated fault is only counted
+_KINDS = 64  # most places of faults that are counted separately
 _LONGEST_TRACEBACK = 8000  # characters; the end says most
 
 
 def log(event: str, **facts: object) -> None:
-    """Write one JSON line to the log; control characters are escaped by JSON, so nothing can forge a line.
+    """Write one JSON line to the log. JSON escapes control characters, so no text can forge a line.
 
-    Never raises: a full disk must not end what goes on without a log.
+    Never raises: a full disk must not end a process that can run without a log.
     """
     line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event, **facts}
     with contextlib.suppress(OSError):
@@ -31,14 +29,14 @@ def log(event: str, **facts: object) -> None:
 
 
 class FaultLog:
-    """Tells a fault with its traceback, and afterwards only how often it came: a client that repeats a request must not fill the disk."""
+    """Logs a fault with its traceback, and then only counts it for a while: a client that repeats a request must not fill the disk."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._logged: dict[str, tuple[float, int]] = {}  # place → when it was told, how often it came since
+        self._logged: dict[str, tuple[float, int]] = {}  # place → when it was logged, and how often it occurred since
 
     def write(self, error: BaseException, **facts: object) -> None:
-        """Tell `error`, or count it."""
+        """Log `error`, or count it."""
         place, now = _place(error), time.monotonic()
         with self._lock:
             if place not in self._logged and len(self._logged) >= _KINDS:
@@ -61,9 +59,9 @@ def _place(error: BaseException) -> str:
 
 
 def rotate(file: Path, longest: int = LONGEST) -> None:
-    """Put the log aside where it is too long: copied and then cut, since several processes hold it open for appending.
+    """Rotate the log if it is too long: copy it, then truncate it, since several processes hold it open for appending.
 
-    Where there is no room for the copy its lines are lost.
+    If there is no space for the copy, its lines are lost.
     """
     with contextlib.suppress(OSError):
         if file.stat().st_size <= longest:

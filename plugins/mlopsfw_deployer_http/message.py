@@ -1,4 +1,4 @@
-"""Requests and answers as records: what a connection hands to the service and gets back. Knows no socket and no model."""
+"""Requests and answers as records: the interface between connections and the service. Knows no socket and no model."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ encode = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class Request:
-    """One request, whole.
+    """A complete request.
 
     Args:
         method: Such as `POST`.
-        path: As it was sent, without the query; never decoded, so that no two spellings mean one route.
+        path: The path as sent, without the query. It is never decoded, so that each route has one spelling.
         headers: Lower-case name → value. A connection refuses a name that is sent twice where that could mislead.
-        body: The body, at most as long as the limit.
-        client: The address that it came from.
+        body: The body, within the limit.
+        client: The client's address.
     """
 
     method: str
@@ -45,7 +45,7 @@ class Answer:
         body: The body.
         kind: Content type.
         headers: Further header lines, each ending in CRLF.
-        record: What capture keeps, written before the answer leaves; empty for nothing.
+        record: The record for capture, stored before the answer is sent; empty for none.
         rows: How many rows `record` holds.
     """
 
@@ -58,11 +58,11 @@ class Answer:
 
 
 class Refusal(Exception):
-    """A request that is answered with an error.
+    """Refuse a request: an answer with an error.
 
     Args:
-        status: 4xx for what the client can mend, 503 for what will pass.
-        message: What was wrong, where, and what would be right.
+        status: 4xx if the client can correct the request, 503 for a temporary problem.
+        message: The problem, its place, and the correct form.
         headers: Further header lines, each ending in CRLF.
     """
 
@@ -81,7 +81,7 @@ class Refusal(Exception):
         return cls(400, f"{message}. {error.hint}" if error.hint else message)
 
     def answer(self) -> Answer:
-        """Return it as JSON: `{"error": …}`, which is what Open Inference Protocol clients read."""
+        """Return the refusal as JSON, `{"error": …}`, which clients of the Open Inference Protocol read."""
         return Answer(self.status, encode({"error": self.message}), headers=self.headers)
 
 
@@ -90,7 +90,7 @@ _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPSt
 
 
 def to_bytes(answer: Answer, *, close: bool, with_body: bool = True) -> bytes:
-    """Return `answer` as it goes over the wire; `close` says that the connection ends here, `with_body` is false for HEAD."""
+    """Return `answer` as bytes to send. `close` ends the connection with this answer; `with_body` is false for HEAD."""
     return b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b%b%b\r\n%b" % (
         _LINES[answer.status],
         answer.kind,

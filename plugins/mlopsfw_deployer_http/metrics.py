@@ -1,4 +1,4 @@
-"""Counters of one server process, and their Prometheus text. They begin anew with each process, as counters may."""
+"""Counters of one server process, and their Prometheus text. They start at zero in each process, as counters may."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 
 
 class Metrics:
-    """What `/metrics` tells.
+    """The metrics of `/metrics`.
 
     Args:
-        labels: Labels that every sample carries: endpoint, model, version.
+        labels: The labels of every sample: endpoint, model, version.
     """
 
     def __init__(self, **labels: str) -> None:

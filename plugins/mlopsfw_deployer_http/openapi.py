@@ -1,4 +1,4 @@
-"""The endpoint's OpenAPI document, made from the model's signature."""
+"""The endpoint's OpenAPI document, generated from the model's signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many labels a client may send: so many a request, so many a second, and a bound on all clients together. Knows no label."""
+"""Quotas on labels: per request, per client and second, and for all clients together. Knows no labels."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from threading import Lock
 
 from mlopsfw_deployer_http.message import Refusal
 
-_CLIENTS = 4096  # whose use is remembered; of more the one that was silent longest is forgotten
-_TOGETHER = 8  # what all clients together may send, in clients
-_NETWORK = 64  # bits of an IPv6 address that one client cannot choose
+_CLIENTS = 4096  # most remembered clients; beyond, the one that was silent longest is forgotten
+_TOGETHER = 8  # the quota of all clients together, as a multiple of one client's
+_NETWORK = 64  # bits of an IPv6 address that a client cannot choose
 
 
 class Quota:
-    """Counts labels, as token buckets do: a client may send one full request at once, and then so many a second. Thread-safe.
+    """Counts labels by token buckets: a client may send one full request at once, and then its rate per second. Thread-safe.
 
     Args:
-        most: Labels of one request.
+        most: The most labels of one request.
         rate: Labels a second of one client; 0 for no limit. All clients together may send eight times that.
         now: A clock that never goes back.
     """
@@ -29,7 +29,7 @@ class Quota:
         self._most, self._rate, self._now = most, rate, now
         self._used: OrderedDict[str, tuple[float, float]] = (
             OrderedDict()
-        )  # client → labels that count still, and when they did
+        )  # client → labels that still count, and the time of the count
         self._all = (0.0, now())
         self._lock = Lock()
 
@@ -37,7 +37,7 @@ class Quota:
         """Count `labels` of a client, named by its address.
 
         Raises:
-            Refusal: 413 where they are too many for one request; 429, saying when to try again, where the quota is used up.
+            Refusal: 413 if there are too many for one request; 429, with the time of the next try, if the quota is used up.
         """
         if labels > self._most:
             raise Refusal(413, f"the request holds {labels} labels; send at most {self._most} at a time")
@@ -52,7 +52,7 @@ class Quota:
             )  # fmt: skip
 
     def _take(self, client: str, labels: int) -> int:
-        """Count, or return how many seconds to wait."""
+        """Count, or return the seconds to wait."""
         now = self._now()
         used = self._left(self._used.get(client, (0.0, now)), self._rate, now)
         together = self._left(self._all, self._rate * _TOGETHER, now)
@@ -72,7 +72,7 @@ class Quota:
 
 
 def _network(address: str) -> str:
-    """Return what of a client's address is not the client's to choose: of IPv6 the first 64 bits."""
+    """Return the part of a client's address that it cannot choose: for IPv6 the first 64 bits."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,7 +1,9 @@
-"""The server process: `python -m mlopsfw_deployer_http.server --state FILE`. Loads one model, answers until told to end.
+"""The server process: `python -m mlopsfw_deployer_http.server --state FILE`. Loads one model, and answers until it is stopped.
 
-Under a supervisor it is given the listening socket and a control socket: it says `ready` or why it failed, answers each `ping` from its
-event loop, and is told `replace` (another process answers from now on) or `stop`. By itself it binds what FILE says, and ends on SIGTERM or Ctrl-C.
+Under a supervisor it receives the listening socket and a control socket. It reports `ready` or the reason of a failure, answers each `ping`
+from its event loop, and obeys `replace` (another process answers from now on) and `stop`. Without a supervisor it binds the address in FILE,
+and ends on SIGTERM or Ctrl-C.
+
 """
 
 from __future__ import annotations
@@ -31,15 +33,15 @@ from mlopsfw_deployer_http.quota import Quota
 from mlopsfw_deployer_http.service import LABELS, Service
 from mlopsfw_deployer_http.settings import Settings, read
 
-_OWN_FILES = 64  # descriptors that are no connection: libraries, logs, segments
-_BURST = 1024  # connections that may be accepted in one turn of the event loop, before any is counted
-_FEWEST = 64  # connections with which a server is worth starting
+_OWN_FILES = 64  # descriptors besides connections: libraries, logs, segments
+_BURST = 1024  # most connections accepted in one turn of the event loop, before any is counted
+_FEWEST = 64  # connections below which a server is not worth starting
 PING, ALIVE = b"ping\n", b"alive\n"
 FAILED = 3  # exit status of a process that could not load its model
 
 
 def refuse_pickle() -> None:
-    """End any attempt to unpickle a class in this process: nothing we serve needs it, and hostile bytes ask for it."""
+    """End any attempt to unpickle a class in this process: nothing here needs it, and hostile bytes may try it."""
 
     def hook(event: str, _: tuple[Any, ...]) -> None:
         if event == "pickle.find_class":
@@ -49,12 +51,12 @@ def refuse_pickle() -> None:
 
 
 def raise_open_files(wanted: int) -> int:
-    """Allow this process as many descriptors as `wanted` connections need; return how many connections there can be.
+    """Raise the limit of descriptors for `wanted` connections; return how many connections there can be.
 
-    A server that runs out of descriptors drops connections without a word; one that knows its limit answers 503.
+    A server that runs out of descriptors drops connections silently; one that knows its limit answers 503.
 
     Raises:
-        ServingError: There cannot be enough of them to serve.
+        ServingError: The hard limit is too low to serve.
     """
     import resource
 
@@ -83,10 +85,10 @@ def bind(settings: Settings, port: int) -> socket.socket:
 
 
 class Serving:
-    """One model, served on one event loop.
+    """Serves one model on one event loop.
 
     Args:
-        settings: What and how.
+        settings: The settings of the endpoint.
         scorer: The model.
     """
 
@@ -114,17 +116,17 @@ class Serving:
         }
 
     async def start(self, listening: socket.socket) -> None:
-        """Answer what comes to `listening`."""
+        """Answer the requests on `listening`."""
         self._listener = Listener(self._service, self._capture, self._limits)
         await self._listener.start(listening)
 
     @property
     def stuck(self) -> bool:
-        """Whether a request has been computed for longer than any may take."""
+        """Whether the computation of a request exceeds `answer_seconds`."""
         return self._listener is not None and self._listener.computing > self._http.answer_seconds
 
     async def end(self, *, keep_accepting: bool) -> None:
-        """Drain; what was captured is durable when this returns."""
+        """Drain. All captured records are durable when this returns."""
         assert self._listener is not None  # noqa: S101 - start comes first
         await self._listener.drain(self._http.drain_seconds, self._http.grace_seconds, keep_accepting=keep_accepting)
         self._capture.close()
@@ -142,7 +144,7 @@ async def serve(serving: Serving, listening: socket.socket, control: socket.sock
     def asked_to_end() -> None:
         if control is None:
             end(keep_accepting=True)
-        else:  # another process takes our place first; it will be the supervisor who tells us to go
+        else:  # another process takes over first; then the supervisor stops this one
             with contextlib.suppress(OSError):
                 control.sendall(msgspec.json.encode({"leaving": os.getpid()}) + b"\n")
 
@@ -161,11 +163,11 @@ async def serve(serving: Serving, listening: socket.socket, control: socket.sock
 
 
 def _listen_to(control: socket.socket, serving: Serving, end: Callable[..., None]) -> None:
-    """Do as the supervisor says; its end means that nobody else is there to accept."""
+    """Obey the supervisor. If it has ended, no other process accepts connections."""
     try:
         words = control.recv(4096)
     except OSError:
-        words = b""  # the supervisor has gone without a word
+        words = b""  # the supervisor has ended without an order
     if PING in words and not serving.stuck:
         with contextlib.suppress(OSError):
             control.send(ALIVE, socket.MSG_DONTWAIT)
@@ -175,7 +177,7 @@ def _listen_to(control: socket.socket, serving: Serving, end: Callable[..., None
 
 
 def _tell_faults(_: asyncio.AbstractEventLoop, context: dict[str, Any], faults: FaultLog) -> None:
-    """Log what a callback of the event loop raised, each fault once."""
+    """Log the exception of a callback of the event loop."""
     error = context.get("exception")
     faults.write(error if error is not None else RuntimeError(), message=str(context.get("message"))[:200])
 

@@ -1,4 +1,4 @@
-"""Routes, and the promise that bad input gets a 4xx and never anything else. Every route is in one table."""
+"""The routes, in one table. Bad input always gets a 4xx."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LIVE, READY = "/v2/health/live", "/v2/health/ready"
 LABELS = "/labels"
 METRICS = "/metrics"
 PUBLIC = frozenset({LIVE, READY})
-"""The only routes that ask for no token."""
+"""The only routes without a token."""
 
 
 class Route(NamedTuple):
-    """One route: what answers it, and the name under which it is counted."""
+    """One route: its handler, and its name in the metrics."""
 
     act: Callable[[Request], Answer]
     name: str
@@ -35,11 +35,11 @@ class Service:
     """Answers requests for one model.
 
     Args:
-        scorer: What is served.
-        gate: Who may ask.
-        metrics: Where requests are counted.
-        gauges: Samples of now for `/metrics`: captured, lost, connections.
-        quota: How many labels clients may send.
+        scorer: The served model.
+        gate: Checks access.
+        metrics: Counts requests.
+        gauges: Current samples for `/metrics`: captured, lost, connections.
+        quota: Limits the labels of clients.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Service:
     # -- answering -------------------------------------------------------------------------------------------------------
 
     def answer(self, request: Request) -> Answer:
-        """Return the answer, whatever the request is."""
+        """Return the answer to any request."""
         begun, name = time.perf_counter(), "none"
         try:
             self._gate.check(request, public=request.path in PUBLIC)

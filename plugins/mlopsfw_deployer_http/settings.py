@@ -1,4 +1,4 @@
-"""The files through which deployer, supervisor and server agree: what to serve, and what is being served. No secret is in them."""
+"""The files that deployer, supervisor and server share: the model to serve, and the model being served. They hold no secrets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WANTED, STATUS, LOCK, LOG, PORT = "wanted.json", "status.json", "supervisor.lock
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a server process needs.
+    """The settings of a server process.
 
     Args:
         spec: The endpoint, model, version and revision.
@@ -26,7 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bundle: The folder with the bundle.
         captures: The folder of the capture log.
         http: `[deployer.http]`; its tokens are references.
-        token, label_token: sha256 of the bearer token, and of the one that `POST /labels` asks for instead; empty for none.
+        token, label_token: sha256 of the bearer token, and of the separate token for `POST /labels`; empty for none.
     """
 
     spec: EndpointSpec
@@ -40,16 +40,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def patience(self) -> float:
-        """Seconds after which a server process that was told to end is killed."""
+        """Seconds after which a server process that was stopped is killed."""
         return self.http.drain_seconds + self.http.grace_seconds + 5.0
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the last change went.
+    """The result of the last change.
 
     Args:
-        revision: Which change.
-        state: What became of it.
+        revision: The number of the change.
+        state: Its result.
         detail: Why it failed.
     """
 
@@ -59,15 +59,15 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the supervisor says.
+    """The state that the supervisor reports.
 
     Args:
         url: Base URL.
         supervisor, worker: Process ids; 0 for none.
-        serving: What answers requests now; None before the first model is ready and after the end.
-        attempt: How the last change went.
-        restarts: How often a server process that died was replaced.
-        stopped: Whether it ended as it was told.
+        serving: The model that answers requests now; None before the first one is ready and after the end.
+        attempt: The result of the last change.
+        restarts: How often a dead server process was replaced.
+        stopped: Whether it ended on an order.
     """
 
     url: str
@@ -80,12 +80,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def ended(self) -> bool:
-        """Whether this is the supervisor's last word, though its process may be there for a moment more."""
+        """Whether this is the supervisor's last state, even if its process still exists for a moment."""
         return self.stopped or (self.serving is None and self.attempt.state == "failed")
 
 
 def write(file: Path, value: msgspec.Struct) -> None:
-    """Put `value` into `file` as JSON, whole or not at all, readable by this user alone."""
+    """Write `value` to `file` as JSON, atomically, readable only by this user."""
     new = file.with_name(f"{file.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
@@ -99,7 +99,7 @@ def write(file: Path, value: msgspec.Struct) -> None:
 
 
 def write_changed(file: Path, value: msgspec.Struct) -> None:
-    """Write `value` unless `file` holds it already: what is started again needs no room on the disk."""
+    """Write `value` unless `file` holds it already, so that a restart needs no space on the disk."""
     try:
         same = read(file, type(value)) == value
     except (OSError, msgspec.DecodeError):
@@ -109,7 +109,7 @@ def write_changed(file: Path, value: msgspec.Struct) -> None:
 
 
 def read(file: Path, kind: type[T]) -> T | None:
-    """Return what `file` holds; None where it does not exist."""
+    """Return the content of `file`, or None if it does not exist."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except FileNotFoundError:

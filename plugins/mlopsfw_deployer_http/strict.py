@@ -1,4 +1,4 @@
-"""JSON in, strictly: RFC 8259, typed, no deeper than it needs to be, with a complaint that a client can act on."""
+"""Strict JSON input: RFC 8259, typed, of bounded depth, with errors on which a client can act."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mlopsfw_deployer_http.message import JSON, Refusal, Request
 
 T = TypeVar("T")
 
-_LONGEST_INT = 400  # digits; Python reads 4300 at most, and 20 are more than any column holds
+_LONGEST_INT = 400  # digits; Python reads at most 4300, and no column holds 20
 
 
 def read(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-    """Return the body as `decoder` reads it.
+    """Return the body, decoded by `decoder`.
 
     Raises:
-        Refusal: 415 for another content type or an encoded body; 400 for what is not JSON, too deep, or of another shape.
+        Refusal: 415 for another content type or an encoded body; 400 for a body that is not JSON, too deep, or of another shape.
     """
     kind = request.headers.get(b"content-type", b"")
     if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
@@ -29,7 +29,7 @@ def read(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(request.body)
     except msgspec.ValidationError as error:
-        if "out of range" in str(error):  # a number, not what stands around it: whoever knows its column complains
+        if "out of range" in str(error):  # the number itself is wrong: the check of its column names it
             return _with_numbers_named(request.body, decoder)
         raise Refusal(400, f"the body is not a valid request: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -39,10 +39,10 @@ def read(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 class OutOfRange:
-    """A number of a body that neither a double nor any integer of ours holds. It is a value of no column's type.
+    """A number of a body that fits neither a double nor 64 bits. No column's type accepts it.
 
     Args:
-        literal: As it was written.
+        literal: Its text in the body.
     """
 
     def __init__(self, literal: str) -> None:
@@ -53,7 +53,7 @@ class OutOfRange:
 
 
 def _with_numbers_named(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Decode a body again, with an `OutOfRange` in the place of each number that cannot be: the slow way, for few."""
+    """Decode a body again, with an `OutOfRange` in place of each number that is out of range. Slow, but rare."""
     try:
         value = json.loads(body.decode(), parse_float=_float, parse_int=_int, parse_constant=_constant)
         return msgspec.convert(value, decoder.type)

@@ -1,7 +1,8 @@
 """The supervisor: owns the listening socket, keeps a server process behind it, and replaces that process without losing a request.
 
-All server processes accept from the one socket, which stays open for as long as the supervisor lives: what waits in its queue while
-a process is replaced, or dies, is answered by the next. It loads no model and answers nothing itself.
+All server processes accept from one socket, which stays open as long as the supervisor lives: the next process answers the connections that
+queue while one is replaced or dies. The supervisor itself loads no model and answers nothing.
+
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ from mlopsfw_deployer_http.settings import (
 )
 from mlopsfw_deployer_http.worker import StartFailed, Worker
 
-_SLOWEST = 5.0  # seconds between starts of a process that dies each time
+_SLOWEST = 5.0  # seconds between starts of a process that keeps dying
 
 
 class Supervisor:
-    """Keeps one endpoint served. Nothing that fails here or on the disk ends it: it is what brings the others back.
+    """Keeps one endpoint served. No failure here or on the disk ends it, since it restarts everything else.
 
     Args:
-        folder: The endpoint's folder: `wanted.json` says what to serve, `status.json` is kept here.
-        settings: What to serve first.
+        folder: The endpoint's folder: `wanted.json` names the model to serve, `status.json` shows the state.
+        settings: The first model to serve.
         ready: Called once the first model answers.
     """
 
@@ -54,18 +55,18 @@ class Supervisor:
         self._folder, self._settings, self._ready = folder, settings, ready
         self._socket = _listen(folder, settings)
         self._worker: Worker | None = None
-        self._serving: EndpointSpec | None = None  # the last that was ready
+        self._serving: EndpointSpec | None = None  # the last one that was ready
         self._attempt = Attempt(revision=settings.spec.revision, state="starting")
         self._restarts = 0
         self._stopped = False
-        self._published = True  # whether status.json says what is
+        self._published = True  # whether status.json shows the current state
         self._asked, self._ended = asyncio.Event(), asyncio.Event()
         self._guard: asyncio.Task[None] | None = None
         self._draining: set[asyncio.Task[None]] = set()
         self._compactor = Compactor(folder / WANTED)
 
     async def run(self) -> int:
-        """Serve until told to end; return the exit status."""
+        """Serve until stopped; return the exit status."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._asked.set)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -91,7 +92,7 @@ class Supervisor:
                 log("not announced", error=str(error))
 
     async def _follow(self) -> None:
-        """Make the changes that are asked for, until the end."""
+        """Carry out the requested changes until the end."""
         ended = asyncio.create_task(self._ended.wait())
         while not self._ended.is_set():
             asked = asyncio.create_task(self._asked.wait())
@@ -111,7 +112,7 @@ class Supervisor:
             return None
 
     async def _tend(self) -> None:
-        """Once a second: show that this process reacts, keep the log short, and write down what a full disk did not take."""
+        """Each second: show a sign of life, keep the log short, and write what a full disk has refused."""
         while True:
             await asyncio.sleep(1.0)
             notify("WATCHDOG=1")
@@ -124,7 +125,7 @@ class Supervisor:
     # -- changing what is served -----------------------------------------------------------------------------------------
 
     async def _change(self, wanted: Settings) -> bool:
-        """Start a process for `wanted`; once it is ready the old one drains. A process that cannot start changes nothing."""
+        """Start a process for `wanted`. Once it is ready, the old one drains. If it cannot start, nothing changes."""
         self._attempt = Attempt(revision=wanted.spec.revision, state="starting")
         self._publish()
         try:
@@ -149,7 +150,7 @@ class Supervisor:
         return file
 
     def _forget_others(self) -> None:
-        """Remove the settings of revisions that are served no more."""
+        """Remove the settings of revisions that are no longer served."""
         for other in self._folder.glob("revision-*.json"):
             if other.name != f"revision-{self._settings.spec.revision}.json":
                 other.unlink(missing_ok=True)
@@ -169,7 +170,7 @@ class Supervisor:
     # -- keeping it served -----------------------------------------------------------------------------------------------
 
     async def _keep(self, worker: Worker) -> None:
-        """Put another process in the place of `worker` once it dies, hangs, or was asked to leave; until then it serves."""
+        """Replace `worker` once it dies, hangs, or is asked to leave."""
         why = await worker.lost()
         log(why, worker=worker.pid)
         if why != "leaving":
@@ -183,7 +184,7 @@ class Supervisor:
             self._retire(worker)
 
     async def _successor(self) -> Worker:
-        """Start a process for what is served, at once the first time, then ever slower while it keeps failing."""
+        """Start a process for the current model: at once the first time, then ever more slowly while it keeps failing."""
         wait = 0.0
         while True:
             try:
@@ -206,7 +207,7 @@ class Supervisor:
         self._publish()
 
     def _publish(self) -> None:
-        """Write `status.json`. No request needs it: where the disk takes nothing it is tried again later."""
+        """Write `status.json`. No request needs it, so if the disk is full, it is tried again later."""
         status = Status(
             url=_url(self._settings, self._socket), supervisor=os.getpid(), serving=self._serving, attempt=self._attempt,
             worker=self._worker.pid if self._worker else 0, restarts=self._restarts, stopped=self._stopped,
@@ -222,15 +223,15 @@ class Supervisor:
 
 
 def _listen(folder: Path, settings: Settings) -> socket.socket:
-    """Bind the wanted port; for a free one, the one that the endpoint had before if nobody has taken it."""
+    """Bind the wanted port. For a free port, prefer the endpoint's previous one."""
     file = folder / PORT
     if settings.http.port == 0 and file.exists():
         try:
             return bind(settings, int(file.read_text()))
         except (OSError, ValueError):
-            pass  # taken meanwhile: another one is as good
+            pass  # taken meanwhile: use any other
     listening = bind(settings, settings.http.port)
-    with contextlib.suppress(OSError):  # no room: the next start takes another port
+    with contextlib.suppress(OSError):  # no space: the next start uses another port
         file.write_text(str(listening.getsockname()[1]))
     return listening
 
@@ -243,7 +244,7 @@ def _url(settings: Settings, listening: socket.socket) -> str:
 
 
 def notify(state: str) -> None:
-    """Tell a process manager that asked for it, as systemd does: `READY=1`, `WATCHDOG=1`, `STOPPING=1` (sd_notify(3))."""
+    """Notify a process manager such as systemd: `READY=1`, `WATCHDOG=1`, `STOPPING=1` (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
@@ -253,7 +254,7 @@ def notify(state: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the supervisor as a process of its own, whose starter need not wait."""
+    """Run the supervisor as a detached process."""
     parser = argparse.ArgumentParser(prog="mlopsfw_deployer_http.supervisor")
     parser.add_argument("--folder", type=Path, required=True)
     options = parser.parse_args(arguments)
@@ -263,7 +264,7 @@ def main(arguments: list[str]) -> int:
     except BlockingIOError:
         raise SystemExit(f"{options.folder} already has a supervisor") from None
     if os.fork():
-        return 0  # the child holds the lock on
+        return 0  # the child keeps the lock
     sign(lock)
     return run(options.folder)
 
@@ -273,7 +274,7 @@ def run(folder: Path, ready: Callable[[], None] | None = None) -> int:
 
     Args:
         folder: The endpoint's.
-        ready: As `Supervisor` takes it.
+        ready: As for `Supervisor`.
     """
     settings = read(folder / WANTED, Settings)
     return 1 if settings is None else asyncio.run(_supervise(folder, settings, ready))

@@ -1,4 +1,4 @@
-"""One server process as its supervisor sees it: started, ready or refused, told to end, gone."""
+"""One server process from the view of its supervisor: started, ready or failed, stopped, gone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import msgspec
 
 from mlopsfw_deployer_http.settings import Settings
 
-_TURN = 0.25  # seconds between two questions whether it lives
+_TURN = 0.25  # seconds between two pings
 
 Loss = Literal["died", "hung", "leaving"]
-"""Why a process must be replaced; one that leaves was asked to by a signal, and serves until another does."""
+"""Why a process must be replaced. One that leaves got a signal, and serves until another process does."""
 
 
 class StartFailed(Exception):
@@ -29,12 +29,12 @@ class Worker:
     Args:
         process: The process.
         control: Our end of its control socket; it drains when this closes.
-        settings: How long it may be silent, and how long it may take to end.
+        settings: The limits on its silence and on the time to end.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, control: socket.socket, settings: Settings) -> None:
         self._process, self._control = process, control
-        self._said = b""  # what came behind its first word
+        self._said = b""  # bytes after its first message
         self._hang = settings.http.hang_seconds
         self._patience = settings.patience
 
@@ -48,7 +48,7 @@ class Worker:
         """Start a process and wait until it answers.
 
         Raises:
-            StartFailed: It said why it cannot, died, or took longer than `start_timeout`; or there is no room for a process.
+            StartFailed: It reported a failure, died, or took longer than `start_timeout`; or the system could not start a process.
         """
         try:
             worker = await cls._launch(state, settings, listening)
@@ -79,7 +79,7 @@ class Worker:
         return cls(process, ours, settings)
 
     async def lost(self) -> Loss:
-        """Wait until another process must take its place; return why."""
+        """Wait until another process must replace this one; return why."""
         died, silent = asyncio.create_task(self._process.wait()), asyncio.create_task(self._silent())
         try:
             await asyncio.wait({died, silent}, return_when=asyncio.FIRST_COMPLETED)
@@ -89,9 +89,9 @@ class Worker:
             silent.cancel()
 
     async def _silent(self) -> Loss:
-        """Ask for signs of life until it says that it was asked to leave, or says nothing for `hang_seconds`.
+        """Ping the process until it reports that it leaves, or is silent for `hang_seconds`.
 
-        Counted in our own turns, not by the clock: where the whole machine slept, it was not the process that hung.
+        Counts our own turns, not the clock: if the whole machine slept, the process did not hang.
         """
         turns = 0
         while turns * _TURN < self._hang:
@@ -106,7 +106,7 @@ class Worker:
         return "hung"
 
     async def until_ready(self) -> None:
-        """Wait for its first word. Raise `StartFailed` where that is why it cannot serve."""
+        """Wait for its first message. Raise `StartFailed` if that is a failure."""
         loop, said = asyncio.get_running_loop(), b""
         while b"\n" not in said:
             part = await loop.sock_recv(self._control, 65536)
@@ -119,7 +119,7 @@ class Worker:
             raise StartFailed(str(words.get("failed", "the server process said nothing")))
 
     async def end(self, word: bytes) -> None:
-        """Tell it `replace` or `stop`, and wait until it has drained; kill it if it never does."""
+        """Send `replace` or `stop`, and wait until the process has drained; kill it if it never does."""
         with contextlib.suppress(OSError):
             self._control.send(word)
         try:
@@ -129,7 +129,7 @@ class Worker:
         self._control.close()
 
     async def kill(self) -> None:
-        """End it at once; a process that is stopped ends too."""
+        """End it at once, even if it is stopped by a signal."""
         self._control.close()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()

@@ -1,4 +1,4 @@
-"""Trainer `torch`: a network for tables, with numbers scaled and categories embedded. Torch is imported when it is built."""
+"""Trainer `torch`: a neural network for tables, with scaled numbers and embedded categories. Imports torch when it is built."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Args:
         epochs: Passes over the training rows, at most; `auto` for at least 3,000 steps of the optimiser, from 10 to 400 epochs.
         batch_size: Rows in a step; `auto` for a thirty-second of the training rows as a power of two, from 32 to 1,024.
-        learning_rate: The largest; it rises over the first twentieth of all steps and falls to zero along a cosine.
+        learning_rate: The largest learning rate. It rises over the first twentieth of all steps, then falls to zero along a cosine.
         hidden: Widths of the hidden layers; none for a linear model.
         embedding: Width of each category's embedding.
         dropout: Share of activations dropped in training.
-        weight_decay: Of AdamW.
+        weight_decay: The weight decay of AdamW.
         patience: Epochs without a better validation loss before it stops; 0 to use all epochs, `auto` for a quarter of them, at least 3.
-        class_weights: `balanced` weighs rows so that all classes count the same.
+        class_weights: `balanced` weighs rows so that all classes have the same total weight.
         device: `cuda` fails on a machine without a GPU; `auto` uses the CPU there. The model's facts name the device.
-        precision: `mixed` computes in bfloat16 where that is safe, on CUDA only; `auto` does so where the device can.
+        precision: `mixed` computes in bfloat16 where that is safe, on CUDA only; `auto` does so if the device can.
         threads: Threads on the CPU; 0 for torch's own choice. Small networks gain little from more than one, lose much where
             cores are shared, and come out otherwise for every number of threads.
-        checkpoint_every: Steps between checkpoints; 0 for one at the end of an epoch, where the last is two seconds old.
+        checkpoint_every: Steps between checkpoints; 0 for one at the end of an epoch if the last is two seconds old.
     """
 
     epochs: _Positive | _Auto = "auto"
@@ -57,7 +57,7 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def build(config: TorchConfig, host: Host) -> Trainer:
-    """Return the trainer. Raise `MissingExtra` where torch, or what it exports with, is not installed."""
+    """Return the trainer. Raise `MissingExtra` if torch or its exporter is not installed."""
     del host
     if any(find_spec(name) is None for name in _NEEDS):
         raise MissingExtra("the trainer 'torch'", "torch")

@@ -1,7 +1,8 @@
-"""Checkpoints: the whole state of a training in safetensors and JSON, written so that a kill leaves the last whole one.
+"""Checkpoints: the whole state of a training in safetensors and JSON. If the process is killed, the last complete one remains.
 
-A checkpoint is a folder `step-N`: `state.safetensors` and `state.json`, which holds the first one's digest. It is used only
-if both are whole and its identity (rows, plan, configuration, versions) is that of the training at hand.
+A checkpoint is a folder `step-N` with `state.safetensors` and `state.json`, which holds the digest of the former. It is used only if both are
+complete and its identity (rows, plan, configuration, versions) matches the current training.
+
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from mlopsfw_trainer_torch.loop import Training
 
-_KEPT = 2  # the last one, and the one before for when the last is damaged
+_KEPT = 2  # the last one, and the one before in case the last is damaged
 _TENSORS, _VALUES = "state.safetensors", "state.json"
 
 
@@ -42,7 +43,7 @@ class Checkpoints:
 
     Args:
         folder: Kept between attempts.
-        identity: What the training is; a checkpoint of another is passed over.
+        identity: The identity of the training. Checkpoints with another one are skipped.
     """
 
     def __init__(self, folder: Path, identity: str) -> None:
@@ -51,11 +52,11 @@ class Checkpoints:
 
     @property
     def age(self) -> float:
-        """Seconds since the last one was written, or since this was made."""
+        """Seconds since the last checkpoint, or since the creation of this object."""
         return time.monotonic() - self._last
 
     def save(self, training: Training) -> None:
-        """Write a checkpoint, durable before it has its name, and drop all but the last two."""
+        """Write a checkpoint, durable before it gets its name, and remove all but the last two."""
         data = save(_tensors_of(training))
         p = training.progress
         values = _Values(
@@ -83,7 +84,7 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def restore(self, training: Training) -> bool:
-        """Put `training` where the last whole checkpoint of it stood; return whether there was one."""
+        """Restore `training` from its last complete checkpoint; return whether there was one."""
         for folder in self._found():
             state = self._read(folder)
             if state is not None:
@@ -149,7 +150,7 @@ def _write(file: Path, data: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there, and its file system keeps renames in order
+    if os.name == "nt":  # Windows cannot open folders, and its file system keeps renames in order
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

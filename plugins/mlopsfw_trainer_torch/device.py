@@ -1,4 +1,4 @@
-"""Where to compute, and how exactly: device, precision, threads, and the settings that make two runs equal."""
+"""Device, precision, threads, and the settings that make two runs equal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def choose_device(config: TorchConfig) -> torch.device:
-    """Return the device that the configuration asks for. Raise `PluginError` where it asks for CUDA and there is none."""
+    """Return the configured device. Raise `PluginError` if it is CUDA and there is none."""
     has_cuda = torch.cuda.is_available()
     if config.device == "cuda" and not has_cuda:
         build = "can use none" if torch.version.cuda is None else "finds none"
@@ -27,7 +27,7 @@ def choose_device(config: TorchConfig) -> torch.device:
 
 
 def choose_mixed(config: TorchConfig, device: torch.device) -> bool:
-    """Return whether to compute in bfloat16. Raise `PluginError` where that is asked of a device that cannot."""
+    """Return whether to compute in bfloat16. Raise `PluginError` if the configuration asks for it and the device cannot."""
     able = device.type == "cuda" and torch.cuda.is_bf16_supported()
     if config.precision == "mixed" and not able:
         raise PluginError(
@@ -39,7 +39,7 @@ def choose_mixed(config: TorchConfig, device: torch.device) -> bool:
 
 @contextmanager
 def repeatable(seed: int, threads: int, device: torch.device) -> Iterator[None]:
-    """Seed torch and ask it for deterministic algorithms; leave its settings and generators as they were found."""
+    """Seed torch and make it deterministic; restore its settings and generators afterwards."""
     before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

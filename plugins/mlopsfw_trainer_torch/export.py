@@ -33,7 +33,7 @@ def export_weights(network: TabularNetwork, file: Path) -> None:
 
 
 def export_onnx(network: TabularNetwork, target: Target, file: Path) -> None:
-    """Write the network, with what makes probabilities or values of its logits, as one ONNX file."""
+    """Write the network as one ONNX file, with the layers that turn its logits into probabilities or values."""
     graph = _Graph()
     result = _network(graph, network)
     result, shape = _ending(graph, result, target)
@@ -53,7 +53,7 @@ def export_onnx(network: TabularNetwork, target: Target, file: Path) -> None:
 
 
 class _Graph:
-    """A graph under construction: nodes are named by what they yield."""
+    """A graph under construction. A node has the name of its output."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -79,7 +79,7 @@ class _Graph:
 
 
 def _network(graph: _Graph, network: TabularNetwork) -> str:
-    """Add what `TabularNetwork.forward` does in evaluation; return the name of the result."""
+    """Add the operations of `TabularNetwork.forward` in evaluation; return the name of the result."""
     numeric = network.linear.in_features
     parts: list[str] = []
     if network.embedding is not None:
@@ -118,7 +118,7 @@ def _ending(graph: _Graph, result: str, target: Target) -> tuple[str, list[str |
 
 
 def outputs_of(logits: Tensor, target: Target) -> np.ndarray:
-    """Return what the exported model should answer for a network's logits."""
+    """Return the expected output of the exported model for a network's logits."""
     if target.task == "multiclass":
         return torch.softmax(logits, dim=1).cpu().numpy()
     if target.task == "binary":
@@ -127,7 +127,7 @@ def outputs_of(logits: Tensor, target: Target) -> np.ndarray:
 
 
 def check_export(file: Path, rows: Rows, expected: np.ndarray, spread: float) -> float:
-    """Return the largest difference between the exported model and torch, as a share of the output's spread.
+    """Return the largest difference between the exported model and torch, relative to the spread of the output.
 
     Raises:
         BundleError: It is more than 1e-5.

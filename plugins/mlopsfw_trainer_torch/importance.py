@@ -1,4 +1,4 @@
-"""Permutation importance: how much worse the loss gets when one column's values go to other rows (Breiman, 2001, section 10)."""
+"""Permutation importance: how much the loss grows if one column's values are shuffled among the rows (Breiman, 2001, section 10)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _TIMES = 3
 
 
 def importance(training: Training, plan: FeaturePlan, rows: Rows, seed: int) -> dict[str, float]:
-    """Return for each input and derived column its share of the loss that shuffling single columns costs, largest first.
+    """Return, for each input and derived column, its share of the loss added by shuffling single columns, largest first.
 
     Args:
-        training: Holds the trained network.
-        plan: Says which features each became.
-        rows: Rows to shuffle; at most 4,096 of them are used.
+        training: The training with the trained network.
+        plan: Maps columns to features.
+        rows: The rows to shuffle, at most 4,096 of them.
         seed: Seeds the choice and the shuffling.
     """
     draw = torch.Generator().manual_seed(seed)

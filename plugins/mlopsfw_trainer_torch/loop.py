@@ -1,4 +1,4 @@
-"""The training loop and its state: everything that a checkpoint must hold for the rest to come out bit for bit the same."""
+"""The training loop and its state: everything that a checkpoint needs for the rest to be identical, bit for bit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlopsfw_trainer_torch.schedule import Schedule
 
 _WARM_UP = 0.05
-_SECONDS_BETWEEN = 2.0  # checkpoints of short epochs: less is sooner done again than kept
+_SECONDS_BETWEEN = 2.0  # between checkpoints of short epochs: repeating less time is cheaper than storing it
 _EVALUATED_AT_ONCE = 8192
 
 Loss = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
@@ -27,13 +27,13 @@ Loss = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 
 @dataclass(slots=True)
 class Progress:
-    """Where training stands; plain values, kept as JSON in a checkpoint.
+    """The progress of a training, in plain values; a checkpoint stores it as JSON.
 
     Args:
-        epoch: The epoch it is in, from 0.
-        batch: Batches of it that are done.
+        epoch: The current epoch, from 0.
+        batch: Finished batches of this epoch.
         step: Steps of the optimiser so far.
-        best: The lowest validation loss, and the epoch it was reached in.
+        best: The lowest validation loss, and its epoch.
         history: For each finished epoch its training and validation loss (NaN is written as None).
     """
 
@@ -49,11 +49,11 @@ class Training:
     """One training, from its start or a checkpoint to its end.
 
     Args:
-        network: What is trained, on its device.
+        network: The network to train, on its device.
         train, valid: The rows, on the same device.
         loss: Mean loss of a batch.
         config: The trainer's configuration.
-        schedule: How long it is.
+        schedule: The length of the training.
         seed: Seeds the order of the rows.
         mixed: Whether to compute in bfloat16 where that is safe.
     """
@@ -69,7 +69,7 @@ class Training:
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.sampler = torch.Generator().manual_seed(seed)
-        self.order_state = self.sampler.get_state()  # the sampler's, from which this epoch's order was drawn
+        self.order_state = self.sampler.get_state()  # the state of the sampler that drew this epoch's order
         self.loss_sum = torch.zeros((), device=self.device)
         self.best = {name: value.clone() for name, value in network.state_dict().items()}
         self.progress = Progress()
@@ -89,7 +89,7 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """Whether the last epoch is done, or validation has not got better for long enough."""
+        """Whether the last epoch is done, or validation has not improved for long enough."""
         p, schedule = self.progress, self.schedule
         if p.epoch >= schedule.epochs:
             return True
@@ -119,7 +119,7 @@ class Training:
         self.loss_sum += loss.detach() * len(rows)
 
     def _learning_rate(self) -> float:
-        """A function of the step alone, so a checkpoint need not hold a scheduler's state."""
+        """Return the learning rate as a function of the step alone, so that a checkpoint needs no scheduler's state."""
         total = self.schedule.epochs * self._batches
         warm = max(1, int(total * _WARM_UP))
         if self.progress.step < warm:
@@ -154,7 +154,7 @@ class Training:
         return float(self._loss(self.logits(rows), rows.target, rows.weight))
 
     def logits(self, rows: Rows) -> Tensor:
-        """Return the network's output for rows, nothing dropped."""
+        """Return the network's output for rows, without dropout."""
         self.network.eval()
         with torch.no_grad():
             parts = zip(
@@ -164,7 +164,7 @@ class Training:
 
 
 def loss_of(task: str) -> Loss:
-    """Return the loss of a task: mean over rows, weighted where weights are given."""
+    """Return the loss of a task: the mean over rows, weighted if there are weights."""
     kinds: dict[str, Callable[..., Tensor]] = {
         "binary": functional.binary_cross_entropy_with_logits,
         "multiclass": functional.cross_entropy,

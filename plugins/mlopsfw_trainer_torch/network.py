@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-_SMALL = 0.05  # an embedding that training never touched should say next to nothing
+_SMALL = 0.05  # an untrained embedding should have nearly no effect
 
 
 _BYTE = 256
@@ -15,10 +15,10 @@ _WORD = 8  # bytes
 
 
 class ByteDropout(nn.Module):
-    """Dropout that decides by one random byte a value: torch's own draws 64 bits, a third of a small network's training time.
+    """Dropout that decides by one random byte per value: torch draws 64 bits, which takes a third of a small network's training time.
 
     Args:
-        share: Share of values to drop; taken to the nearest of 256 steps.
+        share: Share of values to drop, rounded to 1/256.
     """
 
     def __init__(self, share: float) -> None:
@@ -27,7 +27,7 @@ class ByteDropout(nn.Module):
         self._scale = _BYTE / (_BYTE - self._limit)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x` with values dropped and the others scaled up, in training; `x` itself otherwise."""
+        """Return `x` with values dropped and the others scaled up in training; `x` itself otherwise."""
         if not self.training or not self._limit:
             return x
         words = torch.empty(-(-x.numel() // _WORD), dtype=torch.int64, device=x.device).random_(-(2**63), None)
@@ -36,11 +36,11 @@ class ByteDropout(nn.Module):
 
 
 class TabularNetwork(nn.Module):
-    """Floats and codes of a feature plan in, logits (or a standardised value) out.
+    """Maps floats and codes of a feature plan to logits (or a standardised value).
 
     Args:
         numeric: Columns of the float input.
-        code_counts: For each column of the code input how many codes there are.
+        code_counts: The number of codes of each column of the code input.
         embedding: Width of an embedding.
         hidden: Widths of the hidden layers.
         dropout: Share of activations dropped in training.

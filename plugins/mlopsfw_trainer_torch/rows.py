@@ -1,4 +1,4 @@
-"""Rows as tensors: the whole table at once, so that a batch is one indexing and no row is ever touched by Python."""
+"""Rows as tensors: the whole table at once, so that a batch is one indexing operation without Python loops over rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Rows:
         numeric: float32 `[rows, k]`.
         codes: int64 `[rows, c]`.
         target: float32 `[rows, 1]` for binary (0, 1) and regression (standardised), int64 `[rows]` for multiclass.
-        weight: float32 `[rows]`, or None where all rows count the same.
+        weight: float32 `[rows]`, or None for equal weights.
     """
 
     numeric: Tensor
@@ -54,12 +54,12 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How labels become numbers.
+    """How to turn labels into numbers.
 
     Args:
         task: `binary`, `multiclass` or `regression`.
         classes: Label values by code; empty for regression.
-        mean, scale: What a regression's target is standardised by.
+        mean, scale: The mean and spread that standardise a regression's target.
     """
 
     task: str
@@ -81,7 +81,7 @@ class Target:
 
 
 def labelled(table: pa.Table, task: TrainingTask, which: str) -> pl.DataFrame:
-    """Return the rows that have a label. Raise `DataError` where the target is not there or none has."""
+    """Return the rows with a label. Raise `DataError` if the target is missing or no row has a label."""
     frame = as_frame(table)
     if task.target not in frame.columns:
         raise DataError(f"the {which} rows lack the target column {task.target!r}")
@@ -94,7 +94,7 @@ def labelled(table: pa.Table, task: TrainingTask, which: str) -> pl.DataFrame:
 
 
 def numbers(labels: pl.Series) -> np.ndarray:
-    """Return the labels of a regression as float64. Raise `DataError` where they are no finite numbers."""
+    """Return the labels of a regression as float64. Raise `DataError` if one is no finite number."""
     import polars as pl
 
     if not (labels.dtype.is_numeric() or labels.dtype == pl.Boolean):
@@ -124,7 +124,7 @@ def _weights(frame: pl.DataFrame, task: TrainingTask) -> Tensor | None:
 
 
 def balanced(rows: Rows, classes: int) -> Rows:
-    """Return the rows weighted so that every class has the same total weight."""
+    """Return the rows, weighted so that every class has the same total weight."""
     code = rows.target.reshape(-1).to(torch.int64)
     row_weight = torch.ones(len(code)) if rows.weight is None else rows.weight
     totals = torch.zeros(classes).index_add_(0, code, row_weight)

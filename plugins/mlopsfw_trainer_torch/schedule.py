@@ -1,7 +1,8 @@
-"""How long a training is by itself: batch size, epochs and patience from the number of training rows, where the configuration is silent.
+"""The length of a training: batch size, epochs and patience from the number of training rows, unless the configuration sets them.
 
-What a network learns hangs on the steps that its optimiser takes, not on epochs: ten epochs of 6,000 rows in batches of 1,024 are 60 steps,
-which teach it nothing. docs/training.md has the rule and what it was measured on.
+What a network learns depends on the steps of its optimiser, not on epochs: ten epochs of 6,000 rows in batches of 1,024 are 60 steps, which
+teach it nothing. docs/training.md has the rule and the measurements behind it.
+
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ if TYPE_CHECKING:
     from mlopsfw_trainer_torch import TorchConfig
 
 BATCHES: Final = 32
-"""Batches that an epoch of a small table has at least."""
+"""The least number of batches per epoch of a small table."""
 BATCH_SIZES: Final = (32, 1024)
 """The smallest and the largest batch."""
 STEPS: Final = 3000
-"""Steps of the optimiser that a training is given at least."""
+"""The least number of steps of the optimiser."""
 EPOCHS: Final = (10, 400)
-"""The fewest epochs, however many rows there are, and the most, however few."""
+"""The fewest epochs, for any number of rows, and the most."""
 PATIENCE: Final = (3, 0.25)
-"""Fewest epochs without a better validation loss, and what share of all epochs."""
+"""The fewest epochs without a better validation loss, and their share of all epochs."""
 
 
 class Schedule(NamedTuple):
-    """How long a training is.
+    """The length of a training.
 
     Args:
         epochs: Passes over the training rows, at most.
@@ -39,7 +40,7 @@ class Schedule(NamedTuple):
 
 
 def schedule_of(config: TorchConfig, rows: int) -> Schedule:
-    """Return what the configuration says, and where it says `auto` what suits `rows` training rows."""
+    """Return the configured schedule, with values for `rows` training rows in place of `auto`."""
     size = _batch_size(rows) if config.batch_size == "auto" else config.batch_size
     epochs = _epochs(rows, size) if config.epochs == "auto" else config.epochs
     patience = max(PATIENCE[0], math.ceil(PATIENCE[1] * epochs)) if config.patience == "auto" else config.patience
@@ -47,7 +48,7 @@ def schedule_of(config: TorchConfig, rows: int) -> Schedule:
 
 
 def _batch_size(rows: int) -> int:
-    """Return the largest power of two that gives an epoch `BATCHES` batches, within `BATCH_SIZES`."""
+    """Return the largest power of two within `BATCH_SIZES` that gives an epoch `BATCHES` batches."""
     smallest, largest = BATCH_SIZES
     return min(largest, max(smallest, 1 << max(0, (rows // BATCHES).bit_length() - 1)))
 

@@ -1,4 +1,4 @@
-"""`TorchTrainer`: from tables to a trained model. It wires plan, rows, network, loop, checkpoints and export; each has its module."""
+"""`TorchTrainer`: from tables to a trained model. Combines plan, rows, network, loop, checkpoints and export, each in its own module."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class TorchTrainer:
         `context.checkpoints`.
 
         Raises:
-            DataError: The rows cannot be learned from.
-            PluginError: The device that is asked for is not there.
+            DataError: The rows are not usable for training.
+            PluginError: The configured device does not exist.
         """
         device = choose_device(self._config)
         mixed = choose_mixed(self._config, device)
@@ -83,7 +83,7 @@ class TorchTrainer:
         )  # fmt: skip
 
     def _identity(self, problem: _Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> str:
-        """Return what a checkpoint must have been made of to be this training's."""
+        """Return the identity of this training, which its checkpoints must have."""
         settings = msgspec.json.encode(
             [self._config, task, str(torch.__version__), str(device), mixed, torch.get_num_threads()], order="sorted"
         )

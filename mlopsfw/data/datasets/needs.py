@@ -1,4 +1,4 @@
-"""Which versions of a dataset are needed, and why. Each component answers for itself; datasets need tagged versions, and those with unsettled bad rows."""
+"""Which versions of a dataset are needed, and why. Each component answers for itself; datasets need tagged versions and unsettled bad rows."""
 
 from __future__ import annotations
 

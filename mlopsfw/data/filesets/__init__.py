@@ -1,7 +1,8 @@
-"""Sets of files that are no tables: a dataset of their paths, sizes and digests, and their bytes in blobs.
+"""Sets of files that are not tables: a dataset of their paths, sizes and digests, with their bytes in blobs.
 
-`walk` finds files, `known` remembers which were read before, `packs` stores what is new, `index` says where bytes are, `adding` puts that together,
-`fileset` reads a version, `getting` lays it out in a folder.
+`walk` finds files, `known` remembers which were read before, `packs` stores new ones, `index` locates their bytes, `adding` combines these;
+`fileset` reads a version, and `getting` writes it to a folder.
+
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`Addition`: a folder's files become the next version of a set. What must be read is read, what is new is stored."""
+"""`Addition`: turn the files of a folder into the next version of a set. Reads what may have changed, and stores what is new."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.services import Services
 
 Progress = Callable[[int, int, int], None]
-_EVERY = 30.0  # seconds between two saves of what is known, for an addition that is killed
+_EVERY = 30.0  # seconds between two saves of the cache, in case the addition is killed
 _WIDTH = 32  # bytes of a sha256
 
 
 class Removed(Exception):
-    """Versions went since it was asked where bytes are: what was found then may be gone."""
+    """Versions were removed after their blobs were located, so some of these may be gone."""
 
 
 class Addition:
-    """One folder on its way into one set.
+    """The addition of one folder to one set.
 
     Args:
         services: The kernel's.
@@ -144,7 +144,7 @@ class Addition:
     # -- committing -------------------------------------------------------------------------------------------------------
 
     def commit(self, message: str, *, force: bool, run: str) -> DatasetVersion:
-        """Make the version. Raise `Removed` where others went meanwhile."""
+        """Make the version. Raise `Removed` if versions were removed meanwhile."""
         from mlopsfw.data.datasets.commits import Commit
         from mlopsfw.data.tables.digest import record_batches
 
@@ -171,13 +171,13 @@ class Addition:
         )
 
     def _index(self, history: History, rows: pl.LazyFrame) -> str:
-        """Store where the bytes are of a version that is made upon `history`. Raise `Removed`."""
+        """Store the index of a version upon `history`. Raise `Removed`."""
         import polars as pl
 
         if history.removals != self._history.removals or self._lost():
             raise Removed
         frames = [self._locations, index.frame(self._noted.items())]
-        if history.seq != self._history.seq and history.latest:  # others were first; an upsert keeps what they brought
+        if history.seq != self._history.seq and history.latest:  # another commit was faster; an upsert keeps its files
             frames.append(index.of_version(self._services.blobs, history.latest))
         needed = rows.select(pl.col("digest").str.decode("hex")).unique().collect()
         return index.save(
@@ -185,7 +185,7 @@ class Addition:
         )
 
     def _lost(self) -> bool:
-        """Return whether an erasure of another set took what was found stored, or was stored, for this one."""
+        """Return whether an erasure of another set removed blobs that this addition found or stored."""
         from mlopsfw.kernel.store.blobs import entry_of
         from mlopsfw.kernel.store.tombstones import buried
 

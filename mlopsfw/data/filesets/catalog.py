@@ -26,14 +26,14 @@ class FileSets:
     Args:
         services: The kernel's.
         store: The versions there are.
-        vault: What opens encrypted blobs; None where they are stored as they are.
+        vault: Decrypts encrypted blobs; None without encryption.
     """
 
     def __init__(self, services: Services, store: VersionStore, vault: Vault | None) -> None:
         self._services, self._store, self._vault = services, store, vault
 
     def open(self, version: DatasetVersion) -> FileSet:
-        """Return a version to read from. Errors as for `FileSet`."""
+        """Return a version to read. Errors as for `FileSet`."""
         from mlopsfw.data.filesets.fileset import FileSet
 
         return FileSet(self._services, self._store, version)
@@ -55,16 +55,16 @@ class FileSets:
             name: The dataset.
             folder: The files; their paths in the set are relative to it.
             message: Why, for people.
-            append: Keep the files that are in the set under other paths, also those that another process adds meanwhile.
-            force: Make a version even where nothing changed.
+            append: Keep the set's files under other paths, even those that another process adds meanwhile.
+            force: Make a version even if nothing changed.
             run: The run that makes it.
             progress: Called with the files and bytes read so far, and the bytes to read in all.
 
         Returns:
-            The new version, or the newest one with `new=False` where nothing changed.
+            The new version, or the newest one with `new=False` if nothing changed.
 
         Raises:
-            DataError: Something below the folder cannot be kept, cannot be read, or changed while it was read.
+            DataError: A file below the folder cannot be stored or read, or changed while it was read.
             UsageError: The dataset is a table, or the folder holds the project's state.
         """
         from mlopsfw.data.filesets.adding import Addition, Removed
@@ -85,20 +85,20 @@ class FileSets:
 
     @cached_property
     def removal(self) -> FileSetRemoval:
-        """The bytes of versions that go."""
+        """The bytes of versions to be removed."""
         from mlopsfw.data.filesets.vacuum import FileSetRemoval
 
         return FileSetRemoval(self._services, self._vault)
 
     @cached_property
     def erasure(self) -> FileSetErasure:
-        """The bytes of files that are a subject's."""
+        """The bytes of a subject's files."""
         from mlopsfw.data.filesets.erasure import FileSetErasure
 
         return FileSetErasure(self._services, self._store, self._vault)
 
     def forget(self, name: str) -> None:
-        """Remember nothing more of the folders that were added to a set."""
+        """Delete the cache of all folders added to a set."""
         from mlopsfw.data.filesets import known
 
         known.forget(self._services.workspace, name)

@@ -1,4 +1,4 @@
-"""What sets of files say of themselves: they are datasets, with bytes beside the rows."""
+"""The component `filesets`: datasets with bytes beside their rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def component(filesets: Callable[[], FileSets]) -> Component:
-    """Return the component; the sets are asked for when it is used."""
+    """Return the component. It reads the sets only when it is used."""
     from mlopsfw.data.filesets.holding import FileSetHolding
 
     def holdings() -> Iterable[Holding]:

@@ -1,7 +1,9 @@
-"""A set of files without a subject's: which bytes go, the shared blobs that hold others', too, written anew, and indexes that say so.
+"""Erase a subject's files from a set: find the contents to delete, rewrite shared blobs, and write new indexes.
 
-A content goes when no row that is left has it; so does what a vacuum left among others' bytes, since nobody knows any more whose it was. What
-is left of a shared blob becomes a new one; indexes of all versions that name the old one are made anew. Once the versions have the new indexes, nothing leads to the old blobs, and `sweep` drops those that nothing else needs.
+A content goes when no remaining row has it. Leftovers of a vacuum in shared blobs go, too, since nobody knows any more whose they were. The
+remaining contents of a shared blob become a new blob, and every version that names the old blob gets a new index. Once the versions have their
+new indexes, nothing leads to the old blobs, and `sweep` deletes those that nothing else needs.
+
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Contents:
-    """The bytes of one subject's files leaving one set.
+    """The erasure of one subject's files from one set.
 
     Args:
         services: The kernel's.
@@ -47,7 +49,7 @@ class Contents:
 
     @property
     def elsewhere(self) -> list[str]:
-        """Paths that stay, and hold the same bytes as a file that goes, in any version."""
+        """The remaining paths that have the same bytes as an erased file, in any version."""
         store = self._store
         parts = {file.path: file for version in self._live for file in store.manifest(version).files}
         marked_rows = self._distinct(store.files(self._live[0].name).scan(list(parts.values()))).unique()
@@ -80,7 +82,7 @@ class Contents:
 
     @cached_property
     def _needed(self) -> dict[int, tuple[set[str], bool]]:
-        """Version → the contents of the rows that it keeps, and whether it loses some."""
+        """Version → the contents of its remaining rows, and whether it loses some."""
         return {version.version: self._needed_by(version) for version in self._live}
 
     def _needed_by(self, version: DatasetVersion) -> tuple[set[str], bool]:
@@ -89,7 +91,7 @@ class Contents:
 
     @cached_property
     def touched(self) -> list[str]:
-        """The blobs that hold more than is needed: what goes now, and what earlier vacuums and erasures left, of whomever it was."""
+        """The blobs that hold more than needed: contents erased now, and leftovers of earlier vacuums and erasures."""
         return sorted(blob for blob, remaining in self._left.items() if self._holds_more(blob, remaining))
 
     def _holds_more(self, blob: str, remaining: Mapping[str, Location]) -> bool:
@@ -101,7 +103,7 @@ class Contents:
         )
 
     def indexes(self) -> dict[int, str]:
-        """Store what is left; return version → its new index, of those that get another one."""
+        """Store the remaining contents; return version → its new index, for the versions that get one."""
         moved = {blob: self._written_anew(blob, self._left[blob]) for blob in self.touched}
         changing = [v for v in self._live if self._needed[v.version][1] or self._names(v, moved)]
         new = [(version, self._index(version, moved)) for version in changing]
@@ -121,7 +123,7 @@ class Contents:
         return index.save(frame, frame.select("digest"), self._services.blobs)
 
     def _written_anew(self, blob: str, remaining: Mapping[str, Location]) -> dict[str, Location]:
-        """Store what is left of a shared blob; return where that is. One without anything left is not even read."""
+        """Store the remaining contents of a shared blob; return their locations. Does not read a blob without any."""
         if not remaining:
             return {}
         data, pack, starts = self._services.blobs.get(blob), bytearray(), dict[str, int]()
@@ -133,23 +135,23 @@ class Contents:
 
 
 class FileSetErasure:
-    """Sets of files that lose a subject's.
+    """Erases subjects from sets of files.
 
     Args:
         services: The kernel's.
         store: The versions there are.
-        vault: What opens encrypted blobs; None where they are stored as they are.
+        vault: Decrypts encrypted blobs; None without encryption.
     """
 
     def __init__(self, services: Services, store: VersionStore, vault: Vault | None) -> None:
         self._services, self._store, self._vault = services, store, vault
 
     def indexes(self, history: History, subject: Subject) -> dict[int, str]:
-        """Store what is left without the subject; return version → its new index, of those that get another one."""
+        """Store the contents without the subject; return version → its new index, for the versions that get one."""
         return Contents(self._services, self._store, history, subject).indexes()
 
     def elsewhere(self, name: str, subject: Subject) -> list[str]:
-        """Return the paths that stay, and hold the very bytes of a file that goes; none for a table."""
+        """Return the remaining paths with the same bytes as an erased file; none for a table."""
 
         def look() -> list[str]:
             history = self._store.history(name)
@@ -159,7 +161,7 @@ class FileSetErasure:
         return outlasting(self._store, name, look)
 
     def paths(self, names: Iterable[str], pattern: str) -> list[str]:
-        """Return the paths that a pattern (`*` is any text, `?` any character) means in the versions of sets that are kept."""
+        """Return the paths that match a pattern (`*` is any text, `?` any character) in the existing versions of sets."""
         import polars as pl
 
         paths = set() if {"*", "?"} & set(pattern) else {pattern}
@@ -169,11 +171,11 @@ class FileSetErasure:
         return sorted(paths)
 
     def waiting(self, version: DatasetVersion) -> bool:
-        """Return whether bytes of a vacuumed version may be stored still: its index is there."""
+        """Return whether bytes of a vacuumed version may still be stored: whether its index is."""
         return bool(version.index) and entry_of(self._services.storage, version.index) is not None
 
     def sweep(self, name: str, erasure: str) -> int:
-        """Drop the blobs and indexes that no version of a set has any more; return how many."""
+        """Delete the blobs and indexes that no version of a set has any more; return how many."""
         history = self._store.history(name)
         live_indexes = {version.index for version in history.versions if version.live}
         named = set(indexes(self._store.stream(name).events())) - live_indexes
@@ -187,7 +189,7 @@ class FileSetErasure:
         blobs = {blob for listing in listings.values() for blob in listing.blobs}
         segments = {segment for listing in listings.values() for segment in listing.segments}
         released = {"": FileSetRemoval(self._services, self._vault).released()}
-        every = [*sorted(blobs), *sorted(segments), *listings]  # what tells of others goes after them
+        every = [*sorted(blobs), *sorted(segments), *listings]  # blobs that name others go after them
         going = {entry.key for entry in gc.unneeded(self._services.ledger, every, self._vault, released)}
         dropped = [digest for digest in every if key_of(digest) in going]
         for digest in dropped:

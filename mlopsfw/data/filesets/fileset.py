@@ -1,4 +1,4 @@
-"""`FileSet`: a version of a set of files, to read from."""
+"""`FileSet`: reads a version of a set of files."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class FileSet:
     Args:
         services: The kernel's.
         store: The versions there are.
-        version: Which.
+        version: The version.
 
     Raises:
         UsageError: The version is a table.
-        Vacuumed: The version is no longer kept.
+        Vacuumed: The version's files were removed.
     """
 
     def __init__(self, services: Services, store: VersionStore, version: DatasetVersion) -> None:
@@ -64,7 +64,7 @@ class FileSet:
         return self.table.height
 
     def __getitem__(self, number: int) -> tuple[dict[str, Any], bytes]:
-        """Return the facts and the bytes of the file of that number."""
+        """Return the facts and the bytes of the file at this position."""
         if not -len(self) <= number < len(self):
             raise IndexError(number)
         row = self.table.row(number, named=True)
@@ -75,13 +75,13 @@ class FileSet:
 
         Raises:
             UnknownName: The set has no such file.
-            Corrupt: What is stored is not what was added.
+            Corrupt: The stored bytes have changed.
         """
         with self.open(path) as stream:
             return stream.read()
 
     def open(self, path: str) -> BufferedReader | BytesIO:
-        """Open a file's bytes for reading; a large one is not held in memory. Errors as for `read`."""
+        """Open a file's bytes for reading, without holding a large file in memory. Errors as for `read`."""
         location = self.location(path)
         if location.size > SMALL:
             return self._services.blobs.path(location.blob).open("rb")
@@ -91,12 +91,12 @@ class FileSet:
         return BytesIO(data)
 
     def order(self, path: str) -> tuple[str, int]:
-        """Return a key by which files of one blob follow each other."""
+        """Return a sort key that puts files of one blob next to each other."""
         location = self.location(path)
         return location.blob, location.start
 
     def location(self, path: str) -> Location:
-        """Return where a file's bytes are. Raise `UnknownName`."""
+        """Return the location of a file's bytes. Raise `UnknownName`."""
         if path not in self._digests:
             raise UnknownName(f"{self.version.ref} has no file {path!r}", hint=self._hint(path))
         return self._locations[self._digests[path]]
@@ -106,7 +106,7 @@ class FileSet:
         return f"{erased:,} of its files were erased on request." if erased else nearest(path, self._digests)
 
     def verify(self) -> None:
-        """Read every file's bytes. Raise `Corrupt` where they are not what was added, `NotFound` where they are gone."""
+        """Read every file's bytes. Raise `Corrupt` if they have changed, `NotFound` if they are gone."""
         for path, digest in sorted(self._digests.items(), key=lambda item: self.order(item[0])):
             with self.open(path) as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
@@ -116,14 +116,14 @@ class FileSet:
                     )
 
     def get(self, folder: Path, *, sync: bool = False, force: bool = False) -> Laid:
-        """Lay the files out below `folder`; see `mlopsfw.data.filesets.getting.get`."""
+        """Write the files to `folder`; see `mlopsfw.data.filesets.getting.get`."""
         from mlopsfw.data.filesets.getting import get
 
         return get(self, folder, sync=sync, force=force)
 
     @property
     def state(self) -> Path:
-        """Where the project keeps its own files: nothing is laid out there."""
+        """The folder of the project's own files, to which no set is written."""
         return self._services.workspace.state
 
     @cached_property
@@ -139,5 +139,5 @@ _TYPES = mimetypes.MimeTypes()  # Python's own table, not the machine's
 
 @lru_cache(4096)
 def _type_of(suffixes: str) -> str | None:
-    """Return the media type of files whose names end so."""
+    """Return the media type of files with this suffix."""
     return _TYPES.guess_type(f"x.{suffixes}", strict=False)[0]

@@ -1,4 +1,4 @@
-"""`data get NAME DIR`: the files of a set below a folder, and nothing outside it."""
+"""`data get NAME DIR`: write the files of a set below a folder, and nothing outside it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Laid(msgspec.Struct, frozen=True):
-    """What was done: how many files were written, were there already, and were removed."""
+    """How many files were written, were there already, and were removed."""
 
     written: int
     unchanged: int
@@ -30,19 +30,19 @@ class Laid(msgspec.Struct, frozen=True):
 
 
 def get(files: FileSet, folder: Path, *, sync: bool = False, force: bool = False) -> Laid:
-    """Make the files below `folder` those of the set. A file that is there already is left as it is; each other is written whole or not at all.
+    """Write the files of the set below `folder`. A file that is already there stays; every other is written atomically.
 
     Args:
         files: The set.
-        folder: Made if need be.
-        sync: Remove files that the set has not.
+        folder: The folder; created if it does not exist.
+        sync: Remove files that are not in the set.
         force: Overwrite and remove also files whose content no version of the set has.
 
     Raises:
         DataError: A path would lead out of the folder, two could be one file here, or a file of the user's own is in the way. Nothing was
             written.
         UsageError: The folder is within the project's state, or holds it and `sync` would remove it.
-        Corrupt: What is stored is not what was added.
+        Corrupt: The stored bytes have changed.
     """
     _spare_state(files.state.resolve(), folder.resolve(), sync=sync)
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,14 +52,14 @@ def get(files: FileSet, folder: Path, *, sync: bool = False, force: bool = False
     others = list(_others(folder, {row["path"] for row in table})) if sync else []
     if not force:
         _refuse_own(files, [*_in_the_way(folder, [row["path"] for row in rows]), *others])
-    for row in sorted(rows, key=lambda row: files.order(row["path"])):  # those of one blob in a row: it is fetched once
+    for row in sorted(rows, key=lambda row: files.order(row["path"])):  # files of one blob in a row, to fetch it once
         _lay(files, folder, row["path"], row["digest"])
     _remove([file for file in others if os.path.lexists(file)], folder)
     return Laid(len(rows), len(files) - len(rows), len(others))
 
 
 def _spare_state(state: Path, folder: Path, *, sync: bool) -> None:
-    """Raise `UsageError` where the project's own files would be written among, or removed as none of the set's."""
+    """Raise `UsageError` if this would write among the project's own files, or remove them as extra files."""
     if folder.is_relative_to(state) or (sync and state.is_relative_to(folder)):
         raise UsageError(
             f"{folder} contains the project's own state, {state}", hint="Nothing was changed. Name a folder beside it."
@@ -94,7 +94,7 @@ def _ignores_case(folder: Path) -> bool:
 
 
 def _refuse_own(files: FileSet, paths: Iterable[Path]) -> None:
-    """Raise `DataError` where a file would go that is no version's: nobody could get it back."""
+    """Raise `DataError` if a file would be lost whose content no version has."""
     for path in paths:
         if not path.is_symlink() and file_digest(path) not in files.contents:
             raise DataError(
@@ -154,7 +154,7 @@ def _is_there(file: Path, size: int, digest: str) -> bool:
 
 
 def _make_folders(folder: Path, below: PurePosixPath) -> None:
-    """Make the folders of a path; one that is a link leads elsewhere, so nothing is written through it."""
+    """Create the folders of a path. Refuse links, so that nothing is written through them."""
     at = folder
     for part in below.parts:
         at /= part
@@ -168,7 +168,7 @@ def _make_folders(folder: Path, below: PurePosixPath) -> None:
 
 
 def _others(folder: Path, paths: set[str]) -> Iterator[Path]:
-    """Yield what is below the folder and no file of the set; links are not followed."""
+    """Yield the entries below the folder that are not in the set, without following links."""
     for above, folders, names in os.walk(folder):
         links = [name for name in folders if Path(above, name).is_symlink()]
         candidates = (Path(above, name) for name in names + links)
@@ -176,7 +176,7 @@ def _others(folder: Path, paths: set[str]) -> Iterator[Path]:
 
 
 def _remove(files: list[Path], folder: Path) -> None:
-    """Remove files, and the folders that this leaves empty."""
+    """Remove files, and the folders that become empty."""
     for file in files:
         file.unlink()
     for above in sorted(

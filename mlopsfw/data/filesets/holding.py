@@ -1,4 +1,4 @@
-"""Files of people in sets of files, as far as they are not rows of versions; and where an erasure begins."""
+"""People's files in sets of files, apart from the rows of versions; and the start of an erasure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.component import ErasureScope
 
 PATH = "path"
-"""The column of a set of files of which a subject's value may be a pattern."""
+"""The column of a set of files in which a subject's value may be a pattern."""
 
 
 class FileSetHolding:
-    """Implements `mlopsfw.kernel.component.Holding`: bytes that stay, and what this machine remembers of folders.
+    """Implements `mlopsfw.kernel.component.Holding`: bytes that stay, and this machine's cache of folders.
 
-    It is asked before the versions lose the rows, by which the bytes are found.
+    It runs before the versions lose their rows, which lead to the bytes.
 
     Args:
         filesets: The sets of files.
@@ -32,13 +32,13 @@ class FileSetHolding:
         self._filesets = filesets
 
     def find(self, scope: ErasureScope) -> Held:
-        """Return set → paths that are not the subject's, and hold the very bytes of a file that is. They stay."""
+        """Return set → other paths with the same bytes as a file of the subject. They stay."""
         names = scope.names("data")
         elsewhere = {name: self._filesets.erasure.elsewhere(name, scope.subject) for name in names}
         return Held(shown={"elsewhere": {name: paths for name, paths in elsewhere.items() if paths}})
 
     def erase(self, scope: ErasureScope) -> Held:
-        """Forget what this machine remembers of the folders that were added; return what `find` does."""
+        """Delete the cache of the added folders; return the result of `find`."""
         held = self.find(scope)
         for name in scope.names("data"):
             self._filesets.forget(name)
@@ -46,18 +46,18 @@ class FileSetHolding:
 
 
 class ErasureStart:
-    """Where an erasure from a dataset begins: implements `mlopsfw.governance.forget.ErasureRoots`.
+    """The start of an erasure from a dataset: implements `mlopsfw.governance.forget.ErasureRoots`.
 
     Args:
         datasets: The datasets.
-        filesets: Those of them that are sets of files.
+        filesets: The sets of files among them.
     """
 
     def __init__(self, datasets: Datasets, filesets: FileSets) -> None:
         self._datasets, self._filesets = datasets, filesets
 
     def roots(self, dataset: str, subject: Subject) -> Sequence[str]:
-        """Return all versions of a dataset. Raise `UnknownName` where it is not there, or has no such column."""
+        """Return all versions of a dataset. Raise `UnknownName` if it does not exist, or lacks the column."""
         versions = self._datasets.log(dataset)
         columns = {column for version in versions for column in version.columns}
         if subject.column not in columns:
@@ -67,7 +67,7 @@ class ErasureStart:
         return [version.ref for version in versions]
 
     def narrowed(self, subject: Subject, datasets: Sequence[str]) -> Subject:
-        """Return the subject; of a set of files a pattern of paths is replaced by the paths that it matches."""
+        """Return the subject. For a set of files, replace a pattern of paths by the paths that it matches."""
         if subject.column != PATH or not self._datasets.log(datasets[0])[0].index:
             return subject
         return subject.among(self._filesets.erasure.paths(datasets, subject.text))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Blobs
 
 LARGEST = 1 << 16
-"""Contents in a segment, at most."""
+"""The most contents in a segment."""
 _WIDTH = 32  # bytes of a sha256
 
 
@@ -34,7 +34,7 @@ class Location(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a version's event names.
+    """The blob that a version's event names.
 
     Args:
         segments: Digests of their blobs.
@@ -46,7 +46,7 @@ class Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Content → where it is, as columns; JSON, with bytes as base64, since `gc` follows what JSON names.
+    """Content → its location, as columns; JSON, with bytes as base64, since `gc` follows JSON.
 
     Args:
         blobs: Digests of blobs.
@@ -169,7 +169,9 @@ def save(rows: pl.DataFrame, needed: pl.DataFrame, blobs: Blobs) -> str:
     used = rows.join(needed, on="digest", how="semi").unique("digest", keep="first", maintain_order=True)
     sizes = _kept(rows, used)
     remaining = used.filter(~used["segment"].is_in(list(sizes)).fill_null(value=False))
-    for segment in sorted(sizes, key=sizes.__getitem__):  # merged with what is no smaller, the small ones are few
+    for segment in sorted(
+        sizes, key=sizes.__getitem__
+    ):  # merging only with larger ones keeps the number of small segments low
         if not remaining.height or sizes[segment] > 2 * remaining.height or remaining.height + sizes[segment] > LARGEST:
             break
         remaining = remaining.vstack(used.filter(segment=segment))

@@ -1,4 +1,4 @@
-"""Files' bytes to blobs: small files many to a blob, since each blob waits for the disk once; a large one alone, streamed."""
+"""Store files as blobs: many small files in one blob, since each blob waits for the disk once; a large file alone, streamed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PACK = 16 << 20
 """Bytes at which a shared blob is full."""
 
 File = tuple[str, Look]
-"""A file's path on this machine, and how it looked when it was found."""
+"""A file's path on this machine, and its look when it was found."""
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """A file that was read and stored: its content's sha256, and where that is."""
+    """A file that was read and stored: the sha256 and the location of its content."""
 
     file: str
     look: Look
@@ -37,11 +37,11 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 def store(files: Iterable[File], blobs: Blobs, has: Callable[[str], bool]) -> Iterator[Stored]:
-    """Read files; store what is not stored yet; yield each once its bytes are durable.
+    """Read files and store new contents; yield each file once its bytes are durable.
 
     Args:
-        files: Which.
-        blobs: Where to.
+        files: The files.
+        blobs: The blobs to store to.
         has: Whether a content's bytes are stored already.
 
     Raises:
@@ -52,7 +52,7 @@ def store(files: Iterable[File], blobs: Blobs, has: Callable[[str], bool]) -> It
 
 
 def _groups(files: Iterable[File]) -> Iterator[list[File]]:
-    """Yield the files that share a blob. They follow each other in the set's order, so that one folder's come together."""
+    """Yield groups of files that share a blob. Groups follow the set's order, so that files of one folder stay together."""
     group: list[File] = []
     size = 0
     for file in files:

@@ -1,7 +1,8 @@
-"""The bytes of sets of files that no version needs any more: the blobs of vacuumed versions, their indexes among them.
+"""Delete the bytes of file sets that no version needs any more: blobs of vacuumed versions, with their indexes.
 
-Other sets, or a step's value, may have a blob of the same bytes: what is left is what `gc` would find. It goes as `gc` lets it go,
-too, since somebody may be about to name a blob that he found stored: one younger than two days waits for the next vacuum or `gc`.
+Other sets, or a step's value, may have a blob of the same bytes, so only blobs that `gc` would delete are deleted. The rules of `gc` hold, too:
+somebody may be about to name a stored blob, so one younger than two days waits for the next vacuum or `gc`.
+
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ _DATASETS = "dataset/"
 
 
 class FileSetRemoval:
-    """Finds and deletes the bytes that nothing but certain versions of a set needs.
+    """Finds and deletes the bytes that only certain versions of a set need.
 
     Args:
         services: The kernel's.
-        vault: What opens encrypted blobs; None where they are stored as they are.
+        vault: Decrypts encrypted blobs; None without encryption.
     """
 
     def __init__(self, services: Services, vault: Vault | None) -> None:
         self._services, self._vault = services, vault
 
     def only_in(self, versions: Iterable[DatasetVersion], history: History) -> UnneededBlobs:
-        """Return what nothing but these versions of a set needs; nothing for a table."""
+        """Return the blobs that only these versions of a set need; none for a table."""
         numbers = {version.version for version in versions}
         live_indexes = {
             version.index for version in history.versions if version.live and version.version not in numbers
@@ -63,7 +64,7 @@ class FileSetRemoval:
         return UnneededBlobs(unneeded[0], [*unneeded[1], *unneeded[2]])
 
     def released(self, going: Iterable[str] = ()) -> set[str]:
-        """Return the indexes that no kept version has, were the versions `going` (exact references) not kept."""
+        """Return the indexes that no live version has, assuming that the versions `going` (exact references) are removed."""
         named, live_indexes, removed, ledger = set[str](), set[str](), set(going), self._services.ledger
         for stream in ledger.streams(_DATASETS):
             events = list(ledger.stream(stream).events())
@@ -73,11 +74,11 @@ class FileSetRemoval:
         return named - live_indexes
 
     def limit(self) -> float:
-        """Return the moment, by the store's clock, before which a blob was stored that may go."""
+        """Return the moment, by the store's clock, before which a blob must have been stored to be deleted."""
         return gc.store_time(self._services.storage) - gc.SAFE
 
     def remove(self, unneeded: UnneededBlobs) -> None:
-        """Delete what may go now, an index after what it names. Where a `gc` is at work, the next one does it."""
+        """Delete the blobs that may go now, an index after the blobs it names. If a `gc` is running, the next one deletes them."""
         if not any(unneeded):
             return
         now, _ = unneeded.split(self.limit())
@@ -86,7 +87,7 @@ class FileSetRemoval:
         self._services.blobs.doubt()
 
     def whole(self, version: DatasetVersion) -> bool:
-        """Return whether all the blobs of a version are there; also of a table, which has none."""
+        """Return whether all the blobs of a version exist; true for a table, which has none."""
         if not version.index:
             return True
         listing = index.reachable(version.index, self._services.blobs)

@@ -1,4 +1,4 @@
-"""The files below a folder: their paths in the set, and how they look, by which a change is noticed."""
+"""Find the files below a folder: their paths in the set, and their looks, which show changes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import DataError
 
-_SEPARATOR = "\0"  # what no path has
+_SEPARATOR = "\0"  # no path contains it
 _FIELDS = 4
 _POSITIVE = (1 << 63) - 1
 
 
 class Look(msgspec.Struct, frozen=True, array_like=True):
-    """What the file system tells of a file: other bytes nearly always look otherwise.
+    """The file system's facts about a file. A changed file nearly always has another look.
 
     Args:
         size: Bytes.
-        modified, changed: Nanoseconds since the epoch, of content and of anything.
-        inode: Which file it is, in 63 bits.
+        modified, changed: Nanoseconds since the epoch, of the content and of anything.
+        inode: The inode number, in 63 bits.
     """
 
     size: int
@@ -35,18 +35,18 @@ class Found(msgspec.Struct, frozen=True):
 
     Args:
         paths: Relative to the folder, parts joined by "/".
-        looks: How they look, the fields of `Look` one after another: 100,000 files are many objects.
+        looks: Their looks, the fields of `Look` one after another, since 100,000 objects would take much memory.
     """
 
     paths: list[str]
     looks: array[int]
 
     def look(self, number: int) -> Look:
-        """Return how the file of that number looks."""
+        """Return the look of the file at this position."""
         return Look(*self.looks[number * _FIELDS : (number + 1) * _FIELDS])
 
     def listing(self) -> bytes:
-        """Return the paths as they are remembered. Raise `DataError` where one is no UTF-8."""
+        """Return the paths as the cache stores them. Raise `DataError` if one is not UTF-8."""
         try:
             return _SEPARATOR.join(self.paths).encode()
         except UnicodeEncodeError as error:
@@ -57,12 +57,12 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def listed(listing: bytes) -> list[str]:
-    """Return the paths that a listing holds."""
+    """Return the paths in a listing."""
     return listing.decode().split(_SEPARATOR) if listing else []
 
 
 def look_at(file: str) -> Look:
-    """Return how a file looks now."""
+    """Return the current look of a file."""
     return Look(*_fields(os.stat(file)))  # noqa: PTH116 - as `walk` does
 
 
@@ -74,8 +74,8 @@ def walk(folder: Path) -> Found:
     """Return every file below `folder`. A link to a file below it counts as that file.
 
     Raises:
-        DataError: The folder is none, cannot be entered, or holds what cannot be kept: a link to a folder, to nothing or out of
-            the folder, a pipe.
+        DataError: The folder is no folder, cannot be read, or holds an entry that cannot be stored: a pipe, or a link to a folder, to
+            nothing or out of the folder.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder", hint="Name the folder that holds the files of the set.")
@@ -100,7 +100,7 @@ def _collect(folder: str, above: str, listing: Found, root: str) -> None:
 
 
 def _entries(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return what is in a folder, a folder's name with "/" after it: so sorted, the files below come in order of their paths."""
+    """Return the entries of a folder, with "/" after a folder's name: so sorted, the files below come in order of their paths."""
     try:
         with os.scandir(folder) as entries:
             named = [(f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name, e) for e in entries]
