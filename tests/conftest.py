@@ -58,7 +58,7 @@ def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def make_project(tmp_path: Path) -> Callable[..., Project]:
     """Return a maker of projects: `make_project('[steps.a]\\npython = "a:run"', a='def run(): return 1')`."""
-    opened: list[Project] = []
+    projects: list[Project] = []
 
     def make(toml: str = "", **modules: str) -> Project:
         folder = tmp_path / "project"
@@ -67,11 +67,11 @@ def make_project(tmp_path: Path) -> Callable[..., Project]:
         (folder / "mlopsfw.toml").write_text(head + toml, encoding="utf-8")
         for name, source in modules.items():
             (folder / f"{name}.py").write_text(source, encoding="utf-8")
-        opened.append(Project.open(folder))
-        return opened[-1]
+        projects.append(Project.open(folder))
+        return projects[-1]
 
     yield make
-    for project in opened:
+    for project in projects:
         project.close()
 
 

@@ -139,7 +139,7 @@ def _infer(context: click.Context, target: str, output: Path | None, *, force: b
 
 def _size(contract: Contract) -> str:
     columns = contract.columns.values()
-    rules = sum(getattr(one, rule) not in (None, False) for one in columns for rule in COLUMN_RULES)
+    rules = sum(getattr(column, rule) not in (None, False) for column in columns for rule in COLUMN_RULES)
     return f"{rules + len(contract.unique) + len(contract.rule)} rules on {len(contract.columns)} columns"
 
 

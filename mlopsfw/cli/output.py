@@ -26,13 +26,13 @@ def open_project(context: click.Context) -> Project:
 
     root = context.find_root()
     options: dict[str, Any] = root.obj or {}
-    if "opened" not in options:
-        options["opened"] = root.with_resource(
+    if "open_project" not in options:
+        options["open_project"] = root.with_resource(
             Project.open(options.get("project"), env=options.get("env"), overrides=options.get("overrides", ()))
         )
         root.obj = options
-    opened: Project = options["opened"]
-    return opened
+    project: Project = options["open_project"]
+    return project
 
 
 def open_formats(context: click.Context) -> Formats:
@@ -52,10 +52,10 @@ def pass_project(verb: Callable[..., R]) -> Callable[..., R]:
 
     @click.pass_context
     @functools.wraps(verb)
-    def opened(context: click.Context, /, *args: Any, **kwargs: Any) -> R:
+    def call(context: click.Context, /, *args: Any, **kwargs: Any) -> R:
         return verb(open_project(context), *args, **kwargs)
 
-    return opened
+    return call
 
 
 def pass_snapshot(verb: Callable[..., R]) -> Callable[..., R]:
@@ -63,12 +63,12 @@ def pass_snapshot(verb: Callable[..., R]) -> Callable[..., R]:
 
     @click.pass_context
     @functools.wraps(verb)
-    def opened(context: click.Context, /, *args: Any, **kwargs: Any) -> R:
+    def call(context: click.Context, /, *args: Any, **kwargs: Any) -> R:
         project = open_project(context)
         with project.index.pinned():
             return verb(project, *args, **kwargs)
 
-    return opened
+    return call
 
 
 def emit_json(value: Any) -> None:

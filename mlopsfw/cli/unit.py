@@ -50,16 +50,16 @@ def unit_of(root: Path, name: str) -> str:
     """
     words = [sys.executable, "-m", "mlopsfw", "--project", str(root), "serve", f"endpoints:/{name}"]
     return _UNIT.format(
-        place=f"/etc/systemd/system/mlopsfw-{name}.service", name=name, user=getpass.getuser(), root=_escaped(root),
+        place=f"/etc/systemd/system/mlopsfw-{name}.service", name=name, user=getpass.getuser(), root=_escape(root),
         command=" ".join(map(_quoted, words)),
     )  # fmt: skip
 
 
-def _escaped(text: object) -> str:
+def _escape(text: object) -> str:
     return str(text).replace("%", "%%")
 
 
 def _quoted(word: str) -> str:
     """Quote a word of ExecStart, in which `%`, `$` and backslashes are special (systemd.service(5))."""
-    text = _escaped(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    text = _escape(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
     return f'"{text}"'

@@ -60,19 +60,19 @@ def files_with(folder: Path, words: Sequence[str]) -> list[Path]:
 
 
 def _file_holds(file: Path, wanted: Wanted) -> bool:
-    with file.open("rb") as opened:
-        head = opened.read(8)
-        opened.seek(0)
-        if _stands_in(opened, wanted):
+    with file.open("rb") as stream:
+        head = stream.read(8)
+        stream.seek(0)
+        if _stands_in(stream, wanted):
             return True
     return any(holds(part, wanted, _DEEPEST - 1) for part in _unpacked(head, lambda: file.open("rb"), wanted))
 
 
-def _stands_in(opened: Any, wanted: Wanted) -> bool:
+def _stands_in(stream: Any, wanted: Wanted) -> bool:
     """Search piece by piece; each begins with the end of the one before, long enough to see what stands around a text."""
     kept, first = b"", True
     while True:
-        read = opened.read(_PIECE)
+        read = stream.read(_PIECE)
         piece = kept + read
         for found in wanted.text.finditer(piece):
             if (first or found.start()) and (not read or found.end() < len(piece)):
@@ -82,11 +82,11 @@ def _stands_in(opened: Any, wanted: Wanted) -> bool:
         kept, first = piece[-wanted.longest - 1 :], first and len(piece) <= wanted.longest + 1
 
 
-def _unpacked(head: bytes, opened: Callable[[], Any], wanted: Wanted) -> Iterator[bytes]:
+def _unpacked(head: bytes, open_file: Callable[[], Any], wanted: Wanted) -> Iterator[bytes]:
     for magic, unpack in _PACKED:
         if head.startswith(magic):
             try:
-                with opened() as file:
+                with open_file() as file:
                     yield from unpack(file, wanted)
             except (OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError):  # damaged, or only looks so
                 return

@@ -87,8 +87,8 @@ class Texts:
         matches = [match for match in found.values() if match]
         keys = {actor: entry.key for actor, entry in self._actors.entries(match[1] for match in matches).items()}
         words = _beside(lambda match: self._open(match[1], match[2], keys.get(match[1], b"")), matches)
-        opened = {match[0]: text for match, text in zip(matches, words, strict=True)}
-        return {text: opened.get(text, text) for text in found}
+        resolved = {match[0]: text for match, text in zip(matches, words, strict=True)}
+        return {text: resolved.get(text, text) for text in found}
 
     def _open(self, author: str, digest: str, key: bytes) -> str:
         if not key:

@@ -9,7 +9,7 @@ import msgspec
 from mlopsfw.kernel.base.errors import ChainBroken, NewerVersion, StorageError
 from mlopsfw.kernel.events.authority import is_foreign
 from mlopsfw.kernel.ledger import layout
-from mlopsfw.kernel.ledger.layout import Place
+from mlopsfw.kernel.ledger.layout import EntryKey
 from mlopsfw.kernel.ledger.reader import Head, Reader
 from mlopsfw.kernel.roles.storage import Storage
 
@@ -36,26 +36,26 @@ class StreamAudit(msgspec.Struct, frozen=True, kw_only=True):
 
 def audit(storage: Storage, prefix: str = "") -> Iterator[StreamAudit]:
     """Verify every stream whose name starts with `prefix`, from its first byte to its last."""
-    parts: dict[str, list[Place | str]] = {}
+    parts: dict[str, list[EntryKey | str]] = {}
     for entry in storage.list(layout.ROOT + prefix):
         place = layout.parse(entry.key)
         parts.setdefault(place.stream if place else "", []).append(place or entry.key)
     for name, objects in sorted(parts.items()):
-        places = [found for found in objects if isinstance(found, Place)]
-        yield _audit_stream(storage, name, places) if name else _strangers(objects)
+        keys = [found for found in objects if isinstance(found, EntryKey)]
+        yield _audit_stream(storage, name, keys) if name else _strangers(objects)
 
 
-def _strangers(keys: list[Place | str]) -> StreamAudit:
+def _strangers(keys: list[EntryKey | str]) -> StreamAudit:
     return StreamAudit(stream="", problems=[f"{key} belongs to no stream" for key in keys])
 
 
-def _audit_stream(storage: Storage, name: str, places: list[Place]) -> StreamAudit:
+def _audit_stream(storage: Storage, name: str, keys: list[EntryKey]) -> StreamAudit:
     head, problems = _walk(storage, name)
     if not problems:
-        beyond = [place.seq for place in places if place.seq > head.seq]
+        beyond = [place.seq for place in keys if place.seq > head.seq]
         problems += [f"{name} #{seq} lies beyond the end, #{head.seq}: entries are missing between" for seq in beyond]
-    segments = {place.seq for place in places if place.is_segment}
-    stale = [place.seq for place in places if not place.is_segment and layout.first_of(place.seq) in segments]
+    segments = {place.seq for place in keys if place.is_segment}
+    stale = [place.seq for place in keys if not place.is_segment and layout.first_of(place.seq) in segments]
     return StreamAudit(
         stream=name,
         entries=head.seq,

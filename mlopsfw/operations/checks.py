@@ -91,7 +91,7 @@ def encryption(vault: Vault | None) -> Iterator[Diagnosis]:
     if vault is None:
         yield Diagnosis("ok", "blobs are not encrypted")
         return
-    ring = vault.keyring.opened()
+    ring = vault.keyring.open()
     if old := vault.keyring.leftovers():
         yield Diagnosis(
             "warning",

@@ -62,8 +62,8 @@ def _run(params: EvaluateParams, context: StepContext, *, models: Registry, bund
     bundle = bundles.open(context.load("model", Path))
     rows, labels = _labelled(bundle, context.load("rows"), "rows")
     outputs = bundle.predict_table(rows)[bundle.manifest.outputs[0]]
-    judged = {"bundle": context.inputs["model"].blob, "rows": rows.height}
-    metrics: dict[str, Any] = {**judged, **_score(bundle, labels, outputs)}
+    subject = {"bundle": context.inputs["model"].blob, "rows": rows.height}
+    metrics: dict[str, Any] = {**subject, **_score(bundle, labels, outputs)}
     if "train" in context.inputs:
         metrics["baseline"] = _baselines(bundle, context.load("train"), rows, labels)
         metrics["against_baseline"] = against(params.metric or _primary(bundle), metrics)

@@ -108,7 +108,7 @@ def _run(params: IngestParams, host: Host, context: StepContext) -> Mapping[str,
     else:
         version = datasets.add(
             params.dataset,
-            _places(host.root, params),
+            _sources(host.root, params),
             _change(params),
             params.message,
             csv=_csv(params),

@@ -171,11 +171,11 @@ def _strength(codes: np.ndarray, label: np.ndarray, kind: str) -> float:
 
     guess = np.empty(len(label))
     half = np.arange(len(label)) % 2 == 0
-    for learned, judged in ((half, ~half), (~half, half)):
+    for learned, held_out in ((half, ~half), (~half, half)):
         prior = float(label[learned].mean())
         size = np.bincount(codes[learned], minlength=codes.max() + 1)
         total = np.bincount(codes[learned], weights=label[learned], minlength=codes.max() + 1)
-        guess[judged] = ((total + prior) / (size + 1))[codes[judged]]
+        guess[held_out] = ((total + prior) / (size + 1))[codes[held_out]]
     if kind == "AUC":
         found = auc(label > 0, guess) if 0 < label.sum() < len(label) else 0.5
         return max(found, 1 - found)

@@ -177,8 +177,8 @@ class EngineContract:
         assert [stream for stream, _ in result.events] == ["run/conformance"]
 
     def test_equal_results_have_equal_digests_wherever_they_are_made(self, project: Project, engine: Engine) -> None:
-        one = self.finish(engine.submit(self.spec(project, "add")))
-        assert one.outputs["result"].digest == project.values.store(3).digest
+        result = self.finish(engine.submit(self.spec(project, "add")))
+        assert result.outputs["result"].digest == project.values.store(3).digest
 
     def test_closing_twice_is_no_error(self, project: Project, engine: Engine) -> None:
         self.finish(engine.submit(self.spec(project, "add")))

@@ -122,8 +122,10 @@ class TrainerContract:
             return {"onnx": project.providers.runtime("onnx")}
 
     @pytest.fixture
-    def opened(self, trainer: Trainer, runtimes: Mapping[str, Runtime], tmp_path: Path) -> Callable[..., LoadedBundle]:
-        """Return what trains, bundles and opens: `opened(task, train, valid)`."""
+    def train_and_open(
+        self, trainer: Trainer, runtimes: Mapping[str, Runtime], tmp_path: Path
+    ) -> Callable[..., LoadedBundle]:
+        """Return a function that trains, makes a bundle and opens it: `train_and_open(task, train, valid)`."""
 
         def run(task: TrainingTask, train: pl.DataFrame, valid: pl.DataFrame | None = None) -> LoadedBundle:
             context = Context.under(tmp_path, f"opened-{len(list(tmp_path.iterdir()))}")
@@ -136,9 +138,9 @@ class TrainerContract:
         return run
 
     @pytest.mark.parametrize("kind", TASKS)
-    def test_it_learns_what_can_be_learned(self, opened: Callable[..., LoadedBundle], kind: str) -> None:
+    def test_it_learns_what_can_be_learned(self, train_and_open: Callable[..., LoadedBundle], kind: str) -> None:
         rows, later = training_rows(), training_rows(seed=1)
-        loaded = opened(training_task(kind), rows[:1000], rows[1000:])
+        loaded = train_and_open(training_task(kind), rows[:1000], rows[1000:])
         found = loaded.predict_table(later)[OUTPUTS[kind]]
         assert loaded.manifest.outputs == (OUTPUTS[kind],)
         if kind == "binary":
@@ -153,11 +155,13 @@ class TrainerContract:
         else:
             assert np.corrcoef(found, later[kind].to_numpy())[0, 1] > 0.7
 
-    def test_a_derived_column_is_made_by_the_model_and_not_asked_for(self, opened: Callable[..., LoadedBundle]) -> None:
+    def test_a_derived_column_is_made_by_the_model_and_not_asked_for(
+        self, train_and_open: Callable[..., LoadedBundle]
+    ) -> None:
         rows = training_rows(400)
         derived = derived_columns({"twice": "number * 2", "capital": "color.str.to_uppercase()"}, rows.schema, {})
         task = training_task("binary", features=("twice", "capital", "count"), derived=derived)
-        loaded = opened(task, rows)
+        loaded = train_and_open(task, rows)
         assert {column.name for column in loaded.manifest.inputs} == {"number", "color", "count"}
         assert loaded.plan.derived == derived
 
@@ -209,18 +213,18 @@ class TrainerContract:
         assert all(0 <= share <= 1 for share in context.shares)
         assert all(np.isfinite(value) for value in trained.metrics.values())
 
-    def test_infinities_and_extremes_do_no_harm(self, opened: Callable[..., LoadedBundle]) -> None:
+    def test_infinities_and_extremes_do_no_harm(self, train_and_open: Callable[..., LoadedBundle]) -> None:
         rows = training_rows(400).with_columns(
             number=pl.when(pl.int_range(pl.len()) % 50 == 0).then(float("inf")).otherwise("number"),
             constant=pl.when(pl.int_range(pl.len()) % 2 == 0).then(1e300).otherwise(-1e300),
         )
-        assert np.isfinite(opened(training_task("binary"), rows).predict_table(rows)["probability"]).all()
+        assert np.isfinite(train_and_open(training_task("binary"), rows).predict_table(rows)["probability"]).all()
 
-    def test_rows_without_a_label_are_not_learned_from(self, opened: Callable[..., LoadedBundle]) -> None:
+    def test_rows_without_a_label_are_not_learned_from(self, train_and_open: Callable[..., LoadedBundle]) -> None:
         rows = training_rows(400)
         half = rows.with_columns(binary=pl.when(pl.int_range(pl.len()) < 200).then("binary"))
-        with_nulls = opened(training_task("binary"), half).predict_table(rows)["probability"]
-        without = opened(training_task("binary"), rows[:200]).predict_table(rows)["probability"]
+        with_nulls = train_and_open(training_task("binary"), half).predict_table(rows)["probability"]
+        without = train_and_open(training_task("binary"), rows[:200]).predict_table(rows)["probability"]
         assert np.array_equal(with_nulls, without)
 
     @pytest.mark.parametrize(

@@ -71,9 +71,9 @@ class Metrics:
         return [*head, *(self._line(name + suffix, labels, value) for labels, value in samples)]
 
     def _line(self, name: str, labels: dict[str, str], value: float) -> str:
-        pairs = ",".join(f'{key}="{_escaped(text)}"' for key, text in {**self._labels, **labels}.items())
+        pairs = ",".join(f'{key}="{_escape(text)}"' for key, text in {**self._labels, **labels}.items())
         return f"mlopsfw_{name}{{{pairs}}} {value}"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

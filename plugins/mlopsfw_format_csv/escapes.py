@@ -13,7 +13,7 @@ _LONE = 0xDC00  # Python's surrogate escapes of bytes begin here
 _PRIVATE = range(0xF0000, 0x10FF00, 0x100)  # where Unicode has given no meaning
 
 
-class Escaped:
+class ByteText:
     """A text of which some bytes may be no UTF-8.
 
     Args:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlopsfw.formats import WrongGuess, exact, in_order
 from mlopsfw_format_csv import diagnosis, strict
-from mlopsfw_format_csv.escapes import Escaped
+from mlopsfw_format_csv.escapes import ByteText
 from mlopsfw_format_csv.options import check, null_texts, type_of
 from mlopsfw_format_csv.strict import Lossy, Parser
 
@@ -142,17 +142,17 @@ class _Reading:
         import pyarrow as pa
 
         ragged: Bad = {}
-        escaped = Escaped(block)  # Arrow hands over a row as text
+        byte_text = ByteText(block)  # Arrow hands over a row as text
 
         def skip(row: Any) -> str:
             what = f"expected {row.expected_columns} fields, got {row.actual_columns}"
-            ragged[row.number] = what, escaped.original(row.text).decode(errors="backslashreplace")
+            ragged[row.number] = what, byte_text.original(row.text).decode(errors="backslashreplace")
             return "skip"
 
         types = dict.fromkeys(self._names, pa.binary())
-        batch = Parser(self._path, self._options, types, names, skip).parse(escaped.text)
+        batch = Parser(self._path, self._options, types, names, skip).parse(byte_text.text)
         self._check_names(batch)
-        return escaped.originals(batch), ragged
+        return byte_text.originals(batch), ragged
 
     def _check_names(self, batch: pa.RecordBatch) -> None:
         if batch.schema.names != self._names:  # the header is of other bytes than text

@@ -111,26 +111,26 @@ def blocks(path: Path, max_ratio: float) -> Iterator[bytes]:
     yield b"".join(rest)
 
 
-def _joined(one: pa.DataType, other: pa.DataType) -> Any:
+def _joined(left: pa.DataType, right: pa.DataType) -> Any:
     """Return the type that values of both have together. Raise `ArrowInvalid` where there is none."""
     import pyarrow as pa
     import pyarrow.types as t
 
-    if one == other or t.is_null(other):
-        return one
-    if t.is_struct(one) and t.is_struct(other):
-        names = dict.fromkeys([field.name for field in (*one, *other)])
-        return pa.struct([(name, _joined(_of(one, name), _of(other, name))) for name in names])
-    if t.is_list(one) and t.is_list(other):
-        return pa.list_(_joined(one.value_type, other.value_type))
-    pair = {one, other}
+    if left == right or t.is_null(right):
+        return left
+    if t.is_struct(left) and t.is_struct(right):
+        names = dict.fromkeys([field.name for field in (*left, *right)])
+        return pa.struct([(name, _joined(_of(left, name), _of(right, name))) for name in names])
+    if t.is_list(left) and t.is_list(right):
+        return pa.list_(_joined(left.value_type, right.value_type))
+    pair = {left, right}
     if pa.int64() in pair and (wider := next((k for k in pair if t.is_float64(k) or t.is_decimal(k)), None)):
         return wider
     if any(t.is_string(kind) for kind in pair) and any(t.is_timestamp(kind) for kind in pair):
         return pa.string()  # texts, of which some look like times
-    if t.is_null(one):
-        return other
-    raise pa.ArrowInvalid(f"a field is {one} and {other}")
+    if t.is_null(left):
+        return right
+    raise pa.ArrowInvalid(f"a field is {left} and {right}")
 
 
 def _of(struct: Any, name: str) -> pa.DataType:

@@ -29,7 +29,7 @@ class LocalStorage:
 
     def __init__(self, root: Path) -> None:
         self._root = os.path.abspath(root)
-        self._settled: set[str] = set()  # folders whose own name is known to be on the disk
+        self._durable: set[str] = set()  # folders whose own name is known to be on the disk
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
@@ -37,7 +37,7 @@ class LocalStorage:
         """Store `data` under `key`, replacing what was there."""
         path = self._path(key)
         with durable.as_storage_error("put", key):
-            folder = self._settle(os.path.dirname(path))
+            folder = self._ensure_folder(os.path.dirname(path))
             durable.replace(self._write(data), path)
             durable.flush_folder(folder)
 
@@ -48,7 +48,7 @@ class LocalStorage:
         """
         path = self._path(key)
         with durable.as_storage_error("put_if_absent", key):
-            folder = self._settle(os.path.dirname(path))
+            folder = self._ensure_folder(os.path.dirname(path))
             created = not os.path.lexists(path) and durable.publish(self._write(data), path)
             if not created and os.path.isdir(path):
                 raise StorageError(f"{key!r} in {self.describe()} is a folder of other keys")
@@ -137,13 +137,13 @@ class LocalStorage:
         durable.write_temporary(temporary, data)
         return temporary
 
-    def _settle(self, folder: str) -> str:
+    def _ensure_folder(self, folder: str) -> str:
         """Make `folder`, and what is missing above it, exist on the disk; once per process and folder."""
-        if folder in self._settled:
+        if folder in self._durable:
             return folder
         above = os.path.dirname(folder)
         if folder.startswith(self._root + os.sep) or not os.path.isdir(above):
-            self._settle(above)
+            self._ensure_folder(above)
         with suppress(FileExistsError):
             os.mkdir(folder, 0o700)
         with suppress(PermissionError):  # above the root others rule

@@ -102,12 +102,12 @@ class TorchTrainer:
         network: Any = training.network
         export_weights(network, files["weights.safetensors"])
         export_onnx(network, problem.target, files["model.onnx"])
-        judged = (problem.train if problem.valid is None else problem.valid).to(training.device)
-        probed = judged.at(torch.arange(min(_PROBED, len(judged)), device=training.device))
+        evaluation = (problem.train if problem.valid is None else problem.valid).to(training.device)
+        probed = evaluation.at(torch.arange(min(_PROBED, len(evaluation)), device=training.device))
         expected = outputs_of(training.logits(probed), problem.target)
         difference = check_export(files["model.onnx"], probed, expected, problem.target.scale)
         facts = _facts(training, problem) | {
-            "importance": importance(training, problem.plan, judged, task.seed),
+            "importance": importance(training, problem.plan, evaluation, task.seed),
             "precision": "mixed" if choose_mixed(self._config, training.device) else "full",
             "export_difference": float(f"{difference:.1e}"),
             "settings": msgspec.to_builtins(self._config),
@@ -137,8 +137,8 @@ def _prepare(task: TrainingTask, train: pa.Table, valid: pa.Table | None) -> _Pr
     target = _target(frame, task)
     rows = tensors(frame, plan, target, task)
     checked = None if valid is None or not valid.num_rows else labelled(valid, task, "validation")
-    judged = None if checked is None else tensors(checked, plan, target, task)
-    return _Problem(plan, target, rows, judged, train.num_rows - frame.height)
+    valid = None if checked is None else tensors(checked, plan, target, task)
+    return _Problem(plan, target, rows, valid, train.num_rows - frame.height)
 
 
 def _target(frame: pl.DataFrame, task: TrainingTask) -> Target:

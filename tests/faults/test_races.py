@@ -34,12 +34,12 @@ def windows(monkeypatch):
 
 def race(act, racers=RACERS):
     """Fork processes that begin at one moment; return what each acknowledged, and the errors that ended any."""
-    gate, opened = os.pipe()
+    gate, gate_end = os.pipe()
     reader, writer = os.pipe()
-    pids = [_racer(act, who, (gate, opened, reader, writer)) for who in range(racers)]
+    pids = [_racer(act, who, (gate, gate_end, reader, writer)) for who in range(racers)]
     os.close(writer)
     os.close(gate)
-    os.close(opened)  # the gate opens: every racer reads the end of the pipe
+    os.close(gate_end)  # the gate opens: every racer reads the end of the pipe
     with os.fdopen(reader, "rb") as pipe:
         lines = [tuple(json.loads(line)) for line in pipe]
     for pid in pids:
@@ -48,12 +48,12 @@ def race(act, racers=RACERS):
 
 
 def _racer(act, who, pipes):
-    gate, opened, reader, writer = pipes
+    gate, gate_end, reader, writer = pipes
     pid = fork()
     if pid:
         return pid
     try:
-        os.close(opened)
+        os.close(gate_end)
         os.close(reader)
 
         def acknowledge(*facts):

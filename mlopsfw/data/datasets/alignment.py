@@ -175,7 +175,7 @@ def match(old: np.ndarray, new: np.ndarray) -> Pairs:
     head = _same(old, new)
     tail = _same(old[head:][::-1], new[head:][::-1])
     a, b = old[head : len(old) - tail], new[head : len(new) - tail]
-    matches = _places(a, b) if len(a) and len(b) else np.full(len(a), -1)
+    matches = _positions(a, b) if len(a) and len(b) else np.full(len(a), -1)
     matched = np.flatnonzero(matches >= 0)
     positions = [
         (side + head).astype(np.uint32 if len(old) + len(new) < _SMALL else np.int64)
@@ -194,7 +194,7 @@ def _same(a: np.ndarray, b: np.ndarray) -> int:
     return shorter
 
 
-def _places(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _positions(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the position of each number of `a` in `b`, or -1."""
     import numpy as np
     import polars as pl

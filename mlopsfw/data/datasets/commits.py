@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from mlopsfw.data.datasets import marked, watermark
+from mlopsfw.data.datasets import personal_columns, watermark
 from mlopsfw.data.datasets.change import Change
 from mlopsfw.data.datasets.events import DatasetCommitted
 from mlopsfw.data.datasets.merge import Merge
@@ -134,7 +134,7 @@ class Commit:
     def _schema(self, base: DatasetVersion | None, coming: pa.Schema) -> pa.Schema:
         if base is None:
             return columns.stored_schema(coming)
-        marked.refuse_clear(base, self._treatment)
+        personal_columns.refuse_clear(base, self._treatment)
         try:
             schema_before = self._datasets.schema(base)
         except Erased:  # since the history was read, an erasure has replaced the version; the columns are the same

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.data.datasets import marked
+from mlopsfw.data.datasets import personal_columns
 from mlopsfw.data.datasets.bad_rows import BadRows
 from mlopsfw.data.datasets.commits import Commit
 from mlopsfw.data.intake.cast_error import located
@@ -125,7 +125,7 @@ class Load:
         if not (marks := self._marks):
             return error
         columns = latest.columns if (latest := self._store.history(self._name).latest) else {}
-        return marked.withheld(error, {self._name, *marks, *columns})
+        return personal_columns.withheld(error, {self._name, *marks, *columns})
 
     def _untyped_key(self) -> tuple[str, ...]:
         """Return the columns of the key whose type no version decides yet: 9.0 must match the 9 of a dataset of whole numbers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlopsfw.data.drift.job import STREAM_FROM, Outcome, judged, row_bytes
+from mlopsfw.data.drift.job import STREAM_FROM, Outcome, row_bytes, with_reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +44,12 @@ def compare_versions(
             lambda: record_batches(old), lambda: record_batches(new), alpha=alpha, threshold=threshold
         )
         drifted = any(column.drifted for column in result.drifts)
-        return judged(Outcome(result.drifts, result.rows, drifted, stream=result), (before.ref, after.ref))
+        return with_reason(Outcome(result.drifts, result.rows, drifted, stream=result), (before.ref, after.ref))
     frames = old.collect(engine="streaming"), new.collect(engine="streaming")
     first, second = ({name: frame[name] for name in names} for frame in frames)
     drifts = compare_samples(first, second, alpha=alpha, threshold=threshold)
     outcome = Outcome(drifts, rows, any(column.drifted for column in drifts), frames=frames)
-    return judged(outcome, (before.ref, after.ref))
+    return with_reason(outcome, (before.ref, after.ref))
 
 
 def effect_bound(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from mlopsfw.data.datasets import marked, pins
+from mlopsfw.data.datasets import personal_columns, pins
 from mlopsfw.data.datasets.events import DatasetReferenced, DatasetRestored, VersionRecord
 from mlopsfw.data.datasets.versions import DatasetVersion, History
 from mlopsfw.data.tables import columns
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def refer(datasets: VersionStore, name: str, uri: str, message: str, *, run: str, force: bool) -> DatasetVersion:
     """Register the table at `uri` (absolute); arguments and errors as for `Datasets.reference`."""
-    marked.refuse_reference(name, datasets.treatment(name))
+    personal_columns.refuse_reference(name, datasets.treatment(name))
     pinned = pins.pin(uri)
     batches = record_batches(pins.scan(uri, pinned))
     first = next(batches)
@@ -52,7 +52,7 @@ def restore(datasets: VersionStore, name: str, version: int, message: str) -> Da
 
     def again(history: History) -> DatasetVersion:
         old, latest = history.get(version).readable(), history.get(None)
-        marked.refuse_clear(old, datasets.treatment(name))
+        personal_columns.refuse_clear(old, datasets.treatment(name))
         if old.digest == latest.digest and old.pin == latest.pin:
             return replace(latest, new=False)
         return replace(

@@ -112,7 +112,7 @@ def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, b
             "a preset needs files that fit into memory, but these are streamed",
             hint="Compare a sample of the rows, or pass --no-stream if they do fit.",
         )
-    before, after = _opened(formats, job, stream=stream)
+    before, after = _open_both(formats, job, stream=stream)
     names = known_columns(job.reference, tuple(before.schema.names), job.columns)
     known_columns(job.current, tuple(after.schema.names), job.columns)
     _as_text_alike(before, after)
@@ -125,7 +125,7 @@ def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, b
     new = {} if job.columns else dict.fromkeys(after.schema.names, f"only {job.current} has it")
     left_out = {**plan.left_out, **{name: reason for name, reason in new.items() if name not in before.schema.names}}
     outcome = replace(outcome, left_out=left_out, notes=(*before.notes, *after.notes))
-    return judged(outcome, (str(job.reference), str(job.current)))
+    return with_reason(outcome, (str(job.reference), str(job.current)))
 
 
 def is_large(formats: Formats, file: Path) -> bool:
@@ -152,7 +152,7 @@ def row_bytes(schema: pl.Schema) -> int:
     return sum(_WIDTH.get(str(dtype), 8) for dtype in schema.values())
 
 
-def _opened(formats: Formats, job: DriftJob, *, stream: bool) -> tuple[Blocks, Blocks]:
+def _open_both(formats: Formats, job: DriftJob, *, stream: bool) -> tuple[Blocks, Blocks]:
     """Open both files together: reads files without types through once, to learn them."""
     with ThreadPoolExecutor(2) as pool:
         files = (job.reference, job.current)
@@ -225,8 +225,8 @@ def _alarms(job: DriftJob, drifts: list[ColumnDrift]) -> bool:
     return drifted >= DRIFT_SHARE * len(drifts) > 0 if job.preset else drifted > 0
 
 
-def judged(outcome: Outcome, names: tuple[str, str]) -> Outcome:
-    """Return the outcome of comparing the columns `names`; it says so if nothing was compared."""
+def with_reason(outcome: Outcome, names: tuple[str, str]) -> Outcome:
+    """Return the outcome, with the reason if nothing was compared. `names` are those of the two tables."""
     empty = [name for name, rows in zip(names, outcome.rows, strict=True) if not rows]
     if empty and outcome.drifts:
         nothing = f"{' and '.join(empty)} {'have' if len(empty) > 1 else 'has'} no rows"

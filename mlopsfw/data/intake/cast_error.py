@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from mlopsfw.data.intake.formats import called
 from mlopsfw.data.intake.paths import SourceFile
 from mlopsfw.data.intake.type_inference import Guesses, WrongGuess
-from mlopsfw.data.tables.columns import Unfit
+from mlopsfw.data.tables.columns import CastError
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.reading import ReadRequest
 
@@ -28,7 +28,7 @@ def located(
     error: DataError, formats: Formats, files: Sequence[SourceFile | SourceTable], options: ReadOptions
 ) -> DataError:
     """Return the error of the first value that `error` is about with its file and line, or `error` where there is none to be found."""
-    if not isinstance(error, Unfit) or error.kind not in _READABLE or error.column in options.types:
+    if not isinstance(error, CastError) or error.kind not in _READABLE or error.column in options.types:
         return error
     as_stored = replace(options, expected={error.column: error.kind})
     for file in files:

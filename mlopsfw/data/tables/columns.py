@@ -21,7 +21,7 @@ Drift = Literal["fail", "add", "ignore"]
 """The policy for columns that only the table or only the rows have: see `agreed`."""
 
 
-class Unfit(DataError):
+class CastError(DataError):
     """A value does not fit the type of its column.
 
     Args:
@@ -209,12 +209,12 @@ def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
         converted = plain.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         message = f"column {field.name!r} is {values.type} and does not fit {what} as {field.type}: {error}"
-        raise Unfit(message, field.name, str(field.type)) from None
+        raise CastError(message, field.name, str(field.type)) from None
     is_text = t.is_string(plain.type) or t.is_large_string(plain.type)
     if is_text and exact.is_number(field.type) and (losses := exact.losses(plain, converted)):
         reason = next(iter(losses.values()))
         message = f"column {field.name!r} does not fit {what} as {field.type}: {reason}"
-        raise Unfit(message, field.name, str(field.type))
+        raise CastError(message, field.name, str(field.type))
     return converted
 
 

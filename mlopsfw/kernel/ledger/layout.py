@@ -23,8 +23,8 @@ _STREAM = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}(?:/[a-z0-9][a-z0-9._-]{0,99}){0
 _OBJECT = re.compile(r"ledger/(?P<stream>.+)/(?:(?P<entry>\d{10})\.json|segment-(?P<segment>\d{10})\.jsonl)")
 
 
-class Place(NamedTuple):
-    """What a key of the ledger stands for: one entry, or the segment whose first entry is `seq`."""
+class EntryKey(NamedTuple):
+    """A parsed key of the ledger: of one entry, or of the segment whose first entry is `seq`."""
 
     stream: str
     seq: int
@@ -60,9 +60,9 @@ def segment_key(stream: str, seq: int) -> str:
     return f"{ROOT}{stream}/segment-{first_of(seq):010d}.jsonl"
 
 
-def parse(key: str) -> Place | None:
+def parse(key: str) -> EntryKey | None:
     """Return what `key` stands for, or None where it is not the ledger's."""
     match = _OBJECT.fullmatch(key)
     if match is None:
         return None
-    return Place(match["stream"], int(match["entry"] or match["segment"]), match["segment"] is not None)
+    return EntryKey(match["stream"], int(match["entry"] or match["segment"]), match["segment"] is not None)

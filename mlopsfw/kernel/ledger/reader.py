@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from mlopsfw.kernel.base.errors import ChainBroken, NotFound
 from mlopsfw.kernel.events.authority import is_foreign
 from mlopsfw.kernel.ledger import codec, layout
-from mlopsfw.kernel.ledger.layout import Place
+from mlopsfw.kernel.ledger.layout import EntryKey
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.kernel.roles.storage import Storage
 
@@ -91,7 +91,7 @@ class Reader:
     def last(self) -> Head:
         """Return a head near the newest, found by listing: enough to append at. `after` reads on from it."""
         smalls, segments = [0], [0]
-        for place in self.places():
+        for place in self.entry_keys():
             (segments if place.is_segment else smalls).append(place.seq)
         if smalls[-1] and layout.first_of(smalls[-1]) > segments[-1]:
             lines = [line] if (line := self.get(layout.entry_key(self._stream, smalls[-1]))) else []
@@ -104,8 +104,8 @@ class Reader:
             return Head()  # it does not tell the epoch: the stream is read from its beginning
         return Head(event.seq, codec.digest(lines[-1]), event.epoch, event.final)
 
-    def places(self) -> Iterator[Place]:
-        """Yield what the stream's objects stand for, small entries first, in order."""
+    def entry_keys(self) -> Iterator[EntryKey]:
+        """Yield the parsed keys of the stream, single entries first, in order."""
         for entry in self._storage.list(layout.folder(self._stream)):
             place = layout.parse(entry.key)
             if place and place.stream == self._stream:

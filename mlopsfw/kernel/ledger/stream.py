@@ -130,7 +130,7 @@ class Stream:
             self._find_head()
             self._read_on()
             end = self._head.seq if self._head.final else self._head.seq // layout.WINDOW * layout.WINDOW
-            smalls = {layout.first_of(place.seq) for place in self._reader.places() if not place.is_segment}
+            smalls = {layout.first_of(place.seq) for place in self._reader.entry_keys() if not place.is_segment}
             unfinished = sorted(first for first in smalls if first <= end)
             for first in unfinished:
                 self._gather(min(first + layout.WINDOW - 1, end))

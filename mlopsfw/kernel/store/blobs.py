@@ -161,7 +161,7 @@ class BlobStore:
         if sha256(data).hexdigest() != digest:
             raise _corrupt(digest, self._storage)
         return (
-            b"".join(opened(lambda start, length: data[start : start + length], self._vault))
+            b"".join(decrypt(lambda start, length: data[start : start + length], self._vault))
             if is_sealed(data)
             else data
         )
@@ -237,7 +237,7 @@ class BlobStore:
             plain = file.with_suffix(".plain")
             try:
                 with plain.open("xb") as sink:
-                    sink.writelines(opened(partial(_range, stored), self._vault))
+                    sink.writelines(decrypt(partial(_range, stored), self._vault))
                 plain.replace(file)
             finally:
                 plain.unlink(missing_ok=True)
@@ -314,7 +314,7 @@ def _corrupt(digest: str, storage: Storage) -> Corrupt:
     )
 
 
-def opened(
+def decrypt(
     fetch: Callable[[int, int], bytes], vault: Vault | None, start: int = 0, length: int | None = None
 ) -> Iterator[bytes]:
     """Yield the plaintext of an encrypted blob, or a range of it. Raise `WrongKey` where there is no vault."""
@@ -329,14 +329,14 @@ def peek(storage: Storage, key: str, vault: Vault | None, length: int) -> bytes:
     if not is_sealed(data):
         return data[:length]
     data = storage.get(key, length=stored_length(length))
-    return b"".join(opened(lambda at, size: data[at : at + size], vault, 0, length))
+    return b"".join(decrypt(lambda at, size: data[at : at + size], vault, 0, length))
 
 
 def pieces(storage: Storage, key: str, vault: Vault | None, size: int) -> Iterator[bytes]:
     """Yield in parts what was put under a blob's key, fetching `size` bytes at a time. Raise `NotFound`."""
-    fetch = _ahead(storage, key, size)
+    fetch = _read_ahead(storage, key, size)
     if is_sealed(fetch(0, HEADER)):
-        yield from opened(fetch, vault)
+        yield from decrypt(fetch, vault)
         return
     start = 0
     while part := fetch(start, size):
@@ -344,7 +344,7 @@ def pieces(storage: Storage, key: str, vault: Vault | None, size: int) -> Iterat
         start += len(part)
 
 
-def _ahead(storage: Storage, key: str, size: int) -> Callable[[int, int], bytes]:
+def _read_ahead(storage: Storage, key: str, size: int) -> Callable[[int, int], bytes]:
     """Return what reads ranges of a blob that follow each other, from `size` bytes fetched at once."""
     buffer, first = b"", 0
 

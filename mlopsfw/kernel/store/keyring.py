@@ -46,7 +46,7 @@ class Ring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     format: int = 1
 
 
-class Opened(NamedTuple):
+class OpenRing(NamedTuple):
     """A ring whose keys are unwrapped: its number, the seed, and id → key in the ring's order."""
 
     number: int
@@ -65,7 +65,7 @@ class Keyring:
 
     def __init__(self, storage: Storage, secrets: Callable[[], Sequence[bytes]]) -> None:
         self._storage, self._resolve = storage, secrets
-        self._opened: Opened | None = None
+        self._ring: OpenRing | None = None
 
     @cached_property
     def _secrets(self) -> dict[bytes, bytes]:
@@ -76,13 +76,13 @@ class Keyring:
     def _first(self) -> bytes:
         return next(iter(self._secrets.values()))
 
-    def opened(self) -> Opened:
+    def open(self) -> OpenRing:
         """Return the ring, read once; the first use of a storage makes it. Raise `WrongKey`."""
-        if self._opened is None:
-            self._opened = self._load()
-        return self._opened
+        if self._ring is None:
+            self._ring = self._load()
+        return self._ring
 
-    def _load(self) -> Opened:
+    def _load(self) -> OpenRing:
         while True:
             numbers = self._numbers()
             if not numbers:
@@ -92,10 +92,10 @@ class Keyring:
 
     def key(self, identity: bytes) -> bytes:
         """Return the key of that id; where it is not known the ring is read again. Raise `WrongKey`."""
-        if identity not in self.opened().keys:  # a rotation has begun a new one; should that fail, what we know stays
-            self._opened = self._load()
+        if identity not in self.open().keys:  # a rotation has begun a new one; should that fail, what we know stays
+            self._ring = self._load()
         try:
-            return self.opened().keys[identity]
+            return self.open().keys[identity]
         except KeyError:
             where = self._storage.describe()
             raise WrongKey(
@@ -114,9 +114,9 @@ class Keyring:
         old = self._load()
         if not self._put(old.number + 1, old.seed, old.keys):
             raise Conflict("another rotation ran at the same time", hint="Run it again if you need another rotation.")
-        self._opened = self._load()
+        self._ring = self._load()
         self._clear()
-        return self._opened.number
+        return self._ring.number
 
     def leftovers(self) -> int:
         """Return how many older keyrings an interrupted rotation left behind."""
@@ -130,7 +130,7 @@ class Keyring:
         names = (entry.key.removeprefix(f"{ROOT}ring-") for entry in self._storage.list(f"{ROOT}ring-"))
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def _read(self, number: int) -> Opened | None:
+    def _read(self, number: int) -> OpenRing | None:
         try:
             ring = msgspec.json.decode(self._storage.get(_NAME.format(number)), type=Ring)
         except NotFound:  # a rotation has deleted it since: there is a newer one
@@ -142,7 +142,7 @@ class Keyring:
                 hint="Add that key, [storage] encrypt = [NEW, OLD], and run `mlopsfw storage rotate-key`.",
             )
         keys = {key.id: unwrap(secret, key.wrapped) for key in ring.keys}
-        return Opened(number, unwrap(secret, ring.seed.wrapped), keys)
+        return OpenRing(number, unwrap(secret, ring.seed.wrapped), keys)
 
     def _put(self, number: int, seed: bytes, keys: dict[bytes, bytes]) -> bool:
         fresh = {os.urandom(8): os.urandom(32)}

@@ -75,12 +75,12 @@ class Vault:
         return hmac.compare_digest(key, self._own(digest, header.size))
 
     def _keyed(self, digest: bytes, size: int) -> tuple[Header, bytes]:
-        blob_key, ring = self._own(digest, size), self.keyring.opened().keys
+        blob_key, ring = self._own(digest, size), self.keyring.open().keys
         identity = next(reversed(ring))
         return Header(identity, wrap(ring[identity], blob_key), size), blob_key
 
     def _own(self, digest: bytes, size: int) -> bytes:
-        return hmac.digest(self.keyring.opened().seed, b"mlopsfw blob key" + digest + size.to_bytes(8), "sha256")
+        return hmac.digest(self.keyring.open().seed, b"mlopsfw blob key" + digest + size.to_bytes(8), "sha256")
 
 
 class _Watched:

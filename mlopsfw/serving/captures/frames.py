@@ -92,7 +92,7 @@ def predictions_frame(header: Header, segment: str, placed: Sequence[Placed[Pred
         *_requests(records),
         *(_input(column.name, column.type, records) for column in header.inputs),
         *(_output(name, records) for name in header.outputs),
-        *_places(segment, placed),
+        *_log_positions(segment, placed),
     ]
     return pl.DataFrame(series)
 
@@ -107,7 +107,7 @@ def _requests(records: Sequence[Predictions]) -> list[pl.Series]:
     ]
 
 
-def _places(segment: str, placed: Sequence[Placed[Any]]) -> list[pl.Series]:
+def _log_positions(segment: str, placed: Sequence[Placed[Any]]) -> list[pl.Series]:
     offsets = _joined([[offset] * len(record.ids) for offset, record in placed])
     return [
         pl.Series("log_segment", [segment], dtype=pl.String).new_from_index(0, len(offsets)),
@@ -147,7 +147,7 @@ def logged_labels_frame(header: Header, segment: str, placed: Sequence[Placed[La
     """Return one row per label that came through an endpoint: `LABEL_TABLE`."""
     frame = labels_frame([record for _, record in placed])
     endpoint = pl.Series("endpoint", [header.endpoint], dtype=pl.String).new_from_index(0, frame.height)
-    return frame.with_columns(endpoint, *_places(segment, placed))
+    return frame.with_columns(endpoint, *_log_positions(segment, placed))
 
 
 def _joined(parts: Sequence[Sequence[Any]]) -> list[Any]:

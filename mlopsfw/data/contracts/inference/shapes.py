@@ -59,13 +59,13 @@ def _runs(texts: Sequence[str]) -> str:
 def _part(name: str, runs: set[str]) -> str:
     """Return one run: the letters themselves if they are always the same."""
     if len(runs) == 1:
-        return "".join(map(_escaped, *runs))
-    letters = f"[{name}]" if len(name) > 1 else _escaped(name)
+        return "".join(map(_escape, *runs))
+    letters = f"[{name}]" if len(name) > 1 else _escape(name)
     lengths = set(map(len, runs))
     return letters + _times(min(lengths), max(lengths))
 
 
-def _escaped(letter: str) -> str:
+def _escape(letter: str) -> str:
     return re.escape(letter) if letter in r".^$*+?{}[]\|()" else letter
 
 
