@@ -61,8 +61,8 @@ def startup_files() -> Iterator[Diagnosis]:
 # -- storage -------------------------------------------------------------------------------------------------------------------
 
 
-def storage_contract(storage: Storage, clock: Clock) -> Iterator[Diagnosis]:
-    """Try the storage's contract on an object of doctor's own, which is deleted again."""
+def storage_protocol(storage: Storage, clock: Clock) -> Iterator[Diagnosis]:
+    """Try the storage protocol on an object of doctor's own, which is deleted again."""
     key = f"doctor/probe-{secrets.token_hex(8)}"
     began = clock.monotonic()
     promises = [

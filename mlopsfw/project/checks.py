@@ -24,7 +24,7 @@ def questions(parts: Wiring) -> Iterator[Check]:
     yield Check(
         "storage",
         "The storage answers and keeps its protocol",
-        lambda: checks.storage_contract(parts.storage, parts.clock),
+        lambda: checks.storage_protocol(parts.storage, parts.clock),
     )
     yield Check(
         "encryption",

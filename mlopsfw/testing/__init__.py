@@ -1,8 +1,8 @@
-"""The conformance suites: one contract class per role. A plugin's tests subclass one and override its fixture.
+"""The conformance suites: one test class per role. A plugin's tests subclass it and override its fixture.
 
-from mlopsfw.testing.storage import StorageContract
+from mlopsfw.testing.storage import StorageConformance
 
-class TestAcme(StorageContract):
+class TestAcme(StorageConformance):
     @pytest.fixture
     def storage(self, tmp_path):
         return AcmeStorage(tmp_path)

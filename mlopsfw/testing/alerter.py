@@ -1,4 +1,4 @@
-"""`AlerterContract`: what every alerter promises."""
+"""`AlerterConformance`: what every alerter promises."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALERT = Alert(
 )
 
 
-class AlerterContract:
+class AlerterConformance:
     """Subclass it, and override the fixtures.
 
     - `alerter`: one whose receiver listens.

@@ -1,6 +1,6 @@
-"""`DeployerContract`: what every deployer must do, as a test class. A plugin's author subclasses it and overrides two fixtures.
+"""`DeployerConformance`: what every deployer must do, as a test class. A plugin's author subclasses it and overrides two fixtures.
 
-class TestAcmeDeployer(DeployerContract):
+class TestAcmeDeployer(DeployerConformance):
     @pytest.fixture
     def deployer(self, host):
         return AcmeDeployer(AcmeConfig(), host)
@@ -54,7 +54,7 @@ class Bundles(NamedTuple):
     broken: str
 
 
-class DeployerContract:
+class DeployerConformance:
     """Conformance of a deployer: ready when it says so, the old one goes on until then, older revisions stay away."""
 
     @pytest.fixture
@@ -142,5 +142,5 @@ class DeployerContract:
 
 
 def spec(revision: int, bundle: str) -> EndpointSpec:
-    """Return what the contract's tests ask to be served: version and revision are one number."""
+    """Return the specification that the tests serve: version and revision are the same number."""
     return EndpointSpec(endpoint=ENDPOINT, model="model", version=revision, bundle=bundle, revision=revision)

@@ -1,6 +1,6 @@
-"""`EngineContract`: what every engine must do, as a test class. A plugin's author subclasses it and overrides one fixture.
+"""`EngineConformance`: what every engine must do, as a test class. A plugin's author subclasses it and overrides one fixture.
 
-class TestAcmeEngine(EngineContract):
+class TestAcmeEngine(EngineConformance):
     @pytest.fixture
     def engine(self, project):
         engine = AcmeEngine(...)
@@ -82,7 +82,7 @@ def talk():
 """
 
 
-class EngineContract:
+class EngineConformance:
     """Conformance of an engine: results, failures, lost workers, cancelling, several at once."""
 
     @pytest.fixture

@@ -1,6 +1,6 @@
-"""`FormatContract`: what every format of files must do, as a test class. A plugin's author subclasses it and overrides three fixtures.
+"""`FormatConformance`: what every format of files must do, as a test class. A plugin's author subclasses it and overrides three fixtures.
 
-class TestAcmeFormat(FormatContract):
+class TestAcmeFormat(FormatConformance):
     @pytest.fixture
     def reader(self):
         return AcmeFormat()
@@ -56,7 +56,7 @@ class Rejects:
         self.rows.append((source, line, reason, raw))
 
 
-class FormatContract:
+class FormatConformance:
     """Conformance of a format: batches of one schema, bad rows with line and reason, errors that name the file, closed files."""
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""`MonitorContract`: what every monitor promises."""
+"""`MonitorConformance`: what every monitor promises."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from mlopsfw.kernel.roles.monitoring import Baseline, Monitor, Report, Window
 
 
-class MonitorContract:
+class MonitorConformance:
     """Subclass it, and override the fixtures.
 
     - `monitor`: one with its default configuration, or a sensible one.

@@ -1,6 +1,6 @@
-"""`RuntimeContract`: what every runtime must do, as a test class. A plugin's author subclasses it and overrides two fixtures.
+"""`RuntimeConformance`: what every runtime must do, as a test class. A plugin's author subclasses it and overrides two fixtures.
 
-class TestAcmeRuntime(RuntimeContract):
+class TestAcmeRuntime(RuntimeConformance):
     @pytest.fixture
     def runtime(self):
         return AcmeRuntime()
@@ -27,7 +27,7 @@ from mlopsfw.models import bundle
 from mlopsfw.models.bundle.golden import golden_rows
 
 
-class RuntimeContract:
+class RuntimeConformance:
     """Conformance of a runtime: the outputs that the manifest names, one row as in a batch, threads, and no trust in files."""
 
     @pytest.fixture

@@ -1,6 +1,6 @@
-"""`StepContract`: what every step promises. A plugin's author subclasses it and overrides three fixtures.
+"""`StepConformance`: what every step promises. A plugin's author subclasses it and overrides three fixtures.
 
-class TestAcmeClean(StepContract):
+class TestAcmeClean(StepConformance):
     @pytest.fixture
     def provider(self):
         return next(iter(mlopsfw_steps()))
@@ -111,7 +111,7 @@ class Bench:
         )
 
 
-class StepContract:
+class StepConformance:
     """Conformance of a step: its record, its options, what it returns, and that the cache may trust it."""
 
     @pytest.fixture

@@ -1,6 +1,6 @@
-"""`StorageContract`: what every storage must do, as a test class. A plugin's author subclasses it and overrides one fixture.
+"""`StorageConformance`: what every storage must do, as a test class. A plugin's author subclasses it and overrides one fixture.
 
-class TestAcmeStorage(StorageContract):
+class TestAcmeStorage(StorageConformance):
     @pytest.fixture
     def storage(self, tmp_path):
         return AcmeStorage(tmp_path)
@@ -26,7 +26,7 @@ BAD_KEYS = [
 ]  # fmt: skip
 
 
-class StorageContract:
+class StorageConformance:
     """Conformance of a storage: bytes, ranges, order, atomic creation, visibility, refusal of hostile keys."""
 
     @pytest.fixture

@@ -1,6 +1,6 @@
-"""`TrainerContract`: what every trainer must do, as a test class. A plugin's author subclasses it and overrides one fixture.
+"""`TrainerConformance`: what every trainer must do, as a test class. A plugin's author subclasses it and overrides one fixture.
 
-class TestAcmeTrainer(TrainerContract):
+class TestAcmeTrainer(TrainerConformance):
     @pytest.fixture
     def trainer(self):
         return AcmeTrainer(rounds=10)
@@ -106,7 +106,7 @@ def digests(trained: TrainedModel) -> dict[str, str]:
     return {**found, "plan": hashlib.sha256(trained.plan).hexdigest()}
 
 
-class TrainerContract:
+class TrainerConformance:
     """Conformance of a trainer: tasks, hostile rows, repeatability, going on after an interruption, and a bundle that opens."""
 
     @pytest.fixture

@@ -54,7 +54,7 @@ class HttpDeployer:
             )  # fmt: skip
         self._config, self._host = config, host
 
-    # -- the contract ----------------------------------------------------------------------------------------------------
+    # -- the protocol ----------------------------------------------------------------------------------------------------
 
     def deploy(self, spec: EndpointSpec) -> EndpointStatus:
         """Replace the model of an endpoint by `spec` without a failed request; return once it is ready."""

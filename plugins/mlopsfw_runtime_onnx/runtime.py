@@ -1,4 +1,4 @@
-"""ONNX Runtime behind the runtime contract. The model comes from bytes that were checked: ONNX Runtime itself opens no file."""
+"""Implements the runtime protocol by ONNX Runtime. The model comes from checked bytes: ONNX Runtime itself opens no file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`LocalStorage`: the storage contract on a folder. A file is durable before it has its name; a name is durable before we return.
+"""`LocalStorage`: the storage protocol on a folder. A file is durable before it gets its name, and the name before a call returns.
 
 Not for folders that are shared over a network without hard links, nor for keys of other stores: one root, one layout, key = path.
 """

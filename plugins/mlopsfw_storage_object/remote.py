@@ -1,4 +1,4 @@
-"""`RemoteStorage`: the storage contract over obstore. Durability and order are the store's; retries and error names are ours."""
+"""`RemoteStorage`: the storage protocol over obstore. The store gives durability and order; this module gives retries and error names."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class RemoteStorage:
         return _shown(self._url)
 
     def _ask(self, what: str, key: str, request: Callable[[], T]) -> T:
-        """Make a request, again where that can help; name its failure as the storage contract does."""
+        """Make a request, and retry it where that can help. Raise the errors of the storage protocol."""
         where = f"{what} of {key!r} in {self.describe()}"
         try:
             return self._retries.run(request, where, again=failures.GenericError)

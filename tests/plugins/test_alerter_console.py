@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from mlopsfw.testing.alerter import ALERT, AlerterContract
+from mlopsfw.testing.alerter import ALERT, AlerterConformance
 from mlopsfw_alerter_console import ConsoleAlerter, ConsoleConfig
 
 
-class TestConsoleAlerter(AlerterContract):
+class TestConsoleAlerter(AlerterConformance):
     @pytest.fixture
     def alerter(self):
         return ConsoleAlerter(ConsoleConfig())

@@ -15,7 +15,7 @@ import pytest
 from receiver import Receiver
 
 from mlopsfw.kernel.base.errors import ConfigError, DeliveryFailed
-from mlopsfw.testing.alerter import ALERT, AlerterContract
+from mlopsfw.testing.alerter import ALERT, AlerterConformance
 from mlopsfw_alerter_webhook import WebhookConfig
 from mlopsfw_alerter_webhook.alerter import WebhookAlerter
 
@@ -39,7 +39,7 @@ def closed_port():
         return s.getsockname()[1]
 
 
-class TestWebhookAlerter(AlerterContract):
+class TestWebhookAlerter(AlerterConformance):
     @pytest.fixture
     def alerter(self, webhook, receiver):
         return webhook(receiver.url)

@@ -24,7 +24,7 @@ from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import ServingError
 from mlopsfw.kernel.roles.deployer import Deployer
 from mlopsfw.project.facade import Project
-from mlopsfw.testing.deployer import Bundles, DeployerContract, spec
+from mlopsfw.testing.deployer import Bundles, DeployerConformance, spec
 
 pytestmark = pytest.mark.server
 
@@ -41,7 +41,7 @@ def port_of(url: str) -> int:
     return int(url.rsplit(":", 1)[1])
 
 
-class TestHttpDeployer(DeployerContract):
+class TestHttpDeployer(DeployerConformance):
     """The contract, by real processes."""
 
     @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mlopsfw.testing.engine import EngineContract
+from mlopsfw.testing.engine import EngineConformance
 from mlopsfw_engine_local import LocalConfig
 from mlopsfw_engine_local.engine import LocalEngine
 
 
-class TestLocalEngine(EngineContract):
+class TestLocalEngine(EngineConformance):
     @pytest.fixture
     def engine(self, project):
         engine = LocalEngine(workers=2, grace=0.5, folder=project.root)

@@ -6,11 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlopsfw.testing.format import FormatContract
+from mlopsfw.testing.format import FormatConformance
 from mlopsfw_format_columnar.reading import Columnar
 
 
-class TestParquet(FormatContract):
+class TestParquet(FormatConformance):
     @pytest.fixture
     def reader(self):
         return Columnar("parquet")
@@ -20,7 +20,7 @@ class TestParquet(FormatContract):
         return lambda table, path: pq.write_table(table, path, row_group_size=1_000)
 
 
-class TestIpcFile(FormatContract):
+class TestIpcFile(FormatConformance):
     @pytest.fixture
     def reader(self):
         return Columnar("ipc")

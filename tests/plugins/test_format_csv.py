@@ -6,11 +6,11 @@ import pyarrow.csv as pc
 import pytest
 
 from mlopsfw.roles import ReadOptions, ReadRequest
-from mlopsfw.testing.format import FormatContract
+from mlopsfw.testing.format import FormatConformance
 from mlopsfw_format_csv.reading import Csv
 
 
-class TestCsv(FormatContract):
+class TestCsv(FormatConformance):
     @pytest.fixture
     def reader(self):
         return Csv()

@@ -183,7 +183,7 @@ def test_without_the_reader_the_error_says_what_to_install(book, add, monkeypatc
     assert "mlopsfw[excel]" in caught.value.hint
 
 
-class TestWorkbook(FormatContract):
+class TestWorkbook(FormatConformance):
     @pytest.fixture
     def reader(self):
         return Workbook()

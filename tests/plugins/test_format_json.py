@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from mlopsfw.testing.format import FormatContract
+from mlopsfw.testing.format import FormatConformance
 from mlopsfw_format_json.reading import JsonLines
 
 
-class TestJsonLines(FormatContract):
+class TestJsonLines(FormatConformance):
     @pytest.fixture
     def reader(self):
         return JsonLines()

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from mlopsfw.kernel.roles.monitoring import Baseline, Window
-from mlopsfw.testing.monitor import MonitorContract
+from mlopsfw.testing.monitor import MonitorConformance
 from mlopsfw_core import Reference, design_effect
 from mlopsfw_monitor_drift import DriftConfig
 from mlopsfw_monitor_drift.groups import clustering, concentration, days, design_effects, student_quantile, student_tail
@@ -64,7 +64,7 @@ def rng():
     return np.random.default_rng(20)
 
 
-class TestDriftMonitor(MonitorContract):
+class TestDriftMonitor(MonitorConformance):
     @pytest.fixture
     def monitor(self):
         return DriftMonitor(DriftConfig())

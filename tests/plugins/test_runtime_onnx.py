@@ -11,11 +11,11 @@ from mlopsfw.features import FeaturePlan
 from mlopsfw.kernel.base.errors import UnknownFormat
 from mlopsfw.kernel.roles.training import TrainedModel
 from mlopsfw.models import bundle
-from mlopsfw.testing.runtime import RuntimeContract
+from mlopsfw.testing.runtime import RuntimeConformance
 from mlopsfw_runtime_onnx.runtime import OnnxRuntime
 
 
-class TestContract(RuntimeContract):
+class TestConformance(RuntimeConformance):
     @pytest.fixture
     def runtime(self):
         return OnnxRuntime()

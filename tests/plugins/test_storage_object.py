@@ -15,14 +15,14 @@ import pytest
 
 from mlopsfw.kernel.base.errors import StorageError, StorageUnavailable, UsageError
 from mlopsfw.kernel.config.secrets import SecretResolver
-from mlopsfw.testing.storage import StorageContract
+from mlopsfw.testing.storage import StorageConformance
 from mlopsfw_storage_object import ObjectConfig, build
 from mlopsfw_storage_object.local import LocalStorage
 from mlopsfw_storage_object.remote import open_remote
 from mlopsfw_storage_object.retry import Retries
 
 
-class TestFolder(StorageContract):
+class TestFolder(StorageConformance):
     @pytest.fixture
     def storage(self, tmp_path):
         return LocalStorage(tmp_path / "store")
@@ -32,7 +32,7 @@ class TestFolder(StorageContract):
         return LocalStorage(tmp_path / "store")
 
 
-class TestObstoreInMemory(StorageContract):
+class TestObstoreInMemory(StorageConformance):
     @pytest.fixture
     def storage(self):
         return open_remote("memory:///", {}, attempts=2, budget=5)

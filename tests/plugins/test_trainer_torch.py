@@ -19,7 +19,7 @@ import torch
 from mlopsfw.features import FeaturePlan
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.roles.training import TrainingTask
-from mlopsfw.testing.trainer import Context, TrainerContract, digests, training_rows, training_task
+from mlopsfw.testing.trainer import Context, TrainerConformance, digests, training_rows, training_task
 from mlopsfw_runtime_onnx.runtime import OnnxRuntime
 from mlopsfw_trainer_torch import TorchConfig
 from mlopsfw_trainer_torch.schedule import schedule_of
@@ -28,19 +28,19 @@ from mlopsfw_trainer_torch.trainer import TorchTrainer
 QUICK = TorchConfig(epochs=6, batch_size=64, learning_rate=5e-3, hidden=(32,))
 
 
-class TestContract(TrainerContract):
+class TestConformance(TrainerConformance):
     @pytest.fixture
     def trainer(self):
         return TorchTrainer(QUICK)
 
 
-class TestContractWithCheckpointsWithinEpochs(TrainerContract):
+class TestContractWithCheckpointsWithinEpochs(TrainerConformance):
     @pytest.fixture
     def trainer(self):
         return TorchTrainer(msgspec.structs.replace(QUICK, checkpoint_every=3, hidden=(16, 8), dropout=0.3, epochs=8))
 
 
-class TestContractOfALinearModel(TrainerContract):
+class TestContractOfALinearModel(TrainerConformance):
     @pytest.fixture
     def trainer(self):
         return TorchTrainer(msgspec.structs.replace(QUICK, hidden=(), epochs=20, learning_rate=2e-2))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mlopsfw.kernel.base.errors import PluginError
-from mlopsfw.testing.engine import EngineContract
+from mlopsfw.testing.engine import EngineConformance
 from mlopsfw_engine_ray import RayConfig
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -102,7 +102,7 @@ def make_project(tmp_path, s3_server, bucket, cluster) -> Path:
     return project
 
 
-class TestRayEngine(EngineContract):
+class TestRayEngine(EngineConformance):
     @pytest.fixture(autouse=True)
     def storage_on_s3(self, s3_server, bucket):
         options = ", ".join(f'{name} = "{value}"' for name, value in s3_server.referring.items())

@@ -22,7 +22,7 @@ from mlopsfw.kernel.ledger.layout import segment_key
 from mlopsfw.kernel.store.blobs import BlobStore
 from mlopsfw.operations.audit import audit
 from mlopsfw.operations.transfer import transfer
-from mlopsfw.testing.storage import StorageContract
+from mlopsfw.testing.storage import StorageConformance
 from mlopsfw_storage_object.local import LocalStorage
 from mlopsfw_storage_object.remote import open_remote
 
@@ -51,7 +51,7 @@ def storage(server, bucket):
     return open_bucket(server, bucket)
 
 
-class TestBuckets(StorageContract):
+class TestBuckets(StorageConformance):
     @pytest.fixture
     def storage(self, server, bucket):
         return open_bucket(server, bucket)

@@ -20,13 +20,13 @@ from mlopsfw.testing.storage import StorageContract
 ALERT = Alert(id="1", group="g", severity="info", title="t", text="x", time="2026-01-01T00:00:00Z", project="p")
 
 
-class TestAcmeStorage(StorageContract):
+class TestAcmeStorage(StorageConformance):
     @pytest.fixture
     def storage(self, tmp_path):
         return AcmeStorage(tmp_path / "acme.sqlite", tmp_path / "tables")
 
 
-class TestAcmeClean(StepContract):
+class TestAcmeClean(StepConformance):
     @pytest.fixture
     def provider(self):
         return next(iter(mlopsfw_steps()))
@@ -45,7 +45,7 @@ class TestAcmeClean(StepContract):
         assert [alert.title for alert in bench.alerts] == ["67% of the rows were left out"]
 
 
-class TestAcmeFormat(FormatContract):
+class TestAcmeFormat(FormatConformance):
     @pytest.fixture
     def reader(self):
         return AcmeFormat("|")

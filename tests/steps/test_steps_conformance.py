@@ -9,7 +9,7 @@ import pytest
 
 from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.project.facade import Project
-from mlopsfw.testing.step import StepContract
+from mlopsfw.testing.step import StepConformance
 
 ROWS = pl.DataFrame(
     {"at": pl.datetime_range(pl.datetime(2026, 1, 1), pl.datetime(2026, 1, 4), "1h", eager=True)}
@@ -17,7 +17,7 @@ ROWS = pl.DataFrame(
 OTHER = ROWS.gather_every(5).select("at", wind="x")
 
 
-class Bundled(StepContract):
+class Bundled(StepConformance):
     name = ""
     given = wired = None
 
