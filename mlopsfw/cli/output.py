@@ -26,12 +26,12 @@ def open_project(context: click.Context) -> Project:
 
     root = context.find_root()
     options: dict[str, Any] = root.obj or {}
-    if "open_project" not in options:
-        options["open_project"] = root.with_resource(
+    if "opened" not in options:
+        options["opened"] = root.with_resource(
             Project.open(options.get("project"), env=options.get("env"), overrides=options.get("overrides", ()))
         )
         root.obj = options
-    project: Project = options["open_project"]
+    project: Project = options["opened"]
     return project
 
 

@@ -321,7 +321,7 @@ def test_the_verb_rotates_and_doctor_tells_of_a_rotation_cut_short(tmp_path, mon
     with make_project(tmp_path / "p", monkeypatch) as project:
         project.blobs.put(CANARY)
         old = {entry.key: project.storage.get(entry.key) for entry in project.storage.list(ROOT)}
-        done = CliRunner().invoke(verb, ["rotate-key", "--json"], obj={"open_project": project}, catch_exceptions=False)
+        done = CliRunner().invoke(verb, ["rotate-key", "--json"], obj={"opened": project}, catch_exceptions=False)
         assert msgspec.json.decode(done.output) == {"ring": 2, "key": "env:K"}
         for key, data in old.items():
             project.storage.put(key, data)
