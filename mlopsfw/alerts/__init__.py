@@ -54,7 +54,7 @@ class Alerts:
     """The alerts of one project.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         alerters: The names of the alerters that get every alert, in order.
         build: Builds an alerter by its name.
     """

@@ -36,7 +36,7 @@ def open_project(context: click.Context) -> Project:
 
 
 def open_formats(context: click.Context) -> Formats:
-    """Return the formats of the project, or all that are installed where there is none that can be opened."""
+    """Return the formats of the project, or all installed formats if there is no project to open."""
     from mlopsfw.kernel.base.errors import UsageError
     from mlopsfw.kernel.config.model import ProjectConfig
     from mlopsfw.project.facade import Project

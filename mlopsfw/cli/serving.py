@@ -137,7 +137,7 @@ def unit(project: Project, *, name: str) -> None:
     """Print a systemd unit that starts the endpoint NAME again whenever it dies."""
     from mlopsfw.cli.unit import unit_of
 
-    project.endpoints.history(name)  # an unknown name is told as such
+    project.endpoints.history(name)  # raises `UnknownName` for an unknown name
     click.echo(unit_of(project.root, name), nl=False)
 
 

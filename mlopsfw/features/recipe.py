@@ -60,7 +60,7 @@ class LookupTable:
     """A table that a model carries: values by key, column by column.
 
     Args:
-        name: Its name.
+        name: The name.
         rows: Its rows.
         key: The column that names a row.
         personal: Columns of which no value may be kept.

@@ -54,7 +54,7 @@ def read_times(values: Sequence[Any] | np.ndarray, *, dates: bool) -> np.ndarray
     """Return values of a date or datetime column as int64 microseconds, UTC.
 
     Args:
-        values: RFC 3339 texts, `date` or `datetime` objects (UTC where they have no zone), None, or a datetime64 array.
+        values: RFC 3339 texts, `date` or `datetime` objects (UTC if they have no zone), None, or a datetime64 array.
         dates: Whether they are dates.
 
     Raises:

@@ -21,11 +21,11 @@ class OfflineScorer:
     """Scores files with the models of a project.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         models: The registered models.
         bundles: Opens their bundles.
         personal: Treats rows as training did.
-        formats: Read files.
+        formats: The formats that read files.
     """
 
     def __init__(
@@ -41,8 +41,8 @@ class OfflineScorer:
             model: `models:/name@alias`.
             file: The rows, as for `mlopsfw.models.bundle.scoring.rows_for`. Texts of CSV are read as the model's
                 signature has them.
-            options: How the file is written.
-            sheet: Of a workbook.
+            options: The format of the file.
+            sheet: The sheet of a workbook.
 
         Raises:
             DataError: The file cannot be read.

@@ -48,7 +48,7 @@ class Monitoring:
     """Examines the windows of a project with its monitors.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         monitors: Builds the selected monitors, by name. Called only when a window is examined.
         windows: Captured predictions by event time.
         baselines: The baselines to compare windows with.

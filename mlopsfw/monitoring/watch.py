@@ -36,7 +36,7 @@ class Watcher:
     """Watches endpoints of a project.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         monitoring: Examines windows.
         windows: Captured predictions by event time.
         alerts: Raises and delivers the alerts.

@@ -140,8 +140,8 @@ class Endpoints:
 
         Args:
             model: `models:/name@alias`, `models:/name@version`, or a name alone for its champion.
-            name: The endpoint; the model's name where it is None.
-            reason: Why, for the ledger.
+            name: The endpoint; by default the model's name.
+            reason: A reason, for the ledger.
 
         Raises:
             ServingError: It cannot be served; the previous version keeps serving.

@@ -36,10 +36,10 @@ class LabelFiles:
     """Adds files of labels.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         labels: The labels there are.
         models: The registered models.
-        formats: Read files.
+        formats: The formats that read files.
     """
 
     def __init__(self, services: Services, labels: Labels, models: Registry, formats: Formats) -> None:
@@ -71,11 +71,11 @@ def label_rows(
     """Yield the rows of a file of labels.
 
     Args:
-        formats: Read it.
+        formats: The formats that read files.
         file: The file. One of CSV has no types: ids stay text, with their leading zeros.
         manifest: Says how a label of a CSV file is to be read.
-        options: How a CSV file is written.
-        sheet: Of a workbook.
+        options: The format of a CSV file.
+        sheet: The sheet of a workbook.
 
     Raises:
         DataError: The file cannot be read, or lacks a column.

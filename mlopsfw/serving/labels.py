@@ -24,7 +24,7 @@ class Labels:
     """The labels of one project's models.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         models: The registered models.
         personal: Treats labels as the models' training data was treated.
         capture: Which label times are taken.
@@ -76,7 +76,7 @@ class Labels:
         """Return the labels of `model`, for each id the one that arrived last.
 
         Returns:
-            Columns `prediction_id`, `label` (booleans, whole numbers, numbers or text, as the labels are; text where they are of several
+            Columns `prediction_id`, `label` (booleans, whole numbers, numbers or text, as the labels are; text if they are of several
             kinds), `label_time` and `received_time` (microseconds, UTC).
         """
         from mlopsfw.serving.captures.frames import LABEL_COLUMNS

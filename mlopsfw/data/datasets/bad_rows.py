@@ -47,7 +47,7 @@ class BadRowErasure:
     """Erases rows with a subject's texts from quarantine tables.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
     """
 
     def __init__(self, services: Services) -> None:

@@ -51,7 +51,7 @@ class Datasets(VersionStore):
                 `mlopsfw.data.datasets.change.Change` also offers upsert, incremental, the policy for differing columns, and (`max_bad`) how many
                 rows may go to quarantine.
             source: Where the rows came from, for people.
-            message: Why, for people.
+            message: A reason, for people.
             run: The run that makes it.
             force: Make a version even if the content has not changed. Rows that one run appends again are never added twice.
             once: Add nothing if the newest version added exactly these rows in this way.
@@ -97,7 +97,7 @@ class Datasets(VersionStore):
             paths: CSV, JSON lines, Parquet, Arrow IPC or Excel files, patterns or folders of them, Delta or Iceberg tables; http(s)
                 URLs and those of buckets, or references to such; queries of databases; in order (see `mlopsfw.data.intake.load_sources`).
             mode: As for `commit`; a `Change` with `max_bad` puts bad rows in quarantine.
-            message: Why, for people.
+            message: A reason, for people.
             csv: The format of CSV files.
             outside: How sources are read that are no plain files.
             run: The run that makes it.

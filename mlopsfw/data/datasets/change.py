@@ -20,14 +20,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How rows enter a dataset.
 
     Args:
-        mode: `replace`: instead of those there are. `append`: after them. `upsert`: after them, and each row there that has
-            the key of a new one goes. `incremental`: only rows above the greatest `watermark` value so far.
+        mode: `replace`: in place of the present rows. `append`: after them. `upsert`: after them, in place of present rows with the
+            same key. `incremental`: only rows above the greatest `watermark` value so far.
         key: Columns that identify a row, for `upsert`. With `incremental`, repeated rows replace the present ones.
         watermark: The column of `incremental`: whole numbers, fractions, dates or times.
         lookback: How far below the greatest value late rows may lie: seconds for dates and times, else the column's
             own unit. Needs `key`, since rows there already come again.
-        drift: What columns that the dataset has not, or that the rows have not, get: `fail`; `add`, with null where there is no
-            value; `ignore`, which drops unknown ones. Without meaning for `replace`.
+        drift: What to do about columns that only the dataset or only the rows have: `fail`; `add`, with nulls for missing values;
+            or `ignore`, which drops unknown columns. `replace` does not use it.
         max_bad: The share of rows that may go to quarantine, from 0 to 1. With 0 the first bad row is an error.
         max_ratio: The greatest ratio of unpacked to packed size, for files that unpack to more than 128 MiB.
     """

@@ -36,7 +36,7 @@ class ContractChecks:
     """Checks rows, with the facts about datasets.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         store: The versions of datasets.
         privacy: Which columns are personal.
     """

@@ -62,7 +62,7 @@ class Commit:
         name: The dataset.
         change: How the rows enter the dataset.
         source: Where they came from, for people.
-        message: Why, for people.
+        message: A reason, for people.
         run: The run that makes it.
         force: Make a version even if the content has not changed.
         once: Add nothing if the newest version added exactly these rows in this way.

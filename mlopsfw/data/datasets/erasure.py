@@ -64,7 +64,7 @@ class Rewriting:
     """The erasure of one subject from one dataset.
 
     Args:
-        store: The versions there are.
+        store: The versions of datasets.
         contents: The bytes of sets of files.
         name: The dataset.
         subject: Whose rows.
@@ -210,8 +210,8 @@ class RowErasure:
     """Erases subjects from datasets.
 
     Args:
-        services: The kernel's.
-        store: The versions there are.
+        services: The kernel's services.
+        store: The versions of datasets.
         contents: The bytes of sets of files.
     """
 

@@ -19,7 +19,7 @@ class DatasetHolding:
     """Implements `mlopsfw.kernel.component.Holding` for datasets.
 
     Args:
-        store: The versions there are.
+        store: The versions of datasets.
         bad_rows: Erases rows of the quarantine.
         erasure: Rewrites versions.
         removal: Finishes an interrupted vacuum, whose files may hold the rows.

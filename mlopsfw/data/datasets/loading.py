@@ -38,8 +38,8 @@ class Load:
     """One load into one dataset.
 
     Args:
-        services: The kernel's.
-        store: The versions there are.
+        services: The kernel's services.
+        store: The versions of datasets.
         name: The dataset.
         change: How the rows come to those there are.
         intake: Reads files, and finds what lies elsewhere.

@@ -43,7 +43,7 @@ class VersionStore:
     """The versions of a project's datasets.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         data: `[data.NAME]` by the dataset's name.
         privacy: How personal columns are treated.
         intake: Reads files, and finds what lies elsewhere.

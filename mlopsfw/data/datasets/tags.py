@@ -24,7 +24,7 @@ def put(
         name: The dataset.
         tag: Lower-case letters, digits, `.`, `_` and `-`; no number, and not `latest`.
         version: The version; None for the newest.
-        message: Why, for people.
+        message: A reason, for people.
         move: Move it from another version.
 
     Returns:

@@ -80,8 +80,8 @@ class VersionRemoval:
     """Removes the files of old versions.
 
     Args:
-        services: The kernel's.
-        store: The versions there are.
+        services: The kernel's services.
+        store: The versions of datasets.
         needs: Says what needs each version of a dataset.
         blobs: The blobs of sets of files.
     """

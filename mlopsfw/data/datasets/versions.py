@@ -46,27 +46,27 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         columns: Column → logical type, in order.
         mode: `append`, `replace`, `upsert`, `incremental`, `restore` or `reference`.
         source: Where the rows came from, for people.
-        origin: What tells whether its sources change: see `mlopsfw.data.intake.load_sources`.
-        message: Why, for people.
+        origin: Facts that show whether its sources change: see `mlopsfw.data.intake.load_sources`.
+        message: A reason, for people.
         manifest: Blob that lists its files; empty for a reference.
-        added: Digest of the rows that came to those there were.
-        watermark: Of an incremental load: `column`, its greatest `value` so far, and that value's `type`.
-        intake: What became of what did not fit: `quarantined` rows and their `batch`; unknown columns `ignored`;
+        added: Digest of the added rows.
+        watermark: For an incremental load: `column`, its greatest `value` so far, and that value's `type`.
+        intake: What did not fit: `quarantined` rows and their `batch`; unknown columns `ignored`;
             when its bad rows were `settled`.
-        pii: Personal column → how it was treated before it was stored.
-        of: The version that a restore brought back.
-        uri: What a reference points at, made absolute.
-        pin: What holds a reference fast: see `mlopsfw.data.datasets.pins`.
+        pii: Personal column → its treatment before storage.
+        of: The version that a restore copied.
+        uri: The absolute URI of a reference.
+        pin: The pin of a reference: see `mlopsfw.data.datasets.pins`.
         run: The run that made it, if one did.
-        erased: Digests that it had before rows were erased from it.
+        erased: Its digests before rows were erased from it.
         time: When, RFC 3339.
-        actor: Who.
+        actor: The actor.
         tags: The tags that are on it now.
         checked: What its newest check against a contract found; None where it was never checked.
         checked_at: When that was, RFC 3339.
         vacuumed: When its rows were removed; empty where they were not.
         erased_rows: How many rows were erased from it on request.
-        new: False where a commit found the content already there and made no version.
+        new: False if a commit found the same content and made no version.
     """
 
     name: str
@@ -145,10 +145,10 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         name: The dataset's name.
-        seq: Number of the newest event; 0 where there is none.
+        seq: Number of the newest event; 0 if there is none.
         versions: All versions, oldest first.
-        sweeping: Whether an erasure is at work on the Delta log: it makes it anew, and nobody else may touch it.
-        removals: How many events there are by which files go: erasures and vacuums.
+        sweeping: Whether an erasure is rewriting the Delta log, so that no other process may write to it.
+        removals: The number of events that remove files: erasures and vacuums.
         tags: Tag → version.
     """
 

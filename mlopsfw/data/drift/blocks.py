@@ -50,15 +50,15 @@ def open_blocks(formats: Formats, file: Path, options: ReadOptions, sheet: str =
     """Open a file of rows.
 
     Args:
-        formats: Read what has no blocks of its own.
+        formats: The formats that read files without blocks.
         file: The file.
-        options: How it is written.
-        sheet: Of a workbook.
-        stream: Whether to read it a block at a time, and anew each time.
+        options: The format of the file.
+        sheet: The sheet of a workbook.
+        stream: Whether to read it block by block, again in each pass.
 
     Raises:
         DataError: It cannot be read, or not in blocks.
-        UsageError: Its suffix does not say what it is.
+        UsageError: Its suffix names no known format.
     """
     kind = STREAMED.get(formats.check(file), "")
     if stream and not kind:
@@ -133,10 +133,10 @@ class InferredBlocks:
     """A file with inferred types, read as `data add` reads it.
 
     Args:
-        formats: Read it.
+        formats: The formats that read files.
         file: The file.
-        options: How it is written.
-        sheet: Of a workbook.
+        options: The format of the file.
+        sheet: The sheet of a workbook.
         keep: Whether to hold the rows, so that they are read once.
     """
 

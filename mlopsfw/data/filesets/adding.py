@@ -39,8 +39,8 @@ class Addition:
     """The addition of one folder to one set.
 
     Args:
-        services: The kernel's.
-        store: The versions there are.
+        services: The kernel's services.
+        store: The versions of datasets.
         history: The set as it is.
         folder: The files.
         append: Whether the set keeps its files under other paths.

@@ -24,8 +24,8 @@ class FileSets:
     """The sets of files of a project.
 
     Args:
-        services: The kernel's.
-        store: The versions there are.
+        services: The kernel's services.
+        store: The versions of datasets.
         vault: Decrypts encrypted blobs; None without encryption.
     """
 
@@ -54,7 +54,7 @@ class FileSets:
         Args:
             name: The dataset.
             folder: The files; their paths in the set are relative to it.
-            message: Why, for people.
+            message: A reason, for people.
             append: Keep the set's files under other paths, even those that another process adds meanwhile.
             force: Make a version even if nothing changed.
             run: The run that makes it.

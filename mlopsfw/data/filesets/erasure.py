@@ -37,8 +37,8 @@ class Contents:
     """The erasure of one subject's files from one set.
 
     Args:
-        services: The kernel's.
-        store: The versions there are.
+        services: The kernel's services.
+        store: The versions of datasets.
         history: The set as it is.
         subject: Whose files.
     """
@@ -138,8 +138,8 @@ class FileSetErasure:
     """Erases subjects from sets of files.
 
     Args:
-        services: The kernel's.
-        store: The versions there are.
+        services: The kernel's services.
+        store: The versions of datasets.
         vault: Decrypts encrypted blobs; None without encryption.
     """
 

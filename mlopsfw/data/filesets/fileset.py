@@ -29,8 +29,8 @@ class FileSet:
     """A version of a set of files. `len(files)` and `files[3]` make it a map-style dataset for torch's DataLoader.
 
     Args:
-        services: The kernel's.
-        store: The versions there are.
+        services: The kernel's services.
+        store: The versions of datasets.
         version: The version.
 
     Raises:

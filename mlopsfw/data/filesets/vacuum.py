@@ -30,7 +30,7 @@ class FileSetRemoval:
     """Finds and deletes the bytes that only certain versions of a set need.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         vault: Decrypts encrypted blobs; None without encryption.
     """
 

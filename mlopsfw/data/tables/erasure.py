@@ -33,7 +33,7 @@ class TableErasure:
     """Erases rows from plain tables.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
     """
 
     def __init__(self, services: Services) -> None:

@@ -41,7 +41,7 @@ def losses(texts: pa.Array, numbers: pa.Array) -> dict[int, str]:
     """Return the texts that their `numbers` do not preserve, by position, with the reason.
 
     Args:
-        texts: The original texts or bytes; anything where there is no number.
+        texts: The original texts or bytes; any value beside a null number.
         numbers: The numbers read from them, of the same length.
     """
     import pyarrow as pa

@@ -56,7 +56,7 @@ def open_bundle(folder: Path, runtimes: Callable[[str], Runtime]) -> LoadedBundl
     """Open the bundle in `folder` through the runtime of its first format, and replay its golden rows.
 
     Args:
-        folder: Where it lies.
+        folder: Its folder.
         runtimes: Returns the runtime of a format; raises `UnknownFormat`.
 
     Raises:
@@ -88,7 +88,7 @@ def write(
     Args:
         folder: New or empty.
         trained: What the trainer returned.
-        task: What was learned.
+        task: The learned task.
         train: The training rows: the profile is made of them. No row of theirs is kept.
         runtimes: Format → runtime; the model's first format must be among them.
 

@@ -21,7 +21,7 @@ def model_card(manifest: Manifest, task: TrainingTask, *, rows: int) -> str:
 
     Args:
         manifest: Its signature, classes and facts.
-        task: What was learned.
+        task: The learned task.
         rows: Training rows.
     """
     facts = manifest.facts

@@ -41,8 +41,8 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Args:
         columns: Input → values, one a row.
-        outputs: Output → what the model answered.
-        features: `numeric` and `categorical`, those that there are, as training makes them of these rows.
+        outputs: Output → the model's values.
+        features: The plan's `numeric` and `categorical` arrays for these rows, computed as in training.
     """
 
     columns: dict[str, list[Any]]
@@ -59,8 +59,8 @@ def golden_rows(plan: FeaturePlan, seed: int = 0, spans: Spans | None = None) ->
 
     Args:
         plan: The plan.
-        seed: Another one makes up others.
-        spans: Of columns of which the plan itself does not tell it.
+        seed: The seed of the generator.
+        spans: The spans of columns that the plan itself does not know.
     """
     draw = np.random.default_rng(seed)
     return {column.name: _with_nulls(_made_up(plan, column, draw, spans or {}), column, draw) for column in plan.inputs}

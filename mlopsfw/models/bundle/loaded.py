@@ -27,7 +27,7 @@ class LoadedBundle:
     """Implements `mlopsfw.roles.Bundle`. Thread-safe if its runtime is.
 
     Args:
-        folder: Where it lies.
+        folder: Its folder.
         manifest: `bundle.json`.
         plan: What makes features of rows.
         predictor: The loaded model.

@@ -40,7 +40,7 @@ def fit_profile(
         inputs: The signature.
         outputs: The model's answers to these rows.
         classes: Label values in output order.
-        task: What was learned.
+        task: The learned task.
     """
     wishes = read_wishes(task)
     profile: dict[str, Any] = {}

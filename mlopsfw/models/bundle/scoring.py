@@ -74,13 +74,13 @@ def read_rows(formats: Formats, file: Path, options: ReadOptions | None = None, 
     """Return the rows of a file, read as `data add` reads it.
 
     Args:
-        formats: Read it.
+        formats: The formats that read files.
         file: The file.
-        options: How it is written, with types that are known beforehand.
-        sheet: Of a workbook.
+        options: The format of the file, with known types.
+        sheet: The sheet of a workbook.
 
     Raises:
-        DataError: It cannot be read, with the line where it has lines, or its suffix does not say what it is.
+        DataError: It cannot be read (with the line, if it has lines), or its suffix names no known format.
     """
     import polars as pl
 
@@ -96,9 +96,9 @@ def as_declared(formats: Formats, file: Path, options: ReadOptions, kinds: Mappi
     """Return `options` with the types of `kinds` for the columns of the file that the caller did not declare.
 
     Args:
-        formats: Read it.
+        formats: The formats that read files.
         file: The file.
-        options: How it is written.
+        options: The format of the file.
         kinds: Column → type.
     """
     from msgspec.structs import replace

@@ -50,7 +50,7 @@ class Registry:
     """The models of a project.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         bundles: Checks a version's bundle.
         runs: Whose code state and environment a version takes over.
     """
@@ -116,12 +116,12 @@ class Registry:
             run: The run that made it: its code state and environment are taken over.
             step: The step of that run.
             datasets: The dataset versions that it was made from.
-            metrics: What its evaluation found.
+            metrics: The metrics of its evaluation.
             code: The code state, if not the run's; without a run this process's is taken.
             environment: Blob that lists what is installed, likewise.
             task: What it does.
-            message: Why, for people.
-            force: Register it even where a version already has this bundle.
+            message: A reason, for people.
+            force: Register it even if a version already has this bundle.
 
         Returns:
             The new version, or with `new=False` the one that already has this bundle.
@@ -173,7 +173,7 @@ class Registry:
             version: The version.
             alias: The alias.
             expecting: Where the alias must point now (0: nowhere); None for wherever it does.
-            reason: Why, for people.
+            reason: A reason, for people.
 
         Returns:
             The move; where the alias already points there, its latest one, and nothing is appended.

@@ -34,8 +34,8 @@ class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
         version: Where it points now.
         was: Where it pointed before; 0 for nowhere.
         how: `promote` or `rollback`.
-        reason: Why, for people.
-        actor: Who.
+        reason: A reason, for people.
+        actor: The actor.
         time: When, RFC 3339.
     """
 
@@ -55,19 +55,19 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
         name: The model's name.
         version: From 1, without gaps.
         bundle: Digest of the bundle's manifest of files (`Blobs.get_folder`).
-        run: The run that made it; empty where none did.
+        run: The run that made it; empty for none.
         step: The step of that run which registered it.
         datasets: The dataset versions that it was made from, as exact references.
-        metrics: What its evaluation found.
+        metrics: The metrics of its evaluation.
         code: `commit`, and `diff`: a blob with what was not committed.
         environment: Blob that lists what was installed.
         task: What it does, such as `binary`.
-        message: Why, for people.
+        message: A reason, for people.
         time: When, RFC 3339.
-        actor: Who.
+        actor: The actor.
         aliases: The aliases that point at it now.
         approvals: Who approved it.
-        new: False where a registration found the bundle already there.
+        new: False if a registration found the bundle already there.
     """
 
     name: str
@@ -102,8 +102,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A model, folded from its events.
 
     Args:
-        name: Its name.
-        seq: Number of the newest event; 0 where there is none.
+        name: The name.
+        seq: Number of the newest event; 0 if there is none.
         versions: All versions, oldest first.
         moves: Every move of every alias, oldest first.
     """

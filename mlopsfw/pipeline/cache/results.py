@@ -18,7 +18,7 @@ class Results:
     """The cached results of a project's steps.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         datasets: Tells whether a dataset's version is still kept.
     """
 

@@ -36,7 +36,7 @@ class Node:
     """One step, wired.
 
     Args:
-        name: Its name.
+        name: The name.
         config: As configured.
         outputs: The names of its results.
         inputs: Parameter name → the source of its value.

@@ -35,7 +35,7 @@ class Execution:
     """The parts that carry out a run.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         workers: Make the attempts.
         results: Kept results of earlier runs.
         inputs: Finds what a step is given.

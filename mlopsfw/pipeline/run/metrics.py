@@ -34,7 +34,7 @@ class Metric(msgspec.Struct, frozen=True, array_like=True):
     """One logged number.
 
     Args:
-        name: Its name.
+        name: The name.
         value: The number; not-a-number and the infinities as text, since JSON has none.
         step: The training step or epoch it belongs to, if any.
         time: Seconds since the epoch, UTC.

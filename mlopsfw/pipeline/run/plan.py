@@ -24,7 +24,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         step: Its name.
-        action: `cached`, `run`, or `maybe` where it depends on what earlier steps return.
+        action: `cached`, `run`, or `maybe` if that depends on the results of earlier steps.
         verdict: The reason in a few words.
         reasons: What changed since its result was last made or used.
     """
@@ -39,7 +39,7 @@ class Planner:
     """Plans steps.
 
     Args:
-        execution: What a run would be carried out with.
+        execution: The parts that would carry out the run.
         runs: Earlier runs.
         prints: Makes the cache keys.
         forced: Steps whose kept results would not be used.

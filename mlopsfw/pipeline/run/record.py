@@ -27,7 +27,7 @@ class StepView(msgspec.Struct, kw_only=True):
     """One step of a run.
 
     Args:
-        name: Its name.
+        name: The name.
         status: `waiting`, `running`, `done`, `cached`, `failed` or `interrupted`.
         attempt: The latest attempt, from 1; 0 before the first.
         seconds: Of the attempt that finished.

@@ -42,7 +42,7 @@ class StepRunner:
     """Runs attempts of steps in this process.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         sessions: Have the graph of the pipeline.
         datasets, models, values: What a step may use.
     """

@@ -23,7 +23,7 @@ class RunNeeds:
 
     Args:
         runs: The runs.
-        store: The versions there are.
+        store: The versions of datasets.
         index: Says which runs are going on.
     """
 

@@ -38,7 +38,7 @@ class Values:
     """The values of a project's steps.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         datasets: Versions of datasets, which are passed on by reference.
         open_files: Opens a version that is a set of files.
     """

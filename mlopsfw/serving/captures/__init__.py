@@ -60,7 +60,7 @@ class Captures:
 
         Returns:
             Columns `prediction_id`, `event_time` and `processed_time` (microseconds, UTC), `model`, `version`, `bundle`,
-            `revision`, `client_request_id` and `client_request_row` (the client's own id of the request, and the row where it had
+            `revision`, `client_request_id` and `client_request_row` (the client's own id of the request, and the row if it had
             several), the model's inputs, its outputs; `input_<name>` for an input with one of these names, and
             `<name>:<type>` for one that had another type in an earlier version. Without any row, the first nine.
         """

@@ -34,7 +34,7 @@ class CaptureErasure:
     """The erasure of a subject's predictions and their labels: implements `kernel.component.Holding`.
 
     Args:
-        services: The kernel's.
+        services: The kernel's services.
         tables: Where predictions and labels are kept.
         captures: The captured predictions.
         endpoints: Know which models each endpoint has served.

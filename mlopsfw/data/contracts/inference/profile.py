@@ -29,17 +29,17 @@ class ColumnProfile:
     """One column.
 
     Args:
-        name: Its name.
-        kind: Its kind, as a contract says it.
+        name: The name.
+        kind: Its kind, in the contract's word.
         dtype: Its Polars type.
-        rows: How many rows there are.
-        missing: How many of them lack a value.
-        distinct: How many values there are, exactly up to `FEW` and where they may be all different, else about.
-        least, greatest: Of finite values; None where there are none, or where they have no order.
+        rows: The number of rows.
+        missing: The number of rows without a value.
+        distinct: The number of distinct values: exact up to `FEW` and if all may be distinct, else approximate.
+        least, greatest: The bounds of the finite values; None without values, or without an order.
         middle: The median of the sample, for numbers.
         infinite: Whether there are infinities.
-        order: How values follow each other in all rows, or nothing.
-        counts: Value → rows, where there are few values.
+        order: The order of the values over all rows, or nothing.
+        counts: Value → rows, if there are few values.
     """
 
     name: str
