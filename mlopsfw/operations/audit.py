@@ -1,4 +1,4 @@
-"""The audit: re-hash the whole ledger and say what is wrong. It reads; it repairs nothing."""
+"""The audit: hash the whole ledger again and report faults. It only reads; it repairs nothing."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from mlopsfw.kernel.roles.storage import Storage
 
 
 class StreamAudit(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found in one stream.
+    """The audit of one stream.
 
     Args:
-        stream: Its name; empty for objects that lie in the ledger's place and belong to no stream.
-        entries: Events that are whole and follow one another from the first.
-        head: sha256 of the last of them; whoever keeps it can tell later whether the stream was rewritten.
+        stream: Its name; empty for objects among the ledger's that belong to no stream.
+        entries: The number of valid events that follow one another from the first.
+        head: sha256 of the last of them. Keep it to detect later whether the stream was rewritten.
         sealed: Whether the stream has ended.
-        problems: What is wrong; empty where the chain is intact.
-        leftovers: Objects that a crash left behind and that count for nothing; `mlopsfw gc` removes them.
+        problems: The faults; empty if the chain is intact.
+        leftovers: Objects that a crash left behind and that do not count; `mlopsfw gc` removes them.
     """
 
     stream: str
@@ -67,7 +67,7 @@ def _audit_stream(storage: Storage, name: str, keys: list[EntryKey]) -> StreamAu
 
 
 def _walk(storage: Storage, name: str) -> tuple[Head, list[str]]:
-    """Return the last head that can be reached from the first entry, and what is wrong up to there."""
+    """Return the last head that follows from the first entry, and the faults up to there."""
     head, problems = Head(), []
     try:
         for event, following in Reader(storage, name).after(head):

@@ -1,4 +1,4 @@
-"""The built-in step `alert`: tell somebody, through the alerters of the project."""
+"""The built-in step `alert`: send an alert through the alerters of the project."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class AlertParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """`[steps.alert]`.
 
     Args:
-        title: One line.
-        text: More, as plain text.
+        title: The title, one line.
+        text: The details, as plain text.
         severity: `info`, `warning` or `critical`.
-        group: Repeated alerts of one group are one until it is resolved; empty makes one group of each run.
+        group: Repeated alerts of a group count as one until it is resolved. By default each run is a group of its own.
     """
 
     title: str

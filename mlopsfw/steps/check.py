@@ -1,4 +1,4 @@
-"""The built-in step `check`: rows that keep their contract are let through as they are; others end the run."""
+"""The built-in step `check`: passes rows that fulfil their contract on unchanged, or ends the run."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Checks(Protocol):
     def check(
         self, rows: pl.LazyFrame, contract: Contract, origin: Origin, *, subject: str, version: DatasetVersion | None
     ) -> Report:
-        """Check rows; those of a dataset's version are compared with the version before. Raise `DataError` where they cannot be read."""
+        """Check rows. A dataset's version is also compared with the previous one. Raise `DataError` if the rows cannot be read."""
         ...
 
     def record(self, version: DatasetVersion, report: Report) -> None:
-        """Keep what was found, as an event of the dataset."""
+        """Record the result as an event of the dataset."""
         ...
 
 
@@ -53,9 +53,9 @@ class CheckParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def _facts(params: CheckParams, host: Host) -> Mapping[str, object]:
-    """A contract that asks for freshness is about this moment: its step runs every time."""
+    """A contract with a rule on freshness depends on the current time: its step runs every time."""
     if isinstance(params.contract, str) and not (host.root / params.contract).is_file():
-        return {}  # the step will say so
+        return {}  # the step reports it
     contract, _ = _contract(params, host, "check")
     aged = any(rules.freshness for rules in contract.columns.values())
     return {"checked at": new_run_id()} if aged else {}

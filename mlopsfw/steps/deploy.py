@@ -1,4 +1,4 @@
-"""The built-in step `deploy`: the registered model it is given becomes what an endpoint serves."""
+"""The built-in step `deploy`: serve a registered model at an endpoint."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class DeployParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """`[steps.deploy]`.
 
     Args:
-        model: `models:/name@alias`; what is wired to the input `model` where it is empty.
-        endpoint: The endpoint; the model's name where it is empty.
+        model: `models:/name@alias`; by default the input `model`.
+        endpoint: The endpoint; by default the model's name.
     """
 
     model: str = ""

@@ -1,4 +1,4 @@
-"""The built-in step `evaluate`: how well a model does on rows that it has not seen, beside baselines and the champion, and by segment."""
+"""The built-in step `evaluate`: measure a model on unseen rows, by segment, and beside baselines and the champion."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """`[steps.evaluate]`.
 
     Args:
-        segments: Columns by whose values the metrics are told apart.
-        min_rows: Rows that a segment needs to be told.
-        champion: A model to compare with on the same rows, such as `models:/delay@champion`; passed over while it does not
-            exist. (The input `champion` does the same, and must exist.)
-        metric: What the comparison goes by; AUC for binary, log loss for multiclass, RMSE for regression where it is empty.
+        segments: Columns whose values define segments with metrics of their own.
+        min_rows: The fewest rows of a reported segment.
+        champion: A model to compare with on the same rows, such as `models:/delay@champion`; skipped while it does not
+            exist. (The input `champion` does the same, but must exist.)
+        metric: The metric of the comparison; by default AUC for binary, log loss for multiclass, RMSE for regression.
     """
 
     segments: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ def _facts(params: EvaluateParams, *, models: Registry) -> Mapping[str, object]:
 
 
 def _champion(models: Registry, params: EvaluateParams) -> str:
-    """Return the digest of the champion's bundle, or nothing while there is none."""
+    """Return the digest of the champion's bundle, or nothing without a champion."""
     if not params.champion:
         return ""
     try:
@@ -77,7 +77,7 @@ def _run(params: EvaluateParams, context: StepContext, *, models: Registry, bund
 
 
 def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
-    """Store the metrics; that the model lost to a baseline is noted on them, for whatever shows the run."""
+    """Store the metrics. If the model is worse than a baseline, add a note for the display."""
     stored = context.values.store(metrics, "metrics")
     lost = metrics.get("against_baseline", {}).get("verdict") == "worse"
     if not lost:
@@ -86,7 +86,7 @@ def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
 
 
 def _labelled(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFrame, np.ndarray]:
-    """Return the rows that have a label, and the labels as codes or numbers."""
+    """Return the rows with a label, and the labels as codes or numbers."""
     import numpy as np
     import polars as pl
 
@@ -128,7 +128,7 @@ def _baselines(bundle: LoadedBundle, train: Any, rows: pl.DataFrame, labels: np.
 
 
 def against(metric: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how the model stands against the best of the baselines; equal to three digits is a tie."""
+    """Compare the model with the best of the baselines. Values that are equal to three digits are a tie."""
     from mlopsfw.models.evaluation import higher_is_better
 
     rivals = {name: found[metric] for name, found in metrics["baseline"].items() if metric in found}

@@ -1,6 +1,7 @@
-"""The built-in step `features`: row-wise preparation of a table, before anything is learned from it.
+"""The built-in step `features`: row-wise preparation of a table before training.
 
-Nothing is computed here: what a model computes of a row is `derive` of the step `train`, and so runs where the model is served.
+It computes nothing: features that a model computes from a row belong to `derive` of the step `train`, which also runs in serving.
+
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ ColumnKind = Literal["number", "integer", "boolean", "string", "date", "datetime
 
 
 class FeaturesParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[steps.features]`, done in this order.
+    """`[steps.features]`. The options apply in this order.
 
     Args:
         rename: Old name → new name.
-        types: Column → type it is turned into; a value that cannot be is an error.
-        drop_missing: Rows without a value in any of these are dropped.
-        keep: Columns to keep, in this order; all where it is empty.
+        types: Column → new type. A value that cannot be converted is an error.
+        drop_missing: Drop rows with a missing value in any of these columns.
+        keep: Columns to keep, in this order; by default all.
         drop: Columns to drop.
     """
 
@@ -56,7 +57,7 @@ def _run(params: FeaturesParams, context: StepContext) -> Mapping[str, Any]:
 
 
 def features(rows: pl.LazyFrame, params: FeaturesParams) -> pl.LazyFrame:
-    """Return `rows` prepared. Raise `DataError` where a column is missing or a value cannot be turned into its type."""
+    """Return `rows` prepared. Raise `DataError` if a column is missing or a value cannot be converted."""
     _need(rows, params.rename)
     rows = rows.rename(params.rename)
     _need(rows, [*params.types, *params.drop_missing])
@@ -75,7 +76,7 @@ def _need(rows: pl.LazyFrame, names: Iterable[str]) -> None:
 
 
 def _typed(rows: pl.LazyFrame, name: str, kind: ColumnKind) -> pl.Expr:
-    """Return a column in another type, having tried it on all rows."""
+    """Return a column in another type, after trying the conversion on all rows."""
     import polars as pl
 
     dtypes: dict[str, Any] = {

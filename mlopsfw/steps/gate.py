@@ -1,4 +1,4 @@
-"""The built-in step `gate`: a candidate goes on only if every rule about its metrics holds."""
+"""The built-in step `gate`: stops the run unless a candidate meets every rule about its metrics."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class GateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         rules: Comparisons such as `auc >= 0.65`, `auc > baseline.logistic.auc + 0.01`, `auc >= champion.auc`. Names are paths in the
             metrics; those that begin with `champion.` are paths in the metrics of the input `champion`, or, without
             one, of the version that the alias points at. Such a rule has nothing to decide, and holds, while there is no champion, or
-            where the candidate is the champion: the very same bundle, by its digest. `evaluate` writes the digest of what it judged
-            into its metrics; wire the input `model` beside metrics of your own. Equal metrics of another model are no excuse.
-        model: The model whose champion is meant; needed for rules that name it without an input `champion`.
-        alias: The alias that stands for the champion.
+            if the candidate is the champion, with the same bundle by its digest. `evaluate` writes the digest of its model
+            into the metrics; beside metrics of your own, connect the input `model`. Equal metrics of another model do not count.
+        model: The model with the champion; needed for rules that name it without an input `champion`.
+        alias: The alias of the champion.
     """
 
     rules: tuple[str, ...]
@@ -40,7 +40,7 @@ class GateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     alias: str = "champion"
 
     def parsed(self) -> tuple[Rule, ...]:
-        """Return the rules, read. Raise `UsageError`."""
+        """Return the parsed rules. Raise `UsageError`."""
         return tuple(map(parse_rule, self.rules))
 
 
@@ -77,13 +77,13 @@ def _run(params: GateParams, context: StepContext, *, models: Registry) -> Mappi
 
 
 def _candidate(context: StepContext, metrics: Mapping[str, Any]) -> str:
-    """Return the digest of the bundle that the metrics are of; nothing where nobody says."""
+    """Return the digest of the bundle to which the metrics belong, or nothing if unknown."""
     model = context.inputs.get("model")
     return model.blob if model is not None else str(metrics.get("bundle", ""))
 
 
 def _rival(models: Registry, context: StepContext, params: GateParams) -> tuple[Mapping[str, Any] | None, str]:
-    """Return the metrics to beat, None where there is no champion, and the digest of the bundle that they are of."""
+    """Return the champion's metrics (None without a champion), and the digest of its bundle."""
     registered = _champion(models, params)
     bundle = registered.bundle if registered else ""
     if "champion" not in context.inputs:

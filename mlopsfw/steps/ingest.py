@@ -89,7 +89,7 @@ def _facts(params: IngestParams, host: Host, *, datasets: Datasets) -> Mapping[s
 
 
 def _contract(file: Path | None, params: IngestParams) -> Mapping[str, object]:
-    """Tell the contract that rows are sifted by."""
+    """Return the digest of the contract that filters the rows, if there is one."""
     if not params.max_bad or file is None:
         return {}
     from mlopsfw.data.tables.digest import file_digest

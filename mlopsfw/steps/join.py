@@ -1,4 +1,4 @@
-"""The built-in step `join`: to each row what another table said at that row's time, and nothing that came to be known later."""
+"""The built-in step `join`: gives each row the values that another table had at the row's time, and nothing later."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class JoinParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """`[steps.join]`.
 
     Args:
-        at: The rows' column with the time at which they are asked about.
-        other_at: The other table's column with the time that its rows are of; empty where it is called as `at`.
+        at: The rows' column of times.
+        other_at: The other table's column of times; by default of the same name.
         by: Columns that must be equal: their names, or the rows' name → the other table's.
-        columns: The other table's columns to take; empty takes all but those joined on.
-        prefix: Put before the names of the columns taken.
+        columns: The other table's columns to take; by default all but those of the join.
+        prefix: A prefix for the names of the taken columns.
         known_after: How long after its time a row of the other table is known: `30m`, `1d 2h`.
-        tolerance: The greatest age, at the row's time, of what is taken; empty for any.
+        tolerance: The greatest age of a match at the row's time; empty for any.
     """
 
     at: str
@@ -137,7 +137,7 @@ class Timeline:
         self._groups = known.select(keys).unique().with_row_index(_GROUP) if keys else None
         self._times = pl.Series(_moments(known)).unique().sort().to_numpy()
         numbers = self._group(known) * (len(self._times) + 1) + np.searchsorted(self._times, _moments(known), "right")
-        order = np.argsort(numbers, kind="stable")  # of equal ones the last stays the last
+        order = np.argsort(numbers, kind="stable")  # of equal numbers the last stays last
         self._numbers, self._rows = numbers[order], known[_ROW].to_numpy()[order]
 
     def find(self, rows: pl.DataFrame) -> pl.Series:
@@ -147,7 +147,7 @@ class Timeline:
 
         group, at, width = self._group(rows), _moments(rows), len(self._times) + 1
         asked = group * width + np.searchsorted(self._times, at, "right")
-        order, before = np.argsort(asked), np.empty(len(asked), np.int64)  # in order, bisection stays in the cache
+        order, before = np.argsort(asked), np.empty(len(asked), np.int64)  # bisection in order stays in the cache
         before[order] = np.searchsorted(self._numbers, asked[order], "right") - 1
         there = rows[_AT].is_not_null().to_numpy() & (group >= 0) & (before >= 0)
         if not there.any():
@@ -170,12 +170,12 @@ class Timeline:
 
 
 def _moments(rows: pl.DataFrame) -> np.ndarray:
-    """Return the times as whole numbers, 0 where there is none."""
+    """Return the times as whole numbers, 0 for a missing one."""
     return rows[_AT].to_physical().cast(int).fill_null(0).to_numpy()
 
 
 def _time(name: str, kind: Any) -> pl.Expr:
-    """Return a column of times in the rows' zone, all in one unit."""
+    """Return a column of times in the rows' zone and in one unit."""
     import polars as pl
 
     return pl.col(name) if kind == pl.Date else pl.col(name).cast(pl.Datetime("us", kind.time_zone))

@@ -1,4 +1,4 @@
-"""The built-in step `leakage`: features that know the answer already, because they come after it or because they are it."""
+"""The built-in step `leakage`: refuses features that reveal the label, because they are known later or equal it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _BINS = 64
 _CLASSES = 20
 _FEWEST = 50
-_MOST = 1 << 20  # rows on which it is measured how well a feature tells the label
+_MOST = 1 << 20  # rows on which the strength of a feature is measured
 _ROW = "\1row"
 
 
@@ -33,10 +33,10 @@ class LeakageParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Args:
         target: The label.
-        features: The features; empty takes every column but the target, `at` and those that `known` names as times.
-        at: When the model is asked, a column of times; a feature that is a time must not be later.
-        known: Feature → the column with the time from which on it is known, which must not be later than `at`.
-        limit: How well one feature alone may tell the label: area under the ROC curve, or R² of a number.
+        features: The features; by default every column but the target, `at` and the times in `known`.
+        at: A column with the time of the prediction. A feature that is a time must not be later.
+        known: Feature → the column with the time when it becomes known, which must not be later than `at`.
+        limit: How well one feature alone may predict the label: area under the ROC curve, or R² for a number.
         level: Whether a finding ends the run or is logged.
     """
 
@@ -49,12 +49,12 @@ class LeakageParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True):
-    """A feature that should not be one.
+    """A feature that reveals the label.
 
     Args:
         feature: Its column.
         reason: In words.
-        share: Of the rows that know it too late, or how well it alone tells the label.
+        share: The share of rows that know it too late, or how well it alone predicts the label.
     """
 
     feature: str
@@ -78,11 +78,11 @@ def _run(params: LeakageParams, context: StepContext) -> Mapping[str, Any]:
 
 
 def find_leaks(rows: pl.LazyFrame, params: LeakageParams) -> list[Leak]:
-    """Return the features that are known too late, or that alone tell the label nearly without fault.
+    """Return the features that are known too late, or that alone predict the label almost perfectly.
 
-    How well one feature tells the label is measured across two halves of the rows: what a value means is learned on one and
-    judged on the other, so that a column of names says nothing. A missing value is a value: it may tell as well. Of more than a million
-    rows with a label that is measured on a million, chosen by the hash of their number; no feature is late in any row.
+    The prediction by one feature is learned on one half of the rows and measured on the other, so that a column of names predicts
+    nothing. A missing value counts as a value. Of more than a million rows with a label, a million chosen by the hash of their number are
+    measured; the check for late features covers all rows.
 
     Raises:
         DataError: A column is not there, or there are fewer than 50 rows with a label.
@@ -115,7 +115,7 @@ def _late(
 
 
 def _some(rows: pl.LazyFrame, labelled: int, target: str) -> pl.LazyFrame:
-    """Return the rows with a label, or of many a part."""
+    """Return the rows with a label, or a part of many."""
     import polars as pl
 
     if labelled > _MOST:
@@ -125,7 +125,7 @@ def _some(rows: pl.LazyFrame, labelled: int, target: str) -> pl.LazyFrame:
 
 
 def _telling(rows: pl.LazyFrame, features: Sequence[str], params: LeakageParams) -> Iterator[Leak]:
-    """Yield the features that tell the label; memory holds two columns at a time."""
+    """Yield the features that reveal the label. Memory holds two columns at a time."""
     labels, kind = _labels(rows.select(params.target).collect(engine="streaming").to_series())
     for name in features:
         codes = _codes(rows.select(params.target, name).collect(engine="streaming")[name])
@@ -136,7 +136,7 @@ def _telling(rows: pl.LazyFrame, features: Sequence[str], params: LeakageParams)
 
 
 def _labels(target: pl.Series) -> tuple[list[np.ndarray], str]:
-    """Return what is to be told, and how that is measured: each of the classes, or a number."""
+    """Return the targets to predict, and their measure: each of the classes, or a number."""
     import numpy as np
     import polars as pl
 
@@ -148,7 +148,7 @@ def _labels(target: pl.Series) -> tuple[list[np.ndarray], str]:
 
 
 def _codes(column: pl.Series) -> np.ndarray | None:
-    """Return which value each row holds: bins of equal share of a number or time, else the value itself; -1 where it is missing."""
+    """Return the value of each row as a code: bins of equal share for a number or time, else the value itself; -1 if missing."""
     import numpy as np
     import polars as pl
 
@@ -164,7 +164,7 @@ def _codes(column: pl.Series) -> np.ndarray | None:
 
 
 def _strength(codes: np.ndarray, label: np.ndarray, kind: str) -> float:
-    """Return how well the value tells the label, learned on every other row and judged on those between."""
+    """Return how well the codes predict the target, learned on every other row and measured on the rows between."""
     import numpy as np
 
     from mlopsfw.models.evaluation import auc

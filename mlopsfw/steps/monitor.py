@@ -1,4 +1,4 @@
-"""The built-in step `monitor`: examine a window of an endpoint's predictions, and raise what alarms."""
+"""The built-in step `monitor`: examine a window of an endpoint's predictions, and raise alerts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Args:
         endpoint: The endpoint.
-        start: Where the window begins: RFC 3339, or a date (midnight in `zone`).
-        end: Where it ends, itself not included.
+        start: The start of the window: RFC 3339, or a date (midnight in `zone`).
+        end: The end of the window, exclusive.
         zone: The time zone of dates, such as `America/New_York`.
         check: Whether an alarm fails the step.
     """

@@ -1,4 +1,4 @@
-"""Which step made a column: what a model's caller must make in the same way."""
+"""Find the step that made a column: the caller of a model must make it in the same way."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 class ColumnOrigins:
-    """Tells which step made a column.
+    """Finds the steps that made columns.
 
     Args:
         graph: Returns the pipeline.
-        runs: Has what the steps returned so far.
+        runs: Holds the results of the steps so far.
     """
 
     def __init__(self, graph: Callable[[], Graph], runs: Runs) -> None:
         self._graph, self._runs = graph, runs
 
     def made_upstream(self, context: StepContext, parameter: str, columns: Iterable[str]) -> dict[str, str]:
-        """Return column → the step that made it and what that is, such as `weather (join)`; without those that come from a dataset as they are.
+        """Return column → the step that made it, such as `weather (join)`, without columns that come unchanged from a dataset.
 
-        A column is taken to be made where no input of a step has one of its name. Tables of more than 200 columns tell of their first 200.
+        A step made a column if none of its inputs has a column of that name. For tables of more than 200 columns only the first 200 count.
 
         Args:
-            context: Of the running step.
-            parameter: The input whose columns are asked about.
+            context: The context of the running step.
+            parameter: The input with the columns.
             columns: Their names.
         """
         nodes = self._graph().nodes
@@ -50,7 +50,7 @@ class _Origins:
         self._steps = runs.get(context.run).steps
 
     def maker(self, source: Source, column: str) -> Node | None:
-        """Return the step that made a column which `source` has, None where it lies in a dataset."""
+        """Return the step that made a column of `source`, or None if it comes from a dataset."""
         if not isinstance(source, Output) or source.step not in self._nodes:
             return None
         node = self._nodes[source.step]

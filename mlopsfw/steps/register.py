@@ -1,4 +1,4 @@
-"""The built-in step `register`: a bundle becomes a version of a model, with all that it came from."""
+"""The built-in step `register`: register a bundle as a version of a model, with its origins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RegisterParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     Args:
         name: The model's name.
-        alias: An alias to point at the version; empty for none. One that pointed at it before is not moved back to it.
+        alias: An alias to point at the version; empty for none. An alias that pointed at this version before does not move back.
         message: Why, for people.
     """
 
@@ -41,7 +41,7 @@ def _run(params: RegisterParams, context: StepContext, *, bundles: BundleStore, 
     bundle = context.inputs["model"]
     if bundle.kind != "bundle":
         raise UsageError(f"step {context.step} needs a bundle, not a {bundle.kind}", hint='model = "train"')
-    bundles.open(context.load("model", Path))  # its golden rows, before anyone can deploy it
+    bundles.open(context.load("model", Path))  # replays its golden rows before anyone can deploy it
     version = context.models.register(
         params.name,
         bundle.blob,
@@ -65,7 +65,7 @@ def _metrics(context: StepContext) -> Mapping[str, Any] | None:
 
 
 def _point(context: StepContext, alias: str, version: ModelVersion) -> None:
-    """Move the alias, unless it ever pointed here: then someone has moved it on since, and a rerun must not undo that."""
+    """Move the alias unless it ever pointed at this version: then someone has moved it since, and a rerun must not undo that."""
     moves = context.models.model(version.name).moves
     if any(move.alias == alias and move.version == version.version for move in moves):
         return

@@ -1,4 +1,4 @@
-"""The rules of a gate: `SUM OP SUM`, where a sum is numbers and dotted names joined by `+` and `-`. Read, never evaluated as code."""
+"""The rules of a gate: `SUM OP SUM`, where a sum is numbers and dotted names joined by `+` and `-`. Parsed, never evaluated as code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HINT = "Write, for instance, 'auc >= 0.65' or 'auc > baseline.logistic.auc + 0.
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A number, or a name to be looked up, with its sign."""
+    """A number, or a name to look up, with its sign."""
 
     sign: int
     number: float = 0.0
@@ -38,13 +38,13 @@ class Term(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Whether a rule holds, and on what values.
+    """Whether a rule holds, and its values.
 
     Args:
-        rule: As it was written.
+        rule: The rule's text.
         holds: Whether it does.
-        left: Value of the left side; None where there was nothing to decide.
-        right: Of the right side.
+        left: The value of the left side; None if there was nothing to decide.
+        right: The value of the right side.
         why: Why there was nothing to decide.
     """
 
@@ -74,12 +74,12 @@ class Rule(msgspec.Struct, frozen=True):
         return any(term.name.startswith(_CHAMPION) for term in (*self.left, *self.right))
 
     def judge(self, metrics: Mapping[str, Any], champion: Mapping[str, Any] | None, *, exempt: str = "") -> Verdict:
-        """Say whether the rule holds. A NaN holds no rule. Raise `DataError` where a name is not a number of the metrics.
+        """Return whether the rule holds. A NaN fulfils no rule. Raise `DataError` if a name is not a number of the metrics.
 
         Args:
-            metrics: The candidate's.
-            champion: The champion's; None where there is none.
-            exempt: Why a rule that compares with the champion has nothing to decide; empty where it has.
+            metrics: The candidate's metrics.
+            champion: The champion's metrics, or None.
+            exempt: Why a rule about the champion has nothing to decide, else empty.
         """
         if self.names_champion and (exempt or champion is None):
             return Verdict(self.text, holds=True, why=exempt or "there is no champion")
@@ -89,7 +89,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 def parse_rule(text: str) -> Rule:
-    """Read a rule. Raise `UsageError` with the place at which it cannot be read."""
+    """Parse a rule. Raise `UsageError` with the position of the fault."""
     tokens = list(_tokens(text))
     comparisons = [index for index, (kind, _) in enumerate(tokens) if kind == "comparison"]
     if len(comparisons) != 1:

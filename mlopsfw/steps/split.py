@@ -1,4 +1,4 @@
-"""The built-in step `split`: rows into train, validation and test, by time, by share or by a column's values."""
+"""The built-in step `split`: split rows into train, validation and test, by time, by share or by a column's values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PARTS = ("train", "validation", "test")
 _BUCKETS = 1 << 30
-_PART = "\1part"  # no column of a user's is called so
+_PART = "\1part"  # no user has such a column
 
 
 class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,15 +32,15 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Args:
         by: `time`, `fraction` or `column`.
-        column: By time: the dates or datetimes. By column: what names the part.
-        validation: By fraction: its share, 0 to 1. By time: where it begins; empty for none. By column: its values.
+        column: By time: the column of dates or datetimes. By column: the column whose values name the part.
+        validation: By fraction: its share, 0 to 1. By time: its start; empty for none. By column: its values.
         test: Likewise. By time the three parts follow each other: train, validation, test.
-        train: By column: its values; otherwise it is what is left.
-        start: By time: rows before it are left out.
-        end: By time: rows from it on are left out.
-        key: By fraction: columns whose values decide, so that rows of one key stay together and stay where they are when rows are
-            added; without it each row is drawn by itself.
-        seed: By fraction: another one draws other rows.
+        train: By column: its values; otherwise the remaining rows.
+        start: By time: leave out rows before it.
+        end: By time: leave out rows from it on.
+        key: By fraction: columns whose values decide the part, so that rows of one key stay together, and keep their part when
+            rows are added. Without it each row is drawn by itself.
+        seed: By fraction: the seed of the draw.
     """
 
     by: Literal["time", "fraction", "column"]
@@ -71,12 +71,12 @@ def _run(params: SplitParams, context: StepContext) -> Mapping[str, Any]:
 
 
 def deal(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
-    """Return the part of each row, null for none: one byte a row."""
+    """Return the part of each row, null for none; one byte a row."""
     return {"time": _by_time, "fraction": _by_fraction, "column": _by_column}[params.by](rows, params)
 
 
 def split(rows: pl.LazyFrame, labels: pl.Series) -> dict[str, Iterator[pl.DataFrame]]:
-    """Return train, validation and test rows, part by part, each in the order of `rows`; no row is in two of them."""
+    """Return train, validation and test rows, part by part, each in the order of `rows`. No row is in two of them."""
     return {name: _those(rows, labels == name) for name in PARTS}
 
 
@@ -94,7 +94,7 @@ def _labels(rows: pl.LazyFrame, label: pl.Expr) -> pl.Series:
 
 
 def _by_time(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
-    """Label rows by limits in time; a row without a time, or outside of start and end, is in no part."""
+    """Assign rows to parts by limits in time. A row without a time, or outside start and end, is in no part."""
     import polars as pl
 
     if not params.column or not isinstance(params.validation, str) or not isinstance(params.test, str):
@@ -150,7 +150,7 @@ def _drawn(rows: pl.LazyFrame, seed: int) -> pl.Series:
 
 
 def _by_column(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
-    """Label rows by a column's text; a row with none of the values is in no part."""
+    """Assign rows to parts by a column's text. A row with none of the values is in no part."""
     import polars as pl
 
     if not params.column or isinstance(params.validation, float) or isinstance(params.test, float):

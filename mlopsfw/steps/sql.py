@@ -1,4 +1,4 @@
-"""The built-in step `sql`: one query over its inputs, by Polars' SQL; each input is a table under its own name."""
+"""The built-in step `sql`: run one query of Polars' SQL over its inputs, each a table under its own name."""
 
 from __future__ import annotations
 

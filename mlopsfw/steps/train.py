@@ -1,4 +1,4 @@
-"""The built-in step `train`: rows go to the selected trainer, and what it learned becomes a model bundle."""
+"""The built-in step `train`: train a model with the selected trainer, and store it as a bundle."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 
 class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[steps.train]`. How it is learned is `[trainer]`'s.
+    """`[steps.train]`. `[trainer]` configures the training itself.
 
     Args:
-        trainer: The name of the trainer; empty for the project's `[trainer]`.
+        trainer: The name of the trainer; by default the project's `[trainer]`.
         task: `binary`, `multiclass` or `regression`.
         target: The label's column.
-        features: Columns to learn from; all but the target, `exclude`, `time` and `weight` where it is empty.
-        exclude: Columns never to learn from: identifiers, and what is known only after the label.
-        time: The event-time column, where there is one.
+        features: Columns to learn from; by default all but the target, `exclude`, `time` and `weight`.
+        exclude: Columns never to learn from: identifiers, and columns known only after the label.
+        time: The event-time column, if there is one.
         weight: A column of sample weights.
         seed: Seeds everything random.
         options: Per column: `kind` (`number`, `category`), `buckets`, `bins`, `pii`.
-        derive: Columns that the model makes of each row by itself, here and when it is asked: name → expression, as Polars writes it.
-        lookup: Inputs of this step that `derive` may ask, which become part of the model: their name → their key column.
+        derive: Columns that the model computes from each row, in training and in serving: name → expression in Polars' notation.
+        lookup: Inputs of this step that `derive` can look values up in; they become part of the model. Name → key column.
     """
 
     task: Task
@@ -88,7 +88,7 @@ def _run(
 
 
 def _options(privacy: Privacy, params: TrainParams) -> dict[str, dict[str, Any]]:
-    """Return the columns' options; of those that a dataset marks as personal, no value is kept in the bundle."""
+    """Return the options of columns. The bundle holds no value of a column that a dataset marks as personal."""
     personal = {name: {"pii": True} for name in privacy.everywhere if name != params.target}
     return {**personal, **{name: {**personal.get(name, {}), **own} for name, own in params.options.items()}}
 

@@ -1,4 +1,4 @@
-"""The alerter `console`: writes each alert to standard error, for a person who is looking."""
+"""The alerter `console`: writes each alert to standard error, for a person at a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ConsoleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[alerter.console]`.
 
     Args:
-        colour: `auto` colours a terminal, and no file.
+        colour: `auto` uses colours on a terminal, but not in a file.
     """
 
     colour: Literal["auto", "always", "never"] = "auto"
@@ -31,7 +31,7 @@ class ConsoleAlerter:
         self._colour = config.colour
 
     def deliver(self, alert: Alert) -> None:
-        """Write the alert; control characters in it are escaped, so that a name cannot drive the terminal."""
+        """Write the alert. Escapes control characters, so that a name cannot control the terminal."""
         head = _plain(f"{alert.state.upper()} {alert.severity} [{alert.group}] {alert.title}")
         if self._coloured():
             head = f"\N{ESCAPE}[{_COLOURS[alert.severity]};1m{head}\N{ESCAPE}[0m"

@@ -1,4 +1,4 @@
-"""The alerter `webhook`: POSTs each alert as JSON, signed as Standard Webhooks 1.0 has it (standardwebhooks.com)."""
+"""The alerter `webhook`: POSTs each alert as JSON, signed by Standard Webhooks 1.0 (standardwebhooks.com)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[alerter.webhook]`.
 
     Args:
-        url: Where to POST, http or https; or a reference to the URL (`env:NAME`, `file:/path`) where its path is a secret.
+        url: The receiver's URL, http or https; or a reference to it (`env:NAME`, `file:/path`) if its path is a secret.
         secret: Reference (`env:NAME`, `file:/path`) to the signing secret, `whsec_` and base64 of 24 to 64 bytes; empty sends
             unsigned.
         timeout: Seconds for the whole exchange.

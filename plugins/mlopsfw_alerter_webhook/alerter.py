@@ -1,4 +1,4 @@
-"""Delivering: one signed POST through the HTTP client; any 2xx means that the receiver has it."""
+"""Deliver an alert: one signed POST through the HTTP client. Any 2xx answer confirms the delivery."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEY_BYTES = range(24, 65)
 
 
 class WebhookAlerter:
-    """Delivers to one URL. The secret, and a URL that is one, are read at each delivery, so that they can be rotated."""
+    """Delivers to one URL. Reads the secret, and a secret URL, at each delivery, so that they can be rotated."""
 
     def __init__(self, config: WebhookConfig, host: Host) -> None:
         self._config, self._secrets = config, host.secrets
@@ -50,7 +50,7 @@ class WebhookAlerter:
 
 
 def signing_key(secret: str) -> bytes:
-    """Return the key that a Standard Webhooks secret stands for. Raise `ConfigError`, never showing the secret."""
+    """Return the key of a Standard Webhooks secret. Raise `ConfigError` without showing the secret."""
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except (binascii.Error, ValueError):
