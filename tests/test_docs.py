@@ -88,7 +88,7 @@ def test_a_level_is_claimed_with_its_condition_and_its_measurement(name):
 
 def test_the_online_detectors_state_their_condition_under_the_table_of_their_rates():
     table, _, after = text("docs/core-online.md").partition("none stated |\n")
-    assert "on the condition below" in table
+    assert "under the condition below" in table
     assert after.lstrip().startswith("**The condition**")
     assert "17 to 34" in after[:900]
 

@@ -125,7 +125,7 @@ def _run(params: IngestParams, host: Host, context: StepContext) -> Mapping[str,
     return {"rows": version.artifact()}
 
 
-def _places(root: Path, params: IngestParams) -> list[Any]:
+def _sources(root: Path, params: IngestParams) -> list[Any]:
     if params.sql:
         return [Query(params.sql, params.query, params.table)]
     sources = map(place_of, params.paths())

@@ -1,6 +1,6 @@
-r"""`SourceContract`: what every source must do, as a test class. A plugin's author subclasses it and overrides three fixtures.
+r"""`SourceConformance`: what every source must do, as a test class. A plugin's author subclasses it and overrides three fixtures.
 
-class TestAcmeSource(SourceContract):
+class TestAcmeSource(SourceConformance):
     @pytest.fixture
     def source(self):
         return AcmeSource()
@@ -41,7 +41,7 @@ Content: TypeAlias = "Mapping[str, bytes] | pa.Table"
 Part: TypeAlias = "RemoteFile | SourceTable"
 
 
-class SourceContract:
+class SourceConformance:
     """Conformance of a source: whole files and tables, honest facts, errors that name the place, no credential in sight."""
 
     @pytest.fixture

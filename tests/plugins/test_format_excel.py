@@ -12,7 +12,7 @@ from mlopsfw.data.datasets.change import Change
 from mlopsfw.kernel.base.errors import DataError, MissingExtra, UnknownName, UsageError
 from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw.kernel.roles.source import SourceOptions
-from mlopsfw.testing.format import FormatContract
+from mlopsfw.testing.format import FormatConformance
 from mlopsfw_format_excel.sheet import Workbook
 
 

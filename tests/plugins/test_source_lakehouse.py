@@ -10,7 +10,7 @@ import pytest
 
 from mlopsfw.kernel.base.errors import DataError, MissingExtra, UsageError
 from mlopsfw.kernel.roles.source import SourceOptions, SourceRequest
-from mlopsfw.testing.source import SourceContract
+from mlopsfw.testing.source import SourceConformance
 from mlopsfw_source_lakehouse.delta import DeltaSource
 from mlopsfw_source_lakehouse.iceberg import IcebergSource
 
@@ -117,7 +117,7 @@ def test_without_the_reader_the_error_says_what_to_install(add, iceberg, monkeyp
     assert "mlopsfw[iceberg]" in caught.value.hint
 
 
-class TestDelta(SourceContract):
+class TestDelta(SourceConformance):
     @pytest.fixture
     def source(self):
         return DeltaSource()
@@ -139,7 +139,7 @@ class TestDelta(SourceContract):
         return lambda: pl.DataFrame({"id": [4]}).write_delta(str(delta), mode="append")
 
 
-class TestIceberg(SourceContract):
+class TestIceberg(SourceConformance):
     @pytest.fixture
     def source(self):
         return IcebergSource()

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pytest
 
 from mlopsfw.roles import SourceRequest
-from mlopsfw.testing.source import SourceContract
+from mlopsfw.testing.source import SourceConformance
 from mlopsfw_source_sql.reading import SqlSource
 
 URL = "sqlite:///x.db"
 
 
-class TestSqlite(SourceContract):
+class TestSqlite(SourceConformance):
     @pytest.fixture
     def source(self, tmp_path):
         with sqlite3.connect(tmp_path / "x.db") as connection:

@@ -10,7 +10,7 @@ import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError, DataError, StorageUnavailable
 from mlopsfw.kernel.roles.source import SourceOptions, SourceRequest
-from mlopsfw.testing.source import SourceContract
+from mlopsfw.testing.source import SourceConformance
 from mlopsfw_source_bucket import objects as objectsource
 from mlopsfw_source_bucket.source import BucketSource
 
@@ -162,7 +162,7 @@ def test_a_secret_among_the_options_stands_by_reference_and_is_in_no_file_afterw
     assert files_with(project.root, ["testsecret", SECRET]) == []
 
 
-class TestBucket(SourceContract):
+class TestBucket(SourceConformance):
     @pytest.fixture
     def source(self):
         return BucketSource()

@@ -30,7 +30,7 @@ from mlopsfw.data.datasets.change import Change
 from mlopsfw.kernel.base.errors import ConfigError, DataError, MlopsfwError, StorageUnavailable, UsageError
 from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw.kernel.roles.source import SourceOptions, SourceRequest
-from mlopsfw.testing.source import SourceContract
+from mlopsfw.testing.source import SourceConformance
 from mlopsfw_source_http.source import HttpSource
 
 pytestmark = pytest.mark.server
@@ -363,7 +363,7 @@ def test_the_command_reads_a_url_of_a_private_host_and_says_when_nothing_changed
     assert [seen.get("If-None-Match") for _, seen in server.seen] == [None, '"one"']
 
 
-class TestHttp(SourceContract):
+class TestHttp(SourceConformance):
     @pytest.fixture
     def source(self):
         return HttpSource()

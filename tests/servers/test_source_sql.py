@@ -20,7 +20,7 @@ from mlopsfw.data.datasets.change import Change
 from mlopsfw.data.intake.places import Query
 from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
 from mlopsfw.roles import SourceRequest
-from mlopsfw.testing.source import SourceContract
+from mlopsfw.testing.source import SourceConformance
 from mlopsfw_source_sql import reading as sqlsource
 from mlopsfw_source_sql.reading import SqlSource
 
@@ -402,7 +402,7 @@ def test_a_statement_that_is_no_select_changes_nothing(project):
     assert project.datasets.add("d", [Query("sqlite:///mixed.db", table="t")]).rows == 1
 
 
-class TestPostgres(SourceContract):
+class TestPostgres(SourceConformance):
     @pytest.fixture
     def source(self, database, tmp_path):
         database(

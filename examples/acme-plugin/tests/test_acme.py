@@ -12,10 +12,10 @@ from acme_mlops.storage import AcmeStorage
 
 from mlopsfw.errors import DataError, DeliveryFailed
 from mlopsfw.roles import Alert, SourceRequest
-from mlopsfw.testing.format import FormatContract
-from mlopsfw.testing.source import SourceContract
-from mlopsfw.testing.step import StepContract
-from mlopsfw.testing.storage import StorageContract
+from mlopsfw.testing.format import FormatConformance
+from mlopsfw.testing.source import SourceConformance
+from mlopsfw.testing.step import StepConformance
+from mlopsfw.testing.storage import StorageConformance
 
 ALERT = Alert(id="1", group="g", severity="info", title="t", text="x", time="2026-01-01T00:00:00Z", project="p")
 
@@ -68,7 +68,7 @@ class TestAcmeFormat(FormatConformance):
         return spoiled
 
 
-class TestAcmeSource(SourceContract):
+class TestAcmeSource(SourceConformance):
     @pytest.fixture
     def hall(self, tmp_path):
         folder = tmp_path / "share" / "hall-3"

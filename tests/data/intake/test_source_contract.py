@@ -9,7 +9,7 @@ import pytest
 
 from mlopsfw.errors import DataError
 from mlopsfw.roles import SourceOptions, SourceRequest
-from mlopsfw.testing.source import SourceContract
+from mlopsfw.testing.source import SourceConformance
 
 SECRET = "canary-51c0"
 URL = f"vault://me:{SECRET}@hall/counters?token={SECRET}"
@@ -119,8 +119,8 @@ def of_table(folder, make=VaultTables):
 def failures(source, given, folder):
     """Return the names of the kit's tests that a source fails."""
     failed = []
-    for name in (name for name in dir(SourceContract) if name.startswith("test_")):
-        test = getattr(SourceContract(), name)
+    for name in (name for name in dir(SourceConformance) if name.startswith("test_")):
+        test = getattr(SourceConformance(), name)
         wants = inspect.signature(test).parameters
         values = {"source": source, "tmp_path": folder} | given
         for end in ("closed", "read") if "end" in wants else ("",):
