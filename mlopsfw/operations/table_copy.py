@@ -83,7 +83,7 @@ class _Side:
         if some is not None and some.key and not some.key.endswith(f"/{_NAME}"):
             raise StorageError(
                 f"{storage.describe()} says that table {_NAME!r} lies under the key {some.key!r}",
-                hint="`TableLocation.key` is PREFIX/NAME; `mlopsfw.testing.storage.StorageContract` checks it.",
+                hint="`TableLocation.key` is PREFIX/NAME; `mlopsfw.testing.storage.StorageConformance` checks it.",
             )
         self._prefix = some.key.removesuffix(_NAME) if some is not None else ""
         self._listed = _by_table(storage, self._prefix) if self._prefix else {}

@@ -1,4 +1,4 @@
-"""`LocalStorage`: the storage protocol on a folder. A file is durable before it gets its name, and the name before a call returns.
+"""`LocalStorage`: the storage protocol on a folder. A file is durable before it has its name; a name is durable before we return.
 
 Not for folders that are shared over a network without hard links, nor for keys of other stores: one root, one layout, key = path.
 """
@@ -117,7 +117,7 @@ class LocalStorage:
         path = self._path(key)
         if os.access(self._root, os.W_OK) or not os.path.isdir(self._root):  # a copy may lie where nobody can write
             with durable.as_storage_error("table_location", name):
-                self._settle(os.path.dirname(path))
+                self._ensure_folder(os.path.dirname(path))
         return TableLocation(uri=path, key=key)
 
     def describe(self) -> str:
@@ -153,7 +153,7 @@ class LocalStorage:
                 os.mkdir(os.path.join(folder, _TEMPORARY), 0o700)
             durable.flush_folder(folder)
             self._sweep()
-        self._settled.add(folder)
+        self._durable.add(folder)
         return folder
 
     def _sweep(self) -> None:

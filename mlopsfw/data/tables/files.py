@@ -170,7 +170,7 @@ class TableFiles:
     def put(self, path: str, data: bytes | Path) -> None:
         """Store a file, replacing what was there; when this returns it is durable."""
         with (
-            told(f"writing to {self.location.uri}"),
+            as_storage_error(f"writing to {self.location.uri}"),
             io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as source,
         ):
             if self.folder is None:
