@@ -72,8 +72,14 @@ def _matches(host: str, port: int, entry: str) -> bool:
     if own and own != str(port):
         return False
     name = name.removeprefix("[").removesuffix("]")
+    if entry == "*":
+        return True
     try:
-        return ipaddress.ip_address(host.partition("%")[0]) in ipaddress.ip_network(name, strict=False)
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         name = name.removeprefix("*").removeprefix(".")
-        return entry == "*" or (bool(name) and (host == name or host.endswith(f".{name}")))
+        return bool(name) and (host == name or host.endswith(f".{name}"))
+    try:
+        return address in ipaddress.ip_network(name, strict=False)
+    except ValueError:  # a name, or a part of an address, which has no names below it
+        return False

@@ -13,6 +13,7 @@ from mlopsfw.kernel.plugins.manager import PluginManager
 
 _ONE = ("storage", "trainer", "deployer", "engine")
 _MANY = ("monitor", "alerter")
+_FREE = ("observer", "component")  # a plugin that declares no record of its options takes any
 Schema = dict[str, Any]
 
 
@@ -28,11 +29,13 @@ def config_schema(plugins: PluginManager) -> Schema:
         "runtime": _closed(_options(plugins, "runtime", definitions)),
         "format": _closed(_options(plugins, "format", definitions)),
         "source": _closed(_options(plugins, "source", definitions)),
-        "observer": _closed({claim.name: {"type": "object"} for claim in plugins.catalog.of("observer")}),
         "data": {"type": "object", "additionalProperties": _refer(DataConfig, definitions)},
         "privacy": _refer(PrivacyConfig, definitions),
         "capture": _refer(CaptureConfig, definitions),
         "steps": _steps(plugins, definitions),
+    }
+    properties |= {
+        kind: _closed({claim.name: {"type": "object"} for claim in plugins.catalog.of(kind)}) for kind in _FREE
     }
     properties |= {role: _single(plugins, role, definitions) for role in _ONE}
     properties["storage"]["properties"] |= {

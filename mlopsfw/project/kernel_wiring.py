@@ -128,7 +128,7 @@ class KernelWiring(ABC):
         from mlopsfw.kernel.ledger import Ledger
 
         if self._observe is None:
-            self.plugins.check_observers(self.config)
+            self.plugins.check_options(self.config)
         observe = self._observe or partial(self.plugins.notify, host=self.host, options=self.config.observers)
         return Ledger(
             self.storage,

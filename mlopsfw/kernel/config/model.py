@@ -189,6 +189,17 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     file: str = ""
     lines: dict[str, int] = {}
 
+    @property
+    def options_by_name(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return kind of plugin → name → options, of the kinds that are not selected but used by name."""
+        return {
+            "runtime": self.runtimes,
+            "format": self.formats,
+            "source": self.sources,
+            "observer": self.observers,
+            "component": self.components,
+        }
+
     def to_json(self) -> str:
         """Return it as JSON, for a worker or a run's record."""
         return msgspec.json.encode(self).decode()

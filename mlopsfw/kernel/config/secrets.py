@@ -26,9 +26,12 @@ _PUBLIC_NAME = re.compile(
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"']+")
 _PASSWORD_IN_URL = re.compile(r"://[^\s:@/]*:(?!\d{1,5}[/?#])[^\s@]+@")
 _USER_IN_URL = re.compile(r"^https?://[^/?#@]+@", re.IGNORECASE)
+_PORT = r"\.?(:\d*)?"  # a host may be written with the root's dot and with its port
 _WEBHOOK = re.compile(
-    r"(https?://(hooks\.slack(-gov)?\.com/(services|workflows|triggers)|([\w-]+\.)?discord(app)?\.com/api/webhooks"
-    r"|[\w.-]+\.webhook\.office\.com|outlook\.office(365)?\.com/webhook|api\.telegram\.org))/[^\s\"'?#]+",
+    rf"(https?://(hooks\.slack(-gov)?\.com{_PORT}/+(services|workflows|triggers)"
+    rf"|([\w-]+\.)?discord(app)?\.com{_PORT}/+api/+(v\d+/+)?webhooks"
+    rf"|[\w.-]+\.webhook\.office\.com{_PORT}|outlook\.office(365)?\.com{_PORT}/+webhook"
+    rf"|api\.telegram\.org{_PORT}))/+[^\s\"'?#]+",
     re.IGNORECASE,
 )
 _QUERY_NAME = re.compile(r"[?&#;]([^=&#;?]+)=(?!env:|file:)[^&#;]")

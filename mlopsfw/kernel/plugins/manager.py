@@ -124,12 +124,14 @@ class PluginManager:
     def _call(self, plugin: Any, hook: str) -> list[Any]:
         return [item for offer in self._caller(plugin, hook)() for item in offer]
 
-    def check_observers(self, config: ProjectConfig) -> None:
-        """Raise `ConfigError` where `config` has options for an observer that is not installed."""
-        for name in config.observers:
-            if not any(claim.kind == "observer" and claim.name == name for claim in self.catalog.claims):
-                hint = nearest(name, {claim.name for claim in self.catalog.of("observer")})
-                raise config.error(f"no installed observer is called {name!r}", f"observer.{name}", hint=hint)
+    def check_options(self, config: ProjectConfig) -> None:
+        """Raise `ConfigError` where `config` has options by name, as `[format.csv]`, for what is not installed."""
+        for kind, options in config.options_by_name.items():
+            installed = {claim.name for claim in self.catalog.claims if claim.kind == kind}
+            for name in options:
+                if name not in installed:
+                    hint = nearest(name, {claim.name for claim in self.catalog.of(kind)})
+                    raise config.error(f"no installed {kind} is called {name!r}", f"{kind}.{name}", hint=hint)
 
     def notify(self, event: Event, host: Callable[[str], Host], options: Mapping[str, Mapping[str, Any]]) -> None:
         """Tell every observer of `event`. An observer that raises is warned about; it never ends a run.

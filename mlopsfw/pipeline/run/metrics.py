@@ -73,11 +73,18 @@ class MetricLog:
         self._descriptor = -1
 
     def log(self, name: str, value: float, step: int | None = None) -> None:
-        """Append one number."""
+        """Append one number. Raise `UsageError` where `name` is no text that UTF-8 can hold."""
         number = value if type(value) is float else float(value)
-        self.last[name] = number
         metric = Metric(name, number if math.isfinite(number) else str(number), step, time.time(), self.source)
-        self._buffer += _encoder.encode(metric)
+        try:
+            line = _encoder.encode(metric)
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"log_metric: the name {name!a} is not Unicode text, since it has a lone surrogate",
+                hint="Give the metric a name that UTF-8 can hold.",
+            ) from None
+        self.last[name] = number
+        self._buffer += line
         self._buffer += b"\n"
         if len(self._buffer) >= _FLUSH_BYTES or time.monotonic() - self._flushed >= _FLUSH_SECONDS:
             self.flush()
@@ -143,7 +150,7 @@ def log_metric(name: str, value: float, step: int | None = None) -> None:
         step: The epoch or training step it belongs to.
 
     Raises:
-        UsageError: No step or run is there to take it.
+        UsageError: No step or run is there to take it, or its name is no Unicode text.
     """
     log = _current.get()
     if log is None:

@@ -99,6 +99,23 @@ def test_what_is_found_in_a_text_is_told_without_its_value():
     assert CANARY not in credential_in(f"https://h/x?api_key={CANARY}") != ""
 
 
+WEBHOOKS = [
+    "hooks.slack.com{}/services/T0/B0/", "discord.com{}/api/webhooks/1/", "discord.com{}/api/v10/webhooks/1/",
+    "ptb.discordapp.com{}//api/webhooks/1/", "acme.webhook.office.com{}/webhookb2/", "outlook.office.com{}/webhook/",
+    "api.telegram.org{}/bot1:",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", [str, str.upper], ids=["small", "capitals"])
+@pytest.mark.parametrize("end", ["", ":443", ".", ".:443", ":"])
+@pytest.mark.parametrize("place", WEBHOOKS)
+def test_a_webhooks_url_is_known_by_its_host_in_any_spelling(place, end, spelling):
+    host, _, path = place.partition("/")
+    url = f"https://{spelling(host).format(end)}/{path}{CANARY}"
+    assert credential_in(url) == "a webhook's URL, whose path is its secret"
+    assert CANARY not in redacted(f"POST {url} failed")
+
+
 def test_a_webhooks_url_in_a_text_for_people_ends_after_its_place():
     shown = redacted(f"POST https://hooks.slack.com/services/T0/B0/{CANARY} failed, and https://h/x too")
     assert shown == "POST https://hooks.slack.com/services/… failed, and https://h/x too"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 
+import jsonschema
 import msgspec
 import pytest
 
@@ -22,6 +23,7 @@ from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim, installed
 from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.project.config_schema import config_schema
 
 PLUGIN = """
 import msgspec
@@ -189,6 +191,23 @@ def test_options_for_an_observer_that_is_not_installed_are_an_error_with_its_lin
         project.ledger.stream("a").append(PlainRecord("b", {}))
     with pytest.raises(ConfigError, match=r"observer\.a: must be a table"):
         make_project("[observer]\na = 1\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "nearest"),
+    [
+        ("observer", "openlineag", "openlineage"), ("component", "featurs", ""), ("runtime", "onx", "onnx"),
+        ("format", "cvs", "csv"), ("source", "htps", "https"),
+    ],
+)  # fmt: skip
+def test_options_by_name_for_what_is_not_installed_are_an_error_and_break_the_schema(make_project, kind, name, nearest):
+    project = make_project(f"[{kind}.{name}]\nurl = 'x'\n")
+    with pytest.raises(ConfigError, match=rf"mlopsfw\.toml:4: {kind}\.{name}: no installed {kind}") as caught:
+        project.ledger.stream("a").append(PlainRecord("b", {}))
+    assert nearest in caught.value.hint
+    schema = jsonschema.Draft202012Validator(config_schema(project.plugins))
+    assert schema.is_valid({kind: {}})
+    assert not schema.is_valid({kind: {name: {"url": "x"}}})
 
 
 def test_listing_imports_no_plugin():

@@ -63,6 +63,18 @@ def test_logging_outside_of_any_run_says_how_to_open_one():
     assert "start_run" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["\ud800", "loss\udfff"])
+def test_a_metrics_name_that_is_no_unicode_text_is_refused_and_leaves_the_log_as_it_was(tmp_path, name):
+    log = MetricLog(tmp_path / "log")
+    log.log("x", 1)
+    with pytest.raises(UsageError, match=r"\\ud[8f]") as caught:
+        log.log(name, 1)
+    assert "UTF-8" in caught.value.hint
+    log.log("y", 2)
+    log.close()
+    assert (log.last, len(whole_lines(log.file))) == ({"x": 1.0, "y": 2.0}, 2)
+
+
 def test_a_torn_last_line_is_left_out_and_the_rest_is_kept(tmp_path):
     log = MetricLog(tmp_path / "log")
     for number in range(100):
