@@ -174,7 +174,8 @@ class TableFiles:
             io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as source,
         ):
             if self.folder is None:
-                with self._remote.open_output_stream(path) as target:
+                # without a buffer of its own Arrow hands the store a Buffer, which delta-rs refuses
+                with self._remote.open_output_stream(path, buffer_size=1 << 20) as target:
                     shutil.copyfileobj(source, target)
                 return
             place = self.folder / path
