@@ -11,8 +11,10 @@ from mlopsfw.data.intake.type_inference import BadValue, WrongGuess
 from mlopsfw.data.tables import exact
 from mlopsfw.data.tables.batches import read_ipc, sound, without_rows
 from mlopsfw.data.tables.prefetch import in_order
+from mlopsfw.kernel.base.nesting import TOO_DEEP, is_too_deep
 
 __all__ = [
+    "TOO_DEEP",
     "Allowance",
     "BadValue",
     "Bounded",
@@ -20,6 +22,7 @@ __all__ = [
     "exact",
     "in_order",
     "inner_suffix",
+    "is_too_deep",
     "open_bytes",
     "read_ipc",
     "sound",

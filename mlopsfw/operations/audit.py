@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import ChainBroken, NewerVersion, StorageError
+from mlopsfw.kernel.base.errors import LedgerError, StorageError
 from mlopsfw.kernel.events.authority import is_foreign
 from mlopsfw.kernel.ledger import layout
 from mlopsfw.kernel.ledger.layout import EntryKey
@@ -74,6 +74,6 @@ def _walk(storage: Storage, name: str) -> tuple[Head, list[str]]:
             head = following
             if is_foreign(event):
                 problems.append(f"{name} #{event.seq}: {event.type} by {event.actor} does not belong there")
-    except (ChainBroken, NewerVersion, StorageError) as error:
+    except (LedgerError, StorageError) as error:
         problems.append(error.message)
     return head, problems

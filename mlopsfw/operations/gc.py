@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from mlopsfw.kernel.base.errors import Conflict, NotFound, UsageError
+from mlopsfw.kernel.base.nesting import is_too_deep
 from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.roles.storage import Entry, Storage
@@ -166,6 +167,8 @@ def _keys_kept_by(text: bytes, own: set[str], types: EventTypes) -> set[str]:
 
 
 def _is_declared(line: bytes, types: EventTypes) -> bool:
+    if is_too_deep(line):
+        return False
     try:
         return msgspec.json.decode(line, type=_Typed).type in types
     except msgspec.DecodeError:  # damaged: `audit verify` reports it

@@ -14,6 +14,7 @@ from mlopsfw.data.intake.open_file import open_bytes
 from mlopsfw.data.tables.calendar import outside_calendar
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.kernel.base.nesting import TOO_DEEP, is_too_deep
 from mlopsfw.kernel.roles.reading import MAX_RATIO
 
 if TYPE_CHECKING:
@@ -91,10 +92,12 @@ def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     with open_bytes(file, MAX_RATIO) as lines:
         for number, line in enumerate(lines):
+            if is_too_deep(line):
+                raise DataError(f"{file} cannot be read: line {number + 1} has {TOO_DEEP}")
             if line.strip():
                 try:
                     row = decode(line)
-                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                     raise DataError(f"{file} cannot be read: line {number + 1} is not a JSON object: {error}") from None
                 yield row
 

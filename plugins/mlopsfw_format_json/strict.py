@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.errors import DataError
-from mlopsfw.formats import WrongGuess, in_order, open_bytes, without_rows
+from mlopsfw.formats import TOO_DEEP, WrongGuess, in_order, is_too_deep, open_bytes, without_rows
 from mlopsfw_format_json import whole as jsonwhole
 
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ def _read(block: bytes, schema: pa.Schema | None) -> pa.Table:
         block.decode()  # the reader lets through other bytes, in names too
     except UnicodeDecodeError as error:
         raise pa.ArrowInvalid(f"not UTF-8: {error}") from None
+    if is_too_deep(block):  # the reader would end the process
+        raise pa.ArrowInvalid(TOO_DEEP)
     unexpected = "infer" if schema is None else "error"
     parsing = pj.ParseOptions(explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior=unexpected)
     table = pj.read_json(pa.py_buffer(block), pj.ReadOptions(block_size=len(block) + 1), parsing)
@@ -193,6 +195,8 @@ def _explain(path: Path, max_ratio: float, message: str) -> DataError:
         for line, data in enumerate(raw, 1):
             if not data.strip():
                 continue
+            if is_too_deep(data):
+                return DataError(f"{path}:{line}: {TOO_DEEP}", hint="Flatten the row, or write it as text.")
             try:
                 row = msgspec.json.decode(data)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.errors import DataError
-from mlopsfw.formats import in_order
+from mlopsfw.formats import TOO_DEEP, in_order, is_too_deep
 from mlopsfw_format_json.strict import blocks, columns_alone, columns_of, fields, parsed
 from mlopsfw_format_json.whole import as_texts
 
@@ -86,6 +86,8 @@ def _learnt(path: Path, texts: Sequence[bytes], as_text: Collection[str]) -> pa.
 
 def _decoded(line: bytes) -> Any:
     """Return what a line holds, or the reason why it holds nothing, as text."""
+    if is_too_deep(line):
+        return TOO_DEEP
     try:
         row = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

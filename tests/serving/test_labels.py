@@ -188,7 +188,14 @@ def test_a_label_that_became_known_too_far_from_now_is_refused(labelled: Project
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("labels.xml", "x"), ("labels.parquet", "no parquet"), ("labels.jsonl", "{")]
+    ("name", "text"),
+    [
+        ("labels.xml", "x"),
+        ("labels.parquet", "no parquet"),
+        ("labels.jsonl", "{"),
+        ("labels.jsonl", '{"prediction_id":' + "[" * 9_000 + "]" * 9_000 + "}"),
+    ],
+    ids=["suffix", "parquet", "cut", "deep"],
 )
 def test_a_file_that_cannot_be_read_is_named(labelled: Project, tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)

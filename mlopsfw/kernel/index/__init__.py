@@ -16,7 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from mlopsfw.kernel.base.errors import ChainBroken, NewerVersion, StorageUnavailable, UnknownName, UsageError
+from mlopsfw.kernel.base.errors import ChainBroken, LedgerError, StorageUnavailable, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import believed
 from mlopsfw.kernel.index import snapshots
@@ -299,7 +299,7 @@ class Index:
                     continue
                 lines = b"\n".join(map(zlib.decompress, copy.pieces)).split(b"\n")
                 events += self._catch_up(db, copy.name, copy.objects, Head(), list(_chained(copy.name, lines)))
-        except (ChainBroken, NewerVersion, zlib.error):
+        except (LedgerError, zlib.error):
             db.execute("ROLLBACK TO snapshot")
             events = 0
         db.execute("RELEASE snapshot")

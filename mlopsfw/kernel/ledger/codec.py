@@ -12,7 +12,8 @@ from hashlib import sha256
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import ChainBroken, NewerVersion
+from mlopsfw.kernel.base.errors import ChainBroken, DataError, LedgerError, NewerVersion
+from mlopsfw.kernel.base.nesting import TOO_DEEP, is_too_deep
 from mlopsfw.kernel.roles.event import Event
 
 _decoder = msgspec.json.Decoder(Event)
@@ -23,9 +24,23 @@ _REST = len(_HEAD) + 64 + 2  # past the sum and its `",`
 
 
 def encode(event: Event) -> bytes:
-    """Return the line to store. Raise `TypeError` where the body holds what JSON cannot say."""
-    plain = _encoder.encode(event)
+    """Return the line to store.
+
+    Raises:
+        TypeError: The body holds what JSON cannot say.
+        DataError: It is nested too deeply to be read again.
+    """
+    try:
+        plain = _encoder.encode(event)
+    except RecursionError:
+        raise _refused(event) from None
+    if is_too_deep(plain):
+        raise _refused(event)
     return b'%s%s",%s' % (_HEAD, sha256(plain).hexdigest().encode(), plain[1:])
+
+
+def _refused(event: Event) -> DataError:
+    return DataError(f"{event.stream}: the body of {event.type} has {TOO_DEEP}", hint="Keep it in a blob instead.")
 
 
 def digest(line: bytes) -> str:
@@ -38,6 +53,7 @@ def decode(line: bytes, where: str) -> Event:
 
     Raises:
         ChainBroken: The line is not what was written.
+        LedgerError: It is nested too deeply to be read.
         NewerVersion: It has fields that this release does not know.
     """
     plain = b"{" + line[_REST:]
@@ -45,6 +61,8 @@ def decode(line: bytes, where: str) -> Event:
         raise ChainBroken(
             f"{where} does not match its checksum", hint="Run `mlopsfw audit verify`, and restore it from a copy."
         )
+    if is_too_deep(plain):
+        raise LedgerError(f"{where} has {TOO_DEEP}", hint="Correct what wrote it, and restore the ledger from a copy.")
     try:
         return _decoder.decode(plain)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from hashlib import sha256
 
 import pytest
 
@@ -14,7 +15,9 @@ from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import (
     ChainBroken,
     Conflict,
+    DataError,
     Fenced,
+    LedgerError,
     NewerVersion,
     StorageUnavailable,
     StreamSealed,
@@ -25,6 +28,7 @@ from mlopsfw.kernel.events.record import EventRecord, PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger, codec
 from mlopsfw.kernel.ledger.layout import WINDOW, entry_key, segment_key
+from mlopsfw.operations.audit import audit
 from mlopsfw_storage_object.local import LocalStorage
 
 
@@ -499,3 +503,29 @@ def test_the_place_of_environments_before_the_kind_is_no_kind(storage, name):
     with pytest.raises(UsageError, match="kept for environments"):
         open_ledger(storage).stream(name)
     assert open_ledger(storage).stream("model/env").name == "model/env"
+
+
+def deep(levels):
+    value = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("levels", [101, 5_000])
+def test_an_event_that_is_nested_too_deeply_is_not_appended(ledger, levels):
+    stream = ledger.stream("a")
+    with pytest.raises(DataError, match=r"a: the body of acme\.did has .* more than 100 levels deep"):
+        stream.append(PlainRecord("acme.did", {"v": deep(levels)}))
+    assert stream.append(PlainRecord("acme.did", {"v": deep(90)})).seq == 1
+
+
+def test_a_stored_event_that_is_nested_too_deeply_is_an_error_of_the_ledger_that_the_audit_reports(ledger, storage):
+    ledger.stream("a").append(PlainRecord("acme.did", {"v": 7}))
+    plain = b"{" + storage.get(entry_key("a", 1)).partition(b",")[2]
+    plain = plain.replace(b'"v":7', b'"v":' + b"[" * 5_000 + b"]" * 5_000)
+    storage.put(entry_key("a", 1), b'{"sum":"%s",%s' % (sha256(plain).hexdigest().encode(), plain[1:]))
+    with pytest.raises(LedgerError, match="more than 100 levels deep"):
+        list(open_ledger(storage).stream("a").events())
+    (found,) = audit(storage)
+    assert "more than 100 levels deep" in found.problems[0]
