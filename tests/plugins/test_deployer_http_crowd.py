@@ -177,7 +177,7 @@ except ServingError as error:
             port = int(done.stdout.strip().rsplit(":", 1)[1])
             assert ask(port, "POST", INFER, infer_body(ROW))[0] == 200
         else:
-            assert f"may open {limit} files here, and needs at least 128" in done.stdout
+            assert f"may open {limit} files here, but needs at least 128" in done.stdout
             assert "LimitNOFILE" in done.stdout
     finally:
         project.providers.deployer.stop("delay")
