@@ -19,8 +19,10 @@ def run(args: list[str]) -> int:
 
         sys.stdout.write(help_text())
         return 0
+    from mlopsfw.cli.failure import print_warnings_plainly
     from mlopsfw.cli.root import invoke
     from mlopsfw.data.tables.readahead import bound_readahead
 
+    print_warnings_plainly()
     bound_readahead()
     return invoke(args)

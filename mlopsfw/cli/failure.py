@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import traceback
+import warnings
 
 import click
 
 from mlopsfw.cli.output import printable
 from mlopsfw.kernel.base.errors import MlopsfwError, text_of
 from mlopsfw.kernel.config.secrets import redacted
-from mlopsfw.kernel.plugins.blame import is_blamed
+from mlopsfw.kernel.plugins.blame import PluginWarning, is_blamed
 
+_python_format = warnings.formatwarning
 INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of the request
 
 
@@ -23,6 +25,19 @@ def report(error: BaseException, *, with_traceback: bool) -> int:
     if isinstance(error, MlopsfwError):
         return error.exit_code
     return 5 if is_blamed(error) else INTERNAL
+
+
+def print_warnings_plainly() -> None:
+    """Print what mlopsfw warns about plugins as one line: a place in mlopsfw's own source says nothing to the user."""
+    warnings.formatwarning = _formatted
+
+
+def _formatted(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    if issubclass(category, PluginWarning):
+        return f"warning: {printable(redacted(str(message)))}\n"
+    return _python_format(message, category, filename, lineno, line)
 
 
 def _sentence(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from mlopsfw.governance.events import BlobsErased, ErasureBegun, ErasureDone, Re
 from mlopsfw.governance.removal import drop
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.ids import new_run_id
-from mlopsfw.kernel.component import Component, ErasureScope
+from mlopsfw.kernel.component import Component, ErasureScope, Holding
 from mlopsfw.kernel.roles.check import Diagnosis
 from mlopsfw.kernel.store.tombstones import Tombstone
 
@@ -107,33 +107,28 @@ class Erasures:
         Raises:
             UnknownName: There is no such dataset, or none of its versions has the column.
         """
-        scope = self._scope(dataset, subject, also, "" if dry_run else new_run_id())
+        holdings = self._holdings()  # before anything is recorded: one that cannot say where rows lie refuses here
+        cut_short = "" if dry_run else self._cut_short(dataset, subject)
+        scope = self._scope(dataset, subject, also, "" if dry_run else cut_short or new_run_id())
         facts = {"erasure": scope.id, "dataset": dataset, "column": subject.column, "subject": subject.digest}
         if not dry_run:
-            self._append(ErasureBegun(**facts))
+            _ask_plugins(holdings, scope)
+            if not cut_short:
+                self._append(ErasureBegun(**facts))
         answers = [
-            holding.find(scope) if dry_run else holding.erase(scope)
-            for component in self._components
-            for holding in (component.holdings() if component.holdings else ())
+            (component.name, holding.find(scope) if dry_run else holding.erase(scope))
+            for component, holding in holdings
         ]
-        recorded = merged(answer.recorded for answer in answers)
+        recorded = merged((name, answer.recorded) for name, answer in answers)
         remaining = [] if dry_run else [str(file) for file in self._remaining(subject)]
         if not dry_run:
             self._append(ErasureDone(**facts, held=recorded))
-        held = recorded | merged(answer.shown for answer in answers)
+        held = recorded | merged((name, answer.shown) for name, answer in answers)
         return Erasure(**facts, held=held, remaining=remaining, dry_run=dry_run)
 
     def unfinished(self) -> dict[str, str]:
         """Return the erasures that were begun and neither done nor repeated since: id → the subject's keyed digest."""
-        waiting: dict[str, str] = {}
-        for event in self._services.ledger.stream(STREAM).events():
-            if event.type == ErasureBegun.type:
-                begun = ErasureBegun.of(event)
-                waiting[begun.erasure] = begun.subject
-            elif event.type == ErasureDone.type:
-                done = ErasureDone.of(event)
-                waiting = {id_: subject for id_, subject in waiting.items() if subject != done.subject}
-        return waiting
+        return {begun.erasure: begun.subject for begun in self._waiting()}
 
     def diagnose(self) -> Iterable[Diagnosis]:
         """Answer whether every erasure that was begun is done."""
@@ -155,6 +150,27 @@ class Erasures:
         others = [name for name in scope.names("data") if name != dataset]
         return replace(scope, subject=self._roots.narrowed(subject, [dataset, *others]))
 
+    def _holdings(self) -> list[tuple[Component, Holding]]:
+        asked = ((component, component.holdings) for component in self._components if component.holdings is not None)
+        return [(component, holding) for component, holdings in asked for holding in holdings()]
+
+    def _waiting(self) -> list[ErasureBegun]:
+        """Return what was begun and not done. An erasure of the dataset that is done ends those before it, too."""
+        waiting: list[ErasureBegun] = []
+        for event in self._services.ledger.stream(STREAM).events():
+            if event.type == ErasureBegun.type:
+                waiting.append(ErasureBegun.of(event))
+            elif event.type == ErasureDone.type:
+                done = ErasureDone.of(event)
+                ended = (done.dataset, done.subject)
+                waiting = [begun for begun in waiting if (begun.dataset, begun.subject) != ended]
+        return waiting
+
+    def _cut_short(self, dataset: str, subject: Subject) -> str:
+        """Return the id of the erasure that this one goes on with; empty where none was cut short."""
+        same = (dataset, subject.digest)
+        return next((begun.erasure for begun in self._waiting() if (begun.dataset, begun.subject) == same), "")
+
     def _burial(self, erasure: str) -> Callable[[Iterable[tuple[str, str]]], None]:
         def bury(pairs: Iterable[tuple[str, str]]) -> None:
             blobs = tuple(ReplacedBlob(old=old, new=new) for old, new in pairs)
@@ -171,11 +187,25 @@ class Erasures:
         return files_with(self._services.workspace.state, subject.words)
 
 
-def merged(answers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the answers as one: counts are added, lists joined, tables united."""
+def _ask_plugins(holdings: Iterable[tuple[Component, Holding]], scope: ErasureScope) -> None:
+    """Ask the holdings of plugins what they have: where one cannot answer, nothing has been erased yet."""
+    for component, holding in holdings:
+        if component.plugin:
+            holding.find(replace(scope, id="", affected=set()))
+
+
+def merged(answers: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return the answers as one: counts are added, lists joined, tables united.
+
+    Args:
+        answers: What holdings say, each with its component's name. A value of another kind than the one that stands
+            under its name, or of a name that an erasure's own facts have, comes under `COMPONENT.NAME`.
+    """
     total: dict[str, Any] = {}
-    for answer in answers:
-        for name, value in answer.items():
+    for component, answer in answers:
+        for key, value in answer.items():
+            differs = key in total and type(total[key]) is not type(value)
+            name = f"{component}.{key}" if differs or key in Erasure.__struct_fields__ else key
             if name not in total:
                 total[name] = value
             elif isinstance(value, dict):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from mlopsfw.kernel.base.errors import MlopsfwError, text_of
+from mlopsfw.kernel.plugins.blame import blame_of
 from mlopsfw.kernel.roles.check import Check, Diagnosis
 
 
@@ -46,6 +47,7 @@ def _answers(question: Check) -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001 - one check must not keep the others from being asked
         hint = error.hint if isinstance(error, MlopsfwError) else ""
         message = error.message if isinstance(error, MlopsfwError) else text_of(error)
+        message = "; ".join(filter(None, (message, blame_of(error))))
         answers = [Diagnosis("error", message, hint)]
     if any(answer.level == "error" for answer in answers):
         answers = [answer for answer in answers if answer.level != "ok"]  # all is well: not where something is wrong

@@ -44,6 +44,8 @@ SAFE = 2 * REFRESH
 """Seconds. Storing an older blob again renews its time. A shorter grace period is safe only if nothing else uses the project."""
 _THREADS = 8
 _BATCH = 500
+_OTHERS = "*"
+"""Stands for all owners that have released nothing."""
 _NOTHING: Released = MappingProxyType({})
 _DEAD = 900.0  # seconds after which the collection that wrote a list of deletions counts as dead
 
@@ -149,13 +151,17 @@ def _mark(ledger: Ledger, keys: set[str], vault: Vault | None, released: Release
     """Return those of the blobs `keys` that the ledger leads to, and the released blobs, which no event keeps."""
     by_owner = {owner: set(map(key_of, digests)) for owner, digests in released.items()}
     entries = [entry.key for entry in ledger.storage.list(layout.ROOT)]
-    named = set[str]()
+    named: dict[str, set[str]] = {}  # owner → blobs that its events name
     for key, text in zip(entries, _concurrently(partial(_entry, ledger.storage), entries), strict=True):
         entry = layout.parse(key)
-        own = by_owner.get(authority.owner_of(entry.stream), set()) if entry else set()
-        named |= _keys_kept_by(text, own, ledger.types)
-    released_keys = set[str]().union(*by_owner.values()) - named
-    return _reach(ledger.storage, vault, named & keys, keys, released_keys), released_keys
+        owner = authority.owner_of(entry.stream) if entry else ""
+        own = by_owner.get(owner, set())
+        named.setdefault(owner if own else _OTHERS, set()).update(_keys_kept_by(text, own, ledger.types))
+    direct = set[str]().union(*named.values())
+    kept = set[str]()
+    for owner, names in named.items():  # a release counts only on the way from its owner's events
+        kept |= _reach(ledger.storage, vault, names & keys, keys, by_owner.get(owner, set()) - direct)
+    return kept, set[str]().union(*by_owner.values()) - kept
 
 
 def _keys_kept_by(text: bytes, own: set[str], types: EventTypes) -> set[str]:

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 def questions(parts: Wiring) -> Iterator[Check]:
     """Yield what is asked, in this order."""
+    yield from first(parts)
+    for component in parts.components:
+        yield from component.checks
+    yield from last(parts)
+
+
+def first(parts: Wiring) -> Iterator[Check]:
+    """Yield what is asked before components are."""
     yield Check(
         "machine",
         "This machine has free space, and the project's state is private",
@@ -37,23 +45,21 @@ def questions(parts: Wiring) -> Iterator[Check]:
         "Every blob that an event refers to exists",
         lambda: checks.references(parts.ledger, released(parts.components), _installed(parts)),
     )
-    for component in parts.components:
-        yield from component.checks
-    yield from _thorough(parts)
-    yield Check(
-        "plugins",
-        "Every selected provider is installed and can be loaded",
-        lambda: checks.selected_providers(parts.plugins, parts.config),
-    )
 
 
-def _thorough(parts: Wiring) -> Iterator[Check]:
+def last(parts: Wiring) -> Iterator[Check]:
+    """Yield what is asked after components are: what takes long, and the plugins."""
     yield Check("blobs", "Every blob matches its digest", lambda: checks.blob_digests(parts.blobs), thorough=True)
     yield Check(
         "index",
         "The index agrees with the ledger",
         lambda: checks.index_content(parts.index, parts.workspace),
         thorough=True,
+    )
+    yield Check(
+        "plugins",
+        "Every selected provider is installed and can be loaded",
+        lambda: checks.selected_providers(parts.plugins, parts.config),
     )
 
 

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 def components(parts: Wiring) -> tuple[Component, ...]:
     """Return the components: the bundled ones, and those of plugins."""
+    ours, built = bundled(parts), tuple(parts.plugins.components(parts.config, parts.host))
+    if not built:
+        return ours
+    from mlopsfw.project.checks import first, last
     from mlopsfw.project.plugin_components import behind_border
 
-    ours = bundled(parts)
-    return (*ours, *behind_border(parts.plugins.components(parts.config, parts.host), ours))
+    return (*ours, *behind_border(built, ours, (check.name for check in (*first(parts), *last(parts)))))
 
 
 def bundled(parts: Wiring) -> tuple[Component, ...]:

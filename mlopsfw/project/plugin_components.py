@@ -1,64 +1,169 @@
-"""Components of plugins: checked when they are built, and behind the border whenever they are asked."""
+"""Components of plugins: checked when they are built, and behind the border whenever they are asked.
+
+What cannot be built leaves a component behind that refuses: what a plugin needs, or where it keeps rows of people, is
+not known while it is broken, and then nothing may be deleted.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Never
 
-from mlopsfw.kernel.base.errors import PluginError
-from mlopsfw.kernel.component import Component, Holding, ReferenceKind
+from mlopsfw.kernel.base.errors import MlopsfwError, PluginBroken, PluginError, text_of
+from mlopsfw.kernel.component import Component, Held, Holding, ReferenceKind
 from mlopsfw.kernel.events import authority
-from mlopsfw.kernel.index.part import IndexPart, create
-from mlopsfw.kernel.plugins.blame import Blamed, watched
+from mlopsfw.kernel.events.record import EventRecord
+from mlopsfw.kernel.events.registry import EventTypes
+from mlopsfw.kernel.index import OWN_TABLES
+from mlopsfw.kernel.index.part import IndexPart, Listing, create
+from mlopsfw.kernel.plugins.blame import blaming, warn, watched
+from mlopsfw.kernel.roles.check import Check
+from mlopsfw.project.component_answers import checked
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.component import ErasureScope
     from mlopsfw.kernel.plugins.catalog import Claim
 
 
-def behind_border(built: Iterable[tuple[Claim, Any]], bundled: Iterable[Component]) -> Iterator[Component]:
-    """Yield the components that plugins built. One that is none, or takes another's name, is warned about and left out.
+def behind_border(
+    built: Iterable[tuple[Claim, Any]], bundled: Iterable[Component], questions: Iterable[str]
+) -> Iterator[Component]:
+    """Yield the components that plugins built, and for each that is wrong one that refuses, after a warning.
 
     Args:
-        built: Each plugin, and what it built.
+        built: Each plugin, and what it built, or the error that kept it from being built.
         bundled: The components that there are already.
+        questions: Names of the checks that no component may take.
     """
-    taken = list(bundled)
+    taken, names = list(bundled), set(questions)
     for claim, component in built:
         try:
-            _check(claim, component, taken)
-        except PluginError as error:
-            warnings.warn(f"{claim} is left out: {error.message}", RuntimeWarning, stacklevel=2)
+            with blaming(claim, "build"):
+                _check(claim, component, taken, names | {check.name for each in taken for check in each.checks})
+        except Exception as error:  # noqa: BLE001 - what is broken must not keep the project from being opened
+            if not isinstance(error, PluginBroken):  # warned about when it was set aside
+                warn(
+                    f"{claim} is left out: {_reason(error)}. Until you repair or disable it, `data vacuum` and `data forget` refuse."
+                )
+            yield _stand_in(claim, error)
             continue
         taken.append(component)
         yield _guarded(component, claim)
 
 
-def _check(claim: Claim, component: Any, taken: Iterable[Component]) -> None:
+# -- what could not be built -------------------------------------------------------------------------------------------
+
+
+def _reason(error: Exception) -> str:
+    return error.message if isinstance(error, MlopsfwError) else text_of(error)
+
+
+def _stand_in(claim: Claim, cause: Exception) -> Component:
+    """Return what stands for a component that could not be built: what deletes asks it, and it refuses."""
+
+    def refuse(*_: object) -> Never:
+        raise PluginError(
+            f"{claim} cannot say what it needs and holds: {_reason(cause).removeprefix(f'{claim} ')}",
+            hint=f"Repair it, or run `mlopsfw plugins disable {claim.key}`: then nothing that it needs is kept.",
+        ) from cause
+
+    check = Check(claim.key, f"{claim.key} takes part in the project", refuse)
+    return Component(name=claim.name, needs=refuse, holdings=refuse, checks=(check,), plugin=claim.key)
+
+
+# -- what is checked when it is built ----------------------------------------------------------------------------------
+
+_FUNCTIONS = ("edges", "needs", "holdings", "released", "tables")
+_PARTS: Mapping[str, type] = {"references": ReferenceKind, "checks": Check}
+
+
+def _check(claim: Claim, component: Any, taken: Collection[Component], names: Collection[str]) -> None:
+    if isinstance(component, Exception):
+        raise component
     if not isinstance(component, Component):
         raise PluginError(f"it built a {type(component).__name__}", hint="Return a mlopsfw.components.Component.")
     if component.name != claim.name:
         raise PluginError(f"its component is called {component.name!r}", hint=f"Call it {claim.name!r}.")
-    for record in component.events:
-        authority.check(claim.key, f"plugin/{claim.key}", record.type)
+    if component.name in {each.name for each in taken}:
+        raise PluginError(f"a component of mlopsfw is called {component.name!r}", hint="Choose another name.")
+    _check_fields(component)
+    _check_events(claim, component.events)
+    _check_names("check", (check.name for check in component.checks), names)
     schemes = {kind.scheme for each in taken for kind in each.references}
-    if clash := sorted(schemes & {kind.scheme for kind in component.references}):
-        raise PluginError(f"references of {clash[0]}:/ are another component's", hint="Choose another scheme.")
+    _check_names("scheme of references", (kind.scheme for kind in component.references), schemes)
     if component.index is not None:
         _check_tables(component.index, [each.index for each in taken if each.index is not None])
 
 
-def _check_tables(part: IndexPart, others: Iterable[IndexPart]) -> None:
-    """Make the tables beside those of the others, and ask the listings: a name that is taken, or wrong SQL, is found here."""
-    taken = {listing.name for other in others for listing in other.listings}
-    if clash := sorted(taken & {listing.name for listing in part.listings}):
-        raise PluginError(f"the listing {clash[0]!r} is another component's", hint="Choose another name.")
-    import sqlite3
+def _check_fields(component: Component) -> None:
+    for name in _FUNCTIONS:
+        _check_function(name, getattr(component, name), optional=True)
+    for name, kind in _PARTS.items():
+        _check_items(name, getattr(component, name), kind)
+    for reference in component.references:
+        for name in ("exact", "facts"):
+            _check_function(f"references.{name}", getattr(reference, name))
+        _check_function("references.edges", reference.edges, optional=True)
+    for check in component.checks:
+        _check_function("checks.ask", check.ask)
 
-    with sqlite3.connect(":memory:") as db:
-        for other in others:
-            create(db, other.tables)
+
+def _check_function(name: str, value: Any, *, optional: bool = False) -> None:
+    if not callable(value) and not (optional and value is None):
+        raise PluginError(f"its {name} is a {type(value).__name__}", hint="Give it a function.")
+
+
+def _check_items(name: str, value: Any, kind: type) -> None:
+    wrong = [item for item in value if not isinstance(item, kind)] if isinstance(value, tuple | list) else [value]
+    if wrong:
+        raise PluginError(f"its {name} have a {type(wrong[0]).__name__}", hint=f"Give it a tuple of {kind.__name__}.")
+
+
+def _check_names(what: str, own: Iterable[Any], taken: Collection[str]) -> None:
+    seen = set[Any](taken)
+    for name in own:
+        if not isinstance(name, str) or not name:
+            raise PluginError(f"{name!r} is no name of a {what}", hint="Choose a text.")
+        if name in seen:
+            raise PluginError(f"the {what} {name!r} is another's", hint="Choose another name.")
+        seen.add(name)
+
+
+def _check_events(claim: Claim, records: Any) -> None:
+    _check_items("events", records, type)
+    for record in records:
+        if not issubclass(record, EventRecord) or not isinstance(getattr(record, "type", None), str):
+            raise PluginError(f"{record.__name__} is no record of an event", hint="See EventRecord in mlopsfw.events.")
+        authority.check(claim.key, f"plugin/{claim.key}", record.type)
+        steps = range(1, record.schema)
+        if missing := [version for version in steps if not callable(record.upcasters.get(version))]:
+            raise PluginError(
+                f"{record.type} has no upcaster from version {missing[0]} to {missing[0] + 1}",
+                hint="Add one to `upcasters`, since events of that version may be stored.",
+            )
+    _check_names("type of events", (record.type for record in records), ())
+    types = EventTypes(records)
+    for record in types:
+        types.text_paths(record.type)  # its annotations can be read
+
+
+def _check_tables(part: Any, others: Collection[IndexPart]) -> None:
+    """Make the tables beside those of the others, and ask the listings: a name that is taken, or wrong SQL, is found here."""
+    if not isinstance(part, IndexPart) or not isinstance(part.tables, str) or not isinstance(part.changes, Mapping):
+        raise PluginError("its index is no IndexPart with a text of SQL and changes", hint="See IndexPart in docs.")
+    for change in part.changes.values():
+        _check_function("index.changes", change)
+    _check_items("listings", part.listings, Listing)
+    listings = {listing.name for other in others for listing in other.listings}
+    if clash := sorted(listings & {listing.name for listing in part.listings}):
+        raise PluginError(f"the listing {clash[0]!r} is another component's", hint="Choose another name.")
+    with closing(sqlite3.connect(":memory:")) as db:
+        for script in (*OWN_TABLES, *(other.tables for other in others)):
+            create(db, script)
         try:
             create(db, part.tables)
             db.execute("PRAGMA query_only = ON")
@@ -68,20 +173,28 @@ def _check_tables(part: IndexPart, others: Iterable[IndexPart]) -> None:
             raise PluginError(
                 f"its tables or listings cannot be made: {error}", hint="See IndexPart in docs."
             ) from None
-    db.close()
+
+
+# -- what is asked -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Holding:
+    """A plugin's holding, behind the border."""
+
+    find: Callable[[ErasureScope], Held]
+    erase: Callable[[ErasureScope], Held]
 
 
 def _guarded(component: Component, claim: Claim) -> Component:
     """Return the component with all that is asked of it behind the border."""
 
-    def guard(call: Callable[..., Any] | None, where: str) -> Any:
-        return None if call is None else watched(call, claim, f"{component.name}.{where}")
+    def guard(call: Callable[..., Any] | None, function: str, where: str = "") -> Any:
+        return None if call is None else checked(call, claim, function, f"{component.name}.{where or function}")
 
     def holdings() -> Iterable[Holding]:
-        if component.holdings is None:
-            return
-        for holding in guard(component.holdings, "holdings")():
-            yield Blamed(holding, claim, "holding")
+        for holding in guard(component.holdings, "holdings")() if component.holdings is not None else ():
+            yield _Holding(guard(holding.find, "find"), guard(holding.erase, "erase"))
 
     return replace(
         component,
@@ -91,8 +204,9 @@ def _guarded(component: Component, claim: Claim) -> Component:
         tables=guard(component.tables, "tables"),
         holdings=holdings,
         references=tuple(_reference(kind, guard) for kind in component.references),
-        checks=tuple(replace(check, ask=guard(check.ask, check.name)) for check in component.checks),
-        index=component.index and _part(component.index, guard),
+        checks=tuple(replace(check, ask=guard(check.ask, "checks.ask", check.name)) for check in component.checks),
+        index=component.index
+        and _part(component.index, partial(watched, claim=claim, where=f"{component.name}.index")),
         plugin=claim.key,
     )
 
@@ -100,12 +214,11 @@ def _guarded(component: Component, claim: Claim) -> Component:
 def _reference(kind: ReferenceKind, guard: Callable[[Any, str], Any]) -> ReferenceKind:
     return replace(
         kind,
-        exact=guard(kind.exact, "exact"),
-        facts=guard(kind.facts, "facts"),
-        edges=guard(kind.edges, "edges"),
+        exact=guard(kind.exact, "references.exact"),
+        facts=guard(kind.facts, "references.facts"),
+        edges=guard(kind.edges, "references.edges"),
     )
 
 
-def _part(part: IndexPart, guard: Callable[[Any, str], Any]) -> IndexPart:
-    changes = {key: guard(change, "index") for key, change in part.changes.items()}
-    return replace(part, changes=changes)
+def _part(part: IndexPart, guard: Callable[[Any], Any]) -> IndexPart:
+    return replace(part, changes={key: guard(change) for key, change in part.changes.items()})

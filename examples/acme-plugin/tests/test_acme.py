@@ -6,11 +6,14 @@ import polars as pl
 import pytest
 from acme_mlops import mlopsfw_steps
 from acme_mlops.alerter import AcmeAlerter
+from acme_mlops.features import FeatureStore
 from acme_mlops.format import AcmeFormat
 from acme_mlops.source import AcmeSource
 from acme_mlops.storage import AcmeStorage
 
-from mlopsfw.errors import DataError, DeliveryFailed
+from mlopsfw import Project
+from mlopsfw.cli import run
+from mlopsfw.errors import DataError, DeliveryFailed, Erased
 from mlopsfw.roles import Alert, SourceRequest
 from mlopsfw.testing.format import FormatConformance
 from mlopsfw.testing.source import SourceConformance
@@ -113,3 +116,38 @@ def asked(url):
 def test_an_alert_that_cannot_be_written_is_a_failed_delivery(tmp_path):
     with pytest.raises(DeliveryFailed):
         AcmeAlerter(tmp_path / "absent" / "log").deliver(ALERT)
+
+
+TOML = '[project]\nname = "p"\n[privacy]\nkey = "env:KEY"\n'
+PEOPLE = pl.DataFrame({"customer": ["canary-7d1f0c2e", "bo-55aa10"], "spent": [3, 4]})
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.setenv("KEY", "ab" * 32)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlopsfw.toml").write_text(TOML)
+    with Project.open(tmp_path) as opened:
+        opened.datasets.commit("people", PEOPLE, "replace")
+        yield opened
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_sets_of_equal_rows_are_both_erased_also_after_a_kill_and_their_old_blob_is_gone(project, killed, monkeypatch):
+    store = FeatureStore(project.host("component.features"))
+    refs = [store.build(name, "data:/people@1", PEOPLE.to_dicts()) for name in ("spending", "savings")]
+    old = {built.rows for built in store.sets().values()}
+    assert len(old) == 1
+    forget = ["data", "forget", "people", "--key", "customer=canary-7d1f0c2e", "--yes"]
+    if killed:
+        with monkeypatch.context() as patch:
+            patch.setattr("acme_mlops.features.FeatureStore._superseded", _killed)
+            assert run(forget) != 0
+    assert run(forget) == 0
+    assert [store.rows(ref) for ref in refs] == [[{"customer": "bo-55aa10", "spent": 4}]] * 2
+    with pytest.raises(Erased):
+        project.blobs.get(*old)
+
+
+def _killed(*_):
+    raise OSError("killed")

@@ -12,12 +12,34 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints, is_typ
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import NewerVersion
+from mlopsfw.kernel.base.errors import NewerVersion, PluginError, text_of
+from mlopsfw.kernel.events.authority import owner_of
 from mlopsfw.kernel.events.record import EventRecord, TextMark
 from mlopsfw.kernel.roles.artifact import BlobMark
 from mlopsfw.kernel.roles.event import Event
 
 _DIGEST = re.compile(r"\A(?:text:\S+/)?([0-9a-f]{64})\Z")  # of a blob, or in a reference to words
+
+
+def _upcast(record: type[EventRecord], version: int, body: dict[str, Any], event: Event) -> dict[str, Any]:
+    """Return the body as one of the next version. Raise `PluginError` with its owner and place where that fails."""
+    try:
+        following: Any = record.upcasters[version](body)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - an upcaster that ends the process is named, too
+        cause = error
+        reason = "there is no upcaster" if version not in record.upcasters else text_of(error)
+    else:
+        if isinstance(following, dict):
+            return following
+        cause, reason = None, f"the upcaster returned a {type(following).__name__}, not a dict"
+    owner = owner_of(event.stream)
+    who = f"plugin {owner!r}" if owner else record.__module__
+    raise PluginError(
+        f"{event.stream} #{event.seq}: {who} cannot read version {version} of {record.type}: {reason}",
+        hint=f"Repair the upcaster{f', or run `mlopsfw plugins disable {owner}`' if owner else ''}.",
+    ) from cause
 
 
 class BlobReference(NamedTuple):
@@ -75,7 +97,7 @@ class EventTypes:
             )
         body = event.body
         for version in range(event.version, record.schema):
-            body = record.upcasters[version](body)
+            body = _upcast(record, version, body, event)
         return msgspec.structs.replace(event, body=body, version=record.schema)
 
     def blobs(self, event: Event) -> Iterator[BlobReference]:

@@ -25,13 +25,15 @@ from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.ledger.reader import Head, Reader, step
 from mlopsfw.kernel.roles.event import Event
 
-__all__ = ["Index", "IndexPart", "Listing"]
+__all__ = ["OWN_TABLES", "Index", "IndexPart", "Listing"]
 
 _POSITIONS = """CREATE TABLE positions
     (stream TEXT PRIMARY KEY, seq INTEGER, digest TEXT, epoch INTEGER, final INTEGER, objects TEXT) WITHOUT ROWID"""
 """How far each stream was read, and what its objects looked like then."""
 _LINES = "CREATE TABLE lines (stream TEXT, first INTEGER, data BLOB, PRIMARY KEY (stream, first))"
 """The lines of each stream, compressed, in pieces as they were read; `first` is the number of a piece's first entry."""
+OWN_TABLES = (_POSITIONS, _LINES)
+"""What makes the tables of the index itself: no component's may be called like them."""
 _MANY = 200  # streams to read that make a snapshot worth its while
 _BESIDE, _BATCH = 16, 256  # streams that are read side by side, and whose events are held in memory
 _WAIT = 30.0  # seconds for another process that is refreshing the same file
@@ -75,9 +77,7 @@ class Index:
         for part in self._parts:
             for key, change in part.changes.items():
                 self._changes.setdefault(key, []).append(change)
-        self._version = (
-            zlib.crc32(repr([_POSITIONS, _LINES, *((p.tables, p.version) for p in self._parts)]).encode()) >> 1
-        )
+        self._version = zlib.crc32(repr([*OWN_TABLES, *((p.tables, p.version) for p in self._parts)]).encode()) >> 1
         self.listings = {listing.name: listing for part in self._parts for listing in part.listings}
         self._pinned = 0  # how many `pinned` blocks are open
         self._until: dict[str, tuple[Head, str]] | None = None  # how far each stream is read; None: to its end
@@ -246,7 +246,7 @@ class Index:
     def _make(self, db: sqlite3.Connection) -> None:
         """Drop whatever there is, and make the tables, empty."""
         drop(db)
-        for script in (_POSITIONS, _LINES, *(part.tables for part in self._parts)):
+        for script in (*OWN_TABLES, *(part.tables for part in self._parts)):
             create(db, script)
         db.execute(f"PRAGMA user_version = {self._version}")
 

@@ -7,6 +7,7 @@ as it is.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from functools import wraps
 from types import TracebackType
@@ -25,6 +26,15 @@ _ABOUT_DATA = ("format", "source")
 """Roles whose errors of mlopsfw's own tree are about what a user gave them to read: no fault of the plugin's."""
 _FREQUENT = ("storage", "predictor")
 """Roles called too often to see to SIGINT each time. The command line and workers do so once, host programs never."""
+
+
+class PluginWarning(RuntimeWarning):
+    """A plugin failed, and mlopsfw goes on without it. The command line prints the text alone."""
+
+
+def warn(text: str) -> None:
+    """Warn the user about a plugin."""
+    warnings.warn(text, PluginWarning, stacklevel=3)
 
 
 class Border:
@@ -95,7 +105,12 @@ def blame(error: Exception, claim: Claim, where: str) -> None:
 
 def is_blamed(error: BaseException) -> bool:
     """Return whether a plugin was named as the culprit."""
-    return any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ()))
+    return bool(blame_of(error))
+
+
+def blame_of(error: BaseException) -> str:
+    """Return which plugin was named as the culprit, and where; empty where none was."""
+    return next((note for note in getattr(error, "__notes__", ()) if note.startswith(_BLAME)), "")
 
 
 class Blamed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from mlopsfw.kernel.base.errors import ConfigError, PluginBroken, PluginError, U
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.events.authority import actor_of, copy
-from mlopsfw.kernel.plugins.blame import Blamed, blaming, watched
+from mlopsfw.kernel.plugins.blame import Blamed, blaming, warn, watched
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim
 from mlopsfw.kernel.roles import hookspecs
 from mlopsfw.kernel.roles.provider import Provider
@@ -60,7 +59,7 @@ class PluginManager:
                 self._manager.check_pending()
         except Exception as error:
             self._broken[claim] = error
-            warnings.warn(f"{claim} cannot be loaded and is disabled: {text_of(error)}", RuntimeWarning, stacklevel=2)
+            warn(f"{claim} cannot be loaded and is disabled: {text_of(error)}")
             raise self._quarantined(claim) from error
         return plugin
 
@@ -153,7 +152,7 @@ class PluginManager:
             except PluginBroken:
                 continue  # warned about when it was set aside
             except Exception as error:  # noqa: BLE001 - the promise is that no observer can end a run
-                warnings.warn(f"{claim} failed on {event.type}: {text_of(error)}", RuntimeWarning, stacklevel=2)
+                warn(f"{claim} failed on {event.type}: {text_of(error)}")
 
     def command(self, name: str) -> click.Command:
         """Return the verb `name` of the plugin that claims it."""
@@ -166,22 +165,23 @@ class PluginManager:
         return _contained(commands[name], claim)
 
     def components(self, config: ProjectConfig, host: Callable[[str], Host]) -> Iterator[tuple[Claim, Any]]:
-        """Yield what every installed plugin of a component built. One that fails is warned about and left out.
+        """Yield what every installed plugin of a component built, or the error that kept it from being built.
+
+        A disabled one is not there. One that two distributions claim, or of another version of the hooks, is an error.
 
         Args:
             config: The project's; `[component.NAME]` holds a component's options.
             host: Claim's key → what that component may use of the kernel.
         """
-        for claim in self.catalog.of("component"):
+        claims = {claim.key: claim for claim in self.catalog.claims if not self.catalog.is_disabled(claim)}
+        for claim in (claim for claim in claims.values() if claim.kind == "component"):
             selection = Selection(use=claim.name, options=config.components.get(claim.name, {}), key="component")
             try:
                 yield self._built("component", selection, config, host(claim.key))
-            except PluginBroken:
-                continue  # warned about when it was set aside
             except ConfigError:
                 raise  # the user's own file
             except Exception as error:  # noqa: BLE001 - what is broken must not keep the project from being opened
-                warnings.warn(f"{claim} is left out: {text_of(error)}", RuntimeWarning, stacklevel=2)
+                yield claim, error
 
 
 def _contained(command: click.Command, claim: Claim) -> click.Command:

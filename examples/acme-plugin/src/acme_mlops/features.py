@@ -67,8 +67,7 @@ class FeatureStore:
 
     def sets(self) -> dict[str, FeaturesBuilt]:
         """Return every set by its reference, as it is now."""
-        built = (FeaturesBuilt.of(event) for event in self._host.events(STREAM) if event.type == FeaturesBuilt.type)
-        return {f"features:/{each.name}@{each.version}": each for each in built}
+        return dict(self._built())
 
     def rows(self, ref: str) -> list[dict[str, Any]]:
         """Return the rows of a set."""
@@ -81,13 +80,18 @@ class FeatureStore:
         return Held({"features": {ref: len(held) for ref in self._reached(scope) if (held := self._held(ref, scope))}})
 
     def erase(self, scope: ErasureScope) -> Held:
-        """Build those sets anew without them."""
-        found = self.find(scope)
+        """Build those sets anew without them.
+
+        Sets with equal rows share a blob, so no blob goes before every set has been read and built anew. What an erasure
+        that was killed left behind goes with them.
+        """
+        found, sets = self.find(scope), self.sets()
         for ref in found.recorded["features"]:
-            old, theirs = self.sets()[ref], self._held(ref, scope)
+            old, theirs = sets[ref], self._held(ref, scope)
             new = self._put(row for row in self.rows(ref) if row not in theirs)
             self._append(FeaturesBuilt(name=old.name, version=old.version, source=old.source, rows=new))
-            scope.bury([(old.rows, new)])
+        if superseded := self._superseded(scope):
+            scope.bury(superseded.items())
         return found
 
     def needs(self, dataset: str) -> Iterator[tuple[int, str]]:
@@ -104,6 +108,29 @@ class FeatureStore:
                 self.rows(ref)
             except MlopsfwError as error:
                 yield Diagnosis("error", f"{ref}: {error.message}", "Build it again.")
+
+    def _superseded(self, scope: ErasureScope) -> dict[str, str]:
+        """Return the stored blobs that sets had before they were built anew, each with the one that they have now."""
+        sets = self.sets()
+        current = {built.rows for built in sets.values()}
+        return {
+            built.rows: sets[ref].rows
+            for ref, built in self._built()
+            if ref in scope.reached and built.rows not in current and self._is_stored(built.rows)
+        }
+
+    def _is_stored(self, digest: str) -> bool:
+        try:
+            self._host.blobs.get(digest)
+        except MlopsfwError:
+            return False
+        return True
+
+    def _built(self) -> Iterator[tuple[str, FeaturesBuilt]]:
+        for event in self._host.events(STREAM):
+            if event.type == FeaturesBuilt.type:
+                built = FeaturesBuilt.of(event)
+                yield f"features:/{built.name}@{built.version}", built
 
     def _reached(self, scope: ErasureScope) -> list[str]:
         return [ref for ref in self.sets() if ref in scope.reached]
