@@ -23,6 +23,7 @@ _DIGEST = re.compile(r"\A(?:text:\S+/)?([0-9a-f]{64})\Z")  # of a blob, or in a 
 
 def _upcast(record: type[EventRecord], version: int, body: dict[str, Any], event: Event) -> dict[str, Any]:
     """Return the body as one of the next version. Raise `PluginError` with its owner and place where that fails."""
+    cause: BaseException | None = None
     try:
         following: Any = record.upcasters[version](body)
     except KeyboardInterrupt:
@@ -33,7 +34,7 @@ def _upcast(record: type[EventRecord], version: int, body: dict[str, Any], event
     else:
         if isinstance(following, dict):
             return following
-        cause, reason = None, f"the upcaster returned a {type(following).__name__}, not a dict"
+        reason = f"the upcaster returned a {type(following).__name__}, not a dict"
     owner = owner_of(event.stream)
     who = f"plugin {owner!r}" if owner else record.__module__
     raise PluginError(
