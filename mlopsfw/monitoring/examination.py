@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from mlopsfw.monitoring.windows import Windows
 
 _OF_LABELS = frozenset({"performance", "bias"})
-_FACTS = ("monitor", "model", "version", "start", "end", "rows", "labelled", "labels_aside", "alarm", "summary", "metrics")  # fmt: skip
+_OF_WINDOW = ("endpoint", "model", "version", "start", "end")
+_FACTS = ("monitor", "model", "version", "start", "end", "rows", "labelled", "labels_aside", "alarm", "summary", "metrics", "compared")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ class Monitoring:
     def _examine(self, name: str, monitor: Monitor, window: Window, *, alert: bool) -> Examined:
         baseline = self._baselines.of(window.model, window.version)
         report = _label_alarms_only(monitor.examine(window, baseline), window)
-        report = msgspec.structs.replace(report, monitor=name, labels_aside=dict(window.labels_aside))
+        place = {field: getattr(window, field) for field in _OF_WINDOW}
+        report = msgspec.structs.replace(report, monitor=name, labels_aside=dict(window.labels_aside), **place)
         page = monitor.page(report, window, baseline)
         digest = self._services.blobs.put(msgspec.json.encode(report))
         page_digest = self._services.blobs.put(page.encode()) if page is not None else ""
@@ -154,7 +156,6 @@ def _examined(report: Report, digest: str, page: str, *, alerts: bool, look: int
         **facts,
         report=digest,
         page=page,
-        compared=bool(report.columns or report.metrics),
         drifted=tuple(column["column"] for column in report.columns if column.get("drifted")),
         alerts=alerts,
         look=look,

@@ -58,6 +58,7 @@ class MonitorConformance:
             assert report.rows == rows
             assert not report.alarm
             assert report.summary
+            assert rows or not report.compared
 
     def test_a_report_survives_json(self, monitor: Monitor, changed: tuple[Window, Baseline]) -> None:
         import msgspec

@@ -31,7 +31,7 @@ class DriftMonitor:
         head = {name: getattr(window, name) for name in ("endpoint", "model", "version", "start", "end")}
         if window.rows.num_rows < self._config.min_rows:
             few = f"{window.rows.num_rows} rows are too few to compare (min_rows = {self._config.min_rows})"
-            return Report(monitor=NAME, **head, rows=window.rows.num_rows, alarm=False, summary=few)
+            return Report(monitor=NAME, **head, rows=window.rows.num_rows, alarm=False, compared=False, summary=few)
         groups = row_groups(window.rows, self._config)
         drifts = (
             self._compare(window, baseline, groups) if window.look == 1 else []
@@ -45,6 +45,7 @@ class DriftMonitor:
             rows=window.rows.num_rows,
             labelled=decayed.labelled,
             alarm=alarm,
+            compared=bool(drifts or decayed.metrics),
             summary=_summary(drifts, decayed, baseline),
             findings=tuple(findings),
             columns=tuple(_row(drift, baseline) for drift in drifts),

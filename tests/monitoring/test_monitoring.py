@@ -144,6 +144,25 @@ def test_an_alarm_raises_one_alert_and_two_calm_windows_resolve_it(project):
     assert seen == [[(True, 0)], [(True, 1)], [(True, 1)], [(True, 2)], [(True, 2)], [(False, 2)]]
 
 
+def test_a_monitor_that_reports_findings_alone_resolves_its_alert_and_need_not_name_the_window(project, monkeypatch):
+    def found_alone(self, window, baseline):
+        report = examine(self, window, baseline)
+        return Report(rows=report.rows, alarm=report.alarm, summary="seen", findings=report.findings)
+
+    examine = DriftMonitor.examine
+    monkeypatch.setattr(DriftMonitor, "examine", found_alone)
+    monkeypatch.setattr(DriftMonitor, "page", lambda *_: None)
+    for day in range(3):
+        capture(project, day, mean=3.0 if day == 0 else 0.0)
+    assert alarms(project, range(1)) == [True]
+    assert alerts_open(project) == {"delay/drift": 0}
+    assert alarms(project, range(1, 3)) == [False, False]
+    assert alerts_open(project) == {}
+    (window, *_), body = project.monitoring.examine("delay", START, START + DAY), {"endpoint": "delay", "version": 1}
+    assert {name: getattr(window.report, name) for name in body} == body
+    assert window.report.start.startswith("2026-03-01T00:00:00")
+
+
 def test_the_same_calm_window_examined_twice_is_one_window(project):
     for day, mean in enumerate([2.0, 0.0]):
         capture(project, day, mean=mean)

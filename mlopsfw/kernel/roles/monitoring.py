@@ -87,10 +87,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Args:
         monitor: The monitor's name in the configuration; whoever runs the monitor fills it in.
-        endpoint, model, version, start, end: The window.
+        endpoint, model, version, start, end: The window; whoever runs the monitor fills them in.
         rows: How many rows it saw; `labelled` of them had a label.
         labels_aside: As in the window: why labels were set aside → how many. Whoever runs the monitor fills it in.
         alarm: Whether the monitor calls for attention.
+        compared: Whether there was enough to judge. A window that was not compared is not calm: it resolves no alert.
         summary: One sentence.
         findings: Worst first.
         columns: One dict a column, most drifted first: `column, type, statistic, value, pvalue, effect, threshold,
@@ -98,16 +99,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         metrics: Realised or estimated metrics of the window.
     """
 
-    monitor: str
-    endpoint: str
-    model: str
-    version: int
-    start: str
-    end: str
+    monitor: str = ""
+    endpoint: str = ""
+    model: str = ""
+    version: int = 0
+    start: str = ""
+    end: str = ""
     rows: int
     labelled: int = 0
     labels_aside: dict[str, int] = {}
     alarm: bool
+    compared: bool = True
     summary: str
     findings: tuple[Finding, ...] = ()
     columns: tuple[dict[str, Any], ...] = ()
