@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_LONGEST_NAME = 16 << 20  # characters; each level of objects doubles the escapes of those in it
+
+
 @functools.lru_cache(maxsize=1024)
 def logical_type(kind: pa.DataType) -> str:
     """Return the name of a type without its encoding: `utf8` for all kinds of text, the value type for a dictionary."""
@@ -36,7 +39,10 @@ def _nested_type(kind: pa.DataType) -> str:
     import pyarrow.types as t
 
     if t.is_struct(kind):
-        return f"struct{json.dumps([[f.name, logical_type(f.type)] for f in kind])}"
+        name = f"struct{json.dumps([[f.name, logical_type(f.type)] for f in kind])}"
+        if len(name) > _LONGEST_NAME:
+            raise DataError("a column's objects are nested too deeply to be digested", hint="Flatten the column.")
+        return name
     if t.is_map(kind):
         return f"map[{logical_type(kind.key_type)},{logical_type(kind.item_type)}]"
     size = f":{kind.list_size}" if t.is_fixed_size_list(kind) else ""

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlopsfw.data.tables.digest import BLOCK, TableDigest, table_digest
+from mlopsfw.data.tables.logical import logical_type
 from mlopsfw.kernel.base.errors import DataError
 
 TEXTS = st.lists(st.none() | st.text(max_size=12), max_size=80)
@@ -194,3 +195,11 @@ def test_a_union_and_batches_of_two_schemas_are_refused_by_name():
 def test_importing_it_imports_no_heavy_library():
     code = "import sys, mlopsfw.data.tables.digest; print(sorted({'numpy', 'pyarrow', 'polars'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_objects_that_are_nested_too_deeply_for_a_digest_are_refused_at_once():
+    kind = pa.int64()
+    for _ in range(60):
+        kind = pa.struct([("a", kind)])
+    with pytest.raises(DataError, match="nested too deeply"):
+        logical_type(kind)
