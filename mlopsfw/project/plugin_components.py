@@ -72,7 +72,7 @@ def _stand_in(claim: Claim, cause: Exception) -> Component:
         ) from cause
 
     check = Check(claim.key, f"{claim.key} takes part in the project", refuse)
-    return Component(name=claim.name, needs=refuse, holdings=refuse, checks=(check,), plugin=claim.key)
+    return Component(name=claim.name, needs=refuse, holdings=refuse, tables=refuse, checks=(check,), plugin=claim.key)
 
 
 # -- what is checked when it is built ----------------------------------------------------------------------------------

@@ -148,6 +148,8 @@ def test_while_a_component_cannot_be_built_nothing_is_vacuumed_or_erased_and_doc
         assert "mlopsfw plugins disable component.acme" in said
     with contextlib.closing(Project.open(people)) as project:
         errors = [each.message for each in project.doctor.examine() if each.check == "component.acme"]
+        with pytest.raises(PluginError, match=r"disable component\.acme"):
+            list(project.table_access.names())
     assert len(errors) == 1
     assert "component.acme" in errors[0]
     (people / "mlopsfw.toml").write_text(TOML + '[plugins]\ndisabled = ["component.acme"]\n')
