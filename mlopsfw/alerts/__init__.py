@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -43,11 +43,15 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 600.0
 
 @dataclass(frozen=True)
 class Pumped:
-    """What one pass over the outbox did: notices delivered, failed, and waiting (silenced or not yet due)."""
+    """What one pass over the outbox did: notices delivered, failed, and waiting (silenced or not yet due).
+
+    `reasons` says of each alerter that failed why.
+    """
 
     delivered: int = 0
     failed: int = 0
     waiting: int = 0
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 class Alerts:
@@ -153,7 +157,7 @@ class Alerts:
         The first failure of an alerter ends its turn, so a receiver that hangs costs one time-out per pass.
         """
         outbox, now = self.outbox(), self._services.clock.now()
-        failing: set[str] = set()
+        failing: dict[str, str] = {}
         delivered = waiting = 0
         for notice, alerter, delivery in self._undelivered(outbox):
             if alerter in failing or not delivery.is_due(now) or outbox.silent(notice.group, now):
@@ -161,8 +165,8 @@ class Alerts:
             elif self._deliver(notice, alerter, delivery):
                 delivered += 1
             else:
-                failing.add(alerter)
-        return Pumped(delivered, len(failing), waiting)
+                failing[alerter] = delivery.reason
+        return Pumped(delivered, len(failing), waiting, failing)
 
     def _undelivered(self, outbox: Outbox) -> Iterator[tuple[Alert, str, Delivery]]:
         """Yield the due deliveries. An alerter gets the end of an alert only after its beginning."""
@@ -190,6 +194,7 @@ class Alerts:
                 retry_after=wait(attempt),
             )
             self._stream.append(failed)
+            delivery.reason = failed.reason
             return False
         delivery.delivered = self._stream.append(delivered).time
         return True

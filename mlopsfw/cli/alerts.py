@@ -108,6 +108,12 @@ def pump(project: Project, *, as_json: bool) -> None:
     """Try every delivery that is due. Run this from a scheduler if no `monitor watch` is running."""
     done = project.alerts.pump()
     if as_json:
-        emit_json({"delivered": done.delivered, "failed": done.failed, "waiting": done.waiting})
+        emit_json(
+            {"delivered": done.delivered, "failed": done.failed, "waiting": done.waiting, "reasons": dict(done.reasons)}
+        )
     else:
         click.echo(f"{done.delivered} delivered, {done.failed} failed, {done.waiting} waiting.")
+        for name, reason in done.reasons.items():
+            click.echo(f"  {name}: {reason}")
+        if done.reasons:
+            click.echo("Nothing is lost: correct the cause, and run `mlopsfw alerts pump` again.")

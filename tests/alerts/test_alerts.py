@@ -157,6 +157,12 @@ def test_an_alerter_that_cannot_be_built_keeps_no_other_from_delivering(project)
     assert "alerter.webhook.url" in project.alerts.find(alert.id).delivery("firing", "webhook").reason
 
 
+def test_a_pass_says_of_each_alerter_that_failed_why(project):
+    (project.root / "down").touch()
+    raise_one(project)
+    assert "the file is down" in project.alerts.pump().reasons["file"]
+
+
 def test_a_clock_that_is_set_back_holds_nothing_up(project):
     (project.root / "down").touch()
     raise_one(project)

@@ -692,7 +692,7 @@ def test_alerts_are_listed_acknowledged_silenced_resolved_and_delivered(project,
     assert verb("alerts", "ack", alert.id[:6])[0] == 0
     assert verb("alerts", "silence", "delay", "--for", "4h")[0] == 0
     assert verb("alerts", "silence", "delay", "--for", "soon")[0] == 2
-    assert json.loads(verb("alerts", "pump", "--json")[1]) == {"delivered": 0, "failed": 0, "waiting": 0}
+    assert json.loads(verb("alerts", "pump", "--json")[1]) == {"delivered": 0, "failed": 0, "waiting": 0, "reasons": {}}
     assert verb("alerts", "resolve", "delay/drift")[0] == 0
     code, _, err = verb("alerts", "resolve", "delay/drfit")
     assert (code, "no alert of group" in err) == (2, True)
