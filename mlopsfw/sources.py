@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from mlopsfw.data.intake.download import Dropped, Part, Resumable, download
 from mlopsfw.data.intake.places import check_credentials, shown
+from mlopsfw.data.tables.delta_scan import scan_delta
 from mlopsfw.data.tables.digest import record_batches
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "check_credentials",
     "download",
     "record_batches",
+    "scan_delta",
     "shown",
 ]

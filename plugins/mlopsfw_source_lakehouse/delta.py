@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.errors import DataError, UsageError
-from mlopsfw.sources import shown
+from mlopsfw.sources import scan_delta, shown
 from mlopsfw_source_lakehouse.reading import read
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class DeltaTable:
         import deltalake
         from deltalake.exceptions import DeltaError
 
-        self._uri, self.shown, self._options = uri, shown, dict(options)
+        self.shown = shown
         if at and not at.isdigit():
             raise UsageError(f"{shown} has no version {at!r}", hint="A Delta table's versions are numbers: --at 12.")
         try:
             version = int(at) if at else None
-            self._table = deltalake.DeltaTable(uri, version=version, storage_options=self._options or None)
+            self._table = deltalake.DeltaTable(uri, version=version, storage_options=dict(options) or None)
         except (DeltaError, OSError) as error:
             raise DataError(f"{shown} cannot be opened as a Delta table{f' at {at}' if at else ''}: {error}") from None
 
@@ -60,9 +60,7 @@ class DeltaTable:
 
     def read(self, options: ReadOptions, _rejects: RejectSink | None) -> Iterator[pa.RecordBatch]:
         """Yield its rows, as `mlopsfw.roles.SourceTable` has it."""
-        import polars as pl
-
-        rows = pl.scan_delta(self._uri, version=self._table.version(), storage_options=self._options or None)
+        rows = scan_delta(self._table)
         return read(rows, self.shown, self.size(), options.max_ratio)
 
     def size(self) -> int:

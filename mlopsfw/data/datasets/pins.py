@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.data.tables.delta_scan import scan_delta
 from mlopsfw.data.tables.digest import file_digest
 from mlopsfw.data.tables.files import local_folder
 from mlopsfw.kernel.base.errors import DataError, ReferenceChanged, UsageError
@@ -70,7 +71,9 @@ def scan(uri: str, pinned: dict[str, Any]) -> pl.LazyFrame:
     import polars as pl
 
     if pinned["kind"] == "delta":
-        return pl.scan_delta(uri, version=pinned["version"])
+        from deltalake import DeltaTable
+
+        return scan_delta(DeltaTable(uri, version=pinned["version"]))
     path = local_folder(uri)
     location: list[Any] = [uri] if path is None else _local_files(path)
     if pinned["format"] == "parquet":

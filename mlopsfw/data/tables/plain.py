@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.tables import columns
+from mlopsfw.data.tables.delta_scan import scan_delta
 from mlopsfw.data.tables.digest import record_batches
 from mlopsfw.data.tables.files import as_storage_error, local_folder
 from mlopsfw.kernel.base.durable import sync
@@ -54,7 +55,6 @@ class PlainTables:
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
         """Return the rows lazily, in no particular order. Raise `NotFound`."""
-        import polars as pl
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -67,7 +67,7 @@ class PlainTables:
             if version is None:
                 raise
             raise NotFound(f"table {name!r} has no version {version}: {error}") from None
-        return pl.scan_delta(table)
+        return scan_delta(table)
 
     def read(self, name: str, version: int | None = None) -> pa.RecordBatchReader:
         """Yield the rows as Arrow record batches. Raise `NotFound`."""
