@@ -119,18 +119,22 @@ class Alerts:
                 return alert
 
     def resolve(self, group: str, text: str = "") -> Alert | None:
-        """Resolve the open alert of a group. Return the notice, or None if the group has no open alert."""
+        """Resolve every open alert of a group: a more severe one may stand beside the first.
+
+        Return the newest's notice, or None if the group has no open alert.
+        """
+        newest: Alert | None = None
         while True:
             outbox, seq = self._outbox_at()
             state = outbox.open_in(group)
             if state is None:
-                return None
+                return newest
             over = msgspec.structs.replace(
                 state.alert, state="resolved", text=text or state.alert.text, time=rfc3339(self._services.clock.now())
             )
             with suppress(Conflict):
                 self._stream.append(AlertResolved(id=over.id, group=group, alert=over), expecting=seq)
-                return over
+                newest = newest or over
 
     def acknowledge(self, alert_id: str) -> None:
         """Record that the actor takes care of the alert. A unique prefix of its id is enough. Raise `UnknownName`."""

@@ -103,6 +103,14 @@ def test_a_graver_alarm_of_the_same_group_is_a_new_alert(project):
     assert raise_one(project).id != raise_one(project, severity="critical").id
 
 
+def test_the_end_of_a_groups_trouble_ends_the_graver_alert_and_the_one_before(project):
+    raise_one(project)
+    graver = raise_one(project, severity="critical")
+    assert project.alerts.resolve("delay/drift").id == graver.id
+    assert project.alerts.resolve("delay/drift") is None
+    assert not any(state.open for state in project.alerts.outbox().alerts.values())
+
+
 def test_a_receiver_that_is_down_gets_everything_when_it_is_back_and_is_not_hammered(project):
     (project.root / "down").touch()
     alerts = [raise_one(project, group=f"g{n}") for n in range(5)]
