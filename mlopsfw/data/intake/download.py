@@ -108,7 +108,7 @@ def download(
 def _gave_up(file: Resumable, tries: int, error: Dropped) -> StorageUnavailable:
     wish = f"; the server asks for a pause of {error.after:g} s" if error.after else ""
     return StorageUnavailable(
-        f"{file.shown} could not be read in {tries} attempts: {error}{wish}",
+        f"{file.shown} could not be read in {tries} {'attempt' if tries == 1 else 'attempts'}: {error}{wish}",
         hint=f"{error.hint} Nothing was committed; try again later.".strip(),
     )
 
