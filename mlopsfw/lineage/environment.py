@@ -8,9 +8,11 @@ import platform
 import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
+_SITES = {"site-packages", "dist-packages"}
 _METADATA = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-.*)?\.(?:dist|egg)-info")
 
 
@@ -18,10 +20,13 @@ def environment(folders: Iterable[str] | None = None) -> dict[str, str]:
     """Return distribution → version for what `sys.path` (or `folders`) holds, and Python itself, sorted.
 
     An earlier folder hides a later one, as for imports. No metadata is opened: pip, uv and conda name the folder
-    `name-version.dist-info`.
+    `name-version.dist-info`. What a package brings along in a folder of its own, such as Ray's `thirdparty_files`,
+    comes with that package's version: it counts no more once the package was imported than before.
     """
     found: dict[str, str] = {}
     for folder in sys.path if folders is None else folders:
+        if _SITES.intersection(Path(folder).parts[:-1]):
+            continue
         for name, version in _installed(folder or "."):
             found.setdefault(name, version)
     found["python"] = platform.python_version()

@@ -1,4 +1,4 @@
-"""How deeply JSON that others wrote may be nested. Parsers recurse: some end the process, others raise `RecursionError`.
+"""How deeply JSON that others wrote may be nested. Parsers recurse, and one that recurses too far ends the process.
 
 So every reader of such text asks here before it parses.
 """

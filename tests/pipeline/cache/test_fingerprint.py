@@ -362,6 +362,16 @@ def test_the_environment_is_read_from_the_names_of_metadata_folders(tmp_path):
     assert "python" in found
 
 
+def test_what_a_package_brings_along_counts_no_more_once_it_was_imported(tmp_path):
+    """As Ray does: `import ray` puts a folder of its own on sys.path, in which packages lie."""
+    site = tmp_path / "lib" / "site-packages"
+    inner = site / "ray" / "thirdparty_files"
+    for metadata in (site / "ray-2.50.dist-info", inner / "psutil-7.2.2.dist-info"):
+        metadata.mkdir(parents=True)
+    assert environment([str(inner), str(site)]) == environment([str(site)])
+    assert environment([str(site)])["ray"] == "2.50"
+
+
 def test_an_installed_package_of_another_version_changes_the_key(bench, tmp_path, monkeypatch):
     bench.write(TOML, steps="def run():\n    return 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
