@@ -148,7 +148,7 @@ def section(title: str) -> str:
     return PAGE.partition(f"### {title}\n")[2].partition("\n### ")[0].partition("\n## ")[0]
 
 
-# -- how a call is told ----------------------------------------------------------------------------------------------------
+# -- how calls are sorted ----------------------------------------------------------------------------------------------------
 
 
 def is_wire(call: Call) -> bool:

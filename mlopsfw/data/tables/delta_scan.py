@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 
-def scan_delta(table: DeltaTable, **options: Any) -> pl.LazyFrame:
+def scan_delta(table: DeltaTable) -> pl.LazyFrame:
     """Return `polars.scan_delta` of an opened table, in a folder of any name.
 
-    delta-rs gives a local folder percent-encoded, and Polars would look for a folder that is called so.
+    delta-rs percent-encodes the path of a local folder, and Polars does not decode it.
     """
     import polars as pl
     from deltalake import DeltaTable
 
     encoded = table.table_uri.removeprefix("file://").rstrip("/")
     if not encoded.startswith("/") or encoded == unquote(encoded):
-        return pl.scan_delta(table, **options)
+        return pl.scan_delta(table)
 
     class LocalTable(DeltaTable):  # type: ignore[misc, unused-ignore]
         def file_uris(self, *filters: Any, **options: Any) -> list[str]:
             return [unquote(encoded) + uri.removeprefix(encoded) for uri in super().file_uris(*filters, **options)]
 
-    return pl.scan_delta(LocalTable(unquote(encoded), version=table.version()), **options)
+    return pl.scan_delta(LocalTable(unquote(encoded), version=table.version()))

@@ -117,7 +117,7 @@ class TableErasure:
         files.delete(
             _removed(files, [path for path in log if path.endswith(".json")]) - {f.path for f in _active(table)}
         )
-        # the newest commit stays: delta-rs goes on from it
+        # keep the newest commit: delta-rs appends after it
         files.delete(path for path, number in log.items() if number.isdecimal() and int(number) < version)
 
 

@@ -35,8 +35,8 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ref: `data:/name@3` or `models:/name@3` where `kind` is `dataset` or `model`.
         rows: Of a `table` or `dataset` that stands for some of its rows: the first, and the one after the last.
             `digest` is theirs.
-        meta: Facts for people and pages: rows, columns, bytes, media type; `note`: a sentence that whoever looks at the
-            run must see. Never needed to read the value.
+        meta: Facts for people and pages: rows, columns, bytes, media type; `note`: a sentence to show with the run.
+            Never needed to read the value.
     """
 
     kind: ArtifactKind

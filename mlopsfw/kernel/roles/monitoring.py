@@ -86,8 +86,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a monitor says of one window.
 
     Args:
-        monitor: The monitor's name in the configuration; whoever runs the monitor fills it in.
-        endpoint, model, version, start, end: The window; whoever runs the monitor fills them in.
+        monitor: The monitor's name in the configuration. mlopsfw fills it in.
+        endpoint, model, version, start, end: The window. mlopsfw fills them in.
         rows: How many rows it saw; `labelled` of them had a label.
         labels_aside: As in the window: why labels were set aside → how many. Whoever runs the monitor fills it in.
         alarm: Whether the monitor calls for attention.
