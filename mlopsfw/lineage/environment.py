@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-_SITES = {"site-packages", "dist-packages"}
+SITES = {"site-packages", "dist-packages"}
+"""What the folders are called into which installers put packages."""
 _METADATA = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-.*)?\.(?:dist|egg)-info")
 
 
@@ -25,7 +26,7 @@ def environment(folders: Iterable[str] | None = None) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for folder in sys.path if folders is None else folders:
-        if _SITES.intersection(Path(folder).parts[:-1]):
+        if SITES.intersection(Path(folder).parts[:-1]):
             continue
         for name, version in _installed(folder or "."):
             found.setdefault(name, version)

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.lineage.environment import SITES
 from mlopsfw.pipeline.cache.source import FORMAT, ModuleFacts, read_module
 
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "venv", "build", "dist"})
@@ -128,7 +129,7 @@ def project_codebase(root: Path, code: Sequence[str], store: Path | None) -> Cod
 def _is_installation(folder: Path) -> bool:
     """Say whether an installer put packages there, whose versions stand for them: here, for the user, or for another environment."""
     under = any(folder.is_relative_to(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix))
-    return under or folder.name in ("site-packages", "dist-packages") or any(folder.glob("*.dist-info"))
+    return under or folder.name in SITES or any(folder.glob("*.dist-info"))
 
 
 def _stamp(file: Path) -> tuple[int, ...]:
