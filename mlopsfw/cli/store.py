@@ -62,9 +62,9 @@ def gc(project: Project, *, grace: float, dry_run: bool, as_json: bool) -> None:
 def doctor(project: Project, *, verify: bool, listing: bool, as_json: bool) -> None:
     """Check the project, its storage and this machine."""
     if listing:
-        questions = project.doctor.questions()
+        checks = project.doctor.checks()
         _show(
-            [{"check": q.name, "asks": q.summary, "verify": "--verify" if q.thorough else ""} for q in questions],
+            [{"check": c.name, "asks": c.summary, "verify": "--verify" if c.thorough else ""} for c in checks],
             as_json,
         )
         return

@@ -19,7 +19,6 @@ from mlopsfw.governance.removal import drop
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.kernel.component import Component, ErasureScope, Holding
-from mlopsfw.kernel.roles.check import Diagnosis
 from mlopsfw.kernel.store.tombstones import Tombstone
 
 if TYPE_CHECKING:
@@ -129,13 +128,6 @@ class Erasures:
     def unfinished(self) -> dict[str, str]:
         """Return the erasures that were begun and neither done nor repeated since: id → the subject's keyed digest."""
         return {begun.erasure: begun.subject for begun in self._waiting()}
-
-    def diagnose(self) -> Iterable[Diagnosis]:
-        """Answer whether every erasure that was begun is done."""
-        for erasure in self.unfinished():
-            hint = "Run the same `mlopsfw data forget` again."
-            yield Diagnosis("error", f"the erasure {erasure} was interrupted", hint)
-        yield Diagnosis("ok", "every erasure is complete")
 
     def _scope(self, dataset: str, subject: Subject, also: Iterable[str], erasure: str) -> ErasureScope:
         reached = frozenset(self._lineage.downstream(self._roots.roots(dataset, subject))) | frozenset(also)

@@ -11,7 +11,6 @@ from mlopsfw.governance.actors import Actors, is_actor
 from mlopsfw.governance.events import ActorForgotten
 from mlopsfw.governance.texts import Texts, is_reference
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.kernel.roles.check import Diagnosis
 from mlopsfw.kernel.services import Services
 
 T = TypeVar("T")
@@ -77,14 +76,6 @@ class People:
         forgotten = self.forgotten()
         found = {actor for actor, entry in self._actors.entries(forgotten).items() if entry.name}
         return sorted(found | (forgotten and self._actors.named() & forgotten))
-
-    def diagnose(self) -> Iterator[Diagnosis]:
-        """Answer doctor's question about the directory."""
-        for actor in self.restored():
-            yield Diagnosis(
-                "error", f"{actor} was forgotten and has a name", f"Run `mlopsfw audit forget {actor}` again."
-            )
-        yield Diagnosis("ok", f"{len(self.everyone())} actors are in the directory")
 
     def rename(self, actor: str, name: str) -> None:
         """Give an actor another name.

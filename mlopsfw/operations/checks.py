@@ -1,4 +1,4 @@
-"""What doctor asks of the kernel's parts. Each check takes the parts that it looks at, and changes nothing but a probe of its own."""
+"""The checks of `mlopsfw doctor` on the store, on this machine and on what is installed. None changes anything but a probe of its own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import shutil
 import site
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from mlopsfw.kernel.roles.check import Diagnosis
+from mlopsfw.kernel.component import released
+from mlopsfw.kernel.roles.check import Check, Diagnosis
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.component import Released
+    from mlopsfw.kernel.component import Component, Released
     from mlopsfw.kernel.config import ProjectConfig
     from mlopsfw.kernel.index import Index
     from mlopsfw.kernel.ledger import Ledger
@@ -27,6 +28,110 @@ if TYPE_CHECKING:
 
 _ROOM = 1 << 30  # bytes of free disk below which a warning is due
 _SKEW = 5.0  # seconds between this machine's clock and the store's
+
+
+class Store(Protocol):
+    """The parts of a store. Each is made when a check asks for it: one that cannot be made fails that check alone."""
+
+    @property
+    def storage(self) -> Storage:
+        """Where objects lie."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """This machine's clock."""
+        ...
+
+    @property
+    def vault(self) -> Vault | None:
+        """The keys of the blobs; None without encryption."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """The events."""
+        ...
+
+    @property
+    def blobs(self) -> BlobStore:
+        """The blobs."""
+        ...
+
+
+class Installation(Protocol):
+    """The parts of a project on this machine, each made when a check asks for it."""
+
+    @property
+    def workspace(self) -> Workspace:
+        """The project's folder, and its state."""
+        ...
+
+    @property
+    def index(self) -> Index:
+        """What is derived from the ledger."""
+        ...
+
+    @property
+    def plugins(self) -> PluginManager:
+        """The plugins."""
+        ...
+
+    @property
+    def config(self) -> ProjectConfig:
+        """The configuration."""
+        ...
+
+    @property
+    def components(self) -> Iterable[Component]:
+        """What each part of the project contributes."""
+        ...
+
+
+def checks(store: Store, project: Installation) -> tuple[Check, ...]:
+    """Return the checks."""
+    return (
+        Check(
+            "machine",
+            "This machine has free space, and the project's state is private",
+            lambda: machine(project.workspace),
+        ),
+        Check("startup", "Which files run code whenever Python starts", startup_files),
+        Check(
+            "storage",
+            "The storage answers and keeps its protocol",
+            lambda: storage_protocol(store.storage, store.clock),
+        ),
+        Check(
+            "encryption",
+            "The key decrypts the keyring, and no older keyring exists",
+            lambda: encryption(store.vault),
+        ),
+        Check("ledger", "The hash chain of every stream is intact", lambda: ledger_chain(store.storage)),
+        Check(
+            "references",
+            "Every blob that an event refers to exists",
+            lambda: references(store.ledger, released(project.components), _installed(project.plugins)),
+        ),
+        Check(
+            "plugins",
+            "Every selected provider is installed and can be loaded",
+            lambda: selected_providers(project.plugins, project.config),
+        ),
+        Check("blobs", "Every blob matches its digest", lambda: blob_digests(store.blobs), thorough=True),
+        Check(
+            "index",
+            "The index agrees with the ledger",
+            lambda: index_content(project.index, project.workspace),
+            thorough=True,
+        ),
+    )
+
+
+def _installed(plugins: PluginManager) -> set[str]:
+    """Return the plugins that are installed and not disabled, such as `alerter.acme`."""
+    catalog = plugins.catalog
+    return {claim.key for claim in catalog.claims if not catalog.is_disabled(claim)}
 
 
 # -- this machine --------------------------------------------------------------------------------------------------------------

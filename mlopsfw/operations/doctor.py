@@ -1,14 +1,18 @@
-"""`doctor`: asks questions about a project, one after the other. The questions of the kernel are `mlopsfw.operations.checks`'."""
+"""`doctor`: asks every component's checks, one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import MlopsfwError, text_of
 from mlopsfw.kernel.plugins.blame import blame_of
 from mlopsfw.kernel.roles.check import Check, Diagnosis
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.component import Component
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,29 +25,34 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Doctor:
-    """Asks what there is to ask about a project.
+    """Asks all checks of a project.
 
     Args:
-        questions: Returns the questions, in order.
+        components: Contribute the checks.
     """
 
-    def __init__(self, questions: Callable[[], Iterable[Check]]) -> None:
-        self.questions = questions
+    def __init__(self, components: Sequence[Component]) -> None:
+        self._components = components
+
+    def checks(self) -> list[Check]:
+        """Return the checks in the order of the components, the thorough ones last."""
+        checks = (check for component in self._components for check in component.checks)
+        return sorted(checks, key=lambda check: check.thorough)
 
     def examine(self, *, verify: bool = False) -> Iterator[Finding]:
-        """Ask every question; one that cannot be answered is itself an error.
+        """Ask every check; one that cannot be answered is itself an error.
 
         Args:
             verify: Whether to ask the thorough ones too.
         """
-        for question in self.questions():
-            if verify or not question.thorough:
-                yield from _answers(question)
+        for check in self.checks():
+            if verify or not check.thorough:
+                yield from _answers(check)
 
 
-def _answers(question: Check) -> Iterator[Finding]:
+def _answers(check: Check) -> Iterator[Finding]:
     try:
-        answers = list(question.ask())
+        answers = list(check.ask())
     except Exception as error:  # noqa: BLE001 - one check must not keep the others from being asked
         hint = error.hint if isinstance(error, MlopsfwError) else ""
         message = error.message if isinstance(error, MlopsfwError) else text_of(error)
@@ -52,4 +61,4 @@ def _answers(question: Check) -> Iterator[Finding]:
     if any(answer.level == "error" for answer in answers):
         answers = [answer for answer in answers if answer.level != "ok"]  # all is well: not where something is wrong
     for answer in answers or [Diagnosis("ok", "nothing to say")]:
-        yield Finding(check=question.name, level=answer.level, message=answer.message, hint=answer.hint)
+        yield Finding(check=check.name, level=answer.level, message=answer.message, hint=answer.hint)

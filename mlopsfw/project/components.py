@@ -20,10 +20,9 @@ def components(parts: Wiring) -> tuple[Component, ...]:
     ours, built = bundled(parts), tuple(parts.plugins.components(parts.config, parts.host))
     if not built:
         return ours
-    from mlopsfw.project.checks import first, last
     from mlopsfw.project.plugin_components import behind_border
 
-    return (*ours, *behind_border(built, ours, (check.name for check in (*first(parts), *last(parts)))))
+    return (*ours, *behind_border(built, ours))
 
 
 def bundled(parts: Wiring) -> tuple[Component, ...]:
@@ -37,6 +36,7 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
     from mlopsfw.governance.component import component as governance
     from mlopsfw.models.registry.component import component as models
     from mlopsfw.monitoring.component import component as monitoring
+    from mlopsfw.operations.component import component as operations
     from mlopsfw.pipeline.run.component import component as runs
     from mlopsfw.serving.component import component as endpoints
 
@@ -75,6 +75,7 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
         )
 
     return (
+        operations(parts, parts),
         endpoints(lambda: parts.captures, capture_holdings, capture_tables),
         runs(lambda: parts.runs, run_needs, run_holdings),
         monitoring(report_holdings),

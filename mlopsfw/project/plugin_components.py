@@ -29,21 +29,18 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.plugins.catalog import Claim
 
 
-def behind_border(
-    built: Iterable[tuple[Claim, Any]], bundled: Iterable[Component], questions: Iterable[str]
-) -> Iterator[Component]:
+def behind_border(built: Iterable[tuple[Claim, Any]], bundled: Iterable[Component]) -> Iterator[Component]:
     """Yield the components that plugins built, and for each that is wrong one that refuses, after a warning.
 
     Args:
         built: Each plugin, and what it built, or the error that kept it from being built.
         bundled: The components that there are already.
-        questions: Names of the checks that no component may take.
     """
-    taken, names = list(bundled), set(questions)
+    taken = list(bundled)
     for claim, component in built:
         try:
             with blaming(claim, "build"):
-                _check(claim, component, taken, names | {check.name for each in taken for check in each.checks})
+                _check(claim, component, taken)
         except Exception as error:  # noqa: BLE001 - what is broken must not keep the project from being opened
             if not isinstance(error, PluginBroken):  # warned about when it was set aside
                 warn(
@@ -81,7 +78,7 @@ _FUNCTIONS = ("edges", "needs", "holdings", "released", "tables")
 _PARTS: Mapping[str, type] = {"references": ReferenceKind, "checks": Check}
 
 
-def _check(claim: Claim, component: Any, taken: Collection[Component], names: Collection[str]) -> None:
+def _check(claim: Claim, component: Any, taken: Collection[Component]) -> None:
     if isinstance(component, Exception):
         raise component
     if not isinstance(component, Component):
@@ -92,7 +89,8 @@ def _check(claim: Claim, component: Any, taken: Collection[Component], names: Co
         raise PluginError(f"a component of mlopsfw is called {component.name!r}", hint="Choose another name.")
     _check_fields(component)
     _check_events(claim, component.events)
-    _check_names("check", (check.name for check in component.checks), names)
+    checks = {check.name for each in taken for check in each.checks}
+    _check_names("check", (check.name for check in component.checks), checks)
     schemes = {kind.scheme for each in taken for kind in each.references}
     _check_names("scheme of references", (kind.scheme for kind in component.references), schemes)
     if component.index is not None:

@@ -266,6 +266,5 @@ class Wiring(KernelWiring):
     def doctor(self) -> Doctor:
         """Asks questions about all of it."""
         from mlopsfw.operations.doctor import Doctor
-        from mlopsfw.project.checks import questions
 
-        return Doctor(lambda: questions(self))
+        return Doctor(self.components)

@@ -16,7 +16,6 @@ from mlopsfw.kernel.plugins.catalog import Catalog
 from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.store.blobs import key_of
 from mlopsfw.pipeline.run.events import RunStarted
-from mlopsfw.project.checks import questions
 from mlopsfw.project.facade import Project
 
 
@@ -44,12 +43,26 @@ def found(project, check, **options):
     return [f for f in project.doctor.examine(**options) if f.check == check and f.level != "ok"]
 
 
-CHECKS = [question.name for question in questions(Project(Path(), ProjectConfig(name="any")))]
+CHECKS = [check.name for check in Project(Path(), ProjectConfig(name="any")).doctor.checks()]
 
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_sound_project_has_no_complaints(filled, check):
     assert found(filled, check, verify=True) == []
+
+
+def test_every_check_comes_from_checks_py_of_the_room_whose_component_contributes_it():
+    contributed = [(c.name, check) for c in Project(Path(), ProjectConfig(name="any")).components for check in c.checks]
+    assert {name for name, _ in contributed} == {"operations", "datasets", "governance"}
+    for _, check in contributed:
+        assert check.ask.__module__.rpartition(".")[2] == "checks", check.name
+    assert {check.name for _, check in contributed} == set(CHECKS)
+
+
+def test_thorough_checks_are_asked_last():
+    thorough = [check.thorough for check in Project(Path(), ProjectConfig(name="any")).doctor.checks()]
+    assert thorough == sorted(thorough)
+    assert thorough[-1]
 
 
 def test_a_project_whose_pipeline_has_run_is_sound(make_project, capsys):

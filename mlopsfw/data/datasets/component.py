@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.data.datasets import diagnosis
+from mlopsfw.data.datasets.checks import checks
 from mlopsfw.data.datasets.events import EVENTS, VersionRecord
 from mlopsfw.data.datasets.index_tables import INDEX
 from mlopsfw.data.datasets.needs import of_bad_rows, of_tags
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
-from mlopsfw.kernel.roles.check import Check
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.catalog import Datasets
@@ -37,19 +36,6 @@ def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[
             yield store.table_name(name)
             yield bad_rows.table_name(name)
 
-    checks = (
-        Check(
-            "datasets",
-            "The files of every dataset exist, its Delta log is complete, and references are unchanged",
-            lambda: diagnosis.examine(datasets()),
-        ),
-        Check(
-            "rows",
-            "Every dataset version still has the rows of its digest",
-            lambda: diagnosis.verify(datasets()),
-            thorough=True,
-        ),
-    )
     return Component(
         name="datasets",
         events=EVENTS,
@@ -59,7 +45,7 @@ def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[
         needs=needs,
         holdings=holdings,
         tables=tables,
-        checks=checks,
+        checks=checks(datasets),
     )
 
 

@@ -271,4 +271,4 @@ def test_doctor_asks_a_plugins_questions_too(plugin, project):
     project.plugins = manager(plugin(CHECK, kind="component", name="licence", module="licence_plugin"))
     (answer,) = [f for f in project.doctor.examine() if f.check == "licence"]
     assert (answer.level, answer.message) == ("warning", "the licence of testproject ends soon")
-    assert "licence" in [question.name for question in project.doctor.questions()]
+    assert "licence" in [check.name for check in project.doctor.checks()]

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.errors import Corrupt, DataError, ReferenceChanged
-from mlopsfw.kernel.roles.check import Diagnosis
+from mlopsfw.kernel.roles.check import Check, Diagnosis
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.catalog import Datasets
     from mlopsfw.data.datasets.versions import DatasetVersion
+
+
+def checks(datasets: Callable[[], Datasets]) -> tuple[Check, ...]:
+    """Return the checks."""
+    return (
+        Check(
+            "datasets",
+            "The files of every dataset exist, its Delta log is complete, and references are unchanged",
+            lambda: examine(datasets()),
+        ),
+        Check(
+            "rows",
+            "Every dataset version still has the rows of its digest",
+            lambda: verify(datasets()),
+            thorough=True,
+        ),
+    )
 
 
 def examine(datasets: Datasets) -> Iterator[Diagnosis]:
