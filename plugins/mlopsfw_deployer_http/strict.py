@@ -57,7 +57,6 @@ def _with_numbers_named(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         value = json.loads(body.decode(), parse_float=_float, parse_int=_int, parse_constant=_constant)
         converted: T = msgspec.convert(value, decoder.type)  # annotated: msgspec 0.23 types `decoder.type` as Any
-        return converted
     except msgspec.ValidationError as error:
         reason = str(error).replace(f"got `{OutOfRange.__name__}`", "got a number out of range")
         raise Refusal(400, f"the body is not a valid request: {reason}") from None
@@ -65,6 +64,7 @@ def _with_numbers_named(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise Refusal(400, f"the body is not JSON: {error}") from None
     except RecursionError:
         raise Refusal(400, "the body is nested too deeply") from None
+    return converted
 
 
 def _float(literal: str) -> Any:
