@@ -67,7 +67,7 @@ def extension(name: str, level: str) -> Extension:
         name,
         [name.replace(".", "/") + ".pyx"],
         include_dirs=[np.get_include(), "."],
-        depends=[str(header) for header in Path("mlopsfw_core").rglob("*.h")],
+        depends=[str(part) for kind in ("*.h", "*.pxi") for part in Path("mlopsfw_core").rglob(kind)],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=flags,
     )

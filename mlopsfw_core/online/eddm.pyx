@@ -5,9 +5,8 @@ from __future__ import annotations
 cimport cython
 from libc.math cimport pow
 from libc.stdint cimport int64_t, uint8_t
-from libc.string cimport memset
 
-from ._detector cimport DRIFT, QUIET, WARNING, Mean, WarningDetector, add_to_mean, check_bits, is_finite
+from ._detector cimport DRIFT, QUIET, WARNING, Mean, WarningDetector, add_to_mean, check_bits
 
 
 cdef struct State:
@@ -87,23 +86,15 @@ cdef class EDDM(WarningDetector):
             s.warned = reach / s.longest < self.alpha
         return QUIET
 
+    cdef inline uint8_t _step(self, State* s, double x) noexcept nogil:
+        cdef uint8_t signal = QUIET
+        s.rows += 1
+        if x == 1:
+            signal = self._error(s)
+        return signal | (WARNING if s.warned else QUIET)
+
     cdef void _scan(self, const double* x, int64_t n, uint8_t* signals) noexcept nogil:
-        cdef State s = self.state      # a copy, so that writing signals cannot touch it
-        cdef uint8_t signal = self._signal
-        cdef int64_t i
-        memset(signals, QUIET, n)
-        for i in range(n):
-            if signal & DRIFT:
-                s = _fresh()
-            signal = QUIET
-            if is_finite(x[i]):
-                s.rows += 1
-                if x[i] == 1:
-                    signal = self._error(&s)
-                signal |= WARNING if s.warned else QUIET
-            if signal:
-                signals[i] = signal
-        self.state = s
+        scan(self, x, n, signals)
 
     def _arguments(self):
         return {"warm_start": self.warm_start, "alpha": self.alpha, "beta": self.beta}
@@ -113,3 +104,8 @@ cdef class EDDM(WarningDetector):
 
     def _restore(self, kept):
         self.state = kept
+
+
+ctypedef EDDM Self
+
+include "_scan.pxi"

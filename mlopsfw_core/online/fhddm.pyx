@@ -6,9 +6,8 @@ cimport cython
 from libc.math cimport log, sqrt
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
 
-from ._detector cimport DRIFT, QUIET, Detector, check_bits, is_finite
+from ._detector cimport DRIFT, QUIET, Detector, check_bits
 
 
 cdef struct State:
@@ -85,7 +84,8 @@ cdef class FHDDM(Detector):
     cdef inline int64_t _before(self, int64_t at, int64_t back) noexcept nogil:
         return at - back if at >= back else at - back + self.sliding_window_size
 
-    cdef inline bint _step(self, State* s, uint8_t x) noexcept nogil:
+    cdef inline uint8_t _step(self, State* s, double value) noexcept nogil:
+        cdef uint8_t x = value == 1
         cdef int64_t at = s.at, size = self.sliding_window_size
         cdef bint fired = False
         if self.short_size:
@@ -97,7 +97,7 @@ cdef class FHDDM(Detector):
         s.ones += x
         s.held += 1
         if s.held < size:
-            return False
+            return QUIET
         s.highest = max(s.highest, s.ones)
         fired = _fell(s.highest, s.ones, size, self.margin, self.calm)
         if self.short_size:
@@ -107,20 +107,10 @@ cdef class FHDDM(Detector):
         s.held -= 1
         if self.short_size == size:
             s.short_ones = s.ones
-        return fired
+        return DRIFT if fired else QUIET
 
     cdef void _scan(self, const double* x, int64_t n, uint8_t* signals) noexcept nogil:
-        cdef State s = self.state      # a copy, so that writing signals cannot touch it
-        cdef bint fired = self._signal & DRIFT
-        cdef int64_t i
-        memset(signals, QUIET, n)
-        for i in range(n):
-            if fired:
-                s = _fresh()
-            fired = is_finite(x[i]) and self._step(&s, x[i] == 1)
-            if fired:
-                signals[i] = DRIFT
-        self.state = s
+        scan(self, x, n, signals)
 
     def _arguments(self):
         return {"sliding_window_size": self.sliding_window_size, "confidence_level": self.confidence_level,
@@ -139,3 +129,8 @@ cdef class FHDDM(Detector):
         for i in range(size):
             self.window[i] = window[i] == "1"
         self.state = state
+
+
+ctypedef FHDDM Self
+
+include "_scan.pxi"

@@ -5,9 +5,8 @@ from __future__ import annotations
 cimport cython
 from libc.math cimport log, sqrt
 from libc.stdint cimport int64_t, uint8_t
-from libc.string cimport memset
 
-from ._detector cimport DRIFT, QUIET, WARNING, Mean, WarningDetector, add_to_mean, check_unit, is_finite
+from ._detector cimport DRIFT, QUIET, WARNING, Mean, WarningDetector, add_to_mean, check_unit
 
 
 cdef struct State:
@@ -79,17 +78,7 @@ cdef class HDDM_A(WarningDetector):
         return signal
 
     cdef void _scan(self, const double* x, int64_t n, uint8_t* signals) noexcept nogil:
-        cdef State s = self.state      # a copy, so that writing signals cannot touch it
-        cdef uint8_t signal = self._signal
-        cdef int64_t i
-        memset(signals, QUIET, n)
-        for i in range(n):
-            if signal & DRIFT:
-                s = _fresh()
-            signal = self._step(&s, x[i]) if is_finite(x[i]) else QUIET
-            if signal:
-                signals[i] = signal
-        self.state = s
+        scan(self, x, n, signals)
 
     def _arguments(self):
         return {"drift_confidence": self.drift_confidence, "warning_confidence": self.warning_confidence,
@@ -100,3 +89,8 @@ cdef class HDDM_A(WarningDetector):
 
     def _restore(self, kept):
         self.state = kept
+
+
+ctypedef HDDM_A Self
+
+include "_scan.pxi"

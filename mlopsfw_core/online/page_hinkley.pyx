@@ -8,9 +8,8 @@ from __future__ import annotations
 cimport cython
 from libc.math cimport INFINITY, isnan
 from libc.stdint cimport int64_t, uint8_t
-from libc.string cimport memset
 
-from ._detector cimport DRIFT, QUIET, Detector, Mean, add_to_mean, is_finite
+from ._detector cimport DRIFT, QUIET, Detector, Mean, add_to_mean
 
 MODES = ("up", "down", "both")
 
@@ -62,7 +61,7 @@ cdef class PageHinkley(Detector):
         self.up, self.down = mode != "down", mode != "up"
         self.state = _fresh()
 
-    cdef inline bint _step(self, State* s, double x) noexcept nogil:
+    cdef inline uint8_t _step(self, State* s, double x) noexcept nogil:
         cdef double deviation
         add_to_mean(&s.mean, x)
         deviation = x - s.mean.value
@@ -70,21 +69,14 @@ cdef class PageHinkley(Detector):
         s.decrease = self.alpha * s.decrease + deviation + self.delta
         s.lowest = s.increase if s.increase < s.lowest else s.lowest
         s.highest = s.decrease if s.decrease > s.highest else s.highest
-        return s.mean.n >= self.min_instances and (
-            (self.up and s.increase - s.lowest > self.threshold) or (self.down and s.highest - s.decrease > self.threshold))
+        if s.mean.n < self.min_instances:
+            return QUIET
+        if (self.up and s.increase - s.lowest > self.threshold) or (self.down and s.highest - s.decrease > self.threshold):
+            return DRIFT
+        return QUIET
 
     cdef void _scan(self, const double* x, int64_t n, uint8_t* signals) noexcept nogil:
-        cdef State s = self.state      # a copy, so that writing signals cannot touch it
-        cdef bint fired = self._signal & DRIFT
-        cdef int64_t i
-        memset(signals, QUIET, n)
-        for i in range(n):
-            if fired:
-                s = _fresh()
-            fired = is_finite(x[i]) and self._step(&s, x[i])
-            if fired:
-                signals[i] = DRIFT
-        self.state = s
+        scan(self, x, n, signals)
 
     def _arguments(self):
         return {"min_instances": self.min_instances, "delta": self.delta, "threshold": self.threshold, "alpha": self.alpha,
@@ -95,3 +87,8 @@ cdef class PageHinkley(Detector):
 
     def _restore(self, kept):
         self.state = kept
+
+
+ctypedef PageHinkley Self
+
+include "_scan.pxi"
