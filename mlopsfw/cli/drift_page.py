@@ -44,7 +44,9 @@ def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, t
 
     options = {"alpha": alpha, "threshold": threshold, "group": "none", "min_rows": 0}
     chosen = Selection(use="drift", options=options, key="monitor.0")
-    monitor = Project(Path.cwd(), ProjectConfig(name="drift", monitors=(chosen,))).providers.monitors["drift"]
+    monitor = Project(Path.cwd(), ProjectConfig(name="drift", selected={"monitor": (chosen,)})).providers.monitors[
+        "drift"
+    ]
     before, after = (_rows(outcome, side) for side in (0, 1))
     profile = {name: Reference.fit(before[name], name=name).to_dict() for name in before.columns}
     window = Window(endpoint=current, model=reference, version=0, start="", end="", rows=after.to_arrow())

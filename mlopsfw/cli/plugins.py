@@ -67,13 +67,13 @@ def _row(claim: Claim, catalog: Catalog, *, load: bool) -> dict[str, Any]:
 
 def _loaded(claim: Claim, catalog: Catalog) -> dict[str, str]:
     from mlopsfw.kernel.plugins.manager import PluginManager
-    from mlopsfw.kernel.roles.names import ROLES
+    from mlopsfw.kernel.roles.names import KINDS
 
     manager = PluginManager(catalog)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            if claim.kind in ROLES:
+            if KINDS[claim.kind].builds:
                 return {"summary": manager.provider(claim.kind, claim.name)[1].summary}
             manager.load(claim)
     except PluginError as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mlopsfw.kernel.component import released
 from mlopsfw.kernel.roles.check import Check, Diagnosis
+from mlopsfw.kernel.roles.names import chosen_as
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.component import Component, Released
@@ -293,10 +294,6 @@ def index_content(index: Index, workspace: Workspace) -> Iterator[Diagnosis]:
 
 def selected_providers(plugins: PluginManager, config: ProjectConfig) -> Iterator[Diagnosis]:
     """Load the plugin behind each selected provider, and name its distribution."""
-    chosen = [("storage", config.storage), ("trainer", config.trainer), ("deployer", config.deployer)]
-    chosen += [("engine", config.engine), *(("monitor", s) for s in config.monitors)]
-    chosen += [("alerter", s) for s in config.alerters]
-    chosen += [(role, s) for role, named in config.named.items() for s in named if s.key != role]
-    for role, selection in {(role, s.called): (role, s) for role, s in chosen if s.use}.values():
+    for role, selection in config.chosen(*chosen_as("one")):
         claim, _ = plugins.provider(role, selection.use)
         yield Diagnosis("ok", f"{role} {selection.called!r}: {claim.distribution} {claim.version}")

@@ -10,10 +10,8 @@ import msgspec
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.config.model import CaptureConfig, DataConfig, PrivacyConfig, StepConfig
 from mlopsfw.kernel.plugins.manager import PluginManager
+from mlopsfw.kernel.roles.names import KINDS, chosen_as
 
-_ONE = ("storage", "trainer", "deployer", "engine")
-_MANY = ("monitor", "alerter")
-_FREE = ("observer", "component")  # a plugin that declares no record of its options takes any
 Schema = dict[str, Any]
 
 
@@ -26,24 +24,20 @@ def config_schema(plugins: PluginManager) -> Schema:
     properties: Schema = {
         "project": _closed({"name": {"type": "string"}, "code": _strings()}),
         "plugins": _closed({"disabled": _strings()}),
-        "runtime": _closed(_options(plugins, "runtime", definitions)),
-        "format": _closed(_options(plugins, "format", definitions)),
-        "source": _closed(_options(plugins, "source", definitions)),
         "data": {"type": "object", "additionalProperties": _refer(DataConfig, definitions)},
         "privacy": _refer(PrivacyConfig, definitions),
         "capture": _refer(CaptureConfig, definitions),
         "steps": _steps(plugins, definitions),
     }
-    properties |= {
-        kind: _closed({claim.name: {"type": "object"} for claim in plugins.catalog.of(kind)}) for kind in _FREE
-    }
-    properties |= {role: _single(plugins, role, definitions) for role in _ONE}
+    properties |= {kind: _closed(_options(plugins, kind, definitions)) for kind in chosen_as("name", "all")}
+    properties |= {role: _single(plugins, role, definitions) for role in chosen_as("one")}
     properties["storage"]["properties"] |= {
         "encrypt": {"anyOf": [{"type": "string"}, _strings()]},
         "tables": {"enum": ["encrypted-disk"]},
     }
-    properties |= {role: {"type": "array", "items": _several(plugins, role, definitions)} for role in _MANY}
-    by_name = {role: {"anyOf": [properties[role], {"type": "object"}]} for role in _MANY}
+    many = chosen_as("many")
+    properties |= {role: {"type": "array", "items": _several(plugins, role, definitions)} for role in many}
+    by_name = {role: {"anyOf": [properties[role], {"type": "object"}]} for role in many}
     properties["env"] = {"type": "object", "additionalProperties": _closed(properties | by_name)}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mlopsfw.toml"}
     return head | _closed(properties) | {"$defs": definitions}
@@ -96,6 +90,8 @@ def _options(plugins: PluginManager, role: str, definitions: Schema) -> Schema:
 
 
 def _config_of(plugins: PluginManager, role: str, name: str, definitions: Schema) -> Schema:
+    if not KINDS[role].builds:
+        return {"type": "object"}  # it declares no record of its options, and takes any
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # the schema is printed all the same

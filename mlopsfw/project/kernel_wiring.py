@@ -129,7 +129,9 @@ class KernelWiring(ABC):
 
         if self._observe is None:
             self.plugins.check_options(self.config)
-        observe = self._observe or partial(self.plugins.notify, host=self.host, options=self.config.observers)
+        observe = self._observe or partial(
+            self.plugins.notify, host=self.host, options=self.config.options.get("observer", {})
+        )
         return Ledger(
             self.storage,
             actor=lambda: self.actor,

@@ -48,7 +48,7 @@ class Providers:
     @cached_property
     def storage(self) -> Storage:
         """Where everything is kept."""
-        return self._build("storage", self._config.storage)  # type: ignore[no-any-return]
+        return self._build("storage", self._config.selection("storage"))  # type: ignore[no-any-return]
 
     def trainer(self, name: str = "") -> Trainer:
         """Return the trainer of a name, the default one for none."""
@@ -60,12 +60,12 @@ class Providers:
     @cached_property
     def deployer(self) -> Deployer:
         """The selected deployer."""
-        return self._build("deployer", self._config.deployer)  # type: ignore[no-any-return]
+        return self._build("deployer", self._config.selection("deployer"))  # type: ignore[no-any-return]
 
     @cached_property
     def engine(self) -> Engine:
         """The selected engine. Once it is closed, the next use makes another one."""
-        engine: Engine = self._build("engine", self._config.engine)
+        engine: Engine = self._build("engine", self._config.selection("engine"))
         self._closing.callback(self._close_engine)
         return engine
 
@@ -77,23 +77,22 @@ class Providers:
     @cached_property
     def monitors(self) -> dict[str, Monitor]:
         """The selected monitors by name, in the order of the file."""
-        return {selection.called: self._build("monitor", selection) for selection in self._config.monitors}
+        return {selection.called: self._build("monitor", selection) for selection in self._config.selections("monitor")}
 
     def alerter(self, name: str) -> Alerter:
         """Return a selected alerter, built by itself: one that cannot be built does not keep the others from delivering."""
-        selection = next(each for each in self._config.alerters if each.called == name)
+        selection = next(each for each in self._config.selections("alerter") if each.called == name)
         return self._build("alerter", selection)  # type: ignore[no-any-return]
 
     def runtime(self, format: str) -> Runtime:  # noqa: A002 - the field's word
         """Return the runtime that loads bundles of `format`. Raise `UnknownFormat` where none is installed."""
         from mlopsfw.kernel.base.errors import UnknownFormat, UnknownName
 
-        options = self._config.runtimes.get(format, {})
         try:
             self._plugins.catalog.find("runtime", format)
         except UnknownName as error:
             raise UnknownFormat(f"no runtime loads bundles of format {format!r}", hint=error.hint) from None
-        return self._build("runtime", Selection(use=format, options=options, key="runtime"))  # type: ignore[no-any-return]
+        return self._build("runtime", self._config.by_name("runtime", format))  # type: ignore[no-any-return]
 
     @cached_property
     def formats(self) -> Formats:
@@ -103,8 +102,7 @@ class Providers:
         return Formats([claim.name for claim in self._plugins.catalog.of("format")], self._format)
 
     def _format(self, name: str) -> Format:
-        selection = Selection(use=name, options=self._config.formats.get(name, {}), key="format")
-        return self._build("format", selection)  # type: ignore[no-any-return]
+        return self._build("format", self._config.by_name("format", name))  # type: ignore[no-any-return]
 
     @cached_property
     def intake(self) -> Intake:
@@ -116,5 +114,4 @@ class Providers:
         return Intake(self.formats, Sources(names, self._source))
 
     def _source(self, name: str) -> Source:
-        selection = Selection(use=name, options=self._config.sources.get(name, {}), key="source")
-        return self._build("source", selection)  # type: ignore[no-any-return]
+        return self._build("source", self._config.by_name("source", name))  # type: ignore[no-any-return]

@@ -237,7 +237,8 @@ class Wiring(KernelWiring):
         """Alerts and their delivery."""
         from mlopsfw.alerts import Alerts
 
-        return Alerts(self.services, [selection.called for selection in self.config.alerters], self.providers.alerter)
+        alerters = [selection.called for selection in self.config.selections("alerter")]
+        return Alerts(self.services, alerters, self.providers.alerter)
 
     @cached_property
     def windows(self) -> Windows:

@@ -147,7 +147,7 @@ def test_nobody_hears_that_it_is_over_before_having_heard_of_it(project):
 
 
 def test_an_alerter_that_is_added_hears_of_what_is_open_and_not_of_what_is_over(project):
-    before = Project.open(project.root, config=msgspec.structs.replace(project.config, alerters=()))
+    before = Project.open(project.root, config=msgspec.structs.replace(project.config, selected={}))
     raise_one(before, group="over")
     before.alerts.resolve("over")
     still = raise_one(before, group="open")
@@ -157,8 +157,8 @@ def test_an_alerter_that_is_added_hears_of_what_is_open_and_not_of_what_is_over(
 
 def test_an_alerter_that_cannot_be_built_keeps_no_other_from_delivering(project):
     broken = Selection(use="webhook", options={"url": "no url"}, key="alerter.0")
-    alerters = (broken, *project.config.alerters)
-    project = Project.open(project.root, config=msgspec.structs.replace(project.config, alerters=alerters))
+    alerters = (broken, *project.config.selections("alerter"))
+    project = Project.open(project.root, config=msgspec.structs.replace(project.config, selected={"alerter": alerters}))
     alert = raise_one(project)
     done = project.alerts.pump()
     assert (done.delivered, done.failed) == (1, 1)

@@ -23,25 +23,12 @@ from mlopsfw.kernel.config.model import (
     StepConfig,
 )
 from mlopsfw.kernel.config.secrets import is_reference
-from mlopsfw.kernel.config.selections import MANY, SINGLE, merged, several, single
+from mlopsfw.kernel.config.selections import merged, several, single
+from mlopsfw.kernel.roles.names import chosen_as
 
 FILE_NAME = "mlopsfw.toml"
 
-_TABLES = (
-    "project",
-    "plugins",
-    "data",
-    "privacy",
-    "capture",
-    "runtime",
-    "format",
-    "source",
-    "observer",
-    "component",
-    "steps",
-    "env",
-)
-_TOP = (*_TABLES, *SINGLE, *MANY)
+_TABLES = ("project", "plugins", "data", "privacy", "capture", "steps", "env")
 _STEP = StepConfig.__struct_fields__
 
 _WORDS = {"object": "table", "str": "string", "int": "integer", "bool": "boolean"}  # what TOML calls them
@@ -141,7 +128,7 @@ def _override(text: str) -> dict[str, Any]:
 
 
 def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
-    _only(tree, _TOP, "", fail)
+    _only(tree, (*_TABLES, *chosen_as("one", "many", "name", "all")), "", fail)
     project = _convert(_table(tree, "project", fail), _ProjectTable, "project", fail)
     plugins = _convert(_table(tree, "plugins", fail), _PluginsTable, "plugins", fail)
     name = project.name
@@ -152,30 +139,28 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     except UsageError as error:
         raise fail(error.message, "project.name", hint=error.hint) from None
     encryption = _encryption(tree, fail)
-    chosen = {role: single(tree[role], role, fail) for role in SINGLE if role in tree}
-    fields: dict[str, Any] = {role: default for role, (default, _) in chosen.items()}
-    fields["named"] = {role: named for role, (_, named) in chosen.items() if named}
+    chosen = {role: single(tree[role], role, fail) for role in chosen_as("one") if role in tree}
+    arrays = {role: several(tree[role], role, fail) for role in chosen_as("many") if role in tree}
+    fields: dict[str, Any] = {
+        "selected": {role: [default] for role, (default, _) in chosen.items()} | arrays,
+        "named": {role: named for role, (_, named) in chosen.items() if named},
+        "options": {kind: _options(tree, kind, fail) for kind in chosen_as("name", "all") if kind in tree},
+    }
     fields["encryption"] = encryption
     data = _table(tree, "data", fail)
     fields["data"] = {key: _convert(_table(data, key, fail, "data."), DataConfig, f"data.{key}", fail) for key in data}
     fields["privacy"] = _convert(_table(tree, "privacy", fail), PrivacyConfig, "privacy", fail)
     _check_key(fields, fail)
     fields["capture"] = _capture(tree, fail)
-    fields |= {field: several(tree[role], role, fail) for role, field in MANY.items() if role in tree}
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
-    plain = {
-        "name": name,
-        "code": project.code,
-        "disabled": plugins.disabled,
-        "runtimes": _table(tree, "runtime", fail),
-        "formats": _table(tree, "format", fail),
-        "sources": _table(tree, "source", fail),
-    }
-    for kind in ("observer", "component"):
-        options = _table(tree, kind, fail)
-        plain[f"{kind}s"] = {key: _table(options, key, fail, f"{kind}.") for key in options}
+    plain = {"name": name, "code": project.code, "disabled": plugins.disabled}
     return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
+
+
+def _options(tree: Mapping[str, Any], kind: str, fail: Fail) -> dict[str, dict[str, Any]]:
+    options = _table(tree, kind, fail)
+    return {name: _table(options, name, fail, f"{kind}.") for name in options}
 
 
 def _table(tree: Mapping[str, Any], key: str, fail: Fail, above: str = "") -> dict[str, Any]:

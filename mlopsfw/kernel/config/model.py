@@ -12,6 +12,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.roles.names import KINDS, chosen_as
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,18 +147,13 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Args:
         name: The project's name.
         code: Folders, relative to the project, from which its Python modules are imported.
-        storage, trainer, deployer, engine: The selected providers.
+        selected: Role → the providers that the file selects, in order; see `selections`.
         named: Role → every provider that its table has options of, or a name for.
+        options: Kind of plugin → name → options, of kinds that are used by name, as `[format.csv]` is.
         data: What holds for datasets, by name.
         privacy: The key of keyed hashes.
         capture: Which event times and label times are taken.
         encryption: Of what the storage holds.
-        monitors, alerters: The selected providers, in order.
-        runtimes: Options of runtimes by bundle format.
-        formats: Options of formats by suffix.
-        sources: Options of sources by scheme or mark.
-        observers: Options of observers by name.
-        components: Options of components by name.
         steps: The pipeline, in the order of the file.
         disabled: Entry points never to load, such as `observer.acme`.
         env: The overlay that was applied, or empty.
@@ -167,38 +163,38 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     name: str
     code: tuple[str, ...] = (".",)
-    storage: Selection = Selection(use="object", key="storage")
     encryption: Encryption = Encryption()
     data: dict[str, DataConfig] = {}
     privacy: PrivacyConfig = PrivacyConfig()
     capture: CaptureConfig = CaptureConfig()
-    trainer: Selection = Selection(use="torch", key="trainer")
-    deployer: Selection = Selection(use="http", key="deployer")
-    engine: Selection = Selection(use="local", key="engine")
+    selected: dict[str, tuple[Selection, ...]] = {}
     named: dict[str, tuple[Selection, ...]] = {}
-    monitors: tuple[Selection, ...] = ()
-    alerters: tuple[Selection, ...] = ()
-    runtimes: dict[str, dict[str, Any]] = {}
-    formats: dict[str, dict[str, Any]] = {}
-    sources: dict[str, dict[str, Any]] = {}
-    observers: dict[str, dict[str, Any]] = {}
-    components: dict[str, dict[str, Any]] = {}
+    options: dict[str, dict[str, dict[str, Any]]] = {}
     steps: dict[str, StepConfig] = {}
     disabled: tuple[str, ...] = ()
     env: str = ""
     file: str = ""
     lines: dict[str, int] = {}
 
-    @property
-    def options_by_name(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Return kind of plugin → name → options, of the kinds that are not selected but used by name."""
-        return {
-            "runtime": self.runtimes,
-            "format": self.formats,
-            "source": self.sources,
-            "observer": self.observers,
-            "component": self.components,
-        }
+    def selections(self, role: str) -> tuple[Selection, ...]:
+        """Return the providers of a role, in the order of the file: of a role that has one, exactly one."""
+        default = KINDS[role].default
+        return self.selected.get(role) or ((Selection(use=default, key=role),) if default else ())
+
+    def selection(self, role: str) -> Selection:
+        """Return the one provider of a role."""
+        (selection,) = self.selections(role)
+        return selection
+
+    def by_name(self, kind: str, name: str) -> Selection:
+        """Return the provider that data, or a reference, names, with the options of its table."""
+        return Selection(use=name, options=self.options.get(kind, {}).get(name, {}), key=kind)
+
+    def chosen(self, *roles: str) -> list[tuple[str, Selection]]:
+        """Return role and provider of all that the file selects or names, and of `roles` the default ones too."""
+        pairs = [(role, each) for role in {**self.selected, **dict.fromkeys(roles)} for each in self.selections(role)]
+        pairs += [(role, each) for role, named in self.named.items() for each in named if each.key != role]
+        return list({(role, each.called): (role, each) for role, each in pairs if each.use}.values())
 
     def to_json(self) -> str:
         """Return it as JSON, for a worker or a run's record."""
@@ -215,10 +211,9 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Raise `ConfigError`, at `key`, where none is called so, or several trainers are there and none is the default.
         """
         role, _, name = plugin.partition(".")
-        several = {"monitor": self.monitors, "alerter": self.alerters}.get(role)
-        if several is None and not isinstance(getattr(self, role, None), Selection):
+        if role not in chosen_as("one", "many"):
             return []  # nothing selects a provider of this role: a suffix does, or a bundle's format
-        default: tuple[Selection, ...] = (getattr(self, role),) if several is None else several
+        default = self.selections(role)
         known = {each.called: each for each in (*self.named.get(role, ()), *default) if each.use}
         if name:
             if name not in known:

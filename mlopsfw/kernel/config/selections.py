@@ -8,9 +8,8 @@ from typing import Any
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.config.model import Selection
+from mlopsfw.kernel.roles.names import KINDS, chosen_as
 
-SINGLE = ("storage", "trainer", "deployer", "engine")
-MANY = {"monitor": "monitors", "alerter": "alerters"}
 _OWN = ("use", "name")
 _HINT = 'Write use = "…"; `mlopsfw plugins list` shows the names.'
 
@@ -30,7 +29,7 @@ def single(table: Any, role: str, fail: Fail) -> tuple[Selection, tuple[Selectio
     _only([key for key in table if key not in tables], ("use",), role, fail)
     named = tuple(_instance(name, inner, role, fail) for name, inner in tables.items())
     use = table.get("use", named[0].called if len(named) == 1 else None)
-    if use is None and role == "trainer" and named and all(each.key != role for each in named):
+    if use is None and KINDS[role].by_step and named and all(each.key != role for each in named):
         return Selection(use="", key=role), named
     if not isinstance(use, str) or not use:
         raise fail("names no provider", f"{role}.use", hint=_HINT)
@@ -117,11 +116,11 @@ def _changed(item: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `over` laid over it, table by table; a name reaches into `[[monitor]]` and `[[alerter]]`."""
+    """Return `base` with `over` laid over it, table by table; a name reaches into arrays such as `[[monitor]]`."""
     result = dict(base)
     for key, value in over.items():
         inner = result.get(key)
-        if key in MANY and isinstance(inner, list) and isinstance(value, dict):
+        if key in chosen_as("many") and isinstance(inner, list) and isinstance(value, dict):
             result[key] = reach(inner, value, key)
         else:
             both = isinstance(inner, dict) and isinstance(value, dict)

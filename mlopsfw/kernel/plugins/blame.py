@@ -15,17 +15,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlopsfw.kernel.base import interrupts
 from mlopsfw.kernel.base.errors import MlopsfwError, PluginAborted, text_of
+from mlopsfw.kernel.roles.names import KINDS
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.plugins.catalog import Claim
 
 _BLAME = "raised by plugin "
-_PARTS = {("engine", "submit"): "handle", ("runtime", "load"): "predictor", ("source", "find"): "place"}
-"""Methods that return an object, or a list of them, whose own methods the kernel calls: the plugin's code still."""
-_ABOUT_DATA = ("format", "source")
-"""Roles whose errors of mlopsfw's own tree are about what a user gave them to read: no fault of the plugin's."""
-_FREQUENT = ("storage", "predictor")
-"""Roles called too often to see to SIGINT each time. The command line and workers do so once, host programs never."""
+_FREQUENT = {"predictor", *(kind.name for kind in KINDS.values() if kind.frequent)}
 
 
 class PluginWarning(RuntimeWarning):
@@ -81,7 +77,7 @@ def _judge(error: BaseException, claim: Claim, where: str, counted: int) -> None
         if not isinstance(error, KeyboardInterrupt):  # what the plugin made of a Ctrl-C
             raise KeyboardInterrupt from error
     elif isinstance(error, Exception):
-        if claim.kind not in _ABOUT_DATA or not isinstance(error, MlopsfwError):
+        if not KINDS[claim.kind].about_data or not isinstance(error, MlopsfwError):
             blame(error, claim, where)
     else:
         aborted = PluginAborted(
@@ -113,6 +109,11 @@ def blame_of(error: BaseException) -> str:
     return next((note for note in getattr(error, "__notes__", ()) if note.startswith(_BLAME)), "")
 
 
+def _part(role: str, method: str) -> str:
+    """Return what the object is that `method` returns, where the kernel calls its methods too."""
+    return dict(KINDS[role].parts).get(method, "") if role in KINDS else ""
+
+
 class Blamed:
     """What a provider built, behind the border: methods, their iterators and their parts are watched."""
 
@@ -128,7 +129,7 @@ class Blamed:
         if not callable(value) or name.startswith("_"):
             return value
         guard = _lightly if self._role in _FREQUENT else watched
-        call = guard(value, self._claim, where, part=_PARTS.get((self._role, name), ""))
+        call = guard(value, self._claim, where, part=_part(self._role, name))
         self.__dict__[name] = call  # the next look-up finds it without coming here
         return call
 

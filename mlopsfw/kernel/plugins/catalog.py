@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 from mlopsfw.kernel.base.errors import PluginApiMismatch, PluginConflict, PluginError, UnknownName
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.kernel.roles.names import API_VERSION, ROLES
-
-KINDS = (*ROLES, "observer", "command", "component")
+from mlopsfw.kernel.roles.names import API_VERSION, KINDS
 
 
 class Claim(NamedTuple):

@@ -12,17 +12,17 @@ import pluggy
 
 from mlopsfw.kernel.base.errors import ConfigError, PluginBroken, PluginError, UnknownName, text_of
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.events.authority import actor_of, copy
 from mlopsfw.kernel.plugins.blame import Blamed, blaming, warn, watched
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim
 from mlopsfw.kernel.roles import hookspecs
+from mlopsfw.kernel.roles.names import KINDS
 from mlopsfw.kernel.roles.provider import Provider
 
 if TYPE_CHECKING:
     import click
 
-    from mlopsfw.kernel.config.model import ProjectConfig
+    from mlopsfw.kernel.config.model import ProjectConfig, Selection
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.roles.host import Host
 
@@ -81,12 +81,12 @@ class PluginManager:
         """
         claim = self.catalog.find(role, name)
         plugin = self.load(claim)
-        with blaming(claim, f"mlopsfw_{role}s"):
-            offered = {p.name: p for p in self._call(plugin, f"mlopsfw_{role}s")}
+        hook = KINDS[role].spec
+        with blaming(claim, hook):
+            offered = {p.name: p for p in self._call(plugin, hook)}
         if name not in offered:
             raise PluginBroken(
-                f"{claim} offers no {role} called {name!r}: "
-                f"its hook mlopsfw_{role}s yields {sorted(offered) or 'nothing'}",
+                f"{claim} offers no {role} called {name!r}: its hook {hook} yields {sorted(offered) or 'nothing'}",
                 hint="The entry point and the Provider must carry the same name.",
             )
         return claim, offered[name]
@@ -125,7 +125,7 @@ class PluginManager:
 
     def check_options(self, config: ProjectConfig) -> None:
         """Raise `ConfigError` where `config` has options by name, as `[format.csv]`, for what is not installed."""
-        for kind, options in config.options_by_name.items():
+        for kind, options in config.options.items():
             installed = {claim.name for claim in self.catalog.claims if claim.kind == kind}
             for name in options:
                 if name not in installed:
@@ -175,7 +175,7 @@ class PluginManager:
         """
         claims = {claim.key: claim for claim in self.catalog.claims if not self.catalog.is_disabled(claim)}
         for claim in (claim for claim in claims.values() if claim.kind == "component"):
-            selection = Selection(use=claim.name, options=config.components.get(claim.name, {}), key="component")
+            selection = config.by_name("component", claim.name)
             try:
                 yield self._built("component", selection, config, host(claim.key))
             except ConfigError:

@@ -1,12 +1,73 @@
-"""The names of the roles and the version of the hooks: the little that a listing of plugins needs to know."""
+"""The kinds of plugins, one record each: what configuration, selection, listing, schema and cache key ask of a kind.
+
+Whoever adds a role adds its record here, its hook in `hookspecs` and its protocol beside them.
+"""
 
 from __future__ import annotations
+
+from typing import Literal, NamedTuple
 
 API_VERSION = 1
 """The major version of the hooks; the entry-point group is `mlopsfw.v<API_VERSION>`."""
 
-ROLES = ("storage", "trainer", "runtime", "deployer", "monitor", "alerter", "engine", "step", "format", "source")
-"""The roles selected by name; also the first part of an entry point's name.
 
-A format is called as its suffix, a source as the scheme of its URLs, or as the mark of its folders.
-"""
+class Kind(NamedTuple):
+    """A kind of plugin, and how a project comes to use one.
+
+    Args:
+        name: The first part of an entry point's name, and the table of `mlopsfw.toml`.
+        choice: How a project chooses: `one` provider (`[storage]`), `many` (`[[monitor]]`), by `name` (what is read or
+            named chooses, as a suffix does; `[format.csv]` has options), a `step` (`[steps.NAME]`), `all` that are
+            installed take part (`[observer.NAME]` has options), or a `verb` of the command line.
+        builds: What a provider builds, as `mlopsfw.roles` or `mlopsfw.components` calls it; empty where the hook yields
+            no providers.
+        default: The provider where the configuration chooses none.
+        hook: The hook, where it is not called after the kind.
+        by_step: Whether a step may say which provider it uses, so that none need be the default.
+        parts: Methods that return an object, or a list of them, whose own methods the kernel calls → what that is.
+        about_data: Whether errors of mlopsfw's own tree are about what a user gave it: no fault of the plugin's.
+        frequent: Whether it is called too often to see to SIGINT each time. The command line and workers do so once.
+    """
+
+    name: str
+    choice: Literal["one", "many", "name", "step", "all", "verb"]
+    builds: str = ""
+    default: str = ""
+    hook: str = ""
+    by_step: bool = False
+    parts: tuple[tuple[str, str], ...] = ()
+    about_data: bool = False
+    frequent: bool = False
+
+    @property
+    def spec(self) -> str:
+        """The name of its hook."""
+        return self.hook or f"mlopsfw_{self.name}s"
+
+
+_ALL = (
+    Kind("storage", "one", "Storage", default="object", frequent=True),
+    Kind("trainer", "one", "Trainer", default="torch", by_step=True),
+    Kind("runtime", "name", "Runtime", parts=(("load", "predictor"),)),
+    Kind("deployer", "one", "Deployer", default="http"),
+    Kind("monitor", "many", "Monitor"),
+    Kind("alerter", "many", "Alerter"),
+    Kind("engine", "one", "Engine", default="local", parts=(("submit", "handle"),)),
+    Kind("step", "step", "Step"),
+    Kind("format", "name", "Format", about_data=True),
+    Kind("source", "name", "Source", parts=(("find", "place"),), about_data=True),
+    Kind("observer", "all", hook="mlopsfw_event"),
+    Kind("command", "verb"),
+    Kind("component", "all", "Component"),
+)
+
+KINDS = {kind.name: kind for kind in _ALL}
+"""Every kind of plugin by name."""
+
+ROLES = tuple(kind.name for kind in _ALL if kind.choice not in ("all", "verb"))
+"""The roles selected by name. A format is called as its suffix, a source as its scheme or the mark of its folders."""
+
+
+def chosen_as(*choices: str) -> tuple[str, ...]:
+    """Return the names of the kinds that a project chooses in one of these ways."""
+    return tuple(kind.name for kind in KINDS.values() if kind.choice in choices)

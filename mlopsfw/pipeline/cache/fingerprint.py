@@ -19,6 +19,7 @@ from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.names import chosen_as
 from mlopsfw.lineage.environment import environment, environment_digest
 from mlopsfw.pipeline.cache.closure import Code, code_of
 from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
@@ -117,13 +118,12 @@ class Fingerprinter:
         )
 
     def _used(self, plugin: str) -> list[tuple[str, Selection]]:
-        """Return role and provider of all that a step may use: the selected ones; of formats and sources, which data selects, all."""
-        by_data = {"format": self._config.formats, "source": self._config.sources}
-        if plugin not in by_data:
+        """Return role and provider of all that a step may use: the selected ones; of kinds that go by name, as formats, all."""
+        if plugin not in chosen_as("name"):
             return self._config.providers(plugin)
-        names, options = [claim.name for claim in self._plugins.of(plugin)], by_data[plugin]
+        names = [claim.name for claim in self._plugins.of(plugin)]
         return [
-            (plugin, Selection(use=name, options=options.get(name, {}), key=plugin))
+            (plugin, self._config.by_name(plugin, name))
             for name in names
             if names.count(name) == 1  # data of a name that two claim cannot be read
         ]

@@ -189,12 +189,7 @@ class Sessions:
         config = self._config
         steps = [(node, plugin) for node in graph.nodes.values() if node.plugin for plugin in node.plugin.plugins]
         chosen = [each for node, plugin in steps for each in config.providers(plugin, f"steps.{node.step}")]
-        stated = {key.partition(".")[0] for key in config.lines}
-        chosen += [("engine", config.engine)]
-        chosen += [(role, s) for role in ("trainer", "deployer") if role in stated and (s := getattr(config, role)).use]
-        chosen += [(role, s) for role, named in config.named.items() for s in named if s.key != role]
-        chosen += [("monitor", s) for s in config.monitors] + [("alerter", s) for s in config.alerters]
-        for role, selection in chosen:
+        for role, selection in [*chosen, *config.chosen("engine")]:
             self._plugins.selected(role, selection, config)
 
     def _journal(self, prints: Fingerprinter, run: str, epoch: int = 0) -> Journal:

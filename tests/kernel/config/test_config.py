@@ -58,10 +58,10 @@ object.url = "s3://bucket/flights"
 def test_a_project_is_read_into_records(load):
     config = load(GOOD)
     assert config.name == "flights"
-    assert config.trainer.use == "torch"
-    assert config.trainer.options == {"epochs": 3, "hidden": [64, 32]}
-    assert [m.use for m in config.monitors] == ["drift", "quality"]
-    assert config.monitors[0].options == {"alpha": 0.01}
+    assert config.selection("trainer").use == "torch"
+    assert config.selection("trainer").options == {"epochs": 3, "hidden": [64, 32]}
+    assert [m.use for m in config.selections("monitor")] == ["drift", "quality"]
+    assert config.selections("monitor")[0].options == {"alpha": 0.01}
     assert config.steps["ingest"].use == "ingest"
     assert config.steps["ingest"].params == {"source": "flights.csv"}
     assert config.steps["clean"].inputs == {"rows": "ingest"}
@@ -70,9 +70,9 @@ def test_a_project_is_read_into_records(load):
 
 def test_an_environment_is_laid_over_and_a_set_over_that(load):
     config = load(GOOD, env="prod", overrides=["trainer.torch.epochs=9", "steps.clean.params.keep=five"])
-    assert config.storage.options == {"url": "s3://bucket/flights"}
-    assert config.trainer.options["epochs"] == 9
-    assert config.trainer.options["hidden"] == [64, 32]
+    assert config.selection("storage").options == {"url": "s3://bucket/flights"}
+    assert config.selection("trainer").options["epochs"] == 9
+    assert config.selection("trainer").options["hidden"] == [64, 32]
     assert config.steps["clean"].params == {"keep": "five"}
 
 

@@ -41,7 +41,11 @@ url = "https://b.example"
 
 def test_two_of_one_kind_live_side_by_side(load):
     config = load(NAMED)
-    assert (config.trainer.use, config.trainer.called, config.trainer.options) == (
+    assert (
+        config.selection("trainer").use,
+        config.selection("trainer").called,
+        config.selection("trainer").options,
+    ) == (
         "lightgbm",
         "boosted",
         {"leaves": 31},
@@ -49,15 +53,15 @@ def test_two_of_one_kind_live_side_by_side(load):
     by_name = {each.called: (each.use, each.options) for each in config.named["trainer"]}
     assert by_name["deep"] == ("torch", {"epochs": 3})
     assert by_name["torch"] == ("torch", {"epochs": 9})
-    assert [(a.called, a.use, a.options["url"]) for a in config.alerters] == [
+    assert [(a.called, a.use, a.options["url"]) for a in config.selections("alerter")] == [
         ("oncall", "webhook", "https://a.example"), ("webhook", "webhook", "https://b.example"),
     ]  # fmt: skip
 
 
 def test_one_without_a_name_is_called_after_its_kind(load):
     config = load('[trainer]\nuse = "torch"\n[[monitor]]\nuse = "drift"\n[[monitor]]\n[monitor.quality]\na = 1\n')
-    assert config.trainer.called == "torch"
-    assert [(m.called, m.use, m.options) for m in config.monitors] == [("drift", "drift", {}), ("quality", "quality", {"a": 1})]  # fmt: skip
+    assert config.selection("trainer").called == "torch"
+    assert [(m.called, m.use, m.options) for m in config.selections("monitor")] == [("drift", "drift", {}), ("quality", "quality", {"a": 1})]  # fmt: skip
 
 
 def test_a_step_may_name_any_trainer_and_the_default_may_be_missing(load):
@@ -79,20 +83,20 @@ def test_a_step_may_name_any_trainer_and_the_default_may_be_missing(load):
     ],
 )
 def test_a_set_reaches_into_a_list_by_name(load, override, name, value):
-    alerters = {each.called: each.options["url"] for each in load(NAMED, overrides=[override]).alerters}
+    alerters = {each.called: each.options["url"] for each in load(NAMED, overrides=[override]).selections("alerter")}
     assert alerters == {"oncall": "https://a.example", "webhook": "https://b.example"} | {name: value}
 
 
 def test_a_set_reaches_a_named_trainer_and_chooses_the_default(load):
     config = load(NAMED, overrides=["trainer.deep.epochs=5", "trainer.use=deep"])
-    assert (config.trainer.use, config.trainer.options) == ("torch", {"epochs": 5})
+    assert (config.selection("trainer").use, config.selection("trainer").options) == ("torch", {"epochs": 5})
 
 
 def test_an_environment_reaches_into_a_list_by_name_and_a_list_replaces_it(load):
     by_name = load(f'{NAMED}[env.prod.alerter.oncall]\nurl = "https://d.example"\n', env="prod")
-    assert [a.options["url"] for a in by_name.alerters] == ["https://d.example", "https://b.example"]
+    assert [a.options["url"] for a in by_name.selections("alerter")] == ["https://d.example", "https://b.example"]
     whole = load(f'{NAMED}[[env.prod.alerter]]\nuse = "console"\n', env="prod")
-    assert [a.called for a in whole.alerters] == ["console"]
+    assert [a.called for a in whole.selections("alerter")] == ["console"]
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_an_unknown_name_gets_the_nearest(plugin):
 
 def test_a_provider_that_nobody_offers_is_told_with_the_line_that_selects_it(plugin, make_project):
     project = make_project('[[alerter]]\nuse = "bel"\n')
-    (selection,) = project.config.alerters
+    (selection,) = project.config.selections("alerter")
     with pytest.raises(ConfigError, match=r"mlopsfw\.toml:5: alerter\.0\.use: no installed .*\n  Did you mean 'bell'"):
         manager(plugin(PLUGIN)).build("alerter", selection, project.config, project.host("alerter.bel"))
 

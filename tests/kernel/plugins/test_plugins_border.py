@@ -22,6 +22,7 @@ from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.plugins.blame import Blamed, blaming
 from mlopsfw.kernel.plugins.catalog import Claim
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.kernel.roles.names import ROLES
 from mlopsfw.pipeline.run.failure import failure_of
 from mlopsfw.project.facade import Project
 
@@ -49,7 +50,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def oops(*args, **kwargs):
     raise RAISED
 """
-ROLES = ("storage", "trainer", "runtime", "deployer", "monitor", "alerter", "engine", "step", "format", "source")
 CALLED = {
     "storage": ("put", "put_if_absent", "get", "delete", "table_location", "describe"),
     "trainer": ("fit",),
