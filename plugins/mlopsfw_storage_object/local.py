@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 
 from mlopsfw.errors import NotFound, StorageError
@@ -21,6 +22,7 @@ from mlopsfw.roles import Entry, TableLocation, check_key, check_prefix
 from mlopsfw_storage_object import durable
 
 _TEMPORARY = ".tmp"  # keys cannot start with a dot
+_NAME = itemgetter(0)
 _ABANDONED = 86_400.0  # seconds after which a temporary file has lost its writer
 
 
@@ -81,27 +83,30 @@ class LocalStorage:
             yield from self._walk(f"{above}/" if above else "", prefix, after)
 
     def _walk(self, at: str, prefix: str, after: str) -> Iterator[Entry]:
-        for name in self._names(at):
+        for name, entry in self._entries(at):
             key = at + name
-            if name.endswith("/"):
+            if name[-1] == "/":
                 if (key.startswith(prefix) or prefix.startswith(key)) and (key > after or after.startswith(key)):
                     yield from self._walk(key, prefix, after)
             elif key > after and key.startswith(prefix):
                 with suppress(FileNotFoundError):  # deleted since the folder was read
-                    status = os.lstat(self._join(key))
+                    status = entry.stat(follow_symlinks=False)
                     if not stat.S_ISREG(status.st_mode):
                         raise self._not_plain(key)
-                    yield Entry(key=key, size=status.st_size, modified=status.st_mtime)
+                    yield Entry(key, status.st_size, status.st_mtime)
 
-    def _names(self, at: str) -> Sequence[str]:
-        """Return the names in a folder in the order of their keys: a folder sorts as `name/`."""
+    def _entries(self, at: str) -> Sequence[tuple[str, os.DirEntry[str]]]:
+        """Return what is in a folder, by name, in the order of the keys: a folder sorts as `name/`."""
         try:
-            with os.scandir(self._join(at)) as entries:
-                return sorted(
-                    f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name for e in entries if e.name[0] != "."
-                )
+            with os.scandir(f"{self._root}/{at}") as entries:
+                found = [
+                    (f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name, e)
+                    for e in entries
+                    if e.name[0] != "."
+                ]
         except (FileNotFoundError, NotADirectoryError):
             return []
+        return found if len(found) <= 1 else sorted(found, key=_NAME)
 
     def _not_plain(self, key: str) -> StorageError:
         return StorageError(

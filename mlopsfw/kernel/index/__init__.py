@@ -264,9 +264,9 @@ class Index:
     def _refresh(self) -> int:
         db = self._connection()
         listed = dict(self._listed())
-        known = _positions(db)
-        changed = [name for name, objects in listed.items() if known.get(name, (None, None))[1] != objects]
-        if not changed and known.keys() <= listed.keys():
+        seen = dict(db.execute("SELECT stream, objects FROM positions"))
+        changed = [name for name, objects in listed.items() if seen.get(name) != objects]
+        if not changed and seen.keys() <= listed.keys():
             return 0
         with _transaction(db):
             known = _positions(db)  # another process may have been at it since
@@ -319,12 +319,13 @@ class Index:
         if self._until is not None:
             yield from ((name, objects) for name, (_, objects) in self._until.items())
             return
-        looks: dict[str, dict[bool, str]] = {}
+        smalls: dict[str, str] = {}  # of each stream the last one
+        segments: dict[str, str] = {}
         for entry in self._ledger.storage.list(layout.ROOT):
-            if place := layout.parse(entry.key):  # the last small entry, and the last segment
-                looks.setdefault(place.stream, {})[place.is_segment] = f"{place.seq}:{entry.size}"
-        for name, look in looks.items():
-            yield name, f"{look.get(False, '')} {look.get(True, '')}"
+            if place := layout.parse(entry.key):
+                (segments if place.is_segment else smalls)[place.stream] = f"{place.seq}:{entry.size}"
+        for name in smalls | segments:
+            yield name, f"{smalls.get(name, '')} {segments.get(name, '')}"
 
     def _news(self, heads: Mapping[str, Head]) -> Iterator[tuple[str, list[_New]]]:
         """Yield each stream with what follows the head that is known of it, in order."""
