@@ -29,7 +29,7 @@ def verify(project: Project, prefix: str, *, as_json: bool) -> None:
     """Hash every event again, in all streams or in those whose names start with PREFIX."""
     from mlopsfw.operations.audit import audit as audited
 
-    streams = list(audited(project.storage, prefix))
+    streams = list(audited(project.storage, prefix, project.ledger.types))
     problems = [problem for stream in streams for problem in stream.problems]
     if as_json:
         emit_json(streams)

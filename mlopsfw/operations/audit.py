@@ -8,6 +8,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import LedgerError, StorageError
 from mlopsfw.kernel.events.authority import is_foreign
+from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import layout
 from mlopsfw.kernel.ledger.layout import EntryKey
 from mlopsfw.kernel.ledger.reader import Head, Reader
@@ -22,7 +23,7 @@ class StreamAudit(msgspec.Struct, frozen=True, kw_only=True):
         entries: The number of valid events that follow one another from the first.
         head: sha256 of the last of them. Keep it to detect later whether the stream was rewritten.
         sealed: Whether the stream has ended.
-        problems: The faults; empty if the chain is intact.
+        problems: The faults; empty if the chain is intact and every event can be read.
         leftovers: Objects that a crash left behind and that do not count; `mlopsfw gc` removes them.
     """
 
@@ -34,23 +35,29 @@ class StreamAudit(msgspec.Struct, frozen=True, kw_only=True):
     leftovers: list[str] = []
 
 
-def audit(storage: Storage, prefix: str = "") -> Iterator[StreamAudit]:
-    """Verify every stream whose name starts with `prefix`, from its first byte to its last."""
+def audit(storage: Storage, prefix: str = "", types: EventTypes | None = None) -> Iterator[StreamAudit]:
+    """Verify every stream whose name starts with `prefix`, from its first byte to its last.
+
+    Args:
+        storage: Where the ledger lies.
+        prefix: How the names of the streams begin.
+        types: The types of events, whose bodies are compared with their records; None verifies the chains alone.
+    """
     parts: dict[str, list[EntryKey | str]] = {}
     for entry in storage.list(layout.ROOT + prefix):
         place = layout.parse(entry.key)
         parts.setdefault(place.stream if place else "", []).append(place or entry.key)
     for name, objects in sorted(parts.items()):
         keys = [found for found in objects if isinstance(found, EntryKey)]
-        yield _audit_stream(storage, name, keys) if name else _strangers(objects)
+        yield _audit_stream(storage, name, keys, types or EventTypes()) if name else _strangers(objects)
 
 
 def _strangers(keys: list[EntryKey | str]) -> StreamAudit:
     return StreamAudit(stream="", problems=[f"{key} belongs to no stream" for key in keys])
 
 
-def _audit_stream(storage: Storage, name: str, keys: list[EntryKey]) -> StreamAudit:
-    head, problems = _walk(storage, name)
+def _audit_stream(storage: Storage, name: str, keys: list[EntryKey], types: EventTypes) -> StreamAudit:
+    head, problems, malformed = _walk(storage, name, types)
     if not problems:
         beyond = [place.seq for place in keys if place.seq > head.seq]
         problems += [f"{name} #{seq} lies beyond the end, #{head.seq}: entries are missing between" for seq in beyond]
@@ -61,19 +68,21 @@ def _audit_stream(storage: Storage, name: str, keys: list[EntryKey]) -> StreamAu
         entries=head.seq,
         head=head.digest,
         sealed=head.final,
-        problems=problems,
+        problems=[*problems, *malformed],
         leftovers=[layout.entry_key(name, seq) for seq in stale],
     )
 
 
-def _walk(storage: Storage, name: str) -> tuple[Head, list[str]]:
-    """Return the last head that follows from the first entry, and the faults up to there."""
-    head, problems = Head(), []
+def _walk(storage: Storage, name: str, types: EventTypes) -> tuple[Head, list[str], list[str]]:
+    """Return the last head that follows from the first entry, the chain's faults up to there, and those of bodies."""
+    head, problems, malformed = Head(), list[str](), list[str]()
     try:
         for event, following in Reader(storage, name).after(head):
             head = following
             if is_foreign(event):
                 problems.append(f"{name} #{event.seq}: {event.type} by {event.actor} does not belong there")
+            elif fault := types.fault(event):
+                malformed.append(fault)
     except (LedgerError, StorageError) as error:
         problems.append(error.message)
-    return head, problems
+    return head, problems, malformed

@@ -108,7 +108,11 @@ def checks(store: Store, project: Installation) -> tuple[Check, ...]:
             "The key decrypts the keyring, and no older keyring exists",
             lambda: encryption(store.vault),
         ),
-        Check("ledger", "The hash chain of every stream is intact", lambda: ledger_chain(store.storage)),
+        Check(
+            "ledger",
+            "The hash chain of every stream is intact, and every event can be read",
+            lambda: ledger_chain(store.ledger),
+        ),
         Check(
             "references",
             "Every blob that an event refers to exists",
@@ -118,6 +122,11 @@ def checks(store: Store, project: Installation) -> tuple[Check, ...]:
             "plugins",
             "Every selected provider is installed and can be loaded",
             lambda: selected_providers(project.plugins, project.config),
+        ),
+        Check(
+            "components",
+            "The tables of every plugin's component follow the ledger",
+            lambda: set_aside(project.index),
         ),
         Check("blobs", "Every blob matches its digest", lambda: blob_digests(store.blobs), thorough=True),
         Check(
@@ -207,12 +216,12 @@ def encryption(vault: Vault | None) -> Iterator[Diagnosis]:
     yield Diagnosis("ok", f"blobs are encrypted; keyring {ring.number} has {len(ring.keys)} keys")
 
 
-def ledger_chain(storage: Storage) -> Iterator[Diagnosis]:
-    """Hash every event again."""
+def ledger_chain(ledger: Ledger) -> Iterator[Diagnosis]:
+    """Hash every event again, and compare its body with its record."""
     from mlopsfw.operations.audit import audit
 
     streams = events = 0
-    for stream in audit(storage):
+    for stream in audit(ledger.storage, types=ledger.types):
         streams, events = streams + 1, events + stream.entries
         yield from (
             Diagnosis("error", problem, "Restore it from a copy (`mlopsfw import URL --heal`).")
@@ -283,6 +292,17 @@ def blob_digests(blobs: BlobStore) -> Iterator[Diagnosis]:
                 "Restore it from a copy (`mlopsfw import URL --heal`), or run the step that made it again.",
             )
     yield Diagnosis("ok", f"{read} blobs, {size} bytes read again")
+
+
+def set_aside(index: Index) -> Iterator[Diagnosis]:
+    """Look for plugins whose tables an event could not change."""
+    for plugin, reason in index.set_aside().items():
+        yield Diagnosis(
+            "error",
+            f"the tables of {plugin} are set aside: {reason}",
+            f"Repair the plugin and run `mlopsfw index rebuild`, or run `mlopsfw plugins disable {plugin}`.",
+        )
+    yield Diagnosis("ok", "the tables of every component follow the ledger")
 
 
 def index_content(index: Index, workspace: Workspace) -> Iterator[Diagnosis]:

@@ -22,7 +22,7 @@ def components(parts: Wiring) -> tuple[Component, ...]:
         return ours
     from mlopsfw.project.plugin_components import behind_border
 
-    return (*ours, *behind_border(built, ours))
+    return (*ours, *behind_border(built, ours, lambda: parts.index))
 
 
 def bundled(parts: Wiring) -> tuple[Component, ...]:

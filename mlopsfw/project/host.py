@@ -6,13 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.events.authority import copy
 from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.registry import fields_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlopsfw.kernel.events.record import EventRecord
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Secrets, Tables
     from mlopsfw.project.wiring import Wiring
@@ -83,12 +87,29 @@ class ProjectHost:
     def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
         """Append an event of the plugin's own to a stream of its own, and tell the observers."""
         ledger = self._on_storage("ledger").ledger
+        if declared := ledger.types.record(type):
+            _check_body(declared, body, self._name)
         record = PlainRecord(type, body, ledger.types.schema(type))
         return copy(ledger.stream(stream).append(record, plugin=self._name))
 
     def events(self, stream: str, after: int = 0) -> Iterator[Event]:
         """Yield a stream's events in order."""
         return map(copy, self._on_storage("ledger").ledger.stream(stream).events(after))
+
+
+def _check_body(record: type[EventRecord], body: Mapping[str, Any], plugin: str) -> None:
+    """Raise `PluginError` with the field where a body is not what its declared record says."""
+    fields = fields_of(record) or {}
+    reasons = [f"it has no field {name!r}" for name in body if name not in fields]
+    try:
+        msgspec.convert(body, record)
+    except msgspec.ValidationError as error:
+        reasons.insert(0, str(error))
+    if reasons:
+        raise PluginError(
+            f"{plugin} emits a malformed {record.type}: {reasons[0]}",
+            hint=f"Pass what {record.__name__}(…).body() returns.",
+        )
 
 
 class _OwnTables:

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Never
 
 from mlopsfw.kernel.base.errors import MlopsfwError, PluginBroken, PluginError, text_of
@@ -26,15 +26,19 @@ from mlopsfw.project.component_answers import checked
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.component import ErasureScope
+    from mlopsfw.kernel.index import Index
     from mlopsfw.kernel.plugins.catalog import Claim
 
 
-def behind_border(built: Iterable[tuple[Claim, Any]], bundled: Iterable[Component]) -> Iterator[Component]:
+def behind_border(
+    built: Iterable[tuple[Claim, Any]], bundled: Iterable[Component], index: Callable[[], Index]
+) -> Iterator[Component]:
     """Yield the components that plugins built, and for each that is wrong one that refuses, after a warning.
 
     Args:
         built: Each plugin, and what it built, or the error that kept it from being built.
         bundled: The components that there are already.
+        index: Says whose tables are set aside.
     """
     taken = list(bundled)
     for claim, component in built:
@@ -49,7 +53,7 @@ def behind_border(built: Iterable[tuple[Claim, Any]], bundled: Iterable[Componen
             yield _stand_in(claim, error)
             continue
         taken.append(component)
-        yield _guarded(component, claim)
+        yield _guarded(component, claim, index)
 
 
 # -- what could not be built -------------------------------------------------------------------------------------------
@@ -184,11 +188,14 @@ class _Holding:
     erase: Callable[[ErasureScope], Held]
 
 
-def _guarded(component: Component, claim: Claim) -> Component:
+def _guarded(component: Component, claim: Claim, index: Callable[[], Index]) -> Component:
     """Return the component with all that is asked of it behind the border."""
 
     def guard(call: Callable[..., Any] | None, function: str, where: str = "") -> Any:
-        return None if call is None else checked(call, claim, function, f"{component.name}.{where or function}")
+        if call is None:
+            return None
+        ask = checked(call, claim, function, f"{component.name}.{where or function}")
+        return _unless_set_aside(ask, claim, index, function) if component.index and function in _BY_INDEX else ask
 
     def holdings() -> Iterable[Holding]:
         for holding in guard(component.holdings, "holdings")() if component.holdings is not None else ():
@@ -204,9 +211,31 @@ def _guarded(component: Component, claim: Claim) -> Component:
         references=tuple(_reference(kind, guard) for kind in component.references),
         checks=tuple(replace(check, ask=guard(check.ask, "checks.ask", check.name)) for check in component.checks),
         index=component.index
-        and _part(component.index, partial(watched, claim=claim, where=f"{component.name}.index")),
+        and _part(component.index, claim.key, partial(watched, claim=claim, where=f"{component.name}.index")),
         plugin=claim.key,
     )
+
+
+_BY_INDEX = {"edges": False, "references.edges": False, "references.exact": False, "references.facts": False}
+_BY_INDEX |= {"needs": True, "holdings": True}
+"""Function that may read the component's tables → whether the index must first be brought to the ledger's head."""
+
+
+def _unless_set_aside(
+    ask: Callable[..., Any], claim: Claim, index: Callable[[], Index], function: str
+) -> Callable[..., Any]:
+    """Return the function, which refuses while the tables that it may read are set aside."""
+
+    @wraps(ask)
+    def refuse_or_ask(*args: Any) -> Any:
+        if reason := index().set_aside(fresh=_BY_INDEX[function]).get(claim.key):
+            raise PluginError(
+                f"the tables of {claim} are set aside: {reason}",
+                hint=f"Repair it and run `mlopsfw index rebuild`, or run `mlopsfw plugins disable {claim.key}`.",
+            )
+        return ask(*args)
+
+    return refuse_or_ask
 
 
 def _reference(kind: ReferenceKind, guard: Callable[[Any, str], Any]) -> ReferenceKind:
@@ -218,5 +247,5 @@ def _reference(kind: ReferenceKind, guard: Callable[[Any, str], Any]) -> Referen
     )
 
 
-def _part(part: IndexPart, guard: Callable[[Any], Any]) -> IndexPart:
-    return replace(part, changes={key: guard(change) for key, change in part.changes.items()})
+def _part(part: IndexPart, plugin: str, guard: Callable[[Any], Any]) -> IndexPart:
+    return replace(part, plugin=plugin, changes={key: guard(change) for key, change in part.changes.items()})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from typing import ClassVar
 
 import pytest
 
 from mlopsfw.kernel.base.clock import SystemClock
-from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.events.record import EventRecord, PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
 from mlopsfw.kernel.ledger.layout import entry_key, segment_key
@@ -56,6 +57,31 @@ def test_each_of_500_flipped_bits_is_found(storage, key):
         assert problems(storage), f"bit {bit} of {key}"
     storage.put(key, whole)
     assert problems(storage) == []
+
+
+class Counted(EventRecord, frozen=True, kw_only=True):
+    type = "a.b"
+    n: int
+
+
+class CountedTwice(Counted, frozen=True, kw_only=True):
+    schema = 2
+    upcasters: ClassVar = {1: lambda body: {"n": body["n"].upper()}}
+
+
+def test_an_event_that_no_fold_can_read_is_named_with_stream_and_number_and_field(storage):
+    malformed = [problem for stream in audit(storage, types=EventTypes([Counted])) for problem in stream.problems]
+    where = "the body of a.b is malformed: Object missing required field `n`"
+    assert malformed == [f"labels/x #1: {where}", f"labels/x/y #1: {where}"]
+    assert problems(storage) == []  # the chain alone is whole
+
+
+def test_an_event_whose_upcaster_fails_is_named_and_one_of_a_newer_version_is_passed_over(storage):
+    upcast = [problem for stream in audit(storage, "model/", EventTypes([CountedTwice])) for problem in stream.problems]
+    assert [problem.partition(": ")[0] for problem in upcast] == ["model/delay #1", "model/delay #2", "model/delay #3"]
+    ledger = Ledger(storage, actor=lambda: "ada@here", clock=SystemClock(), types=EventTypes())
+    ledger.stream("newer/x").append(PlainRecord("a.b", {}, schema=9))
+    assert [stream.problems for stream in audit(storage, "newer/", EventTypes([Counted]))] == [[]]
 
 
 def test_a_missing_entry_is_named(storage):

@@ -147,6 +147,32 @@ def test_a_changed_entry_is_named(filled):
     assert "model/delay #1" in complaint.message
 
 
+@pytest.mark.parametrize(
+    ("event", "words", "field"),
+    [
+        (("run/b", "run.started"), ("runs", "list"), "config"),
+        (("dataset/flights", "dataset.committed"), ("data", "log", "flights"), "version"),
+        (("model/noise", "version.registered"), ("models", "list"), "version"),
+        (("alerts", "alert.raised"), ("alerts", "list"), "alert"),
+        (("monitor/delay", "window.examined"), ("index", "list", "windows"), "start"),
+        (("endpoint/delay", "endpoint.wanted"), ("endpoints", "list"), "model"),
+    ],
+)
+def test_a_malformed_event_is_named_with_stream_and_number_by_the_verb_that_reads_it_and_by_the_audit(
+    project, mlopsfw, event, words, field
+):
+    stream, type_ = event
+    project.ledger.stream(stream).append(PlainRecord(type_, {field: [{}]}))
+    named = f"{stream} #1: the body of {type_} is malformed: "
+    code, _, err = mlopsfw(*words)
+    assert code == 1
+    assert named in err
+    code, out, _ = mlopsfw("audit", "verify")
+    assert code == 1
+    assert named in out
+    assert [complaint.message.startswith(named) for complaint in found(project, "ledger")] == [True]
+
+
 def test_an_index_that_says_something_else_is_named(filled):
     filled.index._connection().execute("UPDATE runs SET status = 'failed'")
     assert [f.message for f in found(filled, "index", verify=True)] == ["the index differs from the ledger in runs"]

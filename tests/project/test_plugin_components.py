@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from mlopsfw.cli import run
 from mlopsfw.governance.forget import STREAM, merged
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.kernel.plugins.blame import PluginWarning
 from mlopsfw.operations.gc import collect
 from mlopsfw.project.facade import Project
 
@@ -317,6 +320,128 @@ def test_an_upcaster_that_fails_is_named_with_plugin_stream_and_number(upcasters
         list(project.ledger.stream(stream).events())
     assert caught.value.message.startswith(f"{stream} #1: plugin 'component.acme' cannot read version 1 of ")
     assert reason in caught.value.message
+
+
+# -- tables that an event cannot change ---------------------------------------------------------------------------------
+
+SEEN = "plugin.component.acme.seen"
+INDEXED = """IndexPart(
+    tables="CREATE TABLE seen (n INTEGER)",
+    changes={("plugin", "plugin.component.acme.seen"): change, ("dataset", "dataset.tagged"): change},
+    listings=(Listing("seen", "what was seen", "SELECT * FROM seen"),),
+)"""
+CHANGES = {
+    "raises": "def change(db, name, event): db.execute('INSERT INTO seen VALUES (1)'); 1 / 0",
+    "ends the process": "def change(db, name, event): exit()",
+    "wrong SQL": "def change(db, name, event): db.execute('INSERT INTO absent VALUES (1)')",
+    "wrong field": "def change(db, name, event): Numbered.of(event)",
+}
+NUMBERED = (
+    "class Numbered(EventRecord, frozen=True, kw_only=True):\n    type = 'plugin.component.acme.seen'\n    n: int\n"
+)
+
+
+def indexed(change: str, fields: str = "") -> str:
+    return f"{component(f'index={INDEXED}, {fields}')}\n{NUMBERED}\n{change}\n"
+
+
+def see(root, stream="plugin/component.acme", type_=SEEN):
+    with contextlib.closing(Project.open(root)) as project:
+        project.ledger.stream(stream).append(PlainRecord(type_, {"n": "x"}), plugin="component.acme")
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_tables_that_an_event_cannot_change_are_set_aside_and_every_other_question_is_answered(
+    change, verb, people, install_plugin
+):
+    see(people)
+    install_plugin(indexed(change), "component.acme")
+    with pytest.warns(PluginWarning, match=r"the tables of component.acme are set aside: .* plugin/component.acme #1"):
+        assert verb("index", "query", "SELECT * FROM datasets")[0] == 0
+    assert verb("data", "log", "people")[0] == 0
+    assert verb("index", "query", "SELECT * FROM seen", "--json")[1].strip() == "[]"
+    code, said = verb("doctor")
+    assert code == 1
+    assert "the tables of component.acme are set aside: its change for plugin/component.acme #1 raised" in said
+
+
+@pytest.mark.parametrize("upcaster", ["1 / 0", "exit()", "None"])
+def test_tables_of_a_plugin_whose_upcaster_fails_are_set_aside(upcaster, verb, people, install_plugin):
+    see(people)
+    source = indexed("def change(db, name, event): ...", "events=(Second,)")
+    install_plugin(
+        source.replace("schema = 2", f"schema = 2\n    upcasters = {{1: lambda _: {upcaster}}}"), "component.acme"
+    )
+    with pytest.warns(PluginWarning, match="are set aside"):
+        assert verb("index", "query", "SELECT * FROM datasets")[0] == 0
+
+
+def test_tables_are_set_aside_when_an_event_of_ours_cannot_change_them_and_ours_are_changed(
+    verb, people, install_plugin
+):
+    install_plugin(indexed(CHANGES["raises"]), "component.acme")
+    assert verb("data", "tag", "people@1", "first")[0] == 0
+    with pytest.warns(PluginWarning, match=r"dataset/people #4"):
+        answer = verb("index", "query", "SELECT tag FROM tags")
+    assert answer[0] == 0
+    assert "first" in answer[1]
+
+
+@pytest.mark.parametrize("fields", ["edges=lambda index: ()", "holdings=lambda: ()"])
+def test_while_tables_are_set_aside_nothing_is_erased_on_what_they_say(fields, verb, people, install_plugin):
+    see(people)
+    install_plugin(indexed(CHANGES["raises"], fields), "component.acme")
+    with pytest.warns(PluginWarning, match="set aside"):
+        code, said = verb(*FORGET)
+    assert code != 0
+    assert "are set aside: its change for plugin/component.acme #1 raised" in said
+    assert "mlopsfw index rebuild" in said
+    assert left(people) == UNTOUCHED
+
+
+def test_while_tables_are_set_aside_nothing_is_vacuumed_on_what_they_say(verb, people, install_plugin):
+    see(people)
+    install_plugin(indexed(CHANGES["raises"], "needs=lambda dataset: ()"), "component.acme")
+    with pytest.warns(PluginWarning, match="set aside"):
+        code, said = verb(*VACUUM)
+    assert code != 0
+    assert "are set aside" in said
+    assert left(people) == UNTOUCHED
+
+
+def test_a_rebuild_takes_up_tables_that_were_set_aside(verb, people, install_plugin, tmp_path):
+    see(people)
+    module = install_plugin(indexed(CHANGES["raises"]), "component.acme")
+    with pytest.warns(PluginWarning, match="set aside"):
+        verb("index", "query", "SELECT 1")
+    (file,) = tmp_path.rglob(f"{module}.py")
+    file.write_text(indexed("def change(db, name, event): db.execute('INSERT INTO seen VALUES (1)')"))
+    sys.modules.pop(module)
+    importlib.invalidate_caches()
+    assert verb("index", "rebuild")[0] == 0
+    assert json.loads(verb("index", "list", "seen", "--json")[1]) == [{"n": 1}]
+    assert "are set aside" not in verb("doctor")[1]
+
+
+BODIES = {
+    "a wrong type": ({"n": "x"}, "got `str` - at `$.n`"),
+    "a missing field": ({}, "missing required field `n`"),
+    "an unknown field": ({"n": 1, "rowz": 2}, "no field 'rowz'"),
+}
+
+
+@pytest.mark.parametrize(("body", "reason"), BODIES.values(), ids=BODIES)
+def test_what_a_plugin_emits_is_checked_against_the_record_that_it_declares(body, reason, people, install_plugin):
+    install_plugin(component("events=(Numbered,)").replace("class Place", f"{NUMBERED}class Place"), "component.acme")
+    stream = "plugin/component.acme"
+    with contextlib.closing(Project.open(people)) as project:
+        host = project.host("component.acme")
+        with pytest.raises(PluginError, match=re.escape(reason)) as caught:
+            host.emit(stream, SEEN, body)
+        assert f"component.acme emits a malformed {SEEN}" in caught.value.message
+        assert "Numbered(…).body()" in caught.value.hint
+        assert host.emit(stream, SEEN, {"n": 1}).seq == 1
+        assert host.emit(stream, f"{SEEN}.undeclared", body).body == body
 
 
 # -- what is released --------------------------------------------------------------------------------------------------

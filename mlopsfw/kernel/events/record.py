@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 
+from mlopsfw.kernel.base.errors import LedgerError
 from mlopsfw.kernel.roles.artifact import BlobMark
 from mlopsfw.kernel.roles.event import Event
 
@@ -54,11 +55,14 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @classmethod
     def of(cls, event: Event) -> Self:
-        """Return the body of `event`, which is of this type.
-
-        Raise `msgspec.ValidationError` where the body is another.
-        """
-        return msgspec.convert(event.body, cls)
+        """Return the body of `event`, which is of this type. Raise `LedgerError` where the body is malformed."""
+        try:
+            return msgspec.convert(event.body, cls)
+        except msgspec.ValidationError as error:
+            raise LedgerError(
+                f"{event.stream} #{event.seq}: the body of {cls.type} is malformed: {error}",
+                hint="Restore the stream from a copy. `mlopsfw audit verify` lists all such events.",
+            ) from None
 
     def body(self) -> dict[str, Any]:
         """Return what is stored."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints, is_typ
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import NewerVersion, PluginError, text_of
+from mlopsfw.kernel.base.errors import LedgerError, NewerVersion, PluginError, text_of
 from mlopsfw.kernel.events.authority import owner_of
 from mlopsfw.kernel.events.record import EventRecord, TextMark
 from mlopsfw.kernel.roles.artifact import BlobMark
@@ -77,6 +77,21 @@ class EventTypes:
     def __contains__(self, name: str) -> bool:
         """Return whether an installed component declares the type `name`."""
         return name in self._records
+
+    def record(self, name: str) -> type[EventRecord] | None:
+        """Return the record that declares the type `name`; None where no installed component does."""
+        return self._records.get(name)
+
+    def fault(self, event: Event) -> str:
+        """Return why an event cannot be read; empty where it can, or where this release is too old to say."""
+        try:
+            if record := self.record(event.type):
+                record.of(self.upcast(event))
+        except NewerVersion:
+            return ""
+        except (LedgerError, PluginError) as error:
+            return error.message
+        return ""
 
     def schema(self, name: str) -> int:
         """Return the version in which bodies of the type `name` are written; 1 for a type that is not declared."""

@@ -20,7 +20,8 @@ from mlopsfw.kernel.base.errors import ChainBroken, LedgerError, StorageUnavaila
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import believed
 from mlopsfw.kernel.index import snapshots
-from mlopsfw.kernel.index.part import Change, IndexPart, Listing, create, drop
+from mlopsfw.kernel.index.changes import DAMAGE, TABLE, UNAVAILABLE, Changes
+from mlopsfw.kernel.index.part import IndexPart, Listing, create, drop
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.ledger.reader import Head, Reader, step
 from mlopsfw.kernel.roles.event import Event
@@ -32,19 +33,11 @@ _POSITIONS = """CREATE TABLE positions
 """How far each stream was read, and what its objects looked like then."""
 _LINES = "CREATE TABLE lines (stream TEXT, first INTEGER, data BLOB, PRIMARY KEY (stream, first))"
 """The lines of each stream, compressed, in pieces as they were read; `first` is the number of a piece's first entry."""
-OWN_TABLES = (_POSITIONS, _LINES)
+OWN_TABLES = (_POSITIONS, _LINES, TABLE)
 """What makes the tables of the index itself: no component's may be called like them."""
 _MANY = 200  # streams to read that make a snapshot worth its while
 _BESIDE, _BATCH = 16, 256  # streams that are read side by side, and whose events are held in memory
 _WAIT = 30.0  # seconds for another process that is refreshing the same file
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_UNAVAILABLE = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_FULL,
-)
 _READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 
 _New = tuple[bytes, Event, Head]
@@ -73,10 +66,7 @@ class Index:
     ) -> None:
         self._path, self._ledger, self._parts = path, ledger, tuple(parts)
         self._snapshots, self.progress = snapshots, progress
-        self._changes: dict[tuple[str, str], list[Change]] = {}
-        for part in self._parts:
-            for key, change in part.changes.items():
-                self._changes.setdefault(key, []).append(change)
+        self._changes = Changes(self._parts)
         self._version = zlib.crc32(repr([*OWN_TABLES, *((p.tables, p.version) for p in self._parts)]).encode()) >> 1
         self.listings = {listing.name: listing for part in self._parts for listing in part.listings}
         self._pinned = 0  # how many `pinned` blocks are open
@@ -123,7 +113,7 @@ class Index:
             try:
                 names, rows = self._select(sql, params)
             except sqlite3.DatabaseError as error:
-                if error.sqlite_errorcode not in _DAMAGE:
+                if error.sqlite_errorcode not in DAMAGE:
                     raise
                 self.rebuild()
                 names, rows = self._select(sql, params)
@@ -143,9 +133,9 @@ class Index:
             rows = cursor.fetchall()
         except (sqlite3.Error, sqlite3.Warning) as error:
             code = getattr(error, "sqlite_errorcode", None)  # none where the statement never reached SQLite
-            if code in _DAMAGE:
+            if code in DAMAGE:
                 raise
-            if code in _UNAVAILABLE:
+            if code in UNAVAILABLE:
                 message = f"the index cannot be read: {self._path}: {error}"
                 raise StorageUnavailable(message, hint="Another process may hold it: try again.") from None
             hint = "Ask with one SELECT over its tables."
@@ -159,6 +149,11 @@ class Index:
         contents = {name: set(self._select(sql)[1]) for name, sql in tables.items() if name != "lines"}
         digests = [(name, sha256(b"\n".join(self.lines(name))).digest()) for name in self.streams("")]
         return contents | {"lines": set(digests)}
+
+    def set_aside(self, *, fresh: bool = True) -> dict[str, str]:
+        """Return the plugins whose tables an event could not change → the event and the reason."""
+        rows = self.query("SELECT * FROM set_aside", fresh=fresh)
+        return {row["plugin"]: f"its change for {row['event']} raised {row['reason']}" for row in rows}
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each table holds."""
@@ -353,7 +348,7 @@ class Index:
     def _catch_up(self, db: sqlite3.Connection, name: str, objects: str, head: Head, new: Sequence[_New]) -> int:
         before = head.seq
         for _, event, following in new:
-            self._apply(db, self._ledger.types.upcast(believed(event, head.epoch)))
+            self._changes.apply(db, believed(event, head.epoch), self._ledger.types)
             head = following
         if new:
             data = zlib.compress(b"\n".join(line for line, _, _ in new))
@@ -361,11 +356,6 @@ class Index:
         row = (name, head.seq, head.digest, head.epoch, head.final, objects)
         db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?)", row)
         return head.seq - before
-
-    def _apply(self, db: sqlite3.Connection, event: Event) -> None:
-        kind, _, name = event.stream.partition("/")
-        for change in self._changes.get((kind, event.type), ()):
-            change(db, name, event)
 
 
 def _only_reading(action: int, *_: str | None) -> int:

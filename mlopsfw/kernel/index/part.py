@@ -43,12 +43,14 @@ class IndexPart:
             anew.
         changes: What the stream's name begins with, up to the first `/`, and the event's type → the change.
         listings: Questions over the tables.
+        plugin: The plugin that contributes it; mlopsfw enters it.
         version: Raise it where the same events come to give other rows: the index is then made anew.
     """
 
     tables: str
     changes: Mapping[tuple[str, str], Change]
     listings: tuple[Listing, ...] = ()
+    plugin: str = ""
     version: int = 1
 
 

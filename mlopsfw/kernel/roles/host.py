@@ -166,7 +166,7 @@ class Host(Protocol):
                 what its record's `body()` returns.
 
         Raises:
-            PluginError: The stream or the type is not this plugin's.
+            PluginError: The stream or the type is not this plugin's, or the body is not what the type's record says.
         """
         ...
 
