@@ -11,7 +11,7 @@ from mlopsfw.data.intake.type_inference import BadValue, WrongGuess
 from mlopsfw.data.tables import exact
 from mlopsfw.data.tables.batches import read_ipc, sound, without_rows
 from mlopsfw.data.tables.prefetch import in_order
-from mlopsfw.kernel.base.nesting import TOO_DEEP, is_too_deep
+from mlopsfw.kernel.base.json_text import TOO_DEEP, is_too_deep, json_fault
 
 __all__ = [
     "TOO_DEEP",
@@ -23,6 +23,7 @@ __all__ = [
     "in_order",
     "inner_suffix",
     "is_too_deep",
+    "json_fault",
     "open_bytes",
     "read_ipc",
     "sound",

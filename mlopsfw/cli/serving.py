@@ -183,10 +183,12 @@ def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: 
     The columns of a CSV file take their types from the model's signature: a text feature keeps 00501, and NA in a numeric
     feature is a missing value.
     """
-    from mlopsfw.models.bundle.scoring import write_rows
+    from mlopsfw.models.bundle.scoring import check_writable, write_rows
 
-    rows = project.scorer.score_file(model, file, csv, sheet)
+    check_writable({}, out)
+    rows = project.scorer.score_file(model, file, csv, sheet, check=lambda columns: check_writable(columns, out))
     if out is None:
+        check_writable(rows.schema, None)
         click.echo(rows.write_ndjson(), nl=False)
     else:
         write_rows(rows, out)

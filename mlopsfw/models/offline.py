@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,14 @@ class OfflineScorer:
         self._services, self._models, self._bundles, self._personal = services, models, bundles, personal
         self._formats = formats
 
-    def score_file(self, model: str, file: Path, options: ReadOptions | None = None, sheet: str = "") -> pl.DataFrame:
+    def score_file(
+        self,
+        model: str,
+        file: Path,
+        options: ReadOptions | None = None,
+        sheet: str = "",
+        check: Callable[[Mapping[str, pl.DataType]], None] = lambda _columns: None,
+    ) -> pl.DataFrame:
         """Return the rows of `file` with the outputs of `model` beside them.
 
         Args:
@@ -43,6 +51,7 @@ class OfflineScorer:
                 signature has them.
             options: The format of the file.
             sheet: The sheet of a workbook.
+            check: Is given the columns of the rows before they are scored, and raises if they are of no use.
 
         Raises:
             DataError: The file cannot be read.
@@ -55,5 +64,6 @@ class OfflineScorer:
             folder = self._services.blobs.get_folder(version.bundle, Path(scratch) / "bundle")
             bundle = self._bundles.open(folder)
             rows = rows_for(self._formats, bundle.manifest.inputs, file, options, sheet)
+            check(rows.schema)
             scored = score(bundle, self._personal.rows(version, rows))
             return rows.with_columns(scored.select(bundle.manifest.outputs)) if rows.height else rows

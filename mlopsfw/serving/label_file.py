@@ -14,7 +14,7 @@ from mlopsfw.data.intake.open_file import open_bytes
 from mlopsfw.data.tables.calendar import outside_calendar
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.ids import check_name
-from mlopsfw.kernel.base.nesting import TOO_DEEP, is_too_deep
+from mlopsfw.kernel.base.json_text import TOO_DEEP, is_too_deep
 from mlopsfw.kernel.roles.reading import MAX_RATIO
 
 if TYPE_CHECKING:

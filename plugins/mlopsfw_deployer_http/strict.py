@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from mlopsfw.formats import json_fault
 from mlopsfw_deployer_http.message import JSON, Refusal, Request
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ def read(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
             return _with_numbers_named(request.body, decoder)
         raise Refusal(400, f"the body is not a valid request: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(400, f"the body is not JSON: {error}") from None
+        raise Refusal(400, f"the body is not JSON: {json_fault(request.body, error)}") from None
     except RecursionError:
         raise Refusal(400, "the body is nested too deeply") from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from mlopsfw.roles import ReadOptions
 
 _BLOCK = 4 << 20  # bytes of the longest row, and about those of a block: what one costs beside its rows is then little
+
+
+_EXCELS_NOTE = re.compile(r"sep=(.?),?")
+"""The first line that Excel reads as a note on the separator: `sep=;`."""
 
 
 class Lossy(Exception):
@@ -212,12 +217,17 @@ def _check_columns(schema: pa.Schema, path: Path, options: ReadOptions) -> None:
 
 def check_declared(names: Sequence[str], path: Path, options: ReadOptions) -> None:
     """Raise `DataError` where a column has a declared type and the file lacks it, or one column stands for many."""
-    other = next((letter for letter in ";\t|" if letter in names[0]), None) if len(names) == 1 else None
-    if other and not options.separator:
-        shown = "\\t" if other == "\t" else other
+    if names and (note := _EXCELS_NOTE.fullmatch(",".join(names))):
         raise DataError(
-            f"{path}: there is only one column, and its name contains {shown!r}: {names[0]!r}",
-            hint=f"If {shown!r} separates fields, pass --separator '{shown}'. If there is one column, pass --separator ,",
+            f"{path}:1: {note[0]!r} names the separator for Excel, and is no header",
+            hint=f"Delete the line, and pass --separator '{note[1]}'.",
+        )
+    other = next((letter for letter in ",;\t|" if letter in names[0]), None) if len(names) == 1 else None
+    if other and not options.separator:
+        shown, own = (letter.replace("\t", "\\t") for letter in (other, separator(path, options)))
+        raise DataError(
+            f"{path}: there is only one column, and its name contains '{shown}': {names[0]!r}",
+            hint=f"If '{shown}' separates fields, pass --separator '{shown}'. If there is one column, pass --separator '{own}'.",
         )
     unknown = sorted(set(options.types) - set(names))
     if unknown:

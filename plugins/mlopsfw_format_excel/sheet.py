@@ -1,7 +1,7 @@
 """A sheet of an Excel workbook (`.xlsx`) as one record batch: its first row has the columns' names, formulas have their last values.
 
 Excel knows one kind of number and one of time. Here a column of whole numbers is int64, one of nothing but midnights dates, one of
-times of day texts, and one of several kinds texts. Empty rows are left out, and so are empty columns without a name.
+times of day or durations texts, and one of several kinds texts. Empty rows are left out, and so are empty columns without a name.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.errors import DataError, MissingExtra, UnknownName, UsageError
 from mlopsfw.formats import Allowance
 from mlopsfw.roles import nearest
+from mlopsfw_format_excel.times import loaded
 from mlopsfw_format_excel.workbook import unpacked
 
 if TYPE_CHECKING:
@@ -45,14 +47,12 @@ def read_excel(path: Path, sheet: str, options: ReadOptions) -> Iterator[pa.Reco
         UsageError: It has several sheets, and none was named.
         MissingExtra: The reader is not installed.
     """
-    import pyarrow as pa
-
     with unpacked(path, Allowance(path, options.max_ratio)) as plain, _blamed(path) as reader:
         book = reader.read_excel(plain)
         name = _sheet(book.sheet_names, sheet, path)
         header = _header(book, name)
-        loaded = book.load_sheet(name, schema_sample_rows=None, dtypes=_texts(options, header))
-        batch = pa.record_batch(loaded)
+        load = partial(book.load_sheet, name, schema_sample_rows=None)
+        batch = loaded(load, reader.UnsupportedColumnTypeCombinationError, _texts(options, header))
     if not batch.num_columns:
         raise DataError(f"{path}: the sheet {name!r} is empty")
     rows = _typed(_tidy(batch, header, f"{path}: sheet {name!r}"), options, path)
@@ -60,10 +60,10 @@ def read_excel(path: Path, sheet: str, options: ReadOptions) -> Iterator[pa.Reco
     yield rows
 
 
-def _texts(options: ReadOptions, header: list[str]) -> dict[str | int, Any] | None:
-    """Return the columns that are to be read as texts: a cast from a number would come too late for them."""
+def _texts(options: ReadOptions, header: list[str]) -> set[int]:
+    """Return the positions of the columns that are to be read as texts: a cast from a number would come too late for them."""
     declared = options.expected | options.types
-    return {index: "string" for index, name in enumerate(header) if declared.get(name) == "string"} or None
+    return {index for index, name in enumerate(header) if declared.get(name) == "string"}
 
 
 @contextlib.contextmanager

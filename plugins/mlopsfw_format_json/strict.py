@@ -13,6 +13,7 @@ import msgspec
 from mlopsfw.errors import DataError
 from mlopsfw.formats import TOO_DEEP, WrongGuess, in_order, is_too_deep, open_bytes, without_rows
 from mlopsfw_format_json import whole as jsonwhole
+from mlopsfw_format_json.flaws import flaw_of, kinds_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -195,16 +196,12 @@ def _explain(path: Path, max_ratio: float, message: str) -> DataError:
         for line, data in enumerate(raw, 1):
             if not data.strip():
                 continue
-            if is_too_deep(data):
-                return DataError(f"{path}:{line}: {TOO_DEEP}", hint="Flatten the row, or write it as text.")
-            try:
-                row = msgspec.json.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                return DataError(f"{path}:{line}: not a line of JSON: {error}")
-            if not isinstance(row, dict):
+            if flaw := flaw_of(data):
                 return DataError(
-                    f"{path}:{line}: a {type(row).__name__}, not an object", hint="Write one object per line."
+                    f"{path}:{line}: {flaw}",
+                    hint="Write one object per line, each field once and at most 100 levels deep.",
                 )
+            row = msgspec.json.decode(data)
             if found := _clash(row, kinds, line):
                 return DataError(f"{path}:{line}: {found}", hint="Give each field one type.")
     return _explain_long(path, max_ratio) or DataError(f"{path}: {message}")
@@ -223,11 +220,8 @@ def _explain_long(path: Path, max_ratio: float) -> DataError | None:
 
 
 def _clash(row: dict[str, Any], kinds: dict[str, tuple[str, int]], line: int) -> str:
-    for name, value in row.items():
-        kind = "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
-        if value is None:
-            continue
+    for name, kind in kinds_of(row):
         was, where = kinds.setdefault(name, (kind, line))
         if was != kind:
-            return f"field {name!r} is a {kind} here, and a {was} on line {where}"
+            return f"field {name.removeprefix('/')!r} is a {kind} here, and a {was} on line {where}"
     return ""

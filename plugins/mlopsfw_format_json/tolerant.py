@@ -7,12 +7,13 @@ import itertools
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlopsfw.errors import DataError
-from mlopsfw.formats import TOO_DEEP, in_order, is_too_deep
+from mlopsfw.formats import in_order
+from mlopsfw_format_json.flaws import flaw_of, kinds_of
 from mlopsfw_format_json.strict import blocks, columns_alone, columns_of, fields, parsed
 from mlopsfw_format_json.whole import as_texts
 
@@ -67,15 +68,16 @@ def _learnt(path: Path, texts: Sequence[bytes], as_text: Collection[str]) -> pa.
     if lines := [text for text in texts if text.strip()]:
         with contextlib.suppress(pa.ArrowInvalid):
             return columns_of(lines, as_text)
-    objects = [(line, row) for text in texts for line in text.split(b"\n") if isinstance(row := _decoded(line), dict)]
+    good = [line for text in texts for line in text.split(b"\n") if line.strip() and not flaw_of(line)]
+    objects = [(line, msgspec.json.decode(line)) for line in good]
     if not objects:
         raise DataError(f"{path}: no line is a JSON object", hint="Write one object per line.")
     counts: dict[str, Counter[str]] = {}
     for _, row in objects:
-        for field, kind in _kinds(row):
+        for field, kind in kinds_of(row):
             counts.setdefault(field, Counter())[kind] += 1
     usual = {field: kinds.most_common(1)[0][0] for field, kinds in counts.items()}
-    like = [line for line, row in objects if all(usual[field] == kind for field, kind in _kinds(row))]
+    like = [line for line, row in objects if all(usual[field] == kind for field, kind in kinds_of(row))]
     try:
         return fields(b"\n".join(like), as_text)
     except pa.ArrowInvalid as error:
@@ -84,38 +86,13 @@ def _learnt(path: Path, texts: Sequence[bytes], as_text: Collection[str]) -> pa.
         ) from None
 
 
-def _decoded(line: bytes) -> Any:
-    """Return what a line holds, or the reason why it holds nothing, as text."""
-    if is_too_deep(line):
-        return TOO_DEEP
-    try:
-        row = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return f"not a line of JSON: {error}"
-    return row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
-
-
-def _kinds(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
-    """Yield of a value and of all within it where it stands and what it is."""
-    if value is None:
-        return
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    yield field, "number" if number else type(value).__name__
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _kinds(item, f"{field}/{name}")
-    elif isinstance(value, list):
-        for item in value:
-            yield from _kinds(item, f"{field}[]")
-
-
 def _sifted(path: Path, block: bytes, passed: int, schema: pa.Schema, rejects: RejectSink) -> Iterator[pa.RecordBatch]:
     """Yield the good lines of a block, which `passed` lines come before, and set the others aside."""
     objects: list[Line] = []
     for number, line in enumerate(block.split(b"\n"), passed + 1):
         if not line.strip():
             continue
-        if isinstance(reason := _decoded(line), str):
+        if reason := flaw_of(line):
             _set_aside(path, (number, line), reason, rejects)
         else:
             objects.append((number, line))

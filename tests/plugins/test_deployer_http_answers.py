@@ -231,6 +231,7 @@ def _tensor(**changes: Any) -> dict[str, Any]:
         (b"\xff\xfe{}", "not JSON"),
         (b'{"inputs": [NaN]}', "not JSON"),
         (b'{"inputs": [Infinity]}', "not JSON"),
+        (b'{"inputs": [{"name": "carrier", "data": ["\\ud83d"]}]}', r"not JSON: \ud83d is half of a surrogate pair"),
         (b'{"inputs": [1e999]}', "400"),
         (b"[" * 100_000, "Expected `object`"),
         (b'{"parameters": {"a": ' + b"[" * 60_000, "nested too deeply"),

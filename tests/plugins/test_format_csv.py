@@ -5,8 +5,9 @@ from __future__ import annotations
 import pyarrow.csv as pc
 import pytest
 
+from mlopsfw.errors import DataError
 from mlopsfw.roles import ReadOptions, ReadRequest
-from mlopsfw.testing.format import FormatConformance
+from mlopsfw.testing.format import FormatConformance, Rejects
 from mlopsfw_format_csv.reading import Csv
 
 
@@ -44,3 +45,24 @@ def test_a_tab_separates_where_the_suffix_says_so(tmp_path):
     (tmp_path / "x.tsv").write_text("a\tb\n1\tx,y\n")
     *_, batch = Csv().read(ReadRequest(path=tmp_path / "x.tsv"))
     assert batch.to_pylist() == [{"a": 1, "b": "x,y"}]
+
+
+@pytest.mark.parametrize("sink", [None, Rejects()], ids=["strict", "tolerant"])
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("x.csv", "a;b\n1;2\n", "its name contains ';'"),
+        ("x.csv", "a\tb\n1\t2\n", r"its name contains '\t'"),
+        ("x.csv", "a|b\n1|2\n", "its name contains '|'"),
+        ("x.tsv", "a,b\n1,2\n", "its name contains ','"),
+        ("x.tsv", "a;b\n1;2\n", "its name contains ';'"),
+        ("x.csv", "sep=;\n1;2\n", "'sep=;' names the separator for Excel"),
+        ("x.csv", "sep=,\na,b\n1,2\n", "'sep=,' names the separator for Excel"),
+    ],
+)
+def test_a_file_of_another_separator_is_an_error_that_names_it(tmp_path, name, text, complaint, sink):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError) as caught:
+        list(Csv().read(ReadRequest(path=tmp_path / name, rejects=sink)))
+    assert complaint in caught.value.message
+    assert "--separator" in caught.value.hint

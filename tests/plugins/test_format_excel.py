@@ -43,6 +43,8 @@ def write(workbook, sheet, line, column, value):
             sheet.write_datetime(line, column, value, workbook.add_format({"num_format": "yyyy-mm-dd"}))
         case dt.time():
             sheet.write_datetime(line, column, value, workbook.add_format({"num_format": "hh:mm:ss"}))
+        case dt.timedelta():
+            sheet.write_number(line, column, value / dt.timedelta(1), workbook.add_format({"num_format": "[h]:mm:ss"}))
         case _:
             sheet.write(line, column, value)
 
@@ -84,6 +86,35 @@ def test_a_column_of_several_kinds_is_text_and_a_late_word_is_seen(book, add):
     columns, rows = add(book(A=[["a"], *([n] for n in range(3000)), ["word"]]))
     assert columns == {"a": "utf8"}
     assert (rows[7], rows[-1]) == (("7",), ("word",))
+
+
+LONG, CLOCK, DAY = dt.timedelta(hours=30), dt.time(1, 2), dt.datetime.fromisoformat("2026-01-02 03:00:00")
+SPELLED = {
+    "durations": ([LONG, dt.timedelta(hours=-36), dt.timedelta(days=800)], ["30:00:00", "-36:00:00", "19200:00:00"]),
+    "parts of a second": ([dt.timedelta(milliseconds=1500), None, LONG], ["00:00:01.500", None, "30:00:00"]),
+    "durations and words": ([LONG, "x", dt.timedelta(hours=6)], ["30:00:00", "x", "06:00:00"]),
+    "durations and numbers": ([LONG, 5, 1.5], ["30:00:00", "5", "1.5"]),
+    "durations and dates": ([LONG, DAY, None], ["30:00:00", "2026-01-02 03:00:00", None]),
+    "durations and times of day": ([LONG, CLOCK, True], ["30:00:00", "01:02:00", "true"]),
+    "times of day and words": ([CLOCK, "x", None], ["01:02:00", "x", None]),
+    "times of day": ([CLOCK, None, CLOCK], ["01:02:00", None, "01:02:00"]),
+}
+
+
+@pytest.mark.parametrize("types", [{}, {"b": "string"}], ids=["inferred", "declared"])
+@pytest.mark.parametrize("case", SPELLED)
+def test_durations_and_times_of_day_become_the_texts_that_the_sheet_shows(book, add, case, types):
+    cells, texts = SPELLED[case]
+    path = book(A=[["a", "b"], *([row, cell] for row, cell in enumerate(cells))])
+    columns, rows = add(path, csv=ReadOptions(types=types))
+    assert columns == {"a": "int64", "b": "utf8"}
+    assert [row[1] for row in rows] == texts
+
+
+@pytest.mark.parametrize("name", ["amount ", " amount", "\tamount", "amount\n"])
+def test_blanks_around_a_columns_name_are_dropped(book, add, name):
+    columns, rows = add(book(A=[["a", name], [1, 2]]))
+    assert (list(columns), rows) == (["a", "amount"], [(1, 2)])
 
 
 def test_a_sheet_is_named_where_there_are_several(book, add):

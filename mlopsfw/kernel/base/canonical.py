@@ -32,7 +32,7 @@ def _plain(value: Any, path: str) -> Any:  # noqa: PLR0911 - one for each kind
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return str.__str__(value)  # a text enum is its text
+        return _text(str.__str__(value), path)  # a text enum is its text
     if isinstance(value, int):
         return int(value) if -_INT64 <= value < _INT64 else _refuse(path, "an integer beyond 64 bits")
     if isinstance(value, float):
@@ -51,7 +51,13 @@ def _plain(value: Any, path: str) -> Any:  # noqa: PLR0911 - one for each kind
 def _key(key: Any, path: str) -> str:
     if not isinstance(key, str) or key == _FLOAT:
         _refuse(path, f"the key {key!r}")
-    return str(key)
+    return _text(str(key), f"a key of {path}")
+
+
+def _text(text: str, path: str) -> str:
+    if half := None if text.isascii() else next((c for c in text if "\ud800" <= c <= "\udfff"), None):
+        _refuse(path, f"a text with {half!r}, half of a surrogate pair without the other half")
+    return text
 
 
 def _refuse(path: str, what: str) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlopsfw.kernel.base.errors import DataError, SignatureMismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import polars as pl
 
@@ -111,15 +111,52 @@ def as_declared(formats: Formats, file: Path, options: ReadOptions, kinds: Mappi
     return replace(options, types={name: kind for name, kind in kinds.items() if name in names} | options.types)
 
 
+def check_writable(columns: Mapping[str, pl.DataType], file: Path | None) -> None:
+    """Raise `DataError` unless rows with these columns can be written to `file`, or as JSON lines to the terminal if it is None."""
+    suffix = file.suffix.lower() if file else ".jsonl"
+    if suffix not in _WRITERS:
+        raise DataError(f"{file}: rows can be written as {', '.join(_WRITERS)}", hint="Use one of these suffixes.")
+    for name, kind in columns.items():
+        if not _WRITERS[suffix].holds(kind):
+            where = "the terminal" if file is None else str(file)
+            raise DataError(
+                f"column {name!r} holds {kind}, which cannot be written to {where}",
+                hint=f"Pass --out FILE with {' or '.join(end for end in _WRITERS if _WRITERS[end].holds(kind))}.",
+            )
+
+
 def write_rows(rows: pl.DataFrame, file: Path) -> None:
-    """Write `rows` in the format of the suffix of `file`: Parquet, CSV or JSON lines."""
-    writers: dict[str, Any] = {
-        ".parquet": rows.write_parquet,
-        ".csv": rows.write_csv,
-        ".jsonl": rows.write_ndjson,
-        ".ndjson": rows.write_ndjson,
-    }
-    writer = writers.get(file.suffix.lower())
-    if writer is None:
-        raise DataError(f"{file}: rows can be written as {', '.join(writers)}", hint="Use one of these suffixes.")
-    writer(file)
+    """Write `rows` in the format of the suffix of `file`: Parquet, CSV or JSON lines. Raise `DataError` as `check_writable`."""
+    check_writable(rows.schema, file)
+    _WRITERS[file.suffix.lower()].write(rows, file)
+
+
+class _Writer(NamedTuple):
+    """How rows are written, and which types of columns a file holds."""
+
+    write: Callable[[pl.DataFrame, Path], object]
+    holds: Callable[[pl.DataType], bool]
+
+
+def _fits_csv(kind: pl.DataType) -> bool:
+    import polars as pl
+
+    return not (kind.is_nested() or isinstance(kind, pl.Binary | pl.Duration | pl.Object))
+
+
+def _fits_json(kind: pl.DataType) -> bool:
+    import polars as pl
+
+    if isinstance(kind, pl.Struct):
+        return all(_fits_json(field.dtype) for field in kind.fields)  # type: ignore[arg-type]  # a type, as those of a file
+    inner = getattr(kind, "inner", None)
+    return _fits_json(inner) if inner is not None else not isinstance(kind, pl.Binary | pl.Object)
+
+
+_JSON = _Writer(lambda rows, file: rows.write_ndjson(file), _fits_json)
+_WRITERS = {
+    ".parquet": _Writer(lambda rows, file: rows.write_parquet(file), lambda _kind: True),
+    ".csv": _Writer(lambda rows, file: rows.write_csv(file), _fits_csv),
+    ".jsonl": _JSON,
+    ".ndjson": _JSON,
+}

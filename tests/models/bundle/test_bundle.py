@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
 from mlopsfw.features import FeaturePlan
-from mlopsfw.kernel.base.errors import BundleError, GoldenMismatch, SignatureMismatch, UnknownFormat
+from mlopsfw.kernel.base.errors import BundleError, DataError, GoldenMismatch, SignatureMismatch, UnknownFormat
 from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
@@ -496,3 +497,36 @@ def test_safetensors_as_the_library_writes_them_pass(tmp_path):
 
 def test_a_copied_bundle_is_as_good(folder, tmp_path):
     assert opened(shutil.copytree(folder, tmp_path / "copy")).manifest == bundle.verify(folder)
+
+
+WRITES = {
+    "list": (
+        [[1]],
+        {
+            ".csv",
+        },
+    ),
+    "array": (pl.Series([[1]], dtype=pl.Array(pl.Int64, 1)), {".csv"}),
+    "object": ([{"a": 1}], {".csv"}),
+    "duration": ([dt.timedelta(1)], {".csv"}),
+    "bytes": ([b"\xff"], {".csv", ".jsonl", ".ndjson", None}),
+    "bytes in a list": ([[b"\xff"]], {".csv", ".jsonl", ".ndjson", None}),
+    "bytes in an object": ([{"a": b"\xff"}], {".csv", ".jsonl", ".ndjson", None}),
+    "time": ([dt.time(1)], set()),
+    "text": (["a"], set()),
+}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".ndjson", ".parquet", None])
+@pytest.mark.parametrize("case", WRITES)
+def test_rows_are_written_or_the_column_that_the_file_cannot_hold_is_named(tmp_path, case, suffix):
+    values, refused = WRITES[case]
+    rows = pl.DataFrame({"n": [1], "odd": values})
+    file = tmp_path / f"o{suffix}" if suffix else None
+    if suffix in refused:
+        with pytest.raises(DataError, match=r"column 'odd' holds .* cannot be written to") as caught:
+            scoring.check_writable(rows.schema, file)
+        assert ".parquet" in caught.value.hint
+    else:
+        scoring.check_writable(rows.schema, file)
+        rows.write_ndjson() if file is None else scoring.write_rows(rows, file)

@@ -53,6 +53,15 @@ def test_what_json_does_not_hold_is_refused_by_path(value):
         canonical.encode(value, "step.out")
 
 
+@pytest.mark.parametrize(
+    "value", ["\ud83d", ["ok", "cut \ude00"], {"s": "\ud83d"}, {"\ud83d": 1}, {"a": {"\ud83dx": 1}}]
+)
+def test_half_a_character_is_refused_by_path_in_any_place(value):
+    with pytest.raises(DataError, match=r"step\.out.*half of a surrogate pair") as caught:
+        canonical.encode(value, "step.out")
+    caught.value.message.encode()  # what a user reads can be written
+
+
 def test_numpy_scalars_are_numbers():
     import numpy as np
 
