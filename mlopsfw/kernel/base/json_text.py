@@ -1,6 +1,7 @@
 """JSON that others wrote: how deeply it may be nested, and what keeps a parser from reading it.
 
-Parsers recurse, and one that recurses too far ends the process. So every reader of such text asks here before it parses.
+Parsers recurse, and one that recurses too far ends the process. So every reader of such text asks here before it
+parses.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def is_too_deep(text: bytes) -> bool:
 
 
 def json_fault(text: bytes, error: Exception) -> str:
-    """Return why JSON cannot be read: a character of which half is missing by its code, else in the words of the parser's `error`."""
+    """Return why JSON cannot be read: half a character by its code, else the words of the parser's `error`."""
     half = next((match["code"] for match in _ESCAPE.finditer(text) if match["code"]), None)
     if half is None:
         return str(error)
