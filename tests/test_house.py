@@ -37,7 +37,7 @@ KERNEL = sorted((HOUSE / "kernel").rglob("*.py"))
 BELOW = sorted(
     f
     for room in HOUSE.iterdir()
-    if room.is_dir() and room.name not in {"cli", "testing", "project", "__pycache__"}
+    if room.is_dir() and room.name not in {"cli", "scaffold", "testing", "project", "__pycache__"}
     for f in room.rglob("*.py")
 )
 FACES = [

@@ -1,4 +1,4 @@
-"""`mlopsfw plugins`: list plugins from their metadata alone, check them with `--load`, disable them."""
+"""`mlopsfw plugins`: list what is installed, disable plugins, write and check packages of new ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlopsfw.kernel.plugins.catalog import Catalog, Claim, api_accepted
 
 @click.group()
 def plugins() -> None:
-    """List, check and disable plugins."""
+    """List, write, check and disable plugins."""
 
 
 def _disabled(context: click.Context) -> tuple[str, ...]:
@@ -79,6 +79,49 @@ def _loaded(claim: Claim, catalog: Catalog) -> dict[str, str]:
     except PluginError as error:
         return {"state": f"broken: {error.message}"}
     return {}
+
+
+@plugins.command()
+@click.argument("role")
+@click.argument("name")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Where to make the package's folder.",
+)
+def new(role: str, name: str, folder: Path) -> None:
+    """Write the package of a new plugin: NAME in ROLE, such as `alerter pager`. It works as it stands.
+
+    ROLE is a role of a plugin, such as storage, trainer or step; `docs/hooks.md` describes each.
+    """
+    from mlopsfw.cli.plugin_new import write_package
+
+    made = write_package(role, name, folder)
+    click.echo(f"{made} holds the plugin {role}.{name} and its tests. Next:")
+    click.echo(f"  pip install -e '{made}[test]'\n  mlopsfw plugins check {made}")
+
+
+@plugins.command()
+@click.argument("package")
+@click.option(
+    "--timeout", default=120.0, show_default=True, help="Seconds that the checks may take, and again the tests."
+)
+@json_option
+def check(package: str, timeout: float, *, as_json: bool) -> None:
+    """Check PACKAGE: an installed distribution, or the folder of one, whose tests run too.
+
+    Each plugin is imported in a process of its own. Nothing of the current project is read.
+    """
+    from mlopsfw.cli.plugin_check import check_package
+
+    results = [result._asdict() for result in check_package(package, timeout)]
+    if as_json:
+        emit_json(results)
+    else:
+        table([row | {"ok": "ok" if row["ok"] else "fails"} for row in results], ["plugin", "check", "ok", "message"])
+    if not all(row["ok"] for row in results):
+        raise PluginError(f"{package} does not pass every check", hint="Each row that fails says why.")
 
 
 @plugins.command()

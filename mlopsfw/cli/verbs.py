@@ -20,7 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "monitor": ("mlopsfw.cli.monitor:monitor", "Examine captured predictions for drift and worse metrics"),
     "drift": ("mlopsfw.cli.drift:drift", "Compare two files of rows, column by column"),
     "alerts": ("mlopsfw.cli.alerts:alerts", "List, acknowledge and silence alerts"),
-    "plugins": ("mlopsfw.cli.plugins:plugins", "List, check and disable plugins"),
+    "plugins": ("mlopsfw.cli.plugins:plugins", "List, write, check and disable plugins"),
     "schema": ("mlopsfw.cli.schema:schema", "Print the JSON Schema of mlopsfw.toml, for editors"),
     "doctor": ("mlopsfw.cli.store:doctor", "Check the project, its storage and this machine"),
     "audit": ("mlopsfw.cli.audit:audit", "Verify and show the ledger; list, rename and forget actors"),

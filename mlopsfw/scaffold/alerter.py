@@ -1,0 +1,50 @@
+"""The alerter `sample`: appends each alert as one line of JSON to a file, durable before it returns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from mlopsfw import Provider, hookimpl
+from mlopsfw.errors import DeliveryFailed
+from mlopsfw.roles import Alert, Alerter, Host
+
+
+class SampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[alerter]]` with `use = "sample"`.
+
+    Args:
+        log: The file to append to, relative to the project.
+    """
+
+    log: str = "sample-alerts.jsonl"
+
+
+class SampleAlerter:
+    """Appends to `log`."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    def deliver(self, alert: Alert) -> None:
+        """Append the alert. mlopsfw repeats a failed delivery later, so the same id may arrive twice."""
+        try:
+            with self._log.open("ab") as file:
+                file.write(msgspec.json.encode(alert) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise DeliveryFailed(f"{self._log}: {error.strerror}") from error
+
+
+def _build(config: SampleConfig, host: Host) -> Alerter:
+    return SampleAlerter(host.root / config.log)
+
+
+@hookimpl
+def mlopsfw_alerters() -> Iterable[Provider[Alerter]]:
+    """Offer the alerter."""
+    yield Provider("sample", SampleConfig, _build, "Alerts as lines of a file")

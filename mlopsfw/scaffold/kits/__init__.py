@@ -1,0 +1,1 @@
+"""The tests of the sample plugins, one module for each role."""

@@ -1,0 +1,32 @@
+"""The alerter keeps the promises of its role."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlopsfw.roles import Alerter
+from mlopsfw.scaffold.alerter import SampleAlerter
+from mlopsfw.testing.alerter import AlerterConformance
+
+
+class TestSampleAlerter(AlerterConformance):
+    """A file that can be written is a receiver that listens."""
+
+    @pytest.fixture
+    def alerter(self, tmp_path: Path) -> Alerter:
+        """Return one whose file can be written."""
+        return SampleAlerter(tmp_path / "log")
+
+    @pytest.fixture
+    def received(self, tmp_path: Path) -> Callable[[], list[str]]:
+        """Return a reader of the ids in the file."""
+        return lambda: [json.loads(line)["id"] for line in (tmp_path / "log").read_bytes().splitlines()]
+
+    @pytest.fixture
+    def broken(self, tmp_path: Path) -> Alerter:
+        """Return one whose folder does not exist."""
+        return SampleAlerter(tmp_path / "absent" / "log")

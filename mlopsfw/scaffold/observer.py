@@ -1,0 +1,29 @@
+"""The observer `sample`: appends every event to a file as one line of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mlopsfw import hookimpl
+from mlopsfw.roles import Event, Host
+
+
+class SampleOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[observer.sample]`.
+
+    Args:
+        file: The file to append to, relative to the project.
+    """
+
+    file: str = "sample-events.jsonl"
+
+
+@hookimpl
+def mlopsfw_event(event: Event, host: Host, options: Mapping[str, Any]) -> None:
+    """Write the event down. It is in the ledger already: an error here is a warning and ends no run."""
+    file = host.root / msgspec.convert(options, SampleOptions).file
+    with file.open("ab") as lines:
+        lines.write(msgspec.json.encode(event) + b"\n")

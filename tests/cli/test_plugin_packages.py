@@ -1,0 +1,136 @@
+"""`plugins new` writes packages that work, and `plugins check` finds what does not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mlopsfw.cli import run
+from mlopsfw.cli.plugin_new import roles, write_package
+from mlopsfw.kernel.base.errors import UsageError
+
+EVERY_PUSH = "step"
+PROVIDER = "Provider('odd', C, lambda c, h: None, 'An odd alerter')"
+
+
+def odd(offer=f"yield {PROVIDER}", *, first="", config="frozen=True, forbid_unknown_fields=True"):
+    """Return the source of an alerter's plugin with something odd about it."""
+    return (
+        f"{first}\nimport msgspec\nfrom mlopsfw import Provider, hookimpl\n"
+        f"class C(msgspec.Struct, {config}):\n    pass\n"
+        f"@hookimpl\ndef mlopsfw_alerters():\n    {offer}\n"
+    )
+
+
+@pytest.fixture
+def check(capsys):
+    """Run `plugins check`; return the rows that fail and the exit code."""
+
+    def run_check(*words):
+        code = run(["plugins", "check", "--json", *map(str, words)])
+        return [row for row in json.loads(capsys.readouterr().out) if not row["ok"]], code
+
+    return run_check
+
+
+@pytest.mark.parametrize(
+    "role", [role if role == EVERY_PUSH else pytest.param(role, marks=pytest.mark.nightly) for role in roles()]
+)
+@pytest.mark.timeout(300)
+def test_a_new_package_builds_installs_and_passes_its_checks_and_kit_at_once(
+    role, check, tmp_path, monkeypatch, capsys
+):
+    site = tmp_path / "site"
+    assert run(["plugins", "new", role, "two-words", "--folder", str(tmp_path)]) == 0
+    capsys.readouterr()
+    folder = tmp_path / f"mlopsfw-{role}-two-words"
+    pip = [
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        "install",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    subprocess.run([sys.executable, "-m", *pip, "--target", str(site), str(folder)], check=True)
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
+    assert check(folder) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "message"),
+    [
+        ("alrter", "pager", "there is no role 'alrter'"),
+        ("alerter", "Pager", "cannot be a plugin's name"),
+        ("alerter", "../pager", "cannot be a plugin's name"),
+        ("alerter", "a" * 41, "cannot be a plugin's name"),
+        ("alerter", "webhook", "exists"),
+    ],
+)
+def test_a_package_that_cannot_be_is_refused_and_nothing_is_written(role, name, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        write_package(role, name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_exists_is_left_as_it_is(tmp_path):
+    made = write_package("alerter", "pager", tmp_path)
+    (made / "README.md").write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        write_package("alerter", "pager", tmp_path)
+    assert (made / "README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("source", "failed", "message"),
+    [
+        (odd(first="import nowhere"), "import", "No module named 'nowhere'"),
+        (odd(first="import sys; sys.exit(3)"), "import", "would have ended mlopsfw"),
+        (odd(first="import os; os._exit(3)"), "import", "ended the process with code 3"),
+        (odd(first="import time; time.sleep(60)"), "import", "did not end within 8 s"),
+        (odd(first="import numpy"), "import", "imports numpy"),
+        (odd("raise ValueError('no')"), "hook", "no"),
+        (odd("yield 'a string'"), "hook", ""),
+        (odd(f"return {PROVIDER}"), "hook", ""),
+        (odd(offer=f"yield {PROVIDER.replace('odd', 'even', 1)}"), "hook", "offers no alerter called 'odd'"),
+        (odd(config="frozen=True"), "options", "accepts unknown keys"),
+        (odd(config="forbid_unknown_fields=True"), "options", "can be changed"),
+        (odd(offer=f"yield {PROVIDER.replace('An odd alerter', '')}"), "options", "no summary"),
+        (
+            odd(first="import mlopsfw.kernel.base.ids"),
+            "imports",
+            "imports mlopsfw.kernel.base.ids, which is not public",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_plugin_is_found_and_named(source, failed, message, check, install_plugin):
+    install_plugin(source, "alerter.odd")
+    rows, code = check("acme-mlops-0", "--timeout", "8")
+    assert code == 5
+    assert rows[0]["plugin"] == "alerter.odd"
+    assert rows[0]["check"] == failed
+    assert message in rows[0]["message"]
+    assert rows[0]["message"]
+
+
+def test_what_is_printed_at_import_is_no_result(check, install_plugin):
+    install_plugin(odd(first="print('{}')\nimport os\nos.write(1, b'hello')"), "alerter.odd")
+    assert check("acme-mlops-0") == ([], 0)
+
+
+def test_a_verb_that_a_verb_of_mlopsfw_hides_is_found(check, install_plugin):
+    source = "import click\nfrom mlopsfw import hookimpl\n@hookimpl\ndef mlopsfw_commands():\n    yield click.Command('run')\n"
+    install_plugin(source, "command.run")
+    rows, _ = check("acme-mlops-0")
+    assert [row["check"] for row in rows] == ["hook"]
+    assert "of its own" in rows[0]["message"]
+
+
+def test_a_distribution_that_is_not_installed_is_an_error_that_says_what_to_do(tmp_path, capsys):
+    folder = write_package("alerter", "pager", tmp_path)
+    assert run(["plugins", "check", str(folder)]) == 2
+    assert f"pip install -e {folder}" in capsys.readouterr().err
