@@ -1,0 +1,29 @@
+"""The pages of docs/roles are what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def generator():
+    spec = importlib.util.spec_from_file_location("role_pages", ROOT / "ci" / "role_pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PAGES = generator().pages()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_of_a_role_is_what_its_hook_protocol_and_kit_say(name):
+    assert (ROOT / "docs" / "roles" / name).read_text(encoding="utf-8") == PAGES[name], "run: python ci/role_pages.py"
+
+
+def test_no_page_is_of_a_role_that_is_gone():
+    assert {file.name for file in (ROOT / "docs" / "roles").iterdir()} == set(PAGES)
