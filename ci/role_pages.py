@@ -129,15 +129,19 @@ def _defaults(each: Any) -> dict[str, Any]:
             for name in names
         }
     if is_dataclass(each):
-        return {
-            f.name: _REQUIRED if f.default is MISSING and f.default_factory is MISSING else f.default
-            for f in fields(each)
-            if f.init
-        }
+        return {f.name: _value(f.default, f.default_factory) for f in fields(each) if f.init}
     return {name: each._field_defaults.get(name, _REQUIRED) for name in getattr(each, "_fields", ())}
 
 
+def _value(default: Any, factory: Any) -> Any:
+    if default is not MISSING:
+        return default
+    return _REQUIRED if factory is MISSING else factory
+
+
 def _default(value: Any) -> str:
+    if inspect.isclass(value):
+        return f"{value.__name__}()"
     made = getattr(value, "factory", None)  # of msgspec
     if made is not None:
         return repr(made())
