@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mlopsfw.kernel.config.model import AlarmRule
 from mlopsfw.kernel.roles.monitoring import Baseline, Window
+from mlopsfw.monitoring.reporting import examine
 from mlopsfw.project.facade import Project
 from mlopsfw_core import Reference, compare_table
 from mlopsfw_monitor_drift import DriftConfig
@@ -50,9 +52,9 @@ def best_of(function, rounds=3):
 @pytest.mark.parametrize("group", ["none", "day"])
 def test_a_window_of_100k_rows_by_25_columns(benchmark, case, group):
     window, baseline = case
-    monitor = DriftMonitor(DriftConfig(group=group))
+    monitor, rule = DriftMonitor(DriftConfig(group=group)), AlarmRule()
     references = {name: Reference.from_dict(kept) for name, kept in baseline.profile.items()}
-    report = benchmark.pedantic(lambda: monitor.examine(window, baseline), rounds=3, warmup_rounds=1)
+    report, _ = benchmark.pedantic(lambda: examine("drift", monitor, window, rule), rounds=3, warmup_rounds=1)
     bare = {drift.column: drift.value for drift in compare_table(references, window.rows)}
     if group == "none":
         assert {c["column"]: c["value"] for c in report.columns} == bare
@@ -63,10 +65,10 @@ def test_a_window_of_100k_rows_by_25_columns(benchmark, case, group):
 
 
 def test_its_page(benchmark, case):
-    window, baseline = case
+    window, _ = case
     monitor = DriftMonitor(DriftConfig())
-    report = monitor.examine(window, baseline)
-    page = benchmark.pedantic(lambda: monitor.page(report, window, baseline), rounds=3, warmup_rounds=1)
+    report, _ = examine("drift", monitor, window, AlarmRule())
+    page = benchmark.pedantic(lambda: monitor.page(report, window), rounds=3, warmup_rounds=1)
     print(f"\n    page: {benchmark.stats.stats.min * 1e3:.0f} ms, {len(page) // 1000} kB")
 
 

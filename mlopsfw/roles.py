@@ -18,7 +18,7 @@ from mlopsfw.kernel.roles.hookspecs import (
     hookimpl,
 )
 from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Host, Progress, Secrets, Tables
-from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Report, Window
+from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Number, Report, Signals, Window
 from mlopsfw.kernel.roles.names import API_VERSION, ROLES
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.reading import MAX_RATIO, Format, ReadOptions, ReadRequest, RejectSink, TextFormat
@@ -92,6 +92,7 @@ __all__ = [
     "Models",
     "Monitor",
     "Monitoring",
+    "Number",
     "Predictor",
     "Progress",
     "Provider",
@@ -104,6 +105,7 @@ __all__ = [
     "Runs",
     "Runtime",
     "Secrets",
+    "Signals",
     "SignatureColumn",
     "Source",
     "SourceOptions",

@@ -39,20 +39,20 @@ def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, t
     """
     from mlopsfw.kernel.config import ProjectConfig, Selection
     from mlopsfw.kernel.roles.monitoring import Baseline, Window
+    from mlopsfw.monitoring.reporting import examine
     from mlopsfw.project.facade import Project
     from mlopsfw_core import Reference
 
     options = {"alpha": alpha, "threshold": threshold, "group": "none", "min_rows": 0}
     chosen = Selection(use="drift", options=options, key="monitor.0")
-    monitor = Project(Path.cwd(), ProjectConfig(name="drift", selected={"monitor": (chosen,)})).providers.monitors[
-        "drift"
-    ]
+    configured = ProjectConfig(name="drift", selected={"monitor": (chosen,)})
+    drift = Project(Path.cwd(), configured).providers.monitors["drift"]
     before, after = (_rows(outcome, side) for side in (0, 1))
     profile = {name: Reference.fit(before[name], name=name).to_dict() for name in before.columns}
-    window = Window(endpoint=current, model=reference, version=0, start="", end="", rows=after.to_arrow())
-    baseline = Baseline(profile=profile, task="", target="", outputs=())
-    report = _as_found(monitor.examine(window, baseline), outcome)
-    return monitor.page(report, window, baseline) or ""
+    rows, baseline = after.to_arrow(), Baseline(profile=profile)
+    window = Window(endpoint=current, model=reference, version=0, start="", end="", rows=rows, baseline=baseline)
+    report, _ = examine("drift", drift.monitor, window, drift.settings)
+    return drift.monitor.page(_as_found(report, outcome), window) or ""
 
 
 def _as_found(report: Report, outcome: Outcome) -> Report:

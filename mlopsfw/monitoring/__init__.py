@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mlopsfw.monitoring.examination import Examined, Monitoring
+from mlopsfw.monitoring.examination import Examined, Monitoring, WatchingMonitor
 
-__all__ = ["Examined", "Monitoring"]
+__all__ = ["Examined", "Monitoring", "WatchingMonitor"]

@@ -28,6 +28,8 @@ class WindowExamined(EventRecord, frozen=True, kw_only=True):
         drifted: The columns that drifted.
         alerts: Whether alarms become alerts: not in a replay. Earlier releases did not say.
         look: How often the window was looked at, this time too; earlier releases looked once.
+        state: What the monitor keeps for the next window; empty for nothing.
+        state_before: What the monitor kept of the window before; empty for nothing. Earlier releases did not say.
     """
 
     type = "window.examined"
@@ -49,6 +51,8 @@ class WindowExamined(EventRecord, frozen=True, kw_only=True):
     drifted: tuple[str, ...] = ()
     alerts: bool | None = None
     look: int | None = None
+    state: WordsBlob = ""
+    state_before: WordsBlob | None = None
 
 
 class LookRecord(EventRecord, frozen=True, kw_only=True):

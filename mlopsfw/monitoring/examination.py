@@ -1,6 +1,6 @@
 """Have every monitor examine a window, store its report, and write its page for a browser.
 
-A monitor decides what counts as drift; `mlopsfw.monitoring.alarms` decides which alerts follow.
+A monitor gives signals, `mlopsfw.monitoring.decision` says whether they are an alarm, and `mlopsfw.monitoring.alarms` which alerts follow.
 """
 
 from __future__ import annotations
@@ -16,18 +16,27 @@ import msgspec
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.monitoring.alarms import Alarms
 from mlopsfw.monitoring.events import WindowExamined
+from mlopsfw.monitoring.reporting import examine
+from mlopsfw.monitoring.states import MonitorStates
 from mlopsfw.monitoring.window_bounds import check_length, opening
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
+    from mlopsfw.kernel.config.model import MonitorSettings
     from mlopsfw.kernel.roles.monitoring import Monitor, Report, Window
     from mlopsfw.kernel.services import Services
     from mlopsfw.monitoring.baseline import Baselines
     from mlopsfw.monitoring.windows import Windows
 
-_OF_LABELS = frozenset({"performance", "bias"})
-_OF_WINDOW = ("endpoint", "model", "version", "start", "end")
 _FACTS = ("monitor", "model", "version", "start", "end", "rows", "labelled", "labels_aside", "alarm", "summary", "metrics", "compared")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WatchingMonitor:
+    """A monitor, and what its table in the configuration says besides its options."""
+
+    monitor: Monitor
+    settings: MonitorSettings
 
 
 @dataclass(frozen=True)
@@ -59,13 +68,14 @@ class Monitoring:
     def __init__(
         self,
         services: Services,
-        monitors: Callable[[], Mapping[str, Monitor]],
+        monitors: Callable[[], Mapping[str, WatchingMonitor]],
         windows: Windows,
         baselines: Baselines,
         alerts: Alerts,
     ) -> None:
         self._services, self._monitors, self._windows, self._baselines = services, monitors, windows, baselines
         self._alarms = Alarms(services.ledger, alerts)
+        self._states = MonitorStates(services.ledger, services.blobs)
 
     def examine(
         self, endpoint: str, start: datetime, end: datetime, *, alert: bool = True, look: int = 1, looks: int = 1
@@ -81,16 +91,25 @@ class Monitoring:
             looks: How many looks there are at most.
 
         Raises:
-            ConfigError: The project has no monitor.
+            ConfigError: The project has no monitor, or none that examines these predictions.
         """
         monitors = self._monitors()
         if not monitors:
             raise ConfigError("the project has no monitor", key="monitor", hint='Add [[monitor]] with use = "drift".')
-        return [
-            self._examine(name, monitor, window, alert=alert)
-            for window in self._windows.cut(endpoint, start, end, look=look, looks=looks)
-            for name, monitor in monitors.items()
+        windows = self._windows.cut(endpoint, start, end, look=look, looks=looks)
+        examined = [
+            self._examine(name, each, window, alert=alert)
+            for window in windows
+            for name, each in monitors.items()
+            if each.settings.concern(window.model, window.endpoint)
         ]
+        if windows and not examined:
+            raise ConfigError(
+                f"no monitor examines {windows[0].model} at the endpoint {endpoint}",
+                key="monitor",
+                hint="Name the model in `models`, and the endpoint in `endpoints`, of a [[monitor]], or leave both out.",
+            )
+        return examined
 
     def replay(
         self,
@@ -120,16 +139,18 @@ class Monitoring:
         for low, high in self._windows.occupied(endpoint, begin, finish, every=every, zone=zone):
             yield from self.examine(endpoint, low, high, alert=False)
 
-    def _examine(self, name: str, monitor: Monitor, window: Window, *, alert: bool) -> Examined:
-        baseline = self._baselines.of(window.model, window.version)
-        report = _label_alarms_only(monitor.examine(window, baseline), window)
-        place = {field: getattr(window, field) for field in _OF_WINDOW}
-        report = msgspec.structs.replace(report, monitor=name, labels_aside=dict(window.labels_aside), **place)
-        page = monitor.page(report, window, baseline)
-        digest = self._services.blobs.put(msgspec.json.encode(report))
-        page_digest = self._services.blobs.put(page.encode()) if page is not None else ""
+    def _examine(self, name: str, watching: WatchingMonitor, window: Window, *, alert: bool) -> Examined:
+        settings, blobs = watching.settings, self._services.blobs
+        baseline = self._baselines.of(window.model, window.version, settings.reference)
+        window = msgspec.structs.replace(window, baseline=baseline)
+        before = self._states.before(name, window)
+        report, state = examine(name, watching.monitor, window, settings, self._states.load(before))
+        page = watching.monitor.page(report, window)
+        digest = blobs.put(msgspec.json.encode(report))
+        page_digest = blobs.put(page.encode()) if page is not None else ""
         file = None if page is None else self._lay_out(report, page, window.look)
-        examined = _examined(report, digest, page_digest, alerts=alert, look=window.look)
+        states = {"state": self._states.store(state), "state_before": before}
+        examined = _examined(report, digest, page_digest, alerts=alert, look=window.look, **states)
         self._services.ledger.stream(f"monitor/{window.endpoint}").append(examined)
         if alert:
             self._alarms.apply(report, window, digest, file)
@@ -144,13 +165,9 @@ class Monitoring:
         return file
 
 
-def _label_alarms_only(report: Report, window: Window) -> Report:
-    """Return the report. A later look alarms only about labels, since the first look has reported the drift."""
-    late = any(finding.kind in _OF_LABELS and finding.severity != "info" for finding in report.findings)
-    return report if window.look == 1 or late else msgspec.structs.replace(report, alarm=False)
-
-
-def _examined(report: Report, digest: str, page: str, *, alerts: bool, look: int) -> WindowExamined:
+def _examined(
+    report: Report, digest: str, page: str, *, alerts: bool, look: int, state: str, state_before: str
+) -> WindowExamined:
     facts = {name: getattr(report, name) for name in _FACTS}
     return WindowExamined(
         **facts,
@@ -159,4 +176,6 @@ def _examined(report: Report, digest: str, page: str, *, alerts: bool, look: int
         drifted=tuple(column["column"] for column in report.columns if column.get("drifted")),
         alerts=alerts,
         look=look,
+        state=state,
+        state_before=state_before,
     )

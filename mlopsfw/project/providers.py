@@ -7,7 +7,9 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.config.model import ProjectConfig, Selection
+import msgspec
+
+from mlopsfw.kernel.config.model import MonitorSettings, ProjectConfig, Selection
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.formats import Formats
@@ -18,11 +20,11 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.deployer import Deployer
     from mlopsfw.kernel.roles.engine import Engine
     from mlopsfw.kernel.roles.host import Host
-    from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.reading import Format
     from mlopsfw.kernel.roles.source import Source
     from mlopsfw.kernel.roles.storage import Storage
     from mlopsfw.kernel.roles.training import Trainer
+    from mlopsfw.monitoring import WatchingMonitor
 
 
 class Providers:
@@ -75,9 +77,14 @@ class Providers:
         engine.close()
 
     @cached_property
-    def monitors(self) -> dict[str, Monitor]:
+    def monitors(self) -> dict[str, WatchingMonitor]:
         """The selected monitors by name, in the order of the file."""
-        return {selection.called: self._build("monitor", selection) for selection in self._config.selections("monitor")}
+        from mlopsfw.monitoring import WatchingMonitor
+
+        return {
+            each.called: WatchingMonitor(self._build("monitor", each), msgspec.convert(each.settings, MonitorSettings))
+            for each in self._config.selections("monitor")
+        }
 
     def alerter(self, name: str) -> Alerter:
         """Return a selected alerter, built by itself: one that cannot be built does not keep the others from delivering."""

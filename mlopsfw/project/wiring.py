@@ -253,7 +253,7 @@ class Wiring(KernelWiring):
         from mlopsfw.monitoring import Monitoring
         from mlopsfw.monitoring.baseline import Baselines
 
-        baselines = Baselines(self.blobs, self.registry)
+        baselines = Baselines(self.blobs, self.registry, self.datasets)
         return Monitoring(self.services, lambda: self.providers.monitors, self.windows, baselines, self.alerts)
 
     @cached_property

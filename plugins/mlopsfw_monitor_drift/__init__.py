@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,8 +29,6 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         design_effect: The smallest design effect to use, for windows too short to estimate it.
         zone: The time zone of the days, such as `America/New_York`.
         min_rows: A window with fewer rows is not compared, and its report says so.
-        alarm: What raises an alarm: `any` drifted column, a `share` of the columns, or drifted columns that hold a share of the `importance`.
-        share: That share of the columns, or of the importance.
         metric_drop: How much lower a metric such as AUC may be than at evaluation.
         error_rise: How much higher an error such as log loss or RMSE may be than at evaluation, as a share of it.
     """
@@ -42,8 +40,6 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     design_effect: float = 1.0
     zone: str = "UTC"
     min_rows: int = 200
-    alarm: Literal["any", "share", "importance"] = "any"
-    share: float = 0.5
     metric_drop: float = 0.02
     error_rise: float = 0.1
 

@@ -1,4 +1,4 @@
-"""`DriftMonitor`: compares a window with the training profile, decides whether to alarm, and says why."""
+"""`DriftMonitor`: compares a window with the training profile, and says what changed."""
 
 from __future__ import annotations
 
@@ -10,52 +10,44 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlopsfw.roles import Baseline, Finding, Report, Window
+from mlopsfw.roles import Baseline, Finding, Monitor, Number, Report, Signals, Window
 from mlopsfw_core import ColumnDrift, Reference, compare_table
 from mlopsfw_monitor_drift import DriftConfig
 from mlopsfw_monitor_drift.groups import FEWEST_GROUPS, design_effects, enough, row_groups
 from mlopsfw_monitor_drift.page import render
 from mlopsfw_monitor_drift.performance import Decay, decay
 
-NAME = "drift"
 
-
-class DriftMonitor:
+class DriftMonitor(Monitor):
     """Examines windows with one configuration."""
 
     def __init__(self, config: DriftConfig) -> None:
         self._config = config
 
-    def examine(self, window: Window, baseline: Baseline) -> Report:
+    def signals(self, window: Window, state: Any) -> Signals:
         """Compare the window's columns with the profile, and its labels with the metrics at evaluation."""
-        head = {name: getattr(window, name) for name in ("endpoint", "model", "version", "start", "end")}
         if window.rows.num_rows < self._config.min_rows:
             few = f"{window.rows.num_rows} rows are too few to compare (min_rows = {self._config.min_rows})"
-            return Report(monitor=NAME, **head, rows=window.rows.num_rows, alarm=False, compared=False, summary=few)
+            return Signals(state=state, compared=False, summary=few)
+        baseline = window.baseline
         groups = row_groups(window.rows, self._config)
         drifts = (
             self._compare(window, baseline, groups) if window.look == 1 else []
         )  # later looks judge only the labels
         decayed = decay(window, baseline, groups, self._config)
-        findings = [*self._findings(drifts, decayed, baseline), *caveats(groups, self._config)]
-        alarm = self._calls(drifts, baseline) or decayed.alarm
-        return Report(
-            monitor=NAME,
-            **head,
-            rows=window.rows.num_rows,
-            labelled=decayed.labelled,
-            alarm=alarm,
-            compared=bool(drifts or decayed.metrics),
-            summary=_summary(drifts, decayed, baseline),
+        findings = [*_findings(drifts, decayed, baseline), *caveats(groups, self._config)]
+        return Signals(
+            numbers=(*(_number(drift, baseline) for drift in drifts), *decayed.numbers),
             findings=tuple(findings),
-            columns=tuple(_row(drift, baseline) for drift in drifts),
-            metrics=decayed.metrics,
+            state=state,
+            compared=bool(drifts or decayed.numbers),
+            summary=_summary(drifts, decayed, baseline),
         )
 
-    def page(self, report: Report, window: Window, baseline: Baseline) -> str | None:
+    def page(self, report: Report, window: Window) -> str | None:
         """Return the page."""
-        flat = msgspec.structs.replace(window, rows=by_class(window.rows, baseline))
-        return render(report, flat, baseline, self._config)
+        flat = msgspec.structs.replace(window, rows=by_class(window.rows, window.baseline))
+        return render(report, flat, self._config)
 
     def _compare(self, window: Window, baseline: Baseline, groups: NDArray[np.int64] | None) -> list[ColumnDrift]:
         rows = by_class(window.rows, baseline)
@@ -66,20 +58,10 @@ class DriftMonitor:
         effects = design_effects(inputs, rows, groups, config.design_effect, alpha)
         return compare_table(inputs, rows, alpha, config.threshold, config.thresholds, effects)
 
-    def _calls(self, drifts: Sequence[ColumnDrift], baseline: Baseline) -> bool:
-        drifted = [drift.column for drift in drifts if drift.drifted]
-        if self._config.alarm == "any" or not drifted:
-            return bool(drifted)
-        if self._config.alarm == "share":
-            return len(drifted) >= self._config.share * len(drifts)
-        total = sum(baseline.importance.values())
-        return total <= 0 or sum(baseline.importance.get(c, 0.0) for c in drifted) >= self._config.share * total
 
-    def _findings(self, drifts: Sequence[ColumnDrift], decayed: Decay, baseline: Baseline) -> list[Finding]:
-        findings = [
-            _finding(drift, baseline) for drift in sorted(drifts, key=lambda d: -_weight(d, baseline)) if drift.drifted
-        ]
-        return [*decayed.findings, *findings]
+def _findings(drifts: Sequence[ColumnDrift], decayed: Decay, baseline: Baseline) -> list[Finding]:
+    drifted = sorted((drift for drift in drifts if drift.drifted), key=lambda drift: -_weight(drift, baseline))
+    return [*decayed.findings, *(_finding(drift, baseline) for drift in drifted)]
 
 
 def columns_alpha(window: Window, config: DriftConfig) -> float:
@@ -175,26 +157,29 @@ def _summary(drifts: Sequence[ColumnDrift], decayed: Decay, baseline: Baseline) 
     drifted = [d.column for d in sorted(drifts, key=lambda d: -_weight(d, baseline)) if d.drifted]
     moved = f"{len(drifted)} of {len(drifts)} columns drifted"
     moved += f": {', '.join(drifted[:5])}{', …' if len(drifted) > 5 else ''}" if drifted else ""  # noqa: PLR2004
-    verdict = f"the model is worse: {decayed.summary}" if decayed.alarm else decayed.summary
+    verdict = f"the model is worse: {decayed.summary}" if decayed.findings else decayed.summary
     if not drifts:
         return verdict or "too few labels to judge the model"
-    parts = [verdict, moved] if decayed.alarm and not drifted else [moved, verdict]
+    parts = [verdict, moved] if decayed.findings and not drifted else [moved, verdict]
     return "; ".join(filter(None, parts))
 
 
-def _row(drift: ColumnDrift, baseline: Baseline) -> dict[str, Any]:
-    return {
-        "column": drift.column,
-        "type": drift.type,
-        "statistic": drift.statistic,
-        "value": _finite(drift.value),
-        "pvalue": _finite(drift.pvalue),
-        "effect": _finite(drift.effect),
-        "threshold": drift.threshold,
-        "drifted": drift.drifted,
-        "importance": baseline.importance.get(drift.column),
-        "details": _plain(drift.details),
-    }
+def _number(drift: ColumnDrift, baseline: Baseline) -> Number:
+    return Number(
+        name=drift.column,
+        kind="drift",
+        value=_finite(drift.value),
+        pvalue=_finite(drift.pvalue),
+        effect=_finite(drift.effect),
+        threshold=drift.threshold,
+        changed=drift.drifted,
+        facts={
+            "type": drift.type,
+            "statistic": drift.statistic,
+            "importance": baseline.importance.get(drift.column),
+            "details": _plain(drift.details),
+        },
+    )
 
 
 def _finite(value: float) -> float | None:

@@ -20,8 +20,9 @@ _ERROR = "_standard_error"
 _LEAST = 1e-300  # below, doubles run out
 
 
-def render(report: Report, window: Window, baseline: Baseline, config: DriftConfig) -> str:
+def render(report: Report, window: Window, config: DriftConfig) -> str:
     """Return the page."""
+    baseline = window.baseline
     return framed(
         "mlopsfw_monitor_drift",
         f"{report.endpoint}: {report.start[:10]} to {report.end[:10]}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mlopsfw.evaluation import class_codes, evaluate, higher_is_better
-from mlopsfw.roles import Baseline, Finding, Window
+from mlopsfw.roles import Baseline, Finding, Number, Window
 from mlopsfw_monitor_drift.groups import enough, numbered, student_tail
 
 if TYPE_CHECKING:
@@ -30,12 +30,10 @@ _PARTS = 20  # groups of the jackknife if rows count as independent, or have too
 
 @dataclass(frozen=True)
 class Decay:
-    """What the labels show: the metrics, whether the model got worse, and a summary."""
+    """What the labels show: the metrics, a finding for each that got worse, and a summary."""
 
-    labelled: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
+    numbers: tuple[Number, ...] = ()
     findings: tuple[Finding, ...] = ()
-    alarm: bool = False
     summary: str = ""
 
 
@@ -47,22 +45,24 @@ def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, 
     """Compare the realised metrics with those at evaluation."""
     joined = _joined(window, groups, baseline.outputs)
     if joined is None or joined.height < config.min_rows:
-        return Decay(labelled=0 if joined is None else joined.height)
+        return Decay()
     labels, outputs = _arrays(joined, baseline)
     metrics = evaluate(baseline.task, labels, outputs)
     watched = [name for name in WATCHED[baseline.task] if name in metrics]
     parts = _parts(joined[_GROUP].to_numpy())
     errors = _standard_errors(baseline.task, watched, labels, outputs, parts)
-    values = (
-        metrics | {f"{name}_standard_error": error for name, error in errors.items()} | _label_mean(baseline, labels)
-    )
     comparable = [name for name in errors if name in baseline.metrics]
     alpha = config.alpha / 2 / window.looks / max(len(comparable), 1)
     freedom = np.unique(parts).size - 1
     realised = [Realised(name, metrics[name], errors[name], joined.height, freedom) for name in comparable]
     findings = tuple(finding for each in realised if (finding := _worse(each, baseline, config, alpha)) is not None)
     text = ", ".join(_text(name, metrics[name], errors.get(name), baseline.metrics.get(name)) for name in watched)
-    return Decay(joined.height, values, findings, alarm=bool(findings), summary=text)
+    worse = {finding.subject for finding in findings}
+    numbers = tuple(
+        Number(name=name, kind="performance", value=value, error=errors.get(name), changed=name in worse)
+        for name, value in (metrics | _label_mean(baseline, labels)).items()
+    )
+    return Decay(numbers, findings, text)
 
 
 @dataclass(frozen=True)

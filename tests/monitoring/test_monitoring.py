@@ -4,93 +4,28 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
 import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from captured import DAY, START, capture
 
 from mlopsfw.capturelog.records import Header, LabelRows, Predictions, encode
 from mlopsfw.capturelog.times import micros, now_micros
 from mlopsfw.capturelog.writer import CaptureWriter
-from mlopsfw.cli import run
 from mlopsfw.cli.monitor import _show
-from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import ConfigError, DataError, NotFound, UsageError
 from mlopsfw.kernel.base.spans import duration
 from mlopsfw.kernel.events.record import PlainRecord
-from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
-from mlopsfw.kernel.roles.monitoring import Report
+from mlopsfw.kernel.roles.bundle import SignatureColumn
+from mlopsfw.kernel.roles.monitoring import Report, Signals
 from mlopsfw.monitoring import Examined
 from mlopsfw.monitoring.baseline import Baselines
 from mlopsfw.monitoring.looks import LOOKS
 from mlopsfw.monitoring.window_bounds import moment, stamp, tiles, time_zone
-from mlopsfw_core import Reference
 from mlopsfw_monitor_drift.monitor import DriftMonitor
-
-DAY = timedelta(days=1)
-START = datetime(2026, 3, 1, tzinfo=UTC)
-TOML = '[[monitor]]\nuse = "drift"\n[monitor.drift]\nmin_rows = 50\n'
-
-
-class HeldClock(SystemClock):
-    """The clock of this machine until it is held: then it shows one moment."""
-
-    held = None
-
-    def hold(self, moment):
-        self.held = moment.timestamp()
-
-    def now(self):
-        return super().now() if self.held is None else self.held
-
-    def monotonic(self):
-        return super().monotonic() if self.held is None else self.held
-
-
-def numbers(rows, *, mean=0.0, seed=1):
-    return np.random.default_rng(seed).normal(mean, 1, rows)
-
-
-@pytest.fixture
-def project(make_project, tmp_path):
-    """A project with a registered model whose bundle holds a profile of one number, and no captured prediction yet."""
-    made = make_project(TOML)
-    made.clock = HeldClock()
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    manifest = Manifest(
-        task="binary", target="late", inputs=(SignatureColumn(name="x", type="number"),), outputs=("probability",),
-        classes=(False, True), formats={"onnx": "m"}, files={}, facts={"importance": {"x": 0.9}},
-    )  # fmt: skip
-    profile = {"x": Reference.fit(numbers(5000), name="x").to_dict()}
-    (folder / "bundle.json").write_bytes(msgspec.json.encode(manifest))
-    (folder / "profile.json").write_bytes(msgspec.json.encode(profile))
-    metrics = {"auc": 0.7, "baseline": {"majority": {"auc": 0.5}}}
-    made.registry.register("delay", made.blobs.put_folder(folder), metrics=metrics)
-    (folder / "more").write_text("second version")
-    made.registry.register("delay", made.blobs.put_folder(folder), metrics=metrics)
-    return made
-
-
-def capture(project, day, *, rows=200, mean=0.0, version=1, probability=None):
-    times = [START + day * DAY + n * DAY / rows for n in range(rows)]
-    frame = pl.DataFrame(
-        {
-            "prediction_id": [f"{day}-{version}-{n}" for n in range(rows)],
-            "event_time": times,
-            "processed_time": times,
-            "model": "delay",
-            "version": version,
-            "bundle": "b",
-            "revision": 1,
-            "x": numbers(rows, mean=mean, seed=day),
-            "probability": probability or [0.5] * rows,
-        },
-        schema_overrides={"event_time": pl.Datetime("us", "UTC"), "processed_time": pl.Datetime("us", "UTC")},
-    )
-    project.tables.append("captures/delay", frame)
 
 
 def alarms(project, days):
@@ -145,12 +80,11 @@ def test_an_alarm_raises_one_alert_and_two_calm_windows_resolve_it(project):
 
 
 def test_a_monitor_that_reports_findings_alone_resolves_its_alert_and_need_not_name_the_window(project, monkeypatch):
-    def found_alone(self, window, baseline):
-        report = examine(self, window, baseline)
-        return Report(rows=report.rows, alarm=report.alarm, summary="seen", findings=report.findings)
+    def found_alone(self, window, state):
+        return Signals(findings=signals(self, window, state).findings)
 
-    examine = DriftMonitor.examine
-    monkeypatch.setattr(DriftMonitor, "examine", found_alone)
+    signals = DriftMonitor.signals
+    monkeypatch.setattr(DriftMonitor, "signals", found_alone)
     monkeypatch.setattr(DriftMonitor, "page", lambda *_: None)
     for day in range(3):
         capture(project, day, mean=3.0 if day == 0 else 0.0)
@@ -219,7 +153,7 @@ def test_a_replay_examines_every_whole_window_in_order_and_alerts_nobody(project
 
 
 def test_the_baseline_has_the_models_own_metrics_and_importance(project):
-    kept = Baselines(project.blobs, project.registry).of("delay", 1)
+    kept = Baselines(project.blobs, project.registry, project.datasets).of("delay", 1)
     assert kept.metrics == {"auc": 0.7}
     assert kept.importance == {"x": 0.9}
     assert kept.classes == (False, True)
@@ -299,7 +233,7 @@ def test_a_watcher_that_catches_up_with_much_keeps_its_lease(project):
 def test_a_watcher_that_cannot_go_on_tells_somebody_and_says_when_it_does(project, monkeypatch):
     capture(project, 0)
     capture(project, 1)
-    real = DriftMonitor.examine
+    real = DriftMonitor.signals
 
     faults = ["out of order"]
 
@@ -308,7 +242,7 @@ def test_a_watcher_that_cannot_go_on_tells_somebody_and_says_when_it_does(projec
             raise RuntimeError(faults.pop())
         return real(*arguments)
 
-    monkeypatch.setattr(DriftMonitor, "examine", examine_or_fail)
+    monkeypatch.setattr(DriftMonitor, "signals", examine_or_fail)
     with pytest.raises(RuntimeError):
         run_watch(project, 2, days=2)
     (state,) = project.alerts.outbox().alerts.values()
@@ -564,8 +498,8 @@ def test_labels_that_come_late_do_not_alarm_again_on_drift_that_was_told(project
 
 
 def test_a_monitor_that_ignores_which_look_it_is_does_not_alarm_twice_on_drift(project, tmp_path, monkeypatch):
-    real = DriftMonitor.examine
-    monkeypatch.setattr(DriftMonitor, "examine", lambda self, w, b: real(self, msgspec.structs.replace(w, look=1), b))
+    real = DriftMonitor.signals
+    monkeypatch.setattr(DriftMonitor, "signals", lambda self, w, s: real(self, msgspec.structs.replace(w, look=1), s))
     labels = capture_scored(project, 0, mean=2.0)
     run_watch(project, 1, days=1)
     project.clock.hold(START + 3 * DAY)
@@ -601,19 +535,6 @@ def test_windows_that_have_no_labels_yet_do_not_end_an_alarm_of_labels_and_two_c
 
 
 # -- the verbs -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def verb(project, monkeypatch, capsys):
-    """Run a command line in the project; return its exit code, what it printed, and what it complained of."""
-    monkeypatch.chdir(project.root)
-
-    def run_(*arguments):
-        code = run(list(map(str, arguments)))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run_
 
 
 DAYS = ["--from", "2026-03-01", "--to", "2026-03-02"]

@@ -1,4 +1,4 @@
-"""Lets the plugins' tests share `bundles`, `receiver` and `serving`, which pytest's importlib mode keeps off the path."""
+"""Lets the plugins' tests share `bundles`, `drift_windows`, `receiver` and `serving`, which pytest's importlib mode keeps off the path."""
 
 from __future__ import annotations
 

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from drift_windows import ROWS, against, baseline, examine, make, window
 from scipy import stats
 
-from mlopsfw.kernel.roles.monitoring import Baseline, Window
+from mlopsfw.kernel.roles.monitoring import Baseline
 from mlopsfw.testing.monitor import MonitorConformance
 from mlopsfw_core import Reference, design_effect
 from mlopsfw_monitor_drift import DriftConfig
@@ -20,43 +21,6 @@ from mlopsfw_monitor_drift.groups import clustering, concentration, days, design
 from mlopsfw_monitor_drift.monitor import DriftMonitor, columns_alpha
 from mlopsfw_monitor_drift.shapes import shape_of
 from mlopsfw_monitor_drift.timeline import by_day
-
-ROWS, DAYS = 4000, 20
-
-
-def make(rng, rows=ROWS, *, shift=0.0, mix=(0.5, 0.3, 0.2), missing=0.0, quality=2.0):
-    """Rows of 20 days with a score that follows the label, so that the AUC is known up to sampling."""
-    label = rng.random(rows) < 0.3
-    score = 1 / (1 + np.exp(-(rng.normal(0, 1, rows) + quality * label - 1)))
-    number = rng.normal(shift, 1, rows)
-    return pl.DataFrame(
-        {
-            "prediction_id": [f"p{i}" for i in range(rows)],
-            "event_time": pl.Series(np.sort(rng.integers(0, DAYS * 86_400, rows)) * 1_000_000 + 1_365_000_000_000_000)
-            .cast(pl.Datetime("us"))
-            .dt.replace_time_zone("UTC"),
-            "number": pl.Series(
-                [None if m else x for m, x in zip(rng.random(rows) < missing, number.tolist(), strict=True)],
-                dtype=pl.Float64,
-            ),
-            "kind": rng.choice(["a", "b", "c"], rows, p=mix),
-            "probability": score,
-            "label": label,
-        }
-    )
-
-
-def baseline(frame, **more):
-    profile = {c: Reference.fit(frame[c], name=c).to_dict() for c in ("number", "kind", "probability")}
-    facts = {"task": "binary", "target": "late", "outputs": ("probability",), "classes": (False, True)}
-    return Baseline(profile=profile, **facts, **more)
-
-
-def window(frame, *, labelled=False):
-    labels = frame.select("prediction_id", "label").to_arrow() if labelled else None
-    rows = frame.drop("label").to_arrow()
-    span = {"start": "2013-04-03T14:40:00Z", "end": "2013-04-24T00:00:00Z"}
-    return Window(endpoint="e", model="m", version=1, rows=rows, labels=labels, **span)
 
 
 @pytest.fixture
@@ -71,15 +35,11 @@ class TestDriftMonitor(MonitorConformance):
 
     @pytest.fixture
     def calm(self, rng):
-        return window(make(rng)), baseline(make(rng))
+        return against(window(make(rng)), baseline(make(rng)))
 
     @pytest.fixture
     def changed(self, rng):
-        return window(make(rng, shift=0.5, mix=(0.2, 0.3, 0.5))), baseline(make(rng))
-
-
-def examine(current, reference, **config):
-    return DriftMonitor(DriftConfig(**config)).examine(current, reference)
+        return against(window(make(rng, shift=0.5, mix=(0.2, 0.3, 0.5))), baseline(make(rng)))
 
 
 CHANGES = {
@@ -312,17 +272,12 @@ def test_the_looks_at_a_window_share_the_level_of_what_labels_say(rng):
     worse = next(
         found
         for auc in np.linspace(0.8, 1.0, 200)
-        if (
-            found := DriftMonitor(DriftConfig()).examine(
-                seen, msgspec.structs.replace(kept, metrics={"auc": auc, "rows": ROWS})
-            )
-        )
-        and found.alarm
+        if (found := examine(seen, msgspec.structs.replace(kept, metrics={"auc": auc, "rows": ROWS}))) and found.alarm
     )
     assert 0.001 < worse.findings[0].pvalue <= 0.005
     later = msgspec.structs.replace(seen, look=2, looks=6)
     before = {"auc": worse.findings[0].threshold + 0.02, "rows": ROWS}
-    assert not DriftMonitor(DriftConfig()).examine(later, msgspec.structs.replace(kept, metrics=before)).alarm
+    assert not examine(later, msgspec.structs.replace(kept, metrics=before)).alarm
 
 
 def test_a_window_whose_labels_may_come_later_keeps_half_of_its_level_for_them():
@@ -405,7 +360,7 @@ def test_the_page_shows_the_window_day_by_day_with_labels_where_they_came(rng):
     assert np.average(daily["label"], weights=daily["rows"]) == pytest.approx(frame["label"].mean())
     monitor = DriftMonitor(DriftConfig())
     pages = [
-        monitor.page(monitor.examine(w, baseline(frame)), w, baseline(frame))
+        monitor.page(examine(w, baseline(frame)), against(w, baseline(frame)))
         for w in (window(frame, labelled=True), window(frame))
     ]
     assert ["mean label" in page for page in pages] == [True, False]
@@ -450,7 +405,7 @@ def hostile_page(rng, payloads=PAYLOADS):
     moved = frame.with_columns(pl.col(p) + 2 for p in payloads).with_columns(kind=pl.lit(payloads[0]))
     current = msgspec.structs.replace(window(moved), endpoint=payloads[0], model=payloads[1])
     monitor = DriftMonitor(DriftConfig())
-    return monitor.page(monitor.examine(current, kept), current, kept)
+    return monitor.page(examine(current, kept), against(current, kept))
 
 
 def test_names_and_categories_are_escaped(rng):
@@ -486,7 +441,7 @@ def test_two_hundred_columns_make_a_page(rng):
     )
     current = window(make(rng, 500).hstack(pl.DataFrame({f"c{i}": rng.normal(size=500) for i in range(200)})))
     monitor = DriftMonitor(DriftConfig())
-    page = monitor.page(monitor.examine(current, kept), current, kept)
+    page = monitor.page(examine(current, kept), against(current, kept))
     assert page.count("<figure") == 200
     assert len(page) < 1_500_000
 

@@ -7,10 +7,13 @@ from typing import Any
 
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
 from mlopsfw.kernel.base.ids import check_name, nearest
-from mlopsfw.kernel.config.model import Selection
+from mlopsfw.kernel.config.model import SETTINGS, Selection
 from mlopsfw.kernel.roles.names import KINDS, chosen_as
 
-_OWN = ("use", "name")
+_OWN = {
+    role: ("use", "name", *(SETTINGS[role].__struct_fields__ if role in SETTINGS else ()))
+    for role in chosen_as("many")
+}
 _HINT = 'Write use = "…"; `mlopsfw plugins list` shows the names.'
 
 Fail = Callable[..., ConfigError]
@@ -51,7 +54,7 @@ def several(value: Any, role: str, fail: Fail) -> list[Selection]:
         key = f"{role}.{number}"
         if not isinstance(item, dict):
             raise fail("must be a table", key, hint=f'Write [[{role}]] with use = "…".')
-        selection = _configured(item, name_of(item), key, fail, own=_OWN)
+        selection = _configured(item, name_of(item), key, fail, own=_OWN[role])
         if selection.called in [earlier.called for earlier in selections]:  # what each did is kept by its name
             hint = f'Give one of them a name of its own: name = "{selection.called}-2".'
             raise fail(f"two of [[{role}]] are called {selection.called!r}", key, hint=hint)
@@ -78,11 +81,12 @@ def _configured(table: dict[str, Any], name: Any, key: str, fail: Fail, *, own: 
         check_name(name if isinstance(name, str) else "", "name of a provider")
     except UsageError as error:
         raise fail(error.message, f"{key}.name", hint=error.hint) from None
+    settings = {key: value for key, value in table.items() if key in own and key not in {"use", "name"}}
     if isinstance(table.get(use), dict):
         _only([key for key, inner in table.items() if not isinstance(inner, dict)], own, key, fail)
-        return Selection(use=use, name=name, options=table[use], key=key)
+        return Selection(use=use, name=name, options=table[use], key=key, settings=settings)
     options = {key: value for key, value in table.items() if key not in own}
-    return Selection(use=use, name=name, options=options, key=key, options_key=key, besides=own)
+    return Selection(use=use, name=name, options=options, key=key, options_key=key, besides=own, settings=settings)
 
 
 def _only(keys: Sequence[str], known: Sequence[str], above: str, fail: Fail) -> None:
@@ -101,13 +105,13 @@ def reach(items: list[Any], changes: Mapping[str, Any], role: str) -> list[Any]:
             hint = nearest(name, [each for each in names if isinstance(each, str)])
             raise ConfigError(says, key=f"{role}.{name}", hint=hint or f"Write {role}.{name}.KEY.")
         place = names.index(name)
-        changed[place] = _changed(changed[place], change)
+        changed[place] = _changed(changed[place], change, _OWN[role])
     return changed
 
 
-def _changed(item: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+def _changed(item: dict[str, Any], change: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
     use = _kind(item)
-    options = {key: value for key, value in change.items() if key not in (*_OWN, use)}
+    options = {key: value for key, value in change.items() if key not in (*known, use)}
     own = {key: value for key, value in change.items() if key not in options}
     if isinstance(item.get(use), dict):
         inner = own.pop(use, {})

@@ -1,14 +1,20 @@
-"""The monitor role, and the report it makes."""
+"""The monitor role: a window goes in, numbers and findings come out, and mlopsfw makes the report of them."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Kind = Literal["drift", "quality", "performance", "bias"]
+MOST_STATE = 1 << 20
+"""How many bytes a monitor's state may have, as JSON."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,7 +29,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         facts: More: statistic, effect, segment, samples.
     """
 
-    kind: Literal["drift", "quality", "performance", "bias"]
+    kind: Kind
     subject: str
     severity: Literal["info", "warning", "critical"]
     message: str
@@ -31,6 +37,81 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     threshold: float | None = None
     pvalue: float | None = None
     facts: dict[str, Any] = {}
+
+
+class Number(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One number of a window, to compare it with other windows.
+
+    Args:
+        name: What it measures: a column, an output, a metric.
+        kind: As in `Finding`.
+        value: The statistic or the metric; None where it is undefined.
+        pvalue, effect, threshold, error: Its p-value, its effect, the smallest effect that counts and its standard
+            error, where it has them.
+        changed: Whether it is beyond the monitor's own level and threshold. mlopsfw decides whether that is an alarm.
+        facts: More for the report, such as `type`, `statistic` and `importance` of a column.
+    """
+
+    name: str
+    kind: Kind
+    value: float | None = None
+    pvalue: float | None = None
+    effect: float | None = None
+    threshold: float | None = None
+    error: float | None = None
+    changed: bool = False
+    facts: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        for name in ("value", "pvalue", "effect", "threshold", "error"):
+            given = getattr(self, name)
+            if given is not None and not isfinite(given):
+                raise ValueError(f"{name} of the number {self.name!r} is {given}: write None where it is undefined")
+
+
+class Signals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a monitor says of one window.
+
+    Args:
+        numbers: Each name once per kind; columns most changed first.
+        findings: Worst first.
+        state: What the monitor gets back with the next window: a JSON value or bytes, at most 1 MiB.
+        summary: One sentence; mlopsfw writes one where it is empty.
+        compared: Whether there was enough to judge. A window that was not compared is not calm: it resolves no alert.
+    """
+
+    numbers: tuple[Number, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    state: Any = None
+    summary: str = ""
+    compared: bool = True
+
+    def __post_init__(self) -> None:
+        names = [(number.kind, number.name) for number in self.numbers]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"the signals have two numbers {twice[1]!r} of kind {twice[0]!r}")
+        if (size := len(msgspec.json.encode(self.state))) > MOST_STATE:
+            raise ValueError(f"the state takes {size:,} bytes as JSON: keep at most {MOST_STATE:,}")
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """What to compare with.
+
+    Args:
+        profile: Column → `mlopsfw_core.Reference` as a dict: the bundle's training profile, or that of the dataset which
+            `reference` in `[[monitor]]` names.
+        task, target, outputs, classes: From the bundle's manifest.
+        importance: Column → share of the model's decision it carries, where known.
+        metrics: The model's metrics at evaluation.
+    """
+
+    profile: Mapping[str, Any] = {}
+    task: str = ""
+    target: str = ""
+    outputs: tuple[str, ...] = ()
+    classes: tuple[str | int | bool, ...] = ()
+    importance: Mapping[str, float] = {}
+    metrics: Mapping[str, float] = {}
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +130,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         look, looks: A window may be looked at again as its labels come: which look this is, from 1, and how many there
             can be. The level at which labels raise an alarm is to be split over them. From the second look on only
             findings of `performance` and `bias` count.
+        baseline: What to compare the rows with.
     """
 
     endpoint: str
@@ -61,42 +143,22 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     labels_aside: Mapping[str, int] = {}
     look: int = 1
     looks: int = 1
-
-
-class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """What to compare with.
-
-    Args:
-        profile: Column → `mlopsfw_core.Reference` as a dict: the bundle's training profile.
-        task, target, outputs, classes: From the bundle's manifest.
-        importance: Column → share of the model's decision it carries, where known.
-        metrics: The model's metrics at evaluation.
-    """
-
-    profile: Mapping[str, Any]
-    task: str
-    target: str
-    outputs: tuple[str, ...]
-    classes: tuple[str | int | bool, ...] = ()
-    importance: Mapping[str, float] = {}
-    metrics: Mapping[str, float] = {}
+    baseline: Baseline = Baseline()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a monitor says of one window.
+    """What is kept of one window. mlopsfw makes it of the window and of a monitor's signals.
 
     Args:
-        monitor: The monitor's name in the configuration. mlopsfw fills it in.
-        endpoint, model, version, start, end: The window. mlopsfw fills them in.
-        rows: How many rows it saw; `labelled` of them had a label.
-        labels_aside: As in the window: why labels were set aside → how many. Whoever runs the monitor fills it in.
-        alarm: Whether the monitor calls for attention.
-        compared: Whether there was enough to judge. A window that was not compared is not calm: it resolves no alert.
-        summary: One sentence.
-        findings: Worst first.
-        columns: One dict a column, most drifted first: `column, type, statistic, value, pvalue, effect, threshold,
-            drifted`.
-        metrics: Realised or estimated metrics of the window.
+        monitor: The monitor's name in the configuration.
+        endpoint, model, version, start, end: The window.
+        rows: How many rows it has; `labelled` of them have a label.
+        labels_aside: As in the window: why labels were set aside → how many.
+        alarm: Whether it calls for attention.
+        compared, summary, findings: As in the signals.
+        columns: One dict for each number of `drift` or `quality`: `column, type, statistic, value, pvalue, effect,
+            threshold, drifted`.
+        metrics: The numbers of `performance` and `bias`; the standard error of `auc` is `auc_standard_error`.
     """
 
     monitor: str = ""
@@ -117,12 +179,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Monitor(Protocol):
-    """Examines windows of captured predictions."""
+    """Examines windows of captured predictions. A subclass inherits the methods that are not abstract."""
 
-    def examine(self, window: Window, baseline: Baseline) -> Report:
-        """Compare the window with the baseline. Never changes the rows; too few rows is said, not an error."""
+    @abstractmethod
+    def signals(self, window: Window, state: Any) -> Signals:
+        """Examine the window. Never change its rows; too few rows are a window that was not compared, not an error.
+
+        Args:
+            window: The rows, their labels and the baseline.
+            state: What this monitor returned for the window before, of the same endpoint and model version; None for
+                the first. A window that is examined again gets the same state again.
+        """
         ...
 
-    def page(self, report: Report, window: Window, baseline: Baseline) -> str | None:
+    def page(self, report: Report, window: Window) -> str | None:  # noqa: ARG002 - for those who draw one
         """Return one self-contained HTML page, or None if this monitor draws none."""
-        ...
+        return None

@@ -55,7 +55,7 @@ CALLED = {
     "trainer": ("fit",),
     "runtime": ("load",),
     "deployer": ("deploy", "status", "stop"),
-    "monitor": ("examine", "page"),
+    "monitor": ("signals", "page"),
     "alerter": ("deliver",),
     "engine": ("submit", "close"),
     "format": ("read", "header"),
