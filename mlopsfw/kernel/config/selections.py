@@ -11,8 +11,7 @@ from mlopsfw.kernel.config.model import SETTINGS, Selection
 from mlopsfw.kernel.roles.names import KINDS, chosen_as
 
 _OWN = {
-    role: ("use", "name", *(SETTINGS[role].__struct_fields__ if role in SETTINGS else ()))
-    for role in chosen_as("many")
+    role: ("use", "name", *(SETTINGS[role].__struct_fields__ if role in SETTINGS else ())) for role in chosen_as("many")
 }
 _HINT = 'Write use = "…"; `mlopsfw plugins list` shows the names.'
 
