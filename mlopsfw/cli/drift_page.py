@@ -38,6 +38,7 @@ def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, t
         threshold: The smallest effect that counted.
     """
     from mlopsfw.kernel.config import ProjectConfig, Selection
+    from mlopsfw.kernel.config.model import AlarmRule
     from mlopsfw.kernel.roles.monitoring import Baseline, Window
     from mlopsfw.monitoring.reporting import examine
     from mlopsfw.project.facade import Project
@@ -46,13 +47,13 @@ def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, t
     options = {"alpha": alpha, "threshold": threshold, "group": "none", "min_rows": 0}
     chosen = Selection(use="drift", options=options, key="monitor.0")
     configured = ProjectConfig(name="drift", selected={"monitor": (chosen,)})
-    drift = Project(Path.cwd(), configured).providers.monitors["drift"]
+    monitor = Project(Path.cwd(), configured).providers.monitors["drift"]
     before, after = (_rows(outcome, side) for side in (0, 1))
     profile = {name: Reference.fit(before[name], name=name).to_dict() for name in before.columns}
     rows, baseline = after.to_arrow(), Baseline(profile=profile)
     window = Window(endpoint=current, model=reference, version=0, start="", end="", rows=rows, baseline=baseline)
-    report, _ = examine("drift", drift.monitor, window, drift.settings)
-    return drift.monitor.page(_as_found(report, outcome), window) or ""
+    report, _ = examine("drift", monitor, window, AlarmRule())
+    return monitor.page(_as_found(report, outcome), window) or ""
 
 
 def _as_found(report: Report, outcome: Outcome) -> Report:

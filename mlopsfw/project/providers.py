@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.deployer import Deployer
     from mlopsfw.kernel.roles.engine import Engine
     from mlopsfw.kernel.roles.host import Host
+    from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.reading import Format
     from mlopsfw.kernel.roles.source import Source
     from mlopsfw.kernel.roles.storage import Storage
@@ -77,13 +78,18 @@ class Providers:
         engine.close()
 
     @cached_property
-    def monitors(self) -> dict[str, WatchingMonitor]:
+    def monitors(self) -> dict[str, Monitor]:
         """The selected monitors by name, in the order of the file."""
+        return {selection.called: self._build("monitor", selection) for selection in self._config.selections("monitor")}
+
+    def watching(self) -> dict[str, WatchingMonitor]:
+        """Return the selected monitors by name, each with what its table says besides its options."""
         from mlopsfw.monitoring import WatchingMonitor
 
+        settings = {each.called: each.settings for each in self._config.selections("monitor")}
         return {
-            each.called: WatchingMonitor(self._build("monitor", each), msgspec.convert(each.settings, MonitorSettings))
-            for each in self._config.selections("monitor")
+            name: WatchingMonitor(monitor, msgspec.convert(settings[name], MonitorSettings))
+            for name, monitor in self.monitors.items()
         }
 
     def alerter(self, name: str) -> Alerter:

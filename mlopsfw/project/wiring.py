@@ -254,7 +254,7 @@ class Wiring(KernelWiring):
         from mlopsfw.monitoring.baseline import Baselines
 
         baselines = Baselines(self.blobs, self.registry, self.datasets)
-        return Monitoring(self.services, lambda: self.providers.monitors, self.windows, baselines, self.alerts)
+        return Monitoring(self.services, self.providers.watching, self.windows, baselines, self.alerts)
 
     @cached_property
     def watcher(self) -> Watcher:
