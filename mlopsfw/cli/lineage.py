@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 def lineage(project: Project, ref: str, *, html: Path | None, as_json: bool) -> None:
     """Show what REF was made from, and what was made from it.
 
-    REF is models:/…, data:/…, runs:/… or predictions:/ENDPOINT/ID.
+    REF is models:/…, data:/…, runs:/…, endpoints:/…, predictions:/ENDPOINT/ID, or a reference of a plugin's component.
     """
     found = project.lineage.walk(ref)
     if html is not None:
         from mlopsfw.lineage.page import render
 
-        html.write_text(render(found), encoding="utf-8")
+        html.write_text(render(found, project.lineage.colours()), encoding="utf-8")
     if as_json:
         emit_json(found)
         return

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from mlopsfw.kernel.events.record import EventRecord
     from mlopsfw.kernel.index import Index, IndexPart
+    from mlopsfw.kernel.roles.artifact import Artifact
     from mlopsfw.kernel.roles.check import Check
 
+
+Colour = Literal["soft", "blue", "green", "orange", "purple", "red"]
+"""A colour of the pages' palette."""
 
 # -- lineage -----------------------------------------------------------------------------------------------------------
 
@@ -59,14 +63,18 @@ class ReferenceKind:
             and `UnknownName` where there is no such thing.
         facts: The facts about an exact reference by name.
         edges: What led to it, where there are too many such things for the index.
+        artifact: What a step gets whose input is such a reference; None where a step can take none.
+        colour: Of its boxes in drawings of the lineage.
 
-    All are handed the index, which is at the ledger's head.
+    All but `artifact` are handed the index, which is at the ledger's head.
     """
 
     scheme: str
     exact: Callable[[str, Index], str]
     facts: Callable[[str, Index], Mapping[str, Fact]]
     edges: Callable[[str, Index], Iterable[Edge]] | None = None
+    artifact: Callable[[str], Artifact] | None = None
+    colour: Colour = "soft"
 
 
 # -- rows of people ----------------------------------------------------------------------------------------------------

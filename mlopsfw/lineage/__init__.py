@@ -73,6 +73,10 @@ class LineageGraph:
         kind = self._kind(ref)
         return {name: fact.value for name, fact in kind.facts(ref, self._index).items()} if kind else {}
 
+    def colours(self) -> dict[str, str]:
+        """Return the colour of each scheme in drawings."""
+        return {scheme: kind.colour for scheme, kind in self._kinds().items()}
+
     def downstream(self, refs: Iterable[str]) -> set[str]:
         """Return what came, or may have come, of any of the exact references `refs`, and those themselves."""
         near = _neighbours(self._edges(), upwards=False)

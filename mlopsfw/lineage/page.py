@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.pages import escape, framed
@@ -21,13 +23,18 @@ _FOOTER = (
 )
 
 
-def render(found: Lineage) -> str:
-    """Return the page."""
-    parts = {"graph": _graph(found), "nodes": _nodes(found), "edges": _edges(found)}
+def render(found: Lineage, colours: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the page.
+
+    Args:
+        found: The lineage.
+        colours: Scheme of references → the colour of its boxes. Other nodes lie outside of the project.
+    """
+    parts = {"graph": _graph(found, colours), "nodes": _nodes(found), "edges": _edges(found)}
     return framed("mlopsfw.lineage", f"Lineage of {found.root}", _FOOTER, **parts)
 
 
-def _graph(found: Lineage) -> str:
+def _graph(found: Lineage, colours: Mapping[str, str]) -> str:
     edges = dict.fromkeys((*found.up, *found.down))
     plan = lay_out(found.nodes, ((edge.source, edge.target) for edge in edges))
     lines = "".join(
@@ -35,7 +42,7 @@ def _graph(found: Lineage) -> str:
         f"{escape(f'{edge.source} {edge.how} {edge.target}')}</title></path>"
         for edge in edges
     )
-    boxes = "".join(_box(found, node, plan) for node in found.nodes)
+    boxes = "".join(_box(found, node, plan, colours) for node in found.nodes)
     wide, high = (plan.layers - 1) * _STEP_X + _WIDE + 2 * _EDGE, plan.tallest * _STEP_Y + _EDGE
     size = f'width="{wide}" height="{high}" viewBox="0 0 {wide} {high}"'
     return f'<svg {size} role="img" aria-label="{escape(found.root)}">{lines}{boxes}</svg>'
@@ -59,9 +66,9 @@ def _curve(route: tuple[Spot, ...]) -> str:
     return "".join(parts)
 
 
-def _box(found: Lineage, node: str, plan: Layout) -> str:
+def _box(found: Lineage, node: str, plan: Layout, colours: Mapping[str, str]) -> str:
     x, y = _corner(plan.nodes[node])
-    kind = _kind(node) + (" root" if node == found.root else "")
+    kind = _class(node, colours) + (" root" if node == found.root else "")
     facts = _facts(found.nodes[node])
     return (
         f'<g class="{kind}"><title>{escape(node)}{escape(f": {facts}" if facts else "")}</title>'
@@ -71,9 +78,9 @@ def _box(found: Lineage, node: str, plan: Layout) -> str:
     )
 
 
-def _kind(node: str) -> str:
-    scheme = node.partition(":")[0]
-    return scheme if scheme in ("data", "runs", "models", "endpoints", "predictions") else "source"
+def _class(node: str, colours: Mapping[str, str]) -> str:
+    scheme, slash, _ = node.partition(":/")
+    return escape(colours[scheme]) if slash and scheme in colours else "outside"
 
 
 def _short(text: str, letters: int = _LETTERS) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from mlopsfw.kernel.base import canonical
 from mlopsfw.kernel.base.errors import MlopsfwError, PluginError
 from mlopsfw.kernel.component import Edge, Fact, Held
 from mlopsfw.kernel.plugins.blame import blaming, watched
+from mlopsfw.kernel.roles.artifact import Artifact, ArtifactKind
 from mlopsfw.kernel.roles.check import Diagnosis
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ def _is_facts(value: Any) -> bool:
     )
 
 
+def _is_artifact(value: Any) -> bool:
+    return isinstance(value, Artifact) and value.kind in get_args(ArtifactKind) and _is_texts(value.ref)
+
+
 def _is_held(value: Any) -> bool:
     return isinstance(value, Held) and _is_counted(value.recorded) and _is_counted(value.shown)
 
@@ -87,6 +92,7 @@ ANSWERS: Mapping[str, Answer] = {
     "edges": _EDGES,
     "references.edges": _EDGES,
     "references.exact": Answer("a str", lambda value: isinstance(value, str)),
+    "references.artifact": Answer("an Artifact", _is_artifact),
     "references.facts": Answer("a mapping of str to Fact", _is_facts),
     "needs": Answer("a pair of a version (int) and a reason (str)", _is_need, each=True),
     "released": Answer("the digest of a blob", _is_digest, each=True),

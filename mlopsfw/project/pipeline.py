@@ -21,7 +21,7 @@ def sessions(project: Wiring) -> Sessions:
         services=project.services,
         workers=_Workers(project),
         results=Results(project.services, project.datasets),
-        inputs=Inputs(project.datasets, project.registry, project.runs),
+        inputs=Inputs(project.components),
         parts=Parts(project.values, project.datasets),
     )
     return Sessions(execution, project.config, project.steps, project.plugins, project.runs)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, Never, get_args
 
 from mlopsfw.kernel.base.errors import MlopsfwError, PluginBroken, PluginError, text_of
-from mlopsfw.kernel.component import Component, Held, Holding, ReferenceKind
+from mlopsfw.kernel.component import Colour, Component, Held, Holding, ReferenceKind
 from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.events.record import EventRecord
 from mlopsfw.kernel.events.registry import EventTypes
@@ -109,7 +109,10 @@ def _check_fields(component: Component) -> None:
     for reference in component.references:
         for name in ("exact", "facts"):
             _check_function(f"references.{name}", getattr(reference, name))
-        _check_function("references.edges", reference.edges, optional=True)
+        for name in ("edges", "artifact"):
+            _check_function(f"references.{name}", getattr(reference, name), optional=True)
+        if reference.colour not in (colours := get_args(Colour)):
+            raise PluginError(f"{reference.colour!r} is no colour", hint=f"Choose one of {', '.join(colours)}.")
     for check in component.checks:
         _check_function("checks.ask", check.ask)
 
@@ -217,7 +220,7 @@ def _guarded(component: Component, claim: Claim, index: Callable[[], Index]) -> 
 
 
 _BY_INDEX = {"edges": False, "references.edges": False, "references.exact": False, "references.facts": False}
-_BY_INDEX |= {"needs": True, "holdings": True}
+_BY_INDEX |= {"references.artifact": True, "needs": True, "holdings": True}
 """Function that may read the component's tables → whether the index must first be brought to the ledger's head."""
 
 
@@ -244,6 +247,7 @@ def _reference(kind: ReferenceKind, guard: Callable[[Any, str], Any]) -> Referen
         exact=guard(kind.exact, "references.exact"),
         facts=guard(kind.facts, "references.facts"),
         edges=guard(kind.edges, "references.edges"),
+        artifact=guard(kind.artifact, "references.artifact"),
     )
 
 

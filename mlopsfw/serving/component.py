@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
-from mlopsfw.kernel.base.references import parse_prediction
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
 from mlopsfw.serving.events import EVENTS
 from mlopsfw.serving.index_tables import INDEX
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlopsfw.serving.endpoints import Endpoints
 
 _SCHEME = "endpoints:/"
+_PREDICTION = re.compile(r"predictions:/(?P<endpoint>[a-z0-9][a-z0-9._-]{0,99})/(?P<id>.+)", re.DOTALL)
 
 
 def component(
@@ -27,8 +28,14 @@ def component(
     """Return the component; all are asked for when it is used."""
     revisions, predictions = _Revisions(), _Predictions(captures)
     kinds = (
-        ReferenceKind(scheme="endpoints", exact=revisions.exact, facts=revisions.facts),
-        ReferenceKind(scheme="predictions", exact=predictions.exact, facts=predictions.facts, edges=predictions.edges),
+        ReferenceKind(scheme="endpoints", exact=revisions.exact, facts=revisions.facts, colour="orange"),
+        ReferenceKind(
+            scheme="predictions",
+            exact=predictions.exact,
+            facts=predictions.facts,
+            edges=predictions.edges,
+            colour="purple",
+        ),
     )
     return Component(
         name="endpoints",
@@ -76,6 +83,21 @@ class _Revisions:
         sql = "SELECT time, seq FROM revisions WHERE endpoint = ? AND revision = ?"
         rows = index.query(sql, (name, revision), fresh=False)
         return {"time": Fact(rows[0]["time"], f"endpoint/{name}#{rows[0]['seq']}")} if rows else {}
+
+
+class PredictionReference(NamedTuple):
+    """A reference to a captured prediction: the endpoint that made it, and its id there, or its caller's where only one has it."""
+
+    endpoint: str
+    id: str
+
+
+def parse_prediction(text: str) -> PredictionReference:
+    """Parse `predictions:/ENDPOINT/ID`; raise `InvalidReference` if `text` is none."""
+    match = _PREDICTION.fullmatch(text)
+    if match is None:
+        raise InvalidReference(f"{text!r} is not a reference to a prediction", hint="Write predictions:/ENDPOINT/ID.")
+    return PredictionReference(match["endpoint"], match["id"])
 
 
 class _Predictions:

@@ -81,7 +81,7 @@ def test_deploying_a_model_by_its_name_alone_serves_the_champion(project: Projec
         lambda project: project.endpoints.deploy("price"),
         lambda project: project.scorer.score_file("price", Path(__file__)),
         lambda project: project.lineage.walk("models:/price"),
-        lambda project: Inputs(project.datasets, project.registry, project.runs).resolve("models:/price"),
+        lambda project: Inputs(project.components).resolve("models:/price"),
     ],
     ids=["deploy", "predict", "lineage", "a step's input"],
 )

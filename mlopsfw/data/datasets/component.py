@@ -13,6 +13,7 @@ from mlopsfw.data.datasets.index_tables import INDEX
 from mlopsfw.data.datasets.needs import of_bad_rows, of_tags
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
+from mlopsfw.kernel.roles.artifact import Artifact
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.catalog import Datasets
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[Holding]]) -> Component:
     """Return the component. It reads its arguments only when it is used."""
     references = _References(datasets)
-    kind = ReferenceKind(scheme="data", exact=references.exact, facts=references.facts)
+    kind = ReferenceKind(
+        scheme="data",
+        exact=references.exact,
+        facts=references.facts,
+        artifact=references.artifact,
+        colour="blue",
+    )
 
     def needs(name: str) -> Iterator[tuple[int, str]]:
         yield from of_tags(datasets(), name)
@@ -83,6 +90,10 @@ class _References:
         if version is None:
             return self._datasets().resolve(ref).ref
         return f"data:/{reference.name}@{version}"
+
+    def artifact(self, ref: str) -> Artifact:
+        version = self._datasets().resolve(ref)
+        return Artifact(kind="dataset", digest=version.digest, ref=version.ref)
 
     def facts(self, ref: str, index: Index) -> Mapping[str, Fact]:
         reference = parse_reference(ref, "data")

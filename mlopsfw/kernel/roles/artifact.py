@@ -32,7 +32,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         digest: The logical content's sha256 in hex: equal values have equal digests, however they were written.
             For `table` and `dataset` it is over logical Arrow content, so chunking and compression do not count.
         blob: Digest of the blob that holds it (`json`, `table`, `file`), or of its manifest (`folder`, `bundle`).
-        ref: `data:/name@3` or `models:/name@3` where `kind` is `dataset` or `model`.
+        ref: The exact reference that it was taken by, such as `data:/name@3`; a `dataset` or `model` always has one.
         rows: Of a `table` or `dataset` that stands for some of its rows: the first, and the one after the last.
             `digest` is theirs.
         meta: Facts for people and pages: rows, columns, bytes, media type; `note`: a sentence to show with the run.

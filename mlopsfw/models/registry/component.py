@@ -10,6 +10,7 @@ import msgspec
 from mlopsfw.data.datasets.needs import numbers_of
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
+from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.models.registry.events import EVENTS, VersionRegistered
 from mlopsfw.models.registry.holding import ModelHolding
 from mlopsfw.models.registry.index_tables import INDEX
@@ -33,7 +34,13 @@ def component(
 ) -> Component:
     """Return the component. It reads its arguments only when it is used."""
     references = _References(registry)
-    kind = ReferenceKind(scheme="models", exact=references.exact, facts=references.facts)
+    kind = ReferenceKind(
+        scheme="models",
+        exact=references.exact,
+        facts=references.facts,
+        artifact=references.artifact,
+        colour="green",
+    )
 
     def needs(name: str) -> Iterator[tuple[int, str]]:
         return _needs(name, index(), lineage())
@@ -92,6 +99,10 @@ class _References:
         if not rows or rows[0]["version"] is None:
             return self._registry().resolve(ref).ref
         return f"models:/{reference.name}@{rows[0]['version']}"
+
+    def artifact(self, ref: str) -> Artifact:
+        version = self._registry().resolve(ref)
+        return Artifact(kind="model", digest=version.bundle, blob=version.bundle, ref=version.ref)
 
     def facts(self, ref: str, index: Index) -> Mapping[str, Fact]:
         reference = parse_reference(ref, "models")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -119,8 +119,13 @@ Implementation = tuple["Step | None", Any]
 """The step that `use` selected and its params; None and the plain table for a Python step."""
 
 
-def build_graph(config: ProjectConfig, catalog: StepCatalog) -> Graph:
-    """Wire the steps of `config`; `catalog` holds the steps that `use` can select.
+def build_graph(config: ProjectConfig, catalog: StepCatalog, schemes: Collection[str]) -> Graph:
+    """Wire the steps of `config`.
+
+    Args:
+        config: The configuration.
+        catalog: Holds the steps that `use` can select.
+        schemes: Of the references that a step can take, such as `data`.
 
     Raises:
         ConfigError: An unknown step, parameter, input or output, a missing input, or a cycle; with its line.
@@ -130,6 +135,8 @@ def build_graph(config: ProjectConfig, catalog: StepCatalog) -> Graph:
     }
     outputs = {name: _outputs(name, step, implementations[name][0], config) for name, step in config.steps.items()}
     nodes = {name: _node(name, implementations[name], outputs, config) for name in config.steps}
+    for node in nodes.values():
+        _check_schemes(node, schemes, config)
     return Graph(_ordered(nodes, config))
 
 
@@ -179,6 +186,14 @@ def _check_inputs(plugin: Step, step: StepConfig, key: str, config: ProjectConfi
                 f"{key}.inputs",
                 hint=f'Add {parameter} = "step.output".',
             )
+
+
+def _check_schemes(node: Node, schemes: Collection[str], config: ProjectConfig) -> None:
+    for parameter, source in node.inputs.items():
+        if isinstance(source, str) and (scheme := parse_reference(source).scheme) not in schemes:
+            forms = ", ".join(f"{name}:/…" for name in sorted(schemes))
+            hint = f"{nearest(scheme, schemes)} A step can take {forms}.".strip()
+            raise config.error(f"no step can take {source!r}", f"steps.{node.name}.inputs.{parameter}", hint=hint)
 
 
 def _check_each(plugin: Step | None, step: StepConfig, key: str, config: ProjectConfig) -> None:

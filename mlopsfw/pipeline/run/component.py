@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 def component(runs: Callable[[], Runs], needs: Need, holdings: Callable[[], Iterable[Holding]]) -> Component:
     """Return the component. It reads its arguments only when it is used."""
     lineage = _RunLineage(runs)
-    kind = ReferenceKind(scheme="runs", exact=lineage.exact, facts=lineage.facts)
+    kind = ReferenceKind(
+        scheme="runs", exact=lineage.exact, facts=lineage.facts, artifact=lambda ref: runs().artifact(ref)
+    )
     return Component(
         name="runs",
         events=(*RUN_EVENTS, *CACHE_EVENTS),

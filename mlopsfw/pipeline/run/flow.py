@@ -55,7 +55,7 @@ class RunFlow:
 
     @property
     def used(self) -> set[str]:
-        """Every dataset and model version that its steps took or returned."""
+        """Every exact reference that its steps took, and every dataset version that they returned."""
         upstream = {ref for step in self._wiring for ref in self.upstream(step)}
         returned = (a.ref for outputs in self._outputs.values() for a in outputs.values() if a.kind == "dataset")
         return upstream | set(returned)

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mlopsfw.kernel.base.errors import InvalidReference
 from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.pipeline.graph.model import Node, Output
 
 if TYPE_CHECKING:
-    from mlopsfw.data.datasets import Datasets
-    from mlopsfw.models.registry import Registry
-    from mlopsfw.pipeline.run.runs import Runs
+    from mlopsfw.kernel.component import Component
 
 
 class Inputs:
     """Finds the inputs of steps.
 
     Args:
-        datasets: Versions of datasets.
-        models: Registered models.
-        runs: What earlier runs returned.
+        components: Contribute the kinds of references that a step can take.
     """
 
-    def __init__(self, datasets: Datasets, models: Registry, runs: Runs) -> None:
-        self._datasets, self._models, self._runs = datasets, models, runs
+    def __init__(self, components: Sequence[Component]) -> None:
+        self._components = components
+
+    @property
+    def schemes(self) -> Mapping[str, Callable[[str], Artifact]]:
+        """Scheme → what finds the artifact of such a reference."""
+        kinds = (kind for component in self._components for kind in component.references)
+        return {kind.scheme: kind.artifact for kind in kinds if kind.artifact is not None}
 
     def of(self, node: Node, outputs: Mapping[str, Mapping[str, Artifact]]) -> dict[str, Artifact]:
-        """Return the step's inputs by parameter name. Raise the error of the dataset, registry or run for a wrong reference."""
+        """Return the step's inputs by parameter name. Raise the component's error for a wrong reference."""
         if node.taken is not None:
             return dict(node.taken)
         found = {}
@@ -40,14 +43,8 @@ class Inputs:
         return found
 
     def resolve(self, text: str) -> Artifact:
-        """Return the artifact that `data:/…`, `models:/…` or `runs:/…` names now."""
-        reference = parse_reference(text)
-        if reference.scheme == "data":
-            dataset = self._datasets.resolve(text)
-            return Artifact(kind="dataset", digest=dataset.digest, ref=f"data:/{dataset.name}@{dataset.version}")
-        if reference.scheme == "models":
-            model = self._models.resolve(text)
-            return Artifact(
-                kind="model", digest=model.bundle, blob=model.bundle, ref=f"models:/{model.name}@{model.version}"
-            )
-        return self._runs.artifact(text)
+        """Return the artifact that a reference, such as `data:/…`, names now."""
+        reference, schemes = parse_reference(text), self.schemes
+        if reference.scheme not in schemes:
+            raise InvalidReference(f"no step can take {text!r}", hint=f"There are {', '.join(sorted(schemes))}.")
+        return schemes[reference.scheme](text)

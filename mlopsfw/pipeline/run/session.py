@@ -82,7 +82,7 @@ class Sessions:
     @cached_property
     def graph(self) -> Graph:
         """The whole pipeline, checked. Raise `ConfigError` if it is wrong."""
-        return build_graph(self._config, self._catalog)
+        return build_graph(self._config, self._catalog, self._execution.inputs.schemes)
 
     def fingerprinter(self) -> Fingerprinter:
         """Return the maker of one run's cache keys, for code and environment as they are now."""

@@ -25,10 +25,7 @@ def test_a_tag_stands_for_its_version_wherever_a_number_does(datasets, project):
     assert datasets.resolve("flights@golden").version == 2
     assert datasets.scan("data:/flights@golden").collect()["id"].to_list() == [0, 1]
     assert datasets.verify("flights@golden").version == 2
-    assert (
-        Inputs(project.datasets, project.registry, project.runs).resolve("data:/flights@golden").ref
-        == "data:/flights@2"
-    )
+    assert Inputs(project.components).resolve("data:/flights@golden").ref == "data:/flights@2"
     assert project.lineage.walk("data:/flights@golden").root == "data:/flights@2"
     assert [version.tags for version in datasets.log("flights")] == [(), ("golden",), ()]
 

@@ -106,6 +106,6 @@ class OneStep:
 
 def test_the_catalogue_decides_which_steps_can_be_selected(make_project):
     config = make_project('[steps.a]\nuse = "clean"\n').config
-    assert build_graph(config, OneStep()).nodes["a"].outputs == ("tidy",)
+    assert build_graph(config, OneStep(), ()).nodes["a"].outputs == ("tidy",)
     with pytest.raises(ConfigError, match="no such step"):
-        build_graph(make_project('[steps.a]\nuse = "join"\n').config, OneStep())
+        build_graph(make_project('[steps.a]\nuse = "join"\n').config, OneStep(), ())
