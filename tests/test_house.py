@@ -42,7 +42,7 @@ BELOW = sorted(
 )
 FACES = [
     HOUSE / f"{name}.py"
-    for name in ("components", "errors", "evaluation", "events", "formats", "pages", "roles", "sources", "worker")
+    for name in ("components", "errors", "evaluation", "events", "formats", "roles", "sources", "worker")
 ]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.base.pages import escape, framed
 from mlopsfw.lineage.layout import Layout, Spot, lay_out
+from mlopsfw.pages import escape, framed
 
 if TYPE_CHECKING:
     from mlopsfw.lineage import Lineage

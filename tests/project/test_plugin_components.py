@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 
 import polars as pl
 import pytest
@@ -281,6 +282,70 @@ def test_a_lineage_with_a_wrong_answer_names_component_and_function(fields, func
     assert code == 5, said
     assert f"component.acme: {function} returned " in said
     assert "raised by plugin 'component.acme'" in said
+
+
+TAKES = """references=(ReferenceKind(
+    scheme="acme", exact=lambda ref, _: "acme:/x@1", facts=lambda *_: {}, artifact=lambda ref: ARTIFACT, colour="red",
+),)"""
+SEVEN = sha256(b"7").hexdigest()
+STEPS = '[steps.add]\npython = "work:add"\ninputs = {{ number = "{}" }}\n'
+
+
+def taking(people, install_plugin, reference, artifact):
+    (people / "mlopsfw.toml").write_text(TOML + STEPS.format(reference))
+    (people / "work.py").write_text("def add(number):\n    return number + 1\n")
+    with contextlib.closing(Project.open(people)) as project:
+        assert project.blobs.put(b"7") == SEVEN
+    source = component(TAKES).replace("ARTIFACT", artifact)
+    install_plugin(
+        source.replace("import msgspec", "import msgspec\nfrom mlopsfw.roles import Artifact"), "component.acme"
+    )
+
+
+@pytest.mark.parametrize("reference", ["acme:/x", "acme:/x@1"])
+def test_a_reference_of_a_plugin_is_taken_by_a_step_linked_and_drawn_like_ours(reference, verb, people, install_plugin):
+    taking(
+        people, install_plugin, reference, f'Artifact(kind="json", digest="{SEVEN}", blob="{SEVEN}", ref="acme:/x@1")'
+    )
+    code, said = verb("run")
+    assert code == 0, said
+    with contextlib.closing(Project.open(people)) as project:
+        (view,) = project.runs.list()
+        assert project.values.load(view.steps["add"].outputs["result"]) == 8
+        run_ = f"runs:/{view.id}"
+    down = json.loads(verb("lineage", reference, "--json", "--html", "page.html")[1])["down"]
+    assert [(edge["source"], edge["target"], edge["how"]) for edge in down] == [("acme:/x@1", run_, "read by")]
+    page = (people / "page.html").read_text()
+    assert re.search(r'<g class="red root"><title>acme:/x@1</title>', page)
+    assert re.search(rf'<g class="soft"><title>{run_}', page)
+
+
+@pytest.mark.parametrize("artifact", ["None", "7", "Artifact(kind='nope', digest='')"])
+def test_an_artifact_of_another_kind_is_the_plugins_error(artifact, verb, people, install_plugin):
+    taking(people, install_plugin, "acme:/x", artifact)
+    code, said = verb("run")
+    assert code != 0
+    assert "component.acme: references.artifact returned" in said
+
+
+@pytest.mark.parametrize(
+    ("reference", "hint"),
+    [("acmee:/x", "acme"), ("endpoints:/x", "A step can take acme:/…, data:/…, models:/…, runs:/…")],
+)
+def test_a_step_that_names_a_kind_that_none_can_take_is_an_error_with_its_line(
+    reference, hint, verb, people, install_plugin
+):
+    taking(people, install_plugin, reference, "None")
+    code, said = verb("run")
+    assert code == 2
+    assert f"mlopsfw.toml:7: steps.add.inputs.number: no step can take '{reference}'" in said
+    assert hint in said
+
+
+def test_a_colour_that_is_not_in_the_palette_is_refused(verb, people, install_plugin):
+    install_plugin(component(TAKES.replace('"red"', '"pink"')), "component.acme")
+    with pytest.warns(PluginWarning, match=r"'pink' is no colour"):
+        verb("doctor", "--list")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlopsfw.data.contracts.results import HIDDEN, Report, Result
-from mlopsfw.kernel.base.pages import escape, framed
+from mlopsfw.pages import escape, framed
 
 _FOOTER = (
     "Worst first. The page shows at most five rows for each broken rule, with the rule's own columns first. Row numbers start at 0. "

@@ -2,8 +2,8 @@
 
     SCHEME:/NAME[@SELECTOR][/PATH]
 
-The schemes are those of the components' kinds of references (`ReferenceKind`), such as `data`, `models` and `runs`. What
-a selector or a path means, and what a reference without one stands for, is the component's to say.
+The schemes are those of the components' kinds of references (`ReferenceKind`), such as `data`, `models` and `runs`. The
+component says what a selector or a path means, and what a reference without one stands for.
 """
 
 from __future__ import annotations

@@ -19,13 +19,7 @@ from mlopsfw.kernel.roles.event import Event
 TABLE = "CREATE TABLE set_aside (plugin TEXT PRIMARY KEY, event TEXT, reason TEXT)"
 """The plugins whose tables are set aside, each with the event at which it happened and why."""
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-UNAVAILABLE = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_FULL,
-)
+UNAVAILABLE = tuple(getattr(sqlite3, f"SQLITE_{name}") for name in ("BUSY", "LOCKED", "IOERR", "CANTOPEN", "FULL"))
 
 
 class Changes:

@@ -25,6 +25,7 @@ from mlopsfw.components import (
 )
 from mlopsfw.errors import InvalidReference, MlopsfwError, UnknownName
 from mlopsfw.events import Blob, EventRecord
+from mlopsfw.roles import Artifact
 
 if TYPE_CHECKING:
     from mlopsfw.components import Index
@@ -72,6 +73,15 @@ class FeatureStore:
     def rows(self, ref: str) -> list[dict[str, Any]]:
         """Return the rows of a set."""
         return [json.loads(line) for line in self._host.blobs.get(self.sets()[ref].rows).splitlines()]
+
+    def artifact(self, ref: str) -> Artifact:
+        """Return the file of JSON rows that a step gets whose input is `features:/NAME` or `features:/NAME@VERSION`."""
+        newest = {name.partition("@")[0]: name for name in self.sets()}
+        exact = newest.get(ref, ref)
+        if exact not in self.sets():
+            raise UnknownName(f"there are no features {ref}")
+        rows = self.sets()[exact].rows
+        return Artifact(kind="file", digest=rows, blob=rows, ref=exact)
 
     # -- what mlopsfw asks ---------------------------------------------------------------------------------------------
 
@@ -197,7 +207,9 @@ def features_component(host: Host) -> Component:
             ),
         ),
         edges=_edges,
-        references=(ReferenceKind(scheme="features", exact=_exact, facts=_facts),),
+        references=(
+            ReferenceKind(scheme="features", exact=_exact, facts=_facts, artifact=store.artifact, colour="red"),
+        ),
         needs=store.needs,
         holdings=lambda: (store,),
         checks=(Check("features", "The rows of every set of features can be read", store.diagnose),),

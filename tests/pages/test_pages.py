@@ -6,7 +6,7 @@ import pytest
 
 from mlopsfw.data.contracts import page
 from mlopsfw.data.contracts.results import Report, Result
-from mlopsfw.kernel.base.pages import framed
+from mlopsfw.pages import framed
 
 PARTS = {"graph": "<svg>$title</svg>", "edges": "", "nodes": "$nodes"}
 RUNS = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
