@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.dataref import dataset_name, dataset_version
-from mlopsfw.cli.drift import alpha_option, html_option, threshold_option
+from mlopsfw.cli.drift import alpha_option, html_option, threshold_option, write_page
 from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ def diff(
     if html is not None or (drifting and not found.equal):
         outcome, bound = _drift(project, a, b, found, whole=html is not None, **rule)
     if html is not None and outcome is not None:
-        from mlopsfw.cli.drift_page import draw_page
-
-        html.write_text(draw_page(outcome, found.before, found.after, **rule), encoding="utf-8")
+        write_page(html, outcome, found.before, found.after, **rule)
     if as_json:
         emit_json(_as_json(found, outcome, bound) if drifting else found)
     else:
@@ -77,7 +75,7 @@ def _drift(
 def _as_json(found: Difference, outcome: Outcome | None, bound: float) -> dict[str, Any]:
     import msgspec
 
-    from mlopsfw.cli.drift_page import column_row
+    from mlopsfw.data.drift.table import column_row
 
     said: dict[str, Any] = msgspec.to_builtins(found, enc_hook=str)
     drifts = outcome.drifts if outcome else []
@@ -115,7 +113,7 @@ def _print_rows(found: Difference) -> None:
 
 
 def _print_drift(outcome: Outcome | None, bound: float) -> None:
-    from mlopsfw.cli.drift_page import SHOWN, column_row
+    from mlopsfw.data.drift.table import SHOWN, column_row
 
     if outcome is None:
         click.echo(f"Drift: none; at most {bound:.2%} of any column's values differ, less than the threshold.")

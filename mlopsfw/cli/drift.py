@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, open_formats, printable, table
+from mlopsfw.cli.output import emit_json, open_formats, open_monitor, printable, table
 from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
@@ -94,10 +94,7 @@ def drift(
     job = DriftJob(**asked, options=csv)
     outcome = compare_files(open_formats(context), job, _watched)
     if html is not None:
-        from mlopsfw.cli.drift_page import draw_page
-
-        names = job.reference.name, job.current.name
-        html.write_text(draw_page(outcome, *names, alpha=job.alpha, threshold=job.threshold), encoding="utf-8")
+        write_page(html, outcome, job.reference.name, job.current.name, alpha=job.alpha, threshold=job.threshold)
     if as_json:
         _print_json(job, outcome)
     else:
@@ -109,6 +106,14 @@ def drift(
         )
     if check and outcome.alarm:
         raise DriftFound(f"{job.current} has drifted from {job.reference}: {', '.join(outcome.drifted)}")
+
+
+def write_page(html: Path, outcome: Outcome, reference: str, current: str, *, alpha: float, threshold: float) -> None:
+    """Write the page of a comparison, as the `drift` monitor draws it."""
+    from mlopsfw.monitoring.page import comparison_page
+
+    monitor = open_monitor("drift", {"alpha": alpha, "threshold": threshold, "group": "none", "min_rows": 0})
+    html.write_text(comparison_page(monitor, outcome, reference, current), encoding="utf-8")
 
 
 def _use_threads(threads: int | None) -> None:
@@ -130,7 +135,7 @@ def _watched(name: str, blocks: Iterator[Any]) -> Iterator[Any]:
 
 
 def _print_json(job: DriftJob, outcome: Outcome) -> None:
-    from mlopsfw.cli.drift_page import column_row
+    from mlopsfw.data.drift.table import column_row
 
     drifted = None if outcome.nothing else outcome.alarm
     said: dict[str, Any] = {"drifted": drifted, "columns": [column_row(each) for each in outcome.drifts]}
@@ -147,7 +152,7 @@ def _print_json(job: DriftJob, outcome: Outcome) -> None:
 
 
 def _print_table(job: DriftJob, outcome: Outcome) -> None:
-    from mlopsfw.cli.drift_page import SHOWN, column_row
+    from mlopsfw.data.drift.table import SHOWN, column_row
 
     drifts = outcome.drifts
     if outcome.nothing:

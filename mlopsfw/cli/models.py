@@ -204,9 +204,9 @@ def card(project: Project, ref: str, *, out: str | None) -> None:
     """Print the model card of a version as Markdown."""
     from pathlib import Path
 
-    from mlopsfw.models.registry.card import model_card
+    from mlopsfw.models.registry.version_card import version_card
 
-    text = model_card(project.people.show(project.registry.resolve(ref)), project.blobs, project.datasets)
+    text = version_card(project.people.show(project.registry.resolve(ref)), project.blobs, project.datasets)
     if out is None:
         click.echo(text, nl=False)
         return

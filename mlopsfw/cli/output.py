@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.formats import Formats
+    from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.project.facade import Project
 
 P = ParamSpec("P")
@@ -45,6 +46,17 @@ def open_formats(context: click.Context) -> Formats:
         return open_project(context).providers.formats
     except UsageError:
         return Project.open(config=ProjectConfig(name="project")).providers.formats
+
+
+def open_monitor(use: str, options: Mapping[str, Any]) -> Monitor:
+    """Return a monitor with these options; it needs no project."""
+    from pathlib import Path
+
+    from mlopsfw.kernel.config.model import ProjectConfig, Selection
+    from mlopsfw.project.facade import Project
+
+    chosen = Selection(use=use, options=dict(options), key="monitor.0")
+    return Project(Path.cwd(), ProjectConfig(name=use, selected={"monitor": (chosen,)})).providers.monitors[use]
 
 
 def pass_project(verb: Callable[..., R]) -> Callable[..., R]:

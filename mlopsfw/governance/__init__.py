@@ -1,1 +1,1 @@
-"""Governance: erasure of a subject."""
+"""Governance: who acts, what people write, and the erasure of a subject."""

@@ -116,7 +116,7 @@ class People:
 
     def _refuse_forgotten(self, actor: str) -> None:
         if actor in self.forgotten():
-            raise UsageError(f"{actor} was forgotten", hint="Let who it was act under another: set MLOPSFW_ACTOR.")
+            raise UsageError(f"{actor} was forgotten", hint="Set MLOPSFW_ACTOR to another actor.")
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""Personal data and secrets at rest: marked columns, erasure of a subject, encryption of blobs. See docs/privacy.md."""
+"""Personal columns: which are marked, and how their values are treated. See docs/privacy.md."""

@@ -32,7 +32,10 @@ _projects: dict[tuple[str, str], _Opened] = {}
 
 
 def execute(spec: bytes) -> bytes:
-    """Run the attempt that `spec` (a `StepSpec` as JSON) describes; return a `StepResult` as JSON. Never raises."""
+    """Run the attempt that `spec` (a `StepSpec` as JSON) describes; return a `StepResult` as JSON.
+
+    What the step or the opening of the project raises is a failure in the result. An interrupt, or a spec that is none, raises.
+    """
     from mlopsfw.data.tables.readahead import bound_readahead
     from mlopsfw.pipeline.run.failure import failure_of
     from mlopsfw.pipeline.run.step_runner import node_name

@@ -11,7 +11,7 @@ import threading
 import msgspec
 import pytest
 
-from mlopsfw.alerts import wait
+from mlopsfw.alerts.delivery import wait
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.config import Selection
 from mlopsfw.kernel.events.record import PlainRecord

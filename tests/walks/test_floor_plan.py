@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 from recorder import ROOT
@@ -42,7 +43,9 @@ def inner(room: str) -> list[str]:
 
 
 def test_the_plan_has_each_room_and_face_on_the_floor_that_imports_allow() -> None:
-    assert floors() == [set(floor.split(" | ")) for floor in CONTRACTS["Every arrow goes down"] if floor != "__main__"]
+    assert floors() == [
+        set(floor.split(" | ")) - {"__main__"} for floor in CONTRACTS["Every arrow goes down"] if floor != "__main__"
+    ]
     assert set().union(*floors()) == ROOMS | FACES
 
 
@@ -71,6 +74,20 @@ def test_a_new_thing_goes_to_a_place_that_is_there(thing: str, way: str) -> None
     assert places, thing
     for place in places:
         assert [*ROOT.glob(place.replace("NAME", "*"))], place
+
+
+def test_every_page_is_a_page_py_beside_what_it_shows() -> None:
+    drawing = {file.relative_to(HOUSE) for file in HOUSE.rglob("*.py") if "framed(" in file.read_text(encoding="utf-8")}
+    assert drawing == {Path("pages/__init__.py"), Path("lineage/page.py"), Path("data/contracts/page.py")}
+    pages = {file.relative_to(HOUSE) for file in HOUSE.rglob("*page.py")}
+    assert pages == {*drawing, Path("monitoring/page.py")} - {Path("pages/__init__.py")}
+
+
+def test_a_card_has_one_name_for_one_meaning() -> None:
+    sources = [file.read_text(encoding="utf-8") for file in HOUSE.rglob("*.py")]
+    cards = [name for source in sources for name in re.findall(r"^def (\w*card)\(", source, re.MULTILINE)]
+    assert {"model_card", "version_card"} <= set(cards)
+    assert len(cards) == len(set(cards))
 
 
 def test_the_seven_things_that_a_stranger_looks_for_are_there() -> None:

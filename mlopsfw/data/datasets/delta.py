@@ -74,7 +74,7 @@ class DeltaLog:
         from deltalake.transaction import create_table_with_add_actions
 
         note = CommitProperties(
-            custom_metadata={"mlopsfw.dataset": version.ref, "mlopsfw.data.tables.digest": version.digest},
+            custom_metadata={"mlopsfw.dataset": version.ref, "mlopsfw.digest": version.digest},
             max_commit_retries=0,
         )
         content = manifests.load(version.manifest, self._blobs)

@@ -165,7 +165,7 @@ class DatasetErased(EventRecord, frozen=True, kw_only=True):
         erasure: The erasure's id.
         subject: Keyed digest of the person.
         versions: The versions whose content changed.
-        files: The files that took the place of old ones.
+        files: The files that were replaced; no version that an erasure changed has them any more, and the sweep deletes them.
     """
 
     type = "dataset.erased"

@@ -65,7 +65,7 @@ class Load:
         progress: Any = None,
         **facts: Any,
     ) -> DatasetVersion:
-        """Make a version from the sources at `places`, or return the newest one if the sources show no change; as for `Datasets.add`."""
+        """Make a version from `sources`, or return the newest one if the sources show no change; as for `Datasets.add`."""
         change, latest = self._change, self._store.history(self._name).latest
         again = facts["force"] or not (facts["once"] or change.mode == "replace")
         origin = {} if again or latest is None or latest.mode != change.mode or latest.erased else latest.origin

@@ -1,1 +1,1 @@
-"""What needs nothing else: errors, names, time, references, durable writes, outgoing HTTP."""
+"""What needs nothing else: errors, names, time, references, durable writes, JSON."""

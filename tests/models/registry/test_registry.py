@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mlopsfw.kernel.base.errors import Conflict, Corrupt, InvalidReference, NotFound, UnknownName, UsageError
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
-from mlopsfw.models.registry.card import model_card
+from mlopsfw.models.registry.version_card import version_card
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_a_card_tells_everything_and_escapes_what_users_wrote(registry, bundle, 
         message="<script>alert(1)</script> | *bold*",
     )
     registry.approve("delay", 1, "fine")
-    card = model_card(registry.resolve(version), project.blobs, project.datasets)
+    card = version_card(registry.resolve(version), project.blobs, project.datasets)
     assert "| baseline.auc | 0.5 |" in card
     assert "data:/flights@1: 2 rows" in card
     assert "data:/gone@1" in card

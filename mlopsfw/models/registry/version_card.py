@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SPECIAL = re.compile(r"([\\`*_\[\]#!|<>])")
 
 
-def model_card(version: ModelVersion, blobs: BlobStore, datasets: Datasets) -> str:
+def version_card(version: ModelVersion, blobs: BlobStore, datasets: Datasets) -> str:
     """Return the card. Escapes names and texts of users, since pages show cards."""
     parts = [
         f"# {_text(version.name)}, version {version.version}",

@@ -1,53 +1,34 @@
-"""The outcome of the job as a page of the `drift` monitor: one window with the columns of the job."""
+"""The page of a comparison of two tables: the `drift` monitor draws it as one window with the columns that were compared."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlopsfw.data.drift.table import column_row
 
 if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.data.drift.job import Outcome
-    from mlopsfw.kernel.roles.monitoring import Report
-    from mlopsfw_core import ColumnDrift
-
-SHOWN = ("column", "type", "statistic", "value", "pvalue", "effect", "threshold", "drifted")
-"""The fields of each column, in this order."""
+    from mlopsfw.kernel.roles.monitoring import Monitor, Report
 
 _DRAWN = 10_000  # rows that stand for a streamed column of categories in its picture
 
 
-def column_row(drift: ColumnDrift) -> dict[str, Any]:
-    """Return the row of a column. A number that is not finite becomes None."""
-    import math
-
-    row = {name: value for name, value in asdict(drift).items() if name in SHOWN}
-    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
-
-
-def draw_page(outcome: Outcome, reference: str, current: str, *, alpha: float, threshold: float) -> str:
+def comparison_page(monitor: Monitor, outcome: Outcome, reference: str, current: str) -> str:
     """Return one self-contained HTML page with a picture of each column.
 
     Args:
+        monitor: The `drift` monitor, with the level and the smallest effect of the comparison.
         outcome: The result of the comparison.
         reference: The name of the reference table.
         current: The name of the current table.
-        alpha: The level of the comparison.
-        threshold: The smallest effect that counted.
     """
-    from mlopsfw.kernel.config import ProjectConfig, Selection
     from mlopsfw.kernel.config.model import AlarmRule
     from mlopsfw.kernel.roles.monitoring import Baseline, Window
     from mlopsfw.monitoring.reporting import examine
-    from mlopsfw.project.facade import Project
     from mlopsfw_core import Reference
 
-    options = {"alpha": alpha, "threshold": threshold, "group": "none", "min_rows": 0}
-    chosen = Selection(use="drift", options=options, key="monitor.0")
-    configured = ProjectConfig(name="drift", selected={"monitor": (chosen,)})
-    monitor = Project(Path.cwd(), configured).providers.monitors["drift"]
     before, after = (_rows(outcome, side) for side in (0, 1))
     profile = {name: Reference.fit(before[name], name=name).to_dict() for name in before.columns}
     rows, baseline = after.to_arrow(), Baseline(profile=profile)
