@@ -6,6 +6,7 @@ from mlopsfw.scaffold.kits.alerter import *  # noqa: F403 - the tests of the sam
 from mlopsfw.scaffold.kits.command import *  # noqa: F403
 from mlopsfw.scaffold.kits.engine import *  # noqa: F403
 from mlopsfw.scaffold.kits.format import *  # noqa: F403
+from mlopsfw.scaffold.kits.monitor import *  # noqa: F403
 from mlopsfw.scaffold.kits.observer import *  # noqa: F403
 from mlopsfw.scaffold.kits.source import *  # noqa: F403
 from mlopsfw.scaffold.kits.step import *  # noqa: F403
