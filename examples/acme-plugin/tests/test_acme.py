@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from acme_mlops import mlopsfw_steps
+from acme_mlops import mlopsfw_components, mlopsfw_steps
 from acme_mlops.alerter import AcmeAlerter
 from acme_mlops.features import FeatureStore
 from acme_mlops.format import AcmeFormat
@@ -15,6 +15,7 @@ from mlopsfw import Project
 from mlopsfw.cli import run
 from mlopsfw.errors import DataError, DeliveryFailed, Erased
 from mlopsfw.roles import Alert, SourceRequest
+from mlopsfw.testing.component import ComponentConformance
 from mlopsfw.testing.format import FormatConformance
 from mlopsfw.testing.source import SourceConformance
 from mlopsfw.testing.step import StepConformance
@@ -107,6 +108,16 @@ class TestAcmeSource(SourceConformance):
         with pytest.raises(DataError, match="does not exist") as caught:
             source.find(asked(url))
         assert "acme://hall-3" in caught.value.hint
+
+
+class TestAcmeFeatures(ComponentConformance):
+    @pytest.fixture
+    def provider(self):
+        return next(iter(mlopsfw_components()))
+
+    @pytest.fixture
+    def fill(self):
+        return lambda host, source, rows: [FeatureStore(host).build("spending", source, rows)]
 
 
 def asked(url):
