@@ -6,6 +6,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
@@ -34,6 +35,22 @@ def open_project(context: click.Context) -> Project:
         root.obj = options
     project: Project = options["opened"]
     return project
+
+
+def disabled_plugins(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what `[plugins] disabled` lists, in the project that the command line names; nothing outside a project.
+
+    Raise `ConfigError` where the configuration cannot be read: what it disables is not known.
+    """
+    from mlopsfw.kernel.base.errors import UsageError
+    from mlopsfw.kernel.config.load import find_project, load_config
+
+    named = options.get("project")
+    try:
+        file = find_project(Path(named) if named else None)
+    except UsageError:
+        return ()
+    return load_config(file, env=options.get("env"), overrides=options.get("overrides") or ()).disabled
 
 
 def open_formats(context: click.Context) -> Formats:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, table
-from mlopsfw.kernel.base.errors import MlopsfwError, PluginError
+from mlopsfw.cli.output import disabled_plugins, emit_json, json_option, table
+from mlopsfw.cli.verbs import VERBS
+from mlopsfw.kernel.base.errors import MlopsfwError, PluginError, text_of
+from mlopsfw.kernel.plugins.blame import blame_of
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim, api_accepted
+from mlopsfw.kernel.plugins.manager import PluginManager
 
 
 @click.group()
@@ -18,20 +23,26 @@ def plugins() -> None:
     """List, write, check and disable plugins."""
 
 
-def _disabled(context: click.Context) -> tuple[str, ...]:
-    from mlopsfw.cli.output import open_project
-
+def _catalog(context: click.Context) -> Catalog:
+    options = context.find_root().params
     try:
-        return open_project(context).config.disabled
+        return Catalog(disabled=disabled_plugins(options))
     except MlopsfwError:
-        return ()  # outside a project everything that is installed is listed
+        return Catalog()  # a configuration that cannot be read hides no plugin
+
+
+_USABLE = ("ok", "disabled")
 
 
 def _state(claim: Claim, catalog: Catalog) -> str:
+    if claim.misnamed:
+        return f"unknown: {claim.misnamed}"
     if catalog.is_disabled(claim):
         return "disabled"
     if not api_accepted(claim.api):
         return f"needs hooks v{claim.api}"
+    if claim.kind == "command" and claim.name in VERBS:
+        return f"hidden: mlopsfw itself has the verb {claim.name!r}; the plugin must choose another name"
     rivals = [c for c in catalog.claims if c.key == claim.key and not catalog.is_disabled(c)]
     return "clash" if len(rivals) > 1 else "ok"
 
@@ -42,19 +53,21 @@ def _state(claim: Claim, catalog: Catalog) -> str:
 @click.pass_context
 def list_(context: click.Context, *, load: bool, as_json: bool) -> None:
     """List what each installed distribution provides. Import no plugin unless you pass --load."""
-    catalog = Catalog(disabled=_disabled(context))
-    rows = [_row(claim, catalog, load=load) for claim in catalog.claims]
+    catalog = _catalog(context)
+    manager = PluginManager(catalog) if load else None
+    rows = [_row(claim, catalog, manager) for claim in catalog.claims]
+    columns = ["name", "distribution", "version", "state", "summary"] if load else None
     if as_json:
         emit_json(rows)
-        return
-    table(
-        rows, ["name", "distribution", "version", "state", "summary"] if load else None, empty="No plugin is installed."
-    )
-    if any(row["state"] == "clash" or row["state"].startswith("broken") for row in rows):
-        raise PluginError("some plugins cannot be used", hint="Disable them under [plugins] or reinstall them.")
+    else:
+        table(rows, columns, empty="No plugin is installed.")
+    wrong = [row["name"] for row in rows if row["state"] not in _USABLE]
+    if wrong:
+        hint = "Disable them under [plugins], or upgrade or uninstall their packages. The column `state` says why."
+        raise PluginError(f"{len(wrong)} of {len(rows)} plugins cannot be used: {', '.join(wrong)}", hint=hint)
 
 
-def _row(claim: Claim, catalog: Catalog, *, load: bool) -> dict[str, Any]:
+def _row(claim: Claim, catalog: Catalog, manager: PluginManager | None) -> dict[str, Any]:
     row = {
         "name": claim.key,
         "distribution": claim.distribution,
@@ -62,23 +75,19 @@ def _row(claim: Claim, catalog: Catalog, *, load: bool) -> dict[str, Any]:
         "module": claim.module,
         "state": _state(claim, catalog),
     }
-    return row | _loaded(claim, catalog) if load and row["state"] == "ok" else row
+    return row | _loaded(claim, manager) if manager is not None and row["state"] == "ok" else row
 
 
-def _loaded(claim: Claim, catalog: Catalog) -> dict[str, str]:
-    from mlopsfw.kernel.plugins.manager import PluginManager
-    from mlopsfw.kernel.roles.names import KINDS
-
-    manager = PluginManager(catalog)
+def _loaded(claim: Claim, manager: PluginManager) -> dict[str, str]:
+    """Load a plugin; whatever it raises is its row's state, and what it prints goes to stderr."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            if KINDS[claim.kind].builds:
-                return {"summary": manager.provider(claim.kind, claim.name)[1].summary}
-            manager.load(claim)
-    except PluginError as error:
-        return {"state": f"broken: {error.message}"}
-    return {}
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            return {"summary": manager.inspect(claim)}
+    except Exception as error:  # noqa: BLE001 - a listing shows what is broken
+        message = error.message if isinstance(error, MlopsfwError) else text_of(error)
+        text = "; ".join(filter(None, (message, blame_of(error))))
+        return {"state": f"broken: {' '.join(text.split())}"}
 
 
 @plugins.command()
@@ -133,7 +142,7 @@ def disable(context: click.Context, name: str) -> None:
     from mlopsfw.kernel.base.errors import UnknownName
     from mlopsfw.kernel.base.ids import nearest
 
-    known = {key for claim in Catalog().claims for key in (claim.key, claim.distribution)}
+    known = {key for claim in Catalog().claims for key in (claim.key, claim.distribution)} - {"mlopsfw"}
     if name not in known:
         raise UnknownName(f"no plugin or distribution is called {name!r}", hint=nearest(name, known))
     project = open_project(context)

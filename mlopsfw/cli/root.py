@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
@@ -22,10 +23,10 @@ class VerbGroup(click.Group):
         """Return the verbs in the order of use."""
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Import the verb's module. Raise `UnknownName` with the nearest verb if there is no such verb."""
         if cmd_name not in VERBS:
-            return _plugin_command(cmd_name)
+            return _plugin_command(cmd_name, ctx.params)
         module, _, attribute = VERBS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
@@ -35,10 +36,12 @@ class VerbGroup(click.Group):
         return help_text().rstrip()
 
 
-def _plugin_command(name: str) -> click.Command:
+def _plugin_command(name: str, options: Mapping[str, Any]) -> click.Command:
+    from mlopsfw.cli.output import disabled_plugins
+    from mlopsfw.kernel.plugins.catalog import Catalog
     from mlopsfw.kernel.plugins.manager import PluginManager
 
-    manager = PluginManager()
+    manager = PluginManager(Catalog(disabled=disabled_plugins(options)))
     plugin_verbs = {claim.name for claim in manager.catalog.claims if claim.kind == "command"}
     if name not in plugin_verbs:
         raise UnknownName(f"there is no verb {name!r}", hint=nearest(name, {*VERBS, *plugin_verbs}))

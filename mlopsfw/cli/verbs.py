@@ -66,4 +66,16 @@ def _columns(rows: dict[str, str]) -> list[str]:
 def _plugin_verbs() -> dict[str, str]:
     from mlopsfw.kernel.plugins.catalog import Catalog
 
-    return {c.name: f"{c.distribution} {c.version}" for c in Catalog().of("command")}
+    verbs = {c.name: f"{c.distribution} {c.version}" for c in Catalog().of("command") if c.name not in VERBS}
+    if not verbs:
+        return {}  # then no configuration is read either
+    import os
+
+    from mlopsfw.cli.output import disabled_plugins
+    from mlopsfw.kernel.base.errors import MlopsfwError
+
+    try:
+        allowed = Catalog(disabled=disabled_plugins({"project": os.environ.get("MLOPSFW_PROJECT")})).of("command")
+    except MlopsfwError:
+        return verbs  # the page is shown all the same
+    return {name: text for name, text in verbs.items() if name in {claim.name for claim in allowed}}

@@ -313,7 +313,13 @@ def index_content(index: Index, workspace: Workspace) -> Iterator[Diagnosis]:
 
 
 def selected_providers(plugins: PluginManager, config: ProjectConfig) -> Iterator[Diagnosis]:
-    """Load the plugin behind each selected provider, and name its distribution."""
+    """Load the plugin behind each selected provider and name its distribution; name what is not installed or misnamed."""
+    for claim in plugins.catalog.claims:
+        if claim.misnamed:
+            message = f"{claim.distribution} {claim.version} has an entry point {claim.key!r}: {claim.misnamed}"
+            yield Diagnosis("warning", message, f"Upgrade {claim.distribution}, or tell its author.")
+    for _, _, missing in plugins.missing(config):
+        yield Diagnosis("error", missing.message, missing.hint)
     for role, selection in config.chosen(*chosen_as("one")):
         claim, _ = plugins.provider(role, selection.use)
         yield Diagnosis("ok", f"{role} {selection.called!r}: {claim.distribution} {claim.version}")

@@ -62,8 +62,7 @@ class KernelWiring(ABC):
         from mlopsfw.kernel.plugins.catalog import Catalog
         from mlopsfw.kernel.plugins.manager import PluginManager
 
-        extra = os.environ.get("MLOPSFW_DISABLE_PLUGINS", "").split()
-        return PluginManager(Catalog(disabled=(*self.config.disabled, *extra)))
+        return PluginManager(Catalog(disabled=self.config.disabled))
 
     @cached_property
     def providers(self) -> Providers:
@@ -118,8 +117,18 @@ class KernelWiring(ABC):
 
         return event_types(self.components)
 
+    @cached_property
+    def _check_options(self) -> None:
+        self.plugins.check_options(self.config)
+
     def _seal(self, record: Record) -> dict[str, Any]:
-        """Return a record's body without words of people; most records have none, and then no `texts` are made."""
+        """Return a record's body without words of people; most records have none, and then no `texts` are made.
+
+        Raise `ConfigError` where the file has options of what is not installed: nothing is written that an observer
+        should see and cannot. Reading goes on.
+        """
+        if self._observe is None:
+            self._check_options  # noqa: B018 - made once
         return self.texts.seal(record) if self.event_types.text_paths(record.type) else record.body()
 
     @cached_property
@@ -127,8 +136,6 @@ class KernelWiring(ABC):
         """Everything that happened; observers get each event that is appended."""
         from mlopsfw.kernel.ledger import Ledger
 
-        if self._observe is None:
-            self.plugins.check_options(self.config)
         observe = self._observe or partial(
             self.plugins.notify, host=self.host, options=self.config.options.get("observer", {})
         )

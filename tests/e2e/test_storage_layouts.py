@@ -36,7 +36,7 @@ ELSEWHERE = """
     from mlopsfw.roles import TableLocation, check_key
     from mlopsfw_storage_object.local import LocalStorage
 
-    class Config(msgspec.Struct, frozen=True):
+    class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         pass
 
     class Elsewhere(LocalStorage):

@@ -102,7 +102,7 @@ from mlopsfw import Provider, hookimpl
 from mlopsfw.components import Component
 from mlopsfw.events import Blob, EventRecord
 
-class Options(msgspec.Struct):
+class Options(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
 class Built(EventRecord, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ ORDERS = """
     import msgspec
     from mlopsfw import Provider, hookimpl
     from mlopsfw.components import Component, IndexPart, Listing
-    class Options(msgspec.Struct): ...
+    class Options(msgspec.Struct, forbid_unknown_fields=True): ...
     def sent(db, name, event): db.execute("INSERT INTO orders VALUES (?, ?)", (name, event.body["amount"]))
     def build(config, host):
         listing = Listing({name!r}, "each order, the greatest first", {select!r})

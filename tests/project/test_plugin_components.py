@@ -27,7 +27,7 @@ import msgspec
 from mlopsfw import Provider, hookimpl
 from mlopsfw.components import *
 from mlopsfw.events import Blob, EventRecord
-class Options(msgspec.Struct): ...
+class Options(msgspec.Struct, forbid_unknown_fields=True): ...
 def oops(*_): raise RuntimeError("no licence")
 class Seen(EventRecord, frozen=True, kw_only=True):
     type = "plugin.component.acme.seen"

@@ -17,7 +17,7 @@ class Claim(NamedTuple):
     """One entry point: a distribution says that a module provides a name.
 
     Args:
-        kind: A role, or `observer`, `command`, `component`.
+        kind: One of `KINDS`. An entry point of another name claims nothing; only listings and `doctor` show it.
         name: The provider's or verb's name.
         module: Where the hook implementations are (`package.module` or `package.module:object`).
         distribution: The distribution's name.
@@ -35,10 +35,18 @@ class Claim(NamedTuple):
     @property
     def key(self) -> str:
         """`kind.name`, as the entry point is called."""
-        return f"{self.kind}.{self.name}"
+        return f"{self.kind}.{self.name}" if self.name else self.kind
+
+    @property
+    def misnamed(self) -> str:
+        """What is wrong with the entry point's name, and the nearest right one; empty where nothing is."""
+        if self.kind in KINDS and self.name:
+            return ""
+        what = f"there is no role {self.kind!r}" if self.name else "it has no name"
+        return f"{what}; an entry point is called ROLE.NAME. {nearest(self.kind, KINDS)}"
 
     def __str__(self) -> str:
-        return f"plugin {self.key!r} ({self.distribution} {self.version})"
+        return f"plugin {self.key!r} ({self.distribution} {self.version})".replace(" )", ")")
 
 
 def installed(path: Sequence[str] | None = None) -> Iterator[Claim]:
@@ -99,9 +107,8 @@ def _claims(info: str, distribution: str, version: str) -> Iterator[Claim]:
                 api = int(number) if group != number and number.isdecimal() else None
             elif api is not None and "=" in line and not line.startswith(("#", ";")):
                 point, _, module = (part.strip() for part in line.partition("="))
-                kind, dot, name = point.partition(".")
-                if dot and kind in KINDS:
-                    yield Claim(kind, name, module, distribution, version, api)
+                kind, _, name = point.partition(".")
+                yield Claim(kind, name, module, distribution, version, api)
 
 
 class Catalog:
@@ -109,12 +116,13 @@ class Catalog:
 
     Args:
         claims: The claims to choose from; what is installed by default.
-        disabled: Keys (`observer.acme`) or distributions that must not be loaded.
+        disabled: Keys (`observer.acme`) or distributions that must not be loaded, beside those that the environment
+            variable MLOPSFW_DISABLE_PLUGINS lists.
     """
 
     def __init__(self, claims: Iterable[Claim] | None = None, disabled: Iterable[str] = ()) -> None:
         self._given = claims
-        self.disabled = frozenset(disabled)
+        self.disabled = frozenset(disabled) | frozenset(os.environ.get("MLOPSFW_DISABLE_PLUGINS", "").split())
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
@@ -160,10 +168,12 @@ def api_accepted(api: int) -> bool:
 
 def _conflict(claims: list[Claim]) -> PluginConflict:
     who = " and ".join(f"{c.distribution} {c.version} ({c.module})" for c in claims)
-    return PluginConflict(
-        f"{claims[0].key!r} is provided by {who}",
-        hint=f'Uninstall one, or write [plugins] disabled = ["{claims[-1].distribution}"].',
-    )
+    rivals = sorted({c.distribution for c in claims} - {"mlopsfw"})
+    ways = [f'[plugins] disabled = ["{name}"]' for name in rivals]
+    hint = f"Uninstall one of {' and '.join(sorted({c.distribution for c in claims}))}, or write {' or '.join(ways)}."
+    if len({c.distribution for c in claims}) == 1:
+        hint = f"Reinstall {claims[0].distribution}: its metadata lists the name twice."
+    return PluginConflict(f"{claims[0].key!r} is provided by {who}", hint=hint)
 
 
 def _mismatch(claim: Claim) -> PluginApiMismatch:

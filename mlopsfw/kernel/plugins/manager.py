@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import pluggy
 
-from mlopsfw.kernel.base.errors import ConfigError, PluginBroken, PluginError, UnknownName, text_of
+from mlopsfw.kernel.base.errors import ConfigError, PluginBroken, UnknownName, text_of
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import actor_of, copy
 from mlopsfw.kernel.plugins.blame import Blamed, blaming, warn, watched
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim
 from mlopsfw.kernel.roles import hookspecs
-from mlopsfw.kernel.roles.names import KINDS
+from mlopsfw.kernel.roles.names import API_VERSION, KINDS
 from mlopsfw.kernel.roles.provider import Provider
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import ProjectConfig, Selection
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.roles.host import Host
+
+
+T = TypeVar("T")
+_YIELD = "A hook yields Providers (of mlopsfw), and mlopsfw_commands click commands: yield Provider(…)."
 
 
 class PluginManager:
@@ -58,6 +62,8 @@ class PluginManager:
                 self._manager.register(plugin, name=claim.module)
                 self._manager.check_pending()
         except Exception as error:
+            if self._manager.get_plugin(claim.module) is not None:
+                self._manager.unregister(name=claim.module)  # its unknown hooks would fail every later plugin
             self._broken[claim] = error
             warn(f"{claim} cannot be loaded and is disabled: {text_of(error)}")
             raise self._quarantined(claim) from error
@@ -81,15 +87,22 @@ class PluginManager:
         """
         claim = self.catalog.find(role, name)
         plugin = self.load(claim)
-        hook = KINDS[role].spec
-        with blaming(claim, hook):
-            offered = {p.name: p for p in self._call(plugin, hook)}
-        if name not in offered:
-            raise PluginBroken(
-                f"{claim} offers no {role} called {name!r}: its hook {hook} yields {sorted(offered) or 'nothing'}",
-                hint="The entry point and the Provider must carry the same name.",
-            )
-        return claim, offered[name]
+        return claim, self._offered(plugin, claim, Provider)
+
+    def inspect(self, claim: Claim) -> str:
+        """Load a plugin, check that it offers what its entry point says, and return its summary.
+
+        Raises:
+            Exception: What is wrong with it, with blame; of any type.
+        """
+        if KINDS[claim.kind].builds:
+            return self.provider(claim.kind, claim.name)[1].summary
+        if KINDS[claim.kind].choice == "verb":
+            return self.command(claim.name).get_short_help_str()
+        hook = KINDS[claim.kind].spec
+        if not self._caller(self.load(claim), hook).get_hookimpls():
+            raise PluginBroken(f"{claim} does not implement the hook {hook}", hint=f"Write @hookimpl def {hook}(…).")
+        return ""
 
     def build(self, role: str, selection: Selection, config: ProjectConfig, host: Host) -> Any:
         """Build what `selection` selects: read its options into the provider's config, then call `build` with blame."""
@@ -120,17 +133,40 @@ class PluginManager:
         """Return the hook with this one plugin's implementation."""
         return self._manager.subset_hook_caller(hook, [p for p in self._manager.get_plugins() if p is not plugin])
 
-    def _call(self, plugin: Any, hook: str) -> list[Any]:
-        return [item for offer in self._caller(plugin, hook)() for item in offer]
+    def _offered(self, plugin: Any, claim: Claim, kind: type[T]) -> T:
+        """Return what the plugin's hook yields under the claim's name. Raise `PluginBroken` where it yields anything else."""
+        hook = KINDS[claim.kind].spec
+        with blaming(claim, hook):
+            offers = self._caller(plugin, hook)()
+            if wrong := [each for each in offers if isinstance(each, kind | str) or not isinstance(each, Iterable)]:
+                raise PluginBroken(f"{claim}: {hook} returns a {type(wrong[0]).__name__}", hint=_YIELD)
+            items = [item for offer in offers for item in offer]
+            if wrong := [each for each in items if not isinstance(each, kind)]:
+                raise PluginBroken(f"{claim}: {hook} yields a {type(wrong[0]).__name__}", hint=_YIELD)
+            offered: dict[str, T] = {item.name: item for item in items}
+            if claim.name not in offered:
+                names = ", ".join(map(repr, offered)) or "nothing"
+                message = f"{claim} offers no {claim.kind} called {claim.name!r}: its hook {hook} yields {names}"
+                raise PluginBroken(message, hint="The entry point and what the hook yields must carry the same name.")
+            if isinstance(provider := offered[claim.name], Provider):
+                _check_provider(claim, provider)
+        return offered[claim.name]
+
+    def missing(self, config: ProjectConfig, *kinds: str) -> Iterator[tuple[str, str, ConfigError]]:
+        """Yield kind, name and error of each table of options, as `[format.csv]`, for what is not installed."""
+        for kind in kinds or config.options:
+            installed = {claim.name for claim in self.catalog.claims if claim.kind == kind}
+            for name in config.options.get(kind, {}):
+                if name not in installed:
+                    near = nearest(name, {claim.name for claim in self.catalog.of(kind)})
+                    hint = f"{near} Else install the package with the entry point {kind}.{name}, or remove the table."
+                    message = f"no installed {kind} is called {name!r}"
+                    yield kind, name, config.error(message, f"{kind}.{name}", hint=hint)
 
     def check_options(self, config: ProjectConfig) -> None:
         """Raise `ConfigError` where `config` has options by name, as `[format.csv]`, for what is not installed."""
-        for kind, options in config.options.items():
-            installed = {claim.name for claim in self.catalog.claims if claim.kind == kind}
-            for name in options:
-                if name not in installed:
-                    hint = nearest(name, {claim.name for claim in self.catalog.of(kind)})
-                    raise config.error(f"no installed {kind} is called {name!r}", f"{kind}.{name}", hint=hint)
+        for _, _, error in self.missing(config):
+            raise error
 
     def notify(self, event: Event, host: Callable[[str], Host], options: Mapping[str, Mapping[str, Any]]) -> None:
         """Tell every observer of `event`. An observer that raises is warned about; it never ends a run.
@@ -157,22 +193,22 @@ class PluginManager:
     def command(self, name: str) -> click.Command:
         """Return the verb `name` of the plugin that claims it."""
         claim = self.catalog.find("command", name)
-        plugin = self.load(claim)
-        with blaming(claim, "mlopsfw_commands"):
-            commands = {c.name: c for c in self._call(plugin, "mlopsfw_commands")}
-        if name not in commands:
-            raise PluginError(f"{claim} provides no command {name!r}", hint=nearest(name, [str(c) for c in commands]))
-        return _contained(commands[name], claim)
+        import click
+
+        return _contained(self._offered(self.load(claim), claim, click.Command), claim)
 
     def components(self, config: ProjectConfig, host: Callable[[str], Host]) -> Iterator[tuple[Claim, Any]]:
         """Yield what every installed plugin of a component built, or the error that kept it from being built.
 
-        A disabled one is not there. One that two distributions claim, or of another version of the hooks, is an error.
+        A disabled one is not there. One that two distributions claim, of another version of the hooks, or that has a
+        table of options but is not installed, is an error.
 
         Args:
             config: The project's; `[component.NAME]` holds a component's options.
             host: Claim's key → what that component may use of the kernel.
         """
+        for kind, name, missing in self.missing(config, "component"):
+            yield Claim(kind, name, "", "not installed", "", API_VERSION), missing
         claims = {claim.key: claim for claim in self.catalog.claims if not self.catalog.is_disabled(claim)}
         for claim in (claim for claim in claims.values() if claim.kind == "component"):
             selection = config.by_name("component", claim.name)
@@ -182,6 +218,17 @@ class PluginManager:
                 raise  # the user's own file
             except Exception as error:  # noqa: BLE001 - what is broken must not keep the project from being opened
                 yield claim, error
+
+
+def _check_provider(claim: Claim, provider: Provider[Any]) -> None:
+    config = provider.config
+    strict = isinstance(config, type) and issubclass(config, msgspec.Struct)
+    if not strict or not config.__struct_config__.forbid_unknown_fields:
+        name = getattr(config, "__name__", repr(config))
+        message = f"{claim}: its config {name} is no msgspec.Struct with forbid_unknown_fields=True"
+        raise PluginBroken(message, hint=f"class {name}(msgspec.Struct, frozen=True, forbid_unknown_fields=True): …")
+    if not callable(provider.build) or not isinstance(provider.summary, str):
+        raise PluginBroken(f"{claim}: its Provider needs a function to build with and a text as summary", hint=_YIELD)
 
 
 def _contained(command: click.Command, claim: Claim) -> click.Command:

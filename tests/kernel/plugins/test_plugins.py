@@ -125,6 +125,16 @@ def test_a_hook_that_is_not_in_the_specs_breaks_only_its_plugin(plugin):
         plugins.provider("alerter", "bell")
 
 
+def test_a_plugin_with_an_unknown_hook_does_not_break_those_that_are_loaded_after_it(plugin):
+    broken = plugin(
+        "from mlopsfw import hookimpl\n@hookimpl\ndef mlopsfw_alertes(): ...", name="bad", module="bad_plugin"
+    )
+    plugins = manager(broken, plugin(PLUGIN))
+    with pytest.warns(RuntimeWarning, match="mlopsfw_alertes"), pytest.raises(PluginBroken):
+        plugins.provider("alerter", "bad")
+    assert plugins.provider("alerter", "bell")[1].name == "bell"
+
+
 def test_a_disabled_plugin_is_never_imported(plugin):
     plugins = manager(plugin("raise SystemExit('imported')"), disabled=["alerter.bell"])
     with pytest.raises(PluginError, match="is disabled"):
@@ -202,6 +212,9 @@ def test_options_for_an_observer_that_is_not_installed_are_an_error_with_its_lin
 )  # fmt: skip
 def test_options_by_name_for_what_is_not_installed_are_an_error_and_break_the_schema(make_project, kind, name, nearest):
     project = make_project(f"[{kind}.{name}]\nurl = 'x'\n")
+    if kind == "component":
+        with pytest.warns(RuntimeWarning, match="`data forget` refuse"):
+            assert project.components[-1].plugin == "component.featurs"
     with pytest.raises(ConfigError, match=rf"mlopsfw\.toml:4: {kind}\.{name}: no installed {kind}") as caught:
         project.ledger.stream("a").append(PlainRecord("b", {}))
     assert nearest in caught.value.hint

@@ -275,7 +275,7 @@ def test_a_plugins_check_acts_in_the_name_of_its_entry_point_whatever_it_calls_i
         import msgspec
         from mlopsfw import Provider, hookimpl
         from mlopsfw.components import Check, Component, Diagnosis
-        class Options(msgspec.Struct): ...
+        class Options(msgspec.Struct, forbid_unknown_fields=True): ...
         def build(config, host):
             def ask():
                 host.emit("plugin/component.acme", "plugin.component.acme.asked", {})

@@ -132,7 +132,7 @@ def test_the_build_of_a_role(role, raised, install_plugin, project):
 @raising
 def test_the_config_of_a_role(raised, install_plugin, project):
     rest = """
-class Strict(msgspec.Struct, frozen=True):
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self): oops()
 @hookimpl
 def mlopsfw_alerters(): yield Provider("bell", Strict, oops, "")
