@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlopsfw.kernel.base.durable import sync
+from mlopsfw.capturelog.durable import sync
 
 _FRAME = struct.Struct("<II")
 _LARGEST = 1 << 30  # bytes; a longer length is noise

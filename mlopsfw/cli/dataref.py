@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def dataset_name(text: str) -> str:
     """Return the name in `flights` or `data:/flights`. Raise `InvalidReference` for anything else."""
-    from mlopsfw.kernel.base.references import parse_reference
+    from mlopsfw.lineage.references import parse_reference
 
     return parse_reference(text, "data").name
 

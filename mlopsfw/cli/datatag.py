@@ -26,7 +26,7 @@ def tag(project: Project, ref: str, name: str, *, move: bool, remove: bool, mess
 
     You may then write NAME@TAG wherever you may write NAME@3. A tag names one version, and moves only with --move.
     """
-    from mlopsfw.kernel.base.references import parse_reference
+    from mlopsfw.lineage.references import parse_reference
 
     reference = parse_reference(ref, "data")
     if remove and (move or reference.selector):

@@ -8,7 +8,7 @@ import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.lineage.references import parse_reference
 
 if TYPE_CHECKING:
     from mlopsfw.models.registry import AliasMove, ModelVersion

@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.governance.keyed import keyed_hash
 from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
-from mlopsfw.kernel.base.keyed import keyed_hash
 from mlopsfw.kernel.base.spans import in_zone, instant
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 def capture(root: Path, blobs: Blobs) -> Provenance:
     """Store the state of the code in `root` and of this process's environment; return where."""
-    from mlopsfw.kernel.base import canonical
+    from mlopsfw.lineage import canonical
     from mlopsfw.lineage.codestate import CodeState
     from mlopsfw.lineage.environment import environment
 

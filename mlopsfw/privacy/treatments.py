@@ -15,8 +15,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlopsfw.governance.keyed import keyed_hash
 from mlopsfw.kernel.base.errors import ConfigError
-from mlopsfw.kernel.base.keyed import keyed_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-from mlopsfw.kernel.base import canonical
 from mlopsfw.kernel.base.errors import MlopsfwError, PluginError
 from mlopsfw.kernel.component import Edge, Fact, Held
 from mlopsfw.kernel.plugins.blame import blaming, watched
 from mlopsfw.kernel.roles.artifact import Artifact, ArtifactKind
 from mlopsfw.kernel.roles.check import Diagnosis
+from mlopsfw.lineage import canonical
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.plugins.catalog import Claim

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.lineage.references import parse_reference
 from mlopsfw.pipeline.graph.model import Node, Output, Source
 
 if TYPE_CHECKING:

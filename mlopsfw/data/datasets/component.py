@@ -11,9 +11,9 @@ from mlopsfw.data.datasets.checks import checks
 from mlopsfw.data.datasets.events import EVENTS, VersionRecord
 from mlopsfw.data.datasets.index_tables import INDEX
 from mlopsfw.data.datasets.needs import of_bad_rows, of_tags
-from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.lineage.references import parse_reference
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.catalog import Datasets

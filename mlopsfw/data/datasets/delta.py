@@ -11,9 +11,9 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.capturelog.durable import sync
 from mlopsfw.data.tables import manifest as manifests
 from mlopsfw.data.tables.files import as_storage_error
-from mlopsfw.kernel.base.durable import sync
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from mlopsfw.data.datasets.versions import DatasetVersion, History, fold
 from mlopsfw.kernel.base.errors import Erased, StorageError
 from mlopsfw.kernel.base.ids import check_name
-from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.lineage.references import parse_reference
 
 if TYPE_CHECKING:
     import polars as pl

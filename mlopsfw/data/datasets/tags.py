@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlopsfw.data.datasets.events import DatasetTagged, DatasetUntagged
 from mlopsfw.data.datasets.versions import DatasetVersion
 from mlopsfw.kernel.base.errors import Conflict, InvalidReference, UsageError
-from mlopsfw.kernel.base.references import parse_reference
+from mlopsfw.lineage.references import parse_reference
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.store import VersionStore

@@ -22,9 +22,9 @@ from mlopsfw.data.datasets.events import (
 )
 from mlopsfw.kernel.base.errors import Erased, UnknownName, Vacuumed
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.lineage.references import parse_reference
 from mlopsfw.privacy.treatments import Mark
 
 FILES = "files"

@@ -9,12 +9,12 @@ from urllib.parse import unquote
 
 import msgspec
 
+from mlopsfw.capturelog.durable import sync
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.digest import record_batches
 from mlopsfw.data.tables.files import LOG, TableFiles, as_storage_error
 from mlopsfw.data.tables.manifest import DataFile
 from mlopsfw.data.tables.plain import PlainTables
-from mlopsfw.kernel.base.durable import sync
 from mlopsfw.kernel.base.errors import StorageUnavailable
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from mlopsfw.capturelog.durable import sync
 from mlopsfw.data.tables.manifest import DataFile
 from mlopsfw.data.tables.parquet import ParquetFile
-from mlopsfw.kernel.base.durable import sync
 from mlopsfw.kernel.base.errors import NotFound, StorageError, StorageFull
 from mlopsfw.kernel.base.ids import new_run_id
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.capturelog.durable import sync
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.delta_scan import scan_delta
 from mlopsfw.data.tables.digest import record_batches
 from mlopsfw.data.tables.files import as_storage_error, local_folder
-from mlopsfw.kernel.base.durable import sync
 from mlopsfw.kernel.base.errors import NotFound, StorageUnavailable
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from mlopsfw.kernel.base.errors import Conflict, UsageError
 from mlopsfw.kernel.base.ids import check_name
-from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.lineage.references import parse_reference
 from mlopsfw.models.registry.events import AliasMoved, VersionApproved
 from mlopsfw.models.registry.versions import CHAMPION, AliasMove, Model, ModelVersion, fold
 

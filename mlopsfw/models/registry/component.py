@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from mlopsfw.data.datasets.needs import numbers_of
-from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.lineage.references import parse_reference
 from mlopsfw.models.registry.events import EVENTS, VersionRegistered
 from mlopsfw.models.registry.holding import ModelHolding
 from mlopsfw.models.registry.index_tables import INDEX

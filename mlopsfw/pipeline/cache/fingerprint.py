@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base import canonical
 from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.names import chosen_as
+from mlopsfw.lineage import canonical
 from mlopsfw.lineage.environment import environment, environment_digest
 from mlopsfw.pipeline.cache.closure import Code, code_of
 from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase

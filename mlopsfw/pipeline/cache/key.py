@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.kernel.base import canonical
+from mlopsfw.lineage import canonical
 
 FORMAT = 1
 """Part of every key. Raise it when the way of making keys changes, so that no older result is used."""

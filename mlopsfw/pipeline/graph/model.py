@@ -10,8 +10,8 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.config import ProjectConfig, StepConfig
+from mlopsfw.lineage.references import parse_reference
 from mlopsfw.pipeline.graph.partnames import step_of
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.lineage.references import parse_reference
 from mlopsfw.pipeline.cache.events import EVENTS as CACHE_EVENTS
 from mlopsfw.pipeline.run.events import EVENTS as RUN_EVENTS
 from mlopsfw.pipeline.run.flow import RunFlow, Wiring, wiring_of

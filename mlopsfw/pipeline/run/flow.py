@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.component import Edge
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.lineage.references import parse_reference
 from mlopsfw.pipeline.graph.partnames import step_of
 from mlopsfw.pipeline.run.events import StepCached, StepStarted
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.errors import InvalidReference
-from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.lineage.references import parse_reference
 from mlopsfw.pipeline.graph.model import Node, Output
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.kernel.base.references import parse_reference
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.lineage.references import parse_reference
 from mlopsfw.pipeline.run.flow import RunFlow, inputs_of, wiring_of
 from mlopsfw.pipeline.run.metrics import Metric, read_segment
 from mlopsfw.pipeline.run.record import RunView, StepView, fold

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base import canonical
 from mlopsfw.kernel.base.errors import Conflict, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.roles.engine import Failure
+from mlopsfw.lineage import canonical
 from mlopsfw.lineage.codestate import CodeRecord, CodeState
 from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
 from mlopsfw.pipeline.graph.model import Graph, build_graph

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.datasets.needs import numbers_of
 from mlopsfw.kernel.base.errors import InvalidReference
-from mlopsfw.kernel.base.references import Reference, parse_reference
+from mlopsfw.lineage.references import Reference, parse_reference
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.store import VersionStore

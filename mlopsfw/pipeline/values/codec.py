@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.tables.digest import TableDigest, computed, file_digest, record_batches
-from mlopsfw.kernel.base import canonical
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.lineage import canonical
 from mlopsfw.pipeline.graph.step import BundleFolder
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.kernel.base import canonical
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.lineage import canonical
 from mlopsfw.pipeline.graph.step import BundleFolder
 
 FRAME = pl.DataFrame({"n": [1, 2, None], "s": ["a", None, "ä"], "d": [1.5, float("nan"), -0.0]})
