@@ -134,7 +134,7 @@ class PluginManager:
         return self._manager.subset_hook_caller(hook, [p for p in self._manager.get_plugins() if p is not plugin])
 
     def _offered(self, plugin: Any, claim: Claim, kind: type[T]) -> T:
-        """Return what the hook yields under the name of the claim. Raise `PluginBroken` where it yields anything else."""
+        """Return what the hook yields under the claim's name. Raise `PluginBroken` where it yields anything else."""
         hook = KINDS[claim.kind].spec
         with blaming(claim, hook):
             offers = self._caller(plugin, hook)()
