@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
-from mlopsfw.lineage.references import parse_prediction
 from mlopsfw.serving.events import EVENTS
 from mlopsfw.serving.index_tables import INDEX
 

@@ -46,7 +46,7 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Which changed columns of a window are an alarm.
 
     Args:
-        alarm: `any` changed column, a `share` of the columns, or changed columns that carry a share of the `importance`.
+        alarm: `any` changed column, a `share` of the columns, or changed columns with a share of the `importance`.
         share: That share of the columns, or of the importance.
     """
 
