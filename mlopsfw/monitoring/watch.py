@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.capturelog.times import event_micros
 from mlopsfw.kernel.base.errors import DataError, Fenced
-from mlopsfw.kernel.ledger.lease import Lease
 from mlopsfw.monitoring.events import LookRecord, WatchBegun, WatchLooked, WatchPassed
 from mlopsfw.monitoring.looks import LOOKS, Looked, fold
 from mlopsfw.monitoring.window_bounds import check_length, holding, later, stamp
 from mlopsfw.monitoring.windows import aside_sentence
+from mlopsfw.operations.lease import Lease
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts

@@ -18,7 +18,7 @@ from mlopsfw.kernel.base.errors import Fenced, MlopsfwError
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
-from mlopsfw.kernel.ledger.lease import Lease
+from mlopsfw.operations.lease import Lease
 from mlopsfw_storage_object import durable
 from mlopsfw_storage_object.local import LocalStorage
 

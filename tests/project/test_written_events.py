@@ -25,11 +25,11 @@ from mlopsfw.kernel.config.model import Retention
 from mlopsfw.kernel.events.record import TextMark
 from mlopsfw.kernel.events.registry import fields_of
 from mlopsfw.kernel.ledger import codec
-from mlopsfw.kernel.ledger.lease import Lease
 from mlopsfw.kernel.roles.artifact import BlobMark
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.kernel.roles.deployer import EndpointStatus
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.operations.lease import Lease
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.events import RunBroken, RunHeartbeat
 from mlopsfw.project.components import bundled, event_types

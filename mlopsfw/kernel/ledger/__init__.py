@@ -1,6 +1,6 @@
 """The ledger: everything that happens, as chains of events on plain storage. Agreement rests on `put_if_absent` alone.
 
-`Ledger` opens streams; `Stream` appends and reads; `Watch` and `Lease` tell the living from the dead.
+`Ledger` opens streams; `Stream` appends and reads. Leases are `mlopsfw.operations.lease`.
 The owner of a stream folds its events into state.
 """
 

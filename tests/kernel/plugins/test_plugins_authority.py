@@ -12,9 +12,9 @@ from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger, codec, layout
-from mlopsfw.kernel.ledger.lease import Lease
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.operations.audit import audit
+from mlopsfw.operations.lease import Lease
 from mlopsfw.project.facade import Project
 from mlopsfw.project.host import ProjectHost
 from mlopsfw.serving.endpoints import fold as fold_endpoint

@@ -9,7 +9,7 @@ from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.ledger import Ledger
-from mlopsfw.kernel.ledger.lease import Lease, Watch
+from mlopsfw.operations.lease import Lease, Watch
 from mlopsfw_storage_object.local import LocalStorage
 
 
