@@ -98,7 +98,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """What to compare with.
 
     Args:
-        profile: Column → `mlopsfw_core.Reference` as a dict: the bundle's training profile, or that of the dataset which
+        profile: Column → `mlopsfw_core.Reference` as a dict: the bundle's training profile, or that of a dataset that
             `reference` in `[[monitor]]` names.
         task, target, outputs, classes: From the bundle's manifest.
         importance: Column → share of the model's decision it carries, where known.
