@@ -201,7 +201,7 @@ def _guarded(component: Component, claim: Claim, index: Callable[[], Index]) -> 
         return _unless_set_aside(ask, claim, index, function) if component.index and function in _BY_INDEX else ask
 
     def holdings() -> Iterable[Holding]:
-        for holding in guard(component.holdings, "holdings")() if component.holdings is not None else ():
+        for holding in guard(component.holdings, "holdings")():
             yield _Holding(guard(holding.find, "find"), guard(holding.erase, "erase"))
 
     return replace(
@@ -210,7 +210,7 @@ def _guarded(component: Component, claim: Claim, index: Callable[[], Index]) -> 
         needs=guard(component.needs, "needs"),
         released=guard(component.released, "released"),
         tables=guard(component.tables, "tables"),
-        holdings=holdings,
+        holdings=None if component.holdings is None else holdings,
         references=tuple(_reference(kind, guard) for kind in component.references),
         checks=tuple(replace(check, ask=guard(check.ask, "checks.ask", check.name)) for check in component.checks),
         index=component.index
