@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 
 sys.path.insert(0, str(Path(__file__).parent))
 from data_rows import ROWS, frame, project

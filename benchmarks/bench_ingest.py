@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 
 sys.path.insert(0, str(Path(__file__).parent))
 from data_rows import ROWS, frame, project
@@ -92,7 +92,7 @@ def test_ingest_beside_polars(benchmark, file, tmp_path, name, share):
 PEAK = """
 import re, sys
 from pathlib import Path
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.project.facade import Project
 datasets = Project.open(Path(sys.argv[1])).datasets
 datasets.add("x", [Path(path) for path in sys.argv[3:]], Change(mode="replace", max_bad=float(sys.argv[2])))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlopsfw.data.datasets import DatasetVersion
-    from mlopsfw.data.datasets.change import Change, Mode
+    from mlopsfw.data.datasets.loading.change import Change, Mode
     from mlopsfw.data.intake.places import Query
     from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.kernel.roles.source import SourceOptions
@@ -154,7 +154,7 @@ def _sources(files: tuple[str, ...], sql: str | None, query: str, name: str) -> 
 
 
 def _change(*, append: bool, upsert: bool, incremental: str, **rest: Any) -> Change:
-    from mlopsfw.data.datasets.change import Change
+    from mlopsfw.data.datasets.loading.change import Change
 
     if append + upsert + bool(incremental) > 1:
         raise UsageError("--append, --upsert and --incremental exclude each other", hint="Give only one of them.")
@@ -193,7 +193,7 @@ def quarantine(project: Project, name: str, *, rows: int, settle: str | None, me
 
 
 def _settle(project: Project, version: DatasetVersion, message: str, *, as_json: bool) -> None:
-    from mlopsfw.data.datasets.quarantine_resolution import settle
+    from mlopsfw.data.datasets.loading.quarantine_resolution import settle
 
     resolved = settle(project.datasets, version, message)
     if as_json:

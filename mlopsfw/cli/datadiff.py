@@ -13,7 +13,7 @@ from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, 
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets import DatasetVersion
-    from mlopsfw.data.datasets.difference import Difference
+    from mlopsfw.data.datasets.comparison.difference import Difference
     from mlopsfw.data.drift.job import Outcome
     from mlopsfw.project.facade import Project
 
@@ -65,7 +65,7 @@ def _drift(
     project: Project, a: DatasetVersion, b: DatasetVersion, found: Difference, *, whole: bool, **rule: float
 ) -> tuple[Outcome | None, float]:
     """Return the drift and an upper bound of every effect. No drift is computed if the bound is below the threshold, unless `whole`."""
-    from mlopsfw.data.datasets.version_drift import compare_versions, effect_bound
+    from mlopsfw.data.datasets.comparison.version_drift import compare_versions, effect_bound
 
     bound = effect_bound(project.datasets, a, b, found)
     needed = whole or bound >= rule["threshold"]

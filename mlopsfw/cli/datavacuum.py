@@ -12,7 +12,7 @@ from mlopsfw.cli.output import emit_json, json_option, pass_project
 from mlopsfw.kernel.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from mlopsfw.data.datasets.vacuum import Vacuum
+    from mlopsfw.data.datasets.removal.vacuum import Vacuum
     from mlopsfw.kernel.config.model import Retention
     from mlopsfw.project.facade import Project
 

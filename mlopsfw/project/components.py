@@ -67,8 +67,8 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
         return (report_holding(parts.services, parts.values),)
 
     def dataset_holdings() -> Iterable[Holding]:
-        from mlopsfw.data.datasets.bad_rows import BadRowErasure
-        from mlopsfw.data.datasets.holding import DatasetHolding
+        from mlopsfw.data.datasets.loading.bad_rows import BadRowErasure
+        from mlopsfw.data.datasets.removal.holding import DatasetHolding
 
         return (
             DatasetHolding(parts.datasets, BadRowErasure(parts.services), parts.row_erasure, parts.version_removal),

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
     from mlopsfw.data.datasets import Datasets
     from mlopsfw.data.datasets.checking import ContractChecks
-    from mlopsfw.data.datasets.erasure import RowErasure
-    from mlopsfw.data.datasets.vacuum import VersionRemoval
+    from mlopsfw.data.datasets.removal.erasure import RowErasure
+    from mlopsfw.data.datasets.removal.vacuum import VersionRemoval
     from mlopsfw.data.filesets.catalog import FileSets
     from mlopsfw.data.tables.plain import PlainTables
     from mlopsfw.governance.forget import Erasures
@@ -121,8 +121,8 @@ class Wiring(KernelWiring):
     @cached_property
     def version_removal(self) -> VersionRemoval:
         """Old versions of datasets, of which the files go."""
-        from mlopsfw.data.datasets.needs import joined
-        from mlopsfw.data.datasets.vacuum import VersionRemoval
+        from mlopsfw.data.datasets.removal.needs import joined
+        from mlopsfw.data.datasets.removal.vacuum import VersionRemoval
 
         needs = joined(component.needs for component in self.components if component.needs is not None)
         return VersionRemoval(self.services, self.datasets, needs, self.filesets.removal)
@@ -130,7 +130,7 @@ class Wiring(KernelWiring):
     @cached_property
     def row_erasure(self) -> RowErasure:
         """Datasets that lose a subject's rows."""
-        from mlopsfw.data.datasets.erasure import RowErasure
+        from mlopsfw.data.datasets.removal.erasure import RowErasure
 
         return RowErasure(self.services, self.datasets, self.filesets.erasure)
 

@@ -133,7 +133,7 @@ def _sources(root: Path, params: IngestParams) -> list[Any]:
 
 
 def _change(params: IngestParams) -> Any:
-    from mlopsfw.data.datasets.change import Change
+    from mlopsfw.data.datasets.loading.change import Change
 
     return Change(
         mode="incremental" if params.incremental else params.mode,

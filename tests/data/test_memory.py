@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.project.facade import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -11,7 +11,7 @@ import pytest
 from mlopsfw.capturelog.records import Header, Predictions, encode
 from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.cli import run as mlopsfw
-from mlopsfw.data.datasets.bad_rows import BadRows
+from mlopsfw.data.datasets.loading.bad_rows import BadRows
 from mlopsfw.data.intake.quarantine import BadRow
 from mlopsfw.data.tables.erasure import TableErasure
 from mlopsfw.data.tables.files import TableFiles

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from mlopsfw.capturelog.records import Header, Predictions, decode_record, encode
 from mlopsfw.capturelog.writer import CaptureWriter
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.governance import text_search as search
 from mlopsfw.governance.forget import STREAM
 from mlopsfw.governance.subject import Subject, parse

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 import xlsxwriter
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.kernel.base.errors import DataError, MissingExtra, UnknownName, UsageError
 from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw.kernel.roles.source import SourceOptions

@@ -8,7 +8,7 @@ import hmac
 import polars as pl
 import pytest
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.features.fit import fit
 from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
 from mlopsfw.kernel.config import load_config

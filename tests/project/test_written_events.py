@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlopsfw.data.datasets.change import Change
 from mlopsfw.data.datasets.events import DatasetRevived
-from mlopsfw.data.datasets.quarantine_resolution import settle
+from mlopsfw.data.datasets.loading.change import Change
+from mlopsfw.data.datasets.loading.quarantine_resolution import settle
 from mlopsfw.governance.events import ErasureDone
 from mlopsfw.governance.subject import Subject
 from mlopsfw.kernel.base.clock import SystemClock

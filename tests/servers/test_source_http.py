@@ -26,7 +26,7 @@ from files_http import (
     tells_no_length,
 )
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.kernel.base.errors import ConfigError, DataError, MlopsfwError, StorageUnavailable, UsageError
 from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw.kernel.roles.source import SourceOptions, SourceRequest

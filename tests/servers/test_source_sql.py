@@ -16,7 +16,7 @@ from adbc_driver_postgresql import dbapi
 from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.data.intake.places import Query
 from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
 from mlopsfw.roles import SourceRequest

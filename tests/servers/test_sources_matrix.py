@@ -10,7 +10,7 @@ import pytest
 from adbc_driver_postgresql import dbapi
 from files_http import http_files
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.data.intake.places import Query
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.source import SourceOptions

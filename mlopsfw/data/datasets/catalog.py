@@ -12,9 +12,9 @@ from mlopsfw.kernel.base.errors import Corrupt, DataError, UsageError
 from mlopsfw.kernel.base.ids import check_name
 
 if TYPE_CHECKING:
-    from mlopsfw.data.datasets.change import Change, Mode
-    from mlopsfw.data.datasets.difference import Difference
-    from mlopsfw.data.datasets.keyed import Sides
+    from mlopsfw.data.datasets.comparison.difference import Difference
+    from mlopsfw.data.datasets.comparison.keyed import Sides
+    from mlopsfw.data.datasets.loading.change import Change, Mode
     from mlopsfw.data.datasets.versions import DatasetVersion
     from mlopsfw.data.intake.places import Query
     from mlopsfw.data.intake.quarantine import BadRow
@@ -48,7 +48,7 @@ class Datasets(VersionStore):
             name: The dataset's name.
             rows: A table, a frame (a lazy one is streamed), record batches, or any object with Arrow's C stream.
             mode: `append`: the columns must be the dataset's. `replace`: the columns may differ. A
-                `mlopsfw.data.datasets.change.Change` also offers upsert, incremental, the policy for differing columns, and (`max_bad`) how many
+                `mlopsfw.data.datasets.loading.change.Change` also offers upsert, incremental, the policy for differing columns, and (`max_bad`) how many
                 rows may go to quarantine.
             source: Where the rows came from, for people.
             message: A reason, for people.
@@ -63,8 +63,8 @@ class Datasets(VersionStore):
             DataError: The rows do not fit the dataset, or a type cannot be stored. Nothing is committed.
             StorageFull: There is no room. Nothing is committed.
         """
-        from mlopsfw.data.datasets.change import change_of
-        from mlopsfw.data.datasets.loading import Load
+        from mlopsfw.data.datasets.loading.change import change_of
+        from mlopsfw.data.datasets.loading.load import Load
         from mlopsfw.data.tables.digest import record_batches
 
         check_name(name, "dataset")
@@ -105,8 +105,8 @@ class Datasets(VersionStore):
             once: Add nothing if the newest version added exactly these rows in this way, or its sources show no change.
             progress: Called with the rows and bytes read so far and the bytes in all (None if unknown), or None.
         """
-        from mlopsfw.data.datasets.change import change_of
-        from mlopsfw.data.datasets.loading import Load
+        from mlopsfw.data.datasets.loading.change import change_of
+        from mlopsfw.data.datasets.loading.load import Load
         from mlopsfw.kernel.roles.reading import ReadOptions
         from mlopsfw.kernel.roles.source import SourceOptions
 
@@ -118,7 +118,7 @@ class Datasets(VersionStore):
 
     def quarantine(self, name: str) -> list[BadRow]:
         """Return all bad rows of a dataset, newest load first."""
-        from mlopsfw.data.datasets.bad_rows import BadRows
+        from mlopsfw.data.datasets.loading.bad_rows import BadRows
 
         return BadRows(self.tables, check_name(name, "dataset")).all()
 
@@ -133,8 +133,8 @@ class Datasets(VersionStore):
             DataError: There is no table.
             UsageError: The dataset holds rows of its own, or the reference a credential.
         """
+        from mlopsfw.data.datasets.loading.zero_copy import refer
         from mlopsfw.data.datasets.pins import absolute
-        from mlopsfw.data.datasets.zero_copy import refer
         from mlopsfw.kernel.config.secrets import credential_in
 
         if credential := credential_in(uri):
@@ -146,7 +146,7 @@ class Datasets(VersionStore):
 
     def restore(self, name: str, version: int, message: str = "") -> DatasetVersion:
         """Make a new version with the content of an earlier one. Copies and removes nothing."""
-        from mlopsfw.data.datasets.zero_copy import restore
+        from mlopsfw.data.datasets.loading.zero_copy import restore
 
         return restore(self, name, version, message)
 
@@ -167,8 +167,8 @@ class Datasets(VersionStore):
     # -- comparing and checking ------------------------------------------------------------------------------------------
 
     def diff(self, name: str, before: int, after: int, key: Sequence[str] = ()) -> Difference:
-        """Compare two versions; see `mlopsfw.data.datasets.difference.compare`."""
-        from mlopsfw.data.datasets.difference import compare
+        """Compare two versions; see `mlopsfw.data.datasets.comparison.difference.compare`."""
+        from mlopsfw.data.datasets.comparison.difference import compare
 
         history = self.history(name)
         a, b = history.get(before), history.get(after)
@@ -176,7 +176,7 @@ class Datasets(VersionStore):
 
     def sides(self, before: DatasetVersion, after: DatasetVersion) -> Sides:
         """Return the rows of two versions of one dataset, with those in shared files separate."""
-        from mlopsfw.data.datasets.keyed import Sides
+        from mlopsfw.data.datasets.comparison.keyed import Sides
 
         if not (before.readable().manifest and after.readable().manifest):
             return Sides(self.scan(before), self.scan(after))
@@ -189,7 +189,7 @@ class Datasets(VersionStore):
 
     def verify(self, ref: str | DatasetVersion) -> DatasetVersion:
         """Read a version again and return it. Raise `Corrupt` if its rows no longer match its digest."""
-        from mlopsfw.data.datasets.commits import digest_of
+        from mlopsfw.data.datasets.loading.commits import digest_of
 
         version = self.resolve(ref)
         try:

@@ -10,7 +10,7 @@ import msgspec
 from mlopsfw.data.datasets.checks import checks
 from mlopsfw.data.datasets.events import EVENTS, VersionRecord
 from mlopsfw.data.datasets.index_tables import INDEX
-from mlopsfw.data.datasets.needs import of_bad_rows, of_tags
+from mlopsfw.data.datasets.removal.needs import of_bad_rows, of_tags
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.lineage.references import parse_reference
@@ -37,7 +37,8 @@ def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[
         yield from of_bad_rows(datasets(), name)
 
     def tables() -> Iterator[str]:
-        from mlopsfw.data.datasets import bad_rows, store
+        from mlopsfw.data.datasets import store
+        from mlopsfw.data.datasets.loading import bad_rows
 
         for name in datasets().names():
             yield store.table_name(name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.data.datasets.versions import FILES
 from mlopsfw.data.filesets import index, known, packs
 from mlopsfw.data.filesets.index import Location
@@ -49,7 +49,7 @@ class Addition:
     def __init__(
         self, services: Services, store: VersionStore, history: History, folder: Path, *, append: bool
     ) -> None:
-        from mlopsfw.data.datasets.commits import refuse_other
+        from mlopsfw.data.datasets.loading.commits import refuse_other
 
         refuse_other(history, {"how": FILES})
         self._services, self._store, self._history, self._folder = services, store, history, str(folder.absolute())
@@ -145,7 +145,7 @@ class Addition:
 
     def commit(self, message: str, *, force: bool, run: str) -> DatasetVersion:
         """Make the version. Raise `Removed` if versions were removed meanwhile."""
-        from mlopsfw.data.datasets.commits import Commit
+        from mlopsfw.data.datasets.loading.commits import Commit
         from mlopsfw.data.tables.digest import record_batches
 
         commit = Commit(

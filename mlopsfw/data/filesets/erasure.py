@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mlopsfw.data.datasets.removals import outlasting
+from mlopsfw.data.datasets.removal.removals import outlasting
 from mlopsfw.data.datasets.versions import indexes
 from mlopsfw.data.filesets import index
 from mlopsfw.data.filesets.index import Location

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mlopsfw.data.datasets.unneeded_blobs import UnneededBlobs
+from mlopsfw.data.datasets.removal.unneeded_blobs import UnneededBlobs
 from mlopsfw.data.datasets.versions import fold, indexes
 from mlopsfw.data.filesets import index
 from mlopsfw.kernel.base.errors import Conflict

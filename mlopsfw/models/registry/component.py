@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from mlopsfw.data.datasets.needs import numbers_of
+from mlopsfw.data.datasets.removal.needs import numbers_of
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.lineage.references import parse_reference

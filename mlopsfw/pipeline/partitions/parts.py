@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlopsfw.data.datasets import Datasets
-    from mlopsfw.data.datasets.ranges import Range
+    from mlopsfw.data.datasets.comparison.ranges import Range
     from mlopsfw.pipeline.graph.model import Node
     from mlopsfw.pipeline.values.codec import Values
 
@@ -76,7 +76,7 @@ class Parts:
         )
 
     def _ranges(self, whole: Artifact, rows: int) -> Iterator[Range]:
-        from mlopsfw.data.datasets import ranges
+        from mlopsfw.data.datasets.comparison import ranges
 
         if whole.kind == "dataset" and (version := self._datasets.resolve(whole)).manifest:
             return ranges.of_version(self._datasets, version, rows)

@@ -16,7 +16,7 @@ from mlopsfw.pipeline.run.flow import RunFlow, Wiring, wiring_of
 from mlopsfw.pipeline.run.index_tables import INDEX
 
 if TYPE_CHECKING:
-    from mlopsfw.data.datasets.needs import Need
+    from mlopsfw.data.datasets.removal.needs import Need
     from mlopsfw.kernel.component import Holding
     from mlopsfw.kernel.index import Index
     from mlopsfw.pipeline.run.runs import Runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.data.datasets.needs import numbers_of
+from mlopsfw.data.datasets.removal.needs import numbers_of
 from mlopsfw.kernel.base.errors import InvalidReference
 from mlopsfw.lineage.references import Reference, parse_reference
 

@@ -162,7 +162,7 @@ class Values:
     def _scan(self, artifact: Artifact) -> Any:
         if artifact.rows is None:
             return self._datasets.scan(artifact)
-        from mlopsfw.data.datasets import ranges
+        from mlopsfw.data.datasets.comparison import ranges
 
         return ranges.scan(self._datasets, artifact)
 

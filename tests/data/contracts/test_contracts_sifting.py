@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from mlopsfw.data.contracts import read_contract
 from mlopsfw.data.contracts.expressions import is_of_a_row, parse_sql
 from mlopsfw.data.contracts.row_filter import RowFilter
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.kernel.base.errors import DataError
 
 CONTRACT = """

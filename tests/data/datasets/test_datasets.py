@@ -439,8 +439,8 @@ def test_a_diff_by_key_counts_added_removed_and_changed_rows_and_names_the_colum
     st.lists(st.tuples(st.integers(0, 9), st.none() | st.integers(0, 2)), unique_by=lambda row: row[0]),
 )
 def test_a_diff_by_key_agrees_with_dictionaries(old, new):
-    from mlopsfw.data.datasets.difference import compare
-    from mlopsfw.data.datasets.keyed import Sides
+    from mlopsfw.data.datasets.comparison.difference import compare
+    from mlopsfw.data.datasets.comparison.keyed import Sides
     from mlopsfw.data.datasets.versions import DatasetVersion
 
     sides, versions = [], []

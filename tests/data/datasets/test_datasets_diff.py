@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.data.datasets import alignment, keyed
-from mlopsfw.data.datasets.alignment import match
-from mlopsfw.data.datasets.difference import compare
-from mlopsfw.data.datasets.keyed import Sides, by_key
-from mlopsfw.data.datasets.version_drift import compare_versions, effect_bound
+from mlopsfw.data.datasets.comparison import alignment, keyed
+from mlopsfw.data.datasets.comparison.alignment import match
+from mlopsfw.data.datasets.comparison.difference import compare
+from mlopsfw.data.datasets.comparison.keyed import Sides, by_key
+from mlopsfw.data.datasets.comparison.version_drift import compare_versions, effect_bound
 from mlopsfw.data.datasets.versions import DatasetVersion
 from mlopsfw.kernel.base.errors import DataError
 
@@ -193,7 +193,7 @@ def test_drift_between_versions_is_told_column_by_column_streamed_or_not(dataset
     found = compare_versions(datasets, one, three)
     assert found.drifted == ["v"]
     assert {drift.column for drift in found.drifts} == {"id", "v"}  # nested values are left out
-    monkeypatch.setattr("mlopsfw.data.datasets.version_drift.STREAM_FROM", 1)
+    monkeypatch.setattr("mlopsfw.data.datasets.comparison.version_drift.STREAM_FROM", 1)
     streamed = compare_versions(datasets, one, three)
     assert streamed.stream is not None
     assert streamed.drifted == ["v"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.data.datasets.versions import DatasetVersion
 from mlopsfw.data.tables.digest import table_digest
 from mlopsfw.kernel.base.errors import DataError, UnknownName, UsageError

@@ -35,7 +35,7 @@ UPSERTER = """
 import json, sys
 from pathlib import Path
 import polars as pl
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.project.facade import Project
 
 root, who, commits = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

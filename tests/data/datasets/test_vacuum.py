@@ -12,10 +12,10 @@ import threading
 import polars as pl
 import pytest
 
-from mlopsfw.data.datasets.change import Change
-from mlopsfw.data.datasets.needs import joined
-from mlopsfw.data.datasets.quarantine_resolution import settle
-from mlopsfw.data.datasets.vacuum import VersionRemoval
+from mlopsfw.data.datasets.loading.change import Change
+from mlopsfw.data.datasets.loading.quarantine_resolution import settle
+from mlopsfw.data.datasets.removal.needs import joined
+from mlopsfw.data.datasets.removal.vacuum import VersionRemoval
 from mlopsfw.governance.subject import Subject
 from mlopsfw.governance.text_search import files_with
 from mlopsfw.kernel.base.errors import ConfigError, UnknownName, UsageError, Vacuumed

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.data.datasets import commits
+from mlopsfw.data.datasets.loading import commits
 from mlopsfw.data.filesets import adding as adding_module
 from mlopsfw.data.filesets import getting, packs
 from mlopsfw.kernel.base.errors import Corrupt, DataError, UnknownName, UsageError

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from mlopsfw.data.datasets import commits
+from mlopsfw.data.datasets.loading import commits
 from mlopsfw.data.filesets import adding as adding_module
 from mlopsfw.data.filesets import index
 from mlopsfw.governance.forget import STREAM

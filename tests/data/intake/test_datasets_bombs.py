@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.kernel.base.errors import DataError, UnknownName, UsageError
 
 LINE = b"1,xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n"
@@ -84,7 +84,7 @@ MEASURED = """
 import resource, sys
 from pathlib import Path
 import polars, pyarrow.csv, pyarrow.json, pyarrow.parquet, deltalake
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.project.facade import Project
 

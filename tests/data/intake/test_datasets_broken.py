@@ -11,7 +11,7 @@ import sys
 import polars as pl
 import pytest
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.kernel.base.errors import DataError, UnknownName
 
 ROWS = "1,x\n" * 300
@@ -131,7 +131,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import polars, pyarrow.csv, pyarrow.parquet, deltalake
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.project.facade import Project
 
 pages = int(Path("/proc/self/statm").read_text().split()[0])

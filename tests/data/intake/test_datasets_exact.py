@@ -11,7 +11,7 @@ import xlsxwriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.data.tables import exact
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.reading import ReadOptions

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
-from mlopsfw.data.datasets.change import Change
 from mlopsfw.data.datasets.events import DatasetCommitted
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.kernel.base.errors import DataError, UnknownName
 from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw_format_csv import strict as csvsource

@@ -110,7 +110,7 @@ def test_its_bad_rows_go_to_the_quarantine(lines, project):
 
 
 def _tolerant():
-    from mlopsfw.data.datasets.change import Change
+    from mlopsfw.data.datasets.loading.change import Change
 
     return Change(mode="replace", max_bad=0.1)
 

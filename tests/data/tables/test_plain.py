@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from deltalake import write_deltalake
 
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.data.tables.plain import PlainTables
 from mlopsfw.kernel.store.table_locations import TableLocations
 from mlopsfw_storage_object.local import LocalStorage

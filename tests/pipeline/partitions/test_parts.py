@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from mlopsfw.data.datasets import ranges
+from mlopsfw.data.datasets.comparison import ranges
 from mlopsfw.data.tables.digest import BLOCK, table_digest
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.roles.artifact import Artifact

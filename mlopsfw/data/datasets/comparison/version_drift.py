@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from mlopsfw.data.datasets.difference import Difference
+    from mlopsfw.data.datasets.comparison.difference import Difference
     from mlopsfw.data.datasets.store import VersionStore
     from mlopsfw.data.datasets.versions import DatasetVersion
 

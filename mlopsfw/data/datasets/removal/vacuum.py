@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from mlopsfw.data.datasets.events import DatasetRevived, DatasetVacuumed
-from mlopsfw.data.datasets.needs import Needs
-from mlopsfw.data.datasets.removals import outlasting
+from mlopsfw.data.datasets.removal.needs import Needs
+from mlopsfw.data.datasets.removal.removals import outlasting
 from mlopsfw.data.datasets.versions import DatasetVersion, History
 from mlopsfw.data.tables import manifest as manifests
 from mlopsfw.kernel.base.errors import Conflict
@@ -27,8 +27,8 @@ from mlopsfw.kernel.config.model import Retention
 from mlopsfw.kernel.store.blobs import key_of
 
 if TYPE_CHECKING:
+    from mlopsfw.data.datasets.removal.unneeded_blobs import UnneededBlobs
     from mlopsfw.data.datasets.store import VersionStore
-    from mlopsfw.data.datasets.unneeded_blobs import UnneededBlobs
     from mlopsfw.kernel.services import Services
 
 

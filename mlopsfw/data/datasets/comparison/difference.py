@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.data.datasets.alignment import hashes
-from mlopsfw.data.datasets.keyed import Sides, by_key
+from mlopsfw.data.datasets.comparison.alignment import hashes
+from mlopsfw.data.datasets.comparison.keyed import Sides, by_key
 from mlopsfw.kernel.base.errors import DataError, UnknownName
 from mlopsfw.kernel.base.ids import nearest
 

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from mlopsfw.data.datasets import personal_columns, watermark
-from mlopsfw.data.datasets.change import Change
+from mlopsfw.data.datasets import personal_columns
 from mlopsfw.data.datasets.events import DatasetCommitted
-from mlopsfw.data.datasets.merge import Merge
+from mlopsfw.data.datasets.loading import watermark
+from mlopsfw.data.datasets.loading.change import Change
+from mlopsfw.data.datasets.loading.merge import Merge
 from mlopsfw.data.datasets.versions import FILES, DatasetVersion, History
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables import manifest as manifests

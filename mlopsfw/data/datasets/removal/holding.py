@@ -8,10 +8,10 @@ from mlopsfw.data.datasets.events import DatasetErased
 from mlopsfw.kernel.component import Held
 
 if TYPE_CHECKING:
-    from mlopsfw.data.datasets.bad_rows import BadRowErasure
-    from mlopsfw.data.datasets.erasure import RowErasure
+    from mlopsfw.data.datasets.loading.bad_rows import BadRowErasure
+    from mlopsfw.data.datasets.removal.erasure import RowErasure
+    from mlopsfw.data.datasets.removal.vacuum import VersionRemoval
     from mlopsfw.data.datasets.store import VersionStore
-    from mlopsfw.data.datasets.vacuum import VersionRemoval
     from mlopsfw.kernel.component import ErasureScope
 
 

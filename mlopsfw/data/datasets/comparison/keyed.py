@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlopsfw.data.datasets.alignment import Pairs, codes, match, unique
+from mlopsfw.data.datasets.comparison.alignment import Pairs, codes, match, unique
 from mlopsfw.kernel.base.errors import DataError
 
 if TYPE_CHECKING:

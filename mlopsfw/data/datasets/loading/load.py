@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.data.datasets import personal_columns
-from mlopsfw.data.datasets.bad_rows import BadRows
-from mlopsfw.data.datasets.commits import Commit
+from mlopsfw.data.datasets.loading.bad_rows import BadRows
+from mlopsfw.data.datasets.loading.commits import Commit
 from mlopsfw.data.intake.cast_error import located
 from mlopsfw.data.intake.load_sources import gather
 from mlopsfw.data.intake.paths import SourceFile
@@ -23,7 +23,7 @@ from mlopsfw.kernel.base.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.data.datasets.change import Change
+    from mlopsfw.data.datasets.loading.change import Change
     from mlopsfw.data.datasets.store import VersionStore
     from mlopsfw.data.datasets.versions import DatasetVersion
     from mlopsfw.data.intake.places import Query

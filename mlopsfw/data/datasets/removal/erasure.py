@@ -22,8 +22,8 @@ from msgspec.structs import replace
 
 from mlopsfw.data.datasets.delta import DeltaLog
 from mlopsfw.data.datasets.events import DatasetErased, DatasetSwept, RewrittenVersion
-from mlopsfw.data.datasets.merge import Merge
-from mlopsfw.data.datasets.removals import outlasting
+from mlopsfw.data.datasets.loading.merge import Merge
+from mlopsfw.data.datasets.removal.removals import outlasting
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables import manifest as manifests
 from mlopsfw.data.tables.digest import record_batches
