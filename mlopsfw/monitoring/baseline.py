@@ -42,7 +42,7 @@ class Baselines:
             UnknownName: There is no such version, or no such dataset.
             NotFound, Corrupt: The bundle's blobs are gone or altered.
         """
-        registered = self._models.resolve(f"models:/{model}@{version}")
+        registered = self._models.model(model).get(str(version))
         manifest = stored_manifest(self._blobs, registered.bundle)
         return Baseline(
             profile=self._profile(registered.bundle, reference),

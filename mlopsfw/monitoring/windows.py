@@ -138,7 +138,7 @@ class Windows:
         for (model, version), part in sorted(cut.items(), key=lambda item: item[0]):
             asked = names.filter(pl.col("model") == model, pl.col("version") == version)
             asked = asked.join(part, on="prediction_id", how="semi")
-            registered = self._models.resolve(f"models:/{model}@{version}")
+            registered = self._models.model(model).get(str(version))
             yield (model, version), part, self._labels.of(endpoint, registered, asked)
 
 
