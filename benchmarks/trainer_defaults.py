@@ -26,6 +26,7 @@ import polars as pl
 from sklearn import datasets, ensemble, linear_model, model_selection, preprocessing
 from sklearn.pipeline import make_pipeline
 
+from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.kernel.roles.training import Task, TrainingTask
 from mlopsfw.models import bundle
@@ -98,11 +99,11 @@ def ours(
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         context = Context.under(folder, "fit")
-        trained = TorchTrainer(config).fit(task, train.to_arrow(), valid.to_arrow(), context)
+        trained = TorchTrainer(config).fit(task, TableHandle.of(train), TableHandle.of(valid), context)
         (folder / "project").mkdir()
         with Project(folder / "project", ProjectConfig(name="bench")) as project:
             runtimes = {"onnx": project.providers.runtime("onnx")}
-            bundle.write(folder / "bundle", trained, task, train.to_arrow(), runtimes)
+            bundle.write(folder / "bundle", trained, task, TableHandle.of(train), runtimes)
             opened = bundle.open_bundle(folder / "bundle", runtimes.__getitem__)
             return opened.predict_table(test)[OUTPUTS[case.task]], trained.classes, trained.facts
 

@@ -33,7 +33,15 @@ from mlopsfw.kernel.roles.source import (
 )
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
-from mlopsfw.kernel.roles.training import Task, TrainedModel, Trainer, TrainingContext, TrainingTask
+from mlopsfw.kernel.roles.training import (
+    Ability,
+    Task,
+    TrainedModel,
+    Trainer,
+    TrainingContext,
+    TrainingData,
+    TrainingTask,
+)
 from mlopsfw.models.bundle.files import read_model
 from mlopsfw.pipeline.graph.parts import (
     Alerts,
@@ -52,6 +60,7 @@ __all__ = [
     "MAX_RATIO",
     "PROJECT",
     "ROLES",
+    "Ability",
     "Alert",
     "Alerter",
     "Alerts",
@@ -125,6 +134,7 @@ __all__ = [
     "Trainer",
     "Trainers",
     "TrainingContext",
+    "TrainingData",
     "TrainingTask",
     "Window",
     "check_key",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -52,10 +52,8 @@ DEFAULT_BINS = 16
 def fit(table: pa.Table | pl.DataFrame, task: TrainingTask) -> FeaturePlan:
     """Return the plan for a table's columns. Raise `DataError` or `UsageError` if a column or an option does not fit."""
     frame = as_frame(table)
-    names = learned_columns([*frame.columns, *(each.name for each in task.derived)], task)
-    derived = used(task.derived, names)
+    names, derived, raw = _chosen(frame.columns, task)
     wishes = _with_personal(read_wishes(task), derived)
-    raw = [name for name in dict.fromkeys([*names, *reads(derived)]) if name not in {each.name for each in derived}]
     inputs = [_signature(frame[name]) for name in raw]
     columns = {column.name: column for column in inputs}
     columns |= {each.name: SignatureColumn(name=each.name, type=each.type, nullable=True) for each in derived}
@@ -68,6 +66,20 @@ def fit(table: pa.Table | pl.DataFrame, task: TrainingTask) -> FeaturePlan:
     plan = FeaturePlan(inputs=tuple(inputs), operations=tuple(operations), derived=derived)
     plan.check()
     return plan
+
+
+def training_columns(columns: Sequence[str], task: TrainingTask) -> list[str]:
+    """Return those columns of a table that a training reads: inputs of the model, labels and weights. Raise as `fit` does."""
+    _, _, raw = _chosen(columns, task)
+    return list(dict.fromkeys([*raw, task.target, *filter(None, (task.weight,))]))
+
+
+def _chosen(columns: Sequence[str], task: TrainingTask) -> tuple[list[str], tuple[Derived, ...], list[str]]:
+    """Return the columns to learn from, the derived columns that they need, and the table's columns that both are made of."""
+    names = learned_columns([*columns, *(each.name for each in task.derived)], task)
+    derived = used(task.derived, names)
+    made = {each.name for each in derived}
+    return names, derived, [name for name in dict.fromkeys([*names, *reads(derived)]) if name not in made]
 
 
 def learned_columns(columns: list[str], task: TrainingTask) -> list[str]:

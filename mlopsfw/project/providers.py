@@ -55,9 +55,12 @@ class Providers:
 
     def trainer(self, name: str = "") -> Trainer:
         """Return the trainer of a name, the default one for none."""
+        from mlopsfw.project.trainers import CheckedTrainer
+
         [(_, selection)] = self._config.providers(f"trainer.{name}")
         if selection.called not in self._trainers:
-            self._trainers[selection.called] = self._build("trainer", selection)
+            trainer, claim = self._build("trainer", selection), self._plugins.catalog.find("trainer", selection.use)
+            self._trainers[selection.called] = CheckedTrainer(trainer, claim)
         return self._trainers[selection.called]
 
     @cached_property

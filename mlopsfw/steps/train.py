@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
-from mlopsfw.kernel.roles.training import Task, TrainingTask
+from mlopsfw.kernel.roles.training import Task, TrainingData, TrainingTask
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from mlopsfw.kernel.roles.derived import Derived
     from mlopsfw.kernel.roles.host import Host
-    from mlopsfw.kernel.roles.training import TrainedModel
+    from mlopsfw.kernel.roles.training import TrainedModel, Trainer
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.pipeline.graph.parts import Trainers
     from mlopsfw.privacy.marks import Privacy
@@ -65,9 +64,7 @@ def _run(
     privacy: Privacy,
     origins: ColumnOrigins,
 ) -> Mapping[str, Any]:
-    import pyarrow as pa
-
-    train: pa.Table = context.load("train", pa.Table)
+    train: TrainingData = context.load("train", TrainingData)
     task = TrainingTask(
         **{
             name: getattr(params, name) for name in TrainingTask.__struct_fields__ if name not in ("options", "derived")
@@ -75,8 +72,10 @@ def _run(
         options=_options(privacy, params),
         derived=_derived(privacy, context, params, train),
     )
-    valid: pa.Table | None = context.load("valid", pa.Table) if "valid" in context.inputs else None
-    trained = trainers(params.trainer).fit(task, train, valid, context)
+    valid: TrainingData | None = context.load("valid", TrainingData) if "valid" in context.inputs else None
+    trainer = trainers(params.trainer)
+    _check_abilities(trainer, params, validates=valid is not None)
+    trained = trainer.fit(task, train, valid, context)
     _report(context, trained)
     folder = context.scratch / "bundle"
     manifest = bundles.write(folder, trained, task, train)
@@ -87,26 +86,41 @@ def _run(
     }
 
 
+def _check_abilities(trainer: Trainer, params: TrainParams, *, validates: bool) -> None:
+    """Raise `UsageError` for what the trainer does not learn, or would silently ignore."""
+    name = params.trainer or "of the project"
+    if params.task not in trainer.tasks:
+        raise UsageError(
+            f"the trainer {name} does not learn {params.task} models",
+            hint=f"It learns {', '.join(sorted(trainer.tasks))}. Name another trainer in the step's params.",
+        )
+    for asked, ability, what in (
+        (bool(params.weight), "weight", "the weights of rows; remove `weight`"),
+        (validates, "valid", "validation rows; remove the input `valid`"),
+    ):
+        if asked and ability not in trainer.abilities:
+            raise UsageError(f"the trainer {name} would ignore {what.partition(';')[0]}", hint=what.partition("; ")[2])
+
+
 def _options(privacy: Privacy, params: TrainParams) -> dict[str, dict[str, Any]]:
     """Return the options of columns. The bundle holds no value of a column that a dataset marks as personal."""
     personal = {name: {"pii": True} for name in privacy.everywhere if name != params.target}
     return {**personal, **{name: {**personal.get(name, {}), **own} for name, own in params.options.items()}}
 
 
-def _derived(privacy: Privacy, context: StepContext, params: TrainParams, train: pa.Table) -> tuple[Derived, ...]:
+def _derived(privacy: Privacy, context: StepContext, params: TrainParams, train: TrainingData) -> tuple[Derived, ...]:
     if not params.derive:
         return ()
     import polars as pl
 
     from mlopsfw.features.recipe import LookupTable, derived_columns
-    from mlopsfw.features.tables import as_frame
 
     personal = privacy.everywhere
     tables = {
         name: LookupTable(name, context.load(name, pl.DataFrame), key, personal).find
         for name, key in params.lookup.items()
     }
-    return derived_columns(params.derive, as_frame(train.slice(0, 0)).schema, tables)
+    return derived_columns(params.derive, train.lazy().collect_schema(), tables)
 
 
 def _tell_request(origins: ColumnOrigins, context: StepContext, inputs: list[str]) -> None:

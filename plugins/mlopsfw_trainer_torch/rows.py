@@ -11,15 +11,14 @@ from torch import Tensor
 
 from mlopsfw.errors import DataError
 from mlopsfw.evaluation import class_codes
+from mlopsfw.features.fit import training_columns
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC
-from mlopsfw.features.tables import as_frame
 
 if TYPE_CHECKING:
     import polars as pl
-    import pyarrow as pa
 
     from mlopsfw.features import FeaturePlan
-    from mlopsfw.roles import TrainingTask
+    from mlopsfw.roles import TrainingData, TrainingTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +79,13 @@ class Target:
         return codes if self.task == "multiclass" else codes.to(torch.float32)[:, None]
 
 
-def labelled(table: pa.Table, task: TrainingTask, which: str) -> pl.DataFrame:
-    """Return the rows with a label. Raise `DataError` if the target is missing or no row has a label."""
-    frame = as_frame(table)
-    if task.target not in frame.columns:
+def labelled(data: TrainingData, task: TrainingTask, which: str) -> pl.DataFrame:
+    """Return the rows with a label, with the columns that are needed. Raise `DataError` if the target is missing or no row has a label."""
+    names = data.schema.names
+    if task.target not in names:
         raise DataError(f"the {which} rows lack the target column {task.target!r}")
+    needed = training_columns(names, task) if which == "training" else names
+    frame = data.lazy().select(needed).collect()
     labelled = frame.drop_nulls(task.target)
     if frame[task.target].dtype.is_float():
         labelled = labelled.drop_nans(task.target)

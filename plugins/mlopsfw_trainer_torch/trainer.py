@@ -25,9 +25,7 @@ from mlopsfw_trainer_torch.rows import Rows, Target, balanced, labelled, numbers
 from mlopsfw_trainer_torch.schedule import schedule_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from mlopsfw.roles import TrainingContext, TrainingTask
+    from mlopsfw.roles import Ability, TrainingContext, TrainingData, TrainingTask
     from mlopsfw_trainer_torch import TorchConfig
 
 _PROBED = 512
@@ -40,11 +38,14 @@ class TorchTrainer:
         config: `[trainer.torch]`.
     """
 
+    tasks = frozenset(OUTPUTS)
+    abilities: frozenset[Ability] = frozenset({"weight", "valid", "seed"})
+
     def __init__(self, config: TorchConfig) -> None:
         self._config = config
 
     def fit(
-        self, task: TrainingTask, train: pa.Table, valid: pa.Table | None, context: TrainingContext
+        self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext
     ) -> TrainedModel:
         """Train on `train`. With `valid`, stop early and keep the best epoch.
 
@@ -131,14 +132,14 @@ class _Problem(NamedTuple):
     unlabelled: int
 
 
-def _prepare(task: TrainingTask, train: pa.Table, valid: pa.Table | None) -> _Problem:
+def _prepare(task: TrainingTask, train: TrainingData, valid: TrainingData | None) -> _Problem:
     frame = labelled(train, task, "training")
     plan = FeaturePlan.fit(frame, task)
     target = _target(frame, task)
     rows = tensors(frame, plan, target, task)
-    checked = None if valid is None or not valid.num_rows else labelled(valid, task, "validation")
-    valid = None if checked is None else tensors(checked, plan, target, task)
-    return _Problem(plan, target, rows, valid, train.num_rows - frame.height)
+    checked = None if valid is None or not valid.rows else labelled(valid, task, "validation")
+    evaluated = None if checked is None else tensors(checked, plan, target, task)
+    return _Problem(plan, target, rows, evaluated, train.rows - frame.height)
 
 
 def _target(frame: pl.DataFrame, task: TrainingTask) -> Target:

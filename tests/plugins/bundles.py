@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import polars as pl
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
+from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.features import FeaturePlan
 from mlopsfw.kernel.roles.deployer import EndpointSpec
 from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
@@ -34,7 +36,7 @@ def write_bundle(project: Project, folder: Path, bias: float) -> str:
     trained = TrainedModel(
         plan=plan.to_json(), files={"model.onnx": made}, formats={"onnx": "model.onnx"}, outputs=("probability",), classes=(False, True)
     )  # fmt: skip
-    project.bundles.write(folder, trained, TASK, ROWS)
+    project.bundles.write(folder, trained, TASK, TableHandle.of(pl.DataFrame(ROWS)))
     return project.blobs.put_folder(folder)
 
 

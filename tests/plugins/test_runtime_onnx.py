@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 from bundles import ROWS, TASK, _logistic
 
+from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.features import FeaturePlan
 from mlopsfw.kernel.base.errors import UnknownFormat
 from mlopsfw.kernel.roles.training import TrainedModel
@@ -26,7 +28,7 @@ class TestConformance(RuntimeConformance):
         (tmp_path / "made.onnx").write_bytes(_logistic(plan, 0.1))
         trained = TrainedModel(plan=plan.to_json(), files={"model.onnx": tmp_path / "made.onnx"}, formats={"onnx": "model.onnx"},
                                outputs=("probability",), classes=(False, True))  # fmt: skip
-        bundle.write(tmp_path / "bundle", trained, TASK, ROWS, {"onnx": OnnxRuntime()})
+        bundle.write(tmp_path / "bundle", trained, TASK, TableHandle.of(pl.DataFrame(ROWS)), {"onnx": OnnxRuntime()})
         return tmp_path / "bundle"
 
 

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 import torch
 
+from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.features import FeaturePlan
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.roles.training import TrainingTask
@@ -51,13 +52,14 @@ def fit(tmp_path, rows=None, task=None, valid=None, **config):
     context = Context.under(tmp_path, f"fit-{len(list(tmp_path.iterdir()))}")
     trainer = TorchTrainer(msgspec.structs.replace(QUICK, **config))
     return trainer.fit(
-        task or training_task("binary"), rows.to_arrow(), None if valid is None else valid.to_arrow(), context
+        task or training_task("binary"), TableHandle.of(rows), None if valid is None else TableHandle.of(valid), context
     )
 
 
 CHILD = """
 import sys
 from pathlib import Path
+from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.testing.trainer import Context, digests, training_rows, training_task
 from mlopsfw_trainer_torch import TorchConfig
 from mlopsfw_trainer_torch.trainer import TorchTrainer
@@ -65,7 +67,8 @@ folder, name = Path(sys.argv[1]), sys.argv[2]
 rows = training_rows(3000)
 config = TorchConfig(epochs=8, batch_size=32, hidden=(64, 32), checkpoint_every=7, patience=0)
 context = Context.under(folder, name, "kept")
-model = TorchTrainer(config).fit(training_task("binary"), rows[:2600].to_arrow(), rows[2600:].to_arrow(), context)
+train, valid = TableHandle.of(rows[:2600]), TableHandle.of(rows[2600:])
+model = TorchTrainer(config).fit(training_task("binary"), train, valid, context)
 import json
 resumed = [value for metric, value, _ in context.metrics if metric == "resumed_at_step"]
 print(json.dumps([digests(model), dict(model.metrics), resumed]))
@@ -114,7 +117,7 @@ def newest(folder):
 
 
 def test_a_model_whose_training_was_finished_is_not_trained_again(tmp_path):
-    rows, config = training_rows(400).to_arrow(), TorchTrainer(QUICK)
+    rows, config = TableHandle.of(training_rows(400)), TorchTrainer(QUICK)
     first = config.fit(training_task("binary"), rows, None, Context.under(tmp_path, "a", "kept"))
     again = Context.under(tmp_path, "b", "kept")
     second = config.fit(training_task("binary"), rows, None, again)
@@ -125,7 +128,7 @@ def test_a_model_whose_training_was_finished_is_not_trained_again(tmp_path):
 def test_at_most_two_checkpoints_are_kept(tmp_path):
     context = Context.under(tmp_path, "a", "kept")
     often = msgspec.structs.replace(QUICK, checkpoint_every=2)
-    TorchTrainer(often).fit(training_task("binary"), training_rows(400).to_arrow(), None, context)
+    TorchTrainer(often).fit(training_task("binary"), TableHandle.of(training_rows(400)), None, context)
     assert len(list((tmp_path / "kept").iterdir())) == 2
     assert {file.name for file in (tmp_path / "kept").rglob("*.*")} == {"state.safetensors", "state.json"}
 
@@ -190,7 +193,7 @@ def test_a_trainer_as_it_comes_learns_a_small_table_and_says_what_it_chose(tmp_p
     rows, later = training_rows(800), training_rows(400, seed=1)
     context = Context.under(tmp_path, "default")
     task = training_task("binary", features=("number", "count", "color", "flag"))
-    model = TorchTrainer(TorchConfig()).fit(task, rows.to_arrow(), later.to_arrow(), context)
+    model = TorchTrainer(TorchConfig()).fit(task, TableHandle.of(rows), TableHandle.of(later), context)
     assert model.metrics["valid_auc"] > 0.9
     assert model.facts["schedule"] == {"epochs": 120, "batch_size": 32, "patience": 30}
     assert model.facts["epochs"] < 120  # stopped by the validation rows

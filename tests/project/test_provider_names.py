@@ -19,6 +19,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Thing:
     def __init__(self, options, host):
         self.mark, self.folder = options.mark, host.private_folder()
+        self.tasks, self.abilities = (self.mark,), (str(self.folder),)
     def deliver(self, alert):
         (self.folder / "delivered").write_text(self.mark + alert.title)
 @hookimpl
@@ -40,9 +41,9 @@ def named(install_plugin, make_project):
 
 def test_two_trainers_of_one_kind_are_two(named):
     providers = named(TWO).providers
-    assert (providers.trainer("loud").mark, providers.trainer("soft").mark) == ("loud", "soft")
-    assert providers.trainer("loud").folder != providers.trainer("soft").folder
-    assert providers.trainer("loud").mark == "loud"
+    assert (providers.trainer("loud").tasks, providers.trainer("soft").tasks) == (("loud",), ("soft",))
+    assert providers.trainer("loud").abilities != providers.trainer("soft").abilities
+    assert providers.trainer("loud").tasks == ("loud",)
     with pytest.raises(ConfigError, match="none of loud, soft is the default trainer"):
         providers.trainer()
 

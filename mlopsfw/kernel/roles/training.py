@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -11,6 +11,7 @@ import msgspec
 from mlopsfw.kernel.roles.derived import Derived
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -87,11 +88,78 @@ class TrainingContext(Protocol):
         ...
 
 
+class TrainingData(Protocol):
+    """A table to learn from, as a handle: no row is read before one of its methods is asked for rows."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The digest of the content: equal tables have equal digests."""
+        ...
+
+    def lazy(self) -> pl.LazyFrame:
+        """Return the rows as a lazy frame."""
+        ...
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return all rows in memory, by default with all columns. Raise `DataError` for a column that there is not."""
+        ...
+
+    def batches(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        size: int = 8192,
+        seed: int | None = None,
+        epoch: int = 0,
+        shard: tuple[int, int] = (0, 1),
+        start: int = 0,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one epoch, `size` in a batch. Equal arguments give equal batches.
+
+        Args:
+            columns: The columns to read; by default all.
+            size: Rows in a batch.
+            seed: Shuffles the rows, in another order each epoch; None keeps the order of the table.
+            epoch: From 0.
+            shard: (rank, of): one of `of` disjoint parts of equal length. Rows that cannot be divided are left out.
+            start: The first batch to yield. Earlier ones are not read, except up to 262,144 rows before it.
+
+        Raises:
+            DataError: There is no such column.
+            UsageError: A number is out of range.
+        """
+        ...
+
+
+Ability = Literal["weight", "valid", "seed"]
+"""What a trainer may heed: the weights of rows, validation rows (it reports `valid_…` metrics), the seed."""
+
+
 class Trainer(Protocol):
-    """Learns a model from tables."""
+    """Learns a model from a table."""
+
+    @property
+    def tasks(self) -> Collection[str]:
+        """The tasks that it learns, such as `{"binary", "regression"}`. The step `train` refuses the others."""
+        ...
+
+    @property
+    def abilities(self) -> Collection[Ability]:
+        """What it heeds. The step `train` refuses weights and validation rows that the trainer would ignore."""
+        ...
 
     def fit(
-        self, task: TrainingTask, train: pa.Table, valid: pa.Table | None, context: TrainingContext
+        self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext
     ) -> TrainedModel:
-        """Train on `train`, choosing by `valid` where given. Equal inputs, seed and machine give equal files."""
+        """Train on `train`, and choose by `valid` if given. Equal inputs, seed and machine give equal files."""
         ...

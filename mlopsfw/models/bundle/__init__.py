@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from mlopsfw.kernel.roles.bundle import Manifest, Runtime
-    from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
+    from mlopsfw.kernel.roles.training import TrainedModel, TrainingData, TrainingTask
     from mlopsfw.models.bundle.loaded import LoadedBundle
 
 __all__ = ["BundleStore", "open_bundle", "verify", "write"]
@@ -46,7 +44,7 @@ class BundleStore:
         """Check every file of a bundle without loading the model; return its manifest. Raise `BundleError`."""
         return verify(folder)
 
-    def write(self, folder: Path, trained: TrainedModel, task: TrainingTask, train: pa.Table) -> Manifest:
+    def write(self, folder: Path, trained: TrainedModel, task: TrainingTask, train: TrainingData) -> Manifest:
         """Make the bundle of a trained model in `folder` (new or empty); see `write`."""
         runtimes = {name: self._runtimes(name) for name in list(trained.formats)[:1]}
         return write(folder, trained, task, train, runtimes)
@@ -81,7 +79,7 @@ def verify(folder: Path) -> Manifest:
 
 
 def write(
-    folder: Path, trained: TrainedModel, task: TrainingTask, train: pa.Table, runtimes: Mapping[str, Runtime]
+    folder: Path, trained: TrainedModel, task: TrainingTask, train: TrainingData, runtimes: Mapping[str, Runtime]
 ) -> Manifest:
     """Make the bundle of a trained model. Equal arguments give equal files.
 

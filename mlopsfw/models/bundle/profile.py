@@ -15,15 +15,23 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.kernel.roles.bundle import SignatureColumn
-    from mlopsfw.kernel.roles.training import TrainingTask
+    from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 
 _SAMPLE = 1 << 18
 _NUMERIC = ("number", "integer", "date", "datetime")
 
 
-def sampled(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Return at most 262,144 of the rows, drawn at random: enough for every comparison."""
-    return frame if frame.height <= _SAMPLE else frame.sample(_SAMPLE, seed=seed)
+def sampled(train: TrainingData, seed: int) -> pl.DataFrame:
+    """Return at most 262,144 of the rows, drawn at random: enough for every comparison. No others are held in memory."""
+    import polars as pl
+
+    rows = train.lazy()
+    if train.rows <= _SAMPLE:
+        return rows.collect()
+    drawn = pl.int_range(train.rows, eager=True).sample(_SAMPLE, seed=seed)
+    at = "row number of mlopsfw"
+    numbered = rows.with_row_index(at).filter(pl.col(at).is_in(drawn.implode())).collect(engine="streaming").sort(at)
+    return numbered.drop(at)[drawn.arg_sort().arg_sort()]
 
 
 def fit_profile(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.features import FeaturePlan
-from mlopsfw.features.tables import as_frame
 from mlopsfw.kernel.base.errors import BundleError, UnknownFormat
 from mlopsfw.kernel.roles.bundle import Manifest
 from mlopsfw.models.bundle import files
@@ -22,14 +21,12 @@ from mlopsfw.models.bundle.proof import check_derived, check_served, prove, span
 from mlopsfw.models.bundle.sbom import requirements, sbom
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from mlopsfw.kernel.roles.bundle import Runtime, SignatureColumn
-    from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
+    from mlopsfw.kernel.roles.training import TrainedModel, TrainingData, TrainingTask
 
 
 def write_bundle(
-    folder: Path, trained: TrainedModel, task: TrainingTask, train: pa.Table, runtimes: Mapping[str, Runtime]
+    folder: Path, trained: TrainedModel, task: TrainingTask, train: TrainingData, runtimes: Mapping[str, Runtime]
 ) -> Manifest:
     """Make the bundle of a trained model in `folder`; see `mlopsfw.models.bundle.write`."""
     _check(folder, trained, runtimes)
@@ -76,9 +73,9 @@ def _check(folder: Path, trained: TrainedModel, runtimes: Mapping[str, Runtime])
             raise BundleError(f"the trainer names {name} as its {form} file, but returned no such file")
 
 
-def _made(bundle: LoadedBundle, trained: TrainedModel, task: TrainingTask, train: pa.Table) -> dict[str, bytes]:
+def _made(bundle: LoadedBundle, trained: TrainedModel, task: TrainingTask, train: TrainingData) -> dict[str, bytes]:
     """Return the files that hold outputs of the loaded model."""
-    rows = sampled(as_frame(train), task.seed)
+    rows = sampled(train, task.seed)
     profile = fit_profile(rows, bundle.plan.inputs, bundle.predict_table(rows), trained.classes, task)
     check_served(bundle.plan, rows, task.seed)
     golden = prove(bundle, golden_rows(bundle.plan, task.seed, spans(bundle.plan, rows, task)))
@@ -86,7 +83,7 @@ def _made(bundle: LoadedBundle, trained: TrainedModel, task: TrainingTask, train
         files.PROFILE: _json(profile),
         files.GOLDEN: _json(golden),
         files.SIGNATURE: arrow_signature(bundle.plan.inputs),
-        files.CARD: model_card(bundle.manifest, task, rows=train.num_rows).encode(),
+        files.CARD: model_card(bundle.manifest, task, rows=train.rows).encode(),
         files.REQUIREMENTS: requirements(trained.facts).encode(),
         files.SBOM: _json(sbom(trained.facts)),
     }

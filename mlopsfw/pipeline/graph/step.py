@@ -96,8 +96,8 @@ class StepContext:
 
         Args:
             name: The parameter it was wired to.
-            wanted: `pl.DataFrame`, `pl.LazyFrame`, `pa.Table` or `Path`; None for what the kind gives by default: a
-                `pl.DataFrame` for a table, a `pl.LazyFrame` for a dataset, a `Path` for a file, folder or bundle, the
+            wanted: `pl.DataFrame`, `pl.LazyFrame`, `pa.Table`, `TrainingData` (a handle: nothing is read yet) or
+                `Path`; None for what the kind gives by default: a `pl.DataFrame` for a table, a `pl.LazyFrame` for a dataset, a `Path` for a file, folder or bundle, the
                 value itself for JSON.
         """
         return self.values.load(self.inputs[name], wanted, folder=self.scratch)

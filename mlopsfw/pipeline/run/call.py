@@ -68,6 +68,7 @@ _BY_TEXT = {
     "pyarrow.Table": "pyarrow.Table",
     "pd.DataFrame": "pandas.DataFrame",
     "pandas.DataFrame": "pandas.DataFrame",
+    "TrainingData": "mlopsfw.kernel.roles.training.TrainingData",
 }
 
 

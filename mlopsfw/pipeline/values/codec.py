@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.tables.digest import TableDigest, computed, file_digest, record_batches
+from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.lineage import canonical
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 1 << 17
 _FILE_SET = "mlopsfw.data.filesets.fileset.FileSet"
+_HANDLE = "mlopsfw.kernel.roles.training.TrainingData"
 _TABLE_LIBRARIES = frozenset({"polars", "pyarrow", "pandas"})
 
 
@@ -81,8 +83,8 @@ class Values:
 
         Args:
             artifact: The reference.
-            wanted: `pl.DataFrame`, `pl.LazyFrame`, `pa.Table`, `pd.DataFrame` or `Path` (the class or its dotted name), or None for
-                what the kind gives by default.
+            wanted: `pl.DataFrame`, `pl.LazyFrame`, `pa.Table`, `pd.DataFrame`, `TrainingData` or `Path` (the class or its dotted
+                name), or None for what the kind gives by default.
             folder: Where files and folders are laid out; without it a file keeps its blob's name and a folder gets a new temporary
                 one that the caller removes.
 
@@ -95,6 +97,8 @@ class Values:
         match artifact.kind:
             case "json":
                 return canonical.decode(self._blobs.get(artifact.blob))
+            case "table" | "dataset" if kind == _HANDLE:
+                return self._handle(artifact, folder)
             case "table":
                 return _load_table(self._blobs.path(artifact.blob), kind, artifact.rows)
             case "dataset" if kind == _FILE_SET:
@@ -107,6 +111,21 @@ class Values:
                 return self._lay_folder(artifact, folder)
             case "model":
                 return artifact.ref
+
+    def _handle(self, artifact: Artifact, folder: Path | None) -> TableHandle:
+        """Return a table or a version as a handle. A copy in `folder` serves those that can only be read from the beginning."""
+        frame: pl.LazyFrame = self.load(artifact, "polars.LazyFrame")
+        copy = None
+        if artifact.kind == "dataset":
+            version = self._datasets.resolve(artifact)
+            rows = version.rows
+            if folder is not None and version.pin.get("format") in ("csv", "jsonl"):
+                copy = _new_folder(folder) / "rows.arrow"
+        else:
+            rows = artifact.meta.get("rows", 0)  # a part has its rows instead
+        if artifact.rows is not None:
+            rows = artifact.rows[1] - artifact.rows[0]
+        return TableHandle(frame, rows, artifact.digest, copy)
 
     def _store_table(self, value: Any, what: str) -> Artifact:
         if type(value).__name__ == "LazyFrame":

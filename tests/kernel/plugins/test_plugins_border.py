@@ -508,7 +508,7 @@ def test_a_step_that_is_asked_to_stop_while_a_trainer_runs_is_interrupted_and_no
     install_plugin(source("OSError", rest), "trainer.bell")
     project = make_project(
         '[trainer]\nuse = "bell"\n' + STEPS,
-        work="from mlopsfw import Project\ndef run():\n    return Project.open().providers.trainer().fit(1)\n",
+        work="from mlopsfw import Project\ndef run():\n    return Project.open().providers.trainer().fit(1, 2, None, 4)\n",
     )
     done = interrupted(project.root, tmp_path / "mark", ["run"])
     assert done.returncode == 130, done.stderr

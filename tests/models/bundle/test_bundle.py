@@ -19,6 +19,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
+from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.features import FeaturePlan
 from mlopsfw.kernel.base.errors import BundleError, DataError, GoldenMismatch, SignatureMismatch, UnknownFormat
 from mlopsfw.kernel.roles.bundle import SignatureColumn
@@ -82,7 +83,7 @@ def trained(folder, **changes):
 
 
 def make(tmp_path, name="bundle", **changes):
-    bundle.write(tmp_path / name, trained(tmp_path / f"{name}-parts", **changes), TASK, ROWS.to_arrow(), RUNTIMES)
+    bundle.write(tmp_path / name, trained(tmp_path / f"{name}-parts", **changes), TASK, TableHandle.of(ROWS), RUNTIMES)
     return tmp_path / name
 
 

@@ -1,0 +1,126 @@
+"""The border of trainers: what one returns is checked, and an error names its plugin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.kernel.plugins.blame import blaming
+from mlopsfw.kernel.roles.training import Ability, TrainedModel
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.plugins.catalog import Claim
+    from mlopsfw.kernel.roles.training import Trainer, TrainingContext, TrainingData, TrainingTask
+
+
+class CheckedTrainer:
+    """Implements `mlopsfw.roles.Trainer` by a plugin's.
+
+    Args:
+        trainer: The plugin's, behind the border.
+        claim: The plugin.
+    """
+
+    def __init__(self, trainer: Trainer, claim: Claim) -> None:
+        self._trainer, self._claim = trainer, claim
+
+    @property
+    def tasks(self) -> Collection[str]:
+        """The tasks that it learns."""
+        with blaming(self._claim, "Trainer.tasks"):
+            return _names(self._trainer.tasks, "tasks", '{"binary", "regression"}')
+
+    @property
+    def abilities(self) -> Collection[Ability]:
+        """What it heeds."""
+        with blaming(self._claim, "Trainer.abilities"):
+            return _names(self._trainer.abilities, "abilities", '{"weight", "valid", "seed"}')  # type: ignore[return-value]
+
+    def fit(
+        self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext
+    ) -> TrainedModel:
+        """Train a model. Raise `PluginError` where what the trainer returns is no trained model."""
+        trained = self._trainer.fit(task, train, valid, context)
+        with blaming(self._claim, "Trainer.fit"):
+            return _checked(trained)
+
+
+def _names(value: object, what: str, example: str) -> Collection[str]:
+    if isinstance(value, str) or not isinstance(value, Collection) or not all(isinstance(each, str) for each in value):
+        raise PluginError(f"Trainer.{what} is {value!r}, not a collection of names", hint=f"Such as {example}.")
+    return value
+
+
+def _checked(trained: object) -> TrainedModel:
+    """Return the model with metrics as floats. Raise `PluginError` where it is none."""
+    if not isinstance(trained, TrainedModel):
+        raise PluginError(
+            f"the trainer returned {_described(trained)}, not a TrainedModel",
+            hint="Trainer.fit returns a mlopsfw.roles.TrainedModel.",
+        )
+    for name, is_right, words in _FIELDS:
+        value = getattr(trained, name)
+        if not is_right(value):
+            raise PluginError(
+                f"TrainedModel.{name} is {_described(value)}", hint=f"The trainer must return {words} there."
+            )
+    _each(trained.files, "files", _is_file, "the path of a file")
+    _each(trained.formats, "formats", trained.files.__contains__, f"one of its files: {', '.join(trained.files)}")
+    _each(trained.metrics, "metrics", _is_number, "a finite number")
+    try:
+        msgspec.json.encode(dict(trained.facts))
+    except (TypeError, msgspec.MsgspecError) as error:
+        hint = "Facts are JSON values: they become part of the model card."
+        raise PluginError(f"TrainedModel.facts: {error}", hint=hint) from error
+    return msgspec.structs.replace(trained, metrics={name: float(value) for name, value in trained.metrics.items()})
+
+
+def _each(values: Mapping[str, Any], field: str, is_right: Callable[[Any], bool], words: str) -> None:
+    for name, value in values.items():
+        if not is_right(value):
+            raise PluginError(
+                f"TrainedModel.{field}[{name!r}] is {_described(value)}, not {words}", hint="Repair the trainer."
+            )
+
+
+def _described(value: object) -> str:
+    text = repr(value)
+    kind = "" if value is None else f"a {type(value).__name__}: "
+    return kind + (text if len(text) <= 80 else f"{text[:77]}...")  # noqa: PLR2004 - a line of a terminal
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(each, str) for each in value)
+
+
+def _is_classes(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(each, str | int | bool) for each in value)
+
+
+def _is_file(value: object) -> bool:
+    return isinstance(value, Path) and value.is_file()
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+
+
+_FIELDS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
+    ("plan", lambda value: isinstance(value, bytes), "the plan as JSON bytes"),
+    ("files", _is_mapping, "a mapping of names to paths"),
+    ("formats", _is_mapping, "a mapping of formats to names of files"),
+    ("outputs", lambda value: _is_texts(value) and bool(value), "a tuple of the outputs' names"),
+    ("classes", _is_classes, "a tuple of texts, integers or booleans"),
+    ("metrics", _is_mapping, "a mapping of names to numbers"),
+    ("facts", _is_mapping, "a mapping of names to JSON values"),
+)

@@ -1,0 +1,136 @@
+"""The border of trainers: what a plugin's trainer returns and declares is checked, and an error names the plugin."""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+
+from mlopsfw.data.tables.handle import TableHandle
+from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.project.facade import Project
+from mlopsfw.testing.trainer import Context, training_rows, training_task
+
+SOURCE = """
+import numpy as np
+from pathlib import Path
+from msgspec import Struct
+from mlopsfw.roles import Provider, TrainedModel, hookimpl
+class Config(Struct, forbid_unknown_fields=True): ...
+def model(context, **changes):
+    file = context.scratch / "model.bin"
+    file.write_bytes(b"model")
+    whole = dict(plan=b"{{}}", files={{"model.bin": file}}, formats={{"acme": "model.bin"}}, outputs=("value",))
+    return TrainedModel(**whole | changes)
+class Acme:
+    tasks = {tasks}
+    abilities = {abilities}
+    def fit(self, task, train, valid, context):
+        return {answer}
+@hookimpl
+def mlopsfw_trainers(): yield Provider("acme", Config, lambda config, host: Acme(), "")
+"""
+
+
+def acme(install_plugin, make_project, **declared):
+    whole = {"answer": "model(context)", "tasks": '("regression",)', "abilities": "()"} | declared
+    install_plugin(SOURCE.format(**whole), "trainer.acme")
+    return make_project('[trainer]\nuse = "acme"\n')
+
+
+def fit(project: Project, tmp_path):
+    return project.providers.trainer().fit(
+        training_task("regression"), TableHandle.of(training_rows(20)), None, Context.under(tmp_path, "acme")
+    )
+
+
+WRONG = {
+    "None": ("None", "None"),
+    "a dict": ("{'plan': b''}", "a dict"),
+    "a bundle's folder": ("context.scratch", "Path"),
+    "a class": ("TrainedModel", "a StructMeta"),
+    "a plan that is text": ("model(context, plan='{}')", "TrainedModel.plan"),
+    "a list of files": ("model(context, files=[])", "TrainedModel.files"),
+    "a file that is not there": ("model(context, files={'model.bin': Path('gone.bin')})", "gone.bin"),
+    "a file's name for its path": ("model(context, files={'model.bin': 'model.bin'})", r"files\['model.bin'\]"),
+    "a folder": ("model(context, files={'model.bin': context.scratch})", r"files\['model.bin'\]"),
+    "a format of no file": ("model(context, formats={'acme': 'other.bin'})", "other.bin"),
+    "no outputs": ("model(context, outputs=())", "TrainedModel.outputs"),
+    "an output that is text": ("model(context, outputs='value')", "TrainedModel.outputs"),
+    "classes that are floats": ("model(context, classes=(0.5, 1.5))", "TrainedModel.classes"),
+    "a metric that is text": ("model(context, metrics={'rmse': '0.5'})", r"metrics\['rmse'\].*'0.5'"),
+    "a metric that is None": ("model(context, metrics={'rmse': None})", r"metrics\['rmse'\]"),
+    "a metric that is an array": ("model(context, metrics={'rmse': np.zeros(3)})", r"metrics\['rmse'\]"),
+    "a metric that is not a number": ("model(context, metrics={'rmse': float('nan')})", r"metrics\['rmse'\].*nan"),
+    "an infinite metric": ("model(context, metrics={'rmse': float('inf')})", r"metrics\['rmse'\].*inf"),
+    "a metric without a name": ("model(context, metrics={1: 0.5})", "TrainedModel.metrics"),
+    "facts that are no JSON": ("model(context, facts={'model': object()})", "TrainedModel.facts"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_no_trained_model_is_refused_and_names_the_plugin(what, install_plugin, make_project, tmp_path):
+    answer, words = WRONG[what]
+    project = acme(install_plugin, make_project, answer=answer)
+    with pytest.raises(PluginError, match=words) as caught:
+        fit(project, tmp_path)
+    assert "raised by plugin 'trainer.acme' (acme-mlops-0 1.2) in Trainer.fit" in "".join(
+        traceback.format_exception(caught.value)
+    )
+    assert caught.value.hint
+
+
+def test_a_trained_model_passes_with_its_metrics_as_floats(install_plugin, make_project, tmp_path):
+    project = acme(install_plugin, make_project, answer="model(context, metrics={'a': np.float32(0.5), 'b': 3})")
+    metrics = fit(project, tmp_path).metrics
+    assert metrics == {"a": 0.5, "b": 3.0}
+    assert {type(value) for value in metrics.values()} == {float}
+
+
+@pytest.mark.parametrize(("name", "value"), [("tasks", "'regression'"), ("tasks", "None"), ("abilities", "(1,)")])
+def test_names_that_are_no_collection_are_refused_and_name_the_plugin(name, value, install_plugin, make_project):
+    project = acme(install_plugin, make_project, **{name: value})
+    with pytest.raises(PluginError, match=rf"Trainer\.{name} is") as caught:
+        getattr(project.providers.trainer(), name)
+    assert "plugin 'trainer.acme'" in "".join(caught.value.__notes__)
+
+
+STEPS = """
+[steps.rows]
+python = "work:rows"
+[steps.train]
+use = "train"
+inputs = {{ train = "rows"{inputs} }}
+task = "{task}"
+target = "{task}"
+{more}
+"""
+WORK = "from mlopsfw.testing.trainer import training_rows\ndef rows(): return training_rows(50)\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"task": "binary"}, "does not learn binary models"),
+        ({"more": 'weight = "count"'}, "would ignore the weights of rows"),
+        ({"inputs": ', valid = "rows"'}, "would ignore validation rows"),
+    ],
+)
+def test_a_step_asks_no_trainer_for_what_it_does_not_declare(asked, words, install_plugin, bench):
+    install_plugin(SOURCE.format(answer="1 / 0", tasks='("regression",)', abilities="()"), "trainer.acme")
+    bench.write(
+        '[trainer]\nuse = "acme"\n' + STEPS.format(**{"task": "regression", "more": "", "inputs": ""} | asked),
+        work=WORK,
+    )
+    failure = bench.run().failure
+    assert words in failure.message
+    assert failure.type == "UsageError"
+
+
+def test_a_step_whose_trainer_returns_a_dict_fails_with_the_plugins_code(install_plugin, bench):
+    install_plugin(SOURCE.format(answer="{}", tasks='("regression",)', abilities="()"), "trainer.acme")
+    bench.write('[trainer]\nuse = "acme"\n' + STEPS.format(task="regression", more="", inputs=""), work=WORK)
+    done = bench.run()
+    assert done.exit_code == 5
+    assert "the trainer returned a dict: {}, not a TrainedModel" in done.failure.message
+    assert "raised by plugin 'trainer.acme'" in done.failure.message

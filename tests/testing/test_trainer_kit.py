@@ -1,0 +1,203 @@
+"""The kit of trainers: a regression-only ridge passes it, and trainers that ignore what they must heed fail it."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import polars as pl
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mlopsfw.features import FeaturePlan
+from mlopsfw.features.fit import training_columns
+from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.roles.training import TrainedModel
+from mlopsfw.models import bundle
+from mlopsfw.testing.trainer import Context, RecordedData, TrainerConformance
+from mlopsfw_runtime_onnx.runtime import OnnxRuntime
+
+
+class Ridge:
+    """A regression with a penalty, solved at once: it learns one task, and nothing in it is random."""
+
+    tasks = ("regression",)
+    abilities = ("weight", "valid")
+
+    def fit(self, task, train, valid, context):
+        frame = self.rows(train, task)
+        if not frame.height:
+            raise DataError("no training row has a label")
+        plan = FeaturePlan.fit(frame, task)
+        design, labels, weights = self.arrays(plan, frame, task)
+        gram = design.T @ (design * weights[:, None]) + 1e-3 * np.eye(design.shape[1])
+        beta = np.linalg.solve(gram, design.T @ (labels * weights))
+        metrics = {"train_mse": float(np.mean((design @ beta - labels) ** 2))}
+        if valid is not None:
+            checked, truth, _ = self.arrays(plan, self.rows(valid, task), task)
+            metrics["valid_mse"] = float(np.mean((checked @ beta - truth) ** 2))
+        context.progress("solved", 1.0)
+        context.log_metric("mse", metrics["train_mse"])
+        file = context.scratch / "model.onnx"
+        file.write_bytes(self.exported(plan, beta))
+        return TrainedModel(
+            plan=plan.to_json(),
+            files={"model.onnx": file},
+            formats={"onnx": "model.onnx"},
+            outputs=("value",),
+            metrics=metrics,
+        )
+
+    def rows(self, data, task):
+        columns = training_columns(data.schema.names, task)
+        return data.lazy().select(columns).collect().drop_nulls(task.target)
+
+    def arrays(self, plan, frame, task):
+        arrays = plan.polars(frame)
+        parts = [np.ones((frame.height, 1)), arrays["numeric"]]
+        for at, count in enumerate(plan.code_counts):
+            parts.append(np.eye(count)[arrays["categorical"][:, at]])
+        weights = frame[task.weight].to_numpy() if task.weight else np.ones(frame.height)
+        return np.concatenate(parts, axis=1).astype(float), frame[task.target].cast(float).to_numpy(), weights
+
+    def exported(self, plan, beta):
+        width, nodes, inputs = len(plan.numeric_sources), [], []
+        parts = [np.float32(beta[:1]), np.float32(beta[1 : 1 + width]).reshape(-1, 1)]
+        weights = [numpy_helper.from_array(part, f"w{at}") for at, part in enumerate(parts)]
+        inputs.append(helper.make_tensor_value_info("numeric", TensorProto.FLOAT, ["rows", width]))
+        nodes += [helper.make_node("MatMul", ["numeric", "w1"], ["m"]), helper.make_node("Add", ["m", "w0"], ["s0"])]
+        total, start = "s0", 1 + width
+        if plan.code_counts:
+            inputs.append(
+                helper.make_tensor_value_info("categorical", TensorProto.INT64, ["rows", len(plan.code_counts)])
+            )
+        for at, count in enumerate(plan.code_counts):
+            weights += [
+                numpy_helper.from_array(np.float32(beta[start : start + count]), f"c{at}"),
+                numpy_helper.from_array(np.array([at]), f"i{at}"),
+            ]
+            nodes += [
+                helper.make_node("Gather", ["categorical", f"i{at}"], [f"k{at}"], axis=1),
+                helper.make_node("Gather", [f"c{at}", f"k{at}"], [f"g{at}"]),
+                helper.make_node("Add", [total, f"g{at}"], [f"s{at + 1}"]),
+            ]
+            total, start = f"s{at + 1}", start + count
+        weights.append(numpy_helper.from_array(np.array([1]), "axis"))
+        nodes.append(helper.make_node("Squeeze", [total, "axis"], ["value"]))
+        output = [helper.make_tensor_value_info("value", TensorProto.FLOAT, ["rows"])]
+        graph = helper.make_graph(nodes, "ridge", inputs, output, weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.checker.check_model(model)
+        return model.SerializeToString()
+
+
+class Sharded(Ridge):
+    """Reads the rows as two workers would."""
+
+    def rows(self, data, task):
+        columns = training_columns(data.schema.names, task)
+        batches = [
+            batch
+            for shard in self.shards
+            for batch in data.batches(columns=columns, seed=task.seed, epoch=0, shard=shard)
+        ]
+        whole = data.table(columns).slice(0, 0)
+        return pl.concat([pl.from_arrow(whole), *map(pl.from_arrow, batches)]).drop_nulls(task.target)
+
+    shards = ((0, 2), (1, 2))
+
+
+class TestARegressionOnlyRidgePasses(TrainerConformance):
+    @pytest.fixture
+    def trainer(self):
+        return Ridge()
+
+
+class TestATrainerThatReadsShardsPasses(TrainerConformance):
+    @pytest.fixture
+    def trainer(self):
+        return Sharded()
+
+
+class IgnoresWeights(Ridge):
+    def arrays(self, plan, frame, task):
+        design, labels, weights = super().arrays(plan, frame, task)
+        return design, labels, np.ones_like(weights)
+
+
+class IgnoresValidation(Ridge):
+    def fit(self, task, train, valid, context):
+        return super().fit(task, train, None, context)
+
+
+class MeasuresTheTrainingRows(Ridge):
+    def fit(self, task, train, valid, context):
+        return super().fit(task, train, valid and train, context)
+
+
+class ReadsPastItsShard(Sharded):
+    shards = ((0, 2), (0, 1))
+
+
+class ReadsTheShardOfAnother(Sharded):
+    shards = ((0, 2), (0, 2))
+
+
+class LeavesAShardOut(Sharded):
+    shards = ((0, 2),)
+
+
+class LearnsWhatItDoesNotName(Ridge):
+    tasks = ()
+
+
+class NamesAnAbilityThatThereIsNot(Ridge):
+    abilities = ("weights",)
+
+
+class NamesOneTaskAsText(Ridge):
+    tasks = "regression"
+
+
+def kit(trainer, tmp_path):
+    """Return functions that train, and train and open, as the kit's fixtures make them."""
+    suite = TrainerConformance()
+
+    def train(task, rows, valid=None):
+        context = Context.under(tmp_path, f"trained-{len(list(tmp_path.iterdir()))}")
+        return trainer.fit(task, RecordedData(rows), None if valid is None else RecordedData(valid), context)
+
+    def train_and_open(task, rows, valid=None):
+        folder = tmp_path / f"bundle-{len(list(tmp_path.iterdir()))}"
+        bundle.write(folder, train(task, rows, valid), task, RecordedData(rows), {"onnx": OnnxRuntime()})
+        return bundle.open_bundle(folder, {"onnx": OnnxRuntime()}.__getitem__)
+
+    return {
+        "weight": lambda: suite.test_weights_of_rows_count(trainer, train_and_open, "regression"),
+        "valid": lambda: suite.test_validation_rows_are_measured(trainer, train, "regression"),
+        "shard": lambda: suite.test_an_epoch_read_in_shards_reads_each_shard_once(trainer, tmp_path, "regression"),
+        "names": lambda: suite.test_it_names_its_tasks_and_abilities(trainer),
+    }
+
+
+@pytest.mark.parametrize(
+    ("mutant", "test"),
+    [
+        (IgnoresWeights, "weight"),
+        (IgnoresValidation, "valid"),
+        (MeasuresTheTrainingRows, "valid"),
+        (ReadsPastItsShard, "shard"),
+        (ReadsTheShardOfAnother, "shard"),
+        (LeavesAShardOut, "shard"),
+        (LearnsWhatItDoesNotName, "names"),
+        (NamesAnAbilityThatThereIsNot, "names"),
+        (NamesOneTaskAsText, "names"),
+    ],
+)
+def test_the_kit_catches(mutant, test, tmp_path):
+    with pytest.raises(AssertionError):
+        kit(mutant(), tmp_path)[test]()
+
+
+@pytest.mark.parametrize("test", ["weight", "valid", "shard", "names"])
+def test_the_kit_passes_what_heeds_all_of_it(test, tmp_path):
+    kit(Sharded(), tmp_path)[test]()
