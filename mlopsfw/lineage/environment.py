@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,25 +25,46 @@ def environment(folders: Iterable[str] | None = None) -> dict[str, str]:
     `name-version.dist-info`. What a package brings along in a folder of its own, such as Ray's `thirdparty_files`,
     comes with that package's version: it counts no more once the package was imported than before.
     """
-    found: dict[str, str] = {}
+    found = {name: each.version for name, each in distributions(folders).items()}
+    return dict(sorted({**found, **interpreter()}.items()))
+
+
+def interpreter() -> dict[str, str]:
+    """Return the version of Python and the platform."""
+    return {"python": platform.python_version(), "platform": f"{sys.platform}-{platform.machine()}"}
+
+
+class Distribution(NamedTuple):
+    """An installed distribution: its version, and the folder (or, of an old one, the file) of its metadata."""
+
+    version: str
+    metadata: Path
+
+
+def distributions(folders: Iterable[str] | None = None) -> dict[str, Distribution]:
+    """Return normalised name → distribution for what `sys.path` (or `folders`) holds; see `environment`."""
+    found: dict[str, Distribution] = {}
     for folder in sys.path if folders is None else folders:
         if SITES.intersection(Path(folder).parts[:-1]):
             continue
-        for name, version in _installed(folder or "."):
-            found.setdefault(name, version)
-    found["python"] = platform.python_version()
-    found["platform"] = f"{sys.platform}-{platform.machine()}"
-    return dict(sorted(found.items()))
+        for name, distribution in _installed(folder or "."):
+            found.setdefault(name, distribution)
+    return found
 
 
-def _installed(folder: str) -> Iterable[tuple[str, str]]:
+def normalised(name: str) -> str:
+    """Return a distribution's name as all its spellings have it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _installed(folder: str) -> Iterable[tuple[str, Distribution]]:
     try:
         names = os.listdir(folder)  # noqa: PTH208 - names are all that is needed, and there are thousands
     except OSError:
         return
     for name in names:
         if name.endswith("-info") and (match := _METADATA.fullmatch(name)):
-            yield re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"]
+            yield normalised(match["name"]), Distribution(match["version"], Path(folder, name))
 
 
 def environment_digest(installed: dict[str, str]) -> str:

@@ -11,7 +11,6 @@ import msgspec
 from mlopsfw.kernel.roles.derived import Derived
 
 if TYPE_CHECKING:
-    import polars as pl
     import pyarrow as pa
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -106,8 +105,8 @@ class TrainingData(Protocol):
         """The digest of the content: equal tables have equal digests."""
         ...
 
-    def lazy(self) -> pl.LazyFrame:
-        """Return the rows as a lazy frame."""
+    def lazy(self) -> Any:
+        """Return the rows as a `polars.LazyFrame`."""
         ...
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:

@@ -65,6 +65,8 @@ _PROJECT_WIDE = frozenset({"eval", "exec", "compile", "sys.modules", "importlib.
 _PROJECT_WIDE_MODULES = ("importlib.util", "importlib.machinery", "runpy", "pkgutil")
 _MODULE_WIDE = frozenset({"globals", "vars", "locals"})
 _IMPORTERS = frozenset({"__import__", "importlib.import_module"})
+_OPEN = ("subprocess", "importlib.metadata", "importlib.resources", "pkg_resources", "runpy", "ctypes")
+"""Modules by which code reaches what is installed without importing it."""
 _BUILTINS = frozenset(dir(builtins))
 _MODULE_NAMES = frozenset({"__name__", "__file__", "__package__", "__spec__", "__path__"})
 
@@ -93,6 +95,8 @@ class Code(msgspec.Struct, frozen=True):
         digest: The digest of all of it, for the cache key.
         units: `module.name` (or `module, line n`) → the unit's own part, to name what changed.
         parameters, required, takes_any: As `source.Unit` has them for the root.
+        outside: The top-level modules of installed packages that it imports.
+        is_open: Whether it reaches code that cannot be followed, or starts programs.
     """
 
     digest: str
@@ -100,6 +104,8 @@ class Code(msgspec.Struct, frozen=True):
     parameters: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     takes_any: bool = True
+    outside: tuple[str, ...] = ()
+    is_open: bool = False
 
 
 def code_of(codebase: Codebase, target: str) -> Code:
@@ -142,6 +148,7 @@ class _Walk:
         self._entries: list[tuple[Place, Unit, list[str], list[str]]] = []
         self._compiled: list[str] = []
         self._introspected = False
+        self._open = False
 
     def start(self, module: Module, name: str) -> bool:
         targets = list(self._lookup(module.name, name.split("."), ()))
@@ -162,7 +169,8 @@ class _Walk:
         units = dict(self._shown(*entry) for entry in self._entries)
         root = self._entries[0][1]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-        return Code(digest, units, root.parameters, root.required, root.takes_any)
+        outside = tuple(sorted(self._outside))
+        return Code(digest, units, root.parameters, root.required, root.takes_any, outside, self._open)
 
     def _line(self, _place: Place, unit: Unit, tokens: list[str], _outside: list[str]) -> str:
         return " ".join((unit.named if self._introspected else unit.digest, *tokens))
@@ -187,6 +195,7 @@ class _Walk:
 
     def _import(self, name: str) -> None:
         """Count the code that importing `name` runs: first its packages, as Python does."""
+        self._open |= name.startswith(_OPEN)
         parts = name.split(".")
         for depth in range(1, len(parts) + 1):
             part = ".".join(parts[:depth])
@@ -215,6 +224,7 @@ class _Walk:
             self._whole_module(inner)
 
     def _whole_project(self) -> None:
+        self._open = True
         for module in self._codebase.every_module():
             self._whole_module(module.name)
 

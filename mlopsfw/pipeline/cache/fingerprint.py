@@ -1,7 +1,7 @@
 """The cache key of a step, in readable parts, so that `why` can name what changed.
 
 A step runs again if any of these changes: its code and the code it reaches, its parameters, the digests of its inputs, the versions, code and
-options of its plugins, the step's own version, the locked environment, or the content of the files that it declares to read. If a step depends
+options of its plugins, the step's own version, the installed packages that it reaches, or the content of the files that it declares to read. If a step depends
 on anything else (a clock, the network), it declares `cache = false`.
 
 """
@@ -19,16 +19,21 @@ from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.names import chosen_as
+<<<<<<< HEAD
 from mlopsfw.lineage import canonical
 from mlopsfw.lineage.environment import environment, environment_digest
+=======
+from mlopsfw.lineage.environment import environment, environment_digest, interpreter
+>>>>>>> 1784e83 (What is installed counts for the cache as far as a step reaches it, and a plugin with every file of its distribution)
 from mlopsfw.pipeline.cache.closure import Code, code_of
 from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
 from mlopsfw.pipeline.cache.key import Fingerprint
 from mlopsfw.pipeline.cache.plugin_version import plugin_version
+from mlopsfw.pipeline.cache.reach import Reach
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import ProjectConfig
-    from mlopsfw.kernel.plugins.catalog import Catalog
+    from mlopsfw.kernel.plugins.catalog import Catalog, Claim
     from mlopsfw.kernel.roles.step import Step
     from mlopsfw.kernel.workspace import Workspace
     from mlopsfw.pipeline.graph.model import Node
@@ -48,7 +53,7 @@ class Fingerprinter:
         facts = workspace.private_folder() / "code.json"
         self.codebase: Codebase = project_codebase(workspace.root, config.code, facts)
         self.environment = environment()
-        self._environment_digest = environment_digest(self.environment)
+        self._reach = Reach()
         self._code: dict[str, Code] = {}
         self._versions: dict[str, str] = {}
 
@@ -90,7 +95,6 @@ class Fingerprinter:
             "each": f"{node.config.each}:{node.config.part_rows}" if node.in_parts else "",
             "inputs": {name: f"{artifact.kind}:{artifact.digest}" for name, artifact in sorted(inputs.items())},
             "outputs": node.outputs,
-            "environment": self._environment_digest,
             "params": msgspec.json.decode(canonical.encode(node.plain_params, f"steps.{node.step}")),
         }
         return self._python(node, common) if node.plugin is None else self._installed(node, node.plugin, common)
@@ -102,20 +106,31 @@ class Fingerprinter:
             code=code.digest,
             units=code.units,
             reads=self._reads(node.step, node.config.reads),
+            **self._packages((), code.outside, is_open=code.is_open),
             **common,
         )
 
     def _installed(self, node: Node, step: Step, common: dict[str, Any]) -> Fingerprint:
         used = [selection for plugin in step.plugins for selection in self._used(plugin)]
-        kinds = [f"{role}.{selection.use}" for role, selection in used]
+        keys = [f"step.{node.config.use}", *(f"{role}.{selection.use}" for role, selection in used)]
         return Fingerprint(
             runs=f"{node.config.use}/{step.version}",
             reads=self._reads(node.step, (*node.config.reads, *step.reads)),
             facts=msgspec.to_builtins(step.facts()),
-            plugins={key: self._version(key) for key in (f"step.{node.config.use}", *kinds)},
+            plugins={key: self._version(key) for key in keys},
             options={f"{role}.{selection.called}": selection.options for role, selection in used},
+            **self._packages([self._claim(key).distribution for key in keys], ()),
             **common,
         )
+
+    def _packages(
+        self, distributions: Iterable[str], modules: Iterable[str], *, is_open: bool = False
+    ) -> dict[str, Any]:
+        """Return the part of the key for what is installed, as far as a step of these distributions and modules reaches it."""
+        reached = None if is_open else self._reach.of(("mlopsfw", *distributions), modules)
+        if reached is None:
+            return {"environment": environment_digest(self.environment)}
+        return {"environment": environment_digest(reached | interpreter()), "packages": tuple(reached)}
 
     def _used(self, plugin: str) -> list[tuple[str, Selection]]:
         """Return role and provider of all that a step may use: the selected ones; of kinds that go by name, as formats, all."""
@@ -130,9 +145,12 @@ class Fingerprinter:
 
     def _version(self, key: str) -> str:
         if key not in self._versions:
-            role, _, name = key.partition(".")
-            self._versions[key] = plugin_version(self._plugins.find(role, name), self.codebase)
+            self._versions[key] = plugin_version(self._claim(key), self.codebase)
         return self._versions[key]
+
+    def _claim(self, key: str) -> Claim:
+        role, _, name = key.partition(".")
+        return self._plugins.find(role, name)
 
     def _reads(self, step: str, patterns: Iterable[str]) -> dict[str, str]:
         return {name: digest for pattern in patterns for name, digest in sorted(self._matches(step, pattern))}

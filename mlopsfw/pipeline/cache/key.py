@@ -40,8 +40,9 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
         reads: File, relative to the project → sha256.
         facts: Further facts on which an installed step says its result depends.
         each: For a step that runs by parts, the input to cut and the rows of a part.
-        environment: Digest of what is installed.
+        environment: Digest of what is installed, as far as the step reaches it.
         units: The pieces of the code, for people; not part of the key.
+        packages: The installed packages that it reaches; none if all count. For people; not part of the key.
     """
 
     step: str
@@ -57,11 +58,12 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     each: str = ""
     environment: str = ""
     units: dict[str, CodeUnit] = {}
+    packages: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        """The cache key: sha256 (hex) of everything but `units`, an empty `each`, and the name of a Python step's function."""
-        left_out = ("units",) if self.each else ("units", "each")
+        """The cache key: sha256 (hex) of everything but `units` and `packages`, an empty `each`, and the name of a Python step's function."""
+        left_out = ("units", "packages", *(() if self.each else ("each",)))
         counted = {name: value for name, value in msgspec.to_builtins(self).items() if name not in left_out}
         if self.code:
             counted["runs"] = ""

@@ -97,4 +97,10 @@ def _environment(execution: Execution, before: Fingerprint, now: Fingerprint) ->
         yield "environment: other packages are installed"
         return
     installed = msgspec.json.decode(execution.services.blobs.get(kept.environment))
-    yield from _changed("package", installed, environment())
+    yield from _changed("package", _counted(installed, before, now), _counted(environment(), before, now))
+
+
+def _counted(installed: Mapping[str, str], before: Fingerprint, now: Fingerprint) -> dict[str, str]:
+    """Return the packages that the step reaches; all where one of the keys counts all."""
+    counted = {*before.packages, *now.packages, "python", "platform"} if before.packages and now.packages else installed
+    return {name: version for name, version in installed.items() if name in counted}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -372,13 +373,122 @@ def test_what_a_package_brings_along_counts_no_more_once_it_was_imported(tmp_pat
     assert environment([str(site)])["ray"] == "2.50"
 
 
-def test_an_installed_package_of_another_version_changes_the_key(bench, tmp_path, monkeypatch):
-    bench.write(TOML, steps="def run():\n    return 1\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "thing-1.0.dist-info").mkdir()
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """Return an installer into a folder on the path: `site("thing", "1.0", needs=["other"], record="thing/__init__.py,,")`."""
+    folder = tmp_path / "site" / "site-packages"
+    folder.mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH", "")])]))
+
+    def install(name, version, needs=(), record="", entry_points=""):
+        for old in folder.glob(f"{name}-*.dist-info"):
+            shutil.rmtree(old)
+        info = folder / f"{name}-{version}.dist-info"
+        info.mkdir()
+        lines = "".join(f"Requires-Dist: {each}\n" for each in needs)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{lines}\nA text.\n")
+        (info / "RECORD").write_text(record)
+        (info / "entry_points.txt").write_text(entry_points)
+        if record:
+            (folder / record.partition("/")[0]).mkdir(exist_ok=True)
+            (folder / record.partition(",")[0]).touch()
+
+    return install
+
+
+IMPORTS = {
+    "by the name of the package": ("import thing", "thing/__init__.py,,"),
+    "by another name": ("import gadget.part", "gadget/part.py,,"),
+    "of a helper": ("from helper import value", "thing/__init__.py,,"),
+    "inside a function": ("", "thing/__init__.py,,"),
+}
+
+
+@pytest.mark.parametrize("how", IMPORTS)
+def test_an_installed_package_that_is_imported_changes_the_key_with_its_version(bench, site, how):
+    line, record = IMPORTS[how]
+    inside = "    import thing\n" if not line else ""
+    bench.write(TOML, steps=f"{line}\n\ndef run():\n{inside}    return 1\n", helper="import thing\nvalue = 1\n")
+    site("thing", "1.0", record=record)
     before = bench.key()
-    (tmp_path / "thing-1.0.dist-info").rename(tmp_path / "thing-1.1.dist-info")
+    site("thing", "1.1", record=record)
     assert bench.key() != before
+
+
+@pytest.mark.parametrize(
+    "needs", [["deep"], ["deep>=1; python_version > '3'"], ["deep[more]; extra == 'parquet'"], ["middle"]]
+)
+def test_what_an_imported_package_requires_counts_too(bench, site, needs):
+    bench.write(TOML, steps="import thing\n\ndef run():\n    return 1\n")
+    site("thing", "1.0", needs, record="thing/__init__.py,,")
+    site("middle", "1.0", ["thing", "deep"])
+    before = bench.key()
+    site("deep", "2.0")
+    assert bench.key() != before
+
+
+def test_what_plugs_into_an_imported_package_counts_too(bench, site):
+    bench.write(TOML, steps="import thing\n\ndef run():\n    return 1\n")
+    site("thing", "1.0", record="thing/__init__.py,,")
+    before = bench.key()
+    site("driver", "2.0", entry_points="[thing.drivers]\nfast = driver:Fast\n")
+    assert bench.key() != before
+
+
+def test_a_package_that_is_imported_where_it_is_installed_changes_the_key_when_it_comes(bench, site):
+    bench.write(
+        TOML, steps="try:\n    import thing\nexcept ImportError:\n    thing = None\n\ndef run():\n    return 1\n"
+    )
+    before = bench.key()
+    site("thing", "1.0", record="thing/__init__.py,,")
+    assert bench.key() != before
+
+
+UNRELATED = {
+    "a package": {},
+    "a tool of developers that a package's extra names": {"needs": ["tool; extra == 'all'"], "tool": "mypy"},
+    "what only a package's tests need": {"needs": ["tool; extra == 'test'"]},
+    "a program": {"entry_points": "[console_scripts]\ntool = tool:main\n"},
+}
+
+
+@pytest.mark.parametrize("imports", ["", "import thing\n"])
+@pytest.mark.parametrize("what", UNRELATED)
+def test_what_is_installed_and_not_reached_changes_no_key(bench, site, what, imports):
+    facts = UNRELATED[what]
+    bench.write(TOML, steps=f"{imports}\ndef run():\n    return 1\n")
+    site("thing", "1.0", facts.get("needs", ()), record="thing/__init__.py,,")
+    before = bench.key()
+    name = facts.get("tool", "tool")
+    site(name, "99.0", entry_points=facts.get("entry_points", ""), record=f"{name}/__init__.py,,")
+    assert bench.key() == before
+
+
+@pytest.mark.parametrize("code", ["import importlib\n\ndef run(name='x'):\n    return importlib.import_module(name)\n",
+                                  "import subprocess\n\ndef run():\n    return subprocess.call('tool')\n",
+                                  "def run():\n    return eval('1')\n"])  # fmt: skip
+def test_code_that_cannot_be_followed_counts_all_that_is_installed(bench, site, code):
+    bench.write(TOML, steps=code)
+    before = bench.key()
+    site("tool", "1.0")
+    assert bench.key() != before
+
+
+@pytest.mark.slow
+def test_a_run_after_an_unrelated_package_was_installed_takes_every_step_from_the_cache_and_why_names_the_one_that_counts(
+    bench, site
+):
+    bench.write(TOML, steps="import thing\n\ndef run():\n    return 1\n")
+    site("thing", "1.0", record="thing/__init__.py,,")
+    bench.run()
+    site("mypy", "99.0")
+    assert bench.run().outputs
+    assert bench.ran() == []
+    site("thing", "2.0", record="thing/__init__.py,,")
+    with bench.open() as project:
+        (reason,) = project.pipeline.plan(steps=("a",))[0].reasons
+    assert reason == "package thing: '1.0' → '2.0'"
 
 
 def test_a_library_that_is_on_the_path_without_being_installed_counts_by_its_source(bench, tmp_path, monkeypatch):
