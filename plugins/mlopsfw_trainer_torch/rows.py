@@ -85,7 +85,7 @@ def labelled(data: TrainingData, task: TrainingTask, which: str) -> pl.DataFrame
     if task.target not in names:
         raise DataError(f"the {which} rows lack the target column {task.target!r}")
     needed = training_columns(names, task) if which == "training" else names
-    frame = data.lazy().select(needed).collect()
+    frame: pl.DataFrame = data.lazy().select(needed).collect()
     labelled = frame.drop_nulls(task.target)
     if frame[task.target].dtype.is_float():
         labelled = labelled.drop_nans(task.target)

@@ -25,7 +25,7 @@ def sampled(train: TrainingData, seed: int) -> pl.DataFrame:
     """Return at most 262,144 of the rows, drawn at random: enough for every comparison. No others are held in memory."""
     import polars as pl
 
-    rows = train.lazy()
+    rows: pl.LazyFrame = train.lazy()
     if train.rows <= _SAMPLE:
         return rows.collect()
     drawn = pl.int_range(train.rows, eager=True).sample(_SAMPLE, seed=seed)

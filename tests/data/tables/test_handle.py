@@ -189,7 +189,7 @@ def test_a_value_and_a_version_come_as_a_handle_with_rows_and_digest(project, tm
             project.datasets.reference("d", str(tmp_path / "rows.csv"))
         else:
             project.datasets.commit("d", plain)
-        artifact = Inputs(project.datasets, project.registry, project.runs).resolve("data:/d@1")
+        artifact = Inputs(project.components).resolve("data:/d@1")
     if kind == "part":
         artifact = artifact.__class__(kind="table", digest="f" * 64, blob=artifact.blob, rows=(100, 350))
         plain = plain[100:350]
