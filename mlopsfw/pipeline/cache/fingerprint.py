@@ -19,12 +19,8 @@ from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.names import chosen_as
-<<<<<<< HEAD
 from mlopsfw.lineage import canonical
-from mlopsfw.lineage.environment import environment, environment_digest
-=======
 from mlopsfw.lineage.environment import environment, environment_digest, interpreter
->>>>>>> 1784e83 (What is installed counts for the cache as far as a step reaches it, and a plugin with every file of its distribution)
 from mlopsfw.pipeline.cache.closure import Code, code_of
 from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
 from mlopsfw.pipeline.cache.key import Fingerprint
