@@ -424,6 +424,9 @@ def test_tables_that_an_event_cannot_change_are_set_aside_and_every_other_questi
     with pytest.warns(PluginWarning, match=r"the tables of component.acme are set aside: .* plugin/component.acme #1"):
         assert verb("index", "query", "SELECT * FROM datasets")[0] == 0
     assert verb("data", "log", "people")[0] == 0
+    code, said = verb("index", "list", "seen")
+    assert code == 5
+    assert "the tables of component.acme are set aside: its change for plugin/component.acme #1 raised" in said
     assert verb("index", "query", "SELECT * FROM seen", "--json")[1].strip() == "[]"
     code, said = verb("doctor")
     assert code == 1

@@ -16,12 +16,19 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from mlopsfw.kernel.base.errors import ChainBroken, LedgerError, StorageUnavailable, UnknownName, UsageError
+from mlopsfw.kernel.base.errors import (
+    ChainBroken,
+    LedgerError,
+    PluginError,
+    StorageUnavailable,
+    UnknownName,
+    UsageError,
+)
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import believed
 from mlopsfw.kernel.index import snapshots
 from mlopsfw.kernel.index.changes import DAMAGE, TABLE, UNAVAILABLE, Changes
-from mlopsfw.kernel.index.part import IndexPart, Listing, create, drop
+from mlopsfw.kernel.index.part import IndexPart, Listing, create, drop, transaction
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.ledger.reader import Head, Reader, step
 from mlopsfw.kernel.roles.event import Event
@@ -69,6 +76,7 @@ class Index:
         self._changes = Changes(self._parts)
         self._version = zlib.crc32(repr([*OWN_TABLES, *((p.tables, p.version) for p in self._parts)]).encode()) >> 1
         self.listings = {listing.name: listing for part in self._parts for listing in part.listings}
+        self._owners = {listing.name: part.plugin for part in self._parts for listing in part.listings}
         self._pinned = 0  # how many `pinned` blocks are open
         self._until: dict[str, tuple[Head, str]] | None = None  # how far each stream is read; None: to its end
         self._lock = threading.RLock()
@@ -120,9 +128,17 @@ class Index:
             return [dict(zip(names, row, strict=True)) for row in rows]
 
     def listing(self, name: str, limit: int) -> list[dict[str, Any]]:
-        """Return the first rows of a listing. Raise `UnknownName` where there is none of that name."""
+        """Return the first rows of a listing.
+
+        Raises:
+            UnknownName: There is none of that name.
+            PluginError: The plugin's tables are set aside.
+        """
         if name not in self.listings:
             raise UnknownName(f"there is no listing {name!r}", hint=nearest(name, self.listings))
+        if (plugin := self._owners[name]) and (reason := self.set_aside().get(plugin)):
+            hint = f"Repair it and run `mlopsfw index rebuild`, or run `mlopsfw plugins disable {plugin}`."
+            raise PluginError(f"the tables of {plugin} are set aside: {reason}", hint=hint)
         return self.query(f"{self.listings[name].select} LIMIT ?", (limit,))
 
     def _select(self, sql: str, params: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -234,7 +250,7 @@ class Index:
         db.execute("PRAGMA synchronous = OFF")  # what is lost or damaged is derived again
         if self._is_current(db):
             return
-        with _transaction(db):
+        with transaction(db):
             if not self._is_current(db):  # another may have been first
                 self._make(db)
 
@@ -263,7 +279,7 @@ class Index:
         changed = [name for name, objects in listed.items() if seen.get(name) != objects]
         if not changed and seen.keys() <= listed.keys():
             return 0
-        with _transaction(db):
+        with transaction(db):
             known = _positions(db)  # another process may have been at it since
             if (
                 not known.keys() <= listed.keys()
@@ -376,14 +392,3 @@ def _names(db: sqlite3.Connection) -> list[str]:
 def _positions(db: sqlite3.Connection) -> dict[str, tuple[Head, str]]:
     rows = db.execute("SELECT stream, seq, digest, epoch, final, objects FROM positions")
     return {row[0]: (Head(row[1], row[2], row[3], bool(row[4])), row[5]) for row in rows}
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")

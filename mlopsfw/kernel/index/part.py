@@ -7,7 +7,8 @@ a query reaches what has no column: `facts ->> '$.task'`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from sqlite3 import Connection, complete_statement
 from typing import Any, NamedTuple
@@ -52,6 +53,18 @@ class IndexPart:
     listings: tuple[Listing, ...] = ()
     plugin: str = ""
     version: int = 1
+
+
+@contextmanager
+def transaction(db: Connection) -> Iterator[None]:
+    """Commit what the block does, or none of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
 
 
 def create(db: Connection, script: str) -> None:
