@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from mlopsfw.data.intake.decompress import Allowance, Bounded
 from mlopsfw.data.intake.open_file import inner_suffix, open_bytes
-from mlopsfw.data.intake.type_inference import BadValue, WrongGuess
+from mlopsfw.data.intake.type_inference import BadValue, WrongSchema, WrongType
 from mlopsfw.data.tables import exact
-from mlopsfw.data.tables.batches import read_ipc, sound, without_rows
+from mlopsfw.data.tables.batches import ipc_schema, read_ipc, sound, without_rows
+from mlopsfw.data.tables.declared import TooManyBad, cast_each, null_texts, type_of
 from mlopsfw.data.tables.prefetch import in_order
 from mlopsfw.kernel.base.json_text import TOO_DEEP, is_too_deep, json_fault
 
@@ -18,14 +19,20 @@ __all__ = [
     "Allowance",
     "BadValue",
     "Bounded",
-    "WrongGuess",
+    "TooManyBad",
+    "WrongSchema",
+    "WrongType",
+    "cast_each",
     "exact",
     "in_order",
     "inner_suffix",
+    "ipc_schema",
     "is_too_deep",
     "json_fault",
+    "null_texts",
     "open_bytes",
     "read_ipc",
     "sound",
+    "type_of",
     "without_rows",
 ]

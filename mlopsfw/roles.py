@@ -21,7 +21,7 @@ from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Host, Progress, Sec
 from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Number, Report, Signals, Window
 from mlopsfw.kernel.roles.names import API_VERSION, ROLES
 from mlopsfw.kernel.roles.provider import Provider
-from mlopsfw.kernel.roles.reading import MAX_RATIO, Format, ReadOptions, ReadRequest, RejectSink, TextFormat
+from mlopsfw.kernel.roles.reading import MAX_RATIO, FileFacts, Format, ReadOptions, ReadRequest, RejectSink, TextFormat
 from mlopsfw.kernel.roles.source import (
     Received,
     RemoteFile,
@@ -90,6 +90,7 @@ __all__ = [
     "Examination",
     "Expression",
     "Failure",
+    "FileFacts",
     "Find",
     "Finding",
     "ForegroundDeployer",

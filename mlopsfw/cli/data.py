@@ -119,7 +119,7 @@ def add(
         kept = change["append"]
         version = add_files(project, name, files, message, append=kept, force=force, quiet=quiet)
     elif reference:
-        version = project.datasets.reference(name, reference, message, force=force)
+        version = project.datasets.reference(name, reference, message, csv=csv, force=force)
     else:
         with progress(quiet=quiet) as callback:
             version = project.datasets.add(

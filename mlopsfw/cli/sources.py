@@ -25,10 +25,10 @@ _OPTIONS = (
 )  # fmt: skip
 
 _CSV = (
-    click.option("--null", multiple=True, metavar="TEXT", help="A text that means a missing value in CSV. May be repeated."),
+    click.option("--null", multiple=True, metavar="TEXT", help="A text that means a missing value. May be repeated."),
     click.option("--separator", default="", metavar="CHAR", help="The separator of fields in CSV."),
     click.option("--encoding", default="utf-8", show_default=True, help="The encoding of CSV files."),
-    click.option("--type", "types", multiple=True, metavar="COLUMN=TYPE", help="The type of a column in CSV, such as zip=string. May be repeated."),
+    click.option("--type", "types", multiple=True, metavar="COLUMN=TYPE", help="The type of a column, such as zip=string. May be repeated."),
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.data.intake.inferred import header_of, is_typed
-from mlopsfw.data.intake.open_file import open_bytes
+from mlopsfw.data.intake.open_file import inner_suffix, open_bytes
 from mlopsfw.data.tables.calendar import outside_calendar
-from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import check_name
-from mlopsfw.kernel.base.json_text import TOO_DEEP, is_too_deep
-from mlopsfw.kernel.roles.reading import MAX_RATIO
+from mlopsfw.kernel.base.json_text import TOO_DEEP, is_too_deep, json_fault
+from mlopsfw.kernel.roles.reading import ReadOptions
 
 if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.data.intake.formats import Formats
     from mlopsfw.kernel.roles.bundle import Manifest
-    from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.kernel.services import Services
     from mlopsfw.models.registry import Registry
     from mlopsfw.serving.labels import Labels
 
 _NEEDED = ("prediction_id", "label")
+_FIELDS = (*_NEEDED, "label_time")
 _NUMBER = re.compile(r"-?(?:(?:0|[1-9]\d{0,39})(\.\d+)?|(\.\d+))(e[+-]?\d{1,4})?")
 _PADDED = re.compile(r"^(-?)0*(?=\d)")
 _SHOWN = 10
@@ -81,30 +82,44 @@ def label_rows(
     Raises:
         DataError: The file cannot be read, or lacks a column.
     """
-    suffix = file.suffix.lower()
-    if suffix in (".jsonl", ".ndjson"):
-        return _json_lines(file)
+    if inner_suffix(file) in (".jsonl", ".ndjson"):
+        return _json_lines(formats, file, options or ReadOptions(), sheet)
     rows = _rows(formats, file, options, sheet)
     return rows.iter_rows(named=True) if is_typed(formats, file) else _as_classes(rows, manifest)
 
 
-def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
+def _json_lines(formats: Formats, file: Path, options: ReadOptions, sheet: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of JSON lines: there each label has a type of its own, and a table would give all of them one."""
+    formats.check_options([file], options, sheet)
+    if options.types or options.null:
+        raise UsageError(
+            f"{file}: labels in JSON lines are what they are: a type of each, and null", hint="Omit --type and --null."
+        )
     decode = msgspec.json.Decoder(dict[str, Any]).decode
-    with open_bytes(file, MAX_RATIO) as lines:
-        for number, line in enumerate(lines):
+    with open_bytes(file, options.max_ratio) as lines:
+        for number, line in enumerate(lines, 1):
             if is_too_deep(line):
-                raise DataError(f"{file} cannot be read: line {number + 1} has {TOO_DEEP}")
+                raise DataError(f"{file} cannot be read: line {number} has {TOO_DEEP}")
             if line.strip():
                 try:
                     row = decode(line)
                 except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    raise DataError(f"{file} cannot be read: line {number + 1} is not a JSON object: {error}") from None
+                    fault = json_fault(line, error)
+                    raise DataError(f"{file} cannot be read: line {number} is not a JSON object: {fault}") from None
+                if twice := next((name for name in _FIELDS if line.count(b'"%s"' % name.encode()) > 1), ""):
+                    _check_once(file, number, line, twice)
                 yield row
+
+
+def _check_once(file: Path, number: int, line: bytes, name: str) -> None:
+    """Raise `DataError` where a line has a field twice."""
+    pairs = json.loads(line, object_pairs_hook=lambda pairs: [key for key, _ in pairs])
+    if pairs.count(name) > 1:
+        raise DataError(f"{file} cannot be read: line {number} has the field {name!r} twice")
 
 
 def _rows(formats: Formats, file: Path, options: ReadOptions | None, sheet: str) -> pl.DataFrame:
     """Return the rows of a tabular file; for CSV all values are texts."""
-    from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.models.bundle.scoring import as_declared, read_rows
 
     declared = options or ReadOptions()

@@ -43,10 +43,10 @@ class IngestParams(SourceOptions, frozen=True, kw_only=True, forbid_unknown_fiel
         max_bad: The share of bad rows that may go to quarantine.
         max_ratio: How many times its own size a file may have unpacked.
         message: Why, for people.
-        null: Texts that mean "no value" in CSV files, besides the empty one.
+        null: Texts that mean a missing value, besides the empty one in CSV files.
         separator: Between the fields of CSV files.
         encoding: Of CSV files.
-        types: Column → type in CSV files and workbooks, instead of guessing.
+        types: Column → type, instead of the one that the file has or that is inferred.
     """
 
     dataset: str
@@ -77,15 +77,13 @@ def _reads(params: IngestParams) -> tuple[str, ...]:
     return tuple(path for path in params.paths() if not isinstance(place_of(path), str))
 
 
-def _facts(params: IngestParams, host: Host, *, datasets: Datasets) -> Mapping[str, object]:
+def _facts(params: IngestParams, *, datasets: Datasets) -> Mapping[str, object]:
     """Pin what a reference points at, which is not among `reads`; nothing tells whether a database, or all that a URL means, has changed."""
     if params.sql or len(_reads(params)) < len(params.paths()):
         return {"read at": new_run_id()}
     if not params.reference:
         return _contract(datasets.contract_file(params.dataset), params)
-    from mlopsfw.data.datasets import pins
-
-    return pins.pin(pins.absolute(params.reference, host.root))
+    return datasets.pin(params.reference)
 
 
 def _contract(file: Path | None, params: IngestParams) -> Mapping[str, object]:
@@ -104,7 +102,9 @@ def _run(params: IngestParams, host: Host, context: StepContext) -> Mapping[str,
         )
     datasets = context.datasets
     if params.reference:
-        version = datasets.reference(params.dataset, params.reference, params.message, run=context.run)
+        version = datasets.reference(
+            params.dataset, params.reference, params.message, csv=_csv(params), run=context.run
+        )
     else:
         version = datasets.add(
             params.dataset,
@@ -159,7 +159,7 @@ def build(params: IngestParams, host: Host) -> Step:
         outputs=("rows",),
         plugins=("format", "source"),
         reads=_reads(params),
-        facts=partial(_facts, params, host),
+        facts=partial(_facts, params),
     )
 
 

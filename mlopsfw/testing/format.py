@@ -26,9 +26,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
-from mlopsfw.kernel.base.errors import DataError
-from mlopsfw.kernel.roles.reading import Format, ReadRequest
+from mlopsfw.data.intake.formats import Formats
+from mlopsfw.data.intake.open_file import inner_suffix
+from mlopsfw.data.intake.paths import SourceFile
+from mlopsfw.data.intake.type_inference import Guesses
+from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.roles.reading import FileFacts, Format, ReadOptions, ReadRequest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +62,7 @@ class Rejects:
 
 
 class FormatConformance:
-    """Conformance of a format: batches of one schema, bad rows with line and reason, errors that name the file, closed files."""
+    """Conformance of a format: batches of one schema, bad rows with line and reason, errors that name the file, options heeded or refused, closed files."""
 
     @pytest.fixture
     def reader(self) -> Format:
@@ -117,6 +122,67 @@ class FormatConformance:
         next(begun)
         first, second = (_table(list(reader.read(ReadRequest(path=path)))) for _ in range(2))
         assert first.equals(second)
+
+    def test_what_the_file_says_of_itself_is_what_its_rows_are(
+        self, reader: Format, path: Path, table: pa.Table
+    ) -> None:
+        facts = reader.describe(ReadRequest(path=path))
+        assert isinstance(facts, FileFacts)
+        assert facts.schema is None or facts.schema.equals(next(iter(reader.read(ReadRequest(path=path)))).schema)
+        assert facts.rows in {None, table.num_rows}
+
+    def test_columns_that_are_asked_for_are_among_those_that_are_read(
+        self, reader: Format, path: Path, table: pa.Table
+    ) -> None:
+        batches = list(reader.read(ReadRequest(path=path, columns=("t",))))
+        assert "t" in batches[0].schema.names
+        assert _table(batches).select(["t"]).to_pydict() == table.select(["t"]).to_pydict()
+
+    @pytest.mark.parametrize("name", ["separator", "encoding", "sheet"])
+    def test_an_option_is_taken_or_refused_by_name_with_what_the_format_offers(
+        self, reader: Format, path: Path, name: str
+    ) -> None:
+        if name in reader.options:
+            return
+        options = ReadOptions() if name == "sheet" else replace(ReadOptions(), **{name: _OTHER[name]})
+        with pytest.raises(UsageError) as caught:
+            _read(reader, path, options, sheet=_OTHER["sheet"] if name == "sheet" else "")
+        assert name in caught.value.message
+        assert "--type, --null" in caught.value.hint
+
+    @pytest.mark.parametrize("kind", ["string", "double", "int64"])
+    def test_a_declared_type_is_heeded(self, reader: Format, path: Path, table: pa.Table, kind: str) -> None:
+        import pyarrow as pa
+
+        found = _read(reader, path, ReadOptions(types={"n": kind}))
+        assert found.schema.field("n").type in {
+            pa.type_for_alias(kind),
+            pa.large_string() if kind == "string" else None,
+        }
+        assert found["n"].to_pylist() == table["n"].cast(kind).to_pylist()
+        assert found["t"].to_pylist() == table["t"].to_pylist()
+
+    def test_a_value_that_is_not_of_the_declared_type_is_an_error_that_names_file_and_column(
+        self, reader: Format, path: Path
+    ) -> None:
+        with pytest.raises(DataError) as caught:
+            _read(reader, path, ReadOptions(types={"t": "int64"}))
+        _names(caught.value, path)
+        assert "'t'" in caught.value.message
+
+    def test_a_declared_column_that_the_file_lacks_is_an_error_that_names_it(self, reader: Format, path: Path) -> None:
+        with pytest.raises(DataError, match="no column 'zap'"):
+            _read(reader, path, ReadOptions(types={"zap": "int64"}))
+
+    def test_a_type_that_there_is_not_is_an_error(self, reader: Format, path: Path) -> None:
+        with pytest.raises(UsageError, match="there is no type 'nmuber'"):
+            _read(reader, path, ReadOptions(types={"n": "nmuber"}))
+
+    def test_a_text_that_means_a_missing_value_is_missing(self, reader: Format, path: Path, table: pa.Table) -> None:
+        found = _read(reader, path, ReadOptions(null=("text 3", "text 5")))
+        texts = [None if text in {"text 3", "text 5"} else text for text in table["t"].to_pylist()]
+        assert found["t"].to_pylist() == texts
+        assert found["n"].to_pylist() == table["n"].to_pylist()
 
     def test_with_a_sink_that_stays_empty_the_rows_are_the_same(self, reader: Format, path: Path) -> None:
         rejects = Rejects()
@@ -215,6 +281,17 @@ class FormatConformance:
         if end == "closed":
             batches.close()  # type: ignore[attr-defined]  # an iterator over a file has it
         assert path.resolve() not in open_files()
+
+
+_OTHER = {"separator": "^", "encoding": "latin-1", "sheet": "another"}
+
+
+def _read(reader: Format, path: Path, options: ReadOptions, sheet: str = "") -> pa.Table:
+    """Return a file's rows as every verb reads them: with what mlopsfw itself applies of the options."""
+    formats = Formats([inner_suffix(path).removeprefix(".")], lambda _name: reader)
+    guesses = Guesses()
+    files = [SourceFile(path, sheet=sheet)]
+    return guesses.settled(lambda: _table(list(formats.read(files, options, guesses))))
 
 
 def _names(error: DataError, file: Path) -> None:

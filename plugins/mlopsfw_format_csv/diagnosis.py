@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlopsfw.errors import DataError
-from mlopsfw.formats import BadValue, WrongGuess, exact, open_bytes
+from mlopsfw.formats import BadValue, WrongType, exact, open_bytes
 from mlopsfw_format_csv.blocks import Left, line_at
 from mlopsfw_format_csv.options import separator, text_of, utf8_of
 
@@ -66,11 +66,11 @@ def _explain_cell(path: Path, options: ReadOptions, known: Mapping[str, str], ce
     following = _NEXT_GUESS.get(cell.kind)
     has_type = column in options.types or column in options.expected
     if not has_type and cell.kind in _NUMBERS and exact.is_code(_value(cell.what)):
-        return WrongGuess(f"{where} holds codes", column, "string")
+        return WrongType(f"{where} holds codes", column, "string")
     if following and not has_type and (cell.kind == "null" or _is_number(cell.what)):
-        return WrongGuess(f"{where} is not all {cell.kind}", column, following)
+        return WrongType(f"{where} is not all {cell.kind}", column, following)
     if cell.kind == "int64" and known.get(column) == "int64" and not has_type:
-        return WrongGuess(f"{where} began with nulls and holds no numbers", column, "string")
+        return WrongType(f"{where} began with nulls and holds no numbers", column, "string")
     hint = f"Correct the row, name the text that means a missing value (--null TEXT), or read the column as text (--type {column}=string)."
     if column in options.expected and cell.kind == "int64" and _value(cell.what).strip().lstrip("+-").isdigit():
         hint = f"Replace the dataset with the column as text (--type {column}=string), or correct the row."
@@ -91,7 +91,7 @@ def explain_lossy(
     guessed = {name: "string" for name in columns if name not in options.expected}
     if len(guessed) == len(columns):
         name = next(iter(columns))
-        return WrongGuess(f"{path}: column {name!r}: {columns[name][1]}", name, "string", guessed)
+        return WrongType(f"{path}: column {name!r}: {columns[name][1]}", name, "string", guessed)
     name = next(name for name in columns if name in options.expected)
     row, reason = columns[name]
     line, _ = locate(path, options, row + passed)

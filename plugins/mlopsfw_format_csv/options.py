@@ -8,24 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mlopsfw.errors import DataError, UsageError
-from mlopsfw.formats import open_bytes
+from mlopsfw.formats import open_bytes, type_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from mlopsfw.roles import ReadOptions
 
 
 def check(path: Path, options: ReadOptions) -> None:
     """Raise `UsageError` where an option cannot be, `DataError` where the file is UTF-16 and nobody said so."""
-    import pyarrow as pa
-
     for column, kind in options.types.items():
-        try:
-            pa.type_for_alias(kind)
-        except ValueError:
-            hint = "Types are int64, double, string, bool, date32[day], timestamp[us] and similar."
-            raise UsageError(f"column {column!r}: there is no type {kind!r}", hint=hint) from None
+        type_of(kind, column)
     if len(options.separator) > 1:
         raise UsageError(
             f"the separator {options.separator!r} is not one character", hint="Write one character, such as ; or \\t."
@@ -56,20 +48,6 @@ def _refuse_utf16(path: Path, options: ReadOptions) -> None:
 def separator(path: Path, options: ReadOptions) -> str:
     """Return what stands between the fields of a file."""
     return options.separator or ("\t" if ".tsv" in path.suffixes else ",")
-
-
-def null_texts(options: ReadOptions) -> list[str]:
-    """Return the texts that mean "no value" in columns of no text."""
-    import pyarrow.csv as pc
-
-    return [*pc.ConvertOptions().null_values, *options.null]
-
-
-def type_of(kind: str) -> pa.DataType:
-    """Return the Arrow type of that name."""
-    import pyarrow as pa
-
-    return pa.timestamp("us", "UTC") if kind == "timestamp[us, tz=UTC]" else pa.type_for_alias(kind)
 
 
 def text_of(raw: Any, options: ReadOptions) -> TextIO:

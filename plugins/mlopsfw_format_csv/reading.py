@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopsfw.roles import FileFacts
 from mlopsfw_format_csv import diagnosis, strict, tolerant
 
 if TYPE_CHECKING:
@@ -22,9 +23,14 @@ class Csv:
     """
 
     typed = False
+    options = ("separator", "encoding")
 
     def __init__(self, media_types: Sequence[str] = ()) -> None:
         self.media_types = media_types
+
+    def describe(self, request: ReadRequest) -> FileFacts:  # noqa: ARG002 - CSV says nothing of itself
+        """Return nothing: only the rows tell."""
+        return FileFacts()
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, as `mlopsfw.roles.Format` has it."""

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mlopsfw.errors import DataError
-from mlopsfw.formats import WrongGuess, exact, in_order, open_bytes
+from mlopsfw.formats import WrongType, exact, in_order, null_texts, open_bytes, type_of
 from mlopsfw_format_csv import diagnosis
 from mlopsfw_format_csv.blocks import Blocks, Left
-from mlopsfw_format_csv.options import check, null_texts, separator, type_of, utf8_of
+from mlopsfw_format_csv.options import check, separator, utf8_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,7 +69,7 @@ class Parser:
         self._delimiter, self._declared = separator(path, options), options.types
         self._key = set(options.key) - set(options.expected)
         self._parsing = pc.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=ragged)
-        self._types, self._nulls = types, null_texts(options)
+        self._types, self._nulls = types, null_texts(options.null)
         self._converting: dict[str, pc.ConvertOptions] = {}
 
     def __call__(self, block: bytes) -> pa.RecordBatch:
@@ -138,10 +138,10 @@ class Parser:
 
 
 def read_csv(path: Path, options: ReadOptions, guesses: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a CSV file; `guesses` are types learnt from an earlier `WrongGuess`.
+    """Yield the rows of a CSV file; `guesses` are types learnt from an earlier `WrongType`.
 
     Raises:
-        WrongGuess: Read it again, with the error's type for its column.
+        WrongType: Read it again, with the error's type for its column.
         DataError: A row has too few or too many fields, a value is not of its column's type, or the encoding is wrong.
     """
     import pyarrow as pa
@@ -211,7 +211,7 @@ def _check_columns(schema: pa.Schema, path: Path, options: ReadOptions) -> None:
         if pa.types.is_binary(field.type):
             diagnosis.raise_encoding(path, options)
         if pa.types.is_time(field.type):  # tables have no type for a time of day
-            raise WrongGuess(f"{path}: column {field.name!r} holds times of day", field.name, "string")
+            raise WrongType(f"{path}: column {field.name!r} holds times of day", field.name, "string")
     check_declared(schema.names, path, options)
 
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlopsfw.formats import WrongGuess, exact, in_order
+from mlopsfw.formats import TooManyBad, WrongType, cast_each, exact, in_order, null_texts, type_of
 from mlopsfw_format_csv import diagnosis, strict
 from mlopsfw_format_csv.escapes import ByteText
-from mlopsfw_format_csv.options import check, null_texts, type_of
+from mlopsfw_format_csv.options import check
 from mlopsfw_format_csv.strict import Lossy, Parser
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ _TELLING = 64  # values that are looked at first, besides twice as many as may b
 
 Bad = dict[int, tuple[str, str]]
 """Number → what was wrong, and the row's text."""
-
-
-class _TooMany(Exception):
-    """More values are bad than may be."""
 
 
 class _Block(NamedTuple):
@@ -96,7 +92,7 @@ class _Reading:
         self._records = self._rows = 0  # so far: all, the header too; those of the right width
         self._ragged: Bad = {}  # by record of the file, from 1 with the header
         self._bad: Bad = {}  # by row of the right width, from 0
-        self._nulls = frozenset(text.encode() for text in null_texts(options))
+        self._nulls = frozenset(text.encode() for text in null_texts(options.null))
         strict.check_declared(self._names, path, options)
 
     def batches(self, blocks: Blocks) -> Iterator[pa.RecordBatch]:
@@ -187,11 +183,11 @@ class _Reading:
         for kind in _CANDIDATES:
             try:
                 bad: dict[int, str] = {}
-                numbers = _cast(present, type_of(kind), 0, bad, int(self._share * len(present)))
+                numbers = cast_each(present, type_of(kind), bad, int(self._share * len(present)), _cast)
                 trials[kind] = len(bad)
                 if self._losses(name, present, numbers):
                     return "string"
-            except _TooMany:
+            except TooManyBad:
                 continue
             if not bad:
                 break
@@ -208,7 +204,7 @@ class _Reading:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        nulls = ["", *self._options.null] if text else null_texts(self._options)
+        nulls = ["", *self._options.null] if text else null_texts(self._options.null)
         empty = pc.is_in(values, pa.array([null.encode() for null in nulls], pa.binary()))
         present = pc.if_else(empty, pa.scalar(None, pa.binary()), values)
         if text:
@@ -235,11 +231,11 @@ class _Reading:
         kind = self._kinds[name]
         present = self._present(values, text=kind == "string")
         found: dict[int, str] = {}
-        done = _cast(present, type_of(kind), 0, found, len(values))
+        done = cast_each(present, type_of(kind), found, len(values), _cast)
         lost = self._losses(name, present, done)
         if lost and name not in self._declared:
             reason = next(iter(lost.values()))
-            raise WrongGuess(f"{self._path}: column {name!r}: {reason}", name, "string")
+            raise WrongType(f"{self._path}: column {name!r}: {reason}", name, "string")
         if found and name not in self._declared:
             self._reconsider(name, kind, present, found)
         found |= lost
@@ -258,20 +254,20 @@ class _Reading:
         return exact.losses(texts, numbers)
 
     def _reconsider(self, name: str, kind: str, values: pa.Array, bad: dict[int, str]) -> None:
-        """Raise `WrongGuess` where nothing but a wider type is wanted: a fraction among whole numbers is no bad value."""
+        """Raise `WrongType` where nothing but a wider type is wanted: a fraction among whole numbers is no bad value."""
         import pyarrow as pa
 
         if kind == "null":
-            raise WrongGuess(f"{self._path}: column {name!r} is not all null", name, self._kind(name, values))
+            raise WrongType(f"{self._path}: column {name!r} is not all null", name, self._kind(name, values))
         strange = values.take(pa.array(list(bad)))
         if kind in {"int64", "double"} and any(map(exact.is_code, strange.to_pylist())):
-            raise WrongGuess(f"{self._path}: column {name!r} holds codes", name, "string")
+            raise WrongType(f"{self._path}: column {name!r} holds codes", name, "string")
         if kind != "int64":
             return
         still: dict[int, str] = {}
-        _cast(strange, pa.float64(), 0, still, len(strange))
+        cast_each(strange, pa.float64(), still, len(strange), _cast)
         if len(still) < len(strange):
-            raise WrongGuess(f"{self._path}: column {name!r} is not all int64", name, "double")
+            raise WrongType(f"{self._path}: column {name!r} is not all int64", name, "double")
 
     def found(self) -> Iterator[tuple[int, str, str]]:
         """Yield line, reason and text of each bad row, in order."""
@@ -306,24 +302,14 @@ def _text(fields: Sequence[Any]) -> str:
     return out.getvalue()
 
 
-def _cast(values: pa.Array, kind: pa.DataType, start: int, bad: dict[int, str], most: int) -> pa.Array:
-    """Return `values` (binary) as `kind`, with null for those that are not; halved until each of them is found."""
+def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return `values` (binary) as `kind`. Raise Arrow's errors."""
     import pyarrow as pa
 
-    try:
-        if pa.types.is_null(kind):
-            return _all_null(values)
-        text = values.cast(pa.string())
-        return text if pa.types.is_string(kind) else text.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        if len(values) == 1:
-            bad[start] = str(error).removesuffix(".")
-            if len(bad) > most:
-                raise _TooMany from None
-            return pa.nulls(1, kind)
-        half = len(values) // 2
-        parts = (values[:half], start), (values[half:], start + half)
-        return pa.concat_arrays([_cast(part, kind, first, bad, most) for part, first in parts])
+    if pa.types.is_null(kind):
+        return _all_null(values)
+    text = values.cast(pa.string())
+    return text if pa.types.is_string(kind) else text.cast(kind)
 
 
 def _all_null(values: pa.Array) -> pa.Array:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.errors import DataError, MissingExtra, UnknownName, UsageError
 from mlopsfw.formats import Allowance
-from mlopsfw.roles import nearest
+from mlopsfw.roles import FileFacts, nearest
 from mlopsfw_format_excel.times import loaded
 from mlopsfw_format_excel.workbook import unpacked
 
@@ -32,7 +32,12 @@ class Workbook:
     """Reads workbooks."""
 
     typed = True
+    options = ("sheet",)
     media_types = ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",)
+
+    def describe(self, request: ReadRequest) -> FileFacts:  # noqa: ARG002 - a sheet has no types for columns
+        """Return nothing: only the cells tell."""
+        return FileFacts()
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows of the sheet that is asked for, as `mlopsfw.roles.Format` has it."""
@@ -40,7 +45,7 @@ class Workbook:
 
 
 def read_excel(path: Path, sheet: str, options: ReadOptions) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a sheet; `options` say which texts mean "no value", and declared types.
+    """Yield the rows of a sheet; `options` say which columns are texts.
 
     Raises:
         DataError: It is no workbook, unpacks to too much, or its header is none; it names the column by its letter.
@@ -141,28 +146,20 @@ def _letter(index: int) -> str:
 def _typed(batch: pa.RecordBatch, options: ReadOptions, path: Path) -> pa.RecordBatch:
     import pyarrow as pa
 
-    unknown = sorted(set(options.types) - set(batch.schema.names))
-    if unknown:
-        raise DataError(f"{path} has no column {unknown[0]!r}", hint=f"It has: {', '.join(batch.schema.names)}.")
-    columns = []
-    for name, values in zip(batch.schema.names, batch.columns, strict=True):
-        plain = _plain(values, options.null)
+    columns = [_plain(values) for values in batch.columns]
+    for name, values in zip(batch.schema.names, columns, strict=True):
         if name not in options.types:
-            _check_kept(name, plain, path)
-        try:
-            columns.append(plain.cast(options.types[name]) if name in options.types else plain)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise DataError(f"{path}: column {name!r} is not all {options.types[name]}: {error}") from None
+            _check_kept(name, values, path)
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
-def _plain(values: pa.Array, null: tuple[str, ...]) -> pa.Array:
+def _plain(values: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as t
 
     if t.is_string(values.type) or t.is_large_string(values.type):
-        return pc.if_else(pc.is_in(values, pa.array(["", *null], values.type)), pa.scalar(None, values.type), values)
+        return pc.if_else(pc.is_in(values, pa.array([""], values.type)), pa.scalar(None, values.type), values)
     if t.is_floating(values.type):
         whole = pc.all(pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), _EXACT))).as_py()
         return values.cast(pa.int64()) if whole else values

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mlopsfw.roles import FileFacts
 from mlopsfw_format_json import strict, tolerant
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ class JsonLines:
     """Reads JSON lines."""
 
     typed = True
+    options = ()
     media_types = ("application/jsonl", "application/x-ndjson")
+
+    def describe(self, request: ReadRequest) -> FileFacts:  # noqa: ARG002 - JSON lines say nothing of themselves
+        """Return nothing: only the rows tell."""
+        return FileFacts()
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, as `mlopsfw.roles.Format` has it."""

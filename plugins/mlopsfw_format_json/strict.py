@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.errors import DataError
-from mlopsfw.formats import TOO_DEEP, WrongGuess, in_order, is_too_deep, open_bytes, without_rows
+from mlopsfw.formats import TOO_DEEP, WrongSchema, in_order, is_too_deep, open_bytes, without_rows
 from mlopsfw_format_json import whole as jsonwhole
 from mlopsfw_format_json.flaws import flaw_of, kinds_of
 
@@ -29,11 +29,11 @@ def read_jsonl(
     Args:
         path: The file.
         max_ratio: An archive may unpack to so many times its size.
-        known: Its columns, learnt from an earlier `WrongGuess`.
+        known: Its columns, learnt from an earlier `WrongSchema`.
         as_text: Fields whose texts stay texts although they look like times.
 
     Raises:
-        WrongGuess: A field shows up, or turns from null to something, further on; read it again with the error's schema.
+        WrongSchema: A field shows up, or turns from null to something, further on; read it again with the error's schema.
         DataError: The archive unpacks to more, a line is not a JSON object, or a field has values of two types; with the line.
     """
     import pyarrow as pa
@@ -43,7 +43,7 @@ def read_jsonl(
             yield from _batches(path, max_ratio, known, as_text)
         except pa.ArrowInvalid as error:
             if known is None:
-                raise WrongGuess(f"{path}: {error}", path, columns_of(_texts(path, max_ratio), as_text)) from None
+                raise WrongSchema(f"{path}: {error}", path, columns_of(_texts(path, max_ratio), as_text)) from None
             raise
     except pa.ArrowInvalid as error:
         raise _explain(path, max_ratio, str(error)) from None

@@ -108,10 +108,19 @@ def test_a_csv_column_that_turns_into_text_late_is_text_in_a_stream_too(tmp_path
     assert types == {"code": "categorical", "n": "numeric"}
 
 
-def test_jsonl_is_not_streamed_and_says_what_is(tmp_path, capsys):
-    (tmp_path / "rows.jsonl").write_text('{"x": 1}\n', encoding="utf-8")
-    assert run(["drift", str(tmp_path / "rows.jsonl"), str(tmp_path / "rows.jsonl"), "--stream"]) == 1
-    assert ".parquet" in capsys.readouterr().err
+@pytest.mark.parametrize("late", ["1.5", '"word"', "null"])
+def test_jsonl_is_streamed_with_the_types_that_all_its_lines_say(tmp_path, capsys, late):
+    lines = '{"x": 1, "y": 2}\n' * 200
+    if late == '"word"':  # a field of two types is an error with its line, streamed too
+        late = "[1]"
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text(f'{lines}{{"x": {late}, "z": 1}}\n', encoding="utf-8")
+    code = run(["drift", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), "--stream"])
+    out, error = capsys.readouterr()
+    if late == "[1]":
+        assert (code, "a.jsonl:201" in error) == (1, True)
+    else:
+        assert (code, "0 of 3 columns drifted; 201 rows against 201." in out) == (0, True)
 
 
 def test_damage_met_in_the_middle_of_a_stream_is_a_clear_error(files, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from mlopsfw.capturelog.records import Header, LabelRows, encode
 from mlopsfw.capturelog.times import now_micros
 from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.cli import run
-from mlopsfw.kernel.base.errors import DataError, UnknownName
+from mlopsfw.kernel.base.errors import DataError, UnknownName, UsageError
 from mlopsfw.kernel.roles.bundle import Manifest
 from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw.project.facade import Project
@@ -201,6 +202,37 @@ def test_a_file_that_cannot_be_read_is_named(labelled: Project, tmp_path: Path, 
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=name):
         labelled.label_files.add("delay", tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["labels.jsonl", "labels.ndjson", "labels.jsonl.gz"])
+def test_json_lines_give_each_label_its_type_packed_or_not(labelled: Project, tmp_path: Path, name: str) -> None:
+    text = b'{"prediction_id": "p1", "label": true}\n{"prediction_id": "p2", "label": false}\n'
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    assert labelled.label_files.add("delay", tmp_path / name) == 2
+    assert labels(labelled) == {"p1": True, "p2": False}
+
+
+@pytest.mark.parametrize("field", ["prediction_id", "label"])
+def test_a_line_with_a_field_of_a_label_twice_is_an_error_with_its_line(
+    labelled: Project, tmp_path: Path, field: str
+) -> None:
+    more = {"prediction_id": '"p2"', "label": "false"}[field]
+    good = '{"prediction_id": "label", "label": true}\n'  # the name as a value is no second field
+    (tmp_path / "l.jsonl").write_text(good + f'{{"prediction_id": "p1", "label": true, "{field}": {more}}}\n')
+    with pytest.raises(DataError, match=rf"line 2 has the field '{field}' twice"):
+        labelled.label_files.add("delay", tmp_path / "l.jsonl")
+    assert labels(labelled) == {}
+
+
+@pytest.mark.parametrize(
+    "given", [{"separator": ";"}, {"encoding": "latin-1"}, {"null": ("x",)}, {"types": {"label": "string"}}]
+)
+def test_an_option_that_labels_in_json_lines_do_not_take_is_an_error(
+    labelled: Project, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    (tmp_path / "l.jsonl").write_text('{"prediction_id": "p1", "label": true}\n')
+    with pytest.raises(UsageError, match=r"l\.jsonl|\.jsonl"):
+        labelled.label_files.add("delay", tmp_path / "l.jsonl", ReadOptions(**given))
 
 
 def test_the_ledger_holds_counts_of_labels_and_no_label(labelled: Project) -> None:

@@ -79,27 +79,23 @@ def _spool(formats: Formats, paths: Sequence[Path], target: Path) -> None:
     import pyarrow as pa
 
     from mlopsfw.data.intake.paths import locate
-    from mlopsfw.data.intake.type_inference import Guesses, WrongGuess
+    from mlopsfw.data.intake.type_inference import Guesses
     from mlopsfw.kernel.roles.reading import ReadOptions
 
-    files = locate(paths, formats.suffixes)
-    guesses = Guesses()
-    while True:
+    files, guesses = locate(paths, formats.suffixes), Guesses()
+
+    def write() -> None:
         batches = formats.read(files, ReadOptions(), guesses)
-        try:
-            first = next(batches, None)
-            if first is None:
-                raise DataError(f"{paths[0]} is empty")
-            with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_file(sink, first.schema) as writer:
-                writer.write_batch(first)
-                for batch in batches:
-                    writer.write_batch(batch)
-        except WrongGuess as error:
-            guesses.learn(error)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise DataError(f"the files have different columns: {error}") from None
-        else:
-            return
+        first = next(batches)
+        with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_file(sink, first.schema) as writer:
+            writer.write_batch(first)
+            for batch in batches:
+                writer.write_batch(batch)
+
+    try:
+        guesses.settled(write)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"the files have different columns: {error}") from None
 
 
 def infer_file(formats: Formats, path: Path, personal: Collection[str] = ()) -> tuple[str, Contract]:

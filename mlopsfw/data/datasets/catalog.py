@@ -123,11 +123,19 @@ class Datasets(VersionStore):
         return BadRows(self.tables, check_name(name, "dataset")).all()
 
     def reference(
-        self, name: str, uri: str, message: str = "", *, run: str = "", force: bool = False
+        self,
+        name: str,
+        uri: str,
+        message: str = "",
+        *,
+        csv: ReadOptions | None = None,
+        run: str = "",
+        force: bool = False,
     ) -> DatasetVersion:
-        """Register an outside table (Parquet, CSV, JSONL or IPC file, folder of them, or Delta table) without copying it.
+        """Register an outside table (a file of any installed format, a folder of them, or a Delta table) without copying it.
 
-        mlopsfw reads it once for its digest, and pins it by the digests of its files, its ETag or its table version.
+        mlopsfw reads it once for its digest, as `add` reads files, and pins it by the digests of its files, its ETag or its table
+        version. `csv` says how its files are written; the version keeps it.
 
         Raises:
             DataError: There is no table.
@@ -136,13 +144,15 @@ class Datasets(VersionStore):
         from mlopsfw.data.datasets.loading.zero_copy import refer
         from mlopsfw.data.datasets.pins import absolute
         from mlopsfw.kernel.config.secrets import credential_in
+        from mlopsfw.kernel.roles.reading import ReadOptions
 
         if credential := credential_in(uri):
             raise UsageError(
                 f"the reference of dataset {name!r} holds {credential}, and the ledger would keep it for ever",
                 hint="Use a login from the environment, such as AWS_PROFILE, or add a copy of the rows.",
             )
-        return refer(self, name, absolute(uri, self._services.workspace.root), message, run=run, force=force)
+        place, options = absolute(uri, self._services.workspace.root), csv or ReadOptions()
+        return refer(self, name, place, message, options, run=run, force=force)
 
     def restore(self, name: str, version: int, message: str = "") -> DatasetVersion:
         """Make a new version with the content of an earlier one. Copies and removes nothing."""

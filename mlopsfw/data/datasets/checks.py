@@ -36,18 +36,16 @@ def examine(datasets: Datasets) -> Iterator[Diagnosis]:
     newest = datasets.newest()
     for latest in newest:
         if latest.mode == "reference":
-            yield from _reference(latest)
+            yield from _reference(datasets, latest)
         else:
             files += len(datasets.manifest(latest).files)
             yield from _table(datasets, latest)
     yield Diagnosis("ok", f"{len(newest)} datasets, whose newest versions have {files} files")
 
 
-def _reference(version: DatasetVersion) -> Iterator[Diagnosis]:
-    from mlopsfw.data.datasets import pins
-
+def _reference(datasets: Datasets, version: DatasetVersion) -> Iterator[Diagnosis]:
     try:
-        pins.check(version.uri, version.pin, version.name)
+        datasets.check_pin(version)
     except ReferenceChanged as error:
         yield Diagnosis("warning", error.message, error.hint)
 

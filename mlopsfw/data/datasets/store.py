@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.datasets.versions import DatasetVersion, History, fold
 from mlopsfw.kernel.base.errors import Erased, StorageError
@@ -95,9 +95,27 @@ class VersionStore:
         if target.mode == "reference":
             from mlopsfw.data.datasets import pins
 
-            pins.check(target.uri, target.pin, target.name)
-            return pins.scan(target.uri, target.pin)
+            self.check_pin(target)
+            return pins.scan(self._intake.formats, target.uri, target.pin, target.columns)
         return self.files(target.name).scan(self.manifest(target).files)
+
+    def pin(self, uri: str) -> dict[str, Any]:
+        """Return the pin of the outside table at `uri`, relative to the project. Raise `DataError` where there is none."""
+        from mlopsfw.data.datasets import pins
+
+        return pins.pin(pins.absolute(uri, self._services.workspace.root), self._intake.formats.suffixes)
+
+    def check_pin(self, version: DatasetVersion) -> None:
+        """Raise `ReferenceChanged` unless the outside table of a version is still what it was."""
+        from mlopsfw.data.datasets import pins
+
+        pins.check(version.uri, version.pin, version.name, self._intake.formats.suffixes)
+
+    def scan_outside(self, uri: str, pinned: dict[str, Any]) -> pl.LazyFrame:
+        """Return the rows of an outside table (absolute) that no version has yet."""
+        from mlopsfw.data.datasets import pins
+
+        return pins.scan(self._intake.formats, uri, pinned, {})
 
     # -- what the pieces are ---------------------------------------------------------------------------------------------
 

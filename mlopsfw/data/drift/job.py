@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.drift.alike import agree, applied, is_text
-from mlopsfw.data.drift.blocks import STREAMED, InferredBlocks, known_columns, open_blocks
+from mlopsfw.data.drift.blocks import Blocks, known_columns
 from mlopsfw.data.tables.batches import without_rows
 from mlopsfw.data.tables.exact import is_number
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.roles.reading import ReadOptions
 
 if TYPE_CHECKING:
-    import polars as pl
     import pyarrow as pa
 
     from mlopsfw.data.drift.alike import Plan
-    from mlopsfw.data.drift.blocks import Blocks
     from mlopsfw.data.intake.formats import Formats
     from mlopsfw_core import ColumnDrift, StreamedDrift
 
@@ -30,8 +28,9 @@ Read = Callable[[], "Iterator[pa.RecordBatch]"]
 STREAM_FROM = 1 << 30
 """Bytes. By default a file is streamed if its rows take more than this in memory."""
 
+_PACKED = {".gz", ".zip", ".xlsx"}
 _UNPACKS = 8  # approximate ratio of unpacked to packed size
-_WIDTH = {"String": 24, "Categorical": 4, "Boolean": 1}  # bytes of a value in memory; 8 for other types
+_TEXT, _CODE, _OTHER = 24, 4, 8  # bytes of a value in memory
 
 Progress = Callable[[str, Iterator[Any]], Iterator[Any]]
 """Wraps the blocks of one pass, with a name for it, to show its progress."""
@@ -129,34 +128,39 @@ def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, b
 
 
 def is_large(formats: Formats, file: Path) -> bool:
-    """Return whether a file's rows would take more memory than `STREAM_FROM`. JSON lines and Excel are never streamed."""
-    kind, size = STREAMED.get(formats.check(file), ""), file.stat().st_size
-    if kind == "parquet" and size:
-        return _parquet_bytes(file) > STREAM_FROM
-    packed = _UNPACKS if file.suffix.lower() in {".gz", ".zip"} else 1
-    return bool(kind) and size * packed > STREAM_FROM
+    """Return whether a file's rows would take more memory than `STREAM_FROM`."""
+    facts = formats.describe(file)
+    if facts.schema is not None and facts.rows is not None:
+        return facts.rows * row_bytes(facts.schema) > STREAM_FROM
+    packed = _UNPACKS if file.suffix.lower() in _PACKED else 1
+    return file.stat().st_size * packed > STREAM_FROM
 
 
-def _parquet_bytes(file: Path) -> int:
-    import polars as pl
-
-    try:
-        lazy = pl.scan_parquet(file)
-        return int(lazy.select(pl.len()).collect().item()) * row_bytes(lazy.collect_schema())
-    except (pl.exceptions.PolarsError, OSError):
-        return 0  # the reader reports what is wrong with it
-
-
-def row_bytes(schema: pl.Schema) -> int:
+def row_bytes(schema: pa.Schema) -> int:
     """Return the approximate size of a row in memory, in bytes."""
-    return sum(_WIDTH.get(str(dtype), 8) for dtype in schema.values())
+    return sum(map(_width, schema.types))
+
+
+def _width(kind: pa.DataType) -> int:
+    """Return about how many bytes a value takes in memory."""
+    import pyarrow.types as t
+
+    if t.is_dictionary(kind):
+        return _CODE
+    if t.is_boolean(kind):
+        return 1
+    return _OTHER if t.is_primitive(kind) else _TEXT
 
 
 def _open_both(formats: Formats, job: DriftJob, *, stream: bool) -> tuple[Blocks, Blocks]:
     """Open both files together: reads files without types through once, to learn them."""
+    files = (job.reference, job.current)
+    formats.check_options(files, job.options, job.sheet)
     with ThreadPoolExecutor(2) as pool:
-        files = (job.reference, job.current)
-        futures = [pool.submit(open_blocks, formats, file, job.options, job.sheet, stream=stream) for file in files]
+        futures = [
+            pool.submit(Blocks, formats, file, *formats.taken(file, job.options, job.sheet), keep=not stream)
+            for file in files
+        ]
         import mlopsfw_core  # noqa: F401 - NumPy, and the core, while files are read
 
         return futures[0].result(), futures[1].result()
@@ -165,9 +169,8 @@ def _open_both(formats: Formats, job: DriftJob, *, stream: bool) -> tuple[Blocks
 def _as_text_alike(before: Blocks, after: Blocks) -> None:
     """Read a column as text if it is text in the other file: one file may happen to hold only codes that are plain numbers."""
     for side, other in ((before, after), (after, before)):
-        if isinstance(side, InferredBlocks):
-            texts = [f.name for f in other.schema if is_text(f.type) and f.name in side.schema.names]
-            side.as_text([name for name in texts if is_number(side.schema.field(name).type)])
+        texts = [f.name for f in other.schema if is_text(f.type) and f.name in side.schema.names]
+        side.as_text([name for name in texts if is_number(side.schema.field(name).type)])
 
 
 def _sides(plan: Plan, before: Blocks, after: Blocks) -> tuple[Read, Read]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from mlopsfw.data.intake.formats import called
 from mlopsfw.data.intake.paths import SourceFile
-from mlopsfw.data.intake.type_inference import Guesses, WrongGuess
+from mlopsfw.data.intake.type_inference import Guesses, WrongInference
 from mlopsfw.data.tables.columns import CastError
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.reading import ReadRequest
@@ -46,12 +46,10 @@ def located(
 def _read_through(reader: Format, path: Path, options: ReadOptions) -> None:
     """Read a file for its errors alone."""
     guesses = Guesses()
-    with contextlib.suppress(WrongGuess):  # nothing new was learnt
-        while True:
-            try:
-                for _ in reader.read(ReadRequest(path=path, options=options, learned=guesses.columns)):
-                    pass
-            except WrongGuess as error:
-                guesses.learn(error)
-            else:
-                return
+
+    def read() -> None:
+        for _ in reader.read(ReadRequest(path=path, options=options, learned=guesses.columns)):
+            pass
+
+    with contextlib.suppress(WrongInference):  # nothing new was learnt
+        guesses.settled(read)

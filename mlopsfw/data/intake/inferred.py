@@ -6,12 +6,12 @@ Where `data add` refuses a word far down in a column of numbers, to protect the 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from mlopsfw.data.intake.paths import SourceFile
-from mlopsfw.data.intake.type_inference import BadValue, Guesses, WrongGuess
+from mlopsfw.data.intake.type_inference import BadValue, Guesses, WrongType
 from mlopsfw.data.tables import exact
 from mlopsfw.kernel.base.errors import DataError, UsageError
 
@@ -52,22 +52,22 @@ class InferredFile:
             UsageError: An option is wrong.
         """
         is_typed(self._formats, self._file.path)
-        while True:
-            read = self._formats.read([self._file], self._options, self._guesses)
+
+        def read() -> Taken:
             try:
-                with contextlib.closing(read) as batches:
+                with contextlib.closing(self.batches()) as batches:
                     return work(batches)
-            except WrongGuess as error:
-                self._guesses.learn(error)
             except BadValue as error:
                 if error.column in self._options.types or error.column in self._options.expected:
                     raise
-                self._guesses.learn(WrongGuess(error.message, error.column, "string"))
                 self.notes.append(f"{error.message}: the column is read as text.")
+                raise WrongType(error.message, error.column, "string") from None
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows by what was learnt of their types in an earlier pass."""
-        return self._formats.read([self._file], self._options, self._guesses)
+        return self._guesses.settled(read)
+
+    def batches(self, columns: tuple[str, ...] = ()) -> Generator[pa.RecordBatch, None, None]:
+        """Yield the rows, in these columns or in all, by what was learnt of their types in earlier passes."""
+        return self._formats.read([self._file], self._options, self._guesses, columns=columns)
 
     def as_text(self, columns: Iterable[str]) -> None:
         """Read these columns as text from now on, unless they have a declared type."""
@@ -109,13 +109,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def check_names(path: Path, schema: pa.Schema) -> None:
-    """Raise `DataError` where two columns have one name."""
-    names = schema.names
-    if twice := next((name for index, name in enumerate(names) if name in names[:index]), None):
-        raise DataError(f"{path}: two columns are called {twice!r}", hint="Give each column a unique name.")
 
 
 def table_of(batches: Iterator[pa.RecordBatch]) -> pa.Table:

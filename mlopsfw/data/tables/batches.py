@@ -28,6 +28,16 @@ def read_ipc(path: Path) -> Iterator[pa.RecordBatch]:
         yield from batches
 
 
+def ipc_schema(path: Path) -> pa.Schema:
+    """Return the columns of an Arrow IPC file or stream. Raise Arrow's errors."""
+    import pyarrow as pa
+
+    with pa.OSFile(str(path)) as raw:
+        is_file = raw.read(6) == b"ARROW1"
+        raw.seek(0)
+        return (pa.ipc.open_file if is_file else pa.ipc.open_stream)(raw).schema
+
+
 def without_rows(schema: pa.Schema) -> pa.RecordBatch:
     """Return an empty batch with these columns, and with plain strings in dictionaries of string views."""
     import pyarrow as pa

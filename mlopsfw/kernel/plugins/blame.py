@@ -99,6 +99,12 @@ def blame(error: Exception, claim: Claim, where: str) -> None:
         error.add_note(f"{_BLAME}{str(claim).removeprefix('plugin ')} in {where}")
 
 
+def blame_built(built: object, error: Exception, method: str) -> None:
+    """Blame the plugin that built `built` for what its `method` gave back, if a plugin did."""
+    if isinstance(built, Blamed):
+        built.blame(error, method)
+
+
 def is_blamed(error: BaseException) -> bool:
     """Return whether a plugin was named as the culprit."""
     return bool(blame_of(error))
@@ -132,6 +138,10 @@ class Blamed:
         call = guard(value, self._claim, where, part=_part(self._role, name))
         self.__dict__[name] = call  # the next look-up finds it without coming here
         return call
+
+    def blame(self, error: Exception, method: str) -> None:
+        """Blame the plugin for what `method` gave back."""
+        blame(error, self._claim, f"{self._role.capitalize()}.{method}")
 
     def __repr__(self) -> str:
         return f"<{self._built!r} of {self._claim}>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +17,7 @@ MAX_RATIO = 200.0
 
 
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a file is written. Each format heeds what concerns it.
+    """How a file is written. An option that no file of a load takes is an error: see `Format.options`.
 
     Args:
         separator: Between fields of text; empty for the format's own.
@@ -70,17 +70,32 @@ class ReadRequest:
         path: The file, at hand.
         options: How it is written.
         sheet: Of a workbook, the sheet; empty for the only one.
-        learned: Column → type, as earlier readings of the file had it in a `WrongGuess`.
-        schema: The file's columns, as an earlier reading had them in a `WrongGuess`.
+        columns: The columns that are wanted; empty for all. A format may leave others out, to be faster.
+        learned: Column → type, as earlier readings of the file had it in a `WrongType`.
+        schema: The file's columns, as an earlier reading had them in a `WrongSchema`.
         rejects: Where bad rows go; without it a bad row is a `DataError`.
     """
 
     path: Path
     options: ReadOptions = field(default_factory=ReadOptions)
     sheet: str = ""
+    columns: tuple[str, ...] = ()
     learned: Mapping[str, str] = field(default_factory=dict)
     schema: pa.Schema | None = None
     rejects: RejectSink | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """What a file says of itself before its rows are read.
+
+    Args:
+        schema: Its columns; None where only the rows tell.
+        rows: How many rows it has; None where only reading tells.
+    """
+
+    schema: pa.Schema | None = None
+    rows: int | None = None
 
 
 class Format(Protocol):
@@ -88,12 +103,24 @@ class Format(Protocol):
 
     @property
     def typed(self) -> bool:
-        """Return whether values have types of their own, so that none is guessed from text."""
+        """Return whether values have types of their own, so that none is guessed from text.
+
+        mlopsfw then applies `ReadOptions.types` and `null` to the batches itself; else the format does.
+        """
+        ...
+
+    @property
+    def options(self) -> Collection[str]:
+        """Return which of `separator`, `encoding` and `sheet` it takes. Where no file of a load takes one, it is an error."""
         ...
 
     @property
     def media_types(self) -> Sequence[str]:
         """Return the media types of such files (`text/csv`), for a URL whose path has no suffix; none for none."""
+        ...
+
+    def describe(self, request: ReadRequest) -> FileFacts:
+        """Return what the file says of itself; `FileFacts()` where it says nothing. Raise `DataError` as `read`."""
         ...
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
@@ -104,8 +131,8 @@ class Format(Protocol):
         Raises:
             DataError: The file cannot be read, with the line where it has lines; or it unpacks to more than
                 `options.max_ratio` times its size.
-            WrongGuess: What was guessed of a type does not hold further on. The file is read again with what the error
-                says.
+            WrongType, WrongSchema: What was inferred does not hold further on. The file is read again with what the
+                error says.
         """
         ...
 

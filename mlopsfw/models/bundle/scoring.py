@@ -84,11 +84,10 @@ def read_rows(formats: Formats, file: Path, options: ReadOptions | None = None, 
     """
     import polars as pl
 
-    from mlopsfw.data.intake.inferred import InferredFile, check_names, table_of
+    from mlopsfw.data.intake.inferred import InferredFile, table_of
     from mlopsfw.kernel.roles.reading import ReadOptions
 
     table = InferredFile(formats, file, options or ReadOptions(), sheet).take(table_of)
-    check_names(file, table.schema)
     return pl.DataFrame(table).with_columns(pl.col(pl.Null).cast(pl.String))  # as a dataset reads such a column
 
 

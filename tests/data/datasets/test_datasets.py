@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
+import gzip
+import json
 import os
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xlsxwriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +30,7 @@ from mlopsfw.kernel.base.errors import (
     UnknownName,
     UsageError,
 )
+from mlopsfw.kernel.roles.reading import ReadOptions
 
 FIRST = pl.DataFrame({"id": [1, 2, 3], "name": ["a", None, "c"]})
 MORE = pl.DataFrame({"id": [4], "name": ["d"]})
@@ -367,6 +372,50 @@ def test_a_referenced_file_is_read_where_it_lies_until_it_changes(datasets, proj
     assert datasets.scan("outside").collect().height == 4
     with pytest.raises(ReferenceChanged):
         datasets.scan("outside", 1)
+
+
+ODD = "zip,n,when,flag\n00501,NA,2026-01-02,True\n10001,1.5,2026-01-03,False\n"
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.txt", "x.csv.gz", "x.jsonl", "x.xlsx"])
+def test_a_referenced_file_has_the_rows_that_it_has_when_it_is_added(datasets, project, name):
+    rows = [line.split(",") for line in ODD.splitlines()]
+    if name.endswith(".xlsx"):
+        with xlsxwriter.Workbook(project.root / name) as book:
+            sheet = book.add_worksheet()
+            for line, row in enumerate(rows):
+                sheet.write_row(line, 0, row)
+    elif name.endswith(".jsonl"):
+        objects = (json.dumps(dict(zip(rows[0], row, strict=True))) for row in rows[1:])
+        (project.root / name).write_text("\n".join(objects))
+    else:
+        text = ODD.replace(",", "\t") if name.endswith(".tsv") else ODD
+        (project.root / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    added, outside = datasets.add("added", [project.root / name]), datasets.reference("outside", name)
+    assert (outside.columns, outside.digest) == (added.columns, added.digest)
+    assert datasets.scan("outside").collect().equals(datasets.scan("added").collect())
+    assert datasets.scan("outside").filter(pl.col("zip") == "10001").select("zip").collect().rows() == [("10001",)]
+    assert datasets.scan("outside").head(1).collect().height == 1
+    assert not datasets.reference("outside", name).new
+
+
+def test_a_reference_keeps_how_its_file_is_written(datasets, project):
+    (project.root / "x.csv").write_text("a;b\n1;none\n2;7\n")
+    options = ReadOptions(separator=";", null=("none",), types={"a": "string"})
+    datasets.reference("outside", "x.csv", csv=options)
+    assert datasets.scan("outside").collect().rows() == [("1", None), ("2", 7)]
+    assert not datasets.reference("outside", "x.csv", csv=options).new
+    assert datasets.reference("outside", "x.csv", csv=ReadOptions(separator=",")).version == 2
+    assert datasets.scan("outside", 1).collect().width == 2
+
+
+def test_a_reference_of_an_earlier_release_has_the_columns_that_its_version_says(datasets, project):
+    (project.root / "x.csv").write_text("zip,n\n00501,1\n10001,2\n")
+    version = datasets.reference("outside", "x.csv")
+    former = msgspec.structs.replace(
+        version, pin=version.pin | {"format": "csv"}, columns={"zip": "int64", "n": "int64"}
+    )
+    assert datasets.scan(former).collect().rows() == [(501, 1), (10001, 2)]
 
 
 def test_a_file_that_was_only_touched_is_still_what_was_registered(datasets, project):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mlopsfw.data.intake.paths import SourceFile
-from mlopsfw.data.intake.type_inference import Guesses, WrongGuess
+from mlopsfw.data.intake.type_inference import Guesses
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.config.model import ProjectConfig
 from mlopsfw.kernel.roles.reading import ReadOptions
@@ -43,19 +43,18 @@ jsonl = st.lists(line, max_size=30).map(b"\n".join)
 def read(path, quarantine=None):
     """Return the rows, or None where it is an error of ours."""
     guesses = Guesses()
-    for _ in range(20):
-        try:
-            table = pa.Table.from_batches(FORMATS.read([SourceFile(path)], ReadOptions(), guesses, quarantine))
-        except WrongGuess as wrong:
-            guesses.learn(wrong)
-            if quarantine:
-                quarantine.lines.clear()
-        except DataError as error:
-            return None if str(path) in error.message else error
-        else:
-            table.validate(full=True)
-            return table
-    raise AssertionError
+
+    def once():
+        if quarantine:
+            quarantine.lines.clear()
+        return pa.Table.from_batches(FORMATS.read([SourceFile(path)], ReadOptions(), guesses, quarantine))
+
+    try:
+        table = guesses.settled(once)
+    except DataError as error:
+        return None if str(path) in error.message else error
+    table.validate(full=True)
+    return table
 
 
 def tolerant():

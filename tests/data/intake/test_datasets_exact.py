@@ -221,19 +221,14 @@ FIELDS = st.one_of(
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(FIELDS, min_size=1, max_size=12), size=st.sampled_from([64, 4 << 20]))
 def test_whole_numbers_of_a_csv_are_those_that_stand_there(tmp_path_factory, values, size):
-    from mlopsfw.data.intake.type_inference import Guesses, WrongGuess
+    from mlopsfw.data.intake.type_inference import Guesses
 
     path = tmp_path_factory.mktemp("exact") / "x.csv"
     path.write_text(csv_of(values))
     guesses = Guesses()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csvsource, "_BLOCK", size)
-        while True:
-            try:
-                table = pa.Table.from_batches(csvsource.read_csv(path, ReadOptions(), guesses.columns))
-                break
-            except WrongGuess as error:
-                guesses.learn(error)
+        table = guesses.settled(lambda: pa.Table.from_batches(csvsource.read_csv(path, ReadOptions(), guesses.columns)))
     texts = [str(value) for value in table["a"].to_pylist()]
     assert texts == values or (table["a"].type == pa.int64() and texts == ["0" if v == "-0" else v for v in values])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import subprocess
 import sys
 
@@ -10,8 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
-from mlopsfw.kernel.base.errors import DataError, UsageError
-from mlopsfw.kernel.plugins.blame import is_blamed
+from mlopsfw.data.datasets.loading.change import Change
+from mlopsfw.data.intake.type_inference import Guesses, WrongType
+from mlopsfw.kernel.base.errors import DataError, PluginError, UsageError
+from mlopsfw.kernel.plugins.blame import blame_of, is_blamed
+from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw.kernel.roles.source import SourceOptions
+from mlopsfw.models.bundle.scoring import read_rows
 
 READ = """
 import sys
@@ -32,11 +38,23 @@ LINES = """
 import msgspec
 from mlopsfw import Provider, hookimpl
 from mlopsfw.errors import DataError
+from mlopsfw.roles import FileFacts
+
+CLAIMS = {
+    "table": lambda pa: [pa.table({"line": ["x"]})],
+    "rows": lambda pa: [{"line": "x"}],
+    "none": lambda pa: [None],
+    "other column": lambda pa: [pa.RecordBatch.from_pylist([{"other": "x"}])],
+    "other type": lambda pa: [pa.RecordBatch.from_pylist([{"line": 1}])],
+}
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     column: str = "line"
 
 class Lines:
+    options = ()
+    media_types = ()
+    def describe(self, request): return FileFacts()
     typed = True
     def __init__(self, column): self.column = column
     def read(self, request):
@@ -44,6 +62,9 @@ class Lines:
         schema = pa.schema([(self.column, pa.string())])
         yield pa.RecordBatch.from_pylist([], schema=schema)
         for number, line in enumerate(request.path.read_text().splitlines(), 1):
+            if line in CLAIMS:
+                yield from CLAIMS[line](pa)
+                continue
             if line == "fall":
                 raise ZeroDivisionError(line)
             if line == "bad":
@@ -110,8 +131,6 @@ def test_its_bad_rows_go_to_the_quarantine(lines, project):
 
 
 def _tolerant():
-    from mlopsfw.data.datasets.loading.change import Change
-
     return Change(mode="replace", max_bad=0.1)
 
 
@@ -179,3 +198,74 @@ def test_a_step_that_reads_files_runs_again_where_a_formats_options_or_version_c
 def _upgrade(folder):
     metadata = folder / "site" / "acme_mlops_0-1.2.dist-info" / "METADATA"
     metadata.write_text(metadata.read_text().replace("Version: 1.2", "Version: 1.3"))
+
+
+@pytest.mark.parametrize("claim", ["table", "rows", "none", "other column", "other type"])
+def test_what_is_no_batch_of_the_files_columns_is_the_fault_of_the_plugin(lines, project, claim):
+    with pytest.raises(PluginError, match=r"x\.lines: ") as caught:
+        project.datasets.add("d", [lines("good", claim)])
+    assert "acme-mlops-0 1.2" in blame_of(caught.value)
+    assert caught.value.exit_code == 5
+
+
+BROKEN = {
+    "typed = True": ("typed = 'yes'", "`typed` that is a str"),
+    "media_types = ()": ("media_types = 'text/lines'", "media_types that are no collection"),
+    "options = ()": ("options = ('colour',)", "takes an option that there is not: 'colour'"),
+    "def describe(self, request): return FileFacts()": ("def describe(self, request): return {}", "not FileFacts"),
+    "    typed = True\n": ("    typed = False\n", "has no `header`"),
+}
+
+
+@pytest.mark.parametrize("right", BROKEN)
+def test_a_format_that_lacks_what_every_format_has_is_the_fault_of_the_plugin(right, install_plugin, formats, tmp_path):
+    wrong, complaint = BROKEN[right]
+    assert right in LINES
+    install_plugin(LINES.replace(right, wrong), "format.lines")
+    (tmp_path / "x.lines").write_text("a\nb\n")
+    ran = CliRunner().invoke(cli, ["drift", str(tmp_path / "x.lines"), str(tmp_path / "x.lines")])
+    assert isinstance(ran.exception, PluginError)
+    assert complaint in ran.exception.message
+    assert "acme-mlops-0 1.2" in blame_of(ran.exception)
+
+
+OPTIONS = [({"separator": ";"}, ""), ({"encoding": "latin-1"}, ""), ({}, "S")]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".jsonl"])
+@pytest.mark.parametrize(("given", "sheet"), OPTIONS)
+def test_an_option_that_no_file_takes_is_an_error_of_every_reader(project, tmp_path, suffix, given, sheet):
+    import polars as pl
+
+    rows, file = pl.DataFrame({"a": [1]}), tmp_path / f"x{suffix}"
+    {".parquet": rows.write_parquet, ".arrow": rows.write_ipc, ".jsonl": rows.write_ndjson}[suffix](file)
+    name = next(iter(given), "sheet")
+    for read in (
+        lambda: project.datasets.add("d", [file], csv=ReadOptions(**given), outside=SourceOptions(sheet=sheet)),
+        lambda: read_rows(project.providers.formats, file, ReadOptions(**given), sheet),
+    ):
+        with pytest.raises(UsageError, match=rf"{name} is no option of \{suffix}") as caught:
+            read()
+        assert "--type, --null" in caught.value.hint
+
+
+def test_a_declared_type_that_a_value_does_not_fit_sends_its_row_to_quarantine(project, tmp_path):
+    import polars as pl
+
+    pl.DataFrame({"a": ["1", " 2", "NA", "x", "5"]}).write_parquet(tmp_path / "x.parquet")
+    change = Change(mode="replace", max_bad=0.5)
+    version = project.datasets.add("d", [tmp_path / "x.parquet"], change, csv=ReadOptions(types={"a": "int64"}))
+    assert project.datasets.scan(version).collect()["a"].to_list() == [1, 2, None, 5]
+    (row,) = project.datasets.quarantine("d")
+    assert (row.source, row.line, row.raw) == ("x.parquet", 4, '{"a": "x"}')
+    assert "column 'a'" in row.reason
+
+
+def test_a_reader_that_goes_back_and_forth_about_a_type_ends():
+    guesses, kinds = Guesses(), itertools.cycle(["int64", "string"])
+
+    def read():
+        raise WrongType("x", "a", next(kinds))
+
+    with pytest.raises(WrongType):
+        guesses.settled(read)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.errors import DataError
 from mlopsfw.formats import open_bytes
+from mlopsfw.roles import FileFacts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,9 +26,14 @@ class AcmeFormat:
 
     typed = True
     media_types = ("application/vnd.acme.counters",)
+    options = ()
 
     def __init__(self, separator: str) -> None:
         self._separator = separator
+
+    def describe(self, request: ReadRequest) -> FileFacts:  # noqa: ARG002 - such a file says nothing of its rows
+        """Return nothing: only the rows tell."""
+        return FileFacts()
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the columns, then the rows; a line that is none goes to the sink, or is an error without one."""

@@ -33,13 +33,15 @@ def compare_versions(
         alpha: The level, corrected over columns; it holds if rows are exchangeable.
         threshold: The smallest effect that counts, as a share of rows.
     """
+    import polars as pl
+
     from mlopsfw.data.tables.digest import record_batches
     from mlopsfw_core import compare_samples, compare_streams
 
     old, new = datasets.scan(before), datasets.scan(after)
     names = _compared(old, new)
     old, new, rows = old.select(names), new.select(names), (before.rows, after.rows)
-    if max(rows) * row_bytes(old.collect_schema()) > STREAM_FROM:
+    if max(rows) * row_bytes(pl.DataFrame(schema=old.collect_schema()).to_arrow().schema) > STREAM_FROM:
         result = compare_streams(
             lambda: record_batches(old), lambda: record_batches(new), alpha=alpha, threshold=threshold
         )

@@ -16,7 +16,7 @@ from mlopsfw.data.intake.cast_error import located
 from mlopsfw.data.intake.load_sources import gather
 from mlopsfw.data.intake.paths import SourceFile
 from mlopsfw.data.intake.quarantine import Quarantine
-from mlopsfw.data.intake.type_inference import Guesses, WrongGuess
+from mlopsfw.data.intake.type_inference import Guesses
 from mlopsfw.kernel.base.clock import rfc3339
 from mlopsfw.kernel.base.errors import DataError
 
@@ -90,18 +90,17 @@ class Load:
             options, expected=texts | self._expected(), max_ratio=self._change.max_ratio, key=self._untyped_key()
         )
         guesses = Guesses()
-        while True:
+
+        def read() -> DatasetVersion:
             quarantine = self._quarantine()
-            with contextlib.closing(
-                self._intake.formats.read(files, options, guesses, quarantine)
-            ) as read:  # no cursor stays open
-                batches = _counted(read, progress, files) if progress else read
-                try:
-                    return self._made(batches, quarantine, **facts)
-                except WrongGuess as error:
-                    guesses.learn(error)
-                except DataError as error:
-                    raise self._withheld(located(error, self._intake.formats, files, options)) from None
+            batches = self._intake.formats.read(files, options, guesses, quarantine)
+            with contextlib.closing(batches):  # no cursor stays open
+                return self._made(_counted(batches, progress, files) if progress else batches, quarantine, **facts)
+
+        try:
+            return guesses.settled(read)
+        except DataError as error:
+            raise self._withheld(located(error, self._intake.formats, files, options)) from None
 
     def _quarantine(self) -> Quarantine | None:
         """Return the quarantine of one load, or None if bad rows are errors."""

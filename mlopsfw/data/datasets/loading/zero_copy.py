@@ -14,16 +14,30 @@ from mlopsfw.data.datasets.versions import DatasetVersion, History
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.digest import TableDigest, record_batches
 from mlopsfw.kernel.base.errors import Conflict, UsageError
+from mlopsfw.kernel.roles.reading import ReadOptions
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets.store import VersionStore
 
 
-def refer(datasets: VersionStore, name: str, uri: str, message: str, *, run: str, force: bool) -> DatasetVersion:
+def refer(
+    datasets: VersionStore, name: str, uri: str, message: str, options: ReadOptions, *, run: str, force: bool
+) -> DatasetVersion:
     """Register the table at `uri` (absolute); arguments and errors as for `Datasets.reference`."""
     personal_columns.refuse_reference(name, datasets.treatment(name))
-    pinned = pins.pin(uri)
-    batches = record_batches(pins.scan(uri, pinned))
+    pinned = datasets.pin(uri)
+    if options != ReadOptions():
+        if pinned["kind"] == "delta":
+            raise UsageError(
+                f"{uri} is a Delta table, which takes no options", hint="Omit --type, --null and the others."
+            )
+        pinned["options"] = {
+            "separator": options.separator,
+            "null": list(options.null),
+            "encoding": options.encoding,
+            "types": options.types,
+        }
+    batches = record_batches(datasets.scan_outside(uri, pinned))
     first = next(batches)
     digest = TableDigest(first.schema)
     for batch in itertools.chain((first,), batches):
@@ -42,7 +56,12 @@ def _referenced(history: History, facts: DatasetVersion, *, force: bool) -> Data
         raise UsageError(
             f"dataset {history.name!r} holds rows of its own", hint="Register the table under another name."
         )
-    if latest and not force and (latest.digest, latest.uri, latest.pin) == (facts.digest, facts.uri, facts.pin):
+    if (
+        latest
+        and not force
+        and (latest.digest, latest.uri) == (facts.digest, facts.uri)
+        and pins.same(latest.pin, facts.pin)
+    ):
         return replace(latest, new=False)
     return replace(facts, version=len(history.versions) + 1)
 

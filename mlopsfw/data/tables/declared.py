@@ -1,0 +1,147 @@
+"""Types that a user declared for columns whose values have types of their own, and texts that mean a missing value.
+
+A declared type reads the value's text, as it reads the text of a CSV file: 501 as a string is "501", "1" as a bool is true, 1.5 as an int64 is
+an error. Nothing is rounded, and no number becomes a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from mlopsfw.data.tables.logical import decoded
+from mlopsfw.kernel.base.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+Cast = Callable[["pa.Array", "pa.DataType"], "pa.Array"]
+
+
+class TooManyBad(Exception):
+    """More values do not fit a type than may."""
+
+
+def type_of(name: str, column: str = "") -> pa.DataType:
+    """Return the Arrow type of that name. Raise `UsageError` naming `column` if there is none."""
+    import pyarrow as pa
+
+    try:
+        return pa.timestamp("us", "UTC") if name == "timestamp[us, tz=UTC]" else pa.type_for_alias(name)
+    except ValueError:
+        hint = "Types are int64, double, string, bool, date32[day], timestamp[us] and similar."
+        raise UsageError(f"column {column!r}: there is no type {name!r}", hint=hint) from None
+
+
+def null_texts(texts: Sequence[str]) -> list[str]:
+    """Return the texts that mean a missing value in a column of numbers, times or booleans: the usual ones, and `texts`."""
+    import pyarrow.csv as pc
+
+    return [*pc.ConvertOptions().null_values, *texts]
+
+
+def without_texts(values: pa.Array, texts: Sequence[str]) -> pa.Array:
+    """Return a column with null for each of these texts; a column of other values as it is."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    plain = decoded(values)
+    if not texts or not _is_text(plain.type):
+        return values
+    return pc.if_else(pc.is_in(plain, pa.array(texts, plain.type)), pa.scalar(None, plain.type), plain)
+
+
+def as_type(
+    values: pa.Array, kind: pa.DataType, null: Sequence[str], most: int = 0
+) -> tuple[pa.Array | None, dict[int, str]]:
+    """Return a column as `kind`, and what is wrong with the values that do not fit, by their position.
+
+    Args:
+        values: The column.
+        kind: The declared type.
+        null: Texts that mean a missing value, besides the usual ones.
+        most: How many values may not fit; they become null. If there are more, the column is None.
+    """
+    bad: dict[int, str] = {}
+    try:
+        return _as_type(decoded(values), kind, null, bad, most), bad
+    except TooManyBad:
+        return None, bad
+
+
+def _as_type(values: pa.Array, kind: pa.DataType, null: Sequence[str], bad: dict[int, str], most: int) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    if values.type == kind:
+        return values
+    if t.is_temporal(values.type) and t.is_temporal(kind):
+        return _moments(values, kind, bad, most)
+    is_direct = _is_text(values.type) or t.is_nested(values.type)
+    if t.is_floating(kind) and (t.is_integer(values.type) or t.is_floating(values.type)):
+        is_direct = True
+    texts = values if is_direct else cast_each(values, pa.string(), bad, most)
+    if _is_text(texts.type) and not _is_text(kind):
+        texts = without_texts(pc.utf8_trim_whitespace(texts), null_texts(null))
+    return cast_each(texts, kind, bad, most)
+
+
+def cast_each(  # noqa: PLR0917 - of the recursion
+    values: pa.Array,
+    kind: pa.DataType,
+    bad: dict[int, str],
+    most: int,
+    cast: Cast | None = None,
+    start: int = 0,
+) -> pa.Array:
+    """Return `values` as `kind`, with null for those that do not fit; halved until each of them is found.
+
+    Args:
+        values: The values.
+        kind: The type.
+        bad: Gets what is wrong with each value that does not fit, by its position.
+        most: How many may not.
+        cast: Returns values as `kind`, or raises Arrow's errors; by default by reading texts.
+        start: The position of the first value.
+
+    Raises:
+        TooManyBad: More than `most` do not fit.
+    """
+    import pyarrow as pa
+
+    try:
+        return cast(values, kind) if cast else values.cast(kind, safe=not pa.types.is_floating(kind))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        if len(values) == 1:
+            bad[start] = str(error).removesuffix(".")
+            if len(bad) > most:
+                raise TooManyBad from None
+            return pa.nulls(1, kind)
+        half = len(values) // 2
+        parts = (values[:half], start), (values[half:], start + half)
+        return pa.concat_arrays([cast_each(part, kind, bad, most, cast, first) for part, first in parts])
+
+
+def _moments(values: pa.Array, kind: pa.DataType, bad: dict[int, str], most: int) -> pa.Array:
+    """Return dates and times as `kind`; one that would lose a part does not fit."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        moments = values.cast(kind, safe=False)
+        lost = pc.fill_null(pc.not_equal(moments.cast(values.type, safe=False), values), fill_value=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return cast_each(values, kind, bad, most)
+    for place in pc.indices_nonzero(lost).to_pylist():
+        bad[place] = f"{values[place]} is no {kind}"
+        if len(bad) > most:
+            raise TooManyBad
+    return pc.if_else(lost, pa.scalar(None, kind), moments)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow.types as t
+
+    return bool(t.is_string(kind) or t.is_large_string(kind))
