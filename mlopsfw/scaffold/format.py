@@ -10,7 +10,7 @@ import msgspec
 from mlopsfw import Provider, hookimpl
 from mlopsfw.errors import DataError
 from mlopsfw.formats import open_bytes
-from mlopsfw.roles import Format, Host, ReadRequest
+from mlopsfw.roles import FileFacts, Format, Host, ReadRequest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,9 +34,14 @@ class SampleFormat:
 
     typed = True
     media_types = ()
+    options = ()
 
     def __init__(self, separator: str) -> None:
         self._separator = separator
+
+    def describe(self, request: ReadRequest) -> FileFacts:  # noqa: ARG002 - such a file says nothing of its rows
+        """Return nothing: only the rows tell."""
+        return FileFacts()
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield an empty batch with the columns, then the rows. A bad line goes to the sink; without one it is an error."""

@@ -113,9 +113,9 @@ class Formats:
             PluginError: A plugin gave something else than batches of one schema.
         """
         here = [file for file in files if isinstance(file, SourceFile)]
-        for file in here:
-            with called(file):
-                self.of(file.path)
+        for each in here:
+            with called(each):
+                self.of(each.path)
         self.check_options([file.path for file in here], options, next((file.sheet for file in here if file.sheet), ""))
         types = partition_types(here)
         for file in files:
