@@ -111,7 +111,7 @@ class Format(Protocol):
 
     @property
     def options(self) -> Collection[str]:
-        """Return which of `separator`, `encoding` and `sheet` it takes. One that no file of a load takes is an error."""
+        """Return which of `separator`, `encoding` and `sheet` it takes. Others are errors."""
         ...
 
     @property
