@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import multiprocessing
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,24 @@ def test_processes_of_a_trainer_read_a_shard_each(frame, tmp_path):
         child.join(60)
     shards = [json.loads(file.read_text()) for file in files]
     assert sorted(shards[0] + shards[1]) == list(range(ROWS))
+
+
+def resident() -> float:
+    """Return the resident memory of this process in MiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+@pytest.mark.parametrize("kind", ["table", "dataset"])
+def test_a_handle_takes_no_memory_before_rows_are_asked_for(project, kind):
+    rows = pl.DataFrame({f"x{number}": np.random.default_rng(number).random(300_000) for number in range(20)})  # 46 MiB
+    if kind == "table":
+        artifact = project.values.store(rows)
+    else:
+        project.datasets.commit("d", rows)
+        artifact = Inputs(project.components).resolve("data:/d@1")
+    project.values.load(artifact, TrainingData).schema  # noqa: B018 - whatever is imported only once
+    before = resident()
+    handles = [project.values.load(artifact, TrainingData) for _ in range(5)]
+    assert [(handle.rows, len(handle.schema)) for handle in handles] == [(300_000, 20)] * 5
+    assert resident() - before < 10
