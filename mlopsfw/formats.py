@@ -6,13 +6,14 @@ The roles themselves (`Format`, `ReadRequest`, `RejectSink`) stand in `mlopsfw.r
 from __future__ import annotations
 
 from mlopsfw.data.intake.decompress import Allowance, Bounded
+from mlopsfw.data.intake.json_fault import json_fault
 from mlopsfw.data.intake.open_file import inner_suffix, open_bytes
 from mlopsfw.data.intake.type_inference import BadValue, WrongSchema, WrongType
 from mlopsfw.data.tables import exact
 from mlopsfw.data.tables.batches import ipc_schema, read_ipc, sound, without_rows
 from mlopsfw.data.tables.declared import TooManyBad, cast_each, null_texts, type_of
 from mlopsfw.data.tables.prefetch import in_order
-from mlopsfw.kernel.base.json_text import TOO_DEEP, is_too_deep, json_fault
+from mlopsfw.kernel.base.nesting import TOO_DEEP, is_too_deep
 
 __all__ = [
     "TOO_DEEP",

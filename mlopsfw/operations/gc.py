@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from mlopsfw.kernel.base.errors import Conflict, NotFound, UsageError
-from mlopsfw.kernel.base.json_text import is_too_deep
+from mlopsfw.kernel.base.nesting import is_too_deep
 from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.roles.storage import Entry, Storage

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.data.intake.inferred import header_of, is_typed
+from mlopsfw.data.intake.json_fault import json_fault
 from mlopsfw.data.intake.open_file import inner_suffix, open_bytes
 from mlopsfw.data.tables.calendar import outside_calendar
 from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import check_name
-from mlopsfw.kernel.base.json_text import TOO_DEEP, is_too_deep, json_fault
+from mlopsfw.kernel.base.nesting import TOO_DEEP, is_too_deep
 from mlopsfw.kernel.roles.reading import ReadOptions
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from hashlib import sha256
 import msgspec
 
 from mlopsfw.kernel.base.errors import ChainBroken, DataError, LedgerError, NewerVersion
-from mlopsfw.kernel.base.json_text import TOO_DEEP, is_too_deep
+from mlopsfw.kernel.base.nesting import TOO_DEEP, is_too_deep
 from mlopsfw.kernel.roles.event import Event
 
 _decoder = msgspec.json.Decoder(Event)

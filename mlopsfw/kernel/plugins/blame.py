@@ -102,7 +102,7 @@ def blame(error: Exception, claim: Claim, where: str) -> None:
 def blame_built(built: object, error: Exception, method: str) -> None:
     """Blame the plugin that built `built` for what its `method` gave back, if a plugin did."""
     if isinstance(built, Blamed):
-        built.blame(error, method)
+        blame(error, built._claim, f"{built._role.capitalize()}.{method}")  # noqa: SLF001 - of this module
 
 
 def is_blamed(error: BaseException) -> bool:
@@ -138,10 +138,6 @@ class Blamed:
         call = guard(value, self._claim, where, part=_part(self._role, name))
         self.__dict__[name] = call  # the next look-up finds it without coming here
         return call
-
-    def blame(self, error: Exception, method: str) -> None:
-        """Blame the plugin for what `method` gave back."""
-        blame(error, self._claim, f"{self._role.capitalize()}.{method}")
 
     def __repr__(self) -> str:
         return f"<{self._built!r} of {self._claim}>"

@@ -47,7 +47,6 @@ class RejectSink(Protocol):
     @property
     def share(self) -> float:
         """Return the greatest share of bad rows that the load may have."""
-        ...
 
     def add(self, source: str, line: int, reason: str, raw: str, *, rows: int = 1) -> None:
         """Set a row aside. Raise `DataError` where there are too many.
@@ -59,7 +58,6 @@ class RejectSink(Protocol):
             raw: The row as it stood.
             rows: How many rows it counts as for the share: all those that it swallowed.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,21 +105,17 @@ class Format(Protocol):
 
         mlopsfw then applies `ReadOptions.types` and `null` to the batches itself; else the format does.
         """
-        ...
 
     @property
     def options(self) -> Collection[str]:
         """Return which of `separator`, `encoding` and `sheet` it takes. Others are errors."""
-        ...
 
     @property
     def media_types(self) -> Sequence[str]:
         """Return the media types of such files (`text/csv`), for a URL whose path has no suffix; none for none."""
-        ...
 
     def describe(self, request: ReadRequest) -> FileFacts:
         """Return what the file says of itself; `FileFacts()` where it says nothing. Raise `DataError` as `read`."""
-        ...
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows in batches of bounded size and of one schema. The first batch has no rows: it has the columns.
@@ -134,7 +128,6 @@ class Format(Protocol):
             WrongType, WrongSchema: What was inferred does not hold further on. The file is read again with what the
                 error says.
         """
-        ...
 
 
 class TextFormat(Format, Protocol):
@@ -142,4 +135,3 @@ class TextFormat(Format, Protocol):
 
     def header(self, path: Path, options: ReadOptions) -> Sequence[str]:
         """Return the columns' names, none for an empty file. Raise `DataError`."""
-        ...

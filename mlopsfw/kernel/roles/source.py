@@ -78,25 +78,20 @@ class RemoteFile(Protocol):
     @property
     def shown(self) -> str:
         """Return where it is, without credentials."""
-        ...
 
     @property
     def name(self) -> str:
         """Return a file name, whose suffix says what is in it; known once it was fetched."""
-        ...
 
     @property
     def relative(self) -> str:
         """Return its path below the folder or pattern that was named: its folders may be called `column=value`."""
-        ...
 
     def facts(self) -> Mapping[str, Any]:
         """Return what shows that it changed, as far as it is known: `etag`, `modified`, `size`, or others."""
-        ...
 
     def unchanged(self, known: Mapping[str, Any]) -> bool:
         """Return whether it is still what `known` (earlier `facts`) describes; False where that cannot be said."""
-        ...
 
     def fetch(self, to: Path, received: Received) -> None:
         """Copy all of it to the file `to`, which is made anew.
@@ -105,7 +100,6 @@ class RemoteFile(Protocol):
             DataError: It changed on the way, or cannot be had.
             StorageUnavailable: No attempt got through.
         """
-        ...
 
 
 class SourceTable(Protocol):
@@ -114,15 +108,12 @@ class SourceTable(Protocol):
     @property
     def shown(self) -> str:
         """Return where it is, without credentials."""
-        ...
 
     def facts(self) -> Mapping[str, Any]:
         """Return which table it is and at which version, to tell whether it changed; nothing where it has none."""
-        ...
 
     def unchanged(self, known: Mapping[str, Any]) -> bool:
         """Return whether it is still what `known` (earlier `facts`) describes; False where that cannot be said."""
-        ...
 
     def read(self, options: ReadOptions, rejects: RejectSink | None) -> Iterator[pa.RecordBatch]:
         """Yield the rows in batches of bounded size and of one schema, at least one batch. Closing it closes all.
@@ -134,11 +125,9 @@ class SourceTable(Protocol):
         Raises:
             DataError: It cannot be read.
         """
-        ...
 
     def size(self) -> int | None:
         """Return the bytes of the files that hold these rows, None where nobody knows."""
-        ...
 
 
 class Source(Protocol):
@@ -147,7 +136,6 @@ class Source(Protocol):
     @property
     def queries(self) -> bool:
         """Return whether it needs a query or the name of a table, as a database does."""
-        ...
 
     def find(self, request: SourceRequest) -> SourceTable | Sequence[RemoteFile]:
         """Return the table at the place, or its files in order.
@@ -157,7 +145,6 @@ class Source(Protocol):
             TableFolder: The place is a folder that another source reads, as one of `request.marks` says.
             UsageError: The URL or an option is wrong.
         """
-        ...
 
 
 class TableFolder(DataError):

@@ -1,20 +1,14 @@
-"""JSON that others wrote: how deeply it may be nested, and what keeps a parser from reading it.
+"""How deeply JSON that others wrote may be nested. Parsers recurse, and one that recurses too far ends the process.
 
-Parsers recurse, and one that recurses too far ends the process. So every reader of such text asks here before it
-parses.
+So every reader of such text asks here before it parses.
 """
 
 from __future__ import annotations
-
-import re
 
 MOST_NESTED = 100
 """Levels of arrays and objects."""
 
 TOO_DEEP = f"arrays and objects nested more than {MOST_NESTED} levels deep"
-
-_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?P<code>[dD][89a-fA-F]..)|.)", re.DOTALL)
-"""An escape in a text. It has a `code` if it is half of a surrogate pair without the other half."""
 
 _OTHERS = bytes(set(range(256)) - set(b'"[]{}'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -36,12 +30,3 @@ def is_too_deep(text: bytes) -> bool:
         marks = marks.replace(b"[]", b"")
         levels += 1
     return levels + marks.count(b"[") > MOST_NESTED
-
-
-def json_fault(text: bytes, error: Exception) -> str:
-    """Return why JSON cannot be read: half a character by its code, else the words of the parser's `error`."""
-    half = next((match["code"] for match in _ESCAPE.finditer(text) if match["code"]), None)
-    if half is None:
-        return str(error)
-    code = half.decode("ascii", "replace").lower()
-    return f"\\u{code} is half of a surrogate pair, and the other half is missing: the text was cut within a character"

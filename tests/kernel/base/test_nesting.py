@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopsfw.kernel.base.json_text import MOST_NESTED, is_too_deep
+from mlopsfw.kernel.base.nesting import MOST_NESTED, is_too_deep
 
 
 def nested(levels, opens="[", closes="]"):
