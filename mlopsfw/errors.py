@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlopsfw.kernel.base.errors import (
+    AnswerMismatch,
     BundleError,
     ChainBroken,
     ConfigError,
@@ -46,6 +47,7 @@ from mlopsfw.kernel.base.errors import (
 )
 
 __all__ = [
+    "AnswerMismatch",
     "BundleError",
     "ChainBroken",
     "ConfigError",

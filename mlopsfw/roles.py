@@ -7,7 +7,17 @@ from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.interrupts import interrupt
 from mlopsfw.kernel.roles.alerting import Alert, Alerter
 from mlopsfw.kernel.roles.artifact import Artifact, ArtifactKind
-from mlopsfw.kernel.roles.bundle import Bundle, ColumnType, Manifest, Predictor, Runtime, SignatureColumn
+from mlopsfw.kernel.roles.bundle import (
+    Bundle,
+    ColumnType,
+    Dtype,
+    Manifest,
+    Model,
+    OutputColumn,
+    Runtime,
+    ScalarType,
+    SignatureColumn,
+)
 from mlopsfw.kernel.roles.check import Check, Diagnosis
 from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec, EndpointStatus, ForegroundDeployer
 from mlopsfw.kernel.roles.derived import Call, Column, Constant, Derived, DerivedType, Expression, Find
@@ -35,14 +45,13 @@ from mlopsfw.kernel.roles.step import Step
 from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
 from mlopsfw.kernel.roles.training import (
     Ability,
-    Task,
     TrainedModel,
     Trainer,
     TrainingContext,
     TrainingData,
     TrainingTask,
 )
-from mlopsfw.models.bundle.files import read_model
+from mlopsfw.models.bundle.files import read_listed, read_model
 from mlopsfw.pipeline.graph.parts import (
     Alerts,
     Endpoints,
@@ -81,6 +90,7 @@ __all__ = [
     "Derived",
     "DerivedType",
     "Diagnosis",
+    "Dtype",
     "EndpointSpec",
     "EndpointStatus",
     "Endpoints",
@@ -98,12 +108,13 @@ __all__ = [
     "Handle",
     "Host",
     "Manifest",
+    "Model",
     "ModelVersion",
     "Models",
     "Monitor",
     "Monitoring",
     "Number",
-    "Predictor",
+    "OutputColumn",
     "Progress",
     "Provider",
     "ReadOptions",
@@ -114,6 +125,7 @@ __all__ = [
     "Report",
     "Runs",
     "Runtime",
+    "ScalarType",
     "Secrets",
     "Signals",
     "SignatureColumn",
@@ -129,7 +141,6 @@ __all__ = [
     "TableFolder",
     "TableLocation",
     "Tables",
-    "Task",
     "TextFormat",
     "TrainedModel",
     "Trainer",
@@ -145,5 +156,6 @@ __all__ = [
     "interrupt",
     "nearest",
     "open_store",
+    "read_listed",
     "read_model",
 ]

@@ -61,12 +61,12 @@ def check_labels(
 
 
 def as_class(label: Any, manifest: Manifest) -> Label:
-    """Return `label` as the model's manifest has it: one of its classes, or a finite number for regression.
+    """Return `label` as the model's manifest has it: one of its classes, or a finite number where it has none.
 
     Raises:
         DataError: It is neither. The message names the classes.
     """
-    if manifest.task == "regression":
+    if not manifest.classes:
         return _finite(plain(label))
     known = find_class(label, manifest.classes)
     if known is None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlopsfw.features.columns import RequestPlan
+    from mlopsfw.features.signature import Signature
     from mlopsfw.kernel.roles.training import TrainingTask
 
 FORMAT = 1
@@ -193,7 +194,17 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Raises:
             SignatureMismatch: A column is missing, or holds what it cannot; names column and row.
         """
+        return self.apply(self._signature.arrays(columns))
+
+    def apply(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the feature arrays of the rows of `columns`, as a runtime's model gets them: arrays, checked by the kernel."""
         return self._request.run(columns)
+
+    @cached_property
+    def _signature(self) -> Signature:
+        from mlopsfw.features.signature import Signature
+
+        return Signature(self.inputs)
 
     @cached_property
     def _request(self) -> RequestPlan:

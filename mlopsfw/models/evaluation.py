@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlopsfw.capturelog.classes import find_class, listed
-from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +23,16 @@ _MOST_SEGMENTS = 50
 
 Metrics = dict[str, float]
 
+_PRIMARY = {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}
+
+
+def check_task(task: str) -> None:
+    """Raise `UsageError` for a task that has no metrics here."""
+    if task not in _PRIMARY:
+        raise UsageError(
+            f"no metrics are known for the task {task!r}", hint=f"Metrics are known for {', '.join(_PRIMARY)}."
+        )
+
 
 def higher_is_better(metric: str) -> bool:
     """Return whether a larger value of `metric` is better."""
@@ -31,7 +41,8 @@ def higher_is_better(metric: str) -> bool:
 
 def primary_metric(task: str) -> str:
     """Return the metric that compares models of a task by default."""
-    return {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}[task]
+    check_task(task)
+    return _PRIMARY[task]
 
 
 def evaluate(task: str, labels: np.ndarray, outputs: np.ndarray) -> Metrics:
@@ -42,6 +53,7 @@ def evaluate(task: str, labels: np.ndarray, outputs: np.ndarray) -> Metrics:
         labels: int64 codes `[rows]`, in the order of the classes; float64 for regression.
         outputs: Probability of the second class `[rows]`; probabilities `[rows, classes]`; values `[rows]`.
     """
+    check_task(task)
     if task == "binary":
         return binary_metrics(labels, np.asarray(outputs, dtype=np.float64))
     if task == "multiclass":

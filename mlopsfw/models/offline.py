@@ -62,8 +62,12 @@ class OfflineScorer:
         version = self._models.resolve(model)
         with tempfile.TemporaryDirectory(dir=self._services.workspace.private_folder("scratch")) as scratch:
             folder = self._services.blobs.get_folder(version.bundle, Path(scratch) / "bundle")
-            bundle = self._bundles.open(folder)
+            bundle = self._bundles.open(folder, f"{version.name}@{version.version}")
             rows = rows_for(self._formats, bundle.manifest.inputs, file, options, sheet)
             check(rows.schema)
             scored = score(bundle, self._personal.rows(version, rows))
-            return rows.with_columns(scored.select(bundle.manifest.outputs)) if rows.height else rows
+            return (
+                rows.with_columns(scored.select(output.name for output in bundle.manifest.outputs))
+                if rows.height
+                else rows
+            )

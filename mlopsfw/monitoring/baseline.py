@@ -48,7 +48,7 @@ class Baselines:
             profile=self._profile(registered.bundle, reference),
             task=manifest.task,
             target=manifest.target,
-            outputs=manifest.outputs,
+            outputs=tuple(output.name for output in manifest.outputs),
             classes=manifest.classes,
             importance=_numbers(manifest.facts.get("importance")),
             metrics=_numbers(registered.metrics),

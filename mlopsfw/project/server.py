@@ -29,7 +29,7 @@ def open_scorer(spec: EndpointSpec, bundle: Path, root: Path, config: str) -> Sc
     """
     project = _open(root, config)
     requests, bounds = project.privacy.requests(spec.pii), Bounds.of(project.config.capture)
-    return Scorer(spec, project.bundles.open(bundle), project.clock, requests, bounds)
+    return Scorer(spec, project.bundles.open(bundle, f"{spec.model}@{spec.version}"), project.clock, requests, bounds)
 
 
 def compact_log(endpoint: str, root: Path, config: str) -> int:

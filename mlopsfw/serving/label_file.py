@@ -162,7 +162,7 @@ def _from_text(text: str, manifest: Manifest) -> Any:
     word = text.strip().lower()
     if word in ("true", "false"):
         return word == "true"
-    if manifest.task == "regression":
+    if not manifest.classes:
         return _number(_PADDED.sub(r"\1", word.removeprefix("+")), text)
     return _number(word, text)
 

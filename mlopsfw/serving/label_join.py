@@ -97,7 +97,7 @@ def _meaning_one(by_name: pl.DataFrame, named: pl.LazyFrame) -> pl.DataFrame:
 
 def as_classes(labels: pl.Series, manifest: Manifest) -> pl.Series:
     """Return stored labels (JSON) as `as_class` reads them, in one type; null for a text that is no label of the model."""
-    if manifest.task == "regression":
+    if not manifest.classes:
         numbers = labels.cast(pl.Float64, strict=False)
         return pl.select(pl.when(numbers.is_finite()).then(numbers).alias(labels.name)).to_series()
     texts = labels.unique().drop_nulls()

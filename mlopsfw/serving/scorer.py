@@ -12,6 +12,7 @@ from mlopsfw.capturelog.records import Header, LabelRows, Predictions, encode
 from mlopsfw.capturelog.times import now_micros
 from mlopsfw.kernel.base.errors import DataError, SignatureMismatch
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.models.bundle.answers import as_lists
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +67,7 @@ class Scorer:
         s, m = self.spec, self.manifest
         return Header(
             endpoint=s.endpoint, revision=s.revision, model=s.model, version=s.version, bundle=s.bundle,
-            inputs=self._requests.signature(m.inputs), outputs=m.outputs,
+            inputs=self._requests.signature(m.inputs), outputs=tuple(output.name for output in m.outputs),
         )  # fmt: skip
 
     @property
@@ -93,7 +94,7 @@ class Scorer:
         _check_request_id(request_id)
         ids = _new_ids(rows)
         outputs = self._bundle.predict(columns)
-        lists = {name: values.tolist() for name, values in outputs.items()}
+        lists = as_lists(outputs)
         kept = self._requests.captured(columns)
         record = Predictions(
             ids=ids, event_times=moments, processed_time=now, inputs=kept, outputs=lists, request_id=request_id or None

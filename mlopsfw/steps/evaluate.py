@@ -61,7 +61,7 @@ def _champion(models: Registry, params: EvaluateParams) -> str:
 def _run(params: EvaluateParams, context: StepContext, *, models: Registry, bundles: BundleStore) -> Mapping[str, Any]:
     bundle = bundles.open(context.load("model", Path))
     rows, labels = _labelled(bundle, context.load("rows"), "rows")
-    outputs = bundle.predict_table(rows)[bundle.manifest.outputs[0]]
+    outputs = bundle.predict_table(rows)[bundle.manifest.outputs[0].name]
     subject = {"bundle": context.inputs["model"].blob, "rows": rows.height}
     metrics: dict[str, Any] = {**subject, **_score(bundle, labels, outputs)}
     if "train" in context.inputs:
@@ -170,7 +170,7 @@ def _champion_metrics(
     return {
         "bundle": digest,
         "rows": labelled.height,
-        **_score(bundle, labels, bundle.predict_table(labelled)[bundle.manifest.outputs[0]]),
+        **_score(bundle, labels, bundle.predict_table(labelled)[bundle.manifest.outputs[0].name]),
     }
 
 

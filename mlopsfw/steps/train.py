@@ -12,7 +12,7 @@ from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
-from mlopsfw.kernel.roles.training import Task, TrainingData, TrainingTask
+from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Args:
         trainer: The name of the trainer; by default the project's `[trainer]`.
-        task: `binary`, `multiclass` or `regression`.
+        task: `binary`, `multiclass`, `regression`, or another word that the trainer knows.
         target: The label's column.
         features: Columns to learn from; by default all but the target, `exclude`, `time` and `weight`.
         exclude: Columns never to learn from: identifiers, and columns known only after the label.
@@ -42,7 +42,7 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         lookup: Inputs of this step that `derive` can look values up in; they become part of the model. Name → key column.
     """
 
-    task: Task
+    task: str
     target: str
     features: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

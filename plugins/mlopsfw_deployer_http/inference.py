@@ -122,7 +122,7 @@ def _event_time(parameters: dict[str, Any]) -> str | None:
 
 
 def _wanted(outputs: list[Wanted], scorer: Scorer) -> tuple[str, ...]:
-    known = scorer.manifest.outputs
+    known = tuple(output.name for output in scorer.manifest.outputs)
     for output in outputs:
         if output.name not in known:
             raise Refusal(400, f"there is no output {output.name[:100]!r}; there are: {', '.join(known)}")

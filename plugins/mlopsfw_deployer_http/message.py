@@ -9,7 +9,7 @@ from typing import Self
 
 import msgspec
 
-from mlopsfw.errors import DataError, SignatureMismatch
+from mlopsfw.errors import DataError
 
 JSON = b"application/json"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
@@ -73,12 +73,7 @@ class Refusal(Exception):
     @classmethod
     def of(cls, error: DataError) -> Self:
         """Return the refusal of rows or labels that do not fit the model: 400, with column and row."""
-        message = error.message
-        if isinstance(error, SignatureMismatch):
-            where = "" if error.column is None else f"column {error.column!r}"
-            where += "" if error.row is None else f"{', ' if where else ''}row {error.row}"
-            message = f"{where}: {message}" if where and where not in message else message
-        return cls(400, f"{message}. {error.hint}" if error.hint else message)
+        return cls(400, f"{error.message}. {error.hint}" if error.hint else error.message)
 
     def answer(self) -> Answer:
         """Return the refusal as JSON, `{"error": …}`, which clients of the Open Inference Protocol read."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlopsfw.errors import SignatureMismatch
+from mlopsfw.errors import AnswerMismatch, SignatureMismatch
 from mlopsfw_deployer_http import feedback, inference, invocations
 from mlopsfw_deployer_http.logs import FaultLog
 from mlopsfw_deployer_http.message import TEXT, Answer, Refusal, Request, encode
@@ -98,7 +98,8 @@ class Service:
     def _fault(self, request: Request, error: Exception) -> Answer:
         self._metrics.error("500")
         self._faults.write(error, method=request.method, path=request.path[:200])
-        return Answer(500, encode({"error": "the server failed on this request; its log has the error"}))
+        text = "the server failed on this request; its log has the error"
+        return Answer(500, encode({"error": error.message if isinstance(error, AnswerMismatch) else text}))
 
     def _route(self, request: Request) -> Route:
         methods = self.routes.get(request.path)

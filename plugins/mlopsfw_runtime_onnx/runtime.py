@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnxruntime
 
 from mlopsfw.errors import BundleError
-from mlopsfw.roles import read_model
+from mlopsfw.features import FeaturePlan
+from mlopsfw.roles import read_listed, read_model
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from mlopsfw.roles import Manifest, Predictor
+    from mlopsfw.roles import Manifest, Model, OutputColumn
 
 _ERRORS_ONLY = 3
+_PLAN = "plan.json"
+_MATRIX = 2
+_TYPES = {
+    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool",
+    "tensor(string)": "object", **{f"tensor({kind})": kind for kind in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
+}  # fmt: skip
 
 
 class OnnxRuntime:
-    """Loads ONNX models.
+    """Loads ONNX models. One with a feature plan beside it takes the plan's features; another takes the columns themselves.
 
     Args:
         threads: Threads inside one prediction.
@@ -29,7 +35,7 @@ class OnnxRuntime:
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
 
-    def load(self, folder: Path, manifest: Manifest) -> Predictor:
+    def load(self, folder: Path, manifest: Manifest) -> Model:
         """Load the file that the manifest lists for `onnx`. Raise `BundleError`."""
         name = manifest.formats["onnx"]
         data = read_model(folder, manifest, "onnx")
@@ -40,31 +46,52 @@ class OnnxRuntime:
             session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own errors share no base
             raise BundleError(f"{folder / name} is not a model that ONNX Runtime can load: {error}") from error
-        found = [output.name for output in session.get_outputs()]
-        if found != list(manifest.outputs):
-            raise BundleError(f"{name} returns {', '.join(found)}, but the manifest says {', '.join(manifest.outputs)}")
-        return OnnxPredictor(session, manifest.outputs)
+        returned, declared = {each.name for each in session.get_outputs()}, [each.name for each in manifest.outputs]
+        if not returned.issuperset(declared):
+            raise BundleError(
+                f"{name} returns {', '.join(sorted(returned))}, but the manifest says {', '.join(declared)}"
+            )
+        if _PLAN not in manifest.files:
+            return OnnxModel(session, manifest.outputs, None)
+        return OnnxModel(session, manifest.outputs, FeaturePlan.from_json(read_listed(folder, manifest, _PLAN)))
 
 
-class OnnxPredictor:
+class OnnxModel:
     """A loaded model. ONNX Runtime's sessions may be run from many threads.
 
     Args:
         session: The model.
-        outputs: Names of its outputs, in order.
+        outputs: Its outputs, in order.
+        plan: Makes features of the columns; None where the model takes the columns.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, outputs: tuple[str, ...]) -> None:
-        self._session, self._outputs = session, outputs
-        self._names = list(outputs)
-        self._inputs = [each.name for each in session.get_inputs()]
+    def __init__(
+        self, session: onnxruntime.InferenceSession, outputs: tuple[OutputColumn, ...], plan: FeaturePlan | None
+    ) -> None:
+        self._session, self._plan = session, plan
+        self._names = [each.name for each in outputs]
+        self._scalars = frozenset(each.name for each in outputs if each.type != "tensor")
+        self._inputs = [(each.name, _TYPES.get(each.type, "object"), len(each.shape)) for each in session.get_inputs()]
 
-    def predict(self, features: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Return each output for the rows of `features`. Raise `BundleError` where the model takes what the plan does not make."""
+    def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Return each output for the rows of `columns`. Raise `BundleError` where the model takes another array."""
+        arrays = columns if self._plan is None else self._plan.apply(columns)
         try:
-            feed = {name: features[name] for name in self._inputs}
+            feed = {name: _as_tensor(arrays[name], kind, rank) for name, kind, rank in self._inputs}
         except KeyError as error:
-            raise BundleError(
-                f"the model takes {error.args[0]!r}, but the feature plan makes {', '.join(features)}"
-            ) from None
-        return dict(zip(self._outputs, self._session.run(self._names, feed), strict=True))
+            source = "the signature has" if self._plan is None else "the feature plan makes"
+            raise BundleError(f"the model takes {error.args[0]!r}, but {source} {', '.join(arrays)}") from None
+        values: list[Any] = self._session.run(self._names, feed)
+        return {name: self._flat(name, each) for name, each in zip(self._names, values, strict=True)}
+
+    def _flat(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return one value a row where the model writes `[rows, 1]`."""
+        is_column = name in self._scalars and values.ndim == _MATRIX and values.shape[1] == 1
+        return values[:, 0] if is_column else values
+
+
+def _as_tensor(values: np.ndarray, kind: str, rank: int) -> np.ndarray:
+    """Return an array of the type that the graph takes; one value a row as `[rows, 1]` where it takes a matrix."""
+    if values.dtype != kind:
+        values = values.astype(kind)
+    return values[:, None] if values.ndim == 1 and rank == _MATRIX else values

@@ -100,6 +100,8 @@ class TorchTrainer:
         self, training: Training, problem: _Problem, task: TrainingTask, context: TrainingContext
     ) -> TrainedModel:
         files = {name: context.scratch / name for name in ("model.onnx", "weights.safetensors")}
+        files["plan.json"] = context.scratch / "plan.json"
+        files["plan.json"].write_bytes(problem.plan.to_json())
         network: Any = training.network
         export_weights(network, files["weights.safetensors"])
         export_onnx(network, problem.target, files["model.onnx"])
@@ -114,10 +116,9 @@ class TorchTrainer:
             "settings": msgspec.to_builtins(self._config),
         }
         return TrainedModel(
-            plan=problem.plan.to_json(),
+            inputs=problem.plan.inputs,
             files=files,
             formats={"onnx": "model.onnx"},
-            outputs=(OUTPUTS[task.task],),
             classes=problem.target.classes,
             metrics=_metrics(training, problem),
             facts=facts,

@@ -12,12 +12,14 @@ from mlopsfw.capturelog.records import LabelRows
 from mlopsfw.capturelog.times import Bounds
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.bundle import Manifest
+from mlopsfw.models.bundle.manifest import outputs_for
 
 NOW = 1_700_000_000_000_000
 
 
 def manifest(task: Any, classes: Sequence[Any]) -> Manifest:
-    return Manifest(task=task, target="late", inputs=(), outputs=(), classes=tuple(classes), formats={}, files={})
+    outputs = outputs_for(task, classes)
+    return Manifest(task=task, target="late", inputs=(), outputs=outputs, classes=tuple(classes), formats={}, files={})
 
 
 def keep(column: str, value: Any) -> Any:

@@ -29,6 +29,7 @@ from mlopsfw.kernel.base.errors import ConfigError, Erased, UnknownName, UsageEr
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
+from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw.operations.audit import audit
 from mlopsfw.operations.gc import collect
 from mlopsfw.pipeline.run.display import Display
@@ -117,7 +118,13 @@ def serve(project, tmp_path, run):
     folder.mkdir()
     inputs = INPUTS
     manifest = Manifest(
-        task="binary", target="late", inputs=inputs, outputs=("p",), classes=(False, True), formats={}, files={}
+        task="binary",
+        target="late",
+        inputs=inputs,
+        outputs=outputs_for("binary", (False, True)),
+        classes=(False, True),
+        formats={},
+        files={},
     )
     (folder / "bundle.json").write_bytes(msgspec.json.encode(manifest))
     bundle = project.blobs.put_folder(folder)

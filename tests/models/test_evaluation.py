@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.models import evaluation
+from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw.training.baselines import Design, logistic, majority, multinomial, regression
 
 
@@ -127,7 +128,9 @@ def test_baselines_answer_for_rows_they_have_not_seen():
     )
     frame = frame.with_columns(y=pl.col("x") * 3 + (pl.col("s") == "a") * 2)
     inputs = tuple(SignatureColumn(name=n, type="number" if n == "x" else "string") for n in ("x", "s", "t"))
-    manifest = Manifest(task="regression", target="y", inputs=inputs, outputs=("value",), formats={}, files={})
+    manifest = Manifest(
+        task="regression", target="y", inputs=inputs, outputs=outputs_for("regression", ()), formats={}, files={}
+    )
     found = regression(manifest, frame[:500], frame["y"][:500].to_numpy(), frame[500:])
     assert evaluation.evaluate("regression", frame["y"][500:].to_numpy(), found)["r2"] > 0.9
     ridge = Ridge(alpha=1.0).fit(frame["x"].to_numpy()[:500, None], frame["y"][:500].to_numpy())

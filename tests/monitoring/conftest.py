@@ -13,6 +13,7 @@ from captured import TOML, HeldClock, numbers
 
 from mlopsfw.cli import run
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
+from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw_core import Reference
 
 
@@ -34,7 +35,7 @@ def with_model(made, tmp_path):
     folder = tmp_path / "bundle"
     folder.mkdir()
     manifest = Manifest(
-        task="binary", target="late", inputs=(SignatureColumn(name="x", type="number"),), outputs=("probability",),
+        task="binary", target="late", inputs=(SignatureColumn(name="x", type="number"),), outputs=outputs_for("binary", (False, True)),
         classes=(False, True), formats={"onnx": "m"}, files={}, facts={"importance": {"x": 0.9}},
     )  # fmt: skip
     profile = {"x": Reference.fit(numbers(5000), name="x").to_dict()}

@@ -33,8 +33,10 @@ def write_bundle(project: Project, folder: Path, bias: float) -> str:
     plan = FeaturePlan.fit(ROWS, TASK)
     made = folder.with_name(f"{folder.name}.onnx")
     made.write_bytes(_logistic(plan, bias))
+    kept = folder.with_name(f"{folder.name}.plan")
+    kept.write_bytes(plan.to_json())
     trained = TrainedModel(
-        plan=plan.to_json(), files={"model.onnx": made}, formats={"onnx": "model.onnx"}, outputs=("probability",), classes=(False, True)
+        inputs=plan.inputs, files={"model.onnx": made, "plan.json": kept}, formats={"onnx": "model.onnx"}, classes=(False, True)
     )  # fmt: skip
     project.bundles.write(folder, trained, TASK, TableHandle.of(pl.DataFrame(ROWS)))
     return project.blobs.put_folder(folder)

@@ -22,6 +22,7 @@ from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import SignatureMismatch
 from mlopsfw.kernel.roles.bundle import Bundle, Manifest, SignatureColumn
 from mlopsfw.kernel.roles.deployer import EndpointSpec
+from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw.privacy.requests import Requests
 from mlopsfw.privacy.treatments import Treatment
 from mlopsfw.worker import Scorer
@@ -40,7 +41,7 @@ MANIFEST = Manifest(
         SignatureColumn(name="carrier", type="string"),
         SignatureColumn(name="red_eye", type="boolean"),
     ),
-    outputs=("probability",),
+    outputs=outputs_for("binary", (False, True)),
     classes=(False, True),
     formats={},
     files={},

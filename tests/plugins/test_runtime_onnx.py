@@ -26,8 +26,9 @@ class TestConformance(RuntimeConformance):
     def folder(self, tmp_path: Path) -> Path:
         plan = FeaturePlan.fit(ROWS, TASK)
         (tmp_path / "made.onnx").write_bytes(_logistic(plan, 0.1))
-        trained = TrainedModel(plan=plan.to_json(), files={"model.onnx": tmp_path / "made.onnx"}, formats={"onnx": "model.onnx"},
-                               outputs=("probability",), classes=(False, True))  # fmt: skip
+        (tmp_path / "plan").write_bytes(plan.to_json())
+        files = {"model.onnx": tmp_path / "made.onnx", "plan.json": tmp_path / "plan"}
+        trained = TrainedModel(inputs=plan.inputs, files=files, formats={"onnx": "model.onnx"}, classes=(False, True))
         bundle.write(tmp_path / "bundle", trained, TASK, TableHandle.of(pl.DataFrame(ROWS)), {"onnx": OnnxRuntime()})
         return tmp_path / "bundle"
 

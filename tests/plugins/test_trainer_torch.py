@@ -240,13 +240,15 @@ def test_numbers_alone_categories_alone_and_times_alone_suffice(tmp_path, featur
 def test_the_onnx_model_answers_as_torch_does(tmp_path, kind):
     from safetensors.torch import load_file
 
+    from mlopsfw.features.tables import table_arrays
     from mlopsfw.kernel.roles.bundle import Manifest
+    from mlopsfw.models.bundle.manifest import outputs_for
     from mlopsfw_trainer_torch.export import outputs_of
     from mlopsfw_trainer_torch.network import TabularNetwork
     from mlopsfw_trainer_torch.rows import Target
 
     model = fit(tmp_path, task=training_task(kind))
-    plan = FeaturePlan.from_json(model.plan)
+    plan = FeaturePlan.from_json(model.files["plan.json"].read_bytes())
     arrays = plan.polars(training_rows(500, seed=8))
     target = Target(kind, model.classes, training_rows(400)[kind].mean() if kind == "regression" else 0.0,
                     training_rows(400)[kind].to_numpy().std() if kind == "regression" else 1.0)  # fmt: skip
@@ -255,9 +257,11 @@ def test_the_onnx_model_answers_as_torch_does(tmp_path, kind):
     network.load_state_dict(load_file(model.files["weights.safetensors"]))
     expected = outputs_of(network(*(torch.from_numpy(arrays[n]) for n in ("numeric", "categorical"))).detach(), target)
     file = model.files["model.onnx"]
-    manifest = Manifest(task=kind, target=kind, inputs=plan.inputs, outputs=model.outputs, formats={"onnx": file.name},
-                        files={file.name: digests(model)[file.name]})  # fmt: skip
-    found = OnnxRuntime().load(Path(file.parent), manifest).predict(arrays)[model.outputs[0]]
+    files = {name: digests(model)[name] for name in (file.name, "plan.json")}
+    manifest = Manifest(task=kind, target=kind, inputs=plan.inputs, outputs=outputs_for(kind, model.classes), formats={"onnx": file.name},
+                        files=files)  # fmt: skip
+    columns = table_arrays(training_rows(500, seed=8), plan.inputs)
+    found = OnnxRuntime().load(Path(file.parent), manifest).predict(columns)[manifest.outputs[0].name]
     assert np.abs(found - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
 
 

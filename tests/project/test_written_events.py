@@ -29,6 +29,7 @@ from mlopsfw.kernel.roles.artifact import BlobMark
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.kernel.roles.deployer import EndpointStatus
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw.operations.lease import Lease
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.events import RunBroken, RunHeartbeat
@@ -143,7 +144,7 @@ def models(project, tmp_path):
     folder = tmp_path / "bundle"
     folder.mkdir()
     manifest = Manifest(
-        task="binary", target="late", inputs=(SignatureColumn(name="x", type="number"),), outputs=("probability",),
+        task="binary", target="late", inputs=(SignatureColumn(name="x", type="number"),), outputs=outputs_for("binary", (False, True)),
         classes=(False, True), formats={"onnx": "m"}, files={}, facts={"importance": {"x": 0.9}},
     )  # fmt: skip
     profile = {"x": Reference.fit(np.random.default_rng(1).normal(0, 1, 5000), name="x").to_dict()}

@@ -20,6 +20,7 @@ from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import DataError, UnknownName, UsageError
 from mlopsfw.kernel.roles.bundle import Manifest
 from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw.project.facade import Project
 
 HEADER = Header(endpoint="delay", revision=1, model="delay", version=1, bundle="b" * 64, inputs=(), outputs=())
@@ -27,7 +28,8 @@ LATE = {"prediction_id": "p1", "label": True, "label_time": "2013-04-02T12:00:00
 
 
 def manifest(task: Any, classes: Sequence[Any]) -> Manifest:
-    return Manifest(task=task, target="late", inputs=(), outputs=(), classes=tuple(classes), formats={}, files={})
+    outputs = outputs_for(task, classes)
+    return Manifest(task=task, target="late", inputs=(), outputs=outputs, classes=tuple(classes), formats={}, files={})
 
 
 def register(project: Project, tmp_path: Path, task: str = "binary", classes: Sequence[Any] = (False, True)) -> None:

@@ -38,6 +38,7 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
     │   ├── Vacuumed                        the rows were removed, since nothing needed them
     │   └── SignatureMismatch               rows do not fit the model's signature
     ├── BundleError                     1
+    │   ├── AnswerMismatch                  a model's answer is not what its manifest declares
     │   ├── UnknownFormat
     │   └── GoldenMismatch                  the loaded model does not reproduce its golden rows
     │       └── ServingSkew                 serving makes other features of a row than training
@@ -47,7 +48,7 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -246,17 +247,24 @@ class Vacuumed(DataError):
 
 
 class SignatureMismatch(DataError):
-    """Rows do not fit the model's signature.
+    """Rows do not fit the model's signature. The message begins with the place, unless the problem names it.
 
     Args:
-        message: What does not fit.
+        problem: What does not fit.
         column: The column, where it is one column.
         row: 0-based row, where it is one row.
     """
 
-    def __init__(self, message: str, *, column: str | None = None, row: int | None = None, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.column, self.row = column, row
+    def __init__(self, problem: str, *, column: str | None = None, row: int | None = None, hint: str = "") -> None:
+        where = ", ".join([f"column {column!r}"] * bool(column) + [f"row {row}"] * (row is not None))
+        is_named = where in problem or (row is None and repr(column) in problem)
+        super().__init__(problem if is_named else f"{where}: {problem}", hint=hint)
+        self.problem, self.column, self.row = problem, column, row
+
+    def counted_from(self, first: int) -> Self:
+        """Return the error with its row counted from `first`."""
+        row = None if self.row is None else first + self.row
+        return type(self)(self.problem, column=self.column, row=row, hint=self.hint)
 
 
 class BundleError(MlopsfwError):
@@ -265,6 +273,23 @@ class BundleError(MlopsfwError):
 
 class UnknownFormat(BundleError):
     """No runtime reads this format; there is no fallback loader."""
+
+
+class AnswerMismatch(BundleError):
+    """A model's answer is not what its manifest declares.
+
+    Args:
+        model: The model.
+        output: The output, where it is one output.
+        problem: What is wrong, with the row.
+    """
+
+    def __init__(self, model: str, output: str, problem: str) -> None:
+        where = f"output {output!r}" if output else "its answer"
+        super().__init__(
+            f"{model}: {where}: {problem}", hint="Mend the model or its runtime, or declare the outputs as they are."
+        )
+        self.output, self.problem = output, problem
 
 
 class GoldenMismatch(BundleError):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.plugins.catalog import Claim
 
 _BLAME = "raised by plugin "
-_FREQUENT = {"predictor", *(kind.name for kind in KINDS.values() if kind.frequent)}
+_FREQUENT = {"model", *(kind.name for kind in KINDS.values() if kind.frequent)}
 
 
 class PluginWarning(RuntimeWarning):

@@ -11,26 +11,51 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
-from mlopsfw.kernel.roles.training import Task
-
 if TYPE_CHECKING:
     import numpy as np
 
-ColumnType = Literal["number", "integer", "boolean", "string", "date", "datetime"]
+ScalarType = Literal["number", "integer", "boolean", "string", "date", "datetime", "binary"]
+ColumnType = ScalarType | Literal["list", "tensor"]
+Dtype = Literal[
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
+]  # fmt: skip
 
 
-class SignatureColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SignatureColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One column of a model's input.
 
     Args:
         name: Its name.
-        type: What a request sends: JSON's number, string or boolean; dates and datetimes as RFC 3339 strings.
-        nullable: Whether null was seen in training and so is accepted.
+        type: What a request sends: JSON's number, string or boolean; dates and datetimes as RFC 3339 strings, binary as
+            base64; a list, or a tensor as nested lists.
+        nullable: Whether a value may be missing. In a tensor: whether an element may be NaN.
+        items: Type of the items of a `list`.
+        dtype, shape: Of a `tensor`: the type of its elements, and the sides of one row's tensor; None is any length,
+            alike for all rows of one request.
     """
 
     name: str
     type: ColumnType
     nullable: bool = False
+    items: ScalarType | None = None
+    dtype: Dtype | None = None
+    shape: tuple[int | None, ...] = ()
+
+
+class OutputColumn(SignatureColumn, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One output of a model, and what its values must obey. Every answer is checked; numbers are finite.
+
+    Args:
+        nullable: Whether NaN, or None, may stand for a missing value.
+        minimum, maximum: The bounds of each number.
+        total: The sum over the last axis of a tensor.
+        quantile: Which quantile of the target this output is, in (0, 1).
+    """
+
+    minimum: float | None = None
+    maximum: float | None = None
+    total: float | None = None
+    quantile: float | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,10 +63,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Args:
         format: Version of this layout.
-        task: What the model does.
-        target: The label's column.
+        task: What the model does: `binary`, `multiclass`, `regression`, or any other word, such as `ranking`.
+        target: The label's column; empty where there is none.
         inputs: The signature (also as an Arrow schema in `signature.arrow`).
-        outputs: Names of the outputs in order.
+        outputs: The outputs in order. The first of a binary, multiclass or regression model is what the task asks for.
         classes: Label values in output order; empty for regression.
         formats: Format → main file, best first.
         files: Every other file of the bundle → sha256 in hex. A file that is missing, altered or extra is an error.
@@ -49,11 +74,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         created: RFC 3339, UTC; empty where the bundle must be reproducible.
     """
 
-    format: int = 1
-    task: Task
+    format: int = 2
+    task: str
     target: str
     inputs: tuple[SignatureColumn, ...]
-    outputs: tuple[str, ...]
+    outputs: tuple[OutputColumn, ...]
     classes: tuple[str | int | bool, ...] = ()
     formats: dict[str, str]
     files: dict[str, str]
@@ -61,18 +86,28 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     created: str = ""
 
 
-class Predictor(Protocol):
-    """A loaded network: feature arrays in, output arrays out. Thread-safe."""
+class Model(Protocol):
+    """A loaded model: columns in, columns out. Thread-safe.
 
-    def predict(self, features: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Return each output for the rows of `features` (arrays by name; first axis is the row)."""
+    A model that can do more has more methods of the same form: `explain` returns each input's share in the answer,
+    `intervals` returns `<output>.low` and `<output>.high`, `embed` returns one tensor a row.
+    """
+
+    def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+        """Return each output of the manifest for the rows of `columns`: NumPy or Arrow arrays, first axis the row.
+
+        Args:
+            columns: Each input as an array, checked against the signature. Numbers are float64, with NaN for missing;
+                dates datetime64[D] and datetimes datetime64[us], with NaT; integers int64 and booleans bool, but
+                objects with None where one is missing; strings, binary and lists objects; a tensor has its dtype.
+        """
         ...
 
 
 class Runtime(Protocol):
     """Loads one bundle format. Selected by that format, which is the provider's name."""
 
-    def load(self, folder: Path, manifest: Manifest) -> Predictor:
+    def load(self, folder: Path, manifest: Manifest) -> Model:
         """Load the main file of this format. Raise `BundleError`; never fall back to another loader."""
         ...
 

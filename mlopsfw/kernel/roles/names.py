@@ -48,7 +48,7 @@ class Kind(NamedTuple):
 _ALL = (
     Kind("storage", "one", "Storage", default="object", frequent=True),
     Kind("trainer", "one", "Trainer", default="torch", by_step=True),
-    Kind("runtime", "name", "Runtime", parts=(("load", "predictor"),)),
+    Kind("runtime", "name", "Runtime", parts=(("load", "model"),)),
     Kind("deployer", "one", "Deployer", default="http"),
     Kind("monitor", "many", "Monitor"),
     Kind("alerter", "many", "Alerter"),

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.kernel.roles.derived import Derived
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Task = Literal["binary", "multiclass", "regression"]
 
 
 class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to learn.
 
     Args:
-        task: `binary`, `multiclass` or `regression`.
+        task: `binary`, `multiclass`, `regression`, or another word that the trainer knows.
         target: The label's column.
         features: Columns to learn from; empty means all but the target, `exclude` and `time`.
         exclude: Columns never to learn from (identifiers, what is known only after the label).
@@ -31,7 +30,7 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         derived: Columns that the model makes of a row by itself: they are not in the tables. `FeaturePlan` makes them.
     """
 
-    task: Task
+    task: str
     target: str
     features: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -46,21 +45,25 @@ class TrainedModel(msgspec.Struct, frozen=True, kw_only=True):
     """What a trainer returns. The kernel makes the bundle of it: signature, profile, golden rows, card, SBOM.
 
     Args:
-        plan: The feature plan as JSON bytes (`mlopsfw.features.FeaturePlan.to_json()`).
-        files: Relative name in the bundle → file, such as `{"model.onnx": …, "weights.safetensors": …}`.
+        inputs: The columns of a request: `FeaturePlan.inputs`, or `mlopsfw.features.tables.signature_of(table, names)`.
+        files: Name in the bundle, such as `weights/model.safetensors` → file. A feature plan that the runtime applies
+            is called `plan.json` (`FeaturePlan.to_json()`); the kernel then proves that it serves as it trained.
         formats: Format → its main file, best first; the first must have a runtime: `{"onnx": "model.onnx"}`.
-        outputs: Names of the model's outputs in order: `probability` for binary, `probabilities` for multiclass,
-            `value` for regression.
+        outputs: The model's outputs in order. Empty means the task's own: `probability` for binary, `probabilities` for
+            multiclass, `value` for regression; another task has none, so its outputs are declared.
         classes: The label values in output order; for binary `(negative, positive)`; empty for regression.
+        examples: Input → made-up values, as a request sends them, for golden rows. Needed where none can be drawn:
+            binary. Never rows of anyone's data: a bundle keeps them.
         metrics: Final metrics on the training and validation rows.
         facts: What is worth telling on the card: epochs, device, parameters, library versions.
     """
 
-    plan: bytes
+    inputs: tuple[SignatureColumn, ...]
     files: Mapping[str, Path]
     formats: Mapping[str, str]
-    outputs: tuple[str, ...]
+    outputs: tuple[OutputColumn, ...] = ()
     classes: tuple[str | int | bool, ...] = ()
+    examples: Mapping[str, list[Any]] = {}
     metrics: Mapping[str, float] = {}
     facts: Mapping[str, Any] = {}
 

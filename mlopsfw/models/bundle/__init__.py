@@ -1,9 +1,9 @@
-"""Model bundles: a folder of open formats with a model, the way from rows to its features, and facts about its training data.
+"""Model bundles: a folder of open formats with a model, its signature, and facts about its training data.
 
     bundle.json        the manifest: task, signature, outputs, classes, every other file with its sha256, facts
-    plan.json          the feature plan
-    model.onnx, …      the model, in one or more formats
-    signature.arrow    the signature as an Arrow schema
+    model.onnx, …      the model, in one or more formats; also in folders
+    plan.json          the feature plan, where the runtime applies one
+    signature.arrow    the inputs as an Arrow schema; outputs.arrow likewise
     profile.json       the training profile that monitors compare with
     golden.json        made-up rows and the model's answers, replayed whenever the bundle is opened
     card.md            the model card
@@ -36,9 +36,14 @@ class BundleStore:
     def __init__(self, runtimes: Callable[[str], Runtime]) -> None:
         self._runtimes = runtimes
 
-    def open(self, folder: Path) -> LoadedBundle:
-        """Open the bundle in `folder`: verify and load it, and replay its golden rows. Raise `BundleError`."""
-        return open_bundle(folder, self._runtimes)
+    def open(self, folder: Path, name: str = "") -> LoadedBundle:
+        """Open the bundle in `folder`: verify and load it, and replay its golden rows. Raise `BundleError`.
+
+        Args:
+            folder: Its folder.
+            name: What errors call the model, such as `delay@3`; by default its folder.
+        """
+        return open_bundle(folder, self._runtimes, name)
 
     def verify(self, folder: Path) -> Manifest:
         """Check every file of a bundle without loading the model; return its manifest. Raise `BundleError`."""
@@ -50,19 +55,20 @@ class BundleStore:
         return write(folder, trained, task, train, runtimes)
 
 
-def open_bundle(folder: Path, runtimes: Callable[[str], Runtime]) -> LoadedBundle:
+def open_bundle(folder: Path, runtimes: Callable[[str], Runtime], name: str = "") -> LoadedBundle:
     """Open the bundle in `folder` through the runtime of its first format, and replay its golden rows.
 
     Args:
         folder: Its folder.
         runtimes: Returns the runtime of a format; raises `UnknownFormat`.
+        name: What errors call the model; by default its folder.
 
     Raises:
         BundleError: A file is missing, altered, extra, or not what it must be; or the model does not answer as it did.
     """
     from mlopsfw.models.bundle.loaded import load
 
-    return load(folder, runtimes)
+    return load(folder, runtimes, name)
 
 
 def verify(folder: Path) -> Manifest:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.bundle import Manifest
+    from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn, SignatureColumn
     from mlopsfw.kernel.roles.training import TrainingTask
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
@@ -69,7 +69,7 @@ def _section(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def _inputs(manifest: Manifest) -> list[tuple[str, str, str]]:
-    return [(each.name, each.type, "may be" if each.nullable else "never") for each in manifest.inputs]
+    return [(each.name, type_text(each), "may be" if each.nullable else "never") for each in manifest.inputs]
 
 
 def _derived(task: TrainingTask) -> list[tuple[str, str, str]]:
@@ -80,11 +80,26 @@ def _derived(task: TrainingTask) -> list[tuple[str, str, str]]:
 
 def _outputs(manifest: Manifest) -> list[tuple[str, str]]:
     if manifest.task == "binary":
-        return [(name, f"probability of {manifest.classes[1]!r}") for name in manifest.outputs]
-    if manifest.task == "multiclass":
-        listed = ", ".join(map(repr, manifest.classes[:_MANY]))
-        return [(name, f"probabilities of {listed}, in this order") for name in manifest.outputs]
-    return [(name, f"expected {manifest.target}") for name in manifest.outputs]
+        first = f"probability of {manifest.classes[1]!r}"
+    elif manifest.task == "multiclass":
+        first = f"probabilities of {', '.join(map(repr, manifest.classes[:_MANY]))}, in this order"
+    else:
+        first = f"expected {manifest.target}" if manifest.task == "regression" else _meaning(manifest.outputs[0])
+    return [(manifest.outputs[0].name, first), *((each.name, _meaning(each)) for each in manifest.outputs[1:])]
+
+
+def _meaning(output: OutputColumn) -> str:
+    if output.quantile is not None:
+        return f"quantile {output.quantile:g} of the target"
+    return type_text(output)
+
+
+def type_text(column: SignatureColumn) -> str:
+    """Return the type of a column in words, such as `tensor float32[8, 8]`."""
+    if column.type == "list":
+        return f"list of {column.items}"
+    sides = ", ".join("any" if side is None else str(side) for side in column.shape)
+    return f"tensor {column.dtype}[{sides}]" if column.type == "tensor" else column.type
 
 
 def _numbers(values: object) -> list[tuple[object, str]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.features import FeaturePlan
-from mlopsfw.kernel.base.errors import BundleError
+from mlopsfw.features.signature import Signature
+from mlopsfw.kernel.base.errors import AnswerMismatch, BundleError
+from mlopsfw.kernel.plugins.blame import blame_built
+from mlopsfw.models.bundle.answers import Answers
 from mlopsfw.models.bundle.files import PLAN, PROFILE, read_listed, read_manifest, verify_files
 
 if TYPE_CHECKING:
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from mlopsfw.kernel.roles.bundle import Manifest, Predictor, Runtime
+    from mlopsfw.features import FeaturePlan
+    from mlopsfw.kernel.roles.bundle import Manifest, Model, Runtime
 
 _LONGEST_PROFILE = 256 << 20
 _AT_ONCE = 1 << 16  # rows to score at a time, if there are many
@@ -29,36 +33,56 @@ class LoadedBundle:
     Args:
         folder: Its folder.
         manifest: `bundle.json`.
-        plan: What makes features of rows.
-        predictor: The loaded model.
+        model: The loaded model.
+        name: What errors call the model; by default its folder.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, plan: FeaturePlan, predictor: Predictor) -> None:
-        self.folder, self.manifest, self.plan = folder, manifest, plan
-        self._predictor = predictor
+    def __init__(self, folder: Path, manifest: Manifest, model: Model, name: str = "") -> None:
+        self.folder, self.manifest = folder, manifest
+        self._model, self._signature = model, Signature(manifest.inputs)
+        self._answers = Answers(manifest.outputs, name or f"the model in {folder}")
 
     def predict(self, columns: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
         """Score rows, given as columns by input name (lists, NumPy or Arrow arrays, Polars series). Ignores other columns.
 
         Raises:
-            SignatureMismatch: A column is missing or holds what it cannot; names column and row.
+            SignatureMismatch: A column is missing or holds what it cannot; the message names column and row.
+            AnswerMismatch: The model answers what its manifest does not declare; names output and row.
         """
-        return self._predictor.predict(self.plan.numpy(columns))
+        return self._answer(self._signature.arrays(columns))
 
     def predict_table(self, rows: pl.DataFrame | pa.Table) -> Mapping[str, np.ndarray]:
-        """Score the rows of a table by Polars, with the same outputs as `predict`. Any column may hold nulls.
+        """Score the rows of a table, with the same outputs as `predict`. Any column may hold nulls.
 
         Raises:
             SignatureMismatch: A column is missing or has another type.
+            AnswerMismatch: As `predict`.
         """
         import numpy as np
 
-        from mlopsfw.features.tables import as_frame
+        from mlopsfw.features.tables import as_frame, table_arrays
 
         frame = as_frame(rows)
-        parts = [self._predictor.predict(self.plan.polars(part)) for part in frame.iter_slices(_AT_ONCE)]
-        parts = parts or [self._predictor.predict(self.plan.polars(frame))]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.manifest.outputs}
+        slices = [*frame.iter_slices(_AT_ONCE)] or [frame]
+        parts = [self._answer(table_arrays(part, self.manifest.inputs)) for part in slices]
+        return {column.name: np.concatenate([part[column.name] for part in parts]) for column in self.manifest.outputs}
+
+    def _answer(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        answer = self._model.predict(arrays)
+        try:
+            return self._answers.checked(answer, len(next(iter(arrays.values()), ())))
+        except AnswerMismatch as error:
+            blame_built(self._model, error, "predict")
+            raise
+
+    @cached_property
+    def plan(self) -> FeaturePlan | None:
+        """The feature plan that the runtime applies; None where the model has none."""
+        if PLAN not in self.manifest.files:
+            return None
+        from mlopsfw.features import FeaturePlan
+
+        return FeaturePlan.from_json(read_listed(self.folder, self.manifest, PLAN))
 
     def profile(self) -> dict[str, Any]:
         """Return the training profile: column → `mlopsfw_core.Reference` as a dict, outputs included."""
@@ -69,21 +93,21 @@ class LoadedBundle:
             raise BundleError(f"{self.folder / PROFILE} cannot be read: {error}") from None
 
 
-def load(folder: Path, runtimes: Callable[[str], Runtime]) -> LoadedBundle:
+def load(folder: Path, runtimes: Callable[[str], Runtime], name: str = "") -> LoadedBundle:
     """Return the bundle in `folder`; see `mlopsfw.models.bundle.open_bundle`."""
     from mlopsfw.models.bundle.golden import replay
 
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    bundle = load_unproven(folder, manifest, runtimes)
+    bundle = load_unproven(folder, manifest, runtimes, name)
     replay(bundle)
     return bundle
 
 
-def load_unproven(folder: Path, manifest: Manifest, runtimes: Callable[[str], Runtime]) -> LoadedBundle:
+def load_unproven(folder: Path, manifest: Manifest, runtimes: Callable[[str], Runtime], name: str = "") -> LoadedBundle:
     """Return a bundle whose files are already verified, without replaying its golden rows."""
-    plan = FeaturePlan.from_json(read_listed(folder, manifest, PLAN))
-    if plan.inputs != manifest.inputs:
-        raise BundleError(f"{folder}: the feature plan does not take the manifest's inputs")
     best = next(iter(manifest.formats))
-    return LoadedBundle(folder, manifest, plan, runtimes(best).load(folder, manifest))
+    bundle = LoadedBundle(folder, manifest, runtimes(best).load(folder, manifest), name)
+    if bundle.plan is not None and bundle.plan.inputs != manifest.inputs:
+        raise BundleError(f"{folder}: the feature plan does not take the manifest's inputs")
+    return bundle

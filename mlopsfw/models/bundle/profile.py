@@ -14,10 +14,11 @@ from mlopsfw_core.prepared import Kind
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.kernel.roles.bundle import SignatureColumn
+    from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn
     from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 
 _SAMPLE = 1 << 18
+_WITHOUT = ("binary", "list", "tensor")
 _NUMERIC = ("number", "integer", "date", "datetime")
 
 
@@ -35,37 +36,45 @@ def sampled(train: TrainingData, seed: int) -> pl.DataFrame:
 
 
 def fit_profile(
-    frame: pl.DataFrame, inputs: Sequence[SignatureColumn], outputs: Mapping[str, np.ndarray], classes: Sequence[Any],
-    task: TrainingTask,
+    frame: pl.DataFrame, manifest: Manifest, outputs: Mapping[str, np.ndarray], task: TrainingTask
 ) -> dict[str, Any]:  # fmt: skip
     """Return column → reference as a dict, for the inputs and the outputs.
 
-    An output with a column for each class becomes one reference a class, named `output[class]`. Of a personal column
-    (`pii` in the task's options) no value is kept: texts are counted by hash cell, and numbers are left out.
+    An output with a value for each class becomes one reference a class, named `output[class]`. Of a personal column
+    (`pii` in the task's options) no value is kept: texts are counted by hash cell, and numbers are left out. Binary
+    columns, lists and other tensors have no statistics, and so no reference.
 
     Args:
         frame: Training rows.
-        inputs: The signature.
+        manifest: Inputs, outputs and classes.
         outputs: The model's answers to these rows.
-        classes: Label values in output order.
         task: The learned task.
     """
     wishes = read_wishes(task)
     profile: dict[str, Any] = {}
-    for column in inputs:
+    for column in manifest.inputs:
+        if column.type in _WITHOUT:
+            continue
         personal = column.name in wishes and wishes[column.name].pii
         numeric = column.type in _NUMERIC and not (column.name in wishes and wishes[column.name].kind == "category")
         if not (personal and numeric):
             options = {"max_categories": 0} if personal else {}
             kind: Kind = "numeric" if numeric else "categorical"
             profile[column.name] = Reference.fit(frame[column.name], kind, name=column.name, **options).to_dict()
-    for name, values in outputs.items():
-        for label, each in _flat(name, values, classes):
-            profile[label] = Reference.fit(each.astype(np.float64), "numeric", name=label).to_dict()
+    for output in manifest.outputs:
+        for label, each in _flat(output, outputs[output.name], manifest.classes):
+            kind = "categorical" if output.type == "string" else "numeric"
+            profile[label] = Reference.fit(each, kind, name=label).to_dict()
     return profile
 
 
-def _flat(name: str, values: np.ndarray, classes: Sequence[Any]) -> list[tuple[str, np.ndarray]]:
-    if values.ndim == 1:
-        return [(name, values)]
-    return [(f"{name}[{label}]", values[:, at]) for at, label in enumerate(classes)]
+def _flat(output: OutputColumn, values: np.ndarray, classes: Sequence[Any]) -> list[tuple[str, np.ndarray]]:
+    """Return what has statistics of an output: itself, or each class of a tensor with one value a class."""
+    if output.type == "tensor":
+        is_by_class = output.shape == (len(classes),)
+        return [
+            (f"{output.name}[{c}]", values[:, at].astype(np.float64)) for at, c in enumerate(classes) if is_by_class
+        ]
+    if output.type in _WITHOUT or output.type in ("date", "datetime"):
+        return []
+    return [(output.name, values if output.type == "string" else values.astype(np.float64))]

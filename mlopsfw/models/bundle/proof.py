@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import polars as pl
 
 from mlopsfw.features.fit import read_wishes
 from mlopsfw.kernel.base.errors import BundleError, SignatureMismatch
+from mlopsfw.models.bundle.answers import as_lists
 from mlopsfw.models.bundle.golden import Golden, check_alike, replay_golden
 from mlopsfw.models.bundle.scoring import request_values
 
@@ -22,15 +24,16 @@ if TYPE_CHECKING:
 _ROWS = 64
 
 
-def check_derived(plan: FeaturePlan, task: TrainingTask) -> None:
+def check_derived(plan: FeaturePlan | None, task: TrainingTask) -> None:
     """Raise `BundleError` if a trainer's plan does not make exactly the derived columns of its task."""
-    actual, declared = ({each.name: each for each in columns} for columns in (plan.derived, task.derived))
-    needed = {name for name in task.features if name in declared}
+    made = () if plan is None else plan.derived
+    actual, declared = ({each.name: each for each in columns} for columns in (made, task.derived))
+    needed = {name for name in task.features if name in declared} if plan is not None else declared.keys()
     wrong = sorted({name for name in actual if declared.get(name) != actual[name]} | (needed - actual.keys()))
     if wrong:
         raise BundleError(
             f"the trainer's plan does not derive the column {wrong[0]!r} as the task says",
-            hint="A trainer must take its plan from FeaturePlan.fit(table, task).",
+            hint="A trainer must take its plan from FeaturePlan.fit(table, task), and return it as the file plan.json.",
         )
 
 
@@ -58,13 +61,15 @@ def check_served(plan: FeaturePlan, rows: pl.DataFrame, seed: int) -> None:
 
 
 def prove(bundle: LoadedBundle, columns: dict[str, list[Any]]) -> Golden:
-    """Return the golden rows with their features as in training and their outputs, after checking that serving gives the same."""
-    table = as_table(bundle.plan.inputs, columns)
-    golden = Golden(
-        columns=columns,
-        outputs={name: values.tolist() for name, values in bundle.predict_table(table).items()},
-        features={name: values.tolist() for name, values in bundle.plan.polars(table).items()},
-    )
+    """Return the golden rows with their outputs, and their features as in training, after checking that serving gives the same."""
+    if bundle.plan is None:
+        outputs, features = bundle.predict(columns), {}
+    else:
+        table = as_table(bundle.plan.inputs, columns)
+        outputs = bundle.predict_table(table)
+        features = {name: values.tolist() for name, values in bundle.plan.polars(table).items()}
+    plain = msgspec.json.decode(msgspec.json.encode(as_lists(outputs)))
+    golden = Golden(columns=columns, outputs=plain, features=features)
     replay_golden(bundle, golden)
     return golden
 
@@ -83,17 +88,19 @@ def as_table(inputs: tuple[SignatureColumn, ...], columns: Mapping[str, list[Any
     return pl.DataFrame(features)
 
 
-def spans(plan: FeaturePlan, rows: pl.DataFrame, task: TrainingTask) -> dict[str, tuple[float, float]]:
-    """Return the middle nine tenths of the numbers that only derived columns read; nothing for personal columns."""
+def spans(
+    inputs: tuple[SignatureColumn, ...], plan: FeaturePlan | None, rows: pl.DataFrame, task: TrainingTask
+) -> dict[str, tuple[float, float]]:
+    """Return the middle nine tenths of the numbers that no operation of a plan describes; nothing for personal columns."""
     wishes = read_wishes(task)
-    features = {}
-    for column in plan.inputs:
+    ranges = {}
+    for column in inputs:
         personal = column.name in wishes and wishes[column.name].pii
-        if column.name not in plan.reads or column.type not in ("number", "integer") or personal:
+        if column.type not in ("number", "integer") or personal or (plan is not None and column.name not in plan.reads):
             continue
         values = rows[column.name].cast(pl.Float64).drop_nulls().to_numpy()
         values = values[np.isfinite(values)]
         if values.size:
             low, high = np.quantile(values, [0.05, 0.95]).tolist()
-            features[column.name] = (low, high)
-    return features
+            ranges[column.name] = (low, high)
+    return ranges

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlopsfw.kernel.base.errors import DataError, SignatureMismatch
+from mlopsfw.models.bundle.answers import as_lists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,21 +34,11 @@ def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
     for number, part in enumerate(rows.iter_slices(_BATCH)):
         columns = {column.name: request_values(part[column.name], column) for column in bundle.manifest.inputs}
         try:
-            outputs = {name: values.tolist() for name, values in bundle.predict(columns).items()}
+            outputs = as_lists(bundle.predict(columns))
         except SignatureMismatch as error:
-            raise _located(error, number * _BATCH) from None
+            raise error.counted_from(number * _BATCH) from None
         scored.append(part.with_columns(**{name: pl.Series(values) for name, values in outputs.items()}))
     return pl.concat(scored) if scored else rows
-
-
-def _located(error: SignatureMismatch, first: int) -> SignatureMismatch:
-    """Return `error` with its column and its row in the message, counted from the first row of the file."""
-    row = None if error.row is None else first + error.row
-    parts = (f"column {error.column!r}" if error.column else "", "" if row is None else f"row {row}")
-    location = ", ".join(part for part in parts if part)
-    is_named = not location or location in error.message
-    message = error.message if is_named else f"{location}: {error.message}"
-    return SignatureMismatch(message, column=error.column, row=row, hint=error.hint)
 
 
 def request_values(series: pl.Series, column: SignatureColumn) -> list[Any]:

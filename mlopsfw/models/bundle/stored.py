@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.roles.bundle import Manifest
 from mlopsfw.models.bundle.files import MANIFEST, PROFILE
+from mlopsfw.models.bundle.manifest import decode_manifest
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.bundle import Manifest
     from mlopsfw.kernel.store.blobs import BlobStore
 
 
 def stored_manifest(blobs: BlobStore, bundle: str) -> Manifest:
     """Return `bundle.json` of the bundle whose manifest of files is the blob `bundle`. Raise `NotFound` or `Corrupt`."""
-    return msgspec.json.decode(_file(blobs, bundle, MANIFEST), type=Manifest)
+    return decode_manifest(_file(blobs, bundle, MANIFEST))
 
 
 def stored_profile(blobs: BlobStore, bundle: str) -> dict[str, Any]:

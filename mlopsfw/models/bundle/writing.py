@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.features import FeaturePlan
 from mlopsfw.kernel.base.errors import BundleError, UnknownFormat
 from mlopsfw.kernel.roles.bundle import Manifest
 from mlopsfw.models.bundle import files
 from mlopsfw.models.bundle.card import model_card
 from mlopsfw.models.bundle.golden import golden_rows
 from mlopsfw.models.bundle.loaded import LoadedBundle, load_unproven
+from mlopsfw.models.bundle.manifest import check_columns, outputs_for
 from mlopsfw.models.bundle.profile import fit_profile, sampled
 from mlopsfw.models.bundle.proof import check_derived, check_served, prove, spans
 from mlopsfw.models.bundle.sbom import requirements, sbom
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mlopsfw.kernel.roles.bundle import Runtime, SignatureColumn
     from mlopsfw.kernel.roles.training import TrainedModel, TrainingData, TrainingTask
 
@@ -30,22 +33,23 @@ def write_bundle(
 ) -> Manifest:
     """Make the bundle of a trained model in `folder`; see `mlopsfw.models.bundle.write`."""
     _check(folder, trained, runtimes)
-    plan = FeaturePlan.from_json(trained.plan)
-    check_derived(plan, task)
     folder.mkdir(parents=True, exist_ok=True)
-    digests = {name: _put(folder, name, source.read_bytes()) for name, source in trained.files.items()}
-    digests[files.PLAN] = _put(folder, files.PLAN, trained.plan)
+    digests = {name: _copy(source, folder / name) for name, source in trained.files.items()}
+    for name in digests:
+        files.check_content(folder / name, name)
     manifest = Manifest(
         task=task.task,
         target=task.target,
-        inputs=plan.inputs,
-        outputs=trained.outputs,
+        inputs=trained.inputs,
+        outputs=outputs_for(task.task, trained.classes, trained.outputs),
         classes=trained.classes,
         formats=dict(trained.formats),
         files=digests,
         facts={**trained.facts, "metrics": dict(trained.metrics)},
     )
-    bundle = load_unproven(folder, manifest, runtimes.__getitem__)
+    check_columns(manifest)
+    bundle = load_unproven(folder, manifest, runtimes.__getitem__, "the trained model")
+    check_derived(bundle.plan, task)
     for name, data in _made(bundle, trained, task, train).items():
         digests[name] = _put(folder, name, data)
     whole = msgspec.structs.replace(manifest, files=dict(sorted(digests.items())))
@@ -63,7 +67,7 @@ def _check(folder: Path, trained: TrainedModel, runtimes: Mapping[str, Runtime])
         raise BundleError("the trainer returned no format of the model")
     if best not in runtimes:
         raise UnknownFormat(f"no runtime loads {best!r}, the trainer's first format")
-    reserved = {files.MANIFEST, *files.REQUIRED}
+    reserved = {files.MANIFEST, files.OUTPUTS, *files.REQUIRED}
     for name in trained.files:
         files.check_file_name(name, "the trainer")
         if name in reserved:
@@ -75,34 +79,60 @@ def _check(folder: Path, trained: TrainedModel, runtimes: Mapping[str, Runtime])
 
 def _made(bundle: LoadedBundle, trained: TrainedModel, task: TrainingTask, train: TrainingData) -> dict[str, bytes]:
     """Return the files that hold outputs of the loaded model."""
+    manifest, plan = bundle.manifest, bundle.plan
     rows = sampled(train, task.seed)
-    profile = fit_profile(rows, bundle.plan.inputs, bundle.predict_table(rows), trained.classes, task)
-    check_served(bundle.plan, rows, task.seed)
-    golden = prove(bundle, golden_rows(bundle.plan, task.seed, spans(bundle.plan, rows, task)))
+    profile = fit_profile(rows, manifest, bundle.predict_table(rows), task)
+    if plan is not None:
+        check_served(plan, rows, task.seed)
+    columns = _examples(trained) or golden_rows(
+        manifest.inputs, plan, task.seed, spans(manifest.inputs, plan, rows, task)
+    )
+    golden = prove(bundle, columns)
     return {
         files.PROFILE: _json(profile),
         files.GOLDEN: _json(golden),
-        files.SIGNATURE: arrow_signature(bundle.plan.inputs),
+        files.SIGNATURE: arrow_schema(manifest.inputs),
+        files.OUTPUTS: arrow_schema(manifest.outputs),
         files.CARD: model_card(bundle.manifest, task, rows=train.rows).encode(),
         files.REQUIREMENTS: requirements(trained.facts).encode(),
         files.SBOM: _json(sbom(trained.facts)),
     }
 
 
-def arrow_signature(inputs: tuple[SignatureColumn, ...]) -> bytes:
-    """Return the signature as an Arrow schema in IPC form."""
+def _examples(trained: TrainedModel) -> dict[str, list[Any]]:
+    """Return the trainer's made-up rows as a request in JSON sends them."""
+    missing = [column.name for column in trained.inputs if column.name not in trained.examples]
+    if trained.examples and missing:
+        raise BundleError(
+            f"the trainer's examples lack the input {missing[0]!r}", hint="Give values of every input, or none."
+        )
+    plain: dict[str, list[Any]] = msgspec.json.decode(msgspec.json.encode(dict(trained.examples)))
+    return {name: plain[name] for name in (column.name for column in trained.inputs) if name in plain}
+
+
+def arrow_schema(columns: Sequence[SignatureColumn]) -> bytes:
+    """Return columns as an Arrow schema in IPC form. A tensor is a list in lists, of fixed length where a side is fixed."""
     import pyarrow as pa
 
-    types = {
-        "number": pa.float64(),
-        "integer": pa.int64(),
-        "boolean": pa.bool_(),
-        "string": pa.string(),
-        "date": pa.date32(),
-        "datetime": pa.timestamp("us", "UTC"),
-    }
-    fields = [pa.field(column.name, types[column.type], nullable=column.nullable) for column in inputs]
+    fields = [pa.field(column.name, _arrow_type(column), nullable=column.nullable) for column in columns]
     return bytes(pa.schema(fields).serialize())
+
+
+def _arrow_type(column: SignatureColumn) -> pa.DataType:
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {
+        "number": pa.float64(), "integer": pa.int64(), "boolean": pa.bool_(), "string": pa.string(), "date": pa.date32(),
+        "datetime": pa.timestamp("us", "UTC"), "binary": pa.binary(),
+    }  # fmt: skip
+    if column.type == "list":
+        return pa.list_(types[column.items or "number"])
+    if column.type != "tensor":
+        return types[column.type]
+    kind = pa.from_numpy_dtype(column.dtype)
+    for side in reversed(column.shape):
+        kind = pa.list_(kind) if side is None else pa.list_(kind, side)
+    return kind
 
 
 def _json(value: Any) -> bytes:
@@ -112,3 +142,11 @@ def _json(value: Any) -> bytes:
 def _put(folder: Path, name: str, data: bytes) -> str:
     (folder / name).write_bytes(data)
     return hashlib.sha256(data).hexdigest()
+
+
+def _copy(source: Path, target: Path) -> str:
+    """Copy a file piece by piece; return its sha256 in hex."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    with target.open("rb") as copy:
+        return hashlib.file_digest(copy, "sha256").hexdigest()

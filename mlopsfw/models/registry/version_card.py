@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import DataError, NotFound, UnknownName
+from mlopsfw.kernel.base.errors import BundleError, DataError, NotFound, UnknownName
 from mlopsfw.lineage import provenance
+from mlopsfw.models.bundle.card import type_text
 from mlopsfw.models.registry.versions import ModelVersion
 
 if TYPE_CHECKING:
@@ -91,11 +92,15 @@ def _purpose(manifest: Manifest | None) -> Iterator[str]:
     if manifest is None:
         yield "This version of mlopsfw cannot read the manifest of its bundle."
         return
-    task = {"Task": manifest.task, "Predicts": manifest.target, "Outputs": ", ".join(manifest.outputs)}
+    task = {
+        "Task": manifest.task,
+        "Predicts": manifest.target,
+        "Outputs": ", ".join(each.name for each in manifest.outputs),
+    }
     yield _table([*task.items(), ("Formats", ", ".join(manifest.formats))])
     yield "Inputs:"
     yield _table(
-        (column.name, f"{column.type}{', may be null' if column.nullable else ''}") for column in manifest.inputs
+        (column.name, f"{type_text(column)}{', may be null' if column.nullable else ''}") for column in manifest.inputs
     )
 
 
@@ -104,7 +109,7 @@ def _manifest(blobs: BlobStore, version: ModelVersion) -> Manifest | None:
 
     try:
         return stored_manifest(blobs, version.bundle)
-    except (msgspec.DecodeError, KeyError, NotFound, DataError):
+    except (msgspec.DecodeError, KeyError, NotFound, DataError, BundleError):
         return None
 
 

@@ -222,7 +222,7 @@ def mlopsfw_{role}s(): yield Provider("bell", Config, lambda config, host: Bell(
 
 @raising
 @pytest.mark.parametrize(
-    "where", ["engine.submit.Handle.wait", "engine.submit.Handle.cancel", "runtime.load.Predictor.predict"]
+    "where", ["engine.submit.Handle.wait", "engine.submit.Handle.cancel", "runtime.load.Model.predict"]
 )
 def test_what_a_role_hands_out(where, raised, install_plugin, project):
     role, maker, part, method = where.split(".")

@@ -74,9 +74,14 @@ def trained(folder, **changes):
     plan = FeaturePlan.fit(ROWS, TASK)
     (folder / "m.onnx").write_bytes(model(plan).SerializeToString())
     (folder / "w.safetensors").write_bytes(save({"a": np.ones(3, dtype=np.float32)}))
-    files = {"model.onnx": folder / "m.onnx", "weights.safetensors": folder / "w.safetensors"}
+    (folder / "plan").write_bytes(plan.to_json())
+    files = {
+        "model.onnx": folder / "m.onnx",
+        "weights.safetensors": folder / "w.safetensors",
+        "plan.json": folder / "plan",
+    }
     whole = {
-        "plan": plan.to_json(), "files": files, "formats": {"onnx": "model.onnx"}, "outputs": ("probability",),
+        "inputs": plan.inputs, "files": files, "formats": {"onnx": "model.onnx"},
         "classes": (False, True), "metrics": {"auc": 0.7}, "facts": {"trainer": "<script>alert(1)</script>|\n# x"},
     }  # fmt: skip
     return TrainedModel(**(whole | changes))
@@ -209,7 +214,25 @@ def test_a_link_in_the_place_of_a_file_is_refused_though_its_content_is_right(fo
 
 
 @pytest.mark.parametrize(
-    "name", ["../m.onnx", "/etc/passwd", "a/b", "..", "", "a\\b", "con.json", "a\0b", "ä", ".x", "BUNDLE.JSON", "x."]
+    "name",
+    [
+        "../m.onnx",
+        "/etc/passwd",
+        "a/../b",
+        "a//b",
+        "a/",
+        "/".join("abcdefghi"),
+        "model.onnx/x",
+        "..",
+        "",
+        "a\\b",
+        "con.json",
+        "a\0b",
+        "ä",
+        ".x",
+        "BUNDLE.JSON",
+        "x.",
+    ],
 )
 def test_a_manifest_that_lists_a_path_is_refused(folder, name):
     manifest = json.loads((folder / "bundle.json").read_bytes())
@@ -222,7 +245,8 @@ def test_a_manifest_that_lists_a_path_is_refused(folder, name):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2}, {"format": "1"}, {"more": 1}, {"formats": {}}, {"formats": {"onnx": "other.onnx"}}, {"outputs": []}, {"task": "magic"},
+        {"format": 3}, {"format": 1}, {"format": "1"}, {"more": 1}, {"formats": {}}, {"formats": {"onnx": "other.onnx"}}, {"outputs": []}, {"task": ""}, {"task": "multiclass"},
+        {"task": "regression"}, {"classes": [1, 2, 3]},
         {"files": {}}, {"inputs": []},
     ],
 )  # fmt: skip
@@ -274,9 +298,10 @@ def test_a_pickle_under_another_name_is_never_loaded(folder, tmp_path, name):
 
 
 def test_a_trainer_cannot_put_its_file_in_the_place_of_the_bundles_own(tmp_path):
-    (tmp_path / "plan.json").write_text("{}")
-    with pytest.raises(BundleError, match=r"plan\.json"):
-        make(tmp_path, files={"plan.json": tmp_path / "plan.json"})
+    (tmp_path / "golden.json").write_text("{}")
+    for name in ("golden.json", "profile.json", "bundle.json", "outputs.arrow"):
+        with pytest.raises(BundleError, match=name):
+            make(tmp_path, files={name: tmp_path / "golden.json"})
     with pytest.raises(BundleError, match="not empty"):
         make(tmp_path, "bundle-parts")
 
@@ -531,3 +556,45 @@ def test_rows_are_written_or_the_column_that_the_file_cannot_hold_is_named(tmp_p
     else:
         scoring.check_writable(rows.schema, file)
         rows.write_ndjson() if file is None else scoring.write_rows(rows, file)
+
+
+def test_folders_and_honest_binary_files_are_part_of_a_bundle_and_pickles_in_them_are_not(tmp_path):
+    parts = tmp_path / "parts"
+    given = trained(parts)
+    (parts / "raw").write_bytes(np.linspace(-1, 1, 999, dtype=np.float32).tobytes())
+    (parts / "harm").write_bytes(pickle.dumps({"w": [1.0]}))
+    honest = {**given.files, "weights/shards/w-1.bin": parts / "raw"}
+    folder = make(tmp_path, files=honest)
+    assert opened(folder).manifest.files.keys() > honest.keys()
+    bundle.verify(shutil.copytree(folder, tmp_path / "copy"))
+    for name in ("model.dat", "deep/er/w.bin", "weights.json", "data"):
+        with pytest.raises(UnknownFormat, match=f"{name} holds a pickle"):
+            make(tmp_path, f"with-{name.replace('/', '-')}", files={**given.files, name: parts / "harm"})
+    relist(folder, "weights/shards/w-1.bin", (parts / "harm").read_bytes())
+    for look in (bundle.verify, opened):
+        with pytest.raises(UnknownFormat, match="holds a pickle"):
+            look(folder)
+
+
+def test_an_extra_file_in_a_folder_of_a_bundle_is_refused(tmp_path):
+    folder = make(tmp_path, files={**trained(tmp_path / "p").files, "a/b.txt": tmp_path / "p" / "plan"})
+    for add in (lambda: (folder / "a" / "c").write_text(""), (folder / "a" / "b").mkdir, lambda: (folder / "a" / "l").symlink_to("b.txt")):  # fmt: skip
+        before = set((folder / "a").iterdir())
+        add()
+        with pytest.raises(BundleError):
+            bundle.verify(folder)
+        for path in set((folder / "a").iterdir()) - before:
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    bundle.verify(folder)
+
+
+def test_the_message_of_predict_has_column_and_row(folder):
+    columns = {name: ROWS[name][:2].to_list() for name in ROWS.columns} | {"when": ["2013-01-01T10:00:00Z"] * 2}
+    with pytest.raises(SignatureMismatch, match=r"^column 'hour', row 1: 'six' is not of type integer$"):
+        opened(folder).predict(columns | {"hour": [6, "six"]})
+
+
+def test_a_plan_that_is_not_for_the_manifests_inputs_is_refused(tmp_path):
+    plan = FeaturePlan.fit(ROWS, TASK)
+    with pytest.raises(BundleError, match="does not take the manifest's inputs"):
+        make(tmp_path, inputs=plan.inputs[:-1])

@@ -31,14 +31,14 @@ def row_of(made, row):
 
 
 def test_golden_rows_are_the_same_features_for_training_and_serving():
-    columns = golden_rows(PLAN, 0, {"number": (0.0, 100.0)})
+    columns = golden_rows(PLAN.inputs, PLAN, 0, {"number": (0.0, 100.0)})
     trained = PLAN.polars(as_table(PLAN.inputs, columns))
     for row in range(16):
         check_alike(PLAN, row_of(trained, row), PLAN.numpy(row_of(columns, row)), f"row {row}", real=True)
 
 
 def test_golden_rows_reach_what_the_model_looks_up():
-    assert any(code is not None and code.startswith("N") for code in golden_rows(PLAN)["code"])
+    assert any(code is not None and code.startswith("N") for code in golden_rows(PLAN.inputs, PLAN)["code"])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mlopsfw.kernel.base.errors import Conflict, Corrupt, InvalidReference, NotFound, UnknownName, UsageError
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
+from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw.models.registry.version_card import version_card
 
 
@@ -29,7 +30,8 @@ def bundle(project, tmp_path):
             task="binary",
             target="late",
             inputs=(SignatureColumn(name="distance", type="number", nullable=True),),
-            outputs=("probability",),
+            outputs=outputs_for("binary", (False, True)),
+            classes=(False, True),
             formats={"onnx": "model.onnx"},
             files={},
         )

@@ -1,0 +1,124 @@
+"""`bundle.json`: reading it, also as earlier versions wrote it, and the outputs that a known task asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import BundleError, UnknownFormat
+from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn, SignatureColumn
+
+FORMAT = 2
+_TWO = 2
+_OUTPUT_NAMES = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
+
+
+class _Version(msgspec.Struct):
+    format: int = 1
+
+
+def decode_manifest(data: bytes) -> Manifest:
+    """Return a manifest of this or an earlier version.
+
+    Raises:
+        BundleError: A later version wrote it, or its columns contradict each other.
+        msgspec.DecodeError: It is no manifest.
+    """
+    version = msgspec.json.decode(data, type=_Version).format
+    if version == 1:
+        return msgspec.convert(_upcast(msgspec.json.decode(data)), Manifest)
+    if version != FORMAT:
+        raise UnknownFormat(
+            f"the manifest has format {version}; this version reads formats 1 to {FORMAT}", hint="Upgrade mlopsfw."
+        )
+    manifest = msgspec.json.decode(data, type=Manifest)
+    check_columns(manifest)
+    return manifest
+
+
+def _upcast(raw: Any) -> dict[str, Any]:
+    """Return a manifest of format 1, whose outputs were names, in format 2."""
+    names = msgspec.convert(raw.get("outputs"), tuple[str, ...])
+    classes = msgspec.convert(raw.get("classes", ()), tuple[str | int | bool, ...])
+    if raw.get("task") not in _OUTPUT_NAMES or len(names) != 1:
+        raise BundleError(f"a manifest of format 1 has no task {raw.get('task')!r} with {len(names)} outputs")
+    declared = (OutputColumn(name=names[0], type="tensor" if raw["task"] == "multiclass" else "number"),)
+    return {**raw, "format": FORMAT, "outputs": msgspec.to_builtins(outputs_for(raw["task"], classes, declared))}
+
+
+def outputs_for(
+    task: str, classes: Sequence[str | int | bool], declared: Sequence[OutputColumn] = ()
+) -> tuple[OutputColumn, ...]:
+    """Return the outputs of a model: those declared, the first with what its task asks for; by default only the task's own.
+
+    Args:
+        task: The task.
+        classes: The label values.
+        declared: The outputs that the trainer declares.
+
+    Raises:
+        BundleError: The classes do not suit the task, the first output is not what it asks for, or another task declares none.
+    """
+    if task not in _OUTPUT_NAMES:
+        if not declared:
+            known = ", ".join(_OUTPUT_NAMES)
+            raise BundleError(
+                f"the task {task!r} has no outputs of its own, and the trainer declares none",
+                hint=f"Declare them in TrainedModel.outputs. Tasks with outputs of their own: {known}.",
+            )
+        return tuple(declared)
+    first = _first(task, classes)
+    if not declared:
+        return (first,)
+    named = msgspec.structs.replace(first, name=declared[0].name)
+    if declared[0].type != first.type or declared[0].shape not in ((), first.shape):
+        raise BundleError(f"the first output of a {task} model is {_described(first)}, not {_described(declared[0])}")
+    return (named, *declared[1:])
+
+
+def _first(task: str, classes: Sequence[str | int | bool]) -> OutputColumn:
+    name = _OUTPUT_NAMES[task]
+    if task == "regression":
+        return OutputColumn(name=name, type="number")
+    if not classes or (task == "binary" and len(classes) != _TWO):
+        raise BundleError(f"a {task} model has {'two classes' if task == 'binary' else 'classes'}, not {len(classes)}")
+    if task == "binary":
+        return OutputColumn(name=name, type="number", minimum=0.0, maximum=1.0)
+    shape = (len(classes),)
+    return OutputColumn(name=name, type="tensor", dtype="float32", shape=shape, minimum=0.0, maximum=1.0, total=1.0)
+
+
+def _described(column: SignatureColumn) -> str:
+    return f"a tensor of shape {list(column.shape)}" if column.type == "tensor" else f"a {column.type}"
+
+
+def check_columns(manifest: Manifest) -> None:
+    """Raise `BundleError` where a manifest's columns contradict each other or its task."""
+    for kind, columns in (("input", manifest.inputs), ("output", manifest.outputs)):
+        names = [column.name for column in columns]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice or not all(names):
+            raise BundleError(
+                f"the manifest names the {kind} {(twice or [''])[0]!r} twice, or has {kind}s without a name"
+            )
+        for column in columns:
+            _check_type(column, f"the {kind} {column.name!r}")
+    if not manifest.task:
+        raise BundleError("the manifest names no task", hint="Name one in a word, such as binary or ranking.")
+    if not manifest.outputs:
+        raise BundleError(f"the manifest of a {manifest.task} model lists no output")
+    if manifest.outputs != outputs_for(manifest.task, manifest.classes, manifest.outputs):
+        raise BundleError(
+            f"the first output of a {manifest.task} model is not as the task asks for: {manifest.outputs[0].name!r}"
+        )
+
+
+def _check_type(column: SignatureColumn, what: str) -> None:
+    if (column.type == "list") != (column.items is not None):
+        raise BundleError(f"{what} is a {column.type}: a list, and only a list, says the type of its items")
+    if (column.type == "tensor") != (column.dtype is not None) or (column.type != "tensor" and column.shape):
+        raise BundleError(f"{what} is a {column.type}: a tensor, and only a tensor, says its dtype and its shape")
+    if any(side is not None and side < 0 for side in column.shape):
+        raise BundleError(f"{what} has a shape with a negative side; write None for any length")
