@@ -20,6 +20,7 @@ from serving import MANIFEST, ROW, SPEC, RuleBundle, RunningServer, ask, infer_b
 
 from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw.project.facade import Project
 from mlopsfw_core import Reference
 from mlopsfw_deployer_http.message import Refusal
@@ -254,7 +255,7 @@ def test_a_regressions_label_is_a_finite_number_by_every_door(
 ) -> None:
     project, folder = make_project(TOML), tmp_path / "bundle"
     folder.mkdir()
-    manifest = msgspec.structs.replace(MANIFEST, task="regression", classes=())
+    manifest = msgspec.structs.replace(MANIFEST, task="regression", outputs=outputs_for("regression", ()), classes=())
     (folder / "bundle.json").write_bytes(msgspec.json.encode(manifest))
     project.registry.register("delay", project.blobs.put_folder(folder))
     (tmp_path / "l.csv").write_text(f'prediction_id,label\na,"{text}"\n')

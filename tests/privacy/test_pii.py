@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hmac
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -164,6 +165,8 @@ def test_an_error_about_a_bad_row_says_where_and_not_what(project, tmp_path, bad
 
 
 def test_the_bundle_keeps_no_value_of_a_marked_column(project):
+    from mlopsfw.kernel.roles.bundle import Manifest
+    from mlopsfw.models.bundle.manifest import outputs_for
     from mlopsfw.models.bundle.profile import fit_profile
 
     frame = pl.DataFrame({"name": ["Ada-canary"] * 20, "amount": [float(n) for n in range(20)]})
@@ -171,7 +174,9 @@ def test_the_bundle_keeps_no_value_of_a_marked_column(project):
     task = TrainingTask(task="regression", target="amount", features=("name",), options=options)
     plan = fit(frame, task)
     assert b"canary" not in plan.to_json()
-    assert "canary" not in str(fit_profile(frame, plan.inputs, {}, (), task))
+    outputs = outputs_for("regression", ())
+    manifest = Manifest(task="regression", target="amount", inputs=plan.inputs, outputs=outputs, formats={}, files={})
+    assert "canary" not in str(fit_profile(frame, manifest, {"value": np.zeros(20)}, task))
 
 
 # -- serving ---------------------------------------------------------------------------------------------------------------
