@@ -12,6 +12,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.plugins.blame import blaming
+from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.kernel.roles.training import Ability, TrainedModel
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def _is_mapping(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
 
 
-def _is_texts(value: object) -> bool:
-    return isinstance(value, tuple | list) and all(isinstance(each, str) for each in value)
+def _are_columns(value: object, kind: type[SignatureColumn]) -> bool:
+    return isinstance(value, tuple) and all(isinstance(each, kind) for each in value)
 
 
 def _is_classes(value: object) -> bool:
@@ -116,10 +117,11 @@ def _is_number(value: object) -> bool:
 
 
 _FIELDS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
-    ("plan", lambda value: isinstance(value, bytes), "the plan as JSON bytes"),
+    ("inputs", lambda value: _are_columns(value, SignatureColumn) and bool(value), "a tuple of SignatureColumn"),
     ("files", _is_mapping, "a mapping of names to paths"),
     ("formats", _is_mapping, "a mapping of formats to names of files"),
-    ("outputs", lambda value: _is_texts(value) and bool(value), "a tuple of the outputs' names"),
+    ("outputs", lambda value: _are_columns(value, OutputColumn), "a tuple of OutputColumn"),
+    ("examples", _is_mapping, "a mapping of inputs to lists of values"),
     ("classes", _is_classes, "a tuple of texts, integers or booleans"),
     ("metrics", _is_mapping, "a mapping of names to numbers"),
     ("facts", _is_mapping, "a mapping of names to JSON values"),

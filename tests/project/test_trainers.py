@@ -15,12 +15,12 @@ SOURCE = """
 import numpy as np
 from pathlib import Path
 from msgspec import Struct
-from mlopsfw.roles import Provider, TrainedModel, hookimpl
+from mlopsfw.roles import Provider, SignatureColumn, TrainedModel, hookimpl
 class Config(Struct, forbid_unknown_fields=True): ...
 def model(context, **changes):
     file = context.scratch / "model.bin"
     file.write_bytes(b"model")
-    whole = dict(plan=b"{{}}", files={{"model.bin": file}}, formats={{"acme": "model.bin"}}, outputs=("value",))
+    whole = dict(inputs=(SignatureColumn(name="x", type="number"),), files={{"model.bin": file}}, formats={{"acme": "model.bin"}})
     return TrainedModel(**whole | changes)
 class Acme:
     tasks = {tasks}
@@ -49,13 +49,15 @@ WRONG = {
     "a dict": ("{'plan': b''}", "a dict"),
     "a bundle's folder": ("context.scratch", "Path"),
     "a class": ("TrainedModel", "a StructMeta"),
-    "a plan that is text": ("model(context, plan='{}')", "TrainedModel.plan"),
+    "no inputs": ("model(context, inputs=())", "TrainedModel.inputs"),
+    "inputs that are names": ("model(context, inputs=('x',))", "TrainedModel.inputs"),
+    "examples that are a list": ("model(context, examples=[1])", "TrainedModel.examples"),
     "a list of files": ("model(context, files=[])", "TrainedModel.files"),
     "a file that is not there": ("model(context, files={'model.bin': Path('gone.bin')})", "gone.bin"),
     "a file's name for its path": ("model(context, files={'model.bin': 'model.bin'})", r"files\['model.bin'\]"),
     "a folder": ("model(context, files={'model.bin': context.scratch})", r"files\['model.bin'\]"),
     "a format of no file": ("model(context, formats={'acme': 'other.bin'})", "other.bin"),
-    "no outputs": ("model(context, outputs=())", "TrainedModel.outputs"),
+    "outputs that are names": ("model(context, outputs=('value',))", "TrainedModel.outputs"),
     "an output that is text": ("model(context, outputs='value')", "TrainedModel.outputs"),
     "classes that are floats": ("model(context, classes=(0.5, 1.5))", "TrainedModel.classes"),
     "a metric that is text": ("model(context, metrics={'rmse': '0.5'})", r"metrics\['rmse'\].*'0.5'"),

@@ -39,11 +39,12 @@ class Ridge:
         context.log_metric("mse", metrics["train_mse"])
         file = context.scratch / "model.onnx"
         file.write_bytes(self.exported(plan, beta))
+        kept = context.scratch / "plan.json"
+        kept.write_bytes(plan.to_json())
         return TrainedModel(
-            plan=plan.to_json(),
-            files={"model.onnx": file},
+            inputs=plan.inputs,
+            files={"model.onnx": file, "plan.json": kept},
             formats={"onnx": "model.onnx"},
-            outputs=("value",),
             metrics=metrics,
         )
 

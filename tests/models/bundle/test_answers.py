@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.kernel.base.errors import AnswerMismatch, BundleError
 from mlopsfw.kernel.plugins.blame import Blamed, blame_of
 from mlopsfw.kernel.plugins.catalog import Claim
@@ -62,7 +63,7 @@ def write(tmp_path, task, runtime):
         formats={"any": "model.any"}, classes=KNOWN[task][0],
     )  # fmt: skip
     learned = TrainingTask(task=task, target="y")
-    bundle.write(tmp_path / "bundle", trained, learned, ROWS.to_arrow(), {"any": runtime})
+    bundle.write(tmp_path / "bundle", trained, learned, TableHandle.of(ROWS), {"any": runtime})
     return tmp_path / "bundle"
 
 
