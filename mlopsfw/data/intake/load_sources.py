@@ -94,6 +94,8 @@ def gather(  # noqa: PLR0917 - called in one place
             at_place = _found(intake.sources.find(request), request)
             parts.extend(at_place)
             names.append(_label(at_place, request))
+    if not _outside(parts):
+        _check_untaken(outside)
     origin: dict[str, Any] = {"how": _digest([how, outside.sheet, outside.at, queries])}
     if known and _unchanged(parts, origin["how"], known):
         yield Gathered((), ", ".join(names), known, unchanged=True)
@@ -152,6 +154,16 @@ def _without_versions(request: SourceRequest) -> UsageError:
     return UsageError(
         f"{name_of(request)} is not a table with versions", hint=f"--at needs a folder that contains {marks}."
     )
+
+
+def _check_untaken(outside: SourceOptions) -> None:
+    """Raise `UsageError` for an option that only sources take, where every place is a plain file here."""
+    for name, flag in (("headers", "--header"), ("options", "--option")):
+        if given := getattr(outside, name):
+            raise UsageError(
+                f"{name} is given ({', '.join(given)}), but the sources are files here, which take none",
+                hint=f"Omit {flag} (`{name}` in a step). URLs, buckets and tables of other systems take it.",
+            )
 
 
 def _digest(parts: Any) -> str:
