@@ -101,14 +101,25 @@ def scan(formats: Formats, uri: str, pinned: dict[str, Any], columns: Mapping[st
         from deltalake import DeltaTable
 
         return scan_delta(DeltaTable(uri, version=pinned["version"]))
-    path = local_folder(uri)
-    places = [PurePosixPath(uri)] if path is None else [_file(path, name) for name in sorted(pinned["files"])]
-    if "options" not in pinned and all(place.suffix.lower() in _IN_PLACE for place in places):
+    path, places = local_folder(uri), _places(uri, pinned)
+    if in_place(uri, pinned):
         return pl.scan_parquet([uri] if path is None else list(map(str, places)), glob=False)
     options = msgspec.convert(pinned.get("options", {}), ReadOptions)
     known = {name: kind for name, kind in columns.items() if kind.startswith(_SCALARS)}
     options = msgspec.structs.replace(options, types=known | options.types)
     return scan_files(formats, lambda: _at_hand(uri, places, local=path is not None), options)
+
+
+def in_place(uri: str, pinned: dict[str, Any]) -> bool:
+    """Return whether the pinned table is read where it lies, so that a slice of its rows reads little else."""
+    return pinned["kind"] == "delta" or (
+        "options" not in pinned and all(place.suffix.lower() in _IN_PLACE for place in _places(uri, pinned))
+    )
+
+
+def _places(uri: str, pinned: dict[str, Any]) -> Sequence[PurePath]:
+    path = local_folder(uri)
+    return [PurePosixPath(uri)] if path is None else [_file(path, name) for name in sorted(pinned["files"])]
 
 
 @contextlib.contextmanager

@@ -117,9 +117,11 @@ class Values:
         frame: pl.LazyFrame = self.load(artifact, "polars.LazyFrame")
         copy = None
         if artifact.kind == "dataset":
+            from mlopsfw.data.datasets import pins
+
             version = self._datasets.resolve(artifact)
             rows = version.rows
-            if folder is not None and version.pin.get("format") in ("csv", "jsonl"):
+            if folder is not None and version.mode == "reference" and not pins.in_place(version.uri, version.pin):
                 copy = _new_folder(folder) / "rows.arrow"
         else:
             rows = artifact.meta.get("rows", 0)  # a part has its rows instead

@@ -179,15 +179,15 @@ def test_numbers_out_of_range_are_refused_before_anything_is_read(handle, wrong)
         handle.batches(**wrong)
 
 
-@pytest.mark.parametrize("kind", ["table", "part", "dataset", "csv"])
+@pytest.mark.parametrize("kind", ["table", "part", "dataset", "csv", "ndjson", "parquet"])
 def test_a_value_and_a_version_come_as_a_handle_with_rows_and_digest(project, tmp_path, frame, kind):
     plain = frame.select("id", "number", "color")
     if kind in ("table", "part"):
         artifact = project.values.store(plain)
     else:
-        if kind == "csv":
-            plain.write_csv(tmp_path / "rows.csv")
-            project.datasets.reference("d", str(tmp_path / "rows.csv"))
+        if kind != "dataset":
+            getattr(plain, f"write_{kind}")(tmp_path / f"rows.{kind}")
+            project.datasets.reference("d", str(tmp_path / f"rows.{kind}"))
         else:
             project.datasets.commit("d", plain)
         artifact = Inputs(project.components).resolve("data:/d@1")
@@ -200,7 +200,7 @@ def test_a_value_and_a_version_come_as_a_handle_with_rows_and_digest(project, tm
     assert pl.from_arrow(handle.table(["id"])).equals(plain.select("id"))
     found = pl.concat(pl.from_arrow(batch) for batch in handle.batches(seed=1, size=50))
     assert found.sort("id").equals(plain)
-    assert bool(list(tmp_path.rglob("rows.arrow"))) == (kind == "csv")
+    assert bool(list(tmp_path.rglob("rows.arrow"))) == (kind in ("csv", "ndjson"))
 
 
 def test_a_python_step_can_ask_for_a_handle(bench):
