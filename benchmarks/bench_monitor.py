@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlopsfw.kernel.config.model import AlarmRule
 from mlopsfw.kernel.roles.monitoring import Baseline, Window
 from mlopsfw.monitoring.reporting import examine
+from mlopsfw.monitoring.settings import AlarmRule
 from mlopsfw.project.facade import Project
 from mlopsfw_core import Reference, compare_table
 from mlopsfw_monitor_drift import DriftConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlopsfw.data.intake.object_store import open_store
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.interrupts import interrupt
-from mlopsfw.kernel.roles.alerting import Alert, Alerter
+from mlopsfw.kernel.roles.alerting import Alert, AlertChange, Alerter, Receipt
 from mlopsfw.kernel.roles.artifact import Artifact, ArtifactKind
 from mlopsfw.kernel.roles.bundle import (
     Bundle,
@@ -71,6 +71,7 @@ __all__ = [
     "ROLES",
     "Ability",
     "Alert",
+    "AlertChange",
     "Alerter",
     "Alerts",
     "Artifact",
@@ -119,6 +120,7 @@ __all__ = [
     "Provider",
     "ReadOptions",
     "ReadRequest",
+    "Receipt",
     "Received",
     "RejectSink",
     "RemoteFile",

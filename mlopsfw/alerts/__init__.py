@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlopsfw.alerts.catalog import Alerts
-from mlopsfw.alerts.delivery import Pumped
+from mlopsfw.alerts.delivery import Pumped, Waiting
 from mlopsfw.alerts.state import AlertState
 
-__all__ = ["AlertState", "Alerts", "Pumped"]
+__all__ = ["AlertState", "Alerts", "Pumped", "Waiting"]

@@ -1,12 +1,21 @@
-"""The component `alerts`: its events, and its table in the index."""
+"""The component `alerts`: its events, its table in the index, and its question of doctor."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mlopsfw.alerts.checks import alerters_work
 from mlopsfw.alerts.events import EVENTS
 from mlopsfw.alerts.index_tables import INDEX
 from mlopsfw.kernel.component import Component
+from mlopsfw.kernel.roles.check import Check
+
+if TYPE_CHECKING:
+    from mlopsfw.alerts import Alerts
 
 
-def component() -> Component:
-    """Return the component."""
-    return Component(name="alerts", events=EVENTS, index=INDEX)
+def component(alerts: Callable[[], Alerts]) -> Component:
+    """Return the component. `alerts` are made when doctor asks."""
+    check = Check("alerters", "Each alerter can deliver, as far as it can tell", lambda: alerters_work(alerts()))
+    return Component(name="alerts", events=EVENTS, index=INDEX, checks=(check,))

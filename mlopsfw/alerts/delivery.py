@@ -1,4 +1,4 @@
-"""Where an alert goes: to each alerter of the configuration, at least once, again after a failure.
+"""Where an alert goes: to each alerter of the configuration, beside the others, at least once, again after a failure.
 
 The ledger holds an alert before its first delivery, and the delivery only after the receiver has the alert. After a crash between the two,
 the alert is delivered again under the same id. What an alerter does with an alert is its plugin's, such as `mlopsfw_alerter_webhook`.
@@ -7,24 +7,27 @@ the alert is delivered again under the same id. What an alerter does with an ale
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from mlopsfw.alerts.events import AlertDelivered, AlertFailed
-from mlopsfw.alerts.state import Delivery, Outbox
 from mlopsfw.kernel.base.errors import MlopsfwError, text_of
-from mlopsfw.kernel.roles.alerting import Alert, Alerter
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.ledger import Stream
+    from mlopsfw.alerts.state import Delivery
+    from mlopsfw.kernel.ledger import Ledger, Stream
+    from mlopsfw.kernel.roles.alerting import Alert, AlertChange, Alerter, Receipt
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 600.0
 
 
-@dataclass(frozen=True)
-class Pumped:
+class Pumped(msgspec.Struct, frozen=True):
     """What one pass over the outbox did: notices delivered, failed, and waiting (silenced or not yet due).
 
     `reasons` says of each alerter that failed why.
@@ -33,73 +36,113 @@ class Pumped:
     delivered: int = 0
     failed: int = 0
     waiting: int = 0
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = {}
+
+
+class Waiting(NamedTuple):
+    """An alert that waits for its delivery by one alerter."""
+
+    alert: Alert
+    alerter: str
+    delivery: Delivery
 
 
 class Deliveries:
-    """Delivers alerts.
+    """The deliveries of one project.
 
     Args:
-        alerters: The names of the alerters that get every alert, in order.
-        build: Builds an alerter by its name.
+        ledger: Keeps what came of each attempt.
+        build: Builds an alerter by its name. Its calls have a deadline.
     """
 
-    def __init__(self, alerters: Sequence[str], build: Callable[[str], Alerter]) -> None:
-        self.alerters, self._build = tuple(alerters), build
+    def __init__(self, ledger: Ledger, build: Callable[[str], Alerter]) -> None:
+        self._ledger, self._build = ledger, build
         self._built: dict[str, Alerter] = {}
 
-    def pump(self, stream: Stream, outbox: Outbox, now: float) -> Pumped:
-        """Try every due delivery once. A failed delivery is tried again later; none is ever dropped.
+    def run(self, due: Mapping[str, Sequence[Waiting]]) -> Pumped:
+        """Have each alerter deliver what is due to it, in order, until its first failure."""
+        if not due:
+            return Pumped()
+        turns = {name: list(reversed(waiting)) for name, waiting in due.items()}
+        running = {future: one for turn in turns.values() for future, one in self._next(turn)}
+        delivered, reasons = 0, dict[str, str]()
+        while running:
+            for future in futures.wait(running, return_when="FIRST_COMPLETED").done:
+                one = running.pop(future)
+                if reason := self._record(one, future):
+                    reasons[one.alerter] = reason
+                else:
+                    delivered += 1
+                    running |= self._next(turns[one.alerter])
+        return Pumped(delivered, len(reasons), sum(map(len, turns.values())), reasons)
 
-        The first failure of an alerter ends its turn, so a receiver that hangs costs one time-out per pass.
-        """
-        failing: dict[str, str] = {}
-        delivered = waiting = 0
-        for notice, alerter, delivery in self._undelivered(outbox):
-            if alerter in failing or not delivery.is_due(now) or outbox.silent(notice.group, now):
-                waiting += 1
-            elif self._deliver(stream, notice, alerter, delivery):
-                delivered += 1
-            else:
-                failing[alerter] = delivery.reason
-        return Pumped(delivered, len(failing), waiting, failing)
-
-    def _undelivered(self, outbox: Outbox) -> Iterator[tuple[Alert, str, Delivery]]:
-        """Yield the due deliveries. An alerter gets the end of an alert only after its beginning."""
-        for state in outbox.alerts.values():
-            for alerter in filter(state.concerns, self.alerters):
-                for notice in state.notices():
-                    delivery = state.delivery(notice.state, alerter)
-                    if not delivery.delivered:
-                        yield notice, alerter, delivery
-                    if not delivery.delivered:
-                        break
-
-    def _deliver(self, stream: Stream, notice: Alert, alerter: str, delivery: Delivery) -> bool:
-        attempt = delivery.attempts + 1
-        delivered = AlertDelivered(id=notice.id, state=notice.state, alerter=alerter, attempt=attempt)
+    def _next(self, turn: list[Waiting]) -> list[tuple[futures.Future[Receipt | None], Waiting]]:
+        """Start the next delivery of an alerter, if there is one."""
+        if not turn:
+            return []
+        one = turn.pop()
+        future: futures.Future[Receipt | None] = futures.Future()
         try:
-            self._alerter(alerter).deliver(deepcopy(notice))  # an alerter may change its copy
-        except Exception as error:  # noqa: BLE001 - a failing alerter must not stop the others
-            failed = AlertFailed(
-                id=notice.id,
-                state=notice.state,
-                alerter=alerter,
-                attempt=attempt,
-                reason=_reason(error),
-                retry_after=wait(attempt),
-            )
-            stream.append(failed)
-            delivery.reason = failed.reason
-            return False
-        delivery.delivered = stream.append(delivered).time
-        return True
+            deliver = self._alerter(one.alerter).deliver
+        except Exception as error:  # noqa: BLE001 - an alerter that cannot be built must not stop the others
+            future.set_exception(error)
+        else:  # an alerter may change its copy
+            Thread(target=_fulfil, args=(future, deliver, deepcopy(one.alert)), daemon=True).start()
+        return [(future, one)]
+
+    def _record(self, one: Waiting, future: futures.Future[Receipt | None]) -> str:
+        """Record what came of a delivery; return why it failed, or an empty text."""
+        alert, alerter, attempt = one.alert, one.alerter, one.delivery.attempts + 1
+        error = future.exception()
+        if error is None:
+            record = AlertDelivered(
+                id=alert.id, state=alert.state, alerter=alerter, attempt=attempt, rises=alert.rises,
+                receipt=future.result(),
+            )  # fmt: skip
+            self._stream.append(record)
+            return ""
+        if not isinstance(error, Exception):
+            raise error
+        reason = _reason(error)
+        failed = AlertFailed(
+            id=alert.id, state=alert.state, alerter=alerter, attempt=attempt, reason=reason,
+            retry_after=wait(attempt),
+        )  # fmt: skip
+        self._stream.append(failed)
+        return reason
+
+    def update(self, alerter: str, alert: Alert, change: AlertChange) -> None:
+        """Tell an alerter what a person did about an alert. A failure is a warning: the ledger has the change."""
+        try:
+            self._alerter(alerter).update(deepcopy(alert), change)
+        except Exception as error:  # noqa: BLE001 - what a person did stands, whoever hears of it
+            text = f"the alerter {alerter!r} was not told that {alert.group} is {change.kind}: {_reason(error)}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+    def check(self, alerter: str) -> Exception | None:
+        """Return why an alerter cannot deliver, as far as it can tell; None where it can."""
+        try:
+            self._alerter(alerter).check()
+        except Exception as error:  # noqa: BLE001 - each alerter is asked, whatever another one raises
+            return error
+        return None
+
+    @property
+    def _stream(self) -> Stream:
+        return self._ledger.stream("alerts")
 
     def _alerter(self, name: str) -> Alerter:
         """Return an alerter. Builds each alone: one that cannot be built must not keep the others from delivering."""
         if name not in self._built:
             self._built[name] = self._build(name)
         return self._built[name]
+
+
+def _fulfil(future: futures.Future[Receipt | None], deliver: Callable[[Alert], Receipt | None], alert: Alert) -> None:
+    try:
+        future.set_result(deliver(alert))
+    except BaseException as error:  # noqa: BLE001 - raised again by whoever asks for the result
+        future.set_exception(error)
 
 
 def wait(attempt: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlopsfw.kernel.events.record import EventRecord
-from mlopsfw.kernel.roles.alerting import Alert
+from mlopsfw.kernel.roles.alerting import Alert, Receipt
 
 
 class AlertRaised(EventRecord, frozen=True, kw_only=True):
@@ -36,6 +36,20 @@ class AlertRepeated(EventRecord, frozen=True, kw_only=True):
     id: str = ""
     title: str = ""
     facts: dict[str, Any] = {}
+
+
+class AlertRose(EventRecord, frozen=True, kw_only=True):
+    """An open alert became more severe, and is delivered again.
+
+    Args:
+        id: The alert's id.
+        alert: The alert as it is now.
+    """
+
+    type = "alert.rose"
+    streams = ("alerts",)
+    id: str
+    alert: Alert
 
 
 class AlertAcknowledged(EventRecord, frozen=True, kw_only=True):
@@ -88,6 +102,8 @@ class AlertDelivered(EventRecord, frozen=True, kw_only=True):
         state: `firing` or `resolved`.
         alerter: The alerter.
         attempt: The number of the attempt, from 1.
+        rises: How often the alert had risen.
+        receipt: What the receiver made of it.
     """
 
     type = "alert.delivered"
@@ -96,6 +112,8 @@ class AlertDelivered(EventRecord, frozen=True, kw_only=True):
     state: str
     alerter: str
     attempt: int = 1
+    rises: int = 0
+    receipt: Receipt | None = None
 
 
 class AlertFailed(EventRecord, frozen=True, kw_only=True):
@@ -123,6 +141,7 @@ class AlertFailed(EventRecord, frozen=True, kw_only=True):
 EVENTS: tuple[type[EventRecord], ...] = (
     AlertRaised,
     AlertRepeated,
+    AlertRose,
     AlertAcknowledged,
     AlertResolved,
     AlertSilenced,

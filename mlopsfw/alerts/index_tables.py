@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlite3 import Connection
 
-from mlopsfw.alerts.events import AlertAcknowledged, AlertRaised, AlertResolved
+from mlopsfw.alerts.events import AlertAcknowledged, AlertRaised, AlertResolved, AlertRose
 from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
+from mlopsfw.kernel.roles.alerting import Alert
 from mlopsfw.kernel.roles.event import Event
 
 _TABLES = """
@@ -15,7 +16,14 @@ CREATE TABLE alerts (id TEXT PRIMARY KEY, "group" TEXT, severity TEXT, title TEX
 
 
 def _raised(db: Connection, _: str, event: Event) -> None:
-    alert = AlertRaised.of(event).alert
+    _enter(db, AlertRaised.of(event).alert)
+
+
+def _rose(db: Connection, _: str, event: Event) -> None:
+    _enter(db, AlertRose.of(event).alert)
+
+
+def _enter(db: Connection, alert: Alert) -> None:
     values = {
         "group": alert.group,
         "severity": alert.severity,
@@ -43,6 +51,7 @@ INDEX = IndexPart(
     tables=_TABLES,
     changes={
         ("alerts", AlertRaised.type): _raised,
+        ("alerts", AlertRose.type): _rose,
         ("alerts", AlertAcknowledged.type): _acknowledged,
         ("alerts", AlertResolved.type): _resolved,
     },

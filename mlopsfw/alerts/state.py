@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import get_args
 
+import msgspec
+
 from mlopsfw.alerts.events import (
     AlertAcknowledged,
     AlertDelivered,
@@ -17,9 +19,10 @@ from mlopsfw.alerts.events import (
     AlertRaised,
     AlertRepeated,
     AlertResolved,
+    AlertRose,
     AlertSilenced,
 )
-from mlopsfw.kernel.roles.alerting import Alert
+from mlopsfw.kernel.roles.alerting import Alert, Receipt
 from mlopsfw.kernel.roles.event import Event
 
 SEVERITIES = ("info", "warning", "critical")
@@ -58,12 +61,13 @@ class AlertState:
     """One alert and its deliveries.
 
     Args:
-        alert: As it was raised.
+        alert: As it was raised, or as it was when it last rose.
         repeats: How often its group alarmed again while it was open.
         acknowledged: The actor who acknowledged it; empty if nobody did.
         resolved: The notice that it is over, or None.
         deliveries: `(state, alerter)` → delivery.
         alerters: The alerters selected when it was raised; None in older ledgers, which do not say.
+        receipts: Alerter → what its receiver last made of the alert.
     """
 
     alert: Alert
@@ -72,6 +76,7 @@ class AlertState:
     resolved: Alert | None = None
     deliveries: dict[tuple[str, str], Delivery] = field(default_factory=dict)
     alerters: tuple[str, ...] | None = None
+    receipts: dict[str, Receipt] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:
@@ -84,9 +89,27 @@ class AlertState:
         if self.resolved is not None:
             yield self.resolved
 
+    def notice(self, alerter: str, state: str) -> Alert:
+        """Return the notice with `state` as `alerter` gets it: with the receipt that it returned before."""
+        notice = self.resolved if state == "resolved" and self.resolved is not None else self.alert
+        return msgspec.structs.replace(notice, receipt=self.receipts.get(alerter))
+
     def concerns(self, alerter: str) -> bool:
         """Return whether `alerter` gets this alert. An alerter that was added after the alert was resolved does not."""
         return self.open or self.alerters is None or alerter in self.alerters or ("firing", alerter) in self.deliveries
+
+    def rise(self, alert: Alert) -> None:
+        """Take the alert as it is now: nobody takes care of it at this severity, and every alerter gets it again."""
+        self.alert, self.acknowledged = alert, ""
+        for state, alerter in [key for key in self.deliveries if key[0] == "firing"]:
+            self.deliveries[state, alerter] = Delivery()
+
+    def arrived(self, change: AlertDelivered, time: str) -> None:
+        """Take note of a delivery. One that was on its way when the alert rose leaves the new one to be delivered."""
+        if change.receipt is not None:
+            self.receipts[change.alerter] = change.receipt
+        if change.state != "firing" or change.rises == self.alert.rises:
+            self.delivery(change.state, change.alerter).delivered = time
 
     def delivery(self, state: str, alerter: str) -> Delivery:
         """Return the delivery of the notice with `state` to `alerter`."""
@@ -106,10 +129,12 @@ class Outbox:
 
     def silent(self, group: str, now: float) -> bool:
         """Return whether the group is silenced at `now`; a silence of `a` covers `a/b`."""
-        return any(
-            now < until and (group == silenced or group.startswith(f"{silenced}/"))
-            for silenced, until in self.silences.items()
-        )
+        return any(now < until and covers(silenced, group) for silenced, until in self.silences.items())
+
+
+def covers(silenced: str, group: str) -> bool:
+    """Return whether a silence of one group holds for another: that of `a` covers `a/b`."""
+    return group == silenced or group.startswith(f"{silenced}/")
 
 
 def fold(events: Iterable[Event]) -> Outbox:
@@ -131,7 +156,7 @@ def _apply(outbox: Outbox, event: Event) -> None:
         _apply_to(state, change, event)
 
 
-_Change = AlertRepeated | AlertAcknowledged | AlertResolved | AlertDelivered | AlertFailed
+_Change = AlertRepeated | AlertRose | AlertAcknowledged | AlertResolved | AlertDelivered | AlertFailed
 _CHANGES: dict[str, type[_Change]] = {record.type: record for record in get_args(_Change)}
 
 
@@ -139,12 +164,14 @@ def _apply_to(state: AlertState, change: _Change, event: Event) -> None:
     match change:
         case AlertRepeated():
             state.repeats += 1
+        case AlertRose():
+            state.rise(change.alert)
         case AlertAcknowledged():
             state.acknowledged = event.actor
         case AlertResolved():
             state.resolved = change.alert
         case AlertDelivered():
-            state.delivery(change.state, change.alerter).delivered = event.time
+            state.arrived(change, event.time)
         case AlertFailed():
             delivery = state.delivery(change.state, change.alerter)
             delivery.attempts, delivery.reason = change.attempt, change.reason

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
+from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, printable, table
 
 if TYPE_CHECKING:
-    from mlopsfw.alerts import AlertState
+    from collections.abc import Iterable
+
+    from mlopsfw.alerts import AlertState, Pumped, Waiting
     from mlopsfw.project.facade import Project
 
 
@@ -24,19 +26,26 @@ def alerts() -> None:
 @pass_snapshot
 def list_(project: Project, *, only_open: bool, as_json: bool) -> None:
     """List alerts, newest first, with their deliveries."""
-    states = reversed(project.alerts.outbox().alerts.values())
-    rows = project.people.show([_row(state) for state in states if state.open or not only_open])
+    outbox = project.alerts.outbox()
+    waiting: dict[str, list[Waiting]] = {}
+    for each in project.alerts.waiting(outbox):
+        waiting.setdefault(each.alert.id, []).append(each)
+    states = [state for state in reversed(outbox.alerts.values()) if state.open or not only_open]
+    rows = project.people.show([_row(state, waiting.get(state.alert.id, ())) for state in states])
     if as_json:
         emit_json(rows)
     else:
         for row in rows:
             row["id"] = row["id"][:8]
-        table(rows, ["id", "time", "severity", "state", "title", "repeats", "delivered", "waiting"], empty="No alerts.")
+        table(
+            rows,
+            ["id", "time", "severity", "state", "title", "repeats", "rises", "delivered", "waiting"],
+            empty="No alerts.",
+        )
 
 
-def _row(state: AlertState) -> dict[str, Any]:
+def _row(state: AlertState, waiting: Iterable[Waiting]) -> dict[str, Any]:
     alert = state.alert
-    deliveries = [(key, delivery) for key, delivery in state.deliveries.items()]
     return {
         "id": alert.id,
         "time": alert.time,
@@ -46,9 +55,11 @@ def _row(state: AlertState) -> dict[str, Any]:
         "title": alert.title,
         "text": alert.text,
         "repeats": state.repeats,
+        "rises": alert.rises,
         "acknowledged": state.acknowledged,
-        "delivered": [f"{name} ({notice})" for (notice, name), d in deliveries if d.delivered],
-        "waiting": [f"{name} ({notice}): {d.reason}" for (notice, name), d in deliveries if not d.delivered],
+        "delivered": [f"{name} ({notice})" for (notice, name), d in state.deliveries.items() if d.delivered],
+        "waiting": [f"{w.alerter} ({w.alert.state}): {w.delivery.reason or 'not tried yet'}" for w in waiting],
+        "receipts": {name: receipt.link or receipt.id for name, receipt in state.receipts.items()},
         "facts": alert.facts,
         "links": alert.links,
     }
@@ -113,7 +124,12 @@ def pump(project: Project, *, as_json: bool) -> None:
         )
     else:
         click.echo(f"{done.delivered} delivered, {done.failed} failed, {done.waiting} waiting.")
-        for name, reason in done.reasons.items():
-            click.echo(f"  {name}: {reason}")
-        if done.reasons:
-            click.echo("Nothing is lost: correct the cause, and run `mlopsfw alerts pump` again.")
+        say_failures(done)
+
+
+def say_failures(done: Pumped, *, err: bool = False) -> None:
+    """Print which alerters failed and why, and what to do."""
+    for name, reason in done.reasons.items():
+        click.echo(f"  {name}: {printable(reason)}", err=err)
+    if done.reasons:
+        click.echo("Nothing is lost: correct the cause, and run `mlopsfw alerts pump` again.", err=err)

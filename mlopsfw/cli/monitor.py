@@ -67,6 +67,8 @@ def run(
     as_json: bool,
 ) -> None:
     """Examine one window of ENDPOINT's predictions with every monitor of the project."""
+    from mlopsfw.alerts import Pumped
+    from mlopsfw.cli.alerts import say_failures
     from mlopsfw.kernel.base.errors import DriftFound, NotFound
 
     _warn_of_strays(project, endpoint)
@@ -74,9 +76,11 @@ def run(
     examined = project.monitoring.examine(endpoint, low, high, alert=alert)
     if not examined:
         raise NotFound(f"the endpoint {endpoint!r} has no prediction between {low} and {high}")
-    if alert:
-        project.alerts.pump()
+    pumped = project.alerts.pump() if alert else Pumped()
     _show(examined, as_json=as_json)
+    if pumped.reasons:
+        click.echo("An alert was raised and could not be delivered:", err=True)
+        say_failures(pumped, err=True)
     pages = [each.page for each in examined if each.page is not None]
     if html is not None and pages:
         html.write_text(pages[-1].read_text(encoding="utf-8"), encoding="utf-8")  # of several versions, the newest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mlopsfw.kernel.config.model import AlarmRule
+from mlopsfw.monitoring.settings import AlarmRule
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.monitoring import Finding, Number, Signals

@@ -22,10 +22,10 @@ from mlopsfw.monitoring.window_bounds import check_length, opening
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
-    from mlopsfw.kernel.config.model import MonitorSettings
     from mlopsfw.kernel.roles.monitoring import Monitor, Report, Window
     from mlopsfw.kernel.services import Services
     from mlopsfw.monitoring.baseline import Baselines
+    from mlopsfw.monitoring.settings import MonitorSettings
     from mlopsfw.monitoring.windows import Windows
 
 _FACTS = ("monitor", "model", "version", "start", "end", "rows", "labelled", "labels_aside", "alarm", "summary", "metrics", "compared")  # fmt: skip

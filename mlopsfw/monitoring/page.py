@@ -24,9 +24,9 @@ def comparison_page(monitor: Monitor, outcome: Outcome, reference: str, current:
         reference: The name of the reference table.
         current: The name of the current table.
     """
-    from mlopsfw.kernel.config.model import AlarmRule
     from mlopsfw.kernel.roles.monitoring import Baseline, Window
     from mlopsfw.monitoring.reporting import examine
+    from mlopsfw.monitoring.settings import AlarmRule
     from mlopsfw_core import Reference
 
     before, after = (_rows(outcome, side) for side in (0, 1))

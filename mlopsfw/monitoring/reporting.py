@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.config.model import AlarmRule
 from mlopsfw.kernel.roles.monitoring import Number, Report, Signals, Window
 from mlopsfw.monitoring.decision import OF_COLUMNS, is_alarm
+from mlopsfw.monitoring.settings import AlarmRule
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.monitoring import Monitor

@@ -126,7 +126,8 @@ class _Turn:
             self.alerts.raise_(group, "critical", f"{endpoint}: monitoring has stopped", text)
             raise
         finally:
-            self.alerts.pump()
+            for name, reason in self.alerts.pump().reasons.items():
+                self.say(f"The alerter {name} failed: {reason}")
 
     @property
     def _stream(self) -> Stream:

@@ -82,7 +82,7 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
         filesets(lambda: parts.filesets),
         datasets(lambda: parts.datasets, dataset_holdings),
         models(lambda: parts.registry, lambda: parts.lineage, lambda: parts.index),
-        alerts(),
+        alerts(lambda: parts.alerts),
         governance(lambda: parts.erasures, lambda: parts.people),
     )
 

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import PluginError
-from mlopsfw.kernel.config.model import SETTINGS, CaptureConfig, DataConfig, PrivacyConfig, StepConfig
+from mlopsfw.kernel.config.model import CaptureConfig, DataConfig, PrivacyConfig, StepConfig
 from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.roles.names import KINDS, chosen_as
+from mlopsfw.monitoring.settings import MonitorSettings
 
 Schema = dict[str, Any]
 
@@ -65,9 +66,11 @@ def _several(plugins: PluginManager, role: str, definitions: Schema) -> Schema:
     """Return the schema of one `[[monitor]]`, whose kind may be said by the one table below it."""
     options = _options(plugins, role, definitions)
     own = {"use": {"enum": sorted(options)}, "name": {"type": "string"}}
-    if role in SETTINGS:
-        _refer(SETTINGS[role], definitions)
-        own |= definitions.pop(SETTINGS[role].__name__)["properties"]
+    if KINDS[role].timeout:
+        own["timeout"] = {"type": "number", "exclusiveMinimum": 0}
+    if KINDS[role].settings:
+        _refer(MonitorSettings, definitions)
+        own |= definitions.pop("MonitorSettings")["properties"]
     schema = _configured(options, own, definitions)
     return {"if": {"required": ["use"]}, "then": schema, "else": _closed(own | options)}
 

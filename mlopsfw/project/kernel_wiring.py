@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.store.blobs import BlobStore
     from mlopsfw.kernel.store.vault import Vault
+    from mlopsfw.project.deadlines import ObserverCalls
     from mlopsfw.project.providers import Providers
 
 
@@ -137,7 +138,10 @@ class KernelWiring(ABC):
         from mlopsfw.kernel.ledger import Ledger
 
         observe = self._observe or partial(
-            self.plugins.notify, host=self.host, options=self.config.options.get("observer", {})
+            self.plugins.notify,
+            call=self._observer_calls,
+            host=self.host,
+            options=self.config.options.get("observer", {}),
         )
         return Ledger(
             self.storage,
@@ -147,6 +151,12 @@ class KernelWiring(ABC):
             seal=self._seal,
             on_append=observe,
         )
+
+    @cached_property
+    def _observer_calls(self) -> ObserverCalls:
+        from mlopsfw.project.deadlines import ObserverCalls
+
+        return ObserverCalls()
 
     @cached_property
     def blobs(self) -> BlobStore:

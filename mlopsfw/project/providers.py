@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.config.model import MonitorSettings, ProjectConfig, Selection
+from mlopsfw.kernel.config.load import validation_error
+from mlopsfw.kernel.config.model import ProjectConfig, Selection
+from mlopsfw.kernel.roles.names import KINDS
+from mlopsfw.project.answers import CHECKED, Checked
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.formats import Formats
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.storage import Storage
     from mlopsfw.kernel.roles.training import Trainer
     from mlopsfw.monitoring import WatchingMonitor
+    from mlopsfw.monitoring.settings import MonitorSettings
 
 
 class Providers:
@@ -46,7 +50,8 @@ class Providers:
 
     def _build(self, role: str, selection: Selection) -> Any:
         host = self._host(f"{role}.{selection.use}", f"{role}.{selection.called}")
-        return self._plugins.build(role, selection, self._config, host)
+        built = self._plugins.build(role, selection, self._config, host)
+        return Checked(built, role) if role in CHECKED else built
 
     @cached_property
     def storage(self) -> Storage:
@@ -89,16 +94,30 @@ class Providers:
         """Return the selected monitors by name, each with what its table says besides its options."""
         from mlopsfw.monitoring import WatchingMonitor
 
-        settings = {each.called: each.settings for each in self._config.selections("monitor")}
         return {
-            name: WatchingMonitor(monitor, msgspec.convert(settings[name], MonitorSettings))
-            for name, monitor in self.monitors.items()
+            each.called: WatchingMonitor(self.monitors[each.called], self._settings(each))
+            for each in self._config.selections("monitor")
         }
+
+    def _settings(self, selection: Selection) -> MonitorSettings:
+        from mlopsfw.monitoring.settings import MonitorSettings
+
+        try:
+            return msgspec.convert(selection.settings, MonitorSettings)
+        except msgspec.ValidationError as error:
+            raise validation_error(error, MonitorSettings, selection.key, self._config.error) from None
 
     def alerter(self, name: str) -> Alerter:
         """Return a selected alerter, built by itself: one that cannot be built does not keep the others from delivering."""
+        from mlopsfw.project.deadlines import Deadline, LimitedAlerter, is_limit
+
         selection = next(each for each in self._config.selections("alerter") if each.called == name)
-        return self._build("alerter", selection)  # type: ignore[no-any-return]
+        if not is_limit(selection.options.get("timeout", 1)):
+            raise self._config.error("must be a number of seconds above 0", f"{selection.key}.timeout")
+        deadline = Deadline(KINDS["alerter"].timeout, selection.options)
+        built = deadline.call(self._build, "alerter", selection)
+        claim = self._plugins.catalog.find("alerter", selection.use)
+        return LimitedAlerter(built, deadline, claim)
 
     def runtime(self, format: str) -> Runtime:  # noqa: A002 - the field's word
         """Return the runtime that loads bundles of `format`. Raise `UnknownFormat` where none is installed."""

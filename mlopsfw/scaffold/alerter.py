@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from mlopsfw import Provider, hookimpl
-from mlopsfw.errors import DeliveryFailed
+from mlopsfw.errors import ConfigError, DeliveryFailed
 from mlopsfw.roles import Alert, Alerter, Host
 
 
@@ -23,7 +23,7 @@ class SampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     log: str = "sample-alerts.jsonl"
 
 
-class SampleAlerter:
+class SampleAlerter(Alerter):
     """Appends to `log`."""
 
     def __init__(self, log: Path) -> None:
@@ -38,6 +38,11 @@ class SampleAlerter:
                 os.fsync(file.fileno())
         except OSError as error:
             raise DeliveryFailed(f"{self._log}: {error.strerror}") from error
+
+    def check(self) -> None:
+        """Look whether the folder of the log is there. `doctor` asks."""
+        if not self._log.parent.is_dir():
+            raise ConfigError(f"the folder {self._log.parent} does not exist", hint="Make it, or change `log`.")
 
 
 def _build(config: SampleConfig, host: Host) -> Alerter:

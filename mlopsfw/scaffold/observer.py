@@ -16,9 +16,11 @@ class SampleOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Args:
         file: The file to append to, relative to the project.
+        timeout: How many seconds an event may take. mlopsfw keeps to it.
     """
 
     file: str = "sample-events.jsonl"
+    timeout: float = 10.0
 
 
 @hookimpl

@@ -275,6 +275,11 @@ class Endpoints:
     def _deploy(self, endpoint: str, wanted: Wanted) -> EndpointStatus:
         with self._recording_failure(endpoint, wanted):
             status = self._deployer().deploy(self._spec(endpoint, wanted))
+            if (status.endpoint, status.state) != (endpoint, "ready"):
+                raise ServingError(
+                    f"the deployer did not say that {endpoint} is ready, but {status.endpoint} {status.state}"
+                    + (f": {status.detail}" if status.detail else "")
+                )
         self._stream(endpoint).append(EndpointReady(revision=wanted.revision, url=status.url))
         return status
 

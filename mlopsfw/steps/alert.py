@@ -47,6 +47,8 @@ def _run(params: AlertParams, context: StepContext, *, alerts: Alerts) -> Mappin
     )
     done = alerts.pump()
     context.log(f"alert {alert.id}: {done.delivered} delivered, {done.failed} failed, {done.waiting} waiting")
+    for name, reason in done.reasons.items():
+        context.log(f"the alerter {name} failed: {reason}")
     return {"alert": {"id": alert.id, "group": alert.group}}
 
 

@@ -43,7 +43,8 @@ def _run(params: MonitorParams, context: StepContext, *, monitoring: Monitoring,
 
     zone = time_zone(params.zone)
     examined = monitoring.examine(params.endpoint, moment(params.start, zone), moment(params.end, zone))
-    alerts.pump()
+    for name, reason in alerts.pump().reasons.items():
+        context.log(f"the alerter {name} failed: {reason}")
     reports = [each.report for each in examined]
     for report in reports:
         context.log(f"{report.monitor}, version {report.version}: {report.summary}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from mlopsfw.kernel.base.errors import DeliveryFailed
-from mlopsfw.kernel.roles.alerting import Alert, Alerter
+from mlopsfw.kernel.roles.alerting import Alert, AlertChange, Alerter, Receipt
 
 ALERT = Alert(
     id="0" * 32,
@@ -26,7 +27,8 @@ class AlerterConformance:
     """Subclass it, and override the fixtures.
 
     - `alerter`: one whose receiver listens.
-    - `received`: a function that returns the ids that its receiver has, in order, repeats included.
+    - `received`: a function that returns the ids that its receiver has, in order, repeats and resolved ones included.
+    - `shown`: a function that returns all that its receiver has, as one text that people read.
     - `broken`: one whose receiver cannot be reached, or None where that cannot happen.
     """
 
@@ -38,6 +40,11 @@ class AlerterConformance:
     @pytest.fixture
     def received(self) -> Callable[[], list[str]]:
         """Override: what the receiver has."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def shown(self) -> Callable[[], str]:
+        """Override: what people read at the receiver."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -58,9 +65,64 @@ class AlerterConformance:
         alerter.deliver(ALERT)
         assert set(received()) == {ALERT.id}
 
-    def test_hostile_text_arrives_and_harms_nothing(self, alerter: Alerter, received: Callable[[], list[str]]) -> None:
-        import msgspec
+    def test_people_read_what_happened_and_how_bad_it_is(self, alerter: Alerter, shown: Callable[[], str]) -> None:
+        alerter.deliver(ALERT)
+        text = shown()
+        for part in (ALERT.title, *ALERT.text.splitlines(), ALERT.severity, ALERT.group):
+            assert part in text
 
+    def test_the_end_of_an_alert_arrives_and_says_that_it_is_the_end(
+        self, alerter: Alerter, shown: Callable[[], str]
+    ) -> None:
+        alerter.deliver(ALERT)
+        assert "resolved" not in shown().lower()
+        over = msgspec.structs.replace(ALERT, state="resolved", text="It is calm again.")
+        alerter.deliver(over)
+        text = shown()
+        assert "resolved" in text.lower()
+        assert over.text in text
+
+    def test_both_the_beginning_and_the_end_are_received(
+        self, alerter: Alerter, received: Callable[[], list[str]]
+    ) -> None:
+        alerter.deliver(ALERT)
+        alerter.deliver(msgspec.structs.replace(ALERT, state="resolved"))
+        assert received() == [ALERT.id, ALERT.id]
+
+    def test_an_alert_that_rose_arrives_although_its_id_is_known(
+        self, alerter: Alerter, shown: Callable[[], str]
+    ) -> None:
+        receipt = alerter.deliver(ALERT)
+        risen = msgspec.structs.replace(ALERT, severity="critical", title="Worse", rises=1, receipt=receipt)
+        alerter.deliver(risen)
+        text = shown()
+        assert "Worse" in text
+        assert "critical" in text
+
+    def test_a_receipt_is_a_receipt_or_nothing(self, alerter: Alerter) -> None:
+        receipt = alerter.deliver(ALERT)
+        assert receipt is None or msgspec.convert(msgspec.to_builtins(receipt), Receipt) == receipt
+
+    def test_an_alert_is_left_as_it_was(self, alerter: Alerter) -> None:
+        alert = msgspec.json.decode(msgspec.json.encode(ALERT), type=Alert)
+        alerter.deliver(alert)
+        assert alert == ALERT
+
+    def test_a_change_by_a_person_is_taken(self, alerter: Alerter) -> None:
+        receipt = alerter.deliver(ALERT)
+        known = msgspec.structs.replace(ALERT, receipt=receipt)
+        for kind, until in (("acknowledged", ""), ("silenced", "2026-01-02T00:00:00Z")):
+            change = AlertChange(kind=kind, actor="user:1", time=ALERT.time, until=until)  # type: ignore[arg-type]
+            alerter.update(known, change)
+
+    def test_a_check_of_one_that_works_passes_and_sends_nothing(
+        self, alerter: Alerter, received: Callable[[], list[str]]
+    ) -> None:
+        alerter.deliver(ALERT)
+        alerter.check()
+        assert received() == [ALERT.id]
+
+    def test_hostile_text_arrives_and_harms_nothing(self, alerter: Alerter, received: Callable[[], list[str]]) -> None:
         nasty = msgspec.structs.replace(ALERT, title="\N{ESCAPE}[2J<script>\r\nX: y", text="\0\N{ESCAPE}]0;x\a\u202e")
         alerter.deliver(nasty)
         assert received() == [ALERT.id]

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from mlopsfw.kernel.roles.artifact import Artifact
@@ -179,6 +180,20 @@ class EngineConformance:
     def test_equal_results_have_equal_digests_wherever_they_are_made(self, project: Project, engine: Engine) -> None:
         result = self.finish(engine.submit(self.spec(project, "add")))
         assert result.outputs["result"].digest == project.values.store(3).digest
+
+    def test_results_of_parts_are_put_together(self, project: Project, engine: Engine) -> None:
+        parts = {f"result[{number}]": project.values.store(number + 10) for number in range(3)}
+        spec = msgspec.structs.replace(self.spec(project, "double"), inputs=parts, joins=True)
+        assert self.value(project, self.finish(engine.submit(spec))) == [10, 11, 12]
+
+    def test_closing_ends_what_still_runs(self, project: Project, engine: Engine) -> None:
+        handle = engine.submit(self.spec(project, "nap"))
+        time.sleep(0.5)
+        began = time.monotonic()
+        engine.close()
+        result = self.finish(handle, 30)
+        assert time.monotonic() - began < 40
+        assert result.failure is not None
 
     def test_closing_twice_is_no_error(self, project: Project, engine: Engine) -> None:
         self.finish(engine.submit(self.spec(project, "add")))

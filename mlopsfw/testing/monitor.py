@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from mlopsfw.kernel.config.model import AlarmRule
 from mlopsfw.kernel.roles.monitoring import Monitor, Number, Report, Signals, Window
 from mlopsfw.monitoring.decision import is_alarm
 from mlopsfw.monitoring.reporting import report_of
+from mlopsfw.monitoring.settings import AlarmRule
 
 _SEVERITIES = ("critical", "warning", "info")
 

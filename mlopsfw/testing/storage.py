@@ -9,6 +9,7 @@ class TestAcmeStorage(StorageConformance):
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -39,9 +40,20 @@ class StorageConformance:
         """Return a second view of the same place, as another process would have it. Override where one can be made."""
         return storage
 
+    @pytest.fixture
+    def credentials(self) -> tuple[str, ...]:
+        """Return the secrets that the storage was built with. Override where it has some."""
+        return ()
+
     def test_it_is_a_storage(self, storage: Storage) -> None:
         assert isinstance(storage, Storage)
         assert storage.describe()
+
+    def test_what_it_says_of_itself_has_no_credentials(self, storage: Storage, credentials: tuple[str, ...]) -> None:
+        for text in (storage.describe(), repr(storage)):
+            assert not any(secret in text for secret in credentials)
+            assert not re.search(r"://[^/?#\s]*:[^/?#\s]*@", text)
+            assert not re.search(r"(?i)(passw|secret|token|credential|signature|access.?key)\w*\W{1,3}\w", text)
 
     @pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 40_000], ids=["empty", "one byte", "10 MB"])
     def test_what_is_put_is_got(self, storage: Storage, reopened: Storage, data: bytes) -> None:

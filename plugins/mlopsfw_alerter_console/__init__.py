@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from mlopsfw import Alert, Provider, hookimpl
-from mlopsfw.roles import Host
+from mlopsfw.roles import Alerter, Host
 
 _COLOURS = {"info": 36, "warning": 33, "critical": 31}
 
@@ -24,7 +24,7 @@ class ConsoleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     colour: Literal["auto", "always", "never"] = "auto"
 
 
-class ConsoleAlerter:
+class ConsoleAlerter(Alerter):
     """Writes to standard error."""
 
     def __init__(self, config: ConsoleConfig) -> None:

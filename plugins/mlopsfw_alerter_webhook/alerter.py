@@ -11,14 +11,14 @@ import msgspec
 
 from mlopsfw.errors import ConfigError
 from mlopsfw.http import check_url, deliver
-from mlopsfw.roles import Alert, Clock, Host
+from mlopsfw.roles import Alert, Alerter, Clock, Host
 from mlopsfw_alerter_webhook import WebhookConfig
 
 _PREFIX = "whsec_"
 _KEY_BYTES = range(24, 65)
 
 
-class WebhookAlerter:
+class WebhookAlerter(Alerter):
     """Delivers to one URL. Reads the secret, and a secret URL, at each delivery, so that they can be rotated."""
 
     def __init__(self, config: WebhookConfig, host: Host) -> None:
@@ -29,10 +29,16 @@ class WebhookAlerter:
     def deliver(self, alert: Alert) -> None:
         """POST the alert. A redirect, like every other answer outside 2xx, is a failed delivery."""
         body = msgspec.json.encode({"type": f"alert.{alert.state}", "timestamp": alert.time, "data": alert})
-        message_id = alert.id if alert.state == "firing" else f"{alert.id}-{alert.state}"
+        message_id = _message_id(alert)
         headers = {"Content-Type": "application/json", **self._signed(message_id, body)}
         config = self._config
         deliver(self._url(), body, headers, timeout=config.timeout, allow_private=config.allow_private)
+
+    def check(self) -> None:
+        """Resolve the URL and the secret. Nothing is sent."""
+        self._url()
+        if self._config.secret:
+            signing_key(self._secrets.resolve(self._config.secret))
 
     def _url(self) -> str:
         url = self._secrets.reveal(self._config.url)
@@ -47,6 +53,13 @@ class WebhookAlerter:
             digest = hmac.digest(key, f"{message_id}.{stamp}.".encode() + body, hashlib.sha256)
             headers["webhook-signature"] = "v1," + base64.b64encode(digest).decode()
         return headers
+
+
+def _message_id(alert: Alert) -> str:
+    """Return the id by which the receiver tells a repeated delivery from a new one."""
+    if alert.state != "firing":
+        return f"{alert.id}-{alert.state}"
+    return f"{alert.id}-{alert.rises}" if alert.rises else alert.id
 
 
 def signing_key(secret: str) -> bytes:

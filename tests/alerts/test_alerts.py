@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from mlopsfw.alerts.delivery import wait
+from mlopsfw.alerts.events import AlertDelivered, AlertRaised
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.config import Selection
 from mlopsfw.kernel.events.record import PlainRecord
@@ -99,8 +100,48 @@ def test_repeated_alarms_of_a_group_are_one_alert_until_it_is_resolved(project):
     assert [(i, s) for i, s, _ in got(project)] == [(first.id, "firing"), (first.id, "resolved"), (second.id, "firing")]
 
 
-def test_a_graver_alarm_of_the_same_group_is_a_new_alert(project):
-    assert raise_one(project).id != raise_one(project, severity="critical").id
+def test_a_graver_alarm_of_the_same_group_raises_the_same_alert_again(project):
+    first = raise_one(project)
+    project.alerts.pump()
+    risen = raise_one(project, severity="critical", title="Worse")
+    assert (risen.id, risen.rises, risen.severity, risen.title) == (first.id, 1, "critical", "Worse")
+    assert raise_one(project, severity="warning").rises == 1  # as severe as it was, or less, is a repetition
+    assert [project.alerts.pump().delivered for _ in range(2)] == [1, 0]
+    assert got(project) == [[first.id, "firing", "Drift"], [first.id, "firing", "Worse"]]
+    (state,) = project.alerts.outbox().alerts.values()
+    assert (state.alert, state.repeats) == (risen, 1)
+
+
+def test_an_alert_that_rises_before_its_first_delivery_is_delivered_once_as_it_is_now(project):
+    alert = raise_one(project, severity="info")
+    raise_one(project, severity="warning")
+    raise_one(project, severity="critical", title="Worst")
+    assert project.alerts.pump().delivered == 1
+    assert got(project) == [[alert.id, "firing", "Worst"]]
+    assert project.alerts.find(alert.id).alert.rises == 2
+
+
+def test_a_delivery_that_was_on_its_way_when_the_alert_rose_leaves_the_new_one_to_be_delivered(project):
+    alert = raise_one(project)
+    raise_one(project, severity="critical")
+    project.ledger.stream("alerts").append(AlertDelivered(id=alert.id, state="firing", alerter="file"))
+    assert project.alerts.pump().delivered == 1
+
+
+def test_nobody_takes_care_of_an_alert_that_rose_since(project):
+    alert = raise_one(project)
+    project.alerts.acknowledge(alert.id)
+    assert project.alerts.find(alert.id).acknowledged
+    raise_one(project, severity="critical")
+    assert not project.alerts.find(alert.id).acknowledged
+
+
+def test_two_open_alerts_of_a_group_in_an_older_ledger_both_end(project):
+    first = raise_one(project)
+    older = msgspec.structs.replace(first, id="0" * 32, severity="critical")
+    project.ledger.stream("alerts").append(AlertRaised(alert=older))
+    assert project.alerts.resolve("delay/drift").id == older.id
+    assert not any(state.open for state in project.alerts.outbox().alerts.values())
 
 
 def test_the_end_of_a_groups_trouble_ends_the_graver_alert_and_the_one_before(project):

@@ -11,10 +11,10 @@ import pytest
 from captured import DAY, START, TOML, capture, numbers
 
 from mlopsfw.kernel.base.errors import ConfigError
-from mlopsfw.kernel.config.model import AlarmRule
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.monitoring import MOST_STATE, Finding, Number, Report, Signals
 from mlopsfw.monitoring.decision import is_alarm
+from mlopsfw.monitoring.settings import AlarmRule
 
 BELL = """
 import msgspec
@@ -266,7 +266,7 @@ def test_predictions_that_no_monitor_is_for_are_an_error_that_says_so(bell, verb
 @pytest.mark.parametrize("key", ['model = ["delay"]', 'models = "delay"', "share = 2.0", 'alarm = "sometimes"'])
 def test_a_wrong_key_of_a_monitor_is_named_with_its_line(monitored, key):
     with pytest.raises(ConfigError) as caught:
-        monitored(f"{USE.replace('bell', 'drift')}{key}\n").providers.monitors  # noqa: B018 - a property that builds
+        monitored(f"{USE.replace('bell', 'drift')}{key}\n").providers.watching()
     assert caught.value.line
     assert f"monitor.0.{key.partition(' ')[0]}" in str(caught.value)
 

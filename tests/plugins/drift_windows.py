@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from mlopsfw.kernel.config.model import AlarmRule
 from mlopsfw.kernel.roles.monitoring import Baseline, Window
 from mlopsfw.monitoring.reporting import examine as report_on
+from mlopsfw.monitoring.settings import AlarmRule
 from mlopsfw_core import Reference
 from mlopsfw_monitor_drift import DriftConfig
 from mlopsfw_monitor_drift.monitor import DriftMonitor

@@ -16,7 +16,11 @@ class TestConsoleAlerter(AlerterConformance):
 
     @pytest.fixture
     def received(self, capsys):
-        return lambda: [ALERT.id] * capsys.readouterr().err.count("FIRING warning [delay/drift]")
+        return lambda: [ALERT.id] * capsys.readouterr().err.count(" warning [delay/drift]")
+
+    @pytest.fixture
+    def shown(self, capsys):
+        return lambda: capsys.readouterr().err
 
 
 def test_control_characters_are_escaped(capsys):

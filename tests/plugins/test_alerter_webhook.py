@@ -39,6 +39,14 @@ def closed_port():
         return s.getsockname()[1]
 
 
+def read_aloud(value):
+    """Yield every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from read_aloud(inner)
+
+
 class TestWebhookAlerter(AlerterConformance):
     @pytest.fixture
     def alerter(self, webhook, receiver):
@@ -46,7 +54,11 @@ class TestWebhookAlerter(AlerterConformance):
 
     @pytest.fixture
     def received(self, receiver):
-        return receiver.ids
+        return lambda: [json.loads(body)["data"]["id"] for _, body in receiver.got]
+
+    @pytest.fixture
+    def shown(self, receiver):
+        return lambda: "\n".join(text for _, body in receiver.got for text in read_aloud(json.loads(body)))
 
     @pytest.fixture
     def broken(self, webhook):

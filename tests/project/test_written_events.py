@@ -192,10 +192,11 @@ def watch(project):
 
 
 def alerts(project):
-    """Raise, raise again, acknowledge, deliver to one who takes it and one who does not, resolve and silence."""
+    """Raise, raise again, acknowledge, let it rise, deliver to one who takes it and one who does not, resolve and silence."""
     for _ in range(2):
         alert = project.alerts.raise_("rows", "warning", "Few rows", "There are few rows.")
     project.alerts.acknowledge(alert.id)
+    project.alerts.raise_("rows", "critical", "Too few rows", "There are hardly any rows.")
     project.alerts.pump()
     project.alerts.resolve("rows")
     project.alerts.silence("rows", 60)

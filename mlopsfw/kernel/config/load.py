@@ -15,7 +15,6 @@ from mlopsfw.kernel.base.spans import duration
 from mlopsfw.kernel.config.clear import HINT, secrets_in_clear
 from mlopsfw.kernel.config.locate import key_lines
 from mlopsfw.kernel.config.model import (
-    SETTINGS,
     CaptureConfig,
     DataConfig,
     Encryption,
@@ -153,9 +152,6 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     fields["privacy"] = _convert(_table(tree, "privacy", fail), PrivacyConfig, "privacy", fail)
     _check_key(fields, fail)
     fields["capture"] = _capture(tree, fail)
-    for role, kind in SETTINGS.items():
-        for selection in arrays.get(role, ()):
-            _convert(selection.settings, kind, selection.key, fail)
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
     plain = {"name": name, "code": project.code, "disabled": plugins.disabled}

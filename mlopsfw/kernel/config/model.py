@@ -25,7 +25,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         key: Where it stands in the file, such as `trainer` or `monitor.0`.
         options_key: Where its options stand; in a table called after the provider where it is empty.
         besides: Keys that may stand beside its options, for hints.
-        settings: What mlopsfw reads of it, such as the fields of `MonitorSettings`.
+        settings: What mlopsfw reads of it, such as which models a monitor is for.
     """
 
     use: str
@@ -40,39 +40,6 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def called(self) -> str:
         """Its name, else its kind."""
         return self.name or self.use
-
-
-class AlarmRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which changed columns of a window are an alarm.
-
-    Args:
-        alarm: `any` changed column, a `share` of the columns, or changed columns with a share of the `importance`.
-        share: That share of the columns, or of the importance.
-    """
-
-    alarm: Literal["any", "share", "importance"] = "any"
-    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
-
-
-class MonitorSettings(AlarmRule, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `[[monitor]]` says besides the provider's options.
-
-    Args:
-        models, endpoints: The only models and endpoints that it examines; all where none is named.
-        reference: The dataset to compare with instead of the training data, such as `data:/orders@3`.
-    """
-
-    models: tuple[str, ...] = ()
-    endpoints: tuple[str, ...] = ()
-    reference: str = ""
-
-    def concern(self, model: str, endpoint: str) -> bool:
-        """Return whether the monitor examines this model at this endpoint."""
-        return (not self.models or model in self.models) and (not self.endpoints or endpoint in self.endpoints)
-
-
-SETTINGS: dict[str, type[msgspec.Struct]] = {"monitor": MonitorSettings}
-"""Role → what mlopsfw itself reads of a provider."""
 
 
 class Encryption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

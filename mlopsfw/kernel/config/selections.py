@@ -7,12 +7,10 @@ from typing import Any
 
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
 from mlopsfw.kernel.base.ids import check_name, nearest
-from mlopsfw.kernel.config.model import SETTINGS, Selection
+from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.roles.names import KINDS, chosen_as
 
-_OWN = {
-    role: ("use", "name", *(SETTINGS[role].__struct_fields__ if role in SETTINGS else ())) for role in chosen_as("many")
-}
+_OWN = {role: ("use", "name", *KINDS[role].settings) for role in chosen_as("many")}
 _HINT = 'Write use = "…"; `mlopsfw plugins list` shows the names.'
 
 Fail = Callable[..., ConfigError]
@@ -82,8 +80,10 @@ def _configured(table: dict[str, Any], name: Any, key: str, fail: Fail, *, own: 
         raise fail(error.message, f"{key}.name", hint=error.hint) from None
     settings = {key: value for key, value in table.items() if key in own and key not in {"use", "name"}}
     if isinstance(table.get(use), dict):
-        _only([key for key, inner in table.items() if not isinstance(inner, dict)], own, key, fail)
-        return Selection(use=use, name=name, options=table[use], key=key, settings=settings)
+        limit = ("timeout",) if KINDS[key.partition(".")[0]].timeout else ()
+        _only([key for key, inner in table.items() if not isinstance(inner, dict)], (*own, *limit), key, fail)
+        options = {key: table[key] for key in limit if key in table} | table[use]
+        return Selection(use=use, name=name, options=options, key=key, settings=settings)
     options = {key: value for key, value in table.items() if key not in own}
     return Selection(use=use, name=name, options=options, key=key, options_key=key, besides=own, settings=settings)
 

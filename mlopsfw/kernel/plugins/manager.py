@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import pluggy
 
-from mlopsfw.kernel.base.errors import ConfigError, PluginBroken, UnknownName, text_of
+from mlopsfw.kernel.base.errors import ConfigError, PluginBroken, PluginError, UnknownName, text_of
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import actor_of, copy
 from mlopsfw.kernel.plugins.blame import Blamed, blaming, warn, watched
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _YIELD = "A hook yields Providers (of mlopsfw), and mlopsfw_commands click commands: yield Provider(…)."
+
+SLOW = 3.0  # seconds of importing a plugin, after which the user is told which it is
 
 
 class PluginManager:
@@ -56,6 +59,9 @@ class PluginManager:
         registered = self._manager.get_plugin(claim.module)
         if registered is not None:
             return registered
+        slow = threading.Timer(SLOW, warn, [f"{claim} is still being imported after {SLOW:g} s"])
+        slow.daemon = True
+        slow.start()
         try:
             with blaming(claim, "import"):
                 plugin = _import(claim.module)
@@ -67,6 +73,8 @@ class PluginManager:
             self._broken[claim] = error
             warn(f"{claim} cannot be loaded and is disabled: {text_of(error)}")
             raise self._quarantined(claim) from error
+        finally:
+            slow.cancel()
         return plugin
 
     def _quarantined(self, claim: Claim) -> PluginBroken:
@@ -112,7 +120,9 @@ class PluginManager:
     def _built(self, role: str, selection: Selection, config: ProjectConfig, host: Host) -> tuple[Claim, Any]:
         claim, provider, options = self.selected(role, selection, config)
         with blaming(claim, "build"):
-            return claim, provider.build(options, host)
+            if (built := provider.build(options, host)) is None:
+                raise PluginError(f"it returned None instead of a {role}")
+            return claim, built
 
     def selected(
         self, role: str, selection: Selection, config: ProjectConfig
@@ -168,13 +178,20 @@ class PluginManager:
         for _, _, error in self.missing(config):
             raise error
 
-    def notify(self, event: Event, host: Callable[[str], Host], options: Mapping[str, Mapping[str, Any]]) -> None:
+    def notify(
+        self,
+        event: Event,
+        host: Callable[[str], Host],
+        options: Mapping[str, Mapping[str, Any]],
+        call: Callable[..., object] = lambda _, function, given: function(**given),
+    ) -> None:
         """Tell every observer of `event`. An observer that raises is warned about; it never ends a run.
 
         Args:
             event: What happened; each observer gets a copy, and none of what it appended itself.
             host: Claim's key → what that observer may use of the kernel.
             options: Observer's name → its options.
+            call: Calls an observer's function with these arguments.
         """
         for claim in self.catalog.of("observer"):
             if event.actor == actor_of(claim.key):  # it would answer itself for ever
@@ -182,9 +199,9 @@ class PluginManager:
             try:
                 plugin = self.load(claim)
                 with blaming(claim, "mlopsfw_event"):
-                    own = deepcopy(options.get(claim.name, {}))
+                    own = deepcopy(dict(options.get(claim.name, {})))
                     arguments = {"event": copy(event), "host": host(claim.key), "options": own}
-                    self._caller(plugin, "mlopsfw_event")(**arguments)
+                    call(claim, self._caller(plugin, "mlopsfw_event"), arguments)
             except PluginBroken:
                 continue  # warned about when it was set aside
             except Exception as error:  # noqa: BLE001 - the promise is that no observer can end a run
@@ -251,8 +268,11 @@ def read_options(
     from mlopsfw.kernel.config.load import validation_error
 
     key = selection.options_key or f"{selection.key}.{selection.use}"
+    options = selection.options
+    if KINDS[claim.kind].timeout and "timeout" not in kind.__struct_fields__:  # mlopsfw alone keeps to it
+        options = {name: value for name, value in options.items() if name != "timeout"}
     try:
         with blaming(claim, "its config"):  # a struct may have code of its own
-            return msgspec.convert(selection.options, kind)
+            return msgspec.convert(options, kind)
     except msgspec.ValidationError as error:
         raise validation_error(error, kind, key, config.error, besides=selection.besides) from None

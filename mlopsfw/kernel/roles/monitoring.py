@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Kind = Literal["drift", "quality", "performance", "bias"]
-MOST_STATE = 1 << 20
-"""How many bytes a monitor's state may have, as JSON."""
+MOST_STATE = 1 << 20  # bytes of a monitor's state, as JSON
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,8 +63,7 @@ class Number(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         for name in ("value", "pvalue", "effect", "threshold", "error"):
-            given = getattr(self, name)
-            if given is not None and not isfinite(given):
+            if not isfinite(given := getattr(self, name) or 0):
                 raise ValueError(f"{name} of the number {self.name!r} is {given}: write None where it is undefined")
 
 
@@ -151,13 +149,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Args:
         monitor: The monitor's name in the configuration.
-        endpoint, model, version, start, end: The window.
+        endpoint, model, version, start, end, labels_aside: The window.
         rows: How many rows it has; `labelled` of them have a label.
-        labels_aside: As in the window: why labels were set aside → how many.
         alarm: Whether it calls for attention.
         compared, summary, findings: As in the signals.
-        columns: One dict for each number of `drift` or `quality`: `column, type, statistic, value, pvalue, effect,
-            threshold, drifted`.
+        columns: One dict for each number of `drift` or `quality`, such as `{"column": "x", "drifted": True, …}`.
         metrics: The numbers of `performance` and `bias`; the standard error of `auc` is `auc_standard_error`.
     """
 
@@ -185,10 +181,8 @@ class Monitor(Protocol):
     def signals(self, window: Window, state: Any) -> Signals:
         """Examine the window. Never change its rows; too few rows are a window that was not compared, not an error.
 
-        Args:
-            window: The rows, their labels and the baseline.
-            state: What this monitor returned for the window before, of the same endpoint and model version; None for
-                the first. A window that is examined again gets the same state again.
+        `state` is what this monitor returned for the window before, of the same endpoint and model version; None for
+        the first. A window that is examined again gets the same state again.
         """
         ...
 

@@ -26,6 +26,8 @@ class Kind(NamedTuple):
         by_step: Whether a step may say which provider it uses, so that none need be the default.
         parts: Methods that return an object, or a list of them, whose own methods the kernel calls → what that is.
         about_data: Whether errors of mlopsfw's own tree are about what a user gave it: no fault of the plugin's.
+        settings: Keys beside `use` that a room reads, not the plugin.
+        timeout: After how many seconds a call has failed, where the plugin's options have no `timeout`; 0 for no limit.
         frequent: Whether it is called too often to see to SIGINT each time. The command line and workers do so once.
     """
 
@@ -37,6 +39,8 @@ class Kind(NamedTuple):
     by_step: bool = False
     parts: tuple[tuple[str, str], ...] = ()
     about_data: bool = False
+    settings: tuple[str, ...] = ()
+    timeout: float = 0.0
     frequent: bool = False
 
     @property
@@ -50,13 +54,13 @@ _ALL = (
     Kind("trainer", "one", "Trainer", default="torch", by_step=True),
     Kind("runtime", "name", "Runtime", parts=(("load", "model"),)),
     Kind("deployer", "one", "Deployer", default="http"),
-    Kind("monitor", "many", "Monitor"),
-    Kind("alerter", "many", "Alerter"),
+    Kind("monitor", "many", "Monitor", settings=("alarm", "share", "models", "endpoints", "reference")),
+    Kind("alerter", "many", "Alerter", timeout=30.0),
     Kind("engine", "one", "Engine", default="local", parts=(("submit", "handle"),)),
     Kind("step", "step", "Step"),
     Kind("format", "name", "Format", about_data=True),
     Kind("source", "name", "Source", parts=(("find", "place"),), about_data=True),
-    Kind("observer", "all", hook="mlopsfw_event"),
+    Kind("observer", "all", hook="mlopsfw_event", timeout=10.0),
     Kind("command", "verb"),
     Kind("component", "all", "Component"),
 )

@@ -27,6 +27,11 @@ class TestSampleAlerter(AlerterConformance):
         return lambda: [json.loads(line)["id"] for line in (tmp_path / "log").read_bytes().splitlines()]
 
     @pytest.fixture
+    def shown(self, tmp_path: Path) -> Callable[[], str]:
+        """Return a reader of all texts in the file."""
+        return lambda: (tmp_path / "log").read_text(encoding="utf-8").replace("\\n", "\n")
+
+    @pytest.fixture
     def broken(self, tmp_path: Path) -> Alerter:
         """Return one whose folder does not exist."""
         return SampleAlerter(tmp_path / "absent" / "log")

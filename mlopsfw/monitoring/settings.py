@@ -1,0 +1,36 @@
+"""What `[[monitor]]` says besides the options of the plugin. The kernel knows the keys (`mlopsfw.kernel.roles.names`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+
+class AlarmRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which changed columns of a window are an alarm.
+
+    Args:
+        alarm: `any` changed column, a `share` of the columns, or changed columns with a share of the `importance`.
+        share: That share of the columns, or of the importance.
+    """
+
+    alarm: Literal["any", "share", "importance"] = "any"
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+
+
+class MonitorSettings(AlarmRule, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `[[monitor]]` says besides the provider's options.
+
+    Args:
+        models, endpoints: The only models and endpoints that it examines; all where none is named.
+        reference: The dataset to compare with instead of the training data, such as `data:/orders@3`.
+    """
+
+    models: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    reference: str = ""
+
+    def concern(self, model: str, endpoint: str) -> bool:
+        """Return whether the monitor examines this model at this endpoint."""
+        return (not self.models or model in self.models) and (not self.endpoints or endpoint in self.endpoints)

@@ -1,0 +1,86 @@
+"""What providers must return: the type of each answer is checked where it comes in, so that a wrong one names its plugin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.kernel.plugins.blame import blame_built
+from mlopsfw.kernel.roles.alerting import Receipt
+from mlopsfw.kernel.roles.deployer import EndpointStatus
+from mlopsfw.kernel.roles.engine import StepResult
+from mlopsfw.kernel.roles.monitoring import Signals
+
+_NONE = type(None)
+_ANSWERS: dict[tuple[str, str], tuple[type, ...]] = {
+    ("monitor", "signals"): (Signals,),
+    ("monitor", "page"): (str, _NONE),
+    ("alerter", "deliver"): (Receipt, _NONE),
+    ("deployer", "deploy"): (EndpointStatus,),
+    ("deployer", "status"): (EndpointStatus,),
+    ("deployer", "stop"): (EndpointStatus,),
+    ("handle", "wait"): (StepResult, _NONE),
+}
+_PARTS = {("engine", "submit"): "handle"}
+_METHODS = {"handle": ("wait", "cancel")}
+
+
+CHECKED = frozenset({"monitor", "alerter", "deployer", "engine"})
+"""The roles whose answers are checked here; the rooms of the others check theirs."""
+
+
+class Checked:
+    """A provider whose answers are checked. Stands for what `PluginManager.build` made.
+
+    Args:
+        blamed: The provider, or a part that one of its methods returned, behind the border.
+        role: Its role, or what the part is.
+    """
+
+    def __init__(self, blamed: Any, role: str) -> None:
+        self._blamed, self._role = blamed, role
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._blamed, name)
+        part = _PARTS.get((self._role, name), "")
+        if not part and (self._role, name) not in _ANSWERS:
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            answer = value(*args, **kwargs)
+            try:
+                check_answer(self._role, name, part, getattr(answer, "_built", answer) if part else answer)
+            except PluginError as error:
+                blame_built(self._blamed, error, name)
+                raise
+            return Checked(answer, part) if part else answer
+
+        return call
+
+
+def check_answer(role: str, method: str, part: str, answer: Any) -> None:
+    """Raise `PluginError` unless `answer` is what a method of the role may return, field by field.
+
+    Args:
+        role: The role, or the part that a role's method returned.
+        method: The method.
+        part: What the answer is, where it has methods of its own.
+        answer: The answer.
+    """
+    if missing := [name for name in _METHODS.get(part, ()) if not callable(getattr(answer, name, None))]:
+        raise PluginError(f"it returned {_described(answer)}, which has no method {missing[0]!r}")
+    types = _ANSWERS.get((role, method), (object,))
+    if not isinstance(answer, types):
+        names = " or ".join("None" if each is _NONE else each.__name__ for each in types)
+        raise PluginError(f"it returned {_described(answer)} instead of {names}")
+    if isinstance(answer, msgspec.Struct) and (role, method) in _ANSWERS:
+        try:
+            msgspec.convert(msgspec.to_builtins(answer, builtin_types=(bytes,)), type(answer))
+        except (msgspec.ValidationError, TypeError, ValueError) as error:
+            raise PluginError(f"it returned a {type(answer).__name__} that is none: {error}") from None
+
+
+def _described(answer: Any) -> str:
+    return "None" if answer is None else f"a {type(answer).__name__}"

@@ -1,0 +1,130 @@
+"""Deadlines: a plugin that hangs holds up nobody but itself."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextvars import copy_context
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+
+from mlopsfw.kernel.base.errors import PluginError, text_of
+from mlopsfw.kernel.plugins.blame import blaming, warn
+from mlopsfw.kernel.roles.alerting import Alerter
+from mlopsfw.kernel.roles.names import KINDS
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.plugins.catalog import Claim
+
+_GRACE = 1.0  # beyond the plugin's own `timeout`: one that keeps to it says itself what it waited for
+T = TypeVar("T")
+_Tasks = SimpleQueue[Callable[[], None] | None]
+
+
+class PluginTimeout(PluginError):
+    """A plugin did not return in time."""
+
+
+class Deadline:
+    """Calls functions of one plugin, all on one thread, and gives up after some seconds.
+
+    Python cannot end a thread. A function that hangs goes on, and until it returns every further call fails at once.
+
+    Args:
+        seconds: How long a call may take; the `timeout` of `options` counts before it.
+        options: The plugin's options, still unread.
+    """
+
+    def __init__(self, seconds: float, options: dict[str, Any]) -> None:
+        given = options.get("timeout")
+        self._seconds = given + _GRACE if is_limit(given) else seconds
+        self._thread: threading.Thread | None = None
+        self._last: Future[Any] | None = None
+
+    def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Return what the function returns, or raise what it raises. Raise `PluginTimeout` where it does neither."""
+        if self._last is not None and not self._last.done():
+            raise PluginTimeout("an earlier call of it has not returned yet")
+        self._last = future = Future[T]()
+        context = copy_context()
+
+        def run() -> None:
+            try:
+                future.set_result(context.run(function, *args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+                future.set_exception(error)
+
+        self._started().put(run)
+        if not wait((future,), self._seconds).done:
+            raise PluginTimeout(f"it did not return within {self._seconds:g} s", hint="Its `timeout` sets the limit.")
+        return future.result()
+
+    def _started(self) -> _Tasks:
+        """Return the queue of the thread, which is started where there is none, as after a fork."""
+        if self._thread is None or not self._thread.is_alive():
+            self._tasks: _Tasks = SimpleQueue()
+            self._thread = threading.Thread(target=_work, args=(self._tasks,), daemon=True)
+            self._thread.start()
+            weakref.finalize(self, self._tasks.put, None)
+        return self._tasks
+
+
+def is_limit(timeout: Any) -> TypeGuard[float]:
+    """Return whether a `timeout` is a number of seconds above 0."""
+    return isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout < threading.TIMEOUT_MAX
+
+
+def _work(tasks: _Tasks) -> None:
+    while (task := tasks.get()) is not None:
+        task()
+
+
+class LimitedAlerter:
+    """An alerter, each call of which has a deadline. An error names the plugin.
+
+    Args:
+        built: The provider, behind the border.
+        deadline: Limits the calls.
+        claim: The plugin.
+    """
+
+    def __init__(self, built: Any, deadline: Deadline, claim: Claim) -> None:
+        self._built, self._deadline, self._claim = built, deadline, claim
+
+    def __getattr__(self, name: str) -> Any:
+        default = getattr(Alerter, name, None)
+        if default is None or getattr(default, "__isabstractmethod__", False):
+            value = getattr(self._built, name)
+        else:  # what the class does not have, the protocol does
+            value = getattr(self._built, name, partial(default, self._built))
+        if not callable(value) or name.startswith("_"):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with blaming(self._claim, f"{self._claim.kind.capitalize()}.{name}"):
+                return self._deadline.call(value, *args, **kwargs)
+
+        return call
+
+
+class ObserverCalls:
+    """Calls observers with a deadline each. One that hangs gets no more events: it would cost every event its timeout."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[Claim, Deadline] = {}
+        self._hanging: set[Claim] = set()
+
+    def __call__(self, claim: Claim, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
+        """Call `mlopsfw_event` of one observer."""
+        if claim in self._hanging:
+            return
+        if claim not in self._deadlines:
+            self._deadlines[claim] = Deadline(KINDS["observer"].timeout, arguments["options"])
+        try:
+            self._deadlines[claim].call(function, **arguments)
+        except PluginTimeout as error:
+            self._hanging.add(claim)
+            warn(f"{claim} hangs on {arguments['event'].type} and gets no more events: {text_of(error)}")
