@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,7 +13,7 @@ from mlopsfw_deployer_http.strict import read
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlopsfw.roles import ColumnType
+    from mlopsfw.roles import ColumnType, SignatureColumn
     from mlopsfw.worker import Scored, Scorer
 
 _WHOLE = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
@@ -20,11 +21,16 @@ _NUMBER = _WHOLE | {"FP16", "FP32", "FP64"}
 _TEXT = frozenset({"BYTES"})
 _ACCEPTED: dict[ColumnType, frozenset[str]] = {
     "number": _NUMBER, "integer": _WHOLE, "boolean": frozenset({"BOOL"}), "string": _TEXT, "date": _TEXT, "datetime": _TEXT,
+    "binary": _TEXT, "list": _NUMBER | _TEXT | {"BOOL"}, "tensor": _NUMBER | {"BOOL"},
 }  # fmt: skip
 _OFFERED: dict[ColumnType, str] = {
     "number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES", "date": "BYTES", "datetime": "BYTES",
+    "binary": "BYTES",
 }  # fmt: skip
-_DATATYPES = {"float64": "FP64", "float32": "FP32", "int64": "INT64", "int32": "INT32", "bool": "BOOL"}
+_DATATYPES = {
+    "float64": "FP64", "float32": "FP32", "float16": "FP16", "bool": "BOOL",
+    **{f"{kind}{bits}": f"{kind}{bits}".upper() for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
+}  # fmt: skip
 
 
 class Tensor(msgspec.Struct):
@@ -33,7 +39,7 @@ class Tensor(msgspec.Struct):
     Args:
         name: The column.
         datatype: `FP64`, `INT64`, `BOOL`, `BYTES`, …
-        shape: `[rows]` or `[rows, 1]`.
+        shape: `[rows]` or `[rows, 1]`; of a list or a tensor the rows and its sides.
         data: The values, flat or nested like `shape`; null if the column may be null.
         parameters: Ignored, except those of a binary body, which are refused.
     """
@@ -96,14 +102,16 @@ def _values(tensor: Tensor, scorer: Scorer) -> list[Any]:
     column = scorer.columns.get(tensor.name)
     hashed = tensor.name in scorer.hashed
     if column is not None and not hashed and tensor.datatype not in _ACCEPTED[column.type]:
-        wanted = _OFFERED[column.type]
+        wanted = _datatype(column)
         raise Refusal(
             400, f"column {column.name!r} is of type {column.type}: send {wanted}, not {tensor.datatype[:20]!r}"
         )
     if "binary_data_size" in tensor.parameters:
         raise Refusal(400, f"input {tensor.name[:100]!r}: binary tensors are not supported; send JSON")
     data, shape = tensor.data, tensor.shape
-    if len(shape) == 2 and shape[1] == 1:  # noqa: PLR2004 - rows and one value each
+    if column is not None and column.type in ("list", "tensor"):
+        data = _nested(data, shape, tensor.name)
+    elif len(shape) == 2 and shape[1] == 1:  # noqa: PLR2004 - rows and one value each
         data = [item[0] if isinstance(item, list) and len(item) == 1 else item for item in data]
     elif len(shape) != 1:
         raise Refusal(
@@ -112,6 +120,29 @@ def _values(tensor: Tensor, scorer: Scorer) -> list[Any]:
     if len(data) != shape[0]:
         raise Refusal(400, f"input {tensor.name[:100]!r}: shape says {str(shape[0])[:20]} rows, data holds {len(data)}")
     return data
+
+
+def _nested(data: list[Any], shape: list[int], name: str) -> list[Any]:
+    """Return values flat or nested like `shape` as one list a row. Rows of a list may differ in length if they are nested."""
+    if len(shape) < 2 or any(isinstance(value, list) for value in data):  # noqa: PLR2004 - rows, and what is in them
+        return data
+    if min(shape) < 0 or math.prod(shape) != len(data):
+        raise Refusal(400, f"input {name[:100]!r}: shape says {str(shape)[:40]}, data holds {len(data)} values")
+    for side in reversed(shape[1:]):
+        data = [data[at : at + side] for at in range(0, len(data), side)] if side else [[] for _ in range(shape[0])]
+    return data
+
+
+def _datatype(column: SignatureColumn) -> str:
+    if column.type == "tensor":
+        return _DATATYPES[column.dtype or "float32"]
+    return _OFFERED[column.items or "number"] if column.type == "list" else _OFFERED[column.type]
+
+
+def _sides(column: SignatureColumn) -> list[int]:
+    """Return the shape of a column's tensor, -1 for any length."""
+    inner = [-1] if column.type == "list" else [-1 if side is None else side for side in column.shape]
+    return [-1, *inner]
 
 
 def _event_time(parameters: dict[str, Any]) -> str | None:
@@ -130,7 +161,7 @@ def _wanted(outputs: list[Wanted], scorer: Scorer) -> tuple[str, ...]:
 
 
 def _tensor(name: str, values: np.ndarray, data: list[Any]) -> dict[str, Any]:
-    flat = data if values.ndim == 1 else values.ravel().tolist()
+    flat: list[Any] = data if values.ndim == 1 else values.ravel().tolist()
     return {
         "name": name,
         "datatype": _DATATYPES.get(values.dtype.name, "BYTES"),
@@ -145,14 +176,16 @@ def describe(scorer: Scorer) -> dict[str, Any]:
     inputs = [
         {
             "name": c.name,
-            "datatype": _OFFERED[c.type],
-            "shape": [-1],
+            "datatype": _datatype(c),
+            "shape": _sides(c),
             "parameters": {"type": c.type, "nullable": c.nullable},
         }
         for c in manifest.inputs
     ]
-    wide = len(manifest.classes) if manifest.task == "multiclass" else 0
-    outputs = [{"name": n, "datatype": "FP32", "shape": [-1, wide] if wide else [-1]} for n in manifest.outputs]
+    outputs = [
+        {"name": c.name, "datatype": "FP32" if c.type == "number" else _datatype(c), "shape": _sides(c)}
+        for c in manifest.outputs
+    ]
     return {
         "name": scorer.spec.endpoint,
         "versions": [str(scorer.spec.version)],

@@ -84,6 +84,8 @@ def _time() -> dict[str, Any]:
 
 
 def _value(column: SignatureColumn) -> dict[str, Any]:
+    if column.type in ("list", "tensor"):
+        return {"type": ["array", "null"] if column.nullable else "array"}
     kind = _TYPES.get(column.type, "string")
     return {"type": [kind, "null"] if column.nullable else kind}
 

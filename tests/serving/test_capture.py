@@ -363,3 +363,16 @@ def test_many_rows_of_a_request_cost_one_record(project: Project) -> None:
     began = time.monotonic()
     assert project.captures.scan("delay").select(pl.len()).collect().item() == 50_000
     assert time.monotonic() - began < 10
+
+
+def test_lists_tensors_and_bytes_are_rows_of_the_capture_table():
+    inputs = (
+        SignatureColumn(name="tokens", type="list", items="integer", nullable=True),
+        SignatureColumn(name="image", type="tensor", dtype="float32", shape=(2, 1)),
+        SignatureColumn(name="file", type="binary"),
+    )
+    first = Header(endpoint="e", revision=1, model="m", version=1, bundle="b", inputs=inputs, outputs=("y",))
+    sent = {"tokens": [[1, 2], None], "image": [[[0.5], [1.0]], [[0.0], [2.0]]], "file": ["AP8=", ""]}
+    record = Predictions(ids=["a", "b"], event_times=[0, 0], processed_time=0, inputs=sent, outputs={"y": [1.0, 2.0]})
+    frame = predictions_frame(first, "s", [(1, record)])
+    assert frame.select(*sent).to_dict(as_series=False) == sent

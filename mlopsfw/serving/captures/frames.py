@@ -60,6 +60,7 @@ _TYPES: dict[ColumnType, Any] = {
     "string": pl.String,
     "date": pl.String,
     "datetime": pl.String,
+    "binary": pl.String,
 }
 
 
@@ -160,6 +161,8 @@ def _constant(name: str, value: object, rows: int) -> pl.Series:
 
 def _input(name: str, kind: ColumnType, records: Sequence[Predictions]) -> pl.Series:
     values = _joined([r.inputs.get(name) or [None] * len(r.ids) for r in records])
+    if kind not in _TYPES:  # a list or a tensor
+        return pl.Series(column_name(name), values, strict=False)
     series = pl.Series(column_name(name), values, dtype=_TYPES[kind], strict=False)
     if kind == "date":
         return series.str.slice(0, 10).str.to_date(strict=False)
