@@ -86,21 +86,17 @@ class Subject(Protocol):
     @property
     def digest(self) -> str:
         """Keyed digest of the column and the value."""
-        ...
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The texts to look for."""
-        ...
 
     @property
     def words(self) -> tuple[str, ...]:
         """Those of the texts that are long enough to be looked for where there are no columns."""
-        ...
 
     def rows(self, schema: Mapping[str, Any]) -> Any:
         """Return an expression for the subject's rows of a table; None where no column can tell."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,11 +147,9 @@ class Holding(Protocol):
 
     def find(self, scope: ErasureScope) -> Held:
         """Return what there is of the subject, and change nothing."""
-        ...
 
     def erase(self, scope: ErasureScope) -> Held:
         """Erase it. Killed at any point, the next call finishes it."""
-        ...
 
 
 # -- the component -----------------------------------------------------------------------------------------------------

@@ -44,11 +44,9 @@ class Mirror(Protocol):
 
     def streams(self, prefix: str) -> Iterable[str]:
         """Return the names of the streams that start with `prefix`, in ascending order."""
-        ...
 
     def lines(self, stream: str) -> Iterable[bytes]:
         """Return the lines of a stream as stored, from the first; none for a stream that does not exist."""
-        ...
 
 
 def step(stream: str, head: Head, line: bytes) -> tuple[Event, Head]:

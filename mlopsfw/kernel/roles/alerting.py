@@ -73,7 +73,6 @@ class Alerter(Protocol):
 
         Raise `DeliveryFailed` when it has not: the outbox tries again, so the same id can arrive twice.
         """
-        ...
 
     def update(self, alert: Alert, change: AlertChange) -> None:  # noqa: ARG002 - for those who take it
         """Tell the receiver what a person did about an alert that it has. A failure is a warning, never tried again."""

@@ -101,7 +101,6 @@ class Model(Protocol):
                 dates datetime64[D] and datetimes datetime64[us], with NaT; integers int64 and booleans bool, but
                 objects with None where one is missing; strings, binary and lists objects; a tensor has its dtype.
         """
-        ...
 
 
 class Runtime(Protocol):
@@ -109,7 +108,6 @@ class Runtime(Protocol):
 
     def load(self, folder: Path, manifest: Manifest) -> Model:
         """Load the main file of this format. Raise `BundleError`; never fall back to another loader."""
-        ...
 
 
 class Bundle(Protocol):
@@ -118,20 +116,16 @@ class Bundle(Protocol):
     @property
     def folder(self) -> Path:
         """Where it lies."""
-        ...
 
     @property
     def manifest(self) -> Manifest:
         """`bundle.json`."""
-        ...
 
     def predict(self, columns: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
         """Score rows given as columns (lists, NumPy or Arrow arrays, Polars series, by input name), outputs by name.
 
         Checked against the signature first: `SignatureMismatch` names the column and row.
         """
-        ...
 
     def profile(self) -> dict[str, Any]:
         """Return the training profile: column → `mlopsfw_core.Reference` as a dict, outputs included."""
-        ...

@@ -64,15 +64,12 @@ class Deployer(Protocol):
 
         Raise `ServingError` when the new model cannot be loaded: then the old one goes on serving.
         """
-        ...
 
     def status(self, endpoint: str) -> EndpointStatus:
         """Tell what the endpoint is doing, from the process itself."""
-        ...
 
     def stop(self, endpoint: str) -> EndpointStatus:
         """Stop it: in-flight requests finish, what was captured is durable."""
-        ...
 
 
 @runtime_checkable
@@ -89,4 +86,3 @@ class ForegroundDeployer(Protocol):
         Raises:
             ServingError: It cannot be served, or is being served.
         """
-        ...

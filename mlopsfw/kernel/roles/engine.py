@@ -85,11 +85,9 @@ class Handle(Protocol):
 
     def wait(self, timeout: float | None = None) -> StepResult | None:
         """Return the result, or None when `timeout` seconds pass first. A vanished worker is a `Failure(lost=True)`."""
-        ...
 
     def cancel(self) -> None:
         """Stop the attempt: ask first, then kill. Returns when the worker can write no more, or is fenced."""
-        ...
 
 
 class Engine(Protocol):
@@ -102,12 +100,9 @@ class Engine(Protocol):
     @property
     def slots(self) -> int:
         """How many attempts can run at once."""
-        ...
 
     def submit(self, spec: StepSpec) -> Handle:
         """Start one attempt; return at once."""
-        ...
 
     def close(self) -> None:
         """Let go of workers and connections. Cancels what still runs."""
-        ...

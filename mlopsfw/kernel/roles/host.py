@@ -18,11 +18,9 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Return seconds since the epoch, UTC. For stamps, never for order or durations."""
-        ...
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never goes back. For durations and time-outs."""
-        ...
 
 
 class Secrets(Protocol):
@@ -30,11 +28,9 @@ class Secrets(Protocol):
 
     def resolve(self, reference: str) -> str:
         """Return the secret; raise `ConfigError` naming the reference when it is not there, or empty."""
-        ...
 
     def reveal(self, text: str) -> str:
         """Return the secret that `text` refers to, or `text` itself where it is no reference. Raise as `resolve`."""
-        ...
 
     def bearer_token(self, reference: str, *, key: str, issued_here: bool = False) -> str:
         """Return the bearer token that a reference leads to.
@@ -48,7 +44,6 @@ class Secrets(Protocol):
         Raises:
             ConfigError: As `resolve`; or no header carries it, or it is too short.
         """
-        ...
 
 
 class Blobs(Protocol):
@@ -56,23 +51,18 @@ class Blobs(Protocol):
 
     def put(self, data: bytes | Path) -> str:
         """Store and return the digest (sha256, 64 hex digits). Storing the same bytes again costs a look-up."""
-        ...
 
     def get(self, digest: str) -> bytes:
         """Return the bytes. Raise `NotFound`, or `Corrupt` when they do not match."""
-        ...
 
     def path(self, digest: str) -> Path:
         """Return a local, verified, read-only copy (kept in scratch, so a second call is cheap)."""
-        ...
 
     def put_folder(self, folder: Path) -> str:
         """Store every file of `folder` and a manifest (`{relative path: digest}`); return the manifest's digest."""
-        ...
 
     def get_folder(self, digest: str, to: Path) -> Path:
         """Lay the folder out under `to` (new or empty); return `to`."""
-        ...
 
 
 class Tables(Protocol):
@@ -86,11 +76,9 @@ class Tables(Protocol):
 
         Raise `PluginError` where it is not the plugin's own.
         """
-        ...
 
     def read(self, name: str, version: int | None = None) -> pa.RecordBatchReader:
         """Return the rows of a version, the newest for None, as they are read. Raise `NotFound`."""
-        ...
 
 
 class Bundles(Protocol):
@@ -98,7 +86,6 @@ class Bundles(Protocol):
 
     def open(self, folder: Path) -> Bundle:
         """Return the loaded bundle. Raise `BundleError`."""
-        ...
 
 
 class Host(Protocol):
@@ -110,17 +97,14 @@ class Host(Protocol):
     @property
     def root(self) -> Path:
         """The project's folder; relative paths in config are relative to it."""
-        ...
 
     @property
     def project(self) -> str:
         """The project's name."""
-        ...
 
     @property
     def config(self) -> str:
         """The project's resolved configuration as JSON, without secrets, for a process that the plugin starts."""
-        ...
 
     def private_folder(self, *parts: str) -> Path:
         """Return a folder of this provider's own on this machine, mode 0700, made if need be. Nothing else empties it.
@@ -128,32 +112,26 @@ class Host(Protocol):
         Args:
             parts: Names of folders below it, such as an endpoint's.
         """
-        ...
 
     @property
     def clock(self) -> Clock:
         """Time."""
-        ...
 
     @property
     def secrets(self) -> Secrets:
         """Secret references."""
-        ...
 
     @property
     def blobs(self) -> Blobs:
         """Content-addressed bytes."""
-        ...
 
     @property
     def tables(self) -> Tables:
         """Versioned tables."""
-        ...
 
     @property
     def bundles(self) -> Bundles:
         """Model bundles."""
-        ...
 
     def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
         """Append an event to the ledger, by the actor `plugin:<key>`, and tell the observers.
@@ -168,11 +146,9 @@ class Host(Protocol):
         Raises:
             PluginError: The stream or the type is not this plugin's, or the body is not what the type's record says.
         """
-        ...
 
     def events(self, stream: str, after: int = 0) -> Iterator[Event]:
         """Yield the events of any stream in order, those after sequence number `after`."""
-        ...
 
 
 Progress = Callable[[str, float], None]

@@ -184,7 +184,6 @@ class Monitor(Protocol):
         `state` is what this monitor returned for the window before, of the same endpoint and model version; None for
         the first. A window that is examined again gets the same state again.
         """
-        ...
 
     def page(self, report: Report, window: Window) -> str | None:  # noqa: ARG002 - for those who draw one
         """Return one self-contained HTML page, or None if this monitor draws none."""

@@ -82,28 +82,21 @@ class Storage(Protocol):
 
     def put(self, key: str, data: bytes | Path) -> None:
         """Store `data` (bytes, or a file's content) under `key`, replacing what was there."""
-        ...
 
     def put_if_absent(self, key: str, data: bytes | Path) -> bool:
         """Store `data` unless `key` exists; return whether this call created it. The base of all agreement."""
-        ...
 
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         """Return the object's bytes, or `length` of them from `start` (fewer at the end). Raise `NotFound`."""
-        ...
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
         """Yield the objects whose key starts with `prefix` and sorts after `after`, in ascending key order."""
-        ...
 
     def delete(self, key: str) -> None:
         """Remove the object; an absent one is no error. After power loss it may be there again."""
-        ...
 
     def table_location(self, name: str) -> TableLocation | None:
         """Return where the Delta table `name` lives (it need not exist yet), or None if this store holds no tables."""
-        ...
 
     def describe(self) -> str:
         """Return where this is, for people, without credentials: `file:///…`, `s3://bucket/prefix`."""
-        ...

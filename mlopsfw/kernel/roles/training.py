@@ -74,20 +74,16 @@ class TrainingContext(Protocol):
     @property
     def scratch(self) -> Path:
         """A folder for this attempt's files."""
-        ...
 
     @property
     def checkpoints(self) -> Path:
         """A folder that is kept between attempts of this step in this run; resume from what is valid there."""
-        ...
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """Record a metric of the run."""
-        ...
 
     def progress(self, phase: str, share: float) -> None:
         """Tell how far it is, `share` in [0, 1]."""
-        ...
 
 
 class TrainingData(Protocol):
@@ -96,25 +92,20 @@ class TrainingData(Protocol):
     @property
     def schema(self) -> pa.Schema:
         """The columns."""
-        ...
 
     @property
     def rows(self) -> int:
         """The number of rows."""
-        ...
 
     @property
     def digest(self) -> str:
         """The digest of the content: equal tables have equal digests."""
-        ...
 
     def lazy(self) -> Any:
         """Return the rows as a `polars.LazyFrame`."""
-        ...
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return all rows in memory, by default with all columns. Raise `DataError` for a column that there is not."""
-        ...
 
     def batches(
         self,
@@ -140,7 +131,6 @@ class TrainingData(Protocol):
             DataError: There is no such column.
             UsageError: A number is out of range.
         """
-        ...
 
 
 Ability = Literal["weight", "valid", "seed"]
@@ -153,15 +143,12 @@ class Trainer(Protocol):
     @property
     def tasks(self) -> Collection[str]:
         """The tasks that it learns, such as `{"binary", "regression"}`. The step `train` refuses the others."""
-        ...
 
     @property
     def abilities(self) -> Collection[Ability]:
         """What it heeds. The step `train` refuses weights and validation rows that the trainer would ignore."""
-        ...
 
     def fit(
         self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext
     ) -> TrainedModel:
         """Train on `train`, and choose by `valid` if given. Equal inputs, seed and machine give equal files."""
-        ...

@@ -72,7 +72,6 @@ class Source(Protocol):
 
     def read(self, size: int = ..., /) -> bytes:
         """Return the next `size` bytes, fewer at the end."""
-        ...
 
 
 def seal(source: Source, header: Header, key: bytes) -> Iterator[bytes]:
