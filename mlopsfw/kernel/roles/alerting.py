@@ -79,5 +79,5 @@ class Alerter(Protocol):
         return
 
     def check(self) -> None:
-        """Raise an error of `mlopsfw.errors` where no delivery can work, such as a secret that is not set. Send nothing."""
+        """Raise an error of `mlopsfw.errors` where no delivery can work, such as a missing secret. Send nothing."""
         return
