@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from mlopsfw.kernel.base.errors import BundleError, UsageError
+from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.kernel.roles.derived import Derived
+from mlopsfw.kernel.roles.training import TrainingTask
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 
     from mlopsfw.features.columns import RequestPlan
     from mlopsfw.features.signature import Signature
-    from mlopsfw.kernel.roles.training import TrainingTask
+else:
+    np = lazy("numpy")
+    pl = lazy("polars")
+    pa = lazy("pyarrow")
 
 FORMAT = 1
 NUMERIC, CATEGORICAL = "numeric", "categorical"

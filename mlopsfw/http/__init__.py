@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 from mlopsfw.http.addresses import AddressRefused, EgressError, is_loopback
 from mlopsfw.http.route import check_url, find_route
 from mlopsfw.kernel.base.errors import DeliveryFailed
+from mlopsfw.kernel.base.lazy import lazy
 
 if TYPE_CHECKING:
-    from email.message import Message
+    from email import message
+else:
+    message = lazy("email.message")
 
 __all__ = [
     "AddressRefused",
@@ -106,7 +109,7 @@ class Stream:
     """
 
     status: int
-    headers: Message
+    headers: message.Message
     public: bool
     read: Callable[[int], bytes]
     proxy: str = ""

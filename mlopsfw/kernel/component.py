@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from mlopsfw.kernel.events.record import EventRecord
-    from mlopsfw.kernel.index import Index, IndexPart
-    from mlopsfw.kernel.roles.artifact import Artifact
-    from mlopsfw.kernel.roles.check import Check
-
+from mlopsfw.kernel.events.record import EventRecord
+from mlopsfw.kernel.index import Index, IndexPart
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.check import Check
 
 Colour = Literal["soft", "blue", "green", "orange", "purple", "red"]
 """A colour of the pages' palette."""

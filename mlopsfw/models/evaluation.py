@@ -13,9 +13,12 @@ import numpy as np
 
 from mlopsfw.capturelog.classes import find_class, listed
 from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.lazy import lazy
 
 if TYPE_CHECKING:
     import polars as pl
+else:
+    pl = lazy("polars")
 
 _TINY = 1e-15
 _BINS = 15

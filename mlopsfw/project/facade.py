@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from mlopsfw.kernel.config import ProjectConfig, find_project, load_config
+from mlopsfw.kernel.roles.event import Event
 from mlopsfw.project.wiring import Wiring
-
-if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.event import Event
 
 
 class Project(Wiring):

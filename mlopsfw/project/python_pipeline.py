@@ -20,11 +20,15 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.config import ProjectConfig, StepConfig
 
 if TYPE_CHECKING:
-    from mlopsfw.pipeline.run.session import Outcome
-    from mlopsfw.project.facade import Project
+    from mlopsfw.pipeline.run import session
+    from mlopsfw.project import facade
+else:
+    session = lazy("mlopsfw.pipeline.run.session")
+    facade = lazy("mlopsfw.project.facade")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +127,11 @@ class Pipeline:
         """The whole configuration, as if it had been read from a file."""
         return msgspec.structs.replace(self._base, steps=dict(self._steps), lines=self._lines)
 
-    def open(self) -> Project:
+    def open(self) -> facade.Project:
         """Open the project with this pipeline in it."""
-        from mlopsfw.project.facade import Project
+        return facade.Project.open(self._file.parent, config=self.config)
 
-        return Project.open(self._file.parent, config=self.config)
-
-    def run(self, *, quiet: bool = False, **options: Any) -> Outcome:
+    def run(self, *, quiet: bool = False, **options: Any) -> session.Outcome:
         """Run the pipeline; arguments as for `mlopsfw.pipeline.run.session.Sessions.start`. Does not raise when a step fails."""
         from mlopsfw.pipeline.run.display import Display
 

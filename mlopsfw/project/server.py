@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.capturelog.times import Bounds
 from mlopsfw.kernel.config import ProjectConfig
+from mlopsfw.kernel.roles.deployer import EndpointSpec
 from mlopsfw.serving.scorer import Scorer
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.deployer import EndpointSpec
     from mlopsfw.project.facade import Project
 
 

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.capturelog.labels import check_labels
 from mlopsfw.capturelog.records import Header, LabelRows, Predictions, encode
-from mlopsfw.capturelog.times import now_micros
+from mlopsfw.capturelog.times import Bounds, now_micros
 from mlopsfw.kernel.base.errors import DataError, SignatureMismatch
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.lazy import lazy
+from mlopsfw.kernel.roles.bundle import Bundle
+from mlopsfw.kernel.roles.deployer import EndpointSpec
+from mlopsfw.kernel.roles.host import Clock
 from mlopsfw.models.bundle.answers import as_lists
+from mlopsfw.privacy.requests import Requests
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from mlopsfw.capturelog.times import Bounds
-    from mlopsfw.kernel.roles.bundle import Bundle
-    from mlopsfw.kernel.roles.deployer import EndpointSpec
-    from mlopsfw.kernel.roles.host import Clock
-    from mlopsfw.privacy.requests import Requests
+else:
+    np = lazy("numpy")
 
 EVENT_TIME = "event_time"
 _LONGEST_ID = 200

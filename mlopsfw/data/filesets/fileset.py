@@ -9,18 +9,23 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.data.datasets.versions import DatasetVersion
 from mlopsfw.data.filesets.index import Location, locations, of_version
 from mlopsfw.data.filesets.packs import SMALL
 from mlopsfw.kernel.base.errors import Corrupt, UnknownName
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.lazy import lazy
+from mlopsfw.kernel.services import Services
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.data.datasets.store import VersionStore
-    from mlopsfw.data.datasets.versions import DatasetVersion
-    from mlopsfw.data.filesets.getting import Laid
-    from mlopsfw.kernel.services import Services
+    from mlopsfw.data.datasets import store as _store
+    from mlopsfw.data.filesets import getting
+else:
+    pl = lazy("polars")
+    _store = lazy("mlopsfw.data.datasets.store")
+    getting = lazy("mlopsfw.data.filesets.getting")
 
 _HELD = 4  # packs in memory
 
@@ -38,7 +43,7 @@ class FileSet:
         Vacuumed: The version's files were removed.
     """
 
-    def __init__(self, services: Services, store: VersionStore, version: DatasetVersion) -> None:
+    def __init__(self, services: Services, store: _store.VersionStore, version: DatasetVersion) -> None:
         self._services, self._store, self.version = services, store, version.readable()
         self._index = of_version(services.blobs, version)
         self._pack = lru_cache(_HELD)(services.blobs.get)
@@ -115,7 +120,7 @@ class FileSet:
                         hint="Restore its blob from a copy.",
                     )
 
-    def get(self, folder: Path, *, sync: bool = False, force: bool = False) -> Laid:
+    def get(self, folder: Path, *, sync: bool = False, force: bool = False) -> getting.Laid:
         """Write the files to `folder`; see `mlopsfw.data.filesets.getting.get`."""
         from mlopsfw.data.filesets.getting import get
 

@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from mlopsfw.data.tables.files import as_storage_error
 from mlopsfw.kernel.base.errors import DataError, StorageFull, StorageUnavailable
-
-if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.source import Received
+from mlopsfw.kernel.roles.source import Received
 
 _TRIES = 5
 _GAIN = 1 << 20  # bytes that a try must bring for the next ones to count anew

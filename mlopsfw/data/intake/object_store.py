@@ -7,16 +7,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.lazy import lazy
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from obstore import store as stores
+else:
+    stores = lazy("obstore.store")
 
 _CLIENT = frozenset(
     {"allow_http", "allow_invalid_certificates", "proxy_url", "timeout", "connect_timeout", "user_agent"}
 )
 
 
-def open_store(url: str, options: Mapping[str, str], budget: float, label: str) -> ObjectStore:
+def open_store(url: str, options: Mapping[str, str], budget: float, label: str) -> stores.ObjectStore:
     """Open the store at `url` without a request to it. The store retries nothing.
 
     Args:
@@ -43,7 +46,7 @@ def open_store(url: str, options: Mapping[str, str], budget: float, label: str) 
         )
     except (BaseError, ValueError, TypeError) as error:
         raise UsageError(f"storage {label} cannot be opened: {error}") from None
-    object_store: ObjectStore = store
+    object_store: stores.ObjectStore = store
     return object_store
 
 

@@ -6,17 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from msgspec.structs import replace
 
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
 from mlopsfw.kernel.config.secrets import credential_in, is_reference
-
-if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.host import Secrets
-    from mlopsfw.kernel.roles.source import SourceOptions, SourceRequest
+from mlopsfw.kernel.roles.host import Secrets
+from mlopsfw.kernel.roles.source import SourceOptions, SourceRequest
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _TELLING = re.compile(

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopsfw.kernel.base.lazy import lazy
+
 if TYPE_CHECKING:
     import pyarrow as pa
+else:
+    pa = lazy("pyarrow")
 
 
 def read_ipc(path: Path) -> Iterator[pa.RecordBatch]:

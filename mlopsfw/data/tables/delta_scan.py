@@ -5,24 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from mlopsfw.kernel.base.lazy import lazy
+
 if TYPE_CHECKING:
+    import deltalake
     import polars as pl
-    from deltalake import DeltaTable
+else:
+    pl = lazy("polars")
+    deltalake = lazy("deltalake")
 
 
-def scan_delta(table: DeltaTable) -> pl.LazyFrame:
+def scan_delta(table: deltalake.DeltaTable) -> pl.LazyFrame:
     """Return `polars.scan_delta` of an opened table, in a folder of any name.
 
     delta-rs percent-encodes the path of a local folder, and Polars does not decode it.
     """
     import polars as pl
-    from deltalake import DeltaTable
 
     encoded = table.table_uri.removeprefix("file://").rstrip("/")
     if not encoded.startswith("/") or encoded == unquote(encoded):
         return pl.scan_delta(table)
 
-    class LocalTable(DeltaTable):  # type: ignore[misc, unused-ignore]
+    class LocalTable(deltalake.DeltaTable):  # type: ignore[misc, unused-ignore]
         def file_uris(self, *filters: Any, **options: Any) -> list[str]:
             return [unquote(encoded) + uri.removeprefix(encoded) for uri in super().file_uris(*filters, **options)]
 

@@ -21,11 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.tables.logical import ColumnSums, column_sums, logical_type
 from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.lazy import lazy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+else:
+    pa = lazy("pyarrow")
 
 FORMAT = "mlopsfw-table-digest-1"
 BLOCK = 1 << 16

@@ -48,10 +48,8 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import ClassVar, Self
 
 
 def text_of(error: BaseException) -> str:

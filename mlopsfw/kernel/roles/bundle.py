@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from mlopsfw.kernel.base.lazy import lazy
+
 if TYPE_CHECKING:
     import numpy as np
+else:
+    np = lazy("numpy")
 
 ScalarType = Literal["number", "integer", "boolean", "string", "date", "datetime", "binary"]
 ColumnType = ScalarType | Literal["list", "tensor"]

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mlopsfw.kernel.base.lazy import lazy
+from mlopsfw.kernel.roles.bundle import Bundle
+from mlopsfw.kernel.roles.event import Event
+
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from mlopsfw.kernel.roles.bundle import Bundle
-    from mlopsfw.kernel.roles.event import Event
+else:
+    pa = lazy("pyarrow")
 
 
 class Clock(Protocol):

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from mlopsfw.kernel.base.lazy import lazy
+
 if TYPE_CHECKING:
     import pyarrow as pa
+else:
+    pa = lazy("pyarrow")
 
 Kind = Literal["drift", "quality", "performance", "bias"]
 MOST_STATE = 1 << 20  # bytes of a monitor's state, as JSON

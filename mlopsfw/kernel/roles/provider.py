@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    import msgspec
+import msgspec
 
-    from mlopsfw.kernel.roles.host import Host
+from mlopsfw.kernel.roles.host import Host
 
 T = TypeVar("T")
 

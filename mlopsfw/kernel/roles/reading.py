@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from mlopsfw.kernel.base.lazy import lazy
+
 if TYPE_CHECKING:
     import pyarrow as pa
+else:
+    pa = lazy("pyarrow")
 
 MAX_RATIO = 200.0
 """How many times its own size a file may have unpacked; repetitive CSV files reach 50."""

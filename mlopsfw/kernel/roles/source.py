@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.lazy import lazy
+from mlopsfw.kernel.roles.reading import ReadOptions, RejectSink
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from mlopsfw.kernel.roles.reading import ReadOptions, RejectSink
+else:
+    pa = lazy("pyarrow")
 
 Received = Callable[[int, int | None], None]
 """Is given how many bytes came so far, and how many there will be (None where nobody knows)."""

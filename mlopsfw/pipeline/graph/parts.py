@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.alerting import Alert
-    from mlopsfw.kernel.roles.deployer import EndpointStatus
-    from mlopsfw.kernel.roles.monitoring import Report
-    from mlopsfw.kernel.roles.training import Trainer
+from mlopsfw.kernel.roles.alerting import Alert
+from mlopsfw.kernel.roles.deployer import EndpointStatus
+from mlopsfw.kernel.roles.monitoring import Report
+from mlopsfw.kernel.roles.training import Trainer
 
 
 class ModelVersion(Protocol):

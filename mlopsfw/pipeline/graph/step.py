@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.artifact import Artifact
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.data.datasets import Datasets
-    from mlopsfw.kernel.store.blobs import BlobStore
-    from mlopsfw.models.registry import Registry
+    from mlopsfw.data import datasets as _datasets
+    from mlopsfw.kernel.store import blobs as _blobs
+    from mlopsfw.models import registry as _registry
+else:
+    pl = lazy("polars")
+    _datasets = lazy("mlopsfw.data.datasets")
+    _blobs = lazy("mlopsfw.kernel.store.blobs")
+    _registry = lazy("mlopsfw.models.registry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +89,9 @@ class StepContext:
     params: Mapping[str, Any]
     scratch: Path
     checkpoints: Path
-    datasets: Datasets
-    models: Registry
-    blobs: BlobStore
+    datasets: _datasets.Datasets
+    models: _registry.Registry
+    blobs: _blobs.BlobStore
     values: StepValues
     metrics: MetricSink
     progress_file: Path
