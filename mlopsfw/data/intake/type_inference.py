@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.lazy import lazy
 
 if TYPE_CHECKING:
     import pyarrow as pa
+else:
+    pa = lazy("pyarrow")
 
 Result = TypeVar("Result")
 

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.data.tables.logical import decoded
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.lazy import lazy
 
 if TYPE_CHECKING:
     import pyarrow as pa
+else:
+    pa = lazy("pyarrow")
 
 
 Cast = Callable[["pa.Array", "pa.DataType"], "pa.Array"]
