@@ -16,6 +16,7 @@ from mlopsfw.kernel.base.errors import MlopsfwError, PluginError, text_of
 from mlopsfw.kernel.plugins.blame import blame_of
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim, api_accepted
 from mlopsfw.kernel.plugins.manager import PluginManager
+from mlopsfw.kernel.roles.names import KINDS
 
 
 @click.group()
@@ -78,12 +79,24 @@ def _row(claim: Claim, catalog: Catalog, manager: PluginManager | None) -> dict[
     return row | _loaded(claim, manager) if manager is not None and row["state"] == "ok" else row
 
 
+def _inspected(claim: Claim, manager: PluginManager) -> str:
+    """Load a plugin, check that it offers what its entry point says, and return its summary. Raise what is wrong with it."""
+    kind = KINDS[claim.kind]
+    if kind.builds:
+        return manager.provider(claim.kind, claim.name)[1].summary
+    if kind.choice == "verb":
+        return manager.command(claim.name).get_short_help_str()
+    if not manager.implements(claim, kind.spec):
+        raise PluginError(f"{claim} does not implement the hook {kind.spec}")
+    return ""
+
+
 def _loaded(claim: Claim, manager: PluginManager) -> dict[str, str]:
     """Load a plugin; whatever it raises is its row's state, and what it prints goes to stderr."""
     try:
         with warnings.catch_warnings(), redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
-            return {"summary": manager.inspect(claim)}
+            return {"summary": _inspected(claim, manager)}
     except Exception as error:  # noqa: BLE001 - a listing shows what is broken
         message = error.message if isinstance(error, MlopsfwError) else text_of(error)
         text = "; ".join(filter(None, (message, blame_of(error))))

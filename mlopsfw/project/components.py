@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def components(parts: Wiring) -> tuple[Component, ...]:
     """Return the components: the bundled ones, and those of plugins."""
-    ours, built = bundled(parts), tuple(parts.plugins.components(parts.config, parts.host))
+    from mlopsfw.project.plugin_components import behind_border, build_all
+
+    ours, built = bundled(parts), tuple(build_all(parts.plugins, parts.config, parts.host))
     if not built:
         return ours
-    from mlopsfw.project.plugin_components import behind_border
-
     return (*ours, *behind_border(built, ours, lambda: parts.index))
 
 

@@ -120,7 +120,8 @@ class KernelWiring(ABC):
 
     @cached_property
     def _check_options(self) -> None:
-        self.plugins.check_options(self.config)
+        for _, _, missing in self.plugins.missing(self.config):
+            raise missing
 
     def _seal(self, record: Record) -> dict[str, Any]:
         """Return a record's body without words of people; most records have none, and then no `texts` are made.

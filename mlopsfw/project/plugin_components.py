@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Never, get_args
 
-from mlopsfw.kernel.base.errors import MlopsfwError, PluginBroken, PluginError, text_of
+from mlopsfw.kernel.base.errors import ConfigError, MlopsfwError, PluginBroken, PluginError, text_of
 from mlopsfw.kernel.component import Colour, Component, Held, Holding, ReferenceKind
 from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.events.record import EventRecord
@@ -21,13 +21,43 @@ from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.kernel.index import OWN_TABLES
 from mlopsfw.kernel.index.part import IndexPart, Listing, create
 from mlopsfw.kernel.plugins.blame import blaming, warn, watched
+from mlopsfw.kernel.plugins.catalog import Claim
 from mlopsfw.kernel.roles.check import Check
+from mlopsfw.kernel.roles.names import API_VERSION
 from mlopsfw.project.component_answers import checked
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.component import ErasureScope
+    from mlopsfw.kernel.config import ProjectConfig
     from mlopsfw.kernel.index import Index
-    from mlopsfw.kernel.plugins.catalog import Claim
+    from mlopsfw.kernel.plugins.manager import PluginManager
+    from mlopsfw.kernel.roles.host import Host
+
+
+def build_all(
+    plugins: PluginManager, config: ProjectConfig, host: Callable[[str], Host]
+) -> Iterator[tuple[Claim, Any]]:
+    """Yield what every installed plugin of a component built, or the error that kept it from being built.
+
+    A disabled one is not there. One that two distributions claim, of another version of the hooks, or that has a
+    table of options but is not installed, is an error.
+
+    Args:
+        plugins: The installed plugins.
+        config: The project's; `[component.NAME]` holds a component's options.
+        host: Claim's key → what that component may use of the kernel.
+    """
+    for kind, name, missing in plugins.missing(config, "component"):
+        yield Claim(kind, name, "", "not installed", "", API_VERSION), missing
+    claims = {claim.key: claim for claim in plugins.catalog.claims if not plugins.catalog.is_disabled(claim)}
+    for claim in (claim for claim in claims.values() if claim.kind == "component"):
+        selection = config.by_name("component", claim.name)
+        try:
+            yield plugins.built("component", selection, config, host(claim.key))
+        except ConfigError:
+            raise  # the user's own file
+        except Exception as error:  # noqa: BLE001 - what is broken must not keep the project from being opened
+            yield claim, error
 
 
 def behind_border(

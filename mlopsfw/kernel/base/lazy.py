@@ -1,7 +1,4 @@
-"""Modules that annotations name and that cost too much to import with ours: imported when a name is taken from them.
-
-So `help()` and `typing.get_type_hints` resolve what `if TYPE_CHECKING:` alone would leave undefined.
-"""
+"""Modules that annotations name and that cost too much to import with ours: imported when a name is taken from them."""
 
 from __future__ import annotations
 

@@ -116,8 +116,7 @@ class Catalog:
 
     Args:
         claims: The claims to choose from; what is installed by default.
-        disabled: Keys (`observer.acme`) or distributions that must not be loaded, beside those that the environment
-            variable MLOPSFW_DISABLE_PLUGINS lists.
+        disabled: Keys (`observer.acme`) or distributions never to load, beside those in MLOPSFW_DISABLE_PLUGINS.
     """
 
     def __init__(self, claims: Iterable[Claim] | None = None, disabled: Iterable[str] = ()) -> None:

@@ -17,7 +17,7 @@ from mlopsfw.kernel.events.authority import actor_of, copy
 from mlopsfw.kernel.plugins.blame import Blamed, blaming, warn, watched
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim
 from mlopsfw.kernel.roles import hookspecs
-from mlopsfw.kernel.roles.names import API_VERSION, KINDS
+from mlopsfw.kernel.roles.names import KINDS
 from mlopsfw.kernel.roles.provider import Provider
 
 if TYPE_CHECKING:
@@ -97,27 +97,13 @@ class PluginManager:
         plugin = self.load(claim)
         return claim, self._offered(plugin, claim, Provider)
 
-    def inspect(self, claim: Claim) -> str:
-        """Load a plugin, check that it offers what its entry point says, and return its summary.
-
-        Raises:
-            Exception: What is wrong with it, with blame; of any type.
-        """
-        if KINDS[claim.kind].builds:
-            return self.provider(claim.kind, claim.name)[1].summary
-        if KINDS[claim.kind].choice == "verb":
-            return self.command(claim.name).get_short_help_str()
-        hook = KINDS[claim.kind].spec
-        if not self._caller(self.load(claim), hook).get_hookimpls():
-            raise PluginBroken(f"{claim} does not implement the hook {hook}", hint=f"Write @hookimpl def {hook}(…).")
-        return ""
-
     def build(self, role: str, selection: Selection, config: ProjectConfig, host: Host) -> Any:
         """Build what `selection` selects: read its options into the provider's config, then call `build` with blame."""
-        claim, built = self._built(role, selection, config, host)
+        claim, built = self.built(role, selection, config, host)
         return Blamed(built, claim, role)
 
-    def _built(self, role: str, selection: Selection, config: ProjectConfig, host: Host) -> tuple[Claim, Any]:
+    def built(self, role: str, selection: Selection, config: ProjectConfig, host: Host) -> tuple[Claim, Any]:
+        """Build as `build`, but return the claim and what was built, not behind the border."""
         claim, provider, options = self.selected(role, selection, config)
         with blaming(claim, "build"):
             if (built := provider.build(options, host)) is None:
@@ -139,6 +125,10 @@ class PluginManager:
             raise config.error(error.message, f"{selection.key}.use", hint=error.hint) from None
         return claim, provider, read_options(provider.config, selection, config, claim)
 
+    def implements(self, claim: Claim, hook: str) -> bool:
+        """Return whether a plugin has the hook, importing it."""
+        return bool(self._caller(self.load(claim), hook).get_hookimpls())
+
     def _caller(self, plugin: Any, hook: str) -> pluggy.HookCaller:
         """Return the hook with this one plugin's implementation."""
         return self._manager.subset_hook_caller(hook, [p for p in self._manager.get_plugins() if p is not plugin])
@@ -155,8 +145,8 @@ class PluginManager:
                 raise PluginBroken(f"{claim}: {hook} yields a {type(wrong[0]).__name__}", hint=_YIELD)
             offered: dict[str, T] = {item.name: item for item in items}
             if claim.name not in offered:
-                names = ", ".join(map(repr, offered)) or "nothing"
-                message = f"{claim} offers no {claim.kind} called {claim.name!r}: its hook {hook} yields {names}"
+                message = f"{claim} offers no {claim.kind} called {claim.name!r}: its hook {hook} yields "
+                message += ", ".join(map(repr, offered)) or "nothing"
                 raise PluginBroken(message, hint="The entry point and what the hook yields must carry the same name.")
             if isinstance(provider := offered[claim.name], Provider):
                 _check_provider(claim, provider)
@@ -172,11 +162,6 @@ class PluginManager:
                     hint = f"{near} Else install the package with the entry point {kind}.{name}, or remove the table."
                     message = f"no installed {kind} is called {name!r}"
                     yield kind, name, config.error(message, f"{kind}.{name}", hint=hint)
-
-    def check_options(self, config: ProjectConfig) -> None:
-        """Raise `ConfigError` where `config` has options by name, as `[format.csv]`, for what is not installed."""
-        for _, _, error in self.missing(config):
-            raise error
 
     def notify(
         self,
@@ -213,28 +198,6 @@ class PluginManager:
         import click
 
         return _contained(self._offered(self.load(claim), claim, click.Command), claim)
-
-    def components(self, config: ProjectConfig, host: Callable[[str], Host]) -> Iterator[tuple[Claim, Any]]:
-        """Yield what every installed plugin of a component built, or the error that kept it from being built.
-
-        A disabled one is not there. One that two distributions claim, of another version of the hooks, or that has a
-        table of options but is not installed, is an error.
-
-        Args:
-            config: The project's; `[component.NAME]` holds a component's options.
-            host: Claim's key → what that component may use of the kernel.
-        """
-        for kind, name, missing in self.missing(config, "component"):
-            yield Claim(kind, name, "", "not installed", "", API_VERSION), missing
-        claims = {claim.key: claim for claim in self.catalog.claims if not self.catalog.is_disabled(claim)}
-        for claim in (claim for claim in claims.values() if claim.kind == "component"):
-            selection = config.by_name("component", claim.name)
-            try:
-                yield self._built("component", selection, config, host(claim.key))
-            except ConfigError:
-                raise  # the user's own file
-            except Exception as error:  # noqa: BLE001 - what is broken must not keep the project from being opened
-                yield claim, error
 
 
 def _check_provider(claim: Claim, provider: Provider[Any]) -> None:

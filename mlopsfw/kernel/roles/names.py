@@ -1,7 +1,4 @@
-"""The kinds of plugins, one record each: what configuration, selection, listing, schema and cache key ask of a kind.
-
-Whoever adds a role adds its record here, its hook in `hookspecs` and its protocol beside them.
-"""
+"""The kinds of plugins, one record each: what configuration, selection, listing, schema and cache key ask of a kind."""
 
 from __future__ import annotations
 
