@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.events.authority import copy
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import fields_of
@@ -87,6 +88,7 @@ class ProjectHost:
     def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
         """Append an event of the plugin's own to a stream of its own, and tell the observers."""
         ledger = self._on_storage("ledger").ledger
+        authority.check(self._name, stream, type)
         if declared := ledger.types.record(type):
             _check_body(declared, body, self._name)
         record = PlainRecord(type, body, ledger.types.schema(type))
