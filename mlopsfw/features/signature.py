@@ -75,11 +75,14 @@ class Signature:
             self._refuse_long(values)
             raise
         matrix = matrix.reshape(len(self._numbers), rows)
+        magnitudes = np.abs(matrix)
+        if rows and magnitudes.max() < _INTEGERS_END:  # neither NaN nor a number that is too long: almost every request
+            return matrix
         wrong = np.isnan(matrix) & self._strict
         if wrong.any():
             which, row = (int(i) for i in np.argwhere(wrong)[0])
             raise _no_null(self._numbers[which], row)
-        if (np.abs(matrix) >= _INTEGERS_END).any():
+        if (magnitudes >= _INTEGERS_END).any():
             self._refuse_long(values)
         return matrix
 
@@ -136,7 +139,14 @@ def _is_of(kind: str, value: Any) -> bool:
     return kind == "number" or float(value).is_integer() or bool(np.isnan(value))
 
 
+def _are(kind: type, values: Any) -> bool:
+    """Return whether the values are a list of this type alone: almost every request, which needs no other check."""
+    return type(values) is list and set(map(type, values)) == {kind}
+
+
 def _integers(column: SignatureColumn, values: Any) -> np.ndarray:
+    if _are(int, values):
+        return _exact_integers(column, values)
     _check_types(column, values)
     if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
         return values if values.dtype.kind == "i" else _exact(column, values.tolist())
@@ -154,6 +164,10 @@ def _exact(column: SignatureColumn, values: list[Any]) -> np.ndarray:
             if value is not None and not -_INTEGERS_END <= value < _INTEGERS_END:
                 raise _too_long(column, row)
         return objects(values)
+    return _exact_integers(column, values)
+
+
+def _exact_integers(column: SignatureColumn, values: list[int]) -> np.ndarray:
     try:
         return np.array(values, dtype=np.int64)
     except OverflowError:
@@ -162,6 +176,8 @@ def _exact(column: SignatureColumn, values: list[Any]) -> np.ndarray:
 
 
 def _booleans(column: SignatureColumn, values: Any) -> np.ndarray:
+    if _are(bool, values):
+        return np.array(values, dtype=bool)
     _check_types(column, values)
     if isinstance(values, np.ndarray):
         return values
@@ -172,6 +188,8 @@ def _booleans(column: SignatureColumn, values: Any) -> np.ndarray:
 
 
 def _strings(column: SignatureColumn, values: Any) -> np.ndarray:
+    if column.type == "string" and _are(str, values):
+        return objects(values)
     _check_types(column, values)
     if None in values:
         _check_null(column, values)
