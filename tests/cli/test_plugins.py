@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -209,3 +213,18 @@ def test_a_component_that_is_not_installed_stops_what_deletes_and_no_verb_that_r
         refusing.needs("people")
     with pytest.raises(ConfigError, match="no installed component is called 'acme'"):
         project.ledger.stream("a").append(PlainRecord("b", {}))
+
+
+def test_each_call_of_a_plugin_is_traced_with_its_time_where_that_is_asked(project, install_plugin):
+    install_plugin(
+        "from mlopsfw import hookimpl\n@hookimpl\ndef mlopsfw_event(event):\n    raise ValueError('no')\n",
+        "observer.traced",
+    )
+    command = [sys.executable, "-m", "mlopsfw", "--project", str(project.root), "data", "add", "d", "rows.csv"]
+    (project.root / "rows.csv").write_text("n\n1\n", encoding="utf-8")
+    env = os.environ | {"MLOPSFW_TRACE_PLUGINS": "1"}
+    done = subprocess.run(command, cwd=project.root, env=env, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stderr.splitlines() if re.search(r" \d+\.\d ms", line)]
+    assert any(re.fullmatch(r"storage\.object Storage\.put_if_absent \d+\.\d ms", line) for line in lines)
+    assert any(re.fullmatch(r"format\.csv Format\.read \d+\.\d ms", line) for line in lines)
+    assert any(re.fullmatch(r"observer\.traced mlopsfw_event \d+\.\d ms ValueError", line) for line in lines)

@@ -7,6 +7,9 @@ as it is.
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.plugins.catalog import Claim
 
 _BLAME = "raised by plugin "
+TRACED = os.environ.get("MLOPSFW_TRACE_PLUGINS", "0") not in ("", "0")
 _FREQUENT = {"model", *(kind.name for kind in KINDS.values() if kind.frequent)}
 
 
@@ -39,12 +43,13 @@ class Border:
     Args:
         claim: The plugin.
         where: What is called.
+        traced: Whether the call is written to stderr with its time.
     """
 
-    __slots__ = ("_claim", "_counted", "_installed", "_where")
+    __slots__ = ("_began", "_claim", "_counted", "_installed", "_traced", "_where")
 
-    def __init__(self, claim: Claim, where: str) -> None:
-        self._claim, self._where = claim, where
+    def __init__(self, claim: Claim, where: str, *, traced: bool = TRACED) -> None:
+        self._claim, self._where, self._traced, self._began = claim, where, traced, time.perf_counter()
 
     def __enter__(self) -> Self:
         self._installed = interrupts.install()
@@ -60,6 +65,9 @@ class Border:
         finally:
             if self._installed:
                 interrupts.uninstall()
+            if self._traced:
+                ms, end = 1000 * (time.perf_counter() - self._began), f" {type(error).__name__}" if error else ""
+                print(f"{self._claim.key} {self._where} {ms:.1f} ms{end}", file=sys.stderr)
 
 
 def _judge(error: BaseException, claim: Claim, where: str, counted: int) -> None:
@@ -130,11 +138,11 @@ class Blamed:
 
     def __getattr__(self, name: str) -> Any:
         where = f"{self._role.capitalize()}.{name}"
-        with Border(self._claim, where):
+        with Border(self._claim, where, traced=False):
             value = getattr(self._built, name)
         if not callable(value) or name.startswith("_"):
             return value
-        guard = _lightly if self._role in _FREQUENT else watched
+        guard = _lightly if self._role in _FREQUENT and not TRACED else watched
         call = guard(value, self._claim, where, part=_part(self._role, name))
         self.__dict__[name] = call  # the next look-up finds it without coming here
         return call
