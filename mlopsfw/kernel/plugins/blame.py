@@ -67,7 +67,7 @@ class Border:
                 interrupts.uninstall()
             if self._traced:
                 ms, end = 1000 * (time.perf_counter() - self._began), f" {type(error).__name__}" if error else ""
-                print(f"{self._claim.key} {self._where} {ms:.1f} ms{end}", file=sys.stderr)
+                sys.stderr.write(f"{self._claim.key} {self._where} {ms:.1f} ms{end}\n")
 
 
 def _judge(error: BaseException, claim: Claim, where: str, counted: int) -> None:
