@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mlopsfw.cli.output import disabled_plugins, emit_json, json_option, table
+from mlopsfw.cli.output import disabled_plugins, emit_json, json_option, open_project, table
 from mlopsfw.cli.verbs import VERBS
 from mlopsfw.kernel.base.errors import MlopsfwError, PluginError, text_of
 from mlopsfw.kernel.plugins.blame import blame_of
@@ -26,6 +26,10 @@ def plugins() -> None:
 
 def _catalog(context: click.Context) -> Catalog:
     options = context.find_root().params
+    try:
+        return open_project(context).plugins.catalog
+    except MlopsfwError:
+        pass  # no project, or a faulty configuration
     try:
         return Catalog(disabled=disabled_plugins(options))
     except MlopsfwError:

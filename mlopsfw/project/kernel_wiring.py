@@ -59,11 +59,16 @@ class KernelWiring(ABC):
 
     @cached_property
     def plugins(self) -> PluginManager:
-        """The installed plugins, less the disabled ones."""
-        from mlopsfw.kernel.plugins.catalog import Catalog
+        """The installed plugins and those of the project's own code, less the disabled ones."""
+        from mlopsfw.kernel.plugins.catalog import Catalog, installed
         from mlopsfw.kernel.plugins.manager import PluginManager
 
-        return PluginManager(Catalog(disabled=self.config.disabled))
+        if not self.config.modules:
+            return PluginManager(Catalog(disabled=self.config.disabled))
+        from mlopsfw.project.own_plugins import own_claims
+
+        claims = [*installed(), *own_claims(self.root, self.config)]
+        return PluginManager(Catalog(claims, disabled=self.config.disabled))
 
     @cached_property
     def providers(self) -> Providers:

@@ -44,6 +44,7 @@ class _ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _PluginsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disabled: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
 
 
 def find_project(start: Path | None = None) -> Path:
@@ -154,7 +155,7 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     fields["capture"] = _capture(tree, fail)
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
-    plain = {"name": name, "code": project.code, "disabled": plugins.disabled}
+    plain = {"name": name, "code": project.code, "disabled": plugins.disabled, "modules": plugins.modules}
     return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
 
 

@@ -158,6 +158,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         encryption: Of what the storage holds.
         steps: The pipeline, in the order of the file.
         disabled: Entry points never to load, such as `observer.acme`.
+        modules: Modules of the project's own code that are plugins.
         env: The overlay that was applied, or empty.
         file: Where it was read from, or empty.
         lines: Dotted key → 1-based line in `file`.
@@ -174,6 +175,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     options: dict[str, dict[str, dict[str, Any]]] = {}
     steps: dict[str, StepConfig] = {}
     disabled: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
     env: str = ""
     file: str = ""
     lines: dict[str, int] = {}
