@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.errors import MlopsfwError, text_of
-from mlopsfw.kernel.roles.check import Diagnosis
+from mlopsfw.kernel.roles.check import Check, Diagnosis
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
+
+
+def checks(alerts: Callable[[], Alerts]) -> tuple[Check, ...]:
+    """Return the checks."""
+    return (Check("alerters", "Each alerter can deliver, as far as it can tell", lambda: alerters_work(alerts())),)
 
 
 def alerters_work(alerts: Alerts) -> Iterator[Diagnosis]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mlopsfw.alerts.checks import alerters_work
+from mlopsfw.alerts.checks import checks
 from mlopsfw.alerts.events import EVENTS
 from mlopsfw.alerts.index_tables import INDEX
 from mlopsfw.kernel.component import Component
-from mlopsfw.kernel.roles.check import Check
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
@@ -17,5 +16,4 @@ if TYPE_CHECKING:
 
 def component(alerts: Callable[[], Alerts]) -> Component:
     """Return the component. `alerts` are made when doctor asks."""
-    check = Check("alerters", "Each alerter can deliver, as far as it can tell", lambda: alerters_work(alerts()))
-    return Component(name="alerts", events=EVENTS, index=INDEX, checks=(check,))
+    return Component(name="alerts", events=EVENTS, index=INDEX, checks=checks(alerts))

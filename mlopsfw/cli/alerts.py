@@ -46,6 +46,8 @@ def list_(project: Project, *, only_open: bool, as_json: bool) -> None:
 
 def _row(state: AlertState, waiting: Iterable[Waiting]) -> dict[str, Any]:
     alert = state.alert
+    due = {(w.alert.state, w.alerter): w.delivery.reason or "not tried yet" for w in waiting}
+    failed = {key: delivery.reason for key, delivery in state.deliveries.items() if not delivery.delivered}
     return {
         "id": alert.id,
         "time": alert.time,
@@ -58,7 +60,7 @@ def _row(state: AlertState, waiting: Iterable[Waiting]) -> dict[str, Any]:
         "rises": alert.rises,
         "acknowledged": state.acknowledged,
         "delivered": [f"{name} ({notice})" for (notice, name), d in state.deliveries.items() if d.delivered],
-        "waiting": [f"{w.alerter} ({w.alert.state}): {w.delivery.reason or 'not tried yet'}" for w in waiting],
+        "waiting": [f"{name} ({notice}): {reason}" for (notice, name), reason in (failed | due).items()],
         "receipts": {name: receipt.link or receipt.id for name, receipt in state.receipts.items()},
         "facts": alert.facts,
         "links": alert.links,

@@ -26,8 +26,7 @@ _ANSWERS: dict[tuple[str, str], tuple[type, ...]] = {
 _PARTS = {("engine", "submit"): "handle"}
 _METHODS = {"handle": ("wait", "cancel")}
 
-
-CHECKED = frozenset({"monitor", "alerter", "deployer", "engine"})
+CHECKED = frozenset(role for role, _ in (*_ANSWERS, *_PARTS)) - {*_METHODS}
 """The roles whose answers are checked here; the rooms of the others check theirs."""
 
 

@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
@@ -29,9 +29,9 @@ class PluginTimeout(PluginError):
 
 
 class Deadline:
-    """Calls functions of one plugin, all on one thread, and gives up after some seconds.
+    """Calls functions of one plugin, all on one thread, one after the other, and gives up after some seconds.
 
-    Python cannot end a thread. A function that hangs goes on, and until it returns every further call fails at once.
+    Threads that call at once take turns. A call from within a call runs where it is: the outer call's time counts. Python cannot end a thread. A function that hangs goes on, and until it returns every further call fails at once.
 
     Args:
         seconds: How long a call may take; the `timeout` of `options` counts before it.
@@ -42,18 +42,26 @@ class Deadline:
         given = options.get("timeout")
         self._seconds = given + _GRACE if is_limit(given) else seconds
         self._thread: threading.Thread | None = None
+        self._turn = threading.Lock()
         self._last: Future[Any] | None = None
 
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Return what the function returns, or raise what it raises. Raise `PluginTimeout` where it does neither."""
+        if id(self) in _INSIDE.get():
+            return function(*args, **kwargs)
+        with self._turn:
+            return self._call(partial(function, *args, **kwargs))
+
+    def _call(self, function: Callable[[], T]) -> T:
         if self._last is not None and not self._last.done():
             raise PluginTimeout("an earlier call of it has not returned yet")
         self._last = future = Future[T]()
         context = copy_context()
+        context.run(_INSIDE.set, (*_INSIDE.get(), id(self)))
 
         def run() -> None:
             try:
-                future.set_result(context.run(function, *args, **kwargs))
+                future.set_result(context.run(function))
             except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
                 future.set_exception(error)
 
@@ -70,6 +78,10 @@ class Deadline:
             self._thread.start()
             weakref.finalize(self, self._tasks.put, None)
         return self._tasks
+
+
+_INSIDE: ContextVar[tuple[int, ...]] = ContextVar("_INSIDE", default=())
+"""The ids of the deadlines within whose calls this code runs: a thread that waits for work must keep none alive."""
 
 
 def is_limit(timeout: Any) -> TypeGuard[float]:

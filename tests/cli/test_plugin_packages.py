@@ -97,7 +97,7 @@ def test_a_folder_that_exists_is_left_as_it_is(tmp_path):
         (odd("yield 'a string'"), "hook", ""),
         (odd(f"return {PROVIDER}"), "hook", ""),
         (odd(offer=f"yield {PROVIDER.replace('odd', 'even', 1)}"), "hook", "offers no alerter called 'odd'"),
-        (odd(config="frozen=True"), "options", "accepts unknown keys"),
+        (odd(config="frozen=True"), "hook", "forbid_unknown_fields=True"),
         (odd(config="forbid_unknown_fields=True"), "options", "can be changed"),
         (odd(offer=f"yield {PROVIDER.replace('An odd alerter', '')}"), "options", "no summary"),
         (

@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -117,3 +118,23 @@ def test_the_thread_ends_with_the_deadline():
     gc.collect()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_threads_that_call_at_once_take_turns_and_none_counts_as_a_hang():
+    deadline, running, most = Deadline(30, {}), [], []
+
+    def slowly():
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.01)
+        running.pop()
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(deadline.call, slowly) for _ in range(32)]:
+            done.result()
+    assert most == [1] * 32
+
+
+def test_a_call_from_within_a_call_returns():
+    first, second = Deadline(5, {}), Deadline(5, {})
+    assert first.call(lambda: second.call(lambda: first.call(lambda: "inner"))) == "inner"

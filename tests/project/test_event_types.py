@@ -42,7 +42,13 @@ def registry() -> EventTypes:
 
 def records(start: type[EventRecord] = EventRecord) -> set[type[EventRecord]]:
     below = {inner for record in start.__subclasses__() for inner in (record, *records(record))}
-    return {record for record in below if record.__module__.startswith("mlopsfw.") and "type" in vars(record)}
+    return {
+        record
+        for record in below
+        if record.__module__.startswith("mlopsfw.")
+        and not record.__module__.startswith("mlopsfw.scaffold.")
+        and "type" in vars(record)
+    }
 
 
 def test_every_record_of_mlopsfw_is_an_event_type_of_the_project():

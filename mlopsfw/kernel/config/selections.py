@@ -10,7 +10,6 @@ from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.config.model import Selection
 from mlopsfw.kernel.roles.names import KINDS, chosen_as
 
-_OWN = {role: ("use", "name", *KINDS[role].settings) for role in chosen_as("many")}
 _HINT = 'Write use = "…"; `mlopsfw plugins list` shows the names.'
 
 Fail = Callable[..., ConfigError]
@@ -51,7 +50,7 @@ def several(value: Any, role: str, fail: Fail) -> list[Selection]:
         key = f"{role}.{number}"
         if not isinstance(item, dict):
             raise fail("must be a table", key, hint=f'Write [[{role}]] with use = "…".')
-        selection = _configured(item, name_of(item), key, fail, own=_OWN[role])
+        selection = _configured(item, name_of(item), key, fail, own=_own(role))
         if selection.called in [earlier.called for earlier in selections]:  # what each did is kept by its name
             hint = f'Give one of them a name of its own: name = "{selection.called}-2".'
             raise fail(f"two of [[{role}]] are called {selection.called!r}", key, hint=hint)
@@ -104,8 +103,12 @@ def reach(items: list[Any], changes: Mapping[str, Any], role: str) -> list[Any]:
             hint = nearest(name, [each for each in names if isinstance(each, str)])
             raise ConfigError(says, key=f"{role}.{name}", hint=hint or f"Write {role}.{name}.KEY.")
         place = names.index(name)
-        changed[place] = _changed(changed[place], change, _OWN[role])
+        changed[place] = _changed(changed[place], change, _own(role))
     return changed
+
+
+def _own(role: str) -> tuple[str, ...]:
+    return "use", "name", *KINDS[role].settings
 
 
 def _changed(item: dict[str, Any], change: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:

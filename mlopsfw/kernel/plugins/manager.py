@@ -49,33 +49,35 @@ class PluginManager:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._broken: dict[Claim, Exception] = {}
+        self._loading = threading.RLock()  # observers are called on threads of their own
         for name in self.catalog.disabled:
             self._manager.set_blocked(name)
 
     def load(self, claim: Claim) -> Any:
         """Import and register the claim's module; return it. Raise `PluginBroken` with the cause."""
-        if claim in self._broken:
-            raise self._quarantined(claim)
-        registered = self._manager.get_plugin(claim.module)
-        if registered is not None:
-            return registered
-        slow = threading.Timer(SLOW, warn, [f"{claim} is still being imported after {SLOW:g} s"])
-        slow.daemon = True
-        slow.start()
-        try:
-            with blaming(claim, "import"):
-                plugin = _import(claim.module)
-                self._manager.register(plugin, name=claim.module)
-                self._manager.check_pending()
-        except Exception as error:
-            if self._manager.get_plugin(claim.module) is not None:
-                self._manager.unregister(name=claim.module)  # its unknown hooks would fail every later plugin
-            self._broken[claim] = error
-            warn(f"{claim} cannot be loaded and is disabled: {text_of(error)}")
-            raise self._quarantined(claim) from error
-        finally:
-            slow.cancel()
-        return plugin
+        with self._loading:
+            if claim in self._broken:
+                raise self._quarantined(claim)
+            registered = self._manager.get_plugin(claim.module)
+            if registered is not None:
+                return registered
+            slow = threading.Timer(SLOW, warn, [f"{claim} is still being imported after {SLOW:g} s"])
+            slow.daemon = True
+            slow.start()
+            try:
+                with blaming(claim, "import"):
+                    plugin = _import(claim.module)
+                    self._manager.register(plugin, name=claim.module)
+                    self._manager.check_pending()
+            except Exception as error:
+                if self._manager.get_plugin(claim.module) is not None:
+                    self._manager.unregister(name=claim.module)  # its unknown hooks would fail every later plugin
+                self._broken[claim] = error
+                warn(f"{claim} cannot be loaded and is disabled: {text_of(error)}")
+                raise self._quarantined(claim) from error
+            finally:
+                slow.cancel()
+            return plugin
 
     def _quarantined(self, claim: Claim) -> PluginBroken:
         cause = self._broken[claim]
