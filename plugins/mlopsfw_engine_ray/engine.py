@@ -26,16 +26,16 @@ class RayHandle:
 
     def __init__(self, reference: Any, grace: float) -> None:
         self._reference, self._grace = reference, grace
+        self._result: StepResult | None = None  # kept: Ray forgets the attempt when the engine is closed
 
     def wait(self, timeout: float | None = None) -> StepResult | None:
         """Return the result, or None when `timeout` seconds pass first. A lost node is a lost attempt."""
-        finished, _ = ray.wait([self._reference], timeout=timeout)
-        if not finished:
-            return None
-        try:
-            return msgspec.json.decode(ray.get(self._reference), type=StepResult)
-        except ray.exceptions.RayError as error:
-            return StepResult(failure=_failure(error))
+        if self._result is None and ray.wait([self._reference], timeout=timeout)[0]:
+            try:
+                self._result = msgspec.json.decode(ray.get(self._reference), type=StepResult)
+            except ray.exceptions.RayError as error:
+                self._result = StepResult(failure=_failure(error))
+        return self._result
 
     def cancel(self) -> None:
         """Ask the attempt to stop, which raises `KeyboardInterrupt` in it; then kill its process."""
