@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from mlopsfw import components, roles
+from mlopsfw.cli.plugin_new import roles as samples
 from mlopsfw.kernel.plugins.catalog import installed
 from mlopsfw.kernel.roles import hookspecs
 from mlopsfw.kernel.roles.names import KINDS, Kind
@@ -62,7 +63,8 @@ def _page(kind: Kind) -> str:
         claim.name for claim in installed() if claim.kind == kind.name and claim.distribution == "mlopsfw"
     ):
         parts.append(f"\nmlopsfw has {', '.join(f'`{name}`' for name in bundled)}.\n")
-    parts.append(f"\n`mlopsfw plugins new {kind.name} NAME` writes a package that works.\n")
+    if kind.name in samples():
+        parts.append(f"\n`mlopsfw plugins new {kind.name} NAME` writes a package that works.\n")
     if kind.builds:
         built = getattr(face, kind.builds)
         parts += [f"\n## `{kind.builds}`\n\n", *_described(built), *_records(built, face)]
