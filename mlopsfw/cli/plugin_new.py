@@ -13,6 +13,7 @@ from mlopsfw.kernel.plugins.catalog import Catalog
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _LONGEST = 40
+_ALSO = {"trainer": ("runtime",)}  # which further roles a sample fulfils
 _PYPROJECT = """\
 [build-system]
 requires = ["setuptools>=77"]
@@ -29,7 +30,7 @@ dependencies = ["mlopsfw>={version}"]
 test = ["pytest"]
 
 [project.entry-points."mlopsfw.v1"]
-"{role}.{name}" = "{module}"
+{points}
 
 [tool.setuptools.packages.find]
 where = ["src"]
@@ -75,7 +76,15 @@ def write_package(role: str, name: str, parent: Path) -> Path:
     module = folder.name.replace("-", "_")
     plugin = _sample(f"{role}.py", role, name)
     summary = plugin.removeprefix('"""').partition("\n")[0].removesuffix('"""').replace("`", "")
-    about = {"distribution": folder.name, "module": module, "role": role, "name": name, "version": __version__}
+    points = "\n".join(f'"{each}.{name}" = "{module}"' for each in (role, *_ALSO.get(role, ())))
+    about = {
+        "points": points,
+        "distribution": folder.name,
+        "module": module,
+        "role": role,
+        "name": name,
+        "version": __version__,
+    }
     files = {
         "pyproject.toml": _PYPROJECT.format(summary=summary.replace('"', "'"), **about),
         "README.md": _README.format(summary=summary, **about),

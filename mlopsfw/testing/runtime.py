@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -28,6 +28,12 @@ from mlopsfw.kernel.base.errors import BundleError
 from mlopsfw.kernel.roles.bundle import Manifest, Runtime
 from mlopsfw.models import bundle
 from mlopsfw.models.bundle.answers import Answers, as_lists
+from mlopsfw.testing.trainer import Context, RecordedData
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.kernel.roles.training import Trainer, TrainingTask
 
 
 class RuntimeConformance:
@@ -42,6 +48,12 @@ class RuntimeConformance:
     def folder(self, tmp_path: Path) -> Path:
         """Return the folder of a bundle in the runtime's format. Override this."""
         raise NotImplementedError("override the fixture `folder`")
+
+    def written(self, folder: Path, trainer: Trainer, task: TrainingTask, rows: pl.DataFrame, runtime: Runtime) -> Path:
+        """Train on the rows, and write the bundle of the model into `folder`; return the folder."""
+        trained = trainer.fit(task, RecordedData(rows), None, Context.under(folder.parent, "training"))
+        bundle.write(folder, trained, task, RecordedData(rows), dict.fromkeys(trained.formats, runtime))
+        return folder
 
     @pytest.fixture
     def manifest(self, folder: Path) -> Manifest:

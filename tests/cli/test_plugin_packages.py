@@ -11,6 +11,7 @@ import pytest
 from mlopsfw.cli import run
 from mlopsfw.cli.plugin_new import roles, write_package
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.roles.names import KINDS
 
 EVERY_PUSH = "step"
 PROVIDER = "Provider('odd', C, lambda c, h: None, 'An odd alerter')"
@@ -134,3 +135,7 @@ def test_a_distribution_that_is_not_installed_is_an_error_that_says_what_to_do(t
     folder = write_package("alerter", "pager", tmp_path)
     assert run(["plugins", "check", str(folder)]) == 2
     assert f"pip install -e {folder}" in capsys.readouterr().err
+
+
+def test_every_kind_of_plugin_but_the_deployer_has_a_sample():
+    assert set(roles()) == set(KINDS) - {"deployer"}

@@ -12,3 +12,4 @@ from mlopsfw.scaffold.kits.observer import *  # noqa: F403
 from mlopsfw.scaffold.kits.source import *  # noqa: F403
 from mlopsfw.scaffold.kits.step import *  # noqa: F403
 from mlopsfw.scaffold.kits.storage import *  # noqa: F403
+from mlopsfw.scaffold.kits.trainer import *  # noqa: F403
