@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mlopsfw.cli.output import disabled_plugins, emit_json, json_option, open_project, table
+from mlopsfw.cli.plugin_new import roles, write_package
 from mlopsfw.cli.verbs import VERBS
 from mlopsfw.kernel.base.errors import MlopsfwError, PluginError, text_of
 from mlopsfw.kernel.plugins.blame import blame_of
@@ -108,7 +109,7 @@ def _loaded(claim: Claim, manager: PluginManager) -> dict[str, str]:
 
 
 @plugins.command()
-@click.argument("role")
+@click.argument("role", type=click.Choice(roles()), metavar="ROLE")
 @click.argument("name")
 @click.option(
     "--folder",
@@ -119,10 +120,9 @@ def _loaded(claim: Claim, manager: PluginManager) -> dict[str, str]:
 def new(role: str, name: str, folder: Path) -> None:
     """Write the package of a new plugin: NAME in ROLE, such as `alerter pager`. It works as it stands.
 
-    ROLE is a role of a plugin, such as storage, trainer or step; `docs/hooks.md` describes each.
+    ROLE is one of alerter, command, component, engine, format, monitor, observer, runtime, source, step, storage and trainer.
+    One package may provide several: add entry points and hooks of another one.
     """
-    from mlopsfw.cli.plugin_new import write_package
-
     made = write_package(role, name, folder)
     click.echo(f"{made} holds the plugin {role}.{name} and its tests. Next:")
     click.echo(f"  pip install -e '{made}[test]'\n  mlopsfw plugins check {made}")

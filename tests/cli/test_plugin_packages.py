@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -135,6 +136,12 @@ def test_a_distribution_that_is_not_installed_is_an_error_that_says_what_to_do(t
     folder = write_package("alerter", "pager", tmp_path)
     assert run(["plugins", "check", str(folder)]) == 2
     assert f"pip install -e {folder}" in capsys.readouterr().err
+
+
+def test_the_help_names_every_sample(capsys):
+    assert run(["plugins", "new", "--help"]) == 0
+    said = re.findall(r"\w+", capsys.readouterr().out.partition("ROLE is one of")[2])
+    assert set(roles()) <= set(said)
 
 
 def test_every_kind_of_plugin_but_the_deployer_has_a_sample():
