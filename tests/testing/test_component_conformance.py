@@ -15,13 +15,12 @@ from mlopsfw.testing.component import Bench, ComponentConformance
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "acme-plugin" / "src"))
 features = pytest.importorskip("acme_mlops.features")
+acme_mlops = sys.modules["acme_mlops"]
 STORE = features.FeatureStore
 
 
 def provided():
-    from acme_mlops import mlopsfw_components
-
-    return next(iter(mlopsfw_components()))
+    return next(iter(acme_mlops.mlopsfw_components()))
 
 
 def filled(host, source, rows):
@@ -136,6 +135,9 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
 def test_a_mutant_fails(mutant, tmp_path, monkeypatch):
     place, name, mutation, caught = mutant
+    for module in (acme_mlops, features):  # another test may have unloaded them: a copy would escape the mutation
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(acme_mlops, "features", features, raising=False)
     monkeypatch.setattr(place, name, mutation)
     bench = Bench(tmp_path / "bench", provided(), {}, filled)
     given = {"provider": provided(), "options": {}, "fill": filled, "tmp_path": tmp_path, "bench": bench}
