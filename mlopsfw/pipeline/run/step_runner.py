@@ -137,6 +137,7 @@ def _as_if_alone(root: Path, code: Sequence[str]) -> Iterator[None]:
     """
     environment, path, modules = dict(os.environ), list(sys.path), set(sys.modules)
     sys.path[:0] = [folder for folder in code if folder not in sys.path]
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a .pyc hides an edit of the same second and size
     try:
         with contextlib.chdir(root):
             yield
@@ -144,6 +145,7 @@ def _as_if_alone(root: Path, code: Sequence[str]) -> Iterator[None]:
         os.environ.clear()
         os.environ.update(environment)
         sys.path[:] = path
+        sys.dont_write_bytecode = writes
         ours = tuple(folder + os.sep for folder in code)
         for name in sys.modules.keys() - modules:
             file = getattr(sys.modules[name], "__file__", None) or ""
