@@ -140,12 +140,18 @@ PRIVATE = next(
 
 
 def test_the_documentation_lists_what_a_plugin_may_import():
+    from mlopsfw.cli.plugin_checks import PUBLIC
+
     rooms = {f"mlopsfw.{file.parent.name}" for file in HOUSE.glob("*/__init__.py")}
     modules = {f"mlopsfw.{file.stem}" for file in HOUSE.glob("*.py") if not file.stem.startswith("_")}
     page = (ROOT / "docs" / "writing-plugins.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(mlopsfw[\w.]*)` \|", page, re.MULTILINE)
     assert set(listed) == {"mlopsfw", "mlopsfw_core"} | (rooms | modules) - PRIVATE
     assert len(listed) == len(set(listed))
+    assert {f"mlopsfw.{name}" for name in PUBLIC} == set(listed) - {
+        "mlopsfw",
+        "mlopsfw_core",
+    }  # what `plugins check` allows
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda folder: folder.name)

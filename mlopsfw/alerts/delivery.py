@@ -115,7 +115,7 @@ class Deliveries:
         """Tell an alerter what a person did about an alert. A failure is a warning: the ledger has the change."""
         try:
             self._alerter(alerter).update(deepcopy(alert), change)
-        except Exception as error:  # noqa: BLE001 - what a person did stands, whoever hears of it
+        except Exception as error:  # noqa: BLE001 - the ledger has the change already
             text = f"the alerter {alerter!r} was not told that {alert.group} is {change.kind}: {_reason(error)}"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
 
@@ -141,7 +141,7 @@ class Deliveries:
 def _fulfil(future: futures.Future[Receipt | None], deliver: Callable[[Alert], Receipt | None], alert: Alert) -> None:
     try:
         future.set_result(deliver(alert))
-    except BaseException as error:  # noqa: BLE001 - raised again by whoever asks for the result
+    except BaseException as error:  # noqa: BLE001 - `future.exception()` hands it to `_record`
         future.set_exception(error)
 
 

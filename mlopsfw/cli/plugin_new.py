@@ -69,14 +69,15 @@ def write_package(role: str, name: str, parent: Path) -> Path:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         hint = f"Write at most {_LONGEST} lower-case letters and digits, with single dashes between."
         raise UsageError(f"{name!r} cannot be a plugin's name", hint=hint)
+    keys = [f"{each}.{name}" for each in (role, *_ALSO.get(role, ()))]
     for claim in Catalog().claims:
-        if claim.key == f"{role}.{name}":
+        if claim.key in keys:
             raise UsageError(f"{claim} exists", hint="Choose another name.")
     folder = parent / f"mlopsfw-{role}-{name}"
     module = folder.name.replace("-", "_")
     plugin = _sample(f"{role}.py", role, name)
     summary = plugin.removeprefix('"""').partition("\n")[0].removesuffix('"""').replace("`", "")
-    points = "\n".join(f'"{each}.{name}" = "{module}"' for each in (role, *_ALSO.get(role, ())))
+    points = "\n".join(f'"{key}" = "{module}"' for key in keys)
     about = {
         "points": points,
         "distribution": folder.name,

@@ -71,6 +71,7 @@ def test_a_new_package_builds_installs_and_passes_its_checks_and_kit_at_once(
         ("alerter", "../pager", "cannot be a plugin's name"),
         ("alerter", "a" * 41, "cannot be a plugin's name"),
         ("alerter", "webhook", "exists"),
+        ("trainer", "onnx", "exists"),  # the sample brings a runtime of its name
     ],
 )
 def test_a_package_that_cannot_be_is_refused_and_nothing_is_written(role, name, message, tmp_path):

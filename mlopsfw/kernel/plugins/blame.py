@@ -49,9 +49,10 @@ class Border:
     __slots__ = ("_began", "_claim", "_counted", "_installed", "_traced", "_where")
 
     def __init__(self, claim: Claim, where: str, *, traced: bool = TRACED) -> None:
-        self._claim, self._where, self._traced, self._began = claim, where, traced, time.perf_counter()
+        self._claim, self._where, self._traced = claim, where, traced
 
     def __enter__(self) -> Self:
+        self._began = time.perf_counter() if self._traced else 0.0
         self._installed = interrupts.install()
         self._counted = interrupts.counted()
         return self

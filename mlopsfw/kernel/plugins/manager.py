@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _YIELD = "A hook yields Providers (of mlopsfw), and mlopsfw_commands click commands: yield Provider(…)."
 
-SLOW = 3.0  # seconds of importing a plugin, after which the user is told which it is
+SLOW = 3.0  # seconds that an import may take before a warning names the plugin
 
 
 class PluginManager:

@@ -90,7 +90,7 @@ class Signals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         names = [(number.kind, number.name) for number in self.numbers]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        if len(set(names)) < len(names) and (twice := next(name for name in names if names.count(name) > 1)):
             raise ValueError(f"the signals have two numbers {twice[1]!r} of kind {twice[0]!r}")
         if (size := len(msgspec.json.encode(self.state))) > MOST_STATE:
             raise ValueError(f"the state takes {size:,} bytes as JSON: keep at most {MOST_STATE:,}")

@@ -72,7 +72,7 @@ class Storage(Protocol):
     - *durable*: when `put` or `put_if_absent` returns, the bytes survive power loss; what was never acknowledged is
       either absent or whole.
     - *atomic*: a reader sees all of an object or none of it; of any number of racing `put_if_absent`, exactly one
-      returns True. Where the store's answer was lost on the way, False may stand for one's own success: whoever must
+      returns True. If the store's answer was lost, False may hide the caller's own success. A caller that must
       know puts something of its own into the bytes and reads it back.
     - *read your writes*: after a write returns, every reader anywhere sees it.
 
