@@ -104,7 +104,7 @@ def _now() -> dt.datetime:
 
 def _personal(context: click.Context) -> Collection[str]:
     """Return every column that some dataset marks as personal, since the file may belong to any. Without a project return none."""
-    from mlopsfw.kernel.config import find_project
+    from mlopsfw.project.config import find_project
 
     options = context.find_root().obj or {}
     try:

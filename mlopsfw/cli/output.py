@@ -43,7 +43,7 @@ def disabled_plugins(options: Mapping[str, Any]) -> tuple[str, ...]:
     Raise `ConfigError` where the configuration cannot be read: what it disables is not known.
     """
     from mlopsfw.kernel.base.errors import UsageError
-    from mlopsfw.kernel.config.load import find_project, load_config
+    from mlopsfw.project.config import find_project, load_config
 
     named = options.get("project")
     try:

@@ -15,6 +15,6 @@ def schema() -> None:
     """
     from mlopsfw.kernel.plugins.catalog import Catalog
     from mlopsfw.kernel.plugins.manager import PluginManager
-    from mlopsfw.project.config_schema import config_schema
+    from mlopsfw.project.config.schema import config_schema
 
     click.echo(json.dumps(config_schema(PluginManager(Catalog())), indent=2))

@@ -177,8 +177,8 @@ def import_(project: Project, url: str, *, options: tuple[str, ...], heal: bool,
 
 
 def _open(project: Project, url: str, options: tuple[str, ...]) -> Storage:
-    from mlopsfw.kernel.config.clear import HINT, secrets_in_clear
     from mlopsfw.kernel.config.model import Selection
+    from mlopsfw.project.config.clear import HINT, secrets_in_clear
 
     pairs = [option.partition("=") for option in options]
     if wrong := [key for key, equals, _ in pairs if not equals]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mlopsfw.kernel.config import ProjectConfig, find_project, load_config
+from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.project.config import find_project, load_config
 from mlopsfw.project.wiring import Wiring
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.config.load import validation_error
 from mlopsfw.kernel.config.model import ProjectConfig, Selection
+from mlopsfw.kernel.config.validation import validation_error
 from mlopsfw.kernel.roles.names import KINDS
 from mlopsfw.project.answers import CHECKED, Checked
 

@@ -57,7 +57,7 @@ class Pipeline:
     """
 
     def __init__(self, start: Path | None = None, *, env: str | None = None, overrides: Sequence[str] = ()) -> None:
-        from mlopsfw.kernel.config import find_project, load_config
+        from mlopsfw.project.config import find_project, load_config
 
         self._file = find_project(start)
         self._base = load_config(self._file, env=env, overrides=overrides)

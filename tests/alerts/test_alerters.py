@@ -11,8 +11,8 @@ import pytest
 
 from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import ConfigError
-from mlopsfw.kernel.config import load_config
 from mlopsfw.kernel.roles.alerting import Receipt
+from mlopsfw.project.config import load_config
 from mlopsfw.project.facade import Project
 
 HEAD = """

@@ -12,11 +12,11 @@ import pytest
 from mlopsfw.data.datasets.loading.change import Change
 from mlopsfw.features.fit import fit
 from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
-from mlopsfw.kernel.config import load_config
 from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.kernel.roles.training import TrainingTask
 from mlopsfw.privacy.requests import Requests
 from mlopsfw.privacy.treatments import Treatment, mask, strictest, text_of
+from mlopsfw.project.config import load_config
 from mlopsfw.project.facade import Project
 
 KEY = b"k" * 32

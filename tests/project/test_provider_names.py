@@ -9,7 +9,7 @@ import pytest
 from mlopsfw.errors import ConfigError
 from mlopsfw.kernel.plugins.catalog import Catalog
 from mlopsfw.kernel.plugins.manager import PluginManager
-from mlopsfw.project.config_schema import config_schema
+from mlopsfw.project.config.schema import config_schema
 
 PLUGINS = """
 import msgspec

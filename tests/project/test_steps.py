@@ -13,7 +13,7 @@ from mlopsfw.cli import run as cli
 from mlopsfw.errors import ConfigError, PluginConflict, PluginError
 from mlopsfw.kernel.plugins.catalog import Catalog
 from mlopsfw.kernel.plugins.manager import PluginManager
-from mlopsfw.project.config_schema import config_schema
+from mlopsfw.project.config.schema import config_schema
 from mlopsfw.project.steps import StepParts
 
 BUNDLED = {

@@ -15,9 +15,9 @@ from mlopsfw.data.tables.digest import file_digest
 from mlopsfw.kernel.base.errors import ConfigError, DataError, NewerVersion, UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.base.spans import duration
-from mlopsfw.kernel.config.load import validation_error
 from mlopsfw.kernel.config.locate import key_lines
 from mlopsfw.kernel.config.model import ProjectConfig
+from mlopsfw.kernel.config.validation import validation_error
 
 T = TypeVar("T")
 

@@ -1,8 +1,7 @@
-"""Configuration: `mlopsfw.toml`, overlays and overrides as frozen records. Every error says file, line and key."""
+"""The configuration as frozen records. `mlopsfw.project.config` reads them from `mlopsfw.toml`."""
 
 from __future__ import annotations
 
-from mlopsfw.kernel.config.load import FILE_NAME, find_project, load_config
 from mlopsfw.kernel.config.model import ProjectConfig, Selection, StepConfig
 
-__all__ = ["FILE_NAME", "ProjectConfig", "Selection", "StepConfig", "find_project", "load_config"]
+__all__ = ["ProjectConfig", "Selection", "StepConfig"]

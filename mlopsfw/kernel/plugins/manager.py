@@ -230,7 +230,7 @@ def read_options(
     kind: type[msgspec.Struct], selection: Selection, config: ProjectConfig, claim: Claim
 ) -> msgspec.Struct:
     """Read a selection's options into a provider's config struct; errors point at the line in the file."""
-    from mlopsfw.kernel.config.load import validation_error
+    from mlopsfw.kernel.config.validation import validation_error
 
     key = selection.options_key or f"{selection.key}.{selection.use}"
     options = selection.options

@@ -176,7 +176,7 @@ def test_an_option_that_a_source_does_not_have_is_an_error_with_its_line(make_pr
 @pytest.mark.usefixtures("hall")
 def test_the_schema_has_the_options_of_sources():
     from mlopsfw.kernel.plugins.manager import PluginManager
-    from mlopsfw.project.config_schema import config_schema
+    from mlopsfw.project.config.schema import config_schema
 
     schema = config_schema(PluginManager())
     own = schema["properties"]["source"]["properties"]

@@ -23,7 +23,7 @@ from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim, installed
 from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.roles.event import Event
-from mlopsfw.project.config_schema import config_schema
+from mlopsfw.project.config.schema import config_schema
 
 PLUGIN = """
 import msgspec

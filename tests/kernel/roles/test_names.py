@@ -14,7 +14,7 @@ import mlopsfw.roles
 from mlopsfw.kernel.base.errors import ConfigError, UnknownName
 from mlopsfw.kernel.roles import hookspecs
 from mlopsfw.kernel.roles.names import KINDS, ROLES, Kind, chosen_as
-from mlopsfw.project.config_schema import config_schema
+from mlopsfw.project.config.schema import config_schema
 
 SOURCE = Path(mlopsfw.__file__).parent
 FEW = 3

@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from mlopsfw import start_run
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import ConfigError, Corrupt, DataError, TablesUnsupported, WrongKey
-from mlopsfw.kernel.config import load_config
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.store import sealed
@@ -28,6 +27,7 @@ from mlopsfw.kernel.store.vault import Vault, parse_key
 from mlopsfw.operations.gc import collect
 from mlopsfw.operations.transfer import transfer
 from mlopsfw.pipeline.cache.results import Results
+from mlopsfw.project.config import load_config
 from mlopsfw.project.facade import Project
 from mlopsfw_storage_object.local import LocalStorage
 from mlopsfw_storage_object.remote import RemoteStorage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlopsfw.errors import ConfigError
-from mlopsfw.kernel.config import load_config
+from mlopsfw.project.config import load_config
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
-from mlopsfw.kernel.config import ProjectConfig, load_config
+from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.kernel.config.locate import key_lines
+from mlopsfw.project.config import load_config
 
 
 @pytest.fixture

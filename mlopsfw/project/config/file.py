@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,6 @@ import msgspec
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.spans import duration
-from mlopsfw.kernel.config.clear import HINT, secrets_in_clear
 from mlopsfw.kernel.config.locate import key_lines
 from mlopsfw.kernel.config.model import (
     CaptureConfig,
@@ -23,18 +22,17 @@ from mlopsfw.kernel.config.model import (
     StepConfig,
 )
 from mlopsfw.kernel.config.secrets import is_reference
-from mlopsfw.kernel.config.selections import merged, several, single
+from mlopsfw.kernel.config.validation import Fail, validation_error
 from mlopsfw.kernel.roles.names import chosen_as
+from mlopsfw.project.config.clear import HINT, secrets_in_clear
+from mlopsfw.project.config.selections import merged, several, single
 
 FILE_NAME = "mlopsfw.toml"
 
 _TABLES = ("project", "plugins", "data", "privacy", "capture", "steps", "env")
 _STEP = StepConfig.__struct_fields__
 
-_WORDS = {"object": "table", "str": "string", "int": "integer", "bool": "boolean"}  # what TOML calls them
-
 T = TypeVar("T")
-Fail = Callable[..., ConfigError]
 
 
 class _ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,32 +244,3 @@ def _convert(value: Any, kind: type[T], key: str, fail: Fail) -> T:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise validation_error(error, kind, key, fail) from None
-
-
-def validation_error(
-    error: msgspec.ValidationError, kind: type[Any], key: str, fail: Fail, *, besides: Sequence[str] = ()
-) -> ConfigError:
-    """Turn msgspec's complaint about a value read into `kind` at `key` into a `ConfigError` with the nearest field.
-
-    Args:
-        error: The complaint.
-        kind: What it was read into.
-        key: Where it stands.
-        fail: Makes the error.
-        besides: Keys that may stand there although `kind` has them not.
-    """
-    message, _, path = str(error).partition(" - at `$")
-    inner = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path.rstrip("`")).strip(".")
-    unknown = re.search(r"unknown field `([^`]*)`", message)
-    where = ".".join(part for part in (key, inner, unknown[1] if unknown else "") if part)
-    if unknown:
-        return fail("unknown key", where, hint=nearest(unknown[1], (*getattr(kind, "__struct_fields__", ()), *besides)))
-    missing = re.search(r"missing required field `([^`]*)`", message)
-    if missing:
-        return fail(f"the key `{missing[1]}` is missing", where, hint=f"Add {missing[1]} = … there.")
-    message = re.sub(r"`([a-z |]+)`", lambda kinds: f"`{_in_toml(kinds[1])}`", message)
-    return fail(message[:1].lower() + message[1:], where)
-
-
-def _in_toml(kinds: str) -> str:
-    return " | ".join(_WORDS.get(kind, kind) for kind in kinds.split(" | ") if kind != "null")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.config.model import Selection
+from mlopsfw.kernel.config.validation import Fail
 from mlopsfw.kernel.roles.names import KINDS, chosen_as
 
 _HINT = 'Write use = "…"; `mlopsfw plugins list` shows the names.'
-
-Fail = Callable[..., ConfigError]
 
 
 def single(table: Any, role: str, fail: Fail) -> tuple[Selection, tuple[Selection, ...]]:

@@ -1,0 +1,45 @@
+"""Say what is wrong with a value of the configuration in the words of TOML, with the key and the nearest name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.kernel.base.ids import nearest
+
+_WORDS = {"object": "table", "str": "string", "int": "integer", "bool": "boolean"}  # what TOML calls them
+
+Fail = Callable[..., ConfigError]
+
+
+def validation_error(
+    error: msgspec.ValidationError, kind: type[Any], key: str, fail: Fail, *, besides: Sequence[str] = ()
+) -> ConfigError:
+    """Turn msgspec's complaint about a value read into `kind` at `key` into a `ConfigError` with the nearest field.
+
+    Args:
+        error: The complaint.
+        kind: What it was read into.
+        key: Where it stands.
+        fail: Makes the error.
+        besides: Keys that may stand there although `kind` has them not.
+    """
+    message, _, path = str(error).partition(" - at `$")
+    inner = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path.rstrip("`")).strip(".")
+    unknown = re.search(r"unknown field `([^`]*)`", message)
+    where = ".".join(part for part in (key, inner, unknown[1] if unknown else "") if part)
+    if unknown:
+        return fail("unknown key", where, hint=nearest(unknown[1], (*getattr(kind, "__struct_fields__", ()), *besides)))
+    missing = re.search(r"missing required field `([^`]*)`", message)
+    if missing:
+        return fail(f"the key `{missing[1]}` is missing", where, hint=f"Add {missing[1]} = … there.")
+    message = re.sub(r"`([a-z |]+)`", lambda kinds: f"`{_in_toml(kinds[1])}`", message)
+    return fail(message[:1].lower() + message[1:], where)
+
+
+def _in_toml(kinds: str) -> str:
+    return " | ".join(_WORDS.get(kind, kind) for kind in kinds.split(" | ") if kind != "null")
