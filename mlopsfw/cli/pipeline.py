@@ -122,7 +122,7 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
         emit_json(view)
         return
     click.echo(f"run {view.id}: {view.status}, started {view.started[:19]} by {view.actor}")
-    columns = ("name", "status", "attempt", "seconds", "node", "failure")
+    columns = ("name", "status", "attempt", "seconds", "engine", "node", "failure")
     steps = [step for step in view.steps.values() if not is_part(step.name) or step.status in ("running", "failed")]
     rows = [{**{c: getattr(step, c) or None for c in columns}, "name": step.name} for step in steps]
     table([{**row, "failure": str(row["failure"] or "").partition("\n")[0]} for row in rows], columns)
@@ -151,7 +151,12 @@ def _show_plan(project: Project, steps: tuple[str, ...], *, force: bool, as_json
         emit_json(items)
     else:
         rows = [
-            {"step": item.step, "plan": item.action, "why": "; ".join((item.verdict, *item.reasons[:3]))}
+            {
+                "step": item.step,
+                "plan": item.action,
+                "engine": item.engine,
+                "why": "; ".join((item.verdict, *item.reasons[:3])),
+            }
             for item in items
         ]
         table(rows)

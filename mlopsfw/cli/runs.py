@@ -69,6 +69,7 @@ def show(project: Project, run_id: str, *, as_json: bool) -> None:
         {
             "step": step.name,
             "status": step.status,
+            "engine": step.engine or None,
             "output": name,
             "kind": artifact.kind,
             "digest": artifact.digest[:12],
@@ -76,7 +77,7 @@ def show(project: Project, run_id: str, *, as_json: bool) -> None:
         for step in view.steps.values()
         for name, artifact in step.outputs.items()
     ]
-    table(rows, ("step", "status", "output", "kind", "digest"), empty="No results yet.")
+    table(rows, ("step", "status", "engine", "output", "kind", "digest"), empty="No results yet.")
     for step in view.steps.values():
         if step.failure:
             click.echo(f"{step.name}: {step.failure}")

@@ -28,17 +28,16 @@ def sessions(project: Wiring) -> Sessions:
 
 
 class _Workers:
-    """Makes attempts with the selected engine, which is built when the first one is submitted."""
+    """Makes attempts with the engines by name. Each is built when the first attempt is for it."""
 
     def __init__(self, project: Wiring) -> None:
         self._project = project
 
-    @property
-    def slots(self) -> int:
-        return self._project.providers.engine.slots
+    def slots(self, engine: str) -> int:
+        return self._project.providers.engine(engine).slots
 
-    def submit(self, spec: StepSpec) -> Handle:
-        return self._project.providers.engine.submit(spec)
+    def submit(self, engine: str, spec: StepSpec) -> Handle:
+        return self._project.providers.engine(engine).submit(spec)
 
     def run_here(self, spec: StepSpec) -> StepResult:
         return self._project.step_runner.run(spec, self._project.config.code, debug=True)

@@ -47,6 +47,7 @@ class Providers:
     ) -> None:
         self._plugins, self._config, self._host, self._closing = plugins, config, host, closing
         self._trainers: dict[str, Trainer] = {}
+        self._engines: dict[str, Engine] = {}
 
     def _build(self, role: str, selection: Selection) -> Any:
         host = self._host(f"{role}.{selection.use}", f"{role}.{selection.called}")
@@ -73,17 +74,14 @@ class Providers:
         """The selected deployer."""
         return self._build("deployer", self._config.selection("deployer"))  # type: ignore[no-any-return]
 
-    @cached_property
-    def engine(self) -> Engine:
-        """The selected engine. Once it is closed, the next use makes another one."""
-        engine: Engine = self._build("engine", self._config.selection("engine"))
-        self._closing.callback(self._close_engine)
-        return engine
-
-    def _close_engine(self) -> None:
-        engine = self.engine
-        del self.engine
-        engine.close()
+    def engine(self, name: str = "") -> Engine:
+        """Return the engine of a name, the default one for none. Once it is closed, the next use makes another one."""
+        [(_, selection)] = self._config.providers(f"engine.{name}")
+        called = selection.called
+        if called not in self._engines:
+            self._engines[called] = self._build("engine", selection)
+            self._closing.callback(lambda: self._engines.pop(called).close())
+        return self._engines[called]
 
     @cached_property
     def monitors(self) -> dict[str, Monitor]:

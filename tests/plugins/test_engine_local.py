@@ -44,7 +44,7 @@ class TestLocalEngine(EngineConformance):
         assert "signal 9" in result.failure.message
 
     def test_the_engine_is_selected_by_name(self, project):
-        assert type(project.providers.engine._built) is LocalEngine
+        assert type(project.providers.engine()._built) is LocalEngine
         assert LocalConfig().grace > 0
 
 

@@ -127,6 +127,7 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         cache: Whether a result may be reused.
         retries: Further attempts after a failure.
         timeout: Seconds an attempt may take; None for no limit.
+        engine: Name of the engine that makes its attempts; the default one if empty.
     """
 
     use: str = ""
@@ -141,6 +142,7 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     cache: bool = True
     retries: int = 0
     timeout: float | None = None
+    engine: str = ""
 
 
 class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -53,7 +53,7 @@ _ALL = (
     Kind("deployer", "one", "Deployer", default="http"),
     Kind("monitor", "many", "Monitor", settings=("alarm", "share", "models", "endpoints", "reference")),
     Kind("alerter", "many", "Alerter", timeout=30.0),
-    Kind("engine", "one", "Engine", default="local", parts=(("submit", "handle"),)),
+    Kind("engine", "one", "Engine", default="local", by_step=True, parts=(("submit", "handle"),)),
     Kind("step", "step", "Step"),
     Kind("format", "name", "Format", about_data=True),
     Kind("source", "name", "Source", parts=(("find", "place"),), about_data=True),

@@ -40,6 +40,7 @@ class Node:
         config: As configured.
         outputs: The names of its results.
         inputs: Parameter name → the source of its value.
+        engine: The name of the engine that makes its attempts.
         plugin: The step that `use` selected; None for a Python step.
         params: The options of the selected step, as its struct; for a Python step the plain table.
         taken: For a part of a step, its inputs, resolved together with those of the step.
@@ -50,6 +51,7 @@ class Node:
     config: StepConfig
     outputs: tuple[str, ...]
     inputs: Mapping[str, Source]
+    engine: str
     plugin: Step | None
     params: Any
     taken: Mapping[str, Artifact] | None = None
@@ -128,7 +130,7 @@ def build_graph(config: ProjectConfig, catalog: StepCatalog, schemes: Collection
         schemes: Of the references that a step can take, such as `data`.
 
     Raises:
-        ConfigError: An unknown step, parameter, input or output, a missing input, or a cycle; with its line.
+        ConfigError: An unknown step, engine, parameter, input or output, a missing input, or a cycle; with its line.
     """
     implementations: dict[str, Implementation] = {
         name: catalog.select(config, name) if step.use else (None, step.params) for name, step in config.steps.items()
@@ -169,7 +171,16 @@ def _node(
         parameter: _source(text, f"{key}.inputs.{parameter}", outputs, config)
         for parameter, text in step.inputs.items()
     }
-    return Node(name=name, config=step, outputs=outputs[name], inputs=inputs, plugin=plugin, params=params)
+    [(_, engine)] = config.providers(f"engine.{step.engine}", f"{key}.engine")
+    return Node(
+        name=name,
+        config=step,
+        outputs=outputs[name],
+        inputs=inputs,
+        engine=engine.called,
+        plugin=plugin,
+        params=params,
+    )
 
 
 def _check_inputs(plugin: Step, step: StepConfig, key: str, config: ProjectConfig) -> None:

@@ -94,6 +94,7 @@ class StepStarted(EventRecord, frozen=True, kw_only=True):
         attempt: From 1.
         inputs: Parameter → value.
         fingerprint: The step's cache key.
+        engine: The name of the engine that makes the attempt; empty in this process, and in what earlier releases wrote.
     """
 
     type = "step.started"
@@ -102,6 +103,7 @@ class StepStarted(EventRecord, frozen=True, kw_only=True):
     attempt: int
     inputs: dict[str, Artifact] = {}
     fingerprint: str = ""
+    engine: str = ""
 
 
 class StepCached(EventRecord, frozen=True, kw_only=True):

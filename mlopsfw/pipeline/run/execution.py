@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 class Workers(Protocol):
     """Makes attempts."""
 
-    @property
-    def slots(self) -> int:
-        """How many attempts can run at once."""
+    def slots(self, engine: str) -> int:
+        """Return how many attempts can run at once on an engine."""
         ...
 
-    def submit(self, spec: StepSpec) -> Handle:
-        """Pass an attempt to the engine; return at once."""
+    def submit(self, engine: str, spec: StepSpec) -> Handle:
+        """Pass an attempt to an engine; return at once."""
         ...
 
     def run_here(self, spec: StepSpec) -> StepResult:

@@ -26,12 +26,14 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
         step: Its name.
         action: `cached`, `run`, or `maybe` if that depends on the results of earlier steps.
         verdict: The reason in a few words.
+        engine: The name of the engine that would make its attempts.
         reasons: What changed since its result was last made or used.
     """
 
     step: str
     action: str
     verdict: str
+    engine: str = ""
     reasons: tuple[str, ...] = ()
 
 
@@ -51,7 +53,7 @@ class Planner:
 
     def plan(self, graph: Graph) -> list[Planned]:
         """Return what a run of `graph` would do, in order."""
-        return [self._consider(node) for node in graph.nodes.values()]
+        return [msgspec.structs.replace(self._consider(node), engine=node.engine) for node in graph.nodes.values()]
 
     def _consider(self, node: Node) -> Planned:
         known, unknown = self._inputs(node)

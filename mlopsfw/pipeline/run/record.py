@@ -31,6 +31,7 @@ class StepView(msgspec.Struct, kw_only=True):
         status: `waiting`, `running`, `done`, `cached`, `failed` or `interrupted`.
         attempt: The latest attempt, from 1; 0 before the first.
         seconds: Of the attempt that finished.
+        engine: The name of the engine of that attempt; empty for a cached step.
         node: Where it ran.
         outputs: What it returned.
         metrics: Last value of each metric.
@@ -46,6 +47,7 @@ class StepView(msgspec.Struct, kw_only=True):
     status: str = "waiting"
     attempt: int = 0
     seconds: float = 0.0
+    engine: str = ""
     node: str = ""
     outputs: dict[str, Artifact] = {}
     metrics: dict[str, float | None] = {}
@@ -142,6 +144,7 @@ def _step_started(view: RunView, event: Event) -> None:
     started = StepStarted.of(event)
     step = _step(view, started.step)
     step.status, step.attempt, step.failure = "running", started.attempt, ""
+    step.engine = started.engine
 
 
 def _step_finished(view: RunView, event: Event) -> None:
@@ -157,7 +160,7 @@ def _step_cached(view: RunView, event: Event) -> None:
     step = _step(view, cached.step)
     step.status, step.outputs, step.metrics = "cached", cached.outputs, {}
     step.fingerprint, step.seconds, step.node = cached.fingerprint, 0.0, ""
-    step.logs, step.from_run = "", cached.from_run
+    step.logs, step.from_run, step.engine = "", cached.from_run, ""
 
 
 def _step_failed(view: RunView, event: Event) -> None:

@@ -133,7 +133,8 @@ class Coordinator:
         if self.options.debug:
             self._run_here(attempt)
             return True
-        if len(self._running) < self.execution.workers.slots:
+        busy = sum(other.node.engine == node.engine for other in self._running.values())
+        if busy < self.execution.workers.slots(node.engine):
             self._submit(attempt)
         return False
 
@@ -210,14 +211,18 @@ class Coordinator:
         name = attempt.node.name
         del self._ready[name]
         self._running[name] = attempt
-        started = StepStarted(step=name, attempt=attempt.number, inputs=attempt.inputs, fingerprint=attempt.key)
-        self.journal.append(started)
+        engine = "" if self.options.debug else attempt.node.engine
+        self.journal.append(
+            StepStarted(
+                step=name, attempt=attempt.number, inputs=attempt.inputs, fingerprint=attempt.key, engine=engine
+            )
+        )
         self.display.started(name, attempt.number)
         attempt.began = time.monotonic()
 
     def _submit(self, attempt: Attempt) -> None:
         self._announce(attempt)
-        handle = attempt.handle = self.execution.workers.submit(self._spec(attempt))
+        handle = attempt.handle = self.execution.workers.submit(attempt.node.engine, self._spec(attempt))
         threading.Thread(target=self._watch, args=(attempt, handle), daemon=True).start()
 
     def _watch(self, attempt: Attempt, handle: Handle) -> None:

@@ -58,8 +58,7 @@ def test_an_unchanged_pipeline_runs_nothing_and_starts_no_worker(bench):
         from mlopsfw.pipeline.run.display import Display
 
         project.pipeline.start(Display(project.workspace, None))
-        providers = project.providers
-        assert "engine" not in vars(providers) or not providers.engine._busy
+        assert project.providers._engines == {}
 
 
 def test_independent_branches_run_side_by_side(bench):
