@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.hookspecs import hookimpl
     from mlopsfw.kernel.roles.provider import Provider
     from mlopsfw.pipeline.graph.step import StepContext
-    from mlopsfw.pipeline.run.metrics import log_metric
+    from mlopsfw.pipeline.run.metrics import log_metric, log_metrics
     from mlopsfw.project.facade import Project
+    from mlopsfw.project.logged_model import load_model
     from mlopsfw.project.python_pipeline import Pipeline
-    from mlopsfw.project.script_run import start_run
+    from mlopsfw.project.script_run import log_artifact, log_model, log_param, log_params, search_runs, start_run
 
 _PUBLIC = {
     "Alert": "mlopsfw.kernel.roles.alerting",
@@ -35,7 +36,14 @@ _PUBLIC = {
     "Provider": "mlopsfw.kernel.roles.provider",
     "StepContext": "mlopsfw.pipeline.graph.step",
     "hookimpl": "mlopsfw.kernel.roles.hookspecs",
+    "load_model": "mlopsfw.project.logged_model",
+    "log_artifact": "mlopsfw.project.script_run",
     "log_metric": "mlopsfw.pipeline.run.metrics",
+    "log_metrics": "mlopsfw.pipeline.run.metrics",
+    "log_model": "mlopsfw.project.script_run",
+    "log_param": "mlopsfw.project.script_run",
+    "log_params": "mlopsfw.project.script_run",
+    "search_runs": "mlopsfw.project.script_run",
     "start_run": "mlopsfw.project.script_run",
 }
 
@@ -53,7 +61,14 @@ __all__ = [
     "StepContext",
     "__version__",
     "hookimpl",
+    "load_model",
+    "log_artifact",
     "log_metric",
+    "log_metrics",
+    "log_model",
+    "log_param",
+    "log_params",
+    "search_runs",
     "start_run",
 ]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, printable, table
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.pipeline.run.search import STATUSES
 
 if TYPE_CHECKING:
     from mlopsfw.pipeline.run.runs import RunView
@@ -19,28 +22,66 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--limit", default=20, show_default=True, help="How many runs to list.")
+@click.option("--name", default="", help="List only runs of this name: a pipeline's, or the one given to start_run.")
+@click.option("--status", type=click.Choice(STATUSES), help="List only runs of this status.")
+@click.option(
+    "--show",
+    "shown",
+    multiple=True,
+    metavar="NAME",
+    help="Also show this metric or parameter: metrics.auc, params.rate. May be repeated.",
+)
+@click.option(
+    "--sort",
+    default="",
+    metavar="NAME",
+    help="Sort by this column, smallest first; -NAME for largest first. Runs without it come last.",
+)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many runs to list.")
 @json_option
 @pass_snapshot
-def list_runs(project: Project, *, limit: int, as_json: bool) -> None:
-    """List runs, newest first."""
-    views = project.runs.list(limit)
+def list_runs(project: Project, *, name: str, status: str | None, shown: tuple[str, ...], sort: str, limit: int, as_json: bool) -> None:  # fmt: skip
+    """List runs, newest first.
+
+    A metric of a step is called metrics.STEP.NAME, that of a script metrics.NAME, and so are parameters. With --sort, all runs are compared, and
+    the first of them listed.
+    """
+    records = project.runs.search(name, status=status or "", limit=1 << 32 if sort else limit)
+    known = dict.fromkeys(column for record in records for column in record)
+    for column in (*shown, *([sort.removeprefix("-")] if sort else [])):
+        if records and column not in known:
+            raise UsageError(f"no run has {column!r}", hint=nearest(column, known))
+    if sort:
+        records = _sorted(records, sort.removeprefix("-"), largest_first=sort.startswith("-"))[:limit]
     if as_json:
-        emit_json(project.people.show(views))
+        emit_json(project.people.show(records))
         return
-    rows = [
-        {
-            "run": view.id,
-            "pipeline": view.pipeline,
-            "status": view.status,
-            "started": view.started[:19],
-            "seconds": round(view.seconds, 2),
-            "ran": sum(step.status == "done" for step in view.steps.values()),
-            "cached": sum(step.status == "cached" for step in view.steps.values()),
-        }
-        for view in views
-    ]
-    table(rows, empty="No runs yet.")
+    rows = [_row(record, shown) for record in records]
+    table(rows, empty="No runs yet." if not (name or status) else "No such runs.")
+
+
+def _sorted(records: list[dict[str, Any]], column: str, *, largest_first: bool) -> list[dict[str, Any]]:
+    """Sort records by one column. Numbers come before texts, whatever a column holds."""
+    having = [record for record in records if record.get(column) is not None]
+    lacking = [record for record in records if record.get(column) is None]
+
+    def key(record: dict[str, Any]) -> tuple[bool, float, str]:
+        value = record[column]
+        number = isinstance(value, int | float)
+        return (not number, float(value) if number else 0.0, "" if number else str(value))
+
+    return sorted(having, key=key, reverse=largest_first) + lacking
+
+
+def _row(record: dict[str, Any], shown: tuple[str, ...]) -> dict[str, Any]:
+    facts = {
+        "run": record["run"],
+        "name": record["name"],
+        "status": record["status"],
+        "started": record["started"][:19],
+        "seconds": round(record["seconds"] or 0.0, 2),
+    }
+    return facts | {name: record.get(name) for name in shown}
 
 
 @runs.command()
@@ -77,7 +118,13 @@ def show(project: Project, run_id: str, *, as_json: bool) -> None:
         for step in view.steps.values()
         for name, artifact in step.outputs.items()
     ]
+    rows += [
+        {"step": "", "status": "", "engine": "", "output": name, "kind": artifact.kind, "digest": artifact.digest[:12]}
+        for name, artifact in view.artifacts.items()
+    ]
     table(rows, ("step", "status", "engine", "output", "kind", "digest"), empty="No results yet.")
+    if view.params:
+        table([{"parameter": name, "value": value} for name, value in view.params.items()])
     for step in view.steps.values():
         if step.failure:
             click.echo(f"{step.name}: {step.failure}")

@@ -5,6 +5,7 @@ Verbs, notebooks and the processes that plugins start open a project and use its
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +38,7 @@ class Project(Wiring):
     @classmethod
     def open(
         cls,
-        start: Path | None = None,
+        start: str | Path | None = None,
         *,
         env: str | None = None,
         overrides: Sequence[str] = (),
@@ -50,6 +51,7 @@ class Project(Wiring):
             UsageError: There is none.
             ConfigError: Its configuration is wrong.
         """
+        start = None if start is None else Path(start)
         if config is not None:
             return cls((start or Path.cwd()).absolute(), config, observe=observe)
         file = find_project(start)
@@ -62,3 +64,8 @@ class Project(Wiring):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def opened(project: Project | str | Path | None) -> contextlib.AbstractContextManager[Project]:
+    """Return a `with` block that has `project`: left open if it is a project already, else opened at that folder and closed."""
+    return contextlib.nullcontext(project) if isinstance(project, Project) else Project.open(project)

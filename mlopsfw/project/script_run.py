@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
-from typing import Any, Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
-from mlopsfw.kernel.base.ids import new_run_id
-from mlopsfw.pipeline.run.events import RunFinished, RunStarted
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.ids import check_name, new_run_id
+from mlopsfw.lineage import canonical
+from mlopsfw.pipeline.run.current import Current
+from mlopsfw.pipeline.run.events import ArtifactLogged, ParamsLogged, RunFinished, RunStarted
 from mlopsfw.pipeline.run.metrics import MetricLog, commit, logging_to
-from mlopsfw.project.facade import Project
+from mlopsfw.project.facade import Project, opened
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.kernel.ledger.stream import Stream
+    from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.kernel.roles.bundle import OutputColumn
+    from mlopsfw.models.registry import ModelVersion
+
+_current: Current[start_run] = Current("runs")
 
 
 class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as run
@@ -18,41 +34,215 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
     Args:
         name: What to call it, for people.
         project: The project; the one at or above the current folder by default.
-        params: What to remember about it, as JSON values.
+        params: Its parameters, as JSON values.
 
-    The run is done when the block ends, and failed if it ends with an exception.
+    The run is done when the block ends, and failed if it ends with an exception. Without a `with` block, call `end`.
     """
 
-    def __init__(self, name: str = "", *, project: Project | None = None, params: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, name: str = "", *, project: Project | str | Path | None = None, params: Mapping[str, Any] | None = None
+    ) -> None:
         self.id, self.name = new_run_id(), name
-        self._owned = project is None
-        self._project = project or Project.open()
-        self._params = params or {}
-        self._began = time.monotonic()
-        self._logging = contextlib.ExitStack()
+        self._params = checked_params(params or {})
+        self._owned = not isinstance(project, Project)
+        self._project = project if isinstance(project, Project) else Project.open(project)
+        self._open = contextlib.ExitStack()
+        self._began, self._ended = time.monotonic(), False
+        self._stream.append(RunStarted(pipeline=self.name, params=self._params, kind="script"))
+        self._log = MetricLog(self._project.private_folder("runs", self.id) / "metrics.jsonl")
+
+    @property
+    def _stream(self) -> Stream:
+        return self._project.ledger.stream(f"run/{self.id}")
 
     def __enter__(self) -> Self:
-        started = RunStarted(pipeline=self.name, params=self._params, kind="script")
-        self._project.ledger.stream(f"run/{self.id}").append(started)
-        folder = self._project.private_folder("runs", self.id)
-        self._log = MetricLog(folder / "metrics.jsonl")
-        self._logging.enter_context(logging_to(self._log))
+        self._open.enter_context(logging_to(self._log))
+        self._open.enter_context(_current.opened(self))
         return self
 
-    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
-        """Record a metric of this run."""
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        self._open.close()
+        self.end(error)
+
+    def log_param(self, name: str, value: Any) -> None:
+        """Record a parameter of this run, a JSON value; a later value of the same name counts."""
+        self.log_params({name: value})
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record parameters of this run: name → JSON value. Raise `UsageError` or `DataError` for what cannot be kept."""
+        self._append(ParamsLogged(params=checked_params(params)))
+
+    def log_metric(self, name: str, value: SupportsFloat, step: float | None = None) -> None:
+        """Record a metric of this run, as `mlopsfw.log_metric` does."""
+        self._check_open()
         self._log.log(name, value, step)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
-        self._logging.close()
+    def log_metrics(self, metrics: Mapping[str, SupportsFloat], step: float | None = None) -> None:
+        """Record several metrics of one step."""
+        for name, value in metrics.items():
+            self.log_metric(name, value, step)
+
+    def log_artifact(self, value: Any, name: str = "") -> Artifact:
+        """Keep a value with this run, as `runs:/ID/NAME`.
+
+        Args:
+            value: The path of a file or folder, a table (Polars, Arrow or pandas), or a JSON value that is no text.
+            name: What the run calls it; by default the file's name. A table or JSON value needs one.
+
+        Raises:
+            UsageError: It has no name, or one with a slash.
+            DataError: There is no such file, or no open format holds the value.
+        """
+        if isinstance(value, str):
+            value = Path(value)
+        name = name or (value.name if isinstance(value, Path) else "")
+        if not name or not name.isprintable() or not {"/", "\\"}.isdisjoint(name):
+            raise UsageError(
+                f"an artifact cannot be called {name!r}", hint='log_artifact(value, "name"), without slashes.'
+            )
+        artifact = self._project.values.store(value, name)
+        self._append(ArtifactLogged(name=name, artifact=artifact))
+        return artifact
+
+    def log_model(
+        self,
+        name: str,
+        file: str | Path,
+        *,
+        rows: Any,
+        task: str,
+        target: str = "",
+        classes: tuple[str | int | bool, ...] = (),
+        outputs: tuple[OutputColumn, ...] = (),
+        format: str = "",  # noqa: A002 - what it is
+        metrics: Mapping[str, float] | None = None,
+        message: str = "",
+    ) -> ModelVersion:
+        """Register a model file as the next version of a model. It is loaded and asked for its answers first.
+
+        Args:
+            name: The model's name.
+            file: The model in an open format, such as `model.onnx`.
+            rows: The table that it learned from. Its columns but the target are the model's inputs; the bundle keeps
+                statistics of them, and no row.
+            task: `binary`, `multiclass`, `regression`, or any other word; then `outputs` are declared.
+            target: The label's column, if `rows` has it.
+            classes: The label values in the order of the outputs; for binary `(negative, positive)`.
+            outputs: The model's outputs in order; by default those of the task.
+            format: The format; by default the file's suffix. A plugin loads it.
+            metrics: What its evaluation came to.
+            message: Why, for people.
+
+        Raises:
+            UnknownFormat: No installed plugin loads it.
+            BundleError: It does not answer as declared.
+        """
+        from mlopsfw.project.logged_model import ModelFile, stored_bundle
+
+        self._check_open()
+        check_name(name, "model")
+        model = ModelFile(
+            file=Path(file),
+            format=format or Path(file).suffix[1:],
+            task=task,
+            target=target,
+            classes=classes,
+            outputs=outputs,
+            metrics=metrics or {},
+        )
+        with tempfile.TemporaryDirectory(dir=self._project.private_folder("scratch")) as scratch:
+            bundle = stored_bundle(self._project, Path(scratch) / "bundle", model, rows)
+        return self._project.registry.register(
+            name, bundle.blob, run=self.id, metrics=metrics, task=task, message=message
+        )
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the run: done, or failed with `error`. A second call does nothing."""
+        if self._ended:
+            return
+        self._ended = True
         commit(self._project.services, self.id, self._log)
-        self._log.file.parent.rmdir()
-        stream = self._project.ledger.stream(f"run/{self.id}")
+        with contextlib.suppress(OSError):  # a file that someone put beside the log
+            self._log.file.parent.rmdir()
         seconds = time.monotonic() - self._began
-        if kind is None:
-            stream.seal(RunFinished(status="done", exit_code=0, seconds=seconds))
+        if error is None:
+            self._stream.seal(RunFinished(status="done", exit_code=0, seconds=seconds))
         else:
-            message = f"{kind.__name__}: {error}"
-            stream.append(RunFinished(status="failed", exit_code=1, seconds=seconds, message=message))
+            message = f"{type(error).__name__}: {error}"
+            self._stream.append(RunFinished(status="failed", exit_code=1, seconds=seconds, message=message))
         if self._owned:
             self._project.close()
+
+    def _append(self, record: ParamsLogged | ArtifactLogged) -> None:
+        self._check_open()
+        self._stream.append(record)
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise UsageError(f"the run {self.id} has ended", hint="Log inside its `with` block, or open another run.")
+
+    def _repr_html_(self) -> str:
+        return self._project.runs.get(self.id)._repr_html_()
+
+
+def checked_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as JSON values. Raise `UsageError` for a name, `DataError` for a value that cannot be kept."""
+    for name in params:
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise UsageError(f"a parameter cannot be called {name!r}", hint='Write log_param("rate", 0.1).')
+    plain: dict[str, Any] = canonical.decode(canonical.encode(dict(params), "params"))
+    return plain
+
+
+def log_param(name: str, value: Any) -> None:
+    """Record a parameter of the run that `start_run` opened. See `start_run.log_param`."""
+    _run("log_param").log_param(name, value)
+
+
+def log_params(params: Mapping[str, Any]) -> None:
+    """Record parameters of the run that `start_run` opened. See `start_run.log_params`."""
+    _run("log_params").log_params(params)
+
+
+def log_artifact(value: Any, name: str = "") -> Artifact:
+    """Keep a value with the run that `start_run` opened. See `start_run.log_artifact`."""
+    return _run("log_artifact").log_artifact(value, name)
+
+
+def log_model(name: str, file: str | Path, **described: Any) -> ModelVersion:
+    """Register a model file by the run that `start_run` opened. See `start_run.log_model`."""
+    return _run("log_model").log_model(name, file, **described)
+
+
+def search_runs(
+    name: str = "", *, status: str = "", limit: int = 1000, project: Project | str | Path | None = None
+) -> pl.DataFrame:
+    """Return runs as a table, newest first, to filter and sort with Polars.
+
+    Args:
+        name: Only runs called so: the name given to `start_run`, or a pipeline's.
+        status: Only runs of this status: `running`, `done`, `failed`, `refused` or `interrupted`.
+        limit: How many runs at most.
+        project: The project; the one at or above the current folder by default.
+
+    Returns:
+        A row for each run: `run`, `name`, `status`, `started` (UTC), `seconds`, `actor` (an id), a column `params.NAME` for each
+        parameter and `metrics.NAME` for the last value of each metric; of a pipeline `params.STEP.NAME` and `metrics.STEP.NAME`.
+
+    Raises:
+        UsageError: There is no such status, or `limit` is not positive.
+    """
+    from mlopsfw.pipeline.run.search import as_frame
+
+    with opened(project) as here:
+        return as_frame(here.runs.search(name, status=status, limit=limit))
+
+
+def _run(function: str) -> start_run:
+    run = _current.get()
+    if run is None:
+        raise UsageError(
+            f"{function} was called outside of a run that start_run opened",
+            hint='Wrap it: with mlopsfw.start_run("name"): … A step of a pipeline has its parameters in mlopsfw.toml, and returns what it makes.',
+        )
+    return run

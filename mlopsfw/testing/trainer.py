@@ -61,7 +61,7 @@ class Context:
         kept.mkdir(parents=True, exist_ok=True)
         return cls(scratch, kept, stop_at)
 
-    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+    def log_metric(self, name: str, value: float, step: float | None = None) -> None:
         """Keep the metric, or stop."""
         self.metrics.append((name, float(value), step))
         if len(self.metrics) == self.stop_at:

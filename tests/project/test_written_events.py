@@ -117,6 +117,8 @@ def runs(project):
     begin.start(Display(project.workspace, None), certify=True)
     with start_run("tuning", project=project) as script:
         script.log_metric("auc", 0.5)
+        script.log_param("rate", 0.1)
+        script.log_artifact([1, 2], "best")
 
 
 def datasets(project):

@@ -82,7 +82,7 @@ class TrainingContext(Protocol):
     def checkpoints(self) -> Path:
         """A folder that is kept between attempts of this step in this run; resume from what is valid there."""
 
-    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+    def log_metric(self, name: str, value: float, step: float | None = None) -> None:
         """Record a metric of the run."""
 
     def progress(self, phase: str, share: float) -> None:

@@ -42,10 +42,14 @@ class PersonalColumns:
 
     def rows(self, version: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows, treated like the model's training data."""
-        import polars as pl
+        return treated(self.treatment(version), rows)
 
-        treatment = self.treatment(version)
-        if not treatment.marks:
-            return rows
-        treated = [pl.from_arrow(batch) for batch in treatment.batches(rows.to_arrow().to_batches())]
-        return pl.concat(cast("list[pl.DataFrame]", treated)) if treated else rows
+
+def treated(treatment: Treatment, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows with their personal columns treated."""
+    import polars as pl
+
+    if not treatment.marks:
+        return rows
+    parts = [pl.from_arrow(batch) for batch in treatment.batches(rows.to_arrow().to_batches())]
+    return pl.concat(cast("list[pl.DataFrame]", parts)) if parts else rows

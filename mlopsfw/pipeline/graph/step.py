@@ -56,7 +56,7 @@ class StepValues(Protocol):
 class MetricSink(Protocol):
     """Takes the metrics of a step."""
 
-    def log(self, name: str, value: float, step: int | None = None) -> None:
+    def log(self, name: str, value: float, step: float | None = None) -> None:
         """Record one number."""
         ...
 
@@ -108,7 +108,7 @@ class StepContext:
         """
         return self.values.load(self.inputs[name], wanted, folder=self.scratch)
 
-    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+    def log_metric(self, name: str, value: float, step: float | None = None) -> None:
         """Record a metric of this step. It is buffered, and durable at the end of the step."""
         self.metrics.log(name, value, step)
 

@@ -216,6 +216,32 @@ class MetricsRecorded(EventRecord, frozen=True, kw_only=True):
     last: dict[str, Any] = {}
 
 
+class ParamsLogged(EventRecord, frozen=True, kw_only=True):
+    """A script logged parameters of its run.
+
+    Args:
+        params: Name → JSON value.
+    """
+
+    type = "run.params"
+    streams = ("run/RUN",)
+    params: dict[str, Any]
+
+
+class ArtifactLogged(EventRecord, frozen=True, kw_only=True):
+    """A script logged a value of its run.
+
+    Args:
+        name: What the run calls it.
+        artifact: The stored value.
+    """
+
+    type = "run.artifact"
+    streams = ("run/RUN",)
+    name: str
+    artifact: Artifact
+
+
 EVENTS: tuple[type[EventRecord], ...] = (
     RunStarted,
     RunHeartbeat,
@@ -227,4 +253,6 @@ EVENTS: tuple[type[EventRecord], ...] = (
     StepFailed,
     StepCertified,
     MetricsRecorded,
+    ParamsLogged,
+    ArtifactLogged,
 )

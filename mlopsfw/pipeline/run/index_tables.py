@@ -12,6 +12,7 @@ from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.pipeline.run.events import (
     MetricsRecorded,
+    ParamsLogged,
     RunFinished,
     RunStarted,
     StepCached,
@@ -26,6 +27,7 @@ CREATE TABLE runs (run TEXT PRIMARY KEY, pipeline TEXT, status TEXT, started TEX
 CREATE TABLE steps (run TEXT, step TEXT, status TEXT, attempt INTEGER, node TEXT, seconds REAL, fingerprint TEXT,
     from_run TEXT, inputs TEXT, outputs TEXT, failure TEXT, PRIMARY KEY (run, step)) WITHOUT ROWID;
 CREATE TABLE metrics (run TEXT, step TEXT, name TEXT, value REAL, PRIMARY KEY (run, step, name)) WITHOUT ROWID;
+CREATE TABLE params (run TEXT, name TEXT, value TEXT, PRIMARY KEY (run, name)) WITHOUT ROWID;
 CREATE INDEX metrics_by_value ON metrics (name, value);
 """
 
@@ -42,6 +44,7 @@ def _run_started(db: Connection, run: str, event: Event) -> None:
         "facts": as_json(event.body),
     }
     upsert(db, "runs", {"run": run}, values)
+    _params(db, run, started.params)
 
 
 def _run_finished(db: Connection, run: str, event: Event) -> None:
@@ -111,6 +114,15 @@ def _metrics(db: Connection, run: str, step: str, values: Mapping[str, Any]) -> 
         upsert(db, "metrics", {"run": run, "step": step, "name": name}, {"value": value})
 
 
+def _params_logged(db: Connection, run: str, event: Event) -> None:
+    _params(db, run, ParamsLogged.of(event).params)
+
+
+def _params(db: Connection, run: str, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        upsert(db, "params", {"run": run, "name": name}, {"value": as_json(value)})
+
+
 _METRICS = Listing(
     "metrics",
     "the last value of each metric, newest run first",
@@ -120,7 +132,7 @@ _METRICS = Listing(
 INDEX = IndexPart(
     tables=_TABLES,
     listings=(_METRICS,),
-    version=2,
+    version=3,
     changes={
         ("run", RunStarted.type): _run_started,
         ("run", RunFinished.type): _run_finished,
@@ -130,5 +142,6 @@ INDEX = IndexPart(
         ("run", StepCached.type): _step_cached,
         ("run", StepFailed.type): _step_failed,
         ("run", MetricsRecorded.type): _metrics_recorded,
+        ("run", ParamsLogged.type): _params_logged,
     },
 )

@@ -3,22 +3,26 @@
 `log_metric` costs microseconds: it appends a line of JSON to a buffer, which is written at least twice a second. At the end the log becomes one
 blob that a `MetricsRecorded` event of the run names. If a process is killed, the next attempt finds its log, up to the last complete line.
 
+Threads log into the run that is open in their process. So does a process that was forked: it writes each line at once, since nothing flushes its
+buffer at its end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import operator
 import os
+import threading
 import time
-from collections.abc import Iterator
-from contextvars import ContextVar
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.pipeline.run.current import Current
 from mlopsfw.pipeline.run.events import MetricsRecorded
 
 if TYPE_CHECKING:
@@ -27,7 +31,9 @@ if TYPE_CHECKING:
 _FLUSH_BYTES = 1 << 16
 _FLUSH_SECONDS = 0.5
 
-_current: ContextVar[MetricLog | None] = ContextVar("mlopsfw_metrics", default=None)
+_LONGEST_NAME = 250
+
+_current: Current[MetricLog] = Current("metrics")
 
 
 class Metric(msgspec.Struct, frozen=True, array_like=True):
@@ -36,14 +42,14 @@ class Metric(msgspec.Struct, frozen=True, array_like=True):
     Args:
         name: The name.
         value: The number; not-a-number and the infinities as text, since JSON has none.
-        step: The training step or epoch it belongs to, if any.
+        step: The training step or epoch it belongs to, if any; a fraction within an epoch.
         time: Seconds since the epoch, UTC.
         source: The step of the pipeline that logged it.
     """
 
     name: str
     value: float | str
-    step: int | None
+    step: int | float | None
     time: float
     source: str = ""
 
@@ -58,7 +64,7 @@ _decoder = msgspec.json.Decoder(Metric)
 
 
 class MetricLog:
-    """An append-log of metrics.
+    """An append-log of metrics. Threads, and processes forked from this one, may log into it.
 
     Args:
         file: Where it lies; its folder exists. What an earlier process left in it is kept.
@@ -67,30 +73,30 @@ class MetricLog:
 
     def __init__(self, file: Path, source: str = "") -> None:
         self.file, self.source = file, source
-        self.last: dict[str, float] = {}
         self._buffer = bytearray()
         self._flushed = time.monotonic()
         self._descriptor = -1
+        self._process, self._forked, self._lock = os.getpid(), False, threading.Lock()
 
-    def log(self, name: str, value: float, step: int | None = None) -> None:
-        """Append one number. Raise `UsageError` where `name` is no text that UTF-8 can hold."""
-        number = value if type(value) is float else float(value)
-        metric = Metric(name, number if math.isfinite(number) else str(number), step, time.time(), self.source)
-        try:
-            line = _encoder.encode(metric)
-        except UnicodeEncodeError:
-            raise UsageError(
-                f"log_metric: the name {name!a} is not Unicode text, since it has a lone surrogate",
-                hint="Give the metric a name that UTF-8 can hold.",
-            ) from None
-        self.last[name] = number
-        self._buffer += line
-        self._buffer += b"\n"
-        if len(self._buffer) >= _FLUSH_BYTES or time.monotonic() - self._flushed >= _FLUSH_SECONDS:
-            self.flush()
+    def log(self, name: str, value: SupportsFloat, step: float | None = None) -> None:
+        """Append one number. Raise `UsageError` for a name, value or step that cannot be kept; nothing is appended then."""
+        number = value if type(value) is float else _number(value, name)
+        kept = number if math.isfinite(number) else str(number)
+        line = _line(Metric(_name(name), kept, step if step is None else _step(step, name), time.time(), self.source))
+        if os.getpid() != self._process:
+            self._begin_fork()
+        with self._lock:
+            self._buffer += line
+            waited = time.monotonic() - self._flushed >= _FLUSH_SECONDS
+            if self._forked or waited or len(self._buffer) >= _FLUSH_BYTES:
+                self._flush()
 
-    def flush(self) -> None:
-        """Write the buffer out."""
+    def _begin_fork(self) -> None:
+        """Drop what the parent will write itself, and its lock, which may be held by a thread that does not exist here."""
+        self._process, self._forked, self._lock = os.getpid(), True, threading.Lock()
+        self._buffer = bytearray()
+
+    def _flush(self) -> None:
         if self._descriptor < 0 and self._buffer:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             self._descriptor = os.open(self.file, flags, 0o600)
@@ -99,38 +105,84 @@ class MetricLog:
         self._flushed = time.monotonic()
 
     def close(self) -> None:
-        """Flush and close the file."""
-        self.flush()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Write the buffer out and close the file."""
+        with self._lock:
+            self._flush()
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
 
 
-def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = None) -> None:
-    """Make a log durable as one segment of its run, then remove the local file. Does nothing for an empty log."""
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise UsageError(f"log_metric: a name is text, not {name!r}", hint='Write log_metric("loss", value).')
+    if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise UsageError(
+            f"log_metric: the name {name[:40]!a} is empty, longer than {_LONGEST_NAME} characters, or has characters that cannot be printed",
+            hint="Give the metric a name that UTF-8 can hold and a terminal can show, such as `loss`.",
+        )
+    return name
+
+
+def _number(value: object, name: object) -> float:
+    """Return a number as a float; tensors and NumPy scalars are numbers, texts are not."""
+    if not isinstance(value, str | bytes | bytearray):
+        with contextlib.suppress(TypeError, ValueError, OverflowError, RuntimeError):
+            return float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
+    raise UsageError(
+        f"log_metric: the value of {name!r} is no number: {value!r:.80}",
+        hint="Pass one real number, such as float(loss).",
+    )
+
+
+def _step(step: object, name: str) -> int | float:
+    number: int | float = math.nan
+    if hasattr(step, "__index__") and not isinstance(step, bool):  # such as a NumPy integer
+        number = operator.index(step)
+    elif not isinstance(step, bool):
+        number = _number(step, name)
+        number = int(number) if number.is_integer() else number
+    if math.isfinite(number) and abs(number) < 1 << 63:
+        return number
+    raise UsageError(
+        f"log_metric: the step of {name!r} is no number that can be kept: {step!r:.80}",
+        hint="Pass the epoch or the training step; a fraction within an epoch is a step too.",
+    )
+
+
+def _line(metric: Metric) -> bytes:
+    return _encoder.encode(metric) + b"\n"
+
+
+def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = None) -> dict[str, float]:
+    """Make a log durable as one segment of its run, then remove the local file; return the last value of each metric.
+
+    Does nothing for an empty log.
+    """
     log.close()
-    lines = whole_lines(log.file)
-    if lines:
-        blob = services.blobs.put(b"".join(lines))
-        record = MetricsRecorded(blob=blob, count=len(lines), step=log.source, last=log.last)
+    metrics = whole(log.file)
+    last = {metric.name: metric.number for metric in metrics}
+    if metrics:
+        blob = services.blobs.put(b"".join(map(_line, metrics)))
+        record = MetricsRecorded(blob=blob, count=len(metrics), step=log.source, last=last)
         services.ledger.stream(f"run/{run}").append(record, epoch=epoch)
     log.file.unlink(missing_ok=True)
+    return last
 
 
-def whole_lines(file: Path) -> list[bytes]:
+def whole(file: Path) -> list[Metric]:
     """Return the log's records up to the last complete line."""
     try:
         data = file.read_bytes()
     except FileNotFoundError:
         return []
-    return [line + b"\n" for line in data.split(b"\n")[:-1] if _is_record(line)]
+    return list(_records(data.split(b"\n")[:-1]))
 
 
-def _is_record(line: bytes) -> bool:
-    with contextlib.suppress(msgspec.DecodeError):
-        _decoder.decode(line)
-        return True
-    return False
+def _records(lines: Iterable[bytes]) -> Iterator[Metric]:
+    for line in lines:
+        with contextlib.suppress(msgspec.DecodeError):
+            yield _decoder.decode(line)
 
 
 def read_segment(data: bytes) -> Iterator[Metric]:
@@ -141,28 +193,34 @@ def read_segment(data: bytes) -> Iterator[Metric]:
 # -- what user code calls ------------------------------------------------------------------------------------------------------
 
 
-def log_metric(name: str, value: float, step: int | None = None) -> None:
-    """Record a metric of the running step, or of the run that `start_run` opened.
+def log_metric(name: str, value: SupportsFloat, step: float | None = None) -> None:
+    """Record a metric of the running step, or of the run that `start_run` opened. Threads and forked processes of it may call it.
 
     Args:
         name: Its name, such as `loss`.
-        value: A number; not-a-number is kept as such.
-        step: The epoch or training step it belongs to.
+        value: A number; not-a-number and the infinities are kept as such.
+        step: The epoch or training step it belongs to; a fraction within an epoch.
 
     Raises:
-        UsageError: No step or run is there to take it, or its name is no Unicode text.
+        UsageError: No step or run is open, or a name, value or step cannot be kept.
     """
+    _open_log("log_metric").log(name, value, step)
+
+
+def log_metrics(metrics: Mapping[str, SupportsFloat], step: float | None = None) -> None:
+    """Record several metrics of one step, as `log_metric` does."""
+    log = _open_log("log_metrics")
+    for name, value in metrics.items():
+        log.log(name, value, step)
+
+
+def _open_log(function: str) -> MetricLog:
     log = _current.get()
     if log is None:
-        raise UsageError("log_metric was called outside of any run", hint='Wrap it: with mlopsfw.start_run("name"): …')
-    log.log(name, value, step)
+        raise UsageError(f"{function} was called outside of any run", hint='Wrap it: with mlopsfw.start_run("name"): …')
+    return log
 
 
-@contextlib.contextmanager
-def logging_to(log: MetricLog) -> Iterator[MetricLog]:
+def logging_to(log: MetricLog) -> contextlib.AbstractContextManager[MetricLog]:
     """Send `log_metric` to `log` inside the block."""
-    token = _current.set(log)
-    try:
-        yield log
-    finally:
-        _current.reset(token)
+    return _current.opened(log)

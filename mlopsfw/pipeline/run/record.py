@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from html import escape
+from typing import Any
 
 import msgspec
 
@@ -10,7 +12,9 @@ from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.pipeline.run.events import (
+    ArtifactLogged,
     MetricsRecorded,
+    ParamsLogged,
     RunFinished,
     RunStarted,
     StepCached,
@@ -74,6 +78,9 @@ class RunView(msgspec.Struct, kw_only=True):
         epoch: Its fencing number.
         segments: Blobs of its metrics.
         head: Number of its newest event.
+        params: What a script gave and logged as its parameters.
+        artifacts: What a script logged, by name.
+        logged: Last value of each metric that a script logged.
     """
 
     id: str
@@ -89,11 +96,17 @@ class RunView(msgspec.Struct, kw_only=True):
     epoch: int = 0
     segments: list[str] = []
     head: int = 0
+    params: dict[str, Any] = {}
+    artifacts: dict[str, Artifact] = {}
+    logged: dict[str, float | None] = {}
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """`step.metric` → last value."""
-        return {f"{step.name}.{name}": value for step in self.steps.values() for name, value in step.metrics.items()}
+        """`step.metric`, or `metric` of a script → last value."""
+        of_steps = {
+            f"{step.name}.{name}": value for step in self.steps.values() for name, value in step.metrics.items()
+        }
+        return {**self.logged, **of_steps}
 
     @property
     def notes(self) -> list[str]:
@@ -104,6 +117,26 @@ class RunView(msgspec.Struct, kw_only=True):
                 if "note" in artifact.meta:
                     made.setdefault(str(artifact.meta["note"]), step.name)
         return [f"{step}: {text}" for text, step in made.items()]
+
+    def _repr_html_(self) -> str:
+        """Return the run for a notebook: what it is, its parameters, metrics and results."""
+        of_steps = {
+            f"{step.name}.{name}": value for step in self.steps.values() for name, value in step.outputs.items()
+        }
+        results = {name: _called(value) for name, value in {**of_steps, **self.artifacts}.items()}
+        seconds = f"{self.seconds:.2f} s" if self.finished else ""
+        head = " · ".join(filter(None, (f"run {self.id}", self.pipeline, self.status, seconds)))
+        tables = (("parameter", self.params), ("metric", self.metrics), ("result", results))
+        return f"<p><b>{escape(head)}</b></p>" + "".join(_html_table(title, rows) for title, rows in tables if rows)
+
+
+def _called(artifact: Artifact) -> str:
+    return artifact.ref or f"{artifact.kind} {artifact.digest[:12]}"
+
+
+def _html_table(title: str, rows: Mapping[str, Any]) -> str:
+    cells = "".join(f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+    return f"<table><thead><tr><th>{title}</th><th>value</th></tr></thead><tbody>{cells}</tbody></table>"
 
 
 def fold(run: str, events: Iterable[Event]) -> RunView:
@@ -119,7 +152,7 @@ def fold(run: str, events: Iterable[Event]) -> RunView:
 def _run_started(view: RunView, event: Event) -> None:
     started = RunStarted.of(event)
     view.facts, view.pipeline = started, started.pipeline
-    view.started, view.actor = event.time, event.actor
+    view.started, view.actor, view.params = event.time, event.actor, dict(started.params)
     view.steps = {name: StepView(name=name) for name in started.steps}
 
 
@@ -171,7 +204,19 @@ def _step_failed(view: RunView, event: Event) -> None:
 
 
 def _metrics_recorded(view: RunView, event: Event) -> None:
-    view.segments.append(MetricsRecorded.of(event).blob)
+    recorded = MetricsRecorded.of(event)
+    view.segments.append(recorded.blob)
+    if not recorded.step:
+        view.logged.update(recorded.last)
+
+
+def _params_logged(view: RunView, event: Event) -> None:
+    view.params.update(ParamsLogged.of(event).params)
+
+
+def _artifact_logged(view: RunView, event: Event) -> None:
+    logged = ArtifactLogged.of(event)
+    view.artifacts[logged.name] = logged.artifact
 
 
 _FOLDS: dict[str, Callable[[RunView, Event], None]] = {
@@ -183,4 +228,6 @@ _FOLDS: dict[str, Callable[[RunView, Event], None]] = {
     StepCached.type: _step_cached,
     StepFailed.type: _step_failed,
     MetricsRecorded.type: _metrics_recorded,
+    ParamsLogged.type: _params_logged,
+    ArtifactLogged.type: _artifact_logged,
 }

@@ -14,6 +14,7 @@ from mlopsfw.lineage.references import parse_reference
 from mlopsfw.pipeline.run.flow import RunFlow, inputs_of, wiring_of
 from mlopsfw.pipeline.run.metrics import Metric, read_segment
 from mlopsfw.pipeline.run.record import RunView, StepView, fold
+from mlopsfw.pipeline.run.search import search
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.index import Index
@@ -53,7 +54,7 @@ class Runs:
         return (self._view(row["run"]) for row in self._index().query(select, values))
 
     def get(self, run: str) -> RunView:
-        """Return one run by its id, an unambiguous beginning or end of it (6 characters at least), or `latest`.
+        """Return one run by its id, an unambiguous beginning or end of it (6 characters at least), `latest`, or `runs:/` and one of these.
 
         Raises:
             UnknownName: There is none, or several.
@@ -62,6 +63,7 @@ class Runs:
 
     def resolve(self, run: str) -> str:
         """Return the full id that `run` stands for. Raise `UnknownName`."""
+        run = run.removeprefix("runs:/")
         ids = self.ids()
         if run in ids:
             return run
@@ -80,9 +82,19 @@ class Runs:
         return fold(run, self._ledger.stream(_PREFIX + run).events())
 
     def artifact(self, reference: str) -> Artifact:
-        """Return the artifact of `runs:/id/step.output` (or `runs:/id/step`, its first output). Raise `UnknownName`."""
+        """Return the artifact of `runs:/id/step.output` (or `runs:/id/step`, its first output), or `runs:/id/name` of a script's run.
+
+        Raises:
+            UnknownName: There is none.
+        """
         parsed = parse_reference(reference, "runs")
         view = self.get(parsed.name)
+        if parsed.path in view.artifacts:
+            return view.artifacts[parsed.path]
+        if view.facts.kind == "script":
+            raise UnknownName(
+                f"run {view.id} logged no artifact {parsed.path!r}", hint=nearest(parsed.path, view.artifacts)
+            )
         name, _, output = parsed.path.partition(".") if parsed.path not in view.steps else (parsed.path, "", "")
         if name not in view.steps:
             raise UnknownName(f"run {view.id} has no step {name!r}", hint=nearest(name, view.steps))
@@ -147,12 +159,16 @@ class Runs:
     def _params(self, view: RunView) -> dict[str, Any]:
         config = self.config(view.id)
         counted = {name: value for name, value in config.items() if name not in ("lines", "file")}
-        return flat({**counted, "params": view.facts.params})
+        return flat({**counted, "params": view.params})
 
     def _environment(self, view: RunView) -> dict[str, str]:
         blob = view.facts.environment
         found: dict[str, str] = msgspec.json.decode(self._blobs.get(blob)) if blob else {}
         return found
+
+    def search(self, name: str = "", *, status: str = "", limit: int = 1000) -> list[dict[str, Any]]:
+        """Return runs as flat records, newest first; see `mlopsfw.pipeline.run.search.search`."""
+        return search(self._index(), lambda digest: msgspec.json.decode(self._blobs.get(digest)), name, status, limit)
 
     def list(self, limit: int | None = None) -> list[RunView]:
         """Return the newest runs, newest first."""

@@ -75,7 +75,7 @@ class StepRunner:
             if debug:
                 raise
             failure = failure_of(error, root)
-        commit(self._services, spec.run, metrics, epoch=spec.epoch)
+        last = commit(self._services, spec.run, metrics, epoch=spec.epoch)
         logs = self._store_log(log)
         if failure is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -85,7 +85,7 @@ class StepRunner:
             node=node_name(),
             seconds=time.monotonic() - began,
             logs=logs,
-            metrics=dict(metrics.last),
+            metrics=last,
         )
 
     def _outputs(self, spec: StepSpec, folder: Path, metrics: MetricLog) -> dict[str, Artifact]:

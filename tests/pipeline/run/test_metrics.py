@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 import mlopsfw
 from mlopsfw import start_run
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.pipeline.run.metrics import MetricLog, whole_lines
+from mlopsfw.pipeline.run.metrics import MetricLog, whole
 
 
 def test_what_a_step_logs_is_in_its_run(bench):
@@ -72,7 +76,7 @@ def test_a_metrics_name_that_is_no_unicode_text_is_refused_and_leaves_the_log_as
     assert "UTF-8" in caught.value.hint
     log.log("y", 2)
     log.close()
-    assert (log.last, len(whole_lines(log.file))) == ({"x": 1.0, "y": 2.0}, 2)
+    assert [(m.name, m.number) for m in whole(log.file)] == [("x", 1.0), ("y", 2.0)]
 
 
 def test_a_torn_last_line_is_left_out_and_the_rest_is_kept(tmp_path):
@@ -80,10 +84,10 @@ def test_a_torn_last_line_is_left_out_and_the_rest_is_kept(tmp_path):
     for number in range(100):
         log.log("x", number)
     log.close()
-    whole = log.file.read_bytes()
-    for cut in range(len(whole) - 60, len(whole)):
-        log.file.write_bytes(whole[:cut])
-        assert len(whole_lines(log.file)) == whole[:cut].count(b"\n")
+    data = log.file.read_bytes()
+    for cut in range(len(data) - 60, len(data)):
+        log.file.write_bytes(data[:cut])
+        assert len(whole(log.file)) == data[:cut].count(b"\n")
 
 
 def test_a_log_that_a_killed_attempt_left_is_gone_on_with(tmp_path):
@@ -93,7 +97,7 @@ def test_a_log_that_a_killed_attempt_left_is_gone_on_with(tmp_path):
     second = MetricLog(tmp_path / "log")
     second.log("x", 2)
     second.close()
-    assert len(whole_lines(tmp_path / "log")) == 2
+    assert len(whole(tmp_path / "log")) == 2
 
 
 def test_ten_thousand_numbers_are_all_there(project):
@@ -101,3 +105,108 @@ def test_ten_thousand_numbers_are_all_there(project):
         for number in range(10_000):
             run.log_metric("x", number, number)
     assert [m.number for m in project.runs.metrics(run.id)] == list(range(10_000))
+
+
+BAD = {
+    "text": ("loss", "0.5", None),
+    "nothing": ("loss", None, None),
+    "complex": ("loss", 1j, None),
+    "list": ("loss", [1.0], None),
+    "name-number": (5, 1.0, None),
+    "name-empty": ("  ", 1.0, None),
+    "name-long": ("x" * 251, 1.0, None),
+    "name-escape": ("loss\x1b[2J", 1.0, None),
+    "name-line": ("a\nb", 1.0, None),
+    "step-text": ("loss", 1.0, "1"),
+    "step-nan": ("loss", 1.0, float("nan")),
+    "step-bool": ("loss", 1.0, True),
+    "step-large": ("loss", 1.0, 1 << 63),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_kept_is_refused_where_it_is_given(tmp_path, case):
+    log = MetricLog(tmp_path / "log")
+    with pytest.raises(UsageError, match="log_metric") as caught:
+        log.log(*BAD[case])
+    assert caught.value.hint
+    log.log("x", 1)
+    log.close()
+    assert [m.name for m in whole(log.file)] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("step", "kept"), [(0.5, 0.5), (2.0, 2), (np.int64(7), 7), (np.float32(1.5), 1.5), (-1, -1), (None, None)]
+)
+def test_a_step_is_kept_as_it_was_given_also_a_fraction_of_an_epoch(project, step, kept):
+    with start_run(project=project) as run:
+        run.log_metric("loss", np.float32(0.25), step)
+    assert [(m.step, m.number) for m in project.runs.metrics(run.id)] == [(kept, 0.25)]
+
+
+def test_threads_of_a_run_log_into_it(project):
+    with start_run(project=project) as run, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: mlopsfw.log_metric("x", number, number), range(2000)))
+    assert sorted(m.step for m in project.runs.metrics(run.id)) == list(range(2000))
+
+
+def test_threads_of_a_step_log_into_it(bench):
+    body = (
+        "import mlopsfw\nfrom concurrent.futures import ThreadPoolExecutor\n"
+        "def run():\n    with ThreadPoolExecutor(4) as pool:\n"
+        "        list(pool.map(lambda n: mlopsfw.log_metric('x', n, n), range(100)))\n"
+    )
+    outcome = bench.write('[steps.a]\npython = "steps:run"\n', steps=body).run()
+    with bench.open() as project:
+        assert sorted(m.step for m in project.runs.metrics(outcome.run)) == list(range(100))
+        assert {m.source for m in project.runs.metrics(outcome.run)} == {"a"}
+
+
+def test_a_forked_process_logs_into_the_run_and_repeats_nothing(project):
+    with start_run(project=project) as run:
+        for number in range(10):
+            mlopsfw.log_metric("parent", number, number)
+        child = os.fork()
+        if not child:
+            for number in range(2000):
+                mlopsfw.log_metric("child", number, number)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        mlopsfw.log_metric("parent", 10, 10)
+    logged = project.runs.metrics(run.id)
+    assert [m.step for m in logged if m.name == "parent"] == list(range(11))
+    assert [m.step for m in logged if m.name == "child"] == list(range(2000))
+    assert project.runs.get(run.id).metrics == {"parent": 10.0, "child": 1999.0}
+
+
+def test_a_fork_while_a_thread_logs_does_not_hang(project):
+    with start_run(project=project) as run:
+        stop = threading.Event()
+
+        def log() -> None:
+            while not stop.is_set():
+                mlopsfw.log_metric("thread", 1)
+
+        thread = threading.Thread(target=log)
+        thread.start()
+        try:
+            for number in range(20):
+                child = os.fork()
+                if not child:
+                    mlopsfw.log_metric("child", number)
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+        finally:
+            stop.set()
+            thread.join()
+    assert [m.number for m in project.runs.metrics(run.id) if m.name == "child"] == list(range(20))
+
+
+def test_of_several_open_runs_a_thread_must_say_which(project):
+    with start_run("a", project=project) as first, start_run("b", project=project) as second:
+        with ThreadPoolExecutor(1) as pool:
+            with pytest.raises(UsageError, match="2 runs are open"):
+                pool.submit(mlopsfw.log_metric, "x", 1).result()
+            pool.submit(first.log_metric, "x", 1).result()
+        mlopsfw.log_metric("x", 2)  # the inner one
+    assert [project.runs.get(run.id).metrics for run in (first, second)] == [{"x": 1.0}, {"x": 2.0}]

@@ -1,0 +1,113 @@
+"""Runs as a table: one row for each, with its parameters and the last value of each metric. The index is read, no run is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlopsfw.kernel.index import Index
+
+STATUSES = ("running", "done", "failed", "refused", "interrupted")
+
+_FACTS = ("run", "name", "status", "started", "seconds", "actor")
+_RUNS = """SELECT run, pipeline AS name, status, started, seconds, actor, facts ->> '$.config' AS config
+FROM runs WHERE (?1 = '' OR pipeline = ?1) AND (?2 = '' OR status = ?2) ORDER BY run DESC LIMIT ?3"""
+_METRICS = (
+    "SELECT run, iif(step = '', name, step || '.' || name) AS name, value FROM metrics WHERE run >= ? AND run <= ?"
+)
+_PARAMS = "SELECT run, name, value FROM params WHERE run >= ? AND run <= ?"
+
+
+def search(
+    index: Index,
+    config: Callable[[str], Mapping[str, Any]],
+    name: str = "",
+    status: str = "",
+    limit: int = 1000,
+) -> list[dict[str, Any]]:
+    """Return runs, newest first, each as a flat record.
+
+    Args:
+        index: The index.
+        config: Digest of the configuration of a pipeline's run → the configuration.
+        name: Only runs called so.
+        status: Only runs of this status.
+        limit: How many at most.
+
+    Returns:
+        Records of `run`, `name`, `status`, `started`, `seconds`, `actor`, `params.NAME` and `metrics.NAME`. The parameters of a
+        pipeline's step are `params.STEP.NAME`, its metrics `metrics.STEP.NAME`.
+
+    Raises:
+        UsageError: There is no such status, or `limit` is not positive.
+    """
+    if status and status not in STATUSES:
+        raise UsageError(f"there is no status {status!r}", hint=f"Known: {', '.join(STATUSES)}.")
+    if limit < 1:
+        raise UsageError(f"the limit is {limit}", hint="Ask for one run or more.")
+    found = {row["run"]: row for row in index.query(_RUNS, (name, status, min(limit, 1 << 62)))}
+    records = {run: {fact: row[fact] for fact in _FACTS} for run, row in found.items()}
+    if not records:
+        return []
+    configured: dict[str, Mapping[str, Any]] = {"": {}}
+    for run, row in found.items():
+        digest = row["config"] or ""
+        if digest not in configured:
+            configured[digest] = _step_params(config(digest))
+        records[run] |= configured[digest]
+    span = (min(records), max(records))
+    _add(
+        records,
+        "params",
+        ((row["run"], row["name"], msgspec.json.decode(row["value"])) for row in index.query(_PARAMS, span)),
+    )
+    _add(records, "metrics", ((row["run"], row["name"], row["value"]) for row in index.query(_METRICS, span)))
+    return list(records.values())
+
+
+def _add(records: dict[str, dict[str, Any]], kind: str, values: Iterable[tuple[str, str, Any]]) -> None:
+    for run, name, value in values:
+        if run in records:
+            records[run][f"{kind}.{name}"] = value
+
+
+def _step_params(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        f"params.{step}.{name}": value
+        for step, table in config.get("steps", {}).items()
+        for name, value in table.get("params", {}).items()
+    }
+
+
+def as_frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return records as a table. A column of one type keeps it; where types differ, values are JSON texts."""
+    import polars as pl
+
+    records = list(records)
+    names = list(dict.fromkeys((*_FACTS, *(name for record in records for name in record))))
+    columns = {name: [record.get(name) for record in records] for name in names}
+    columns["started"] = [datetime.fromisoformat(str(text)) for text in columns["started"]]
+    frame = pl.DataFrame([_series(name, values) for name, values in columns.items()])
+    return frame.with_columns(pl.col("started").cast(pl.Datetime("us", "UTC")), pl.col("seconds").cast(pl.Float64))
+
+
+def _series(name: str, values: list[Any]) -> pl.Series:
+    import polars as pl
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} and float in kinds:
+        return pl.Series(name, values, pl.Float64)
+    if len(kinds) > 1 or not kinds <= {int, str, bool, datetime}:
+        values = [
+            value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
+            for value in values
+        ]
+    return pl.Series(name, values, pl.String if not kinds else None)

@@ -1,0 +1,216 @@
+"""What a notebook calls: runs with parameters, metrics, artifacts and models, found again as a table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+import mlopsfw
+from mlopsfw.kernel.base.errors import BundleError, DataError, SignatureMismatch, UnknownFormat, UnknownName, UsageError
+from mlopsfw.operations.gc import collect
+
+onnx = pytest.importorskip("onnx")
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    """An ONNX file that answers a + 2 b."""
+    from onnx import TensorProto as T
+    from onnx import helper as h
+
+    column = lambda name: h.make_tensor_value_info(name, T.DOUBLE, ["rows"])  # noqa: E731
+    graph = h.make_graph(
+        [h.make_node("Add", ["b", "b"], ["twice"]), h.make_node("Add", ["a", "twice"], ["value"])],
+        "sum",
+        [column("a"), column("b")],
+        [column("value")],
+    )
+    file = tmp_path / "sum.onnx"
+    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 18)], ir_version=9), file)
+    return file
+
+
+ROWS = pl.DataFrame({"a": np.arange(50.0), "b": np.arange(50.0)[::-1], "y": np.arange(50.0)})
+
+
+def test_parameters_metrics_and_artifacts_of_a_run_are_found_again(project, tmp_path):
+    note = tmp_path / "note.txt"
+    note.write_text("three epochs")
+    with mlopsfw.start_run("tuning", project=project, params={"rate": 0.1}) as run:
+        mlopsfw.log_param("depth", 3)
+        mlopsfw.log_params({"kind": "tree", "rate": 0.2})
+        mlopsfw.log_metrics({"auc": 0.7, "loss": 0.5}, step=1)
+        mlopsfw.log_metric("auc", 0.75, 2)
+        mlopsfw.log_artifact(note)
+        mlopsfw.log_artifact(ROWS, "rows")
+        mlopsfw.log_artifact({"best": [1, 2]}, "best")
+    view = project.runs.get(run.id)
+    assert view.params == {"rate": 0.2, "depth": 3, "kind": "tree"}
+    assert view.metrics == {"auc": 0.75, "loss": 0.5}
+    load = lambda name: project.values.load(project.runs.artifact(f"runs:/{run.id}/{name}"))  # noqa: E731
+    assert load("note.txt").read_text() == "three epochs"
+    assert load("rows").equals(ROWS)
+    assert load("best") == {"best": [1, 2]}
+    with pytest.raises(UnknownName, match="logged no artifact 'rwos'") as caught:
+        project.runs.artifact("runs:/latest/rwos")
+    assert "'rows'" in caught.value.hint
+
+
+def test_what_a_run_logged_is_there_after_a_garbage_collection(project):
+    with mlopsfw.start_run(project=project) as run:
+        run.log_artifact(ROWS, "rows")
+    collect(project.storage, project.ledger, grace=0)
+    assert project.values.load(project.runs.artifact(f"runs:/{run.id}/rows")).equals(ROWS)
+
+
+def test_runs_are_a_table(project):
+    for rate in (0.1, 0.2):
+        with mlopsfw.start_run(
+            "tuning", project=project, params={"rate": rate, "mixed": rate if rate > 0.1 else "auto"}
+        ) as run:
+            run.log_metric("auc", 1 - rate)
+    with pytest.raises(ZeroDivisionError), mlopsfw.start_run("other", project=project):
+        raise ZeroDivisionError
+    found = mlopsfw.search_runs(project=project)
+    assert found["name"].to_list() == ["other", "tuning", "tuning"]
+    assert found["status"].to_list() == ["failed", "done", "done"]
+    assert found["params.rate"].to_list() == [None, 0.2, 0.1]
+    assert found["params.mixed"].to_list() == [None, "0.2", "auto"]
+    assert found["metrics.auc"].to_list() == [None, 0.8, 0.9]
+    assert found.schema["started"] == pl.Datetime("us", "UTC")
+    assert mlopsfw.search_runs("tuning", project=project, limit=1)["run"].to_list() == [found["run"][1]]
+    assert mlopsfw.search_runs(status="failed", project=project)["name"].to_list() == ["other"]
+    with pytest.raises(UsageError, match="no status"):
+        mlopsfw.search_runs(status="lost", project=project)
+    with pytest.raises(UsageError, match="limit"):
+        mlopsfw.search_runs(limit=0, project=project)
+
+
+def test_without_runs_the_table_is_empty_and_has_its_columns(project):
+    found = mlopsfw.search_runs(project=project)
+    assert found.columns == ["run", "name", "status", "started", "seconds", "actor"]
+    assert found.filter(pl.col("seconds") > 1).is_empty()
+
+
+def test_a_pipelines_runs_stand_beside_those_of_scripts(bench):
+    body = "import mlopsfw\ndef run(rate):\n    mlopsfw.log_metric('loss', rate)\n"
+    outcome = bench.write('[steps.a]\npython = "steps:run"\nparams = { rate = 0.5 }\n', steps=body).run()
+    with bench.open() as project:
+        with mlopsfw.start_run("notebook", project=project) as run:
+            run.log_param("rate", 1)
+        found = mlopsfw.search_runs(project=project)
+    assert found["run"].to_list() == [run.id, outcome.run]
+    assert found["params.a.rate"].to_list() == [None, 0.5]
+    assert found["metrics.a.loss"].to_list() == [None, 0.5]
+
+
+def test_a_model_is_logged_registered_loaded_and_asked(project, model_file):
+    with mlopsfw.start_run("train", project=project) as run:
+        version = run.log_model("sum", model_file, rows=ROWS, task="regression", target="y", metrics={"rmse": 0.5})
+    assert (version.ref, version.run, version.metrics) == ("models:/sum@1", run.id, {"rmse": 0.5})
+    with mlopsfw.load_model("models:/sum@1", project=project) as model:
+        asked = pl.DataFrame({"b": [1.0, 2.0], "a": [10.0, 20.0], "more": ["x", "y"]})
+        for rows in (asked, asked.lazy(), asked.to_arrow()):
+            assert model.predict(rows).to_dict(as_series=False) == {"value": [12.0, 24.0]}
+        assert "models:/sum@1: a, b → value" in repr(model)
+        with pytest.raises(SignatureMismatch, match="b"):
+            model.predict(asked.drop("b"))
+        with pytest.raises(UsageError, match="no table"):
+            model.predict([1, 2])
+    project.registry.promote("sum", 1)
+    with mlopsfw.load_model("models:/sum", project=str(project.workspace.root)) as model:
+        assert model.version.version == 1
+
+
+def test_a_model_file_that_cannot_serve_is_refused_with_the_reason(project, model_file, tmp_path):
+    log = {"rows": ROWS, "task": "regression", "target": "y"}
+    with mlopsfw.start_run(project=project) as run:
+        with pytest.raises(UsageError, match="no file"):
+            run.log_model("m", tmp_path / "none.onnx", **log)
+        with pytest.raises(UnknownFormat, match="dat"):
+            run.log_model("m", model_file.rename(tmp_path / "sum.dat"), **log)
+        (tmp_path / "sum.dat").rename(model_file)
+        with pytest.raises(UsageError, match="no column 'z'"):
+            run.log_model("m", model_file, **{**log, "target": "z"})
+        with pytest.raises(BundleError):
+            run.log_model("m", model_file, rows=ROWS, task="binary", target="y", classes=(False, True))
+        with pytest.raises(UsageError, match="model 'Big Name'"):
+            run.log_model("Big Name", model_file, **log)
+    assert project.registry.names() == []
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda run: run.log_param("", 1), UsageError),
+        (lambda run: run.log_param(5, 1), UsageError),
+        (lambda run: run.log_param("x", object()), DataError),
+        (lambda run: run.log_params({"x\n": 1}), UsageError),
+        (lambda run: run.log_artifact(ROWS), UsageError),
+        (lambda run: run.log_artifact(ROWS, "a/b"), UsageError),
+        (lambda run: run.log_artifact("missing.txt"), DataError),
+        (lambda run: run.log_artifact(object(), "x"), DataError),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_and_the_run_goes_on(project, call, error):
+    with mlopsfw.start_run(project=project) as run:
+        with pytest.raises(error):
+            call(run)
+        run.log_param("x", 1)
+    view = project.runs.get(run.id)
+    assert (view.status, view.params, view.artifacts) == ("done", {"x": 1}, {})
+
+
+@pytest.mark.parametrize("function", ["log_param", "log_params", "log_artifact", "log_model"])
+def test_outside_of_a_run_each_function_says_how_to_open_one(function):
+    args = {"log_param": ("x", 1), "log_params": ({},), "log_artifact": ("x",), "log_model": ("m", "f")}[function]
+    with pytest.raises(UsageError, match=f"{function} was called outside of a run") as caught:
+        getattr(mlopsfw, function)(*args)
+    assert "start_run" in caught.value.hint
+
+
+def test_a_run_that_has_ended_takes_nothing_more(project):
+    with mlopsfw.start_run(project=project) as run:
+        pass
+    with pytest.raises(UsageError, match="has ended"):
+        run.log_param("x", 1)
+    with pytest.raises(UsageError, match="has ended"):
+        run.log_metric("x", 1)
+
+
+def test_a_notebook_shows_a_run_as_tables_and_escapes_what_others_wrote(project):
+    with mlopsfw.start_run("<script>", project=project, params={"<b>": "<i>"}) as run:
+        run.log_metric("auc", 0.5)
+    page = run._repr_html_()
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+    assert "<td>auc</td><td>0.5</td>" in page
+
+
+def test_runs_list_shows_sorts_and_filters(project):
+    for rate in (0.3, 0.1, 0.2):
+        with mlopsfw.start_run("tuning", project=project, params={"rate": rate}) as run:
+            run.log_metric("auc", 1 - rate)
+    with mlopsfw.start_run("other", project=project):
+        pass
+    project.close()
+    root = project.workspace.root
+
+    def ask(*args):
+        command = [sys.executable, "-m", "mlopsfw", "runs", "list", *args]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+    best = ask("--sort", "-metrics.auc", "--limit", "2", "--show", "params.rate", "--json")
+    assert [record["params.rate"] for record in json.loads(best.stdout)] == [0.1, 0.2]
+    text = ask("--name", "tuning", "--show", "metrics.auc").stdout
+    assert text.splitlines()[0].split()[-1] == "metrics.auc"
+    assert "other" not in text
+    assert "No such runs." in ask("--status", "failed").stdout
+    wrong = ask("--sort", "metrics.acu")
+    assert wrong.returncode == 2
+    assert "metrics.auc" in wrong.stderr
