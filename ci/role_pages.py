@@ -151,7 +151,9 @@ def _default(value: Any) -> str:
 
 
 def _methods(each: Any) -> Iterator[tuple[str, Any]]:
-    for name, member in vars(each).items():
+    """Yield the public methods and properties of a class, those of its base classes first."""
+    members = {name: member for above in reversed(each.__mro__) for name, member in vars(above).items()}
+    for name, member in members.items():
         if (
             not name.startswith("_")
             and (inspect.isfunction(member) or isinstance(member, property))

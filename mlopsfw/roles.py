@@ -27,7 +27,19 @@ from mlopsfw.kernel.roles.hookspecs import (
     PROJECT,
     hookimpl,
 )
-from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Host, Progress, Secrets, Tables
+from mlopsfw.kernel.roles.host import (
+    Blobs,
+    Bundles,
+    Clock,
+    Host,
+    Http,
+    HttpAnswer,
+    Progress,
+    Secrets,
+    State,
+    StorageHost,
+    Tables,
+)
 from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Number, Report, Signals, Window
 from mlopsfw.kernel.roles.names import API_VERSION, ROLES
 from mlopsfw.kernel.roles.provider import Provider
@@ -108,6 +120,8 @@ __all__ = [
     "Format",
     "Handle",
     "Host",
+    "Http",
+    "HttpAnswer",
     "Manifest",
     "Model",
     "ModelVersion",
@@ -135,11 +149,13 @@ __all__ = [
     "SourceOptions",
     "SourceRequest",
     "SourceTable",
+    "State",
     "Step",
     "StepContext",
     "StepResult",
     "StepSpec",
     "Storage",
+    "StorageHost",
     "TableFolder",
     "TableLocation",
     "Tables",

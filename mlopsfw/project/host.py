@@ -13,13 +13,14 @@ from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.events.authority import copy
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import fields_of
+from mlopsfw.project.host_services import PluginHttp, ProviderState, write_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlopsfw.kernel.events.record import EventRecord
     from mlopsfw.kernel.roles.event import Event
-    from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Secrets, Tables
+    from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Http, Secrets, State, Tables
     from mlopsfw.project.wiring import Wiring
 
 
@@ -69,6 +70,20 @@ class ProjectHost:
     def secrets(self) -> Secrets:
         """Secret references."""
         return self._project.secrets
+
+    @property
+    def state(self) -> State:
+        """Small values of this provider's own."""
+        return ProviderState(self.private_folder("state"))
+
+    @property
+    def http(self) -> Http:
+        """The HTTP client."""
+        return PluginHttp(allow_private=self._name in self._project.config.allow_private)
+
+    def log(self, text: str) -> None:
+        """Write a line to the log of the step that runs here, else to the project's."""
+        write_line(self._project.private_folder() / "plugins.log", self._instance, text, self._project.clock)
 
     @property
     def blobs(self) -> Blobs:

@@ -13,7 +13,7 @@ import msgspec
 
 from mlopsfw import Provider, hookimpl
 from mlopsfw.errors import NotFound, StorageError, StorageFull
-from mlopsfw.roles import Entry, Host, Storage, TableLocation, check_key, check_prefix
+from mlopsfw.roles import Entry, Storage, StorageHost, TableLocation, check_key, check_prefix
 
 _PAGE = 500
 
@@ -108,7 +108,7 @@ def _bytes(data: bytes | Path) -> bytes:
     return data.read_bytes() if isinstance(data, Path) else data
 
 
-def _build(config: SampleConfig, host: Host) -> Storage:
+def _build(config: SampleConfig, host: StorageHost) -> Storage:
     return SampleStorage(host.root / config.file, host.root / "sample-tables")
 
 

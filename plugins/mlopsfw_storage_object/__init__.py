@@ -17,7 +17,7 @@ from mlopsfw.errors import UsageError
 from mlopsfw.roles import Provider, hookimpl
 
 if TYPE_CHECKING:
-    from mlopsfw.roles import Host, Storage
+    from mlopsfw.roles import Storage, StorageHost
 
 
 class ObjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,7 +38,7 @@ class ObjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     budget: float = 30.0
 
 
-def build(config: ObjectConfig, host: Host) -> Storage:
+def build(config: ObjectConfig, host: StorageHost) -> Storage:
     """Open the storage that `config.url` names: `file:PATH` is a folder here, and `env:NAME` a reference."""
     url = host.secrets.resolve(config.url) if config.url.startswith("env:") else config.url
     scheme, colon, rest = url.partition(":")

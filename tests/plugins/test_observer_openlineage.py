@@ -18,6 +18,8 @@ from openlineage.client.serde import Serde
 from mlopsfw.events import VersionRecord
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.base.ids import new_run_id
+from mlopsfw.testing.observer import ObserverConformance
+from mlopsfw_observer_openlineage import mlopsfw_event
 from mlopsfw_observer_openlineage.datasets import _outside, _place, _sources
 from mlopsfw_observer_openlineage.mapping import run_uuid
 from mlopsfw_observer_openlineage.sending import read_config
@@ -46,6 +48,20 @@ def total(rows, others):
     return int(rows.lazy().collect()["a"].sum())
 """
 FILE = '[observer.openlineage]\nfile = "out/lineage.jsonl"\n'
+
+
+class TestOpenLineage(ObserverConformance):
+    @pytest.fixture
+    def observe(self):
+        return mlopsfw_event
+
+    @pytest.fixture
+    def key(self):
+        return "observer.openlineage"
+
+    @pytest.fixture
+    def options(self):
+        return {"file": "out/lineage.jsonl"}
 
 
 def cli(project, *words, **env):

@@ -161,6 +161,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         steps: The pipeline, in the order of the file.
         disabled: Entry points never to load, such as `observer.acme`.
         modules: Modules of the project's own code that are plugins.
+        allow_private: Plugins, by entry point, whose `Host.http` may call addresses that are not public.
         env: The overlay that was applied, or empty.
         file: Where it was read from, or empty.
         lines: Dotted key → 1-based line in `file`.
@@ -178,6 +179,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     steps: dict[str, StepConfig] = {}
     disabled: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    allow_private: tuple[str, ...] = ()
     env: str = ""
     file: str = ""
     lines: dict[str, int] = {}

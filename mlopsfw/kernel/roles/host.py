@@ -91,11 +91,47 @@ class Bundles(Protocol):
         """Return the loaded bundle. Raise `BundleError`."""
 
 
-class Host(Protocol):
-    """What a plugin may use of the kernel. Attributes are made on first use.
+class State(Protocol):
+    """A provider's own small values by name, kept on this machine. A write replaces the whole value or nothing."""
 
-    A storage is built before blobs and tables exist: for it those raise `PluginError`.
+    def get(self, name: str) -> Any:
+        """Return the JSON value, None where there is none."""
+
+    def put(self, name: str, value: Any) -> None:
+        """Keep a JSON value of at most 64 KiB. No secrets, and no rows of people: an erasure does not look here."""
+
+
+class HttpAnswer(Protocol):
+    """An answer, whatever its status: a redirect is one too, and is not followed."""
+
+    @property
+    def status(self) -> int:
+        """The status."""
+
+    @property
+    def body(self) -> bytes:
+        """The body, as far as it was asked for."""
+
+
+class Http(Protocol):
+    """mlopsfw's HTTP client. It calls public addresses only, unless `[plugins] allow_private` names the plugin.
+
+    Both raise `EgressError` where an address is refused or nobody answers.
     """
+
+    def get(
+        self, url: str, headers: Mapping[str, str] | None = None, *, timeout: float = 30.0, most: int = 65536
+    ) -> HttpAnswer:
+        """GET at most `most` bytes of what is at a URL, within `timeout` seconds."""
+
+    def post(
+        self, url: str, body: bytes, headers: Mapping[str, str] | None = None, *, timeout: float = 10.0
+    ) -> HttpAnswer:
+        """POST a body; the answer has at most 64 KiB of its body."""
+
+
+class StorageHost(Protocol):
+    """What a storage may use of mlopsfw: what needs no storage. Attributes are made on first use."""
 
     @property
     def root(self) -> Path:
@@ -123,6 +159,21 @@ class Host(Protocol):
     @property
     def secrets(self) -> Secrets:
         """Secret references."""
+
+    @property
+    def state(self) -> State:
+        """Small values of this provider's own."""
+
+    @property
+    def http(self) -> Http:
+        """The HTTP client."""
+
+    def log(self, text: str) -> None:
+        """Write a line to the log of the step that runs here, else to `.mlopsfw/plugins.log`; it names the plugin."""
+
+
+class Host(StorageHost, Protocol):
+    """What a plugin may use of mlopsfw. A storage gets a `StorageHost`: blobs, tables, bundles and events lie on it."""
 
     @property
     def blobs(self) -> Blobs:

@@ -36,6 +36,11 @@ _LONGEST_NAME = 250
 _current: Current[MetricLog] = Current("metrics")
 
 
+def step_runs_here() -> bool:
+    """Return whether an attempt of a step runs in this context."""
+    return _current.get() is not None
+
+
 class Metric(msgspec.Struct, frozen=True, array_like=True):
     """One logged number.
 

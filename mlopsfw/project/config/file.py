@@ -43,6 +43,7 @@ class _ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _PluginsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disabled: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    allow_private: tuple[str, ...] = ()
 
 
 def find_project(start: Path | None = None) -> Path:
@@ -153,7 +154,7 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     fields["capture"] = _capture(tree, fail)
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
-    plain = {"name": name, "code": project.code, "disabled": plugins.disabled, "modules": plugins.modules}
+    plain = {"name": name, "code": project.code, **msgspec.structs.asdict(plugins)}
     return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
 
 

@@ -24,7 +24,7 @@ def config_schema(plugins: PluginManager) -> Schema:
     definitions: Schema = {}
     properties: Schema = {
         "project": _closed({"name": {"type": "string"}, "code": _strings()}),
-        "plugins": _closed({"disabled": _strings(), "modules": _strings()}),
+        "plugins": _closed({name: _strings() for name in ("disabled", "modules", "allow_private")}),
         "data": {"type": "object", "additionalProperties": _refer(DataConfig, definitions)},
         "privacy": _refer(PrivacyConfig, definitions),
         "capture": _refer(CaptureConfig, definitions),

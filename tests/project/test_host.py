@@ -1,0 +1,179 @@
+"""A provider's host: values of its own, a client that calls public addresses, a log; and the fake one refuses alike."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
+
+import pyarrow as pa
+import pytest
+
+from mlopsfw.http import AddressRefused
+from mlopsfw.kernel.base.errors import DataError, MlopsfwError, NotFound, PluginError, UsageError
+from mlopsfw.pipeline.run import metrics
+from mlopsfw.roles import Host, StorageHost
+from mlopsfw.testing.host import FakeHost
+from mlopsfw.testing.memory import MemoryStorage
+from mlopsfw.testing.storage import StorageConformance
+
+KEY = "alerter.acme"
+
+
+@pytest.fixture(params=["real", "fake"])
+def make_host(request, make_project, tmp_path):
+    """Return a maker of hosts: those of a project, and the fake one, which must do and refuse the same."""
+
+    def make(key=KEY, *, allow_private=False):
+        if request.param == "fake":
+            return FakeHost(tmp_path / "fake", key, allow_private=allow_private)
+        return make_project(f'[plugins]\nallow_private = ["{key}"]\n' if allow_private else "").host(key)
+
+    return make
+
+
+class TestMemoryStorage(StorageConformance):
+    @pytest.fixture
+    def storage(self):
+        return MemoryStorage()
+
+
+def test_a_state_is_kept_by_name_and_replaced(make_host):
+    host = make_host()
+    assert host.state.get("cursor") is None
+    for value in ({"seq": 1}, [1, "a", None], 0, False, None, "text"):
+        host.state.put("cursor", value)
+        assert host.state.get("cursor") == value
+    assert make_host("alerter.other").state.get("cursor") is None
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "A b", "a\0"])
+def test_a_name_of_a_value_that_could_leave_its_place_is_refused(make_host, name):
+    with pytest.raises(UsageError):
+        make_host().state.put(name, 1)
+
+
+def test_a_value_that_is_too_large_or_no_json_is_refused(make_host):
+    with pytest.raises(PluginError, match="at most 65,536"):
+        make_host().state.put("a", "x" * 70_000)
+    with pytest.raises(TypeError):
+        make_host().state.put("a", object())
+
+
+def test_threads_that_keep_a_value_at_once_leave_one_of_theirs_and_nothing_else(make_host):
+    host, values = make_host(), [str(number) * 60_000 for number in range(8)]
+
+    def keep(value):
+        for _ in range(40):
+            host.state.put("cursor", value)
+            assert host.state.get("cursor") in values
+
+    with ThreadPoolExecutor(len(values)) as threads:
+        list(threads.map(keep, values))
+    assert [file.name for file in host.private_folder("state").iterdir()] == ["cursor.json"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://169.254.169.254/latest", "http://10.0.0.1/"])
+def test_private_addresses_are_refused_unless_the_configuration_names_the_plugin(make_host, url):
+    for call in (lambda: make_host().http.get(url), lambda: make_host().http.post(url, b"")):
+        with pytest.raises(AddressRefused):
+            call()
+
+
+@pytest.mark.server
+def test_a_plugin_that_the_configuration_names_calls_private_addresses(make_host):
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    from threading import Thread
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = b"x" * 100
+            self.send_response(418)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the name that the server calls
+
+        def log_message(self, *_):
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        http = make_host(allow_private=True).http
+        assert (http.get(url, most=10).status, http.get(url, most=10).body) == (418, b"x" * 10)
+        assert http.post(url, b"a").body == b"x" * 100
+        server.shutdown()
+
+
+def test_a_line_of_a_plugin_is_in_the_projects_log_with_its_name(make_host):
+    host = make_host()
+    host.log("first")
+    host.log("Grüße\nzwei \x1b[2J")
+    lines = (host.root / ".mlopsfw" / "plugins.log").read_text().splitlines()
+    assert [line.partition(" ")[2] for line in lines] == [
+        "alerter.acme: first", "alerter.acme: Grüße\\nzwei \\x1b[2J",
+    ]  # fmt: skip
+
+
+def test_a_line_of_a_plugin_in_a_step_is_in_the_log_of_the_step(make_host, tmp_path):
+    host, out = make_host(), io.StringIO()
+    with metrics.logging_to(metrics.MetricLog(tmp_path / "m", "a")), redirect_stdout(out):
+        host.log("trained")
+    assert out.getvalue() == "alerter.acme: trained\n"
+
+
+FORBIDDEN = [
+    ("stream", lambda host: host.emit("model/orders", "plugin.alerter.acme.x", {})),
+    ("another plugin's", lambda host: host.emit("plugin/alerter.other", "plugin.alerter.acme.x", {})),
+    ("type", lambda host: host.emit("plugin/alerter.acme", "some.type", {})),
+    ("table", lambda host: host.tables.append("captures/orders", pa.table({"a": [1]}))),
+    ("key", lambda host: host.tables.append("plugin/alerter.other/a", pa.table({"a": [1]}))),
+]
+
+
+@pytest.mark.parametrize(("what", "act"), FORBIDDEN, ids=[what for what, _ in FORBIDDEN])
+def test_what_is_not_the_plugins_own_is_refused(make_host, what, act):
+    with pytest.raises(PluginError):
+        act(make_host())
+
+
+@pytest.mark.parametrize("part", ["blobs", "tables", "bundles"])
+def test_a_storage_gets_nothing_that_needs_a_storage(make_host, part):
+    host = make_host("storage.acme")
+    assert host.clock.now() > 0
+    with pytest.raises(PluginError, match=part):
+        getattr(host, part)
+
+
+def test_events_blobs_and_tables_are_those_of_a_project(make_host):
+    host = make_host()
+    event = host.emit("plugin/alerter.acme/a", "plugin.alerter.acme.sent", {"n": 1})
+    assert (event.seq, event.actor) == (1, "plugin:alerter.acme")
+    assert [each.body for each in host.events("plugin/alerter.acme/a")] == [{"n": 1}]
+    assert host.blobs.get(host.blobs.put(b"bytes")) == b"bytes"
+    with pytest.raises(NotFound):
+        host.blobs.get("0" * 64)
+    name = "plugin/alerter.acme/t"
+    first = host.tables.append(name, pa.table({"a": [1]}))
+    second = host.tables.append(name, pa.table({"a": [2], "b": ["x"]}))
+    assert second > first
+    assert sorted(host.tables.read(name).read_all()["a"].to_pylist()) == [1, 2]
+    assert host.tables.read(name, first).read_all().num_rows == 1
+    with pytest.raises(NotFound):
+        host.tables.read("plugin/alerter.acme/absent")
+    with pytest.raises(DataError):
+        host.tables.append(name, pa.table({"a": ["text"]}))
+
+
+def test_a_secret_that_is_not_there_is_an_error_that_names_it(make_host):
+    with pytest.raises(MlopsfwError, match="ACME_NO_SUCH"):
+        make_host().secrets.resolve("env:ACME_NO_SUCH")
+
+
+def test_the_members_of_a_storages_host_are_those_that_need_no_storage():
+    def own(kind):
+        return {name for name in dir(kind) if not name.startswith("_")}
+
+    assert own(Host) - own(StorageHost) == {"blobs", "tables", "bundles", "emit", "events"}
