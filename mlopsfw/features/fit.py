@@ -162,9 +162,9 @@ def _operations(series: pl.Series, column: SignatureColumn, wish: ColumnWish, se
 
 
 def _category(texts: pl.Series, wish: ColumnWish, seed: int) -> Operation:
-    counts = texts.drop_nulls().value_counts()
+    counts = texts.drop_nulls().alias("text").value_counts()  # a column may be called "count"
     if not wish.buckets and not wish.pii:
-        frequent = counts.filter(pl.col("count") >= _SEEN)[texts.name].sort()
+        frequent = counts.filter(pl.col("count") >= _SEEN)["text"].sort()
         if len(frequent) <= _VOCABULARY:
             return Lookup(column=texts.name, values=tuple(frequent.to_list()))
     suited = 1 << (2 * max(counts.height, 1) - 1).bit_length()  # a power of two, at least twice the categories

@@ -41,7 +41,7 @@ class CheckedTrainer:
     def abilities(self) -> Collection[Ability]:
         """What it heeds."""
         with blaming(self._claim, "Trainer.abilities"):
-            return _names(self._trainer.abilities, "abilities", '{"weight", "valid", "seed"}')  # type: ignore[return-value]
+            return _names(self._trainer.abilities, "abilities", '{"weight", "valid", "seed", "derived"}')  # type: ignore[return-value]
 
     def fit(
         self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext

@@ -97,6 +97,7 @@ def _check_abilities(trainer: Trainer, params: TrainParams, *, validates: bool) 
     for asked, ability, what in (
         (bool(params.weight), "weight", "the weights of rows; remove `weight`"),
         (validates, "valid", "validation rows; remove the input `valid`"),
+        (bool(params.derive), "derived", 'derived columns; derive them in a step before, by `use = "features"`'),
     ):
         if asked and ability not in trainer.abilities:
             raise UsageError(f"the trainer {name} would ignore {what.partition(';')[0]}", hint=what.partition("; ")[2])

@@ -9,16 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlopsfw.errors import DataError
 from mlopsfw.evaluation import class_codes
-from mlopsfw.features.fit import training_columns
+from mlopsfw.features.labels import numbers, row_weights
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC
 
 if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.features import FeaturePlan
-    from mlopsfw.roles import TrainingData, TrainingTask
+    from mlopsfw.roles import TrainingTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,33 +78,6 @@ class Target:
         return codes if self.task == "multiclass" else codes.to(torch.float32)[:, None]
 
 
-def labelled(data: TrainingData, task: TrainingTask, which: str) -> pl.DataFrame:
-    """Return the rows with a label, with the columns that are needed. Raise `DataError` if the target is missing or no row has a label."""
-    names = data.schema.names
-    if task.target not in names:
-        raise DataError(f"the {which} rows lack the target column {task.target!r}")
-    needed = training_columns(names, task) if which == "training" else names
-    frame: pl.DataFrame = data.lazy().select(needed).collect()
-    labelled = frame.drop_nulls(task.target)
-    if frame[task.target].dtype.is_float():
-        labelled = labelled.drop_nans(task.target)
-    if not labelled.height:
-        raise DataError(f"none of the {frame.height} {which} rows has a label in {task.target!r}")
-    return labelled
-
-
-def numbers(labels: pl.Series) -> np.ndarray:
-    """Return the labels of a regression as float64. Raise `DataError` if one is no finite number."""
-    import polars as pl
-
-    if not (labels.dtype.is_numeric() or labels.dtype == pl.Boolean):
-        raise DataError(f"the target {labels.name!r} holds {labels.dtype}; a regression needs numbers")
-    values = labels.cast(pl.Float64).to_numpy()
-    if not np.isfinite(values).all():
-        raise DataError(f"the target {labels.name!r} holds infinite values")
-    return values
-
-
 def tensors(frame: pl.DataFrame, plan: FeaturePlan, target: Target, task: TrainingTask) -> Rows:
     """Return a table's rows as tensors on the CPU."""
     arrays = plan.polars(frame)
@@ -116,12 +88,8 @@ def tensors(frame: pl.DataFrame, plan: FeaturePlan, target: Target, task: Traini
 
 
 def _weights(frame: pl.DataFrame, task: TrainingTask) -> Tensor | None:
-    if not task.weight or task.weight not in frame.columns:
-        return None
-    values = frame[task.weight].cast(float).fill_null(0.0).to_numpy().astype(np.float32)
-    if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
-        raise DataError(f"the weights in {task.weight!r} must be finite, not negative, and not all zero")
-    return torch.from_numpy(values)
+    values = row_weights(frame, task)
+    return None if values is None else torch.from_numpy(values)
 
 
 def balanced(rows: Rows, classes: int) -> Rows:

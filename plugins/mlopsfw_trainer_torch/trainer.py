@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
-import polars as pl
 import torch
 
 from mlopsfw import evaluation
-from mlopsfw.errors import DataError
 from mlopsfw.features import FeaturePlan
+from mlopsfw.features.fit import training_columns
+from mlopsfw.features.labels import classes_of, labelled, numbers
 from mlopsfw.roles import TrainedModel
 from mlopsfw_trainer_torch.checkpoint import Checkpoints
 from mlopsfw_trainer_torch.device import choose_device, choose_mixed, repeatable
@@ -21,10 +21,12 @@ from mlopsfw_trainer_torch.export import OUTPUTS, check_export, export_onnx, exp
 from mlopsfw_trainer_torch.importance import importance
 from mlopsfw_trainer_torch.loop import Training, loss_of
 from mlopsfw_trainer_torch.network import TabularNetwork
-from mlopsfw_trainer_torch.rows import Rows, Target, balanced, labelled, numbers, tensors
+from mlopsfw_trainer_torch.rows import Rows, Target, balanced, tensors
 from mlopsfw_trainer_torch.schedule import schedule_of
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from mlopsfw.roles import Ability, TrainingContext, TrainingData, TrainingTask
     from mlopsfw_trainer_torch import TorchConfig
 
@@ -39,7 +41,7 @@ class TorchTrainer:
     """
 
     tasks = frozenset(OUTPUTS)
-    abilities: frozenset[Ability] = frozenset({"weight", "valid", "seed"})
+    abilities: frozenset[Ability] = frozenset({"weight", "valid", "seed", "derived"})
 
     def __init__(self, config: TorchConfig) -> None:
         self._config = config
@@ -134,11 +136,11 @@ class _Problem(NamedTuple):
 
 
 def _prepare(task: TrainingTask, train: TrainingData, valid: TrainingData | None) -> _Problem:
-    frame = labelled(train, task, "training")
+    frame = labelled(train, task, training_columns(train.schema.names, task), "training")
     plan = FeaturePlan.fit(frame, task)
     target = _target(frame, task)
     rows = tensors(frame, plan, target, task)
-    checked = None if valid is None or not valid.rows else labelled(valid, task, "validation")
+    checked = None if valid is None or not valid.rows else labelled(valid, task, valid.schema.names, "validation")
     evaluated = None if checked is None else tensors(checked, plan, target, task)
     return _Problem(plan, target, rows, evaluated, train.rows - frame.height)
 
@@ -148,22 +150,7 @@ def _target(frame: pl.DataFrame, task: TrainingTask) -> Target:
     if task.task == "regression":
         values = numbers(labels)
         return Target(task.task, (), float(values.mean()), float(values.std()) or 1.0)
-    if labels.dtype.is_float():
-        raise DataError(f"the target {task.target!r} holds {labels.dtype}; classes are text, integers or booleans")
-    classes = tuple(
-        labels.cast(pl.String).unique().sort().to_list() if _is_text(labels) else labels.unique().sort().to_list()
-    )
-    if len(classes) < 2 or (task.task == "binary" and len(classes) != 2):  # noqa: PLR2004
-        excerpt = ", ".join(map(repr, classes[:5]))
-        raise DataError(
-            f"the target {task.target!r} has {len(classes)} classes ({excerpt}) in the training rows",
-            hint="A binary task has exactly two; set task = 'multiclass' for more.",
-        )
-    return Target(task.task, classes)
-
-
-def _is_text(labels: pl.Series) -> bool:
-    return not (labels.dtype.is_integer() or labels.dtype.is_(pl.Boolean))
+    return Target(task.task, classes_of(labels, task.task))
 
 
 def _facts(training: Training, problem: _Problem) -> dict[str, Any]:

@@ -116,6 +116,7 @@ WORK = "from mlopsfw.testing.trainer import training_rows\ndef rows(): return tr
         ({"task": "binary"}, "does not learn binary models"),
         ({"more": 'weight = "count"'}, "would ignore the weights of rows"),
         ({"inputs": ', valid = "rows"'}, "would ignore validation rows"),
+        ({"more": 'derive = { twice = "count * 2" }'}, "would ignore derived columns"),
     ],
 )
 def test_a_step_asks_no_trainer_for_what_it_does_not_declare(asked, words, install_plugin, bench):

@@ -21,7 +21,7 @@ class Ridge:
     """A regression with a penalty, solved at once: it learns one task, and nothing in it is random."""
 
     tasks = ("regression",)
-    abilities = ("weight", "valid")
+    abilities = ("weight", "valid", "derived")
 
     def fit(self, task, train, valid, context):
         frame = self.rows(train, task)

@@ -136,8 +136,8 @@ class TrainingData(Protocol):
         """
 
 
-Ability = Literal["weight", "valid", "seed"]
-"""What a trainer may heed: the weights of rows, validation rows (it reports `valid_…` metrics), the seed."""
+Ability = Literal["weight", "valid", "seed", "derived"]
+"""What a trainer may heed: weights, validation rows (it reports `valid_…` metrics), the seed, derived columns."""
 
 
 class Trainer(Protocol):
@@ -149,7 +149,7 @@ class Trainer(Protocol):
 
     @property
     def abilities(self) -> Collection[Ability]:
-        """What it heeds. The step `train` refuses weights and validation rows that the trainer would ignore."""
+        """What it heeds. The step `train` refuses what the trainer would ignore."""
 
     def fit(
         self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext

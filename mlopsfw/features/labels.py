@@ -1,0 +1,73 @@
+"""Labels and weights of a training table, checked: what every trainer needs of them, whatever it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from mlopsfw.kernel.base.errors import DataError
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
+
+
+def labelled(data: TrainingData, task: TrainingTask, columns: Sequence[str], which: str) -> pl.DataFrame:
+    """Return `columns` of the rows that have a label, in their order. NaN is no label.
+
+    Args:
+        data: The rows.
+        task: Names the target.
+        columns: What to read of them.
+        which: Which rows these are, for messages: `training`, `validation`.
+
+    Raises:
+        DataError: There is no target column, or no row has a label.
+    """
+    schema = data.lazy().collect_schema()
+    if task.target not in schema:
+        raise DataError(f"the {which} rows lack the target column {task.target!r}")
+    target = pl.col(task.target)
+    has_label = target.is_not_null() & target.is_not_nan() if schema[task.target].is_float() else target.is_not_null()
+    frame: pl.DataFrame = data.lazy().filter(has_label).select(columns).collect()
+    if not frame.height:
+        raise DataError(f"none of the {data.rows} {which} rows has a label in {task.target!r}")
+    return frame
+
+
+def numbers(labels: pl.Series) -> np.ndarray:
+    """Return the labels of a regression as float64. Raise `DataError` if one is no finite number."""
+    if not (labels.dtype.is_numeric() or labels.dtype == pl.Boolean):
+        raise DataError(f"the target {labels.name!r} holds {labels.dtype}; a regression needs numbers")
+    values = labels.cast(pl.Float64).to_numpy()
+    if not np.isfinite(values).all():
+        raise DataError(f"the target {labels.name!r} holds infinite values")
+    return values
+
+
+def classes_of(labels: pl.Series, task: str) -> tuple[str | int | bool, ...]:
+    """Return the distinct labels in order; for a binary task `(negative, positive)`. Raise `DataError` if they are no classes."""
+    if labels.dtype.is_float():
+        raise DataError(f"the target {labels.name!r} holds {labels.dtype}; classes are text, integers or booleans")
+    plain = labels.dtype.is_integer() or labels.dtype == pl.Boolean
+    classes = tuple((labels if plain else labels.cast(pl.String)).unique().sort().to_list())
+    if len(classes) < 2 or (task == "binary" and len(classes) != 2):  # noqa: PLR2004
+        excerpt = ", ".join(map(repr, classes[:5]))
+        raise DataError(
+            f"the target {labels.name!r} has {len(classes)} classes ({excerpt}) in the training rows",
+            hint="A binary task has exactly two; set task = 'multiclass' for more.",
+        )
+    return classes
+
+
+def row_weights(rows: pl.DataFrame, task: TrainingTask) -> np.ndarray | None:
+    """Return the weights of rows as float32, 0 for a null; None where all weigh alike. Raise `DataError` if they are no weights."""
+    if not task.weight or task.weight not in rows.columns:
+        return None
+    with np.errstate(over="ignore"):
+        values: np.ndarray = rows[task.weight].cast(float).fill_null(0.0).to_numpy().astype(np.float32)
+    if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
+        raise DataError(f"the weights in {task.weight!r} must be finite, not negative, and not all zero")
+    return values

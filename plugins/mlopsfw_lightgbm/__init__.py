@@ -1,0 +1,100 @@
+"""Trainer and runtime `lightgbm`: gradient-boosted trees for tables. LightGBM is imported when one of them is built.
+
+Both are in this package, since both turn columns into numbers by the same `Encoding`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from mlopsfw.errors import MissingExtra
+from mlopsfw.roles import Provider, hookimpl
+
+if TYPE_CHECKING:
+    from mlopsfw.roles import Host, Runtime, Trainer
+
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+_NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+_Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+_Penalty = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class LightGbmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Configure `[trainer.lightgbm]`. The names are LightGBM's own.
+
+    Args:
+        num_iterations: Boosting rounds, at most.
+        early_stopping_round: Rounds without a better loss on the validation rows before it stops; 0 to use all rounds.
+        learning_rate: Shrinkage of each tree.
+        num_leaves: Leaves of a tree, at most.
+        max_depth: Levels of a tree, at most; 0 for no limit.
+        min_data_in_leaf: Training rows in a leaf, at least.
+        feature_fraction: Share of the columns that each tree may use.
+        bagging_fraction: Share of the rows that each tree is grown on.
+        lambda_l1: L1 penalty of a leaf's value.
+        lambda_l2: L2 penalty of a leaf's value.
+        max_bin: Intervals of a number, at most.
+        num_threads: Threads; 0 for OpenMP's own choice.
+    """
+
+    num_iterations: _Positive = 500
+    early_stopping_round: _NotNegative = 50
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.05
+    num_leaves: Annotated[int, msgspec.Meta(ge=2, le=131072)] = 31
+    max_depth: _NotNegative = 0
+    min_data_in_leaf: _Positive = 20
+    feature_fraction: _Share = 1.0
+    bagging_fraction: _Share = 1.0
+    lambda_l1: _Penalty = 0.0
+    lambda_l2: _Penalty = 0.0
+    max_bin: Annotated[int, msgspec.Meta(ge=2, le=65535)] = 255
+    num_threads: _NotNegative = 1
+
+
+class LightGbmRuntimeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Configure `[runtime.lightgbm]`.
+
+    Args:
+        num_threads: Threads inside one prediction; 1 lets processes scale beside each other.
+    """
+
+    num_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+
+
+def build_trainer(config: LightGbmConfig, host: Host) -> Trainer:
+    """Return the trainer. Raise `MissingExtra` if LightGBM is not installed."""
+    del host
+    _check_installed("the trainer 'lightgbm'")
+    from mlopsfw_lightgbm.trainer import LightGbmTrainer
+
+    return LightGbmTrainer(config)
+
+
+def build_runtime(config: LightGbmRuntimeConfig, host: Host) -> Runtime:
+    """Return the runtime. Raise `MissingExtra` if LightGBM is not installed."""
+    del host
+    _check_installed("the runtime 'lightgbm'")
+    from mlopsfw_lightgbm.runtime import LightGbmRuntime
+
+    return LightGbmRuntime(config.num_threads)
+
+
+def _check_installed(feature: str) -> None:
+    if find_spec("lightgbm") is None:
+        raise MissingExtra(feature, "lightgbm")
+
+
+@hookimpl
+def mlopsfw_trainers() -> Iterable[Provider[Trainer]]:
+    """Offer the trainer `lightgbm`."""
+    yield Provider("lightgbm", LightGbmConfig, build_trainer, "Gradient-boosted trees for tables, by LightGBM")
+
+
+@hookimpl
+def mlopsfw_runtimes() -> Iterable[Provider[Runtime]]:
+    """Offer the runtime `lightgbm`."""
+    yield Provider("lightgbm", LightGbmRuntimeConfig, build_runtime, "LightGBM's text files, by LightGBM on the CPU")

@@ -1,0 +1,96 @@
+"""Implements the runtime protocol by LightGBM. The model comes from checked bytes: LightGBM itself opens no file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lightgbm
+import msgspec
+import numpy as np
+
+from mlopsfw.errors import BundleError
+from mlopsfw.roles import read_listed, read_model
+from mlopsfw_lightgbm.encoding import ENCODING, FORMAT, Encoding, matrix
+
+if TYPE_CHECKING:
+    from mlopsfw.roles import Manifest, Model
+
+OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
+
+
+class LightGbmRuntime:
+    """Loads LightGBM's text files.
+
+    Args:
+        threads: Threads inside one prediction.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+
+    def load(self, folder: Path, manifest: Manifest) -> Model:
+        """Load the file that the manifest lists for `lightgbm`, and the encoding beside it. Raise `BundleError`."""
+        file = folder / manifest.formats.get(FORMAT, "")
+        booster = _booster(read_model(folder, manifest, FORMAT), file)
+        try:
+            encodings = msgspec.json.decode(read_listed(folder, manifest, ENCODING), type=tuple[Encoding, ...])
+        except msgspec.DecodeError as error:
+            raise BundleError(f"{folder / ENCODING} is no encoding of columns: {error}") from error
+        _check(booster, encodings, manifest, file)
+        return LightGbmModel(booster, encodings, OUTPUTS[manifest.task], self._threads)
+
+
+class LightGbmModel:
+    """A loaded model. LightGBM's predictions may run in many threads.
+
+    Args:
+        booster: The trees.
+        encodings: Of their columns, in order.
+        output: The name of the output.
+        threads: Threads inside one prediction.
+    """
+
+    def __init__(self, booster: lightgbm.Booster, encodings: tuple[Encoding, ...], output: str, threads: int) -> None:
+        self._booster, self._encodings, self._output, self._threads = booster, encodings, output, threads
+
+    def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Return the output for the rows of `columns`."""
+        return {self._output: predictions(self._booster, matrix(self._encodings, columns), self._threads)}
+
+
+def predictions(booster: lightgbm.Booster, numbers: np.ndarray, threads: int) -> np.ndarray:
+    """Return the trees' answers, one a row. LightGBM refuses a matrix without rows."""
+    if not len(numbers):
+        classes = booster.num_model_per_iteration()
+        return np.empty((0, classes) if classes > 1 else 0)
+    return np.asarray(booster.predict(numbers, num_threads=threads))
+
+
+def _booster(data: bytes, file: Path) -> lightgbm.Booster:
+    """Return the trees of a text file. Other bytes never reach LightGBM's parser."""
+    if not data.startswith(b"tree\n") or not data.isascii():
+        raise BundleError(f"{file} is not a text file of LightGBM")
+    try:
+        return lightgbm.Booster(model_str=data.decode("ascii"))
+    except (lightgbm.basic.LightGBMError, ValueError) as error:
+        raise BundleError(f"{file} is not a model that LightGBM can load: {error}") from error
+
+
+def _check(booster: lightgbm.Booster, encodings: tuple[Encoding, ...], manifest: Manifest, file: Path) -> None:
+    """Raise `BundleError` where the model, the encoding and the manifest disagree."""
+    declared = [output.name for output in manifest.outputs]
+    if declared != [OUTPUTS.get(manifest.task)]:
+        raise BundleError(
+            f"{file}: the manifest declares {', '.join(declared)}, which no {manifest.task} model returns"
+        )
+    if booster.num_feature() != len(encodings):
+        raise BundleError(f"{file} reads {booster.num_feature()} columns, but {ENCODING} encodes {len(encodings)}")
+    inputs = {column.name for column in manifest.inputs}
+    for encoding in encodings:
+        if encoding.column not in inputs:
+            raise BundleError(f"{ENCODING} encodes {encoding.column!r}, which is no input of the model")
+    classes = len(manifest.classes) if manifest.task == "multiclass" else 1
+    if booster.num_model_per_iteration() != classes:
+        raise BundleError(f"{file} has {booster.num_model_per_iteration()} outputs, but the manifest needs {classes}")

@@ -1,0 +1,172 @@
+"""The trainer and the runtime `lightgbm`: their kits, encoding of columns, early stopping, personal columns, a challenger."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+
+from mlopsfw.data.tables.handle import TableHandle
+from mlopsfw.kernel.base.errors import BundleError, MissingExtra, UsageError
+from mlopsfw.kernel.roles.training import TrainingTask
+from mlopsfw.models import bundle
+from mlopsfw.testing.runtime import RuntimeConformance
+from mlopsfw.testing.trainer import Context, TrainerConformance, digests, training_rows, training_task
+from mlopsfw_lightgbm import LightGbmConfig, LightGbmRuntimeConfig, build_runtime, build_trainer
+from mlopsfw_lightgbm.encoding import Encoding
+from mlopsfw_lightgbm.runtime import LightGbmRuntime
+from mlopsfw_lightgbm.trainer import LightGbmTrainer
+
+QUICK = LightGbmConfig(num_iterations=40, learning_rate=0.2, num_leaves=15, feature_fraction=0.8, bagging_fraction=0.8)
+
+
+def fit(tmp_path, task=None, rows=None, valid=None, **config):
+    context = Context.under(tmp_path, f"fit-{len(list(tmp_path.iterdir()))}")
+    rows = training_rows(400) if rows is None else rows
+    trainer = LightGbmTrainer(msgspec.structs.replace(QUICK, **config))
+    handle = None if valid is None else TableHandle.of(valid)
+    return trainer.fit(task or training_task("binary"), TableHandle.of(rows), handle, context)
+
+
+def opened(tmp_path, task, rows, **config):
+    folder = tmp_path / f"bundle-{len(list(tmp_path.iterdir()))}"
+    runtimes = {"lightgbm": LightGbmRuntime()}
+    bundle.write(folder, fit(tmp_path, task, rows, **config), task, TableHandle.of(rows), runtimes)
+    return bundle.open_bundle(folder, runtimes.__getitem__)
+
+
+class TestTrainer(TrainerConformance):
+    @pytest.fixture
+    def trainer(self):
+        return LightGbmTrainer(QUICK)
+
+    @pytest.fixture
+    def runtimes(self):
+        return {"lightgbm": LightGbmRuntime()}
+
+
+class TestRuntime(RuntimeConformance):
+    @pytest.fixture(params=["binary", "multiclass", "regression"])
+    def task(self, request):
+        return training_task(request.param)
+
+    @pytest.fixture
+    def runtime(self):
+        return LightGbmRuntime()
+
+    @pytest.fixture
+    def folder(self, tmp_path, task):
+        return opened(tmp_path, task, training_rows(300)).folder
+
+
+@pytest.mark.parametrize(
+    ("encoding", "values", "expected"),
+    [
+        (Encoding(column="c", kind="number"), np.array([1.5, np.nan, np.inf]), [1.5, np.nan, np.inf]),
+        (Encoding(column="c", kind="number"), np.array([2**40, -3]), [2.0**40, -3.0]),
+        (Encoding(column="c", kind="number"), np.array([True, None, False], dtype=object), [1.0, np.nan, 0.0]),
+        (Encoding(column="c", kind="number"), np.array(["1970-01-02", "NaT"], "M8[D]"), [86400.0, np.nan]),
+        (Encoding(column="c", kind="number"), np.array(["1969-12-31T23:59:59.5"], "M8[us]"), [-0.5]),
+        (
+            Encoding(column="c", kind="category", categories=("a", "b")),
+            np.array(["b", "unseen", None, "a"], dtype=object),
+            [1.0, np.nan, np.nan, 0.0],
+        ),
+        (Encoding(column="c", kind="category", categories=("7", "8")), np.array([8, 9]), [1.0, np.nan]),
+    ],
+)
+def test_a_column_becomes_numbers_and_what_is_unknown_is_missing(encoding, values, expected):
+    assert np.array_equal(encoding.numbers(values), np.array(expected), equal_nan=True)
+
+
+def test_a_category_that_training_did_not_see_counts_as_missing(tmp_path):
+    rows = training_rows(600)
+    loaded = opened(tmp_path, training_task("binary", features=("color", "count")), rows)
+    unseen, missing = (rows[:50].with_columns(color=pl.lit(value, pl.String)) for value in ("no color", None))
+    assert np.array_equal(loaded.predict_table(unseen)["probability"], loaded.predict_table(missing)["probability"])
+
+
+def test_validation_rows_stop_it_early_and_the_best_round_is_kept(tmp_path):
+    rows, valid = training_rows(400), training_rows(400, seed=1)
+    whole = fit(tmp_path, rows=rows, num_iterations=300)
+    stopped = fit(tmp_path, rows=rows, valid=valid, num_iterations=300, early_stopping_round=5)
+    assert whole.facts["rounds"] == 300
+    assert stopped.facts["rounds"] < 300
+    assert stopped.files["model.txt"].read_text().count("\nTree=") == stopped.facts["rounds"]
+    assert (
+        stopped.metrics["valid_log_loss"]
+        < fit(tmp_path, rows=rows, valid=valid, early_stopping_round=0, num_iterations=300).metrics["valid_log_loss"]
+    )
+
+
+def test_no_value_of_a_personal_column_is_in_the_bundle(tmp_path):
+    rows = training_rows(400).with_columns(color=pl.col("color") + "-secret")
+    task = training_task("binary", options={"color": {"pii": True}}, features=("color", "count"))
+    trained = fit(tmp_path, task, rows)
+    assert all(b"secret" not in file.read_bytes() for file in trained.files.values())
+    assert json.loads(trained.files["encoding.json"].read_bytes())[0]["kind"] == "hash"
+
+
+@pytest.mark.parametrize(
+    ("column", "options", "message"),
+    [
+        ("number", {"pii": True}, "'number' is personal"),
+        ("moment", {"pii": True}, "'moment' is personal"),
+        ("number", {"bins": 8}, "'number' has `bins`"),
+        ("number", {"kind": "category"}, "'number' is of type number and cannot be a category"),
+        ("color", {"kind": "number"}, "'color' is of type string and cannot be a number"),
+    ],
+)
+def test_an_option_that_it_cannot_heed_is_refused(column, options, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        fit(tmp_path, training_task("binary", options={column: options}))
+
+
+@pytest.mark.parametrize("options", [{"kind": "category"}, {"buckets": 16}])
+def test_an_integer_may_be_a_category(options, tmp_path):
+    task = training_task("regression", features=("count",), options={"count": options})
+    loaded = opened(tmp_path, task, training_rows(600))
+    assert len(np.unique(loaded.predict_table(training_rows(600, seed=1))["value"])) > 3
+
+
+def test_rare_categories_have_no_place_and_at_most_a_thousand_have(tmp_path):
+    names = [f"n{at:04d}" for at in range(1100)] * 3 + ["rare"]
+    rows = pl.DataFrame({"name": names, "y": np.arange(len(names)) % 7 * 1.0})
+    trained = fit(tmp_path, TrainingTask(task="regression", target="y"), rows)
+    (encoding,) = json.loads(trained.files["encoding.json"].read_bytes())
+    assert encoding["categories"] == names[:1000]
+
+
+def test_equal_files_for_any_number_of_threads(tmp_path):
+    def trees(threads):
+        text = fit(tmp_path, num_threads=threads).files["model.txt"].read_text()
+        return text.partition("\nparameters:")[0]
+
+    assert trees(1) == trees(2)
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setattr("mlopsfw_lightgbm.find_spec", lambda _name: None)
+    for build, config in ((build_trainer, LightGbmConfig()), (build_runtime, LightGbmRuntimeConfig())):
+        with pytest.raises(MissingExtra, match=r"mlopsfw\[lightgbm\]"):
+            build(config, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("encoding.json", b"[]"), ("encoding.json", b"{}"), ("model.txt", b"tree\nversion=v4\n")]
+)
+def test_files_that_disagree_are_refused(name, content, tmp_path):
+    import hashlib
+
+    loaded = opened(tmp_path, training_task("binary"), training_rows(300))
+    (loaded.folder / name).write_bytes(content)
+    files = {**loaded.manifest.files, name: hashlib.sha256(content).hexdigest()}
+    with pytest.raises(BundleError):
+        LightGbmRuntime().load(loaded.folder, msgspec.structs.replace(loaded.manifest, files=files))
+
+
+def test_the_same_rows_give_the_same_files_twice(tmp_path):
+    assert digests(fit(tmp_path)) == digests(fit(tmp_path))
