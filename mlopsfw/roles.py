@@ -30,6 +30,7 @@ from mlopsfw.kernel.roles.hookspecs import (
 from mlopsfw.kernel.roles.host import (
     Blobs,
     Bundles,
+    Capture,
     Clock,
     Host,
     Http,
@@ -94,6 +95,7 @@ __all__ = [
     "BundleFolder",
     "Bundles",
     "Call",
+    "Capture",
     "Check",
     "Clock",
     "Column",

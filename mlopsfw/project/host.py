@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlopsfw.kernel.events.record import EventRecord
+    from mlopsfw.kernel.roles.bundle import Manifest
+    from mlopsfw.kernel.roles.deployer import EndpointSpec
     from mlopsfw.kernel.roles.event import Event
-    from mlopsfw.kernel.roles.host import Blobs, Bundles, Clock, Http, Secrets, State, Tables
+    from mlopsfw.kernel.roles.host import Blobs, Bundles, Capture, Clock, Http, Secrets, State, Tables
+    from mlopsfw.privacy.treatments import Mark
     from mlopsfw.project.wiring import Wiring
 
 
@@ -99,6 +102,21 @@ class ProjectHost:
     def bundles(self) -> Bundles:
         """Model bundles."""
         return self._on_storage("bundles").bundles
+
+    def capture(self, spec: EndpointSpec, manifest: Manifest) -> Capture:
+        """Return what keeps the predictions of an endpoint."""
+        from mlopsfw.capturelog.folders import log_folder
+        from mlopsfw.project.endpoint_capture import EndpointCapture
+
+        if not self._name.startswith("deployer."):
+            raise PluginError(f"{self._name} may not write predictions", hint="Only a deployer captures.")
+        return EndpointCapture(self._project.recorder(spec, manifest), log_folder(self.root, spec.endpoint))
+
+    def treat_pii(self, columns: Mapping[str, list[Any]], marks: Mapping[str, Mark]) -> dict[str, list[Any]]:
+        """Return a request's columns as the model learned them."""
+        from mlopsfw.project.endpoint_capture import plain_columns
+
+        return self._project.privacy.requests(marks).asked(plain_columns(columns))
 
     def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
         """Append an event of the plugin's own to a stream of its own, and tell the observers."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopsfw.capturelog.times import Bounds
 from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.kernel.roles.deployer import EndpointSpec
 from mlopsfw.serving.scorer import Scorer
@@ -28,8 +27,8 @@ def open_scorer(spec: EndpointSpec, bundle: Path, root: Path, config: str) -> Sc
         UnknownFormat: No runtime loads it.
     """
     project = _open(root, config)
-    requests, bounds = project.privacy.requests(spec.pii), Bounds.of(project.config.capture)
-    return Scorer(spec, project.bundles.open(bundle, f"{spec.model}@{spec.version}"), project.clock, requests, bounds)
+    opened = project.bundles.open(bundle, f"{spec.model}@{spec.version}")
+    return Scorer(opened, project.recorder(spec, opened.manifest))
 
 
 def compact_log(endpoint: str, root: Path, config: str) -> int:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mlopsfw.governance.forget import Erasures
     from mlopsfw.governance.people import People
     from mlopsfw.kernel.component import Component
+    from mlopsfw.kernel.roles.bundle import Manifest
+    from mlopsfw.kernel.roles.deployer import EndpointSpec
     from mlopsfw.lineage import LineageGraph
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.offline import OfflineScorer
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from mlopsfw.serving.endpoints import Endpoints
     from mlopsfw.serving.label_file import LabelFiles
     from mlopsfw.serving.labels import Labels
+    from mlopsfw.serving.recorder import Recorder
 
 
 class Wiring(KernelWiring):
@@ -215,6 +218,14 @@ class Wiring(KernelWiring):
         from mlopsfw.serving.captures import Captures
 
         return Captures(self.workspace, self.tables)
+
+    def recorder(self, spec: EndpointSpec, manifest: Manifest) -> Recorder:
+        """Return what makes the captured predictions of one revision of an endpoint."""
+        from mlopsfw.capturelog.times import Bounds
+        from mlopsfw.serving.recorder import Recorder
+
+        bounds = Bounds.of(self.config.capture)
+        return Recorder(spec, manifest, self.clock, self.privacy.requests(spec.pii), bounds)
 
     @cached_property
     def labels(self) -> Labels:

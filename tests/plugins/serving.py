@@ -25,6 +25,7 @@ from mlopsfw.kernel.roles.deployer import EndpointSpec
 from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw.privacy.requests import Requests
 from mlopsfw.privacy.treatments import Treatment
+from mlopsfw.serving.recorder import Recorder
 from mlopsfw.worker import Scorer
 from mlopsfw_deployer_http.gate import Gate, digest
 from mlopsfw_deployer_http.listener import Limits, Listener
@@ -107,7 +108,7 @@ class RunningServer:
 
     async def _run(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        scorer = Scorer(SPEC, self._bundle, SystemClock(), self._requests, Bounds())
+        scorer = Scorer(self._bundle, Recorder(SPEC, self._bundle.manifest, SystemClock(), self._requests, Bounds()))
         self.capture = CaptureWriter(self.captures, scorer.header)
         gate = Gate((), digest(self._token) if self._token else "", self._own)
         self.service = Service(

@@ -6,13 +6,26 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 
+import msgspec
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from mlopsfw.http import AddressRefused
-from mlopsfw.kernel.base.errors import DataError, MlopsfwError, NotFound, PluginError, UsageError
+from mlopsfw.kernel.base.errors import (
+    AnswerMismatch,
+    ConfigError,
+    DataError,
+    MlopsfwError,
+    NotFound,
+    PluginError,
+    SignatureMismatch,
+    UsageError,
+)
+from mlopsfw.kernel.config.model import ProjectConfig
 from mlopsfw.pipeline.run import metrics
-from mlopsfw.roles import Host, StorageHost
+from mlopsfw.project.facade import Project
+from mlopsfw.roles import EndpointSpec, Host, Manifest, OutputColumn, SignatureColumn, StorageHost
 from mlopsfw.testing.host import FakeHost
 from mlopsfw.testing.memory import MemoryStorage
 from mlopsfw.testing.storage import StorageConformance
@@ -167,6 +180,97 @@ def test_events_blobs_and_tables_are_those_of_a_project(make_host):
         host.tables.append(name, pa.table({"a": ["text"]}))
 
 
+MANIFEST = Manifest(
+    task="regression", target="late", formats={}, files={}, classes=(),
+    inputs=(SignatureColumn(name="hour", type="integer"), SignatureColumn(name="carrier", type="string")),
+    outputs=(OutputColumn(name="minutes", type="number"),),
+)  # fmt: skip
+SPEC = EndpointSpec(endpoint="delay", model="delay", version=3, bundle="b" * 64, revision=2)
+ASKED = {"hour": [7, 8], "carrier": ["United", "Alaska"]}
+
+
+@pytest.mark.parametrize("columns", [ASKED, {name: np.array(values) for name, values in ASKED.items()}])
+def test_what_a_deployer_captures_is_found_as_what_the_server_captures(make_host, columns):
+    host = make_host("deployer.acme")
+    capture = host.capture(SPEC, MANIFEST)
+    ids = capture.write(columns, {"minutes": [1.5, 2.5]}, event_time="2026-01-02T00:00:00Z", request_id="r")
+    capture.close()
+    assert capture.lost == 0
+    with Project.open(host.root, config=ProjectConfig(name="p")) as project:
+        rows = project.captures.scan("delay").sort("prediction_id").collect()
+    assert rows["prediction_id"].to_list() == sorted(ids)
+    assert rows.select("hour", "carrier", "minutes", "version", "revision", "client_request_id").rows() == [
+        (7, "United", 1.5, 3, 2, "r"), (8, "Alaska", 2.5, 3, 2, "r"),
+    ]  # fmt: skip
+    assert {str(time) for time in rows["event_time"]} == {"2026-01-02 00:00:00+00:00"}
+
+
+def test_what_is_captured_outlives_a_writer_that_is_never_closed(make_host):
+    host = make_host("deployer.acme")
+    kept = host.capture(SPEC, MANIFEST)
+    ids = kept.write(ASKED, {"minutes": [1.5, 2.5]})
+    with Project.open(host.root, config=ProjectConfig(name="p")) as project:
+        assert sorted(project.captures.scan("delay").collect()["prediction_id"]) == sorted(ids)
+    kept.close()
+
+
+def test_personal_columns_are_treated_as_in_training_and_kept_so(make_host):
+    host, spec = make_host("deployer.acme"), msgspec.structs.replace(SPEC, pii={"carrier": "mask", "name": "drop"})
+    asked = ASKED | {"name": ["Ada", "Bob"]}
+    assert host.treat_pii(asked, spec.pii) == {"hour": [7, 8], "carrier": ["U***", "A***"]}
+    assert asked["carrier"] == ["United", "Alaska"]
+    capture = host.capture(spec, MANIFEST)
+    capture.write(asked, {"minutes": [1.5, 2.5]})
+    capture.close()
+    log = b"".join(file.read_bytes() for file in (host.root / ".mlopsfw" / "captures" / "delay").iterdir())
+    assert b"U***" in log
+    assert b"United" not in log
+    assert b"Ada" not in log
+
+
+def test_a_column_that_a_dataset_marks_is_captured_treated_though_the_model_learned_it(make_project):
+    project = make_project('[privacy]\nkey = "file:key"\n[data.people.pii]\ncarrier = "hash"\n')
+    (project.root / "key").write_text("ab" * 32)
+    capture = project.host("deployer.acme").capture(SPEC, MANIFEST)
+    capture.write(ASKED, {"minutes": [1.5, 2.5]})
+    capture.close()
+    kept = project.captures.scan("delay").collect()["carrier"].to_list()
+    assert all(len(value) == 64 for value in kept)
+
+
+WRONG = {
+    "an input that is missing": ({"hour": [1]}, {"minutes": [1.0]}, {}, SignatureMismatch),
+    "an input of another type": ({"hour": ["x"], "carrier": ["UA"]}, {"minutes": [1.0]}, {}, SignatureMismatch),
+    "inputs of two lengths": ({"hour": [1, 2], "carrier": ["UA"]}, {"minutes": [1.0]}, {}, SignatureMismatch),
+    "a time without a zone": (ASKED, {"minutes": [1.0, 2.0]}, {"event_time": "2026-01-01"}, SignatureMismatch),
+    "outputs of another length": (ASKED, {"minutes": [1.0]}, {}, AnswerMismatch),
+    "an output that the model lacks": (ASKED, {"hours": [1.0, 2.0]}, {}, AnswerMismatch),
+    "an output that is not finite": (ASKED, {"minutes": [1.0, float("nan")]}, {}, AnswerMismatch),
+}
+
+
+@pytest.mark.parametrize(("columns", "outputs", "more", "kind"), WRONG.values(), ids=WRONG)
+def test_what_the_manifest_does_not_declare_is_not_captured(make_host, columns, outputs, more, kind):
+    host = make_host("deployer.acme")
+    capture = host.capture(SPEC, MANIFEST)
+    with pytest.raises(kind):
+        capture.write(columns, outputs, **more)
+    capture.close()
+    with Project.open(host.root, config=ProjectConfig(name="p")) as project:
+        assert project.captures.scan("delay").collect().is_empty()
+
+
+@pytest.mark.parametrize("key", ["alerter.acme", "monitor.acme", "observer.acme", "storage.acme"])
+def test_only_a_deployer_captures(make_host, key):
+    with pytest.raises(PluginError):
+        make_host(key).capture(SPEC, MANIFEST)
+
+
+def test_a_hashed_column_without_a_key_is_an_error_that_names_the_key(make_host):
+    with pytest.raises(ConfigError, match="key to hash"):
+        make_host("deployer.acme").treat_pii(ASKED, {"carrier": "hash"})
+
+
 def test_a_secret_that_is_not_there_is_an_error_that_names_it(make_host):
     with pytest.raises(MlopsfwError, match="ACME_NO_SUCH"):
         make_host().secrets.resolve("env:ACME_NO_SUCH")
@@ -176,4 +280,6 @@ def test_the_members_of_a_storages_host_are_those_that_need_no_storage():
     def own(kind):
         return {name for name in dir(kind) if not name.startswith("_")}
 
-    assert own(Host) - own(StorageHost) == {"blobs", "tables", "bundles", "emit", "events"}
+    assert own(Host) - own(StorageHost) == {
+        "blobs", "tables", "bundles", "emit", "events", "capture", "treat_pii",
+    }  # fmt: skip

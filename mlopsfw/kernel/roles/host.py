@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mlopsfw.kernel.base.lazy import lazy
-from mlopsfw.kernel.roles.bundle import Bundle
+from mlopsfw.kernel.roles.bundle import Bundle, Manifest
+from mlopsfw.kernel.roles.deployer import EndpointSpec
 from mlopsfw.kernel.roles.event import Event
 
 if TYPE_CHECKING:
@@ -130,6 +131,39 @@ class Http(Protocol):
         """POST a body; the answer has at most 64 KiB of its body."""
 
 
+class Capture(Protocol):
+    """Keeps the predictions of one revision of an endpoint, for monitors and labels."""
+
+    @property
+    def lost(self) -> int:
+        """How many rows found no room on this machine's disk."""
+
+    def write(
+        self,
+        columns: Mapping[str, list[Any]],
+        outputs: Mapping[str, Any],
+        *,
+        event_time: str = "",
+        request_id: str = "",
+    ) -> list[str]:
+        """Keep answered rows and return an id for each. They outlive a loss of power once it returns.
+
+        Args:
+            columns: Column → values as the request sent them, one a row. Personal columns are treated before they are
+                kept. A column `event_time` says when each row's event happened.
+            outputs: Output → values, one a row, as the model answered.
+            event_time: When it happened, for all rows, RFC 3339; now where it is empty.
+            request_id: The client's own id of the request.
+
+        Raises:
+            SignatureMismatch: The columns are not those of the model, or a time or id cannot be read.
+            AnswerMismatch: The outputs are not those of the model.
+        """
+
+    def close(self) -> None:
+        """Let readers know that nothing follows."""
+
+
 class StorageHost(Protocol):
     """What a storage may use of mlopsfw: what needs no storage. Attributes are made on first use."""
 
@@ -186,6 +220,25 @@ class Host(StorageHost, Protocol):
     @property
     def bundles(self) -> Bundles:
         """Model bundles."""
+
+    def capture(self, spec: EndpointSpec, manifest: Manifest) -> Capture:
+        """Return what keeps the predictions of an endpoint; raise `PluginError` where the plugin is no deployer.
+
+        A server process of a deployer needs no host for it: `mlopsfw.worker.open_scorer`.
+        """
+
+    def treat_pii(
+        self, columns: Mapping[str, list[Any]], marks: Mapping[str, Literal["drop", "mask", "hash"]]
+    ) -> dict[str, list[Any]]:
+        """Return a request's columns as the model learned them; what was dropped is left out.
+
+        Args:
+            columns: Column → values, one a row.
+            marks: `EndpointSpec.pii`.
+
+        Raises:
+            ConfigError: A column is hashed, and the project has no key.
+        """
 
     def emit(self, stream: str, type: str, body: Mapping[str, Any]) -> Event:  # noqa: A002 - the event's own field name
         """Append an event to the ledger, by the actor `plugin:<key>`, and tell the observers.
