@@ -117,6 +117,18 @@ def lost_column(name: str, kind: str, statistic: str, threshold: float, reason: 
     return ColumnDrift(name, kind, statistic, 1.0, 0.0, 1.0, threshold, drifted=True, details={"reason": reason})
 
 
+def check_settings(alpha: object, *thresholds: object) -> None:
+    """Raise TypeError or ValueError for a level that is not in (0, 1), or a threshold that is not in [0, 1]."""
+    for what, value in (("alpha", alpha), *(("a threshold", each) for each in thresholds)):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+            raise TypeError(f"{what} is a number, not {type(value).__name__}")
+    if not 0.0 < float(alpha) < 1.0:  # type: ignore[arg-type] # a number, as was checked
+        raise ValueError(f"alpha is a level in (0, 1), not {alpha}")
+    for value in thresholds:
+        if not 0.0 <= float(value) <= 1.0:  # type: ignore[arg-type] # the same
+            raise ValueError(f"a threshold is a share of rows in [0, 1], not {value}")
+
+
 def decide(drifts: list[ColumnDrift], alpha: float) -> list[ColumnDrift]:
     """Set `drifted` by adjusted p-value and effect; most drifted first, ties by name."""
     adjusted = benjamini_hochberg([drift.pvalue for drift in drifts])

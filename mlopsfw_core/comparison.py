@@ -16,7 +16,7 @@ import numpy as np
 
 from ._buffers import table_columns
 from ._categories import Categories, align, category_details, compare_counts
-from ._findings import ColumnDrift, Finding, Presence, column_drift, decide, lost_column
+from ._findings import ColumnDrift, Finding, Presence, check_settings, column_drift, decide, lost_column
 from ._numbers import Numbers, Sorted, ks_against, shift_details, sort_column
 from ._text import category_counts
 from ._threads import map_columns
@@ -95,8 +95,32 @@ def _compare(
     )
 
 
+def _check_reference(what: str, reference: object) -> None:
+    if not isinstance(reference, Reference):
+        raise TypeError(f"{what} is a {type(reference).__name__}, not a Reference; Reference.fit(column) makes one")
+
+
+def _check_references(references: object, floors: Mapping[str, float], designs: Mapping[str, float]) -> None:
+    if not isinstance(references, Mapping):
+        raise TypeError(
+            f"references is a {type(references).__name__}, not a mapping of column names to References; "
+            "to compare two tables, call compare_samples(reference, current)"
+        )
+    for name, reference in references.items():
+        _check_reference(f"references[{name!r}]", reference)
+    for what, given in (("thresholds", floors), ("design_effects", designs)):
+        unknown = [name for name in given if name not in references]
+        if unknown:
+            raise ValueError(f"{what} names {unknown[0]!r}, which has no reference")
+    for name, effect in designs.items():
+        if not 1.0 <= effect < float("inf"):
+            raise ValueError(f"the design effect of {name!r} is at least 1, not {effect}")
+
+
 def compare_column(reference: Reference, column: Any, *, alpha: float = 0.05, threshold: float = 0.05) -> ColumnDrift:
     """Compare one current column with its reference; see `compare_table` for the arguments."""
+    check_settings(alpha, threshold)
+    _check_reference("reference", reference)
     return decide([_compare(reference, column, threshold, 1.0)], alpha)[0]
 
 
@@ -121,9 +145,15 @@ def compare_table(  # noqa: PLR0917 - each is a plain setting, named where it is
     Returns:
         One ColumnDrift for each reference. The same input gives the same answer: nothing here is random, and the number of
         threads (`MLOPSFW_THREADS`) changes nothing.
+
+    Raises:
+        TypeError: `references` holds no references, such as a table (`compare_samples` compares two tables), or `table` is none.
+        ValueError: a level, threshold or design effect is out of range, or is given for a column without a reference.
     """
-    columns = table_columns(table)
     floors, designs = thresholds or {}, design_effects or {}
+    check_settings(alpha, threshold, *floors.values())
+    _check_references(references, floors, designs)
+    columns = table_columns(table)
 
     def drift_of(name: str) -> ColumnDrift:
         reference, floor = references[name], floors.get(name, threshold)
@@ -149,7 +179,12 @@ def compare_samples(
         columns: which columns of the reference; all where None.
         alpha: see `compare_table`.
         threshold: see `compare_table`.
+
+    Raises:
+        TypeError: one of them is no table.
+        ValueError: `alpha` or `threshold` is out of range, or `columns` names one that the reference does not have.
     """
+    check_settings(alpha, threshold)
     before, after = table_columns(reference), table_columns(current)
 
     def drift_of(name: str) -> ColumnDrift:
@@ -158,6 +193,9 @@ def compare_samples(
             return lost_column(name, fitted.kind, "absent", threshold, f"the table has no column {name!r}")
         return _compare(fitted, after[name], threshold, 1.0, describe=False)
 
-    names = list(before if columns is None else columns)
+    names = list(before if columns is None else [columns] if isinstance(columns, str) else columns)
+    unknown = [name for name in names if name not in before]
+    if unknown:
+        raise ValueError(f"the reference has no column {unknown[0]!r}; it has {', '.join(map(repr, before))}")
     rows = max((len(before[name]) for name in names), default=0)
     return decide(map_columns(drift_of, names, worthwhile=rows >= MANY_ROWS), alpha)

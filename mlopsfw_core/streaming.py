@@ -15,7 +15,7 @@ import numpy as np
 
 from ._buffers import column_kind, table_columns
 from ._categories import compare_counts
-from ._findings import ColumnDrift, Finding, Presence, column_drift, decide, lost_column
+from ._findings import ColumnDrift, Finding, Presence, check_settings, column_drift, decide, lost_column
 from ._numbers import FEW_VALUES
 from ._stops import NumberTally, Thinned, ks_bounds, stops_of
 from ._tallies import CategoryTally
@@ -60,6 +60,13 @@ def compare_streams(reference: Blocks, current: Blocks, alpha: float = 0.05, thr
         bound; `details["error"]` is how much larger D can be, 0 where every value was counted. Which rows are in which block
         changes nothing.
     """
+    check_settings(alpha, threshold)
+    for what, blocks in (("reference", reference), ("current", current)):
+        if not callable(blocks):
+            raise TypeError(
+                f"{what} is a function that returns the table's blocks anew, not a {type(blocks).__name__}; "
+                "to compare two tables in memory, call compare_samples(reference, current)"
+            )
     first, second = _Side(), _Side()
     kinds: dict[str, str] = {}
     for block in map(table_columns, reference()):

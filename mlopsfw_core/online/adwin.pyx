@@ -35,7 +35,10 @@ cdef struct Window:
 
 @cython.final
 cdef class ADWIN(Detector):
-    """Detect a change of mean with a window that adapts its length.
+    """ADWIN(delta=0.002, clock=32, max_buckets=5, min_window_length=5, grace_period=10)
+--
+
+    Detect a change of mean with a window that adapts its length.
 
     The window W is cut into an older part of n0 values and a newer one of n1 at each bucket's border; drift is detected where
     |mean0 - mean1| > sqrt(2 m s^2 d) + (2/3) m d, with s^2 the window's variance, d = ln(2 ln|W| / delta) and

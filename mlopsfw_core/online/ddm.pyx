@@ -20,7 +20,10 @@ cdef State _fresh() noexcept nogil:
 
 @cython.final
 cdef class DDM(WarningDetector):
-    """Detect that a model errs more (Gama et al., "Learning with drift detection", SBIA 2004).
+    """DDM(warm_start=30, warning_threshold=2.0, drift_threshold=3.0)
+--
+
+    Detect that a model errs more (Gama et al., "Learning with drift detection", SBIA 2004).
 
     With p the error rate of the t rows so far and s = sqrt(p (1 - p) / t), drift is detected where
     p + s > p_min + drift_threshold s_min, the minima taken where p + s was lowest.

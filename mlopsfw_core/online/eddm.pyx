@@ -23,7 +23,10 @@ cdef State _fresh() noexcept nogil:
 
 @cython.final
 cdef class EDDM(WarningDetector):
-    """Detect that errors come closer together (Baena-García et al., "Early drift detection method", 2006).
+    """EDDM(warm_start=30, alpha=0.95, beta=0.9)
+--
+
+    Detect that errors come closer together (Baena-García et al., "Early drift detection method", 2006).
 
     With m and s the mean and standard deviation of the distances between errors, drift is detected where
     (m + 2 s) / max(m + 2 s) < beta, after more than `warm_start` errors.

@@ -31,7 +31,10 @@ cdef inline bint _fell(int64_t highest, int64_t ones, int64_t size, double margi
 
 @cython.final
 cdef class FHDDM(Detector):
-    """Detect that the rate of ones falls (Pesaranghader and Viktor, "Fast Hoeffding drift detection method", ECML 2016).
+    """FHDDM(sliding_window_size=100, confidence_level=1e-06, short_window_size=None)
+--
+
+    Detect that the rate of ones falls (Pesaranghader and Viktor, "Fast Hoeffding drift detection method", ECML 2016).
 
     Drift is detected where max u - u > sqrt(ln(1 / confidence_level) / 2n), u the share of ones among the newest n values. In the
     paper a one is a right prediction; river's arithmetic is the same, so give it 1 for right.

@@ -26,7 +26,10 @@ cdef inline double _margin(const Mean* part, const Mean* all, double logarithm) 
 
 @cython.final
 cdef class HDDM_A(WarningDetector):
-    """Detect a change of mean by Hoeffding's bound (Frías-Blanco et al., IEEE TKDE 27(3), 2015, A-test).
+    """HDDM_A(drift_confidence=0.001, warning_confidence=0.005, two_sided_test=False)
+--
+
+    Detect a change of mean by Hoeffding's bound (Frías-Blanco et al., IEEE TKDE 27(3), 2015, A-test).
 
     The cut is where mean + sqrt(ln(1 / drift_confidence) / 2n) was lowest. With n rows up to it and N in all, an
     increase is detected where mean_N - mean_n >= sqrt((N - n) / (n N) ln(2 / confidence) / 2).

@@ -32,7 +32,10 @@ cdef State _fresh() noexcept nogil:
 
 @cython.final
 cdef class HDDM_W(WarningDetector):
-    """Detect a change of mean by McDiarmid's bound (Frías-Blanco et al., IEEE TKDE 27(3), 2015, W-test).
+    """HDDM_W(drift_confidence=0.001, warning_confidence=0.005, lambda_val=0.05, two_sided_test=False)
+--
+
+    Detect a change of mean by McDiarmid's bound (Frías-Blanco et al., IEEE TKDE 27(3), 2015, W-test).
 
     Means weigh the past by (1 - lambda_val). The cut is where mean + bound was lowest; an increase is detected where the mean
     since the cut exceeds the mean up to it by more than sqrt(w ln(1 / confidence) / 2), w the squared weights of both.

@@ -29,7 +29,10 @@ cdef struct Cell:
 
 @cython.final
 cdef class KSWIN(Detector):
-    """Detect a change of distribution: the newest values against a sample of the older ones of a sliding window.
+    """KSWIN(alpha=0.005, window_size=100, stat_size=30, seed=None, window=None)
+--
+
+    Detect a change of distribution: the newest values against a sample of the older ones of a sliding window.
 
     At each value, once the window is full, `stat_size` of its older values are drawn and compared with the newest `stat_size`;
     drift is detected where the two-sample test's p-value is at most alpha and the distance exceeds 0.1.

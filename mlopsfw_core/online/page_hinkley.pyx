@@ -28,7 +28,10 @@ cdef State _fresh() noexcept nogil:
 
 @cython.final
 cdef class PageHinkley(Detector):
-    """Detect a change of mean by Page's cumulative sum.
+    """PageHinkley(min_instances=30, delta=0.005, threshold=50.0, alpha=0.9999, mode='both')
+--
+
+    Detect a change of mean by Page's cumulative sum.
 
     With S_t = alpha S_(t-1) + (x_t - mean_t) - delta, an increase is detected where S_t - min S > threshold; a decrease
     likewise, with + delta and max S - S_t.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -12,6 +12,9 @@ from mlopsfw.roles import Host
 
 if TYPE_CHECKING:
     from mlopsfw_monitor_drift.monitor import DriftMonitor
+
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,15 +36,15 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         error_rise: How much higher an error such as log loss or RMSE may be than at evaluation, as a share of it.
     """
 
-    alpha: float = 0.01
-    threshold: float = 0.05
-    thresholds: dict[str, float] = {}
+    alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.01
+    threshold: Share = 0.05
+    thresholds: dict[str, Share] = {}
     group: str = "day"
-    design_effect: float = 1.0
+    design_effect: Annotated[float, msgspec.Meta(ge=1)] = 1.0
     zone: str = "UTC"
-    min_rows: int = 200
-    metric_drop: float = 0.02
-    error_rise: float = 0.1
+    min_rows: Annotated[int, msgspec.Meta(ge=1)] = 200
+    metric_drop: Annotated[float, msgspec.Meta(ge=0)] = 0.02
+    error_rise: Annotated[float, msgspec.Meta(ge=0)] = 0.1
 
 
 def _build(config: DriftConfig, _host: Host) -> DriftMonitor:

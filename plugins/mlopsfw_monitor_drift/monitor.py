@@ -35,7 +35,8 @@ class DriftMonitor(Monitor):
             self._compare(window, baseline, groups) if window.look == 1 else []
         )  # later looks judge only the labels
         decayed = decay(window, baseline, groups, self._config)
-        findings = [*_findings(drifts, decayed, baseline), *caveats(groups, self._config)]
+        unused = _unused_thresholds(baseline, self._config)
+        findings = [*_findings(drifts, decayed, baseline), *caveats(groups, self._config), *unused]
         return Signals(
             numbers=(*(_number(drift, baseline) for drift in drifts), *decayed.numbers),
             findings=tuple(findings),
@@ -56,12 +57,28 @@ class DriftMonitor(Monitor):
         config = self._config
         alpha = columns_alpha(window, config)
         effects = design_effects(inputs, rows, groups, config.design_effect, alpha)
-        return compare_table(inputs, rows, alpha, config.threshold, config.thresholds, effects)
+        thresholds = {name: threshold for name, threshold in config.thresholds.items() if name in inputs}
+        return compare_table(inputs, rows, alpha, config.threshold, thresholds, effects)
 
 
 def _findings(drifts: Sequence[ColumnDrift], decayed: Decay, baseline: Baseline) -> list[Finding]:
     drifted = sorted((drift for drift in drifts if drift.drifted), key=lambda drift: -_weight(drift, baseline))
     return [*decayed.findings, *(_finding(drift, baseline) for drift in drifted)]
+
+
+def _unused_thresholds(baseline: Baseline, config: DriftConfig) -> list[Finding]:
+    """Return a finding for each threshold of a column that the model does not have: another model's, or a misspelt name."""
+    return [
+        Finding(
+            kind="quality",
+            subject=name,
+            severity="info",
+            message=f"A threshold is set for {name!r}, which is no column of this model.",
+            facts={},
+        )
+        for name in config.thresholds
+        if name not in baseline.profile
+    ]
 
 
 def columns_alpha(window: Window, config: DriftConfig) -> float:

@@ -12,7 +12,7 @@ from core_samples import samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopsfw_core import Reference, compare_table, ks_2samp
+from mlopsfw_core import Reference, compare_column, compare_samples, compare_streams, compare_table, ks_2samp
 from mlopsfw_core._numbers import ks_against
 
 
@@ -267,3 +267,42 @@ def test_stored_numbers_that_contradict_themselves_are_refused(field):
 def test_unknown_kinds_are_refused():
     with pytest.raises(ValueError, match="kind"):
         Reference.fit([1.0], kind="text")
+
+
+FRAME = {"a": np.arange(60.0), "b": [f"x{number % 3}" for number in range(60)]}
+
+
+def _fitted():
+    return {name: Reference.fit(column, name=name) for name, column in FRAME.items()}
+
+
+REFUSED = {
+    "two tables": (lambda: compare_table(pl.DataFrame(FRAME), pl.DataFrame(FRAME)), TypeError, "compare_samples"),
+    "a column as reference": (lambda: compare_table(FRAME, FRAME), TypeError, "Reference.fit"),
+    "a path": (lambda: compare_table(_fitted(), "x.csv"), TypeError, "str"),
+    "no reference": (lambda: compare_column(1, FRAME["a"]), TypeError, "not a Reference"),
+    "alpha 1": (lambda: compare_samples(FRAME, FRAME, alpha=1), ValueError, "alpha"),
+    "alpha 0": (lambda: compare_table(_fitted(), FRAME, alpha=0), ValueError, "alpha"),
+    "alpha nan": (lambda: compare_table(_fitted(), FRAME, alpha=float("nan")), ValueError, "alpha"),
+    "alpha text": (lambda: compare_samples(FRAME, FRAME, alpha="0.05"), TypeError, "alpha"),
+    "threshold": (lambda: compare_samples(FRAME, FRAME, threshold=-0.1), ValueError, "threshold"),
+    "threshold of one": (lambda: compare_table(_fitted(), FRAME, thresholds={"a": 5}), ValueError, "threshold"),
+    "threshold of a column": (lambda: compare_column(_fitted()["a"], FRAME["a"], threshold=2), ValueError, "threshold"),
+    "threshold of none": (lambda: compare_table(_fitted(), FRAME, thresholds={"q": 0.1}), ValueError, "'q'"),
+    "design of none": (lambda: compare_table(_fitted(), FRAME, design_effects={"q": 2.0}), ValueError, "'q'"),
+    "design below 1": (lambda: compare_table(_fitted(), FRAME, design_effects={"a": 0.5}), ValueError, "design effect"),
+    "unknown column": (lambda: compare_samples(FRAME, FRAME, ["q"]), ValueError, "'q'"),
+    "stream of a table": (lambda: compare_streams(FRAME, lambda: [FRAME]), TypeError, "compare_samples"),
+    "stream, alpha": (lambda: compare_streams(lambda: [FRAME], lambda: [FRAME], alpha=2), ValueError, "alpha"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_makes_no_sense_is_refused_with_what_would(case):
+    call, error, words = REFUSED[case]
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_a_single_column_may_be_named_by_a_text():
+    assert [drift.column for drift in compare_samples(FRAME, FRAME, "a")] == ["a"]

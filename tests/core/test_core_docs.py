@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mlopsfw_core
-from mlopsfw_core import drift
+from mlopsfw_core import drift, online
 
 ROOT = Path(mlopsfw_core.__file__).parent
 PAGE = (ROOT.parent / "docs" / "core.md").read_text(encoding="utf-8")
@@ -55,3 +56,38 @@ def test_every_compiled_function_has_a_docstring_and_a_stub(source):
 def test_every_exported_name_is_there_and_sorted_in_groups(package):
     assert all(hasattr(package, name) for name in package.__all__)
     assert len(set(package.__all__)) == len(package.__all__)
+
+
+def _declared(detector):
+    """Return the stub's `__init__` of a compiled class, or None."""
+    stub = (ROOT / f"{detector.__module__.removeprefix('mlopsfw_core.').replace('.', '/')}.pyi").read_text(
+        encoding="utf-8"
+    )
+    own = next(
+        each for each in ast.parse(stub).body if isinstance(each, ast.ClassDef) and each.name == detector.__name__
+    )
+    return next((each for each in own.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None)
+
+
+COMPILED_CLASSES = {
+    name: declared
+    for name in online.__all__
+    if isinstance(getattr(online, name), type)
+    and (ROOT / f"{getattr(online, name).__module__.removeprefix('mlopsfw_core.').replace('.', '/')}.pyx").exists()
+    and (declared := _declared(getattr(online, name))) is not None
+}
+
+
+@pytest.mark.parametrize("name", COMPILED_CLASSES)
+def test_a_compiled_class_shows_its_arguments_as_its_stub_declares_them(name):
+    detector, declared = getattr(online, name), COMPILED_CLASSES[name].args
+    shown = inspect.signature(detector).parameters
+    assert list(shown) == [each.arg for each in (*declared.args[1:], *declared.kwonlyargs)]
+    defaults = [ast.literal_eval(each) for each in (*declared.defaults, *filter(None, declared.kw_defaults))]
+    assert [each.default for each in shown.values()] == defaults
+    detector(**{name: each.default for name, each in shown.items()})
+    assert detector.__doc__.splitlines()[0].endswith(".")
+
+
+def test_every_compiled_detector_is_tried():
+    assert len(COMPILED_CLASSES) == 8
