@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
+
+from mlopsfw.kernel.base.terminal import can_write
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.formats import Formats
@@ -105,7 +108,15 @@ def emit_json(value: Any) -> None:
     import msgspec
 
     plain = msgspec.to_builtins(value, enc_hook=str)
-    click.echo(json.dumps(plain, indent=2 if sys.stdout.isatty() else None, allow_nan=False, ensure_ascii=False))
+    text = json.dumps(plain, indent=2 if sys.stdout.isatty() else None, allow_nan=False, ensure_ascii=False)
+    click.echo(writable_json(text))
+
+
+def writable_json(text: str) -> str:
+    """Return JSON as standard output can write it: where its encoding lacks a character, all but ASCII is escaped."""
+    if can_write(text, sys.stdout):
+        return text
+    return re.sub(r"[^\x00-\x7f]+", lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def table(

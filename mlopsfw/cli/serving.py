@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, open_project, pass_project, table
+from mlopsfw.cli.output import emit_json, json_option, open_project, pass_project, table, writable_json
 from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: 
     rows = project.scorer.score_file(model, file, csv, sheet, check=lambda columns: check_writable(columns, out))
     if out is None:
         check_writable(rows.schema, None)
-        click.echo(rows.write_ndjson(), nl=False)
+        click.echo(writable_json(rows.write_ndjson()), nl=False)
     else:
         write_rows(rows, out)
         click.echo(f"{rows.height} rows in {out}")

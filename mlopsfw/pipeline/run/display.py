@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
+from mlopsfw.kernel.base.terminal import writable
 from mlopsfw.pipeline.graph.partnames import is_part, step_of
 from mlopsfw.pipeline.values.codec import notes, summary
 
@@ -133,7 +134,7 @@ class Display:
 
     def _write(self, text: str) -> None:
         if self._stream is not None:
-            self._stream.write(text)
+            self._stream.write(writable(text, self._stream))
             self._stream.flush()
 
 

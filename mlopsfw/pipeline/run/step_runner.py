@@ -10,8 +10,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from mlopsfw.kernel.roles.engine import StepResult, StepSpec
 from mlopsfw.pipeline.graph.partnames import step_of
@@ -156,8 +157,22 @@ def _as_if_alone(root: Path, code: Sequence[str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _captured(file: Path) -> Iterator[None]:
     """Send what the process prints, from C code too, to the step's log."""
-    with file.open("wb", buffering=0) as log, _redirected(log.fileno()):
+    with file.open("wb", buffering=0) as log, _redirected(log.fileno()), _as_utf8(sys.stdout), _as_utf8(sys.stderr):
         yield
+
+
+@contextlib.contextmanager
+def _as_utf8(stream: TextIO) -> Iterator[None]:
+    """Write UTF-8, as logs are read, whatever the terminal's encoding is."""
+    if not isinstance(stream, TextIOWrapper):
+        yield
+        return
+    encoding, errors = stream.encoding, stream.errors
+    stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(encoding=encoding, errors=errors)
 
 
 @contextlib.contextmanager
