@@ -52,10 +52,12 @@ def bundle(project, folder):
 def servers(project, bundle, folder):
     """URLs of the three servers, and what each is sent for one row."""
     with contextlib.ExitStack() as stack:
-        stack.callback(project.providers.deployer.stop, "bench")
-        ours = project.providers.deployer.deploy(
-            EndpointSpec(endpoint="bench", model="bench", version=1, bundle=bundle, revision=1)
-        ).url
+        stack.callback(project.providers.deployer().deployer.stop, "bench")
+        ours = (
+            project.providers.deployer()
+            .deployer.deploy(EndpointSpec(endpoint="bench", model="bench", version=1, bundle=bundle, revision=1))
+            .url
+        )
         body = json.dumps(infer_body(ROW))
         found = {
             "ours": (f"{ours}/v2/models/bench/infer", body),
@@ -181,14 +183,14 @@ def test_start_to_first_answer_and_memory(benchmark, project, bundle):
 
     def start():
         spec = EndpointSpec(endpoint="start", model="start", version=1, bundle=bundle, revision=next(revision))
-        url = project.providers.deployer.deploy(spec).url
+        url = project.providers.deployer().deployer.deploy(spec).url
         assert ask(int(url.rsplit(":", 1)[1]), "POST", "/v2/models/start/infer", infer_body(ROW))[0] == 200
 
     def stopped():
-        project.providers.deployer.stop("start")
+        project.providers.deployer().deployer.stop("start")
 
     benchmark.pedantic(start, setup=stopped, rounds=5)
-    facts = project.providers.deployer.status("start").facts
+    facts = project.providers.deployer().deployer.status("start").facts
     memory = {name: _resident(facts[name]) for name in ("worker", "supervisor")}
     stopped()
     print(

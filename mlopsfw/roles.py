@@ -19,7 +19,14 @@ from mlopsfw.kernel.roles.bundle import (
     SignatureColumn,
 )
 from mlopsfw.kernel.roles.check import Check, Diagnosis
-from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec, EndpointStatus, ForegroundDeployer
+from mlopsfw.kernel.roles.deployer import (
+    Deployer,
+    DeployerMode,
+    EndpointSpec,
+    EndpointStatus,
+    ForegroundDeployer,
+    Route,
+)
 from mlopsfw.kernel.roles.derived import Call, Column, Constant, Derived, DerivedType, Expression, Find
 from mlopsfw.kernel.roles.engine import Engine, Failure, Handle, StepResult, StepSpec
 from mlopsfw.kernel.roles.event import Event
@@ -102,6 +109,7 @@ __all__ = [
     "ColumnType",
     "Constant",
     "Deployer",
+    "DeployerMode",
     "Derived",
     "DerivedType",
     "Diagnosis",
@@ -141,6 +149,7 @@ __all__ = [
     "RejectSink",
     "RemoteFile",
     "Report",
+    "Route",
     "Runs",
     "Runtime",
     "ScalarType",

@@ -16,40 +16,60 @@ if TYPE_CHECKING:
     from mlopsfw.project.facade import Project
 
 _ENDPOINTS = "endpoints:/"
-_COLUMNS = ("endpoint", "state", "model", "version", "revision", "url", "detail")
+_COLUMNS = ("endpoint", "state", "model", "version", "revision", "deployer", "url", "detail")
 
 port_option = click.option("--port", type=click.IntRange(0, 65535), help="Listen on this port instead of a free one.")
+deployer_option = click.option(
+    "--deployer",
+    default="",
+    metavar="NAME",
+    help="The deployer, by its name in mlopsfw.toml. By default the one that serves the endpoint, or the default one for a new endpoint.",
+)
 
 
 @click.command()
 @click.argument("model")
 @click.option("--name", help="The endpoint. By default the name of the model.")
+@deployer_option
 @port_option
 @click.option("--reason", default="", help="A reason, for the ledger.")
 @json_option
 @click.pass_context
 def deploy(
-    context: click.Context, *, model: str, name: str | None, port: int | None, reason: str, as_json: bool
+    context: click.Context,
+    *,
+    model: str,
+    name: str | None,
+    deployer: str,
+    port: int | None,
+    reason: str,
+    as_json: bool,
 ) -> None:
     """Serve MODEL, such as models:/delay@3, and print the URL. A name alone means the champion.
 
     The previous version answers until the new one is ready, so that no request fails.
     """
-    project = _project(context, port)
-    status = project.endpoints.deploy(model, name, reason=reason)
+    project = _listening(context, port, model, name, deployer)
+    status = project.endpoints.deploy(model, name, deployer=deployer, reason=reason)
     if as_json:
         emit_json(status)
     else:
         click.echo(status.url)
-        click.echo(f"{status.endpoint} serves {status.model}@{status.version} (revision {status.revision})", err=True)
+        served = f"{status.endpoint} serves {status.model}@{status.version} (revision {status.revision})"
+        click.echo(f"{served}, deployer {status.deployer}", err=True)
 
 
-def _project(context: click.Context, port: int | None) -> Project:
-    """Open the project with a deployer that listens on `port`."""
-    if port is not None:
-        root = context.find_root()
-        options: dict[str, Any] = root.obj or {}
-        root.obj = {**options, "overrides": (*options.get("overrides", ()), f"deployer.http.port={port}")}
+def _listening(context: click.Context, port: int | None, model: str, name: str | None, deployer: str = "") -> Project:
+    """Open the project. Its deployer for this endpoint listens on `port`."""
+    project = open_project(context)
+    if port is None:
+        return project
+    chosen = project.endpoints.deployer_of(name or project.registry.resolve(model).name, deployer)
+    [(_, selection)] = project.config.providers(f"deployer.{chosen}")
+    key = selection.options_key or f"{selection.key}.{selection.use}"
+    options: dict[str, Any] = context.find_root().obj
+    del options["opened"]
+    options["overrides"] = (*options.get("overrides", ()), f"{key}.port={port}")
     return open_project(context)
 
 
@@ -63,11 +83,22 @@ def endpoints() -> None:
 @pass_project
 def list_(project: Project, *, as_json: bool) -> None:
     """List the endpoints and their states."""
-    rows = [_row(project.endpoints.status(name)) for name in project.endpoints.list()]
+    rows = [_state(project, name) for name in project.endpoints.list()]
     if as_json:
         emit_json(rows)
     else:
         table(rows, _COLUMNS, empty="No endpoints yet; `mlopsfw deploy NAME` creates one.")
+
+
+def _state(project: Project, name: str) -> dict[str, Any]:
+    """Return the row of an endpoint. A deployer that fails hides no other endpoint."""
+    from mlopsfw.kernel.base.errors import text_of
+
+    project.endpoints.history(name)  # a fault of the ledger's is none of a deployer's
+    try:
+        return _row(project.endpoints.status(name))
+    except Exception as error:  # noqa: BLE001 - whatever a plugin raises
+        return {**dict.fromkeys(_COLUMNS), "endpoint": name, "state": "unknown", "detail": text_of(error)}
 
 
 def _row(status: EndpointStatus) -> dict[str, Any]:
@@ -86,7 +117,8 @@ def status(project: Project, *, name: str, as_json: bool) -> None:
     else:
         table([{**_row(now), **now.facts}])
         click.echo()
-        table([{key: getattr(c, key) for key in ("revision", "model", "version", "state", "reason")} for c in history])
+        shown = ("revision", "model", "version", "state", "deployer", "reason")
+        table([{key: getattr(c, key) for key in shown} for c in history])
     if now.state != "ready":
         raise click.exceptions.Exit(1)
 
@@ -144,22 +176,23 @@ def unit(project: Project, *, name: str) -> None:
 @click.command()
 @click.argument("what", metavar="MODEL|endpoints:/NAME")
 @click.option("--name", help="The endpoint. By default the name of the model.")
+@deployer_option
 @port_option
 @click.pass_context
-def serve(context: click.Context, *, what: str, name: str | None, port: int | None) -> None:
+def serve(context: click.Context, *, what: str, name: str | None, deployer: str, port: int | None) -> None:
     """Serve MODEL in the foreground until Ctrl-C, then stop the endpoint.
 
     With endpoints:/NAME, serve that endpoint's current model under a process manager. The end of this process does not stop the
     endpoint: start the process again, and it serves the same model. `mlopsfw deploy` can change the model at any time.
     """
-    project = _project(context, port)
     named = what.removeprefix(_ENDPOINTS)
     if named != what:
-        if name is not None:
-            raise click.UsageError(f"{what} names the endpoint already: leave --name out")
-        project.endpoints.run(named, _announce)
+        for option, value in (("--name", name), ("--deployer", deployer)):
+            if value:
+                raise click.UsageError(f"{what} names the endpoint, which keeps its deployer: leave {option} out")
+        _listening(context, port, what, named).endpoints.run(named, _announce)
     else:
-        project.endpoints.serve(what, name, _announce)
+        _listening(context, port, what, name, deployer).endpoints.serve(what, name, _announce, deployer=deployer)
 
 
 def _announce(now: EndpointStatus) -> None:

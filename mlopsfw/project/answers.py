@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.plugins.blame import blame_built
 from mlopsfw.kernel.roles.alerting import Receipt
-from mlopsfw.kernel.roles.deployer import EndpointStatus
+from mlopsfw.kernel.roles.deployer import DeployerMode, EndpointStatus
 from mlopsfw.kernel.roles.engine import StepResult
 from mlopsfw.kernel.roles.monitoring import Signals
 
@@ -23,6 +23,7 @@ _ANSWERS: dict[tuple[str, str], tuple[type, ...]] = {
     ("deployer", "stop"): (EndpointStatus,),
     ("handle", "wait"): (StepResult, _NONE),
 }
+_DECLARED: dict[tuple[str, str], tuple[str, ...]] = {("deployer", "mode"): get_args(DeployerMode)}
 _PARTS = {("engine", "submit"): "handle"}
 _METHODS = {"handle": ("wait", "cancel")}
 
@@ -43,6 +44,8 @@ class Checked:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._blamed, name)
+        if words := _DECLARED.get((self._role, name)):
+            return self._declared(name, value, words)
         part = _PARTS.get((self._role, name), "")
         if not part and (self._role, name) not in _ANSWERS:
             return value
@@ -57,6 +60,13 @@ class Checked:
             return Checked(answer, part) if part else answer
 
         return call
+
+    def _declared(self, name: str, value: object, words: tuple[str, ...]) -> object:
+        if value in words:
+            return value
+        error = PluginError(f"its {name} is {value!r}", hint=f"It must be {' or '.join(map(repr, words))}.")
+        blame_built(self._blamed, error, name)
+        raise error
 
 
 def check_answer(role: str, method: str, part: str, answer: Any) -> None:

@@ -76,7 +76,7 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
 
     return (
         operations(parts, parts),
-        endpoints(lambda: parts.captures, capture_holdings, capture_tables),
+        endpoints(lambda: parts.endpoints, lambda: parts.captures, capture_holdings, capture_tables),
         runs(lambda: parts.runs, run_needs, run_holdings),
         monitoring(report_holdings),
         filesets(lambda: parts.filesets),

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.plugins.manager import PluginManager
     from mlopsfw.kernel.roles.alerting import Alerter
     from mlopsfw.kernel.roles.bundle import Runtime
-    from mlopsfw.kernel.roles.deployer import Deployer
     from mlopsfw.kernel.roles.engine import Engine
     from mlopsfw.kernel.roles.host import Host
     from mlopsfw.kernel.roles.monitoring import Monitor
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.training import Trainer
     from mlopsfw.monitoring import WatchingMonitor
     from mlopsfw.monitoring.settings import MonitorSettings
+    from mlopsfw.serving.endpoints import NamedDeployer
 
 
 class Providers:
@@ -48,6 +48,7 @@ class Providers:
         self._plugins, self._config, self._host, self._closing = plugins, config, host, closing
         self._trainers: dict[str, Trainer] = {}
         self._engines: dict[str, Engine] = {}
+        self._deployers: dict[str, NamedDeployer] = {}
 
     def _build(self, role: str, selection: Selection) -> Any:
         host = self._host(f"{role}.{selection.use}", f"{role}.{selection.called}")
@@ -69,10 +70,14 @@ class Providers:
             self._trainers[selection.called] = CheckedTrainer(trainer, claim)
         return self._trainers[selection.called]
 
-    @cached_property
-    def deployer(self) -> Deployer:
-        """The selected deployer."""
-        return self._build("deployer", self._config.selection("deployer"))  # type: ignore[no-any-return]
+    def deployer(self, name: str = "") -> NamedDeployer:
+        """Return the deployer of a name, the default one for none."""
+        from mlopsfw.serving.endpoints import NamedDeployer
+
+        [(_, selection)] = self._config.providers(f"deployer.{name}")
+        if selection.called not in self._deployers:
+            self._deployers[selection.called] = NamedDeployer(selection.called, self._build("deployer", selection))
+        return self._deployers[selection.called]
 
     def engine(self, name: str = "") -> Engine:
         """Return the engine of a name, the default one for none. Once it is closed, the next use makes another one."""

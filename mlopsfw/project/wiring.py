@@ -210,7 +210,7 @@ class Wiring(KernelWiring):
         """What is served."""
         from mlopsfw.serving.endpoints import Endpoints
 
-        return Endpoints(self.ledger, self.registry, lambda: self.providers.deployer, self.personal_columns)
+        return Endpoints(self.ledger, self.registry, self.providers.deployer, self.personal_columns)
 
     @cached_property
     def captures(self) -> Captures:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
+from mlopsfw.serving.checks import checks
 from mlopsfw.serving.events import EVENTS
 from mlopsfw.serving.index_tables import INDEX
 
@@ -23,7 +24,10 @@ _PREDICTION = re.compile(r"predictions:/(?P<endpoint>[a-z0-9][a-z0-9._-]{0,99})/
 
 
 def component(
-    captures: Callable[[], Captures], holdings: Callable[[], Iterable[Holding]], tables: Callable[[], Iterable[str]]
+    endpoints: Callable[[], Endpoints],
+    captures: Callable[[], Captures],
+    holdings: Callable[[], Iterable[Holding]],
+    tables: Callable[[], Iterable[str]],
 ) -> Component:
     """Return the component; all are asked for when it is used."""
     revisions, predictions = _Revisions(), _Predictions(captures)
@@ -43,6 +47,7 @@ def component(
         index=INDEX,
         edges=edges,
         references=kinds,
+        checks=checks(endpoints),
         holdings=holdings,
         tables=tables,
     )

@@ -7,22 +7,30 @@ The deployer controls the servers; this module decides what they should serve, a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import Conflict, MlopsfwError, ServingError, UnknownName, UsageError, text_of
+from mlopsfw.kernel.base.errors import (
+    ConfigError,
+    Conflict,
+    MlopsfwError,
+    ServingError,
+    UnknownName,
+    UsageError,
+    text_of,
+)
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec, EndpointStatus, ForegroundDeployer
+from mlopsfw.serving.changes import Wanted, change_of, fold, last_of_each_deployer, latest, serving
 from mlopsfw.serving.events import EndpointFailed, EndpointReady, EndpointStopped, EndpointWanted
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.ledger import Ledger
-    from mlopsfw.kernel.roles.event import Event
     from mlopsfw.models.registry import Registry
     from mlopsfw.models.registry.personal_columns import PersonalColumns
-    from mlopsfw.privacy.treatments import Mark
+    from mlopsfw.models.registry.versions import ModelVersion
 
 Ready = Callable[[EndpointStatus], None]
 
@@ -33,96 +41,32 @@ def _nothing(_: EndpointStatus) -> None:
     return None
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One change of an endpoint.
+class NamedDeployer(NamedTuple):
+    """A deployer of the configuration.
 
     Args:
-        revision: Its number, from 1.
-        model, version, bundle: The version to serve from then on.
-        reason: Why it was changed.
-        state: Its result: `wanted`, `ready`, `failed` or `stopped`.
-        detail: Why it failed, or the URL.
+        name: What it is called there.
+        deployer: It.
     """
 
-    revision: int
-    model: str
-    version: int
-    bundle: str
-    reason: str = ""
-    state: str = "wanted"
-    detail: str = ""
-
-    def spec(self, endpoint: str, pii: dict[str, Mark]) -> EndpointSpec:
-        """Return the change as the deployer takes it. `pii` is the treatment of the model's training data."""
-        return EndpointSpec(
-            endpoint=endpoint,
-            model=self.model,
-            version=self.version,
-            bundle=self.bundle,
-            revision=self.revision,
-            pii=pii,
-        )
-
-
-def fold(events: Iterable[Event]) -> list[Wanted]:
-    """Return an endpoint's changes in order, each with its result."""
-    changes: dict[int, Wanted] = {}
-    for event in events:
-        if event.type == EndpointWanted.type:
-            wanted = EndpointWanted.of(event)
-            changes[wanted.revision] = _change_of(wanted)
-        elif (became := _became(event)) and (before := changes.get(became.revision)):
-            if became.state == "failed" and before.state == "ready":
-                continue  # a failed restart does not make the version worse
-            after = msgspec.structs.replace(before, state=became.state, detail=became.detail)
-            changes[became.revision] = after
-    return [changes[revision] for revision in sorted(changes)]
-
-
-class _Became(NamedTuple):
-    revision: int
-    state: str
-    detail: str
-
-
-def _became(event: Event) -> _Became | None:
-    """Return the result of a change that an event records."""
-    if event.type == EndpointReady.type:
-        ready = EndpointReady.of(event)
-        return _Became(ready.revision, "ready", ready.url)
-    if event.type == EndpointFailed.type:
-        failed = EndpointFailed.of(event)
-        return _Became(failed.revision, "failed", failed.reason)
-    if event.type == EndpointStopped.type:
-        stopped = EndpointStopped.of(event)
-        return _Became(stopped.revision, "stopped", stopped.reason)
-    return None
-
-
-def _change_of(wanted: EndpointWanted) -> Wanted:
-    return Wanted(**msgspec.structs.asdict(wanted))
-
-
-def serving(changes: Sequence[Wanted]) -> Wanted | None:
-    """Return the current change: the last one that did not fail. None if there is none, or the endpoint was stopped."""
-    held = [change for change in changes if change.state != "failed"]
-    return held[-1] if held and held[-1].state != "stopped" else None
+    name: str
+    deployer: Deployer
 
 
 class Endpoints:
-    """The endpoints of one project.
+    """The endpoints of one project. Each remembers the deployer that serves it.
 
     Args:
         ledger: Keeps what each endpoint should serve.
         models: The registered models.
-        deployer: Builds the deployer, at the first use of an endpoint.
+        deployers: Returns the deployer of a name, the default one for none, built at its first use.
         personal: Knows the treatment of models' training data.
     """
 
     def __init__(
-        self, ledger: Ledger, models: Registry, deployer: Callable[[], Deployer], personal: PersonalColumns
+        self, ledger: Ledger, models: Registry, deployers: Callable[[str], NamedDeployer], personal: PersonalColumns
     ) -> None:
-        self._ledger, self._models, self._deployer, self._personal = ledger, models, deployer, personal
+        self._ledger, self._models, self._deployers, self._personal = ledger, models, deployers, personal
 
     def list(self) -> list[str]:
         """Return the endpoints' names."""
@@ -135,23 +79,32 @@ class Endpoints:
             raise UnknownName(f"there is no endpoint {name!r}", hint=nearest(name, self.list()))
         return changes
 
-    def deploy(self, model: str, name: str | None = None, *, reason: str = "") -> EndpointStatus:
+    def deploy(self, model: str, name: str | None = None, *, deployer: str = "", reason: str = "") -> EndpointStatus:
         """Serve a model version, replacing what the endpoint serves with no failed request.
 
         Args:
             model: `models:/name@alias`, `models:/name@version`, or a name alone for its champion.
             name: The endpoint; by default the model's name.
+            deployer: The deployer, by its name in the configuration; by default the one that serves the endpoint, or the
+                default one for a new endpoint. Another deployer takes the endpoint over: the former one stops it then.
             reason: A reason, for the ledger.
 
         Raises:
+            ConfigError: No deployer is called so.
             ServingError: It cannot be served; the previous version keeps serving.
         """
         version = self._models.resolve(model)
         endpoint = check_name(version.name if name is None else name, "endpoint")
-        return self._change(endpoint, version.name, version.version, version.bundle, reason or f"deploy {model}")
+        chosen = self._choose(endpoint, self._changes(endpoint), deployer)
+        wanted = self._want(endpoint, _template(version, reason or f"deploy {model}", chosen))
+        return self._deploy(endpoint, wanted)
+
+    def deployer_of(self, name: str, deployer: str = "") -> str:
+        """Return the name of the deployer that a deployment of endpoint `name` uses; see `deploy`."""
+        return self._choose(name, self._changes(name), deployer).name
 
     def rollback(self, name: str) -> EndpointStatus:
-        """Serve the version again that the endpoint served before the current one.
+        """Serve the version again that the endpoint served before the current one, by the deployer that serves it now.
 
         Raises:
             UnknownName: There is no such endpoint, or no earlier version.
@@ -168,28 +121,28 @@ class Endpoints:
                 f"endpoint {name} served nothing before {now.model}@{now.version}",
                 hint="Deploy a version by name: mlopsfw deploy models:/NAME@VERSION.",
             )
-        last = before[-1]
-        return self._change(
-            name,
-            last.model,
-            last.version,
-            last.bundle,
-            f"rollback from {now.model}@{now.version} (revision {now.revision})",
-        )
+        last, reason = before[-1], f"rollback from {now.model}@{now.version} (revision {now.revision})"
+        wanted = EndpointWanted(
+            revision=0, model=last.model, version=last.version, bundle=last.bundle, reason=reason,
+            deployer=self._choose(name, changes).name,
+        )  # fmt: skip
+        return self._deploy(name, self._want(name, wanted))
 
     def stop(self, name: str) -> EndpointStatus:
         """Stop an endpoint after its current requests. It stays stopped until the next `deploy`."""
         changes = self.history(name)
-        status = self._deployer().stop(name)
+        chosen = self._choose(name, changes)
+        status = chosen.deployer.stop(name)
         now = serving(changes)
         if now is not None:
             self._stream(name).append(EndpointStopped(revision=now.revision))
-        return status
+        return _named(status, chosen)
 
     def status(self, name: str) -> EndpointStatus:
         """Return the endpoint's state from its process, and the wanted state where they differ."""
-        wanted = serving(self.history(name))
-        status = self._deployer().status(name)
+        changes = self.history(name)
+        wanted, chosen = serving(changes), self._choose(name, changes)
+        status = _named(chosen.deployer.status(name), chosen)
         if wanted is None or (status.state == "ready" and status.revision == wanted.revision):
             return status
         lacking = f"should serve {wanted.model}@{wanted.version} (revision {wanted.revision})"
@@ -197,8 +150,7 @@ class Endpoints:
 
     def supervise(self, name: str) -> EndpointStatus:
         """Start an endpoint that should be serving but is not, for example after a reboot."""
-        wanted = serving(self.history(name))
-        status = self._deployer().status(name)
+        wanted, status = serving(self.history(name)), self.status(name)
         if wanted is None or (status.state in {"ready", "starting"} and status.revision == wanted.revision):
             return status
         return self._deploy(name, wanted)
@@ -221,34 +173,56 @@ class Endpoints:
             raise ServingError(f"endpoint {name} is stopped", hint="Start it: mlopsfw serve models:/NAME@ALIAS.")
         self._run(name, wanted, ready)
 
-    def serve(self, model: str, name: str | None = None, ready: Ready = _nothing) -> None:
+    def serve(self, model: str, name: str | None = None, ready: Ready = _nothing, *, deployer: str = "") -> None:
         """Deploy a model version and serve it in this process until a signal ends it. Then stop the endpoint.
+
+        Args:
+            model: As for `deploy`.
+            name: As for `deploy`.
+            deployer: As for `deploy`.
+            ready: Called with its status once it answers.
 
         Raises:
             ServingError: It cannot be served, or the endpoint is being served.
+            UsageError: The deployer cannot serve in the foreground.
         """
         version = self._models.resolve(model)
         endpoint = check_name(version.name if name is None else name, "endpoint")
-        self._foreground()
-        wanted = self._want(endpoint, version.name, version.version, version.bundle, f"serve {model}")
+        chosen = self._choose(endpoint, self._changes(endpoint), deployer)
+        _foreground(chosen)
+        wanted = self._want(endpoint, _template(version, f"serve {model}", chosen))
         with self._recording_failure(endpoint, wanted):
             self._run(endpoint, wanted, ready)
         now = serving(self._changes(endpoint))
         if now is not None:
             self._stream(endpoint).append(EndpointStopped(revision=now.revision))
 
-    def _foreground(self) -> ForegroundDeployer:
-        deployer = self._deployer()
-        if not isinstance(deployer, ForegroundDeployer):
-            raise UsageError("this deployer cannot serve in the foreground", hint="Use mlopsfw deploy.")
-        return deployer
-
     def _run(self, endpoint: str, wanted: Wanted, ready: Ready) -> None:
-        def record(status: EndpointStatus) -> None:
-            ready(status)
-            self._stream(endpoint).append(EndpointReady(revision=wanted.revision, url=status.url))
+        chosen = self._serves(endpoint, wanted)
 
-        self._foreground().run(self._spec(endpoint, wanted), record)
+        def record(status: EndpointStatus) -> None:
+            ready(_named(status, chosen))
+            self._became_ready(endpoint, wanted, status, chosen.name)
+
+        _foreground(chosen).run(self._spec(endpoint, wanted), record)
+
+    def _choose(self, endpoint: str, changes: Sequence[Wanted], deployer: str = "") -> NamedDeployer:
+        """Return the deployer of a name, else the one that serves the endpoint, else the default one."""
+        now = latest(changes)
+        served = self._serves(endpoint, now) if now is not None else None  # it must be there to be stopped
+        return self._deployers(deployer) if deployer or served is None else served
+
+    def _serves(self, endpoint: str, change: Wanted) -> NamedDeployer:
+        try:
+            return self._deployers(change.deployer)
+        except ConfigError as error:
+            if change.deployer:
+                error.message = f"endpoint {endpoint} is served by the deployer {change.deployer!r}: {error.message}"
+                error.hint = (
+                    error.hint
+                    or f"Configure it again, as [deployer.{change.deployer}], to stop or to move the endpoint."
+                )
+            raise
 
     def _stream(self, name: str) -> Any:
         return self._ledger.stream(f"{_PREFIX}{check_name(name, 'endpoint')}")
@@ -256,17 +230,15 @@ class Endpoints:
     def _changes(self, name: str) -> Sequence[Wanted]:
         return fold(self._stream(name).events())
 
-    def _change(self, endpoint: str, model: str, version: int, bundle: str, reason: str) -> EndpointStatus:
-        return self._deploy(endpoint, self._want(endpoint, model, version, bundle, reason))
-
-    def _want(self, endpoint: str, model: str, version: int, bundle: str, reason: str) -> Wanted:
+    def _want(self, endpoint: str, change: EndpointWanted) -> Wanted:
+        """Record a change under the next revision."""
         stream = self._stream(endpoint)
         while True:
             events = list(stream.events())
-            revision = max((change.revision for change in fold(events)), default=0) + 1
-            wanted = EndpointWanted(revision=revision, model=model, version=version, bundle=bundle, reason=reason)
+            revision = max((earlier.revision for earlier in fold(events)), default=0) + 1
+            wanted = msgspec.structs.replace(change, revision=revision)
             with contextlib.suppress(Conflict):
-                return _change_of(EndpointWanted.of(stream.append(wanted, expecting=len(events))))
+                return change_of(EndpointWanted.of(stream.append(wanted, expecting=len(events))))
 
     def _spec(self, endpoint: str, wanted: Wanted) -> EndpointSpec:
         version = self._models.resolve(f"models:/{wanted.model}@{wanted.version}")
@@ -274,14 +246,32 @@ class Endpoints:
 
     def _deploy(self, endpoint: str, wanted: Wanted) -> EndpointStatus:
         with self._recording_failure(endpoint, wanted):
-            status = self._deployer().deploy(self._spec(endpoint, wanted))
+            chosen = self._serves(endpoint, wanted)
+            status = chosen.deployer.deploy(self._spec(endpoint, wanted))
             if (status.endpoint, status.state) != (endpoint, "ready"):
                 raise ServingError(
                     f"the deployer did not say that {endpoint} is ready, but {status.endpoint} {status.state}"
                     + (f": {status.detail}" if status.detail else "")
                 )
-        self._stream(endpoint).append(EndpointReady(revision=wanted.revision, url=status.url))
-        return status
+        self._became_ready(endpoint, wanted, status, chosen.name)
+        return _named(status, chosen)
+
+    def _became_ready(self, endpoint: str, wanted: Wanted, status: EndpointStatus, deployer: str) -> None:
+        """Record that a change holds. Then stop the endpoint where another deployer still serves it."""
+        stream = self._stream(endpoint)
+        stream.append(EndpointReady(revision=wanted.revision, url=status.url))
+        for change in last_of_each_deployer(self._changes(endpoint)):
+            former = self._serves(endpoint, change)
+            if former.name == deployer:
+                continue
+            try:
+                former.deployer.stop(endpoint)
+            except Exception as error:
+                raise ServingError(
+                    f"{deployer} serves {endpoint} now, but the deployer {former.name} could not stop it: {text_of(error)}",
+                    hint="Deploy again to try it again.",
+                ) from error
+            stream.append(EndpointStopped(revision=change.revision, reason=f"moved to the deployer {deployer}"))
 
     @contextlib.contextmanager
     def _recording_failure(self, endpoint: str, wanted: Wanted) -> Iterator[None]:
@@ -292,3 +282,21 @@ class Endpoints:
             reason = error.message if isinstance(error, MlopsfwError) else text_of(error)
             self._stream(endpoint).append(EndpointFailed(revision=wanted.revision, reason=reason))
             raise
+
+
+def _named(status: EndpointStatus, chosen: NamedDeployer) -> EndpointStatus:
+    return msgspec.structs.replace(status, deployer=chosen.name, mode=chosen.deployer.mode)
+
+
+def _foreground(chosen: NamedDeployer) -> ForegroundDeployer:
+    if not isinstance(chosen.deployer, ForegroundDeployer):
+        raise UsageError(f"the deployer {chosen.name} cannot serve in the foreground", hint="Use mlopsfw deploy.")
+    return chosen.deployer
+
+
+def _template(version: ModelVersion, reason: str, chosen: NamedDeployer) -> EndpointWanted:
+    """Return a change that has no revision yet."""
+    return EndpointWanted(
+        revision=0, model=version.name, version=version.version, bundle=version.bundle, reason=reason,
+        deployer=chosen.name,
+    )  # fmt: skip

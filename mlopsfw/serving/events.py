@@ -14,6 +14,7 @@ class EndpointWanted(EventRecord, frozen=True, kw_only=True):
         version: Its version.
         bundle: The version's bundle.
         reason: Why, for people.
+        deployer: The configured name of the deployer; empty for the default one.
     """
 
     type = "endpoint.wanted"
@@ -23,6 +24,7 @@ class EndpointWanted(EventRecord, frozen=True, kw_only=True):
     version: int = 0
     bundle: BundleBlob = ""
     reason: Text = ""
+    deployer: str = ""
 
 
 class EndpointReady(EventRecord, frozen=True, kw_only=True):

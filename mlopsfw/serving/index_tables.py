@@ -10,7 +10,7 @@ from mlopsfw.serving.events import EndpointFailed, EndpointReady, EndpointStoppe
 
 _TABLES = """
 CREATE TABLE revisions (endpoint TEXT, revision INTEGER, model TEXT, version INTEGER, reason TEXT, state TEXT, url TEXT,
-    time TEXT, seq INTEGER, PRIMARY KEY (endpoint, revision)) WITHOUT ROWID;
+    deployer TEXT, time TEXT, seq INTEGER, PRIMARY KEY (endpoint, revision)) WITHOUT ROWID;
 """
 
 
@@ -22,6 +22,7 @@ def _wanted(db: Connection, endpoint: str, event: Event) -> None:
             "version": wanted.version,
             "reason": wanted.reason,
             "state": "wanted",
+            "deployer": wanted.deployer,
             "time": event.time,
             "seq": event.seq,
         }
@@ -51,14 +52,14 @@ def _became(db: Connection, endpoint: str, revision: int, state: str, url: str =
 _ENDPOINTS = Listing(
     "endpoints",
     "what each endpoint serves: its last revision that did not fail",
-    "SELECT endpoint, revision, model, version, state, url FROM revisions AS this WHERE revision ="
+    "SELECT endpoint, revision, model, version, state, url, deployer FROM revisions AS this WHERE revision ="
     " (SELECT max(revision) FROM revisions WHERE endpoint = this.endpoint AND state <> 'failed') ORDER BY endpoint",
 )
 
 INDEX = IndexPart(
     tables=_TABLES,
     listings=(_ENDPOINTS,),
-    version=2,
+    version=3,
     changes={
         ("endpoint", EndpointWanted.type): _wanted,
         ("endpoint", EndpointReady.type): _ready,

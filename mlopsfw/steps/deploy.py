@@ -25,18 +25,24 @@ class DeployParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Args:
         model: `models:/name@alias`; by default the input `model`.
         endpoint: The endpoint; by default the model's name.
+        deployer: The deployer, by its name in the configuration; by default the one that serves the endpoint, or the
+            default one for a new endpoint.
     """
 
     model: str = ""
     endpoint: str = ""
+    deployer: str = ""
 
 
 def _run(params: DeployParams, context: StepContext, *, endpoints: Endpoints) -> Mapping[str, Any]:
     status = endpoints.deploy(
-        _reference(context, params), params.endpoint or None, reason=f"run {context.run}, step {context.step}"
+        _reference(context, params),
+        params.endpoint or None,
+        deployer=params.deployer,
+        reason=f"run {context.run}, step {context.step}",
     )
     context.log(f"{status.endpoint} serves {status.model}@{status.version} at {status.url}")
-    facts = {name: getattr(status, name) for name in ("endpoint", "url", "model", "version", "revision")}
+    facts = {name: getattr(status, name) for name in ("endpoint", "url", "model", "version", "revision", "deployer")}
     return {"endpoint": facts}
 
 
@@ -61,6 +67,7 @@ def build(params: DeployParams, _host: Host) -> Step:
         optional=("model",),
         outputs=("endpoint",),
         cacheable=False,
+        plugins=(f"deployer.{params.deployer}",) if params.deployer else (),
     )
 
 

@@ -21,7 +21,7 @@ import msgspec
 from mlopsfw.capturelog.folders import log_folder
 from mlopsfw.errors import ConfigError, ServingError
 from mlopsfw.http import is_loopback
-from mlopsfw.roles import EndpointSpec, EndpointStatus, check_name
+from mlopsfw.roles import DeployerMode, EndpointSpec, EndpointStatus, check_name
 from mlopsfw_deployer_http.gate import digest
 from mlopsfw_deployer_http.holding import alive, end_orphan, hold, reacts, sign, supervisor_of
 from mlopsfw_deployer_http.logs import rotate
@@ -45,6 +45,8 @@ class HttpDeployer:
     Raises:
         ConfigError: It would listen beyond this machine without a token.
     """
+
+    mode: DeployerMode = "online"
 
     def __init__(self, config: HttpConfig, host: Host) -> None:
         if not is_loopback(config.host) and not config.token:
@@ -168,6 +170,8 @@ class HttpDeployer:
             )
 
     def _settings(self, folder: Path, spec: EndpointSpec) -> Settings:
+        if spec.routes:
+            raise ServingError(f"the deployer 'http' serves one version of {spec.endpoint}, and routes name more")
         config = self._config
         token, label_token = self._token(config.token, "token"), self._token(config.label_token, "label_token")
         return Settings(

@@ -46,7 +46,7 @@ class TestHttpDeployer(DeployerConformance):
 
     @pytest.fixture
     def deployer(self, project: Project) -> Deployer:
-        return project.providers.deployer
+        return project.providers.deployer().deployer
 
     @pytest.fixture
     def bundles(self, project: Project, tmp_path: Path) -> Bundles:
@@ -68,7 +68,7 @@ def delay(project: Project, tmp_path: Path) -> Iterator[Project]:
     project.registry.register("delay", write_broken(project, tmp_path / "3"))
     project.registry.promote("delay", 1)
     yield project
-    project.providers.deployer.stop("delay")
+    project.providers.deployer().deployer.stop("delay")
 
 
 def predict(url: str, *rows: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def test_how_old_an_event_may_be_at_a_served_endpoint_is_a_setting(
         absurd = infer_body(ROW, parameters={"event_time": "0001-01-01T00:00:00+23:59"})
         assert ask(port_of(url), "POST", "/v2/models/delay/infer", absurd)[0] == 400
     finally:
-        project.providers.deployer.stop("delay")
+        project.providers.deployer().deployer.stop("delay")
 
 
 def test_a_served_answer_is_the_bundles_own(delay: Project, tmp_path: Path) -> None:
@@ -211,10 +211,10 @@ def test_a_port_that_is_taken_is_told(delay: Project) -> None:
 def test_a_first_start_that_failed_is_told_while_its_supervisor_is_still_there(delay: Project, tmp_path: Path) -> None:
     broken = write_broken(delay, tmp_path / "broken")
     with pytest.raises(ServingError):
-        delay.providers.deployer.deploy(spec(1, broken))
+        delay.providers.deployer().deployer.deploy(spec(1, broken))
     with (delay.private_folder("plugins", "deployer.http", "contract") / "supervisor.lock").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its supervisor is gone: nothing holds the folder
-        assert delay.providers.deployer.status("contract").state == "failed"
+        assert delay.providers.deployer().deployer.status("contract").state == "failed"
 
 
 def test_a_supervisor_that_is_killed_takes_its_server_along_and_is_started_again(delay: Project) -> None:
@@ -241,7 +241,7 @@ def test_the_token_guards_a_real_endpoint_and_lies_nowhere(
 ) -> None:
     monkeypatch.setenv("SERVING_TOKEN", TOKEN)
     project = make_project(f'{TOML}token = "env:SERVING_TOKEN"\nhost = "0.0.0.0"\n')
-    status = project.providers.deployer.deploy(spec(1, write_bundle(project, tmp_path / "bundle", 0.0)))
+    status = project.providers.deployer().deployer.deploy(spec(1, write_bundle(project, tmp_path / "bundle", 0.0)))
     try:
         port = port_of(status.url)
         assert status.state == "ready"
@@ -252,7 +252,7 @@ def test_the_token_guards_a_real_endpoint_and_lies_nowhere(
         for process in (status.facts["supervisor"], status.facts["worker"]):
             assert TOKEN.encode() not in Path(f"/proc/{process}/cmdline").read_bytes()
     finally:
-        project.providers.deployer.stop("contract")
+        project.providers.deployer().deployer.stop("contract")
 
 
 def test_under_any_umask_the_endpoints_files_are_private(delay: Project) -> None:
@@ -278,7 +278,7 @@ def test_what_was_captured_is_moved_into_its_table_while_it_serves(
         _until(lambda: project.tables.exists("captures/delay"))  # type: ignore[attr-defined]
         assert project.tables.scan("captures/delay").collect()["prediction_id"].to_list() == [identity]
     finally:
-        project.providers.deployer.stop("delay")
+        project.providers.deployer().deployer.stop("delay")
 
 
 def test_a_client_that_keeps_its_connection_is_told_to_leave_and_is_answered_until_then(delay: Project) -> None:
@@ -292,7 +292,7 @@ def test_a_client_that_keeps_its_connection_is_told_to_leave_and_is_answered_unt
         return json.loads(answer.read())["model_version"], answer.getheader("connection")
 
     assert send() == ("1", None)
-    delay.providers.deployer.deploy(spec_of(delay, 2))
+    delay.providers.deployer().deployer.deploy(spec_of(delay, 2))
     assert send() == ("1", "close")  # the old server answers on the connection it holds, and ends it
     assert send() == ("2", None)
     client.close()

@@ -167,7 +167,7 @@ from mlopsfw.kernel.base.errors import ServingError
 from mlopsfw.project.facade import Project
 spec = EndpointSpec(endpoint="delay", model="delay", version=1, bundle="{bundle}", revision=1)
 try:
-    print(Project.open(Path({str(project.root)!r})).providers.deployer.deploy(spec).url)
+    print(Project.open(Path({str(project.root)!r})).providers.deployer().deployer.deploy(spec).url)
 except ServingError as error:
     print(error)
 """
@@ -180,7 +180,7 @@ except ServingError as error:
             assert f"may open {limit} files here, but needs at least 128" in done.stdout
             assert "LimitNOFILE" in done.stdout
     finally:
-        project.providers.deployer.stop("delay")
+        project.providers.deployer().deployer.stop("delay")
 
 
 @pytest.mark.slow
@@ -195,18 +195,18 @@ def test_thousands_of_silent_connections_to_a_real_endpoint_shut_nobody_out(
         endpoint="delay", model="delay", version=1, bundle=write_bundle(project, tmp_path / "b", 0.0), revision=1
     )
     try:
-        port = int(project.providers.deployer.deploy(spec).url.rsplit(":", 1)[1])
+        port = int(project.providers.deployer().deployer.deploy(spec).url.rsplit(":", 1)[1])
         for _ in range(2):
             held(port, 2300, b"")
             assert ask(port, "GET", "/v2/health/ready")[0] == 200
             assert ask(port, "POST", INFER, infer_body(ROW))[0] == 200
         metrics = ask(port, "GET", "/metrics")[1].decode()
         assert "mlopsfw_evicted_total" in metrics
-        assert project.providers.deployer.status("delay").facts["restarts"] == 0
+        assert project.providers.deployer().deployer.status("delay").facts["restarts"] == 0
     except ServingError as error:
         pytest.fail(str(error))
     finally:
-        project.providers.deployer.stop("delay")
+        project.providers.deployer().deployer.stop("delay")
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 

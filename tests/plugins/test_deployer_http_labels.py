@@ -532,7 +532,7 @@ def test_a_deployed_endpoint_holds_what_its_configuration_says_of_labels(
         assert ask(port, "POST", "/labels", labels_of(11), **mine)[0] == 413
         assert [ask(port, "POST", "/labels", labels_of(9), **mine)[0] for _ in range(2)] == [200, 429]
     finally:
-        made.providers.deployer.stop("delay")
+        made.providers.deployer().deployer.stop("delay")
     stored = (made.private_folder("plugins", "deployer.http", "delay") / "wanted.json").read_text()
     assert "label-label" not in stored
 

@@ -40,7 +40,7 @@ class Endpoint:
 
     def change(self, bundle: str = ""):
         self.revision += 1
-        return self.project.providers.deployer.deploy(
+        return self.project.providers.deployer().deployer.deploy(
             EndpointSpec(
                 endpoint="delay", model="delay", version=self.revision, revision=self.revision,
                 bundle=bundle or self.bundles[self.revision % 2],
@@ -50,7 +50,7 @@ class Endpoint:
     @property
     def worker(self) -> int:
         """The server process, once there is one that answers."""
-        while (status := self.project.providers.deployer.status("delay")).state != "ready":
+        while (status := self.project.providers.deployer().deployer.status("delay")).state != "ready":
             time.sleep(0.02)
         return status.facts["worker"]
 
@@ -62,7 +62,7 @@ class Endpoint:
 def endpoint(make_project: Callable[..., Project], tmp_path: Path) -> Iterator[Endpoint]:
     project = make_project("[deployer.http]\ndrain_seconds = 1.5\ncompact_seconds = 0\n")
     yield Endpoint(project, tmp_path)
-    project.providers.deployer.stop("delay")
+    project.providers.deployer().deployer.stop("delay")
 
 
 @pytest.mark.timeout(400)
@@ -97,7 +97,7 @@ def test_a_server_that_gets_sigterm_under_load_fails_no_request(endpoint: Endpoi
 def test_an_endpoint_that_is_stopped_under_load_answers_what_it_took(endpoint: Endpoint) -> None:
     with Load(endpoint.port, CLIENTS) as load:
         time.sleep(1.0)
-        endpoint.project.providers.deployer.stop("delay")
+        endpoint.project.providers.deployer().deployer.stop("delay")
     held = [error for connection, error in load.seen["failed"] if connection == "held"]
     assert len(held) <= CLIENTS, (
         held
@@ -125,14 +125,14 @@ def test_a_killed_server_costs_what_was_in_flight_loses_no_capture_and_is_back_i
     assert statistics.median(gaps) < max(2.0, 3 * imports)  # the clients keep the cores busy, and others may, too
     assert load.requests > 1_000
     assert set(load.seen["ids"]) <= endpoint.captured()
-    assert endpoint.project.providers.deployer.status("delay").facts["restarts"] == kills
+    assert endpoint.project.providers.deployer().deployer.status("delay").facts["restarts"] == kills
 
 
 @pytest.mark.faults
 def test_a_killed_supervisor_lets_its_server_finish_and_loses_no_capture(endpoint: Endpoint) -> None:
     with Load(endpoint.port, CLIENTS) as load:
         time.sleep(1.0)
-        status = endpoint.project.providers.deployer.status("delay")
+        status = endpoint.project.providers.deployer().deployer.status("delay")
         os.kill(status.facts["supervisor"], signal.SIGKILL)
         time.sleep(2.5)
         again = endpoint.change()

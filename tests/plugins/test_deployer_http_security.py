@@ -219,8 +219,8 @@ def test_a_deploy_with_an_empty_or_short_token_is_refused(
     project = make_project(f'[deployer.http]\nhost = "{host}"\n{keys}\n')
     spec = EndpointSpec(endpoint="delay", model="delay", version=1, bundle="0" * 64, revision=1)
     with pytest.raises(ConfigError, match="TOK"):
-        project.providers.deployer.deploy(spec)
-    assert project.providers.deployer.status("delay").state == "stopped"
+        project.providers.deployer().deployer.deploy(spec)
+    assert project.providers.deployer().deployer.status("delay").state == "stopped"
 
 
 # -- DNS rebinding and CSRF (MLflow 2025-14279; Ray 2025-62593) -------------------------------------------------------------
@@ -445,7 +445,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "httptools", None)
     with pytest.raises(MissingExtra, match=r"pip install 'mlopsfw\[http\]'"):
-        _ = project.providers.deployer
+        _ = project.providers.deployer().deployer
 
 
 @given(data=st.data())

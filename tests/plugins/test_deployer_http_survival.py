@@ -40,7 +40,7 @@ def delay(make_project: Callable[..., Project], tmp_path: Path) -> Iterator[Proj
     for version, bias in ((1, 0.0), (2, 1.0)):
         project.registry.register("delay", write_bundle(project, tmp_path / str(version), bias))
     yield project
-    project.providers.deployer.stop("delay")
+    project.providers.deployer().deployer.stop("delay")
 
 
 def port_of(url: str) -> int:
@@ -98,7 +98,7 @@ def test_a_server_whose_model_hangs_is_replaced(
             assert answers(port)
             stuck.join()
     finally:
-        project.providers.deployer.stop("delay")
+        project.providers.deployer().deployer.stop("delay")
 
 
 _HANGING = """
@@ -162,7 +162,7 @@ def test_a_server_that_dies_while_a_change_is_loading_is_replaced(
         changing.join()
         assert project.endpoints.status("delay").version == 2
     finally:
-        project.providers.deployer.stop("delay")
+        project.providers.deployer().deployer.stop("delay")
 
 
 # -- a supervisor that is gone, or does not react ------------------------------------------------------------------------
@@ -196,7 +196,7 @@ class Kept:
 
 def test_a_killed_supervisor_in_the_foreground_comes_back_on_its_port_and_takes_changes(delay: Project) -> None:
     url = delay.endpoints.deploy("models:/delay@1").url
-    delay.providers.deployer.stop("delay")  # as a reboot does: the ledger says on that it should serve
+    delay.providers.deployer().deployer.stop("delay")  # as a reboot does: the ledger says on that it should serve
     with Kept(delay) as kept:
         until(lambda: delay.endpoints.status("delay").state == "ready", 20.0)
         now = delay.endpoints.status("delay")
@@ -233,7 +233,7 @@ def test_a_stopped_supervisor_is_told_and_can_be_ended(delay: Project) -> None:
     os.utime(lock, (1, 1))  # as after ten seconds
     assert "does not react" in delay.endpoints.status("delay").detail
     with pytest.raises(ServingError, match="does not react"):
-        delay.providers.deployer.deploy(spec_of(delay, 2))
+        delay.providers.deployer().deployer.deploy(spec_of(delay, 2))
     delay.endpoints.stop("delay")
     assert delay.endpoints.status("delay").state == "stopped"
     until(lambda: not Path(f"/proc/{before.facts['worker']}").exists(), 10.0)
@@ -262,7 +262,7 @@ def test_stopping_an_endpoint_ends_the_stopped_server_of_a_killed_supervisor(del
 
 def test_what_serves_in_the_foreground_tells_a_process_manager_that_it_is_ready_and_lives(delay: Project) -> None:
     delay.endpoints.deploy("models:/delay@1")
-    delay.providers.deployer.stop("delay")
+    delay.providers.deployer().deployer.stop("delay")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(f"\0mlopsfw-test-{os.getpid()}")
         manager.settimeout(30)
@@ -280,7 +280,7 @@ def test_what_serves_in_the_foreground_tells_a_process_manager_that_it_is_ready_
 def test_a_restart_that_fails_does_not_make_the_version_a_failed_one(delay: Project, tmp_path: Path) -> None:
     delay.endpoints.deploy("models:/delay@1")
     delay.endpoints.deploy("models:/delay@2")
-    delay.providers.deployer.stop("delay")
+    delay.providers.deployer().deployer.stop("delay")
     port = int((delay.private_folder("plugins", "deployer.http", "delay") / "port").read_text())
     with (
         socket.create_server(("127.0.0.1", port)),

@@ -8,6 +8,7 @@ import pytest
 
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.config.model import Selection
+from mlopsfw.serving.events import EndpointWanted
 
 HEAD = """
 import msgspec
@@ -117,8 +118,10 @@ def test_a_deployer_whose_answer_is_not_that_the_endpoint_is_ready_has_failed(
     )
     project = make_project('[deployer]\nuse = "bell"\n')
     monkeypatch.setattr(project.endpoints, "_spec", lambda endpoint, wanted: wanted.spec(endpoint, {}))
+    change = EndpointWanted(revision=0, model="model", version=1, bundle="0" * 64, reason="a test", deployer="bell")
+    wanted = project.endpoints._want("orders", change)
     with pytest.raises(Exception, match=WRONG[answer]):
-        project.endpoints._change("orders", "model", 1, "0" * 64, "a test")
+        project.endpoints._deploy("orders", wanted)
     (change,) = project.endpoints.history("orders")
     assert change.state == "failed"
     assert WRONG[answer] in change.detail

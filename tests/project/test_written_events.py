@@ -34,7 +34,7 @@ from mlopsfw.operations.lease import Lease
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.events import RunBroken, RunHeartbeat
 from mlopsfw.project.components import bundled, event_types
-from mlopsfw.serving.endpoints import Endpoints
+from mlopsfw.serving.endpoints import Endpoints, NamedDeployer
 from mlopsfw_core import Reference
 
 TYPES = event_types(bundled(None))
@@ -91,6 +91,8 @@ class HeldClock(SystemClock):
 
 class Shelf:
     """A deployer that serves nothing, and cannot take the second version."""
+
+    mode = "online"
 
     def deploy(self, spec):
         if spec.version == 2:
@@ -158,7 +160,9 @@ def models(project, tmp_path):
         project.registry.approve("delay", version, "fine")
         project.registry.promote("delay", version, reason="better")
     project.registry.rollback("delay", reason="worse")
-    project.endpoints = Endpoints(project.ledger, project.registry, Shelf, project.personal_columns)
+    project.endpoints = Endpoints(
+        project.ledger, project.registry, lambda _: NamedDeployer("shelf", Shelf()), project.personal_columns
+    )
     project.endpoints.deploy("models:/delay@1", reason="go")
     with pytest.raises(ServingError):
         project.endpoints.deploy("models:/delay@2")

@@ -11,16 +11,19 @@ import pytest
 
 from mlopsfw.kernel.base.errors import ServingError, UnknownName, UsageError
 from mlopsfw.kernel.events.record import PlainRecord
-from mlopsfw.kernel.roles.deployer import EndpointSpec, EndpointStatus
+from mlopsfw.kernel.roles.deployer import DeployerMode, EndpointSpec, EndpointStatus
 from mlopsfw.pipeline.run.inputs import Inputs
 from mlopsfw.project.facade import Project
-from mlopsfw.serving.endpoints import Endpoints, fold, serving
+from mlopsfw.serving.changes import fold, serving
+from mlopsfw.serving.endpoints import Endpoints, NamedDeployer
 
 Act = Callable[[Project], Any]
 
 
 class Shelf:
     """A deployer that serves nothing but keeps the contract: what stands on it, and which bundle it cannot take."""
+
+    mode: DeployerMode = "online"
 
     def __init__(self) -> None:
         self.serves: dict[str, EndpointSpec] = {}
@@ -49,7 +52,9 @@ class Shelf:
 def shelf(project: Project, tmp_path: Path) -> Shelf:
     """A shelf as the project's deployer, and a model `delay` with three versions."""
     shelf = Shelf()
-    project.endpoints = Endpoints(project.ledger, project.registry, lambda: shelf, project.personal_columns)
+    project.endpoints = Endpoints(
+        project.ledger, project.registry, lambda name: NamedDeployer(name or "shelf", shelf), project.personal_columns
+    )
     for version in (1, 2, 3):
         folder = tmp_path / str(version)
         folder.mkdir()
@@ -97,7 +102,9 @@ def test_changes_at_once_have_revisions_of_their_own(project: Project, shelf: Sh
     together = threading.Barrier(len(others))
 
     def deploy(other: Project) -> None:
-        other.endpoints = Endpoints(other.ledger, other.registry, lambda: shelf, other.personal_columns)
+        other.endpoints = Endpoints(
+            other.ledger, other.registry, lambda name: NamedDeployer(name or "shelf", shelf), other.personal_columns
+        )
         together.wait()
         for version in (1, 2, 3):
             other.endpoints.deploy(f"models:/delay@{version}")

@@ -1,11 +1,30 @@
-"""The deployer role: a model bundle becomes an endpoint that answers requests."""
+"""The deployer role: a model bundle becomes an endpoint that answers requests or scores files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
+
+DeployerMode = Literal["online", "batch"]
+"""How a deployer serves: it answers requests, or scores files when it is asked."""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A further version behind an endpoint, and its share of the requests.
+
+    Args:
+        version: A version of the endpoint's model.
+        bundle: Digest of its bundle's manifest blob.
+        weight: Its share of the requests, above 0 and at most 1. The version of the specification answers the rest.
+        pii: As in `EndpointSpec`, for the training data of this version.
+    """
+
+    version: int
+    bundle: str
+    weight: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    pii: dict[str, Literal["drop", "mask", "hash"]] = {}
 
 
 class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,6 +38,8 @@ class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         revision: Rises by one with each change of the endpoint; a process of an older one must not come back.
         pii: Input → how its values were treated where the training data was taken in (`drop`, `mask`, `hash`): requests
             get the same.
+        routes: Further versions that answer a share of the requests, together at most all of them. A deployer that
+            serves one version alone raises `ServingError` where there are any.
     """
 
     endpoint: str
@@ -27,6 +48,7 @@ class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     bundle: str
     revision: int
     pii: dict[str, Literal["drop", "mask", "hash"]] = {}
+    routes: tuple[Route, ...] = ()
 
 
 class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +62,7 @@ class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         detail: Why it failed, or where its log lies.
         log: The file on this machine that it logs to; empty where there is none.
         facts: Whatever else the deployer can tell: process ids, requests, latency.
+        deployer, mode: The deployer's name in the configuration, and how it serves. mlopsfw fills them in.
     """
 
     endpoint: str
@@ -51,6 +74,8 @@ class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     detail: str = ""
     log: str = ""
     facts: dict[str, Any] = {}
+    deployer: str = ""
+    mode: Literal["", "online", "batch"] = ""
 
 
 class Deployer(Protocol):
@@ -58,6 +83,10 @@ class Deployer(Protocol):
 
     Which version an endpoint should serve is the kernel's (`mlopsfw.serving.endpoints`).
     """
+
+    @property
+    def mode(self) -> DeployerMode:
+        """How it serves: `online` or `batch`. A class attribute will do."""
 
     def deploy(self, spec: EndpointSpec) -> EndpointStatus:
         """Serve `spec`, replacing what the endpoint serves now with no failed request; return once it is ready.

@@ -20,7 +20,7 @@ class Kind(NamedTuple):
             no providers.
         default: The provider where the configuration chooses none.
         hook: The hook, where it is not called after the kind.
-        by_step: Whether a step may say which provider it uses, so that none need be the default.
+        by_step: Whether a step, or a verb, may say which provider it uses, so that none need be the default.
         parts: Methods that return an object, or a list of them, whose own methods the kernel calls → what that is.
         about_data: Whether errors of mlopsfw's own tree are about what a user gave it: no fault of the plugin's.
         settings: Keys beside `use` that a room reads, not the plugin.
@@ -50,7 +50,7 @@ _ALL = (
     Kind("storage", "one", "Storage", default="object", frequent=True),
     Kind("trainer", "one", "Trainer", default="torch", by_step=True),
     Kind("runtime", "name", "Runtime", parts=(("load", "model"),)),
-    Kind("deployer", "one", "Deployer", default="http"),
+    Kind("deployer", "one", "Deployer", default="http", by_step=True),
     Kind("monitor", "many", "Monitor", settings=("alarm", "share", "models", "endpoints", "reference")),
     Kind("alerter", "many", "Alerter", timeout=30.0),
     Kind("engine", "one", "Engine", default="local", by_step=True, parts=(("submit", "handle"),)),

@@ -42,8 +42,11 @@ class Models(Protocol):
 class Endpoints(Protocol):
     """The component `endpoints`: the served models."""
 
-    def deploy(self, model: str, name: str | None = None, *, reason: str = "") -> EndpointStatus:
-        """Serve a model version at an endpoint, by default one named after the model. Raise `ServingError`."""
+    def deploy(self, model: str, name: str | None = None, *, deployer: str = "", reason: str = "") -> EndpointStatus:
+        """Serve a model version at an endpoint, by default one named after the model. Raise `ServingError`.
+
+        `deployer` names a deployer of the configuration; by default the endpoint keeps its own.
+        """
         ...
 
 

@@ -17,7 +17,7 @@ from mlopsfw.operations.audit import audit
 from mlopsfw.operations.lease import Lease
 from mlopsfw.project.facade import Project
 from mlopsfw.project.host import ProjectHost
-from mlopsfw.serving.endpoints import fold as fold_endpoint
+from mlopsfw.serving.changes import fold as fold_endpoint
 
 KEY = "observer.acme"
 MINE = ("plugin/observer.acme/orders", "plugin.observer.acme.seen")

@@ -121,7 +121,7 @@ def test_a_set_that_reaches_nothing_is_an_error(load, override, says):
         ('[[alerter]]\nuse = "webhook"\nnme = 1\n[alerter.webhook]\nurl = "x"\n', "alerter.0.nme", "'name'"),
         ('[trainer]\nuse = "torch"\nepochs = 3\n', "trainer.epochs", ""),
         ('[[alerter]]\nuse = "webhook"\nname = ""\n', "alerter.0.name", ""),
-        ('[deployer.a]\nuse = "http"\n[deployer.b]\nuse = "http"\n', "deployer.use", "use ="),
+        ('[storage.a]\nuse = "object"\n[storage.b]\nuse = "object"\n', "storage.use", "use ="),
     ],
 )
 def test_a_mistake_in_a_selection_is_located(load, text, key, hint):
