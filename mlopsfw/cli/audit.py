@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
-from mlopsfw.kernel.base.errors import ChainBroken, UnknownName
+from mlopsfw.kernel.base.clock import rfc3339
+from mlopsfw.kernel.base.errors import ChainBroken, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import nearest
 
 if TYPE_CHECKING:
@@ -23,13 +25,29 @@ def audit() -> None:
 
 @audit.command()
 @click.argument("prefix", default="")
+@click.option(
+    "--checkpoint",
+    "kept",
+    type=click.Path(path_type=Path),
+    help="A file that `audit checkpoint` wrote: also verify that the ledger extends its last checkpoint.",
+)
 @json_option
 @pass_project
-def verify(project: Project, prefix: str, *, as_json: bool) -> None:
-    """Hash every event again, in all streams or in those whose names start with PREFIX."""
-    from mlopsfw.operations.audit import audit as audited
+def verify(project: Project, prefix: str, *, kept: Path | None, as_json: bool) -> None:
+    """Hash every event again, in all streams or in those whose names start with PREFIX.
 
-    streams = list(audited(project.storage, prefix, project.ledger.types))
+    Without a checkpoint this proves what is there. Events that somebody removed from the end of a stream leave no trace in the store.
+    """
+    from mlopsfw.operations.audit import audit as audited
+    from mlopsfw.operations.checkpoint import read
+
+    checkpoint = read(kept) if kept else None
+    if checkpoint and checkpoint.project != project.config.name:
+        raise UsageError(
+            f"{kept} is a checkpoint of the project {checkpoint.project!r}",
+            hint=f"This one is {project.config.name!r}.",
+        )
+    streams = list(audited(project.storage, prefix, project.ledger.types, checkpoint))
     problems = [problem for stream in streams for problem in stream.problems]
     if as_json:
         emit_json(streams)
@@ -37,9 +55,53 @@ def verify(project: Project, prefix: str, *, as_json: bool) -> None:
         for problem in problems:
             click.echo(problem)
         events = sum(stream.entries for stream in streams)
-        click.echo(f"{events} events in {len(streams)} streams, {len(problems)} problems.")
+        counted = f"{events} events in {len(streams)} streams, {len(problems)} problems"
+        if checkpoint:
+            click.echo(f"{counted}, compared with the checkpoint of {checkpoint.time} ({checkpoint.events} events).")
+        else:
+            click.echo(f"{counted} in what is here. A cut tail cannot be excluded without a checkpoint.")
     if problems:
         raise ChainBroken(f"the ledger has {len(problems)} problems", hint="Restore the named objects from a copy.")
+
+
+@audit.command("checkpoint")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--git", is_flag=True, help="Keep it as a git note of the current commit, under refs/notes/mlopsfw.")
+@click.option(
+    "--every",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Do nothing while fewer than N events are newer than FILE's last checkpoint.",
+)
+@json_option
+@pass_project
+def take_checkpoint(project: Project, file: Path | None, *, git: bool, every: int | None, as_json: bool) -> None:
+    """Append the newest event's hash of every stream to FILE.
+
+    Keep FILE where nobody who can write the store can change it: another bucket, a CI artefact. `audit verify --checkpoint FILE` then finds
+    events that were cut from the end or rewritten since. A git note goes elsewhere with `git push origin refs/notes/mlopsfw`.
+    """
+    from mlopsfw.operations import checkpoint as checkpoints
+    from mlopsfw.operations.audit import audit as audited
+    from mlopsfw.operations.audit import checkpoint_of
+
+    if not (file or git):
+        raise UsageError("there is no place for the checkpoint", hint="Name a FILE, or pass --git.")
+    if every and not file:
+        raise UsageError("--every needs FILE, which has the last checkpoint")
+    last = checkpoints.read(file) if file and file.exists() else None
+    streams = list(audited(project.storage, "", project.ledger.types, last))
+    taken = checkpoint_of(streams, project.config.name, rfc3339(project.clock.now()))
+    due = last is None or every is None or taken.events - last.events >= every
+    if file and due:
+        checkpoints.append(file, taken)
+    commit = checkpoints.note(project.root, taken) if git and due else ""
+    if as_json:
+        emit_json({"taken": due, "events": taken.events, "streams": len(taken.heads), "commit": commit})
+        return
+    places = " and ".join(filter(None, (str(file or ""), f"a note of {commit[:12]}" if commit else "")))
+    said = f"in {places}" if due else f"none taken: {taken.events - (last.events if last else 0)} are new"
+    click.echo(f"{taken.events} events in {len(taken.heads)} streams, {said}.")
 
 
 @audit.command()

@@ -1,0 +1,119 @@
+"""Checkpoints of the ledger: the heads of all streams, kept outside of the store, so that a cut or rewritten tail is found later."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import DataError, UsageError
+
+_NOTES = "refs/notes/mlopsfw"
+_LONGEST = 256 << 20
+
+
+class StreamHead(msgspec.Struct, frozen=True, array_like=True):
+    """The newest event of a stream: its number, and the sha256 of its stored line."""
+
+    seq: Annotated[int, msgspec.Meta(ge=1)]
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ledger at one moment.
+
+    Args:
+        project: The project's name.
+        time: When it was taken, RFC 3339.
+        heads: Stream → its newest event.
+        format: The version of this layout.
+    """
+
+    project: str
+    time: str
+    heads: dict[str, StreamHead]
+    format: int = 1
+
+    @property
+    def events(self) -> int:
+        """The number of events up to it."""
+        return sum(head.seq for head in self.heads.values())
+
+    def encoded(self) -> bytes:
+        """Return it as one line of JSON; equal checkpoints give equal bytes."""
+        return msgspec.json.encode(self, order="sorted") + b"\n"
+
+
+def read(file: Path) -> Checkpoint:
+    """Return the newest checkpoint of a file: its last line. Raise `UsageError` or `DataError`."""
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_LONGEST + 1)
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}", hint="`mlopsfw audit checkpoint FILE` makes one."
+        ) from None
+    lines = data.split(b"\n")
+    if len(data) > _LONGEST or not any(lines):
+        raise DataError(f"{file} is {'too large for' if any(lines) else 'empty and no'} a checkpoint")
+    return decoded([line for line in lines if line][-1], str(file))
+
+
+def decoded(line: bytes, where: str) -> Checkpoint:
+    """Return the checkpoint in one line of JSON. Raise `DataError`, which names `where`."""
+    try:
+        found = msgspec.json.decode(line, type=Checkpoint)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{where} holds no checkpoint: {error}", hint="`mlopsfw audit checkpoint FILE` makes one."
+        ) from None
+    if found.format != 1:
+        raise DataError(
+            f"{where} is a checkpoint of format {found.format}", hint="Use the release that wrote it, or a newer one."
+        )
+    return found
+
+
+def append(file: Path, checkpoint: Checkpoint) -> None:
+    """Append a checkpoint to a file, durably, in one write; folders above it are made."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(descriptor, checkpoint.encoded())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror}", hint="Name a file outside of the store."
+        ) from None
+
+
+def note(root: Path, checkpoint: Checkpoint) -> str:
+    """Keep a checkpoint as a note of the commit that is checked out, under `refs/notes/mlopsfw`; return the commit.
+
+    Raises:
+        UsageError: There is no git, or no commit.
+    """
+    commit = _git(root, "rev-parse", "HEAD").strip()
+    _git(root, "notes", "--ref", _NOTES, "append", "--file", "-", commit, given=checkpoint.encoded())
+    return commit
+
+
+def _git(root: Path, *arguments: str, given: bytes | None = None) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], input=given, capture_output=True, check=True, timeout=60
+        )
+    except FileNotFoundError:
+        raise UsageError("git is not installed", hint="Name a file instead.") from None
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        said = (error.stderr or b"").decode(errors="replace").strip()
+        raise UsageError(
+            f"git {arguments[0]} failed: {said}", hint="Commit the project first, or name a file."
+        ) from None
+    return done.stdout.decode()
