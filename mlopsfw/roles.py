@@ -52,6 +52,7 @@ from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Number, 
 from mlopsfw.kernel.roles.names import API_VERSION, ROLES
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.reading import MAX_RATIO, FileFacts, Format, ReadOptions, ReadRequest, RejectSink, TextFormat
+from mlopsfw.kernel.roles.secrets import SecretStore
 from mlopsfw.kernel.roles.source import (
     Received,
     RemoteFile,
@@ -153,6 +154,7 @@ __all__ = [
     "Runs",
     "Runtime",
     "ScalarType",
+    "SecretStore",
     "Secrets",
     "Signals",
     "SignatureColumn",

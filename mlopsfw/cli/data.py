@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlopsfw.data.datasets import DatasetVersion
     from mlopsfw.data.datasets.loading.change import Change, Mode
     from mlopsfw.data.intake.places import Query
+    from mlopsfw.kernel.roles.host import Secrets
     from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.kernel.roles.source import SourceOptions
     from mlopsfw.project.facade import Project
@@ -123,7 +124,7 @@ def add(
     else:
         with progress(quiet=quiet) as callback:
             version = project.datasets.add(
-                name, _sources(files, sql, query, table_name), _change(**change), message,
+                name, _sources(project.secrets, files, sql, query, table_name), _change(**change), message,
                 csv=csv, outside=outside, force=force, once=not force, progress=callback,
             )  # fmt: skip
     if as_json:
@@ -147,10 +148,12 @@ def _tell(version: DatasetVersion) -> None:
         click.echo(f"{len(ignored)} unknown columns were left out: {', '.join(ignored)}", err=True)
 
 
-def _sources(files: tuple[str, ...], sql: str | None, query: str, name: str) -> list[Path | str | Query]:
+def _sources(
+    secrets: Secrets, files: tuple[str, ...], sql: str | None, query: str, name: str
+) -> list[Path | str | Query]:
     from mlopsfw.data.intake.places import Query, place_of
 
-    return [Query(sql, query, name)] if sql else [place_of(file) for file in files]
+    return [Query(sql, query, name)] if sql else [place_of(file, secrets.is_reference) for file in files]
 
 
 def _change(*, append: bool, upsert: bool, incremental: str, **rest: Any) -> Change:

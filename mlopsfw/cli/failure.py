@@ -10,8 +10,8 @@ import click
 
 from mlopsfw.cli.output import printable
 from mlopsfw.kernel.base.errors import MlopsfwError, text_of
-from mlopsfw.kernel.config.secrets import redacted
 from mlopsfw.kernel.plugins.blame import PluginWarning, is_blamed
+from mlopsfw.privacy.credentials import redacted
 
 _python_format = warnings.formatwarning
 INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of the request

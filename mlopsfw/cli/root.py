@@ -89,7 +89,7 @@ def _invoked(args: list[str]) -> int:
         click.echo("Interrupted.", err=True)
         return 130
     except click.ClickException as error:
-        from mlopsfw.kernel.config.secrets import redacted
+        from mlopsfw.privacy.credentials import redacted
 
         text = StringIO()
         error.show(file=text)  # a path that is a URL may hold a password

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, get_args
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.kernel.config.secrets import secret_problem
 from mlopsfw.kernel.plugins.blame import blame_built
 from mlopsfw.kernel.roles.alerting import Receipt
 from mlopsfw.kernel.roles.deployer import DeployerMode, EndpointStatus
@@ -22,8 +24,10 @@ _ANSWERS: dict[tuple[str, str], tuple[type, ...]] = {
     ("deployer", "status"): (EndpointStatus,),
     ("deployer", "stop"): (EndpointStatus,),
     ("handle", "wait"): (StepResult, _NONE),
+    ("secrets", "read"): (str,),
 }
 _DECLARED: dict[tuple[str, str], tuple[str, ...]] = {("deployer", "mode"): get_args(DeployerMode)}
+_PROBLEMS: dict[tuple[str, str], Callable[[Any], str]] = {("secrets", "read"): secret_problem}
 _PARTS = {("engine", "submit"): "handle"}
 _METHODS = {"handle": ("wait", "cancel")}
 
@@ -84,11 +88,17 @@ def check_answer(role: str, method: str, part: str, answer: Any) -> None:
     if not isinstance(answer, types):
         names = " or ".join("None" if each is _NONE else each.__name__ for each in types)
         raise PluginError(f"it returned {_described(answer)} instead of {names}")
+    if problem := _PROBLEMS.get((role, method), _no_problem)(answer):
+        raise PluginError(f"what it returned {problem}")
     if isinstance(answer, msgspec.Struct) and (role, method) in _ANSWERS:
         try:
             msgspec.convert(msgspec.to_builtins(answer, builtin_types=(bytes,)), type(answer))
         except (msgspec.ValidationError, TypeError, ValueError) as error:
             raise PluginError(f"it returned a {type(answer).__name__} that is none: {error}") from None
+
+
+def _no_problem(_answer: object) -> str:
+    return ""
 
 
 def _described(answer: Any) -> str:

@@ -38,6 +38,7 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
     from mlopsfw.monitoring.component import component as monitoring
     from mlopsfw.operations.component import component as operations
     from mlopsfw.pipeline.run.component import component as runs
+    from mlopsfw.project.secret_check import secret_check
     from mlopsfw.serving.component import component as endpoints
 
     def capture_holdings() -> Iterable[Holding]:
@@ -76,6 +77,7 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
 
     return (
         operations(parts, parts),
+        Component(name="secrets", checks=(secret_check(parts),)),
         endpoints(lambda: parts.endpoints, lambda: parts.captures, capture_holdings, capture_tables),
         runs(lambda: parts.runs, run_needs, run_holdings),
         monitoring(report_holdings),

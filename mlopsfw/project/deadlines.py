@@ -12,8 +12,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from mlopsfw.kernel.base.errors import PluginError, text_of
-from mlopsfw.kernel.plugins.blame import blaming, warn
-from mlopsfw.kernel.roles.alerting import Alerter
+from mlopsfw.kernel.plugins.blame import blame, blaming, warn
 from mlopsfw.kernel.roles.names import KINDS
 
 if TYPE_CHECKING:
@@ -68,6 +67,7 @@ class Deadline:
         self._started().put(run)
         if not wait((future,), self._seconds).done:
             raise PluginTimeout(f"it did not return within {self._seconds:g} s", hint="Its `timeout` sets the limit.")
+        self._last = None  # what came back may be a secret, and is the caller's alone
         return future.result()
 
     def _started(self) -> _Tasks:
@@ -94,20 +94,21 @@ def _work(tasks: _Tasks) -> None:
         task()
 
 
-class LimitedAlerter:
-    """An alerter, each call of which has a deadline. An error names the plugin.
+class Limited:
+    """A provider, each call of which has a deadline. An error names the plugin.
 
     Args:
         built: The provider, behind the border.
         deadline: Limits the calls.
         claim: The plugin.
+        role: The protocol, whose defaults stand in for what the provider does not have.
     """
 
-    def __init__(self, built: Any, deadline: Deadline, claim: Claim) -> None:
-        self._built, self._deadline, self._claim = built, deadline, claim
+    def __init__(self, built: Any, deadline: Deadline, claim: Claim, role: type) -> None:
+        self._built, self._deadline, self._claim, self._role = built, deadline, claim, role
 
     def __getattr__(self, name: str) -> Any:
-        default = getattr(Alerter, name, None)
+        default = getattr(self._role, name, None)
         if default is None or getattr(default, "__isabstractmethod__", False):
             value = getattr(self._built, name)
         else:  # what the class does not have, the protocol does
@@ -116,8 +117,13 @@ class LimitedAlerter:
             return value
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            with blaming(self._claim, f"{self._claim.kind.capitalize()}.{name}"):
-                return self._deadline.call(value, *args, **kwargs)
+            where = f"{self._claim.kind.capitalize()}.{name}"
+            with blaming(self._claim, where):
+                try:
+                    return self._deadline.call(value, *args, **kwargs)
+                except PluginTimeout as error:  # of mlopsfw's own tree, but the plugin's fault for every role
+                    blame(error, self._claim, where)
+                    raise
 
         return call
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.kernel.config.secrets import SecretResolver
 from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.events.authority import copy
 from mlopsfw.kernel.events.record import PlainRecord
@@ -40,8 +41,8 @@ class ProjectHost:
         self._project, self._name, self._instance = project, name, instance or name
 
     def _on_storage(self, what: str) -> Wiring:
-        """Return the parts that are built on storage. Raise `PluginError` for the storage itself."""
-        if self._name.startswith("storage."):
+        """Return the parts that are built on storage. Raise `PluginError` for the storage itself, and for what it needs."""
+        if self._name.startswith(("storage.", "secrets.")):
             raise PluginError(f"{self._name} asked for {what} before the storage that holds them exists")
         return self._project
 
@@ -71,8 +72,8 @@ class ProjectHost:
 
     @property
     def secrets(self) -> Secrets:
-        """Secret references."""
-        return self._project.secrets
+        """Secret references. Those of a secret store lead to no store."""
+        return SecretResolver(self.root) if self._name.startswith("secrets.") else self._project.secrets
 
     @property
     def state(self) -> State:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.store.vault import Vault
     from mlopsfw.project.deadlines import ObserverCalls
     from mlopsfw.project.providers import Providers
+    from mlopsfw.project.secrets import SecretStores
 
 
 class KernelWiring(ABC):
@@ -83,11 +84,19 @@ class KernelWiring(ABC):
         return self.providers.storage
 
     @cached_property
+    def secret_stores(self) -> SecretStores:
+        """The stores of secrets by scheme, besides the environment and files."""
+        from mlopsfw.project.secrets import Schemes, SecretStores
+
+        schemes = Schemes(lambda: self.plugins.catalog.claims, self.config.options.get("secrets", {}))
+        return SecretStores(schemes, lambda scheme: self.providers.secret_store(scheme))  # noqa: PLW0108 - built late
+
+    @cached_property
     def secrets(self) -> Secrets:
         """Secret references."""
         from mlopsfw.kernel.config.secrets import SecretResolver
 
-        return SecretResolver(self.root)
+        return SecretResolver(self.root, self.secret_stores)
 
     @cached_property
     def actors(self) -> Actors:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Host
     from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.reading import Format
+    from mlopsfw.kernel.roles.secrets import SecretStore
     from mlopsfw.kernel.roles.source import Source
     from mlopsfw.kernel.roles.storage import Storage
     from mlopsfw.kernel.roles.training import Trainer
@@ -112,15 +113,35 @@ class Providers:
 
     def alerter(self, name: str) -> Alerter:
         """Return a selected alerter, built by itself: one that cannot be built does not keep the others from delivering."""
-        from mlopsfw.project.deadlines import Deadline, LimitedAlerter, is_limit
+        from mlopsfw.kernel.roles.alerting import Alerter
 
         selection = next(each for each in self._config.selections("alerter") if each.called == name)
+        return self._limited("alerter", selection, Alerter)  # type: ignore[no-any-return]
+
+    def secret_store(self, scheme: str) -> SecretStore:
+        """Return the store whose secrets references of this scheme name."""
+        from mlopsfw.kernel.roles.secrets import SecretStore
+
+        for _, name, missing in self._plugins.missing(self._config, "secrets"):
+            if name == scheme:
+                raise missing
+        return self._limited("secrets", self._config.by_name("secrets", scheme), SecretStore)  # type: ignore[no-any-return]
+
+    def _limited(self, role: str, selection: Selection, protocol: type) -> Any:
+        """Build a provider of a role whose calls have a deadline."""
+        from mlopsfw.kernel.plugins.blame import blame
+        from mlopsfw.project.deadlines import Deadline, Limited, PluginTimeout, is_limit
+
         if not is_limit(selection.options.get("timeout", 1)):
-            raise self._config.error("must be a number of seconds above 0", f"{selection.key}.timeout")
-        deadline = Deadline(KINDS["alerter"].timeout, selection.options)
-        built = deadline.call(self._build, "alerter", selection)
-        claim = self._plugins.catalog.find("alerter", selection.use)
-        return LimitedAlerter(built, deadline, claim)
+            key = selection.options_key or selection.key
+            raise self._config.error("must be a number of seconds above 0", f"{key}.timeout")
+        deadline = Deadline(KINDS[role].timeout, selection.options)
+        try:
+            built = deadline.call(self._build, role, selection)
+        except PluginTimeout as error:
+            blame(error, self._plugins.catalog.find(role, selection.use), "build")
+            raise
+        return Limited(built, deadline, self._plugins.catalog.find(role, selection.use), protocol)
 
     def runtime(self, format: str) -> Runtime:  # noqa: A002 - the field's word
         """Return the runtime that loads bundles of `format`. Raise `UnknownFormat` where none is installed."""

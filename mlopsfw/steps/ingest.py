@@ -21,7 +21,7 @@ from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets import Datasets
-    from mlopsfw.kernel.roles.host import Host
+    from mlopsfw.kernel.roles.host import Host, Secrets
 
 
 class IngestParams(SourceOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,13 +73,13 @@ class IngestParams(SourceOptions, frozen=True, kw_only=True, forbid_unknown_fiel
         return (self.path,) if isinstance(self.path, str) else self.path
 
 
-def _reads(params: IngestParams) -> tuple[str, ...]:
-    return tuple(path for path in params.paths() if not isinstance(place_of(path), str))
+def _reads(params: IngestParams, secrets: Secrets) -> tuple[str, ...]:
+    return tuple(path for path in params.paths() if not isinstance(place_of(path, secrets.is_reference), str))
 
 
-def _facts(params: IngestParams, *, datasets: Datasets) -> Mapping[str, object]:
+def _facts(params: IngestParams, secrets: Secrets, *, datasets: Datasets) -> Mapping[str, object]:
     """Pin what a reference points at, which is not among `reads`; nothing tells whether a database, or all that a URL means, has changed."""
-    if params.sql or len(_reads(params)) < len(params.paths()):
+    if params.sql or len(_reads(params, secrets)) < len(params.paths()):
         return {"read at": new_run_id()}
     if not params.reference:
         return _contract(datasets.contract_file(params.dataset), params)
@@ -108,7 +108,7 @@ def _run(params: IngestParams, host: Host, context: StepContext) -> Mapping[str,
     else:
         version = datasets.add(
             params.dataset,
-            _sources(host.root, params),
+            _sources(host, params),
             _change(params),
             params.message,
             csv=_csv(params),
@@ -125,11 +125,11 @@ def _run(params: IngestParams, host: Host, context: StepContext) -> Mapping[str,
     return {"rows": version.artifact()}
 
 
-def _sources(root: Path, params: IngestParams) -> list[Any]:
+def _sources(host: Host, params: IngestParams) -> list[Any]:
     if params.sql:
         return [Query(params.sql, params.query, params.table)]
-    sources = map(place_of, params.paths())
-    return [place if isinstance(place, str) else root / place for place in sources]
+    sources = [place_of(path, host.secrets.is_reference) for path in params.paths()]
+    return [place if isinstance(place, str) else host.root / place for place in sources]
 
 
 def _change(params: IngestParams) -> Any:
@@ -158,8 +158,8 @@ def build(params: IngestParams, host: Host) -> Step:
         run=partial(_run, params, host),
         outputs=("rows",),
         plugins=("format", "source"),
-        reads=_reads(params),
-        facts=partial(_facts, params),
+        reads=_reads(params, host.secrets),
+        facts=partial(_facts, params, host.secrets),
     )
 
 

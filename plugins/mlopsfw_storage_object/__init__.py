@@ -24,10 +24,10 @@ class ObjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Configure `[storage.object]`.
 
     Args:
-        url: `file:PATH` (relative to the project) or `file:///PATH`, `s3://bucket/prefix`, `gs://…`, `az://…`; or `env:NAME`, a
-            variable that holds one of these.
-        options: Options of the store as obstore and deltalake name them (`aws_endpoint`, `aws_region`, `allow_http`, …); a value
-            `env:NAME` or `file:/path` is a secret reference.
+        url: `file:PATH` (relative to the project) or `file:///PATH`, `s3://bucket/prefix`, `gs://…`, `az://…`; or a reference to one of these, such as
+            `env:NAME`.
+        options: Options of the store as obstore and deltalake name them (`aws_endpoint`, `aws_region`, `allow_http`, …); secrets are
+            references, such as `env:NAME`.
         attempts: How often a request is tried.
         budget: Seconds that one operation may take with all its tries.
     """
@@ -39,8 +39,8 @@ class ObjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def build(config: ObjectConfig, host: StorageHost) -> Storage:
-    """Open the storage that `config.url` names: `file:PATH` is a folder here, and `env:NAME` a reference."""
-    url = host.secrets.resolve(config.url) if config.url.startswith("env:") else config.url
+    """Open the storage that `config.url` names: `file:PATH` is a folder here, and any other reference one to the URL."""
+    url = config.url if config.url.startswith("file:") else host.secrets.reveal(config.url)
     scheme, colon, rest = url.partition(":")
     if not colon or not scheme.isalnum():
         raise UsageError(f"storage url {config.url!r} has no scheme", hint="Write file:PATH or s3://bucket/prefix.")

@@ -9,6 +9,7 @@ from mlopsfw.scaffold.kits.engine import *  # noqa: F403
 from mlopsfw.scaffold.kits.format import *  # noqa: F403
 from mlopsfw.scaffold.kits.monitor import *  # noqa: F403
 from mlopsfw.scaffold.kits.observer import *  # noqa: F403
+from mlopsfw.scaffold.kits.secrets import *  # noqa: F403
 from mlopsfw.scaffold.kits.source import *  # noqa: F403
 from mlopsfw.scaffold.kits.step import *  # noqa: F403
 from mlopsfw.scaffold.kits.storage import *  # noqa: F403

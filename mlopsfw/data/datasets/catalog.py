@@ -143,10 +143,10 @@ class Datasets(VersionStore):
         """
         from mlopsfw.data.datasets.loading.zero_copy import refer
         from mlopsfw.data.datasets.pins import absolute
-        from mlopsfw.kernel.config.secrets import credential_in
         from mlopsfw.kernel.roles.reading import ReadOptions
+        from mlopsfw.privacy.credentials import credential_in
 
-        if credential := credential_in(uri):
+        if credential := credential_in(uri, self._services.secrets.is_reference):
             raise UsageError(
                 f"the reference of dataset {name!r} holds {credential}, and the ledger would keep it for ever",
                 hint="Use a login from the environment, such as AWS_PROFILE, or add a copy of the rows.",

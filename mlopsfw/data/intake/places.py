@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 from msgspec.structs import replace
 
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
-from mlopsfw.kernel.config.secrets import credential_in, is_reference
 from mlopsfw.kernel.roles.host import Secrets
 from mlopsfw.kernel.roles.source import SourceOptions, SourceRequest
+from mlopsfw.privacy.credentials import credential_in
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _TELLING = re.compile(
@@ -43,7 +43,7 @@ def scheme_of(place: Path | str) -> str:
     return match[1].lower() if match else ""
 
 
-def place_of(text: str) -> Path | str:
+def place_of(text: str, is_reference: Callable[[str], bool]) -> Path | str:
     """Return what a user wrote as a source: a URL, or a reference to one, as it is; else the path."""
     return text if scheme_of(text) or is_reference(text) else Path(text)
 
@@ -57,7 +57,7 @@ def url_of(named: str, secrets: Secrets) -> str:
     """
     if not scheme_of(named):
         return secrets.reveal(named)
-    if urlsplit(named).password or credential_in(named):
+    if urlsplit(named).password or credential_in(named, secrets.is_reference):
         raise _credential(named)
     return named
 
@@ -115,11 +115,11 @@ def resolved(options: SourceOptions, secrets: Secrets) -> SourceOptions:
 
 
 def _header(name: str, reference: str, secrets: Secrets) -> str:
-    value = secrets.resolve(reference) if is_reference(reference) else ""
-    if not is_reference(reference):
+    if not secrets.is_reference(reference):
         raise ConfigError(
             f"the header {name} contains its value in plain text", hint=f"Write {name}=env:NAME or file:/path."
         )
+    value = secrets.resolve(reference)
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t\x20-\x7e]+", value):
         raise ConfigError(
             f"the header {name!r} of {reference} cannot be sent", hint="Write one line of ASCII that is not empty."
@@ -129,7 +129,7 @@ def _header(name: str, reference: str, secrets: Secrets) -> str:
 
 def _revealed(options: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
     for name, value in options.items():
-        if _TELLING.search(name) and not is_reference(value):
+        if _TELLING.search(name) and not secrets.is_reference(value):
             raise ConfigError(
                 f"the option {name} contains a secret in plain text", hint=f"Write {name}=env:NAME or file:/path."
             )

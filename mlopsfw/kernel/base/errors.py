@@ -42,6 +42,7 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
     │   ├── UnknownFormat
     │   └── GoldenMismatch                  the loaded model does not reproduce its golden rows
     │       └── ServingSkew                 serving makes other features of a row than training
+    ├── SecretUnavailable               1   a store of secrets cannot be reached, or does not answer now
     ├── ServingError                    1
     └── DeliveryFailed                  1   an alerter could not hand an alert over; the outbox tries again
 """
@@ -296,6 +297,10 @@ class GoldenMismatch(BundleError):
 
 class ServingSkew(GoldenMismatch):
     """Serving makes other features of a row than training did."""
+
+
+class SecretUnavailable(MlopsfwError):
+    """A store of secrets cannot be reached, or does not answer now. Whether the secret exists is not known."""
 
 
 class ServingError(MlopsfwError):

@@ -46,8 +46,7 @@ class Encryption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What `[storage]` says besides the provider.
 
     Args:
-        encrypt: References to the keys of blobs, `env:NAME` or `file:/path`, the one for new rings first; none for no
-            encryption.
+        encrypt: References to the keys of blobs, such as `env:NAME`, the one for new rings first; none: as they are.
         tables: `encrypted-disk` declares that what tables lie on is encrypted by others; else, with `encrypt`, they are
             refused.
     """
@@ -105,7 +104,7 @@ class PrivacyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """`[privacy]`.
 
     Args:
-        key: Reference to the key of keyed hashes, `env:NAME` or `file:/path`.
+        key: Reference to the key of keyed hashes, such as `env:NAME`.
     """
 
     key: str = ""
@@ -196,7 +195,8 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def by_name(self, kind: str, name: str) -> Selection:
         """Return the provider that data, or a reference, names, with the options of its table."""
-        return Selection(use=name, options=self.options.get(kind, {}).get(name, {}), key=kind)
+        options = self.options.get(kind, {}).get(name, {})
+        return Selection(use=name, options=options, key=kind, options_key=f"{kind}.{name}")
 
     def chosen(self, *roles: str) -> list[tuple[str, Selection]]:
         """Return role and provider of all that the file selects or names, and of `roles` the default ones too."""

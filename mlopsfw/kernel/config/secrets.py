@@ -1,112 +1,118 @@
-"""Secret references: `env:NAME` and `file:/path`.
+"""Secret references: `env:NAME`, `file:/path`, and `SCHEME:TARGET` for the secrets of a store, such as `vault:`.
 
-The value is read at use and kept nowhere. An empty one is refused here, for every use.
+The value is read at use and kept nowhere. An empty one is refused, for every use.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
-from urllib.parse import unquote
 
 from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.roles.names import KINDS
+from mlopsfw.kernel.roles.secrets import SecretStore
+
+LOCAL = KINDS["secrets"].reserved
+"""The schemes that mlopsfw reads itself."""
 
 LEAST_TOKEN = 16
 """Characters that a bearer token which clients must present has at least."""
 
-_SECRET_NAME = re.compile(
-    r"(password|passwd|passphrase|secret|credential)s?$|(^|_)pwd$|^(db|smtp|mail|user)_?pass$|(^|_)token$"
-    r"|(auth|access|api|bearer|refresh|session|sas|bot)_?tokens?$|^(proxy_)?authorization$|^(set_)?cookie$"
-    r"|(api|access|account|private|secret|signing|encryption|shared|master|auth|sas|hmac)_?keys?$|service_account_key$"
-)
-_PUBLIC_NAME = re.compile(
-    r"(^|_)(pad|eos|bos|unk|mask|sep|cls|start|end|stop|special|oov)_token$|application_credentials$"
-)
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"']+")
-_PASSWORD_IN_URL = re.compile(r"://[^\s:@/]*:(?!\d{1,5}[/?#])[^\s@]+@")
-_USER_IN_URL = re.compile(r"^https?://[^/?#@]+@", re.IGNORECASE)
-_PORT = r"\.?(:\d*)?"  # a host may be written with the root's dot and with its port
-_WEBHOOK = re.compile(
-    rf"(https?://(hooks\.slack(-gov)?\.com{_PORT}/+(services|workflows|triggers)"
-    rf"|([\w-]+\.)?discord(app)?\.com{_PORT}/+api/+(v\d+/+)?webhooks"
-    rf"|[\w.-]+\.webhook\.office\.com{_PORT}|outlook\.office(365)?\.com{_PORT}/+webhook"
-    rf"|api\.telegram\.org{_PORT}))/+[^\s\"'?#]+",
-    re.IGNORECASE,
-)
-_QUERY_NAME = re.compile(r"[?&#;]([^=&#;?]+)=(?!env:|file:)[^&#;]")
-_USER_INFO = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s/@\"']*:[^\s/@\"']+@")
-_QUERY_PAIR = re.compile(r"([?&#;])([^=&#;?\s]+)=[^&#;\s\"']+")
-_SIGNED = re.compile(r"(x-(amz|goog)-)?(sig|signature|credential|security-token)|auth", re.IGNORECASE)
-_PAIR = re.compile(
-    r"(^|[;\s])(password|pwd|accountkey|sharedaccesskey|sharedaccesssignature)=(?!env:|file:)[^\s;]", re.IGNORECASE
-)
-_BEARER = re.compile(r"^bearer \S{8,}$|^(proxy-)?authorization\s*:\s*(?!env:|file:)\S", re.IGNORECASE)
+_SCHEME = re.compile(r"([a-z][a-z0-9-]*):(?!//)\S")
 
-_LONGEST = 1 << 16  # bytes of a secret's file; more is another file
+_LONGEST = 1 << 16  # bytes of a secret
 
 
 class SecretResolver:
-    """Resolves references; relative files are relative to `root`."""
+    """Resolves references.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    Args:
+        root: The project's folder: relative files are relative to it.
+        stores: Scheme → store, besides `env` and `file`.
+    """
+
+    def __init__(self, root: Path, stores: Mapping[str, SecretStore] | None = None) -> None:
+        self._local: dict[str, SecretStore] = {"env": _Environment(), "file": _Files(root)}
+        self._stores = {} if stores is None else stores
+
+    def is_reference(self, text: str) -> bool:
+        """Return whether `text` reads as a reference."""
+        return is_reference(text, self._stores)
 
     def resolve(self, reference: str) -> str:
-        """Return the secret's value, without a trailing newline.
+        """Return the secret's value.
 
         Raises:
             ConfigError: It is no reference, leads nowhere, or the value is empty, only white space, or no text. The
                 error names the reference, never a value.
+            SecretUnavailable, PluginError: As `mlopsfw.roles.Secrets` says.
         """
-        kind, _, target = reference.partition(":")
-        if kind == "env" and target:
-            return _not_empty(self._from_environment(target), f"the environment variable {target}")
-        if kind == "file" and target:
-            return _not_empty(self._from_file(target), f"the secret file {target}")
-        raise ConfigError("a secret must be a reference", hint="Write env:NAME or file:/path, never the secret itself.")
+        scheme, _, target = reference.partition(":")
+        if target and scheme in self._local:
+            return self._local[scheme].read(target)
+        if target and self.is_reference(reference):
+            return self._stores[scheme].read(target)
+        hint = f"Write env:NAME or file:/path, never the secret itself.{scheme_hint(reference, self._stores)}"
+        raise ConfigError("a secret must be a reference", hint=hint)
 
     def reveal(self, text: str) -> str:
         """Return the secret that `text` refers to, or `text` itself where it is no reference."""
-        return self.resolve(text) if is_reference(text) else text
+        return self.resolve(text) if self.is_reference(text) else text
 
     def bearer_token(self, reference: str, *, key: str, issued_here: bool = False) -> str:
         """Return the bearer token that a reference leads to, as `mlopsfw.roles.Secrets` says."""
         least = LEAST_TOKEN if issued_here else 1
         return checked_token(self.resolve(reference), reference, key=key, least=least)
 
-    @staticmethod
-    def _from_environment(name: str) -> str:
-        try:
-            value = os.environ[name]
-        except (KeyError, ValueError):
-            raise ConfigError(f"the environment variable {name} is not set", hint=f"Run: export {name}=…") from None
-        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise ConfigError(f"the environment variable {name} is not UTF-8", hint="Set it to UTF-8 text.")
-        return value
 
-    def _from_file(self, name: str) -> str:
+class _Environment:
+    """The variables of this process."""
+
+    def read(self, target: str) -> str:
+        where = f"the environment variable {target}"
         try:
-            with (self._root / name).open("rb") as file:
+            value = os.environ[target]
+        except (KeyError, ValueError):
+            raise ConfigError(f"{where} is not set", hint=f"Run: export {target}=…") from None
+        return _held(value, where)
+
+
+class _Files:
+    """Files, each with one secret. Relative ones are relative to `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, target: str) -> str:
+        where = f"the secret file {target}"
+        try:
+            with (self._root / target).open("rb") as file:
                 data = file.read(_LONGEST + 1)
         except OSError as error:
-            raise ConfigError(f"the secret file {name} cannot be read: {error.strerror}") from None
+            raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
         except ValueError as error:  # such as a NUL in its name
-            raise ConfigError(f"the secret file {name!r} cannot be read: {error}") from None
-        if len(data) > _LONGEST:
-            raise ConfigError(f"the secret file {name} has more than {_LONGEST:,} bytes", hint="Name the right file.")
-        try:
-            return data.decode().rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise ConfigError(f"the secret file {name} is not UTF-8", hint="Write the secret as text.") from None
+            raise ConfigError(f"the secret file {target!r} cannot be read: {error}") from None
+        if len(data) > _LONGEST:  # another file
+            raise ConfigError(f"{where} has more than {_LONGEST:,} bytes", hint="Name the right file.")
+        return _held(data.decode(errors="surrogateescape").rstrip("\r\n"), where)
 
 
-def _not_empty(value: str, where: str) -> str:
-    if not value.strip():
-        raise ConfigError(
-            f"{where} holds no secret: it is empty or only white space", hint="Set it, or remove the key."
-        )
+def _held(value: str, where: str) -> str:
+    if problem := secret_problem(value):
+        raise ConfigError(f"{where} {problem}", hint="Set it to UTF-8 text, or remove the key that refers to it.")
     return value
+
+
+def secret_problem(value: str) -> str:
+    """Return why a value is no secret, without showing it; empty where it is one."""
+    if not value.strip():
+        return "holds no secret: it is empty or only white space"
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        return "is not UTF-8"
+    return f"has more than {_LONGEST:,} characters" if len(value) > _LONGEST else ""
 
 
 def checked_token(value: str, reference: str, *, key: str, least: int = 1) -> str:
@@ -135,40 +141,22 @@ def checked_token(value: str, reference: str, *, key: str, least: int = 1) -> st
     return value
 
 
-def is_reference(text: str) -> bool:
-    """Return whether `text` reads as a secret reference."""
-    return text.startswith(("env:", "file:"))
+def is_reference(text: str, stores: Container[str] = ()) -> bool:
+    """Return whether `text` reads as a secret reference.
+
+    Args:
+        text: What an option says.
+        stores: The schemes of the secret stores, besides `env` and `file`. They are looked at only if need be.
+    """
+    scheme, colon, _ = text.partition(":")
+    return bool(colon) and (scheme in LOCAL or (bool(_SCHEME.match(text)) and scheme in stores))
 
 
-def is_secret_name(name: str) -> bool:
-    """Return whether an option of this name holds a secret: `db_password` and `apiKey` do, `max_tokens` does not."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", name).lower().strip("_")
-    return bool(_SECRET_NAME.search(words)) and not _PUBLIC_NAME.search(words)
-
-
-def redacted(text: str) -> str:
-    """Return a text for people with the credentials of its URLs left out."""
-    text = _WEBHOOK.sub(r"\1/…", _USER_INFO.sub(r"\1…@", text))
-    return _QUERY_PAIR.sub(lambda pair: f"{pair[1]}{pair[2]}=…" if _tells(pair[2]) else pair[0], text)
-
-
-def _tells(name: str) -> bool:
-    plain = unquote(name)
-    return bool(_SIGNED.fullmatch(plain)) or is_secret_name(plain)
-
-
-def credential_in(text: str) -> str:
-    """Return which credential `text`, a URL or connection string, holds, in words without its value; else nothing."""
-    for url in _URL.findall(text):
-        if _PASSWORD_IN_URL.search(url):
-            return "a URL with a password"
-        if _USER_IN_URL.search(url):
-            return "a URL with a user or token before the host"
-        if _WEBHOOK.match(url):
-            return "a webhook's URL, whose path is its secret"
-        for name in _QUERY_NAME.findall(url):
-            if _tells(name):
-                return f"a URL with the credential {unquote(name)!r} in its query"
-    if _PAIR.search(text):
-        return "a connection string with a credential"
-    return "an authorization header" if _BEARER.search(text) else ""
+def scheme_hint(text: str, stores: Iterable[str]) -> str:
+    """Return what to write instead of a scheme that no store has; nothing of `text`, which may be a secret."""
+    scheme = _SCHEME.match(text)
+    if scheme is None or scheme[1] in LOCAL:
+        return ""
+    return (
+        f" {nearest(scheme[1], {*LOCAL, *stores})} Another store needs the package with the entry point secrets.NAME."
+    )

@@ -40,6 +40,8 @@ class Claim(NamedTuple):
     @property
     def misnamed(self) -> str:
         """What is wrong with the entry point's name, and the nearest right one; empty where nothing is."""
+        if self.kind in KINDS and self.name in KINDS[self.kind].reserved:
+            return f"the name {self.name!r} is mlopsfw's own; the plugin must choose another name"
         if self.kind in KINDS and self.name:
             return ""
         what = f"there is no role {self.kind!r}" if self.name else "it has no name"
@@ -148,7 +150,7 @@ class Catalog:
         claims = [c for c in self.claims if c.kind == kind and c.name == name]
         if not claims:
             raise UnknownName(
-                f"no installed {kind} is called {name!r}", hint=nearest(name, {c.name for c in self.of(kind)})
+                f"no installed {noun_of(kind)} is called {name!r}", hint=nearest(name, {c.name for c in self.of(kind)})
             )
         enabled = [c for c in claims if not self.is_disabled(c)]
         if not enabled:
@@ -158,6 +160,11 @@ class Catalog:
         if not api_accepted(enabled[0].api):
             raise _mismatch(enabled[0])
         return enabled[0]
+
+
+def noun_of(kind: str) -> str:
+    """Return what messages call a provider of a kind."""
+    return (kind in KINDS and KINDS[kind].noun) or kind
 
 
 def api_accepted(api: int) -> bool:

@@ -15,7 +15,7 @@ from mlopsfw.kernel.base.errors import ConfigError, PluginBroken, PluginError, U
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import actor_of, copy
 from mlopsfw.kernel.plugins.blame import Blamed, blaming, warn, watched
-from mlopsfw.kernel.plugins.catalog import Catalog, Claim
+from mlopsfw.kernel.plugins.catalog import Catalog, Claim, noun_of
 from mlopsfw.kernel.roles import hookspecs
 from mlopsfw.kernel.roles.names import KINDS
 from mlopsfw.kernel.roles.provider import Provider
@@ -109,7 +109,7 @@ class PluginManager:
         claim, provider, options = self.selected(role, selection, config)
         with blaming(claim, "build"):
             if (built := provider.build(options, host)) is None:
-                raise PluginError(f"it returned None instead of a {role}")
+                raise PluginError(f"it returned None instead of a {noun_of(role)}")
             return claim, built
 
     def selected(
@@ -162,7 +162,7 @@ class PluginManager:
                 if name not in installed:
                     near = nearest(name, {claim.name for claim in self.catalog.of(kind)})
                     hint = f"{near} Else install the package with the entry point {kind}.{name}, or remove the table."
-                    message = f"no installed {kind} is called {name!r}"
+                    message = f"no installed {noun_of(kind)} is called {name!r}"
                     yield kind, name, config.error(message, f"{kind}.{name}", hint=hint)
 
     def notify(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.provider import Provider
     from mlopsfw.kernel.roles.reading import Format
+    from mlopsfw.kernel.roles.secrets import SecretStore
     from mlopsfw.kernel.roles.source import Source
     from mlopsfw.kernel.roles.step import Step
     from mlopsfw.kernel.roles.storage import Storage
@@ -175,6 +176,22 @@ def mlopsfw_sources() -> Iterable[Provider[Source]]:
         @hookimpl
         def mlopsfw_sources():
             yield Provider("sftp", SftpConfig, build, "Files of an SFTP server")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_secrets() -> Iterable[Provider[SecretStore]]:
+    """Offer stores of secrets; a provider's name is the scheme of its references, such as `vault:`.
+
+    Each scheme has an entry point of its own (`secrets.vault`), so that resolving one reference imports one plugin.
+    `env:` and `file:` are mlopsfw's own.
+
+    Example::
+
+        @hookimpl
+        def mlopsfw_secrets():
+            yield Provider("keyring", KeyringConfig, build, "The keyring of this machine")
     """
     raise NotImplementedError
 

@@ -28,10 +28,23 @@ class Clock(Protocol):
 
 
 class Secrets(Protocol):
-    """Secret references, `env:NAME` and `file:/path`, resolved at use. Values never reach config, events or logs."""
+    """Secret references, resolved at use. Values never reach config, events or logs.
+
+    A reference is `env:NAME`, `file:/path`, or the scheme of a secret store and a target:
+    `vault:secret/data/db#password`.
+    """
+
+    def is_reference(self, text: str) -> bool:
+        """Return whether `text` is a reference: it begins with `env:`, `file:` or the scheme of a secret store."""
 
     def resolve(self, reference: str) -> str:
-        """Return the secret; raise `ConfigError` naming the reference when it is not there, or empty."""
+        """Return the secret.
+
+        Raises:
+            ConfigError: It is not there, or empty; the error names the reference.
+            SecretUnavailable: Its store does not answer.
+            PluginError: Its store's answer is no secret, or did not come in time.
+        """
 
     def reveal(self, text: str) -> str:
         """Return the secret that `text` refers to, or `text` itself where it is no reference. Raise as `resolve`."""
@@ -40,7 +53,7 @@ class Secrets(Protocol):
         """Return the bearer token that a reference leads to.
 
         Args:
-            reference: `env:NAME` or `file:/path`.
+            reference: The reference.
             key: The configuration's key, for the error.
             issued_here: Whether clients present it to us: then it has at least 16 characters, not all the same. A token
                 that another server issued may be shorter.
@@ -165,7 +178,7 @@ class Capture(Protocol):
 
 
 class StorageHost(Protocol):
-    """What a storage may use of mlopsfw: what needs no storage. Attributes are made on first use."""
+    """What a storage or a secret store may use of mlopsfw: what needs no storage. Attributes are made on first use."""
 
     @property
     def root(self) -> Path:

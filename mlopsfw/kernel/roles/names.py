@@ -26,6 +26,8 @@ class Kind(NamedTuple):
         settings: Keys beside `use` that a room reads, not the plugin.
         timeout: After how many seconds a call has failed, where the plugin's options have no `timeout`; 0 for no limit.
         frequent: Whether it is called too often to see to SIGINT each time. The command line and workers do so once.
+        reserved: Names that are mlopsfw's own: no plugin may claim them.
+        noun: What messages call a provider, where that is not the kind's name.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Kind(NamedTuple):
     settings: tuple[str, ...] = ()
     timeout: float = 0.0
     frequent: bool = False
+    reserved: tuple[str, ...] = ()
+    noun: str = ""
 
     @property
     def spec(self) -> str:
@@ -57,6 +61,16 @@ _ALL = (
     Kind("step", "step", "Step"),
     Kind("format", "name", "Format", about_data=True),
     Kind("source", "name", "Source", parts=(("find", "place"),), about_data=True),
+    Kind(
+        "secrets",
+        "name",
+        "SecretStore",
+        hook="mlopsfw_secrets",
+        about_data=True,
+        timeout=30.0,
+        reserved=("env", "file"),
+        noun="secret store",
+    ),
     Kind("observer", "all", hook="mlopsfw_event", timeout=10.0),
     Kind("command", "verb"),
     Kind("component", "all", "Component"),
@@ -66,7 +80,8 @@ KINDS = {kind.name: kind for kind in _ALL}
 """Every kind of plugin by name."""
 
 ROLES = tuple(kind.name for kind in _ALL if kind.choice not in ("all", "verb"))
-"""The roles selected by name. A format is called as its suffix, a source as its scheme or the mark of its folders."""
+"""The roles selected by name. A format is called as its suffix, a source and a secret store as
+their scheme, a source also as the mark of its folders."""
 
 
 def chosen_as(*choices: str) -> tuple[str, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
-from mlopsfw.kernel.config.secrets import credential_in, is_reference, is_secret_name
+from mlopsfw.kernel.config.secrets import is_reference, scheme_hint
+from mlopsfw.privacy.credentials import credential_in, is_secret_name
 
 HINT = 'Write a reference: "env:NAME" for a variable, or "file:PATH". Replace a secret that others may have seen.'
 
@@ -13,27 +15,45 @@ _NAMES = frozenset(
     {"pii", "inputs", "types", "columns", "dtypes", "rename"}
 )  # tables whose keys name columns or values
 _OPTIONS = 2  # parts of a key above an option, as in steps.NAME and alerter.webhook: those are names that users choose
+_STORES = "secrets"
 _PUBLIC = frozenset({"user", "username", "name", "type", "region"})
 
 
-def secrets_in_clear(value: Any, key: str = "", path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    """Yield the dotted key of each secret that a configuration holds in clear, and what gives it away.
+class InClear(NamedTuple):
+    """A secret in clear: the dotted key of its option, what gives it away, and what to do. No part of its text."""
+
+    key: str
+    problem: str
+    hint: str
+
+
+def secrets_in_clear(value: Any, stores: Collection[str] = ()) -> Iterator[InClear]:
+    """Yield each secret that a configuration holds in clear, and each reference of a secret store to a store.
 
     Args:
-        value: A table, an array or a value.
-        key: Where it stands.
-        path: The same without the numbers of arrays.
+        value: A table.
+        stores: The schemes of the secret stores. They are looked at only where a text may be a secret.
     """
+    for key, text, path in _texts(value):
+        place = path[2:] if path[:1] == ("env",) else path
+        if is_reference(text):
+            continue
+        if place[:1] == (_STORES,) and ":" in text and is_reference(text, stores):
+            yield InClear(key, "is a reference to a secret store, which a store's own options cannot be", HINT)
+        elif problem := _problem(text, place, stores):
+            yield InClear(key, problem, HINT + scheme_hint(text, stores))
+
+
+def _texts(value: Any, key: str = "", path: tuple[str, ...] = ()) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield key and text, and the key without the numbers of arrays."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from secrets_in_clear(inner, f"{key}.{name}" if key else name, (*path, name))
+            yield from _texts(inner, f"{key}.{name}" if key else name, (*path, name))
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            yield from secrets_in_clear(inner, f"{key}.{number}", (*path, *_kind(inner)))
-    elif isinstance(value, str) and value.strip() and not is_reference(value):
-        problem = _problem(value, path[2:] if path[:1] == ("env",) else path)
-        if problem:
-            yield key, problem
+            yield from _texts(inner, f"{key}.{number}", (*path, *_kind(inner)))
+    elif isinstance(value, str) and value.strip():
+        yield key, value, path
 
 
 def _kind(table: Any) -> tuple[str, ...]:
@@ -42,10 +62,14 @@ def _kind(table: Any) -> tuple[str, ...]:
     return (use,) if isinstance(use, str) and not isinstance(table.get(use), dict) else ()
 
 
-def _problem(text: str, path: tuple[str, ...]) -> str:
-    credential = credential_in(text)
-    if credential:
-        return f"holds {credential}"
+def _problem(text: str, path: tuple[str, ...], stores: Collection[str]) -> str:
+    refers = partial(is_reference, stores=stores)
+    credential = credential_in(text, refers)
+    problem = f"holds {credential}" if credential else _problem_by_name(path)
+    return "" if problem and refers(text) else problem
+
+
+def _problem_by_name(path: tuple[str, ...]) -> str:
     *above, name = path or ("",)
     if not _NAMES.isdisjoint(above):
         return ""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -21,11 +21,15 @@ from mlopsfw.kernel.config.model import (
     ProjectConfig,
     StepConfig,
 )
-from mlopsfw.kernel.config.secrets import is_reference
+from mlopsfw.kernel.config.secrets import is_reference, scheme_hint
 from mlopsfw.kernel.config.validation import Fail, validation_error
 from mlopsfw.kernel.roles.names import chosen_as
-from mlopsfw.project.config.clear import HINT, secrets_in_clear
+from mlopsfw.project.config.clear import secrets_in_clear
 from mlopsfw.project.config.selections import merged, several, single
+from mlopsfw.project.secrets import Schemes
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.plugins.catalog import Claim
 
 FILE_NAME = "mlopsfw.toml"
 
@@ -75,8 +79,9 @@ def load_config(file: Path, *, env: str | None = None, overrides: Sequence[str] 
     def fail(message: str, key: str, *, hint: str = "") -> ConfigError:
         return ProjectConfig(name="", file=str(file), lines=lines).error(message, key, hint=hint)
 
-    for key, problem in secrets_in_clear(tree):
-        raise fail(problem, key, hint=HINT)
+    stores = _secret_schemes(dict(tree), fail, file, lines)
+    for key, problem, hint in secrets_in_clear(tree, stores):
+        raise fail(problem, key, hint=hint)
     overlays = tree.pop("env", {})
     if env is not None:
         if env not in overlays:
@@ -84,10 +89,28 @@ def load_config(file: Path, *, env: str | None = None, overrides: Sequence[str] 
         tree = merged(tree, overlays[env])
     for override in overrides:
         changed = _override(override)
-        for key, problem in secrets_in_clear(changed):
-            raise ConfigError(f"--set {key} {problem}", hint=HINT)
+        for key, problem, hint in secrets_in_clear(changed, stores):
+            raise ConfigError(f"--set {key} {problem}", hint=hint)
         tree = merged(tree, changed)
-    return _build(tree, fail, file=str(file), env=env or "", lines=lines)
+    return _build(tree, fail, stores, file=str(file), env=env or "", lines=lines)
+
+
+def _secret_schemes(tree: Mapping[str, Any], fail: Fail, file: Path, lines: dict[str, int]) -> Schemes:
+    """Return the schemes of the secret stores that a file may refer to. The tables of every overlay count."""
+
+    def claims() -> list[Claim]:
+        from mlopsfw.kernel.plugins.catalog import installed
+        from mlopsfw.project.own_plugins import own_claims
+
+        code = _convert(_table(tree, "project", fail), _ProjectTable, "project", fail).code
+        modules = _convert(_table(tree, "plugins", fail), _PluginsTable, "plugins", fail).modules
+        config = ProjectConfig(name="", code=code, modules=modules, file=str(file), lines=lines)
+        return [*installed(), *own_claims(file.parent, config)]
+
+    overlays = tree.get("env", {})
+    trees = [tree, *(overlays.values() if isinstance(overlays, dict) else ())]
+    tables = [table.get("secrets") for table in trees if isinstance(table, dict)]
+    return Schemes(claims, [name for table in tables if isinstance(table, dict) for name in table])
 
 
 def _read(file: Path) -> str:
@@ -127,7 +150,7 @@ def _override(text: str) -> dict[str, Any]:
     return dict(parsed)
 
 
-def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
+def _build(tree: dict[str, Any], fail: Fail, stores: Collection[str], **origin: Any) -> ProjectConfig:
     _only(tree, (*_TABLES, *chosen_as("one", "many", "name", "all")), "", fail)
     project = _convert(_table(tree, "project", fail), _ProjectTable, "project", fail)
     plugins = _convert(_table(tree, "plugins", fail), _PluginsTable, "plugins", fail)
@@ -138,7 +161,7 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
         check_name(name, "project name")
     except UsageError as error:
         raise fail(error.message, "project.name", hint=error.hint) from None
-    encryption = _encryption(tree, fail)
+    encryption = _encryption(tree, fail, stores)
     chosen = {role: single(tree[role], role, fail) for role in chosen_as("one") if role in tree}
     arrays = {role: several(tree[role], role, fail) for role in chosen_as("many") if role in tree}
     fields: dict[str, Any] = {
@@ -150,7 +173,7 @@ def _build(tree: dict[str, Any], fail: Fail, **origin: Any) -> ProjectConfig:
     data = _table(tree, "data", fail)
     fields["data"] = {key: _convert(_table(data, key, fail, "data."), DataConfig, f"data.{key}", fail) for key in data}
     fields["privacy"] = _convert(_table(tree, "privacy", fail), PrivacyConfig, "privacy", fail)
-    _check_key(fields, fail)
+    _check_key(fields, fail, stores)
     fields["capture"] = _capture(tree, fail)
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
@@ -176,7 +199,7 @@ def _only(table: Mapping[str, Any], known: Sequence[str], above: str, fail: Fail
             raise fail("unknown key", f"{above}.{key}" if above else key, hint=nearest(key, known))
 
 
-def _encryption(tree: dict[str, Any], fail: Fail) -> Encryption:
+def _encryption(tree: dict[str, Any], fail: Fail, stores: Collection[str]) -> Encryption:
     """Take what is not the provider's out of `[storage]`, which may then be left with nothing."""
     if not isinstance(tree.get("storage"), dict):
         return Encryption()
@@ -189,12 +212,9 @@ def _encryption(tree: dict[str, Any], fail: Fail) -> Encryption:
         own["encrypt"] = [own["encrypt"]]
     found = _convert(own, Encryption, "storage", fail)
     for reference in found.encrypt:
-        if not is_reference(reference):
-            raise fail(
-                "a key must be a reference",
-                "storage.encrypt",
-                hint="Write env:NAME or file:/path, never the key itself.",
-            )
+        if not is_reference(reference, stores):
+            hint = f"Write env:NAME or file:/path, never the key itself.{scheme_hint(reference, stores)}"
+            raise fail("a key must be a reference", "storage.encrypt", hint=hint)
     return found
 
 
@@ -208,11 +228,11 @@ def _capture(tree: dict[str, Any], fail: Fail) -> CaptureConfig:
     return found
 
 
-def _check_key(fields: dict[str, Any], fail: Fail) -> None:
+def _check_key(fields: dict[str, Any], fail: Fail, stores: Collection[str]) -> None:
     key = fields["privacy"].key
     hint = 'Make one with `openssl rand -hex 32`, and refer to it: [privacy] key = "env:NAME".'
-    if key and not is_reference(key):
-        raise fail("a key must be a reference", "privacy.key", hint=hint)
+    if key and not is_reference(key, stores):
+        raise fail("a key must be a reference", "privacy.key", hint=hint + scheme_hint(key, stores))
     for name, data in fields["data"].items():
         if not key and "hash" in data.pii.values():
             raise fail("the key to hash personal columns is missing", f"data.{name}.pii", hint=hint)

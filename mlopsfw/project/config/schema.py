@@ -15,6 +15,8 @@ from mlopsfw.monitoring.settings import MonitorSettings
 
 Schema = dict[str, Any]
 
+_TIMEOUT: Schema = {"timeout": {"type": "number", "exclusiveMinimum": 0}}
+
 
 def config_schema(plugins: PluginManager) -> Schema:
     """Return the schema (draft 2020-12).
@@ -30,7 +32,7 @@ def config_schema(plugins: PluginManager) -> Schema:
         "capture": _refer(CaptureConfig, definitions),
         "steps": _steps(plugins, definitions),
     }
-    properties |= {kind: _closed(_options(plugins, kind, definitions)) for kind in chosen_as("name", "all")}
+    properties |= {kind: _by_name(plugins, kind, definitions) for kind in chosen_as("name", "all")}
     properties |= {role: _single(plugins, role, definitions) for role in chosen_as("one")}
     properties["storage"]["properties"] |= {
         "encrypt": {"anyOf": [{"type": "string"}, _strings()]},
@@ -67,7 +69,7 @@ def _several(plugins: PluginManager, role: str, definitions: Schema) -> Schema:
     options = _options(plugins, role, definitions)
     own = {"use": {"enum": sorted(options)}, "name": {"type": "string"}}
     if KINDS[role].timeout:
-        own["timeout"] = {"type": "number", "exclusiveMinimum": 0}
+        own |= _TIMEOUT
     if KINDS[role].settings:
         _refer(MonitorSettings, definitions)
         own |= definitions.pop("MonitorSettings")["properties"]
@@ -93,6 +95,17 @@ def _beside(record: Schema, own: Schema) -> Schema:
 
 def _options(plugins: PluginManager, role: str, definitions: Schema) -> Schema:
     return {claim.name: _config_of(plugins, role, claim.name, definitions) for claim in plugins.catalog.of(role)}
+
+
+def _by_name(plugins: PluginManager, kind: str, definitions: Schema) -> Schema:
+    """Return the schema of `[format]` and the like: the options of each kind, and mlopsfw's time limit where there is one."""
+    options = _options(plugins, kind, definitions)
+    if KINDS[kind].timeout:
+        options = {
+            name: schema if "$ref" not in schema else _beside(definitions[schema["$ref"].rpartition("/")[2]], _TIMEOUT)
+            for name, schema in options.items()
+        }
+    return _closed(options)
 
 
 def _config_of(plugins: PluginManager, role: str, name: str, definitions: Schema) -> Schema:

@@ -21,9 +21,10 @@ from mlopsfw.data.intake.places import Query, place_of
 from mlopsfw.errors import MlopsfwError
 from mlopsfw.project.facade import Project
 what = sys.argv[2]
-place = Query(what, table="t") if what.startswith("sqlite") else place_of(what)
+project = Project.open(Path(sys.argv[1]))
+place = Query(what, table="t") if what.startswith("sqlite") else place_of(what, project.secrets.is_reference)
 try:
-    Project.open(Path(sys.argv[1])).datasets.add("d", [place])
+    project.datasets.add("d", [place])
 except MlopsfwError as error:
     assert "refused" in sys.argv[3:], error
 print(*sorted(name for name in sys.modules if name.startswith("mlopsfw_source") and "." not in name))

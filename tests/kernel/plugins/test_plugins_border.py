@@ -22,7 +22,7 @@ from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.plugins.blame import Blamed, blaming
 from mlopsfw.kernel.plugins.catalog import Claim
 from mlopsfw.kernel.roles.event import Event
-from mlopsfw.kernel.roles.names import ROLES
+from mlopsfw.kernel.roles.names import KINDS, ROLES
 from mlopsfw.pipeline.run.failure import failure_of
 from mlopsfw.project.facade import Project
 
@@ -60,6 +60,7 @@ CALLED = {
     "engine": ("submit", "close"),
     "format": ("read", "header"),
     "source": ("find",),
+    "secrets": ("read",),
 }
 CALLS = [(role, method) for role, methods in CALLED.items() for method in methods]
 Installer = Callable[..., str]
@@ -102,14 +103,14 @@ BUILT = """
 class Bell:
     def __getattr__(self, name): return oops
 @hookimpl
-def mlopsfw_{role}s(): yield Provider("bell", Config, lambda config, host: Bell(), "")
+def {hook}(): yield Provider("bell", Config, lambda config, host: Bell(), "")
 """
 
 
 @raising
 @pytest.mark.parametrize(("role", "method"), CALLS)
 def test_a_method_of_a_role(role, method, raised, install_plugin, project):
-    install_plugin(source(raised, BUILT.format(role=role)), f"{role}.bell")
+    install_plugin(source(raised, BUILT.format(hook=KINDS[role].spec)), f"{role}.bell")
     bell = built(project, role)
     aborted(getattr(bell, method), raised, f" in {role.capitalize()}.{method}")
 
@@ -117,14 +118,14 @@ def test_a_method_of_a_role(role, method, raised, install_plugin, project):
 @raising
 @pytest.mark.parametrize("role", ROLES)
 def test_the_hook_of_a_role(role, raised, install_plugin, project):
-    install_plugin(source(raised, f"@hookimpl\ndef mlopsfw_{role}s():\n    oops()\n    yield\n"), f"{role}.bell")
-    aborted(lambda: built(project, role), raised, f" in mlopsfw_{role}s")
+    install_plugin(source(raised, f"@hookimpl\ndef {KINDS[role].spec}():\n    oops()\n    yield\n"), f"{role}.bell")
+    aborted(lambda: built(project, role), raised, f" in {KINDS[role].spec}")
 
 
 @raising
 @pytest.mark.parametrize("role", ROLES)
 def test_the_build_of_a_role(role, raised, install_plugin, project):
-    hook = f"@hookimpl\ndef mlopsfw_{role}s():\n    yield Provider('bell', Config, oops, '')\n"
+    hook = f"@hookimpl\ndef {KINDS[role].spec}():\n    yield Provider('bell', Config, oops, '')\n"
     install_plugin(source(raised, hook), f"{role}.bell")
     aborted(lambda: built(project, role), raised, " in build")
 
@@ -216,7 +217,7 @@ class Bell:
     def submit(self, spec): return Part()
     def load(self, folder): return Part()
 @hookimpl
-def mlopsfw_{role}s(): yield Provider("bell", Config, lambda config, host: Bell(), "")
+def {hook}(): yield Provider("bell", Config, lambda config, host: Bell(), "")
 """
 
 
@@ -226,7 +227,7 @@ def mlopsfw_{role}s(): yield Provider("bell", Config, lambda config, host: Bell(
 )
 def test_what_a_role_hands_out(where, raised, install_plugin, project):
     role, maker, part, method = where.split(".")
-    install_plugin(source(raised, PARTS.format(role=role)), f"{role}.bell")
+    install_plugin(source(raised, PARTS.format(hook=KINDS[role].spec)), f"{role}.bell")
     made = getattr(built(project, role), maker)(None)
     aborted(getattr(made, method), raised, f" in {part}.{method}")
 
@@ -301,7 +302,7 @@ def test_an_ordinary_error_of_a_command_names_its_plugin(install_plugin, capsys)
 
 @raising
 def test_a_plugin_that_aborts_in_a_worker_is_a_failure_with_the_plugins_code(raised, install_plugin, project, tmp_path):
-    install_plugin(source(raised, BUILT.format(role="trainer")), "trainer.bell")
+    install_plugin(source(raised, BUILT.format(hook=KINDS["trainer"].spec)), "trainer.bell")
     error = aborted(lambda: built(project, "trainer").fit(), raised, " in Trainer.fit")
     failure = failure_of(error, tmp_path)
     assert (failure.type, failure.exit_code) == ("PluginAborted", 5)
@@ -368,7 +369,7 @@ def test_an_engine_whose_answer_aborts_fails_the_step_rather_than_hanging(raised
 
 @in_a_run
 def test_an_alerter_that_aborts_is_tried_again_and_the_other_delivers(raised, install_plugin, make_project):
-    install_plugin(source(raised, BUILT.format(role="alerter")), "alerter.bell")
+    install_plugin(source(raised, BUILT.format(hook=KINDS["alerter"].spec)), "alerter.bell")
     project = make_project('[[alerter]]\nuse = "bell"\n[[alerter]]\nuse = "console"\n')
     project.alerts.raise_("g", "critical", "t", "")
     pumped = project.alerts.pump()
@@ -379,7 +380,7 @@ def test_an_alerter_that_aborts_is_tried_again_and_the_other_delivers(raised, in
 
 @in_a_run
 def test_a_storage_that_aborts_is_a_plugins_error_of_any_verb(raised, install_plugin, make_project, capsys):
-    install_plugin(source(raised, BUILT.format(role="storage")), "storage.bell")
+    install_plugin(source(raised, BUILT.format(hook=KINDS["storage"].spec)), "storage.bell")
     project = make_project('[storage]\nuse = "bell"\n')
     assert cli(["--project", str(project.root), "models", "list"]) == 5
     assert "raised by plugin 'storage.bell'" in capsys.readouterr().err
@@ -504,7 +505,7 @@ def test_a_real_ctrl_c_while_a_plugin_runs_ends_with_130(point, install_plugin, 
 def test_a_step_that_is_asked_to_stop_while_a_trainer_runs_is_interrupted_and_not_the_trainers_fault(
     install_plugin, make_project, tmp_path
 ):
-    rest = SLEEP + BUILT.format(role="trainer").replace("return oops", "return lambda *_: sleep()")
+    rest = SLEEP + BUILT.format(hook=KINDS["trainer"].spec).replace("return oops", "return lambda *_: sleep()")
     install_plugin(source("OSError", rest), "trainer.bell")
     project = make_project(
         '[trainer]\nuse = "bell"\n' + STEPS,

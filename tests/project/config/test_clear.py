@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError
-from mlopsfw.kernel.config.secrets import credential_in, is_secret_name, redacted
+from mlopsfw.privacy.credentials import credential_in, is_secret_name, redacted
 from mlopsfw.project.config import load_config
 
 CANARY = "canary-7f3d9a61c2"
