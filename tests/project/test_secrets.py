@@ -313,10 +313,10 @@ def test_no_value_stays_in_the_project_its_configuration_or_its_store(safe, make
 
 
 def _holds(container, text):
-    items = container.values() if isinstance(container, dict) else container
-    return isinstance(container, dict | list | tuple | set) and any(
-        type(each) is str and each == text for each in items
-    )
+    if type(container) not in (dict, list, tuple, set):
+        return False
+    items = container.values() if type(container) is dict else container
+    return any(type(each) is str and each == text for each in items)
 
 
 def test_the_trace_of_calls_shows_the_store_and_no_value(safe, make_project, tmp_path):
