@@ -47,7 +47,7 @@ class Metrics:
 
     logged: list[tuple[str, float]] = field(default_factory=list)
 
-    def log(self, name: str, value: float, step: int | None = None) -> None:  # noqa: ARG002 - as `MetricSink` has it
+    def log(self, name: str, value: float, step: float | None = None) -> None:  # noqa: ARG002 - as `MetricSink` has it
         """Keep the metric."""
         self.logged.append((name, value))
 

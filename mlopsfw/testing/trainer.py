@@ -50,7 +50,7 @@ class Context:
     scratch: Path
     checkpoints: Path
     stop_at: int = 0
-    metrics: list[tuple[str, float, int | None]] = field(default_factory=list)
+    metrics: list[tuple[str, float, float | None]] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
 
     @classmethod
