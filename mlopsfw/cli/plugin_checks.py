@@ -21,7 +21,7 @@ from mlopsfw.kernel.base.errors import MlopsfwError, PluginError, UnknownName, t
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim
 from mlopsfw.kernel.plugins.manager import PluginManager
-from mlopsfw.kernel.roles.names import ROLES
+from mlopsfw.kernel.roles.names import KINDS, ROLES
 
 PUBLIC = (
     "capturelog",
@@ -128,6 +128,21 @@ def _check_hook(manager: PluginManager, claim: Claim) -> str:
     return ""
 
 
+def _check_points(manager: PluginManager, claim: Claim) -> str:
+    """Demand an entry point for each thing that the module offers: without one, nobody ever finds it."""
+    plugin = manager.load(claim)
+    here = (claim.module, claim.distribution)
+    claims = [each for each in manager.catalog.claims if (each.module, each.distribution) == here]
+    offers = {kind.name: kind.spec for kind in KINDS.values() if manager.implements(claim, kind.spec)}
+    for name, hook in offers.items():
+        points = {each.name for each in claims if each.kind == name}
+        _demand(points, f"it has the hook {hook}, and no entry point {name}.NAME names it")
+        if KINDS[name].choice != "all" or KINDS[name].builds:
+            lacking = sorted({each.name for each in getattr(plugin, hook)()} - points)
+            _demand(not lacking, f"{hook} offers {', '.join(lacking)}, and no entry point {name}.NAME names it")
+    return ", ".join(sorted(each.key for each in claims))
+
+
 def _check_options(manager: PluginManager, claim: Claim) -> str:
     if claim.kind not in ROLES:
         return ""
@@ -177,6 +192,7 @@ def _is_public(name: str) -> bool:
 _CHECKS: dict[str, Callable[[PluginManager, Claim], str]] = {
     "import": _check_import,
     "hook": _check_hook,
+    "entry points": _check_points,
     "options": _check_options,
     "imports": _check_public,
 }

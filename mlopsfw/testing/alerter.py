@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import msgspec
 import pytest
@@ -55,18 +56,18 @@ class AlerterConformance:
     def test_the_receiver_has_the_alert_when_deliver_returns(
         self, alerter: Alerter, received: Callable[[], list[str]]
     ) -> None:
-        alerter.deliver(ALERT)
+        alerter.deliver(_fresh())
         assert received() == [ALERT.id]
 
     def test_the_same_alert_can_be_delivered_again_under_the_same_id(
         self, alerter: Alerter, received: Callable[[], list[str]]
     ) -> None:
-        alerter.deliver(ALERT)
-        alerter.deliver(ALERT)
+        alerter.deliver(_fresh())
+        alerter.deliver(_fresh())
         assert set(received()) == {ALERT.id}
 
     def test_people_read_what_happened_and_how_bad_it_is(self, alerter: Alerter, shown: Callable[[], str]) -> None:
-        alerter.deliver(ALERT)
+        alerter.deliver(_fresh())
         text = shown()
         for part in (ALERT.title, *ALERT.text.splitlines(), ALERT.severity, ALERT.group):
             assert part in text
@@ -74,9 +75,9 @@ class AlerterConformance:
     def test_the_end_of_an_alert_arrives_and_says_that_it_is_the_end(
         self, alerter: Alerter, shown: Callable[[], str]
     ) -> None:
-        alerter.deliver(ALERT)
+        alerter.deliver(_fresh())
         assert "resolved" not in shown().lower()
-        over = msgspec.structs.replace(ALERT, state="resolved", text="It is calm again.")
+        over = msgspec.structs.replace(_fresh(), state="resolved", text="It is calm again.")
         alerter.deliver(over)
         text = shown()
         assert "resolved" in text.lower()
@@ -85,32 +86,32 @@ class AlerterConformance:
     def test_both_the_beginning_and_the_end_are_received(
         self, alerter: Alerter, received: Callable[[], list[str]]
     ) -> None:
-        alerter.deliver(ALERT)
-        alerter.deliver(msgspec.structs.replace(ALERT, state="resolved"))
+        alerter.deliver(_fresh())
+        alerter.deliver(msgspec.structs.replace(_fresh(), state="resolved"))
         assert received() == [ALERT.id, ALERT.id]
 
     def test_an_alert_that_rose_arrives_although_its_id_is_known(
         self, alerter: Alerter, shown: Callable[[], str]
     ) -> None:
-        receipt = alerter.deliver(ALERT)
-        risen = msgspec.structs.replace(ALERT, severity="critical", title="Worse", rises=1, receipt=receipt)
+        receipt = alerter.deliver(_fresh())
+        risen = msgspec.structs.replace(_fresh(), severity="critical", title="Worse", rises=1, receipt=receipt)
         alerter.deliver(risen)
         text = shown()
         assert "Worse" in text
         assert "critical" in text
 
     def test_a_receipt_is_a_receipt_or_nothing(self, alerter: Alerter) -> None:
-        receipt = alerter.deliver(ALERT)
+        receipt = alerter.deliver(_fresh())
         assert receipt is None or msgspec.convert(msgspec.to_builtins(receipt), Receipt) == receipt
 
     def test_an_alert_is_left_as_it_was(self, alerter: Alerter) -> None:
-        alert = msgspec.json.decode(msgspec.json.encode(ALERT), type=Alert)
+        alert = _fresh()
         alerter.deliver(alert)
         assert alert == ALERT
 
     def test_a_change_by_a_person_is_taken(self, alerter: Alerter) -> None:
-        receipt = alerter.deliver(ALERT)
-        known = msgspec.structs.replace(ALERT, receipt=receipt)
+        receipt = alerter.deliver(_fresh())
+        known = msgspec.structs.replace(_fresh(), receipt=receipt)
         for kind, until in (("acknowledged", ""), ("silenced", "2026-01-02T00:00:00Z")):
             change = AlertChange(kind=kind, actor="user:1", time=ALERT.time, until=until)  # type: ignore[arg-type]
             alerter.update(known, change)
@@ -118,16 +119,23 @@ class AlerterConformance:
     def test_a_check_of_one_that_works_passes_and_sends_nothing(
         self, alerter: Alerter, received: Callable[[], list[str]]
     ) -> None:
-        alerter.deliver(ALERT)
+        alerter.deliver(_fresh())
         alerter.check()
         assert received() == [ALERT.id]
 
     def test_hostile_text_arrives_and_harms_nothing(self, alerter: Alerter, received: Callable[[], list[str]]) -> None:
-        nasty = msgspec.structs.replace(ALERT, title="\N{ESCAPE}[2J<script>\r\nX: y", text="\0\N{ESCAPE}]0;x\a\u202e")
+        nasty = msgspec.structs.replace(
+            _fresh(), title="\N{ESCAPE}[2J<script>\r\nX: y", text="\0\N{ESCAPE}]0;x\a\u202e"
+        )
         alerter.deliver(nasty)
         assert received() == [ALERT.id]
 
     def test_a_receiver_that_cannot_be_reached_is_a_failed_delivery(self, broken: Alerter | None) -> None:
         if broken is not None:
             with pytest.raises(DeliveryFailed):
-                broken.deliver(ALERT)
+                broken.deliver(_fresh())
+
+
+def _fresh() -> Alert:
+    """Return the alert, of which no alerter has changed anything."""
+    return deepcopy(ALERT)

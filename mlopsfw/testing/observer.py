@@ -63,7 +63,7 @@ class ObserverConformance:
     @pytest.fixture
     def events(self) -> tuple[Event, ...]:
         """Override: the events."""
-        return EVENTS
+        return deepcopy(EVENTS)  # an observer may have changed those of the test before
 
     @pytest.fixture
     def host(self, tmp_path: Path, key: str) -> FakeHost:
