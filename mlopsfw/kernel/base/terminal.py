@@ -1,6 +1,7 @@
 """Write text to a stream of any encoding: a character that the encoding lacks becomes a plain mark or an escape.
 
-A redirected output on Windows is cp1252, a container's may be ASCII. Data keep their own encodings: this is what people read.
+A redirected output on Windows is cp1252, a container's may be ASCII. Data keep their own encodings; this is what people
+read.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ codecs.register(_ascii_codec)
 
 
 def accept_any_text(stream: TextIO | None) -> None:
-    """Let `stream` take every character. A stream of another kind, and None (closed before the start), stay as they are."""
+    """Let `stream` take every character. Another kind of stream, and None (closed before the start), stay as they are."""
     if isinstance(stream, io.TextIOWrapper):
         is_ascii = codecs.lookup(stream.encoding).name == "ascii"
         stream.reconfigure(encoding=_ASCII if is_ascii else None, errors=_ERRORS)
