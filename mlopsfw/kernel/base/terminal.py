@@ -46,7 +46,7 @@ codecs.register(_ascii_codec)
 
 
 def accept_any_text(stream: TextIO | None) -> None:
-    """Let `stream` take every character. Another kind of stream, and None (closed before the start), stay as they are."""
+    """Let `stream` take every character. Another kind of stream, or None (closed before the start), stays as it is."""
     if isinstance(stream, io.TextIOWrapper):
         is_ascii = codecs.lookup(stream.encoding).name == "ascii"
         stream.reconfigure(encoding=_ASCII if is_ascii else None, errors=_ERRORS)
