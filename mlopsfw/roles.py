@@ -28,7 +28,7 @@ from mlopsfw.kernel.roles.deployer import (
     Route,
 )
 from mlopsfw.kernel.roles.derived import Call, Column, Constant, Derived, DerivedType, Expression, Find
-from mlopsfw.kernel.roles.engine import Engine, Failure, Handle, StepResult, StepSpec
+from mlopsfw.kernel.roles.engine import Engine, Failure, Handle, Resources, StepResult, StepSpec
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.kernel.roles.hookspecs import (
     PROJECT,
@@ -150,6 +150,7 @@ __all__ = [
     "RejectSink",
     "RemoteFile",
     "Report",
+    "Resources",
     "Route",
     "Runs",
     "Runtime",

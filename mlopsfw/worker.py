@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlopsfw.project.server import compact_log, open_scorer
-from mlopsfw.project.worker import execute
+from mlopsfw.project.worker import execute, thread_limits
 from mlopsfw.serving.scorer import Scored, Scorer
 
-__all__ = ["Scored", "Scorer", "compact_log", "execute", "open_scorer"]
+__all__ = ["Scored", "Scorer", "compact_log", "execute", "open_scorer", "thread_limits"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, get_args
 
 import msgspec
@@ -12,7 +13,7 @@ from mlopsfw.kernel.config.secrets import secret_problem
 from mlopsfw.kernel.plugins.blame import blame_built
 from mlopsfw.kernel.roles.alerting import Receipt
 from mlopsfw.kernel.roles.deployer import DeployerMode, EndpointStatus
-from mlopsfw.kernel.roles.engine import StepResult
+from mlopsfw.kernel.roles.engine import Engine, Resources, StepResult
 from mlopsfw.kernel.roles.monitoring import Signals
 
 _NONE = type(None)
@@ -23,11 +24,14 @@ _ANSWERS: dict[tuple[str, str], tuple[type, ...]] = {
     ("deployer", "deploy"): (EndpointStatus,),
     ("deployer", "status"): (EndpointStatus,),
     ("deployer", "stop"): (EndpointStatus,),
+    ("engine", "capacity"): (Resources,),
+    ("engine", "fits"): (bool,),
     ("handle", "wait"): (StepResult, _NONE),
     ("secrets", "read"): (str,),
 }
 _DECLARED: dict[tuple[str, str], tuple[str, ...]] = {("deployer", "mode"): get_args(DeployerMode)}
 _PROBLEMS: dict[tuple[str, str], Callable[[Any], str]] = {("secrets", "read"): secret_problem}
+_DEFAULTS = {"engine": Engine}
 _PARTS = {("engine", "submit"): "handle"}
 _METHODS = {"handle": ("wait", "cancel")}
 
@@ -47,7 +51,11 @@ class Checked:
         self._blamed, self._role = blamed, role
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._blamed, name)
+        default = getattr(_DEFAULTS.get(self._role), name, None)
+        if default is None or getattr(default, "__isabstractmethod__", False):
+            value = getattr(self._blamed, name)
+        else:  # what the class does not have, the protocol does
+            value = getattr(self._blamed, name, partial(default, self._blamed))
         if words := _DECLARED.get((self._role, name)):
             return self._declared(name, value, words)
         part = _PARTS.get((self._role, name), "")

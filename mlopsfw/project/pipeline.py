@@ -11,7 +11,7 @@ from mlopsfw.pipeline.run.inputs import Inputs
 from mlopsfw.pipeline.run.session import Sessions
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.engine import Handle, StepResult, StepSpec
+    from mlopsfw.kernel.roles.engine import Engine, StepResult, StepSpec
     from mlopsfw.project.wiring import Wiring
 
 
@@ -33,11 +33,8 @@ class _Workers:
     def __init__(self, project: Wiring) -> None:
         self._project = project
 
-    def slots(self, engine: str) -> int:
-        return self._project.providers.engine(engine).slots
-
-    def submit(self, engine: str, spec: StepSpec) -> Handle:
-        return self._project.providers.engine(engine).submit(spec)
+    def engine(self, name: str) -> Engine:
+        return self._project.providers.engine(name)
 
     def run_here(self, spec: StepSpec) -> StepResult:
         return self._project.step_runner.run(spec, self._project.config.code, debug=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -11,8 +12,10 @@ from pathlib import Path
 import msgspec
 
 from mlopsfw import Provider, hookimpl
-from mlopsfw.roles import Engine, Failure, Handle, Host, StepResult, StepSpec
+from mlopsfw.roles import Engine, Failure, Handle, Host, Resources, StepResult, StepSpec
+from mlopsfw.worker import thread_limits
 
+_LOOK = 0.2  # seconds between two looks of a waiting attempt at whether it was cancelled
 _GRACE = 3.0  # seconds between asking a step to stop and killing it
 _WORKER = """
 import os, signal, sys
@@ -42,27 +45,46 @@ class SampleHandle:
     Args:
         spec: What to run.
         folder: Where the process starts.
+        slots: One is held while the process runs.
     """
 
-    def __init__(self, spec: StepSpec, folder: Path) -> None:
-        self._process = subprocess.Popen(
+    def __init__(self, spec: StepSpec, folder: Path, slots: threading.Semaphore) -> None:
+        self._spec, self._folder, self._slots = spec, folder, slots
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        self._lock = threading.Lock()
+        self._result: StepResult | None = None
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._slots.acquire(timeout=_LOOK):
+            if self._stopped:
+                self._result = _NEVER_BEGAN
+                return
+        try:
+            with self._lock:
+                self._process = None if self._stopped else self._started()
+            self._result = _NEVER_BEGAN if self._process is None else self._finished(self._process)
+        finally:
+            self._slots.release()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [sys.executable, "-c", _WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=folder,
+            cwd=self._folder,
+            env={**os.environ, **thread_limits(self._spec.resources)},
             start_new_session=True,
         )
-        self._result: StepResult | None = None
-        self._thread = threading.Thread(target=self._watch, args=(msgspec.json.encode(spec),), daemon=True)
-        self._thread.start()
 
-    def _watch(self, spec: bytes) -> None:
-        answer, _ = self._process.communicate(spec)
+    def _finished(self, process: subprocess.Popen[bytes]) -> StepResult:
+        answer, _ = process.communicate(msgspec.json.encode(self._spec))
         if answer:
-            self._result = msgspec.json.decode(answer, type=StepResult)
-            return
-        message = f"the process {self._process.pid} ended with code {self._process.returncode}"
-        self._result = StepResult(failure=Failure(type="WorkerLost", message=message, lost=True))
+            return msgspec.json.decode(answer, type=StepResult)
+        message = f"the process {process.pid} ended with code {process.returncode}"
+        return StepResult(failure=Failure(type="WorkerLost", message=message, lost=True))
 
     def wait(self, timeout: float | None = None) -> StepResult | None:
         """Return the result, or None when `timeout` seconds pass first."""
@@ -70,15 +92,20 @@ class SampleHandle:
         return self._result
 
     def cancel(self) -> None:
-        """Ask the process to stop, then kill it. Return when it has ended."""
-        if self._thread.is_alive():
+        """Ask the process to stop, then kill it. Return when it has ended; an attempt that waits does not begin."""
+        with self._lock:
+            self._stopped = True
+        if self._process is not None and self._thread.is_alive():
             self._process.terminate()
             self._thread.join(_GRACE)
             self._process.kill()
-            self._thread.join()
+        self._thread.join()
 
 
-class SampleEngine:
+_NEVER_BEGAN = StepResult(failure=Failure(type="KeyboardInterrupt", message="stopped before it began", retryable=False))
+
+
+class SampleEngine(Engine):
     """Runs attempts in processes.
 
     Args:
@@ -87,16 +114,28 @@ class SampleEngine:
     """
 
     def __init__(self, slots: int, folder: Path) -> None:
-        self._folder, self._handles = folder, list[SampleHandle]()
-        self.slots = slots
+        self._count, self._folder = slots, folder
+        self._places = threading.BoundedSemaphore(slots)
+        self._handles: list[SampleHandle] = []
+
+    @property
+    def slots(self) -> int:
+        """How many attempts run at once."""
+        return self._count
+
+    def capacity(self, asked: Resources) -> Resources:
+        """Return the most that one attempt can get: the cores of this machine."""
+        del asked
+        cores = os.cpu_count() or 1
+        return Resources(cpus=cores, processes=cores)
 
     def submit(self, spec: StepSpec) -> Handle:
-        """Start one attempt."""
-        self._handles.append(handle := SampleHandle(spec, self._folder))
+        """Start one attempt as soon as a slot is free."""
+        self._handles.append(handle := SampleHandle(spec, self._folder, self._places))
         return handle
 
     def close(self) -> None:
-        """Stop what still runs."""
+        """Stop what runs or waits."""
         for handle in self._handles:
             handle.cancel()
         self._handles.clear()

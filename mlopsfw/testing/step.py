@@ -32,6 +32,7 @@ import pytest
 from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.kernel.roles.alerting import Alert
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.engine import Resources
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.pipeline.graph.step import StepContext
@@ -100,6 +101,7 @@ class Bench:
             attempt=self._attempts,
             inputs=self.stored(inputs),
             params=msgspec.to_builtins(self._options),
+            resources=Resources(),
             scratch=scratch,
             checkpoints=checkpoints,
             datasets=project.datasets,

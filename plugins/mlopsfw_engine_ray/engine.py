@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,8 @@ import msgspec
 import ray
 
 from mlopsfw.errors import PluginError
-from mlopsfw.roles import Failure, Handle, StepResult, StepSpec
+from mlopsfw.roles import Engine, Failure, Handle, Resources, StepResult, StepSpec
+from mlopsfw.worker import thread_limits
 from mlopsfw_engine_ray import node
 
 if TYPE_CHECKING:
@@ -22,27 +26,63 @@ _NOT_SHIPPED = ("/.mlopsfw/", ".git/", ".venv/", "venv/", "__pycache__/", "*.pyc
 
 
 class RayHandle:
-    """One attempt on the cluster."""
+    """One attempt on the cluster, watched by a thread of its own.
 
-    def __init__(self, reference: Any, grace: float) -> None:
-        self._reference, self._grace = reference, grace
-        self._result: StepResult | None = None  # kept: Ray forgets the attempt when the engine is closed
+    Args:
+        start: Hands the attempt to Ray and returns Ray's reference.
+        slots: A place of the engine's, held while Ray has the attempt.
+        grace: Seconds between asking the step to stop and killing its process.
+    """
+
+    def __init__(self, start: Callable[[], Any], slots: threading.Semaphore, grace: float) -> None:
+        self._start, self._slots, self._grace = start, slots, grace
+        self._reference: Any = None
+        self._stopped, self._finished = threading.Event(), threading.Event()
+        self._lock = threading.Lock()
+        self._result: StepResult | None = None
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while not self._slots.acquire(timeout=_LOOK):
+            if self._stopped.is_set():
+                self._result = _NEVER_BEGAN
+                self._finished.set()
+                return
+        try:
+            self._result = self._run()
+        except ray.exceptions.RayError as error:
+            self._result = StepResult(failure=_failure(error))
+        finally:
+            self._slots.release()
+            self._finished.set()
+
+    def _run(self) -> StepResult:
+        with self._lock:
+            if self._stopped.is_set():
+                return _NEVER_BEGAN
+            self._reference = self._start()
+        return msgspec.json.decode(ray.get(self._reference), type=StepResult)
 
     def wait(self, timeout: float | None = None) -> StepResult | None:
         """Return the result, or None when `timeout` seconds pass first. A lost node is a lost attempt."""
-        if self._result is None and ray.wait([self._reference], timeout=timeout)[0]:
-            try:
-                self._result = msgspec.json.decode(ray.get(self._reference), type=StepResult)
-            except ray.exceptions.RayError as error:
-                self._result = StepResult(failure=_failure(error))
-        return self._result
+        return self._result if self._finished.wait(timeout) else None
 
     def cancel(self) -> None:
         """Ask the attempt to stop, which raises `KeyboardInterrupt` in it; then kill its process."""
-        ray.cancel(self._reference, force=False)
-        if self.wait(self._grace) is None:
-            ray.cancel(self._reference, force=True)
-            self.wait()
+        with self._lock:
+            self._stopped.set()
+        if self._reference is not None and not self._finished.is_set():
+            ray.cancel(self._reference, force=False)
+            if not self._finished.wait(self._grace):
+                ray.cancel(self._reference, force=True)
+        self._finished.wait()
+
+
+_LOOK = 0.2
+"""Seconds between two looks of a waiting attempt at whether it was cancelled."""
+_NEVER_BEGAN = StepResult(
+    failure=Failure(type="KeyboardInterrupt", message="stopped before it began", exit_code=130, retryable=False)
+)
 
 
 def _failure(error: Exception) -> Failure:
@@ -65,7 +105,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-class RayEngine:
+class RayEngine(Engine):
     """Steps on a Ray cluster.
 
     Args:
@@ -84,8 +124,7 @@ class RayEngine:
                 hint="Call ray.shutdown() before you run the pipeline.",
             )
         self._connect(root)
-        remote = ray.remote(num_cpus=config.cpus, num_gpus=config.gpus, max_retries=0)
-        self._attempt: Any = remote(node.attempt)
+        self._attempt: Any = ray.remote(max_retries=0)(node.attempt)
         self._handles: list[RayHandle] = []
 
     def _connect(self, root: Path) -> None:
@@ -111,24 +150,61 @@ class RayEngine:
 
     @property
     def slots(self) -> int:
-        """How many attempts can run at once: as configured, or as the cluster's CPUs allow now."""
-        if self._config.slots:
-            return self._config.slots
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return max(1, int(resources.get("CPU", 1) / max(self._config.cpus, 0.001)))
+        """How many attempts can run at once: as configured, or as the cluster's CPUs allowed at first."""
+        return self._slots
+
+    @cached_property
+    def _slots(self) -> int:
+        return self._config.slots or max(1, int(_total("CPU") / max(self._config.cpus, 0.001)))
+
+    @cached_property
+    def _places(self) -> threading.Semaphore:
+        return threading.BoundedSemaphore(self._slots)
+
+    def capacity(self, asked: Resources) -> Resources:  # noqa: ARG002 - all of it is as cheap
+        """Return the most that one node has: an attempt runs on one."""
+        nodes = [each["Resources"] for each in ray.nodes() if each["Alive"]]  # type: ignore[no-untyped-call]
+        cpus, gpus, memory = (max(each.get(name, 0.0) for each in nodes) for name in ("CPU", "GPU", "memory"))
+        return Resources(cpus=cpus, gpus=gpus, memory=f"{int(memory)}B", processes=max(1, int(cpus)))
+
+    def fits(self, asked: Resources, running: Sequence[Resources]) -> bool:
+        """Return whether the cluster as a whole has room. Ray makes an attempt wait for which no single node has."""
+        every = [self._options(each) for each in (asked, *running)]
+        needed = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+        return len(every) <= self._slots and all(
+            sum(each[option] or 0 for each in every) <= _total(name) + _ROUNDING
+            for name, option in needed.items()
+            if every[0][option]
+        )
+
+    def _options(self, asked: Resources) -> dict[str, Any]:
+        """Return what Ray sets aside for an attempt: what its step asks for, else what `[engine.ray]` says."""
+        cpus, gpus = asked.cpus or self._config.cpus, asked.gpus or self._config.gpus
+        return {"num_cpus": cpus, "num_gpus": gpus, "memory": asked.bytes or None}
 
     def submit(self, spec: StepSpec) -> Handle:
         """Start one attempt; Ray chooses the node."""
-        handle = RayHandle(self._attempt.remote(msgspec.json.encode(spec)), self._config.grace)
+        options: dict[str, Any] = self._options(spec.resources)
+        if limits := thread_limits(spec.resources):
+            options["runtime_env"] = {"env_vars": limits}
+        start = partial(self._attempt.options(**options).remote, msgspec.json.encode(spec))
+        handle = RayHandle(start, self._places, self._config.grace)
         self._handles = [h for h in self._handles if h.wait(0) is None] + [handle]
         return handle
 
     def close(self) -> None:
-        """Cancel what still runs and leave the cluster, which goes on."""
+        """Cancel what still runs or waits and leave the cluster, which goes on."""
         if not ray.is_initialized():
             return
         for handle in self._handles:
-            if handle.wait(0) is None:
-                handle.cancel()
+            handle.cancel()
         self._handles = []
         ray.shutdown()
+
+
+_ROUNDING = 1e-9
+
+
+def _total(name: str) -> float:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources.get(name, 0.0)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.project.facade import Project
 from mlopsfw.testing.engine import EngineConformance
 from mlopsfw_engine_ray import RayConfig
 
@@ -237,6 +238,44 @@ def test_a_node_that_is_killed_while_it_holds_a_step_costs_that_step_alone(tmp_p
     assert (attempts["rows"], attempts["both"]) == (1, 1)
     again = next(name for name in ("left", "right") if attempts[name] == 2)
     assert steps[again]["node"].partition("/")[0] != holding[again]
+
+
+ASSIGNED = """
+import os
+import polars as pl
+import ray
+def near(): return pl.DataFrame({"x": [1, 2, 3]})
+def far(rows):
+    have = ray.get_runtime_context().get_assigned_resources()
+    return {"rows": rows.height, "threads": os.environ["OMP_NUM_THREADS"], "pool": pl.thread_pool_size(), **have}
+def back(have): return have["rows"]
+"""
+
+
+def test_a_step_on_the_cluster_is_given_what_it_asks_for_while_others_run_here(root):
+    head = (root / "mlopsfw.toml").read_text().partition("[steps.rows]")[0]
+    head = head.replace("[env.cluster.engine]\nuse", "[engine]\nuse").replace('"ray"', '"local"', 1)
+    head = head.replace("[env.cluster.engine.ray]", '[engine.cluster]\nuse = "ray"')
+    steps = '[steps.near]\npython = "assigned:near"\n[steps.far]\npython = "assigned:far"\ninputs = { rows = "near" }\n'
+    steps += 'engine = "cluster"\nresources = { cpus = 0.5, memory = "64MiB" }\n'
+    steps += '[steps.back]\npython = "assigned:back"\ninputs = { have = "far" }\n'
+    (root / "mlopsfw.toml").write_text(head + steps)
+    (root / "assigned.py").write_text(ASSIGNED)
+    outcome(start(root, "run"))
+    found = steps_of(root)
+    assert {name: step["engine"] for name, step in found.items()} == {
+        "near": "local",
+        "far": "cluster",
+        "back": "local",
+    }
+    assert found["near"]["node"].partition("/")[0] == socket.gethostname() != found["far"]["node"].partition("/")[0]
+    with Project.open(root) as project:
+        have = project.values.load(project.runs.get("latest").steps["far"].outputs["result"])
+    assert have == {"rows": 3, "threads": "1", "pool": 1, "CPU": 0.5, "memory": 64 << 20}
+    (root / "mlopsfw.toml").write_text(head + steps.replace("cpus = 0.5", "cpus = 2"))
+    process = start(root, "run", "--plan")
+    assert process.communicate(timeout=60)[1].count("steps.far.resources.cpus: the step asks for cpus = 2") == 1
+    assert process.returncode == 2
 
 
 CLEAN = """

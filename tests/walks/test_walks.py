@@ -54,8 +54,7 @@ WIRES = {
     "Providers._format": "a format is built when a file of its suffix is read",
     "Providers.runtime": "a runtime is built when a bundle of its format is opened",
     "Providers.alerter": "an alerter is built when it has something to deliver",
-    "_Workers.slots": "attempts go to the selected engine, which is built late",
-    "_Workers.submit": "attempts go to the selected engine, which is built late",
+    "_Workers.engine": "attempts go to an engine, which is built late",
 }
 """The functions of `project` that a lower room may call, since it was handed them. This list may only become shorter."""
 

@@ -12,6 +12,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.roles.engine import Resources
 from mlopsfw.kernel.roles.names import KINDS, chosen_as
 
 
@@ -127,6 +128,7 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         retries: Further attempts after a failure.
         timeout: Seconds an attempt may take; None for no limit.
         engine: Name of the engine that makes its attempts; the default one if empty.
+        resources: What each attempt asks the engine for.
     """
 
     use: str = ""
@@ -142,6 +144,7 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     retries: int = 0
     timeout: float | None = None
     engine: str = ""
+    resources: Resources = Resources()
 
 
 class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -33,12 +33,21 @@ def validation_error(
     unknown = re.search(r"unknown field `([^`]*)`", message)
     where = ".".join(part for part in (key, inner, unknown[1] if unknown else "") if part)
     if unknown:
-        return fail("unknown key", where, hint=nearest(unknown[1], (*getattr(kind, "__struct_fields__", ()), *besides)))
+        names = [part for part in inner.split(".") if part and not part.isdecimal()]
+        fields = getattr(_inside(kind, names), "__struct_fields__", ())
+        return fail("unknown key", where, hint=nearest(unknown[1], (*fields, *(() if inner else besides))))
     missing = re.search(r"missing required field `([^`]*)`", message)
     if missing:
         return fail(f"the key `{missing[1]}` is missing", where, hint=f"Add {missing[1]} = … there.")
     message = re.sub(r"`([a-z |]+)`", lambda kinds: f"`{_in_toml(kinds[1])}`", message)
     return fail(message[:1].lower() + message[1:], where)
+
+
+def _inside(hint: Any, path: Sequence[str]) -> Any:
+    """Return the record that names of fields lead to, from a record or an annotation with one; None without one."""
+    if not hasattr(hint, "__struct_fields__"):
+        return next(filter(None, (_inside(inner, path) for inner in get_args(hint))), None)
+    return _inside(get_type_hints(hint).get(path[0]), path[1:]) if path else hint
 
 
 def _in_toml(kinds: str) -> str:

@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import math
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
 
 import msgspec
 
 from mlopsfw.kernel.roles.artifact import Artifact
+
+_SIZE = r"(\d+(?:\.\d+)?)\s*([kKMGT]i?)?B"
+_Number = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one attempt of a step asks for; or, of an engine, the most that it can give one attempt.
+
+    Args:
+        cpus: Cores, of all its processes together. 0 asks for none in particular: libraries use what they find.
+        gpus: Devices; below 1 a share of one.
+        memory: Such as `4GiB` or `500MB`; empty asks for none in particular.
+        processes: How many processes the step works with, itself included. It starts the others.
+    """
+
+    cpus: _Number = 0.0
+    gpus: _Number = 0.0
+    memory: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": rf"^({_SIZE})?$"})] = ""
+    processes: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what no engine can have."""
+        if self.memory and not re.fullmatch(_SIZE, self.memory):
+            raise ValueError(f"memory is {self.memory!r}, not a size such as 4GiB or 500MB")
+        if not math.isfinite(self.cpus + self.gpus) or (self.gpus > 1 and self.gpus % 1):
+            raise ValueError(f"cpus = {self.cpus:g} and gpus = {self.gpus:g}: a number, and above 1 only whole devices")
+
+    @property
+    def bytes(self) -> int:
+        """The memory in bytes."""
+        number, unit = re.fullmatch(_SIZE, self.memory or "0B").groups(default="")  # type: ignore[union-attr]
+        return int(float(number) * (1024 if "i" in unit else 1000) ** " KMGT".index(unit[:1].upper() or " "))
 
 
 class StepSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,6 +60,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         outputs: Names of the values it must return.
         fingerprint: The step's cache key.
         joins: Whether it puts together what the step's parts returned: `inputs` are then `output[number]`.
+        resources: What it asks for. It is never more than the engine's `capacity`.
     """
 
     project: str
@@ -36,6 +73,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     outputs: tuple[str, ...]
     fingerprint: str
     joins: bool = False
+    resources: Resources = Resources()
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,18 +129,32 @@ class Handle(Protocol):
 
 
 class Engine(Protocol):
-    """Runs steps. Retries, cache and timeouts stay in the kernel.
+    """Runs steps. Retries, cache and timeouts stay in the kernel. A subclass inherits what is not abstract.
 
     The worker's side is `mlopsfw.worker.execute(spec: bytes) -> bytes` (JSON of `StepSpec` and `StepResult`):
     an engine only has to get that called in a process that can import mlopsfw and the project's code.
     """
 
     @property
+    @abstractmethod
     def slots(self) -> int:
         """How many attempts can run at once."""
 
-    def submit(self, spec: StepSpec) -> Handle:
-        """Start one attempt; return at once."""
+    def capacity(self, asked: Resources) -> Resources:  # noqa: ARG002 - for costly answers
+        """Return the most that one attempt can ever get. A step that asks for more is refused before the run.
 
+        What `asked` does not ask for may be left out. Without this method no step can ask for anything.
+        """
+        return Resources()
+
+    def fits(self, asked: Resources, running: Sequence[Resources]) -> bool:  # noqa: ARG002 - for subclasses
+        """Return whether an attempt would start at once beside those that run (one or more), by what each asked for."""
+        return len(running) < self.slots
+
+    @abstractmethod
+    def submit(self, spec: StepSpec) -> Handle:
+        """Start one attempt; return at once. What does not fit beside those that run waits."""
+
+    @abstractmethod
     def close(self) -> None:
         """Let go of workers and connections. Cancels what still runs."""

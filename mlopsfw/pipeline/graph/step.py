@@ -12,6 +12,7 @@ import msgspec
 
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.engine import Resources
 
 if TYPE_CHECKING:
     import polars as pl
@@ -71,6 +72,7 @@ class StepContext:
         attempt: From 1.
         inputs: The stored inputs by parameter name.
         params: The step's params as given.
+        resources: What the step asked its engine for.
         scratch: An empty, private folder, gone after the attempt.
         checkpoints: A private folder that is kept for the next attempt of this step with the same cache key, after a
             failure, a kill or `mlopsfw resume`; gone when the step has finished.
@@ -87,6 +89,7 @@ class StepContext:
     attempt: int
     inputs: Mapping[str, Artifact]
     params: Mapping[str, Any]
+    resources: Resources
     scratch: Path
     checkpoints: Path
     datasets: _datasets.Datasets

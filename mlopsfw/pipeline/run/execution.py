@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.engine import Handle, StepResult, StepSpec
+    from mlopsfw.kernel.roles.engine import Engine, StepResult, StepSpec
     from mlopsfw.kernel.services import Services
     from mlopsfw.pipeline.cache.results import Results
     from mlopsfw.pipeline.partitions.parts import Parts
@@ -16,12 +16,8 @@ if TYPE_CHECKING:
 class Workers(Protocol):
     """Makes attempts."""
 
-    def slots(self, engine: str) -> int:
-        """Return how many attempts can run at once on an engine."""
-        ...
-
-    def submit(self, engine: str, spec: StepSpec) -> Handle:
-        """Pass an attempt to an engine; return at once."""
+    def engine(self, name: str) -> Engine:
+        """Return an engine, built when it is first asked for."""
         ...
 
     def run_here(self, spec: StepSpec) -> StepResult:

@@ -133,8 +133,8 @@ class Coordinator:
         if self.options.debug:
             self._run_here(attempt)
             return True
-        busy = sum(other.node.engine == node.engine for other in self._running.values())
-        if busy < self.execution.workers.slots(node.engine):
+        beside = [a.node.config.resources for a in self._running.values() if a.node.engine == node.engine]
+        if not beside or self.execution.workers.engine(node.engine).fits(node.config.resources, beside):
             self._submit(attempt)
         return False
 
@@ -205,6 +205,7 @@ class Coordinator:
             outputs=node.outputs,
             fingerprint=attempt.key,
             joins=parts is not None,
+            resources=node.config.resources,
         )
 
     def _announce(self, attempt: Attempt) -> None:
@@ -222,7 +223,7 @@ class Coordinator:
 
     def _submit(self, attempt: Attempt) -> None:
         self._announce(attempt)
-        handle = attempt.handle = self.execution.workers.submit(attempt.node.engine, self._spec(attempt))
+        handle = attempt.handle = self.execution.workers.engine(attempt.node.engine).submit(self._spec(attempt))
         threading.Thread(target=self._watch, args=(attempt, handle), daemon=True).start()
 
     def _watch(self, attempt: Attempt, handle: Handle) -> None:

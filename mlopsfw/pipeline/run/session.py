@@ -23,6 +23,7 @@ from mlopsfw.pipeline.run.journal import Journal
 from mlopsfw.pipeline.run.liveness import identity, wait_until_lost
 from mlopsfw.pipeline.run.plan import Planned, Planner
 from mlopsfw.pipeline.run.record import OPEN, RunView, fold
+from mlopsfw.pipeline.run.requirements import check_resources
 from mlopsfw.pipeline.run.runner import Coordinator, Options
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Sessions:
             UsageError: The pipeline is wrong; nothing was run.
         """
         state = CodeState.begin(self._services.workspace.root)
-        graph, prints = self._prepare(steps)
+        graph, prints = self._prepare(steps, debug=debug)
         journal = self._journal(prints, new_run_id())
         blobs = self._services.blobs
         started = RunStarted(
@@ -142,7 +143,7 @@ class Sessions:
             raise UsageError(
                 f"run {view.id} is {view.status}: there is nothing to resume", hint="Start a new one: mlopsfw run"
             )
-        graph, prints = self._prepare(view.facts.only)
+        graph, prints = self._prepare(view.facts.only, debug=debug)
         stream = self._services.ledger.stream(f"run/{view.id}")
         head = view.head
         if view.status == "running":
@@ -169,7 +170,7 @@ class Sessions:
                 return view
         raise UnknownName("no run failed, was interrupted or was lost", hint="Start a new one: mlopsfw run")
 
-    def _prepare(self, steps: Sequence[str]) -> tuple[Graph, Fingerprinter]:
+    def _prepare(self, steps: Sequence[str], *, debug: bool = False) -> tuple[Graph, Fingerprinter]:
         """Check the whole pipeline, with the signatures of its Python functions, before anything runs. Raise `UsageError`."""
         graph = self.graph
         if not graph.nodes:
@@ -182,6 +183,8 @@ class Sessions:
             prints.check_function(node)
         prints.codebase.save()
         self._check_options(graph)
+        if not debug:  # then no engine is used
+            check_resources(graph, self._execution.workers, self._config)
         return graph, prints
 
     def _check_options(self, graph: Graph) -> None:

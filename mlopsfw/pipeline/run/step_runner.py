@@ -106,6 +106,7 @@ class StepRunner:
             attempt=spec.attempt,
             inputs=spec.inputs,
             params=node.plain_params,
+            resources=spec.resources,
             scratch=scratch,
             checkpoints=checkpoints,
             datasets=self._datasets,
