@@ -10,11 +10,10 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from describe import described, fields_of, methods, prose, signature, summary
 
 from mlopsfw import components, roles
 from mlopsfw.cli.plugin_new import roles as samples
@@ -33,7 +32,6 @@ _CHOICE = {
     "all": "Every installed one takes part in every project; `[{0}.NAME]` has its options.",
     "verb": "The command line offers it as the verb that the entry point names.",
 }
-_REQUIRED = object()
 _ELSEWHERE = {"Host", "Event"}  # have a page of their own
 
 
@@ -41,13 +39,13 @@ def pages() -> dict[str, str]:
     """Return each page by its file's name."""
     made = {f"{kind.name}.md": _page(kind) for kind in KINDS.values()}
     about = "What `build(config, host)` gets of mlopsfw, and what an observer is called with.\n"
-    host = [f"# `Host`\n\n{_HEAD}\n{about}", *_described(roles.Host), *_records(roles.Host, roles)]
+    host = [f"# `Host`\n\n{_HEAD}\n{about}", *described(roles.Host), *_records(roles.Host, roles)]
     return made | {"host.md": "".join(host), "README.md": _index()}
 
 
 def _index() -> str:
     rows = "".join(
-        f"| [`{kind.name}`]({kind.name}.md) | `{kind.spec}` | {_summary(getattr(hookspecs, kind.spec))} |\n"
+        f"| [`{kind.name}`]({kind.name}.md) | `{kind.spec}` | {summary(getattr(hookspecs, kind.spec))} |\n"
         for kind in KINDS.values()
     )
     head = f"# Roles\n\n{_HEAD}\nA page for each kind of plugin. [Writing a plugin](../writing-plugins.md) shows how to start.\n"
@@ -58,7 +56,7 @@ def _page(kind: Kind) -> str:
     hook = getattr(hookspecs, kind.spec)
     face = components if kind.builds == "Component" else roles
     parts = [f"# `{kind.name}`\n\n{_HEAD}\n", inspect.cleandoc(hook.__doc__).replace("Example::", "Example:"), "\n\n"]
-    parts.append(f"{_CHOICE[kind.choice].format(kind.name)}\n\nThe hook: `{kind.spec}{_signature(hook)}`\n")
+    parts.append(f"{_CHOICE[kind.choice].format(kind.name)}\n\nThe hook: `{kind.spec}{signature(hook)}`\n")
     if bundled := sorted(
         claim.name for claim in installed() if claim.kind == kind.name and claim.distribution == "mlopsfw"
     ):
@@ -67,28 +65,8 @@ def _page(kind: Kind) -> str:
         parts.append(f"\n`mlopsfw plugins new {kind.name} NAME` writes a package that works.\n")
     if kind.builds:
         built = getattr(face, kind.builds)
-        parts += [f"\n## `{kind.builds}`\n\n", *_described(built), *_records(built, face)]
+        parts += [f"\n## `{kind.builds}`\n\n", *described(built), *_records(built, face)]
     return "".join([*parts, *_kit(kind)])
-
-
-def _described(each: Any) -> Iterator[str]:
-    """Yield a class's docstring, its fields and its methods."""
-    yield f"{_prose(each)}\n"
-    columns = list(_fields(each))
-    if columns:
-        meanings = _meanings(each)
-        yield "\n| field | type | default | meaning |\n|---|---|---|---|\n"
-        for name, type_, default in columns:
-            yield f"| `{name}` | `{_cell(type_)}` | {default} | {meanings.get(name, '')} |\n"
-    for name, method in _methods(each):
-        is_property = isinstance(method, property)
-        function = method.fget if is_property else method
-        call = (
-            f"{name} -> {inspect.signature(function).return_annotation}"
-            if is_property
-            else f"{name}{_signature(function)}"
-        )
-        yield f"\n### `{call}`\n\n{_markdown(inspect.getdoc(function) or '')}\n"
 
 
 def _records(each: Any, face: Any) -> Iterator[str]:
@@ -99,112 +77,15 @@ def _records(each: Any, face: Any) -> Iterator[str]:
         if name in seen:
             continue
         seen.add(name)
-        yield from (f"\n## `{name}`\n\n", *_described(getattr(face, name)))
+        yield from (f"\n## `{name}`\n\n", *described(getattr(face, name)))
         waiting += _referred(getattr(face, name), face)
 
 
 def _referred(each: Any, face: Any) -> list[str]:
-    texts = [type_ for _, type_, _ in _fields(each)]
-    texts += [_signature(method.fget if isinstance(method, property) else method) for _, method in _methods(each)]
+    texts = [type_ for _, type_, _ in fields_of(each)]
+    texts += [signature(method.fget if isinstance(method, property) else method) for _, method in methods(each)]
     words = dict.fromkeys(word for text in texts for word in re.findall(r"[A-Z]\w+", text))
     return [word for word in words if word in face.__all__ and inspect.isclass(getattr(face, word))]
-
-
-def _fields(each: Any) -> Iterator[tuple[str, str, str]]:
-    """Yield name, type and default of each field of a record; none of a protocol."""
-    annotations = {
-        name: type_
-        for above in reversed(each.__mro__)
-        for name, type_ in vars(above).get("__annotations__", {}).items()
-    }
-    for name, default in _defaults(each).items():
-        yield name, str(annotations[name]), "required" if default is _REQUIRED else f"`{_cell(_default(default))}`"
-
-
-def _defaults(each: Any) -> dict[str, Any]:
-    """Return each field of a record with its default."""
-    if issubclass(each, msgspec.Struct):
-        names, given = each.__struct_fields__, each.__struct_defaults__
-        defaults = dict(zip(names[len(names) - len(given) :], given, strict=True))
-        return {
-            name: _REQUIRED if (value := defaults.get(name, msgspec.NODEFAULT)) is msgspec.NODEFAULT else value
-            for name in names
-        }
-    if is_dataclass(each):
-        return {f.name: _value(f.default, f.default_factory) for f in fields(each) if f.init}
-    return {name: each._field_defaults.get(name, _REQUIRED) for name in getattr(each, "_fields", ())}
-
-
-def _value(default: Any, factory: Any) -> Any:
-    if default is not MISSING:
-        return default
-    return _REQUIRED if factory is MISSING else factory
-
-
-def _default(value: Any) -> str:
-    if inspect.isclass(value):
-        return f"{value.__name__}()"
-    made = getattr(value, "factory", None)  # of msgspec
-    if made is not None:
-        return repr(made())
-    return str(getattr(value, "__name__", "")).lstrip("_") or repr(value)
-
-
-def _methods(each: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the public methods and properties of a class, those of its base classes first."""
-    members = {name: member for above in reversed(each.__mro__) for name, member in vars(above).items()}
-    for name, member in members.items():
-        if (
-            not name.startswith("_")
-            and (inspect.isfunction(member) or isinstance(member, property))
-            and _is_own(member)
-        ):
-            yield name, member
-
-
-def _is_own(member: Any) -> bool:
-    return bool((member.fget if isinstance(member, property) else member).__module__.startswith("mlopsfw"))
-
-
-def _signature(function: Any) -> str:
-    text = str(inspect.signature(function)).replace("(self, ", "(").replace("(self)", "()").replace("'", "")
-    return re.sub(r"\(/, ", "(", text)
-
-
-def _summary(each: Any) -> str:
-    return str(inspect.getdoc(each)).partition("\n")[0]
-
-
-def _prose(each: Any) -> str:
-    return _markdown((inspect.getdoc(each) or "").partition("Args:\n")[0].strip())
-
-
-def _markdown(text: str) -> str:
-    """Return a docstring in which the arguments and the errors are lists."""
-    lines, inside = [], False
-    for line in text.splitlines():
-        if line in ("Args:", "Raises:", "Attributes:"):
-            inside = True
-            lines.append(f"**{line[:-1]}**\n")
-        elif inside and re.match(r"^ {4}\S", line):
-            name, _, rest = line.strip().partition(": ")
-            lines.append(f"- `{name}`: {rest}" if rest else f"- {name}")
-        else:
-            inside = inside and (not line or line.startswith(" "))
-            lines.append(f"  {line.strip()}" if inside and line else line)
-    return "\n".join(lines)
-
-
-def _meanings(each: Any) -> dict[str, str]:
-    meanings: dict[str, str] = {}
-    _, _, arguments = (inspect.getdoc(each) or "").partition("Args:\n")
-    for names, text in re.findall(r"^ {4}(\w[\w, ]*): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE):
-        meanings |= dict.fromkeys(names.split(", "), _cell(" ".join(text.split())))
-    return meanings
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _kit(kind: Kind) -> Iterator[str]:
@@ -215,7 +96,7 @@ def _kit(kind: Kind) -> Iterator[str]:
         return
     for name, kit in vars(module).items():
         if name.endswith("Conformance") and kit.__module__ == module.__name__:
-            yield f"\n## The kit: `{module.__name__}.{name}`\n\n{_prose(kit)}\n\n"
+            yield f"\n## The kit: `{module.__name__}.{name}`\n\n{prose(kit)}\n\n"
             tests = [test.removeprefix("test_").replace("_", " ") for test in vars(kit) if test.startswith("test_")]
             yield "".join(f"- {test[0].upper()}{test[1:]}\n" for test in tests)
             if example := inspect.getdoc(module):

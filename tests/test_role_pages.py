@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def generator():
-    spec = importlib.util.spec_from_file_location("role_pages", ROOT / "ci" / "role_pages.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(ROOT / "ci"))  # the scripts share a module
+    try:
+        spec = importlib.util.spec_from_file_location("role_pages", ROOT / "ci" / "role_pages.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(ROOT / "ci"))
     return module
 
 

@@ -39,12 +39,27 @@ _STEP = StepConfig.__struct_fields__
 T = TypeVar("T")
 
 
-class _ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The project itself.
+
+    Args:
+        name: The project's name; by default the name of its folder.
+        code: Folders, relative to the project, from which its Python modules are imported.
+    """
+
     name: str | None = None
     code: tuple[str, ...] = (".",)
 
 
-class _PluginsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PluginsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which plugins take part.
+
+    Args:
+        disabled: Entry points never to load, such as `observer.acme`.
+        modules: Modules of the project's own code that are plugins.
+        allow_private: Plugins, by entry point, whose `Host.http` may call addresses that are not public.
+    """
+
     disabled: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     allow_private: tuple[str, ...] = ()
@@ -102,8 +117,8 @@ def _secret_schemes(tree: Mapping[str, Any], fail: Fail, file: Path, lines: dict
         from mlopsfw.kernel.plugins.catalog import installed
         from mlopsfw.project.own_plugins import own_claims
 
-        code = _convert(_table(tree, "project", fail), _ProjectTable, "project", fail).code
-        modules = _convert(_table(tree, "plugins", fail), _PluginsTable, "plugins", fail).modules
+        code = _convert(_table(tree, "project", fail), ProjectTable, "project", fail).code
+        modules = _convert(_table(tree, "plugins", fail), PluginsTable, "plugins", fail).modules
         config = ProjectConfig(name="", code=code, modules=modules, file=str(file), lines=lines)
         return [*installed(), *own_claims(file.parent, config)]
 
@@ -152,8 +167,8 @@ def _override(text: str) -> dict[str, Any]:
 
 def _build(tree: dict[str, Any], fail: Fail, stores: Collection[str], **origin: Any) -> ProjectConfig:
     _only(tree, (*_TABLES, *chosen_as("one", "many", "name", "all")), "", fail)
-    project = _convert(_table(tree, "project", fail), _ProjectTable, "project", fail)
-    plugins = _convert(_table(tree, "plugins", fail), _PluginsTable, "plugins", fail)
+    project = _convert(_table(tree, "project", fail), ProjectTable, "project", fail)
+    plugins = _convert(_table(tree, "plugins", fail), PluginsTable, "plugins", fail)
     name = project.name
     if name is None:
         name = Path(origin["file"]).absolute().parent.name.lower() if origin["file"] else "project"

@@ -1,0 +1,138 @@
+"""Describe public records, protocols and functions in Markdown, from their docstrings and fields. The scripts that write pages share it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
+
+import msgspec
+
+_REQUIRED = object()
+
+
+def described(each: Any) -> Iterator[str]:
+    """Yield a class's docstring, its fields and its methods."""
+    yield f"{prose(each)}\n"
+    columns = list(fields_of(each))
+    if columns:
+        texts = meanings(each)
+        yield "\n| field | type | default | meaning |\n|---|---|---|---|\n"
+        for name, type_, default in columns:
+            yield f"| `{name}` | `{cell(type_)}` | {default} | {texts.get(name, '')} |\n"
+    for name, method in methods(each):
+        is_property = isinstance(method, property)
+        function = method.fget if is_property else method
+        call = (
+            f"{name} -> {inspect.signature(function).return_annotation}"
+            if is_property
+            else f"{name}{signature(function)}"
+        )
+        yield f"\n### `{call}`\n\n{markdown(inspect.getdoc(function) or '')}\n"
+
+
+def fields_of(each: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield name, type and default of each field of a record; none of a protocol."""
+    annotations = {
+        name: type_
+        for above in reversed(each.__mro__)
+        for name, type_ in vars(above).get("__annotations__", {}).items()
+    }
+    for name, default in defaults(each).items():
+        if name.startswith("_"):
+            continue
+        yield name, str(annotations[name]), "required" if default is _REQUIRED else f"`{cell(_default(default))}`"
+
+
+def defaults(each: Any) -> dict[str, Any]:
+    """Return each field of a record with its default."""
+    if issubclass(each, msgspec.Struct):
+        names, given = each.__struct_fields__, each.__struct_defaults__
+        defaults = dict(zip(names[len(names) - len(given) :], given, strict=True))
+        return {
+            name: _REQUIRED if (value := defaults.get(name, msgspec.NODEFAULT)) is msgspec.NODEFAULT else value
+            for name in names
+        }
+    if is_dataclass(each):
+        return {f.name: _value(f.default, f.default_factory) for f in fields(each) if f.init}
+    return {name: each._field_defaults.get(name, _REQUIRED) for name in getattr(each, "_fields", ())}
+
+
+def _value(default: Any, factory: Any) -> Any:
+    if default is not MISSING:
+        return default
+    return _REQUIRED if factory is MISSING else factory
+
+
+def _default(value: Any) -> str:
+    if inspect.isclass(value):
+        return f"{value.__name__}()"
+    made = getattr(value, "factory", None)  # of msgspec
+    if made is not None:
+        return repr(made())
+    return str(getattr(value, "__name__", "")).lstrip("_") or repr(value)
+
+
+def methods(each: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the public methods and properties of a class, those of its base classes first."""
+    members = {name: member for above in reversed(each.__mro__) for name, member in vars(above).items()}
+    for name, member in members.items():
+        if (
+            not name.startswith("_")
+            and (inspect.isfunction(member) or isinstance(member, property))
+            and _is_own(member)
+        ):
+            yield name, member
+
+
+def _is_own(member: Any) -> bool:
+    return bool((member.fget if isinstance(member, property) else member).__module__.startswith("mlopsfw"))
+
+
+def signature(function: Any) -> str:
+    """Return a function's parameters and result as text, without `self`."""
+    text = str(inspect.signature(function)).replace("(self, ", "(").replace("(self)", "()").replace("'", "")
+    return re.sub(r"\(/, ", "(", text)
+
+
+def summary(each: Any) -> str:
+    """Return the first line of a docstring."""
+    return str(inspect.getdoc(each)).partition("\n")[0]
+
+
+def prose(each: Any) -> str:
+    """Return a docstring without its arguments."""
+    return markdown((inspect.getdoc(each) or "").partition("Args:\n")[0].strip())
+
+
+def markdown(text: str) -> str:
+    """Return a docstring in which the arguments and the errors are lists."""
+    lines, inside = [], False
+    for line in text.splitlines():
+        if line in ("Args:", "Raises:", "Attributes:"):
+            inside = True
+            lines.append(f"**{line[:-1]}**\n")
+        elif inside and re.match(r"^ {4}\S", line):
+            name, _, rest = line.strip().partition(": ")
+            lines.append(f"- `{name}`: {rest}" if rest else f"- {name}")
+        else:
+            inside = inside and (not line or line.startswith(" "))
+            lines.append(f"  {line.strip()}" if inside and line else line)
+    return "\n".join(lines)
+
+
+def meanings(each: Any) -> dict[str, str]:
+    """Return what the docstring of a record says of each field."""
+    found: dict[str, str] = {}
+    for above in reversed(each.__mro__):
+        _, _, arguments = inspect.cleandoc(above.__doc__ or "").partition("Args:\n")
+        for names, text in re.findall(r"^ {4}(\w[\w, ]*): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE):
+            found |= dict.fromkeys(names.split(", "), cell(" ".join(text.split())))
+    return found
+
+
+def cell(text: str) -> str:
+    """Return text for a cell of a table."""
+    return text.replace("|", "\\|")

@@ -1,0 +1,252 @@
+"""Write docs/reference: every verb, built-in step, option of a bundled plugin, exit code and public name, from the code.
+
+Run: python ci/reference_pages.py. A test compares the pages with the code.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import click
+import msgspec
+from describe import cell, described, fields_of, markdown, meanings, prose, signature
+
+from mlopsfw.cli.root import cli
+from mlopsfw.cli.verbs import OPTIONS, VERBS
+from mlopsfw.kernel.base import errors
+from mlopsfw.kernel.config.model import CaptureConfig, DataConfig, Encryption, PrivacyConfig, Retention, StepConfig
+from mlopsfw.kernel.plugins.catalog import Catalog, installed
+from mlopsfw.kernel.plugins.manager import PluginManager
+from mlopsfw.kernel.roles.names import KINDS
+from mlopsfw.monitoring.settings import MonitorSettings
+from mlopsfw.project.config.file import PluginsTable, ProjectTable
+from mlopsfw.testing.host import FakeHost
+
+PAGES = Path(__file__).parent.parent / "docs" / "reference"
+
+_HEAD = "<!-- Written by `python ci/reference_pages.py` from the code. Do not edit this page. -->\n"
+_FACES = ("mlopsfw", "mlopsfw.roles", "mlopsfw.components", "mlopsfw.events", "mlopsfw.errors", "mlopsfw.evaluation",
+          "mlopsfw.formats", "mlopsfw.sources", "mlopsfw.worker", "mlopsfw.commands", "mlopsfw_core", "mlopsfw_core.drift",
+          "mlopsfw_core.online")  # fmt: skip
+_ALIASES = {"Share": "number", "ColumnKind": "string", "Retention": "table"}
+_ELSEWHERE = {
+    "mlopsfw.roles": "roles/README.md",
+    "mlopsfw.components": "roles/component.md",
+    "mlopsfw.events": "events.md",
+}
+
+
+_TABLES = {
+    "[project]": ProjectTable,
+    "[plugins]": PluginsTable,
+    "[data.NAME]": DataConfig,
+    "[data.NAME.retention]": Retention,
+    "[privacy]": PrivacyConfig,
+    "[capture]": CaptureConfig,
+    "[steps.NAME]": StepConfig,
+    "[storage]": Encryption,
+    "[[monitor]]": MonitorSettings,
+}
+
+
+def pages() -> dict[str, str]:
+    """Return each page by its file's name."""
+    return {
+        "commands.md": "".join(_commands()),
+        "configuration.md": "".join(_configuration()),
+        "steps.md": "".join(_steps()),
+        "options.md": "".join(_options()),
+        "exit-codes.md": "".join(_exit_codes()),
+        "python.md": "".join(_python()),
+    }
+
+
+def _commands() -> Iterator[str]:
+    yield f"# Verbs\n\n{_HEAD}\n`mlopsfw [OPTIONS] VERB …`. These options stand before the verb:\n\n"
+    yield "".join(f"- `{name}`: {text}\n" for name, text in OPTIONS.items())
+    yield "\nThe [exit codes](exit-codes.md) are the same for all verbs.\n"
+    for verb in VERBS:
+        command = cli.get_command(click.Context(cli), verb)
+        if command is not None:
+            yield from _command(command, verb)
+
+
+def _command(command: click.Command, path: str) -> Iterator[str]:
+    with click.Context(command, info_name=f"mlopsfw {path}") as context:
+        usage = command.get_usage(context).removeprefix("Usage: ")
+        yield f"\n{'#' * (2 + path.count(' '))} `{path}`\n\n{_paragraphs(command.help or '')}\n\n    {' '.join(usage.split())}\n"
+        rows = [
+            row
+            for option in command.get_params(context)
+            if (row := option.get_help_record(context)) and row[1] and "--help" not in row[0]
+        ]
+        if rows:
+            yield "\n| option | meaning |\n|---|---|\n"
+            yield "".join(f"| `{cell(names)}` | {cell(' '.join(text.split()))} |\n" for names, text in rows)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                if inner is not None and not inner.hidden:
+                    yield from _command(inner, f"{path} {name}")
+
+
+def _paragraphs(text: str) -> str:
+    return inspect.cleandoc(text).replace("\b\n", "")
+
+
+def _configuration() -> Iterator[str]:
+    yield f"# Tables of `mlopsfw.toml`\n\n{_HEAD}\n"
+    yield "Beside them stand the [options of plugins](options.md) and of [built-in steps](steps.md). "
+    yield "`mlopsfw schema` prints all keys, also those of installed plugins, as a JSON Schema for editors.\n"
+    for title, record in _TABLES.items():
+        yield f"\n## `{title}`\n\n{re.sub(r'^`.*?`[^:.]*[:.] ?', '', prose(record))}\n"
+        yield from _table(record)
+
+
+def _without_title(text: str) -> str:
+    text = re.sub(r"^`.*?`[^:.]*[:.] ?", "", text)
+    return text[:1].upper() + text[1:]
+
+
+def _steps() -> Iterator[str]:
+    yield f"# Built-in steps\n\n{_HEAD}\nA step is chosen by `use`, or by the name of its table: `[steps.split]` is the step `split`. Its options stand in the table. "
+    yield "Every step also takes the keys of [the pipeline](../pipelines.md): `inputs`, `retries`, `timeout` and the like.\n"
+    for name, provider in _bundled("step"):
+        yield f"\n## `{name}`\n\n{provider.summary}.\n"
+        yield from _wires(provider)
+        yield from _table(provider.config)
+
+
+def _wires(provider: Any) -> Iterator[str]:
+    """Yield the inputs and outputs of a step whose options are the least that it takes."""
+    step = provider.build(
+        msgspec.convert(_least(provider.config), provider.config, strict=False),
+        FakeHost(Path(tempfile.gettempdir()), "step.reference"),
+    )
+    inputs = [f"`{each}`" for each in step.inputs] + [f"`{each}` (optional)" for each in step.optional]
+    if step.variadic:
+        inputs.append("any others")
+    yield f"\nInputs: {', '.join(inputs) or 'none'}. Outputs: {', '.join(f'`{each}`' for each in step.outputs)}."
+    yield "\n" if step.cacheable else " It runs every time: its point is its effect.\n"
+
+
+def _least(config: Any) -> dict[str, Any]:
+    return {
+        each.encode_name: _example(each.type)
+        for each in msgspec.structs.fields(config)
+        if each.default is msgspec.NODEFAULT and each.default_factory is msgspec.NODEFAULT
+    }
+
+
+def _example(kind: Any) -> Any:
+    """Return some value of a type, for a step that cannot be built without one."""
+    if str(get_origin(kind)) == "typing.Literal":
+        return get_args(kind)[0]
+    origin = get_origin(kind) or kind
+    if origin in (tuple, list):
+        return ["x"]
+    if origin is dict:
+        return {"x": "y"}
+    return {str: "x", int: 1, float: 0.5, bool: True}.get(origin, "x")
+
+
+def _options() -> Iterator[str]:
+    yield f"# Options of the bundled plugins\n\n{_HEAD}\n"
+    yield "[Roles](../roles/README.md) says how a project chooses a plugin of each kind.\n"
+    for kind in KINDS.values():
+        if kind.builds and kind.name not in ("step", "component"):
+            for name, provider in _bundled(kind.name):
+                yield f"\n## `{kind.name}.{name}`\n\n{provider.summary}.\n"
+                yield from _table(provider.config)
+
+
+def _bundled(kind: str) -> Iterator[tuple[str, Any]]:
+    plugins = PluginManager(Catalog())
+    for name in sorted(claim.name for claim in installed() if claim.kind == kind and claim.distribution == "mlopsfw"):
+        yield name, plugins.provider(kind, name)[1]
+
+
+def _table(config: Any) -> Iterator[str]:
+    """Yield the options of a record, with those of the records within it."""
+    rows = list(fields_of(config))
+    if not rows:
+        yield "\nNo options.\n"
+        return
+    texts = meanings(config)
+    yield "\n| option | type | default | meaning |\n|---|---|---|---|\n"
+    for name, type_, default in rows:
+        yield f"| `{name}` | {_toml(type_)} | {_default(default)} | {texts.get(name, '')} |\n"
+
+
+def _toml(annotation: str) -> str:
+    """Return a type in the words of TOML."""
+    text = annotation.replace(" | None", "")
+    text = re.sub(r"Annotated\[([^\[\]]+), msgspec\.Meta\(.*?\)\]", r"\1", text)
+    text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace("'", '"').replace(", ", " | "), text)
+    text = re.sub(r"(?:tuple|list)\[(\w+)(?:, \.\.\.)?\]", r"array of \1", text)
+    text = re.sub(r"dict\[str, (.+)\]$", r"table of \1", text)
+    text = re.sub(r"\b(Any|[A-Z]\w+)\b", lambda found: _ALIASES.get(found[1], "value"), text)
+    words = {"str": "string", "int": "integer", "bool": "boolean", "float": "number", "None": "nothing"}
+    return cell(re.sub(r"\b(str|int|bool|float|None)\b", lambda found: words[found[1]], text))
+
+
+def _default(text: str) -> str:
+    """Return a default as TOML has it."""
+    try:
+        value = ast.literal_eval(text.strip("`"))
+    except (ValueError, SyntaxError):
+        return text
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return f"`{{{', '.join(f'{key} = {json.dumps(inner)}' for key, inner in value.items())}}}`"
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def _exit_codes() -> Iterator[str]:
+    yield f"# Exit codes and errors\n\n{_HEAD}\n"
+    yield "| code | meaning |\n|---|---|\n| 0 | done |\n"
+    for code in sorted({each.exit_code for each in _errors()}):
+        named = [f"`{each.__name__}`" for each in _errors() if each.exit_code == code]
+        yield f"| {code} | {', '.join(named)} |\n"
+    yield "| 70 | a mistake in mlopsfw: please report it |\n| 130 | interrupted by Ctrl-C; `mlopsfw resume` goes on |\n"
+    tree = (errors.__doc__ or "").partition("    MlopsfwError")
+    yield f"\nThe errors, as `mlopsfw.errors` has them. Each has a `message`, a `hint` and an `exit_code`:\n\n    MlopsfwError{tree[2].rstrip()}\n"
+
+
+def _errors() -> list[type[errors.MlopsfwError]]:
+    return [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.MlopsfwError)]
+
+
+def _python() -> Iterator[str]:
+    yield f"# Public names of Python\n\n{_HEAD}\n[From Python](../python.md) shows how to use them. Nothing else is public.\n"
+    for face in _FACES:
+        module = importlib.import_module(face)
+        yield f"\n## `{face}`\n\n{(inspect.getdoc(module) or '').partition(chr(10))[0]}\n\n"
+        if face in _ELSEWHERE:
+            yield f"[Its records and protocols](../{_ELSEWHERE[face]}).\n\n"
+        for name in sorted(module.__all__, key=str.lower):
+            yield _name(name, getattr(module, name), full=face == "mlopsfw")
+
+
+def _name(name: str, value: Any, *, full: bool) -> str:
+    line = (inspect.getdoc(value) or "").partition("\n")[0] if callable(value) else ""
+    if full and inspect.isfunction(value):
+        return f"\n### `{name}{signature(value)}`\n\n{markdown(inspect.getdoc(value) or '')}\n"
+    if full and inspect.isclass(value):
+        return f"\n### `{name}`\n\n{''.join(described(value))}\n"
+    return f"- `{name}`{f': {line}' if line else ''}\n"
+
+
+if __name__ == "__main__":
+    PAGES.mkdir(exist_ok=True)
+    for file, text in pages().items():
+        (PAGES / file).write_text(text, encoding="utf-8")
