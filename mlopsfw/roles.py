@@ -20,12 +20,14 @@ from mlopsfw.kernel.roles.bundle import (
 )
 from mlopsfw.kernel.roles.check import Check, Diagnosis
 from mlopsfw.kernel.roles.deployer import (
+    BatchDeployer,
     Deployer,
     DeployerMode,
     EndpointSpec,
     EndpointStatus,
     ForegroundDeployer,
     Route,
+    Scores,
 )
 from mlopsfw.kernel.roles.derived import Call, Column, Constant, Derived, DerivedType, Expression, Find
 from mlopsfw.kernel.roles.engine import Engine, Failure, Handle, Resources, StepResult, StepSpec
@@ -98,6 +100,7 @@ __all__ = [
     "Artifact",
     "ArtifactKind",
     "Baseline",
+    "BatchDeployer",
     "Blobs",
     "Bundle",
     "BundleFolder",
@@ -155,6 +158,7 @@ __all__ = [
     "Runs",
     "Runtime",
     "ScalarType",
+    "Scores",
     "SecretStore",
     "Secrets",
     "Signals",

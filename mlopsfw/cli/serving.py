@@ -54,7 +54,7 @@ def deploy(
     if as_json:
         emit_json(status)
     else:
-        click.echo(status.url)
+        click.echo(status.url or f"{_ENDPOINTS}{status.endpoint}")
         served = f"{status.endpoint} serves {status.model}@{status.version} (revision {status.revision})"
         click.echo(f"{served}, deployer {status.deployer}", err=True)
 
@@ -200,7 +200,7 @@ def _announce(now: EndpointStatus) -> None:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", metavar="MODEL|endpoints:/NAME")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--out",
@@ -213,16 +213,24 @@ def _announce(now: EndpointStatus) -> None:
 def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: ReadOptions, sheet: str) -> None:
     """Score FILE (CSV, JSON lines, Excel, Parquet or Arrow IPC) with MODEL. Add the model's outputs to its rows.
 
+    With endpoints:/NAME, an endpoint of a batch deployer, the predictions are captured and each row gets a prediction_id. FILE
+    may be larger than memory.
+
     The columns of a CSV file take their types from the model's signature: a text feature keeps 00501, and NA in a numeric
     feature is a missing value.
     """
-    from mlopsfw.models.bundle.scoring import check_writable, write_rows
+    from mlopsfw.models.bundle.row_file import check_writable, write_rows
 
     check_writable({}, out)
-    rows = project.scorer.score_file(model, file, csv, sheet, check=lambda columns: check_writable(columns, out))
-    if out is None:
-        check_writable(rows.schema, None)
-        click.echo(writable_json(rows.write_ndjson()), nl=False)
+    endpoint = model.removeprefix(_ENDPOINTS)
+    if endpoint != model:
+        frames = project.batch_scorer.score_file(endpoint, file, csv, sheet)
     else:
-        write_rows(rows, out)
-        click.echo(f"{rows.height} rows in {out}")
+        check = lambda columns: check_writable(columns, out)  # noqa: E731
+        frames = iter([project.scorer.score_file(model, file, csv, sheet, check=check)])
+    if out is not None:
+        click.echo(f"{write_rows(frames, out)} rows in {out}")
+        return
+    for frame in frames:
+        check_writable(frame.schema, None)
+        click.echo(writable_json(frame.write_ndjson()), nl=False)

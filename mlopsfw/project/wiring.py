@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mlopsfw.privacy.marks import Privacy
     from mlopsfw.project.host import ProjectHost
     from mlopsfw.project.table_access import ProjectTables
+    from mlopsfw.serving.batch import BatchScorer
     from mlopsfw.serving.captures import Captures
     from mlopsfw.serving.endpoints import Endpoints
     from mlopsfw.serving.label_file import LabelFiles
@@ -211,6 +212,13 @@ class Wiring(KernelWiring):
         from mlopsfw.serving.endpoints import Endpoints
 
         return Endpoints(self.ledger, self.registry, self.providers.deployer, self.personal_columns)
+
+    @cached_property
+    def batch_scorer(self) -> BatchScorer:
+        """Scores files at endpoints of batch deployers."""
+        from mlopsfw.serving.batch import BatchScorer
+
+        return BatchScorer(self.services, self.endpoints, self.providers.formats)
 
     @cached_property
     def captures(self) -> Captures:

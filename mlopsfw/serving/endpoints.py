@@ -22,7 +22,13 @@ from mlopsfw.kernel.base.errors import (
     text_of,
 )
 from mlopsfw.kernel.base.ids import check_name, nearest
-from mlopsfw.kernel.roles.deployer import Deployer, EndpointSpec, EndpointStatus, ForegroundDeployer
+from mlopsfw.kernel.roles.deployer import (
+    BatchDeployer,
+    Deployer,
+    EndpointSpec,
+    EndpointStatus,
+    ForegroundDeployer,
+)
 from mlopsfw.serving.changes import Wanted, change_of, fold, last_of_each_deployer, latest, serving
 from mlopsfw.serving.events import EndpointFailed, EndpointReady, EndpointStopped, EndpointWanted
 
@@ -154,6 +160,23 @@ class Endpoints:
         if wanted is None or (status.state in {"ready", "starting"} and status.revision == wanted.revision):
             return status
         return self._deploy(name, wanted)
+
+    def batch(self, name: str) -> tuple[Wanted, str, BatchDeployer]:
+        """Return what endpoint `name` serves, and the name and the object of its deployer, which scores files.
+
+        Raises:
+            UnknownName: There is no such endpoint.
+            UsageError: Its deployer scores no files.
+            ServingError: It is stopped.
+        """
+        changes = self.history(name)
+        chosen, wanted = self._choose(name, changes), serving(changes)
+        if wanted is None:
+            raise ServingError(f"endpoint {name} is stopped", hint="Start it: mlopsfw deploy models:/NAME@ALIAS.")
+        if chosen.deployer.mode != "batch" or not isinstance(chosen.deployer, BatchDeployer):
+            hint = f"Send it requests, or run: mlopsfw predict models:/{wanted.model}@{wanted.version} FILE."
+            raise UsageError(f"endpoint {name} answers requests: its deployer {chosen.name} scores no files", hint=hint)
+        return wanted, chosen.name, chosen.deployer
 
     def run(self, name: str, ready: Ready = _nothing) -> None:
         """Serve endpoint `name` in this process until a signal ends it, under a process manager.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -114,4 +114,27 @@ class ForegroundDeployer(Protocol):
 
         Raises:
             ServingError: It cannot be served, or is being served.
+        """
+
+
+class Scores(NamedTuple):
+    """The answers to some rows.
+
+    Args:
+        ids: The id of each captured prediction.
+        outputs: Output of the model → values, one a row.
+    """
+
+    ids: Sequence[str]
+    outputs: Mapping[str, Sequence[Any]]
+
+
+@runtime_checkable
+class BatchDeployer(Protocol):
+    """A `Deployer` of mode `batch`: scores rows when it is asked (`mlopsfw predict endpoints:/NAME FILE`)."""
+
+    def score(self, endpoint: str, requests: Iterable[Mapping[str, list[Any]]]) -> Iterator[Scores]:
+        """Yield the answers to each request, a few thousand rows as columns, in order. Capture every prediction.
+
+        Raise `ServingError` where the endpoint is stopped, and `SignatureMismatch` where rows do not fit the model.
         """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.base.errors import DataError, SignatureMismatch
+from mlopsfw.kernel.base.errors import SignatureMismatch
 from mlopsfw.models.bundle.answers import as_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     import polars as pl
 
@@ -55,10 +55,17 @@ def rows_for(
     formats: Formats, inputs: Iterable[SignatureColumn], file: Path, options: ReadOptions | None = None, sheet: str = ""
 ) -> pl.DataFrame:
     """Return the rows of a file; columns of a CSV file get the types of the model's signature. See `read_rows`."""
+    return read_rows(formats, file, as_signature(formats, inputs, file, options), sheet)
+
+
+def as_signature(
+    formats: Formats, inputs: Iterable[SignatureColumn], file: Path, options: ReadOptions | None = None
+) -> ReadOptions:
+    """Return `options` with the types of a model's signature for the columns of the file that the caller did not declare."""
     from mlopsfw.kernel.roles.reading import ReadOptions
 
     kinds = {column.name: _READ_AS[column.type] for column in inputs if column.type in _READ_AS}
-    return read_rows(formats, file, as_declared(formats, file, options or ReadOptions(), kinds), sheet)
+    return as_declared(formats, file, options or ReadOptions(), kinds)
 
 
 def read_rows(formats: Formats, file: Path, options: ReadOptions | None = None, sheet: str = "") -> pl.DataFrame:
@@ -99,54 +106,3 @@ def as_declared(formats: Formats, file: Path, options: ReadOptions, kinds: Mappi
         return replace(options, expected={name: kind for name, kind in kinds.items() if kind == "string"})
     names = header_of(formats, file, options)
     return replace(options, types={name: kind for name, kind in kinds.items() if name in names} | options.types)
-
-
-def check_writable(columns: Mapping[str, pl.DataType], file: Path | None) -> None:
-    """Raise `DataError` unless rows with these columns can be written to `file`, or as JSON lines to the terminal if it is None."""
-    suffix = file.suffix.lower() if file else ".jsonl"
-    if suffix not in _WRITERS:
-        raise DataError(f"{file}: rows can be written as {', '.join(_WRITERS)}", hint="Use one of these suffixes.")
-    for name, kind in columns.items():
-        if not _WRITERS[suffix].holds(kind):
-            where = "the terminal" if file is None else str(file)
-            raise DataError(
-                f"column {name!r} holds {kind}, which cannot be written to {where}",
-                hint=f"Pass --out FILE with {' or '.join(end for end in _WRITERS if _WRITERS[end].holds(kind))}.",
-            )
-
-
-def write_rows(rows: pl.DataFrame, file: Path) -> None:
-    """Write `rows` in the format of the suffix of `file`: Parquet, CSV or JSON lines. Raise `DataError` as `check_writable`."""
-    check_writable(rows.schema, file)
-    _WRITERS[file.suffix.lower()].write(rows, file)
-
-
-class _Writer(NamedTuple):
-    """How rows are written, and which types of columns a file holds."""
-
-    write: Callable[[pl.DataFrame, Path], object]
-    holds: Callable[[pl.DataType], bool]
-
-
-def _fits_csv(kind: pl.DataType) -> bool:
-    import polars as pl
-
-    return not (kind.is_nested() or isinstance(kind, pl.Binary | pl.Duration | pl.Object))
-
-
-def _fits_json(kind: pl.DataType) -> bool:
-    import polars as pl
-
-    if isinstance(kind, pl.Struct):
-        return all(_fits_json(field.dtype) for field in kind.fields)  # type: ignore[arg-type]  # a type, as those of a file
-    inner = getattr(kind, "inner", None)
-    return _fits_json(inner) if inner is not None else not isinstance(kind, pl.Binary | pl.Object)
-
-
-_JSON = _Writer(lambda rows, file: rows.write_ndjson(file), _fits_json)
-_WRITERS = {
-    ".parquet": _Writer(lambda rows, file: rows.write_parquet(file), lambda _kind: True),
-    ".csv": _Writer(lambda rows, file: rows.write_csv(file), _fits_csv),
-    ".jsonl": _JSON,
-    ".ndjson": _JSON,
-}

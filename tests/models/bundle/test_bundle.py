@@ -26,7 +26,7 @@ from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
 from mlopsfw.models import bundle
-from mlopsfw.models.bundle import scoring
+from mlopsfw.models.bundle import row_file, scoring
 from mlopsfw.models.bundle.files import read_manifest, read_model
 from mlopsfw.models.bundle.onnxfile import check_onnx
 from mlopsfw.models.bundle.tensorfile import check_safetensors
@@ -315,7 +315,7 @@ def test_a_value_that_the_signature_does_not_take_is_named(folder):
 
 def test_rows_are_scored_alike_from_a_table_and_from_the_csv_that_was_written_of_it(folder, tmp_path, formats):
     wanted = scoring.score(opened(folder), ROWS)
-    scoring.write_rows(ROWS, tmp_path / "rows.csv")
+    row_file.write_rows([ROWS], tmp_path / "rows.csv")
     found = scoring.score(opened(folder), scoring.read_rows(formats, tmp_path / "rows.csv"))
     assert found["probability"].to_list() == wanted["probability"].to_list()
 
@@ -551,11 +551,11 @@ def test_rows_are_written_or_the_column_that_the_file_cannot_hold_is_named(tmp_p
     file = tmp_path / f"o{suffix}" if suffix else None
     if suffix in refused:
         with pytest.raises(DataError, match=r"column 'odd' holds .* cannot be written to") as caught:
-            scoring.check_writable(rows.schema, file)
+            row_file.check_writable(rows.schema, file)
         assert ".parquet" in caught.value.hint
     else:
-        scoring.check_writable(rows.schema, file)
-        rows.write_ndjson() if file is None else scoring.write_rows(rows, file)
+        row_file.check_writable(rows.schema, file)
+        rows.write_ndjson() if file is None else row_file.write_rows([rows], file)
 
 
 def test_folders_and_honest_binary_files_are_part_of_a_bundle_and_pickles_in_them_are_not(tmp_path):

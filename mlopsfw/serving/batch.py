@@ -1,0 +1,205 @@
+"""`BatchScorer`: score a file at an endpoint of a batch deployer, in constant memory, one frame after the other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.errors import PluginError, ServingError, SignatureMismatch
+from mlopsfw.kernel.roles.bundle import SignatureColumn
+from mlopsfw.kernel.roles.deployer import Scores
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.data.intake.formats import Formats
+    from mlopsfw.data.intake.inferred import InferredFile
+    from mlopsfw.kernel.roles.bundle import Dtype, Manifest, OutputColumn
+    from mlopsfw.kernel.roles.reading import ReadOptions
+    from mlopsfw.kernel.services import Services
+    from mlopsfw.serving.endpoints import Endpoints
+
+PREDICTION_ID = "prediction_id"
+_EVENT_TIME = "event_time"
+_ROWS = 8_192  # of a request
+
+
+class BatchScorer:
+    """Scores files at the endpoints of batch deployers.
+
+    Args:
+        services: The kernel's services.
+        endpoints: Know the deployers.
+        formats: The formats that read files.
+    """
+
+    def __init__(self, services: Services, endpoints: Endpoints, formats: Formats) -> None:
+        self._services, self._endpoints, self._formats = services, endpoints, formats
+
+    def score_file(
+        self, endpoint: str, file: Path, options: ReadOptions | None = None, sheet: str = ""
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the rows of `file`, each with the id of its prediction and the outputs of the model; the first frame is empty.
+
+        The file is read twice: its types are settled before anything is scored. A column `event_time` that the model
+        does not take says when each row's event happened.
+
+        Args:
+            endpoint: The endpoint.
+            file: The rows. Texts of CSV are read as the model's signature has them.
+            options: The format of the file.
+            sheet: The sheet of a workbook.
+
+        Raises:
+            UsageError: The endpoint's deployer answers requests; it scores no files.
+            ServingError: The endpoint is stopped.
+            DataError: The file cannot be read.
+            SignatureMismatch: Its rows do not fit the model.
+        """
+        from mlopsfw.data.intake.inferred import InferredFile
+        from mlopsfw.models.bundle.scoring import as_signature
+        from mlopsfw.models.bundle.stored import stored_manifest
+
+        served, name, deployer = self._endpoints.batch(endpoint)
+        manifest = stored_manifest(self._services.blobs, served.bundle)
+        source = InferredFile(self._formats, file, as_signature(self._formats, manifest.inputs, file, options), sheet)
+        source.take(lambda batches: deque(batches, maxlen=0))
+        yield _empty(source, manifest)
+        requests = _Requests(source, manifest)
+        try:
+            yield from _answered(name, deployer.score(endpoint, requests), requests, manifest)
+        except Exception:
+            if requests.error is not None:  # what the file is to blame for, the deployer is not
+                raise requests.error from None
+            raise
+
+
+def _answered(name: str, answers: Iterator[Scores], requests: _Requests, manifest: Manifest) -> Iterator[pl.DataFrame]:
+    """Yield the frames that the deployer `name` was asked about, joined with its answers."""
+    total = 0
+    with contextlib.closing(_checked(name, answers)) as scored:
+        try:
+            for scores in scored:
+                if not requests.waiting:
+                    raise PluginError(f"the deployer {name} answered more than it was asked, after row {total}")
+                rows = requests.waiting.popleft()
+                yield _joined(name, rows, scores, manifest.outputs)
+                total += rows.height
+        except SignatureMismatch as error:
+            raise error.counted_from(total) from None
+    if requests.waiting or not requests.ended:
+        raise PluginError(f"the deployer {name} left rows unanswered: those after row {total}")
+
+
+def _checked(name: str, answers: Any) -> Generator[Scores, None, None]:
+    """Yield what a deployer answers; close its iterator with this one."""
+    if not isinstance(answers, Iterator):
+        raise PluginError(f"the deployer {name} returned a {type(answers).__name__}, not an iterator of Scores")
+    with contextlib.ExitStack() as stack:
+        stack.callback(getattr(answers, "close", lambda: None))
+        for scores in answers:
+            if not isinstance(scores, Scores):
+                raise PluginError(f"the deployer {name} answered with a {type(scores).__name__}, not with Scores")
+            yield scores
+
+
+class _Requests:
+    """What a deployer is asked: the columns that the model takes, some rows at a time.
+
+    Args:
+        source: The file, its types settled.
+        manifest: The model's.
+
+    Attributes:
+        waiting: The frames that have no answer yet.
+        ended: Whether the deployer has asked for all.
+        error: What went wrong with the file.
+    """
+
+    def __init__(self, source: InferredFile, manifest: Manifest) -> None:
+        self._source, self._inputs = source, list(manifest.inputs)
+        if _EVENT_TIME not in {column.name for column in self._inputs}:
+            self._inputs.append(SignatureColumn(name=_EVENT_TIME, type="datetime"))
+        self.waiting: deque[pl.DataFrame] = deque()
+        self.ended = False
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[Mapping[str, list[Any]]]:
+        from mlopsfw.models.bundle.scoring import request_values
+
+        try:
+            for rows in self._frames():
+                self.waiting.append(rows)
+                taken = [column for column in self._inputs if column.name in rows.columns]
+                yield {column.name: request_values(rows[column.name], column) for column in taken}
+        except Exception as error:  # noqa: BLE001 - it passes through the deployer, and is raised behind it
+            self.error = error
+            raise ServingError("the file cannot be read on") from None
+        self.ended = True
+
+    def _frames(self) -> Iterator[pl.DataFrame]:
+        for batch in self._source.batches():
+            yield from (rows for rows in _frame(batch).iter_slices(_ROWS) if rows.height)
+
+
+def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame(batch).with_columns(pl.col(pl.Null).cast(pl.String))  # as a dataset reads such a column
+
+
+def _empty(source: InferredFile, manifest: Manifest) -> pl.DataFrame:
+    """Return the columns that the answer will have. Raise `SignatureMismatch` where the file lacks one that the model takes."""
+    with contextlib.closing(source.batches()) as batches:
+        rows = _frame(next(batches)).clear()
+    missing = [column.name for column in manifest.inputs if column.name not in rows.columns]
+    if missing:
+        raise SignatureMismatch(f"the rows lack {', '.join(missing)}, which the model needs")
+    return _with(rows, [], {output.name: [] for output in manifest.outputs}, manifest.outputs)
+
+
+def _joined(name: str, rows: pl.DataFrame, scores: Scores, outputs: Sequence[OutputColumn]) -> pl.DataFrame:
+    names, wanted = set(scores.outputs), {output.name for output in outputs}
+    if names != wanted:
+        raise PluginError(f"the deployer {name} answered with {sorted(names)}, not with the model's {sorted(wanted)}")
+    for column, values in {PREDICTION_ID: scores.ids, **scores.outputs}.items():
+        if len(values) != rows.height:
+            raise PluginError(
+                f"the deployer {name} answered {rows.height} rows with {len(values)} values of {column!r}"
+            )
+    return _with(rows, scores.ids, scores.outputs, outputs)
+
+
+def _with(
+    rows: pl.DataFrame, ids: Sequence[str], outputs: Mapping[str, Sequence[Any]], columns: Sequence[OutputColumn]
+) -> pl.DataFrame:
+    import polars as pl
+
+    series = [pl.Series(PREDICTION_ID, ids, dtype=pl.String)]
+    series += [pl.Series(column.name, outputs[column.name], dtype=_type(column)) for column in columns]
+    return rows.with_columns(series)
+
+
+def _type(column: SignatureColumn) -> Any:
+    """Return the column type of an output's values as lists: of one type in every frame, whatever the values are."""
+    import polars as pl
+
+    scalars = {"number": pl.Float64(), "integer": pl.Int64(), "boolean": pl.Boolean()}
+    if column.type == "list":
+        return pl.List(scalars.get(column.items or "number", pl.String()))
+    if column.type != "tensor":
+        return scalars.get(column.type, pl.String())
+    kind: Any = scalars[_kind(column.dtype or "float32")]
+    for _ in column.shape:
+        kind = pl.List(kind)
+    return kind
+
+
+def _kind(dtype: Dtype) -> str:
+    if dtype == "bool":
+        return "boolean"
+    return "number" if dtype.startswith("float") else "integer"
