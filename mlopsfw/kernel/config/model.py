@@ -116,7 +116,7 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     Args:
         use: An installed step's name; empty if `python` is given.
-        python: `module:function` in the project; empty if `use` is given.
+        python: `module:function` in the project or an installed package; empty if `use` is given.
         inputs: Parameter name → `step`, `step.output`, `data:/name@version` or `models:/name@alias`.
         outputs: Names of the values it returns.
         params: Everything else it is given.

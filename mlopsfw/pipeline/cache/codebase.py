@@ -1,6 +1,7 @@
 """The project's Python modules: their files and facts, read once and cached by the digest of the source.
 
-A module outside the project's code folders does not belong to the project: the locked environment covers it.
+A module outside the project's code folders does not belong to the project: the locked environment covers it, unless a step is a function of
+its package (`installed`).
 
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -55,9 +56,16 @@ class Codebase:
 
     def __init__(self, roots: Iterable[Path], store: Path | None = None) -> None:
         self.roots = tuple(dict.fromkeys(root.resolve() for root in roots))
+        self._places: Mapping[str, tuple[Path, ...]] | None = None
         self._modules: dict[str, Module | None] = {}
         self._stamps: dict[Path, tuple[tuple[int, ...], str]] = {}
         self._store = FactStore(store)
+
+    def of_packages(self, places: Mapping[str, tuple[Path, ...]]) -> Codebase:
+        """Return the modules of some packages, by the folders in which each lies. `changed` and `save` here count them too."""
+        packages = Codebase(folder for folders in places.values() for folder in folders)
+        packages._places, packages._store, packages._stamps = places, self._store, self._stamps
+        return packages
 
     def module(self, name: str) -> Module | None:
         """Return the project's module `name`, or None if the project has none."""
@@ -72,7 +80,7 @@ class Codebase:
         parent = self.module(above) if above else None
         if above and parent is None:
             return None
-        folders = parent.folders if parent else self.roots
+        folders = parent.folders if parent else self._folders(name)
         for folder in folders:
             for file, is_package in ((folder / last / "__init__.py", True), (folder / f"{last}.py", False)):
                 if file.is_file():
@@ -81,6 +89,9 @@ class Codebase:
                 return self._read(name, compiled, ())
         spread = tuple(folder / last for folder in folders if (folder / last).is_dir())
         return Module(name, None, _NO_FACTS, "", spread) if spread else None
+
+    def _folders(self, top: str) -> tuple[Path, ...]:
+        return self.roots if self._places is None else self._places.get(top, ())
 
     def _read(self, name: str, file: Path, folders: tuple[Path, ...]) -> Module:
         stamp = _stamp(file)
@@ -99,7 +110,7 @@ class Codebase:
 
     def every_module(self) -> Iterator[Module]:
         """Yield all modules under the roots, sorted by name: for code that cannot be followed."""
-        names = {name for root in self.roots for name in _names(root)}
+        names = {name for root in self.roots for name in _names(root, self._places)}
         for name in sorted(names):
             if module := self.module(name):
                 yield module
@@ -147,8 +158,11 @@ def _digest(file: Path) -> str:
         return ""
 
 
-def _names(root: Path) -> Iterator[str]:
+def _names(root: Path, tops: Collection[str] | None) -> Iterator[str]:
     for folder, inner, files in os.walk(root):
+        if tops is not None and Path(folder) == root:  # other packages lie there too
+            inner[:] = [name for name in inner if name in tops]
+            files[:] = [file for file in files if file.removesuffix(".py") in tops]
         inner[:] = sorted(d for d in inner if d not in _SKIPPED and not d.startswith(".") and d.isidentifier())
         package = ".".join(Path(folder).relative_to(root).parts)
         for file in files:

@@ -23,6 +23,7 @@ from mlopsfw.lineage import canonical
 from mlopsfw.lineage.environment import environment, environment_digest, interpreter
 from mlopsfw.pipeline.cache.closure import Code, code_of
 from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
+from mlopsfw.pipeline.cache.installed import content_digest, package_codebase
 from mlopsfw.pipeline.cache.key import Fingerprint
 from mlopsfw.pipeline.cache.plugin_version import plugin_version
 from mlopsfw.pipeline.cache.reach import Reach
@@ -58,11 +59,18 @@ class Fingerprinter:
         target = node.config.python
         if target not in self._code:
             try:
-                self._code[target] = code_of(self.codebase, target)
+                self._code[target] = code_of(self._holding(target), target)
             except UsageError as error:
                 key = f"steps.{node.name}.python"
                 raise self._config.error(error.message, key, hint=error.hint) from None
         return self._code[target]
+
+    def _holding(self, target: str) -> Codebase:
+        """Return the project's code if it has the function's module, else that of an installed package. Raise `UsageError`."""
+        module = target.partition(":")[0]
+        if self.codebase.module(module) is not None:
+            return self.codebase
+        return package_codebase(target, self.codebase, self._reach.providers(module.partition(".")[0]) or ())
 
     def check_function(self, node: Node) -> None:
         """Check a Python step's wiring against the parameters of its function. Raise `ConfigError`."""
@@ -97,14 +105,36 @@ class Fingerprinter:
 
     def _python(self, node: Node, common: dict[str, Any]) -> Fingerprint:
         code = self.code(node)
+        top, found = self._package_of(node.config.python)
+        outside = code.outside if found is None else (*code.outside, top)
         return Fingerprint(
             runs=node.config.python,
             code=code.digest,
             units=code.units,
+            plugins={f"package.{top}": self._package(top, found or (), code)} if top else {},
             reads=self._reads(node.step, node.config.reads),
-            **self._packages((), code.outside, is_open=code.is_open),
+            **self._packages((), outside, is_open=code.is_open),
             **common,
         )
+
+    def _package_of(self, target: str) -> tuple[str, tuple[str, ...] | None]:
+        """Return the package of `module:function` and its distributions; none for a function of the project itself.
+
+        The distributions are None for a folder of the path that no distribution claims: its code is read like ours.
+        """
+        module = self.codebase.module(name := target.partition(":")[0])
+        top = name.partition(".")[0]
+        if module is None:
+            return top, self._reach.providers(top) or ()
+        own = [(self._root / folder).resolve() for folder in self._config.code]
+        if module.file is None or any(module.file.is_relative_to(folder) for folder in own):
+            return "", None
+        return top, self._reach.providers(top) or None
+
+    def _package(self, top: str, found: Iterable[str], code: Code) -> str:
+        """Return the part of the key for the installed package of a step's function, as for a plugin's."""
+        versions = ", ".join(f"{name} {self.environment[name]}" for name in found)
+        return f"{versions}, code {content_digest(code.digest, top, found)}".removeprefix(", ")
 
     def _installed(self, node: Node, step: Step, common: dict[str, Any]) -> Fingerprint:
         used = [selection for plugin in step.plugins for selection in self._used(plugin)]

@@ -35,7 +35,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
         params: Its parameters, as they are stored.
         inputs: Parameter name → kind and logical digest.
         outputs: The names of its results.
-        plugins: `role.name` → distribution and version, and of a third party's the digest of its code.
+        plugins: `role.name`, or `package.name` of a Python step in an installed package → distribution and version, and of a
+            third party's the digest of its code.
         options: `role.name` → its configuration, by its own name.
         reads: File, relative to the project → sha256.
         facts: Further facts on which an installed step says its result depends.

@@ -52,7 +52,7 @@ class Reach:
         if any(root not in self._installed for root in waiting):
             return None
         for module in modules:
-            providers = self._of_module(module)
+            providers = self.providers(module)
             if providers is None:
                 return None
             waiting += providers
@@ -85,7 +85,7 @@ class Reach:
                 found.setdefault(group.strip().partition(".")[0].lower().replace("-", "_"), []).append(name)
         return found
 
-    def _of_module(self, module: str) -> tuple[str, ...] | None:
+    def providers(self, module: str) -> tuple[str, ...] | None:
         """Return the distributions that provide a module; none if there is no such module; None if nobody says who does."""
         if module not in self._providers:
             found = [name for name in self._installed if name == normalised(module)]

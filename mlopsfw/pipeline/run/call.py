@@ -33,7 +33,14 @@ def call_function(node: Node, context: StepContext) -> Any:
 def import_function(target: str) -> Callable[..., Any]:
     """Return the function `module:function`. Raise `UsageError` if the module has no such function."""
     module_name, _, path = target.partition(":")
-    found: Any = importlib.import_module(module_name)
+    top = module_name.partition(".")[0]
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        hint = f"Where the step runs, install the package that provides {top!r}."
+        raise UsageError(f"there is no module {error.name!r} for {target!r}", hint=hint) from error
     for part in path.split("."):
         if not hasattr(found, part):
             raise UsageError(f"{module_name} has no {part!r}", hint=nearest(part, dir(found)))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mlopsfw.kernel.roles.engine import StepResult, StepSpec
+from mlopsfw.lineage.environment import SITES
 from mlopsfw.pipeline.graph.partnames import step_of
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.pipeline.partitions.parts import Parts
@@ -70,8 +71,8 @@ class StepRunner:
         outputs: dict[str, Artifact] = {}
         failure = None
         try:
-            with _as_if_alone(root, folders), contextlib.nullcontext() if debug else _captured(log):
-                outputs = self._outputs(spec, folder, metrics)
+            with _as_if_alone(root, folders) as packages, contextlib.nullcontext() if debug else _captured(log):
+                outputs = self._outputs(spec, folder, metrics, packages)
         except BaseException as error:
             if debug:
                 raise
@@ -89,8 +90,9 @@ class StepRunner:
             metrics=last,
         )
 
-    def _outputs(self, spec: StepSpec, folder: Path, metrics: MetricLog) -> dict[str, Artifact]:
+    def _outputs(self, spec: StepSpec, folder: Path, metrics: MetricLog, packages: list[str]) -> dict[str, Artifact]:
         node = self._sessions.graph.nodes[step_of(spec.step)]
+        packages.append(_top(node.config.python.partition(":")[0]))
         if spec.joins:
             return Parts(self._values, self._datasets).join(spec.step, spec.outputs, spec.inputs)
         with tempfile.TemporaryDirectory(prefix="scratch-", dir=folder) as scratch, logging_to(metrics):
@@ -132,17 +134,18 @@ def _call(node: Node, context: StepContext) -> Mapping[str, object]:
 
 
 @contextlib.contextmanager
-def _as_if_alone(root: Path, code: Sequence[str]) -> Iterator[None]:
+def _as_if_alone(root: Path, code: Sequence[str]) -> Iterator[list[str]]:
     """Give a step of a worker that is used again what the first one found: no trace of the step before it.
 
-    Folder, environment, import path and the project's own modules are as they were; libraries stay imported.
+    Folder, environment, import path and the project's own modules are as they were; libraries stay imported. Yields a list
+    for the names of packages whose modules may be edited before the next step: those of an editable installation go too.
     """
-    environment, path, modules = dict(os.environ), list(sys.path), set(sys.modules)
+    environment, path, modules, packages = dict(os.environ), list(sys.path), set(sys.modules), list[str]()
     sys.path[:0] = [folder for folder in code if folder not in sys.path]
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a .pyc hides an edit of the same second and size
     try:
         with contextlib.chdir(root):
-            yield
+            yield packages
     finally:
         os.environ.clear()
         os.environ.update(environment)
@@ -151,8 +154,12 @@ def _as_if_alone(root: Path, code: Sequence[str]) -> Iterator[None]:
         ours = tuple(folder + os.sep for folder in code)
         for name in sys.modules.keys() - modules:
             file = getattr(sys.modules[name], "__file__", None) or ""
-            if file.startswith(ours) and "site-packages" not in file:
+            if not SITES.intersection(Path(file).parts) and (file.startswith(ours) or _top(name) in packages):
                 del sys.modules[name]
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
 
 
 @contextlib.contextmanager
