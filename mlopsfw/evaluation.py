@@ -1,7 +1,8 @@
-"""Metrics of models, one implementation for trainer, gate, report and monitor."""
+"""Metrics of models, one implementation for trainer, gate, report and monitor; and generated rows to ask a model about."""
 
 from __future__ import annotations
 
+from mlopsfw.models.bundle.golden import golden_rows
 from mlopsfw.models.evaluation import (
     auc,
     binary_metrics,
@@ -21,6 +22,7 @@ __all__ = [
     "calibration_error",
     "class_codes",
     "evaluate",
+    "golden_rows",
     "higher_is_better",
     "log_loss",
     "multiclass_metrics",

@@ -93,5 +93,6 @@ class OnnxModel:
 def _as_tensor(values: np.ndarray, kind: str, rank: int) -> np.ndarray:
     """Return an array of the type that the graph takes; one value a row as `[rows, 1]` where it takes a matrix."""
     if values.dtype != kind:
-        values = values.astype(kind)
+        with np.errstate(over="ignore"):  # a float64 beyond float32 is infinite there
+            values = values.astype(kind)
     return values[:, None] if values.ndim == 1 and rank == _MATRIX else values

@@ -14,15 +14,14 @@ import msgspec
 import numpy as np
 
 from mlopsfw.features.expressions import columns_of
-from mlopsfw.features.plan import CATEGORICAL, NUMERIC, Lookup, Ramp, Scale
+from mlopsfw.features.plan import CATEGORICAL, NUMERIC, FeaturePlan, Lookup, Ramp, Scale
 from mlopsfw.kernel.base.errors import BundleError, GoldenMismatch, ServingSkew
+from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.kernel.roles.derived import Call, Constant, Find
 from mlopsfw.models.bundle.answers import as_lists
 from mlopsfw.models.bundle.files import GOLDEN, read_listed
 
 if TYPE_CHECKING:
-    from mlopsfw.features import FeaturePlan
-    from mlopsfw.kernel.roles.bundle import SignatureColumn
     from mlopsfw.models.bundle.loaded import LoadedBundle
 
 _ROWS = 16

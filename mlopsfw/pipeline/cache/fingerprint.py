@@ -8,6 +8,7 @@ on anything else (a clock, the network), it declares `cache = false`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.step import Step
     from mlopsfw.kernel.workspace import Workspace
     from mlopsfw.pipeline.graph.model import Node
+
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 class Fingerprinter:
@@ -139,15 +142,37 @@ class Fingerprinter:
     def _installed(self, node: Node, step: Step, common: dict[str, Any]) -> Fingerprint:
         used = [selection for plugin in step.plugins for selection in self._used(plugin)]
         keys = [f"step.{node.config.use}", *(f"{role}.{selection.use}" for role, selection in used)]
+        options = {f"{role}.{selection.called}": selection.options for role, selection in used}
+        named = self._named_code(options)
         return Fingerprint(
             runs=f"{node.config.use}/{step.version}",
             reads=self._reads(node.step, (*node.config.reads, *step.reads)),
             facts=msgspec.to_builtins(step.facts()),
-            plugins={key: self._version(key) for key in keys},
-            options={f"{role}.{selection.called}": selection.options for role, selection in used},
-            **self._packages([self._claim(key).distribution for key in keys], ()),
+            plugins={key: self._version(key) for key in keys}
+            | {target: f"code {code.digest}" for target, code in named.items()},
+            options=options,
+            **self._packages(
+                [self._claim(key).distribution for key in keys],
+                {module for code in named.values() for module in code.outside},
+                is_open=any(code.is_open for code in named.values()),
+            ),
             **common,
         )
+
+    def _named_code(self, options: object) -> dict[str, Code]:
+        """Return the project's code that options name as `module:function`, such as a trainer's factory, by that name."""
+        if isinstance(options, Mapping):
+            return {name: code for each in options.values() for name, code in self._named_code(each).items()}
+        if isinstance(options, list | tuple):
+            return {name: code for each in options for name, code in self._named_code(each).items()}
+        if not isinstance(options, str) or not _TARGET.fullmatch(options):
+            return {}
+        if self.codebase.module(options.partition(":")[0]) is None:
+            return {}
+        try:
+            return {options: code_of(self.codebase, options)}
+        except UsageError:  # the provider says what is wrong with it
+            return {}
 
     def _packages(
         self, distributions: Iterable[str], modules: Iterable[str], *, is_open: bool = False

@@ -537,3 +537,44 @@ def test_what_an_installer_put_outside_this_environment_is_no_code_of_the_projec
     assert project_codebase(tmp_path, (), None).module("shared") is None
     monkeypatch.syspath_prepend(own)
     assert project_codebase(tmp_path, (), None).module("shared").file == own / "shared" / "__init__.py"
+
+
+NAMED = """
+[trainer]
+use = "sklearn"
+[trainer.sklearn]
+factory = "models:TARGET"
+[steps.a]
+use = "train"
+task = "binary"
+target = "y"
+inputs = { train = "rows" }
+[steps.rows]
+python = "models:rows"
+"""
+MODELS = """
+from sklearn.linear_model import LogisticRegression
+STRENGTH = 1.0
+def rows(): return 1
+def make(): return inner()
+def inner(): return LogisticRegression(C=STRENGTH)
+class Model(LogisticRegression):
+    def fit(self, X, y): return super().fit(X * STRENGTH, y)
+"""
+
+
+@pytest.mark.parametrize("target", ["make", "Model"])
+def test_code_that_the_options_of_a_provider_name_counts_with_all_that_it_reaches(bench, target):
+    bench.write(NAMED.replace("TARGET", target), models=MODELS)
+    before = bench.key("a")
+    bench.edit("models.py", "def rows(): return 1", "def rows(): return 2")
+    assert bench.key("a") == before
+    bench.edit("models.py", "STRENGTH = 1.0", "STRENGTH = 2.0")
+    assert bench.key("a") != before
+
+
+def test_an_option_that_names_no_code_of_the_project_is_text(bench):
+    bench.write(NAMED.replace("models:TARGET", "elsewhere:make"), models=MODELS)
+    before = bench.key("a")
+    bench.edit("models.py", "STRENGTH = 1.0", "STRENGTH = 2.0")
+    assert bench.key("a") == before

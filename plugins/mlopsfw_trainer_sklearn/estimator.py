@@ -1,0 +1,100 @@
+"""The estimator that the options name: imported, built, seeded, and asked what it learns."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sklearn.base import is_classifier, is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from mlopsfw.errors import UsageError
+from mlopsfw.roles import nearest
+
+if TYPE_CHECKING:
+    from mlopsfw_trainer_sklearn import SklearnConfig
+
+_SEEDS = 2**32
+
+
+def make_estimator(config: SklearnConfig) -> Any:
+    """Return a new estimator. Raise `UsageError` if the options name none, or one that cannot be used."""
+    if bool(config.estimator) == bool(config.factory):
+        raise UsageError(
+            "the trainer 'sklearn' has either `estimator` or `factory`",
+            hint='Set estimator = "sklearn.linear_model:LogisticRegression", or factory = "acme.models:make" for a Pipeline.',
+        )
+    key, target = ("estimator", config.estimator) if config.estimator else ("factory", config.factory)
+    make = _imported(target, key)
+    try:
+        made = make(**config.params)
+    except TypeError as error:
+        raise UsageError(f"{target} does not take the params {', '.join(config.params)}: {error}") from error
+    _check(made, target)
+    return made
+
+
+def tasks_of(estimator: Any) -> frozenset[str]:
+    """Return the tasks that it learns."""
+    return frozenset({"binary", "multiclass"}) if is_classifier(estimator) else frozenset({"regression"})
+
+
+def weight_parameter(estimator: Any) -> str:
+    """Return the argument of `fit` for weights of rows; nothing if it takes none."""
+    prefix = ""
+    while isinstance(estimator, Pipeline):
+        name, estimator = estimator.steps[-1]
+        prefix += f"{name}__"
+    return f"{prefix}sample_weight" if has_fit_parameter(estimator, "sample_weight") else ""
+
+
+def used_columns(estimator: Any, names: list[str]) -> list[str]:
+    """Return the columns that a fitted estimator reads: all, unless it begins with a ColumnTransformer that drops some."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[0][1]
+    if not isinstance(estimator, ColumnTransformer):
+        return names
+    used: set[str] = set()
+    for _, transformer, columns in estimator.transformers_:
+        chosen = [columns] if isinstance(columns, str) else list(columns)
+        if not all(isinstance(each, str) for each in chosen):  # positions or a mask
+            return names
+        used |= set() if transformer == "drop" else set(chosen)
+    return [name for name in names if name in used]
+
+
+def seed_all(estimator: Any, seed: int) -> None:
+    """Give `seed` to every `random_state` that is not set, inside of pipelines too."""
+    params = estimator.get_params(deep=True)
+    unset = [name for name, value in params.items() if name.rpartition("__")[2] == "random_state" and value is None]
+    estimator.set_params(**dict.fromkeys(unset, seed % _SEEDS))
+
+
+def _imported(target: str, key: str) -> Any:
+    module_name, _, path = target.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{key} = {target!r}: there is no module {error.name!r}", hint="Write `module:name`."
+        ) from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            raise UsageError(f"{key} = {target!r}: {module_name} has no {part!r}", hint=nearest(part, dir(found)))
+        found = getattr(found, part)
+    return found
+
+
+def _check(made: Any, target: str) -> None:
+    if not (is_classifier(made) or is_regressor(made)) or not hasattr(made, "get_params"):
+        raise UsageError(
+            f"{target} gives a {type(made).__name__}, which is no classifier and no regressor of scikit-learn",
+            hint="End a Pipeline with one. For other models write a trainer: mlopsfw plugins new trainer NAME.",
+        )
+    if is_classifier(made) and not hasattr(made, "predict_proba"):
+        raise UsageError(
+            f"{target} gives a {type(made).__name__}, which has no predict_proba",
+            hint="Wrap it: sklearn.calibration.CalibratedClassifierCV(…) gives probabilities.",
+        )

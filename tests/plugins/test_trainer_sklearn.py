@@ -1,0 +1,373 @@
+"""The trainer `sklearn` and the runtime `skops`: their kits, what is kept as ONNX and what as skops, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+from scipy.sparse import csr_matrix, save_npz
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
+
+from mlopsfw.data.tables.handle import TableHandle
+from mlopsfw.kernel.base.errors import BundleError, DataError, MissingExtra, UsageError
+from mlopsfw.kernel.roles.training import TrainingTask
+from mlopsfw.models import bundle
+from mlopsfw.testing.runtime import RuntimeConformance
+from mlopsfw.testing.trainer import Context, TrainerConformance, digests, training_rows, training_task
+from mlopsfw_runtime_onnx.runtime import OnnxRuntime
+from mlopsfw_trainer_sklearn import SklearnConfig, SkopsConfig, build_runtime, build_trainer
+from mlopsfw_trainer_sklearn.runtime import SkopsRuntime
+from mlopsfw_trainer_sklearn.skops_file import NotAllowed, dump, load
+from mlopsfw_trainer_sklearn.trainer import SklearnTrainer
+
+RUNTIMES = {"onnx": OnnxRuntime(), "skops": SkopsRuntime()}
+NUMBERS = ("count", "constant")
+TEXTS = pl.DataFrame(
+    {
+        "text": ["a good day", "a bad day", "good fun, Ünïcode", "bad rain", "so good", "so bad"] * 20,
+        "sentiment": ["good", "bad"] * 60,
+    }
+)
+
+
+def boosted(estimator=HistGradientBoostingClassifier, columns=("number", "count", "constant"), **params):
+    """Return boosted trees behind a choice of columns: a factory, as a project has one."""
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2)
+    chosen = ColumnTransformer([("numbers", "passthrough", list(columns)), ("color", encoder, ["color"])])
+    return make_pipeline(chosen, estimator(max_iter=12, learning_rate=0.3, **params))
+
+
+def boosted_regression():
+    return boosted(HistGradientBoostingRegressor)
+
+
+def texts(**params):
+    return make_pipeline(ColumnTransformer([("text", TfidfVectorizer(**params), "text")]), LogisticRegression())
+
+
+def doubled(values):
+    return values * 2
+
+
+class Halved(StandardScaler):
+    """A transformer of a user."""
+
+
+def with_function():
+    return make_pipeline(FunctionTransformer(doubled), LogisticRegression())
+
+
+def with_own_class():
+    return make_pipeline(Halved(), LogisticRegression())
+
+
+def trainer(factory="", **config):
+    if factory:
+        config["factory"] = f"{__name__}:{factory}"
+    return SklearnTrainer(SklearnConfig(**config))
+
+
+def fit(tmp_path, made, task, rows, valid=None):
+    context = Context.under(tmp_path, f"fit-{len(list(tmp_path.iterdir()))}")
+    return made.fit(task, TableHandle.of(rows), None if valid is None else TableHandle.of(valid), context)
+
+
+def opened(tmp_path, made, task, rows):
+    folder = tmp_path / f"bundle-{len(list(tmp_path.iterdir()))}"
+    bundle.write(folder, fit(tmp_path, made, task, rows), task, TableHandle.of(rows), RUNTIMES)
+    return bundle.open_bundle(folder, RUNTIMES.__getitem__)
+
+
+TEXT_TASK = TrainingTask(task="binary", target="sentiment")
+
+
+class TestClassifier(TrainerConformance):
+    @pytest.fixture
+    def trainer(self):
+        return trainer("boosted")
+
+    @pytest.fixture
+    def runtimes(self):
+        return RUNTIMES
+
+
+class TestRegressor(TestClassifier):
+    @pytest.fixture
+    def trainer(self):
+        return trainer("boosted_regression")
+
+
+class TestSkops(RuntimeConformance):
+    @pytest.fixture
+    def runtime(self):
+        return SkopsRuntime()
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        return opened(tmp_path, trainer("texts"), TEXT_TASK, TEXTS).folder
+
+
+PLAIN = {"count": "integer", "constant": "number"}
+
+
+def rows_of(kind, rows=400):
+    return training_rows(rows).select(*NUMBERS, kind)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_linear_models_are_kept_as_onnx_in_float64(kind, tmp_path):
+    name = "Ridge" if kind == "regression" else "LogisticRegression"
+    loaded = opened(
+        tmp_path, trainer(estimator=f"sklearn.linear_model:{name}"), training_task(kind, exclude=()), rows_of(kind)
+    )
+    facts = loaded.manifest.facts
+    assert (facts["format"], facts["precision"]) == ("onnx", "float64")
+    assert facts["export_difference"] < 1e-7  # `probabilities` are float32 by the task
+    assert facts["compared_rows"] == 416
+    assert {column.name: column.type for column in loaded.manifest.inputs} == PLAIN
+    estimator = (Ridge if kind == "regression" else LogisticRegression)().fit(
+        rows_of(kind).select(NUMBERS), rows_of(kind)[kind].to_numpy()
+    )
+    expected = estimator.predict(rows_of(kind).select(NUMBERS))
+    answer = next(iter(loaded.predict_table(rows_of(kind)).values()))
+    if kind == "regression":
+        assert answer == pytest.approx(expected)
+    else:
+        classes = np.array(loaded.manifest.classes)
+        assert (classes[answer.argmax(axis=1) if answer.ndim > 1 else (answer > 0.5).astype(int)] == expected).all()
+
+
+def test_the_loss_of_float32_is_shown(tmp_path):
+    facts = fit(tmp_path, trainer("boosted"), training_task("binary"), training_rows(400)).facts
+    assert facts["format"] == "onnx"
+    assert 0 < facts["export_difference"] <= 1e-5
+
+
+def test_a_request_carries_the_columns_that_the_pipeline_selects(tmp_path):
+    trained = fit(tmp_path, trainer("boosted"), training_task("binary"), training_rows(400))
+    assert [column.name for column in trained.inputs] == ["number", "count", "color", "constant"]
+
+
+def test_what_onnx_does_not_hold_is_kept_as_skops_and_says_why(tmp_path):
+    loaded = opened(tmp_path, trainer("texts"), TEXT_TASK, TEXTS)
+    assert list(loaded.manifest.formats) == ["skops"]
+    assert "locale" in loaded.manifest.facts["not_onnx"]
+    later = pl.DataFrame({"text": ["good", "bad", "ÜNÏCODE", ""]})
+    expected = texts().fit(TEXTS.select("text"), TEXTS["sentiment"].to_numpy()).predict_proba(later)[:, 1]
+    assert loaded.predict_table(later)["probability"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("form", ["onnx", "skops"])
+def test_only_the_format_that_is_asked_for_is_written(form, tmp_path):
+    made = trainer(estimator="sklearn.linear_model:LogisticRegression", format=form)
+    assert list(fit(tmp_path, made, training_task("binary", exclude=()), rows_of("binary")).formats) == [form]
+
+
+def test_equal_models_of_skops_have_equal_bytes(tmp_path):
+    first, second = (fit(tmp_path, trainer("texts"), TEXT_TASK, TEXTS) for _ in range(2))
+    assert digests(first) == digests(second)
+
+
+@pytest.mark.parametrize(
+    ("factory", "named"),
+    [("with_function", "doubled"), ("with_own_class", "Halved"), ("grown", "RandomForestClassifier")],
+)
+def test_a_type_outside_of_the_list_is_refused_in_training_with_its_name(factory, named, tmp_path):
+    with pytest.raises(UsageError, match=named) as caught:
+        fit(tmp_path, trainer(factory, format="skops"), training_task("binary", exclude=()), rows_of("binary"))
+    assert "mlopsfw plugins new trainer NAME" in caught.value.hint
+
+
+def grown():
+    return RandomForestClassifier(5)
+
+
+@pytest.mark.parametrize("factory", ["with_function", "with_own_class"])
+def test_code_of_a_user_is_refused_in_every_format(factory, tmp_path):
+    with pytest.raises(UsageError, match=r"no open format holds this Pipeline\. ONNX: .*; skops: "):
+        fit(tmp_path, trainer(factory), training_task("binary", exclude=()), rows_of("binary"))
+
+
+def test_trees_are_kept_as_onnx(tmp_path):
+    task = training_task("binary", exclude=())
+    first, second, other = (
+        fit(tmp_path, trainer("grown"), msgspec.structs.replace(task, seed=seed), rows_of("binary"))
+        for seed in (1, 1, 2)
+    )
+    assert list(first.formats) == ["onnx"]
+    assert digests(first) == digests(second) != digests(other)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "either `estimator` or `factory`"),
+        ({"estimator": "sklearn.linear_model:Ridge", "factory": "acme:make"}, "either `estimator` or `factory`"),
+        ({"estimator": "sklearn.linear_model:LogisticRegresion"}, "has no 'LogisticRegresion'"),
+        ({"estimator": "nowhere.at_all:Ridge"}, "no module 'nowhere'"),
+        ({"estimator": "sklearn.linear_model:Ridge", "params": {"alfa": 1}}, "does not take the params alfa"),
+        ({"estimator": "sklearn.preprocessing:StandardScaler"}, "no classifier and no regressor"),
+        ({"estimator": "sklearn.svm:LinearSVC"}, "no predict_proba"),
+    ],
+)
+def test_options_that_name_no_usable_estimator_are_refused(config, message):
+    with pytest.raises(UsageError, match=message):
+        _ = trainer(**config).tasks
+
+
+@pytest.mark.parametrize(("options", "message"), [({"pii": True}, "is personal"), ({"buckets": 8}, "cannot heed")])
+def test_options_of_columns_are_refused(options, message, tmp_path):
+    made = trainer(estimator="sklearn.linear_model:LogisticRegression")
+    task = training_task("binary", exclude=(), options={"count": options})
+    with pytest.raises(UsageError, match=f"'count'.*{message}|{message}.*'count'"):
+        fit(tmp_path, made, task, rows_of("binary"))
+
+
+def test_columns_that_an_estimator_cannot_read_are_named(tmp_path):
+    made = trainer(estimator="sklearn.linear_model:LogisticRegression")
+    with pytest.raises(DataError, match=r"color \(string\)") as caught:
+        fit(tmp_path, made, training_task("binary", features=("color", "count")), training_rows(100))
+    assert "ColumnTransformer" in caught.value.hint
+
+
+def test_weights_are_an_ability_of_estimators_that_take_them():
+    assert trainer("boosted").abilities == {"weight", "valid"}
+    assert trainer(estimator="sklearn.neighbors:KNeighborsClassifier").abilities == {"valid"}
+
+
+@pytest.mark.parametrize(
+    ("build", "config"), [(build_trainer, SklearnConfig()), (build_runtime, SkopsConfig())], ids=["trainer", "runtime"]
+)
+def test_a_missing_extra_is_named(build, config, monkeypatch):
+    monkeypatch.setattr("mlopsfw_trainer_sklearn.find_spec", lambda _name: None)
+    with pytest.raises(MissingExtra, match=r"needs packages") as caught:
+        build(config, None)
+    assert "mlopsfw[sklearn]" in caught.value.hint
+
+
+# A forged file: what it asks for is refused before anything is built.
+
+BUILT = []
+
+
+class Trap:
+    """Notes that it was built."""
+
+    def __new__(cls, *_args):
+        BUILT.append(cls)
+        return super().__new__(cls)
+
+    def __setstate__(self, state):
+        BUILT.append(state)
+
+
+def forged(change, **parts):
+    """Return a file of skops whose schema was changed."""
+    data = io.BytesIO(dump(texts().fit(TEXTS.select("text"), TEXTS["sentiment"].to_numpy())))
+    out = io.BytesIO()
+    with zipfile.ZipFile(data) as archive, zipfile.ZipFile(out, "w", **parts) as made:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name == "schema.json":
+                schema = json.loads(content)
+                change(schema)
+                content = json.dumps(schema)
+            made.writestr(name, content)
+    return out.getvalue()
+
+
+def attribute(schema, name, value):
+    """Set an attribute of the vectorizer, wherever it lies."""
+    for node in nodes(schema):
+        if node.get("__class__") == "TfidfVectorizer":
+            node["content"]["content"][name] = value
+
+
+def nodes(value):
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    for each in value if isinstance(value, list) else ():
+        yield from nodes(each)
+
+
+def node(loader, name, module=__name__, **more):
+    return {"__class__": name, "__module__": module, "__loader__": loader, **more}
+
+
+JSON = node("JsonNode", "str", "builtins", content='"true"', is_json=True)
+NONE = node("JsonNode", "str", "builtins", content="null", is_json=True)
+EMPTY = node("TupleNode", "tuple", "builtins", content=[JSON])
+FORGED = {
+    "a class of a user": lambda s: attribute(s, "x", node("ObjectNode", "Trap", content=NONE)),
+    "a class that is called": lambda s: attribute(s, "x", node("ConstructorFromReduceNode", "Trap", content=EMPTY)),
+    "the program": lambda s: attribute(s, "x", node("ConstructorFromReduceNode", "system", "os", content=EMPTY)),
+    "a function": lambda s: attribute(s, "tokenizer", node("FunctionNode", "system", "os")),
+    "a type": lambda s: attribute(s, "dtype", node("TypeNode", "Trap")),
+    "a partial call": lambda s: attribute(
+        s, "x", node("PartialNode", "partial", "functools", content=dict.fromkeys(("func", "args", "kwds", "namespace"), NONE))
+    ),
+    "a method": lambda s: attribute(s, "x", node("MethodNode", "dict", "builtins", content={"func": "pop", "obj": NONE})),
+    "an operator": lambda s: attribute(s, "x", node("OperatorFuncNode", "methodcaller", "operator", attrs=EMPTY)),
+    "trees": lambda s: attribute(s, "x", node("TreeNode", "Tree", "sklearn.tree._tree")),
+    "a loader for another type": lambda s: attribute(s, "x", node("ListNode", "Trap", content=[JSON])),
+    "a named tuple's class": lambda s: attribute(s, "x", node("TupleNode", "Trap", content=[JSON])),
+    "an unknown loader": lambda s: attribute(s, "x", node("PickleNode", "str", "builtins")),
+    "an old protocol": lambda s: s.update(protocol=0),
+    "a true protocol": lambda s: s.update(protocol=True),
+    "files for texts": lambda s: attribute(s, "input", {**JSON, "content": '"filename"'}),
+    "no attribute input": lambda s: [n["content"]["content"].pop("input") for n in nodes(s) if n.get("__class__") == "TfidfVectorizer"],
+    "a file that is not there": lambda s: attribute(s, "x", node("NdArrayNode", "ndarray", "numpy", type="numpy", file="../x")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", FORGED.values(), ids=FORGED.keys())
+def test_a_forged_file_builds_nothing(change):
+    BUILT.clear()
+    with pytest.raises(NotAllowed):
+        load(forged(change))
+    assert not BUILT
+
+
+def test_a_file_that_is_as_it_was_opens():
+    assert load(forged(lambda _schema: None)).predict(pl.DataFrame({"text": ["good"]})).tolist() == ["good"]
+
+
+def test_compressed_parts_are_refused():
+    with pytest.raises(NotAllowed, match="compressed"):
+        load(forged(lambda _schema: None, compression=zipfile.ZIP_DEFLATED))
+
+
+def test_a_sparse_matrix_whose_indices_lie_outside_of_it_is_refused():
+    model = SGDClassifier(loss="log_loss").fit(np.eye(4), [0, 1, 0, 1]).sparsify()
+    matrix = csr_matrix(np.ones((1, 4)))
+    matrix.indices[:] = 10_000_000
+    written = io.BytesIO()
+    save_npz(written, matrix)
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(dump(model))) as archive, zipfile.ZipFile(out, "w") as made:
+        for name in archive.namelist():
+            made.writestr(name, written.getvalue() if name.endswith(".npz") else archive.read(name))
+    assert load(dump(model)).predict(np.eye(4)).shape == (4,)
+    with pytest.raises(NotAllowed):
+        load(out.getvalue())
+
+
+def test_a_forged_file_is_an_error_of_the_bundle(tmp_path):
+    loaded = opened(tmp_path, trainer("texts"), TEXT_TASK, TEXTS)
+    data = forged(FORGED["a class of a user"])
+    (loaded.folder / "model.skops").write_bytes(data)
+    files = {**loaded.manifest.files, "model.skops": hashlib.sha256(data).hexdigest()}
+    with pytest.raises(BundleError, match="Trap is not among the types that a bundle may hold"):
+        SkopsRuntime().load(loaded.folder, msgspec.structs.replace(loaded.manifest, files=files))
