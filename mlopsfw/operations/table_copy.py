@@ -11,8 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from mlopsfw.kernel.base.errors import StorageError, TablesUnsupported
+from mlopsfw.kernel.base.errors import StorageError
 from mlopsfw.kernel.roles.storage import Storage, TableLocation, check_key
+from mlopsfw.kernel.store.table_locations import locate
 
 _WHOLE = 64 << 20  # bytes; larger objects go by way of a file
 _BESIDE = 8
@@ -78,30 +79,22 @@ class _Side:
 
     def __init__(self, storage: Storage, access: TableAccess | None) -> None:
         self._storage, self._access = storage, access
-        some = storage.table_location(_NAME)
-        self._holds = some is not None
-        if some is not None and some.key and not some.key.endswith(f"/{_NAME}"):
+        some = locate(storage, _NAME)
+        if some.key and not some.key.endswith(f"/{_NAME}"):
             raise StorageError(
                 f"{storage.describe()} says that table {_NAME!r} lies under the key {some.key!r}",
                 hint="`TableLocation.key` is PREFIX/NAME; `mlopsfw.testing.storage.StorageConformance` checks it.",
             )
-        self._prefix = some.key.removesuffix(_NAME) if some is not None else ""
+        self._prefix = some.key.removesuffix(_NAME)
         self._listed = _by_table(storage, self._prefix) if self._prefix else {}
 
     def names(self) -> set[str]:
         """Return the names of tables that may be there."""
-        if not self._holds:
-            return set()
         return {*self._listed, *(self._access.names() if self._access is not None else ())}
 
     def folder(self, name: str) -> TableFolder:
-        """Return the files of a table. Raise `TablesUnsupported`."""
-        location = self._storage.table_location(name)
-        if location is None:
-            raise TablesUnsupported(
-                f"{self._storage.describe()} cannot hold the table {name!r}",
-                hint="Use the storage 'object', or another that can.",
-            )
+        """Return the files of a table. Raise `StorageError` where nothing reaches them."""
+        location = locate(self._storage, name)
         if location.key:
             return _Listed(self._storage, location.key, self._listed.get(name, {}))
         if self._access is None:
@@ -133,7 +126,7 @@ def copy_tables(source: Storage, target: Storage, access: TableAccess | None) ->
         access: Reaches those that a storage does not list.
 
     Raises:
-        TablesUnsupported: The source has tables, and the target can hold none.
+        StorageError: A storage does not list the files of a table, and there is no `access`.
     """
     ours, theirs = _Side(source, access), _Side(target, access)
     for name in sorted(map(check_key, ours.names())):

@@ -59,7 +59,6 @@ def transfer(
 
     Raises:
         StorageError: The source is a folder that holds a link, a pipe or a device. Nothing is copied.
-        TablesUnsupported: The source has tables, and the target can hold none.
         Conflict: The target holds another history.
         Corrupt: A blob of the source does not match its digest.
         ChainBroken: The ledger that was copied is not whole.

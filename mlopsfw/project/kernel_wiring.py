@@ -192,7 +192,7 @@ class KernelWiring(ABC):
             storage=self.storage,
             ledger=self.ledger,
             blobs=self.blobs,
-            tables=TableLocations(self.storage, self.config.encryption),
+            tables=TableLocations(self.storage, self.workspace.state / "tables", self.config.encryption),
             clock=self.clock,
             secrets=self.secrets,
             workspace=self.workspace,

@@ -13,7 +13,7 @@ import msgspec
 
 from mlopsfw import Provider, hookimpl
 from mlopsfw.errors import NotFound, StorageError, StorageFull
-from mlopsfw.roles import Entry, Storage, StorageHost, TableLocation, check_key, check_prefix
+from mlopsfw.roles import Entry, Storage, StorageHost, check_key, check_prefix
 
 _PAGE = 500
 
@@ -28,11 +28,11 @@ class SampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     file: str = "sample.sqlite"
 
 
-class SampleStorage:
-    """Bytes under keys in `file`; tables in the folder `tables`."""
+class SampleStorage(Storage):
+    """Bytes under keys in `file`. It has no place for tables, so mlopsfw keeps their files here as well."""
 
-    def __init__(self, file: Path, tables: Path) -> None:
-        self._file, self._tables = file, tables
+    def __init__(self, file: Path) -> None:
+        self._file = file
         self._local = threading.local()  # a connection belongs to its thread
         with self._transaction() as db:
             db.execute("CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, data BLOB, modified REAL)")
@@ -95,9 +95,9 @@ class SampleStorage:
         with self._transaction() as db:
             db.execute("DELETE FROM objects WHERE key = ?", (check_key(key),))
 
-    def table_location(self, name: str) -> TableLocation | None:
-        """Return the folder of a table. It has no `key`, since `list` shows only what the database holds."""
-        return TableLocation(str((self._tables / check_key(name)).absolute()))
+    def table_location(self, name: str) -> None:
+        """Return None: no table format opens this database."""
+        check_key(name)
 
     def describe(self) -> str:
         """Return where this is."""
@@ -109,7 +109,7 @@ def _bytes(data: bytes | Path) -> bytes:
 
 
 def _build(config: SampleConfig, host: StorageHost) -> Storage:
-    return SampleStorage(host.root / config.file, host.root / "sample-tables")
+    return SampleStorage(host.root / config.file)
 
 
 @hookimpl

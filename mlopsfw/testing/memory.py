@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlopsfw.kernel.base.errors import NotFound
-from mlopsfw.kernel.roles.storage import Entry, TableLocation, check_key, check_prefix
+from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
 
 
-class MemoryStorage:
-    """Implements `mlopsfw.roles.Storage`, without tables. Nothing of it outlives the process."""
+class MemoryStorage(Storage):
+    """A storage without a place for tables. Nothing of it outlives the process."""
 
     def __init__(self) -> None:
         self._objects: dict[str, tuple[bytes, float]] = {}
@@ -54,7 +54,7 @@ class MemoryStorage:
             self._objects.pop(check_key(key), None)
 
     def table_location(self, name: str) -> TableLocation | None:
-        """Return None: memory holds no tables."""
+        """Return None: memory has no place for tables."""
         check_key(name)
         return None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopsfw.data.tables.files import local_folder
+from mlopsfw.data.tables.local import local_folder
 from mlopsfw.kernel.base.errors import NotFound, StorageError
 from mlopsfw.kernel.roles.storage import Storage
 

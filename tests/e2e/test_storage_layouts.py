@@ -14,14 +14,15 @@ from mlopsfw.cli import run as mlopsfw
 from mlopsfw.data.datasets.loading.bad_rows import BadRows
 from mlopsfw.data.intake.quarantine import BadRow
 from mlopsfw.data.tables.erasure import TableErasure
-from mlopsfw.data.tables.files import TableFiles
+from mlopsfw.data.tables.opening import open_files
+from mlopsfw.data.tables.plain import PlainTables
 from mlopsfw.governance.subject import Subject
 from mlopsfw.governance.text_search import files_with
-from mlopsfw.kernel.base.clock import SystemClock
-from mlopsfw.kernel.base.errors import StorageError, TablesUnsupported
+from mlopsfw.kernel.base.errors import StorageError
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.kernel.roles.storage import TableLocation
+from mlopsfw.kernel.store.table_locations import TableLocations
 from mlopsfw.operations.transfer import transfer
 from mlopsfw.project.facade import Project
 from mlopsfw_storage_object.local import LocalStorage
@@ -163,9 +164,9 @@ def test_forget_leaves_no_byte_of_the_value_on_any_storage(made, tmp_path):
 
 def test_a_plain_table_loses_rows_with_their_files_and_log_on_any_storage(made, tmp_path):
     project = lived_in(made())
-    before = set(dict(TableFiles(project.services.tables.find("captures/delay"), SystemClock()).entries()))
+    before = set(dict(open_files(project.services.tables, "captures/delay").entries()))
     assert TableErasure(project.services).remove("captures/delay", lambda _: pl.col("customer") == CANARY) == 1
-    files = TableFiles(project.services.tables.find("captures/delay"), SystemClock())
+    files = open_files(project.services.tables, "captures/delay")
     after = set(dict(files.entries()))
     gone = {f"_delta_log/{n:020}.json" for n in (0, 1)}
     assert gone <= before
@@ -226,8 +227,9 @@ def with_table(storage):
 
 
 def test_tables_are_never_left_out_in_silence(tmp_path):
-    with pytest.raises(TablesUnsupported, match="cannot hold the table 't'"):
-        transfer(with_table(LocalStorage(tmp_path / "a")), NoTables(tmp_path / "b"))
+    source, target = with_table(LocalStorage(tmp_path / "a")), NoTables(tmp_path / "b")
+    transfer(source, target)
+    assert PlainTables(TableLocations(target, tmp_path / "copies")).scan("t").collect()["x"].to_list() == [1]
     with pytest.raises(StorageError, match="does not list the files of the table 't'"):
         transfer(LocalStorage(tmp_path / "a"), Bare(tmp_path / "c"))
 

@@ -215,7 +215,7 @@ def test_other_readers_of_the_delta_table_see_the_same_versions(root, tmp_path):
 
     project = lived_in(root, tmp_path)
     project.erasures.forget("people", subject())
-    uri = project.datasets.place("datasets/people").uri
+    uri = project.services.tables.find("datasets/people").uri
     heights = [pl.scan_delta(DeltaTable(uri, version=version)).collect().height for version in range(4)]
     assert heights == [2, 3, 4, 1]
 

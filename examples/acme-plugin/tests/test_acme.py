@@ -27,7 +27,7 @@ ALERT = Alert(id="1", group="g", severity="info", title="t", text="x", time="202
 class TestAcmeStorage(StorageConformance):
     @pytest.fixture
     def storage(self, tmp_path):
-        return AcmeStorage(tmp_path / "acme.sqlite", tmp_path / "tables")
+        return AcmeStorage(tmp_path / "acme.sqlite")
 
 
 class TestAcmeClean(StepConformance):

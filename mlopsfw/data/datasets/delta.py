@@ -7,18 +7,16 @@ A killed process leaves a log that is behind, never one that is ahead or wrong. 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.capturelog.durable import sync
 from mlopsfw.data.tables import manifest as manifests
-from mlopsfw.data.tables.files import as_storage_error
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
     from mlopsfw.data.datasets.versions import DatasetVersion
+    from mlopsfw.data.tables.delta_place import DeltaPlace
     from mlopsfw.data.tables.files import TableFiles
     from mlopsfw.data.tables.manifest import Manifest
     from mlopsfw.kernel.roles.host import Blobs
@@ -34,82 +32,72 @@ class DeltaLog:
 
     def __init__(self, files: TableFiles, blobs: Blobs) -> None:
         self._files, self._blobs = files, blobs
-        self._uri, self._options = files.location.uri, dict(files.location.options) or None
 
     def version(self) -> int:
         """Return the table's version; -1 if there is no table yet."""
-        table = self._open()
-        return -1 if table is None else table.version()
+        with self._files.delta() as place:
+            return _version(place.open())
 
     def bring_up(self, versions: Sequence[DatasetVersion]) -> int:
         """Write the commits of `versions` (all, oldest first) that the log lacks; return how many this call wrote."""
         from deltalake.exceptions import CommitFailedError, DeltaError
 
         written = 0
-        while (head := self.version()) + 1 < len(versions):
-            before, version = versions[head] if head >= 0 else None, versions[head + 1]
-            origin = versions[version.of - 1] if version.of else version
-            back = version.of if version.live and origin.live and origin.manifest == version.manifest else 0
-            try:
-                self._write(before, version, back)
-            except (CommitFailedError, DeltaError):
-                if self.version() <= head:  # no other process wrote it: the failure is real
-                    raise
-                continue
-            self._sync(head + 1)
+        while True:
+            with self._files.delta() as place:
+                table = place.open()
+                if (head := _version(table)) + 1 >= len(versions):
+                    return written
+                try:
+                    self._write(place, table, versions, head + 1)
+                    place.publish(head + 1)
+                except (CommitFailedError, DeltaError):
+                    if self.version() <= head:  # no other process wrote it: the failure is real
+                        raise
+                    continue
             written += 1
-        return written
 
-    def _open(self) -> DeltaTable | None:
-        from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
-
-        with contextlib.suppress(TableNotFoundError):
-            return DeltaTable(self._uri, storage_options=self._options)
-        return None
-
-    def _write(self, before: DatasetVersion | None, version: DatasetVersion, back: int) -> None:
-        """Write the commit of `version` after `before`. `back`: it has exactly the files of that earlier version, which still exist."""
+    def _write(self, place: DeltaPlace, table: DeltaTable | None, versions: Sequence[DatasetVersion], at: int) -> None:
+        """Write the commit of `versions[at]` after the one before it, at which `table` stands."""
         from deltalake import CommitProperties, Schema
         from deltalake.transaction import create_table_with_add_actions
 
+        version = versions[at]
         note = CommitProperties(
             custom_metadata={"mlopsfw.dataset": version.ref, "mlopsfw.digest": version.digest},
             max_commit_retries=0,
         )
         content = manifests.load(version.manifest, self._blobs)
         schema = Schema.from_arrow(_arrow_schema(content))
-        if before is None:
+        if table is None:
             create_table_with_add_actions(
-                self._uri,
+                place.uri,
                 schema,
                 _adds(content, ()),
                 mode="error",
-                storage_options=self._options,
+                storage_options=place.options,
                 commit_properties=note,
             )
             return
-        table = self._open()
-        if table is None or table.version() != before.table_version:
-            return
-        if back:
+        if back := _same_files(versions, version):
             table.restore(back - 1, commit_properties=note)
             return
-        previous = manifests.load(before.manifest, self._blobs)
+        previous = manifests.load(versions[at - 1].manifest, self._blobs)
         if version.mode == "replace" or previous.schema != content.schema:  # then the versions share no file
             table.create_write_transaction(_adds(content, ()), "overwrite", schema, commit_properties=note)
             return
         actions = [*_adds(content, previous.files), *_removes(previous, content)]
         table.create_write_transaction(actions, "append", schema, commit_properties=note)
 
-    def _sync(self, version: int) -> None:
-        """Make a local commit durable, so that a power failure leaves no torn log."""
-        if self._files.folder is None:
-            return
-        log = self._files.folder / "_delta_log"
-        with as_storage_error(f"syncing {log}"):
-            for path in (log / f"{version:020}.json", log, self._files.folder):
-                sync(path)
+
+def _version(table: DeltaTable | None) -> int:
+    return -1 if table is None else table.version()
+
+
+def _same_files(versions: Sequence[DatasetVersion], version: DatasetVersion) -> int:
+    """Return the earlier version that has exactly the files of `version`, which still exist; 0 if there is none."""
+    origin = versions[version.of - 1] if version.of else version
+    return version.of if version.live and origin.live and origin.manifest == version.manifest else 0
 
 
 def _arrow_schema(content: Manifest) -> Any:

@@ -15,7 +15,7 @@ from mlopsfw.data.intake.open_file import inner_suffix
 from mlopsfw.data.intake.paths import SourceFile
 from mlopsfw.data.tables.delta_scan import scan_delta
 from mlopsfw.data.tables.digest import file_digest
-from mlopsfw.data.tables.files import local_folder
+from mlopsfw.data.tables.local import local_folder
 from mlopsfw.kernel.base.errors import DataError, ReferenceChanged
 from mlopsfw.kernel.roles.reading import ReadOptions
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import DataConfig
     from mlopsfw.kernel.ledger import Stream
     from mlopsfw.kernel.roles.host import Blobs
-    from mlopsfw.kernel.roles.storage import TableLocation
     from mlopsfw.kernel.services import Services
     from mlopsfw.privacy.marks import Privacy
     from mlopsfw.privacy.treatments import Treatment
@@ -159,14 +158,10 @@ class VersionStore:
         return fold(name, self.stream(name).events())
 
     def files(self, name: str) -> TableFiles:
-        """Return the files of a dataset. Raise `TablesUnsupported` if the storage holds no tables."""
-        from mlopsfw.data.tables.files import TableFiles
+        """Return the files of a dataset. Raise `TablesUnsupported`."""
+        from mlopsfw.data.tables.opening import open_files
 
-        return TableFiles(self.place(table_name(check_name(name, "dataset"))), self._services.clock)
-
-    def place(self, table: str) -> TableLocation:
-        """Return the location of a table. Raise `TablesUnsupported`."""
-        return self._services.tables.find(table)
+        return open_files(self._services.tables, table_name(check_name(name, "dataset")), self._services.clock)
 
     def manifest(self, version: DatasetVersion) -> Manifest:
         """Return the files of a version."""

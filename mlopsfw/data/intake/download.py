@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlopsfw.data.tables.files import as_storage_error
+from mlopsfw.data.tables.local import as_storage_error
 from mlopsfw.kernel.base.errors import DataError, StorageFull, StorageUnavailable
 from mlopsfw.kernel.roles.source import Received
 

@@ -9,19 +9,21 @@ from urllib.parse import unquote
 
 import msgspec
 
-from mlopsfw.capturelog.durable import sync
 from mlopsfw.data.tables import columns
+from mlopsfw.data.tables.delta_place import LOG
 from mlopsfw.data.tables.digest import record_batches
-from mlopsfw.data.tables.files import LOG, TableFiles, as_storage_error
 from mlopsfw.data.tables.manifest import DataFile
+from mlopsfw.data.tables.opening import open_files
 from mlopsfw.data.tables.plain import PlainTables
-from mlopsfw.kernel.base.errors import StorageUnavailable
+from mlopsfw.kernel.base.errors import NotFound, StorageUnavailable
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
     from deltalake import DeltaTable
 
+    from mlopsfw.data.tables.delta_place import DeltaPlace
+    from mlopsfw.data.tables.files import TableFiles
     from mlopsfw.kernel.services import Services
 
 Which = Callable[[Mapping[str, Any]], "pl.Expr | None"]
@@ -68,11 +70,8 @@ class TableErasure:
                 return removed
         raise StorageUnavailable(f"table {name!r}: other writers came first {_TRIES} times", hint="Run it again.")
 
-    def _open(self, name: str) -> tuple[DeltaTable, TableFiles]:
-        from deltalake import DeltaTable
-
-        files = TableFiles(self._services.tables.find(name), self._services.clock)
-        return DeltaTable(files.location.uri, storage_options=dict(files.location.options) or None), files
+    def _files(self, name: str) -> TableFiles:
+        return open_files(self._services.tables, name, self._services.clock)
 
     def _rewrite(self, name: str, which: Which) -> bool:
         """Commit the files without the rows; return whether no other writer was faster."""
@@ -80,45 +79,52 @@ class TableErasure:
         from deltalake.exceptions import CommitFailedError
         from deltalake.transaction import AddAction, RemoveAction
 
-        table, files = self._open(name)
-        written: list[DataFile] = []
-        actions: list[Any] = []
-        for old in _active(table):
-            new = _without(files, old, table, which)
-            if new is not None:
-                written.extend(new)
-                at = int(time.time() * 1000)
-                actions.append(
-                    RemoveAction(old.path, data_change=True, deletion_timestamp=at, size=old.size, partition_values={})
-                )
-        actions += [
-            AddAction(f.path, f.size, {}, f.modified, data_change=True, stats=f.stats) for f in written if f.rows
-        ]
-        try:
-            once = CommitProperties(max_commit_retries=0)
-            table.create_write_transaction(actions, "append", table.schema(), commit_properties=once)
-        except CommitFailedError:
-            files.delete(file.path for file in written)
-            return False
+        files = self._files(name)
+        with files.delta() as place:
+            table = _at_head(place)
+            written: list[DataFile] = []
+            actions: list[Any] = []
+            for old in _active(table):
+                new = _without(files, old, table, which)
+                if new is not None:
+                    written.extend(new)
+                    at = int(time.time() * 1000)
+                    actions.append(
+                        RemoveAction(
+                            old.path, data_change=True, deletion_timestamp=at, size=old.size, partition_values={}
+                        )
+                    )
+            actions += [
+                AddAction(f.path, f.size, {}, f.modified, data_change=True, stats=f.stats) for f in written if f.rows
+            ]
+            try:
+                once = CommitProperties(max_commit_retries=0)
+                table.create_write_transaction(actions, "append", table.schema(), commit_properties=once)
+                place.publish(_at_head(place).version())
+            except CommitFailedError:
+                files.delete(file.path for file in written)
+                return False
         files.delete(file.path for file in written if not file.rows)
         return True
 
     def _purge(self, name: str) -> None:
         """Delete the files that the table no longer has, and the log before its newest version, after writing a checkpoint of it."""
-        table, files = self._open(name)
-        version = table.version()
-        table.create_checkpoint()
-        if files.folder is not None:
-            with as_storage_error(f"syncing {files.folder}"):
-                for path in sorted((files.folder / "_delta_log").iterdir()):
-                    sync(path)
-                sync(files.folder / "_delta_log")
+        files = self._files(name)
+        with files.delta() as place:
+            table = _at_head(place)
+            version, active = table.version(), {file.path for file in _active(table)}
+            table.create_checkpoint()
+            place.publish(version)
         log = {path: path.removeprefix(LOG).partition(".")[0] for path in files.log()}
-        files.delete(
-            _removed(files, [path for path in log if path.endswith(".json")]) - {f.path for f in _active(table)}
-        )
+        files.delete(_removed(files, [path for path in log if path.endswith(".json")]) - active)
         # keep the newest commit: delta-rs appends after it
         files.delete(path for path, number in log.items() if number.isdecimal() and int(number) < version)
+
+
+def _at_head(place: DeltaPlace) -> DeltaTable:
+    if (table := place.open()) is None:
+        raise NotFound(f"there is no table at {place.uri}", hint="Another process removed it. Run it again.")
+    return table
 
 
 def _removed(files: TableFiles, commits: list[str]) -> set[str]:

@@ -6,7 +6,6 @@ A table is reached by its location alone: whether the storage lists its files, a
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import shutil
 import stat
@@ -14,41 +13,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from mlopsfw.capturelog.durable import sync
+from mlopsfw.data.tables.delta_place import LOG, DeltaPlace, FolderPlace
+from mlopsfw.data.tables.delta_scan import scan_delta
+from mlopsfw.data.tables.local import as_storage_error, local_folder
 from mlopsfw.data.tables.manifest import DataFile
 from mlopsfw.data.tables.parquet import ParquetFile
-from mlopsfw.kernel.base.errors import NotFound, StorageError, StorageFull
+from mlopsfw.kernel.base.errors import NotFound, StorageError
 from mlopsfw.kernel.base.ids import new_run_id
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
+    from deltalake import DeltaTable
 
     from mlopsfw.kernel.roles.host import Clock
     from mlopsfw.kernel.roles.storage import TableLocation
-
-LOG = "_delta_log/"
-"""Where the log of a Delta table lies, below its location."""
-
-
-def local_folder(uri: str) -> Path | None:
-    """Return the folder of a table's URI, or None if it is not on this machine's file system."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    return Path(uri) if not parts.scheme or len(parts.scheme) == 1 else None  # one letter is a Windows drive
-
-
-@contextlib.contextmanager
-def as_storage_error(what: str) -> Iterator[None]:
-    """Raise the error that the storage protocol names for a failed write."""
-    try:
-        yield
-    except OSError as error:
-        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else StorageError
-        raise kind(f"{what}: {error.strerror or error}", hint="Nothing was written. Try again.") from error
 
 
 class TableFiles:
@@ -60,7 +41,7 @@ class TableFiles:
     """
 
     def __init__(self, location: TableLocation, clock: Clock) -> None:
-        self.location, self._clock = location, clock
+        self.location, self._clock, self.shown = location, clock, location.uri.rstrip("/")
         self.folder = local_folder(location.uri)
 
     @cached_property
@@ -78,7 +59,7 @@ class TableFiles:
         """
         written: list[ParquetFile] = []
         try:
-            with as_storage_error(f"writing to {self.location.uri}"):
+            with as_storage_error(f"writing to {self.shown}"):
                 for batch in batches:
                     if not written or written[-1].is_full:
                         self._open(written, schema)
@@ -97,11 +78,15 @@ class TableFiles:
         if written:
             written[-1].close()
         path = f"part-{new_run_id()}.parquet"  # random: two writers never collide
+        where, filesystem = self._place(path)
+        written.append(ParquetFile(path, where, schema, filesystem))
+
+    def _place(self, path: str) -> tuple[str, Any]:
+        """Return where a new file is written, and the Arrow file system of that; None for this machine's."""
         if self.folder is None:
-            written.append(ParquetFile(path, path, schema, self._remote))
-            return
+            return path, self._remote
         self.folder.mkdir(parents=True, exist_ok=True)
-        written.append(ParquetFile(path, str(self.folder / path), schema, None))
+        return str(self.folder / path), None
 
     def _finish(self, files: list[ParquetFile]) -> tuple[DataFile, ...]:
         for file in files:
@@ -122,9 +107,9 @@ class TableFiles:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                where = f"{self.location.uri.rstrip('/')}/{path}"
                 raise StorageError(
-                    f"{where} cannot be deleted: {error.strerror or error}", hint="Check permissions, and run it again."
+                    f"{self.shown}/{path} cannot be deleted: {error.strerror or error}",
+                    hint="Check permissions, and run it again.",
                 ) from error
 
     def entries(self) -> Iterator[tuple[str, int]]:
@@ -165,12 +150,12 @@ class TableFiles:
                 file.seek(start)
                 return bytes(file.read() if length is None else file.read(length))
         except FileNotFoundError:
-            raise NotFound(f"{self.location.uri.rstrip('/')}/{path} is not there") from None
+            raise NotFound(f"{self.shown}/{path} is not there") from None
 
     def put(self, path: str, data: bytes | Path) -> None:
         """Store a file, replacing what was there; when this returns it is durable."""
         with (
-            as_storage_error(f"writing to {self.location.uri}"),
+            as_storage_error(f"writing to {self.shown}"),
             io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as source,
         ):
             if self.folder is None:
@@ -205,7 +190,7 @@ class TableFiles:
         """Return the rows of `files`, in order, lazily."""
         import polars as pl
 
-        base = str(self.folder) if self.folder is not None else self.location.uri.rstrip("/")
+        base = str(self.folder) if self.folder is not None else self.shown
         paths = [f"{base}/{file.path}" for file in files]
         return pl.scan_parquet(paths, storage_options=dict(self.location.options) or None, glob=False)
 
@@ -217,3 +202,13 @@ class TableFiles:
                 return self.scan(files[index:]).slice(position - start)
             start += file.rows
         return self.scan(files)
+
+    def delta(self) -> contextlib.AbstractContextManager[DeltaPlace]:
+        """Return where delta-rs opens the table and commits to it, for as long as the context lasts."""
+        if self.folder is not None:
+            return contextlib.nullcontext(FolderPlace(self.location.uri, self.folder))
+        return contextlib.nullcontext(DeltaPlace(self.location.uri, self.location.options))
+
+    def rows(self, table: DeltaTable) -> pl.LazyFrame:
+        """Return the rows of a version that delta-rs opened, in no particular order, lazily."""
+        return scan_delta(table)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.capturelog.durable import sync
 from mlopsfw.data.tables import columns
-from mlopsfw.data.tables.delta_scan import scan_delta
 from mlopsfw.data.tables.digest import record_batches
-from mlopsfw.data.tables.files import as_storage_error, local_folder
+from mlopsfw.data.tables.local import as_storage_error
+from mlopsfw.data.tables.opening import open_files
 from mlopsfw.kernel.base.errors import NotFound, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-    from mlopsfw.kernel.roles.storage import TableLocation
+    from mlopsfw.data.tables.files import TableFiles
     from mlopsfw.kernel.store.table_locations import TableLocations
 
 _TRIES = 20  # consecutive lost races; delta-rs itself tries each 15 times
@@ -42,32 +39,29 @@ class PlainTables:
             DataError: A column cannot be stored, or has another type than the table's.
             StorageUnavailable: Other writers were faster in every attempt.
         """
-        location = self._locations.find(name)
+        files = open_files(self._locations, name)
         batches = list(record_batches(rows))
         for _ in range(_TRIES):
-            version = _try_append(location, batches, name)
+            version = _try_append(files, batches, name)
             if version is not None:
-                folder = local_folder(location.uri)
-                if folder is not None:
-                    _sync_commit(folder, version)
                 return version
         raise StorageUnavailable(f"table {name!r}: other writers came first {_TRIES} times", hint="Try again.")
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
         """Return the rows lazily, in no particular order. Raise `NotFound`."""
-        from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError, TableNotFoundError
+        from deltalake.exceptions import DeltaError
 
-        location = self._locations.find(name)
-        try:
-            table = DeltaTable(location.uri, version=version, storage_options=dict(location.options) or None)
-        except TableNotFoundError:
-            raise NotFound(f"there is no table {name!r} in {self._locations.describe()}") from None
-        except DeltaError as error:
-            if version is None:
-                raise
-            raise NotFound(f"table {name!r} has no version {version}: {error}") from None
-        return scan_delta(table)
+        files = open_files(self._locations, name)
+        with files.delta() as place:
+            try:
+                table = place.open(version)
+            except DeltaError as error:
+                if version is None:
+                    raise
+                raise NotFound(f"table {name!r} has no version {version}: {error}") from None
+            if table is None:
+                raise NotFound(f"there is no table {name!r} in {self._locations.describe()}")
+            return files.rows(table)
 
     def read(self, name: str, version: int | None = None) -> pa.RecordBatchReader:
         """Yield the rows as Arrow record batches. Raise `NotFound`."""
@@ -81,7 +75,7 @@ class PlainTables:
 
     def exists(self, name: str) -> bool:
         """Return whether anything was ever appended to the table."""
-        return _open(self._locations.find(name)) is not None
+        return _exists(open_files(self._locations, name))
 
 
 def _fitted(batches: Sequence[pa.RecordBatch], table: DeltaTable | None, name: str) -> pa.Table:
@@ -98,47 +92,31 @@ def _fitted(batches: Sequence[pa.RecordBatch], table: DeltaTable | None, name: s
     return pa.Table.from_batches(parts, schema_wanted)
 
 
-def _open(location: TableLocation) -> DeltaTable | None:
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
-    try:
-        return DeltaTable(location.uri, storage_options=dict(location.options) or None)
-    except TableNotFoundError:
-        return None
-
-
-def _try_append(location: TableLocation, batches: Sequence[pa.RecordBatch], name: str) -> int | None:
+def _try_append(files: TableFiles, batches: Sequence[pa.RecordBatch], name: str) -> int | None:
     """Append once; return the version, or None if another writer created or changed the table meanwhile."""
     from deltalake import write_deltalake
     from deltalake.exceptions import CommitFailedError
 
-    table = _open(location)
-    rows = _fitted(batches, table, name)
-    options = dict(location.options) or None
-    try:
-        with as_storage_error(f"writing to {location.uri}"):
-            if table is not None:
-                write_deltalake(table, rows, mode="append", schema_mode="merge")
-                return table.version()
-            write_deltalake(location.uri, rows, mode="error", storage_options=options)
-    except CommitFailedError:
-        return None
-    except Exception:
-        if table is None and _open(location) is not None:
+    with files.delta() as place:
+        table, version = place.open(), 0
+        rows = _fitted(batches, table, name)
+        try:
+            with as_storage_error(f"writing to {files.shown}"):
+                if table is not None:
+                    write_deltalake(table, rows, mode="append", schema_mode="merge")
+                    version = table.version()
+                else:
+                    write_deltalake(place.uri, rows, mode="error", storage_options=place.options)
+            place.publish(version)
+        except CommitFailedError:
             return None
-        raise
-    return 0
+        except Exception:
+            if table is None and _exists(files):
+                return None
+            raise
+        return version
 
 
-def _sync_commit(folder: Path, version: int) -> None:
-    """Make one commit durable: delta-rs leaves its files, its log entry and their folders in the page cache."""
-    log = folder / "_delta_log"
-    entry = log / f"{version:020}.json"
-    with as_storage_error(f"syncing {folder}"):
-        for line in entry.read_text().splitlines():
-            added = json.loads(line).get("add")
-            if added:
-                sync(folder / added["path"])
-        for path in (entry, log, folder, folder.parent):
-            sync(path)
+def _exists(files: TableFiles) -> bool:
+    with files.delta() as place:
+        return place.open() is not None

@@ -32,7 +32,7 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
     │   ├── ChainBroken                     an entry does not carry the hash of the one before it
     │   └── NewerVersion                    written by a newer mlopsfw
     ├── DataError                       1
-    │   ├── TablesUnsupported               the storage has no place for tables
+    │   ├── TablesUnsupported               blobs are encrypted, and tables are not
     │   ├── ReferenceChanged                a source registered by reference is no longer what was pinned
     │   ├── Erased                          the rows were erased on request
     │   ├── Vacuumed                        the rows were removed, since nothing needed them
@@ -230,7 +230,7 @@ class DataError(MlopsfwError):
 
 
 class TablesUnsupported(DataError):
-    """The storage has no place for tables."""
+    """The storage encrypts blobs, and nothing says that tables are encrypted, too."""
 
 
 class ReferenceChanged(DataError):

@@ -96,7 +96,10 @@ class Storage(Protocol):
         """Remove the object; an absent one is no error. After power loss it may be there again."""
 
     def table_location(self, name: str) -> TableLocation | None:
-        """Return where the Delta table `name` lives (it need not exist yet), or None if this store holds no tables."""
+        """Return where the Delta table `name` lives (it need not exist yet), or None if there is no place for tables.
+
+        mlopsfw then keeps the files of the table as objects below the key `tables/NAME/`.
+        """
 
     def describe(self) -> str:
         """Return where this is, for people, without credentials: `file:///…`, `s3://bucket/prefix`."""

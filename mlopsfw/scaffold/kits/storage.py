@@ -17,4 +17,4 @@ class TestSampleStorage(StorageConformance):
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Storage:
         """Return an empty one."""
-        return SampleStorage(tmp_path / "sample.sqlite", tmp_path / "tables")
+        return SampleStorage(tmp_path / "sample.sqlite")

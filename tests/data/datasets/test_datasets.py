@@ -26,7 +26,6 @@ from mlopsfw.kernel.base.errors import (
     NotFound,
     ReferenceChanged,
     StorageFull,
-    TablesUnsupported,
     UnknownName,
     UsageError,
 )
@@ -307,16 +306,6 @@ def test_wrong_names_versions_and_references_are_usage_errors(datasets):
             datasets.commit(name, FIRST)
     with pytest.raises(UsageError, match="'upsert'"):
         datasets.commit("flights", FIRST, "upsert")
-
-
-def test_a_storage_without_tables_says_so(datasets, project, monkeypatch):
-    from mlopsfw_storage_object.local import LocalStorage
-
-    monkeypatch.setattr(LocalStorage, "table_location", lambda self, name: None)
-    with pytest.raises(TablesUnsupported, match="cannot hold tables"):
-        datasets.commit("flights", FIRST)
-    with pytest.raises(TablesUnsupported):
-        datasets.tables.append("captures/x", FIRST)
 
 
 def findings(project, *, verify=False) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ NAMES = ["my project", "100% of ü", "plain"]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_read_back_from_a_folder_of_any_name(tmp_path, name):
-    tables = PlainTables(TableLocations(LocalStorage(tmp_path / name / "store")))
+    tables = PlainTables(TableLocations(LocalStorage(tmp_path / name / "store"), tmp_path / "copies"))
     assert [tables.append("captures/delay", pl.DataFrame({"a": [n]})) for n in range(2)] == [0, 1]
     assert sorted(tables.scan("captures/delay").collect()["a"]) == [0, 1]
     assert tables.scan("captures/delay", 0).collect()["a"].to_list() == [0]

@@ -57,7 +57,7 @@ class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _build_storage(config: StorageConfig, host: Host) -> AcmeStorage:
     from acme_mlops.storage import AcmeStorage
 
-    return AcmeStorage(host.root / config.file, host.root / "acme-tables")
+    return AcmeStorage(host.root / config.file)
 
 
 def _build_alerter(config: AlerterConfig, host: Host) -> AcmeAlerter:

@@ -13,16 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlopsfw.errors import NotFound, StorageError, StorageFull
-from mlopsfw.roles import Entry, TableLocation, check_key, check_prefix
+from mlopsfw.roles import Entry, Storage, check_key, check_prefix
 
 _PAGE = 500
 
 
-class AcmeStorage:
-    """Bytes under keys in `file`; tables in `tables`."""
+class AcmeStorage(Storage):
+    """Bytes under keys in `file`. It has no place for tables, so mlopsfw keeps their files here as well."""
 
-    def __init__(self, file: Path, tables: Path) -> None:
-        self._file, self._tables = file, tables
+    def __init__(self, file: Path) -> None:
+        self._file = file
         self._local = threading.local()  # a connection belongs to its thread
         with self._transaction() as db:
             db.execute(
@@ -93,9 +93,9 @@ class AcmeStorage:
         with self._transaction() as db:
             db.execute("DELETE FROM objects WHERE key = ?", (check_key(key),))
 
-    def table_location(self, name: str) -> TableLocation | None:
-        """Return the folder of the table. It has no `key`: `list` shows what is in the database alone."""
-        return TableLocation(str((self._tables / check_key(name)).absolute()))
+    def table_location(self, name: str) -> None:
+        """Return None: no table format opens this database."""
+        check_key(name)
 
     def describe(self) -> str:
         """Return where this is."""
