@@ -151,6 +151,8 @@ def wait(attempt: int) -> float:
 
 
 def _reason(error: Exception) -> str:
+    """Return why a delivery failed, as people read it in one line."""
     message = error.message if isinstance(error, MlopsfwError) else text_of(error)
     hint = error.hint if isinstance(error, MlopsfwError) else ""
-    return "\n".join(filter(None, [message, hint, *getattr(error, "__notes__", ())]))
+    said = ". ".join(filter(None, [message.rstrip("."), hint.rstrip(".")]))
+    return "; ".join([said, *getattr(error, "__notes__", ())])

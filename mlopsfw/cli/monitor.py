@@ -73,14 +73,16 @@ def run(
 
     _warn_of_strays(project, endpoint)
     low, high = _bounds(project, endpoint, start, end, zone)
-    examined = project.monitoring.examine(endpoint, low, high, alert=alert)
+    try:
+        examined = project.monitoring.examine(endpoint, low, high, alert=alert)
+    finally:  # a monitor that failed keeps no alert of another one
+        pumped = project.alerts.pump() if alert else Pumped()
+        if pumped.reasons:
+            click.echo("An alert was raised and could not be delivered:", err=True)
+            say_failures(pumped, err=True)
     if not examined:
         raise NotFound(f"the endpoint {endpoint!r} has no prediction between {low} and {high}")
-    pumped = project.alerts.pump() if alert else Pumped()
     _show(examined, as_json=as_json)
-    if pumped.reasons:
-        click.echo("An alert was raised and could not be delivered:", err=True)
-        say_failures(pumped, err=True)
     pages = [each.page for each in examined if each.page is not None]
     if html is not None and pages:
         html.write_text(pages[-1].read_text(encoding="utf-8"), encoding="utf-8")  # of several versions, the newest

@@ -76,7 +76,7 @@ def open_monitor(use: str, options: Mapping[str, Any]) -> Monitor:
     from mlopsfw.project.facade import Project
 
     chosen = Selection(use=use, options=dict(options), key="monitor.0")
-    return Project(Path.cwd(), ProjectConfig(name=use, selected={"monitor": (chosen,)})).providers.monitors[use]
+    return Project(Path.cwd(), ProjectConfig(name=use, selected={"monitor": (chosen,)})).providers.monitor(use)
 
 
 def pass_project(verb: Callable[..., R]) -> Callable[..., R]:

@@ -5,7 +5,7 @@ A monitor gives signals, `mlopsfw.monitoring.decision` says whether they are an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.kernel.base.errors import ConfigError, text_of
 from mlopsfw.monitoring.alarms import Alarms
 from mlopsfw.monitoring.events import WindowExamined
 from mlopsfw.monitoring.reporting import examine
@@ -90,25 +90,44 @@ class Monitoring:
             look: Which look at the window this is, from 1. Later looks judge only the labels.
             looks: How many looks there are at most.
 
+        A monitor that fails keeps no other one from its report and its alert: the error is raised once all have examined.
+
         Raises:
             ConfigError: The project has no monitor, or none that examines these predictions.
+            Exception: The error of a monitor. Its notes name further monitors that failed.
         """
         monitors = self._monitors()
         if not monitors:
             raise ConfigError("the project has no monitor", key="monitor", hint='Add [[monitor]] with use = "drift".')
         windows = self._windows.cut(endpoint, start, end, look=look, looks=looks)
-        examined = [
-            self._examine(name, each, window, alert=alert)
+        asked = [
+            (name, each, window)
             for window in windows
             for name, each in monitors.items()
             if each.settings.concern(window.model, window.endpoint)
         ]
-        if windows and not examined:
+        if windows and not asked:
             raise ConfigError(
                 f"no monitor examines {windows[0].model} at the endpoint {endpoint}",
                 key="monitor",
                 hint="Name the model in `models`, and the endpoint in `endpoints`, of a [[monitor]], or leave both out.",
             )
+        return self._examine_all(asked, alert=alert)
+
+    def _examine_all(self, asked: Iterable[tuple[str, WatchingMonitor, Window]], *, alert: bool) -> list[Examined]:
+        """Have each monitor examine its window; then raise the first error, if there was one."""
+        examined, failures = [], list[tuple[str, Exception]]()
+        for name, each, window in asked:
+            try:
+                examined.append(self._examine(name, each, window, alert=alert))
+            except Exception as error:  # noqa: BLE001 - raised below
+                failures.append((name, error))
+        if failures:
+            (failed, first), *others = failures
+            others = [(name, error) for name, error in others if name != failed]
+            for note in dict.fromkeys(f"The monitor {name} failed too: {text_of(other)}" for name, other in others):
+                first.add_note(note)
+            raise first
         return examined
 
     def replay(

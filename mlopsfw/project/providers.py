@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.config.model import ProjectConfig, Selection
 from mlopsfw.kernel.config.validation import validation_error
 from mlopsfw.kernel.roles.names import KINDS
@@ -47,6 +48,7 @@ class Providers:
         self, plugins: PluginManager, config: ProjectConfig, host: Callable[[str, str], Host], closing: ExitStack
     ) -> None:
         self._plugins, self._config, self._host, self._closing = plugins, config, host, closing
+        self._monitors: dict[str, Monitor] = {}
         self._trainers: dict[str, Trainer] = {}
         self._engines: dict[str, Engine] = {}
         self._deployers: dict[str, NamedDeployer] = {}
@@ -89,19 +91,34 @@ class Providers:
             self._closing.callback(lambda: self._engines.pop(called).close())
         return self._engines[called]
 
-    @cached_property
-    def monitors(self) -> dict[str, Monitor]:
-        """The selected monitors by name, in the order of the file."""
-        return {selection.called: self._build("monitor", selection) for selection in self._config.selections("monitor")}
+    def monitor(self, name: str) -> Monitor:
+        """Return a selected monitor."""
+        if name not in self._monitors:
+            selection = next(each for each in self._config.selections("monitor") if each.called == name)
+            self._monitors[name] = self._build("monitor", selection)
+        return self._monitors[name]
 
     def watching(self) -> dict[str, WatchingMonitor]:
-        """Return the selected monitors by name, each with what its table says besides its options."""
-        from mlopsfw.monitoring import WatchingMonitor
+        """Return the selected monitors by name, each with what its table says besides its options.
 
-        return {
-            each.called: WatchingMonitor(self.monitors[each.called], self._settings(each))
-            for each in self._config.selections("monitor")
-        }
+        One that cannot be built keeps no other from examining: what stands for it raises the error when it is asked.
+
+        Raises:
+            ConfigError: The options of a monitor are wrong.
+        """
+        from mlopsfw.monitoring import WatchingMonitor
+        from mlopsfw.monitoring.unbuilt import UnbuiltMonitor
+
+        watching: dict[str, WatchingMonitor] = {}
+        for each in self._config.selections("monitor"):
+            try:
+                monitor = self.monitor(each.called)
+            except ConfigError:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised when it is asked
+                monitor = UnbuiltMonitor(error)
+            watching[each.called] = WatchingMonitor(monitor, self._settings(each))
+        return watching
 
     def _settings(self, selection: Selection) -> MonitorSettings:
         from mlopsfw.monitoring.settings import MonitorSettings

@@ -42,9 +42,11 @@ def _run(params: MonitorParams, context: StepContext, *, monitoring: Monitoring,
     from mlopsfw.monitoring.window_bounds import moment, time_zone
 
     zone = time_zone(params.zone)
-    examined = monitoring.examine(params.endpoint, moment(params.start, zone), moment(params.end, zone))
-    for name, reason in alerts.pump().reasons.items():
-        context.log(f"the alerter {name} failed: {reason}")
+    try:
+        examined = monitoring.examine(params.endpoint, moment(params.start, zone), moment(params.end, zone))
+    finally:  # a monitor that failed keeps no alert of another one
+        for name, reason in alerts.pump().reasons.items():
+            context.log(f"the alerter {name} failed: {reason}")
     reports = [each.report for each in examined]
     for report in reports:
         context.log(f"{report.monitor}, version {report.version}: {report.summary}")

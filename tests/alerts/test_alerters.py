@@ -96,6 +96,7 @@ def test_an_alerter_that_hangs_ends_with_a_blamed_error_and_holds_up_no_other(be
     (failed,) = bodies(project, "alert.failed")
     assert "did not return within 1.2 s" in failed["reason"]
     assert "raised by plugin 'alerter.bell' (acme-mlops-0 1.2) in Alerter.deliver" in failed["reason"]
+    assert failed["reason"].splitlines() == [failed["reason"]]  # `alerts list` shows it in a cell
 
 
 def test_what_another_alerter_delivered_is_recorded_while_one_still_hangs(bell):

@@ -46,7 +46,7 @@ def bell(install_plugin, monitored):
     def make(signals=COUNTING, toml=USE):
         module = install_plugin(BELL.replace("SIGNALS", signals), "monitor.bell")
         project = monitored(toml)
-        assert project.providers.monitors  # imports the module
+        assert project.providers.monitor("bell")  # imports the module
         return project, sys.modules[module].Bell.given
 
     return make
@@ -289,3 +289,58 @@ def test_a_monitor_can_read_a_reference_by_its_host(bell):
     )
     days(project, 2)
     assert look(project, 0)[0].report.metrics == {"rows": 400.0}
+
+
+# -- one that fails beside one that works -------------------------------------------------------------------------------------
+
+FAILING = {
+    "signals": ("raise ValueError('no')", ""),
+    "type": ("return {}", ""),
+    "exit": ("raise SystemExit(0)", ""),
+    "page": ("return Signals()", "    def page(self, report, window): raise ValueError('no')\n"),
+    "build": ("return Signals()", "    def __new__(cls, config, host): raise ValueError('no')\n"),
+}
+ALARMS = (
+    'return Signals(findings=(Finding(kind="performance", subject="b", severity="warning", message="c", value=1.0),))'
+)
+
+
+@pytest.mark.parametrize("order", [("bell", "other"), ("other", "bell")], ids=["first", "last"])
+@pytest.mark.parametrize(("signals", "method"), FAILING.values(), ids=FAILING)
+def test_a_monitor_that_fails_keeps_no_other_from_its_report_and_its_alert(
+    signals, method, order, install_plugin, monitored
+):
+    source = BELL.replace("SIGNALS", signals).replace("\n@hookimpl", f"{method}\n@hookimpl")
+    install_plugin(source, "monitor.bell")
+    install_plugin(BELL.replace("SIGNALS", ALARMS).replace('"bell"', '"other"'), "monitor.other")
+    project = monitored("".join(f'[[monitor]]\nuse = "{name}"\n' for name in order))
+    days(project, 1)
+    with pytest.raises(Exception) as caught:
+        look(project, 0)
+    assert "monitor.bell" in "".join(caught.value.__notes__)
+    (event,) = [e for e in project.ledger.stream("monitor/delay").events() if e.type == "window.examined"]
+    assert (event.body["monitor"], event.body["alarm"]) == ("other", True)
+    assert [state.alert.group for state in project.alerts.outbox().alerts.values()] == ["delay/other"]
+
+
+def test_of_several_monitors_that_fail_the_error_of_the_first_names_the_others(install_plugin, monitored):
+    for name in ("bell", "other"):
+        source = BELL.replace("SIGNALS", f"raise ValueError('{name} fails')").replace('"bell"', f'"{name}"')
+        install_plugin(source, f"monitor.{name}")
+    project = monitored('[[monitor]]\nuse = "bell"\n[[monitor]]\nuse = "other"\n')
+    days(project, 1)
+    with pytest.raises(ValueError, match="bell fails") as caught:
+        look(project, 0)
+    assert "The monitor other failed too: ValueError: other fails" in caught.value.__notes__
+
+
+def test_what_another_monitor_found_is_delivered_though_the_verb_fails(install_plugin, monitored, verb):
+    install_plugin(BELL.replace("SIGNALS", "return {}"), "monitor.bell")
+    install_plugin(BELL.replace("SIGNALS", ALARMS).replace('"bell"', '"other"'), "monitor.other")
+    project = monitored('[[monitor]]\nuse = "bell"\n[[monitor]]\nuse = "other"\n[[alerter]]\nuse = "console"\n')
+    days(project, 1)
+    code, _, error = verb("monitor", "run", "delay")
+    assert code == 5
+    assert "plugin 'monitor.bell'" in error
+    (state,) = project.alerts.outbox().alerts.values()
+    assert state.deliveries["firing", "console"].delivered

@@ -80,7 +80,7 @@ class FindsNothing(MutantMonitor):
 
 class AlwaysAlarms(MutantMonitor):
     def change(self, signals, window):
-        wrong = Finding(kind="model", subject="it", severity="critical", message="It is bad.", value=1.0)
+        wrong = Finding(kind="performance", subject="it", severity="critical", message="It is bad.", value=1.0)
         return replace(signals, findings=(wrong, *signals.findings), compared=True)
 
 

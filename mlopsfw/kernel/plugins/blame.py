@@ -33,8 +33,8 @@ class PluginWarning(RuntimeWarning):
 
 
 def warn(text: str) -> None:
-    """Warn the user about a plugin."""
-    warnings.warn(text, PluginWarning, stacklevel=3)
+    """Warn the user about a plugin, in one line."""
+    warnings.warn(" ".join(text.split()), PluginWarning, stacklevel=3)
 
 
 class Border:

@@ -6,12 +6,13 @@ import importlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import pluggy
 
-from mlopsfw.kernel.base.errors import ConfigError, PluginBroken, PluginError, UnknownName, text_of
+from mlopsfw.kernel.base.errors import ConfigError, PluginBroken, PluginConflict, PluginError, UnknownName, text_of
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import actor_of, copy
 from mlopsfw.kernel.plugins.blame import Blamed, blaming, warn, watched
@@ -165,6 +166,19 @@ class PluginManager:
                     message = f"no installed {noun_of(kind)} is called {name!r}"
                     yield kind, name, config.error(message, f"{kind}.{name}", hint=hint)
 
+    @cached_property
+    def _observers(self) -> tuple[Claim, ...]:
+        """The observers. Of two with one name neither can be told from the other, so that both are left out."""
+        observers, clashes = [], dict[str, PluginConflict]()
+        for claim in self.catalog.of("observer"):
+            try:
+                observers.append(self.catalog.find("observer", claim.name))
+            except PluginConflict as error:
+                clashes[claim.name] = error
+        for clash in clashes.values():
+            warn(f"{clash.message}, and neither gets an event. {clash.hint}")
+        return tuple(observers)
+
     def notify(
         self,
         event: Event,
@@ -180,7 +194,7 @@ class PluginManager:
             options: Observer's name → its options.
             call: Calls an observer's function with these arguments.
         """
-        for claim in self.catalog.of("observer"):
+        for claim in self._observers:
             if event.actor == actor_of(claim.key):  # it would answer itself for ever
                 continue
             try:

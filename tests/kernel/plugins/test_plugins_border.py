@@ -342,6 +342,32 @@ def test_an_observer_that_aborts_does_not_end_a_run(raised, install_plugin, make
     assert status(project)["status"] == "done"
 
 
+def test_of_two_observers_with_one_name_neither_gets_an_event_and_one_warning_names_both(install_plugin, make_project):
+    observer = "from mlopsfw import hookimpl\nseen = []\n@hookimpl\ndef mlopsfw_event(event): seen.append(event.type)\n"
+    twins = [install_plugin(observer, "observer.bell") for _ in range(2)]
+    other = install_plugin(observer, "observer.other")
+    project = make_project()
+    with pytest.warns(
+        RuntimeWarning, match=r"'observer\.bell' is provided by acme-mlops-0 .* and acme-mlops-1 "
+    ) as warned:
+        project.ledger.stream("run/a").append(PlainRecord("run.a", {}))
+    project.ledger.stream("run/a").append(PlainRecord("run.b", {}))  # a second warning would be an error
+    assert len(warned) == 1
+    assert "disabled = " in str(warned[0].message)
+    assert sys.modules[other].seen == ["run.a", "run.b"]
+    assert not [twin for twin in twins if twin in sys.modules]
+
+
+def test_a_warning_about_a_plugin_is_one_line(install_plugin, make_project):
+    install_plugin(
+        "from mlopsfw import hookimpl\n@hookimpl\ndef mlopsfw_event(event, host): host.emit('model/a', 'alias.moved', {})\n",
+        "observer.bell",
+    )
+    with pytest.warns(RuntimeWarning, match=r"observer\.bell") as warned:
+        make_project().ledger.stream("run/a").append(PlainRecord("run.a", {}))
+    assert not [each for each in warned if "\n" in str(each.message)]
+
+
 @in_a_run
 def test_an_engine_that_aborts_leaves_a_failed_run_that_says_why_and_can_be_resumed(
     raised, install_plugin, make_project, capsys
