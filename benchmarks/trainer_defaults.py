@@ -27,10 +27,10 @@ from sklearn import datasets, ensemble, linear_model, model_selection, preproces
 from sklearn.pipeline import make_pipeline
 
 from mlopsfw.data.tables.handle import TableHandle
+from mlopsfw.evaluation import class_codes, evaluate
 from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.kernel.roles.training import Task, TrainingTask
 from mlopsfw.models import bundle
-from mlopsfw.models.evaluation import class_codes, evaluate
 from mlopsfw.project.facade import Project
 from mlopsfw.testing.trainer import OUTPUTS, Context
 from mlopsfw_trainer_torch import TorchConfig

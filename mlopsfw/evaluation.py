@@ -1,31 +1,12 @@
-"""Metrics of models, one implementation for trainer, gate, report and monitor; and generated rows to ask a model about."""
+"""Metrics of models, one implementation for trainer, gate, report and monitor; and generated rows to ask a model about.
+
+A project's `Metrics` has those of plugins too.
+"""
 
 from __future__ import annotations
 
 from mlopsfw.models.bundle.golden import golden_rows
-from mlopsfw.models.evaluation import (
-    auc,
-    binary_metrics,
-    calibration_error,
-    class_codes,
-    evaluate,
-    higher_is_better,
-    log_loss,
-    multiclass_metrics,
-    primary_metric,
-    regression_metrics,
-)
+from mlopsfw.models.evaluation import auc, calibration_error, class_codes, log_loss
+from mlopsfw.models.metrics import OWN, evaluate
 
-__all__ = [
-    "auc",
-    "binary_metrics",
-    "calibration_error",
-    "class_codes",
-    "evaluate",
-    "golden_rows",
-    "higher_is_better",
-    "log_loss",
-    "multiclass_metrics",
-    "primary_metric",
-    "regression_metrics",
-]
+__all__ = ["OWN", "auc", "calibration_error", "class_codes", "evaluate", "golden_rows", "log_loss"]

@@ -50,6 +50,7 @@ from mlopsfw.kernel.roles.host import (
     StorageHost,
     Tables,
 )
+from mlopsfw.kernel.roles.metric import Metric, Metrics
 from mlopsfw.kernel.roles.monitoring import Baseline, Finding, Monitor, Number, Report, Signals, Window
 from mlopsfw.kernel.roles.names import API_VERSION, ROLES
 from mlopsfw.kernel.roles.provider import Provider
@@ -137,6 +138,8 @@ __all__ = [
     "Http",
     "HttpAnswer",
     "Manifest",
+    "Metric",
+    "Metrics",
     "Model",
     "ModelVersion",
     "Models",

@@ -9,7 +9,7 @@ __all__ = ["main", "run"]
 
 def main() -> None:
     """Run the command line; print errors as one line with what to do next, and exit with their code."""
-    from mlopsfw.kernel.base.terminal import accept_any_text
+    from mlopsfw.pipeline.run.terminal import accept_any_text
 
     accept_any_text(sys.stdout)
     accept_any_text(sys.stderr)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from mlopsfw.kernel.base.terminal import can_write
+from mlopsfw.pipeline.run.terminal import can_write
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.formats import Formats

@@ -1,8 +1,4 @@
-"""Model quality: metrics over labels and outputs, also by segment. Needs only NumPy; knows no bundles or steps.
-
-Every metric is a float. A metric that is undefined on the rows (AUC with one class, R² of a constant) is left out.
-
-"""
+"""Model quality: numbers over labels and outputs, also by segment. Needs only NumPy; `metrics` makes metrics of them."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlopsfw.capturelog.classes import find_class, listed
-from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.lazy import lazy
 
 if TYPE_CHECKING:
@@ -24,134 +20,52 @@ _TINY = 1e-15
 _BINS = 15
 _MOST_SEGMENTS = 50
 
-Metrics = dict[str, float]
 
-_PRIMARY = {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}
-
-
-def check_task(task: str) -> None:
-    """Raise `UsageError` for a task that has no metrics here."""
-    if task not in _PRIMARY:
-        raise UsageError(
-            f"no metrics are known for the task {task!r}", hint=f"Metrics are known for {', '.join(_PRIMARY)}."
-        )
+# -- numbers of labels and outputs ---------------------------------------------------------------------------------------
 
 
-def higher_is_better(metric: str) -> bool:
-    """Return whether a larger value of `metric` is better."""
-    return metric not in ("log_loss", "brier", "ece", "rmse", "mae")
+def mean(values: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Return the mean of rows, weighted where they have weights."""
+    return float(values.mean()) if weight is None else float(np.average(values, weights=weight))
 
 
-def primary_metric(task: str) -> str:
-    """Return the metric that compares models of a task by default."""
-    check_task(task)
-    return _PRIMARY[task]
-
-
-def evaluate(task: str, labels: np.ndarray, outputs: np.ndarray) -> Metrics:
-    """Return the metrics of a task.
-
-    Args:
-        task: `binary`, `multiclass` or `regression`.
-        labels: int64 codes `[rows]`, in the order of the classes; float64 for regression.
-        outputs: Probability of the second class `[rows]`; probabilities `[rows, classes]`; values `[rows]`.
-    """
-    check_task(task)
-    if task == "binary":
-        return binary_metrics(labels, np.asarray(outputs, dtype=np.float64))
-    if task == "multiclass":
-        return multiclass_metrics(labels, np.asarray(outputs, dtype=np.float64))
-    return regression_metrics(labels, np.asarray(outputs, dtype=np.float64))
-
-
-# -- binary --------------------------------------------------------------------------------------------------------------
-
-
-def binary_metrics(labels: np.ndarray, probability: np.ndarray) -> Metrics:
-    """Return AUC, log loss, accuracy, Brier score, expected calibration error, F1, precision and recall (at one half)."""
-    positive = labels == 1
-    guess = probability >= 0.5  # noqa: PLR2004 - the more likely class
-    hits = float((guess & positive).sum())
-    metrics = {
-        "log_loss": log_loss(positive.astype(np.int64), np.stack([1 - probability, probability], axis=1)),
-        "accuracy": float((guess == positive).mean()),
-        "brier": float(((probability - positive) ** 2).mean()),
-        "ece": calibration_error(positive, probability),
-        "positive_rate": float(positive.mean()),
-    }
-    if guess.any():
-        metrics["precision"] = hits / float(guess.sum())
-    if positive.any():
-        metrics["recall"] = hits / float(positive.sum())
-    if guess.any() or positive.any():
-        metrics["f1"] = 2 * hits / float(guess.sum() + positive.sum())
-    if 0 < positive.sum() < len(positive):
-        metrics["auc"] = auc(positive, probability)
-    return metrics
-
-
-def auc(positive: np.ndarray, score: np.ndarray) -> float:
+def auc(positive: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> float:
     """Return the area under the ROC curve by ranks, ties counted half (Mann & Whitney, 1947)."""
     _, index, counts = np.unique(score, return_inverse=True, return_counts=True)
-    upto = np.cumsum(counts)
-    ranks = (upto - (counts - 1) / 2.0)[index]
-    ones = int(positive.sum())
-    return float((ranks[positive].sum() - ones * (ones + 1) / 2.0) / (ones * (len(positive) - ones)))
+    if weight is None:
+        upto = np.cumsum(counts)
+        ranks = (upto - (counts - 1) / 2.0)[index]
+        ones = int(positive.sum())
+        return float((ranks[positive].sum() - ones * (ones + 1) / 2.0) / (ones * (len(positive) - ones)))
+    hits = np.bincount(index, weights=weight * positive)
+    misses = np.bincount(index, weights=weight * ~positive)
+    below = np.cumsum(misses) - misses / 2.0
+    return float((hits * below).sum() / (hits.sum() * misses.sum()))
 
 
-def calibration_error(hit: np.ndarray, confidence: np.ndarray) -> float:
+def calibration_error(hit: np.ndarray, confidence: np.ndarray, weight: np.ndarray | None = None) -> float:
     """Return the expected calibration error over bins of equal width (Guo et al., 2017, eq. 3)."""
     bin_of = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
-    gap = np.bincount(bin_of, weights=confidence - hit, minlength=_BINS)
-    return float(np.abs(gap).sum() / len(hit))
+    gaps = confidence - hit if weight is None else (confidence - hit) * weight
+    total = len(hit) if weight is None else float(weight.sum())
+    return float(np.abs(np.bincount(bin_of, weights=gaps, minlength=_BINS)).sum() / total)
 
 
-# -- multiclass ----------------------------------------------------------------------------------------------------------
+def macro_f1(labels: np.ndarray, guess: np.ndarray, classes: int, weight: np.ndarray | None = None) -> float:
+    """Return the mean F1 of the classes that are answered or true."""
+    rows = np.ones(len(labels)) if weight is None else weight
+    hit = labels == guess
+    hits = np.bincount(labels[hit], weights=rows[hit], minlength=classes)
+    answered = np.bincount(guess, weights=rows, minlength=classes) + np.bincount(
+        labels, weights=rows, minlength=classes
+    )
+    present = answered > 0
+    return float((2 * hits[present] / answered[present]).mean())
 
 
-def multiclass_metrics(labels: np.ndarray, probabilities: np.ndarray) -> Metrics:
-    """Return log loss, accuracy, macro F1, Brier score, calibration error of the most likely class, and mean one-versus-rest AUC."""
-    classes = probabilities.shape[1]
-    guess = probabilities.argmax(axis=1)
-    hit = guess == labels
-    truth = np.eye(classes)[labels]
-    metrics = {
-        "log_loss": log_loss(labels, probabilities),
-        "accuracy": float(hit.mean()),
-        "brier": float(((probabilities - truth) ** 2).sum(axis=1).mean()),
-        "ece": calibration_error(hit, probabilities.max(axis=1)),
-        "f1": _macro_f1(labels, guess, classes),
-    }
-    present = [c for c in range(classes) if 0 < (labels == c).sum() < len(labels)]
-    if present:
-        metrics["auc"] = float(np.mean([auc(labels == c, probabilities[:, c]) for c in present]))
-    return metrics
-
-
-def _macro_f1(labels: np.ndarray, guess: np.ndarray, classes: int) -> float:
-    hits = np.bincount(labels[labels == guess], minlength=classes)
-    named = np.bincount(guess, minlength=classes) + np.bincount(labels, minlength=classes)
-    present = named > 0
-    return float((2 * hits[present] / named[present]).mean())
-
-
-def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def log_loss(labels: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None = None) -> float:
     """Return the mean negative log-likelihood of the true class, with probabilities bounded away from 0."""
-    return float(-np.log(np.clip(probabilities[np.arange(len(labels)), labels], _TINY, 1.0)).mean())
-
-
-# -- regression ----------------------------------------------------------------------------------------------------------
-
-
-def regression_metrics(labels: np.ndarray, values: np.ndarray) -> Metrics:
-    """Return RMSE, MAE and R²."""
-    error = values - labels
-    squares = float((error**2).mean())
-    spread = float(labels.var())
-    metrics = {"rmse": squares**0.5, "mae": float(np.abs(error).mean())}
-    if spread > 0:
-        metrics["r2"] = 1.0 - squares / spread
-    return metrics
+    return -mean(np.log(np.clip(probabilities[np.arange(len(labels)), labels], _TINY, 1.0)), weight)
 
 
 # -- labels and segments -------------------------------------------------------------------------------------------------
@@ -184,7 +98,7 @@ def class_codes(labels: pl.Series, classes: Sequence[str | int | bool]) -> np.nd
 
 def by_segment(
     segments: pl.Series, score: Callable[[np.ndarray], Mapping[str, float]], *, fewest: int = 1
-) -> dict[str, Metrics]:
+) -> dict[str, dict[str, float]]:
     """Return metrics for each value of a column, largest segments first (at most 50), with `rows` among them.
 
     Args:

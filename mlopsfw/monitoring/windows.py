@@ -6,7 +6,7 @@ decides where windows begin or end either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.kernel.config.model import CaptureConfig
+    from mlopsfw.kernel.roles.metric import Metrics
     from mlopsfw.models.registry import Registry
     from mlopsfw.serving.captures import Captures
     from mlopsfw.serving.label_join import JoinedLabels
@@ -36,10 +37,19 @@ class Windows:
         labels: Their labels.
         models: The registered models.
         capture: How far an event time may be from the answer.
+        metrics: Returns what computes the metrics of models.
     """
 
-    def __init__(self, captures: Captures, labels: Labels, models: Registry, capture: CaptureConfig) -> None:
+    def __init__(
+        self,
+        captures: Captures,
+        labels: Labels,
+        models: Registry,
+        capture: CaptureConfig,
+        metrics: Callable[[], Metrics],
+    ) -> None:
         self._captures, self._labels, self._models, self._capture = captures, labels, models, capture
+        self._metrics = metrics
 
     def cut(self, endpoint: str, start: datetime, end: datetime, *, look: int = 1, looks: int = 1) -> list[Window]:
         """Return the window [start, end) of each model version that answered in it, oldest version first."""
@@ -47,7 +57,7 @@ class Windows:
             Window(
                 endpoint=endpoint, model=model, version=version, start=stamp(start), end=stamp(end), rows=rows.to_arrow(),
                 labels=joined.labels.to_arrow() if joined.labels.height else None, labels_aside=joined.aside,
-                look=look, looks=looks,
+                look=look, looks=looks, metrics=self._metrics(),
             )
             for (model, version), rows, joined in self._by_version(endpoint, start, end)
         ]  # fmt: skip

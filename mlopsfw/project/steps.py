@@ -95,6 +95,7 @@ class StepParts:
             "contracts": lambda: project.contract_checks,
             "datasets": lambda: project.datasets,
             "endpoints": lambda: project.endpoints,
+            "metrics": lambda: project.metrics,
             "models": lambda: project.registry,
             "monitoring": lambda: project.monitoring,
             "origins": lambda: _origins(project),

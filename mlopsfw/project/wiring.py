@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.deployer import EndpointSpec
     from mlopsfw.lineage import LineageGraph
     from mlopsfw.models.bundle import BundleStore
+    from mlopsfw.models.metrics import MetricSet
     from mlopsfw.models.offline import OfflineScorer
     from mlopsfw.models.registry import Registry
     from mlopsfw.models.registry.personal_columns import PersonalColumns
@@ -158,6 +159,13 @@ class Wiring(KernelWiring):
         return OfflineScorer(self.services, self.registry, self.bundles, self.personal_columns, self.providers.formats)
 
     @cached_property
+    def metrics(self) -> MetricSet:
+        """Metrics of models."""
+        from mlopsfw.project.metrics import installed_metrics
+
+        return installed_metrics(self)
+
+    @cached_property
     def registry(self) -> Registry:
         """Model versions and aliases."""
         from mlopsfw.models.registry import Registry
@@ -264,7 +272,7 @@ class Wiring(KernelWiring):
         """Captured predictions by event time."""
         from mlopsfw.monitoring.windows import Windows
 
-        return Windows(self.captures, self.labels, self.registry, self.config.capture)
+        return Windows(self.captures, self.labels, self.registry, self.config.capture, lambda: self.metrics)
 
     @cached_property
     def monitoring(self) -> Monitoring:

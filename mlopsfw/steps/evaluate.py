@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Host
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.bundle.loaded import LoadedBundle
+    from mlopsfw.models.metrics import MetricSet
     from mlopsfw.models.registry import Registry
 
 
@@ -58,22 +59,28 @@ def _champion(models: Registry, params: EvaluateParams) -> str:
         return ""
 
 
-def _run(params: EvaluateParams, context: StepContext, *, models: Registry, bundles: BundleStore) -> Mapping[str, Any]:
+def _run(
+    params: EvaluateParams, context: StepContext, *, models: Registry, bundles: BundleStore, metrics: MetricSet
+) -> Mapping[str, Any]:
     bundle = bundles.open(context.load("model", Path))
     rows, labels = _labelled(bundle, context.load("rows"), "rows")
-    outputs = bundle.predict_table(rows)[bundle.manifest.outputs[0].name]
+    outputs = bundle.predict_table(rows)
+    task = bundle.manifest.task
+    name = params.metric or metrics.primary(task)
     subject = {"bundle": context.inputs["model"].blob, "rows": rows.height}
-    metrics: dict[str, Any] = {**subject, **_score(bundle, labels, outputs)}
+    result: dict[str, Any] = {**subject, **metrics.evaluate(task, labels, outputs)}
     if "train" in context.inputs:
-        metrics["baseline"] = _baselines(bundle, context.load("train"), rows, labels)
-        metrics["against_baseline"] = against(params.metric or _primary(bundle), metrics)
+        result["baseline"] = _baselines(metrics, bundle, context.load("train"), rows, labels)
+        result["against_baseline"] = against(metrics, name, result)
     if params.segments:
-        metrics["segments"] = _segments(bundle, params, rows, labels, outputs)
-    champion = _champion_metrics(models, bundles, context, params, rows)
+        result["segments"] = _segments(partial(metrics.evaluate, task), params, rows, labels, outputs)
+    wired = context.inputs.get("champion")
+    digest = wired.blob if wired is not None else _champion(models, params)
+    champion = _champion_metrics(metrics, bundles, context, digest, rows) if digest else None
     if champion is not None:
-        metrics["compare"] = _compare(params.metric or _primary(bundle), metrics, champion)
-    _report(context, metrics)
-    return {"metrics": _noted(context, metrics), "champion": champion}
+        result["compare"] = _compare(metrics, name, result, champion)
+    _report(context, result)
+    return {"metrics": _noted(context, result), "champion": champion}
 
 
 def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
@@ -99,24 +106,14 @@ def _labelled(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFram
     kept = frame.drop_nulls(manifest.target)
     if not kept.height:
         raise DataError(f"none of the {frame.height} {what} has a label in {manifest.target!r}")
-    if manifest.task != "regression":
+    if manifest.classes:
         return kept, class_codes(kept[manifest.target], manifest.classes)
     return kept, kept[manifest.target].cast(pl.Float64).to_numpy().astype(np.float64)
 
 
-def _score(bundle: LoadedBundle, labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
-    from mlopsfw.models.evaluation import evaluate
-
-    return evaluate(bundle.manifest.task, labels, outputs)
-
-
-def _primary(bundle: LoadedBundle) -> str:
-    from mlopsfw.models.evaluation import primary_metric
-
-    return primary_metric(bundle.manifest.task)
-
-
-def _baselines(bundle: LoadedBundle, train: Any, rows: pl.DataFrame, labels: np.ndarray) -> dict[str, dict[str, float]]:
+def _baselines(
+    metrics: MetricSet, bundle: LoadedBundle, train: Any, rows: pl.DataFrame, labels: np.ndarray
+) -> dict[str, dict[str, float]]:
     from mlopsfw.training.baselines import majority, regression
 
     manifest = bundle.manifest
@@ -124,19 +121,20 @@ def _baselines(bundle: LoadedBundle, train: Any, rows: pl.DataFrame, labels: np.
     always = majority(known, len(manifest.classes), rows.height)
     fitted = regression(manifest, learned, known, rows)
     name = "linear" if manifest.task == "regression" else "logistic"
-    return {"majority": _score(bundle, labels, always), name: _score(bundle, labels, fitted)}
+    main = manifest.outputs[0].name
+    answers = {"majority": always, name: fitted}
+    return {each: metrics.evaluate(manifest.task, labels, {main: answer}) for each, answer in answers.items()}
 
 
-def against(metric: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def against(metrics: MetricSet, metric: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """Compare the model with the best of the baselines. Values that are equal to three digits are a tie."""
-    from mlopsfw.models.evaluation import higher_is_better
-
-    rivals = {name: found[metric] for name, found in metrics["baseline"].items() if metric in found}
-    if metric not in metrics or not rivals:
+    rivals = {name: found[metric] for name, found in result["baseline"].items() if metric in found}
+    if metric not in result or not rivals:
         return {}
-    best = (max if higher_is_better(metric) else min)(rivals, key=rivals.__getitem__)
-    own, other = float(metrics[metric]), float(rivals[best])
-    gain = own - other if higher_is_better(metric) else other - own
+    is_higher_better = metrics.higher_is_better(metric)
+    best = (max if is_higher_better else min)(rivals, key=rivals.__getitem__)
+    own, other = float(result[metric]), float(rivals[best])
+    gain = own - other if is_higher_better else other - own
     verdict = "tied" if f"{own:.3g}" == f"{other:.3g}" else "better" if gain > 0 else "worse"
     word = "as good as" if verdict == "tied" else f"{verdict} than"
     says = f"the model ({metric} {own:.3g}) is {word} the {best} baseline ({other:.3g})"
@@ -144,45 +142,44 @@ def against(metric: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _segments(
-    bundle: LoadedBundle, params: EvaluateParams, rows: pl.DataFrame, labels: np.ndarray, outputs: np.ndarray
+    evaluate: Callable[[np.ndarray, Mapping[str, np.ndarray]], dict[str, float]],
+    params: EvaluateParams,
+    rows: pl.DataFrame,
+    labels: np.ndarray,
+    outputs: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
     from mlopsfw.models.evaluation import by_segment
 
     for name in params.segments:
         if name not in rows.columns:
             raise UsageError(f"segments: the rows have no column {name!r}", hint=nearest(name, rows.columns))
-    return {
-        name: by_segment(rows[name], lambda at: _score(bundle, labels[at], outputs[at]), fewest=params.min_rows)
-        for name in params.segments
-    }
+
+    def score(at: np.ndarray) -> dict[str, float]:
+        return evaluate(labels[at], {name: column[at] for name, column in outputs.items()})
+
+    return {name: by_segment(rows[name], score, fewest=params.min_rows) for name in params.segments}
 
 
 def _champion_metrics(
-    models: Registry, bundles: BundleStore, context: StepContext, params: EvaluateParams, rows: pl.DataFrame
-) -> dict[str, Any] | None:
-    wired = context.inputs.get("champion")
-    digest = wired.blob if wired is not None else _champion(models, params)
-    if not digest:
-        return None
+    metrics: MetricSet, bundles: BundleStore, context: StepContext, digest: str, rows: pl.DataFrame
+) -> dict[str, Any]:
     folder = context.blobs.get_folder(digest, context.scratch / "champion")
     bundle = bundles.open(folder)
     labelled, labels = _labelled(bundle, rows, "rows")
     return {
         "bundle": digest,
         "rows": labelled.height,
-        **_score(bundle, labels, bundle.predict_table(labelled)[bundle.manifest.outputs[0].name]),
+        **metrics.evaluate(bundle.manifest.task, labels, bundle.predict_table(labelled)),
     }
 
 
-def _compare(metric: str, metrics: Mapping[str, Any], champion: Mapping[str, Any]) -> dict[str, Any]:
-    from mlopsfw.models.evaluation import higher_is_better
-
-    for name, found in (("the model", metrics), ("the champion", champion)):
+def _compare(metrics: MetricSet, metric: str, result: Mapping[str, Any], champion: Mapping[str, Any]) -> dict[str, Any]:
+    for name, found in (("the model", result), ("the champion", champion)):
         if metric not in found:
             raise UsageError(f"{name} has no metric {metric!r} on these rows", hint=nearest(metric, found))
-    gain = float(metrics[metric]) - float(champion[metric])
-    better = gain > 0 if higher_is_better(metric) else gain < 0
-    return {"metric": metric, "model": metrics[metric], "champion": champion[metric], "gain": gain, "better": better}
+    gain = float(result[metric]) - float(champion[metric])
+    better = gain > 0 if metrics.higher_is_better(metric) else gain < 0
+    return {"metric": metric, "model": result[metric], "champion": champion[metric], "gain": gain, "better": better}
 
 
 def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
@@ -209,6 +206,7 @@ def build(params: EvaluateParams, _host: Host) -> Step:
         inputs=("model", "rows"),
         optional=("train", "champion"),
         outputs=("metrics", "champion"),
+        plugins=("metric",),
         facts=partial(_facts, params),
         version=2,
     )

@@ -9,7 +9,7 @@ can still rank well after a change of the base rate has made its probabilities w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mlopsfw.evaluation import class_codes, evaluate, higher_is_better
-from mlopsfw.roles import Baseline, Finding, Number, Window
+from mlopsfw.evaluation import OWN, class_codes
+from mlopsfw.roles import Baseline, Finding, Metrics, Number, Window
 from mlopsfw_monitor_drift.groups import enough, numbered, student_tail
 
 if TYPE_CHECKING:
     from mlopsfw_monitor_drift import DriftConfig
+
+_Outputs = Mapping[str, NDArray[np.generic]]
 
 _GROUP = "mlopsfw group"  # no input is called so
 _PARTS = 20  # groups of the jackknife if rows count as independent, or have too few groups
@@ -38,7 +40,7 @@ class Decay:
 
 
 WATCHED = {"binary": ("auc", "log_loss"), "multiclass": ("log_loss", "accuracy"), "regression": ("rmse",)}
-"""The metrics to compare with those at evaluation."""
+"""mlopsfw's own metrics to compare with those at evaluation; those of plugins are all compared."""
 
 
 def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, config: DriftConfig) -> Decay:
@@ -47,14 +49,19 @@ def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, 
     if joined is None or joined.height < config.min_rows:
         return Decay()
     labels, outputs = _arrays(joined, baseline)
-    metrics = evaluate(baseline.task, labels, outputs)
-    watched = [name for name in WATCHED[baseline.task] if name in metrics]
+    measures = window.metrics or OWN
+    metrics = measures.evaluate(baseline.task, labels, outputs)
+    foreign = [name for name in metrics if name not in OWN]
+    watched = [*(name for name in WATCHED.get(baseline.task, ()) if name in metrics), *foreign]
     parts = _parts(joined[_GROUP].to_numpy())
-    errors = _standard_errors(baseline.task, watched, labels, outputs, parts)
+    errors = _standard_errors(measures, baseline.task, watched, (labels, outputs), parts)
     comparable = [name for name in errors if name in baseline.metrics]
     alpha = config.alpha / 2 / window.looks / max(len(comparable), 1)
     freedom = np.unique(parts).size - 1
-    realised = [Realised(name, metrics[name], errors[name], joined.height, freedom) for name in comparable]
+    realised = [
+        Realised(name, metrics[name], errors[name], joined.height, freedom, measures.higher_is_better(name))
+        for name in comparable
+    ]
     findings = tuple(finding for each in realised if (finding := _worse(each, baseline, config, alpha)) is not None)
     text = ", ".join(_text(name, metrics[name], errors.get(name), baseline.metrics.get(name)) for name in watched)
     worse = {finding.subject for finding in findings}
@@ -67,20 +74,22 @@ def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, 
 
 @dataclass(frozen=True)
 class Realised:
-    """A metric on the window: name, value, standard error, number of rows, and the degrees of freedom of the error."""
+    """A metric on the window: name, value, standard error, number of rows, the degrees of freedom of the error, and the direction."""
 
     name: str
     value: float
     error: float
     rows: int
     freedom: int
+    higher_is_better: bool
 
 
 def _worse(now: Realised, baseline: Baseline, config: DriftConfig, alpha: float) -> Finding | None:
     """Return a finding if the metric lost more than allowed, and more than its standard errors explain."""
-    before, better = baseline.metrics[now.name], higher_is_better(now.name)
+    before, better = baseline.metrics[now.name], now.higher_is_better
     loss = before - now.value if better else now.value - before
-    allowed = config.metric_drop if better else config.error_rise * abs(before)
+    is_share = better and now.name in OWN  # the scale of a plugin's metric is not known
+    allowed = config.metric_drop if is_share else config.error_rise * abs(before)
     spread = now.error * math.sqrt(1 + now.rows / baseline.metrics.get("rows", now.rows))
     pvalue = student_tail((loss - allowed) / spread, now.freedom) if spread > 0 else float(loss <= allowed)
     if loss <= allowed or pvalue > alpha:
@@ -114,12 +123,15 @@ def _parts(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     return labelled if enough(labelled) else np.arange(groups.size, dtype=np.int64) % _PARTS
 
 
-def _arrays(joined: pl.DataFrame, baseline: Baseline) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    output = joined[baseline.outputs[0]]
-    outputs = np.stack(output.to_list()) if output.dtype in (pl.List, pl.Array) else output.to_numpy()
-    if baseline.task == "regression":
-        return joined["label"].cast(pl.Float64).to_numpy(), outputs
-    return class_codes(joined["label"], baseline.classes), outputs
+def _arrays(joined: pl.DataFrame, baseline: Baseline) -> tuple[NDArray[np.generic], _Outputs]:
+    outputs = {name: _column(joined[name]) for name in baseline.outputs if name in joined.columns}
+    if baseline.classes:
+        return class_codes(joined["label"], baseline.classes), outputs
+    return joined["label"].cast(pl.Float64).to_numpy(), outputs
+
+
+def _column(values: pl.Series) -> NDArray[np.generic]:
+    return np.stack(values.to_list()) if values.dtype in (pl.List, pl.Array) else values.to_numpy()
 
 
 def _label_mean(baseline: Baseline, labels: NDArray[np.generic]) -> dict[str, float]:
@@ -127,15 +139,20 @@ def _label_mean(baseline: Baseline, labels: NDArray[np.generic]) -> dict[str, fl
 
 
 def _standard_errors(
+    measures: Metrics,
     task: str,
     names: Sequence[str],
-    labels: NDArray[np.generic],
-    outputs: NDArray[np.generic],
+    rows: tuple[NDArray[np.generic], _Outputs],
     groups: NDArray[np.int64],
 ) -> dict[str, float]:
     """Return the standard errors of the delete-a-group jackknife. A metric undefined without some part has none, and raises no alarm."""
+    labels, outputs = rows
     without = [groups != group for group in np.unique(groups)]
-    estimates = [evaluate(task, labels[selection], outputs[selection]) for selection in without if selection.any()]
+    estimates = [
+        measures.evaluate(task, labels[kept], {name: column[kept] for name, column in outputs.items()}, only=names)
+        for kept in without
+        if kept.any()
+    ]
     defined = [name for name in names if len(estimates) > 1 and all(name in metrics for metrics in estimates)]
     return {name: _jackknife([metrics[name] for metrics in estimates]) for name in defined}
 

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from mlopsfw.kernel.base.terminal import accept_any_text
 from mlopsfw.pipeline.run.display import Display
+from mlopsfw.pipeline.run.terminal import accept_any_text
 
 _STEPS = """
 def first():

@@ -14,6 +14,7 @@ from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.models import evaluation
 from mlopsfw.models.bundle.manifest import outputs_for
+from mlopsfw.models.metrics import evaluate
 from mlopsfw.training.baselines import Design, logistic, majority, multinomial, regression
 
 
@@ -27,7 +28,7 @@ from mlopsfw.training.baselines import Design, logistic, majority, multinomial, 
 @settings(max_examples=200, deadline=None)
 def test_binary_metrics_are_scikit_learns(rows):
     labels, scores = np.array([int(a) for a, _ in rows]), np.array([b for _, b in rows])
-    found = evaluation.evaluate("binary", labels, scores)
+    found = evaluate("binary", labels, scores)
     guess = scores >= 0.5
     assert found["accuracy"] == pytest.approx(peer.accuracy_score(labels, guess))
     assert found["brier"] == pytest.approx(peer.brier_score_loss(labels, scores, pos_label=1))
@@ -37,13 +38,13 @@ def test_binary_metrics_are_scikit_learns(rows):
         assert found["auc"] == pytest.approx(peer.roc_auc_score(labels, scores), abs=1e-12)
         assert found["f1"] == pytest.approx(peer.f1_score(labels, guess))
         inside = np.clip(scores, 1e-6, 1 - 1e-6)
-        assert evaluation.evaluate("binary", labels, inside)["log_loss"] == pytest.approx(peer.log_loss(labels, inside))
+        assert evaluate("binary", labels, inside)["log_loss"] == pytest.approx(peer.log_loss(labels, inside))
 
 
 def test_multiclass_metrics_are_scikit_learns():
     draw = np.random.default_rng(0)
     labels, scores = draw.integers(0, 4, 500), draw.dirichlet(np.ones(4), 500)
-    found = evaluation.evaluate("multiclass", labels, scores)
+    found = evaluate("multiclass", labels, scores)
     assert found["log_loss"] == pytest.approx(peer.log_loss(labels, scores))
     assert found["accuracy"] == pytest.approx(peer.accuracy_score(labels, scores.argmax(1)))
     assert found["f1"] == pytest.approx(peer.f1_score(labels, scores.argmax(1), average="macro"))
@@ -54,11 +55,11 @@ def test_regression_metrics_are_scikit_learns_and_r2_of_a_constant_is_left_out()
     draw = np.random.default_rng(0)
     labels = draw.normal(size=100)
     values = labels + draw.normal(size=100)
-    found = evaluation.evaluate("regression", labels, values)
+    found = evaluate("regression", labels, values)
     assert found["rmse"] == pytest.approx(peer.root_mean_squared_error(labels, values))
     assert found["mae"] == pytest.approx(peer.mean_absolute_error(labels, values))
     assert found["r2"] == pytest.approx(peer.r2_score(labels, values))
-    assert "r2" not in evaluation.evaluate("regression", np.ones(3), np.zeros(3))
+    assert "r2" not in evaluate("regression", np.ones(3), np.zeros(3))
 
 
 def test_labels_become_codes_in_the_order_of_the_classes():
@@ -132,7 +133,7 @@ def test_baselines_answer_for_rows_they_have_not_seen():
         task="regression", target="y", inputs=inputs, outputs=outputs_for("regression", ()), formats={}, files={}
     )
     found = regression(manifest, frame[:500], frame["y"][:500].to_numpy(), frame[500:])
-    assert evaluation.evaluate("regression", frame["y"][500:].to_numpy(), found)["r2"] > 0.9
+    assert evaluate("regression", frame["y"][500:].to_numpy(), found)["r2"] > 0.9
     ridge = Ridge(alpha=1.0).fit(frame["x"].to_numpy()[:500, None], frame["y"][:500].to_numpy())
     assert np.corrcoef(found, ridge.predict(frame["x"].to_numpy()[500:, None]))[0, 1] > 0.8
 

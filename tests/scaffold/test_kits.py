@@ -7,6 +7,7 @@ from mlopsfw.scaffold.kits.command import *  # noqa: F403
 from mlopsfw.scaffold.kits.component import *  # noqa: F403
 from mlopsfw.scaffold.kits.engine import *  # noqa: F403
 from mlopsfw.scaffold.kits.format import *  # noqa: F403
+from mlopsfw.scaffold.kits.metric import *  # noqa: F403
 from mlopsfw.scaffold.kits.monitor import *  # noqa: F403
 from mlopsfw.scaffold.kits.observer import *  # noqa: F403
 from mlopsfw.scaffold.kits.secrets import *  # noqa: F403

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.engine import Engine
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.roles.host import Host
+    from mlopsfw.kernel.roles.metric import Metric
     from mlopsfw.kernel.roles.monitoring import Monitor
     from mlopsfw.kernel.roles.provider import Provider
     from mlopsfw.kernel.roles.reading import Format
@@ -176,6 +177,28 @@ def mlopsfw_sources() -> Iterable[Provider[Source]]:
         @hookimpl
         def mlopsfw_sources():
             yield Provider("sftp", SftpConfig, build, "Files of an SFTP server")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mlopsfw_metrics() -> Iterable[Provider[Metric]]:
+    """Offer metrics of models. Every installed one is computed for the tasks that it names.
+
+    Each metric has an entry point of its own (`metric.cost`). Gates, comparisons and monitors know it by that name.
+
+    Example::
+
+        def build(config, host):
+            def cost(labels, outputs, weight):
+                wrong = (next(iter(outputs.values())) >= 0.5) != (labels == 1)
+                return float(np.average(wrong * config.price, weights=weight))
+
+            return Metric(compute=cost, higher_is_better=False, tasks=("binary",))
+
+        @hookimpl
+        def mlopsfw_metrics():
+            yield Provider("cost", CostConfig, build, "What wrong answers cost")
     """
     raise NotImplementedError
 

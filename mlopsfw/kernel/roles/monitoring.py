@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 from mlopsfw.kernel.base.lazy import lazy
+from mlopsfw.kernel.roles.metric import Metrics
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,6 +134,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
             can be. The level at which labels raise an alarm is to be split over them. From the second look on only
             findings of `performance` and `bias` count.
         baseline: What to compare the rows with.
+        metrics: Computes the metrics of models, with those of plugins; None where only the rows are known.
     """
 
     endpoint: str
@@ -146,6 +148,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     look: int = 1
     looks: int = 1
     baseline: Baseline = Baseline()
+    metrics: Metrics | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -61,6 +61,7 @@ _ALL = (
     Kind("step", "step", "Step"),
     Kind("format", "name", "Format", about_data=True),
     Kind("source", "name", "Source", parts=(("find", "place"),), about_data=True),
+    Kind("metric", "name", "Metric"),
     Kind(
         "secrets",
         "name",

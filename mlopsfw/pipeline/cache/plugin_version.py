@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.roles.names import KINDS
 from mlopsfw.pipeline.cache.closure import code_of
 from mlopsfw.pipeline.cache.installed import content_digest
 
@@ -39,6 +40,6 @@ def _reached(claim: Claim, codebase: Codebase) -> str:
     if codebase.module(module) is None:
         return ""
     try:
-        return code_of(codebase, f"{module}:{holder or f'mlopsfw_{claim.kind}s'}").digest
+        return code_of(codebase, f"{module}:{holder or KINDS[claim.kind].spec}").digest
     except UsageError:
         return ""

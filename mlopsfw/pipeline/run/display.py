@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from mlopsfw.kernel.base.terminal import writable
 from mlopsfw.pipeline.graph.partnames import is_part, step_of
+from mlopsfw.pipeline.run.terminal import writable
 from mlopsfw.pipeline.values.codec import notes, summary
 
 if TYPE_CHECKING:

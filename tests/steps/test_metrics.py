@@ -1,0 +1,246 @@
+"""Metrics of plugins: evaluated, compared, gated and watched as mlopsfw's own are, and their answers checked with blame."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from mlopsfw.kernel.base.errors import ConfigError, PluginError, UsageError
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "plugins"))
+from bundles import write_bundle
+from drift_windows import against, baseline, examine, make, window
+
+COST = """
+import msgspec
+import numpy as np
+from mlopsfw import Provider, hookimpl
+from mlopsfw.roles import Metric
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    price: float = 1.0
+
+def build(config, host):
+    def cost(labels, outputs, weight):
+        main = next(iter(outputs.values()))
+        BODY
+    return Metric(compute=cost, higher_is_better=False, tasks=TASKS)
+
+@hookimpl
+def mlopsfw_metrics():
+    yield Provider("cost", Config, build, "What wrong answers cost")
+"""
+BODY = "return float(np.average(config.price * ((main >= 0.5) != (labels == 1)), weights=weight))"
+ROWS = """
+import polars as pl
+from pathlib import Path
+from mlopsfw.roles import BundleFolder
+
+def trained(folder):
+    return BundleFolder(Path(folder))
+
+def rows():
+    return pl.DataFrame({
+        "distance": [100.0, 500.0, 900.0, 2500.0] * 40,
+        "hour": [6, 9, 14, 22] * 40,
+        "carrier": ["UA", "AA", "B6", "DL"] * 40,
+        "red_eye": [False, False, False, True] * 40,
+        "late": ([False, True, False, True] * 13 + [True, True, False, False] * 27),
+    })
+"""
+TOML = """
+[steps.rows]
+python = "rows:rows"
+[steps.trained]
+python = "rows:trained"
+params = { folder = "FOLDER" }
+[steps.evaluate]
+inputs = { model = "trained", rows = "rows" }
+champion = "models:/delay@champion"
+segments = ["carrier"]
+[steps.gate]
+inputs = { metrics = "evaluate" }
+rules = ["cost <= 5", "cost <= champion.cost"]
+model = "delay"
+"""
+
+
+@pytest.fixture
+def cost(install_plugin):
+    """Return an installer of the metric `cost`, whose function has a body."""
+    return lambda body=BODY, tasks='("binary",)': install_plugin(
+        COST.replace("BODY", body).replace("TASKS", tasks), "metric.cost"
+    )
+
+
+@pytest.fixture
+def models(bench):
+    """A project with two versions of a model, of which the second is the champion."""
+    bench.write(TOML.replace("FOLDER", str(bench.root.with_name("b0.0"))), rows=ROWS)
+    with bench.open() as project:
+        for bias in (0.0, 3.0):
+            made = project.registry.register("delay", write_bundle(project, bench.root.with_name(f"b{bias}"), bias))
+        project.registry.promote("delay", made.version)
+    return bench
+
+
+def evaluated(bench, done, output="metrics"):
+    return bench.value(done, "evaluate", output)
+
+
+def test_a_plugins_metric_is_evaluated_compared_by_segment_and_gated(cost, models):
+    cost()
+    models.edit("mlopsfw.toml", 'segments = ["carrier"]', 'segments = ["carrier"]\nmetric = "cost"')
+    done = models.run()
+    found, champion = evaluated(models, done), evaluated(models, done, "champion")
+    with models.open() as project:
+        bundle = project.bundles.open(
+            project.blobs.get_folder(project.registry.resolve("models:/delay@1").bundle, models.root / "x")
+        )
+        namespace: dict = {}
+        exec(ROWS, namespace)
+        rows = namespace["rows"]()
+        probability = bundle.predict_table(rows)[bundle.manifest.outputs[0].name]
+    assert found["cost"] == pytest.approx(float(((probability >= 0.5) != rows["late"].to_numpy()).mean()))
+    assert set(found) >= {"cost", "auc", "log_loss", "accuracy"}
+    assert all("cost" in each for each in found["segments"]["carrier"].values())
+    compared = found["compare"]
+    assert (compared["metric"], compared["model"], compared["champion"]) == ("cost", found["cost"], champion["cost"])
+    assert compared["better"] == (found["cost"] < champion["cost"])
+
+
+def test_a_gate_on_a_plugins_metric_refuses(cost, models):
+    cost()
+    models.edit("mlopsfw.toml", '"cost <= 5", "cost <= champion.cost"', '"cost <= 0.01"')
+    done = models.run()
+    assert (done.status, done.failed) == ("refused", "gate")
+    assert "cost <= 0.01: does not hold" in str(done.failure)
+
+
+def test_options_versions_and_disabling_count_for_the_cache(cost, models):
+    module = cost()
+    models.edit("mlopsfw.toml", ', "cost <= champion.cost"', "")
+    first = models.run()
+    assert models.ran(first.run) == ["rows", "trained", "evaluate", "gate"]
+    assert "evaluate" not in models.ran(models.run().run)
+    models.edit("mlopsfw.toml", "[steps.rows]", "[metric.cost]\nprice = 2.0\n[steps.rows]")
+    second = models.run()
+    assert "evaluate" in models.ran(second.run)
+    assert evaluated(models, second)["cost"] == pytest.approx(2 * evaluated(models, first)["cost"])
+    (site,) = [Path(folder) for folder in sys.path if (Path(folder) / f"{module}.py").exists()]
+    (site / f"{module}.py").write_text(COST.replace("BODY", "return 4.0").replace("TASKS", '("binary",)'))
+    third = models.run()
+    assert evaluated(models, third)["cost"] == 4.0
+    models.edit("mlopsfw.toml", "[steps.rows]", '[plugins]\ndisabled = ["metric.cost"]\n[steps.rows]')
+    models.edit("mlopsfw.toml", '"cost <= 5"', '"auc <= 1"')
+    assert "cost" not in evaluated(models, models.run())
+
+
+# -- answers --------------------------------------------------------------------------------------------------------------------
+
+LABELS, OUTPUTS = (
+    np.array([0, 1, 1, 0]),
+    {"probability": np.array([0.1, 0.9, 0.4, 0.2]), "text": np.array(list("abcd"))},
+)
+BAD = {
+    "NaN": ("return float('nan')", "it returned nan"),
+    "infinite": ("return float('inf')", "it returned inf"),
+    "an array": ("return main", r"it returned an array of shape \(4,\)"),
+    "an array of one": ("return np.array([0.5])", "it returned an array of shape"),
+    "a text": ("return '0.5'", "it returned a str"),
+    "a truth value": ("return True", "it returned a bool"),
+    "sys.exit": ("import sys; sys.exit(0)", "would have ended mlopsfw"),
+}
+
+
+@pytest.mark.parametrize(("body", "says"), BAD.values(), ids=BAD)
+def test_an_answer_that_is_no_number_names_the_plugin(cost, project, body, says):
+    cost(body)
+    with pytest.raises(PluginError, match=says) as caught:
+        project.metrics.evaluate("binary", LABELS, OUTPUTS)
+    assert any("metric.cost" in note and note.endswith("in Metric.compute") for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("body", ["labels[0] = 1; return 1.0", "main[:] = 0; return 1.0"])
+def test_a_metric_cannot_change_the_rows(cost, project, body):
+    cost(body)
+    with pytest.raises(ValueError, match="read-only") as caught:
+        project.metrics.evaluate("binary", LABELS, OUTPUTS)
+    assert "metric.cost" in caught.value.__notes__[0]
+
+
+def test_a_metric_gets_every_column_of_the_answer_the_main_one_first(cost, project):
+    cost("assert list(outputs) == ['probability', 'text']; return 2.0")
+    assert project.metrics.evaluate("binary", LABELS, OUTPUTS, only=["cost"]) == {"cost": 2.0}
+
+
+def test_an_undefined_metric_is_left_out_and_one_of_another_task_is_not_asked(cost, project):
+    cost("return None", '("binary", "ranking")')
+    assert "cost" not in project.metrics.evaluate("binary", LABELS, OUTPUTS)
+    assert "cost" not in project.metrics.evaluate("regression", LABELS.astype(float), {"v": OUTPUTS["probability"]})
+    assert project.metrics.evaluate("ranking", LABELS, OUTPUTS) == {}
+
+
+def test_mlopsfws_own_metrics_come_first_and_are_as_without_the_plugin(cost, make_project):
+    before = make_project().metrics.evaluate("binary", LABELS, OUTPUTS)
+    cost()
+    after = make_project().metrics.evaluate("binary", LABELS, OUTPUTS)
+    assert list(after) == [*before, "cost"]
+    assert {name: after[name] for name in before} == before
+
+
+def test_what_is_built_must_be_a_metric(install_plugin, project):
+    install_plugin(
+        COST.replace("return Metric(", "return dict(").replace("BODY", BODY).replace("TASKS", "()"), "metric.cost"
+    )
+    with pytest.raises(PluginError, match="it returned a dict instead of a Metric") as caught:
+        project.metrics.of("binary")
+    assert "metric.cost" in caught.value.__notes__[0]
+
+
+def test_wrong_options_are_an_error_with_their_key(cost, make_project):
+    cost()
+    with pytest.raises(ConfigError, match=r"metric\.cost\.prize"):
+        make_project("[metric.cost]\nprize = 1\n").metrics.of("binary")
+
+
+def test_two_plugins_of_one_name_are_an_error_that_names_both(cost, project):
+    cost()
+    cost()
+    with pytest.raises(PluginError, match=r"acme-mlops-0 1\.2 .* and acme-mlops-1 1\.2"):
+        project.metrics.of("binary")
+
+
+def test_a_comparison_by_a_metric_that_there_is_not_names_the_nearest(models):
+    models.edit("mlopsfw.toml", 'segments = ["carrier"]', 'metric = "acuracy"')
+    done = models.run()
+    assert done.failed == "evaluate"
+    assert "no metric 'acuracy'" in str(done.failure)
+
+
+# -- windows --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("factor", "worse"), [(1.0, False), (0.2, True)])
+def test_a_monitor_watches_a_plugins_metric_in_its_direction(cost, project, factor, worse):
+    cost()
+    frame = make(np.random.default_rng(1))
+    now = float(((frame["probability"] >= 0.5) != frame["label"]).mean())
+    known = baseline(frame, metrics={"cost": now * factor, "rows": 4000.0})
+    seen = msgspec.structs.replace(window(frame, labelled=True), metrics=project.metrics)
+    report = examine(against(seen, known), known)
+    assert report.metrics["cost"] == pytest.approx(now)
+    assert ("cost" in {finding.subject for finding in report.findings}) == worse
+
+
+def test_windows_of_a_project_carry_its_metrics(cost, project):
+    cost()
+    assert project.windows._metrics() is project.metrics
+    assert "cost" in project.metrics
+    with pytest.raises(UsageError):
+        project.metrics.higher_is_better("csot")
+    assert not project.metrics.higher_is_better("cost")
