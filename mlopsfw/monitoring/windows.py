@@ -6,7 +6,7 @@ decides where windows begin or end either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ class Windows:
         labels: Their labels.
         models: The registered models.
         capture: How far an event time may be from the answer.
-        metrics: Returns what computes the metrics of models.
+        metrics: Computes the metrics of models.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Windows:
         labels: Labels,
         models: Registry,
         capture: CaptureConfig,
-        metrics: Callable[[], Metrics],
+        metrics: Metrics,
     ) -> None:
         self._captures, self._labels, self._models, self._capture = captures, labels, models, capture
         self._metrics = metrics
@@ -57,7 +57,7 @@ class Windows:
             Window(
                 endpoint=endpoint, model=model, version=version, start=stamp(start), end=stamp(end), rows=rows.to_arrow(),
                 labels=joined.labels.to_arrow() if joined.labels.height else None, labels_aside=joined.aside,
-                look=look, looks=looks, metrics=self._metrics(),
+                look=look, looks=looks, metrics=self._metrics,
             )
             for (model, version), rows, joined in self._by_version(endpoint, start, end)
         ]  # fmt: skip

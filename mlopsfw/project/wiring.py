@@ -161,9 +161,9 @@ class Wiring(KernelWiring):
     @cached_property
     def metrics(self) -> MetricSet:
         """Metrics of models."""
-        from mlopsfw.project.metrics import installed_metrics
+        from mlopsfw.models.installed_metrics import InstalledMetrics
 
-        return installed_metrics(self)
+        return InstalledMetrics(self.plugins, self.config, self.host)
 
     @cached_property
     def registry(self) -> Registry:
@@ -272,7 +272,7 @@ class Wiring(KernelWiring):
         """Captured predictions by event time."""
         from mlopsfw.monitoring.windows import Windows
 
-        return Windows(self.captures, self.labels, self.registry, self.config.capture, lambda: self.metrics)
+        return Windows(self.captures, self.labels, self.registry, self.config.capture, self.metrics)
 
     @cached_property
     def monitoring(self) -> Monitoring:

@@ -239,7 +239,7 @@ def test_a_monitor_watches_a_plugins_metric_in_its_direction(cost, project, fact
 
 def test_windows_of_a_project_carry_its_metrics(cost, project):
     cost()
-    assert project.windows._metrics() is project.metrics
+    assert project.windows._metrics is project.metrics
     assert "cost" in project.metrics
     with pytest.raises(UsageError):
         project.metrics.higher_is_better("csot")

@@ -18,7 +18,7 @@ class TestSampleMetric(MetricConformance):
     @pytest.fixture
     def metric(self) -> Metric:
         """Return the metric."""
-        return build_sample(SampleConfig(false_alarm=1.0, miss=3.0), SimpleNamespace())  # type: ignore[arg-type]
+        return build_sample(SampleConfig(false_alarm=1.0, miss=3.0), SimpleNamespace())
 
     def test_it_is_the_mean_price_of_a_row(self, metric: Metric) -> None:
         """One false alarm and one miss among four rows."""
