@@ -30,7 +30,7 @@ from mlopsfw.kernel.roles.deployer import (
     Scores,
 )
 from mlopsfw.kernel.roles.derived import Call, Column, Constant, Derived, DerivedType, Expression, Find
-from mlopsfw.kernel.roles.engine import Engine, Failure, Handle, Resources, StepResult, StepSpec
+from mlopsfw.kernel.roles.engine import Engine, EngineAbility, Failure, Handle, Resources, StepResult, StepSpec
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.kernel.roles.hookspecs import (
     PROJECT,
@@ -123,6 +123,7 @@ __all__ = [
     "EndpointStatus",
     "Endpoints",
     "Engine",
+    "EngineAbility",
     "Entry",
     "Event",
     "Examination",

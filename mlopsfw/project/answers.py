@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, get_args
 
@@ -13,7 +13,7 @@ from mlopsfw.kernel.config.secrets import secret_problem
 from mlopsfw.kernel.plugins.blame import blame_built
 from mlopsfw.kernel.roles.alerting import Receipt
 from mlopsfw.kernel.roles.deployer import DeployerMode, EndpointStatus
-from mlopsfw.kernel.roles.engine import Engine, Resources, StepResult
+from mlopsfw.kernel.roles.engine import Engine, EngineAbility, Resources, StepResult
 from mlopsfw.kernel.roles.monitoring import Signals
 
 _NONE = type(None)
@@ -29,7 +29,11 @@ _ANSWERS: dict[tuple[str, str], tuple[type, ...]] = {
     ("handle", "wait"): (StepResult, _NONE),
     ("secrets", "read"): (str,),
 }
-_DECLARED: dict[tuple[str, str], tuple[str, ...]] = {("deployer", "mode"): get_args(DeployerMode)}
+_DECLARED: dict[tuple[str, str], tuple[str, ...]] = {
+    ("deployer", "mode"): get_args(DeployerMode),
+    ("engine", "abilities"): get_args(EngineAbility),
+}
+_SEVERAL = ("abilities",)
 _PROBLEMS: dict[tuple[str, str], Callable[[Any], str]] = {("secrets", "read"): secret_problem}
 _DEFAULTS = {"engine": Engine}
 _PARTS = {("engine", "submit"): "handle"}
@@ -55,7 +59,7 @@ class Checked:
         if default is None or getattr(default, "__isabstractmethod__", False):
             value = getattr(self._blamed, name)
         else:  # what the class does not have, the protocol does
-            value = getattr(self._blamed, name, partial(default, self._blamed))
+            value = getattr(self._blamed, name, _inherited(default, self._blamed))
         if words := _DECLARED.get((self._role, name)):
             return self._declared(name, value, words)
         part = _PARTS.get((self._role, name), "")
@@ -74,9 +78,11 @@ class Checked:
         return call
 
     def _declared(self, name: str, value: object, words: tuple[str, ...]) -> object:
-        if value in words:
+        several = name in _SEVERAL and isinstance(value, Collection) and not isinstance(value, str)
+        if all(each in words for each in (value if several else [value])):  # type: ignore[attr-defined]
             return value
-        error = PluginError(f"its {name} is {value!r}", hint=f"It must be {' or '.join(map(repr, words))}.")
+        must = "a collection of" if name in _SEVERAL else "one of"
+        error = PluginError(f"its {name} is {value!r}", hint=f"It must be {must} {', '.join(map(repr, words))}.")
         blame_built(self._blamed, error, name)
         raise error
 
@@ -103,6 +109,10 @@ def check_answer(role: str, method: str, part: str, answer: Any) -> None:
             msgspec.convert(msgspec.to_builtins(answer, builtin_types=(bytes,)), type(answer))
         except (msgspec.ValidationError, TypeError, ValueError) as error:
             raise PluginError(f"it returned a {type(answer).__name__} that is none: {error}") from None
+
+
+def _inherited(default: Any, built: Any) -> Any:
+    return default.__get__(built) if isinstance(default, property) else partial(default, built)
 
 
 def _no_problem(_answer: object) -> str:

@@ -34,10 +34,15 @@ _projects: dict[tuple[str, str], _Opened] = {}
 """Projects that this process has open: a worker is used for step after step."""
 
 
-def execute(spec: bytes) -> bytes:
+def execute(spec: bytes, *, shared: bool = False) -> bytes:
     """Run the attempt that `spec` (a `StepSpec` as JSON) describes; return a `StepResult` as JSON.
 
     What the step or the opening of the project raises is a failure in the result. An interrupt, or a spec that is none, raises.
+
+    Args:
+        spec: What to run.
+        shared: Whether other attempts, or mlopsfw itself, run in this process at the same time. Then the step has no folder,
+            environment and log of its own: these are the process's.
     """
     from mlopsfw.data.tables.readahead import bound_readahead
     from mlopsfw.pipeline.run.failure import failure_of
@@ -47,7 +52,7 @@ def execute(spec: bytes) -> bytes:
     wanted = msgspec.json.decode(spec, type=StepSpec)
     began = time.monotonic()
     try:
-        project, appended = _opened(wanted)
+        project, appended = _opened(wanted, shared=shared)
         runner = project.step_runner
     except Exception as error:  # noqa: BLE001 - the coordinator must hear of it, whatever it is
         result = StepResult(
@@ -55,7 +60,9 @@ def execute(spec: bytes) -> bytes:
         )
     else:
         appended.clear()
-        result = runner.run(wanted, project.config.code)
+        result = runner.run(wanted, project.config.code, shared=shared)
+        if shared:
+            project.close()
         result = msgspec.structs.replace(result, events=tuple((event.stream, event.seq) for event in appended))
     return msgspec.json.encode(result)
 
@@ -69,12 +76,15 @@ def thread_limits(resources: Resources) -> dict[str, str]:
     return dict.fromkeys(names, str(max(1, int(resources.cpus) // resources.processes))) if resources.cpus else {}
 
 
-def _opened(spec: StepSpec) -> _Opened:
+def _opened(spec: StepSpec, *, shared: bool) -> _Opened:
     from mlopsfw.kernel.config import ProjectConfig
     from mlopsfw.project.facade import Project
 
     key = (spec.project, spec.config)
-    if key not in _projects:
-        config, appended = ProjectConfig.from_json(spec.config), list["Event"]()
-        _projects[key] = _Opened(Project.open(Path(spec.project), config=config, observe=appended.append), appended)
-    return _projects[key]
+    if key in _projects and not shared:
+        return _projects[key]
+    config, appended = ProjectConfig.from_json(spec.config), list["Event"]()
+    opened = _Opened(Project.open(Path(spec.project), config=config, observe=appended.append), appended)
+    if not shared:
+        _projects[key] = opened
+    return opened

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from mlopsfw import Provider, hookimpl
-from mlopsfw.roles import Engine, Failure, Handle, Host, Resources, StepResult, StepSpec
+from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Host, Resources, StepResult, StepSpec
 from mlopsfw.worker import thread_limits
 
 _LOOK = 0.2  # seconds between two looks of a waiting attempt at whether it was cancelled
@@ -112,6 +112,8 @@ class SampleEngine(Engine):
         slots: How many at once.
         folder: Where they start.
     """
+
+    abilities: tuple[EngineAbility, ...] = ("isolate", "kill")
 
     def __init__(self, slots: int, folder: Path) -> None:
         self._count, self._folder = slots, folder

@@ -16,7 +16,7 @@ from typing import IO, cast
 import msgspec
 
 from mlopsfw.errors import UsageError
-from mlopsfw.roles import Engine, Failure, Handle, Resources, StepResult, StepSpec
+from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Resources, StepResult, StepSpec
 from mlopsfw.worker import thread_limits
 from mlopsfw_engine_local.protocol import receive, send
 from mlopsfw_engine_local.room import Grant, Room
@@ -216,6 +216,8 @@ class LocalEngine(Engine):
         grace: Seconds between asking a step to stop and killing it.
         folder: Where workers start.
     """
+
+    abilities: tuple[EngineAbility, ...] = ("isolate", "kill")
 
     def __init__(self, *, workers: int, grace: float, folder: Path) -> None:
         self._room = Room(workers or min(os.cpu_count() or 1, _MOST))

@@ -15,7 +15,7 @@ import msgspec
 import ray
 
 from mlopsfw.errors import PluginError
-from mlopsfw.roles import Engine, Failure, Handle, Resources, StepResult, StepSpec
+from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Resources, StepResult, StepSpec
 from mlopsfw.worker import thread_limits
 from mlopsfw_engine_ray import node
 
@@ -115,6 +115,8 @@ class RayEngine(Engine):
     Raises:
         PluginError: No cluster answers at the address, or this process uses Ray already.
     """
+
+    abilities: tuple[EngineAbility, ...] = ("isolate", "kill")
 
     def __init__(self, config: RayConfig, root: Path) -> None:
         self._config = config

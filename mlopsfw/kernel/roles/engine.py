@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Annotated, Any, Protocol
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -118,6 +118,10 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     metrics: dict[str, Any] = {}
 
 
+EngineAbility = Literal["isolate", "kill"]
+"""`isolate`: an attempt has a process of its own, and is lost alone. `kill`: one that does not stop is ended."""
+
+
 class Handle(Protocol):
     """A submitted attempt."""
 
@@ -125,7 +129,7 @@ class Handle(Protocol):
         """Return the result, or None when `timeout` seconds pass first. A vanished worker is a `Failure(lost=True)`."""
 
     def cancel(self) -> None:
-        """Stop the attempt: ask first, then kill. Returns when the worker can write no more, or is fenced."""
+        """Stop the attempt: ask, then kill if it can. Returns when it can write no more, or will end by itself."""
 
 
 class Engine(Protocol):
@@ -139,6 +143,11 @@ class Engine(Protocol):
     @abstractmethod
     def slots(self) -> int:
         """How many attempts can run at once."""
+
+    @property
+    def abilities(self) -> Collection[EngineAbility]:
+        """What it can do. A step with a time limit is refused by an engine that cannot `kill`."""
+        return ()
 
     def capacity(self, asked: Resources) -> Resources:  # noqa: ARG002 - for costly answers
         """Return the most that one attempt can ever get. A step that asks for more is refused before the run.
@@ -157,4 +166,4 @@ class Engine(Protocol):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of workers and connections. Cancels what still runs."""
+        """Cancel what runs or waits, and let go of workers and connections. Every handle still gives a result."""

@@ -55,13 +55,14 @@ class StepRunner:
         self._services, self._sessions = services, sessions
         self._datasets, self._models, self._values = datasets, models, values
 
-    def run(self, spec: StepSpec, code: Sequence[str], *, debug: bool = False) -> StepResult:
+    def run(self, spec: StepSpec, code: Sequence[str], *, debug: bool = False, shared: bool = False) -> StepResult:
         """Run one attempt.
 
         Args:
             spec: What to run.
             code: The folders of the project's own modules, relative to its root.
             debug: Leave the terminal to the step and let its exception pass, for a debugger.
+            shared: Leave alone what other attempts in this process use too: folder, environment and output.
         """
         root = self._services.workspace.root
         folders = [str((root / folder).resolve()) for folder in code]
@@ -71,7 +72,8 @@ class StepRunner:
         outputs: dict[str, Artifact] = {}
         failure = None
         try:
-            with _as_if_alone(root, folders) as packages, contextlib.nullcontext() if debug else _captured(log):
+            alone = _beside_others(folders) if shared else _as_if_alone(root, folders)
+            with alone as packages, contextlib.nullcontext() if debug or shared else _captured(log):
                 outputs = self._outputs(spec, folder, metrics, packages)
         except BaseException as error:
             if debug:
@@ -131,6 +133,12 @@ def _call(node: Node, context: StepContext) -> Mapping[str, object]:
     if node.plugin is not None:
         return node.plugin.run(context)
     return named_outputs(call_function(node, context), node.outputs, node.config.python)
+
+
+def _beside_others(code: Sequence[str]) -> contextlib.AbstractContextManager[list[str]]:
+    """Let a step find the project's modules, and change nothing else of a process that others use."""
+    sys.path[:0] = [folder for folder in code if folder not in sys.path]
+    return contextlib.nullcontext([])
 
 
 @contextlib.contextmanager

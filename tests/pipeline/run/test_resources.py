@@ -165,14 +165,15 @@ def test_memory_counts_for_how_many_run_side_by_side(bench):
     assert overlap(bench, bench.write(toml, steps=SPAN).run(), *"12") is False
 
 
-def test_a_step_that_waits_for_cores_spends_none_of_its_time_limit(bench):
+def test_a_step_that_waits_for_cores_has_not_started_so_that_its_time_limit_does_not_run(bench):
     toml = "[engine.local]\nworkers = 2\n"
     toml += "".join(
-        f'[steps.{name}]\npython = "steps:a"\nparams = {{ n = {name} }}\ntimeout = 4\nresources = {{ cpus = {CORES} }}\n'
+        f'[steps.{name}]\npython = "steps:a"\nparams = {{ n = {name} }}\ntimeout = 60\nresources = {{ cpus = {CORES} }}\n'
         for name in "123"
     )
-    outcome = bench.write(toml, steps=SPAN.replace("0.4", "2")).run()
+    outcome = bench.write(toml, steps=SPAN).run()
     assert outcome.status == "done", outcome.failure
+    assert bench.events(outcome.run)[1:-1] == ["step.started", "step.finished"] * 3
 
 
 def test_parts_ask_for_what_their_step_asks_for(bench):
