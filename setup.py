@@ -24,6 +24,7 @@ MODULES = {
     "mlopsfw_core._crosses": CAREFUL,
     "mlopsfw_core._ngrams": CAREFUL,
     "mlopsfw_core._records": FAST,
+    "mlopsfw_core._sorting": FAST,
     "mlopsfw_core.hashing": FAST,
     "mlopsfw_core.drift._special": CAREFUL,
     "mlopsfw_core.drift._kolmogorov": CAREFUL,

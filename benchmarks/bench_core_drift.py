@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from mlopsfw_core import Reference, compare_table, drift, ks_2samp, wasserstein_distance
+from mlopsfw_core import Reference, _sorting, compare_table, drift, ks_2samp, wasserstein_distance
 from mlopsfw_core.drift._binning import count_bins
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -47,6 +47,16 @@ def test_ks_of_columns_with_nulls(benchmark):
 
     assert ks_2samp(x, y).statistic == pytest.approx(peer().statistic, abs=1e-15)
     compare(benchmark, lambda: ks_2samp(x, y), peer, "scipy", rounds=3)
+
+
+@KINDS
+def test_sorting_by_cells_beside_numpy(benchmark, kind):
+    """Which of them `ascending` takes depends on the processor; 1e6 values, so that milliseconds are nanoseconds a value."""
+    x, _ = _draw(kind)
+    if not _sorting.HAS_CELLS:
+        pytest.skip("this processor or build cannot sort by cells")
+    assert np.array_equal(_sorting.ascending_by_cells(x), np.sort(x))
+    compare(benchmark, lambda: _sorting.ascending_by_cells(x), lambda: np.sort(x), "np.sort")
 
 
 @KINDS

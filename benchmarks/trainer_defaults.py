@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
+from machine import machine_line
 from sklearn import datasets, ensemble, linear_model, model_selection, preprocessing
 from sklearn.pipeline import make_pipeline
 
@@ -175,6 +176,7 @@ def both_peers(case: Case, train: pl.DataFrame, test: pl.DataFrame, classes: tup
 
 def main(wheels: Path, settings: list[str]) -> None:
     """Print one row a table."""
+    print(f"<!-- {machine_line()} -->")
     wanted = dict(setting.split("=", 1) for setting in settings)
     config = msgspec.convert(wanted, TorchConfig, strict=False)
     print(

@@ -112,6 +112,14 @@ def fit_numbers(column: Sorted, max_points: int, bins: int) -> Numbers:
     )
 
 
+def value_counts(ordered: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the distinct values of a sorted column and how often each occurs."""
+    changed = np.ones(ordered.size, dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=changed[1:])
+    starts = np.flatnonzero(changed)
+    return ordered[starts], np.diff(starts, append=ordered.size)
+
+
 def moments(finite: Floats) -> tuple[float | None, float | None]:
     """Return mean and population standard deviation; None where there is none, or where it exceeds a float."""
     if not finite.size:

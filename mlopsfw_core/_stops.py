@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._buffers import numeric_rows
-from ._numbers import Sorted, sort_column
+from ._numbers import Sorted, sort_column, value_counts
+from ._sorting import ascending
 from .drift._samples import Floats
 
 POINTS = 4096
@@ -47,9 +48,9 @@ class Thinned:
 def stops_of(samples: Iterable[Thinned], points: int = POINTS) -> Floats:
     """Return where to count: the samples' own values, thinned to quantiles where there are more than `points`, and the infinities."""
     pooled = np.concatenate([np.zeros(0), *(sample.kept for sample in samples)])
-    values = np.unique(pooled[np.isfinite(pooled)])
+    ordered = ascending(pooled[np.isfinite(pooled)])
+    values, _ = value_counts(ordered)
     if values.size > points:
-        ordered = np.sort(pooled[np.isfinite(pooled)])
         ranks = ((np.arange(points) + 0.5) * (ordered.size / points)).astype(np.int64)
         values = np.unique(np.concatenate([ordered[ranks], ordered[[0, -1]]]))
     return np.concatenate([[-np.inf], values, [np.inf]])

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlopsfw_core._sorting import ascending
+
 cimport cython
 cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
@@ -118,9 +120,7 @@ cdef class Counted:
                     &self.values[0], self.values.shape[0], cells, <uint8_t*> cnp.PyArray_DATA(flags),
                     <double*> cnp.PyArray_DATA(out)
                 )
-        kept = out[:size]
-        kept.sort()
-        return kept
+        return ascending(out[:size])
 
 
 def grid_extremes(const double[::1] x, const double[::1] y):
@@ -180,7 +180,9 @@ def cells_for(total) -> int:
 
 def spread(x, y) -> tuple:
     """Choose (centre, scale) of the map from a few evenly spaced values; scale 0 where they give none."""
-    look = np.sort(np.concatenate([x[:: len(x) // (_LOOKED_AT // 2)], y[:: len(y) // (_LOOKED_AT // 2)]]))
+    look = ascending(np.concatenate([x[:: len(x) // (_LOOKED_AT // 2)], y[:: len(y) // (_LOOKED_AT // 2)]]))
+    if not look.size:
+        return 0.0, 0.0
     low, centre, high = look[len(look) // 4], look[len(look) // 2], look[3 * len(look) // 4]
     with np.errstate(all="ignore"):
         scale = 1 / (high - low)

@@ -37,7 +37,7 @@ def few_levels(const double[::1] values):
 
 
 def sorted_levels(const double[::1] values):
-    """Return the sorted values, NaN last, where there are enough of them on few levels; else None."""
+    """Return the sorted values, without NaN, where there are enough of them on few levels; else None."""
     cdef int64_t n = values.shape[0], n_levels, found, room = <int64_t> (_MOST_STRAYS * n)
     cdef cnp.ndarray levels, counts, strays
     look = few_levels(values)
@@ -52,7 +52,8 @@ def sorted_levels(const double[::1] values):
         )
     if found > room:
         return None
-    more, more_counts = np.unique(strays[:found], return_counts=True)
+    kept = strays[:found]
+    more, more_counts = np.unique(kept[~np.isnan(kept)], return_counts=True)
     every, every_counts = np.concatenate([levels, more]), np.concatenate([counts, more_counts])
     order = np.argsort(every)
     return np.repeat(every[order], every_counts[order])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlopsfw_core._buffers import numeric_values
+from mlopsfw_core._sorting import ascending
 
 from ._levels import sorted_levels
 
@@ -38,10 +39,7 @@ def present_values(column: Any) -> Floats:
 def ordered(values: Floats) -> Floats:
     """Return numbers in ascending order, without NaN, as a fresh array."""
     counted = sorted_levels(values)
-    ascending: Floats = np.sort(values) if counted is None else counted
-    if ascending.size and np.isnan(ascending[-1]):  # NaN comes last
-        ascending = ascending[: np.searchsorted(ascending, np.nan)]
-    return ascending
+    return ascending(values) if counted is None else counted
 
 
 def sorted_values(column: Any) -> Floats:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlopsfw_core._sorting import ascending
+
 from ._sketches import mix, sample
 
 Floats = NDArray[np.float64]
@@ -37,7 +39,7 @@ _WORD = (1 << 64) - 1
 
 def _compact(levels: list[Floats], h: int, coin: int, excess: int | None = None) -> float:
     """Halve level h, an odd value staying, or no more of it than frees `excess`. Returns the variance that this adds."""
-    ordered = np.sort(levels[h])
+    ordered = ascending(levels[h])
     if len(levels) == h + 1:
         levels.append(np.zeros(0))
     pairs = ordered.size // 2 if excess is None else min(ordered.size // 2, excess)
@@ -134,7 +136,7 @@ def finished(levels: list[Floats], variance: float, seed: int, capacity: int) ->
     variance += _shrink(levels, capacity, mix(seed + rows))
     while levels and not levels[-1].size:
         levels.pop()
-    return Quantiles(tuple(np.sort(level + 0.0) for level in levels), variance, seed & _WORD, capacity)
+    return Quantiles(tuple(ascending(level + 0.0) for level in levels), variance, seed & _WORD, capacity)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from threading import Barrier
 
 import numpy as np
 
-from mlopsfw_core import Reference, compare_table, drift, hash_features, hash_indices, hash_text, online
+from mlopsfw_core import Reference, _sorting, compare_table, drift, hash_features, hash_indices, hash_text, online
 from mlopsfw_core.profile import profile
 
 THREADS, ROUNDS, ROWS = 4, 3, 30_000
@@ -33,6 +33,10 @@ SHARED = {
         lambda kept: kept[0].merge(kept[1]).to_bytes(),
     ),
     "sample": (lambda: NUMBERS, lambda kept: repr(drift.rank_statistics(kept, OTHERS)) + str(drift.psi(kept, OTHERS, 10))),
+    "sample sorted by cells": (
+        lambda: NUMBERS,
+        lambda kept: _sorting.ascending_by_cells(kept).tobytes() if _sorting.HAS_CELLS else b"",
+    ),
     "stream": (lambda: NUMBERS, lambda kept: online.ADWIN().update_many(kept).tolist()),
     "texts": (lambda: TEXTS[:5_000], lambda kept: hash_indices(kept, 97).tobytes() + hash_text(kept).data.tobytes()),
     "features": (

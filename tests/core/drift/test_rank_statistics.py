@@ -98,6 +98,6 @@ def test_a_sample_on_few_values_is_sorted_by_counting(levels, strays):
     values[::1000], values[1::1000] = 0.0, -0.0
     got = sorted_levels(values)
     if strays < 0.1:
-        assert np.array_equal(got, np.sort(values), equal_nan=True)
+        assert np.array_equal(got, np.sort(values[~np.isnan(values)]))
     assert sorted_levels(rng.normal(size=30_000)) is None
     assert sorted_levels(values[:1000]) is None
