@@ -18,8 +18,8 @@ tar --exclude='*.so' --exclude='*.c' --exclude='__pycache__' -cf - mlopsfw_core 
 cd "$folder"
 level=-O1 kinds="-fsanitize=address,undefined -fno-sanitize-recover=undefined"  # -O1 compiles in half the time, -O0 in a third of that
 [ "${SANITIZE:-}" = thread ] && level=-O0 kinds=-fsanitize=thread
-sed -i "s/^FAST, CAREFUL = .*/FAST = CAREFUL = \"$level\"/" setup.py
-flags="$kinds -fno-omit-frame-pointer -g1 -Wno-maybe-uninitialized"
+sed -i "s/^FAST, CAREFUL = .*/FAST = CAREFUL = [\"$level\", \"-g1\"]/" setup.py
+flags="$kinds -fno-omit-frame-pointer -Wno-maybe-uninitialized"
 CC="gcc $flags" LDSHARED="gcc -shared $flags" "$python" setup.py -q build_ext --inplace --parallel 2
 if [ "${SANITIZE:-}" = thread ]; then
   export LD_PRELOAD="$(gcc -print-file-name=libtsan.so)" TSAN_OPTIONS=exitcode=66 MLOPSFW_THREADS=2 PYTHONPATH="$folder"

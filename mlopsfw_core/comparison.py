@@ -16,13 +16,8 @@ import numpy as np
 
 from ._buffers import table_columns
 from ._categories import Categories, align, category_details, compare_counts
-<<<<<<< HEAD
 from ._findings import ColumnDrift, Finding, Presence, check_settings, column_drift, decide, lost_column
-from ._numbers import Numbers, Sorted, ks_against, shift_details, sort_column
-=======
-from ._findings import ColumnDrift, Finding, Presence, column_drift, decide, lost_column
 from ._numbers import Numbers, Sorted, ks_against, shift_details, sort_column, value_counts
->>>>>>> e3fbc32 (A sort of our own where NumPy's is slow: by cells, on processors of AMD with AVX-512; benchmarks print the processor and the sort)
 from ._text import category_counts
 from ._threads import map_columns
 from .prepared import Reference
