@@ -120,7 +120,7 @@ def _loaded(claim: Claim, manager: PluginManager) -> dict[str, str]:
 def new(role: str, name: str, folder: Path) -> None:
     """Write the package of a new plugin: NAME in ROLE, such as `alerter pager`. It works as it stands.
 
-    ROLE is one of alerter, command, component, engine, format, metric, monitor, observer, runtime, secrets, source, step, storage and trainer.
+    ROLE is one of alerter, command, component, deployer, engine, format, metric, monitor, observer, runtime, secrets, source, step, storage and trainer.
     One package may provide several: add entry points and hooks of another one.
     """
     made = write_package(role, name, folder)

@@ -7,7 +7,7 @@ class TestAcmeRuntime(RuntimeConformance):
 
     @pytest.fixture
     def folder(self, tmp_path):
-        return make_a_bundle(tmp_path / "bundle")
+        return bundle_of(tmp_path / "bundle", AcmeRuntime(), trained, task, rows)   # of mlopsfw.testing.bundles
 """
 # A test's name is its docstring, and asserting is what it is for.
 
@@ -28,6 +28,7 @@ from mlopsfw.kernel.base.errors import BundleError
 from mlopsfw.kernel.roles.bundle import Manifest, Runtime
 from mlopsfw.models import bundle
 from mlopsfw.models.bundle.answers import Answers, as_lists
+from mlopsfw.testing.bundles import bundle_of
 from mlopsfw.testing.trainer import Context, RecordedData
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ class RuntimeConformance:
     def written(self, folder: Path, trainer: Trainer, task: TrainingTask, rows: pl.DataFrame, runtime: Runtime) -> Path:
         """Train on the rows, and write the bundle of the model into `folder`; return the folder."""
         trained = trainer.fit(task, RecordedData(rows), None, Context.under(folder.parent, "training"))
-        bundle.write(folder, trained, task, RecordedData(rows), dict.fromkeys(trained.formats, runtime))
-        return folder
+        return bundle_of(folder, runtime, trained, task, rows)
 
     @pytest.fixture
     def manifest(self, folder: Path) -> Manifest:

@@ -145,5 +145,5 @@ def test_the_help_names_every_sample(capsys):
     assert set(roles()) <= set(said)
 
 
-def test_every_kind_of_plugin_but_the_deployer_has_a_sample():
-    assert set(roles()) == set(KINDS) - {"deployer"}
+def test_every_kind_of_plugin_has_a_sample():
+    assert set(roles()) == set(KINDS)

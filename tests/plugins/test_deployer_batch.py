@@ -9,13 +9,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from bundles import ROWS, write_broken, write_bundle
+from bundles import ROWS, write_bundle
 
 from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import PluginError, ServingError, SignatureMismatch, UsageError
 from mlopsfw.kernel.roles.deployer import BatchDeployer, Deployer, EndpointSpec, Route
 from mlopsfw.project.facade import Project
-from mlopsfw.testing.deployer import Bundles, DeployerConformance
+from mlopsfw.testing.deployer import DeployerConformance
 
 TOML = '[deployer]\nuse = "http"\n[deployer.nightly]\nuse = "batch"\n'
 ROW: dict[str, Any] = {"distance": 500.0, "hour": 7, "carrier": "00501", "red_eye": False}
@@ -30,16 +30,12 @@ class TestFileDeployer(DeployerConformance):
     """The contract, as far as a batch deployer has it."""
 
     @pytest.fixture
-    def deployer(self, project: Project) -> Deployer:
-        return project.providers.deployer("nightly").deployer
+    def project(self, make_project: Callable[..., Project]) -> Project:
+        return make_project(TOML)
 
     @pytest.fixture
-    def bundles(self, project: Project, tmp_path: Path) -> Bundles:
-        return Bundles(
-            write_bundle(project, tmp_path / "first", 0.0),
-            write_bundle(project, tmp_path / "second", 1.0),
-            write_broken(project, tmp_path / "broken"),
-        )
+    def deployer(self, project: Project) -> Deployer:
+        return project.providers.deployer("nightly").deployer
 
 
 @pytest.fixture

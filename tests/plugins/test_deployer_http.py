@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from serving import ROW, ask, infer_body
 
 from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import ServingError
-from mlopsfw.kernel.roles.deployer import Deployer
+from mlopsfw.kernel.roles.deployer import Deployer, EndpointStatus
 from mlopsfw.project.facade import Project
-from mlopsfw.testing.deployer import Bundles, DeployerConformance, spec
+from mlopsfw.testing.deployer import DeployerConformance, spec
 
 pytestmark = pytest.mark.server
 
@@ -45,16 +45,19 @@ class TestHttpDeployer(DeployerConformance):
     """The contract, by real processes."""
 
     @pytest.fixture
+    def project(self, make_project: Callable[..., Project]) -> Project:
+        return make_project(TOML)
+
+    @pytest.fixture
     def deployer(self, project: Project) -> Deployer:
         return project.providers.deployer().deployer
 
-    @pytest.fixture
-    def bundles(self, project: Project, tmp_path: Path) -> Bundles:
-        return Bundles(
-            write_bundle(project, tmp_path / "first", 0.0),
-            write_bundle(project, tmp_path / "second", 1.0),
-            write_broken(project, tmp_path / "broken"),
-        )
+    def ask(
+        self, deployer: Deployer, status: EndpointStatus, columns: Mapping[str, list[Any]]
+    ) -> Mapping[str, list[Any]]:
+        code, body, _ = ask(port_of(status.url), "POST", "/invocations", {"inputs": columns})
+        assert code == 200, body
+        return {name: [row[name] for row in body["predictions"]] for name in body["predictions"][0]}
 
 
 # -- the whole way -----------------------------------------------------------------------------------------------------------
