@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.roles.monitoring import Baseline
+from mlopsfw.models.bundle.profile import WITHOUT_STATISTICS
 from mlopsfw.models.bundle.stored import stored_manifest, stored_profile
 
 if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.data.datasets.store import VersionStore
+    from mlopsfw.kernel.roles.bundle import Manifest
     from mlopsfw.kernel.store.blobs import BlobStore
     from mlopsfw.models.registry import Registry
 
@@ -44,8 +46,10 @@ class Baselines:
         """
         registered = self._models.model(model).get(str(version))
         manifest = stored_manifest(self._blobs, registered.bundle)
+        trained = stored_profile(self._blobs, registered.bundle)
         return Baseline(
-            profile=self._profile(registered.bundle, reference),
+            profile=self._profile(trained, registered.bundle, reference),
+            unprofiled=_unprofiled(manifest, trained),
             task=manifest.task,
             target=manifest.target,
             outputs=tuple(output.name for output in manifest.outputs),
@@ -54,8 +58,7 @@ class Baselines:
             metrics=_numbers(registered.metrics),
         )
 
-    def _profile(self, bundle: str, reference: str) -> dict[str, Any]:
-        trained = stored_profile(self._blobs, bundle)
+    def _profile(self, trained: dict[str, Any], bundle: str, reference: str) -> dict[str, Any]:
         if not reference:
             return trained
         dataset = self._datasets.resolve(reference)
@@ -63,6 +66,13 @@ class Baselines:
         if key not in self._fitted:
             self._fitted[key] = _fit(self._datasets.scan(dataset), trained)
         return self._fitted[key]
+
+
+def _unprofiled(manifest: Manifest, profile: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the inputs and outputs whose type has no statistics. A tensor with one value a class has those of each class."""
+    by_class = {name.partition("[")[0] for name in profile}
+    columns = (*manifest.inputs, *manifest.outputs)
+    return tuple(column.name for column in columns if column.type in WITHOUT_STATISTICS and column.name not in by_class)
 
 
 def _fit(rows: pl.LazyFrame, trained: Mapping[str, Any]) -> dict[str, Any]:

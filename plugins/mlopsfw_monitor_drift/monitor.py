@@ -36,13 +36,14 @@ class DriftMonitor(Monitor):
         )  # later looks judge only the labels
         decayed = decay(window, baseline, groups, self._config)
         unused = _unused_thresholds(baseline, self._config)
-        findings = [*_findings(drifts, decayed, baseline), *caveats(groups, self._config), *unused]
+        without = _without_statistics(baseline) if window.look == 1 else []
+        findings = [*_findings(drifts, decayed, baseline), *caveats(groups, self._config), *unused, *without]
         return Signals(
             numbers=(*(_number(drift, baseline) for drift in drifts), *decayed.numbers),
             findings=tuple(findings),
             state=state,
             compared=bool(drifts or decayed.numbers),
-            summary=_summary(drifts, decayed, baseline),
+            summary="; ".join(filter(None, (_summary(drifts, decayed, baseline), _not_compared(without)))),
         )
 
     def page(self, report: Report, window: Window) -> str | None:
@@ -79,6 +80,24 @@ def _unused_thresholds(baseline: Baseline, config: DriftConfig) -> list[Finding]
         for name in config.thresholds
         if name not in baseline.profile
     ]
+
+
+def _without_statistics(baseline: Baseline) -> list[Finding]:
+    """Return a finding for each input and output that cannot be compared, since the profile has no statistics of it."""
+    return [
+        Finding(
+            kind="quality",
+            subject=name,
+            severity="info",
+            message=f"{name!r} was not compared: binary columns, lists and tensors have no statistics. "
+            "To watch it, compute a number of it, such as its length, in a step or in the client.",
+        )
+        for name in baseline.unprofiled
+    ]
+
+
+def _not_compared(without: Sequence[Finding]) -> str:
+    return f"not compared: {', '.join(finding.subject for finding in without)}" if without else ""
 
 
 def columns_alpha(window: Window, config: DriftConfig) -> float:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mlopsfw.errors import UsageError
 from mlopsfw_trainer_sklearn.frame import outputs_of
 from mlopsfw_trainer_sklearn.onnx_file import NotAlike, alike, answers, convert, versions
-from mlopsfw_trainer_sklearn.skops_file import NotAllowed, dump, skops_versions
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,6 +67,9 @@ def keep(estimator: Any, compared: Comparison, form: str, folder: Path) -> Kept:
             return kept
         reasons.append(f"ONNX: {reason}")
     if form != "onnx":
+        # Only here, since skops imports all of scikit-learn.
+        from mlopsfw_trainer_sklearn.skops_file import NotAllowed, dump, skops_versions
+
         try:
             data = dump(estimator)
         except NotAllowed as error:

@@ -103,12 +103,14 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         profile: Column → `mlopsfw_core.Reference` as a dict: the bundle's training profile, or that of a dataset that
             `reference` in `[[monitor]]` names.
+        unprofiled: Inputs and outputs whose type has no statistics: binary columns, lists and tensors.
         task, target, outputs, classes: From the bundle's manifest.
         importance: Column → share of the model's decision it carries, where known.
         metrics: The model's metrics at evaluation.
     """
 
     profile: Mapping[str, Any] = {}
+    unprofiled: tuple[str, ...] = ()
     task: str = ""
     target: str = ""
     outputs: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 
 _SAMPLE = 1 << 18
-_WITHOUT = ("binary", "list", "tensor")
+WITHOUT_STATISTICS = ("binary", "list", "tensor")
 _NUMERIC = ("number", "integer", "date", "datetime")
 
 
@@ -53,7 +53,7 @@ def fit_profile(
     wishes = read_wishes(task)
     profile: dict[str, Any] = {}
     for column in manifest.inputs:
-        if column.type in _WITHOUT:
+        if column.type in WITHOUT_STATISTICS:
             continue
         personal = column.name in wishes and wishes[column.name].pii
         numeric = column.type in _NUMERIC and not (column.name in wishes and wishes[column.name].kind == "category")
@@ -75,6 +75,6 @@ def _flat(output: OutputColumn, values: np.ndarray, classes: Sequence[Any]) -> l
         return [
             (f"{output.name}[{c}]", values[:, at].astype(np.float64)) for at, c in enumerate(classes) if is_by_class
         ]
-    if output.type in _WITHOUT or output.type in ("date", "datetime"):
+    if output.type in WITHOUT_STATISTICS or output.type in ("date", "datetime"):
         return []
     return [(output.name, values if output.type == "string" else values.astype(np.float64))]
