@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.plugins.catalog import Claim
 from mlopsfw.kernel.roles.names import API_VERSION, KINDS
+from mlopsfw.pipeline.run.source_imports import SourceImports
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config import ProjectConfig
@@ -32,6 +33,8 @@ def own_claims(root: Path, config: ProjectConfig) -> list[Claim]:
     """
     folders = [root / folder for folder in config.code]
     sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
+    if (edited := SourceImports([str(folder) for folder in folders])) not in sys.meta_path:
+        sys.meta_path.insert(0, edited)
     return [claim for module in config.modules for claim in _claims(module, folders, config)]
 
 

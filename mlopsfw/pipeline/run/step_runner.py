@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mlopsfw.kernel.roles.engine import StepResult, StepSpec
-from mlopsfw.lineage.environment import SITES
 from mlopsfw.pipeline.graph.partnames import step_of
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.pipeline.partitions.parts import Parts
 from mlopsfw.pipeline.run.call import call_function, named_outputs
 from mlopsfw.pipeline.run.failure import failure_of
 from mlopsfw.pipeline.run.metrics import MetricLog, commit, logging_to
+from mlopsfw.pipeline.run.source_imports import SourceImports
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets import Datasets
@@ -148,21 +148,19 @@ def _as_if_alone(root: Path, code: Sequence[str]) -> Iterator[list[str]]:
     Folder, environment, import path and the project's own modules are as they were; libraries stay imported. Yields a list
     for the names of packages whose modules may be edited before the next step: those of an editable installation go too.
     """
-    environment, path, modules, packages = dict(os.environ), list(sys.path), set(sys.modules), list[str]()
+    environment, path, modules, edited = dict(os.environ), list(sys.path), set(sys.modules), SourceImports(code)
     sys.path[:0] = [folder for folder in code if folder not in sys.path]
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a .pyc hides an edit of the same second and size
+    sys.meta_path.insert(0, edited)
     try:
         with contextlib.chdir(root):
-            yield packages
+            yield edited.packages
     finally:
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not edited]
         os.environ.clear()
         os.environ.update(environment)
         sys.path[:] = path
-        sys.dont_write_bytecode = writes
-        ours = tuple(folder + os.sep for folder in code)
         for name in sys.modules.keys() - modules:
-            file = getattr(sys.modules[name], "__file__", None) or ""
-            if not SITES.intersection(Path(file).parts) and (file.startswith(ours) or _top(name) in packages):
+            if edited.covers(name, getattr(sys.modules[name], "__file__", None) or ""):
                 del sys.modules[name]
 
 

@@ -1,0 +1,62 @@
+"""Imports of code that people edit between runs: from its source, whatever bytecode lies beside it.
+
+Python trusts a `.pyc` if its source has the second and the size from which it was compiled. An edit within that second that
+keeps the size would run the old code, and the old result would be kept under the new key. Libraries keep their bytecode: they
+are large, and nobody edits them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from mlopsfw.lineage.environment import SITES
+
+
+class SourceImports:
+    """A finder of `sys.meta_path`: what the finders after it find of the edited code is compiled anew.
+
+    Args:
+        code: The folders of the project's own modules.
+    """
+
+    def __init__(self, code: Sequence[str]) -> None:
+        self._code = tuple(os.path.realpath(folder) + os.sep for folder in code)
+        self.packages: list[str] = []
+        """Further packages that are edited: those of an editable installation."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SourceImports) and (self._code, self.packages) == (other._code, other.packages)
+
+    __hash__ = None  # type: ignore[assignment] # packages are added
+
+    def covers(self, name: str, file: str) -> bool:
+        """Return whether a module may be edited before the next step."""
+        if SITES.intersection(Path(file).parts):
+            return False
+        return os.path.realpath(file).startswith(self._code) or name.partition(".")[0] in self.packages
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return what the next finder finds; source is compiled anew where it may be edited."""
+        here = next(at for at, finder in enumerate(sys.meta_path) if finder is self)
+        found = (finder.find_spec(name, path, target) for finder in sys.meta_path[here + 1 :])
+        spec = next((spec for spec in found if spec is not None), None)
+        loader = spec and spec.loader
+        if spec is not None and type(loader) is SourceFileLoader and self.covers(name, loader.path):
+            spec.loader, spec.cached = _FromSource(name, loader.path), None
+        return spec
+
+
+class _FromSource(SourceFileLoader):
+    """Reads and writes no bytecode."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the source, compiled."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
