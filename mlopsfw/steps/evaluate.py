@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -76,9 +76,13 @@ def _run(
         result["segments"] = _segments(partial(metrics.evaluate, task), params, rows, labels, outputs)
     wired = context.inputs.get("champion")
     digest = wired.blob if wired is not None else _champion(models, params)
-    champion = _champion_metrics(metrics, bundles, context, digest, rows) if digest else None
-    if champion is not None:
-        result["compare"] = _compare(metrics, name, result, champion)
+    champion = None
+    if digest:
+        scored = _champion_scored(bundles, context, digest, rows)
+        measured = metrics.evaluate(scored.bundle.manifest.task, scored.labels, scored.outputs)
+        champion = {"bundle": digest, "rows": len(scored.labels), **measured}
+        pair = (_Scored(bundle, labels, outputs), scored)
+        result["compare"] = _compare(metrics, name, (result, champion), pair)
     _report(context, result)
     return {"metrics": _noted(context, result), "champion": champion}
 
@@ -160,26 +164,52 @@ def _segments(
     return {name: by_segment(rows[name], score, fewest=params.min_rows) for name in params.segments}
 
 
-def _champion_metrics(
-    metrics: MetricSet, bundles: BundleStore, context: StepContext, digest: str, rows: pl.DataFrame
-) -> dict[str, Any]:
-    folder = context.blobs.get_folder(digest, context.scratch / "champion")
-    bundle = bundles.open(folder)
+class _Scored(NamedTuple):
+    """A model's labels and answers on the rows that have a label."""
+
+    bundle: LoadedBundle
+    labels: np.ndarray
+    outputs: Mapping[str, np.ndarray]
+
+    def metric(self, metrics: MetricSet, name: str, at: np.ndarray) -> float | None:
+        """Return a metric of the rows at an index, None where it is undefined."""
+        outputs = {column: values[at] for column, values in self.outputs.items()}
+        return metrics.evaluate(self.bundle.manifest.task, self.labels[at], outputs, only=[name]).get(name)
+
+
+def _champion_scored(bundles: BundleStore, context: StepContext, digest: str, rows: pl.DataFrame) -> _Scored:
+    bundle = bundles.open(context.blobs.get_folder(digest, context.scratch / "champion"))
     labelled, labels = _labelled(bundle, rows, "rows")
-    return {
-        "bundle": digest,
-        "rows": labelled.height,
-        **metrics.evaluate(bundle.manifest.task, labels, bundle.predict_table(labelled)),
-    }
+    return _Scored(bundle, labels, bundle.predict_table(labelled))
 
 
-def _compare(metrics: MetricSet, metric: str, result: Mapping[str, Any], champion: Mapping[str, Any]) -> dict[str, Any]:
-    for name, found in (("the model", result), ("the champion", champion)):
-        if metric not in found:
-            raise UsageError(f"{name} has no metric {metric!r} on these rows", hint=nearest(metric, found))
+def _compare(
+    metrics: MetricSet, metric: str, found: tuple[Mapping[str, Any], Mapping[str, Any]], models: tuple[_Scored, _Scored]
+) -> dict[str, Any]:
+    """Compare the model with the champion; both come in this order."""
+    result, champion = found
+    for name, each in (("the model", result), ("the champion", champion)):
+        if metric not in each:
+            raise UsageError(f"{name} has no metric {metric!r} on these rows", hint=nearest(metric, each))
     gain = float(result[metric]) - float(champion[metric])
     better = gain > 0 if metrics.higher_is_better(metric) else gain < 0
-    return {"metric": metric, "model": result[metric], "champion": champion[metric], "gain": gain, "better": better}
+    compared = {"metric": metric, "model": result[metric], "champion": champion[metric], "gain": gain, "better": better}
+    return compared | _interval(metrics, metric, *models)
+
+
+def _interval(metrics: MetricSet, metric: str, model: _Scored, champion: _Scored) -> dict[str, float]:
+    """Return the ends of the gain's 95% interval; nothing where the two have other labels, or it is undefined."""
+    from mlopsfw.models.paired import interval
+
+    if model.bundle.manifest.target != champion.bundle.manifest.target:
+        return {}
+
+    def gain(at: np.ndarray) -> float | None:
+        own, other = (each.metric(metrics, metric, at) for each in (model, champion))
+        return None if own is None or other is None else own - other
+
+    ends = interval(gain, len(model.labels))
+    return {"low": ends[0], "high": ends[1]} if ends else {}
 
 
 def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
@@ -196,7 +226,8 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
         context.log(says)
     if "compare" in metrics:
         c = metrics["compare"]
-        context.log(f"{c['metric']} {c['model']:.4f}, the champion's {c['champion']:.4f}")
+        ends = f" (95% of the difference: {c['low']:.4f} to {c['high']:.4f})" if "low" in c else ""
+        context.log(f"{c['metric']} {c['model']:.4f}, the champion's {c['champion']:.4f}{ends}")
 
 
 def build(params: EvaluateParams, _host: Host) -> Step:
@@ -208,7 +239,7 @@ def build(params: EvaluateParams, _host: Host) -> Step:
         outputs=("metrics", "champion"),
         plugins=("metric",),
         facts=partial(_facts, params),
-        version=2,
+        version=3,
     )
 
 

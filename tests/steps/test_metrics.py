@@ -63,8 +63,8 @@ inputs = { model = "trained", rows = "rows" }
 champion = "models:/delay@champion"
 segments = ["carrier"]
 [steps.gate]
-inputs = { metrics = "evaluate" }
-rules = ["cost <= 5", "cost <= champion.cost"]
+inputs = { metrics = "evaluate", champion = "evaluate.champion" }
+rules = ["cost <= 5", "cost <= champion.cost + 1"]
 model = "delay"
 """
 
@@ -96,6 +96,7 @@ def test_a_plugins_metric_is_evaluated_compared_by_segment_and_gated(cost, model
     cost()
     models.edit("mlopsfw.toml", 'segments = ["carrier"]', 'segments = ["carrier"]\nmetric = "cost"')
     done = models.run()
+    assert done.status == "done", done.failure
     found, champion = evaluated(models, done), evaluated(models, done, "champion")
     with models.open() as project:
         bundle = project.bundles.open(
@@ -113,9 +114,20 @@ def test_a_plugins_metric_is_evaluated_compared_by_segment_and_gated(cost, model
     assert compared["better"] == (found["cost"] < champion["cost"])
 
 
+def test_a_comparison_has_the_interval_of_the_difference_and_a_gate_can_ask_for_it(cost, models):
+    cost()
+    models.edit("mlopsfw.toml", 'segments = ["carrier"]', 'metric = "log_loss"')
+    models.edit("mlopsfw.toml", '"cost <= 5"', '"compare.low <= compare.gain", "compare.high >= compare.gain"')
+    done = models.run()
+    assert done.status == "done"
+    compared = evaluated(models, done)["compare"]
+    assert compared["low"] <= compared["gain"] <= compared["high"]
+    assert compared["low"] < compared["high"]
+
+
 def test_a_gate_on_a_plugins_metric_refuses(cost, models):
     cost()
-    models.edit("mlopsfw.toml", '"cost <= 5", "cost <= champion.cost"', '"cost <= 0.01"')
+    models.edit("mlopsfw.toml", '"cost <= 5", "cost <= champion.cost + 1"', '"cost <= 0.01"')
     done = models.run()
     assert (done.status, done.failed) == ("refused", "gate")
     assert "cost <= 0.01: does not hold" in str(done.failure)
@@ -123,7 +135,7 @@ def test_a_gate_on_a_plugins_metric_refuses(cost, models):
 
 def test_options_versions_and_disabling_count_for_the_cache(cost, models):
     module = cost()
-    models.edit("mlopsfw.toml", ', "cost <= champion.cost"', "")
+    models.edit("mlopsfw.toml", ', "cost <= champion.cost + 1"', "")
     first = models.run()
     assert models.ran(first.run) == ["rows", "trained", "evaluate", "gate"]
     assert "evaluate" not in models.ran(models.run().run)
