@@ -66,7 +66,7 @@ from mlopsfw.kernel.roles.source import (
     TableFolder,
 )
 from mlopsfw.kernel.roles.step import Step
-from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix
+from mlopsfw.kernel.roles.storage import Entry, Storage, TableLocation, check_key, check_prefix, check_size
 from mlopsfw.kernel.roles.training import (
     Ability,
     TrainedModel,
@@ -192,6 +192,7 @@ __all__ = [
     "check_key",
     "check_name",
     "check_prefix",
+    "check_size",
     "hookimpl",
     "interrupt",
     "nearest",

@@ -236,7 +236,7 @@ class _Copy:
         with TemporaryDirectory() as folder:
             file, found = Path(folder, "object"), sha256()
             with file.open("wb") as stream:
-                for chunk in _chunks(self._source, entry):
+                for chunk in self._source.stream(entry.key):
                     found.update(chunk)
                     stream.write(chunk)
             _check(entry.key, found.hexdigest(), self._source)
@@ -250,15 +250,10 @@ class _Copy:
 def _rotten(storage: Storage) -> Iterator[str]:
     for entry in storage.list(ROOT):
         found = sha256()
-        for chunk in _chunks(storage, entry):
+        for chunk in storage.stream(entry.key):
             found.update(chunk)
         if not entry.key.endswith(found.hexdigest()):
             yield entry.key
-
-
-def _chunks(storage: Storage, entry: Entry) -> Iterator[bytes]:
-    for start in range(0, entry.size, _WHOLE):
-        yield storage.get(entry.key, start=start, length=_WHOLE)
 
 
 def _check(key: str, found: str, source: Storage) -> None:

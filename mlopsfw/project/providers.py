@@ -14,6 +14,7 @@ from mlopsfw.kernel.config.model import ProjectConfig, Selection
 from mlopsfw.kernel.config.validation import validation_error
 from mlopsfw.kernel.roles.names import KINDS
 from mlopsfw.project.answers import CHECKED, Checked
+from mlopsfw.project.defaults import completed
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.formats import Formats
@@ -55,13 +56,15 @@ class Providers:
 
     def _build(self, role: str, selection: Selection) -> Any:
         host = self._host(f"{role}.{selection.use}", f"{role}.{selection.called}")
-        built = self._plugins.build(role, selection, self._config, host)
+        built = completed(self._plugins.build(role, selection, self._config, host), role)
         return Checked(built, role) if role in CHECKED else built
 
     @cached_property
     def storage(self) -> Storage:
-        """Where everything is kept."""
-        return self._build("storage", self._config.selection("storage"))  # type: ignore[no-any-return]
+        """Where everything is kept. Closed at the end, after all that was opened later."""
+        storage: Storage = self._build("storage", self._config.selection("storage"))
+        self._closing.callback(storage.close)
+        return storage
 
     def trainer(self, name: str = "") -> Trainer:
         """Return the trainer of a name, the default one for none."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
 from mlopsfw import Provider, hookimpl
 from mlopsfw.errors import NotFound, StorageError, StorageFull
-from mlopsfw.roles import Entry, Storage, StorageHost, check_key, check_prefix
+from mlopsfw.roles import Entry, Storage, StorageHost, check_key, check_prefix, check_size
 
 _PAGE = 500
 
@@ -34,14 +37,19 @@ class SampleStorage(Storage):
     def __init__(self, file: Path) -> None:
         self._file = file
         self._local = threading.local()  # a connection belongs to its thread
+        self._connections: list[sqlite3.Connection] = []
+        self._closed = False
         with self._transaction() as db:
-            db.execute("CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, data BLOB, modified REAL)")
+            db.execute("CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, modified REAL, data BLOB)")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         db = getattr(self._local, "db", None)
+        if self._closed:
+            raise StorageError(f"{self._file} is closed")
         if db is None:
-            db = self._local.db = sqlite3.connect(self._file, timeout=60, isolation_level=None)
+            db = self._local.db = sqlite3.connect(self._file, timeout=60, isolation_level=None, check_same_thread=False)
+            self._connections.append(db)
             db.execute("PRAGMA synchronous=FULL")  # what a commit acknowledged survives a loss of power
             db.execute("PRAGMA secure_delete=ON")  # what is deleted leaves no bytes in the file
         try:
@@ -57,24 +65,30 @@ class SampleStorage(Storage):
 
     def put(self, key: str, data: bytes | Path) -> None:
         """Store `data` under `key`, replacing what was there."""
-        row = (check_key(key), _bytes(data), time.time())
-        with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)", row)
+        self._write("REPLACE", key, data)
 
     def put_if_absent(self, key: str, data: bytes | Path) -> bool:
         """Store `data` unless `key` exists; return whether this call created it."""
-        row = (check_key(key), _bytes(data), time.time())
+        return self._write("IGNORE", key, data)
+
+    def _write(self, otherwise: str, key: str, data: bytes | Path) -> bool:
+        row = check_key(key), time.time(), check_size(data, self.max_object)
         with self._transaction() as db:
-            return db.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?)", row).rowcount == 1
+            added = db.execute(f"INSERT OR {otherwise} INTO objects VALUES (?, ?, zeroblob(?))", row)  # noqa: S608
+            if added.rowcount == 1 and added.lastrowid is not None:
+                with db.blobopen("objects", "data", added.lastrowid) as blob, _opened(data) as source:
+                    shutil.copyfileobj(source, blob)
+            return added.rowcount == 1
 
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
-        """Return the bytes, or a range of them."""
+        """Return the bytes, or a range of them; only that is read."""
         with self._transaction() as db:
-            row = db.execute("SELECT data FROM objects WHERE key = ?", (check_key(key),)).fetchone()
-        if row is None:
-            raise NotFound(f"{self.describe()} holds no {key!r}")
-        data: bytes = row[0]
-        return data[start:] if length is None else data[start : start + length]
+            row = db.execute("SELECT rowid FROM objects WHERE key = ?", (check_key(key),)).fetchone()
+            if row is None:
+                raise NotFound(f"{self.describe()} holds no {key!r}")
+            with db.blobopen("objects", "data", row[0], readonly=True) as blob:
+                blob.seek(min(start, len(blob)))
+                return blob.read(-1 if length is None else length)
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[Entry]:
         """Yield the entries in ascending order of their keys, read a page at a time."""
@@ -99,13 +113,24 @@ class SampleStorage(Storage):
         """Return None: no table format opens this database."""
         check_key(name)
 
+    @property
+    def max_object(self) -> int:
+        """What SQLite takes in one value."""
+        return 1_000_000_000
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        self._closed = True
+        while self._connections:
+            self._connections.pop().close()
+
     def describe(self) -> str:
         """Return where this is."""
         return self._file.absolute().as_uri()
 
 
-def _bytes(data: bytes | Path) -> bytes:
-    return data.read_bytes() if isinstance(data, Path) else data
+def _opened(data: bytes | Path) -> IO[bytes]:
+    return data.open("rb") if isinstance(data, Path) else io.BytesIO(data)
 
 
 def _build(config: SampleConfig, host: StorageHost) -> Storage:

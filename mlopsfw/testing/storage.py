@@ -9,8 +9,10 @@ class TestAcmeStorage(StorageConformance):
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import pytest
 
 from mlopsfw.data.tables.local import local_folder
 from mlopsfw.kernel.base.errors import NotFound, StorageError
-from mlopsfw.kernel.roles.storage import Storage
+from mlopsfw.kernel.roles.storage import PART, Storage
 
 BAD_KEYS = [
     "", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/..", "./a", "a/.", ".hidden", "a/.hidden", "a\\b", "a b",
@@ -39,6 +41,9 @@ class StorageConformance:
     def reopened(self, storage: Storage) -> Storage:
         """Return a second view of the same place, as another process would have it. Override where one can be made."""
         return storage
+
+    whole_objects = False
+    """Set this to True for a storage that sends an object as a whole, such as a value of Redis."""
 
     @pytest.fixture
     def credentials(self) -> tuple[str, ...]:
@@ -130,9 +135,87 @@ class StorageConformance:
     def test_what_is_absent_is_not_found(self, storage: Storage, key: str) -> None:
         storage.put("k", b"")
         storage.put("a/b", b"")
-        for get in (storage.get, lambda key: storage.get(key, start=1, length=2)):
+        for get in (
+            storage.get,
+            lambda key: storage.get(key, start=1, length=2),
+            lambda key: list(storage.stream(key)),
+        ):
             with pytest.raises(NotFound):
                 get(key)
+
+    @pytest.mark.parametrize("size", [0, 1, PART, 2 * PART + 1])
+    def test_a_stream_is_the_whole_object_in_parts(self, storage: Storage, reopened: Storage, size: int) -> None:
+        data = bytes(range(251)) * (size // 251) + b"x" * (size % 251)
+        storage.put("k", data)
+        parts = list(reopened.stream("k"))
+        assert b"".join(parts) == data
+        assert all(len(part) <= PART for part in parts)
+
+    def test_a_large_file_is_never_whole_in_memory(self, storage: Storage, tmp_path: Path) -> None:
+        """Its size is three parts of a stream."""
+        if self.whole_objects:
+            return
+        source = tmp_path / "source"
+        source.write_bytes(bytes(3 * PART))
+        acts: list[Callable[[], object]] = [
+            lambda: storage.put("put", source),
+            lambda: storage.put_if_absent("put_if_absent", source),
+            lambda: sum(len(part) for part in storage.stream("put")),
+        ]
+        for act in acts:
+            assert _peak(act) < 2.5 * PART, "it held most of the file at once"
+
+    @pytest.mark.parametrize("how", ["put", "put_if_absent"])
+    def test_a_put_is_not_seen_before_it_is_complete(self, storage: Storage, tmp_path: Path, how: str) -> None:
+        source, seen, done = tmp_path / "source", list[int](), threading.Event()
+        source.write_bytes(bytes(2 * PART))
+
+        def watch() -> None:
+            while not done.is_set():
+                seen.extend(entry.size for entry in storage.list("k"))
+                with contextlib.suppress(NotFound):
+                    seen.append(len(storage.get("k")))
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        try:
+            getattr(storage, how)("k", source)
+        finally:
+            done.set()
+            watching.join()
+        assert set(seen) <= {2 * PART}
+
+    @pytest.mark.parametrize("how", ["put", "put_if_absent"])
+    def test_an_object_above_its_limit_is_refused_and_leaves_nothing(
+        self, storage: Storage, tmp_path: Path, how: str
+    ) -> None:
+        if storage.max_object is None:
+            return
+        source = tmp_path / "source"
+        with source.open("wb") as file:
+            file.truncate(storage.max_object + 1)  # takes no room
+        with pytest.raises(StorageError, match="larger than"):
+            getattr(storage, how)("k", source)
+        assert list(storage.list()) == []
+
+    def test_close_loses_nothing_and_a_call_afterwards_is_refused_or_works(self, storage: Storage) -> None:
+        storage.put("k", b"1")
+        for _ in range(2):
+            storage.close()
+        acts: list[Callable[[], bytes]] = [lambda: storage.get("k"), lambda: b"".join(storage.stream("k"))]
+        for act in acts:
+            try:
+                assert act() == b"1"
+            except NotFound:
+                raise AssertionError("closing lost an object") from None
+            except StorageError:
+                continue
+
+    def test_closing_one_view_leaves_the_others_open(self, storage: Storage, reopened: Storage) -> None:
+        if reopened is not storage:
+            storage.put("k", b"1")
+            storage.close()
+            assert reopened.get("k") == b"1"
 
     def test_delete_is_idempotent(self, storage: Storage, reopened: Storage) -> None:
         storage.put("a/k", b"")
@@ -177,6 +260,7 @@ class StorageConformance:
             lambda: storage.put_if_absent(key, b"x"),
             lambda: storage.get(key),
             lambda: storage.get(key, start=1),
+            lambda: list(storage.stream(key)),
             lambda: storage.delete(key),
             lambda: storage.table_location(key),
         ]
@@ -217,6 +301,16 @@ class StorageConformance:
         storage.put(f"{location.key}/part-0.parquet", b"rows")
         assert location.uri.endswith(location.key)
         assert folder is None or folder.joinpath("part-0.parquet").read_bytes() == b"rows"
+
+
+def _peak(act: Callable[[], object]) -> int:
+    """Return the most bytes that Python held while `act` ran."""
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def _race(racers: int, act: Callable[[int], object]) -> list[object]:

@@ -18,7 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from mlopsfw.errors import NotFound, StorageError
-from mlopsfw.roles import Entry, TableLocation, check_key, check_prefix
+from mlopsfw.roles import Entry, Storage, TableLocation, check_key, check_prefix
 from mlopsfw_storage_object import durable
 
 _TEMPORARY = ".tmp"  # keys cannot start with a dot
@@ -26,7 +26,7 @@ _NAME = itemgetter(0)
 _ABANDONED = 86_400.0  # seconds after which a temporary file has lost its writer
 
 
-class LocalStorage:
+class LocalStorage(Storage):
     """Bytes under keys in the folder `root`, made (mode 0700) on the first write."""
 
     def __init__(self, root: Path) -> None:

@@ -11,7 +11,7 @@ import obstore
 from obstore import exceptions as failures
 
 from mlopsfw.errors import NotFound, StorageError, StorageFull
-from mlopsfw.roles import Entry, TableLocation, check_key, check_prefix, open_store
+from mlopsfw.roles import Entry, Storage, TableLocation, check_key, check_prefix, open_store
 from mlopsfw_storage_object.retry import Retries
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _shown(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
-class RemoteStorage:
+class RemoteStorage(Storage):
     """Bytes under keys in a bucket.
 
     Args:

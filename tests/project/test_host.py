@@ -46,6 +46,8 @@ def make_host(request, make_project, tmp_path):
 
 
 class TestMemoryStorage(StorageConformance):
+    whole_objects = True
+
     @pytest.fixture
     def storage(self):
         return MemoryStorage()

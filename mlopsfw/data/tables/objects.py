@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.storage import Storage, TableLocation
 
 _BESIDE = 8
-_PART = 16 << 20  # bytes
 _SETTLED = 60.0  # seconds after which a copy that the storage does not list is of a file that was removed
 _ABANDONED = 86_400.0  # seconds after which an unfinished file has lost its writer
 
@@ -135,8 +134,7 @@ class ObjectFiles(TableFiles):
         copy = self._unfinished() / f"{path}.{new_run_id()}"
         try:
             with as_storage_error(f"copying {self.shown}/{path}"), copy.open("xb") as file:
-                for start in range(0, size, _PART):
-                    file.write(self.read(path, start, _PART))
+                file.writelines(self._storage.stream(self._object(path)))
             if not _is_whole(copy, size):
                 raise Corrupt(f"{self.shown}/{path} has {copy.stat().st_size} bytes instead of {size}")
             copy.replace(self.folder / path)

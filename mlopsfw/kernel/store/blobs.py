@@ -218,7 +218,7 @@ class BlobStore:
         plaintext = sha256()
         try:
             with part.open("xb") as file:
-                for chunk in self._chunks(key_of(digest)):
+                for chunk in self._storage.stream(key_of(digest)):
                     plaintext.update(chunk)
                     file.write(chunk)
             if plaintext.hexdigest() != digest:
@@ -241,15 +241,6 @@ class BlobStore:
                 plain.replace(file)
             finally:
                 plain.unlink(missing_ok=True)
-
-    def _chunks(self, key: str) -> Iterator[bytes]:
-        start = 0
-        while True:
-            chunk = self._storage.get(key, start=start, length=_CHUNK)
-            yield chunk
-            start += len(chunk)
-            if len(chunk) < _CHUNK:
-                return
 
     def get_folder(self, digest: str, to: Path) -> Path:
         """Lay the folder out under `to` (new or empty), every file verified; return `to`.
@@ -288,7 +279,7 @@ class BlobStore:
         for entry in self._storage.list(ROOT):
             computed = sha256()
             with suppress(NotFound):  # collected since it was listed
-                for chunk in self._chunks(entry.key):
+                for chunk in self._storage.stream(entry.key):
                     computed.update(chunk)
                 yield entry, computed.hexdigest()
 

@@ -11,11 +11,11 @@ from deltalake import write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from mlopsfw.data.datasets.loading.change import Change
-from mlopsfw.data.tables import objects
 from mlopsfw.data.tables.erasure import TableErasure
 from mlopsfw.data.tables.opening import open_files
 from mlopsfw.data.tables.plain import PlainTables
 from mlopsfw.kernel.base.errors import Corrupt, NotFound
+from mlopsfw.kernel.roles import storage as storage_role
 from mlopsfw.kernel.store.table_locations import TableLocations
 from mlopsfw.operations.transfer import transfer
 from mlopsfw.testing.memory import MemoryStorage
@@ -198,7 +198,7 @@ def test_a_copy_that_was_cut_short_is_fetched_again_and_a_file_of_another_size_i
 
 
 def test_a_large_file_is_copied_in_parts(storage, machine, monkeypatch):
-    monkeypatch.setattr(objects, "_PART", 100)
+    monkeypatch.setattr(storage_role, "PART", 100)
     machine("here").append(NAME, rows(*range(1000)))
     assert values(machine("there")) == list(range(1000))
     ranges = [key for verb, key in storage.calls if verb == "get" and key.endswith(".parquet")]

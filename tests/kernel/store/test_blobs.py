@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import tracemalloc
 from hashlib import sha256
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import Corrupt, DataError, NotFound, StorageError
 from mlopsfw.kernel.roles.host import Blobs
+from mlopsfw.kernel.roles.storage import PART
 from mlopsfw.kernel.store.blobs import PENDING, REFRESH, BlobStore, key_of
 from mlopsfw_storage_object.local import LocalStorage
 
@@ -45,7 +47,7 @@ def test_what_is_put_is_got_by_its_sha256(blobs: Blobs, tmp_path, data):
 
 
 def test_a_blob_larger_than_a_chunk_is_copied_whole(blobs, monkeypatch):
-    monkeypatch.setattr("mlopsfw.kernel.store.blobs._CHUNK", 1000)
+    monkeypatch.setattr("mlopsfw.kernel.roles.storage.PART", 1000)
     for size in (999, 1000, 1001, 3000):
         data = os.urandom(size)
         assert blobs.path(blobs.put(data)).read_bytes() == data
@@ -212,3 +214,16 @@ def test_a_blob_stored_while_gc_is_about_to_delete_it_is_there_afterwards(storag
     monkeypatch.setattr("mlopsfw.kernel.store.blobs.time.sleep", collect)
     blobs = open_blobs(storage, tmp_path)
     assert blobs.get(blobs.put(b"data")) == b"data"
+
+
+def test_a_large_file_is_never_whole_in_memory(blobs, tmp_path):
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "weights").write_bytes(bytes(4 * PART))
+    tracemalloc.start()
+    blobs.get_folder(blobs.put_folder(folder), tmp_path / "laid")
+    list(blobs.verify())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "laid/weights").stat().st_size == 4 * PART
+    assert peak < 2.5 * PART
