@@ -60,7 +60,7 @@ class PlainTables:
                     raise
                 raise NotFound(f"table {name!r} has no version {version}: {error}") from None
             if table is None:
-                raise NotFound(f"there is no table {name!r} in {self._locations.describe()}")
+                raise NotFound(f"there is no table {name!r} in {self._locations.storage.describe()}")
             return files.rows(table)
 
     def read(self, name: str, version: int | None = None) -> pa.RecordBatchReader:

@@ -16,8 +16,7 @@ import msgspec
 from mlopsfw.kernel.base.errors import StorageError
 
 _KEY = re.compile(r"[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]{0,199}(?:/[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]{0,199}){0,15}")
-PART = 16 << 20
-"""The most bytes of one part of a stream."""
+PART = 16 << 20  # the most bytes of one part of a stream
 _PREFIX = re.compile(rf"(?:{_KEY.pattern}/?)?")
 
 
@@ -138,8 +137,8 @@ class Storage(Protocol):
             start += len(part)
 
     def close(self) -> None:
-        """Let go of connections and files, at the end of a project. A second call does nothing.
+        """Let go of connections and files: mlopsfw makes no call afterwards. A second call does nothing.
 
-        mlopsfw makes no call afterwards. What was acknowledged stays; a call raises `StorageError` or works as before.
+        What was acknowledged stays. Any other call then raises `StorageError`, or works as before.
         """
         return

@@ -8,12 +8,10 @@ from mlopsfw.kernel.base.errors import TablesUnsupported
 from mlopsfw.kernel.config.model import Encryption
 from mlopsfw.kernel.roles.storage import Storage, TableLocation, check_key
 
-_ROOT = "tables/"
-
 
 def locate(storage: Storage, name: str) -> TableLocation:
     """Return where the table `name` lies: as objects below `key`, without a `uri`, if the storage has no place."""
-    return storage.table_location(name) or TableLocation("", key=_ROOT + check_key(name))
+    return storage.table_location(name) or TableLocation("", key=f"tables/{check_key(name)}")
 
 
 class TableLocations:
@@ -38,7 +36,3 @@ class TableLocations:
                 hint='Keep the store on an encrypted disk or bucket, and write [storage] tables = "encrypted-disk".',
             )
         return locate(self.storage, name)
-
-    def describe(self) -> str:
-        """Return where this is, for people."""
-        return self.storage.describe()
