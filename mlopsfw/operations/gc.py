@@ -24,7 +24,8 @@ from mlopsfw.kernel.base.nesting import is_too_deep
 from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.roles.storage import Entry, Storage
-from mlopsfw.kernel.store.blobs import PENDING, REFRESH, ROOT, key_of, peek, pieces
+from mlopsfw.kernel.store.blobs import PENDING, REFRESH, ROOT, key_of
+from mlopsfw.operations.plaintext import peek, pieces
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.component import Released

@@ -23,7 +23,7 @@ from mlopsfw.kernel.base.errors import Corrupt, DataError, NotFound, StorageErro
 from mlopsfw.kernel.roles.host import Clock
 from mlopsfw.kernel.roles.storage import Entry, Storage
 from mlopsfw.kernel.store import tombstones
-from mlopsfw.kernel.store.sealed import HEADER, is_sealed, read_header, stored_length
+from mlopsfw.kernel.store.sealed import HEADER, is_sealed, read_header
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.store.vault import Vault
@@ -312,40 +312,6 @@ def decrypt(
     if vault is None:
         raise WrongKey("a blob is encrypted, and the project has no key", hint='Set [storage] encrypt = "env:NAME".')
     yield from vault.open(fetch, start, length)
-
-
-def peek(storage: Storage, key: str, vault: Vault | None, length: int) -> bytes:
-    """Return the first `length` bytes that were put under a blob's key, fetching no more than is needed for them."""
-    data = storage.get(key, length=max(length, HEADER))
-    if not is_sealed(data):
-        return data[:length]
-    data = storage.get(key, length=stored_length(length))
-    return b"".join(decrypt(lambda at, size: data[at : at + size], vault, 0, length))
-
-
-def pieces(storage: Storage, key: str, vault: Vault | None, size: int) -> Iterator[bytes]:
-    """Yield in parts what was put under a blob's key, fetching `size` bytes at a time. Raise `NotFound`."""
-    fetch = _read_ahead(storage, key, size)
-    if is_sealed(fetch(0, HEADER)):
-        yield from decrypt(fetch, vault)
-        return
-    start = 0
-    while part := fetch(start, size):
-        yield part
-        start += len(part)
-
-
-def _read_ahead(storage: Storage, key: str, size: int) -> Callable[[int, int], bytes]:
-    """Return what reads ranges of a blob that follow each other, from `size` bytes fetched at once."""
-    buffer, first = b"", 0
-
-    def fetch(start: int, length: int) -> bytes:
-        nonlocal buffer, first
-        if not first <= start <= start + length <= first + len(buffer):
-            buffer, first = storage.get(key, start=start, length=max(length, size)), start
-        return buffer[start - first :][:length]
-
-    return fetch
 
 
 def _range(file: IO[bytes], start: int, length: int) -> bytes:

@@ -20,11 +20,12 @@ from mlopsfw.kernel.base.errors import ConfigError, Corrupt, DataError, TablesUn
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.store import sealed
-from mlopsfw.kernel.store.blobs import BlobStore, key_of, peek
+from mlopsfw.kernel.store.blobs import BlobStore, key_of
 from mlopsfw.kernel.store.keyring import ROOT, Keyring
 from mlopsfw.kernel.store.sealed import CHUNK, HEADER
 from mlopsfw.kernel.store.vault import Vault, parse_key
 from mlopsfw.operations.gc import collect
+from mlopsfw.operations.plaintext import peek
 from mlopsfw.operations.transfer import transfer
 from mlopsfw.pipeline.cache.results import Results
 from mlopsfw.project.config import load_config
