@@ -76,6 +76,7 @@ from mlopsfw.kernel.roles.training import (
     TrainingTask,
 )
 from mlopsfw.models.bundle.files import read_listed, read_model
+from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.parts import (
     Alerts,
     Endpoints,
@@ -191,6 +192,7 @@ __all__ = [
     "Window",
     "check_key",
     "check_name",
+    "check_options",
     "check_prefix",
     "check_size",
     "hookimpl",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
+
+from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.lineage.references import parse_reference
+from mlopsfw.pipeline.graph.options import check_options
 
 
 class AlarmRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,6 +35,10 @@ class MonitorSettings(AlarmRule, frozen=True, kw_only=True, forbid_unknown_field
     models: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()
     reference: str = ""
+
+    def __post_init__(self) -> None:
+        model, endpoint = partial(check_name, what="model"), partial(check_name, what="endpoint")
+        check_options(self, models=model, endpoints=endpoint, reference=partial(parse_reference, scheme="data"))
 
     def concern(self, model: str, endpoint: str) -> bool:
         """Return whether the monitor examines this model at this endpoint."""

@@ -128,7 +128,7 @@ class Providers:
 
         try:
             return msgspec.convert(selection.settings, MonitorSettings)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, ConfigError) as error:
             raise validation_error(error, MonitorSettings, selection.key, self._config.error) from None
 
     def alerter(self, name: str) -> Alerter:

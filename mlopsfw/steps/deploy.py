@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
+from mlopsfw.lineage.references import parse_reference
+from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
@@ -32,6 +35,10 @@ class DeployParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     model: str = ""
     endpoint: str = ""
     deployer: str = ""
+
+    def __post_init__(self) -> None:
+        model = partial(parse_reference, scheme="models")
+        check_options(self, model=model, endpoint=partial(check_name, what="endpoint"))
 
 
 def _run(params: DeployParams, context: StepContext, *, endpoints: Endpoints) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,8 @@ from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
+from mlopsfw.lineage.references import parse_reference
+from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
@@ -40,9 +42,12 @@ class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     segments: tuple[str, ...] = ()
-    min_rows: int = 30
+    min_rows: Annotated[int, msgspec.Meta(ge=1)] = 30
     champion: str = ""
     metric: str = ""
+
+    def __post_init__(self) -> None:
+        check_options(self, champion=partial(parse_reference, scheme="models"))
 
 
 def _facts(params: EvaluateParams, *, models: Registry) -> Mapping[str, object]:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import GateRefused, UnknownName
+from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.steps.rules import Rule, parse_rule
 
@@ -38,6 +40,11 @@ class GateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     rules: tuple[str, ...]
     model: str = ""
     alias: str = "champion"
+
+    def __post_init__(self) -> None:
+        from mlopsfw.models.registry.catalog import check_alias
+
+        check_options(self, rules=parse_rule, model=partial(check_name, what="model"), alias=check_alias)
 
     def parsed(self) -> tuple[Rule, ...]:
         """Return the parsed rules. Raise `UsageError`."""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from mlopsfw.data.intake.places import Query, place_of
-from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.kernel.base.ids import new_run_id
+from mlopsfw.kernel.base.errors import ConfigError, UsageError
+from mlopsfw.kernel.base.ids import check_name, new_run_id
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.reading import MAX_RATIO
 from mlopsfw.kernel.roles.source import SourceOptions
 from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
@@ -68,6 +69,26 @@ class IngestParams(SourceOptions, frozen=True, kw_only=True, forbid_unknown_fiel
     encoding: str = "utf-8"
     types: dict[str, str] = msgspec.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_options(self, dataset=partial(check_name, what="dataset"))
+        if bool(self.paths()) + bool(self.reference) + bool(self.sql) != 1:
+            hint = 'Write path = "file.csv".'
+            raise ConfigError("needs exactly one of path, sql and reference", key="path", hint=hint)
+        if self.incremental and self.mode != "replace":
+            hint = f"Remove mode = {self.mode!r}, or incremental."
+            raise ConfigError("is a mode of its own", key="incremental", hint=hint)
+        _change(self).check()
+        for column, kind in self.types.items():
+            self._check_type(column, kind)
+
+    def _check_type(self, column: str, kind: str) -> None:
+        from mlopsfw.data.tables.declared import type_of
+
+        try:
+            type_of(kind, column)
+        except UsageError as error:
+            raise ConfigError(error.message, key=f"types.{column}", hint=error.hint) from None
+
     def paths(self) -> tuple[str, ...]:
         """Return the files and URLs."""
         return (self.path,) if isinstance(self.path, str) else self.path
@@ -96,10 +117,6 @@ def _contract(file: Path | None, params: IngestParams) -> Mapping[str, object]:
 
 
 def _run(params: IngestParams, host: Host, context: StepContext) -> Mapping[str, Any]:
-    if bool(params.paths()) + bool(params.reference) + bool(params.sql) != 1:
-        raise UsageError(
-            f"step {context.step} needs exactly one of path, sql and reference", hint='Write path = "file.csv".'
-        )
     datasets = context.datasets
     if params.reference:
         version = datasets.reference(

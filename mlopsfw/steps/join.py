@@ -16,6 +16,7 @@ from mlopsfw.kernel.base.spans import duration
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class JoinParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     prefix: str = ""
     known_after: str = "0s"
     tolerance: str = ""
+
+    def __post_init__(self) -> None:
+        check_options(self, known_after=duration, tolerance=duration)
 
     def keys(self) -> dict[str, str]:
         """Return the rows' key columns, each with the other table's."""

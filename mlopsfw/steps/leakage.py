@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -44,7 +44,7 @@ class LeakageParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     features: tuple[str, ...] = ()
     at: str = ""
     known: dict[str, str] = {}
-    limit: float = 0.98
+    limit: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.98
     level: Literal["fail", "warn"] = "fail"
 
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import DriftFound
+from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
@@ -36,6 +38,11 @@ class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     end: str
     zone: str = "UTC"
     check: bool = False
+
+    def __post_init__(self) -> None:
+        from mlopsfw.monitoring.window_bounds import moment, time_zone
+
+        check_options(self, endpoint=partial(check_name, what="endpoint"), start=moment, end=moment, zone=time_zone)
 
 
 def _run(params: MonitorParams, context: StepContext, *, monitoring: Monitoring, alerts: Alerts) -> Mapping[str, Any]:

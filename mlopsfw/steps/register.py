@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
@@ -35,6 +37,11 @@ class RegisterParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     name: str
     alias: str = ""
     message: str = ""
+
+    def __post_init__(self) -> None:
+        from mlopsfw.models.registry.catalog import check_alias
+
+        check_options(self, name=partial(check_name, what="model"), alias=check_alias)
 
 
 def _run(params: RegisterParams, context: StepContext, *, bundles: BundleStore, runs: Runs) -> Mapping[str, Any]:

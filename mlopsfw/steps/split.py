@@ -10,11 +10,13 @@ import msgspec
 
 from mlopsfw.data.tables.calendar import instant_literal
 from mlopsfw.data.tables.digest import computed
-from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.errors import ConfigError, DataError
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.spans import instant
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
+from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
@@ -52,6 +54,41 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     end: str = ""
     key: tuple[str, ...] = ()
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        limits = (self.validation, self.test)
+        if self.by != "fraction" and not self.column:
+            raise ConfigError(f"a split by {self.by} needs a column", key="column", hint='Write column = "NAME".')
+        if self.by == "fraction":
+            self._check_shares()
+        elif any(isinstance(limit, float) for limit in limits):
+            what = 'a date, such as test = "2013-03-01"' if self.by == "time" else 'values, such as test = ["b"]'
+            raise ConfigError(f"a split by {self.by} takes no share", key=self._first(float), hint=f"Write {what}.")
+        if self.by == "time":
+            if any(isinstance(limit, tuple) for limit in limits):
+                hint = 'Write test = "2013-03-01".'
+                raise ConfigError("a split by time takes dates, no list", key=self._first(tuple), hint=hint)
+            check_options(self, validation=instant, test=instant, start=instant, end=instant)
+
+    def _check_shares(self) -> None:
+        hint = "Write test = 0.2."
+        for name in ("validation", "test"):
+            share = getattr(self, name)
+            if share != "" and not (isinstance(share, int | float) and 0 <= share < 1):
+                raise ConfigError(f"a split by fraction takes shares in [0, 1), not {share!r}", key=name, hint=hint)
+        if sum(self.shares()) >= 1:
+            message = "the shares of validation and test leave no rows to train on"
+            raise ConfigError(message, key="test", hint="Their sum must be less than 1.")
+
+    def _first(self, kind: type) -> str:
+        return "validation" if isinstance(self.validation, kind) else "test"
+
+    def shares(self) -> tuple[float, float]:
+        """Return the shares of validation and test rows, by fraction."""
+        validation, test = (
+            float(share) if isinstance(share, int | float) else 0.0 for share in (self.validation, self.test)
+        )
+        return validation, test
 
 
 def _run(params: SplitParams, context: StepContext) -> Mapping[str, Any]:
@@ -97,8 +134,6 @@ def _by_time(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     """Assign rows to parts by limits in time. A row without a time, or outside start and end, is in no part."""
     import polars as pl
 
-    if not params.column or not isinstance(params.validation, str) or not isinstance(params.test, str):
-        raise UsageError("a split by time needs column, and dates for validation or test", hint='test = "2013-03-01".')
     time = pl.col(params.column)
     kind = rows.collect_schema()[params.column]
     if not kind.is_temporal():
@@ -106,7 +141,7 @@ def _by_time(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     label = pl.lit("train")
     for name, begin in (("validation", params.validation), ("test", params.test)):
         if begin:
-            label = pl.when(time >= instant_literal(begin, kind)).then(pl.lit(name)).otherwise(label)
+            label = pl.when(time >= instant_literal(str(begin), kind)).then(pl.lit(name)).otherwise(label)
     inside = time.is_not_null()
     if params.start:
         inside &= time >= instant_literal(params.start, kind)
@@ -118,10 +153,7 @@ def _by_time(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
 def _by_fraction(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     import polars as pl
 
-    shares = [0.0 if share == "" else share for share in (params.validation, params.test)]
-    if not all(isinstance(share, int | float) and 0 <= share < 1 for share in shares) or sum(map(float, shares)) >= 1:  # type: ignore[arg-type]
-        raise UsageError("a split by fraction needs shares in [0, 1) that leave rows to train on", hint="test = 0.2")
-    validation, test = map(float, shares)  # type: ignore[arg-type]
+    validation, test = params.shares()
     drawn = _keyed(rows, params) if params.key else _drawn(rows, params.seed)
     draw = pl.col(drawn.name)
     part = pl.when(draw < test).then(pl.lit("test")).when(draw < test + validation).then(pl.lit("validation"))
@@ -153,12 +185,10 @@ def _by_column(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     """Assign rows to parts by a column's text. A row with none of the values is in no part."""
     import polars as pl
 
-    if not params.column or isinstance(params.validation, float) or isinstance(params.test, float):
-        raise UsageError("a split by column needs column, and the values of each part", hint='test = ["test"]')
     label = pl.lit(None, pl.String)
     text = pl.col(params.column).cast(pl.String)
     for name, values in (("train", params.train), ("validation", params.validation), ("test", params.test)):
-        wanted = [values] if isinstance(values, str) else list(values)
+        wanted = list(values) if isinstance(values, tuple) else [str(values)]
         label = pl.when(text.is_in([value for value in wanted if value])).then(pl.lit(name)).otherwise(label)
     return _labels(rows, label)
 

@@ -6,6 +6,8 @@ import sqlite3
 
 import pytest
 
+from mlopsfw.errors import ConfigError
+
 OLD = "id,name\n1,a\n2,b\n"
 NEW = "id,name\n2,B\n3,c\n"
 
@@ -86,12 +88,23 @@ def test_csv_options_and_the_message_are_passed_on(twice, bench):
     [
         ('mode = "upsert"', "needs a key"),
         ('key = ["id"]', "takes no key"),
-        ('incremental = "nope"', "no column 'nope'"),
         ("lookback = 5", "lookback"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_before_anything_runs(bench, options, complaint):
+    bench.write(f'[steps.ingest]\ndataset = "d"\npath = "in.csv"\n{options}\n', files={"in.csv": OLD})
+    with pytest.raises(ConfigError, match=complaint):
+        bench.run()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ('incremental = "nope"', "no column 'nope'"),
         ('sheet = "A"\nat = "3"', "is not a table with versions"),
     ],
 )
-def test_options_that_do_not_go_together_fail_the_step_and_say_so(twice, bench, options, complaint):
+def test_options_that_do_not_fit_the_rows_fail_the_step_and_say_so(twice, bench, options, complaint):
     bench.write(f'[steps.ingest]\ndataset = "d"\npath = "in.csv"\n{options}\n', files={"in.csv": OLD})
     done = bench.run()
     assert done.status == "failed"

@@ -103,7 +103,7 @@ class ConfigError(UsageError):
     ) -> None:
         location = "".join((f"{file}" if file else "", f":{line}" if line else "", ": " if file else ""))
         super().__init__(f"{location}{f'{key}: ' if key else ''}{message}", hint=hint)
-        self.file, self.line, self.key = file, line, key
+        self.problem, self.file, self.line, self.key = message, file, line, key
 
 
 class UnknownName(UsageError):

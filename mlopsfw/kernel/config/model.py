@@ -141,8 +141,8 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     each: str = ""
     part_rows: Annotated[int, msgspec.Meta(ge=65_536, multiple_of=65_536)] = 1_048_576
     cache: bool = True
-    retries: int = 0
-    timeout: float | None = None
+    retries: Annotated[int, msgspec.Meta(ge=0)] = 0
+    timeout: Annotated[float, msgspec.Meta(gt=0)] | None = None
     engine: str = ""
     resources: Resources = Resources()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -17,17 +17,19 @@ Fail = Callable[..., ConfigError]
 
 
 def validation_error(
-    error: msgspec.ValidationError, kind: type[Any], key: str, fail: Fail, *, besides: Sequence[str] = ()
+    error: msgspec.ValidationError | ConfigError, kind: type[Any], key: str, fail: Fail, *, besides: Sequence[str] = ()
 ) -> ConfigError:
-    """Turn msgspec's complaint about a value read into `kind` at `key` into a `ConfigError` with the nearest field.
+    """Turn a complaint about a value read into `kind` at `key` into a `ConfigError` with the nearest field.
 
     Args:
-        error: The complaint.
+        error: The complaint, of msgspec or of the record itself.
         kind: What it was read into.
         key: Where it stands.
         fail: Makes the error.
         besides: Keys that may stand there although `kind` has them not.
     """
+    if isinstance(error, ConfigError):
+        return fail(error.problem, ".".join(filter(None, (key, error.key))), hint=error.hint)
     message, _, path = str(error).partition(" - at `$")
     inner = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path.rstrip("`")).strip(".")
     unknown = re.search(r"unknown field `([^`]*)`", message)
@@ -39,6 +41,8 @@ def validation_error(
     missing = re.search(r"missing required field `([^`]*)`", message)
     if missing:
         return fail(f"the key `{missing[1]}` is missing", where, hint=f"Add {missing[1]} = … there.")
+    if choice := re.fullmatch(r"Invalid enum value '(.*)'", message):
+        return fail(f"invalid enum value {choice[1]!r}", where, hint=_choices(get_type_hints(kind).get(inner)))
     message = re.sub(r"`([a-z |]+)`", lambda kinds: f"`{_in_toml(kinds[1])}`", message)
     return fail(message[:1].lower() + message[1:], where)
 
@@ -48,6 +52,13 @@ def _inside(hint: Any, path: Sequence[str]) -> Any:
     if not hasattr(hint, "__struct_fields__"):
         return next(filter(None, (_inside(inner, path) for inner in get_args(hint))), None)
     return _inside(get_type_hints(hint).get(path[0]), path[1:]) if path else hint
+
+
+def _choices(hint: Any) -> str:
+    """Return a hint with the words that an annotation takes."""
+    literals = [each for each in (hint, *get_args(hint)) if get_origin(each) is Literal]
+    words = [repr(word) for each in literals for word in get_args(each) if word]
+    return f"Choose from {', '.join(words)}." if words else ""
 
 
 def _in_toml(kinds: str) -> str:

@@ -253,5 +253,5 @@ def read_options(
     try:
         with blaming(claim, "its config"):  # a struct may have code of its own
             return msgspec.convert(options, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ConfigError) as error:
         raise validation_error(error, kind, key, config.error, besides=selection.besides) from None

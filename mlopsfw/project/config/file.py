@@ -19,6 +19,7 @@ from mlopsfw.kernel.config.model import (
     Encryption,
     PrivacyConfig,
     ProjectConfig,
+    Selection,
     StepConfig,
 )
 from mlopsfw.kernel.config.secrets import is_reference, scheme_hint
@@ -179,6 +180,7 @@ def _build(tree: dict[str, Any], fail: Fail, stores: Collection[str], **origin: 
     encryption = _encryption(tree, fail, stores)
     chosen = {role: single(tree[role], role, fail) for role in chosen_as("one") if role in tree}
     arrays = {role: several(tree[role], role, fail) for role in chosen_as("many") if role in tree}
+    _check_settings(arrays.get("monitor", ()), fail)
     fields: dict[str, Any] = {
         "selected": {role: [default] for role, (default, _) in chosen.items()} | arrays,
         "named": {role: named for role, (_, named) in chosen.items() if named},
@@ -194,6 +196,13 @@ def _build(tree: dict[str, Any], fail: Fail, stores: Collection[str], **origin: 
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
     plain = {"name": name, "code": project.code, **msgspec.structs.asdict(plugins)}
     return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
+
+
+def _check_settings(monitors: Sequence[Selection], fail: Fail) -> None:
+    from mlopsfw.monitoring.settings import MonitorSettings
+
+    for each in monitors:
+        _convert(each.settings, MonitorSettings, each.key, fail)
 
 
 def _options(tree: Mapping[str, Any], kind: str, fail: Fail) -> dict[str, dict[str, Any]]:
@@ -278,5 +287,5 @@ def _step(name: str, table: dict[str, Any], fail: Fail) -> StepConfig:
 def _convert(value: Any, kind: type[T], key: str, fail: Fail) -> T:
     try:
         return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ConfigError) as error:
         raise validation_error(error, kind, key, fail) from None

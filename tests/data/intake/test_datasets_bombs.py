@@ -149,5 +149,5 @@ def test_a_zip_of_another_method_than_deflate_is_refused_before_it_is_unpacked(p
 
 @pytest.mark.parametrize("ratio", [0.5, float("nan")])
 def test_a_ratio_below_one_is_refused(ratio):
-    with pytest.raises(UsageError, match="max_ratio must be at least 1"):
+    with pytest.raises(UsageError, match="max_ratio: must be at least 1"):
         Change(max_ratio=ratio).check()

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import msgspec
 
 from mlopsfw.data.tables.columns import Drift
-from mlopsfw.kernel.base.errors import UnknownName, UsageError
+from mlopsfw.kernel.base.errors import ConfigError, UnknownName
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.roles.reading import MAX_RATIO
 
@@ -41,30 +41,34 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_ratio: float = MAX_RATIO
 
     def check(self) -> Change:
-        """Return itself. Raise `UsageError` if its parts contradict each other."""
-        for wrong, problem in self._wrongs():
+        """Return itself. Raise `ConfigError` if its parts contradict each other."""
+        for wrong, option, problem, hint in self._wrongs():
             if wrong:
-                raise UsageError(problem, hint='mode = "upsert" with key = ["id"]; incremental = "updated_at".')
+                raise ConfigError(problem, key=option, hint=hint)
         return self
 
-    def _wrongs(self) -> Iterator[tuple[bool, str]]:
+    def _wrongs(self) -> Iterator[tuple[bool, str, str, str]]:
+        """Yield for each rule whether it is broken, the option, the problem and what to do."""
         modes = "'append', 'replace', 'upsert' or 'incremental'"
-        yield self.mode not in get_args(Mode), f"mode must be {modes}, not {self.mode!r}"
-        yield self.mode == "upsert" and not self.key, "the mode 'upsert' needs a key"
-        yield (
-            bool(self.key) and self.mode not in ("upsert", "incremental"),
-            f"the mode {self.mode!r} takes no key",
-        )
+        key = 'Write mode = "upsert" and key = ["id"] (--mode upsert --key id).'
+        mark = 'Write incremental = "updated_at" (--incremental updated_at).'
+        yield self.mode not in get_args(Mode), "mode", f"must be {modes}, not {self.mode!r}", key
+        yield self.mode == "upsert" and not self.key, "key", "the mode 'upsert' needs a key", key
+        takes_key = self.mode in ("upsert", "incremental")
+        yield bool(self.key) and not takes_key, "key", f"the mode {self.mode!r} takes no key", key
         together = (self.mode == "incremental") == bool(self.watermark)
-        yield not together, "the mode 'incremental' needs a watermark column, and no other mode takes one"
+        problem = "the mode 'incremental' needs a watermark column, and no other mode takes one"
+        yield not together, "mode", problem, mark
         useless = bool(self.lookback) and not (self.key and self.watermark)
-        yield (
-            not 0 <= self.lookback < math.inf or useless,
-            "a lookback must be a number of at least 0, and needs the mode 'incremental' with a key",
-        )
-        yield self.drift not in get_args(Drift), f"drift must be 'fail', 'add' or 'ignore', not {self.drift!r}"
-        yield not 0 <= self.max_bad < 1, f"max_bad must be a share from 0 to less than 1, not {self.max_bad}"
-        yield not self.max_ratio >= 1, f"max_ratio must be at least 1, not {self.max_ratio}"
+        problem = "must be a number of at least 0, and needs the mode 'incremental' with a key"
+        yield not 0 <= self.lookback < math.inf or useless, "lookback", problem, f'{mark[:-1]} and key = ["id"].'
+        problem = f"must be 'fail', 'add' or 'ignore', not {self.drift!r}"
+        yield self.drift not in get_args(Drift), "drift", problem, 'Write drift = "add" (--drift add).'
+        problem = f"must be a share from 0 to less than 1, not {self.max_bad:g}"
+        hint = "Write max_bad = 0.01 (--max-bad 0.01) to let 1 row of 100 go to quarantine."
+        yield not 0 <= self.max_bad < 1, "max_bad", problem, hint
+        problem = f"must be at least 1, not {self.max_ratio:g}"
+        yield not self.max_ratio >= 1, "max_ratio", problem, f"Remove it: the default is {MAX_RATIO:g}."
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Raise `UnknownName` if the key or the watermark is none of the columns `names`."""
