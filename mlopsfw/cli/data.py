@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -255,9 +254,8 @@ def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
     """Show the facts, columns and first rows of a version."""
     version = project.people.show(project.datasets.resolve(ref))
     head = _head(project, version, rows) if rows and not version.vacuumed else []
-    shown = [{name: _plain(value) for name, value in row.items()} for row in head]
     if as_json:
-        emit_json({"version": version, "head": shown})
+        emit_json({"version": version, "head": head})
         return
     click.echo(f"{version.ref}: {version.rows:,} rows, digest {version.digest}")
     click.echo(f"{version.mode}, {version.time[:19]}, by {version.actor}{_why(version)}")
@@ -269,7 +267,7 @@ def show(project: Project, ref: str, *, rows: int, as_json: bool) -> None:
     table([{"column": name, "type": kind} for name, kind in version.columns.items()])
     if rows and not version.vacuumed:
         click.echo()
-        table(shown, list(version.columns), empty="No rows.")
+        table(head, list(version.columns), empty="No rows.")
 
 
 def _head(project: Project, version: DatasetVersion, rows: int) -> list[dict[str, Any]]:
@@ -286,11 +284,6 @@ def _head(project: Project, version: DatasetVersion, rows: int) -> list[dict[str
 
 def _why(version: DatasetVersion) -> str:
     return "".join(f", {text}" for text in (version.source and f"from {version.source}", version.message) if text)
-
-
-def _plain(value: Any) -> Any:
-    """Return a cell for JSON; a float that is not finite becomes null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @data.command()

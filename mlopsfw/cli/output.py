@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -104,12 +105,23 @@ def pass_snapshot(verb: Callable[..., R]) -> Callable[..., R]:
 
 
 def emit_json(value: Any) -> None:
-    """Print one JSON document (RFC 8259: no NaN). Records of msgspec and paths are encoded too."""
+    """Print one JSON document. Records of msgspec and paths are encoded too; infinity and NaN become texts such as `"inf"`.
+
+    RFC 8259 has no such numbers, and null means a missing value.
+    """
     import msgspec
 
-    plain = msgspec.to_builtins(value, enc_hook=str)
+    plain = _finite(msgspec.to_builtins(value, enc_hook=str))
     text = json.dumps(plain, indent=2 if sys.stdout.isatty() else None, allow_nan=False, ensure_ascii=False)
     click.echo(writable_json(text))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def writable_json(text: str) -> str:
