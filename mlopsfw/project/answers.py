@@ -78,8 +78,8 @@ class Checked:
         return call
 
     def _declared(self, name: str, value: object, words: tuple[str, ...]) -> object:
-        several = name in _SEVERAL and isinstance(value, Collection) and not isinstance(value, str)
-        if all(each in words for each in (value if several else [value])):  # type: ignore[attr-defined]
+        several = isinstance(value, Collection) and not isinstance(value, str)
+        if several == (name in _SEVERAL) and all(each in words for each in (value if several else [value])):  # type: ignore[attr-defined]
             return value
         must = "a collection of" if name in _SEVERAL else "one of"
         error = PluginError(f"its {name} is {value!r}", hint=f"It must be {must} {', '.join(map(repr, words))}.")

@@ -231,3 +231,14 @@ def test_an_engine_whose_capacity_is_no_record_is_named(bench, install_plugin):
     assert "a dict instead of Resources" in done.stderr
     assert "engine.silent" in done.stderr
     assert not done.stdout or json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("abilities", ["('kills',)", "'kill'", "None"])
+def test_an_engine_that_names_an_ability_that_there_is_not_is_named(bench, install_plugin, abilities):
+    install_plugin(SILENT.replace("CAPACITY", f"abilities = {abilities}"), "engine.silent")
+    bench.write('[engine]\nuse = "silent"\n[steps.a]\npython = "steps:a"\ntimeout = 60\n', steps="def a(): return 1\n")
+    command = [sys.executable, "-m", "mlopsfw", "--project", str(bench.root), "run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert "its abilities is" in done.stderr
+    assert "engine.silent" in done.stderr
