@@ -45,7 +45,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return int(float(number) * (1024 if "i" in unit else 1000) ** " KMGT".index(unit[:1].upper() or " "))
 
 
-class StepSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a worker needs to run one attempt of one step; references only.
 
     Args:
@@ -76,7 +76,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     resources: Resources = Resources()
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why an attempt failed.
 
     Args:
@@ -96,7 +96,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     lost: bool = False
 
 
-class StepResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """What one attempt came to.
 
     Args:
