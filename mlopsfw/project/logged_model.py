@@ -11,16 +11,17 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.kernel.roles.bundle import OutputColumn
+from mlopsfw.kernel.base.lazy import lazy
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn
+from mlopsfw.models.bundle.loaded import LoadedBundle
+from mlopsfw.models.registry.versions import ModelVersion
+from mlopsfw.project.facade import Project, opened
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from mlopsfw.kernel.roles.artifact import Artifact
-    from mlopsfw.kernel.roles.bundle import Manifest
-    from mlopsfw.models.bundle.loaded import LoadedBundle
-    from mlopsfw.models.registry import ModelVersion
-    from mlopsfw.project.facade import Project
+else:
+    pl = lazy("polars")
 
 
 class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,8 +123,6 @@ def load_model(reference: str, *, project: Project | str | Path | None = None) -
         UnknownName: There is no such model, alias or version.
         BundleError: Its files are damaged, or it does not answer as it did when it was made.
     """
-    from mlopsfw.project.facade import opened
-
     with opened(project) as here:
         return RegisteredModel(here, here.registry.resolve(reference))
 

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import check_name, new_run_id
+from mlopsfw.kernel.base.lazy import lazy
+from mlopsfw.kernel.ledger.stream import Stream
+from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.bundle import OutputColumn
 from mlopsfw.lineage import canonical
+from mlopsfw.models.registry.versions import ModelVersion
 from mlopsfw.pipeline.run.current import Current
 from mlopsfw.pipeline.run.events import ArtifactLogged, ParamsLogged, RunFinished, RunStarted
 from mlopsfw.pipeline.run.metrics import MetricLog, commit, logging_to
@@ -19,11 +24,8 @@ from mlopsfw.project.facade import Project, opened
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from mlopsfw.kernel.ledger.stream import Stream
-    from mlopsfw.kernel.roles.artifact import Artifact
-    from mlopsfw.kernel.roles.bundle import OutputColumn
-    from mlopsfw.models.registry import ModelVersion
+else:
+    pl = lazy("polars")
 
 _current: Current[start_run] = Current("runs")
 
