@@ -128,7 +128,7 @@ def _steps() -> Iterator[str]:
 def _wires(provider: Any) -> Iterator[str]:
     """Yield the inputs and outputs of a step whose options are the least that it takes."""
     step = provider.build(
-        msgspec.convert(_least(provider.config), provider.config, strict=False),
+        msgspec.convert(_least(provider.config) | _CHECKED.get(provider.name, {}), provider.config, strict=False),
         FakeHost(Path(tempfile.gettempdir()), "step.reference"),
     )
     inputs = [f"`{each}`" for each in step.inputs] + [f"`{each}` (optional)" for each in step.optional]
@@ -136,6 +136,15 @@ def _wires(provider: Any) -> Iterator[str]:
         inputs.append("any others")
     yield f"\nInputs: {', '.join(inputs) or 'none'}. Outputs: {', '.join(f'`{each}`' for each in step.outputs)}."
     yield "\n" if step.cacheable else " It runs every time: its point is its effect.\n"
+
+
+_CHECKED: dict[str, dict[str, Any]] = {
+    "gate": {"rules": ["auc > 0"]},
+    "ingest": {"path": "x"},
+    "monitor": {"start": "2013-03-01", "end": "2013-03-02"},
+    "split": {"by": "fraction"},
+}
+"""Step → values of options that the step checks."""
 
 
 def _least(config: Any) -> dict[str, Any]:

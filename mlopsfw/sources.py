@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mlopsfw.data.intake.download import Dropped, Part, Resumable, download
 from mlopsfw.data.intake.places import check_credentials, shown
-from mlopsfw.data.tables.delta_scan import scan_delta
+from mlopsfw.data.tables.delta_scan import check_place, scan_delta
 from mlopsfw.data.tables.digest import record_batches
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Part",
     "Resumable",
     "check_credentials",
+    "check_place",
     "download",
     "record_batches",
     "scan_delta",

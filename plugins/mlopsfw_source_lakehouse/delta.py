@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.errors import DataError, UsageError
-from mlopsfw.sources import scan_delta, shown
+from mlopsfw.sources import check_place, scan_delta, shown
 from mlopsfw_source_lakehouse.reading import read
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class DeltaTable:
             raise UsageError(f"{shown} has no version {at!r}", hint="A Delta table's versions are numbers: --at 12.")
         try:
             version = int(at) if at else None
-            self._table = deltalake.DeltaTable(uri, version=version, storage_options=dict(options) or None)
+            self._table = deltalake.DeltaTable(check_place(uri), version=version, storage_options=dict(options) or None)
         except (DeltaError, OSError) as error:
             raise DataError(f"{shown} cannot be opened as a Delta table{f' at {at}' if at else ''}: {error}") from None
 

@@ -13,7 +13,7 @@ import msgspec
 from mlopsfw.data.intake.lazy import scan_files
 from mlopsfw.data.intake.open_file import inner_suffix
 from mlopsfw.data.intake.paths import SourceFile
-from mlopsfw.data.tables.delta_scan import scan_delta
+from mlopsfw.data.tables.delta_scan import check_place, scan_delta
 from mlopsfw.data.tables.digest import file_digest
 from mlopsfw.data.tables.local import local_folder
 from mlopsfw.kernel.base.errors import DataError, ReferenceChanged
@@ -100,7 +100,7 @@ def scan(formats: Formats, uri: str, pinned: dict[str, Any], columns: Mapping[st
     if pinned["kind"] == "delta":
         from deltalake import DeltaTable
 
-        return scan_delta(DeltaTable(uri, version=pinned["version"]))
+        return scan_delta(DeltaTable(check_place(uri), version=pinned["version"]))
     path, places = local_folder(uri), _places(uri, pinned)
     if in_place(uri, pinned):
         return pl.scan_parquet([uri] if path is None else list(map(str, places)), glob=False)
@@ -162,7 +162,7 @@ def _pin_delta(uri: str, version: int | None) -> dict[str, Any]:
     from deltalake.exceptions import DeltaError
 
     try:
-        table = DeltaTable(uri, version=version)
+        table = DeltaTable(check_place(uri), version=version)
     except DeltaError as error:
         raise DataError(f"{uri} cannot be opened as a Delta table: {error}") from None
     return {"kind": "delta", "table": str(table.metadata().id), "version": table.version()}

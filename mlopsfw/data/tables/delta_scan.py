@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.lazy import lazy
 
 if TYPE_CHECKING:
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
 else:
     pl = lazy("polars")
     deltalake = lazy("deltalake")
+
+
+def check_place(place: str) -> str:
+    """Return `place`, a local path or a URI. Raise `DataError` for a path that delta-rs decodes, `x%20y` as `x y`."""
+    if "://" not in place and unquote(place) != place:
+        raise DataError(
+            f"the folder {place!r} cannot hold a Delta table: Delta Lake reads its name as {unquote(place)!r}",
+            hint="Rename the folder: its path must not contain % and two hexadecimal digits.",
+        )
+    return place
 
 
 def scan_delta(table: deltalake.DeltaTable) -> pl.LazyFrame:

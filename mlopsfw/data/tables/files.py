@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.capturelog.durable import sync
 from mlopsfw.data.tables.delta_place import LOG, DeltaPlace, FolderPlace
-from mlopsfw.data.tables.delta_scan import scan_delta
+from mlopsfw.data.tables.delta_scan import check_place, scan_delta
 from mlopsfw.data.tables.local import as_storage_error, local_folder
 from mlopsfw.data.tables.manifest import DataFile
 from mlopsfw.data.tables.parquet import ParquetFile
@@ -41,7 +41,7 @@ class TableFiles:
     """
 
     def __init__(self, location: TableLocation, clock: Clock) -> None:
-        self.location, self._clock, self.shown = location, clock, location.uri.rstrip("/")
+        self.location, self._clock, self.shown = location, clock, check_place(location.uri).rstrip("/")
         self.folder = local_folder(location.uri)
 
     @cached_property
