@@ -54,16 +54,17 @@ class OfflineScorer:
             check: Is given the columns of the rows before they are scored, and raises if they are of no use.
 
         Raises:
-            DataError: The file cannot be read.
+            DataError: The file cannot be read, or has a column called as an output of the model.
             SignatureMismatch: Its rows do not fit the model.
         """
-        from mlopsfw.models.bundle.scoring import rows_for, score
+        from mlopsfw.models.bundle.scoring import check_names, rows_for, score
 
         version = self._models.resolve(model)
         with tempfile.TemporaryDirectory(dir=self._services.workspace.private_folder("scratch")) as scratch:
             folder = self._services.blobs.get_folder(version.bundle, Path(scratch) / "bundle")
             bundle = self._bundles.open(folder, f"{version.name}@{version.version}")
             rows = rows_for(self._formats, bundle.manifest.inputs, file, options, sheet)
+            check_names(rows.columns, (output.name for output in bundle.manifest.outputs))
             check(rows.schema)
             scored = score(bundle, self._personal.rows(version, rows))
             return (

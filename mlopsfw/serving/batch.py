@@ -57,7 +57,7 @@ class BatchScorer:
         Raises:
             UsageError: The endpoint's deployer answers requests; it scores no files.
             ServingError: The endpoint is stopped.
-            DataError: The file cannot be read.
+            DataError: The file cannot be read, or has a column called as what is added to its rows.
             SignatureMismatch: Its rows do not fit the model.
         """
         from mlopsfw.data.intake.inferred import InferredFile
@@ -154,8 +154,11 @@ def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
 
 def _empty(source: InferredFile, manifest: Manifest) -> pl.DataFrame:
     """Return the columns that the answer will have. Raise `SignatureMismatch` where the file lacks one that the model takes."""
+    from mlopsfw.models.bundle.scoring import check_names
+
     with contextlib.closing(source.batches()) as batches:
         rows = _frame(next(batches)).clear()
+    check_names(rows.columns, (PREDICTION_ID, *(output.name for output in manifest.outputs)))
     missing = [column.name for column in manifest.inputs if column.name not in rows.columns]
     if missing:
         raise SignatureMismatch(f"the rows lack {', '.join(missing)}, which the model needs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +21,7 @@ _WHOLE = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT3
 _NUMBER = _WHOLE | {"FP16", "FP32", "FP64"}
 _TEXT = frozenset({"BYTES"})
 _ACCEPTED: dict[ColumnType, frozenset[str]] = {
-    "number": _NUMBER, "integer": _WHOLE, "boolean": frozenset({"BOOL"}), "string": _TEXT, "date": _TEXT, "datetime": _TEXT,
+    "number": _NUMBER, "integer": _NUMBER, "boolean": frozenset({"BOOL"}), "string": _TEXT, "date": _TEXT, "datetime": _TEXT,
     "binary": _TEXT, "list": _NUMBER | _TEXT | {"BOOL"}, "tensor": _NUMBER | {"BOOL"},
 }  # fmt: skip
 _OFFERED: dict[ColumnType, str] = {
@@ -31,6 +32,14 @@ _DATATYPES = {
     "float64": "FP64", "float32": "FP32", "float16": "FP16", "bool": "BOOL",
     **{f"{kind}{bits}": f"{kind}{bits}".upper() for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
 }  # fmt: skip
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    **{f"INT{bits}": (-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (8, 16, 32)},
+    **{f"UINT{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64)},
+    "FP16": (-65504.0, 65504.0),
+    "FP32": (-3.4028234663852886e38, 3.4028234663852886e38),
+}
+"""What a datatype holds; INT64 and FP64 are checked as the column's type is."""
 
 
 class Tensor(msgspec.Struct):
@@ -109,6 +118,7 @@ def _values(tensor: Tensor, scorer: Scorer) -> list[Any]:
     if "binary_data_size" in tensor.parameters:
         raise Refusal(400, f"input {tensor.name[:100]!r}: binary tensors are not supported; send JSON")
     data, shape = tensor.data, tensor.shape
+    _check_bounds(tensor)
     if column is not None and column.type in ("list", "tensor"):
         data = _nested(data, shape, tensor.name)
     elif len(shape) == 2 and shape[1] == 1:  # noqa: PLR2004 - rows and one value each
@@ -120,6 +130,29 @@ def _values(tensor: Tensor, scorer: Scorer) -> list[Any]:
     if len(data) != shape[0]:
         raise Refusal(400, f"input {tensor.name[:100]!r}: shape says {str(shape[0])[:20]} rows, data holds {len(data)}")
     return data
+
+
+def _check_bounds(tensor: Tensor) -> None:
+    """Refuse a number that the tensor's own datatype cannot hold: whoever sent it meant another one."""
+    if tensor.datatype not in _BOUNDS:
+        return
+    least, greatest = _BOUNDS[tensor.datatype]
+    for row, value in enumerate(tensor.data):
+        for number in _leaves(value):
+            if not least <= number <= greatest:
+                raise Refusal(
+                    400, f"input {tensor.name[:100]!r}, value {row}: {str(number)[:40]} does not fit {tensor.datatype}"
+                )
+
+
+def _leaves(value: Any) -> Iterator[int | float]:
+    waiting = [value]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, list):
+            waiting += inner
+        elif isinstance(inner, int | float):
+            yield inner
 
 
 def _nested(data: list[Any], shape: list[int], name: str) -> list[Any]:

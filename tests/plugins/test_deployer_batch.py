@@ -12,7 +12,7 @@ import pytest
 from bundles import ROWS, write_bundle
 
 from mlopsfw.cli import run
-from mlopsfw.kernel.base.errors import PluginError, ServingError, SignatureMismatch, UsageError
+from mlopsfw.kernel.base.errors import DataError, PluginError, ServingError, SignatureMismatch, UsageError
 from mlopsfw.kernel.roles.deployer import BatchDeployer, Deployer, EndpointSpec, Route
 from mlopsfw.project.facade import Project
 from mlopsfw.testing.deployer import DeployerConformance
@@ -127,6 +127,16 @@ def test_a_file_that_lacks_a_column_is_refused_before_anything_is_scored(delay: 
     rows_of(3).drop("hour").write_csv(tmp_path / "rows.csv")
     with pytest.raises(SignatureMismatch, match="the rows lack hour"):
         list(delay.batch_scorer.score_file("delay", tmp_path / "rows.csv"))
+
+
+@pytest.mark.parametrize("taken", ["probability", "prediction_id"])
+def test_a_column_called_as_what_is_added_is_not_overwritten(delay: Project, tmp_path: Path, taken: str) -> None:
+    rows_of(3).with_columns(pl.lit("mine").alias(taken)).write_csv(tmp_path / "rows.csv")
+    with pytest.raises(DataError, match=f"a column '{taken}'"):
+        list(delay.batch_scorer.score_file("delay", tmp_path / "rows.csv"))
+    if taken == "probability":
+        with pytest.raises(DataError, match=f"a column '{taken}'"):
+            delay.scorer.score_file("models:/delay@1", tmp_path / "rows.csv")
 
 
 def test_a_file_without_rows_has_an_output_without_rows(delay: Project, tmp_path: Path) -> None:

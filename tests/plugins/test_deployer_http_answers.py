@@ -183,6 +183,17 @@ def test_an_invocation_that_is_none_is_told_what_is_wrong(
     assert says in message
 
 
+@pytest.mark.parametrize(("datatype", "value"), [("FP64", 7), ("FP32", 7), ("INT8", 7), ("UINT64", 7)])
+def test_a_whole_number_may_come_in_any_datatype_that_holds_it(
+    server: RunningServer, datatype: str, value: float
+) -> None:
+    body = infer_body(ROW | {"hour": 7})
+    body["inputs"][1] |= {"datatype": datatype, "data": [value]}
+    status, answer, _ = server.ask("POST", INFER, body)
+    assert status == 200, answer
+    assert answer["outputs"] == infer(server, ROW | {"hour": 7})["outputs"]
+
+
 # -- bad input: a 4xx that names the place, never a 500 --------------------------------------------------------------------
 
 
@@ -207,6 +218,10 @@ def _tensor(**changes: Any) -> dict[str, Any]:
         (_with(carrier=["U"]), "column 'carrier', row 0"),
         (_with(distance={"a": 1}), "column 'distance', row 0"),
         (_tensor(datatype="BYTES"), "column 'hour' is of type integer: send INT64"),
+        (_tensor(datatype="FP64", data=[7.5]), "column 'hour', row 0"),
+        (_tensor(datatype="INT8", data=[300]), "value 0: 300 does not fit INT8"),
+        (_tensor(datatype="UINT32", data=[-1]), "value 0: -1 does not fit UINT32"),
+        (_tensor(datatype="FP16", data=[70000.0]), "value 0: 70000.0 does not fit FP16"),
         (_tensor(shape=[2]), "shape says 2 rows, data holds 1"),
         (_tensor(shape=[1, 2]), "shape must be [rows]"),
         (_tensor(shape=[]), "shape must be [rows]"),

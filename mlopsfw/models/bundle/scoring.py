@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.base.errors import SignatureMismatch
+from mlopsfw.kernel.base.errors import DataError, SignatureMismatch
 from mlopsfw.models.bundle.answers import as_lists
 
 if TYPE_CHECKING:
@@ -39,6 +39,16 @@ def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
             raise error.counted_from(number * _BATCH) from None
         scored.append(part.with_columns(**{name: pl.Series(values) for name, values in outputs.items()}))
     return pl.concat(scored) if scored else rows
+
+
+def check_names(columns: Iterable[str], added: Iterable[str]) -> None:
+    """Raise `DataError` where rows already have a column of a name that scoring adds: it would be overwritten."""
+    taken = sorted(set(columns) & set(added))
+    if taken:
+        raise DataError(
+            f"the rows have a column {taken[0]!r}, and the answers are called so too",
+            hint="Rename or drop that column: the model's outputs come beside the rows.",
+        )
 
 
 def request_values(series: pl.Series, column: SignatureColumn) -> list[Any]:
