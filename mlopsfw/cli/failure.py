@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 import warnings
@@ -9,22 +10,39 @@ import warnings
 import click
 
 from mlopsfw.cli.output import printable
-from mlopsfw.kernel.base.errors import MlopsfwError, text_of
+from mlopsfw.kernel.base.errors import MlopsfwError, StorageError, StorageFull, text_of
 from mlopsfw.kernel.plugins.blame import PluginWarning, is_blamed
 from mlopsfw.privacy.credentials import redacted
 
 _python_format = warnings.formatwarning
+_CLOSED = StorageError, "This verb writes there. Make it writable, or work in a copy of the project."
+_FULL = StorageFull, "Free some space there, and run it again."
+_REFUSED: dict[int, tuple[type[StorageError], str]] = {
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _CLOSED),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
+    errno.EMFILE: (StorageError, "Allow more open files: ulimit -n 4096."),
+    errno.EIO: (StorageError, "The disk reports a fault. Look at the system's log."),
+}
 INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of the request
 
 
 def report(error: BaseException, *, with_traceback: bool) -> int:
     """Print `error` on stderr and return its exit code."""
+    typed = _of_this_machine(error)
     if with_traceback or os.environ.get("MLOPSFW_TRACEBACK"):
         click.echo(redacted("".join(traceback.format_exception(error))), err=True, nl=False)
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}", err=True)
-    if isinstance(error, MlopsfwError):
-        return error.exit_code
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {_sentence(typed)}", err=True)
+    if isinstance(typed, MlopsfwError):
+        return typed.exit_code
     return 5 if is_blamed(error) else INTERNAL
+
+
+def _of_this_machine(error: BaseException) -> BaseException:
+    """Return the typed error for what the operating system refused: a fault of the machine's state, of no code."""
+    if not isinstance(error, OSError) or error.errno not in _REFUSED or is_blamed(error):
+        return error
+    kind, hint = _REFUSED[error.errno]
+    return kind(f"{error.filename or 'a local file'}: {error.strerror}", hint=hint)
 
 
 def print_warnings_plainly() -> None:
@@ -43,5 +61,7 @@ def _formatted(
 def _sentence(error: BaseException) -> str:
     text = str(error) if isinstance(error, MlopsfwError) else text_of(error)
     notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
-    more = "" if isinstance(error, MlopsfwError) else "\n  Run it again with --traceback to see the place."
+    more = (
+        "" if isinstance(error, MlopsfwError) else "\n  To see the place: mlopsfw --traceback VERB … (before the verb)."
+    )
     return "\n".join(map(printable, redacted(text + notes + more).split("\n")))
