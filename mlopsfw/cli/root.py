@@ -82,6 +82,12 @@ def _raised_by_click(error: BaseException) -> bool:
     return frame is not None and frame.tb_frame.f_globals.get("__name__") == "click.core"
 
 
+def _global_options() -> list[str]:
+    from mlopsfw.cli.verbs import OPTIONS
+
+    return [f"{option} " for option in OPTIONS]
+
+
 def _invoked(args: list[str]) -> int:
     try:
         result = cli.main(args=args, prog_name="mlopsfw", standalone_mode=False)
@@ -93,6 +99,10 @@ def _invoked(args: list[str]) -> int:
 
         text = StringIO()
         error.show(file=text)  # a path that is a URL may hold a password
+        if isinstance(error, click.NoSuchOption) and any(
+            option.startswith(f"{error.option_name} ") for option in _global_options()
+        ):
+            text.write(f"{error.option_name} stands before the verb: mlopsfw {error.option_name} … VERB\n")
         click.echo(redacted(text.getvalue()), err=True, nl=False)
         return error.exit_code
     except BaseException as error:  # noqa: BLE001 - the last handler, also for a step's sys.exit()

@@ -41,3 +41,11 @@ def test_a_verb_that_writes_in_a_project_where_nothing_can_be_written_ends_with_
     capsys.readouterr()
     assert run(list(verb)) == 1
     assert "Read-only file system" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--traceback", "--project"])
+def test_a_global_option_after_the_verb_is_told_where_it_stands(capsys, option):
+    assert run(["gc", option]) == 2
+    assert f"{option} stands before the verb: mlopsfw {option}" in capsys.readouterr().err
+    assert run(["gc", "--nothing"]) == 2
+    assert "stands before" not in capsys.readouterr().err

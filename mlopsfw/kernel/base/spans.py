@@ -30,9 +30,12 @@ def instant(text: str) -> datetime:
     """
     try:
         return datetime.fromisoformat(text)
-    except ValueError:
-        shown = text if len(text) <= 40 else f"{text[:40]}…"  # noqa: PLR2004 - enough to recognise it
-        raise DataError(f"{shown!r} is not a date or time", hint="Write 2013-03-01 or 2013-03-01T05:00:00Z.") from None
+    except ValueError as error:
+        shown = repr(text if len(text) <= 40 else f"{text[:40]}…")  # noqa: PLR2004 - enough to recognise it
+        why = "" if "isoformat" in str(error) else f": {error}"  # such as: day is out of range for month
+        raise DataError(
+            f"{shown} is not a date or time{why}", hint="Write 2013-03-01 or 2013-03-01T05:00:00Z."
+        ) from None
 
 
 def in_zone(moment: datetime, zone: tzinfo = UTC) -> datetime:
