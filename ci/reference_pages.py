@@ -37,7 +37,6 @@ _FACES = ("mlopsfw", "mlopsfw.roles", "mlopsfw.components", "mlopsfw.events", "m
           "mlopsfw.formats", "mlopsfw.sources", "mlopsfw.worker", "mlopsfw.commands", "mlopsfw_core", "mlopsfw_core.drift",
           "mlopsfw_core.online")  # fmt: skip
 _ALIASES = {"Share": "number", "ColumnKind": "string", "Retention": "table"}
-_EXAMPLES = {"rules": ["auc > 0.5"], "path": "rows.csv"}  # where a step checks more than the type
 _ELSEWHERE = {
     "mlopsfw.roles": "roles/README.md",
     "mlopsfw.components": "roles/component.md",
@@ -150,9 +149,9 @@ _CHECKED: dict[str, dict[str, Any]] = {
 
 def _least(config: Any) -> dict[str, Any]:
     return {
-        each.encode_name: _EXAMPLES.get(each.name) or _example(each.type)
+        each.encode_name: _example(each.type)
         for each in msgspec.structs.fields(config)
-        if each.name in _EXAMPLES or (each.default is msgspec.NODEFAULT and each.default_factory is msgspec.NODEFAULT)
+        if each.default is msgspec.NODEFAULT and each.default_factory is msgspec.NODEFAULT
     }
 
 

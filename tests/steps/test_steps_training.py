@@ -97,6 +97,17 @@ def test_a_second_run_trains_nothing_and_is_compared_with_the_champion(bench):
     assert "train" in bench.ran()
 
 
+@pytest.mark.slow
+def test_a_registered_model_is_evaluated_on_other_rows(bench):
+    bench.write(toml("binary"), rows=ROWS)
+    trained = bench.value(bench.run(), "evaluate", "metrics")
+    bench.edit(
+        "mlopsfw.toml", 'model = "train", rows = "later", train', 'model = "models:/toy@1", rows = "later", train'
+    )
+    assert bench.value(bench.run(), "evaluate", "metrics")["auc"] == trained["auc"]
+    assert "evaluate" in bench.ran()
+
+
 GATED = """
 [steps.gate]
 inputs = { metrics = "evaluate", champion = "evaluate.champion" }

@@ -110,7 +110,7 @@ class Values:
             case "folder" | "bundle":
                 return self._lay_folder(artifact, folder)
             case "model":
-                return artifact.ref
+                return self._lay_folder(artifact, folder) if kind == "pathlib.Path" else artifact.ref
 
     def _handle(self, artifact: Artifact, folder: Path | None) -> TableHandle:
         """Return a table or a version as a handle. A copy in `folder` serves those that can only be read from the beginning."""
