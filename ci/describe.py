@@ -91,10 +91,27 @@ def _is_own(member: Any) -> bool:
     return bool((member.fget if isinstance(member, property) else member).__module__.startswith("mlopsfw"))
 
 
+class _Plain:
+    """An annotation that is shown without quotes."""
+
+    def __init__(self, annotation: Any) -> None:
+        self._text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+    def __repr__(self) -> str:
+        return self._text
+
+
 def signature(function: Any) -> str:
     """Return a function's parameters and result as text, without `self`."""
-    text = str(inspect.signature(function)).replace("(self, ", "(").replace("(self)", "()").replace("'", "")
-    return re.sub(r"\(/, ", "(", text)
+    whole = inspect.signature(function)
+    empty = inspect.Parameter.empty
+    parameters = [
+        each if each.annotation is empty else each.replace(annotation=_Plain(each.annotation))
+        for each in whole.parameters.values()
+    ]
+    result = whole.return_annotation
+    text = str(whole.replace(parameters=parameters, return_annotation=result if result is empty else _Plain(result)))
+    return re.sub(r"\(/, ", "(", text.replace("(self, ", "(").replace("(self)", "()"))
 
 
 def summary(each: Any) -> str:
@@ -108,17 +125,19 @@ def prose(each: Any) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return a docstring in which the arguments and the errors are lists."""
-    lines, inside = [], False
+    """Return a docstring in which the arguments and the errors are lists, and the result is a paragraph."""
+    lines, inside = [], ""
     for line in text.splitlines():
-        if line in ("Args:", "Raises:", "Attributes:"):
-            inside = True
+        if line in ("Args:", "Raises:", "Attributes:", "Returns:", "Yields:"):
+            inside = line
             lines.append(f"**{line[:-1]}**\n")
+        elif inside in ("Returns:", "Yields:") and line.startswith(" "):
+            lines.append(line.strip())
         elif inside and re.match(r"^ {4}\S", line):
             name, _, rest = line.strip().partition(": ")
             lines.append(f"- `{name}`: {rest}" if rest else f"- {name}")
         else:
-            inside = inside and (not line or line.startswith(" "))
+            inside = inside if not line or line.startswith(" ") else ""
             lines.append(f"  {line.strip()}" if inside and line else line)
     return "\n".join(lines)
 

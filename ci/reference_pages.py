@@ -107,7 +107,7 @@ def _configuration() -> Iterator[str]:
     yield "Beside them stand the [options of plugins](options.md) and of [built-in steps](steps.md). "
     yield "`mlopsfw schema` prints all keys, also those of installed plugins, as a JSON Schema for editors.\n"
     for title, record in _TABLES.items():
-        yield f"\n## `{title}`\n\n{re.sub(r'^`.*?`[^:.]*[:.] ?', '', prose(record))}\n"
+        yield f"\n## `{title}`\n\n{_without_title(prose(record))}\n"
         yield from _table(record)
 
 
@@ -127,10 +127,10 @@ def _steps() -> Iterator[str]:
 
 def _wires(provider: Any) -> Iterator[str]:
     """Yield the inputs and outputs of a step whose options are the least that it takes."""
-    step = provider.build(
-        msgspec.convert(_least(provider.config) | _CHECKED.get(provider.name, {}), provider.config, strict=False),
-        FakeHost(Path(tempfile.gettempdir()), "step.reference"),
-    )
+    options = _least(provider.config) | _CHECKED.get(provider.name, {})
+    with tempfile.TemporaryDirectory() as folder:
+        host = FakeHost(Path(folder), "step.reference")
+        step = provider.build(msgspec.convert(options, provider.config, strict=False), host)
     inputs = [f"`{each}`" for each in step.inputs] + [f"`{each}` (optional)" for each in step.optional]
     if step.variadic:
         inputs.append("any others")

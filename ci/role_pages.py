@@ -84,7 +84,7 @@ def _records(each: Any, face: Any) -> Iterator[str]:
 def _referred(each: Any, face: Any) -> list[str]:
     texts = [type_ for _, type_, _ in fields_of(each)]
     texts += [signature(method.fget if isinstance(method, property) else method) for _, method in methods(each)]
-    words = dict.fromkeys(word for text in texts for word in re.findall(r"[A-Z]\w+", text))
+    words = dict.fromkeys(word for text in texts for word in re.findall(r"\b[A-Z]\w+", text))
     return [word for word in words if word in face.__all__ and inspect.isclass(getattr(face, word))]
 
 

@@ -41,12 +41,7 @@ def verify(project: Project, prefix: str, *, kept: Path | None, as_json: bool) -
     from mlopsfw.operations.audit import audit as audited
     from mlopsfw.operations.checkpoint import read
 
-    checkpoint = read(kept) if kept else None
-    if checkpoint and checkpoint.project != project.config.name:
-        raise UsageError(
-            f"{kept} is a checkpoint of the project {checkpoint.project!r}",
-            hint=f"This one is {project.config.name!r}.",
-        )
+    checkpoint = read(kept, project.config.name) if kept else None
     streams = list(audited(project.storage, prefix, project.ledger.types, checkpoint))
     problems = [problem for stream in streams for problem in stream.problems]
     if as_json:
@@ -89,7 +84,7 @@ def take_checkpoint(project: Project, file: Path | None, *, git: bool, every: in
         raise UsageError("there is no place for the checkpoint", hint="Name a FILE, or pass --git.")
     if every and not file:
         raise UsageError("--every needs FILE, which has the last checkpoint")
-    last = checkpoints.read(file) if file and file.exists() else None
+    last = checkpoints.read(file, project.config.name) if file and file.exists() else None
     streams = list(audited(project.storage, "", project.ledger.types, last))
     taken = checkpoint_of(streams, project.config.name, rfc3339(project.clock.now()))
     due = last is None or every is None or taken.events - last.events >= every

@@ -47,8 +47,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return msgspec.json.encode(self, order="sorted") + b"\n"
 
 
-def read(file: Path) -> Checkpoint:
-    """Return the newest checkpoint of a file: its last line. Raise `UsageError` or `DataError`."""
+def read(file: Path, project: str) -> Checkpoint:
+    """Return the newest checkpoint of a project's file: its last line. Raise `UsageError` or `DataError`."""
     try:
         with file.open("rb") as stream:
             data = stream.read(_LONGEST + 1)
@@ -56,10 +56,13 @@ def read(file: Path) -> Checkpoint:
         raise UsageError(
             f"{file} cannot be read: {error.strerror}", hint="`mlopsfw audit checkpoint FILE` makes one."
         ) from None
-    lines = data.split(b"\n")
-    if len(data) > _LONGEST or not any(lines):
-        raise DataError(f"{file} is {'too large for' if any(lines) else 'empty and no'} a checkpoint")
-    return decoded([line for line in lines if line][-1], str(file))
+    lines = [line for line in data.split(b"\n") if line]
+    if len(data) > _LONGEST or not lines:
+        raise DataError(f"{file} is {'too large for' if lines else 'empty and no'} a checkpoint")
+    found = decoded(lines[-1], str(file))
+    if found.project != project:
+        raise UsageError(f"{file} has checkpoints of the project {found.project!r}", hint=f"This one is {project!r}.")
+    return found
 
 
 def decoded(line: bytes, where: str) -> Checkpoint:
@@ -78,15 +81,21 @@ def decoded(line: bytes, where: str) -> Checkpoint:
 
 
 def append(file: Path, checkpoint: Checkpoint) -> None:
-    """Append a checkpoint to a file, durably, in one write; folders above it are made."""
+    """Append a checkpoint to a file, durably; folders above it are made. A line that a full disk cut stays a line of its own."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        with file.open("ab+") as stream:
+            if stream.tell():
+                stream.seek(-1, os.SEEK_END)
+                stream.write(b"" if stream.read(1) == b"\n" else b"\n")
+            stream.write(checkpoint.encoded())
+            stream.flush()
+            os.fsync(stream.fileno())
+        folder = os.open(file.parent, os.O_RDONLY)  # a new file lasts once its folder's entries do
         try:
-            os.write(descriptor, checkpoint.encoded())
-            os.fsync(descriptor)
+            os.fsync(folder)
         finally:
-            os.close(descriptor)
+            os.close(folder)
     except OSError as error:
         raise UsageError(
             f"{file} cannot be written: {error.strerror}", hint="Name a file outside of the store."

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
-from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.errors import GateRefused, UsageError, text_of
 from mlopsfw.kernel.base.ids import check_name, new_run_id
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.ledger.stream import Stream
@@ -19,6 +19,7 @@ from mlopsfw.lineage import canonical
 from mlopsfw.models.registry.versions import ModelVersion
 from mlopsfw.pipeline.run.current import Current
 from mlopsfw.pipeline.run.events import ArtifactLogged, ParamsLogged, RunFinished, RunStarted
+from mlopsfw.pipeline.run.failure import failure_of
 from mlopsfw.pipeline.run.metrics import MetricLog, commit, logging_to
 from mlopsfw.project.facade import Project, opened
 
@@ -59,12 +60,17 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
 
     def __enter__(self) -> Self:
         self._open.enter_context(logging_to(self._log))
-        self._open.enter_context(_current.opened(self))
+        self._open.enter_context(_current.open(self))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
-        self._open.close()
-        self.end(error)
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        try:
+            self._open.close()
+        finally:
+            try:
+                self.end(error)
+            finally:
+                self._let_go()
 
     def log_param(self, name: str, value: Any) -> None:
         """Record a parameter of this run, a JSON value; a later value of the same name counts."""
@@ -132,7 +138,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
             classes: The label values in the order of the outputs; for binary `(negative, positive)`.
             outputs: The model's outputs in order; by default those of the task.
             format: The format; by default the file's suffix. A plugin loads it.
-            metrics: What its evaluation came to.
+            metrics: The metrics of its evaluation.
             message: Why, for people.
 
         Raises:
@@ -159,19 +165,22 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         )
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the run: done, or failed with `error`. A second call does nothing."""
+        """End the run: done, interrupted by Ctrl-C, or failed with `error`. A second call does nothing.
+
+        Where it raises, since the storage cannot be reached, the run has not ended: call it again.
+        """
         if self._ended:
             return
-        self._ended = True
         commit(self._project.services, self.id, self._log)
         with contextlib.suppress(OSError):  # a file that someone put beside the log
             self._log.file.parent.rmdir()
+        status, code, message = _outcome(error, self._project.root)
         seconds = time.monotonic() - self._began
-        if error is None:
-            self._stream.seal(RunFinished(status="done", exit_code=0, seconds=seconds))
-        else:
-            message = f"{type(error).__name__}: {error}"
-            self._stream.append(RunFinished(status="failed", exit_code=1, seconds=seconds, message=message))
+        self._stream.seal(RunFinished(status=status, exit_code=code, seconds=seconds, message=message))
+        self._ended = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._owned:
             self._project.close()
 
@@ -185,6 +194,15 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
 
     def _repr_html_(self) -> str:
         return self._project.runs.get(self.id)._repr_html_()
+
+
+def _outcome(error: BaseException | None, root: Path) -> tuple[str, int, str]:
+    """Return status, exit code and message of a run that ended with `error`."""
+    if error is None or (isinstance(error, SystemExit) and not error.code):
+        return "done", 0, ""
+    code = failure_of(error, root).exit_code
+    status = {130: "interrupted", GateRefused.exit_code: "refused"}.get(code, "failed")
+    return status, code, text_of(error)
 
 
 def checked_params(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,9 +229,32 @@ def log_artifact(value: Any, name: str = "") -> Artifact:
     return _run("log_artifact").log_artifact(value, name)
 
 
-def log_model(name: str, file: str | Path, **described: Any) -> ModelVersion:
+def log_model(
+    name: str,
+    file: str | Path,
+    *,
+    rows: Any,
+    task: str,
+    target: str = "",
+    classes: tuple[str | int | bool, ...] = (),
+    outputs: tuple[OutputColumn, ...] = (),
+    format: str = "",  # noqa: A002 - what it is
+    metrics: Mapping[str, float] | None = None,
+    message: str = "",
+) -> ModelVersion:
     """Register a model file by the run that `start_run` opened. See `start_run.log_model`."""
-    return _run("log_model").log_model(name, file, **described)
+    return _run("log_model").log_model(
+        name,
+        file,
+        rows=rows,
+        task=task,
+        target=target,
+        classes=classes,
+        outputs=outputs,
+        format=format,
+        metrics=metrics,
+        message=message,
+    )
 
 
 def search_runs(

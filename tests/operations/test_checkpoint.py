@@ -102,7 +102,23 @@ def test_what_is_no_checkpoint_is_said(tmp_path, content, error):
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(error, match="checkpoints"):
-        checkpoints.read(file)
+        checkpoints.read(file, "p")
+
+
+def test_a_line_that_was_cut_spoils_no_later_one(project, tmp_path):
+    registered(project, 1)
+    kept, file = taken(project), tmp_path / "checkpoints.jsonl"
+    file.write_bytes(kept.encoded()[:100])
+    checkpoints.append(file, kept)
+    assert checkpoints.read(file, project.config.name) == kept
+    assert len(file.read_bytes().splitlines()) == 2
+
+
+def test_a_file_of_another_project_is_refused(project, tmp_path):
+    file = tmp_path / "checkpoints.jsonl"
+    checkpoints.append(file, taken(project))
+    with pytest.raises(UsageError, match="of the project"):
+        checkpoints.read(file, "another")
 
 
 def test_the_verbs(project):

@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextvars import copy_context
 
 import numpy as np
 import polars as pl
 import pytest
 
 import mlopsfw
-from mlopsfw.kernel.base.errors import BundleError, DataError, SignatureMismatch, UnknownFormat, UnknownName, UsageError
+from mlopsfw.kernel.base.errors import (
+    BundleError,
+    DataError,
+    GateRefused,
+    SignatureMismatch,
+    UnknownFormat,
+    UnknownName,
+    UsageError,
+)
+from mlopsfw.kernel.ledger.reader import Reader
 from mlopsfw.operations.gc import collect
 
 onnx = pytest.importorskip("onnx")
@@ -169,8 +179,9 @@ def test_what_cannot_be_kept_is_refused_and_the_run_goes_on(project, call, error
 @pytest.mark.parametrize("function", ["log_param", "log_params", "log_artifact", "log_model"])
 def test_outside_of_a_run_each_function_says_how_to_open_one(function):
     args = {"log_param": ("x", 1), "log_params": ({},), "log_artifact": ("x",), "log_model": ("m", "f")}[function]
+    options = {"rows": None, "task": "regression"} if function == "log_model" else {}
     with pytest.raises(UsageError, match=f"{function} was called outside of a run") as caught:
-        getattr(mlopsfw, function)(*args)
+        getattr(mlopsfw, function)(*args, **options)
     assert "start_run" in caught.value.hint
 
 
@@ -181,6 +192,59 @@ def test_a_run_that_has_ended_takes_nothing_more(project):
         run.log_param("x", 1)
     with pytest.raises(UsageError, match="has ended"):
         run.log_metric("x", 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (KeyboardInterrupt(), ("interrupted", 130)),
+        (GateRefused("no"), ("refused", 3)),
+        (SystemExit(0), ("done", 0)),
+        (SystemExit(2), ("failed", 1)),
+        (ValueError("x"), ("failed", 1)),
+    ],
+)
+def test_a_run_ends_as_the_block_ends(project, error, ended):
+    with pytest.raises(type(error)), mlopsfw.start_run(project=project) as run:
+        raise error
+    view = project.runs.get(run.id)
+    assert (view.status, view.exit_code) == ended
+    assert all(place.is_segment for place in Reader(project.storage, f"run/{run.id}").entry_keys())
+
+
+def test_a_run_whose_end_cannot_be_stored_can_be_ended_again(project, monkeypatch):
+    run = mlopsfw.start_run(project=project)
+    run.log_metric("x", 1)
+    put = type(project.blobs).put
+    monkeypatch.setattr(type(project.blobs), "put", lambda *_args, **_options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run.end()
+    assert project.runs.get(run.id).status == "running"
+    monkeypatch.setattr(type(project.blobs), "put", put)
+    run.end()
+    assert (project.runs.get(run.id).status, project.runs.get(run.id).metrics) == ("done", {"x": 1.0})
+
+
+def test_a_run_may_end_in_another_context_than_it_began_in(project):
+    run = mlopsfw.start_run(project=project)
+    copy_context().run(run.__enter__)
+    copy_context().run(run.__exit__, None, None, None)
+    assert project.runs.get(run.id).status == "done"
+    with pytest.raises(UsageError, match="outside of any run"):
+        mlopsfw.log_metric("x", 1)
+
+
+def test_a_search_reads_the_metrics_of_the_runs_it_found_alone(project, monkeypatch):
+    for name in ("a", "b", "b", "b", "a"):
+        with mlopsfw.start_run(name, project=project) as run:
+            run.log_metric("x", 1)
+    read = []
+    query = type(project.index).query
+    monkeypatch.setattr(
+        type(project.index), "query", lambda *args, **options: read.append(rows := query(*args, **options)) or rows
+    )
+    assert len(project.runs.search("a")) == 2
+    assert sum(map(len, read)) == 4
 
 
 def test_a_notebook_shows_a_run_as_tables_and_escapes_what_others_wrote(project):

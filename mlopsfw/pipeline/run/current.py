@@ -29,9 +29,10 @@ class Current(Generic[T]):
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def opened(self, value: T) -> Iterator[T]:
-        """Make `value` the current one inside the block."""
-        token = self._here.set(value)
+    def open(self, value: T) -> Iterator[T]:
+        """Make `value` the current one inside the block. The block may end in another context than the one that it began in."""
+        before = self._here.get()
+        self._here.set(value)
         with self._lock:
             self._open.append(value)
         try:
@@ -39,7 +40,8 @@ class Current(Generic[T]):
         finally:
             with self._lock:
                 self._open.remove(value)
-            self._here.reset(token)
+            if self._here.get() is value:
+                self._here.set(before)
 
     def get(self) -> T | None:
         """Return the current value, or None where nothing is open. Raise `UsageError` where several are, none of them here."""

@@ -1,6 +1,7 @@
 """Metrics: numbers over time, appended to a local log and made durable as segments of their run.
 
-`log_metric` costs microseconds: it appends a line of JSON to a buffer, which is written at least twice a second. At the end the log becomes one
+`log_metric` costs microseconds: it appends a line of JSON to a buffer. The first call half a second after the last write, and the end of the
+attempt, write it. At the end the log becomes one
 blob that a `MetricsRecorded` event of the run names. If a process is killed, the next attempt finds its log, up to the last complete line.
 
 Threads log into the run that is open in their process. So does a process that was forked: it writes each line at once, since nothing flushes its
@@ -15,6 +16,7 @@ import operator
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, SupportsFloat
@@ -81,25 +83,23 @@ class MetricLog:
         self._buffer = bytearray()
         self._flushed = time.monotonic()
         self._descriptor = -1
-        self._process, self._forked, self._lock = os.getpid(), False, threading.Lock()
+        self._forked, self._lock = False, threading.Lock()
+        _logs.add(self)
 
     def log(self, name: str, value: SupportsFloat, step: float | None = None) -> None:
         """Append one number. Raise `UsageError` for a name, value or step that cannot be kept; nothing is appended then."""
         number = value if type(value) is float else _number(value, name)
         kept = number if math.isfinite(number) else str(number)
         line = _line(Metric(_name(name), kept, step if step is None else _step(step, name), time.time(), self.source))
-        if os.getpid() != self._process:
-            self._begin_fork()
         with self._lock:
             self._buffer += line
             waited = time.monotonic() - self._flushed >= _FLUSH_SECONDS
             if self._forked or waited or len(self._buffer) >= _FLUSH_BYTES:
                 self._flush()
 
-    def _begin_fork(self) -> None:
+    def begin_fork(self) -> None:
         """Drop what the parent will write itself, and its lock, which may be held by a thread that does not exist here."""
-        self._process, self._forked, self._lock = os.getpid(), True, threading.Lock()
-        self._buffer = bytearray()
+        self._forked, self._lock, self._buffer = True, threading.Lock(), bytearray()
 
     def _flush(self) -> None:
         if self._descriptor < 0 and self._buffer:
@@ -116,6 +116,18 @@ class MetricLog:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
+
+
+_logs: weakref.WeakSet[MetricLog] = weakref.WeakSet()
+
+
+def _begin_fork() -> None:
+    for log in list(_logs):
+        log.begin_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_fork)
 
 
 def _name(name: object) -> str:
@@ -165,7 +177,7 @@ def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = 
     Does nothing for an empty log.
     """
     log.close()
-    metrics = whole(log.file)
+    metrics = read_complete_lines(log.file)
     last = {metric.name: metric.number for metric in metrics}
     if metrics:
         blob = services.blobs.put(b"".join(map(_line, metrics)))
@@ -175,7 +187,7 @@ def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = 
     return last
 
 
-def whole(file: Path) -> list[Metric]:
+def read_complete_lines(file: Path) -> list[Metric]:
     """Return the log's records up to the last complete line."""
     try:
         data = file.read_bytes()
@@ -228,4 +240,4 @@ def _open_log(function: str) -> MetricLog:
 
 def logging_to(log: MetricLog) -> contextlib.AbstractContextManager[MetricLog]:
     """Send `log_metric` to `log` inside the block."""
-    return _current.opened(log)
+    return _current.open(log)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from html import escape
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -119,24 +118,10 @@ class RunView(msgspec.Struct, kw_only=True):
         return [f"{step}: {text}" for text, step in made.items()]
 
     def _repr_html_(self) -> str:
-        """Return the run for a notebook: what it is, its parameters, metrics and results."""
-        of_steps = {
-            f"{step.name}.{name}": value for step in self.steps.values() for name, value in step.outputs.items()
-        }
-        results = {name: _called(value) for name, value in {**of_steps, **self.artifacts}.items()}
-        seconds = f"{self.seconds:.2f} s" if self.finished else ""
-        head = " · ".join(filter(None, (f"run {self.id}", self.pipeline, self.status, seconds)))
-        tables = (("parameter", self.params), ("metric", self.metrics), ("result", results))
-        return f"<p><b>{escape(head)}</b></p>" + "".join(_html_table(title, rows) for title, rows in tables if rows)
+        """Return the run for a notebook."""
+        from mlopsfw.pipeline.run.notebook import run_html
 
-
-def _called(artifact: Artifact) -> str:
-    return artifact.ref or f"{artifact.kind} {artifact.digest[:12]}"
-
-
-def _html_table(title: str, rows: Mapping[str, Any]) -> str:
-    cells = "".join(f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
-    return f"<table><thead><tr><th>{title}</th><th>value</th></tr></thead><tbody>{cells}</tbody></table>"
+        return run_html(self)
 
 
 def fold(run: str, events: Iterable[Event]) -> RunView:

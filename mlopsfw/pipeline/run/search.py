@@ -20,10 +20,10 @@ STATUSES = ("running", "done", "failed", "refused", "interrupted")
 _FACTS = ("run", "name", "status", "started", "seconds", "actor")
 _RUNS = """SELECT run, pipeline AS name, status, started, seconds, actor, facts ->> '$.config' AS config
 FROM runs WHERE (?1 = '' OR pipeline = ?1) AND (?2 = '' OR status = ?2) ORDER BY run DESC LIMIT ?3"""
-_METRICS = (
-    "SELECT run, iif(step = '', name, step || '.' || name) AS name, value FROM metrics WHERE run >= ? AND run <= ?"
-)
-_PARAMS = "SELECT run, name, value FROM params WHERE run >= ? AND run <= ?"
+_METRICS = """SELECT run, iif(step = '', name, step || '.' || name) AS name, value FROM metrics WHERE run IN (SELECT run
+FROM runs WHERE (?1 = '' OR pipeline = ?1) AND (?2 = '' OR status = ?2) ORDER BY run DESC LIMIT ?3)"""
+_PARAMS = """SELECT run, name, value FROM params WHERE run IN (SELECT run
+FROM runs WHERE (?1 = '' OR pipeline = ?1) AND (?2 = '' OR status = ?2) ORDER BY run DESC LIMIT ?3)"""
 
 
 def search(
@@ -53,7 +53,8 @@ def search(
         raise UsageError(f"there is no status {status!r}", hint=f"Known: {', '.join(STATUSES)}.")
     if limit < 1:
         raise UsageError(f"the limit is {limit}", hint="Ask for one run or more.")
-    found = {row["run"]: row for row in index.query(_RUNS, (name, status, min(limit, 1 << 62)))}
+    which = (name, status, min(limit, 1 << 62))
+    found = {row["run"]: row for row in index.query(_RUNS, which)}
     records = {run: {fact: row[fact] for fact in _FACTS} for run, row in found.items()}
     if not records:
         return []
@@ -63,13 +64,12 @@ def search(
         if digest not in configured:
             configured[digest] = _step_params(config(digest))
         records[run] |= configured[digest]
-    span = (min(records), max(records))
     _add(
         records,
         "params",
-        ((row["run"], row["name"], msgspec.json.decode(row["value"])) for row in index.query(_PARAMS, span)),
+        ((row["run"], row["name"], msgspec.json.decode(row["value"])) for row in index.query(_PARAMS, which)),
     )
-    _add(records, "metrics", ((row["run"], row["name"], row["value"]) for row in index.query(_METRICS, span)))
+    _add(records, "metrics", ((row["run"], row["name"], row["value"]) for row in index.query(_METRICS, which)))
     return list(records.values())
 
 

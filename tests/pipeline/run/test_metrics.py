@@ -13,7 +13,7 @@ import pytest
 import mlopsfw
 from mlopsfw import start_run
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.pipeline.run.metrics import MetricLog, whole
+from mlopsfw.pipeline.run.metrics import MetricLog, read_complete_lines
 
 
 def test_what_a_step_logs_is_in_its_run(bench):
@@ -76,7 +76,7 @@ def test_a_metrics_name_that_is_no_unicode_text_is_refused_and_leaves_the_log_as
     assert "UTF-8" in caught.value.hint
     log.log("y", 2)
     log.close()
-    assert [(m.name, m.number) for m in whole(log.file)] == [("x", 1.0), ("y", 2.0)]
+    assert [(m.name, m.number) for m in read_complete_lines(log.file)] == [("x", 1.0), ("y", 2.0)]
 
 
 def test_a_torn_last_line_is_left_out_and_the_rest_is_kept(tmp_path):
@@ -87,7 +87,7 @@ def test_a_torn_last_line_is_left_out_and_the_rest_is_kept(tmp_path):
     data = log.file.read_bytes()
     for cut in range(len(data) - 60, len(data)):
         log.file.write_bytes(data[:cut])
-        assert len(whole(log.file)) == data[:cut].count(b"\n")
+        assert len(read_complete_lines(log.file)) == data[:cut].count(b"\n")
 
 
 def test_a_log_that_a_killed_attempt_left_is_gone_on_with(tmp_path):
@@ -97,7 +97,7 @@ def test_a_log_that_a_killed_attempt_left_is_gone_on_with(tmp_path):
     second = MetricLog(tmp_path / "log")
     second.log("x", 2)
     second.close()
-    assert len(whole(tmp_path / "log")) == 2
+    assert len(read_complete_lines(tmp_path / "log")) == 2
 
 
 def test_ten_thousand_numbers_are_all_there(project):
@@ -132,7 +132,7 @@ def test_what_cannot_be_kept_is_refused_where_it_is_given(tmp_path, case):
     assert caught.value.hint
     log.log("x", 1)
     log.close()
-    assert [m.name for m in whole(log.file)] == ["x"]
+    assert [m.name for m in read_complete_lines(log.file)] == ["x"]
 
 
 @pytest.mark.parametrize(
