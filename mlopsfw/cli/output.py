@@ -26,13 +26,15 @@ R = TypeVar("R")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 
 
-def open_project(context: click.Context) -> Project:
-    """Open the project that the global options name, and close it when the command ends."""
+def open_project(context: click.Context, *overrides: str) -> Project:
+    """Open the project that the global options name, and close it when the command ends. Further overrides, as of `--set`, open it anew."""
     from mlopsfw.project.facade import Project
 
     root = context.find_root()
     options: dict[str, Any] = root.obj or {}
-    if "opened" not in options:
+    if overrides:
+        options["overrides"] = (*options.get("overrides", ()), *overrides)
+    if overrides or "opened" not in options:
         options["opened"] = root.with_resource(
             Project.open(options.get("project"), env=options.get("env"), overrides=options.get("overrides", ()))
         )

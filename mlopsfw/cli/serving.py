@@ -67,10 +67,7 @@ def _listening(context: click.Context, port: int | None, model: str, name: str |
     chosen = project.endpoints.deployer_of(name or project.registry.resolve(model).name, deployer)
     [(_, selection)] = project.config.providers(f"deployer.{chosen}")
     key = selection.options_key or f"{selection.key}.{selection.use}"
-    options: dict[str, Any] = context.find_root().obj
-    del options["opened"]
-    options["overrides"] = (*options.get("overrides", ()), f"{key}.port={port}")
-    return open_project(context)
+    return open_project(context, f"{key}.port={port}")
 
 
 @click.group()

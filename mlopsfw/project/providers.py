@@ -175,7 +175,7 @@ class Providers:
 
     @cached_property
     def formats(self) -> Formats:
-        """The formats of files, each built when a file of its is read."""
+        """The formats of files, each built when first used."""
         from mlopsfw.data.intake.formats import Formats
 
         return Formats([claim.name for claim in self._plugins.catalog.of("format")], self._format)
@@ -185,7 +185,7 @@ class Providers:
 
     @cached_property
     def intake(self) -> Intake:
-        """What data comes in by: the formats, and the sources, each built when a place of its is named."""
+        """What data comes in by: the formats, and the sources, each built when first used."""
         from mlopsfw.data.intake.sources import Intake, Sources
 
         # disabled ones too: a folder that is a table must not be read as plain files

@@ -168,7 +168,7 @@ class PluginManager:
 
     @cached_property
     def _observers(self) -> tuple[Claim, ...]:
-        """The observers. Of two with one name neither can be told from the other, so that both are left out."""
+        """The observers. If two observers share a name, neither is called."""
         observers, clashes = [], dict[str, PluginConflict]()
         for claim in self.catalog.of("observer"):
             try:

@@ -106,7 +106,7 @@ def _files(package: str) -> Iterator[tuple[str, Path]]:
 
 
 def _recorded(distribution: str) -> list[str]:
-    """Return the lines of its RECORD, path with digest, but for what differs from one installation to the next: metadata, scripts, caches."""
+    """Return the lines of its RECORD, path with digest, without entries that differ between installations: metadata, scripts, caches."""
     found = distributions().get(normalised(distribution))
     record = None if found is None else found.metadata / "RECORD"
     if record is None or not record.is_file():
