@@ -1,6 +1,7 @@
 """`LocalStorage`: the storage protocol on a folder. A file is durable before it has its name; a name is durable before we return.
 
-Not for folders that are shared over a network without hard links, nor for keys of other stores: one root, one layout, key = path.
+Not for keys of other stores: one root, one layout, key = path. Not for a file system with neither hard links nor renameat2's
+RENAME_NOREPLACE: nothing else gives a finished file a name that nobody else has taken.
 """
 # System calls by their own names: which of them happen, and in which order, is the point.
 # ruff: noqa: PTH100, PTH102, PTH108, PTH112, PTH118, PTH120
@@ -32,6 +33,7 @@ class LocalStorage(Storage):
     def __init__(self, root: Path) -> None:
         self._root = os.path.abspath(root)
         self._durable: set[str] = set()  # folders whose own name is known to be on the disk
+        self._links: bool | None = None  # whether the file system has hard links; asked once
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
@@ -117,13 +119,23 @@ class LocalStorage(Storage):
     # -- where things are ------------------------------------------------------------------------------------------------
 
     def table_location(self, name: str) -> TableLocation | None:
-        """Return the folder of the Delta table `name`; delta-rs makes it, so only its parent is made here."""
+        """Return the folder of the Delta table `name`; delta-rs makes it, so only its parent is made here.
+
+        None on a file system without hard links, where delta-rs cannot commit: the same files are then objects.
+        """
         key = f"tables/{name}"
         path = self._path(key)
         if os.access(self._root, os.W_OK) or not os.path.isdir(self._root):  # a copy may lie where nobody can write
             with durable.as_storage_error("table_location", name):
                 self._ensure_folder(os.path.dirname(path))
+                if not self._has_links():
+                    return None
         return TableLocation(uri=path, key=key)
+
+    def _has_links(self) -> bool:
+        if self._links is None:
+            self._links = durable.has_links(os.path.join(self._root, _TEMPORARY))
+        return self._links
 
     def describe(self) -> str:
         """Return the folder as a URL."""

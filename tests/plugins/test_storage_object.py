@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -16,13 +17,34 @@ import pytest
 from mlopsfw.kernel.base.errors import StorageError, StorageUnavailable, UsageError
 from mlopsfw.kernel.config.secrets import SecretResolver
 from mlopsfw.testing.storage import StorageConformance
-from mlopsfw_storage_object import ObjectConfig, build
+from mlopsfw_storage_object import ObjectConfig, build, durable
 from mlopsfw_storage_object.local import LocalStorage
 from mlopsfw_storage_object.remote import open_remote
 from mlopsfw_storage_object.retry import Retries
 
 
 class TestFolder(StorageConformance):
+    @pytest.fixture
+    def storage(self, tmp_path):
+        return LocalStorage(tmp_path / "store")
+
+    @pytest.fixture
+    def reopened(self, tmp_path):
+        return LocalStorage(tmp_path / "store")
+
+
+def no_links(number):
+    def link(*_args):
+        raise OSError(number, os.strerror(number))
+
+    return link
+
+
+class TestFolderWithoutHardLinks(StorageConformance):
+    @pytest.fixture(autouse=True)
+    def links(self, monkeypatch):
+        monkeypatch.setattr(os, "link", no_links(errno.EPERM))
+
     @pytest.fixture
     def storage(self, tmp_path):
         return LocalStorage(tmp_path / "store")
@@ -151,6 +173,43 @@ def test_every_write_is_flushed_before_it_is_named_and_its_folder_after(tmp_path
         ("fsync", "file"), ("replace", "name"), ("fsync", "folder"),
         ("fsync", "folder"),
     ]  # fmt: skip
+
+
+NO_LINKS = [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK]
+
+
+@pytest.mark.parametrize("number", NO_LINKS, ids=errno.errorcode.get)
+def test_without_hard_links_a_name_is_given_once_as_durably_and_nothing_is_left(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(os, "link", no_links(number))
+    storage = LocalStorage(tmp_path)
+    storage.put("a/warm", b"")
+    log = []
+    real, rename = os.fsync, durable.rename_exclusive
+    monkeypatch.setattr(os, "fsync", lambda place: (log.append(_seen([place])), real(place))[1])
+    monkeypatch.setattr(durable, "rename_exclusive", lambda *names: (log.append("rename"), rename(*names))[1])
+    assert storage.put_if_absent("a/new", b"x")
+    assert log == ["file", "rename", "folder"]
+    with pytest.raises(FileExistsError):
+        rename(str(tmp_path / "a/warm"), str(tmp_path / "a/new"))
+    monkeypatch.setattr(os.path, "lexists", lambda _path: False)  # another writer comes in between
+    assert not storage.put_if_absent("a/new", b"z")
+    assert storage.get("a/new") == b"x"
+    assert list((tmp_path / ".tmp").iterdir()) == []
+
+
+def test_a_table_lies_in_a_folder_only_where_delta_can_link(tmp_path, monkeypatch):
+    assert LocalStorage(tmp_path).table_location("t") is not None
+    monkeypatch.setattr(os, "link", no_links(errno.EPERM))
+    assert LocalStorage(tmp_path).table_location("t") is None
+    assert list((tmp_path / ".tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC], ids=errno.errorcode.get)
+def test_an_error_that_does_not_mean_no_links_is_raised_as_it_is(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(os, "link", no_links(number))
+    with pytest.raises(StorageError, match=os.strerror(number)):
+        LocalStorage(tmp_path).put_if_absent("k", b"")
+    assert list((tmp_path / ".tmp").iterdir()) == []
 
 
 def _seen(args):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _BESIDE = 8
 _TRIES = 5
+_ALONE = {"allow_unsafe_rename": "true"}
+"""delta-rs commits by a rename, since nobody else writes to the folder: its file system may have no hard links."""
 
 
 class ObjectPlace(DeltaPlace):
@@ -32,7 +34,7 @@ class ObjectPlace(DeltaPlace):
     """
 
     def __init__(self, storage: Storage, key: str, folder: Path, entries: Callable[[], Mapping[str, int]]) -> None:
-        super().__init__(str(folder))
+        super().__init__(str(folder), _ALONE)
         self._storage, self._key, self._folder, self._entries = storage, key, folder, entries
         self._fetched: set[str] | None = None
 
