@@ -82,7 +82,7 @@ class Pipeline:
             inputs: Parameter name → a step, one of its outputs, or a reference such as `data:/flights@3`.
             params: Everything else that it is given.
             needs: Steps that must be done first although nothing of theirs is taken.
-            options: `outputs`, `reads`, `cache`, `retries`, `timeout`, `engine`, `resources` (a
+            options: `outputs`, `reads`, `env`, `cache`, `retries`, `timeout`, `engine`, `resources` (a
                 `mlopsfw.roles.Resources`), as in the TOML.
 
         Raises:

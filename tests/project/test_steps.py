@@ -169,6 +169,7 @@ def test_what_a_third_partys_step_does_wrong_is_blamed_on_it(body, says, bench, 
     ("source", "says"),
     [
         (step_of("return {}", '"result"'), "Step.outputs is a tuple of names"),
+        (step_of("return {}", '("result",), env="REGION"'), "Step.env is a tuple of names"),
         (step_of("return {}", "()"), "Step.outputs names at least one"),
         (step_of("return {}", '("a", "a")'), "none twice"),
         (step_of("return {}").replace("return Step", "return None and Step"), "build returned a NoneType"),
@@ -182,6 +183,18 @@ def test_what_a_third_partys_step_is_built_wrong_with_is_blamed_on_it(source, sa
 
 
 # -- the parts of a project that a step names ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("declared", ["by the plugin", "by the project"])
+def test_a_third_partys_step_runs_again_when_a_declared_variable_changes(declared, bench, install_plugin, monkeypatch):
+    by_plugin = declared == "by the plugin"
+    install_plugin(step_of("return {'result': 1}", f'("result",), env={("REGION",) * by_plugin}'), "step.acme-odd")
+    bench.write('[steps.odd]\nuse = "acme-odd"\n' + 'env = ["REGION"]\n' * (not by_plugin))
+    keys = []
+    for region in ("north", "south", "north"):
+        monkeypatch.setenv("REGION", region)
+        keys.append(bench.key("odd"))
+    assert keys[0] == keys[2] != keys[1]
 
 
 def test_a_step_gets_the_parts_that_it_names(bench, install_plugin):

@@ -122,6 +122,7 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         params: Everything else it is given.
         needs: Steps that must be done first although nothing of theirs is taken.
         reads: Files and globs, relative to the project, that it opens by itself: their content counts for the cache.
+        env: Environment variables that it reads: their values count for the cache.
         each: The input on whose parts it runs, one at a time; empty to run once.
         part_rows: Rows of a part, where that input is a table.
         cache: Whether a result may be reused.
@@ -138,6 +139,7 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     params: dict[str, Any] = {}
     needs: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    env: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^=\x00\s]+$")], ...] = ()
     each: str = ""
     part_rows: Annotated[int, msgspec.Meta(ge=65_536, multiple_of=65_536)] = 1_048_576
     cache: bool = True

@@ -29,6 +29,7 @@ class Step:
         plugins: Roles whose selected providers the step uses, such as `"trainer"`, or a provider by its own name, such
             as `"trainer.boosted"`. Their versions and options are part of the cache key.
         reads: Files and globs, relative to the project, that the step opens. Their content is part of the cache key.
+        env: Environment variables that it reads. Their values count for the cache key, and stand in it as digests.
         facts: Returns whatever else the result depends on, such as an alias's target, as a small JSON value for the
             cache key. Its parameters are names of parts of the project.
     """
@@ -43,17 +44,12 @@ class Step:
     cacheable: bool = True
     plugins: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
     facts: Callable[..., Mapping[str, object]] = _no_facts
 
     def __post_init__(self) -> None:
-        for name in (
-            "inputs",
-            "optional",
-            "outputs",
-            "plugins",
-            "reads",
-            *(("each",) if self.each is not None else ()),
-        ):
+        names = ("inputs", "optional", "outputs", "plugins", "reads", "env")
+        for name in (*names, "each") if self.each is not None else names:
             value = getattr(self, name)
             if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
                 raise TypeError(f"Step.{name} is a tuple of names, not {value!r}")

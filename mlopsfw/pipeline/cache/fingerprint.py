@@ -1,9 +1,8 @@
 """The cache key of a step, in readable parts, so that `why` can name what changed.
 
 A step runs again if any of these changes: its code and the code it reaches, its parameters, the digests of its inputs, the versions, code and
-options of its plugins, the step's own version, the installed packages that it reaches, or the content of the files that it declares to read. If a step depends
-on anything else (a clock, the network), it declares `cache = false`.
-
+options of its plugins, the step's own version, the installed packages that it reaches, or the content of the files and the environment variables that it
+declares to read. If a step depends on anything else (a clock, the network), it declares `cache = false`.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from mlopsfw.lineage import canonical
 from mlopsfw.lineage.environment import environment, environment_digest, interpreter
 from mlopsfw.pipeline.cache.closure import Code, code_of
 from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
+from mlopsfw.pipeline.cache.env import variables
 from mlopsfw.pipeline.cache.installed import content_digest, package_codebase
 from mlopsfw.pipeline.cache.key import Fingerprint
 from mlopsfw.pipeline.cache.plugin_version import plugin_version
@@ -116,6 +116,7 @@ class Fingerprinter:
             units=code.units,
             plugins={f"package.{top}": self._package(top, found or (), code)} if top else {},
             reads=self._reads(node.step, node.config.reads),
+            env=variables(node.config.env),
             **self._packages((), outside, is_open=code.is_open),
             **common,
         )
@@ -147,6 +148,7 @@ class Fingerprinter:
         return Fingerprint(
             runs=f"{node.config.use}/{step.version}",
             reads=self._reads(node.step, (*node.config.reads, *step.reads)),
+            env=variables((*node.config.env, *step.env)),
             facts=msgspec.to_builtins(step.facts()),
             plugins={key: self._version(key) for key in keys}
             | {target: f"code {code.digest}" for target, code in named.items()},

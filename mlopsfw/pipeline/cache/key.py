@@ -39,6 +39,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
             third party's the digest of its code.
         options: `role.name` → its configuration, by its own name.
         reads: File, relative to the project → sha256.
+        env: Environment variable → digest of its value, empty if it is not set.
         facts: Further facts on which an installed step says its result depends.
         each: For a step that runs by parts, the input to cut and the rows of a part.
         environment: Digest of what is installed, as far as the step reaches it.
@@ -55,6 +56,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     plugins: dict[str, str] = {}
     options: dict[str, Any] = {}
     reads: dict[str, str] = {}
+    env: dict[str, str] = {}
     facts: Any = None
     each: str = ""
     environment: str = ""
@@ -63,8 +65,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """The cache key: sha256 (hex) of everything but `units` and `packages`, an empty `each`, and the name of a Python step's function."""
-        left_out = ("units", "packages", *(() if self.each else ("each",)))
+        """The cache key: sha256 (hex) of everything but `units` and `packages`, an empty `each` or `env`, and the name of a Python step's function."""
+        left_out = ("units", "packages", *(name for name in ("each", "env") if not getattr(self, name)))
         counted = {name: value for name, value in msgspec.to_builtins(self).items() if name not in left_out}
         if self.code:
             counted["runs"] = ""

@@ -33,6 +33,7 @@ def changes(
         *_changed("param", flat(before.params), flat(now.params)),
         *_changed("input", _without(before.inputs, without), _without(now.inputs, without), show=False),
         *_changed("file", before.reads, now.reads, show=False),
+        *_variables(before.env, now.env),
         *_changed("plugin", before.plugins, now.plugins),
         *_changed("option", flat(before.options), flat(now.options)),
         *_changed("fact", flat(before.facts or {}), flat(now.facts or {})),
@@ -57,6 +58,15 @@ def _changed(what: str, before: Mapping[str, Any], now: Mapping[str, Any], *, sh
             yield f"{label}: {old!r} → {new!r}"
         else:
             yield f"{label}: its content changed ({_short(old)} → {_short(new)})"
+
+
+def _variables(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    """Yield which environment variables changed: their values are nowhere."""
+    for name in sorted(before.keys() | now.keys()):
+        if (old := before.get(name)) != (new := now.get(name)):
+            how = "is now declared" if old is None else "is no longer declared" if new is None else "changed"
+            how = "is no longer set" if old and new == "" else "is now set" if old == "" and new else how
+            yield f"env {name}: {how}"
 
 
 def _short(digest: str) -> str:

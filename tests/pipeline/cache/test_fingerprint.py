@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -13,6 +14,7 @@ from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
 from mlopsfw.lineage.environment import environment
 from mlopsfw.pipeline.cache.closure import code_of
 from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
+from mlopsfw.pipeline.cache.env import variables
 
 TOML = '[steps.a]\npython = "steps:run"\n'
 
@@ -347,6 +349,39 @@ def test_a_declared_file_counts_by_content_and_not_by_time(bench):
     assert bench.key() == before
     file.write_text("2")
     assert bench.key() != before
+
+
+def test_a_declared_variable_counts_by_its_value_and_unset_is_not_empty(bench, monkeypatch):
+    bench.write(TOML, steps="def run():\n    return 1\n")
+    before = bench.key()
+    bench.write(f"{TOML}env = []\n")
+    assert bench.key() == before, "keys without variables are as they were"
+    bench.write(f'{TOML}env = ["MYVAR", "OTHER"]\n')
+    monkeypatch.delenv("MYVAR", raising=False)
+    keys = [bench.key()]
+    for value in ("", "a", "b", "a"):
+        monkeypatch.setenv("MYVAR", value)
+        keys.append(bench.key())
+    assert len(set(keys)) == 4
+    assert keys[2] == keys[4]
+    monkeypatch.setenv("UNDECLARED", "x")
+    assert bench.key() == keys[4]
+
+
+def test_the_key_holds_a_declared_variable_only_as_a_slow_digest_of_name_and_value(monkeypatch):
+    monkeypatch.setenv("ONE", "the value")
+    monkeypatch.setenv("TWO", "the value")
+    digests = variables(["ONE", "TWO"])
+    assert digests["ONE"] != digests["TWO"]
+    assert "the value" not in str(digests)
+    assert hashlib.sha256(b"the value").hexdigest() not in digests.values()
+
+
+@pytest.mark.parametrize("env", ['["A=b"]', '[""]', '["A B"]', '"MYVAR"', "[1]"])
+def test_what_cannot_be_a_variable_is_refused_with_its_line(bench, env):
+    bench.write(f"{TOML}env = {env}\n", steps="def run():\n    return 1\n")
+    with pytest.raises(ConfigError, match=r"mlopsfw\.toml:\d+.*steps\.a\.env"):
+        bench.key()
 
 
 def test_the_environment_is_read_from_the_names_of_metadata_folders(tmp_path):

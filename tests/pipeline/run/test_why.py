@@ -44,6 +44,28 @@ def test_nothing_changed(fitted):
     assert (why(fitted, "fit").action, why(fitted, "fit").reasons) == ("cached", ())
 
 
+def test_a_variable_that_changed_is_named_without_its_value_and_the_step_runs_again(bench, monkeypatch):
+    monkeypatch.setenv("MYVAR", "secret-0")
+    toml = '[steps.fit]\npython = "steps:fit"\n'
+    bench.write(toml, steps="import os\ndef fit(): return os.environ.get('MYVAR', '')\n").run()
+    bench.write(f'{toml}env = ["MYVAR"]\n')
+    assert why(bench, "fit").reasons == ("env MYVAR: is now declared",)
+    bench.run()
+    for value, reason in (
+        (None, "is no longer set"),
+        ("", "is now set"),
+        ("secret-1", "changed"),
+        ("secret-2", "changed"),
+    ):
+        if value is None:
+            monkeypatch.delenv("MYVAR")
+        else:
+            monkeypatch.setenv("MYVAR", value)
+        assert why(bench, "fit").reasons == (f"env MYVAR: {reason}",)
+        bench.run()
+        assert (why(bench, "fit").action, why(bench, "fit").reasons) == ("cached", ())
+
+
 def test_a_function_two_calls_away_is_named_with_its_file(fitted):
     fitted.edit("helpers.py", "def far(x): return x", "def far(x): return x + 1")
     assert why(fitted, "fit").reasons == ("code: helpers.far changed (helpers.py)",)
