@@ -62,7 +62,7 @@ def layout(request, install_plugin, monkeypatch):
         install_plugin(ELSEWHERE, "storage.elsewhere")
     if request.param == "acme":
         monkeypatch.syspath_prepend(ACME)
-        install_plugin("from acme_mlops import mlopsfw_storages", "storage.acme")
+        install_plugin("from acme_mlops.storage import mlopsfw_storages", "storage.acme")
     yield request.param
     for name in [name for name in sys.modules if name.partition(".")[0] == "acme_mlops"]:
         del sys.modules[name]

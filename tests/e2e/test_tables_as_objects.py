@@ -56,7 +56,7 @@ def mlopsfw(tmp_path, monkeypatch, install_plugin, capsys):
     monkeypatch.setenv("KEY", "ab" * 32)
     monkeypatch.setenv("PYTHONPATH", str(ACME), prepend=":")
     monkeypatch.syspath_prepend(ACME)
-    install_plugin("from acme_mlops import mlopsfw_storages", "storage.acme")
+    install_plugin("from acme_mlops.storage import mlopsfw_storages", "storage.acme")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mlopsfw.toml").write_text(TOML)
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -42,6 +43,7 @@ title = "The numbers are in"
 """
 WORK = "import polars as pl\ndef numbers():\n    return [1, 2, 3], pl.DataFrame({'x': [1, 1, 2]})\n"
 
+POINTS = tomllib.loads((ACME / "pyproject.toml").read_text())["project"]["entry-points"]["mlopsfw.v1"]
 MINIMAL = """
 [build-system]
 requires = ["setuptools>=77"]
@@ -210,15 +212,6 @@ def test_its_own_suite_passes_where_it_is_installed(acme, tmp_path):
     assert out.returncode == 0, out.stdout + out.stderr
 
 
-def test_files_of_its_format_become_a_dataset(acme):
-    (acme.project / "counters.acme").write_text("machine;name\n7;lathe\n8;mill\n")
-    with (acme.project / "mlopsfw.toml").open("a") as config:
-        config.write('\n[format.acme]\nseparator = ";"\n')
-    added = acme.mlopsfw("data", "add", "counters", "counters.acme")
-    assert added.returncode == 0, added.stderr
-    assert "2 rows, 2 columns" in added.stdout
-
-
 INGEST = """
 [steps.take]
 use = "ingest"
@@ -233,7 +226,7 @@ share = "share"
 def test_places_of_its_source_become_a_dataset_by_the_verb_and_by_the_step(acme):
     (acme.project / "share" / "hall-3").mkdir(parents=True)
     for number, name in enumerate(("lathe", "mill"), 7):
-        (acme.project / "share" / "hall-3" / f"{name}.acme").write_text(f"machine|name\n{number}|{name}\n")
+        (acme.project / "share" / "hall-3" / f"{name}.csv").write_text(f"machine,name\n{number},{name}\n")
     with (acme.project / "mlopsfw.toml").open("a") as config:
         config.write(INGEST)
     ran = acme.mlopsfw("run")
@@ -250,6 +243,47 @@ def test_places_of_its_source_become_a_dataset_by_the_verb_and_by_the_step(acme)
     listed = json.loads(acme.mlopsfw("plugins", "list", "--load", "--json").stdout)
     (row,) = [row for row in listed if row["name"] == "source.acme"]
     assert (row["state"], row["summary"]) == ("ok", "Files that the machines of Acme's halls write")
+
+
+LEARN = """
+[steps.rows]
+python = "learn:rows"
+outputs = ["rows"]
+
+[trainer]
+use = "acme"
+
+[steps.train]
+inputs = { train = "rows" }
+task = "regression"
+target = "delay"
+"""
+ROWS = """
+import polars as pl
+def rows():
+    hours, carriers = [float(n % 24) for n in range(240)], ["AA", "DL", None] * 80
+    return pl.DataFrame({"hour": hours, "carrier": carriers, "delay": [2 * hour + 1 for hour in hours]})
+"""
+
+
+def test_its_trainer_makes_a_model_that_its_runtime_loads_and_each_plugin_can_be_loaded(acme):
+    (acme.project / "learn.py").write_text(ROWS)
+    with (acme.project / "mlopsfw.toml").open("a") as config:
+        config.write(LEARN)
+    ran = acme.mlopsfw("run")
+    assert ran.returncode == 0, ran.stderr
+    listed = json.loads(acme.mlopsfw("plugins", "list", "--load", "--json").stdout)
+    ours = {row["name"]: row["state"] for row in listed if row["distribution"].startswith("acme-mlops")}
+    assert ours == dict.fromkeys(POINTS, "ok")
+
+
+def test_the_package_stays_within_600_lines_and_imports_public_names_only(acme):
+    lines = {file.name: file.read_text().count("\n") for file in (ACME / "src").rglob("*.py")}
+    assert len(lines) > 3
+    assert sum(lines.values()) <= 600
+    checked = json.loads(acme.mlopsfw("plugins", "check", "acme-mlops", "--json").stdout)
+    assert [each for each in checked if not each["ok"]] == []
+    assert {each["plugin"] for each in checked} >= set(POINTS)
 
 
 def test_a_plugin_that_fails_at_import_disturbs_nobody_until_it_is_selected(acme):

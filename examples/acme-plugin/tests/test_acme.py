@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import msgspec
 import polars as pl
+import pyarrow as pa
 import pytest
-from acme_mlops import mlopsfw_components, mlopsfw_steps
-from acme_mlops.alerter import AcmeAlerter
-from acme_mlops.features import FeatureStore
-from acme_mlops.format import AcmeFormat
-from acme_mlops.source import AcmeSource
+from acme_mlops.features import FeatureStore, mlopsfw_components
+from acme_mlops.halls import AcmeSource, mlopsfw_steps
+from acme_mlops.oncall import AcmeAlerter, AcmeMonitor, MonitorConfig
 from acme_mlops.storage import AcmeStorage
+from acme_mlops.trainer import AcmeRuntime, AcmeTrainer
 
 from mlopsfw import Project
 from mlopsfw.cli import run
-from mlopsfw.errors import DataError, DeliveryFailed, Erased
-from mlopsfw.roles import Alert, SourceRequest
+from mlopsfw.errors import DataError, Erased
+from mlopsfw.roles import Alert, AlertChange, SourceRequest, TrainingTask, Window
+from mlopsfw.testing.alerter import AlerterConformance
 from mlopsfw.testing.component import ComponentConformance
-from mlopsfw.testing.format import FormatConformance
+from mlopsfw.testing.monitor import MonitorConformance
+from mlopsfw.testing.runtime import RuntimeConformance
 from mlopsfw.testing.source import SourceConformance
 from mlopsfw.testing.step import StepConformance
 from mlopsfw.testing.storage import StorageConformance
+from mlopsfw.testing.trainer import TrainerConformance
 
 ALERT = Alert(id="1", group="g", severity="info", title="t", text="x", time="2026-01-01T00:00:00Z", project="p")
 
@@ -49,27 +53,88 @@ class TestAcmeClean(StepConformance):
         assert [alert.title for alert in bench.alerts] == ["67% of the rows were left out"]
 
 
-class TestAcmeFormat(FormatConformance):
+class TestAcmeTrainer(TrainerConformance):
     @pytest.fixture
-    def reader(self):
-        return AcmeFormat("|")
-
-    @pytest.fixture
-    def write(self):
-        def written(table, path):
-            lines = ["|".join(table.schema.names), *(f"{row['n']}|{row['t']}" for row in table.to_pylist())]
-            path.write_text("".join(f"{line}\n" for line in lines))
-
-        return written
+    def trainer(self):
+        return AcmeTrainer(penalty=1.0)
 
     @pytest.fixture
-    def spoil(self):
-        def spoiled(path):
-            text = path.read_text()
-            path.write_text(text + "seven|lathe\n")
-            return text.count("\n") + 1
+    def runtimes(self):
+        return {"acme": AcmeRuntime()}
 
-        return spoiled
+
+class TestAcmeRuntime(RuntimeConformance):
+    @pytest.fixture
+    def runtime(self):
+        return AcmeRuntime()
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        rows = pl.DataFrame({"x": [0.5, 1.5, None, 2.5] * 16, "kind": ["a", None] * 32, "y": [1.0, 2.0, 3.0, 4.0] * 16})
+        task = TrainingTask(task="regression", target="y")
+        return self.written(tmp_path / "bundle", AcmeTrainer(1.0), task, rows, AcmeRuntime())
+
+
+class TestAcmeMonitor(MonitorConformance):
+    @pytest.fixture
+    def monitor(self):
+        return AcmeMonitor(MonitorConfig())
+
+    @pytest.fixture
+    def state(self, monitor, calm):
+        return monitor.signals(calm, None).state
+
+    @pytest.fixture
+    def calm(self):
+        return window([500.0] * 100, [7] * 100)
+
+    @pytest.fixture
+    def changed(self):
+        return window([700.0] * 100, [14] * 100)
+
+    def test_its_state_follows_the_windows_so_that_a_lasting_change_ends(self, monitor, changed, state):
+        calls = []
+        for _ in range(8):
+            signals = monitor.signals(changed, state)
+            calls.append([finding.subject for finding in signals.findings])
+            state = signals.state
+        assert calls[0] == ["hour", "distance"]
+        assert calls[-1] == []
+
+
+class TestAcmeAlerter(AlerterConformance):
+    @pytest.fixture
+    def log(self, tmp_path):
+        return tmp_path / "log"
+
+    @pytest.fixture
+    def alerter(self, log):
+        return AcmeAlerter(log)
+
+    @pytest.fixture
+    def received(self, log):
+        return lambda: [line["id"] for line in lines_of(log) if "id" in line]
+
+    @pytest.fixture
+    def shown(self, log):
+        return lambda: "\n".join(f"{value}" for line in lines_of(log) for value in line.values())
+
+    @pytest.fixture
+    def broken(self, tmp_path):
+        return AcmeAlerter(tmp_path / "absent" / "log")
+
+    def test_an_acknowledgement_is_written_beside_its_alert(self, alerter, log):
+        alerter.deliver(ALERT)
+        receipt = alerter.deliver(msgspec.structs.replace(ALERT, id="2"))
+        known = msgspec.structs.replace(ALERT, id="2", receipt=receipt)
+        alerter.update(known, AlertChange(kind="acknowledged", actor="user:1", time=ALERT.time))
+        line = lines_of(log)[-1]
+        assert (line["about"], line["change"]["kind"], line["change"]["actor"]) == (
+            receipt.id,
+            "acknowledged",
+            "user:1",
+        )
+        assert msgspec.json.decode(log.read_bytes()[int(receipt.id) :].splitlines()[0])["id"] == "2"
 
 
 class TestAcmeSource(SourceConformance):
@@ -77,8 +142,8 @@ class TestAcmeSource(SourceConformance):
     def hall(self, tmp_path):
         folder = tmp_path / "share" / "hall-3"
         folder.mkdir(parents=True)
-        (folder / "lathe.acme").write_text("machine|name\n7|lathe\n")
-        (folder / "mill.acme").write_text("machine|name\n8|mill\n")
+        (folder / "lathe.csv").write_text("machine,name\n7,lathe\n")
+        (folder / "mill.csv").write_text("machine,name\n8,mill\n")
         (folder / "notes.odd").write_text("for nobody")
         return folder
 
@@ -92,19 +157,19 @@ class TestAcmeSource(SourceConformance):
 
     @pytest.fixture
     def content(self, hall):
-        return {name: (hall / name).read_bytes() for name in ("lathe.acme", "mill.acme")}
+        return {name: (hall / name).read_bytes() for name in ("lathe.csv", "mill.csv")}
 
     @pytest.fixture
     def missing(self):
-        return asked("acme://hall-3/gone.acme")
+        return asked("acme://hall-3/gone.csv")
 
     @pytest.fixture
     def change(self, hall):
-        return lambda: (hall / "mill.acme").write_text("machine|name\n")
+        return lambda: (hall / "mill.csv").write_text("machine,name\n")
 
-    @pytest.mark.parametrize("url", ["acme://../secret.acme", "acme://hall-3/../../secret.acme", "acme://hall-9"])
+    @pytest.mark.parametrize("url", ["acme://../secret.csv", "acme://hall-3/../../secret.csv", "acme://hall-9"])
     def test_a_url_that_leads_out_of_the_share_or_nowhere_is_an_error(self, source, hall, url):
-        (hall.parent.parent / "secret.acme").touch()
+        (hall.parent.parent / "secret.csv").touch()
         with pytest.raises(DataError, match="does not exist") as caught:
             source.find(asked(url))
         assert "acme://hall-3" in caught.value.hint
@@ -121,12 +186,17 @@ class TestAcmeFeatures(ComponentConformance):
 
 
 def asked(url):
-    return SourceRequest(url=url, named=url, suffixes=(".acme",))
+    return SourceRequest(url=url, named=url, suffixes=(".csv",))
 
 
-def test_an_alert_that_cannot_be_written_is_a_failed_delivery(tmp_path):
-    with pytest.raises(DeliveryFailed):
-        AcmeAlerter(tmp_path / "absent" / "log").deliver(ALERT)
+def window(distances, hours):
+    rows = pa.table({"distance": distances, "hour": hours})
+    start, end = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+    return Window(endpoint="orders", model="late", version=1, start=start, end=end, rows=rows)
+
+
+def lines_of(log):
+    return [msgspec.json.decode(line) for line in log.read_bytes().splitlines()]
 
 
 TOML = '[project]\nname = "p"\n[privacy]\nkey = "env:KEY"\n'
