@@ -18,6 +18,12 @@ features = pytest.importorskip("acme_mlops.features")
 STORE = features.FeatureStore
 
 
+@pytest.fixture(autouse=True)
+def known(monkeypatch):
+    """Name the module again, if another test unloaded it: the annotations of its records are resolved by its name."""
+    monkeypatch.setitem(sys.modules, features.__name__, features)
+
+
 def provided():
     return next(iter(features.mlopsfw_components()))
 
