@@ -11,7 +11,17 @@ from mlopsfw.data.intake.open_file import inner_suffix, open_bytes
 from mlopsfw.data.intake.type_inference import BadValue, WrongSchema, WrongType
 from mlopsfw.data.tables import exact
 from mlopsfw.data.tables.batches import ipc_schema, read_ipc, sound, without_rows
-from mlopsfw.data.tables.declared import TooManyBad, cast_each, null_texts, type_of
+from mlopsfw.data.tables.declared import (
+    TooManyBad,
+    cast_each,
+    cast_texts,
+    is_finer,
+    is_micro,
+    null_texts,
+    truncation_hint,
+    type_of,
+    without_texts,
+)
 from mlopsfw.data.tables.prefetch import in_order
 from mlopsfw.kernel.base.nesting import TOO_DEEP, is_too_deep
 
@@ -24,16 +34,21 @@ __all__ = [
     "WrongSchema",
     "WrongType",
     "cast_each",
+    "cast_texts",
     "exact",
     "in_order",
     "inner_suffix",
     "ipc_schema",
+    "is_finer",
+    "is_micro",
     "is_too_deep",
     "json_fault",
     "null_texts",
     "open_bytes",
     "read_ipc",
     "sound",
+    "truncation_hint",
     "type_of",
     "without_rows",
+    "without_texts",
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlopsfw.errors import DataError
-from mlopsfw.formats import BadValue, WrongType, exact, open_bytes
+from mlopsfw.formats import BadValue, WrongType, exact, is_finer, open_bytes, truncation_hint
 from mlopsfw_format_csv.blocks import Left, line_at
 from mlopsfw_format_csv.options import separator, text_of, utf8_of
 
@@ -74,6 +74,8 @@ def _explain_cell(path: Path, options: ReadOptions, known: Mapping[str, str], ce
     hint = f"Correct the row, name the text that means a missing value (--null TEXT), or read the column as text (--type {column}=string)."
     if column in options.expected and cell.kind == "int64" and _value(cell.what).strip().lstrip("+-").isdigit():
         hint = f"Replace the dataset with the column as text (--type {column}=string), or correct the row."
+    if column not in options.types and cell.kind.startswith("timestamp[us") and is_finer(_value(cell.what)):
+        hint = truncation_hint(column, cell.kind)
     return BadValue(f"{where}: {cell.what} for {cell.kind}", column, hint)
 
 

@@ -14,7 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mlopsfw.errors import DataError
-from mlopsfw.formats import WrongType, exact, in_order, null_texts, open_bytes, type_of
+from mlopsfw.formats import (
+    TooManyBad,
+    WrongType,
+    cast_each,
+    cast_texts,
+    exact,
+    in_order,
+    is_micro,
+    null_texts,
+    open_bytes,
+    type_of,
+    without_texts,
+)
 from mlopsfw_format_csv import diagnosis
 from mlopsfw_format_csv.blocks import Blocks, Left
 from mlopsfw_format_csv.options import check, separator, utf8_of
@@ -70,6 +82,7 @@ class Parser:
         self._key = set(options.key) - set(options.expected)
         self._parsing = pc.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=ragged)
         self._types, self._nulls = types, null_texts(options.null)
+        self._times = [name for name in options.types if name in types and is_micro(types[name])]
         self._converting: dict[str, pc.ConvertOptions] = {}
 
     def __call__(self, block: bytes) -> pa.RecordBatch:
@@ -78,9 +91,39 @@ class Parser:
 
     def parse(self, block: bytes) -> pa.RecordBatch:
         """Return the rows of a block, texts as they are. Raise `pa.ArrowInvalid`, `Lossy`."""
-        batch = self._parsed(block, self._conversion(block))
+        import pyarrow as pa
+
+        try:
+            batch = self._parsed(block, self._conversion(block))
+        except pa.ArrowInvalid:
+            if not self._times:
+                raise
+            batch = self._truncated(block)
         if lost := self._lost(block, batch):
             raise Lossy(lost)
+        return batch
+
+    def _truncated(self, block: bytes) -> pa.RecordBatch:
+        """Return the rows of a block; times declared in microseconds drop the digits below. Raise `pa.ArrowInvalid`."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.csv as pcsv
+
+        types = {**self._types, **dict.fromkeys(self._times, pa.string())}
+        conversion = pcsv.ConvertOptions(column_types=types, null_values=self._nulls, strings_can_be_null=False)
+        batch = self._parsed(block, conversion)
+        for name in self._times:
+            index, bad, kind = batch.schema.names.index(name), dict[int, str](), self._types[name]
+            texts = without_texts(pc.utf8_trim_whitespace(batch.column(index)), self._nulls)
+            try:
+                times = cast_each(texts, kind, bad, 0, cast_texts)
+            except TooManyBad:
+                place = next(iter(bad))
+                row, what = place + (1 if self.names else 2), f"invalid value '{texts[place]}'"
+                raise pa.ArrowInvalid(
+                    f"In CSV column #{index}: Row #{row}: CSV conversion error to {kind}: {what}"
+                ) from None
+            batch = batch.set_column(index, name, times)
         return batch
 
     def _lost(self, block: bytes, batch: pa.RecordBatch) -> dict[str, tuple[int, str]]:

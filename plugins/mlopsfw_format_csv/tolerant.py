@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlopsfw.formats import TooManyBad, WrongType, cast_each, exact, in_order, null_texts, type_of
+from mlopsfw.formats import TooManyBad, WrongType, cast_each, cast_texts, exact, in_order, null_texts, type_of
 from mlopsfw_format_csv import diagnosis, strict
 from mlopsfw_format_csv.escapes import ByteText
 from mlopsfw_format_csv.options import check
@@ -231,7 +231,9 @@ class _Reading:
         kind = self._kinds[name]
         present = self._present(values, text=kind == "string")
         found: dict[int, str] = {}
-        done = cast_each(present, type_of(kind), found, len(values), _cast)
+        done = cast_each(
+            present, type_of(kind), found, len(values), _declared if name in self._options.types else _cast
+        )
         lost = self._losses(name, present, done)
         if lost and name not in self._declared:
             reason = next(iter(lost.values()))
@@ -310,6 +312,13 @@ def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
         return _all_null(values)
     text = values.cast(pa.string())
     return text if pa.types.is_string(kind) else text.cast(kind)
+
+
+def _declared(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return `values` (binary) as a declared `kind`. Raise Arrow's errors."""
+    import pyarrow as pa
+
+    return cast_texts(values.cast(pa.string()), kind)
 
 
 def _all_null(values: pa.Array) -> pa.Array:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlopsfw.data.tables import exact
+from mlopsfw.data.tables.declared import is_micro, truncation_hint
 from mlopsfw.data.tables.logical import decoded, logical_type
 from mlopsfw.kernel.base.errors import DataError
 
@@ -28,10 +29,11 @@ class CastError(DataError):
         message: The problem.
         column: The column.
         kind: Its stored type.
+        hint: What to do.
     """
 
-    def __init__(self, message: str, column: str, kind: str) -> None:
-        super().__init__(message, hint=_HOW_TO_FIT)
+    def __init__(self, message: str, column: str, kind: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint or _HOW_TO_FIT)
         self.column, self.kind = column, kind
 
 
@@ -209,7 +211,9 @@ def _cast(values: pa.Array, field: pa.Field, what: str) -> pa.Array:
         converted = plain.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         message = f"column {field.name!r} is {values.type} and does not fit {what} as {field.type}: {error}"
-        raise CastError(message, field.name, str(field.type)) from None
+        is_finer = t.is_timestamp(values.type) and values.type.unit == "ns" and is_micro(field.type)
+        hint = truncation_hint(field.name, str(field.type)) if is_finer else ""
+        raise CastError(message, field.name, str(field.type), hint) from None
     is_text = t.is_string(plain.type) or t.is_large_string(plain.type)
     if is_text and exact.is_number(field.type) and (losses := exact.losses(plain, converted)):
         reason = next(iter(losses.values()))

@@ -1,11 +1,12 @@
 """Types that a user declared for columns whose values have types of their own, and texts that mean a missing value.
 
 A declared type reads the value's text, as it reads the text of a CSV file: 501 as a string is "501", "1" as a bool is true, 1.5 as an int64 is
-an error. Nothing is rounded, and no number becomes a time.
+an error. Nothing is rounded, and no number becomes a time. A time declared in microseconds drops the digits below them, which no table holds.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,19 +23,59 @@ else:
 Cast = Callable[["pa.Array", "pa.DataType"], "pa.Array"]
 
 
+_FINER = r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d{6})\d+((?:Z|[+-]\d\d(?::?\d\d)?)?)$"
+"""A time with digits below a microsecond."""
+
+
 class TooManyBad(Exception):
     """More values do not fit a type than may."""
 
 
 def type_of(name: str, column: str = "") -> pa.DataType:
-    """Return the Arrow type of that name. Raise `UsageError` naming `column` if there is none."""
+    """Return the Arrow type of that name. Raise `UsageError` naming `column` if there is none, or no table can hold it."""
     import pyarrow as pa
 
+    if name.startswith("timestamp[ns"):
+        kind = name.replace("[ns", "[us", 1)
+        raise UsageError(f"column {column!r}: no table can hold {name}", hint=truncation_hint(column, kind))
     try:
         return pa.timestamp("us", "UTC") if name == "timestamp[us, tz=UTC]" else pa.type_for_alias(name)
     except ValueError:
         hint = "Types are int64, double, string, bool, date32[day], timestamp[us] and similar."
         raise UsageError(f"column {column!r}: there is no type {name!r}", hint=hint) from None
+
+
+def truncation_hint(column: str, kind: str) -> str:
+    """Return how to load times with digits below a microsecond; `kind` is the type that a table has for them."""
+    return (
+        f'A table keeps microseconds. Pass --type "{column}={kind}" to drop the digits below, '
+        f"or keep the text (--type {column}=string)."
+    )
+
+
+def is_finer(text: str) -> bool:
+    """Return whether a text is a time with digits below a microsecond."""
+    return re.match(_FINER, text.strip()) is not None
+
+
+def is_micro(kind: pa.DataType) -> bool:
+    """Return whether a type is a time in microseconds."""
+    import pyarrow.types as t
+
+    return bool(t.is_timestamp(kind)) and kind.unit == "us"
+
+
+def cast_texts(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return texts as a declared type: a time in microseconds drops the digits below. Raise Arrow's errors."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        return texts.cast(kind, safe=not pa.types.is_floating(kind))
+    except pa.ArrowInvalid:
+        if not is_micro(kind):
+            raise
+    return pc.replace_substring_regex(texts, _FINER, r"\1\2").cast(kind)
 
 
 def null_texts(texts: Sequence[str]) -> list[str]:
@@ -88,7 +129,7 @@ def _as_type(values: pa.Array, kind: pa.DataType, null: Sequence[str], bad: dict
     texts = values if is_direct else cast_each(values, pa.string(), bad, most)
     if _is_text(texts.type) and not _is_text(kind):
         texts = without_texts(pc.utf8_trim_whitespace(texts), null_texts(null))
-    return cast_each(texts, kind, bad, most)
+    return cast_each(texts, kind, bad, most, cast_texts if _is_text(texts.type) else None)
 
 
 def cast_each(  # noqa: PLR0917 - of the recursion
@@ -132,16 +173,38 @@ def _moments(values: pa.Array, kind: pa.DataType, bad: dict[int, str], most: int
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if is_micro(kind) and pa.types.is_timestamp(values.type) and values.type.unit == "ns":
+        values = _truncated(values)
     try:
         moments = values.cast(kind, safe=False)
         lost = pc.fill_null(pc.not_equal(moments.cast(values.type, safe=False), values), fill_value=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return cast_each(values, kind, bad, most)
     for place in pc.indices_nonzero(lost).to_pylist():
-        bad[place] = f"{values[place]} is no {kind}"
+        bad[place] = f"{_shown(values[place])} is no {kind}"
         if len(bad) > most:
             raise TooManyBad
     return pc.if_else(lost, pa.scalar(None, kind), moments)
+
+
+def _shown(value: pa.Scalar) -> str:
+    """Return a date or a time for people: Python has none of nanoseconds, nor after the year 9999."""
+    import pyarrow as pa
+
+    try:
+        return str(value)
+    except (ValueError, OverflowError):
+        return str(value.cast(pa.string()))
+
+
+def _truncated(values: pa.Array) -> pa.Array:
+    """Return times in nanoseconds without the digits below a microsecond, before 1970 too."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    moments = values.cast(pa.timestamp("us", values.type.tz), safe=False)  # towards 1970
+    is_later = pc.greater(moments.cast(values.type), values)
+    return pc.if_else(is_later, pc.subtract(moments, pa.scalar(1, pa.duration("us"))), moments)
 
 
 def _is_text(kind: pa.DataType) -> bool:
