@@ -246,7 +246,8 @@ def _lists(column: SignatureColumn, values: Any) -> np.ndarray:
 def _tensors(column: SignatureColumn, values: Any) -> np.ndarray:
     """Return one array `[rows, *shape]` of the column's dtype."""
     dtype = np.dtype(column.dtype or "float32")
-    rows = [np.asarray(value) if _is_regular(value) else None for value in values]
+    sides = len(column.shape)
+    rows = [np.asarray(value) if _is_regular(value, sides) else None for value in values]
     for row, each in enumerate(rows):
         if each is None or not _has_kind(each, dtype):
             raise mismatch(column, row, values[row])
@@ -256,20 +257,31 @@ def _tensors(column: SignatureColumn, values: Any) -> np.ndarray:
                 f"its shape is {list(each.shape)}, not {expected}".replace("'", ""), column=column.name, row=row
             )
     empty = np.empty((0, *(side or 0 for side in column.shape)), dtype=dtype)
-    tensor = np.stack([each for each in rows if each is not None]).astype(dtype) if rows else empty
+    given = np.stack([each for each in rows if each is not None]) if rows else empty
+    with np.errstate(over="ignore"):
+        tensor = given.astype(dtype)
+    if dtype.kind == "f" and not np.array_equal(np.isinf(tensor), np.isinf(given)):
+        row = int(np.argwhere(np.isinf(tensor) & ~np.isinf(given))[0][0])
+        raise SignatureMismatch(f"a number does not fit {dtype}", column=column.name, row=row)
     if dtype.kind == "f" and not column.nullable and np.isnan(tensor).any():
         raise _no_null(column, int(np.argwhere(np.isnan(tensor))[0][0]))
     return tensor
 
 
-def _is_regular(value: Any) -> bool:
-    """Return whether nested lists are a tensor: all lists of one depth have one length."""
+def _is_regular(value: Any, sides: int) -> bool:
+    """Return whether nested lists are a tensor: all lists of one depth have one length, and none lies deeper than `sides`."""
     if not isinstance(value, list | tuple):
         return value is not None
+    if sides < 1:
+        return False
     inner = [each for each in value if isinstance(each, list | tuple)]
     if not inner:
         return True
-    return len(inner) == len(value) and len({len(each) for each in inner}) == 1 and all(map(_is_regular, inner))
+    return (
+        len(inner) == len(value)
+        and len({len(each) for each in inner}) == 1
+        and all(_is_regular(each, sides - 1) for each in inner)
+    )
 
 
 def _has_kind(values: np.ndarray, dtype: np.dtype[Any]) -> bool:

@@ -123,6 +123,7 @@ def get(
     timeout: float = 30.0,
     allow_private: bool = False,
     allow_unresolved: bool | None = None,
+    direct: bool = False,
 ) -> Iterator[Stream]:
     """GET a body of any size; errors as for `post`. A redirect is an answer.
 
@@ -132,9 +133,10 @@ def get(
         timeout: Seconds until the answer's headers are there, and of silence between two pieces of the body.
         allow_private: Whether addresses that are not public may be called.
         allow_unresolved: Whether a proxy may call names that have no address here; None: as `allow_private`.
+        direct: Whether to pass by the proxies of the environment.
     """
     unresolved = allow_private if allow_unresolved is None else allow_unresolved
-    route = find_route(url, allow_private=allow_private, allow_unresolved=unresolved)
+    route = find_route(url, allow_private=allow_private, allow_unresolved=unresolved, direct=direct)
     from mlopsfw.http.exchange import exchange
 
     with exchange(route, "GET", headers, None, timeout) as stream:

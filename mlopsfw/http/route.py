@@ -66,12 +66,12 @@ class Route:
             return True
 
 
-def find_route(url: str, *, allow_private: bool, allow_unresolved: bool) -> Route:
+def find_route(url: str, *, allow_private: bool, allow_unresolved: bool, direct: bool = False) -> Route:
     """Return how a URL is reached, its addresses checked; arguments and errors as for `get`."""
     parts = check_url(url)
     host = _in_ascii(parts.hostname or "")
     port = parts.port or _own_port(parts.scheme)
-    proxy = proxy_for(parts.scheme, host, port)
+    proxy = None if direct else proxy_for(parts.scheme, host, port)
     if proxy is None:
         addresses = resolve(host, port)
         if not allow_private:

@@ -41,6 +41,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 }
 """What a datatype holds; INT64 and FP64 are checked as the column's type is."""
 
+_EMPTY_ROWS = 10_000  # rows that a request may have although none of them holds a value
+
 
 class Tensor(msgspec.Struct):
     """A named tensor of a request.
@@ -120,6 +122,7 @@ def _values(tensor: Tensor, scorer: Scorer) -> list[Any]:
     data, shape = tensor.data, tensor.shape
     _check_bounds(tensor)
     if column is not None and column.type in ("list", "tensor"):
+        _check_sides(column, shape)
         data = _nested(data, shape, tensor.name)
     elif len(shape) == 2 and shape[1] == 1:  # noqa: PLR2004 - rows and one value each
         data = [item[0] if isinstance(item, list) and len(item) == 1 else item for item in data]
@@ -153,6 +156,18 @@ def _leaves(value: Any) -> Iterator[int | float]:
             waiting += inner
         elif isinstance(inner, int | float):
             yield inner
+
+
+def _check_sides(column: SignatureColumn, shape: list[int]) -> None:
+    """Refuse a shape of other sides than the column's, and one that would make many rows of nothing."""
+    sides = 1 if column.type == "list" else len(column.shape)
+    if not shape or (len(shape) != sides + 1 and not (column.type == "list" and len(shape) == 1)):
+        raise Refusal(
+            400,
+            f"column {column.name!r}: its shape has {len(shape)} sides, not {sides + 1}: rows, and those of one row",
+        )
+    if min(shape) < 0 or (0 in shape[1:] and shape[0] > _EMPTY_ROWS):
+        raise Refusal(400, f"column {column.name!r}: there are no rows of the shape {str(shape)[:40]}")
 
 
 def _nested(data: list[Any], shape: list[int], name: str) -> list[Any]:

@@ -97,8 +97,19 @@ class DatabaseRows:
 
 def shown(whole: str, table: str = "") -> str:
     """Return a URL without user and password, for events and logs, with the table that is read, if one is."""
-    parts = urllib.parse.urlsplit(whole)
-    port = f":{parts.port}" if parts.port else ""
+    try:
+        parts = urllib.parse.urlsplit(whole)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:  # its words show part of the URL, such as a password with a / in it
+        raise DataError(
+            "the database's URL cannot be read",
+            hint="Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE. In the password percent-encode / as %2F, # as %23, ? as %3F, @ as %40.",
+        ) from None
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise DataError(
+            "the database's URL has an @ after its host, so a password may be cut short",
+            hint="In the password percent-encode / as %2F, # as %23, ? as %3F, @ as %40.",
+        )
     schema = "public." if parts.scheme in _POSTGRES and "." not in table else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}{f'/{schema}{table}' if table else ''}"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import time
 
 import numpy as np
 import polars as pl
@@ -86,6 +88,31 @@ def test_an_image_is_a_tensor_of_rest_v2(images, tmp_path, flat):
     expected = images.predict({"image": IMAGES[:2]})["probabilities"]
     assert answer["outputs"][0]["data"] == pytest.approx(expected.ravel().tolist())
     assert wrong[0] == 400
+
+
+ABSURD = {
+    "many empty rows": {"shape": [10**21, 0, 8], "data": []},
+    "empty rows": {"shape": [10**6, 8, 0], "data": []},
+    "no side": {"shape": [], "data": []},
+    "a thousand sides": {"shape": [1] * 1000, "data": [1.0]},
+    "negative": {"shape": [-1, 8, 8], "data": []},
+    "deep": {"shape": [1, 8, 8], "data": json.loads("[" * 900 + "1" + "]" * 900)},
+    "too large": {"shape": [1, 8, 8], "data": [1e300] * 64},
+}
+
+
+def test_a_tensor_that_makes_no_sense_is_a_400_at_once_and_the_server_goes_on(images, tmp_path):
+    with RunningServer(tmp_path / "captures", bundle=images) as server:
+        for name, absurd in ABSURD.items():
+            tensor = {"name": "image", "datatype": "FP32", **absurd}
+            began = time.monotonic()
+            status, answer, _ = server.ask("POST", URL, {"inputs": [tensor]})
+            assert (status, time.monotonic() - began < 2) == (400, True), (name, answer)
+        rows = [[[1e308] * 8] * 8]
+        status, answer, _ = server.ask("POST", "/invocations", {"inputs": {"image": rows}})
+        assert (status, "does not fit float32" in answer["error"]) == (400, True)
+        sent = {"name": "image", "datatype": "FP32", "shape": [2, 8, 8], "data": IMAGES[:2].ravel().tolist()}
+        assert server.ask("POST", URL, {"inputs": [sent]})[0] == 200
 
 
 def test_the_profile_has_each_class_and_no_image(images):

@@ -56,6 +56,21 @@ class TestVaultStore(SecretsConformance):
         return opened(tmp_path, address="http://127.0.0.1:1")
 
 
+@pytest.mark.server
+def test_a_vault_on_this_machine_is_asked_past_the_proxies_of_the_environment(server, store, monkeypatch):
+    """A proxy would see the token, and could answer in the Vault's stead."""
+    proxy = Vault()
+    proxy.put("secret/data/db#password", "of the proxy")
+    server.put("secret/data/db#password", "of the vault")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy.address)
+    try:
+        assert store.read("secret/data/db#password") == "of the vault"
+        assert proxy.asked == []
+    finally:
+        proxy.close()
+
+
 REFUSED = {
     "403": ((403, {"errors": ["permission denied"]}), ConfigError, "does not let this token read"),
     "404": ((404, {"errors": []}), ConfigError, f"vault:{DB} does not exist"),

@@ -7,6 +7,8 @@ import sqlite3
 import pyarrow as pa
 import pytest
 
+from mlopsfw.data.intake.places import Query
+from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.roles import SourceRequest
 from mlopsfw.testing.source import SourceConformance
 from mlopsfw_source_sql.reading import SqlSource
@@ -46,3 +48,23 @@ class TestNoFile(TestSqlite):
     @pytest.fixture
     def missing(self):
         return SourceRequest(url="sqlite:///gone.db", named="env:DATABASE", table="t")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:S3CRET/PW@127.0.0.1:1/db",
+        "postgresql://u:1/S3CRET@127.0.0.1:1/db",
+        "postgresql://u:S3CRET#PW@127.0.0.1:1/db",
+        "postgresql://u:1?S3CRET@127.0.0.1:1/db",
+        "postgresql://[S3CRET/db",
+        "postgresql://u:S3CRET\u2100@127.0.0.1:1/db",
+    ],
+)
+def test_a_url_that_cannot_be_taken_apart_shows_nothing_of_itself(project, monkeypatch, url):
+    monkeypatch.setenv("WH", url)
+    with pytest.raises(DataError, match="URL") as caught:
+        project.datasets.add("d", [Query("env:WH", table="x")])
+    told = f"{caught.value}{caught.value.hint}{getattr(caught.value, '__notes__', '')}"
+    assert "S3CRET" not in told
+    assert "ercent-encode" in caught.value.hint

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from msgspec.structs import replace
 
-from mlopsfw.kernel.base.errors import ConfigError, UsageError
+from mlopsfw.kernel.base.errors import ConfigError, DataError, UsageError
 from mlopsfw.kernel.roles.host import Secrets
 from mlopsfw.kernel.roles.source import SourceOptions, SourceRequest
 from mlopsfw.privacy.credentials import credential_in
@@ -54,12 +54,24 @@ def url_of(named: str, secrets: Secrets) -> str:
     Raises:
         UsageError: It contains a credential in plain text.
         ConfigError: The reference leads nowhere.
+        DataError: It is no URL. The error shows no part of it.
     """
     if not scheme_of(named):
-        return secrets.reveal(named)
-    if urlsplit(named).password or credential_in(named, secrets.is_reference):
+        return _readable(secrets.reveal(named))
+    if urlsplit(_readable(named)).password or credential_in(named, secrets.is_reference):
         raise _credential(named)
     return named
+
+
+def _readable(url: str) -> str:
+    """Return a URL that the library can take apart: its own words would show a part, such as half a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        hint = "Percent-encode what stands for itself, also in a password: / as %2F, # as %23, ? as %3F, @ as %40."
+        raise DataError("the URL of the source cannot be read", hint=hint) from None
+    return url
 
 
 def check_credentials(request: SourceRequest, *, user: bool = False) -> None:
