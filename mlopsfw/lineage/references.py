@@ -15,7 +15,7 @@ from mlopsfw.kernel.base.errors import InvalidReference
 
 _REFERENCE = re.compile(
     r"(?P<scheme>[a-z][a-z0-9_-]{0,29}):/(?P<name>[a-z0-9][a-z0-9._-]{0,99})"
-    r"(?:@(?P<selector>[a-z0-9][a-z0-9._-]{0,99}))?(?:/(?P<path>[a-z0-9][a-z0-9._/-]{0,199}))?"
+    r"(?:@(?P<selector>[a-z0-9][a-z0-9._-]{0,99}))?(?:/(?P<path>\w[\w .,+=@()\[\]~/-]{0,199}))?"
 )
 
 
@@ -43,6 +43,11 @@ class Reference:
     def __str__(self) -> str:
         selector = f"@{self.selector}" if self.selector else ""
         return f"{self.scheme}:/{self.name}{selector}{f'/{self.path}' if self.path else ''}"
+
+
+def is_reference(text: str) -> bool:
+    """Return whether `text` is a whole reference, with its scheme."""
+    return _REFERENCE.fullmatch(text) is not None
 
 
 def parse_reference(text: str, scheme: str = "") -> Reference:

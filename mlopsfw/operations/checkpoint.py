@@ -48,17 +48,20 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def read(file: Path, project: str) -> Checkpoint:
-    """Return the newest checkpoint of a project's file: its last line. Raise `UsageError` or `DataError`."""
+    """Return the newest checkpoint of a project's file: its last whole line. Raise `UsageError` or `DataError`."""
     try:
         with file.open("rb") as stream:
-            data = stream.read(_LONGEST + 1)
+            stream.seek(max(stream.seek(0, os.SEEK_END) - _LONGEST, 0))
+            data = stream.read()
     except OSError as error:
         raise UsageError(
             f"{file} cannot be read: {error.strerror}", hint="`mlopsfw audit checkpoint FILE` makes one."
         ) from None
     lines = [line for line in data.split(b"\n") if line]
-    if len(data) > _LONGEST or not lines:
-        raise DataError(f"{file} is {'too large for' if lines else 'empty and no'} a checkpoint")
+    if len(lines) > 1 and not data.endswith(b"\n"):
+        lines.pop()  # a full disk or a kill cut it
+    if not lines:
+        raise DataError(f"{file} is empty and no checkpoint", hint="`mlopsfw audit checkpoint FILE` makes one.")
     found = decoded(lines[-1], str(file))
     if found.project != project:
         raise UsageError(f"{file} has checkpoints of the project {found.project!r}", hint=f"This one is {project!r}.")

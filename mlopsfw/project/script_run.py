@@ -16,6 +16,7 @@ from mlopsfw.kernel.ledger.stream import Stream
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.bundle import OutputColumn
 from mlopsfw.lineage import canonical
+from mlopsfw.lineage.references import is_reference
 from mlopsfw.models.registry.versions import ModelVersion
 from mlopsfw.pipeline.run.current import Current
 from mlopsfw.pipeline.run.events import ArtifactLogged, ParamsLogged, RunFinished, RunStarted
@@ -104,9 +105,10 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         if isinstance(value, str):
             value = Path(value)
         name = name or (value.name if isinstance(value, Path) else "")
-        if not name or not name.isprintable() or not {"/", "\\"}.isdisjoint(name):
+        if "/" in name or not is_reference(f"runs:/{self.id}/{name}"):
             raise UsageError(
-                f"an artifact cannot be called {name!r}", hint='log_artifact(value, "name"), without slashes.'
+                f"an artifact cannot be called {name!r}",
+                hint='Begin with a letter or digit; spaces and . , + = @ ( ) [ ] ~ - _ may follow: log_artifact(value, "name").',
             )
         artifact = self._project.values.store(value, name)
         self._append(ArtifactLogged(name=name, artifact=artifact))

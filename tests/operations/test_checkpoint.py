@@ -112,6 +112,9 @@ def test_a_line_that_was_cut_spoils_no_later_one(project, tmp_path):
     checkpoints.append(file, kept)
     assert checkpoints.read(file, project.config.name) == kept
     assert len(file.read_bytes().splitlines()) == 2
+    with file.open("ab") as torn:
+        torn.write(b'{"proj')
+    assert checkpoints.read(file, project.config.name) == kept
 
 
 def test_a_file_of_another_project_is_refused(project, tmp_path):

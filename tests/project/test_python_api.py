@@ -71,6 +71,19 @@ def test_parameters_metrics_and_artifacts_of_a_run_are_found_again(project, tmp_
     assert "'rows'" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["A.csv", "My Report.csv", "Über.txt", "a+b", "loss (val).png", "f1@0.5", "x" * 200])
+def test_an_artifact_is_found_by_the_name_that_was_taken(project, name):
+    with mlopsfw.start_run(project=project) as run:
+        run.log_artifact([1], name)
+    assert project.values.load(project.runs.artifact(f"runs:/{run.id}/{name}")) == [1]
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "a\\b", " a", "x" * 201, "a\nb", "a\u202eb", "-x", "a:b"])
+def test_a_name_that_no_reference_could_take_is_refused(project, name):
+    with mlopsfw.start_run(project=project) as run, pytest.raises(UsageError, match="cannot be called"):
+        run.log_artifact([1], name)
+
+
 def test_what_a_run_logged_is_there_after_a_garbage_collection(project):
     with mlopsfw.start_run(project=project) as run:
         run.log_artifact(ROWS, "rows")
