@@ -71,7 +71,7 @@ def post(
     route = find_route(url, allow_private=allow_private, allow_unresolved=allow_private)
     from mlopsfw.http.exchange import exchange  # httpcore: 0.1 s that only senders pay
 
-    with exchange(route, "POST", headers, body, timeout) as stream:
+    with exchange(route, "POST", headers, body, timeout, whole=True) as stream:
         start = b""
         while piece := stream.read(LARGEST_ANSWER - len(start)):
             start += piece
@@ -124,6 +124,7 @@ def get(
     allow_private: bool = False,
     allow_unresolved: bool | None = None,
     direct: bool = False,
+    whole: bool = False,
 ) -> Iterator[Stream]:
     """GET a body of any size; errors as for `post`. A redirect is an answer.
 
@@ -134,10 +135,11 @@ def get(
         allow_private: Whether addresses that are not public may be called.
         allow_unresolved: Whether a proxy may call names that have no address here; None: as `allow_private`.
         direct: Whether to pass by the proxies of the environment.
+        whole: Whether `timeout` limits the whole exchange, however the body drips.
     """
     unresolved = allow_private if allow_unresolved is None else allow_unresolved
     route = find_route(url, allow_private=allow_private, allow_unresolved=unresolved, direct=direct)
     from mlopsfw.http.exchange import exchange
 
-    with exchange(route, "GET", headers, None, timeout) as stream:
+    with exchange(route, "GET", headers, None, timeout, whole=whole) as stream:
         yield stream

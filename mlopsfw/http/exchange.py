@@ -26,11 +26,11 @@ _AUTHENTICATE, _SERVER_ERROR = 407, 500
 
 @contextmanager
 def exchange(
-    route: Route, method: str, headers: Mapping[str, str], body: bytes | None, timeout: float
+    route: Route, method: str, headers: Mapping[str, str], body: bytes | None, timeout: float, *, whole: bool
 ) -> Iterator[Stream]:
     """Send a request; yield its answer once the headers are there. Raise `EgressError`.
 
-    All of it may take `timeout` seconds; without a body to send, all up to the headers, and then each piece.
+    The `whole` exchange may take `timeout` seconds; otherwise all up to the headers, and then each piece.
     """
     with ExitStack() as stack:
         transport = stack.enter_context(closing(_Transport(route, timeout)))
@@ -40,7 +40,7 @@ def exchange(
             limits = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)}
             sent = pool.stream(method, url, headers=_headers(route, headers), content=body, extensions=limits)
             response = stack.enter_context(sent)
-            if body is None:
+            if not whole:
                 transport.limit.cancel()
         if response.status == _AUTHENTICATE and route.forwarder:
             raise _refused(route.forwarder, route, str(_AUTHENTICATE))

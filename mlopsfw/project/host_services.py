@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlopsfw.capturelog.durable import sync
 from mlopsfw.kernel.base.clock import rfc3339
-from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.kernel.base.errors import Corrupt, PluginError
 from mlopsfw.kernel.base.ids import check_name
 
 if TYPE_CHECKING:
@@ -33,11 +34,16 @@ class ProviderState:
         self._folder = folder
 
     def get(self, name: str) -> Any:
-        """Return the value, None where there is none."""
+        """Return the value, None where there is none. Raise `Corrupt` where the file is no JSON."""
+        file = self._file(name)
         try:
-            return msgspec.json.decode(self._file(name).read_bytes())
+            return msgspec.json.decode(file.read_bytes())
         except FileNotFoundError:
             return None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Corrupt(
+                f"{file} is no JSON: {error}", hint="Delete the file: the plugin then begins without the value."
+            ) from None
 
     def put(self, name: str, value: Any) -> None:
         """Keep a value."""
@@ -49,7 +55,9 @@ class ProviderState:
             )
         temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
         temporary.write_bytes(content)
+        sync(temporary)
         temporary.replace(file)
+        sync(self._folder)
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{check_name(name, 'name of a value')}.json"
@@ -71,7 +79,7 @@ class PluginHttp:
         """GET what is at a URL."""
         from mlopsfw.http import Answer, get
 
-        with get(url, headers or {}, timeout=timeout, allow_private=self._allow_private) as stream:
+        with get(url, headers or {}, timeout=timeout, allow_private=self._allow_private, whole=True) as stream:
             body = b""
             while len(body) < most and (piece := stream.read(most - len(body))):
                 body += piece

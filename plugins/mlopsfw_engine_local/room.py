@@ -71,15 +71,16 @@ class Room:
         return Resources(cpus=self.cores, gpus=gpus, memory=f"{self.memory}B", processes=self.cores)
 
     def fits(self, asked: Resources, running: Sequence[Resources]) -> bool:
-        """Return whether an attempt has room beside those that run."""
-        every = (asked, *running)
-        share = self.cores / self.slots
-        return (
-            len(every) <= self.slots
-            and sum(each.cpus or share for each in every) <= self.cores + _ROUNDING
-            and sum(each.bytes for each in every) <= self.memory
-            and (not asked.gpus or sum(each.gpus for each in every) <= len(self.devices) + _ROUNDING)
-        )
+        """Return whether an attempt has room beside those that run, and devices beside theirs: given in this order."""
+        if not self._has_slot(asked, running):
+            return False
+        grants: list[Grant] = []
+        for each in (*running, asked) if asked.gpus else ():
+            devices = self._free_devices(each.gpus, grants)
+            if devices is None:
+                return False
+            grants.append(Grant(each, devices))
+        return True
 
     def take(self, asked: Resources, stopped: threading.Event) -> Grant | None:
         """Wait until an attempt has room; return what it gets, or None if `stopped` is set first."""
@@ -93,8 +94,8 @@ class Room:
     def take_now(self, asked: Resources) -> Grant | None:
         """Return what an attempt gets, or None if it has no room now."""
         with self._changed:
-            fits = self.fits(asked, [grant.asked for grant in self._grants])
-            devices = self._free_devices(asked.gpus) if fits else None
+            has_slot = self._has_slot(asked, [grant.asked for grant in self._grants])
+            devices = self._free_devices(asked.gpus, self._grants) if has_slot else None
             if devices is None:
                 return None
             self._grants.append(grant := Grant(asked, devices))
@@ -111,11 +112,21 @@ class Room:
         with self._changed:
             self._changed.notify_all()
 
-    def _free_devices(self, gpus: float) -> tuple[str, ...] | None:
+    def _has_slot(self, asked: Resources, running: Sequence[Resources]) -> bool:
+        """Return whether a slot, cores and memory are left. Devices are another question: a share lies on one device."""
+        every = (asked, *running)
+        share = self.cores / self.slots
+        return (
+            len(every) <= self.slots
+            and sum(each.cpus or share for each in every) <= self.cores + _ROUNDING
+            and sum(each.bytes for each in every) <= self.memory
+        )
+
+    def _free_devices(self, gpus: float, grants: Sequence[Grant]) -> tuple[str, ...] | None:
         """Return whole devices, or the fullest one that has the share left; None if there are too few."""
         count, share = math.ceil(gpus), min(gpus, 1.0)
         free = dict.fromkeys(self.devices if gpus else (), 1.0)
-        for grant in self._grants:
+        for grant in grants:
             for device in grant.devices if gpus else ():
                 free[device] -= min(grant.asked.gpus, 1.0)
         ready = sorted((device for device in free if free[device] >= share - _ROUNDING), key=free.__getitem__)

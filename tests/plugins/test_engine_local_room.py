@@ -35,6 +35,11 @@ def room():
         ({"gpus": 2}, [{"gpus": 0.1}], False),
         ({"gpus": 0.9}, [{"gpus": 1}, {"gpus": 0.1}], True),
         ({"gpus": 3}, [], False),
+        ({"gpus": 0.6}, [{"gpus": 0.6}], True),
+        ({"gpus": 0.6}, [{"gpus": 0.6}] * 2, False),  # 0.8 devices are left, and no device has 0.6
+        ({"gpus": 1}, [{"gpus": 0.5}, {"gpus": 0.5}], True),
+        ({"gpus": 1}, [{"gpus": 0.6}, {"gpus": 0.6}], False),
+        ({}, [{"gpus": 0.6}, {"gpus": 0.6}], True),
     ],
 )
 def test_an_attempt_fits_where_slots_cores_memory_and_devices_are_left(room, asked, running, fits):
@@ -49,6 +54,18 @@ def test_no_two_attempts_have_one_device_unless_they_ask_for_a_share(room):
     room.give_back(whole)
     assert room.take(Resources(gpus=0.25), NOBODY).devices == half.devices  # the fullest that has room
     assert room.take(Resources(gpus=1), NOBODY).devices == whole.devices
+
+
+@pytest.mark.parametrize(
+    "asked", [{"gpus": 0.6}, {"gpus": 0.5}, {"gpus": 0.4}, {"gpus": 1}, {"gpus": 2}, {"cpus": 3}, {"memory": "40B"}]
+)
+def test_what_fits_is_granted_at_once_and_what_does_not_fit_waits(room, asked):
+    running = []
+    while room.fits(Resources(**asked), running):
+        assert room.take_now(Resources(**asked)) is not None
+        running.append(Resources(**asked))
+    assert running
+    assert room.take_now(Resources(**asked)) is None
 
 
 def test_an_attempt_without_gpus_is_given_none_and_asks_nobody_for_them(room):

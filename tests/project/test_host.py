@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlopsfw.http import AddressRefused
+from mlopsfw.http import AddressRefused, EgressError
 from mlopsfw.kernel.base.errors import (
     AnswerMismatch,
     ConfigError,
+    Corrupt,
     DataError,
     MlopsfwError,
     NotFound,
@@ -86,6 +92,60 @@ def test_threads_that_keep_a_value_at_once_leave_one_of_theirs_and_nothing_else(
     with ThreadPoolExecutor(len(values)) as threads:
         list(threads.map(keep, values))
     assert [file.name for file in host.private_folder("state").iterdir()] == ["cursor.json"]
+
+
+def test_a_value_is_on_the_disk_before_it_replaces_the_last_and_its_name_after(make_project, monkeypatch):
+    host, acts = make_project().host(KEY), []
+    folder, sync, replace = host.private_folder("state"), os.fsync, Path.replace
+    names = {folder.stat().st_ino: "folder"}
+
+    def record_sync(handle):
+        acts.append(names.get(os.fstat(handle).st_ino, "file"))
+        sync(handle)
+
+    def record_replace(file, target):
+        acts.append("replace")
+        return replace(file, target)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(Path, "replace", record_replace)
+    host.state.put("cursor", 1)
+    assert acts == ["file", "replace", "folder"]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"seq": ', b'"\xff"'])
+def test_a_value_whose_file_is_damaged_is_an_error_that_names_the_file(make_project, content):
+    host = make_project().host(KEY)
+    host.state.put("cursor", 1)
+    (file,) = host.private_folder("state").iterdir()
+    file.write_bytes(content)
+    with pytest.raises(Corrupt, match=r"cursor\.json") as caught:
+        host.state.get("cursor")
+    assert "Delete" in caught.value.hint
+
+
+@pytest.mark.parametrize("verb", ["get", "post"])
+def test_the_time_limit_holds_for_the_whole_exchange_however_the_answer_drips(make_host, verb):
+    """The server ends its answer after 3 s: each byte comes well within the limit."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_drip, args=(server,))
+        thread.start()
+        http, url = make_host(allow_private=True).http, f"http://127.0.0.1:{server.getsockname()[1]}/"
+        began = time.monotonic()
+        with pytest.raises(EgressError, match=r"did not finish its answer in 0\.5 s"):
+            http.get(url, timeout=0.5) if verb == "get" else http.post(url, b"", timeout=0.5)
+        assert time.monotonic() - began < 2
+        thread.join()
+
+
+def _drip(server):
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n")
+        for _ in range(30):
+            connection.sendall(b"x")
+            time.sleep(0.1)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://169.254.169.254/latest", "http://10.0.0.1/"])
