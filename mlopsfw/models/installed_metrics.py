@@ -12,7 +12,7 @@ import numpy as np
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.plugins.blame import blaming
 from mlopsfw.kernel.roles.metric import Metric
-from mlopsfw.models.metrics import OWN, MetricSet, checked
+from mlopsfw.models.metrics import OWN, MetricSet, check_value
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import ProjectConfig
@@ -58,7 +58,9 @@ def _guarded(metric: Metric, claim: Claim) -> Callable[..., float | None]:
     def compute(labels: np.ndarray, outputs: Mapping[str, np.ndarray], weight: np.ndarray | None) -> float | None:
         columns = {name: _read_only(column) for name, column in outputs.items()}
         with blaming(claim, "Metric.compute"):
-            return checked(metric.compute(_read_only(labels), columns, None if weight is None else _read_only(weight)))
+            return check_value(
+                metric.compute(_read_only(labels), columns, None if weight is None else _read_only(weight))
+            )
 
     return compute
 

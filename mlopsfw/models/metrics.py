@@ -77,6 +77,10 @@ class MetricSet:
             raise UsageError(f"there is no metric {name!r}", hint=nearest(name, self._metrics))
         return self._metrics[name].higher_is_better
 
+    def gain(self, name: str, value: float, other: float) -> float:
+        """Return by how much a value of a metric is better than another: negative where it is worse."""
+        return value - other if self.higher_is_better(name) else other - value
+
     def primary(self, task: str) -> str:
         """Return the metric that compares models of a task by default. Raise `UsageError` where nothing says which."""
         names = self.of(task)
@@ -89,7 +93,7 @@ class MetricSet:
         return names[0]
 
 
-def checked(value: Any) -> float | None:
+def check_value(value: Any) -> float | None:
     """Return what a metric computed. Raise `PluginError` unless it is a finite number, or None."""
     if value is None:
         return None

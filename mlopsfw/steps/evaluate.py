@@ -76,7 +76,7 @@ def _run(
     result: dict[str, Any] = {**subject, **metrics.evaluate(task, labels, outputs)}
     if "train" in context.inputs:
         result["baseline"] = _baselines(metrics, bundle, context.load("train"), rows, labels)
-        result["against_baseline"] = against(metrics, name, result)
+        result["against_baseline"] = compare_with_baselines(metrics, name, result)
     if params.segments:
         result["segments"] = _segments(partial(metrics.evaluate, task), params, rows, labels, outputs)
     wired = context.inputs.get("champion")
@@ -135,15 +135,14 @@ def _baselines(
     return {each: metrics.evaluate(manifest.task, labels, {main: answer}) for each, answer in answers.items()}
 
 
-def against(metrics: MetricSet, metric: str, result: Mapping[str, Any]) -> dict[str, Any]:
+def compare_with_baselines(metrics: MetricSet, metric: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """Compare the model with the best of the baselines. Values that are equal to three digits are a tie."""
     rivals = {name: found[metric] for name, found in result["baseline"].items() if metric in found}
     if metric not in result or not rivals:
         return {}
-    is_higher_better = metrics.higher_is_better(metric)
-    best = (max if is_higher_better else min)(rivals, key=rivals.__getitem__)
+    best = (max if metrics.higher_is_better(metric) else min)(rivals, key=rivals.__getitem__)
     own, other = float(result[metric]), float(rivals[best])
-    gain = own - other if is_higher_better else other - own
+    gain = metrics.gain(metric, own, other)
     verdict = "tied" if f"{own:.3g}" == f"{other:.3g}" else "better" if gain > 0 else "worse"
     word = "as good as" if verdict == "tied" else f"{verdict} than"
     says = f"the model ({metric} {own:.3g}) is {word} the {best} baseline ({other:.3g})"
@@ -196,9 +195,14 @@ def _compare(
     for name, each in (("the model", result), ("the champion", champion)):
         if metric not in each:
             raise UsageError(f"{name} has no metric {metric!r} on these rows", hint=nearest(metric, each))
-    gain = float(result[metric]) - float(champion[metric])
-    better = gain > 0 if metrics.higher_is_better(metric) else gain < 0
-    compared = {"metric": metric, "model": result[metric], "champion": champion[metric], "gain": gain, "better": better}
+    gain = metrics.gain(metric, result[metric], champion[metric])
+    compared = {
+        "metric": metric,
+        "model": result[metric],
+        "champion": champion[metric],
+        "gain": gain,
+        "better": gain > 0,
+    }
     return compared | _interval(metrics, metric, *models)
 
 
@@ -211,7 +215,7 @@ def _interval(metrics: MetricSet, metric: str, model: _Scored, champion: _Scored
 
     def gain(at: np.ndarray) -> float | None:
         own, other = (each.metric(metrics, metric, at) for each in (model, champion))
-        return None if own is None or other is None else own - other
+        return None if own is None or other is None else metrics.gain(metric, own, other)
 
     ends = interval(gain, len(model.labels))
     return {"low": ends[0], "high": ends[1]} if ends else {}
@@ -231,7 +235,7 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
         context.log(says)
     if "compare" in metrics:
         c = metrics["compare"]
-        ends = f" (95% of the difference: {c['low']:.4f} to {c['high']:.4f})" if "low" in c else ""
+        ends = f" (95% interval of the gain: {c['low']:.4f} to {c['high']:.4f})" if "low" in c else ""
         context.log(f"{c['metric']} {c['model']:.4f}, the champion's {c['champion']:.4f}{ends}")
 
 
@@ -244,7 +248,7 @@ def build(params: EvaluateParams, _host: Host) -> Step:
         outputs=("metrics", "champion"),
         plugins=("metric",),
         facts=partial(_facts, params),
-        version=3,
+        version=4,
     )
 
 

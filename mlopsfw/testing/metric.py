@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from mlopsfw.kernel.roles.metric import Metric
-from mlopsfw.models.metrics import checked
+from mlopsfw.models.metrics import check_value
 
 Rows = tuple[np.ndarray, dict[str, np.ndarray]]
 """Labels, and the columns of the answers."""
@@ -129,7 +129,7 @@ def _computed(metric: Metric, labels: Any, outputs: Any, weight: np.ndarray | No
     for array in (labels, *outputs.values()):
         array.flags.writeable = False
     try:
-        return checked(metric.compute(labels, outputs, weight))
+        return check_value(metric.compute(labels, outputs, weight))
     finally:
         for array in (labels, *outputs.values()):
             array.flags.writeable = True

@@ -8,7 +8,7 @@ import pytest
 from mlopsfw.kernel.base.errors import PluginError, UsageError
 from mlopsfw.kernel.plugins.catalog import installed
 from mlopsfw.kernel.roles.metric import Metric
-from mlopsfw.models.metrics import OWN, MetricSet, checked, mlopsfw_metrics
+from mlopsfw.models.metrics import OWN, MetricSet, check_value, mlopsfw_metrics
 from mlopsfw.testing.metric import MetricConformance
 
 
@@ -77,13 +77,13 @@ def test_the_one_metric_of_a_task_compares_its_models_and_among_several_one_must
 )
 def test_an_answer_that_is_no_finite_number_is_refused(value):
     with pytest.raises(PluginError, match="it returned"):
-        checked(value)
+        check_value(value)
 
 
 @pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.int64(2), None])
 def test_a_number_is_taken_and_none_is_undefined(value):
-    assert checked(value) == value
-    assert type(checked(value)) in {float, type(None)}
+    assert check_value(value) == value
+    assert type(check_value(value)) in {float, type(None)}
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,10 @@ def test_a_number_is_taken_and_none_is_undefined(value):
 def test_a_record_that_is_none_is_refused_where_it_is_made(wrong):
     with pytest.raises(TypeError, match="Metric"):
         Metric(**{"compute": lambda *_: 1.0, "higher_is_better": True, "tasks": ("binary",)} | wrong)
+
+
+@pytest.mark.parametrize("name", list(OWN))
+def test_a_gain_is_positive_where_the_first_value_is_better(name):
+    better, worse = (0.9, 0.4) if OWN.higher_is_better(name) else (0.4, 0.9)
+    assert OWN.gain(name, better, worse) == pytest.approx(0.5)
+    assert OWN.gain(name, worse, better) == pytest.approx(-0.5)

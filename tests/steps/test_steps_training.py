@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.models.metrics import OWN
-from mlopsfw.steps.evaluate import against
+from mlopsfw.steps.evaluate import compare_with_baselines
 from mlopsfw.steps.features import FeaturesParams, features
 
 ROWS = """
@@ -186,16 +186,18 @@ def test_that_a_model_lost_to_the_baseline_is_told_wherever_one_looks(bench):
     ("own", "other", "verdict"), [(0.493, 0.956, "worse"), (0.957, 0.956, "better"), (0.95601, 0.956, "tied")]
 )
 def test_only_a_model_that_lost_is_worth_a_note(own, other, verdict):
-    found = against(OWN, "auc", {"auc": own, "baseline": {"majority": {"auc": 0.5}, "logistic": {"auc": other}}})
+    found = compare_with_baselines(
+        OWN, "auc", {"auc": own, "baseline": {"majority": {"auc": 0.5}, "logistic": {"auc": other}}}
+    )
     assert (found["verdict"], found["baseline"]) == (verdict, "logistic")
-    lower = against(
+    lower = compare_with_baselines(
         OWN, "rmse", {"rmse": 1 / own, "baseline": {"majority": {"rmse": 2.5}, "linear": {"rmse": 1 / other}}}
     )
     assert (lower["verdict"], lower["baseline"]) == (verdict, "linear")
 
 
 def test_without_a_number_to_compare_nothing_is_said():
-    assert against(OWN, "auc", {"log_loss": 0.1, "baseline": {"majority": {"log_loss": 0.2}}}) == {}
+    assert compare_with_baselines(OWN, "auc", {"log_loss": 0.1, "baseline": {"majority": {"log_loss": 0.2}}}) == {}
 
 
 @pytest.mark.slow
