@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as Late
 import msgspec
 import pytest
 
-from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.project.facade import Project
 from mlopsfw.roles import Engine, Failure, Resources, StepResult
 from mlopsfw.testing.engine import EngineConformance
@@ -72,11 +72,27 @@ def test_an_engine_of_threads_runs_a_pipeline_and_refuses_a_time_limit_that_it_c
         outcome = bench.write(toml, steps="def a(): return 1\n").run()
         assert (outcome.status, bench.value(outcome, "b")) == ("done", 1)
         bench.write(toml + "timeout = 5\n", steps="def a(): return 2\n")
-        outcome = bench.run()
-        assert (outcome.status, outcome.failed, outcome.failure.type) == ("failed", "b", UsageError.__name__)
-        assert "'threads' cannot end a step at its time limit" in outcome.failure.message
+        for refused in (bench.run, bench.open().pipeline.plan):
+            with pytest.raises(
+                ConfigError, match=r"steps\.b\.timeout: .*'threads' cannot end a step at its time limit"
+            ):
+                refused()
+        with bench.open() as project:
+            assert len(project.runs.ids()) == 1  # `a`, which has no limit and comes before, has not run again
     finally:
         del sys.modules["test_engine_kit"]
+
+
+def test_attempts_in_this_process_share_its_import_path_and_leave_it_as_it_was(opened):
+    before, engine = list(sys.path), Threads()
+    try:
+        held = [engine.submit(SUITE.spec(opened, step)) for step in ("hold", "add")]
+        assert SUITE.value(opened, SUITE.finish(held[1])) == 3
+        assert sys.path == [str(opened.root), *before], "an attempt that still runs needs the folder, once"
+        SUITE.finish(held[0])
+        assert sys.path == before
+    finally:
+        engine.close()
 
 
 class Mutant(LocalEngine):

@@ -1,4 +1,4 @@
-"""Compare what steps ask for with what their engines can ever give, before anything runs."""
+"""Compare what steps ask for, resources and time limits, with what their engines can ever give, before anything runs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ _AMOUNTS = {"cpus": "cpus", "gpus": "gpus", "memory": "bytes", "processes": "pro
 """Field → the property with its number."""
 
 
-def check_resources(graph: Graph, workers: Workers, config: ProjectConfig) -> None:
-    """Raise `ConfigError` if a step asks for more than its engine can ever give. Engines of other steps are not asked."""
+def check_requirements(graph: Graph, workers: Workers, config: ProjectConfig) -> None:
+    """Raise `ConfigError` if a step asks for more than its engine can ever give, or for a time limit that it cannot keep."""
     for node in graph.nodes.values():
+        if node.config.timeout and "kill" not in workers.engine(node.engine).abilities:
+            raise config.error(
+                f"the engine {node.engine!r} cannot end a step at its time limit",
+                f"steps.{node.name}.timeout",
+                hint="Remove the timeout, or name an engine that can.",
+            )
         asked = node.config.resources
         if asked == Resources():
             continue

@@ -133,12 +133,6 @@ class Coordinator:
         if self.options.debug:
             self._run_here(attempt)
             return True
-        if node.config.timeout and "kill" not in self.execution.workers.engine(node.engine).abilities:
-            hint = "Remove the timeout, or name an engine that can."
-            self._cannot_start(
-                node, UsageError(f"the engine {node.engine!r} cannot end a step at its time limit", hint=hint)
-            )
-            return False
         beside = [a.node.config.resources for a in self._running.values() if a.node.engine == node.engine]
         if not beside or self.execution.workers.engine(node.engine).fits(node.config.resources, beside):
             self._submit(attempt)

@@ -23,7 +23,7 @@ from mlopsfw.pipeline.run.journal import Journal
 from mlopsfw.pipeline.run.liveness import identity, wait_until_lost
 from mlopsfw.pipeline.run.plan import Planned, Planner
 from mlopsfw.pipeline.run.record import OPEN, RunView, fold
-from mlopsfw.pipeline.run.requirements import check_resources
+from mlopsfw.pipeline.run.requirements import check_requirements
 from mlopsfw.pipeline.run.runner import Coordinator, Options
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Sessions:
         prints.codebase.save()
         self._check_options(graph)
         if not debug:  # then no engine is used
-            check_resources(graph, self._execution.workers, self._config)
+            check_requirements(graph, self._execution.workers, self._config)
         return graph, prints
 
     def _check_options(self, graph: Graph) -> None:

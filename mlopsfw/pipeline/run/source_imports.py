@@ -36,6 +36,8 @@ class SourceImports:
 
     def covers(self, name: str, file: str) -> bool:
         """Return whether a module may be edited before the next step."""
+        if not file:  # built in, or a namespace: no folder tells whose it is
+            return name.partition(".")[0] in self.packages
         if SITES.intersection(Path(file).parts):
             return False
         return os.path.realpath(file).startswith(self._code) or name.partition(".")[0] in self.packages

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from io import TextIOWrapper
@@ -72,7 +73,7 @@ class StepRunner:
         outputs: dict[str, Artifact] = {}
         failure = None
         try:
-            alone = _beside_others(folders) if shared else _as_if_alone(root, folders)
+            alone = _shared_process(folders) if shared else _as_if_alone(root, folders)
             with alone as packages, contextlib.nullcontext() if debug or shared else _captured(log):
                 outputs = self._outputs(spec, folder, metrics, packages)
         except BaseException as error:
@@ -94,7 +95,8 @@ class StepRunner:
 
     def _outputs(self, spec: StepSpec, folder: Path, metrics: MetricLog, packages: list[str]) -> dict[str, Artifact]:
         node = self._sessions.graph.nodes[step_of(spec.step)]
-        packages.append(_top(node.config.python.partition(":")[0]))
+        if node.config.python:  # a plugin's step is in no module of the project's
+            packages.append(_top(node.config.python.partition(":")[0]))
         if spec.joins:
             return Parts(self._values, self._datasets).join(spec.step, spec.outputs, spec.inputs)
         with tempfile.TemporaryDirectory(prefix="scratch-", dir=folder) as scratch, logging_to(metrics):
@@ -135,10 +137,44 @@ def _call(node: Node, context: StepContext) -> Mapping[str, object]:
     return named_outputs(call_function(node, context), node.outputs, node.config.python)
 
 
-def _beside_others(code: Sequence[str]) -> contextlib.AbstractContextManager[list[str]]:
-    """Let a step find the project's modules, and change nothing else of a process that others use."""
-    sys.path[:0] = [folder for folder in code if folder not in sys.path]
-    return contextlib.nullcontext([])
+class _ImportPath:
+    """The folders that attempts in this process have put on the import path, each until the last of its attempts ends."""
+
+    def __init__(self) -> None:
+        self._users: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def add(self, folders: Sequence[str]) -> list[str]:
+        """Put folders in front that are not there; return those that `remove` must be given."""
+        with self._lock:
+            ours = [folder for folder in folders if folder in self._users or folder not in sys.path]
+            sys.path[:0] = [folder for folder in ours if folder not in self._users]
+            for folder in ours:
+                self._users[folder] = self._users.get(folder, 0) + 1
+            return ours
+
+    def remove(self, folders: Sequence[str]) -> None:
+        """Take folders away that no other attempt uses."""
+        with self._lock:
+            for folder in folders:
+                self._users[folder] -= 1
+                if not self._users[folder]:
+                    del self._users[folder]
+                    with contextlib.suppress(ValueError):  # a step took it away itself
+                        sys.path.remove(folder)
+
+
+_IMPORT_PATH = _ImportPath()
+
+
+@contextlib.contextmanager
+def _shared_process(code: Sequence[str]) -> Iterator[list[str]]:
+    """Let a step find the project's modules while it runs, and change nothing else of a process that others use."""
+    added = _IMPORT_PATH.add(code)
+    try:
+        yield []
+    finally:
+        _IMPORT_PATH.remove(added)
 
 
 @contextlib.contextmanager

@@ -123,6 +123,18 @@ def test_an_attempt_writes_no_bytecode_of_the_project_and_leaves_the_import_syst
     assert not (project.root / "__pycache__").exists()
 
 
+@pytest.mark.parametrize("packages", [[], ["acme"]])
+def test_a_module_without_a_file_is_edited_only_where_its_package_is(tmp_path, monkeypatch, packages):
+    """The current folder, which is what an empty path resolves to, lies in the code."""
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    imports = SourceImports([str(tmp_path)])
+    imports.packages.extend(packages)
+    assert not imports.covers("builtins_like", "")
+    assert imports.covers("acme.namespace", "") is bool(packages)
+    assert imports.covers("work", str(tmp_path / "work.py"))
+
+
 def test_libraries_keep_their_bytecode(tmp_path, monkeypatch):
     """Without it every worker would compile Polars or torch anew."""
     library, own = tmp_path / "site-packages", tmp_path / "code"
