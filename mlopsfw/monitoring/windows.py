@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MOST_BEFORE = 1000
 """How many windows before the median prediction the first window may begin, if the user names no start."""
 
+_OF_THE_ANSWER = ("model", "version", "bundle", "revision", "client_request_id", "client_request_row")
+"""Columns of captured predictions that say who answered whom: a window is of one version, and no monitor compares them."""
+
 
 class Windows:
     """The captured predictions of a project, cut by event time.
@@ -55,7 +58,7 @@ class Windows:
         """Return the window [start, end) of each model version that answered in it, oldest version first."""
         return [
             Window(
-                endpoint=endpoint, model=model, version=version, start=stamp(start), end=stamp(end), rows=rows.to_arrow(),
+                endpoint=endpoint, model=model, version=version, start=stamp(start), end=stamp(end), rows=rows.drop(_OF_THE_ANSWER).to_arrow(),
                 labels=joined.labels.to_arrow() if joined.labels.height else None, labels_aside=joined.aside,
                 look=look, looks=looks, metrics=self._metrics,
             )

@@ -23,7 +23,9 @@ class SampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 def _build(config: SampleConfig, _host: Host) -> Step:
     def run(context: StepContext) -> Mapping[str, object]:
-        rows = context.load("rows")
+        import polars as pl
+
+        rows = context.load("rows", pl.DataFrame)  # a dataset would be a LazyFrame otherwise
         if config.column not in rows.columns:
             raise DataError(f"the rows have no column {config.column!r}", hint=f"They have {', '.join(rows.columns)}.")
         kept = rows.drop_nulls(config.column)

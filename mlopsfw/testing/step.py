@@ -183,6 +183,20 @@ class StepConformance:
         if bench.step.cacheable:
             assert bench.run(inputs) == bench.run(inputs)
 
+    def test_a_version_of_a_dataset_is_taken_as_a_table_is(self, bench: Bench, inputs: Mapping[str, Any]) -> None:
+        tables = {name: rows for name, rows in inputs.items() if isinstance(rows, pl.DataFrame) and rows.height}
+        if not tables or not bench.step.cacheable:
+            pytest.skip("the step takes no table, or its point is its effect")
+        commit = bench.project.datasets.commit
+        versions = {
+            name: commit(f"kit-{number}", rows, "replace").artifact()
+            for number, (name, rows) in enumerate(tables.items())
+        }
+        of_tables, of_versions = bench.run(inputs), bench.run({**inputs, **versions})
+        assert {name: each.meta.get("rows") for name, each in of_tables.items() if each.kind == "table"} == {
+            name: of_versions[name].meta.get("rows") for name, each in of_tables.items() if each.kind == "table"
+        }
+
     def test_parts_of_its_input_give_what_the_whole_gives(self, bench: Bench, inputs: Mapping[str, Any]) -> None:
         for name in bench.step.each or ():
             whole, rows = bench.run(inputs), inputs[name]

@@ -584,6 +584,15 @@ def test_a_window_without_predictions_a_wrong_time_and_a_wrong_zone_are_errors_t
     assert verb("monitor", "run", "delay", "--zone", "Mars")[0] == 2
 
 
+def test_a_window_has_the_columns_that_the_role_promises_and_no_other(project):
+    capture(project, 0)
+    start, end = project.windows.span("delay")
+    (window,) = project.windows.cut("delay", start, end + timedelta(seconds=1))
+    columns = set(window.rows.column_names)
+    assert {"prediction_id", "event_time", "processed_time", "x", "probability"} <= columns
+    assert not columns & {"model", "version", "bundle", "revision", "client_request_id", "client_request_row"}
+
+
 def test_replay_and_report_list_the_windows_in_order(project, verb):
     for day, mean in enumerate([0.0, 2.0, 0.0]):
         capture(project, day, mean=mean)
