@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.kernel.base.errors import PluginError, ServingError, SignatureMismatch
 from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.kernel.roles.deployer import Scores
+from mlopsfw.serving.recorder import EVENT_TIME
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from mlopsfw.serving.endpoints import Endpoints
 
 PREDICTION_ID = "prediction_id"
-_EVENT_TIME = "event_time"
 _ROWS = 8_192  # of a request
 
 
@@ -73,7 +73,7 @@ class BatchScorer:
         try:
             yield from _answered(name, deployer.score(endpoint, requests), requests, manifest)
         except Exception:
-            if requests.error is not None:  # what the file is to blame for, the deployer is not
+            if requests.error is not None:  # an error in the file is not the deployer's fault
                 raise requests.error from None
             raise
 
@@ -122,8 +122,8 @@ class _Requests:
 
     def __init__(self, source: InferredFile, manifest: Manifest) -> None:
         self._source, self._inputs = source, list(manifest.inputs)
-        if _EVENT_TIME not in {column.name for column in self._inputs}:
-            self._inputs.append(SignatureColumn(name=_EVENT_TIME, type="datetime"))
+        if EVENT_TIME not in {column.name for column in self._inputs}:
+            self._inputs.append(SignatureColumn(name=EVENT_TIME, type="datetime"))
         self.waiting: deque[pl.DataFrame] = deque()
         self.ended = False
         self.error: Exception | None = None
@@ -138,7 +138,7 @@ class _Requests:
                 yield {column.name: request_values(rows[column.name], column) for column in taken}
         except Exception as error:  # noqa: BLE001 - it passes through the deployer, and is raised behind it
             self.error = error
-            raise ServingError("the file cannot be read on") from None
+            raise ServingError("the file cannot be read further") from None
         self.ended = True
 
     def _frames(self) -> Iterator[pl.DataFrame]:

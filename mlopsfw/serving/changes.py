@@ -1,4 +1,4 @@
-"""The changes of an endpoint, folded from its stream: which version it should serve, by which deployer, and what came of it."""
+"""The changes of an endpoint, folded from its stream: which version, by which deployer, and the result of each change."""
 
 from __future__ import annotations
 
@@ -100,7 +100,16 @@ def latest(changes: Sequence[Wanted]) -> Wanted | None:
     return held[-1] if held else None
 
 
-def last_of_each_deployer(changes: Sequence[Wanted]) -> list[Wanted]:
-    """Return, for each deployer that may still serve the endpoint, its last change."""
-    last = {change.deployer: change for change in changes if change.state != "failed"}
-    return [change for change in last.values() if change.state == "ready"]
+def may_serve(changes: Sequence[Wanted]) -> list[Wanted]:
+    """Return, for each deployer that may still serve the endpoint, its last change that did not fail.
+
+    A deployer may serve from the moment that a change names it until it has stopped the endpoint: a deployment that was
+    killed leaves its change `wanted`, and hides none of the deployer's earlier changes.
+    """
+    last: dict[str, Wanted] = {}
+    for change in changes:
+        if change.state == "stopped":
+            last.pop(change.deployer, None)
+        elif change.state != "failed":
+            last[change.deployer] = change
+    return list(last.values())

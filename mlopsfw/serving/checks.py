@@ -34,6 +34,7 @@ def states(endpoints: Endpoints) -> Iterator[Diagnosis]:
 def _state(endpoints: Endpoints, name: str) -> Diagnosis:
     status = endpoints.status(name)
     said = f"{name}: {status.state}, deployer {status.deployer} ({status.mode})"
-    if serving(endpoints.history(name)) is None or (status.state == "ready" and not status.detail.startswith("should")):
+    wanted = serving(endpoints.history(name))
+    if wanted is None or (status.state == "ready" and status.revision == wanted.revision):
         return Diagnosis("ok", said)
     return Diagnosis("warning", f"{said}; {status.detail}", f"Run: mlopsfw endpoints start {name}")

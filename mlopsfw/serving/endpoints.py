@@ -29,7 +29,7 @@ from mlopsfw.kernel.roles.deployer import (
     EndpointStatus,
     ForegroundDeployer,
 )
-from mlopsfw.serving.changes import Wanted, change_of, fold, last_of_each_deployer, latest, serving
+from mlopsfw.serving.changes import Wanted, change_of, fold, latest, may_serve, serving
 from mlopsfw.serving.events import EndpointFailed, EndpointReady, EndpointStopped, EndpointWanted
 
 if TYPE_CHECKING:
@@ -135,11 +135,18 @@ class Endpoints:
         return self._deploy(name, self._want(name, wanted))
 
     def stop(self, name: str) -> EndpointStatus:
-        """Stop an endpoint after its current requests. It stays stopped until the next `deploy`."""
+        """Stop an endpoint after its current requests. It stays stopped until the next `deploy`.
+
+        Every deployer that may serve it stops it. The ledger calls the endpoint stopped once all of them have.
+
+        Raises:
+            UnknownName: There is no such endpoint.
+            ServingError: A former deployer could not stop it.
+        """
         changes = self.history(name)
         chosen = self._choose(name, changes)
-        status = chosen.deployer.stop(name)
-        now = serving(changes)
+        status, now = chosen.deployer.stop(name), serving(changes)
+        self._stop_formers(name, may_serve(changes), chosen.name, f"endpoint {name} is to stop", "")
         if now is not None:
             self._stream(name).append(EndpointStopped(revision=now.revision))
         return _named(status, chosen)
@@ -216,9 +223,9 @@ class Endpoints:
         wanted = self._want(endpoint, _template(version, f"serve {model}", chosen))
         with self._recording_failure(endpoint, wanted):
             self._run(endpoint, wanted, ready)
-        now = serving(self._changes(endpoint))
-        if now is not None:
-            self._stream(endpoint).append(EndpointStopped(revision=now.revision))
+        for change in may_serve(self._changes(endpoint)):
+            if change.deployer == chosen.name:  # another deployer that took the endpoint over serves on
+                self._stream(endpoint).append(EndpointStopped(revision=change.revision))
 
     def _run(self, endpoint: str, wanted: Wanted, ready: Ready) -> None:
         chosen = self._serves(endpoint, wanted)
@@ -280,21 +287,30 @@ class Endpoints:
         return _named(status, chosen)
 
     def _became_ready(self, endpoint: str, wanted: Wanted, status: EndpointStatus, deployer: str) -> None:
-        """Record that a change holds. Then stop the endpoint where another deployer still serves it."""
-        stream = self._stream(endpoint)
-        stream.append(EndpointReady(revision=wanted.revision, url=status.url))
-        for change in last_of_each_deployer(self._changes(endpoint)):
+        """Record that a change holds. Then stop the endpoint at the deployers of earlier changes that may serve it."""
+        self._stream(endpoint).append(EndpointReady(revision=wanted.revision, url=status.url))
+        earlier = [change for change in may_serve(self._changes(endpoint)) if change.revision < wanted.revision]
+        message, reason = f"{deployer} serves {endpoint} now", f"moved to the deployer {deployer}"
+        self._stop_formers(endpoint, earlier, deployer, message, reason)
+
+    def _stop_formers(self, endpoint: str, changes: Sequence[Wanted], deployer: str, message: str, reason: str) -> None:
+        """Stop the endpoint at the deployers of `changes`, except `deployer`, and record it. Then raise a failure."""
+        failure: ServingError | None = None
+        for change in changes:
             former = self._serves(endpoint, change)
             if former.name == deployer:
                 continue
             try:
                 former.deployer.stop(endpoint)
-            except Exception as error:
-                raise ServingError(
-                    f"{deployer} serves {endpoint} now, but the deployer {former.name} could not stop it: {text_of(error)}",
-                    hint="Deploy again to try it again.",
-                ) from error
-            stream.append(EndpointStopped(revision=change.revision, reason=f"moved to the deployer {deployer}"))
+            except Exception as error:  # noqa: BLE001 - a deployer that fails must not keep the others serving
+                failed = f"{message}, but the deployer {former.name} could not stop it: {text_of(error)}"
+                hint = f"Deploy it again, or stop it again: mlopsfw endpoints stop {endpoint}."
+                failure = ServingError(failed, hint=hint)
+                failure.__cause__ = error
+            else:
+                self._stream(endpoint).append(EndpointStopped(revision=change.revision, reason=reason))
+        if failure is not None:
+            raise failure
 
     @contextlib.contextmanager
     def _recording_failure(self, endpoint: str, wanted: Wanted) -> Iterator[None]:

@@ -76,7 +76,7 @@ class Recorder:
 
         Args:
             columns: Column → values, one a row, all of one length; `event_time` may be among them.
-            request_id: The client's own id of the request: kept beside the rows, and the name of none.
+            request_id: The client's own id of the request: stored with the rows. It identifies no single row.
             event_time: When it happened, for all rows, RFC 3339.
 
         Raises:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import ConfigError, PluginError, ServingError
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.project.facade import Project
+from mlopsfw.serving.changes import serving
 
 SHELF = """
 import json, msgspec
@@ -85,7 +87,7 @@ def shelves(
 
 
 @pytest.fixture
-def project(shelves: Callable[..., Project]) -> Iterator[Project]:
+def project(shelves: Callable[..., Project]) -> Project:
     """A project whose default deployer is `shelf`, and which has `nightly` too."""
     return shelves()
 
@@ -226,6 +228,16 @@ def test_doctor_asks_each_endpoints_own_deployer_and_names_it(project: Project) 
     assert levels == {"delay": "ok", "scores": "warning"}
 
 
+def test_doctor_compares_revisions_whatever_a_deployer_says_of_itself(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.endpoints.deploy("delay")
+    deployer = project.providers.deployer("shelf").deployer
+    status = msgspec.structs.replace(deployer.status("delay"), detail="should the disk fill, captures stop")
+    monkeypatch.setattr(deployer, "status", lambda _: status)
+    assert [f.level for f in project.doctor.examine() if f.check == "endpoints"] == ["ok"]
+
+
 def test_listings_show_the_deployer(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.endpoints.deploy("delay", deployer="nightly")
     for words in (["endpoints", "list"], ["endpoints", "status", "delay"]):
@@ -271,3 +283,57 @@ def test_a_mode_that_is_none_is_an_error_that_names_the_plugin(shelves: Callable
     with pytest.raises(PluginError, match="its mode is 'sometimes'") as raised:
         project.endpoints.deploy("delay")
     assert "acme-mlops-0" in "".join(raised.value.__notes__)
+
+
+def _killed_deploy(project: Project, version: int, deployer: str) -> None:
+    """Record what a deployment leaves that was killed before its deployer answered."""
+    body = {"revision": version, "model": "delay", "version": version, "deployer": deployer}
+    bundle = project.registry.resolve(f"models:/delay@{version}").bundle
+    project.ledger.stream("endpoint/delay").append(PlainRecord("endpoint.wanted", {**body, "bundle": bundle}))
+
+
+@pytest.mark.parametrize("killed", ["shelf", "nightly"])
+def test_a_takeover_stops_every_deployer_that_may_serve_though_a_deployment_was_killed(
+    project: Project, killed: str
+) -> None:
+    project.endpoints.deploy("delay")
+    _killed_deploy(project, 2, killed)
+    project.endpoints.deploy("models:/delay@3", deployer="nightly")
+    assert (state(project, "shelf"), state(project, "nightly")) == ("stopped", "ready")
+
+
+@pytest.mark.parametrize("killed", ["shelf", "nightly"])
+def test_stop_stops_every_deployer_that_may_serve_though_a_deployment_was_killed(project: Project, killed: str) -> None:
+    project.endpoints.deploy("delay")
+    _killed_deploy(project, 2, killed)
+    project.endpoints.stop("delay")
+    assert (state(project, "shelf"), state(project, "nightly")) == ("stopped", "stopped")
+    assert serving(project.endpoints.history("delay")) is None
+
+
+def test_an_endpoint_is_called_stopped_only_after_every_former_deployer_stopped(
+    shelves: Callable[..., Project],
+) -> None:
+    toml = (
+        '[deployer]\nuse = "front"\n[deployer.front]\nuse = "shelf"\nstuck = true\n[deployer.nightly]\nuse = "shelf"\n'
+    )
+    project = shelves(toml)
+    project.endpoints.deploy("delay")
+    with pytest.raises(ServingError, match="nightly serves delay now"):
+        project.endpoints.deploy("delay", deployer="nightly")
+    with pytest.raises(ServingError, match=r"delay is to stop, but the deployer front could not stop it.*let go"):
+        project.endpoints.stop("delay")
+    assert serving(project.endpoints.history("delay")) is not None
+    with Project.open(project.root, overrides=["deployer.front.stuck=false"]) as repaired:
+        repaired.endpoints.stop("delay")
+        assert (state(repaired, "front"), state(repaired, "nightly")) == ("stopped", "stopped")
+        assert serving(repaired.endpoints.history("delay")) is None
+
+
+def test_a_change_that_becomes_ready_late_stops_no_deployer_of_a_later_change(project: Project) -> None:
+    project.endpoints.deploy("delay")
+    _killed_deploy(project, 2, "nightly")
+    late = project.endpoints.history("delay")[-1]
+    project.endpoints.deploy("models:/delay@3", deployer="shelf")
+    project.endpoints._deploy("delay", late)
+    assert state(project, "shelf") == "ready"
