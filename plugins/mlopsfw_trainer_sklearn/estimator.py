@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
@@ -29,9 +31,14 @@ def make_estimator(config: SklearnConfig) -> Any:
     key, target = ("estimator", config.estimator) if config.estimator else ("factory", config.factory)
     make = _imported(target, key)
     try:
-        made = make(**config.params)
+        inspect.signature(make).bind(**config.params)
     except TypeError as error:
         raise UsageError(f"{target} does not take the params {', '.join(config.params)}: {error}") from error
+    try:
+        made = make(**config.params)
+    except Exception as error:
+        error.add_note(f"raised by {key} = {target!r}")
+        raise
     _check(made, target)
     return made
 
@@ -51,17 +58,22 @@ def weight_parameter(estimator: Any) -> str:
 
 
 def used_columns(estimator: Any, names: list[str]) -> list[str]:
-    """Return the columns that a fitted estimator reads: all, unless it begins with a ColumnTransformer that drops some."""
+    """Return the columns that a fitted estimator reads: all, unless it begins with a ColumnTransformer that selects by name.
+
+    Positions, slices and masks refer to the columns of the whole frame, so there all of them stay.
+    """
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[0][1]
     if not isinstance(estimator, ColumnTransformer):
         return names
     used: set[str] = set()
     for _, transformer, columns in estimator.transformers_:
-        chosen = [columns] if isinstance(columns, str) else list(columns)
-        if not all(isinstance(each, str) for each in chosen):  # positions or a mask
+        if isinstance(transformer, str) and transformer == "drop":
+            continue
+        chosen = [columns] if isinstance(columns, str) else columns
+        if np.ndim(chosen) != 1 or not all(isinstance(each, str) for each in chosen):
             return names
-        used |= set() if transformer == "drop" else set(chosen)
+        used |= set(chosen)
     return [name for name in names if name in used]
 
 
@@ -74,6 +86,9 @@ def seed_all(estimator: Any, seed: int) -> None:
 
 def _imported(target: str, key: str) -> Any:
     module_name, _, path = target.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
+        hint = "Write `module:name`, such as sklearn.linear_model:Ridge."
+        raise UsageError(f"{key} = {target!r} does not name a class or a function of a module", hint=hint)
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

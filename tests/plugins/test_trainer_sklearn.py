@@ -27,6 +27,7 @@ from mlopsfw.testing.runtime import RuntimeConformance
 from mlopsfw.testing.trainer import Context, TrainerConformance, digests, training_rows, training_task
 from mlopsfw_runtime_onnx.runtime import OnnxRuntime
 from mlopsfw_trainer_sklearn import SklearnConfig, SkopsConfig, build_runtime, build_trainer
+from mlopsfw_trainer_sklearn.estimator import used_columns
 from mlopsfw_trainer_sklearn.runtime import SkopsRuntime
 from mlopsfw_trainer_sklearn.skops_file import NotAllowed, dump, load
 from mlopsfw_trainer_sklearn.trainer import SklearnTrainer
@@ -217,6 +218,10 @@ def test_trees_are_kept_as_onnx(tmp_path):
         ({"estimator": "sklearn.linear_model:LogisticRegresion"}, "has no 'LogisticRegresion'"),
         ({"estimator": "nowhere.at_all:Ridge"}, "no module 'nowhere'"),
         ({"estimator": "sklearn.linear_model:Ridge", "params": {"alfa": 1}}, "does not take the params alfa"),
+        *[
+            ({"estimator": each}, "does not name a class or a function")
+            for each in (":make", "acme", "acme:", ".a:b", "a b:c")
+        ],
         ({"estimator": "sklearn.preprocessing:StandardScaler"}, "no classifier and no regressor"),
         ({"estimator": "sklearn.svm:LinearSVC"}, "no predict_proba"),
     ],
@@ -224,6 +229,51 @@ def test_trees_are_kept_as_onnx(tmp_path):
 def test_options_that_name_no_usable_estimator_are_refused(config, message):
     with pytest.raises(UsageError, match=message):
         _ = trainer(**config).tasks
+
+
+def failing(depth=1):
+    return depth + "levels"
+
+
+def test_an_error_inside_a_factory_is_its_own_and_not_blamed_on_the_params():
+    with pytest.raises(TypeError, match="unsupported operand") as caught:
+        _ = trainer("failing", params={"depth": 2}).tasks
+    assert any("failing" in note for note in caught.value.__notes__)
+    with pytest.raises(UsageError, match="does not take the params deepness"):
+        _ = trainer("failing", params={"deepness": 2}).tasks
+
+
+SELECTORS = {
+    "a slice": slice(0, 2), "a slice of names": slice("count", "constant"), "a mask": [True, False],
+    "a negative position": [-1], "a callable": lambda frame: [0], "positions": np.array([1, 0]),
+    "a callable of names": lambda frame: ["constant"], "a name": ["count"],
+}  # fmt: skip
+
+
+def selecting(columns, remainder="drop"):
+    chosen = ColumnTransformer([("chosen", StandardScaler(), columns)], remainder=remainder)
+    return make_pipeline(chosen, LogisticRegression())
+
+
+@pytest.mark.parametrize("remainder", ["drop", "passthrough"])
+@pytest.mark.parametrize("columns", SELECTORS.values(), ids=SELECTORS)
+def test_columns_may_be_chosen_in_every_way_of_scikit_learn(columns, remainder):
+    names = ["count", "constant"]
+    frame = pl.DataFrame({"count": [1.0, 2.0, 3.0, 5.0], "constant": [1.0, 0.0, 1.0, 0.0]})
+    fitted = selecting(columns, remainder)
+    fitted.fit(frame, [0, 1, 0, 1])
+    used = used_columns(fitted, names)
+    answers = fitted.predict_proba(frame)
+    np.testing.assert_array_equal(fitted.predict_proba(frame[used]), answers)
+
+
+def by_position():
+    text = ColumnTransformer([("text", TfidfVectorizer(), 0)])
+    return make_pipeline(text, LogisticRegression())
+
+
+def test_a_text_chosen_by_its_position_trains(tmp_path):
+    assert [column.name for column in fit(tmp_path, trainer("by_position"), TEXT_TASK, TEXTS).inputs] == ["text"]
 
 
 @pytest.mark.parametrize(("options", "message"), [({"pii": True}, "is personal"), ({"buckets": 8}, "cannot heed")])
