@@ -108,7 +108,7 @@ def check_answer(role: str, method: str, part: str, answer: Any) -> None:
         try:
             msgspec.convert(msgspec.to_builtins(answer, builtin_types=(bytes,)), type(answer))
         except (msgspec.ValidationError, TypeError, ValueError) as error:
-            raise PluginError(f"it returned a {type(answer).__name__} that is none: {error}") from None
+            raise PluginError(f"it returned an invalid {type(answer).__name__}: {error}") from None
 
 
 def _inherited(default: Any, built: Any) -> Any:

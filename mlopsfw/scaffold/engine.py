@@ -102,7 +102,9 @@ class SampleHandle:
         self._thread.join()
 
 
-_NEVER_BEGAN = StepResult(failure=Failure(type="KeyboardInterrupt", message="stopped before it began", retryable=False))
+_NEVER_BEGAN = StepResult(
+    failure=Failure(type="KeyboardInterrupt", message="stopped before it began", exit_code=130, retryable=False)
+)
 
 
 class SampleEngine(Engine):

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.pipeline.run.events import RunFinished, RunStarted, StepFinished
 from mlopsfw.testing.host import FakeHost
 
 _TIME = "2026-01-01T00:00:00.000000Z"
@@ -26,12 +27,12 @@ def event(type: str, stream: str, seq: int = 1, **body: Any) -> Event:  # noqa: 
 
 
 EVENTS = (
-    event("run.started", "run/01j0", 1, project="p", steps=["a"]),
-    event("step.done", "run/01j0", 2, step="a", outputs={}),
+    event(RunStarted.type, "run/01j0", 1, project="p", steps=["a"]),
+    event(StepFinished.type, "run/01j0", 2, step="a", outputs={}),
     event("alias.moved", "model/m", 1, alias="champion", version=1, was=None),
     event("window.examined", "monitor/e", 1, monitor="drift", start=_TIME, end=_TIME, alarm=True),
     event("plugin.component.acme.happened", "plugin/component.acme", 1),
-    event("run.done", "run/01j0", 3),
+    event(RunFinished.type, "run/01j0", 3, status="done"),
 )
 """Events of several rooms, one of a type that is not installed, and none complete: bodies grow, and older ones have less."""
 

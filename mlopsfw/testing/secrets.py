@@ -122,9 +122,10 @@ class SecretsConformance:
     def test_a_store_whose_system_does_not_answer_says_so(
         self, unreachable: SecretStore | None, targets: tuple[str, str]
     ) -> None:
-        if unreachable is not None:
-            with pytest.raises(SecretUnavailable):
-                unreachable.read(targets[0])
+        if unreachable is None:
+            pytest.skip("the store has no system that could fail to answer")
+        with pytest.raises(SecretUnavailable):
+            unreachable.read(targets[0])
 
     def test_no_secret_is_printed_logged_or_kept_in_the_store(
         self,

@@ -154,7 +154,7 @@ class StorageConformance:
     def test_a_large_file_is_never_whole_in_memory(self, storage: Storage, tmp_path: Path) -> None:
         """Its size is three parts of a stream."""
         if self.whole_objects:
-            return
+            pytest.skip("the storage keeps whole objects in memory")
         source = tmp_path / "source"
         source.write_bytes(bytes(3 * PART))
         acts: list[Callable[[], object]] = [
@@ -190,7 +190,7 @@ class StorageConformance:
         self, storage: Storage, tmp_path: Path, how: str
     ) -> None:
         if storage.max_object is None:
-            return
+            pytest.skip("the storage has no limit")
         source = tmp_path / "source"
         with source.open("wb") as file:
             file.truncate(storage.max_object + 1)  # takes no room
@@ -212,10 +212,11 @@ class StorageConformance:
                 continue
 
     def test_closing_one_view_leaves_the_others_open(self, storage: Storage, reopened: Storage) -> None:
-        if reopened is not storage:
-            storage.put("k", b"1")
-            storage.close()
-            assert reopened.get("k") == b"1"
+        if reopened is storage:
+            pytest.skip("the storage has one view")
+        storage.put("k", b"1")
+        storage.close()
+        assert reopened.get("k") == b"1"
 
     def test_delete_is_idempotent(self, storage: Storage, reopened: Storage) -> None:
         storage.put("a/k", b"")

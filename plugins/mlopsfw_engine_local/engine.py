@@ -53,16 +53,9 @@ class Worker:
             return None
         return receive(self.answers)
 
-    def stop(self, grace: float) -> None:
-        """End the process: ask, wait `grace` seconds, kill. Returns when it is gone."""
-        if self.process.poll() is None and grace > 0:
-            self.process.terminate()
-            try:
-                self.process.wait(grace)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        elif self.process.poll() is None:
-            self.process.kill()
+    def kill(self) -> None:
+        """Kill the process. Returns when it is gone."""
+        self.process.kill()
         self.process.wait()
 
     def release(self) -> None:
@@ -151,7 +144,7 @@ class LocalHandle:
         grant = grant or self._room.take(self._spec.resources, self._stopped)
         try:
             self._result = _NEVER_BEGAN if grant is None else self._run(grant)
-        except OSError as error:  # no process could be started
+        except Exception as error:  # noqa: BLE001 - an attempt that has ended has a result, whatever went wrong
             self._result = StepResult(failure=Failure(type=type(error).__name__, message=str(error)))
         finally:
             if grant is not None:
@@ -167,13 +160,14 @@ class LocalHandle:
         with self._lock:
             reused = answer is not None and not self._stopped.is_set()
             self._worker = None
-        result = _lost(worker) if answer is None else msgspec.json.decode(answer, type=StepResult)
-        if reused:
-            self._pool.give_back(worker)
-        else:
-            worker.stop(0)
-            worker.release()
-        return result
+        try:
+            return _lost(worker) if answer is None else msgspec.json.decode(answer, type=StepResult)
+        finally:
+            if reused:
+                self._pool.give_back(worker)
+            else:
+                worker.kill()
+                worker.release()
 
     def wait(self, timeout: float | None = None) -> StepResult | None:
         """Return the result, or None when `timeout` seconds pass first."""
@@ -188,7 +182,7 @@ class LocalHandle:
         if worker is not None and not self._finished.is_set():
             worker.process.terminate()
             if not self._finished.wait(self._grace):
-                worker.stop(0)
+                worker.kill()
         self._finished.wait()
 
 

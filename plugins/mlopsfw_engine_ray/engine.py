@@ -52,6 +52,8 @@ class RayHandle:
             self._result = self._run()
         except ray.exceptions.RayError as error:
             self._result = StepResult(failure=_failure(error))
+        except Exception as error:  # noqa: BLE001 - an attempt that has ended has a result, whatever went wrong
+            self._result = StepResult(failure=Failure(type=type(error).__name__, message=str(error)))
         finally:
             self._slots.release()
             self._finished.set()
@@ -150,18 +152,14 @@ class RayEngine(Engine):
                 hint="Start one (`ray start --head`), or correct [engine.ray] address.",
             ) from error
 
-    @property
+    @cached_property
     def slots(self) -> int:
         """How many attempts can run at once: as configured, or as the cluster's CPUs allowed at first."""
-        return self._slots
-
-    @cached_property
-    def _slots(self) -> int:
         return self._config.slots or max(1, int(_total("CPU") / max(self._config.cpus, 0.001)))
 
     @cached_property
     def _places(self) -> threading.Semaphore:
-        return threading.BoundedSemaphore(self._slots)
+        return threading.BoundedSemaphore(self.slots)
 
     def capacity(self, asked: Resources) -> Resources:  # noqa: ARG002 - all of it is as cheap
         """Return the most that one node has: an attempt runs on one."""
@@ -170,10 +168,10 @@ class RayEngine(Engine):
         return Resources(cpus=cpus, gpus=gpus, memory=f"{int(memory)}B", processes=max(1, int(cpus)))
 
     def fits(self, asked: Resources, running: Sequence[Resources]) -> bool:
-        """Return whether the cluster as a whole has room. Ray makes an attempt wait for which no single node has."""
+        """Return whether the cluster as a whole has room. If no single node has room, Ray queues the attempt."""
         every = [self._options(each) for each in (asked, *running)]
         needed = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
-        return len(every) <= self._slots and all(
+        return len(every) <= self.slots and all(
             sum(each[option] or 0 for each in every) <= _total(name) + _ROUNDING
             for name, option in needed.items()
             if every[0][option]

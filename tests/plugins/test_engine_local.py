@@ -11,7 +11,7 @@ import pytest
 
 from mlopsfw.testing.engine import EngineConformance
 from mlopsfw_engine_local import LocalConfig
-from mlopsfw_engine_local.engine import LocalEngine
+from mlopsfw_engine_local.engine import LocalEngine, Worker
 
 
 class TestLocalEngine(EngineConformance):
@@ -42,6 +42,14 @@ class TestLocalEngine(EngineConformance):
         assert result.failure is not None
         assert result.failure.lost
         assert "signal 9" in result.failure.message
+
+    def test_an_answer_that_is_no_result_is_a_failure_and_the_engine_stays_usable(self, project, engine, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(Worker, "ask", lambda worker, frame: b"{")
+            failure = self.finish(engine.submit(self.spec(project, "add"))).failure
+        assert failure is not None
+        assert failure.type == "DecodeError"
+        assert self.value(project, self.finish(engine.submit(self.spec(project, "add")))) == 3
 
     def test_the_engine_is_selected_by_name(self, project):
         assert type(project.providers.engine()._built) is LocalEngine

@@ -292,11 +292,11 @@ def test_a_sound_alerter_passes_all_of_it(failing):
 
 
 def raises_on_a_type_that_it_does_not_know(event):
-    {"run.started": 1, "step.done": 2, "run.done": 3}[event.type]
+    {"run.started": 1, "step.finished": 2, "run.finished": 3}[event.type]
 
 
 def needs_a_field(event):
-    return None if event.type != "step.done" else event.body["duration"] and None
+    return None if event.type != "step.finished" else event.body["duration"] and None
 
 
 def prints(event):

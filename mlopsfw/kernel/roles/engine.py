@@ -97,7 +97,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one attempt came to.
+    """The result of one attempt.
 
     Args:
         outputs: Stored values by output name; empty if it failed.
