@@ -13,6 +13,7 @@ import numpy as np
 from mlopsfw.errors import BundleError
 from mlopsfw.roles import read_listed, read_model
 from mlopsfw_lightgbm.encoding import ENCODING, FORMAT, Encoding, matrix
+from mlopsfw_lightgbm.text import checked_text
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Manifest, Model
@@ -69,11 +70,11 @@ def predictions(booster: lightgbm.Booster, numbers: np.ndarray, threads: int) ->
 
 
 def _booster(data: bytes, file: Path) -> lightgbm.Booster:
-    """Return the trees of a text file. Other bytes never reach LightGBM's parser."""
+    """Return the trees of a text file. Other bytes never reach LightGBM's parser: it looks at no bounds."""
     if not data.startswith(b"tree\n") or not data.isascii():
         raise BundleError(f"{file} is not a text file of LightGBM")
     try:
-        return lightgbm.Booster(model_str=data.decode("ascii"))
+        return lightgbm.Booster(model_str=checked_text(data.decode("ascii")))
     except (lightgbm.basic.LightGBMError, ValueError) as error:
         raise BundleError(f"{file} is not a model that LightGBM can load: {error}") from error
 

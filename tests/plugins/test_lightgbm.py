@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 
+import lightgbm
 import msgspec
 import numpy as np
 import polars as pl
@@ -18,6 +21,7 @@ from mlopsfw.testing.trainer import Context, TrainerConformance, digests, traini
 from mlopsfw_lightgbm import LightGbmConfig, LightGbmRuntimeConfig, build_runtime, build_trainer
 from mlopsfw_lightgbm.encoding import Encoding
 from mlopsfw_lightgbm.runtime import LightGbmRuntime
+from mlopsfw_lightgbm.text import checked_text
 from mlopsfw_lightgbm.trainer import LightGbmTrainer
 
 QUICK = LightGbmConfig(num_iterations=40, learning_rate=0.2, num_leaves=15, feature_fraction=0.8, bagging_fraction=0.8)
@@ -159,8 +163,6 @@ def test_a_missing_extra_is_named(monkeypatch):
     ("name", "content"), [("encoding.json", b"[]"), ("encoding.json", b"{}"), ("model.txt", b"tree\nversion=v4\n")]
 )
 def test_files_that_disagree_are_refused(name, content, tmp_path):
-    import hashlib
-
     loaded = opened(tmp_path, training_task("binary"), training_rows(300))
     (loaded.folder / name).write_bytes(content)
     files = {**loaded.manifest.files, name: hashlib.sha256(content).hexdigest()}
@@ -170,3 +172,111 @@ def test_files_that_disagree_are_refused(name, content, tmp_path):
 
 def test_the_same_rows_give_the_same_files_twice(tmp_path):
     assert digests(fit(tmp_path)) == digests(fit(tmp_path))
+
+
+# LightGBM looks at no bounds: a forged text would hang or crash the process, or answer from memory beyond an array.
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    rows = np.random.default_rng(0).random((400, 3))
+    rows[:, 2] = np.arange(400) % 40
+    rows[::9, :2] = np.nan
+    return rows
+
+
+def trained(numbers, rounds=3, **params):
+    settings = {"verbosity": -1, "num_threads": 1, "num_leaves": 5, "min_data_per_group": 5, "cat_smooth": 1} | params
+    labels = numbers[:, 2] % 3
+    if params.get("objective") == "binary":
+        labels = labels > 0
+    return lightgbm.train(settings, lightgbm.Dataset(numbers, labels, categorical_feature=[2]), rounds)
+
+
+REAL = {
+    "categories": {},
+    "one leaf": {"min_data_in_leaf": 10_000},
+    "binary": {"objective": "binary"},
+    "multiclass": {"objective": "multiclass", "num_class": 3},
+    "one against all": {"objective": "multiclassova", "num_class": 3},
+    "poisson": {"objective": "poisson"},
+    "root": {"reg_sqrt": True},
+    "zero as missing": {"zero_as_missing": True},
+    "forest": {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
+    "monotone": {"monotone_constraints": [1, -1, 0]},
+}
+
+
+@pytest.mark.parametrize("params", REAL.values(), ids=REAL.keys())
+def test_a_text_of_lightgbm_predicts_the_same_after_the_check(params, numbers):
+    booster = trained(numbers, **params)
+    again = lightgbm.Booster(model_str=checked_text(booster.model_to_string()))
+    assert again.num_trees() == booster.num_trees() >= 1
+    assert np.array_equal(again.predict(numbers), booster.predict(numbers))
+
+
+FORGED = {
+    "a cycle": (r"(left|right)_child=.*", r"\1_child=0 0 0 0"),
+    "a child beyond the nodes": (r"left_child=\S+", "left_child=99999999"),
+    "a child beyond the leaves": (r"left_child=\S+", "left_child=-99999999"),
+    "a child near the leaves": (r"right_child=\S+", "right_child=-40"),
+    "a leaf twice": (r"(left|right)_child=.*", r"\1_child=1 2 3 -1"),
+    "a feature beyond the rows": (r"split_feature=\S+", "split_feature=99999999"),
+    "a feature before the rows": (r"split_feature=\S+", "split_feature=-1"),
+    "more leaves than values": (r"num_leaves=.*", "num_leaves=5000"),
+    "no leaves": (r"num_leaves=.*", "num_leaves=0"),
+    "fewer values": (r"leaf_value=\S+ ", "leaf_value="),
+    "fewer thresholds": (r"threshold=\S+ ", "threshold="),
+    "fewer counts": (r"leaf_count=\S+ ", "leaf_count="),
+    "a value that is no number": (r"leaf_value=\S+", "leaf_value=nan"),
+    "a value without end": (r"leaf_value=\S+", "leaf_value=1e999"),
+    "a threshold without end": (r"\nthreshold=\S+", "\nthreshold=inf"),
+    "an unknown decision": (r"decision_type=\S+", "decision_type=14"),
+    "a set that is not there": (r"\nthreshold=.*", "\nthreshold=77 77 77 77"),
+    "boundaries beyond the sets": (r"cat_boundaries=.*", "cat_boundaries=0 1 2 3 99999999"),
+    "boundaries that descend": (r"cat_boundaries=0 \d+", "cat_boundaries=0 -5"),
+    "many sets": (r"num_cat=.*", "num_cat=99999"),
+    "no sets": (r"num_cat=.*", "num_cat=0"),
+    "a linear tree": (r"is_linear=0", "is_linear=1"),
+    "an unknown line": (r"is_linear=0", "is_linear=0\nleaf_features=9"),
+    "a line twice": (r"is_linear=0", "is_linear=0\nnum_leaves=5"),
+    "a carriage return": (r"is_linear=0", "is_linear=0\r"),
+    "more outputs than places": (r"num_tree_per_iteration=1", "num_tree_per_iteration=3"),
+    "an objective of more classes": (r"objective=.*", "objective=multiclass num_class:900"),
+    "an objective that ranks": (r"objective=.*", "objective=lambdarank"),
+    "fewer features": (r"max_feature_idx=2", "max_feature_idx=0"),
+    "no trees' end": (r"end of trees", ""),
+    "another version": (r"version=v4", "version=v3"),
+}
+
+
+@pytest.fixture(scope="module")
+def real_text(numbers):
+    return trained(numbers).model_to_string()
+
+
+@pytest.mark.parametrize(("pattern", "replacement"), FORGED.values(), ids=FORGED.keys())
+def test_a_forged_text_is_refused_with_its_place(pattern, replacement, real_text):
+    assert "cat_boundaries" in real_text
+    forged, count = re.subn(pattern, replacement, real_text)
+    assert count
+    assert forged != real_text
+    with pytest.raises(ValueError, match=r"tree|header|version|objective|feature|num_"):
+        checked_text(forged)
+
+
+def test_lightgbm_never_reads_a_forged_text(monkeypatch, tmp_path):
+    loaded = opened(tmp_path, training_task("binary"), training_rows(100), num_iterations=1)
+    file = loaded.folder / "model.txt"
+    forged = re.sub(r"left_child=\S+", "left_child=99999999", file.read_text())
+    file.write_text(forged)
+    files = {**loaded.manifest.files, "model.txt": hashlib.sha256(forged.encode()).hexdigest()}
+    monkeypatch.setattr(lightgbm, "Booster", lambda **_: pytest.fail("LightGBM read it"))
+    with pytest.raises(BundleError, match=r"model\.txt is not a model .* tree 0 has the child 99999999"):
+        LightGbmRuntime().load(loaded.folder, msgspec.structs.replace(loaded.manifest, files=files))
+
+
+def test_sizes_of_trees_lead_lightgbm_to_no_other_text(numbers):
+    assert "tree_sizes" not in checked_text(
+        re.sub(r"tree_sizes=.*", "tree_sizes=9 9 99999999", trained(numbers).model_to_string())
+    )
