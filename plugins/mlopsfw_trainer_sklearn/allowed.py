@@ -1,7 +1,7 @@
 """What a file of skops may hold: for each of its loaders the types that it may make. The list is fixed.
 
 Left out on purpose are types whose arrays scikit-learn's C code indexes without looking at their bounds (trees, neighbours,
-support vectors): a forged file could crash the process or read beyond the array. ONNX holds these. Left out are also
+support vectors, splines): a forged file could crash the process or read beyond the array. ONNX holds these. Left out are also
 functions, methods and all types that take functions to work: a file then could choose what is called.
 """
 
@@ -58,7 +58,7 @@ _ESTIMATORS: dict[str, str] = {
     "preprocessing._encoders": "OneHotEncoder OrdinalEncoder",
     "preprocessing._function_transformer": "FunctionTransformer",
     "preprocessing._label": "LabelBinarizer LabelEncoder",
-    "preprocessing._polynomial": "PolynomialFeatures SplineTransformer",
+    "preprocessing._polynomial": "PolynomialFeatures",
     "preprocessing._target_encoder": "TargetEncoder",
     "random_projection": "GaussianRandomProjection SparseRandomProjection",
 }
@@ -107,7 +107,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "ListNode": frozenset({"builtins.list"}),
     "LossNode": _under("sklearn", _LOSSES),
     "NdArrayNode": _NUMPY | {"numpy.ndarray"},
-    "ObjectNode": _under("sklearn", _ESTIMATORS) | {"scipy.interpolate._bsplines.BSpline"},
+    "ObjectNode": _under("sklearn", _ESTIMATORS),
     "RandomStateNode": frozenset({"numpy.random.mtrand.RandomState"}),
     "SetNode": frozenset({"builtins.set"}),
     "SliceNode": frozenset({"builtins.slice"}),

@@ -356,6 +356,26 @@ def node(loader, name, module=__name__, **more):
     return {"__class__": name, "__module__": module, "__loader__": loader, **more}
 
 
+def words(*places):
+    """Return a vocabulary of words at `places`."""
+    content = {f"w{at}": {**JSON, "content": str(place)} for at, place in enumerate(places)}
+    kinds = [node("TypeNode", "str", "builtins")] * len(places)
+    return node(
+        "DictNode", "dict", "builtins", content=content, key_types=node("ListNode", "list", "builtins", content=kinds)
+    )
+
+
+def shared_number(schema):
+    """Give `input` the number of an attribute before it that says "filename"; both checks of texts alone would pass."""
+    attribute(schema, "input", {**JSON, "content": '"content"', "__id__": 99999})
+    for each in nodes(schema):
+        if each.get("__class__") == "TfidfVectorizer":
+            kinds = each["content"]["key_types"]["content"]
+            other = {**JSON, "content": '"filename"', "__id__": 99999}
+            each["content"]["content"] = {"aaa": other, **each["content"]["content"]}
+            kinds.append(kinds[0])
+
+
 JSON = node("JsonNode", "str", "builtins", content='"true"', is_json=True)
 NONE = node("JsonNode", "str", "builtins", content="null", is_json=True)
 EMPTY = node("TupleNode", "tuple", "builtins", content=[JSON])
@@ -378,6 +398,15 @@ FORGED = {
     "a true protocol": lambda s: s.update(protocol=True),
     "files for texts": lambda s: attribute(s, "input", {**JSON, "content": '"filename"'}),
     "no attribute input": lambda s: [n["content"]["content"].pop("input") for n in nodes(s) if n.get("__class__") == "TfidfVectorizer"],
+    "attributes that are no dict": lambda s: [n["content"].update(__loader__="DefaultDictNode") for n in nodes(s) if n.get("__class__") == "TfidfVectorizer"],
+    "an input that is no node": lambda s: attribute(s, "input", []),
+    "a class without a module": lambda s: attribute(s, "x", {"__loader__": "ObjectNode"}),
+    "a loader that is a list": lambda s: attribute(s, "x", {**JSON, "__loader__": []}),
+    "a word beyond the columns": lambda s: attribute(s, "vocabulary_", words(7, 99_999_999)),
+    "a word before the columns": lambda s: attribute(s, "vocabulary_", words(-99_999_999)),
+    "two words in a column": lambda s: attribute(s, "vocabulary_", words(0, 0)),
+    "a spline": lambda s: attribute(s, "x", node("ObjectNode", "BSpline", "scipy.interpolate._bsplines", content=NONE)),
+    "a transformer of splines": lambda s: attribute(s, "x", node("ObjectNode", "SplineTransformer", "sklearn.preprocessing._polynomial", content=NONE)),
     "a file that is not there": lambda s: attribute(s, "x", node("NdArrayNode", "ndarray", "numpy", type="numpy", file="../x")),
 }  # fmt: skip
 
@@ -392,6 +421,52 @@ def test_a_forged_file_builds_nothing(change):
 
 def test_a_file_that_is_as_it_was_opens():
     assert load(forged(lambda _schema: None)).predict(pl.DataFrame({"text": ["good"]})).tolist() == ["good"]
+
+
+def test_a_node_is_built_as_it_stands_whatever_number_it_has():
+    model = load(forged(shared_number))
+    vectorizer = model.steps[0][1].transformers_[0][1]
+    assert (vectorizer.aaa, vectorizer.input) == ("filename", "content")
+
+
+def with_sparse(content):
+    """Return a file of skops whose sparse matrix was changed."""
+    model = SGDClassifier(loss="log_loss").fit(np.eye(4), [0, 1, 0, 1]).sparsify()
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(dump(model))) as archive, zipfile.ZipFile(out, "w") as made:
+        for name in archive.namelist():
+            made.writestr(name, content if name.endswith(".npz") else archive.read(name))
+    return out.getvalue()
+
+
+def packed(compression, **arrays):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as archive:
+        for name, content in arrays.items():
+            archive.writestr(f"{name}.npy", content)
+    return out.getvalue()
+
+
+def array_header(shape):
+    out = io.BytesIO()
+    np.lib.format.write_array_header_1_0(out, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda: packed(zipfile.ZIP_DEFLATED, data=array_header((35 << 20,)) + bytes(280 << 20)), "more than 256 MiB"),
+        (lambda: packed(zipfile.ZIP_STORED, data=array_header((1 << 40,))), "has 128 bytes"),
+    ],
+    ids=["deflated", "by its header"],
+)
+def test_a_small_file_of_a_large_matrix_is_refused_before_it_is_read(content, message, monkeypatch):
+    data = with_sparse(content())
+    assert len(data) < 1 << 20
+    monkeypatch.setattr("scipy.sparse.load_npz", lambda _file: pytest.fail("it was read"))
+    with pytest.raises(NotAllowed, match=message):
+        load(data)
 
 
 def test_compressed_parts_are_refused():
