@@ -38,7 +38,8 @@ class InstalledMetrics(MetricSet):
 
     @cached_property
     def _metrics(self) -> Mapping[str, Metric]:  # type: ignore[override]
-        found = dict.fromkeys(claim.name for claim in self._plugins.catalog.of("metric"))
+        claims = self._plugins.catalog.of("metric")
+        found = dict.fromkeys(claim.name for claim in claims if not claim.misnamed)
         names = [*(name for name in OWN if name in found), *(name for name in found if name not in OWN)]
         return {name: self._built(name) for name in names}
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError, PluginError, UsageError
+from mlopsfw.kernel.roles.names import KINDS
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "plugins"))
 from bundles import write_bundle
@@ -212,6 +213,13 @@ def test_what_is_built_must_be_a_metric(install_plugin, project):
     with pytest.raises(PluginError, match="it returned a dict instead of a Metric") as caught:
         project.metrics.of("binary")
     assert "metric.cost" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("name", KINDS["metric"].reserved)
+def test_a_metric_cannot_be_called_as_a_fact_of_the_evaluation(install_plugin, project, name):
+    code = COST.replace('"cost"', f'"{name}"').replace("BODY", "return -7.0").replace("TASKS", '("binary",)')
+    install_plugin(code, f"metric.{name}")
+    assert name not in project.metrics.of("binary")
 
 
 def test_wrong_options_are_an_error_with_their_key(cost, make_project):

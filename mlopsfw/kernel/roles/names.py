@@ -61,7 +61,9 @@ _ALL = (
     Kind("step", "step", "Step"),
     Kind("format", "name", "Format", about_data=True),
     Kind("source", "name", "Source", parts=(("find", "place"),), about_data=True),
-    Kind("metric", "name", "Metric"),
+    Kind(
+        "metric", "name", "Metric", reserved=("bundle", "rows", "baseline", "against_baseline", "segments", "compare")
+    ),
     Kind(
         "secrets",
         "name",
