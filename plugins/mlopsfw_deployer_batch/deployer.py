@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,9 @@ from mlopsfw.roles import DeployerMode, EndpointSpec, EndpointStatus, Scores, ch
 if TYPE_CHECKING:
     from mlopsfw.roles import Host
     from mlopsfw.worker import Scorer
+
+
+_ASIDE = "captured-"
 
 
 class FileDeployer:
@@ -51,7 +54,7 @@ class FileDeployer:
             if before != spec:
                 self._lay_out(folder, spec)
                 self._host.state.put(spec.endpoint, msgspec.to_builtins(spec))
-                self._clean(folder, {spec.bundle, before.bundle if before else ""})
+            _clean(folder, {spec.bundle, before.bundle if before else ""})
         return self.status(spec.endpoint)
 
     def status(self, endpoint: str) -> EndpointStatus:
@@ -71,7 +74,7 @@ class FileDeployer:
         folder = self._folder(endpoint)
         with _alone(folder):
             self._host.state.put(endpoint, None)
-            self._clean(folder, set())
+            _clean(folder, set())
         return self.status(endpoint)
 
     def score(self, endpoint: str, requests: Iterable[Mapping[str, list[Any]]]) -> Iterator[Scores]:
@@ -82,10 +85,10 @@ class FileDeployer:
         if spec is None:
             raise ServingError(f"endpoint {endpoint} is stopped", hint="Deploy it again.")
         scorer = open_scorer(spec, folder / spec.bundle, self._host.root, self._host.config)
-        with tempfile.TemporaryDirectory(dir=folder, prefix="captured-") as aside:
-            yield from _answers(scorer, requests, Path(aside))
+        with _captures_aside(folder) as aside:
+            yield from _answers(scorer, requests, aside)
             captures = log_folder(self._host.root, endpoint)
-            for segment in segments(Path(aside)):
+            for segment in segments(aside):
                 segment.rename(captures / segment.name)
             sync(captures)
 
@@ -111,12 +114,6 @@ class FileDeployer:
         shutil.rmtree(folder / spec.bundle, ignore_errors=True)
         part.rename(folder / spec.bundle)
 
-    @staticmethod
-    def _clean(folder: Path, keep: set[str]) -> None:
-        for old in folder.iterdir():
-            if old.is_dir() and old.name not in keep and not old.name.startswith("captured-"):
-                shutil.rmtree(old)
-
 
 def _answers(scorer: Scorer, requests: Iterable[Mapping[str, list[Any]]], aside: Path) -> Iterator[Scores]:
     """Yield the answers; their records go to a log of their own in the folder `aside`."""
@@ -139,3 +136,41 @@ def _alone(folder: Path) -> Iterator[None]:
     with (folder / "deploy.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def _captures_aside(folder: Path) -> Iterator[Path]:
+    """Yield a new folder for the captures of one file, and remove what scorings left that were killed.
+
+    The process that scores holds the folder's lock until its end. So a folder whose lock is free has no owner.
+    """
+    with contextlib.ExitStack() as owned:
+        with _alone(folder):
+            _remove_abandoned(folder)
+            aside = Path(tempfile.mkdtemp(dir=folder, prefix=_ASIDE))
+            fcntl.flock(owned.enter_context(_lock_of(aside)), fcntl.LOCK_EX)
+        try:
+            yield aside
+        finally:
+            with _alone(folder):
+                shutil.rmtree(aside)
+
+
+def _clean(folder: Path, keep: set[str]) -> None:
+    """Remove every bundle that is not in `keep`, and the captures of scorings that were killed."""
+    _remove_abandoned(folder)
+    for old in folder.iterdir():
+        if old.is_dir() and old.name not in keep and not old.name.startswith(_ASIDE):
+            shutil.rmtree(old)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the captures of scorings that were killed: they hold rows of people, and no erasure looks here."""
+    for aside in folder.glob(f"{_ASIDE}*"):
+        with _lock_of(aside) as lock, contextlib.suppress(BlockingIOError):  # a scoring goes on there
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(aside)
+
+
+def _lock_of(aside: Path) -> IO[str]:
+    return (aside / "lock").open("w")

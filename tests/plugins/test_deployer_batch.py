@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +124,49 @@ def test_a_disk_that_fills_while_the_output_is_written_leaves_nothing_captured(
     frames.close()  # type: ignore[attr-defined]
     assert delay.captures.scan("delay").collect().height == 0
     assert [path.name for path in delay.private_folder("plugins", "deployer.nightly", "delay").glob("captured-*")] == []
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from mlopsfw.project.facade import Project
+
+with Project.open(Path(sys.argv[1])) as project:
+    frames = project.batch_scorer.score_file("delay", Path(sys.argv[2]))
+    next(frames), next(frames)
+    print("scoring", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("verb", ["score", "deploy", "deploy another", "stop"])
+def test_the_captures_of_a_scoring_that_was_killed_are_removed_and_those_of_one_that_goes_on_are_not(
+    delay: Project, tmp_path: Path, verb: str
+) -> None:
+    rows_of(20_000).write_parquet(tmp_path / "rows.parquet")
+    folder = delay.private_folder("plugins", "deployer.nightly", "delay")
+    command = [sys.executable, "-c", KILLED, str(delay.root), str(tmp_path / "rows.parquet")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"scoring\n"
+        process.kill()
+    (abandoned,) = folder.glob("captured-*")
+    goes_on = delay.batch_scorer.score_file("delay", tmp_path / "rows.parquet")
+    if verb == "score":
+        assert [next(goes_on).height for _ in range(2)] == [0, 8_192]
+    else:
+        shutil.copytree(abandoned, tmp_path / "abandoned")
+        assert [next(goes_on).height for _ in range(2)] == [0, 8_192]
+        shutil.copytree(tmp_path / "abandoned", abandoned, dirs_exist_ok=True)
+        if verb == "deploy another":
+            delay.registry.register("delay", write_bundle(delay, tmp_path / "2", 1.0))
+        model = "models:/delay@2" if verb == "deploy another" else "delay"
+        delay.endpoints.stop("delay") if verb == "stop" else delay.endpoints.deploy(model)
+    (current,) = folder.glob("captured-*")
+    assert current != abandoned
+    assert sum(frame.height for frame in goes_on) == 20_000 - 8_192
+    assert delay.captures.scan("delay").collect().height == 20_000
+    assert list(folder.glob("captured-*")) == []
 
 
 def test_a_file_that_lacks_a_column_is_refused_before_anything_is_scored(delay: Project, tmp_path: Path) -> None:
