@@ -117,7 +117,7 @@ def _check(node: dict[str, Any]) -> None:
     name = f"{node['__module__']}.{node['__class__']}"
     if name not in ALLOWED.get(node["__loader__"], ()):
         raise NotAllowed(f"{name} is not among the types that a bundle may hold")
-    if node["__class__"] not in (*_VECTORIZERS, "DictVectorizer"):
+    if node["__class__"] not in (*_VECTORIZERS, "DictVectorizer", "FeatureHasher"):
         return
     state = node["content"]
     if (state["__loader__"], state["__class__"]) != ("DictNode", "dict"):
@@ -127,6 +127,10 @@ def _check(node: dict[str, Any]) -> None:
         attributes["_stop_words_id"]["content"] = "0"
     if node["__class__"] in _VECTORIZERS and attributes.get("input", {}).get("content") != '"content"':
         raise NotAllowed(f"{name} has another input than texts: it would open the files that a request names")
+    if node["__class__"] in ("FeatureHasher", "HashingVectorizer"):  # compiled code divides by it
+        width = json.loads(attributes["n_features"]["content"])
+        if attributes["n_features"]["__loader__"] != "JsonNode" or type(width) is not int or not 1 <= width < 1 << 31:
+            raise NotAllowed(f"{name} has n_features={width}")
     if "vocabulary_" in attributes:
         _check_places(name, attributes["vocabulary_"])
 

@@ -14,7 +14,8 @@ import pytest
 from scipy.sparse import csr_matrix, save_npz
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction import FeatureHasher
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
@@ -467,6 +468,14 @@ def test_a_small_file_of_a_large_matrix_is_refused_before_it_is_read(content, me
     monkeypatch.setattr("scipy.sparse.load_npz", lambda _file: pytest.fail("it was read"))
     with pytest.raises(NotAllowed, match=message):
         load(data)
+
+
+@pytest.mark.parametrize("width", [0, -1, 1 << 40, True, "8"])
+@pytest.mark.parametrize("made", [HashingVectorizer, FeatureHasher])
+def test_hashes_without_a_width_are_refused(made, width):
+    assert load(dump(made(n_features=8))).n_features == 8
+    with pytest.raises(NotAllowed, match="n_features="):
+        load(dump(made(n_features=width)))
 
 
 def test_compressed_parts_are_refused():
