@@ -38,7 +38,7 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
     from mlopsfw.monitoring.component import component as monitoring
     from mlopsfw.operations.component import component as operations
     from mlopsfw.pipeline.run.component import component as runs
-    from mlopsfw.project.secret_check import secret_check
+    from mlopsfw.project.checks import secret_check
     from mlopsfw.serving.component import component as endpoints
 
     def capture_holdings() -> Iterable[Holding]:

@@ -42,7 +42,7 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: str = "day"
     design_effect: Annotated[float, msgspec.Meta(ge=1)] = 1.0
     zone: str = "UTC"
-    min_rows: Annotated[int, msgspec.Meta(ge=1)] = 200
+    min_rows: Annotated[int, msgspec.Meta(ge=0)] = 200
     metric_drop: Annotated[float, msgspec.Meta(ge=0)] = 0.02
     error_rise: Annotated[float, msgspec.Meta(ge=0)] = 0.1
 

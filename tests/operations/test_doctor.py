@@ -53,7 +53,14 @@ def test_a_sound_project_has_no_complaints(filled, check):
 
 def test_every_check_comes_from_checks_py_of_the_room_whose_component_contributes_it():
     contributed = [(c.name, check) for c in Project(Path(), ProjectConfig(name="any")).components for check in c.checks]
-    assert {name for name, _ in contributed} == {"operations", "datasets", "governance", "alerts", "endpoints"}
+    assert {name for name, _ in contributed} == {
+        "operations",
+        "datasets",
+        "governance",
+        "alerts",
+        "endpoints",
+        "secrets",
+    }
     for _, check in contributed:
         assert check.ask.__module__.rpartition(".")[2] == "checks", check.name
     assert {check.name for _, check in contributed} == set(CHECKS)

@@ -72,7 +72,8 @@ class FolderPlace(DeltaPlace):
         with as_storage_error(f"syncing {self._folder}"):
             for line in commit.read_text().splitlines():
                 if added := json.loads(line).get("add"):
-                    sync(self._folder / unquote(added["path"]))
+                    with contextlib.suppress(FileNotFoundError):  # of an old version, whose files a vacuum removed
+                        sync(self._folder / unquote(added["path"]))
             for path in (commit, *log.glob(f"{version:020}.checkpoint*"), *log.glob("_last_checkpoint")):
                 sync(path)
             for path in (log, self._folder, self._folder.parent):

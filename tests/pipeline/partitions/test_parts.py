@@ -224,7 +224,10 @@ def test_what_has_no_parts_fails_by_name(bench):
     [
         (by_parts("size").replace('each = "rows"', 'each = "row"'), "no input 'row'"),
         (by_parts("size").replace(str(BLOCK), "1000"), "part_rows"),
-        ('[steps.split]\ninputs = { rows = "data:/n" }\neach = "rows"\nby = "time"\n', "cannot run on parts"),
+        (
+            '[steps.split]\ninputs = { rows = "data:/n" }\neach = "rows"\nby = "time"\ncolumn = "t"\nvalidation = "2026-01-02"\ntest = "2026-01-03"\n',
+            "cannot run on parts",
+        ),
         (
             '[steps.join]\ninputs = { rows = "data:/n", other = "data:/n" }\nat = "t"\neach = "other"\n',
             "It can run on parts of 'rows'",

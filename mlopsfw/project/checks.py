@@ -28,8 +28,8 @@ def secret_check(parts: KernelWiring) -> Check:
 def resolve_all(config: ProjectConfig, secrets: Secrets) -> Iterator[Diagnosis]:
     """Resolve each reference, and name each that cannot be, with its keys.
 
-    `file:PATH` may also be the place of a storage or a source: at an option whose name does not say that it is secret, one that
-    cannot be read is not judged.
+    `file:PATH` may also be the place of a storage or a source: at an option whose name does not say that it is secret, doctor
+    ignores it if it cannot be read.
     """
     keys: dict[str, list[str]] = {}
     for key, text in _options(config):
