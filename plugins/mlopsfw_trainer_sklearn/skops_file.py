@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse
 import skops
 import skops.io
+from sklearn.preprocessing import OneHotEncoder
 from skops.io.exceptions import UnsupportedTypeException
 
 from mlopsfw_trainer_sklearn.allowed import ALLOWED
@@ -51,9 +52,55 @@ def load(data: bytes) -> Any:
     """Return the estimator of a file. Raise `NotAllowed` before anything is built if the file holds another type."""
     checked = _checked(data)
     try:
-        return skops.io.loads(checked, trusted=sorted(frozenset.union(*ALLOWED.values())))
+        model = skops.io.loads(checked, trusted=sorted(frozenset.union(*ALLOWED.values())))
+        _check_encoders(model)
+    except NotAllowed:
+        raise
     except Exception as error:  # what it builds may raise anything
         raise NotAllowed(f"skops cannot read it: {error}") from error
+    return model
+
+
+def _check_encoders(model: Any) -> None:
+    """Refuse an encoder whose columns are not those of its categories: a matrix of other columns is read beyond its end."""
+    waiting, seen = [model], set()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen or isinstance(each, str | bytes | np.ndarray):
+            continue
+        seen.add(id(each))
+        if isinstance(each, OneHotEncoder) and hasattr(each, "categories_"):
+            _check_encoder(each)
+        waiting += _parts(each)
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [*value.values()]
+    return (
+        [*value]
+        if isinstance(value, list | tuple | set)
+        else [*vars(value).values()]
+        if hasattr(value, "__dict__")
+        else []
+    )
+
+
+def _check_encoder(encoder: OneHotEncoder) -> None:
+    categories = encoder.categories_
+    widths = list(encoder._n_features_outs)  # noqa: SLF001 - what its transform places columns by
+    if widths != encoder._compute_n_features_outs():  # noqa: SLF001 - what it was fitted with
+        raise NotAllowed(f"OneHotEncoder has {widths} columns for {[len(each) for each in categories]} categories")
+    dropped = encoder.drop_idx_
+    for column, known in enumerate(categories):
+        index = None if dropped is None else dropped[column]
+        if index is not None and not 0 <= index < len(known):
+            raise NotAllowed(f"OneHotEncoder drops the category {index} of {len(known)}")
+        mapping = encoder._default_to_infrequent_mappings[column] if encoder._infrequent_enabled else None  # noqa: SLF001
+        if mapping is not None and (
+            len(mapping) != len(known) or min(mapping) < 0 or max(mapping) >= widths[column] + (index is not None)
+        ):
+            raise NotAllowed("OneHotEncoder maps infrequent categories to others than it has")
 
 
 def _checked(data: bytes) -> bytes:

@@ -18,7 +18,7 @@ from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.kernel.base.errors import BundleError, DataError, MissingExtra, UsageError
@@ -476,6 +476,34 @@ def test_hashes_without_a_width_are_refused(made, width):
     assert load(dump(made(n_features=8))).n_features == 8
     with pytest.raises(NotAllowed, match="n_features="):
         load(dump(made(n_features=width)))
+
+
+def _encoded(**options):
+    rows = np.array([["a"], ["b"], ["b"], ["b"], ["c"], ["d"], ["d"], ["d"]])
+    return make_pipeline(OneHotEncoder(**options), LogisticRegression()).fit(rows, [0, 1, 0, 1, 0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"drop": "first"}, {"min_frequency": 2, "handle_unknown": "infrequent_if_exist"}]
+)
+def test_an_encoder_whose_columns_are_not_those_of_its_categories_is_refused(options):
+    model = _encoded(**options)
+    assert load(dump(model)).predict([["a"], ["d"]]).tolist() == model.predict([["a"], ["d"]]).tolist()
+    model[0]._n_features_outs = [1]
+    model[1].coef_ = model[1].coef_[:, :1]
+    with pytest.raises(NotAllowed, match="OneHotEncoder"):
+        load(dump(model))
+
+
+def test_an_encoder_that_maps_beyond_its_columns_is_refused():
+    model = _encoded(min_frequency=2, handle_unknown="infrequent_if_exist")
+    model[0]._default_to_infrequent_mappings = [np.array([0, 1, 2, 1_000_000])]
+    with pytest.raises(NotAllowed, match="infrequent"):
+        load(dump(model))
+    model = _encoded(drop="first")
+    model[0].drop_idx_ = np.array([99], dtype=object)
+    with pytest.raises(NotAllowed, match="OneHotEncoder"):
+        load(dump(model))
 
 
 def test_compressed_parts_are_refused():
