@@ -74,6 +74,7 @@ class SklearnTrainer:
         context.progress("writing the model", 0.8)
         examples = golden_rows(rows.inputs, None, task.seed, _spans(rows.frame))
         golden = frame_of(Signature(rows.inputs).arrays(examples), rows.inputs)
+        _check_made_up(estimator, golden, task.task)
         sampled = rows.frame.gather_every(math.ceil(rows.frame.height / _COMPARED))
         compared = Comparison(task.task, rows.inputs, [golden, sampled])
         kept = keep(estimator, compared, self._config.format, context.scratch)
@@ -178,6 +179,18 @@ def _spans(frame: pl.DataFrame) -> dict[str, tuple[float, float]]:
             low, high = np.quantile(values, [0.05, 0.95]).tolist()
             spans[series.name] = (low, high)
     return spans
+
+
+def _check_made_up(estimator: Any, golden: pl.DataFrame, task: str) -> None:
+    """Raise `DataError` where the estimator fails for made-up rows, which hold values that the training rows lack, as requests do."""
+    try:
+        outputs_of(estimator, golden, task)
+    except _REFUSALS as error:
+        raise DataError(
+            f"the estimator fails for values that it has not seen in training, and a request may hold any: {error}",
+            hint='An encoder says what becomes of them: OneHotEncoder(handle_unknown="ignore"), '
+            'OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).',
+        ) from error
 
 
 def _metrics(estimator: Any, task: TrainingTask, rows: _Rows, which: str) -> dict[str, float]:

@@ -478,6 +478,19 @@ def test_hashes_without_a_width_are_refused(made, width):
         load(dump(made(n_features=width)))
 
 
+def encoded_strictly():
+    chosen = ColumnTransformer([("color", OneHotEncoder(), ["color"])])
+    return make_pipeline(chosen, LogisticRegression())
+
+
+def test_an_estimator_that_fails_for_what_it_has_not_seen_is_refused_with_the_option_that_helps(tmp_path):
+    rows = training_rows(200, 0)
+    task = TrainingTask(task="binary", target="binary", exclude=("multiclass", "regression"))
+    with pytest.raises(DataError, match="has not seen in training") as caught:
+        fit(tmp_path, trainer("encoded_strictly"), task, rows)
+    assert 'handle_unknown="ignore"' in caught.value.hint
+
+
 def _encoded(**options):
     rows = np.array([["a"], ["b"], ["b"], ["b"], ["c"], ["d"], ["d"], ["d"]])
     return make_pipeline(OneHotEncoder(**options), LogisticRegression()).fit(rows, [0, 1, 0, 1, 0, 1, 0, 1])
