@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 _NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?"
 _NUMBERS, _INTEGERS = re.compile(f"{_NUMBER}(?: {_NUMBER})*"), re.compile(r"-?\d{1,10}(?: -?\d{1,10})*")
+_THRESHOLDS = re.compile(f"(?:{_NUMBER}|-?inf)(?: (?:{_NUMBER}|-?inf))*")
 _STATISTICS = re.compile(rf"(?:(?:{_NUMBER}|-?inf|-?nan)(?: |$))*")
 _WORDS = re.compile(r"[!-~]+(?: [!-~]+)*")
 _PLAIN = "regression regression_l1 quantile huber fair poisson binary cross_entropy cross_entropy_lambda mape gamma tweedie custom"
@@ -147,7 +148,9 @@ def _nodes(tree: dict[str, str], count: int, place: str) -> list[_Node]:
     left, right = (_integers(tree, key, count, place) for key in ("left_child", "right_child"))
     columns = (
         _integers(tree, "split_feature", count, place),
-        _numbers(tree, "threshold", count, place),
+        [
+            float(each) for each in _split(tree, "threshold", count, place, _THRESHOLDS)
+        ],  # between the largest and infinity: inf
         _integers(tree, "decision_type", count, place),
         zip(left, right, strict=True),
     )

@@ -280,3 +280,11 @@ def test_sizes_of_trees_lead_lightgbm_to_no_other_text(numbers):
     assert "tree_sizes" not in checked_text(
         re.sub(r"tree_sizes=.*", "tree_sizes=9 9 99999999", trained(numbers).model_to_string())
     )
+
+
+def test_a_tree_that_splits_at_infinity_is_a_model_of_lightgbm(tmp_path):
+    loaded = opened(
+        tmp_path, training_task("multiclass"), training_rows(300)
+    )  # its numbers have an infinity among them
+    text = (loaded.folder / "model.txt").read_text()
+    assert any("inf" in line.split(" ") for line in text.splitlines() if line.startswith("threshold="))
