@@ -45,12 +45,19 @@ class SourceImports:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return what the next finder finds; source is compiled anew where it may be edited."""
+        """Return what the finders after it find; source is compiled anew where it may be edited.
+
+        Of several such finders, as of projects opened in one process, the first one asks for all: if each asked the next, the
+        finders behind them would be asked twice as often with every further project.
+        """
         here = next(at for at, finder in enumerate(sys.meta_path) if finder is self)
-        found = (finder.find_spec(name, path, target) for finder in sys.meta_path[here + 1 :])
+        after = sys.meta_path[here + 1 :]
+        found = (each.find_spec(name, path, target) for each in after if not isinstance(each, SourceImports))
         spec = next((spec for spec in found if spec is not None), None)
         loader = spec and spec.loader
-        if spec is not None and type(loader) is SourceFileLoader and self.covers(name, loader.path):
+        if spec is None or type(loader) is not SourceFileLoader:
+            return spec
+        if any(each.covers(name, loader.path) for each in (self, *after) if isinstance(each, SourceImports)):
             spec.loader, spec.cached = _FromSource(name, loader.path), None
         return spec
 

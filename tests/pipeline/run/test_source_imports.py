@@ -149,3 +149,27 @@ def test_libraries_keep_their_bytecode(tmp_path, monkeypatch):
     assert a_library_here.__cached__ == cache_from_source(a_library_here.__file__)
     for name in ("a_library_here", "own_code_here"):
         del sys.modules[name]
+
+
+def test_a_module_is_looked_for_once_however_many_projects_are_open(tmp_path, monkeypatch):
+    asked = []
+
+    class Last:
+        def find_spec(self, name, path=None, target=None):
+            asked.append(name)
+
+    finders = [SourceImports([str(tmp_path / str(number))]) for number in range(40)]
+    monkeypatch.setattr(sys, "meta_path", [*finders, Last()])
+    assert finders[0].find_spec("no_such_module") is None
+    assert asked == ["no_such_module"]
+
+
+def test_code_of_any_open_project_is_read_from_its_source(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"module_{name}.py").write_text("x = 1")
+        monkeypatch.syspath_prepend(str(tmp_path / name))
+    finders = [SourceImports([str(tmp_path / name)]) for name in ("one", "two")]
+    monkeypatch.setattr(sys, "meta_path", [*finders, *sys.meta_path])
+    for name in ("one", "two"):
+        assert type(finders[0].find_spec(f"module_{name}").loader).__name__ == "_FromSource"
