@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import Any, get_args
 
 import msgspec
@@ -13,7 +12,7 @@ from mlopsfw.kernel.config.secrets import secret_problem
 from mlopsfw.kernel.plugins.blame import blame_built
 from mlopsfw.kernel.roles.alerting import Receipt
 from mlopsfw.kernel.roles.deployer import DeployerMode, EndpointStatus
-from mlopsfw.kernel.roles.engine import Engine, EngineAbility, Resources, StepResult
+from mlopsfw.kernel.roles.engine import EngineAbility, Resources, StepResult
 from mlopsfw.kernel.roles.monitoring import Signals
 
 _NONE = type(None)
@@ -35,7 +34,6 @@ _DECLARED: dict[tuple[str, str], tuple[str, ...]] = {
 }
 _SEVERAL = ("abilities",)
 _PROBLEMS: dict[tuple[str, str], Callable[[Any], str]] = {("secrets", "read"): secret_problem}
-_DEFAULTS = {"engine": Engine}
 _PARTS = {("engine", "submit"): "handle"}
 _METHODS = {"handle": ("wait", "cancel")}
 
@@ -55,11 +53,7 @@ class Checked:
         self._blamed, self._role = blamed, role
 
     def __getattr__(self, name: str) -> Any:
-        default = getattr(_DEFAULTS.get(self._role), name, None)
-        if default is None or getattr(default, "__isabstractmethod__", False):
-            value = getattr(self._blamed, name)
-        else:  # what the class does not have, the protocol does
-            value = getattr(self._blamed, name, _inherited(default, self._blamed))
+        value = getattr(self._blamed, name)
         if words := _DECLARED.get((self._role, name)):
             return self._declared(name, value, words)
         part = _PARTS.get((self._role, name), "")
@@ -109,10 +103,6 @@ def check_answer(role: str, method: str, part: str, answer: Any) -> None:
             msgspec.convert(msgspec.to_builtins(answer, builtin_types=(bytes,)), type(answer))
         except (msgspec.ValidationError, TypeError, ValueError) as error:
             raise PluginError(f"it returned an invalid {type(answer).__name__}: {error}") from None
-
-
-def _inherited(default: Any, built: Any) -> Any:
-    return default.__get__(built) if isinstance(default, property) else partial(default, built)
 
 
 def _no_problem(_answer: object) -> str:

@@ -101,18 +101,13 @@ class Limited:
         built: The provider, behind the border.
         deadline: Limits the calls.
         claim: The plugin.
-        role: The protocol, whose defaults stand in for what the provider does not have.
     """
 
-    def __init__(self, built: Any, deadline: Deadline, claim: Claim, role: type) -> None:
-        self._built, self._deadline, self._claim, self._role = built, deadline, claim, role
+    def __init__(self, built: Any, deadline: Deadline, claim: Claim) -> None:
+        self._built, self._deadline, self._claim = built, deadline, claim
 
     def __getattr__(self, name: str) -> Any:
-        default = getattr(self._role, name, None)
-        if default is None or getattr(default, "__isabstractmethod__", False):
-            value = getattr(self._built, name)
-        else:  # what the class does not have, the protocol does
-            value = getattr(self._built, name, partial(default, self._built))
+        value = getattr(self._built, name)
         if not callable(value) or name.startswith("_"):
             return value
 

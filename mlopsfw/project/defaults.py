@@ -14,7 +14,7 @@ _GROWN: dict[str, type] = {each.__name__: each for each in (Storage, Monitor, Al
 """The roles with methods that a provider may leave out: each that is not abstract."""
 
 
-def completed(built: Any, role: str) -> Any:
+def add_defaults(built: Any, role: str) -> Any:
     """Return a provider, behind the border, with the defaults of its role for what it lacks.
 
     A subclass has them by itself. One that is shaped like its role, and no subclass, gets them here.

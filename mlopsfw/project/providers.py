@@ -14,7 +14,7 @@ from mlopsfw.kernel.config.model import ProjectConfig, Selection
 from mlopsfw.kernel.config.validation import validation_error
 from mlopsfw.kernel.roles.names import KINDS
 from mlopsfw.project.answers import CHECKED, Checked
-from mlopsfw.project.defaults import completed
+from mlopsfw.project.defaults import add_defaults
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.formats import Formats
@@ -56,7 +56,7 @@ class Providers:
 
     def _build(self, role: str, selection: Selection) -> Any:
         host = self._host(f"{role}.{selection.use}", f"{role}.{selection.called}")
-        built = completed(self._plugins.build(role, selection, self._config, host), role)
+        built = add_defaults(self._plugins.build(role, selection, self._config, host), role)
         return Checked(built, role) if role in CHECKED else built
 
     @cached_property
@@ -133,21 +133,17 @@ class Providers:
 
     def alerter(self, name: str) -> Alerter:
         """Return a selected alerter, built by itself: one that cannot be built does not keep the others from delivering."""
-        from mlopsfw.kernel.roles.alerting import Alerter
-
         selection = next(each for each in self._config.selections("alerter") if each.called == name)
-        return self._limited("alerter", selection, Alerter)  # type: ignore[no-any-return]
+        return self._limited("alerter", selection)  # type: ignore[no-any-return]
 
     def secret_store(self, scheme: str) -> SecretStore:
         """Return the store whose secrets references of this scheme name."""
-        from mlopsfw.kernel.roles.secrets import SecretStore
-
         for _, name, missing in self._plugins.missing(self._config, "secrets"):
             if name == scheme:
                 raise missing
-        return self._limited("secrets", self._config.by_name("secrets", scheme), SecretStore)  # type: ignore[no-any-return]
+        return self._limited("secrets", self._config.by_name("secrets", scheme))  # type: ignore[no-any-return]
 
-    def _limited(self, role: str, selection: Selection, protocol: type) -> Any:
+    def _limited(self, role: str, selection: Selection) -> Any:
         """Build a provider of a role whose calls have a deadline."""
         from mlopsfw.kernel.plugins.blame import blame
         from mlopsfw.project.deadlines import Deadline, Limited, PluginTimeout, is_limit
@@ -161,7 +157,7 @@ class Providers:
         except PluginTimeout as error:
             blame(error, self._plugins.catalog.find(role, selection.use), "build")
             raise
-        return Limited(built, deadline, self._plugins.catalog.find(role, selection.use), protocol)
+        return Limited(built, deadline, self._plugins.catalog.find(role, selection.use))
 
     def runtime(self, format: str) -> Runtime:  # noqa: A002 - the field's word
         """Return the runtime that loads bundles of `format`. Raise `UnknownFormat` where none is installed."""
