@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, SupportsFloat
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, SupportsFloat, TypeVar
 
 from mlopsfw.kernel.base.errors import GateRefused, UsageError, text_of
 from mlopsfw.kernel.base.ids import check_name, new_run_id
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     import polars as pl
 else:
     pl = lazy("polars")
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _current: Current[start_run] = Current("runs")
 
@@ -99,7 +104,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
             name: What the run calls it; by default the file's name. A table or JSON value needs one.
 
         Raises:
-            UsageError: It has no name, or one with a slash.
+            UsageError: It has no name, or one that no reference can have.
             DataError: There is no such file, or no open format holds the value.
         """
         if isinstance(value, str):
@@ -216,47 +221,22 @@ def checked_params(params: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def log_param(name: str, value: Any) -> None:
-    """Record a parameter of the run that `start_run` opened. See `start_run.log_param`."""
-    _run("log_param").log_param(name, value)
+def _of_current(method: Callable[Concatenate[start_run, P], T]) -> Callable[P, T]:
+    """Return a function that calls a method of the run that `start_run` opened."""
+
+    @functools.wraps(method)
+    def function(*args: P.args, **kwargs: P.kwargs) -> T:
+        return method(_run(method.__name__), *args, **kwargs)
+
+    whole = inspect.signature(method)
+    function.__signature__ = whole.replace(parameters=list(whole.parameters.values())[1:])  # type: ignore[attr-defined]
+    return function
 
 
-def log_params(params: Mapping[str, Any]) -> None:
-    """Record parameters of the run that `start_run` opened. See `start_run.log_params`."""
-    _run("log_params").log_params(params)
-
-
-def log_artifact(value: Any, name: str = "") -> Artifact:
-    """Keep a value with the run that `start_run` opened. See `start_run.log_artifact`."""
-    return _run("log_artifact").log_artifact(value, name)
-
-
-def log_model(
-    name: str,
-    file: str | Path,
-    *,
-    rows: Any,
-    task: str,
-    target: str = "",
-    classes: tuple[str | int | bool, ...] = (),
-    outputs: tuple[OutputColumn, ...] = (),
-    format: str = "",  # noqa: A002 - what it is
-    metrics: Mapping[str, float] | None = None,
-    message: str = "",
-) -> ModelVersion:
-    """Register a model file by the run that `start_run` opened. See `start_run.log_model`."""
-    return _run("log_model").log_model(
-        name,
-        file,
-        rows=rows,
-        task=task,
-        target=target,
-        classes=classes,
-        outputs=outputs,
-        format=format,
-        metrics=metrics,
-        message=message,
-    )
+log_param = _of_current(start_run.log_param)
+log_params = _of_current(start_run.log_params)
+log_artifact = _of_current(start_run.log_artifact)
+log_model = _of_current(start_run.log_model)
 
 
 def search_runs(
