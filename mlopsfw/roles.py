@@ -88,6 +88,7 @@ from mlopsfw.pipeline.graph.parts import (
     Trainers,
 )
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
+from mlopsfw.pipeline.graph.threads import thread_limits
 
 __all__ = [
     "API_VERSION",
@@ -201,4 +202,5 @@ __all__ = [
     "open_store",
     "read_listed",
     "read_model",
+    "thread_limits",
 ]

@@ -47,7 +47,7 @@ def test_version_and_plugin_listing_import_no_plugin_and_nothing_heavy():
         assert not {m for m in modules if m.startswith("mlopsfw_")}, args
 
 
-@pytest.mark.parametrize("module", ["mlopsfw.roles", "mlopsfw.worker", "mlopsfw_engine_local.engine"])
+@pytest.mark.parametrize("module", ["mlopsfw.roles", "mlopsfw_engine_local.engine"])
 def test_what_a_coordinator_imports_for_its_engine_is_not_heavy(module):
     code = f"import sys, {module}; print({{m.partition('.')[0] for m in sys.modules}} & {set(HEAVY)!r})"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from mlopsfw.kernel.roles.engine import Resources, StepResult, StepSpec
+from mlopsfw.kernel.roles.engine import StepResult, StepSpec
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.event import Event
@@ -26,8 +26,6 @@ class _Opened(NamedTuple):
     project: Project
     appended: list[Event]
 
-
-_LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "RAYON")  # torch and Arrow read OpenMP's
 
 _projects: dict[tuple[str, str], _Opened] = {}
 """Projects that this process has open: a worker is used for step after step."""
@@ -64,15 +62,6 @@ def execute(spec: bytes, *, shared: bool = False) -> bytes:
             project.close()
         result = msgspec.structs.replace(result, events=tuple((event.stream, event.seq) for event in appended))
     return msgspec.json.encode(result)
-
-
-def thread_limits(resources: Resources) -> dict[str, str]:
-    """Return the variables by which libraries keep to the cores of a step: none where it asks for none.
-
-    They must be set before a worker's process starts. Each of the step's processes gets an equal number of threads.
-    """
-    names = (*(f"{name}_NUM_THREADS" for name in _LIBRARIES), "POLARS_MAX_THREADS")
-    return dict.fromkeys(names, str(max(1, int(resources.cpus) // resources.processes))) if resources.cpus else {}
 
 
 def _opened(spec: StepSpec, *, shared: bool) -> _Opened:

@@ -12,8 +12,7 @@ from pathlib import Path
 import msgspec
 
 from mlopsfw import Provider, hookimpl
-from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Host, Resources, StepResult, StepSpec
-from mlopsfw.worker import thread_limits
+from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Host, Resources, StepResult, StepSpec, thread_limits
 
 _LOOK = 0.2  # seconds between two looks of a waiting attempt at whether it was cancelled
 _GRACE = 3.0  # seconds between asking a step to stop and killing it

@@ -230,7 +230,7 @@ class EngineConformance:
         cpus, threads = self.value(project, self.finish(engine.submit(spec)))
         assert cpus == 1, "the resources of the spec do not reach the step"
         if "isolate" in engine.abilities:
-            assert threads == "1", "set `mlopsfw.worker.thread_limits` in the worker's environment"
+            assert threads == "1", "set `mlopsfw.roles.thread_limits` in the worker's environment"
 
     def test_metrics_and_events_come_back(self, project: Project, engine: Engine) -> None:
         result = self.finish(engine.submit(self.spec(project, "talk")))

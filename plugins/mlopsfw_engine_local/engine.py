@@ -16,8 +16,7 @@ from typing import IO, cast
 import msgspec
 
 from mlopsfw.errors import UsageError
-from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Resources, StepResult, StepSpec
-from mlopsfw.worker import thread_limits
+from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Resources, StepResult, StepSpec, thread_limits
 from mlopsfw_engine_local.protocol import receive, send
 from mlopsfw_engine_local.room import Grant, Room
 

@@ -15,8 +15,7 @@ import msgspec
 import ray
 
 from mlopsfw.errors import PluginError
-from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Resources, StepResult, StepSpec
-from mlopsfw.worker import thread_limits
+from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Resources, StepResult, StepSpec, thread_limits
 from mlopsfw_engine_ray import node
 
 if TYPE_CHECKING:
