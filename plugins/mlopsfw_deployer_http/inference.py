@@ -136,7 +136,7 @@ def _values(tensor: Tensor, scorer: Scorer) -> list[Any]:
 
 
 def _check_bounds(tensor: Tensor) -> None:
-    """Refuse a number that the tensor's own datatype cannot hold: whoever sent it meant another one."""
+    """Refuse a number that the tensor's own datatype cannot hold. The client meant another number or another datatype."""
     if tensor.datatype not in _BOUNDS:
         return
     least, greatest = _BOUNDS[tensor.datatype]
