@@ -76,6 +76,7 @@ from mlopsfw.kernel.roles.training import (
     TrainingTask,
 )
 from mlopsfw.models.bundle.files import read_listed, read_model
+from mlopsfw.pipeline.graph.attempts import NEVER_BEGAN, thread_limits
 from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.parts import (
     Alerts,
@@ -88,11 +89,11 @@ from mlopsfw.pipeline.graph.parts import (
     Trainers,
 )
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
-from mlopsfw.pipeline.graph.threads import thread_limits
 
 __all__ = [
     "API_VERSION",
     "MAX_RATIO",
+    "NEVER_BEGAN",
     "PROJECT",
     "ROLES",
     "Ability",

@@ -12,7 +12,18 @@ from pathlib import Path
 import msgspec
 
 from mlopsfw import Provider, hookimpl
-from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Host, Resources, StepResult, StepSpec, thread_limits
+from mlopsfw.roles import (
+    NEVER_BEGAN,
+    Engine,
+    EngineAbility,
+    Failure,
+    Handle,
+    Host,
+    Resources,
+    StepResult,
+    StepSpec,
+    thread_limits,
+)
 
 _LOOK = 0.2  # seconds between two looks of a waiting attempt at whether it was cancelled
 _GRACE = 3.0  # seconds between asking a step to stop and killing it
@@ -59,12 +70,12 @@ class SampleHandle:
     def _watch(self) -> None:
         while not self._slots.acquire(timeout=_LOOK):
             if self._stopped:
-                self._result = _NEVER_BEGAN
+                self._result = NEVER_BEGAN
                 return
         try:
             with self._lock:
                 self._process = None if self._stopped else self._started()
-            self._result = _NEVER_BEGAN if self._process is None else self._finished(self._process)
+            self._result = NEVER_BEGAN if self._process is None else self._finished(self._process)
         finally:
             self._slots.release()
 
@@ -99,11 +110,6 @@ class SampleHandle:
             self._thread.join(_GRACE)
             self._process.kill()
         self._thread.join()
-
-
-_NEVER_BEGAN = StepResult(
-    failure=Failure(type="KeyboardInterrupt", message="stopped before it began", exit_code=130, retryable=False)
-)
 
 
 class SampleEngine(Engine):

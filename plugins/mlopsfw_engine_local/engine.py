@@ -16,7 +16,17 @@ from typing import IO, cast
 import msgspec
 
 from mlopsfw.errors import UsageError
-from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Resources, StepResult, StepSpec, thread_limits
+from mlopsfw.roles import (
+    NEVER_BEGAN,
+    Engine,
+    EngineAbility,
+    Failure,
+    Handle,
+    Resources,
+    StepResult,
+    StepSpec,
+    thread_limits,
+)
 from mlopsfw_engine_local.protocol import receive, send
 from mlopsfw_engine_local.room import Grant, Room
 
@@ -142,7 +152,7 @@ class LocalHandle:
     def _watch(self, grant: Grant | None) -> None:
         grant = grant or self._room.take(self._spec.resources, self._stopped)
         try:
-            self._result = _NEVER_BEGAN if grant is None else self._run(grant)
+            self._result = NEVER_BEGAN if grant is None else self._run(grant)
         except Exception as error:  # noqa: BLE001 - an attempt that has ended has a result, whatever went wrong
             self._result = StepResult(failure=Failure(type=type(error).__name__, message=str(error)))
         finally:
@@ -153,7 +163,7 @@ class LocalHandle:
     def _run(self, grant: Grant) -> StepResult:
         with self._lock:
             if self._worker is None and self._stopped.is_set():
-                return _NEVER_BEGAN
+                return NEVER_BEGAN
             worker = self._worker = self._worker or self._pool.take(grant)
         answer = worker.ask(msgspec.json.encode(self._spec))
         with self._lock:
@@ -183,11 +193,6 @@ class LocalHandle:
             if not self._finished.wait(self._grace):
                 worker.kill()
         self._finished.wait()
-
-
-_NEVER_BEGAN = StepResult(
-    failure=Failure(type="KeyboardInterrupt", message="stopped before it began", exit_code=130, retryable=False)
-)
 
 
 def _lost(worker: Worker) -> StepResult:

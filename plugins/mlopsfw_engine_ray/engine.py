@@ -15,7 +15,17 @@ import msgspec
 import ray
 
 from mlopsfw.errors import PluginError
-from mlopsfw.roles import Engine, EngineAbility, Failure, Handle, Resources, StepResult, StepSpec, thread_limits
+from mlopsfw.roles import (
+    NEVER_BEGAN,
+    Engine,
+    EngineAbility,
+    Failure,
+    Handle,
+    Resources,
+    StepResult,
+    StepSpec,
+    thread_limits,
+)
 from mlopsfw_engine_ray import node
 
 if TYPE_CHECKING:
@@ -44,7 +54,7 @@ class RayHandle:
     def _watch(self) -> None:
         while not self._slots.acquire(timeout=_LOOK):
             if self._stopped.is_set():
-                self._result = _NEVER_BEGAN
+                self._result = NEVER_BEGAN
                 self._finished.set()
                 return
         try:
@@ -60,7 +70,7 @@ class RayHandle:
     def _run(self) -> StepResult:
         with self._lock:
             if self._stopped.is_set():
-                return _NEVER_BEGAN
+                return NEVER_BEGAN
             self._reference = self._start()
         return msgspec.json.decode(ray.get(self._reference), type=StepResult)
 
@@ -81,9 +91,6 @@ class RayHandle:
 
 _LOOK = 0.2
 """Seconds between two looks of a waiting attempt at whether it was cancelled."""
-_NEVER_BEGAN = StepResult(
-    failure=Failure(type="KeyboardInterrupt", message="stopped before it began", exit_code=130, retryable=False)
-)
 
 
 def _failure(error: Exception) -> Failure:

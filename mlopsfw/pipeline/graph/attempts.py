@@ -1,10 +1,15 @@
-"""How many threads a step's process may use."""
+"""What engines need for the attempts of steps: how many threads a process may use, and the result of an attempt that never began."""
 
 from __future__ import annotations
 
-from mlopsfw.kernel.roles.engine import Resources
+from mlopsfw.kernel.roles.engine import Failure, Resources, StepResult
 
 _LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "RAYON")  # torch and Arrow read OpenMP's
+
+NEVER_BEGAN = StepResult(
+    failure=Failure(type="KeyboardInterrupt", message="stopped before it began", exit_code=130, retryable=False)
+)
+"""The result of an attempt that was cancelled while it waited."""
 
 
 def thread_limits(resources: Resources) -> dict[str, str]:
