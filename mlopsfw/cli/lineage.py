@@ -10,7 +10,8 @@ import click
 from mlopsfw.cli.output import emit_json, json_option, pass_snapshot, printable
 
 if TYPE_CHECKING:
-    from mlopsfw.lineage import Edge, Lineage
+    from mlopsfw.kernel.component import Edge
+    from mlopsfw.lineage.graph import Lineage
     from mlopsfw.project.facade import Project
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from mlopsfw.monitoring import Examined
+    from mlopsfw.monitoring.examination import Examined
     from mlopsfw.project.facade import Project
 
 _zone_option = click.option(

@@ -11,7 +11,7 @@ from mlopsfw.lineage.layout import Layout, Spot, lay_out
 from mlopsfw.pages import escape, framed
 
 if TYPE_CHECKING:
-    from mlopsfw.lineage import Lineage
+    from mlopsfw.lineage.graph import Lineage
 
 _WIDE, _HIGH = 270, 46  # of a box, in pixels
 _STEP_X, _STEP_Y = 360, 64  # from one box to the next

@@ -1,1 +1,1 @@
-"""Personal columns: which are marked, and how their values are treated. See docs/privacy.md."""
+"""Personal columns and secrets: which columns are marked, how their values are treated, where a secret lies. See docs/privacy.md."""

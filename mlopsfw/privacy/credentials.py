@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from mlopsfw.kernel.config.secrets import is_reference
+from mlopsfw.privacy.secrets import is_reference
 
 _SECRET_NAME = re.compile(
     r"(password|passwd|passphrase|secret|credential)s?$|(^|_)pwd$|^(db|smtp|mail|user)_?pass$|(^|_)token$"

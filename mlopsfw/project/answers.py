@@ -8,12 +8,12 @@ from typing import Any, get_args
 import msgspec
 
 from mlopsfw.kernel.base.errors import PluginError
-from mlopsfw.kernel.config.secrets import secret_problem
 from mlopsfw.kernel.plugins.blame import blame_built
 from mlopsfw.kernel.roles.alerting import Receipt
 from mlopsfw.kernel.roles.deployer import DeployerMode, EndpointStatus
 from mlopsfw.kernel.roles.engine import EngineAbility, Resources, StepResult
 from mlopsfw.kernel.roles.monitoring import Signals
+from mlopsfw.privacy.secrets import secret_problem
 
 _NONE = type(None)
 _ANSWERS: dict[tuple[str, str], tuple[type, ...]] = {

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import PluginError
-from mlopsfw.kernel.config.secrets import SecretResolver
 from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.events.authority import copy
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.events.registry import fields_of
+from mlopsfw.privacy.secrets import SecretResolver
 from mlopsfw.project.host_services import PluginHttp, ProviderState, write_line
 
 if TYPE_CHECKING:

@@ -94,7 +94,7 @@ class KernelWiring(ABC):
     @cached_property
     def secrets(self) -> Secrets:
         """Secret references."""
-        from mlopsfw.kernel.config.secrets import SecretResolver
+        from mlopsfw.privacy.secrets import SecretResolver
 
         return SecretResolver(self.root, self.secret_stores)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.source import Source
     from mlopsfw.kernel.roles.storage import Storage
     from mlopsfw.kernel.roles.training import Trainer
-    from mlopsfw.monitoring import WatchingMonitor
+    from mlopsfw.monitoring.examination import WatchingMonitor
     from mlopsfw.monitoring.settings import MonitorSettings
     from mlopsfw.serving.endpoints import NamedDeployer
 
@@ -109,7 +109,7 @@ class Providers:
         Raises:
             ConfigError: The options of a monitor are wrong.
         """
-        from mlopsfw.monitoring import WatchingMonitor
+        from mlopsfw.monitoring.examination import WatchingMonitor
         from mlopsfw.monitoring.unbuilt import UnbuiltMonitor
 
         watching: dict[str, WatchingMonitor] = {}

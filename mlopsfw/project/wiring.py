@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.component import Component
     from mlopsfw.kernel.roles.bundle import Manifest
     from mlopsfw.kernel.roles.deployer import EndpointSpec
-    from mlopsfw.lineage import LineageGraph
+    from mlopsfw.lineage.graph import LineageGraph
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.metrics import MetricSet
     from mlopsfw.models.offline import OfflineScorer
     from mlopsfw.models.registry import Registry
     from mlopsfw.models.registry.personal_columns import PersonalColumns
-    from mlopsfw.monitoring import Monitoring
+    from mlopsfw.monitoring.examination import Monitoring
     from mlopsfw.monitoring.watch import Watcher
     from mlopsfw.monitoring.windows import Windows
     from mlopsfw.operations.doctor import Doctor
@@ -75,7 +75,7 @@ class Wiring(KernelWiring):
     @cached_property
     def lineage(self) -> LineageGraph:
         """What came from what."""
-        from mlopsfw.lineage import LineageGraph
+        from mlopsfw.lineage.graph import LineageGraph
 
         return LineageGraph(self.index, self.components)
 
@@ -277,8 +277,8 @@ class Wiring(KernelWiring):
     @cached_property
     def monitoring(self) -> Monitoring:
         """The monitors at work."""
-        from mlopsfw.monitoring import Monitoring
         from mlopsfw.monitoring.baseline import Baselines
+        from mlopsfw.monitoring.examination import Monitoring
 
         baselines = Baselines(self.blobs, self.registry, self.datasets)
         return Monitoring(self.services, self.providers.watching, self.windows, baselines, self.alerts)

@@ -11,11 +11,11 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import DataError, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.lineage.references import parse_reference
-from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:

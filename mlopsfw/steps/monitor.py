@@ -10,16 +10,16 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import DriftFound
 from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
-from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
     from mlopsfw.kernel.roles.host import Host
-    from mlopsfw.monitoring import Monitoring
+    from mlopsfw.monitoring.examination import Monitoring
 
 
 class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

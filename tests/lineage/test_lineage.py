@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
-from mlopsfw.lineage import Edge
+from mlopsfw.kernel.component import Edge
 
 sys.path.append(str(Path(__file__).parents[1] / "plugins"))
 from bundles import write_bundle

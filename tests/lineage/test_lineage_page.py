@@ -18,8 +18,9 @@ from mlopsfw.capturelog.records import Header, Predictions, encode
 from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.data.datasets.events import DatasetCommitted
 from mlopsfw.kernel.base.errors import InvalidReference, UnknownName
+from mlopsfw.kernel.component import Edge
 from mlopsfw.kernel.events.record import PlainRecord
-from mlopsfw.lineage import Edge, Lineage
+from mlopsfw.lineage.graph import Lineage
 from mlopsfw.lineage.layout import lay_out
 from mlopsfw.lineage.page import render
 

@@ -21,8 +21,8 @@ from mlopsfw.kernel.base.spans import duration
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.kernel.roles.monitoring import Report, Signals
-from mlopsfw.monitoring import Examined
 from mlopsfw.monitoring.baseline import Baselines
+from mlopsfw.monitoring.examination import Examined
 from mlopsfw.monitoring.looks import LOOKS
 from mlopsfw.monitoring.window_bounds import moment, stamp, tiles, time_zone
 from mlopsfw_monitor_drift.monitor import DriftMonitor

@@ -11,7 +11,7 @@ import pytest
 from vault import TOKEN, Vault
 
 from mlopsfw.errors import ConfigError, MlopsfwError, SecretUnavailable
-from mlopsfw.kernel.config.secrets import SecretResolver
+from mlopsfw.privacy.secrets import SecretResolver
 from mlopsfw.testing.secrets import SecretsConformance
 from mlopsfw_secrets_vault import VaultConfig, mlopsfw_secrets
 

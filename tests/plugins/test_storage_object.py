@@ -15,7 +15,7 @@ import obstore
 import pytest
 
 from mlopsfw.kernel.base.errors import StorageError, StorageUnavailable, UsageError
-from mlopsfw.kernel.config.secrets import SecretResolver
+from mlopsfw.privacy.secrets import SecretResolver
 from mlopsfw.testing.storage import StorageConformance
 from mlopsfw_storage_object import ObjectConfig, build, durable
 from mlopsfw_storage_object.local import LocalStorage

@@ -15,8 +15,8 @@ import pytest
 
 from mlopsfw.cli import run as cli
 from mlopsfw.kernel.base.errors import ConfigError, PluginBroken, PluginError, SecretUnavailable
-from mlopsfw.kernel.config.secrets import is_reference
 from mlopsfw.kernel.events.record import PlainRecord
+from mlopsfw.privacy.secrets import is_reference
 from mlopsfw.project.config import load_config
 from mlopsfw.project.config.schema import config_schema
 from mlopsfw.project.deadlines import PluginTimeout

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from mlopsfw.kernel.config.secrets import is_reference, scheme_hint
 from mlopsfw.privacy.credentials import credential_in, is_secret_name
+from mlopsfw.privacy.secrets import is_reference, scheme_hint
 
 HINT = 'Write a reference: "env:NAME" for a variable, or "file:PATH". Replace a secret that others may have seen.'
 

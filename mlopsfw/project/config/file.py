@@ -22,9 +22,9 @@ from mlopsfw.kernel.config.model import (
     Selection,
     StepConfig,
 )
-from mlopsfw.kernel.config.secrets import is_reference, scheme_hint
 from mlopsfw.kernel.config.validation import Fail, validation_error
 from mlopsfw.kernel.roles.names import chosen_as
+from mlopsfw.privacy.secrets import is_reference, scheme_hint
 from mlopsfw.project.config.clear import secrets_in_clear
 from mlopsfw.project.config.selections import merged, several, single
 from mlopsfw.project.secrets import Schemes
@@ -199,6 +199,8 @@ def _build(tree: dict[str, Any], fail: Fail, stores: Collection[str], **origin: 
 
 
 def _check_settings(monitors: Sequence[Selection], fail: Fail) -> None:
+    if not monitors:
+        return
     from mlopsfw.monitoring.settings import MonitorSettings
 
     for each in monitors:

@@ -1,6 +1,7 @@
-"""Checks of options that a type cannot express: names, references, lengths of time. A record calls them in `__post_init__`.
+"""Checks of options that a type cannot express: names, references, lengths of time.
 
-So a wrong option is an error, with its line in the file, when the configuration is read, and nothing is run.
+A record calls them in `__post_init__`. So a wrong option is an error, with its line in the file, when the
+configuration is read, and nothing is run.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ def check_options(record: msgspec.Struct, **checks: Callable[[Any], object]) -> 
 
     Args:
         record: The options of a plugin.
-        checks: Option → a function that raises an error of `mlopsfw.errors` if a value is wrong. It is given each item of
-            a tuple, and each value of a table.
+        checks: Option → a function that raises an error of `mlopsfw.errors` if a value is wrong. It is given each
+            item of a tuple, and each value of a table.
 
     Raises:
         ConfigError: A value is wrong; its `key` is the option.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError
-from mlopsfw.kernel.config.secrets import LEAST_TOKEN, SecretResolver, checked_token
+from mlopsfw.privacy.secrets import LEAST_TOKEN, SecretResolver, checked_token
 from mlopsfw.project.facade import Project
 
 EMPTY = ["", " ", "\t", "\n", "\r\n", " \n \n", "\u2003"]
