@@ -5,8 +5,9 @@ A project's `Metrics` has those of plugins too.
 
 from __future__ import annotations
 
+from mlopsfw.capturelog.classes import class_codes
 from mlopsfw.models.bundle.golden import golden_rows
-from mlopsfw.models.evaluation import auc, calibration_error, class_codes, log_loss
+from mlopsfw.models.evaluation import auc, calibration_error, log_loss
 from mlopsfw.models.metrics import OWN, evaluate
 
 __all__ = ["OWN", "auc", "calibration_error", "class_codes", "evaluate", "golden_rows", "log_loss"]

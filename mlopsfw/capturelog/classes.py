@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.lazy import lazy
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+else:
+    np, pl = lazy("numpy"), lazy("polars")
 
 Class = str | int | bool
 
@@ -46,3 +55,29 @@ def listed(classes: Sequence[Class]) -> str:
     """Return the classes as a message names them: text in quotes, numbers without, of many the first."""
     more = f" and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN else ""
     return ", ".join(map(repr, classes[:_SHOWN])) + more
+
+
+def class_codes(labels: pl.Series, classes: Sequence[Class]) -> np.ndarray:
+    """Return labels as int64 codes, in the order of `classes`.
+
+    Raises:
+        DataError: A label is null or is none of the classes.
+    """
+    import numpy as np
+    import polars as pl
+
+    dtype = labels.dtype
+    plain = dtype.is_integer() or dtype.is_float() or dtype == pl.Boolean
+    values = (labels if plain else labels.cast(pl.String)).rename(labels.name)
+    distinct = values.unique().drop_nulls()
+    matches = [find_class(value, classes) for value in distinct]
+    found = pl.Series([-1 if match is None else classes.index(match) for match in matches], dtype=pl.Int64)
+    codes = values.replace_strict(distinct, found, default=-1, return_dtype=pl.Int64)
+    unknown = codes.fill_null(-1) == -1
+    if unknown.any():
+        row = int(unknown.arg_max() or 0)
+        raise DataError(
+            f"column {labels.name!r}, row {row}: {values[row]!r} is not a class of the model",
+            hint=f"Its classes are {listed(classes)}.",
+        )
+    return codes.to_numpy().astype(np.int64)

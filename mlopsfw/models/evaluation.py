@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlopsfw.capturelog.classes import find_class, listed
-from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.lazy import lazy
 
 if TYPE_CHECKING:
@@ -68,32 +66,7 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray, weight: np.ndarray |
     return -mean(np.log(np.clip(probabilities[np.arange(len(labels)), labels], _TINY, 1.0)), weight)
 
 
-# -- labels and segments -------------------------------------------------------------------------------------------------
-
-
-def class_codes(labels: pl.Series, classes: Sequence[str | int | bool]) -> np.ndarray:
-    """Return labels as int64 codes, in the order of `classes`.
-
-    Raises:
-        DataError: A label is null or is none of the classes.
-    """
-    import polars as pl
-
-    dtype = labels.dtype
-    plain = dtype.is_integer() or dtype.is_float() or dtype == pl.Boolean
-    values = (labels if plain else labels.cast(pl.String)).rename(labels.name)
-    distinct = values.unique().drop_nulls()
-    matches = [find_class(value, classes) for value in distinct]
-    class_codes = pl.Series([-1 if match is None else classes.index(match) for match in matches], dtype=pl.Int64)
-    codes = values.replace_strict(distinct, class_codes, default=-1, return_dtype=pl.Int64)
-    unknown = codes.fill_null(-1) == -1
-    if unknown.any():
-        row = int(unknown.arg_max() or 0)
-        raise DataError(
-            f"column {labels.name!r}, row {row}: {values[row]!r} is not a class of the model",
-            hint=f"Its classes are {listed(classes)}.",
-        )
-    return codes.to_numpy().astype(np.int64)
+# -- segments ----------------------------------------------------------------------------------------------------------
 
 
 def by_segment(

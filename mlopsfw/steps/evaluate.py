@@ -106,7 +106,7 @@ def _labelled(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFram
     import numpy as np
     import polars as pl
 
-    from mlopsfw.models.evaluation import class_codes
+    from mlopsfw.capturelog.classes import class_codes
 
     manifest = bundle.manifest
     frame: pl.DataFrame = loaded.collect() if isinstance(loaded, pl.LazyFrame) else loaded

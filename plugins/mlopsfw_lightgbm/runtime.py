@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightgbm
-import msgspec
 import numpy as np
 
 from mlopsfw.errors import BundleError
+from mlopsfw.features.encoding import FILE, Encoding, matrix, read_encodings
 from mlopsfw.roles import read_listed, read_model
-from mlopsfw_lightgbm.encoding import ENCODING, FORMAT, Encoding, matrix
 from mlopsfw_lightgbm.text import checked_text
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Manifest, Model
 
+FORMAT = "lightgbm"
 OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
 
 
@@ -35,11 +35,8 @@ class LightGbmRuntime:
         """Load the file that the manifest lists for `lightgbm`, and the encoding beside it. Raise `BundleError`."""
         file = folder / manifest.formats.get(FORMAT, "")
         booster = _booster(read_model(folder, manifest, FORMAT), file)
-        try:
-            encodings = msgspec.json.decode(read_listed(folder, manifest, ENCODING), type=tuple[Encoding, ...])
-        except msgspec.DecodeError as error:
-            raise BundleError(f"{folder / ENCODING} is no encoding of columns: {error}") from error
-        _check(booster, encodings, manifest, file)
+        encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, booster.num_feature())
+        _check(booster, manifest, file)
         return LightGbmModel(booster, encodings, OUTPUTS[manifest.task], self._threads)
 
 
@@ -79,19 +76,13 @@ def _booster(data: bytes, file: Path) -> lightgbm.Booster:
         raise BundleError(f"{file} is not a model that LightGBM can load: {error}") from error
 
 
-def _check(booster: lightgbm.Booster, encodings: tuple[Encoding, ...], manifest: Manifest, file: Path) -> None:
-    """Raise `BundleError` where the model, the encoding and the manifest disagree."""
+def _check(booster: lightgbm.Booster, manifest: Manifest, file: Path) -> None:
+    """Raise `BundleError` where the trees and the manifest disagree."""
     declared = [output.name for output in manifest.outputs]
     if declared != [OUTPUTS.get(manifest.task)]:
         raise BundleError(
             f"{file}: the manifest declares {', '.join(declared)}, which no {manifest.task} model returns"
         )
-    if booster.num_feature() != len(encodings):
-        raise BundleError(f"{file} reads {booster.num_feature()} columns, but {ENCODING} encodes {len(encodings)}")
-    inputs = {column.name for column in manifest.inputs}
-    for encoding in encodings:
-        if encoding.column not in inputs:
-            raise BundleError(f"{ENCODING} encodes {encoding.column!r}, which is no input of the model")
     classes = len(manifest.classes) if manifest.task == "multiclass" else 1
     if booster.num_model_per_iteration() != classes:
         raise BundleError(f"{file} has {booster.num_model_per_iteration()} outputs, but the manifest needs {classes}")

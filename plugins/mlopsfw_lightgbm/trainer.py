@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 
 from mlopsfw import evaluation
+from mlopsfw.features.encoded import Columns, Rows, training_rows, validation_rows
+from mlopsfw.features.encoding import FILE
 from mlopsfw.roles import TrainedModel
-from mlopsfw_lightgbm.encoding import ENCODING, FORMAT
-from mlopsfw_lightgbm.runtime import OUTPUTS, predictions
-from mlopsfw_lightgbm.table import Columns, Rows, training_rows, validation_rows
+from mlopsfw_lightgbm.runtime import FORMAT, OUTPUTS, predictions
 
 if TYPE_CHECKING:
     from lightgbm.callback import CallbackEnv
@@ -55,9 +55,9 @@ class LightGbmTrainer:
         columns, rows = training_rows(train, task)
         checked = validation_rows(valid, task, columns) if valid is not None and valid.rows else None
         booster = self._boosted(task, columns, rows, checked, context)
-        files = {name: context.scratch / name for name in (_FILE, ENCODING)}
+        files = {name: context.scratch / name for name in (_FILE, FILE)}
         booster.save_model(files[_FILE], num_iteration=booster.best_iteration)
-        files[ENCODING].write_bytes(msgspec.json.encode(columns.encodings))
+        files[FILE].write_bytes(msgspec.json.encode(columns.encodings))
         return TrainedModel(
             inputs=columns.inputs,
             files=files,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as peer
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from mlopsfw.capturelog.classes import class_codes
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.models import evaluation
@@ -63,15 +64,15 @@ def test_regression_metrics_are_scikit_learns_and_r2_of_a_constant_is_left_out()
 
 
 def test_labels_become_codes_in_the_order_of_the_classes():
-    assert evaluation.class_codes(pl.Series([True, False]), (False, True)).tolist() == [1, 0]
-    assert evaluation.class_codes(pl.Series(["b", "a"]), ("b", "a")).tolist() == [0, 1]
-    assert evaluation.class_codes(pl.Series([3, 1]), (1, 3)).tolist() == [1, 0]
+    assert class_codes(pl.Series([True, False]), (False, True)).tolist() == [1, 0]
+    assert class_codes(pl.Series(["b", "a"]), ("b", "a")).tolist() == [0, 1]
+    assert class_codes(pl.Series([3, 1]), (1, 3)).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("wrong", ["c", None])
 def test_a_label_that_is_no_class_is_named_by_its_row(wrong):
     with pytest.raises(DataError, match="row 1"):
-        evaluation.class_codes(pl.Series("y", ["a", wrong]), ("a", "b"))
+        class_codes(pl.Series("y", ["a", wrong]), ("a", "b"))
 
 
 def test_segments_come_largest_first_with_their_rows_and_small_ones_are_left_out():

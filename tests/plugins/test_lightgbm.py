@@ -19,7 +19,6 @@ from mlopsfw.models import bundle
 from mlopsfw.testing.runtime import RuntimeConformance
 from mlopsfw.testing.trainer import Context, TrainerConformance, digests, training_rows, training_task
 from mlopsfw_lightgbm import LightGbmConfig, LightGbmRuntimeConfig, build_runtime, build_trainer
-from mlopsfw_lightgbm.encoding import Encoding
 from mlopsfw_lightgbm.runtime import LightGbmRuntime
 from mlopsfw_lightgbm.text import checked_text
 from mlopsfw_lightgbm.trainer import LightGbmTrainer
@@ -64,26 +63,6 @@ class TestRuntime(RuntimeConformance):
     @pytest.fixture
     def folder(self, tmp_path, task):
         return opened(tmp_path, task, training_rows(300)).folder
-
-
-@pytest.mark.parametrize(
-    ("encoding", "values", "expected"),
-    [
-        (Encoding(column="c", kind="number"), np.array([1.5, np.nan, np.inf]), [1.5, np.nan, np.inf]),
-        (Encoding(column="c", kind="number"), np.array([2**40, -3]), [2.0**40, -3.0]),
-        (Encoding(column="c", kind="number"), np.array([True, None, False], dtype=object), [1.0, np.nan, 0.0]),
-        (Encoding(column="c", kind="number"), np.array(["1970-01-02", "NaT"], "M8[D]"), [86400.0, np.nan]),
-        (Encoding(column="c", kind="number"), np.array(["1969-12-31T23:59:59.5"], "M8[us]"), [-0.5]),
-        (
-            Encoding(column="c", kind="category", categories=("a", "b")),
-            np.array(["b", "unseen", None, "a"], dtype=object),
-            [1.0, np.nan, np.nan, 0.0],
-        ),
-        (Encoding(column="c", kind="category", categories=("7", "8")), np.array([8, 9]), [1.0, np.nan]),
-    ],
-)
-def test_a_column_becomes_numbers_and_what_is_unknown_is_missing(encoding, values, expected):
-    assert np.array_equal(encoding.numbers(values), np.array(expected), equal_nan=True)
 
 
 def test_a_category_that_training_did_not_see_counts_as_missing(tmp_path):

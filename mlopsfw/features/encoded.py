@@ -1,4 +1,4 @@
-"""A training table as LightGBM's matrix. Columns are read one at a time, so memory holds the matrix and one column."""
+"""A training table as the matrix that trees read. Columns are read one at a time, so memory holds the matrix and one column."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from mlopsfw.errors import DataError, UsageError
-from mlopsfw.evaluation import class_codes
+from mlopsfw.capturelog.classes import class_codes
+from mlopsfw.features.encoding import Encoding
 from mlopsfw.features.fit import ColumnWish, learned_columns, read_wishes
 from mlopsfw.features.labels import classes_of, labelled, numbers, row_weights
 from mlopsfw.features.tables import signature_of, table_arrays
-from mlopsfw_lightgbm.encoding import Encoding
+from mlopsfw.kernel.base.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from mlopsfw.roles import SignatureColumn, TrainingData, TrainingTask
+    from mlopsfw.kernel.roles.bundle import SignatureColumn
+    from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 
 _SEEN = 3  # training rows that a category needs for a place of its own
 _MOST = 1000  # categories with a place of their own; of others the most frequent
@@ -114,7 +115,7 @@ def _check(column: SignatureColumn, wish: ColumnWish) -> None:
         raise UsageError(f"column {name!r} is of type {column.type} and cannot be a number")
     if wish.bins is not None:
         hint = "Remove `bins`; `max_bin` in the trainer's options holds for all columns."
-        raise UsageError(f"column {name!r} has `bins`, but LightGBM chooses the intervals itself", hint=hint)
+        raise UsageError(f"column {name!r} has `bins`, but trees choose the intervals themselves", hint=hint)
     if wish.pii and column.type != "string" and not category:
         hint = "Add it to `exclude`, pseudonymise it, or use a trainer that keeps no values, such as torch."
-        raise UsageError(f"column {name!r} is personal, and LightGBM's file keeps values of numbers", hint=hint)
+        raise UsageError(f"column {name!r} is personal, and the file of the trees keeps values of numbers", hint=hint)

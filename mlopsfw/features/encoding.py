@@ -1,18 +1,25 @@
-"""`Encoding`: a table's columns as the numbers that the trees read. Training and serving call the same code."""
+"""`Encoding`: a table's columns as the numbers that a trainer of trees reads. Training and serving call the same code.
+
+Trees need no feature plan: they have a branch for missing values, and split a number wherever it serves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
 
+from mlopsfw.kernel.base.errors import BundleError
 from mlopsfw_core import hash_indices
 
-ENCODING = "encoding.json"
-FORMAT = "lightgbm"
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.bundle import Manifest
+
+FILE = "encoding.json"
+"""The name of the file that a bundle keeps encodings in."""
 
 
 class Encoding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -52,10 +59,34 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return values.astype(np.float64)
 
 
-def matrix(encodings: tuple[Encoding, ...], columns: Mapping[str, np.ndarray]) -> np.ndarray:
+def matrix(encodings: Sequence[Encoding], columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the trees' input `[rows, encodings]`."""
     rows = len(next(iter(columns.values())))
     numbers = np.empty((rows, len(encodings)))
     for at, encoding in enumerate(encodings):
         numbers[:, at] = encoding.numbers(columns[encoding.column])
     return numbers
+
+
+def read_encodings(data: bytes, manifest: Manifest, columns: int) -> tuple[Encoding, ...]:
+    """Return the encodings that a bundle keeps.
+
+    Args:
+        data: The content of `encoding.json`, checked against the manifest.
+        manifest: Of the bundle.
+        columns: How many columns the trees read.
+
+    Raises:
+        BundleError: They are none, or disagree with the manifest or with the trees.
+    """
+    try:
+        encodings = msgspec.json.decode(data, type=tuple[Encoding, ...])
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{FILE} is no encoding of columns: {error}") from error
+    if len(encodings) != columns:
+        raise BundleError(f"the trees read {columns} columns, but {FILE} encodes {len(encodings)}")
+    inputs = {column.name for column in manifest.inputs}
+    for encoding in encodings:
+        if encoding.column not in inputs:
+            raise BundleError(f"{FILE} encodes {encoding.column!r}, which is no input of the model")
+    return encodings

@@ -1,0 +1,105 @@
+"""Trainer and runtime `xgboost`: gradient-boosted trees for tables. XGBoost is imported when one of them is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from mlopsfw.errors import MissingExtra
+from mlopsfw.roles import Provider, hookimpl
+
+if TYPE_CHECKING:
+    from mlopsfw.roles import Host, Runtime, Trainer
+
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+_NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+_Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+_Penalty = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class XgBoostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Configure `[trainer.xgboost]`. The names are XGBoost's own.
+
+    Args:
+        num_boost_round: Boosting rounds, at most.
+        early_stopping_rounds: Rounds without a better loss on the validation rows before it stops; 0 to use all rounds.
+        learning_rate: Shrinkage of each tree.
+        max_depth: Levels of a tree, at most; 0 for no limit, which needs `max_leaves`.
+        max_leaves: Leaves of a tree, at most; 0 for no limit.
+        min_child_weight: Sum of the rows' hessians in a leaf, at least.
+        gamma: Gain that a split needs.
+        subsample: Share of the rows that each tree is grown on.
+        colsample_bytree: Share of the columns that each tree may use.
+        reg_alpha: L1 penalty of a leaf's value.
+        reg_lambda: L2 penalty of a leaf's value.
+        max_bin: Intervals of a number, at most.
+        max_cat_to_onehot: Categories below which a split takes one category from the others.
+        nthread: Threads; 0 for OpenMP's own choice.
+    """
+
+    num_boost_round: _Positive = 500
+    early_stopping_rounds: _NotNegative = 50
+    learning_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
+    max_depth: Annotated[int, msgspec.Meta(ge=0, le=64)] = 6
+    max_leaves: Annotated[int, msgspec.Meta(ge=0, le=131072)] = 0
+    min_child_weight: _Penalty = 1.0
+    gamma: _Penalty = 0.0
+    subsample: _Share = 1.0
+    colsample_bytree: _Share = 1.0
+    reg_alpha: _Penalty = 0.0
+    reg_lambda: _Penalty = 1.0
+    max_bin: Annotated[int, msgspec.Meta(ge=2, le=65535)] = 256
+    max_cat_to_onehot: _Positive = 4
+    nthread: _NotNegative = 1
+
+    def __post_init__(self) -> None:
+        if not self.max_depth and not self.max_leaves:
+            raise ValueError("a tree needs a limit: set `max_depth`, `max_leaves` or both")
+
+
+class XgBoostRuntimeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Configure `[runtime.xgboost]`.
+
+    Args:
+        nthread: Threads inside one prediction; 1 lets processes scale beside each other.
+    """
+
+    nthread: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+
+
+def build_trainer(config: XgBoostConfig, host: Host) -> Trainer:
+    """Return the trainer. Raise `MissingExtra` if XGBoost is not installed."""
+    del host
+    _check_installed("the trainer 'xgboost'")
+    from mlopsfw_xgboost.trainer import XgBoostTrainer
+
+    return XgBoostTrainer(config)
+
+
+def build_runtime(config: XgBoostRuntimeConfig, host: Host) -> Runtime:
+    """Return the runtime. Raise `MissingExtra` if XGBoost is not installed."""
+    del host
+    _check_installed("the runtime 'xgboost'")
+    from mlopsfw_xgboost.runtime import XgBoostRuntime
+
+    return XgBoostRuntime(config.nthread)
+
+
+def _check_installed(feature: str) -> None:
+    if find_spec("xgboost") is None:
+        raise MissingExtra(feature, "xgboost")
+
+
+@hookimpl
+def mlopsfw_trainers() -> Iterable[Provider[Trainer]]:
+    """Offer the trainer `xgboost`."""
+    yield Provider("xgboost", XgBoostConfig, build_trainer, "Gradient-boosted trees for tables, by XGBoost")
+
+
+@hookimpl
+def mlopsfw_runtimes() -> Iterable[Provider[Runtime]]:
+    """Offer the runtime `xgboost`."""
+    yield Provider("xgboost", XgBoostRuntimeConfig, build_runtime, "XGBoost's JSON files, by XGBoost on the CPU")

@@ -1,0 +1,78 @@
+"""Implements the runtime protocol by XGBoost. The model comes from checked bytes: XGBoost itself opens no file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import xgboost
+
+from mlopsfw.errors import BundleError
+from mlopsfw.features.encoding import FILE, Encoding, matrix, read_encodings
+from mlopsfw.roles import read_listed, read_model
+from mlopsfw_xgboost.document import checked_document
+
+if TYPE_CHECKING:
+    from mlopsfw.roles import Manifest, Model
+
+FORMAT = "xgboost"
+OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class XgBoostRuntime:
+    """Loads XGBoost's JSON files.
+
+    Args:
+        threads: Threads inside one prediction.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+
+    def load(self, folder: Path, manifest: Manifest) -> Model:
+        """Load the file that the manifest lists for `xgboost`, and the encoding beside it. Raise `BundleError`."""
+        file = folder / manifest.formats.get(FORMAT, "")
+        declared = [output.name for output in manifest.outputs]
+        if declared != [OUTPUTS.get(manifest.task)]:
+            raise BundleError(
+                f"{file}: the manifest declares {', '.join(declared)}, which no {manifest.task} model returns"
+            )
+        try:
+            data, columns = checked_document(read_model(folder, manifest, FORMAT), manifest.task, len(manifest.classes))
+            booster = xgboost.Booster({"nthread": self._threads}, model_file=bytearray(data))
+        except (msgspec.DecodeError, ValueError, xgboost.core.XGBoostError) as error:
+            raise BundleError(f"{file} is not a model that XGBoost can load: {error}") from error
+        encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, columns)
+        return XgBoostModel(booster, encodings, OUTPUTS[manifest.task])
+
+
+class XgBoostModel:
+    """A loaded model. Its predictions may run in many threads.
+
+    Args:
+        booster: The trees.
+        encodings: Of their columns, in order.
+        output: The name of the output.
+    """
+
+    def __init__(self, booster: xgboost.Booster, encodings: tuple[Encoding, ...], output: str) -> None:
+        self._booster, self._encodings, self._output = booster, encodings, output
+
+    def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Return the output for the rows of `columns`."""
+        return {self._output: predictions(self._booster, finite(matrix(self._encodings, columns)))}
+
+
+def finite(numbers: np.ndarray) -> np.ndarray:
+    """Return numbers as XGBoost takes them: in place, what float32 cannot hold becomes the largest that it can. NaN stays."""
+    return np.clip(numbers, -_LARGEST, _LARGEST, out=numbers)
+
+
+def predictions(booster: xgboost.Booster, numbers: np.ndarray) -> np.ndarray:
+    """Return the trees' answers as float64, one a row."""
+    return np.asarray(booster.inplace_predict(numbers), dtype=np.float64)
