@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
+from mlopsfw.cli.output_file import OutputFile
 from mlopsfw.kernel.base.clock import rfc3339
 from mlopsfw.kernel.base.errors import ChainBroken, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import nearest
@@ -60,7 +61,7 @@ def verify(project: Project, prefix: str, *, kept: Path | None, as_json: bool) -
 
 
 @audit.command("checkpoint")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=OutputFile(makes_folders=True), required=False)
 @click.option("--git", is_flag=True, help="Keep it as a git note of the current commit, under refs/notes/mlopsfw.")
 @click.option(
     "--every",

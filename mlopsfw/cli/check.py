@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, open_formats, open_project, printable, table
+from mlopsfw.cli.output_file import OutputFile
 from mlopsfw.data.contracts.model import COLUMN_RULES
 from mlopsfw.kernel.base.errors import ContractBroken, UsageError
 
@@ -32,13 +33,11 @@ _WIDE = 60  # letters of a cell
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(makes_folders=True),
     help="The file that --infer writes. By default it prints.",
 )
 @click.option("--force", is_flag=True, help="With -o, overwrite an existing file.")
-@click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with the failing rows to this file."
-)
+@click.option("--html", type=OutputFile(), help="Write a page with the failing rows to this file.")
 @click.option("--all", "everything", is_flag=True, help="List also the rules that hold.")
 @json_option
 @click.pass_context

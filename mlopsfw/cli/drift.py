@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, open_formats, open_monitor, printable, table
+from mlopsfw.cli.output import emit_json, json_option_with, open_formats, open_monitor, printable, table
+from mlopsfw.cli.output_file import OutputFile
 from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ threshold_option = click.option(
     type=click.FloatRange(0, 1),
     help="The smallest effect that counts, as a share of rows.",
 )
-html_option = click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots to this file."
-)
+html_option = click.option("--html", type=OutputFile(), help="Write a page with plots to this file.")
 
 
 @click.command()
@@ -63,9 +62,7 @@ html_option = click.option(
 @click.option("--threads", type=click.IntRange(1), help="How many threads to use. By default one per processor.")
 @html_option
 @click.option("--check", is_flag=True, help="Exit with 4 when there is drift.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object: `drifted`, and `columns`, most drifted first."
-)
+@json_option_with("Print one JSON object: `drifted`, and `columns`, most drifted first.")
 @click.pass_context
 def drift(
     context: click.Context,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_snapshot, printable
+from mlopsfw.cli.output_file import OutputFile
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.component import Edge
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("ref")
-@click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with the graph to this file."
-)
+@click.option("--html", type=OutputFile(), help="Write a page with the graph to this file.")
 @json_option
 @pass_snapshot
 def lineage(project: Project, ref: str, *, html: Path | None, as_json: bool) -> None:

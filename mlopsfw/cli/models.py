@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
-from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.cli.output_file import OutputFile
 from mlopsfw.lineage.references import parse_reference
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlopsfw.models.registry import AliasMove, ModelVersion
     from mlopsfw.project.facade import Project
 
@@ -198,19 +200,14 @@ def verify(project: Project, ref: str, *, as_json: bool) -> None:
 
 @models.command()
 @click.argument("ref", metavar="NAME[@ALIAS|@VERSION]")
-@click.option("--out", type=click.Path(dir_okay=False, writable=True), help="Write the card to this file.")
+@click.option("--out", type=OutputFile(), help="Write the card to this file.")
 @pass_project
-def card(project: Project, ref: str, *, out: str | None) -> None:
+def card(project: Project, ref: str, *, out: Path | None) -> None:
     """Print the model card of a version as Markdown."""
-    from pathlib import Path
-
     from mlopsfw.models.registry.version_card import version_card
 
     text = version_card(project.people.show(project.registry.resolve(ref)), project.blobs, project.datasets)
     if out is None:
         click.echo(text, nl=False)
-        return
-    try:
-        Path(out).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror}") from None
+    else:
+        out.write_text(text, encoding="utf-8")

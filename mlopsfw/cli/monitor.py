@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
+from mlopsfw.cli.output_file import OutputFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,9 +48,7 @@ def monitor() -> None:
 )
 @click.option("--to", "end", metavar="TIME", help="End of the window, exclusive. By default the last prediction.")
 @_zone_option
-@click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with the report to this file."
-)
+@click.option("--html", type=OutputFile(), help="Write a page with the report to this file.")
 @click.option("--check", is_flag=True, help="Exit with 4 when there is an alarm.")
 @click.option("--alert/--no-alert", default=True, help="Whether an alarm raises and delivers an alert.")
 @json_option

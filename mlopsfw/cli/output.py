@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 
 import click
 
@@ -23,7 +25,75 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+_DOCUMENTS = "mlopsfw.documents"  # in click's context: where documents go while standard output is set aside
+
+
+def json_option_with(text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Return the option `--json` with this help. With it, standard output has what the verb emits and nothing else."""
+
+    def decorate(verb: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(verb)
+        def call(*args: Any, **kwargs: Any) -> R:
+            if kwargs["as_json"]:
+                keep_stdout_for_documents()
+            return verb(*args, **kwargs)
+
+        return click.option("--json", "as_json", is_flag=True, help=text)(call)
+
+    return decorate
+
+
+json_option = json_option_with("Print one JSON document instead of a table.")
+
+
+def keep_stdout_for_documents() -> None:
+    """Until the command ends, let standard output have what `document` prints; what plugins and steps print goes to standard error."""
+    root = click.get_current_context().find_root()
+    if _DOCUMENTS not in root.meta:
+        root.meta[_DOCUMENTS] = root.with_resource(stdout_on_stderr())
+
+
+@contextmanager
+def stdout_on_stderr() -> Iterator[TextIO]:
+    """Within the block, what is printed goes to standard error, from C too. Yield what standard output was."""
+    before = sys.stdout
+    if (_descriptor(before), _descriptor(sys.stderr)) != (1, 2):  # streams of another program, or closed ones
+        with redirect_stdout(sys.stderr):
+            yield before
+        return
+    before.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    stream = open(kept, "w", encoding=before.encoding, errors=before.errors, closefd=False)  # noqa: SIM115
+    try:
+        with redirect_stdout(sys.stderr):
+            yield stream
+    finally:
+        with suppress(BrokenPipeError):  # the reader has gone, which was told where it was noticed
+            stream.close()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _descriptor(stream: TextIO | None) -> int:
+    try:
+        return stream.fileno() if stream else -1
+    except (OSError, ValueError):
+        return -1
+
+
+def _documents() -> TextIO:
+    context = click.get_current_context(silent=True)
+    kept: TextIO | None = context.meta.get(_DOCUMENTS) if context else None
+    return kept or sys.stdout
+
+
+def document(text: str, *, nl: bool = True) -> None:
+    """Print JSON on standard output. Where its encoding lacks a character, all but ASCII is escaped."""
+    stream = _documents()
+    if not can_write(text, stream):
+        text = re.sub(r"[^\x00-\x7f]+", lambda match: json.dumps(match[0])[1:-1], text)
+    click.echo(text, file=stream, nl=nl)
 
 
 def open_project(context: click.Context, *overrides: str) -> Project:
@@ -114,8 +184,7 @@ def emit_json(value: Any) -> None:
     import msgspec
 
     plain = _finite(msgspec.to_builtins(value, enc_hook=str))
-    text = json.dumps(plain, indent=2 if sys.stdout.isatty() else None, allow_nan=False, ensure_ascii=False)
-    click.echo(writable_json(text))
+    document(json.dumps(plain, indent=2 if _documents().isatty() else None, allow_nan=False, ensure_ascii=False))
 
 
 def _finite(value: Any) -> Any:
@@ -124,13 +193,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def writable_json(text: str) -> str:
-    """Return JSON as standard output can write it: where its encoding lacks a character, all but ASCII is escaped."""
-    if can_write(text, sys.stdout):
-        return text
-    return re.sub(r"[^\x00-\x7f]+", lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def table(

@@ -113,7 +113,7 @@ def _as_it_was(project: Project, started: RunStarted) -> Project:
 def status(project: Project, run_id: str, *, as_json: bool) -> None:
     """Show the steps of RUN (default: the newest run) and their states."""
     if run_id == "latest" and not project.runs.ids():
-        click.echo("No runs yet." if not as_json else "null")
+        emit_json(None) if as_json else click.echo("No runs yet.")
         return
     from mlopsfw.pipeline.graph.partnames import is_part
 

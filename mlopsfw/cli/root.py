@@ -37,7 +37,7 @@ class VerbGroup(click.Group):
 
 
 def _plugin_command(name: str, options: Mapping[str, Any]) -> click.Command:
-    from mlopsfw.cli.output import disabled_plugins
+    from mlopsfw.cli.output import disabled_plugins, stdout_on_stderr
     from mlopsfw.kernel.plugins.catalog import Catalog
     from mlopsfw.kernel.plugins.manager import PluginManager
 
@@ -45,7 +45,8 @@ def _plugin_command(name: str, options: Mapping[str, Any]) -> click.Command:
     plugin_verbs = {claim.name for claim in manager.catalog.claims if claim.kind == "command"}
     if name not in plugin_verbs:
         raise UnknownName(f"there is no verb {name!r}", hint=nearest(name, {*VERBS, *plugin_verbs}))
-    return manager.command(name)
+    with stdout_on_stderr():  # what a plugin prints while it is imported is no result
+        return manager.command(name)
 
 
 def _help_of(option: str) -> str:

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from mlopsfw.cli.output import document, keep_stdout_for_documents
+
 
 @click.command()
 def schema() -> None:
@@ -17,4 +19,5 @@ def schema() -> None:
     from mlopsfw.kernel.plugins.manager import PluginManager
     from mlopsfw.project.config.schema import config_schema
 
-    click.echo(json.dumps(config_schema(PluginManager(Catalog())), indent=2))
+    keep_stdout_for_documents()
+    document(json.dumps(config_schema(PluginManager(Catalog())), indent=2))

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import emit_json, json_option, open_project, pass_project, table, writable_json
+from mlopsfw.cli.output import (
+    document,
+    emit_json,
+    json_option,
+    keep_stdout_for_documents,
+    open_project,
+    pass_project,
+    table,
+)
+from mlopsfw.cli.output_file import OutputFile
 from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
@@ -201,7 +210,7 @@ def _announce(now: EndpointStatus) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OutputFile(),
     help="Write Parquet, CSV or JSON lines to this file instead of the terminal.",
 )
 @csv_options
@@ -219,6 +228,8 @@ def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: 
     from mlopsfw.models.bundle.row_file import check_writable, write_rows
 
     check_writable({}, out)
+    if out is None:
+        keep_stdout_for_documents()
     endpoint = model.removeprefix(_ENDPOINTS)
     if endpoint != model:
         frames = project.batch_scorer.score_file(endpoint, file, csv, sheet)
@@ -230,4 +241,4 @@ def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: 
         return
     for frame in frames:
         check_writable(frame.schema, None)
-        click.echo(writable_json(frame.write_ndjson()), nl=False)
+        document(frame.write_ndjson(), nl=False)

@@ -1,0 +1,46 @@
+"""`OutputFile`: the type of an option that names a file to write. A place that cannot be written is refused before the verb begins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+
+class OutputFile(click.ParamType[Path]):
+    """A file that a verb writes when its work is done, as a `Path`.
+
+    Args:
+        makes_folders: Whether the verb makes the folders above the file.
+    """
+
+    name = "file"
+
+    def __init__(self, *, makes_folders: bool = False) -> None:
+        self._makes_folders = makes_folders
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path. Fail with a usage error where no file can be written there."""
+        file = Path(value)
+        try:
+            reason = self._refusal(file)
+        except (OSError, ValueError) as error:  # too long a name, or one with a null byte
+            reason = getattr(error, "strerror", None) or str(error)
+        if reason:
+            self.fail(f"{str(file)!r} cannot be written: {reason}", param, ctx)
+        return file
+
+    def _refusal(self, file: Path) -> str:
+        if file.is_dir():
+            return "it is a folder. Name a file in it."
+        if not file.name:
+            return "it names no file."
+        if file.exists() and (not os.access(file, os.W_OK) or os.path.ismount(file)):
+            return "the file that is there cannot be replaced. Name another one."
+        above = file.parent
+        while self._makes_folders and not above.exists():
+            above = above.parent
+        if not above.is_dir():
+            return f"{above} is no folder." if above.exists() else f"there is no folder {above}. Make it first."
+        return "" if os.access(above, os.W_OK | os.X_OK) else f"the folder {above} is not writable."
