@@ -22,7 +22,15 @@ from describe import cell, described, fields_of, markdown, meanings, prose, sign
 from mlopsfw.cli.root import cli
 from mlopsfw.cli.verbs import OPTIONS, VERBS
 from mlopsfw.kernel.base import errors
-from mlopsfw.kernel.config.model import CaptureConfig, DataConfig, Encryption, PrivacyConfig, Retention, StepConfig
+from mlopsfw.kernel.config.model import (
+    AuditConfig,
+    CaptureConfig,
+    DataConfig,
+    Encryption,
+    PrivacyConfig,
+    Retention,
+    StepConfig,
+)
 from mlopsfw.kernel.plugins.catalog import Catalog, installed
 from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.roles.names import KINDS
@@ -51,6 +59,7 @@ _TABLES = {
     "[data.NAME.retention]": Retention,
     "[privacy]": PrivacyConfig,
     "[capture]": CaptureConfig,
+    "[audit]": AuditConfig,
     "[steps.NAME]": StepConfig,
     "[storage]": Encryption,
     "[[monitor]]": MonitorSettings,

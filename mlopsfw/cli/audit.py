@@ -10,7 +10,6 @@ import msgspec
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.cli.output_file import OutputFile
-from mlopsfw.kernel.base.clock import rfc3339
 from mlopsfw.kernel.base.errors import ChainBroken, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import nearest
 
@@ -72,31 +71,24 @@ def verify(project: Project, prefix: str, *, kept: Path | None, as_json: bool) -
 @json_option
 @pass_project
 def take_checkpoint(project: Project, file: Path | None, *, git: bool, every: int | None, as_json: bool) -> None:
-    """Append the newest event's hash of every stream to FILE.
+    """Append the newest event's hash of every stream to FILE, by default where `[audit] checkpoint` says.
 
     Keep FILE where nobody who can write the store can change it: another bucket, a CI artefact. `audit verify --checkpoint FILE` then finds
     events that were cut from the end or rewritten since. A git note goes elsewhere with `git push origin refs/notes/mlopsfw`.
     """
-    from mlopsfw.operations import checkpoint as checkpoints
-    from mlopsfw.operations.audit import audit as audited
-    from mlopsfw.operations.audit import checkpoint_of
+    from mlopsfw.operations.checkpointing import configured, take
 
+    file, git = (file, git) if file or git else configured(project.root, project.config.audit)
     if not (file or git):
         raise UsageError("there is no place for the checkpoint", hint="Name a FILE, or pass --git.")
     if every and not file:
         raise UsageError("--every needs FILE, which has the last checkpoint")
-    last = checkpoints.read(file, project.config.name) if file and file.exists() else None
-    streams = list(audited(project.storage, "", project.ledger.types, last))
-    taken = checkpoint_of(streams, project.config.name, rfc3339(project.clock.now()))
-    due = last is None or every is None or taken.events - last.events >= every
-    if file and due:
-        checkpoints.append(file, taken)
-    commit = checkpoints.note(project.root, taken) if git and due else ""
+    taken, new, kept, commit = take(project.services, file, git=git, every=every or 0)
     if as_json:
-        emit_json({"taken": due, "events": taken.events, "streams": len(taken.heads), "commit": commit})
+        emit_json({"taken": kept, "events": taken.events, "streams": len(taken.heads), "commit": commit})
         return
     places = " and ".join(filter(None, (str(file or ""), f"a note of {commit[:12]}" if commit else "")))
-    said = f"in {places}" if due else f"none taken: {taken.events - (last.events if last else 0)} are new"
+    said = f"in {places}" if kept else f"none taken: {new} are new"
     click.echo(f"{taken.events} events in {len(taken.heads)} streams, {said}.")
 
 

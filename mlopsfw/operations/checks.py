@@ -114,6 +114,11 @@ def checks(store: Store, project: Installation) -> tuple[Check, ...]:
             lambda: ledger_chain(store.ledger),
         ),
         Check(
+            "checkpoints",
+            "The last automatic checkpoint of the ledger was taken",
+            lambda: automatic_checkpoints(project.workspace, project.config),
+        ),
+        Check(
             "references",
             "Every blob that an event refers to exists",
             lambda: references(store.ledger, released(project.components), _installed(project.plugins)),
@@ -231,6 +236,23 @@ def ledger_chain(ledger: Ledger) -> Iterator[Diagnosis]:
             n = len(stream.leftovers)
             yield Diagnosis("warning", f"{stream.stream}: {n} entries were left behind by a crash", "Run `mlopsfw gc`.")
     yield Diagnosis("ok", f"the hash chains of {events} events in {streams} streams are intact")
+
+
+def automatic_checkpoints(workspace: Workspace, config: ProjectConfig) -> Iterator[Diagnosis]:
+    """Say where this machine takes checkpoints, and why the last one was not taken."""
+    from mlopsfw.operations.checkpointing import failure
+
+    place = config.audit.checkpoint
+    if place and (reason := failure(workspace)):
+        yield Diagnosis(
+            "error",
+            f"the last checkpoint was not taken: {reason}",
+            "Mend that, then take one: `mlopsfw audit checkpoint`.",
+        )
+    elif place:
+        yield Diagnosis("ok", f"a checkpoint is taken after every {config.audit.every:,} events, in {place}")
+    else:
+        yield Diagnosis("ok", "no checkpoint is taken by itself; [audit] checkpoint names a place")
 
 
 def references(ledger: Ledger, released: Released, plugins: Collection[str]) -> Iterator[Diagnosis]:

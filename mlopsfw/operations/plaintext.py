@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mlopsfw.kernel.store.blobs import decrypt
-from mlopsfw.kernel.store.sealed import HEADER, is_sealed, stored_length
+from mlopsfw.kernel.store.blobs import decrypt, entry_of, key_of
+from mlopsfw.kernel.store.sealed import CHUNK, HEADER, TAG, is_sealed, read_header
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.storage import Storage
@@ -18,7 +18,7 @@ def peek(storage: Storage, key: str, vault: Vault | None, length: int) -> bytes:
     data = storage.get(key, length=max(length, HEADER))
     if not is_sealed(data):
         return data[:length]
-    data = storage.get(key, length=stored_length(length))
+    data = storage.get(key, length=HEADER + max(1, -(-length // CHUNK)) * (CHUNK + TAG))
     return b"".join(decrypt(lambda at, size: data[at : at + size], vault, 0, length))
 
 
@@ -45,3 +45,10 @@ def _read_ahead(storage: Storage, key: str, size: int) -> Callable[[int, int], b
         return buffer[start - first :][:length]
 
     return fetch
+
+
+def size_of(storage: Storage, digest: str) -> int:
+    """Return how many bytes were put as a blob. Raise `NotFound`."""
+    head = storage.get(key_of(digest), length=HEADER)
+    entry = entry_of(storage, digest)
+    return read_header(head).size if is_sealed(head) else entry.size if entry else 0

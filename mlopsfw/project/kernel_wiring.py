@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.store.blobs import BlobStore
     from mlopsfw.kernel.store.vault import Vault
+    from mlopsfw.operations.checkpointing import AutomaticCheckpoints
     from mlopsfw.project.deadlines import ObserverCalls
     from mlopsfw.project.providers import Providers
     from mlopsfw.project.secrets import SecretStores
@@ -158,14 +159,31 @@ class KernelWiring(ABC):
             host=self.host,
             options=self.config.options.get("observer", {}),
         )
+
+        def tell(event: Event) -> None:
+            if self._checkpoints is not None:
+                self._checkpoints.count()
+            observe(event)
+
         return Ledger(
             self.storage,
             actor=lambda: self.actor,
             clock=self.clock,
             types=self.event_types,
             seal=self._seal,
-            on_append=observe,
+            on_append=tell,
         )
+
+    @cached_property
+    def _checkpoints(self) -> AutomaticCheckpoints | None:
+        """What takes checkpoints by itself; None for a worker, whose events the coordinator announces, and where none are asked for."""
+        if self._observe is not None or not self.config.audit.checkpoint:
+            return None
+        from mlopsfw.operations.checkpointing import AutomaticCheckpoints
+
+        found = AutomaticCheckpoints(self.services, self.config.audit)
+        self._closing.callback(found.close)
+        return found
 
     @cached_property
     def _observer_calls(self) -> ObserverCalls:

@@ -19,9 +19,10 @@ from mlopsfw.data.filesets.index import Location
 from mlopsfw.data.filesets.packs import SMALL
 from mlopsfw.data.filesets.vacuum import FileSetRemoval
 from mlopsfw.governance.removal import drop
-from mlopsfw.kernel.store.blobs import entry_of, key_of, size_of
+from mlopsfw.kernel.store.blobs import entry_of, key_of
 from mlopsfw.kernel.store.tombstones import Tombstone
 from mlopsfw.operations import gc
+from mlopsfw.operations.plaintext import size_of
 
 if TYPE_CHECKING:
     import polars as pl

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from mlopsfw.kernel.base.errors import DataError, UsageError
-from mlopsfw.kernel.base.spans import calendar, in_zone, instant
+from mlopsfw.kernel.base.spans import in_zone, instant
 
 if TYPE_CHECKING:
     import polars as pl
+
+_EPOCH = date(1970, 1, 1)
+_UNITS = {"d": timedelta(days=1), "ms": timedelta(milliseconds=1), "us": timedelta(microseconds=1)}
+_DAYS = (date.min - _EPOCH).days, (date.max - _EPOCH).days + 1
+"""The days of the years 1 to 9999, the last one not in it, counted from 1970."""
 
 
 def outside_calendar(name: str, kind: Any) -> pl.Expr | None:
@@ -22,7 +28,10 @@ def outside_calendar(name: str, kind: Any) -> pl.Expr | None:
     import polars as pl
 
     unit = "d" if kind == pl.Date else getattr(kind, "time_unit", "ns") if kind == pl.Datetime else "ns"
-    return None if unit == "ns" else ~pl.col(name).to_physical().cast(pl.Int64).is_between(*calendar(unit))
+    if unit == "ns":
+        return None
+    first, end = (days * (timedelta(days=1) // _UNITS[unit]) for days in _DAYS)
+    return ~pl.col(name).to_physical().cast(pl.Int64).is_between(first, end, closed="left")
 
 
 def check_calendar(rows: pl.LazyFrame, subject: str) -> None:

@@ -11,6 +11,7 @@ from mlopsfw.kernel.base.errors import UsageError
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_FAR = 1 << 20
 _RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))})
 
 
@@ -36,11 +37,28 @@ def check_name(name: str, what: str = "name") -> str:
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """Return a hint with the nearest of `choices` to `name`, or with all of them if none is near."""
-    import difflib  # only on the way to an error
+    """Return a hint with the nearest of `choices` to `name`, or with all of them if none is near.
 
+    Near is one edit for four letters of the longer one, and one in three; swapped neighbours are one. Capitals do not count.
+    """
     names = sorted(choices)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if close:
-        return f"Did you mean {close[0]!r}?"
+    edits, close = min(((_edits(name.lower(), choice.lower()), choice) for choice in names), default=(_FAR, ""))
+    if edits < _FAR:
+        return f"Did you mean {close!r}?"
     return f"Known: {', '.join(names)}." if names else "There are none yet."
+
+
+def _edits(a: str, b: str) -> int:
+    """Return how many edits lie between two texts, `_FAR` for texts that are not near."""
+    longer = max(len(a), len(b))
+    same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    most, a, b = longer // 4 or longer // 3, a[same:], b[same:]
+    rows = [list(range(len(b) + 1))]
+    for i, x in enumerate(a):
+        if min(rows[-1]) > most or abs(len(a) - len(b)) > most:
+            return _FAR
+        rows.append([i + 1])
+        for j, y in enumerate(b):
+            swapped = rows[i - 1][j - 1] if i and j and (x, y) == (b[j - 1], a[i - 1]) else _FAR
+            rows[-1].append(min(rows[i][j] + (x != y), rows[i][j + 1] + 1, rows[-1][j] + 1, swapped + 1))
+    return rows[-1][-1] if rows[-1][-1] <= most else _FAR

@@ -7,18 +7,13 @@ a calendar.
 from __future__ import annotations
 
 import re
-from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from mlopsfw.kernel.base.errors import DataError, UsageError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PART = r"(\d+(?:\.\d+)?)\s*([smhdw])"
 _LENGTH = re.compile(rf"(?:{_PART}\s*)+")
-
-# Without a zone: what a column counts from.
-_EPOCH, _FIRST = datetime(1970, 1, 1), datetime(MINYEAR, 1, 1)  # noqa: DTZ001
-_LAST = datetime(MAXYEAR, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001
-
 LONGEST = timedelta(days=73_050)
 """The greatest length of time, 200 years: no sum of it and a time of our day leaves the calendar."""
 
@@ -49,17 +44,6 @@ def in_zone(moment: datetime, zone: tzinfo = UTC) -> datetime:
         raise DataError(
             f"the time {moment.isoformat()} is outside the years 1 to 9999 in {zone}", hint="Correct the year."
         ) from None
-
-
-def calendar(unit: str) -> tuple[int, int]:
-    """Return the first and last moment of the years 1 to 9999, counted from 1970 in `d`, `s`, `ms` or `us`."""
-    scale = {
-        "d": timedelta(days=1),
-        "s": timedelta(seconds=1),
-        "ms": timedelta(milliseconds=1),
-        "us": timedelta(microseconds=1),
-    }[unit]
-    return (_FIRST - _EPOCH) // scale, (_LAST - _EPOCH) // scale
 
 
 def duration(text: str) -> timedelta:

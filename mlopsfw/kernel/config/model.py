@@ -101,6 +101,18 @@ class CaptureConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_event_lead: Annotated[str, msgspec.Meta(pattern=_LENGTH)] = "1d"
 
 
+class AuditConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[audit]`: checkpoints of the ledger, by which a tail that was cut or rewritten is found.
+
+    Args:
+        checkpoint: The file outside of the store that gets them, or `git` for notes of commits; none where it is empty.
+        every: A checkpoint is taken after so many events that this machine appended.
+    """
+
+    checkpoint: str = ""
+    every: Annotated[int, msgspec.Meta(ge=1)] = 1000
+
+
 class PrivacyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[privacy]`.
 
@@ -162,6 +174,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         privacy: The key of keyed hashes.
         capture: Which event times and label times are taken.
         encryption: Of what the storage holds.
+        audit: Automatic checkpoints of the ledger.
         steps: The pipeline, in the order of the file.
         disabled: Entry points never to load, such as `observer.acme`.
         modules: Modules of the project's own code that are plugins.
@@ -174,6 +187,7 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     name: str
     code: tuple[str, ...] = (".",)
     encryption: Encryption = Encryption()
+    audit: AuditConfig = AuditConfig()
     data: dict[str, DataConfig] = {}
     privacy: PrivacyConfig = PrivacyConfig()
     capture: CaptureConfig = CaptureConfig()

@@ -23,7 +23,7 @@ from mlopsfw.kernel.base.errors import Corrupt, DataError, NotFound, StorageErro
 from mlopsfw.kernel.roles.host import Clock
 from mlopsfw.kernel.roles.storage import Entry, Storage
 from mlopsfw.kernel.store import tombstones
-from mlopsfw.kernel.store.sealed import HEADER, is_sealed, read_header
+from mlopsfw.kernel.store.sealed import HEADER, is_sealed
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.store.vault import Vault
@@ -288,13 +288,6 @@ def entry_of(storage: Storage, digest: str) -> Entry | None:
     """Return what the storage lists of a blob, None where it is not there; needs no key, since no bytes are read."""
     key = key_of(digest)
     return next((entry for entry in storage.list(key) if entry.key == key), None)
-
-
-def size_of(storage: Storage, digest: str) -> int:
-    """Return how many bytes were put as a blob. Raise `NotFound`."""
-    head = storage.get(key_of(digest), length=HEADER)
-    entry = entry_of(storage, digest)
-    return read_header(head).size if is_sealed(head) else entry.size if entry else 0
 
 
 def _corrupt(digest: str, storage: Storage) -> Corrupt:

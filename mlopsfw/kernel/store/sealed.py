@@ -23,7 +23,7 @@ CHUNK = 1 << 16
 """Bytes of plaintext in a chunk; part of the format."""
 _LAYOUT = struct.Struct(">8s8s40sQ")
 HEADER = _LAYOUT.size
-_TAG = 16
+TAG = 16
 _NONCE = struct.Struct(">QI")
 
 
@@ -53,11 +53,6 @@ class Header(NamedTuple):
 def is_sealed(data: bytes) -> bool:
     """Return whether stored bytes are an encrypted blob."""
     return data.startswith(MAGIC)
-
-
-def stored_length(length: int) -> int:
-    """Return how many stored bytes, at most, the first `length` bytes of plaintext take."""
-    return HEADER + max(1, -(-length // CHUNK)) * (CHUNK + _TAG)
 
 
 def read_header(data: bytes) -> Header:
@@ -106,7 +101,7 @@ def unseal(
     end = header.size if length is None else min(header.size, start + length)
     for number in range(start // CHUNK, max(-(-end // CHUNK), int(not start))):
         try:
-            stored = fetch(HEADER + number * (CHUNK + _TAG), CHUNK + _TAG)
+            stored = fetch(HEADER + number * (CHUNK + TAG), CHUNK + TAG)
             chunk = cipher.decrypt(_nonce(number, header), stored, header.bound)
         except (InvalidTag, ValueError):
             hint = "Run `mlopsfw doctor --verify`, and restore the blob from a copy."

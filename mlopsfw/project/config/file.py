@@ -14,6 +14,7 @@ from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.spans import duration
 from mlopsfw.kernel.config.locate import key_lines
 from mlopsfw.kernel.config.model import (
+    AuditConfig,
     CaptureConfig,
     DataConfig,
     Encryption,
@@ -24,6 +25,7 @@ from mlopsfw.kernel.config.model import (
 )
 from mlopsfw.kernel.config.validation import Fail, validation_error
 from mlopsfw.kernel.roles.names import chosen_as
+from mlopsfw.kernel.workspace import STATE
 from mlopsfw.privacy.secrets import is_reference, scheme_hint
 from mlopsfw.project.config.clear import secrets_in_clear
 from mlopsfw.project.config.selections import merged, several, single
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "mlopsfw.toml"
 
-_TABLES = ("project", "plugins", "data", "privacy", "capture", "steps", "env")
+_TABLES = ("project", "plugins", "data", "privacy", "capture", "audit", "steps", "env")
 _STEP = StepConfig.__struct_fields__
 
 T = TypeVar("T")
@@ -192,6 +194,7 @@ def _build(tree: dict[str, Any], fail: Fail, stores: Collection[str], **origin: 
     fields["privacy"] = _convert(_table(tree, "privacy", fail), PrivacyConfig, "privacy", fail)
     _check_key(fields, fail, stores)
     fields["capture"] = _capture(tree, fail)
+    fields["audit"] = _audit(tree, fail, Path(origin["file"]).absolute().parent)
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
     plain = {"name": name, "code": project.code, **msgspec.structs.asdict(plugins)}
@@ -251,6 +254,14 @@ def _capture(tree: dict[str, Any], fail: Fail) -> CaptureConfig:
             duration(getattr(found, field))
         except UsageError as error:
             raise fail(error.message, f"capture.{field}", hint=error.hint) from None
+    return found
+
+
+def _audit(tree: dict[str, Any], fail: Fail, root: Path) -> AuditConfig:
+    found = _convert(_table(tree, "audit", fail), AuditConfig, "audit", fail)
+    if found.checkpoint and (root / found.checkpoint).resolve().is_relative_to((root / STATE).resolve()):
+        message = "checkpoints beside the ledger prove nothing: who can change the one can change the other"
+        raise fail(message, "audit.checkpoint", hint='Name a file in another place, or write checkpoint = "git".')
     return found
 
 

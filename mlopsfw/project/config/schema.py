@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import PluginError
-from mlopsfw.kernel.config.model import CaptureConfig, DataConfig, PrivacyConfig, StepConfig
+from mlopsfw.kernel.config.model import AuditConfig, CaptureConfig, DataConfig, PrivacyConfig, StepConfig
 from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.roles.names import KINDS, chosen_as
 from mlopsfw.monitoring.settings import MonitorSettings
@@ -30,6 +30,7 @@ def config_schema(plugins: PluginManager) -> Schema:
         "data": {"type": "object", "additionalProperties": _refer(DataConfig, definitions)},
         "privacy": _refer(PrivacyConfig, definitions),
         "capture": _refer(CaptureConfig, definitions),
+        "audit": _refer(AuditConfig, definitions),
         "steps": _steps(plugins, definitions),
     }
     properties |= {kind: _by_name(plugins, kind, definitions) for kind in chosen_as("name", "all")}
