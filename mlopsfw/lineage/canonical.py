@@ -12,6 +12,8 @@ from mlopsfw.kernel.base.errors import DataError
 
 _FLOAT = "$float"
 _INT64 = 1 << 63
+NOT_FINITE = b'{"$float":'
+"""How a number that is not finite begins where it is encoded. No text has it: its quotes are escaped there."""
 
 
 def encode(value: Any, what: str = "value") -> bytes:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.kernel.config.secrets import SecretResolver
 from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.events.authority import copy
 from mlopsfw.kernel.events.record import PlainRecord
@@ -62,7 +64,9 @@ class ProjectHost:
         return self._project.config.to_json()
 
     def private_folder(self, *parts: str) -> Path:
-        """Return a folder of this provider's own on this machine."""
+        """Return a folder of this provider's own on this machine. Raise `UsageError` for a part that is no name."""
+        for part in parts:
+            check_name(part, "folder")
         return self._project.private_folder("plugins", self._instance, *parts)
 
     @property

@@ -12,8 +12,9 @@ import msgspec
 
 from mlopsfw.capturelog.durable import sync
 from mlopsfw.kernel.base.clock import rfc3339
-from mlopsfw.kernel.base.errors import Corrupt, PluginError
+from mlopsfw.kernel.base.errors import Corrupt, DataError, PluginError
 from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.lineage import canonical
 
 if TYPE_CHECKING:
     from mlopsfw.http import Answer
@@ -46,8 +47,8 @@ class ProviderState:
             ) from None
 
     def put(self, name: str, value: Any) -> None:
-        """Keep a value."""
-        file, content = self._file(name), msgspec.json.encode(value)
+        """Keep a value. Raise `PluginError` where it is no JSON value, or too large."""
+        file, content = self._file(name), _encoded(name, value)
         if len(content) > MOST_VALUE:
             raise PluginError(
                 f"the value {name!r} takes {len(content):,} bytes: state is for at most {MOST_VALUE:,}",
@@ -61,6 +62,17 @@ class ProviderState:
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{check_name(name, 'name of a value')}.json"
+
+
+def _encoded(name: str, value: Any) -> bytes:
+    try:
+        content = canonical.encode(value, f"the value {name!r}")
+    except DataError as error:
+        raise PluginError(error.message, hint=error.hint) from None
+    if canonical.NOT_FINITE in content:
+        hint = "JSON has no such numbers. Keep None, or a text."
+        raise PluginError(f"the value {name!r} holds NaN or an infinity", hint=hint)
+    return content
 
 
 class PluginHttp:

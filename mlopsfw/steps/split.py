@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Host
 
 PARTS = ("train", "validation", "test")
+_EXAMPLES = {"time": '"2013-03-01"', "fraction": "0.2", "column": '["b"]'}
 _BUCKETS = 1 << 30
 _PART = "\1part"  # no user has such a column
 
@@ -59,6 +60,11 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         limits = (self.validation, self.test)
         if self.by != "fraction" and not self.column:
             raise ConfigError(f"a split by {self.by} needs a column", key="column", hint='Write column = "NAME".')
+        if self.by == "column" and not self.train:
+            raise ConfigError("a split by column needs the values of train", key="train", hint='Write train = ["a"].')
+        if self.validation in ("", ()) and self.test in ("", ()):
+            message = f"a split by {self.by} needs validation, test or both: all rows would be in train"
+            raise ConfigError(message, key="by", hint=f"Write test = {_EXAMPLES[self.by]}.")
         if self.by == "fraction":
             self._check_shares()
         elif any(isinstance(limit, float) for limit in limits):
@@ -69,6 +75,12 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 hint = 'Write test = "2013-03-01".'
                 raise ConfigError("a split by time takes dates, no list", key=self._first(tuple), hint=hint)
             check_options(self, validation=instant, test=instant, start=instant, end=instant)
+
+    @property
+    def asked(self) -> set[str]:
+        """The parts that must get rows. By fraction a share of 0 asks for none."""
+        given = {name for name in ("validation", "test") if getattr(self, name) not in ("", (), 0)}
+        return given | {"train"}
 
     def _check_shares(self) -> None:
         hint = "Write test = 0.2."
@@ -102,9 +114,24 @@ def _run(params: SplitParams, context: StepContext) -> Mapping[str, Any]:
     labels = deal(rows, params)
     counts = {name: int((labels == name).sum()) for name in PARTS}
     context.log(", ".join(f"{name} {count:,}" for name, count in counts.items()) + f" of {len(labels):,} rows")
-    if not counts["train"]:
-        raise DataError(f"step {context.step} leaves no rows to train on", hint="Check its limits and shares.")
+    empty = [name for name in PARTS if name in params.asked and not counts[name]]
+    if empty:
+        raise DataError(f"step {context.step} leaves no rows for {' and '.join(empty)}", hint=_limits(rows, params))
     return {name: context.values.store_frames(part) for name, part in split(rows, labels).items()}
+
+
+def _limits(rows: pl.LazyFrame, params: SplitParams) -> str:
+    """Return a hint that shows what the limits are to be compared with."""
+    import polars as pl
+
+    if params.by == "fraction":
+        return "Raise its share, or add rows."
+    column = pl.col(params.column)
+    if params.by == "column":
+        seen = rows.select(column.cast(pl.String).unique().sort().head(10)).collect(engine="streaming").to_series()
+        return f"The values of {params.column!r} are {', '.join(map(str, seen))}."
+    least, most = rows.select(least=column.min(), most=column.max()).collect(engine="streaming").row(0)
+    return f"{params.column!r} goes from {least} to {most}."
 
 
 def deal(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:

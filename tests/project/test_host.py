@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
+import math
 import os
 import socket
 import threading
@@ -74,11 +76,49 @@ def test_a_name_of_a_value_that_could_leave_its_place_is_refused(make_host, name
         make_host().state.put(name, 1)
 
 
-def test_a_value_that_is_too_large_or_no_json_is_refused(make_host):
+def test_a_value_that_is_too_large_is_refused(make_host):
     with pytest.raises(PluginError, match="at most 65,536"):
         make_host().state.put("a", "x" * 70_000)
-    with pytest.raises(TypeError):
-        make_host().state.put("a", object())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        object(),
+        math.nan,
+        {"a": [1, {"b": -math.inf}]},
+        np.float64("nan"),
+        {1, 2},
+        b"bytes",
+        1 << 64,
+        {1: 2},
+        "\ud83d",
+        {"$float": "nan"},
+        dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    ],
+)
+def test_a_value_that_is_no_json_is_refused_and_the_former_one_stays(make_host, value):
+    state = make_host().state
+    state.put("a", "former")
+    with pytest.raises(PluginError, match="the value 'a'"):
+        state.put("a", value)
+    assert state.get("a") == "former"
+
+
+def test_a_value_of_json_comes_back_as_it_was(make_host):
+    state, value = make_host().state, {"a": [1, -2.5, None, True, 'text {"$float":', {}], "b": np.int64(3)}
+    state.put("a", value)
+    assert state.get("a") == value
+
+
+@pytest.mark.parametrize("parts", [("..",), ("a", "../b"), ("/etc",), ("",), (".",), ("a\0",), ("a/b",), ("~",)])
+def test_a_folder_that_is_no_name_is_refused_and_not_made(make_host, parts):
+    host = make_host()
+    above = host.private_folder().parent
+    before = sorted(above.parent.rglob("*"))
+    with pytest.raises(UsageError, match="folder"):
+        host.private_folder(*parts)
+    assert sorted(above.parent.rglob("*")) == before
 
 
 def test_threads_that_keep_a_value_at_once_leave_one_of_theirs_and_nothing_else(make_host):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from types import SimpleNamespace
 
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import DataError, GateRefused, UsageError
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.steps import gate
@@ -211,12 +213,46 @@ def test_rows_without_a_time_or_part_are_in_none():
         {"by": "time", "column": "day", "test": 0.2},
         {"by": "time", "column": "day", "test": "yesterday"},
         {"by": "column", "test": "a"},
+        {"by": "column", "column": "carrier", "test": "AA"},
         {"by": "column", "column": "carrier", "test": 0.5},
     ],
 )
 def test_a_split_that_makes_no_sense_is_refused(params):
     with pytest.raises(UsageError):
         parts_of(ROWS, SplitParams(**params))
+
+
+@pytest.mark.parametrize(
+    "params", [{"by": "fraction"}, {"by": "time", "column": "day"}, {"by": "column", "column": "carrier"}]
+)
+def test_a_split_that_names_no_part_but_train_is_refused(params):
+    with pytest.raises(UsageError, match="needs validation, test or both"):
+        SplitParams(**params)
+    SplitParams(**params, validation={"fraction": 0.2, "time": "2013-01-02", "column": "AA"}[params["by"]])
+
+
+@pytest.mark.parametrize(
+    ("options", "part", "hint"),
+    [
+        ('by = "fraction"\ntest = 1e-12', "test", "Raise its share"),
+        ('by = "time"\ncolumn = "day"\ntest = "2031-01-01"', "test", "goes from 2013-01-01 to 2013-01-04"),
+        ('by = "time"\ncolumn = "day"\nvalidation = "2013-01-03"\ntest = "2013-01-03"', "validation", "goes from"),
+        (
+            'by = "column"\ncolumn = "carrier"\ntrain = "UA"\nvalidation = "aa"',
+            "validation",
+            r"values of 'carrier' are None, ",
+        ),
+        ('by = "time"\ncolumn = "day"\ntest = "2000-01-01"', "train", "goes from"),
+    ],
+)
+def test_a_part_that_was_asked_for_and_gets_no_rows_fails_the_step(make_project, capsys, options, part, hint):
+    load = "import polars as pl\ndef load():\n    return pl.read_parquet('rows.parquet')\n"
+    toml = f'[steps.load]\npython = "m:load"\n[steps.split]\ninputs = {{ rows = "load" }}\n{options}\n'
+    project = make_project(toml, m=load)
+    ROWS.write_parquet(project.root / "rows.parquet")
+    assert run(["--project", str(project.root), "run", "--debug"]) == 1
+    error = capsys.readouterr().err
+    assert re.search(rf"step split leaves no rows for {part}\b.*\n.*{hint}", error), error
 
 
 def test_a_split_by_time_needs_times():
@@ -227,4 +263,4 @@ def test_a_split_by_time_needs_times():
 def test_the_parts_are_the_steps_outputs():
     from mlopsfw.steps.split import build
 
-    assert build(SplitParams(by="fraction"), None).outputs == PARTS
+    assert build(SplitParams(by="fraction", test=0.2), None).outputs == PARTS
