@@ -10,7 +10,6 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.base.ids import check_name
-from mlopsfw.kernel.config.secrets import SecretResolver
 from mlopsfw.kernel.events import authority
 from mlopsfw.kernel.events.authority import copy
 from mlopsfw.kernel.events.record import PlainRecord

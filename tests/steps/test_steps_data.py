@@ -223,7 +223,8 @@ def test_a_split_that_makes_no_sense_is_refused(params):
 
 
 @pytest.mark.parametrize(
-    "params", [{"by": "fraction"}, {"by": "time", "column": "day"}, {"by": "column", "column": "carrier"}]
+    "params",
+    [{"by": "fraction"}, {"by": "time", "column": "day"}, {"by": "column", "column": "carrier", "train": "UA"}],
 )
 def test_a_split_that_names_no_part_but_train_is_refused(params):
     with pytest.raises(UsageError, match="needs validation, test or both"):
