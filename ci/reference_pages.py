@@ -151,7 +151,7 @@ _CHECKED: dict[str, dict[str, Any]] = {
     "gate": {"rules": ["auc > 0"]},
     "ingest": {"path": "x"},
     "monitor": {"start": "2013-03-01", "end": "2013-03-02"},
-    "split": {"by": "fraction"},
+    "split": {"by": "fraction", "test": 0.2},
 }
 """Step → values of options that the step checks."""
 
