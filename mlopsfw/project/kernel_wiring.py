@@ -159,11 +159,8 @@ class KernelWiring(ABC):
             host=self.host,
             options=self.config.options.get("observer", {}),
         )
-
-        def tell(event: Event) -> None:
-            if self._checkpoints is not None:
-                self._checkpoints.count()
-            observe(event)
+        if self._observe is None and self.config.audit.checkpoint:  # the coordinator announces what its workers append
+            observe = partial(self._count, observe)
 
         return Ledger(
             self.storage,
@@ -171,19 +168,21 @@ class KernelWiring(ABC):
             clock=self.clock,
             types=self.event_types,
             seal=self._seal,
-            on_append=tell,
+            on_append=observe,
         )
 
     @cached_property
-    def _checkpoints(self) -> AutomaticCheckpoints | None:
-        """What takes checkpoints by itself; None for a worker, whose events the coordinator announces, and where none are asked for."""
-        if self._observe is not None or not self.config.audit.checkpoint:
-            return None
+    def _checkpoints(self) -> AutomaticCheckpoints:
         from mlopsfw.operations.checkpointing import AutomaticCheckpoints
 
-        found = AutomaticCheckpoints(self.services, self.config.audit)
-        self._closing.callback(found.close)
-        return found
+        checkpoints = AutomaticCheckpoints(self.services, self.config.audit)
+        self._closing.callback(checkpoints.close)
+        return checkpoints
+
+    def _count(self, observe: Callable[[Event], None], event: Event) -> None:
+        """Count an appended event for the next checkpoint, then tell the observers."""
+        self._checkpoints.count()
+        observe(event)
 
     @cached_property
     def _observer_calls(self) -> ObserverCalls:

@@ -39,7 +39,8 @@ def check_name(name: str, what: str = "name") -> str:
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return a hint with the nearest of `choices` to `name`, or with all of them if none is near.
 
-    Near is one edit for four letters of the longer one, and one in three; swapped neighbours are one. Capitals do not count.
+    Near is one edit for four letters of the longer one, and one in three. Two swapped letters are one edit, and
+    capitals count as small letters.
     """
     names = sorted(choices)
     edits, close = min(((_edits(name.lower(), choice.lower()), choice) for choice in names), default=(_FAR, ""))
