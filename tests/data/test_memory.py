@@ -188,7 +188,16 @@ VERBS = {
 EXITS = {"check of a version": 4}  # its rows stand in another order than the first version's
 
 
-@pytest.mark.parametrize("verb", VERBS)
+NIGHTLY = {"inference", "diff of whole rows", "forget", "leakage", "split"}
+"""Verbs that read and write as another one does that every push tries: check, diff by key, upsert, join and sql."""
+
+
+def by_tier(names, nightly):
+    """Mark the names that the night alone tries."""
+    return [pytest.param(name, marks=pytest.mark.nightly) if name in nightly else name for name in names]
+
+
+@pytest.mark.parametrize("verb", by_tier(VERBS, NIGHTLY))
 def test_a_verb_streams(copy, verb):
     done = limited(copy, *VERBS[verb])
     assert done.returncode == EXITS.get(verb, 0), done.stdout + done.stderr
@@ -220,7 +229,13 @@ def texts(tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize("aside", [(), ("--max-bad", "0.01")], ids=["plain", "with a quarantine"])
+@pytest.mark.parametrize(
+    "aside",
+    [
+        pytest.param((), id="plain", marks=pytest.mark.nightly),  # a part of what comes with a quarantine
+        pytest.param(("--max-bad", "0.01"), id="with a quarantine"),
+    ],
+)
 @pytest.mark.parametrize("source", ["CSV", "JSON lines", "SQLite"])
 def test_a_source_streams(copy, texts, source, aside):
     done = limited(copy, "data", "add", "texts", *texts[source], *aside, "--quiet")

@@ -42,6 +42,7 @@ def test_the_whole_year(tmp_path):
     assert Path(found["page"]).read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.nightly
 def test_with_the_dates_permuted_there_is_no_drift_beyond_the_budget(tmp_path):
     found = run(tmp_path / "run", "--permute-dates", "--until", "2013-07-08", "--every", 14)
     assert len(found["windows"]) == 7

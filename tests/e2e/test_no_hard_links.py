@@ -55,7 +55,10 @@ def without(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK], ids=errno.errorcode.get)
+NIGHTLY = [pytest.param(number, marks=pytest.mark.nightly) for number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, *NIGHTLY], ids=errno.errorcode.get)
 def test_runs_and_datasets_work_without_hard_links(without, number):
     for command in (["run"], ["data", "add", "d", "rows.csv"], ["data", "add", "d", "more.csv"]):
         done = without(*command, link=number)

@@ -46,13 +46,17 @@ def lost(trace, folder, *, states, seed=0):
     return wrong
 
 
+STATES = [pytest.param(100, id="push"), pytest.param(1000, id="nightly", marks=pytest.mark.nightly)]
+
+
+@pytest.mark.parametrize("count", STATES)
 @pytest.mark.parametrize("seed", range(4))
-def test_no_acknowledged_write_is_lost_and_nothing_is_half_there(tmp_path, seed):
+def test_no_acknowledged_write_is_lost_and_nothing_is_half_there(tmp_path, seed, count):
     trace = record(tmp_path / "recorded", seed)
     assert sum(call == "ack" for call, *_ in trace) > 25
     states = tmp_path / "states"
     states.mkdir()
-    assert lost(trace, states, states=250, seed=seed) == []
+    assert lost(trace, states, states=count, seed=seed) == []
 
 
 def names_before_content(monkeypatch):

@@ -19,12 +19,18 @@ from mlopsfw_core.drift._gaps import at_ranks, grid_extremes
 from mlopsfw_core.drift._kolmogorov import kolmogorov_sf, smirnov_sf, two_sample_exact
 from mlopsfw_core.drift.ks import sorted_extremes
 
+PAIRS = [
+    pytest.param(54, id="push"),
+    pytest.param(200, id="nightly", marks=pytest.mark.nightly),
+]  # a multiple of the kinds
+
 
 @pytest.mark.filterwarnings("ignore:ks_2samp")  # SciPy's exact one-sided count overflows and says so
 @pytest.mark.parametrize("alternative", ["two-sided", "less", "greater"])
 @pytest.mark.parametrize("method", ["exact", "asymp", "auto"])
-def test_agrees_with_scipy_on_two_hundred_pairs(alternative, method):
-    for seed in range(200):
+@pytest.mark.parametrize("pairs", PAIRS)
+def test_agrees_with_scipy_on_each_pair(alternative, method, pairs):
+    for seed in range(pairs):
         x, y = pair(seed)
         ours, theirs = ks_2samp(x, y, alternative, method), stats.ks_2samp(x, y, alternative, method)
         assert ours.statistic == pytest.approx(theirs.statistic, abs=1e-15)
