@@ -98,11 +98,17 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10, file=
 """
 
 
+@pytest.fixture(scope="module", params=BOMBS)
+def bomb(request, tmp_path_factory) -> Path:
+    """Make a bomb once for all tests of it."""
+    path = tmp_path_factory.mktemp("bomb") / request.param
+    BOMBS[request.param](path)
+    return path
+
+
 @pytest.mark.parametrize("share", ["0", "0.01"])
-@pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_with_its_sizes_and_fills_neither_memory_nor_disk(project, tmp_path, name, share):
-    path = tmp_path / name
-    BOMBS[name](path)
+def test_a_bomb_is_refused_with_its_sizes_and_fills_neither_memory_nor_disk(project, bomb, share):
+    path = bomb
     command = [sys.executable, "-c", MEASURED, str(project.root), str(path), share]
     plain = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
