@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from mlopsfw.project.config import docstrings
+
 _REQUIRED = object()
 
 
@@ -114,14 +116,9 @@ def signature(function: Any) -> str:
     return re.sub(r"\(/, ", "(", text.replace("(self, ", "(").replace("(self)", "()"))
 
 
-def summary(each: Any) -> str:
-    """Return the first line of a docstring."""
-    return str(inspect.getdoc(each)).partition("\n")[0]
-
-
 def prose(each: Any) -> str:
     """Return a docstring without its arguments."""
-    return markdown((inspect.getdoc(each) or "").partition("Args:\n")[0].strip())
+    return markdown(docstrings.prose(each))
 
 
 def markdown(text: str) -> str:
@@ -143,13 +140,8 @@ def markdown(text: str) -> str:
 
 
 def meanings(each: Any) -> dict[str, str]:
-    """Return what the docstring of a record says of each field."""
-    found: dict[str, str] = {}
-    for above in reversed(each.__mro__):
-        _, _, arguments = inspect.cleandoc(above.__doc__ or "").partition("Args:\n")
-        for names, text in re.findall(r"^ {4}(\w[\w, ]*): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE):
-            found |= dict.fromkeys(names.split(", "), cell(" ".join(text.split())))
-    return found
+    """Return what the docstring of a record says of each field, for cells of a table."""
+    return {name: cell(text) for name, text in docstrings.meanings(each).items()}
 
 
 def cell(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin
 
 import click
 import msgspec
-from describe import cell, described, fields_of, markdown, meanings, prose, signature
+from describe import cell, described, fields_of, markdown, meanings, signature
 
 from mlopsfw.cli.root import cli
 from mlopsfw.cli.verbs import OPTIONS, VERBS
@@ -33,8 +33,10 @@ from mlopsfw.kernel.config.model import (
 )
 from mlopsfw.kernel.plugins.catalog import Catalog, installed
 from mlopsfw.kernel.plugins.manager import PluginManager
+from mlopsfw.kernel.roles.engine import Resources
 from mlopsfw.kernel.roles.names import KINDS
 from mlopsfw.monitoring.settings import MonitorSettings
+from mlopsfw.project.config.docstrings import description
 from mlopsfw.project.config.file import PluginsTable, ProjectTable
 from mlopsfw.testing.host import FakeHost
 
@@ -44,7 +46,7 @@ _HEAD = "<!-- Written by `python ci/reference_pages.py` from the code. Do not ed
 _FACES = ("mlopsfw", "mlopsfw.roles", "mlopsfw.components", "mlopsfw.events", "mlopsfw.errors", "mlopsfw.evaluation",
           "mlopsfw.formats", "mlopsfw.sources", "mlopsfw.worker", "mlopsfw.commands", "mlopsfw_core", "mlopsfw_core.drift",
           "mlopsfw_core.online")  # fmt: skip
-_ALIASES = {"Share": "number", "ColumnKind": "string", "Retention": "table"}
+_ALIASES = {"Share": "number", "ColumnKind": "string", "Retention": "table", "Resources": "table"}
 _ELSEWHERE = {
     "mlopsfw.roles": "roles/README.md",
     "mlopsfw.components": "roles/component.md",
@@ -61,6 +63,7 @@ _TABLES = {
     "[capture]": CaptureConfig,
     "[audit]": AuditConfig,
     "[steps.NAME]": StepConfig,
+    "[steps.NAME.resources]": Resources,
     "[storage]": Encryption,
     "[[monitor]]": MonitorSettings,
 }
@@ -114,15 +117,12 @@ def _paragraphs(text: str) -> str:
 def _configuration() -> Iterator[str]:
     yield f"# Tables of `mlopsfw.toml`\n\n{_HEAD}\n"
     yield "Beside them stand the [options of plugins](options.md) and of [built-in steps](steps.md). "
-    yield "`mlopsfw schema` prints all keys, also those of installed plugins, as a JSON Schema for editors.\n"
+    yield "`mlopsfw schema` prints all keys, also those of installed plugins, as a JSON Schema: "
+    yield "write `mlopsfw schema > mlopsfw.schema.json` and make `#:schema ./mlopsfw.schema.json` the first line of `mlopsfw.toml`. "
+    yield "An editor with Taplo, such as VS Code with Even Better TOML, then completes keys, marks mistakes and shows these texts.\n"
     for title, record in _TABLES.items():
-        yield f"\n## `{title}`\n\n{_without_title(prose(record))}\n"
+        yield f"\n## `{title}`\n\n{markdown(description(record))}\n"
         yield from _table(record)
-
-
-def _without_title(text: str) -> str:
-    text = re.sub(r"^`.*?`[^:.]*[:.] ?", "", text)
-    return text[:1].upper() + text[1:]
 
 
 def _steps() -> Iterator[str]:
@@ -221,7 +221,7 @@ def _default(text: str) -> str:
     try:
         value = ast.literal_eval(text.strip("`"))
     except (ValueError, SyntaxError):
-        return text
+        return "" if text.startswith("`Resources(") else text  # a record has a table of its own
     if value is None:
         return ""
     if isinstance(value, dict):

@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from describe import described, fields_of, methods, prose, signature, summary
+from describe import described, fields_of, methods, prose, signature
 
 from mlopsfw import components, roles
 from mlopsfw.cli.plugin_new import roles as samples
 from mlopsfw.kernel.plugins.catalog import installed
 from mlopsfw.kernel.roles import hookspecs
 from mlopsfw.kernel.roles.names import KINDS, Kind
+from mlopsfw.project.config.docstrings import summary
 
 PAGES = Path(__file__).parent.parent / "docs" / "roles"
 

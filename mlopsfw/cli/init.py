@@ -12,7 +12,9 @@ from mlopsfw.kernel.base.ids import check_name
 
 _TOML = """\
 # This file describes the whole project: where mlopsfw keeps things, and the steps from raw data to a result.
-# `mlopsfw schema` explains every key. `mlopsfw run --set steps.split.params.seed=8` overrides one key for one run.
+# `mlopsfw run --set steps.split.params.seed=8` overrides one key for one run. `mlopsfw schema` has the meaning of every key:
+# run `mlopsfw schema > mlopsfw.schema.json`, and make `#:schema ./mlopsfw.schema.json` the first line of this file. An editor
+# with Taplo (VS Code: Even Better TOML) then completes keys and marks mistakes.
 
 [project]
 name = "{name}"

@@ -11,9 +11,10 @@ from mlopsfw.cli.output import document, keep_stdout_for_documents
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schema of mlopsfw.toml, with the options of every installed plugin.
+    """Print the JSON Schema of mlopsfw.toml: every key with its meaning, also the options of every installed plugin.
 
-    Save it beside the file and point your editor at it. For Taplo write: #:schema ./mlopsfw.schema.json
+    For your editor, write mlopsfw schema > mlopsfw.schema.json, and make this the first line of mlopsfw.toml (Taplo and Even
+    Better TOML read it): #:schema ./mlopsfw.schema.json
     """
     from mlopsfw.kernel.plugins.catalog import Catalog
     from mlopsfw.kernel.plugins.manager import PluginManager

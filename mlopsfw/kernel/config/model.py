@@ -114,7 +114,7 @@ class AuditConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class PrivacyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[privacy]`.
+    """`[privacy]`: the key with which personal columns are hashed.
 
     Args:
         key: Reference to the key of keyed hashes, such as `env:NAME`.
@@ -139,7 +139,7 @@ class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         part_rows: Rows of a part, where that input is a table.
         cache: Whether a result may be reused.
         retries: Further attempts after a failure.
-        timeout: Seconds an attempt may take; None for no limit.
+        timeout: Seconds an attempt may take; there is no limit without it.
         engine: Name of the engine that makes its attempts; the default one if empty.
         resources: What each attempt asks the engine for.
     """
