@@ -46,7 +46,7 @@ _HEAD = "<!-- Written by `python ci/reference_pages.py` from the code. Do not ed
 _FACES = ("mlopsfw", "mlopsfw.roles", "mlopsfw.components", "mlopsfw.events", "mlopsfw.errors", "mlopsfw.evaluation",
           "mlopsfw.formats", "mlopsfw.sources", "mlopsfw.worker", "mlopsfw.commands", "mlopsfw_core", "mlopsfw_core.drift",
           "mlopsfw_core.online")  # fmt: skip
-_ALIASES = {"Share": "number", "ColumnKind": "string", "Retention": "table", "Resources": "table"}
+_ALIASES = {"Share": "number", "_Number": "number", "ColumnKind": "string", "Retention": "table", "Resources": "table"}
 _ELSEWHERE = {
     "mlopsfw.roles": "roles/README.md",
     "mlopsfw.components": "roles/component.md",
@@ -211,7 +211,7 @@ def _toml(annotation: str) -> str:
     text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace("'", '"').replace(", ", " | "), text)
     text = re.sub(r"(?:tuple|list)\[(\w+)(?:, \.\.\.)?\]", r"array of \1", text)
     text = re.sub(r"dict\[str, (.+)\]$", r"table of \1", text)
-    text = re.sub(r"\b(Any|[A-Z]\w+)\b", lambda found: _ALIASES.get(found[1], "value"), text)
+    text = re.sub(r"\b(Any|_?[A-Z]\w+)\b", lambda found: _ALIASES.get(found[1], "value"), text)
     words = {"str": "string", "int": "integer", "bool": "boolean", "float": "number", "None": "nothing"}
     return cell(re.sub(r"\b(str|int|bool|float|None)\b", lambda found: words[found[1]], text))
 
