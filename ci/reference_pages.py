@@ -9,11 +9,11 @@ import ast
 import importlib
 import inspect
 import json
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 import msgspec
@@ -46,7 +46,6 @@ _HEAD = "<!-- Written by `python ci/reference_pages.py` from the code. Do not ed
 _FACES = ("mlopsfw", "mlopsfw.roles", "mlopsfw.components", "mlopsfw.events", "mlopsfw.errors", "mlopsfw.evaluation",
           "mlopsfw.formats", "mlopsfw.sources", "mlopsfw.worker", "mlopsfw.commands", "mlopsfw_core", "mlopsfw_core.drift",
           "mlopsfw_core.online")  # fmt: skip
-_ALIASES = {"Share": "number", "_Number": "number", "ColumnKind": "string", "Retention": "table", "Resources": "table"}
 _ELSEWHERE = {
     "mlopsfw.roles": "roles/README.md",
     "mlopsfw.components": "roles/component.md",
@@ -198,22 +197,25 @@ def _table(config: Any) -> Iterator[str]:
     if not rows:
         yield "\nNo options.\n"
         return
-    texts = meanings(config)
+    texts, hints = meanings(config), get_type_hints(config, include_extras=True)
     yield "\n| option | type | default | meaning |\n|---|---|---|---|\n"
-    for name, type_, default in rows:
-        yield f"| `{name}` | {_toml(type_)} | {_default(default)} | {texts.get(name, '')} |\n"
+    for name, _, default in rows:
+        yield f"| `{name}` | {cell(_toml(hints[name]))} | {_default(default)} | {texts.get(name, '')} |\n"
 
 
-def _toml(annotation: str) -> str:
+def _toml(hint: Any) -> str:
     """Return a type in the words of TOML."""
-    text = annotation.replace(" | None", "")
-    text = re.sub(r"Annotated\[([^\[\]]+), msgspec\.Meta\(.*?\)\]", r"\1", text)
-    text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace("'", '"').replace(", ", " | "), text)
-    text = re.sub(r"(?:tuple|list)\[(\w+)(?:, \.\.\.)?\]", r"array of \1", text)
-    text = re.sub(r"dict\[str, (.+)\]$", r"table of \1", text)
-    text = re.sub(r"\b(Any|_?[A-Z]\w+)\b", lambda found: _ALIASES.get(found[1], "value"), text)
-    words = {"str": "string", "int": "integer", "bool": "boolean", "float": "number", "None": "nothing"}
-    return cell(re.sub(r"\b(str|int|bool|float|None)\b", lambda found: words[found[1]], text))
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _toml(arguments[0])
+    if origin is Literal:
+        return " | ".join(json.dumps(each) for each in arguments)
+    if origin in (UnionType, Union):
+        return " | ".join(dict.fromkeys(_toml(each) for each in arguments if each is not type(None)))
+    if origin in (tuple, list, dict):
+        return f"table of {_toml(arguments[1])}" if origin is dict else f"array of {_toml(arguments[0])}"
+    names = {str: "string", int: "integer", bool: "boolean", float: "number"}
+    return names.get(hint, "table" if isinstance(hint, type) and issubclass(hint, msgspec.Struct) else "value")
 
 
 def _default(text: str) -> str:
