@@ -56,19 +56,6 @@ def test_every_local_link_in_the_documentation_leads_somewhere():
             assert (page.parent / target).exists(), f"{page.name} → {target}"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's exporter
-def test_the_examples_of_the_python_page_run_in_a_new_project(tmp_path, monkeypatch):
-    (tmp_path / "mlopsfw.toml").write_text("")
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", text("docs/python.md"), re.DOTALL)
-    names: dict[str, object] = {}
-    for number, block in enumerate(blocks):
-        exec(compile(block, f"docs/python.md, block {number + 1}", "exec"), names)
-    assert names["version"].ref == "models:/delay@1"
-    assert names["answers"].columns == ["value"]
-    assert names["best"]["metrics.loss"][0] < 1
-
-
 # -- what is claimed of alarms ---------------------------------------------------------------------------------------------
 
 MEASURED = [

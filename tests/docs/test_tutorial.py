@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from blocks import blocks_of
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
-
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -45,11 +43,11 @@ def shell(tmp_path):
 
 def test_every_block_of_the_tutorial_does_what_the_page_says(shell):
     said = []
-    for language, block in re.findall(r"```(sh|python|toml)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
-        if language != "sh":
-            (shell.folder / block.partition("\n")[0].removeprefix("# ")).write_text(block, encoding="utf-8")
-        elif not block.startswith("pip install"):
-            said.append(shell(block))
+    for block in blocks_of("tutorial.md"):
+        if block.language != "sh":
+            (shell.folder / block.file).write_text(block.text, encoding="utf-8")
+        elif not block.text.startswith("pip install"):
+            said.append(shell(block.text))
     trained, again, deployed, _, calm, changed, looked = said
     assert "-5" in trained
     assert "unchanged" in again

@@ -12,14 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from blocks import blocks_of
 
 from mlopsfw import Project, search_runs
 
-ROOT = Path(__file__).parents[2]
-SCRIPTS = {
-    block.partition("\n")[0].removeprefix("# "): block
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "migration.md").read_text("utf-8"), re.DOTALL)
-}
+SCRIPTS = {block.file: block.text for block in blocks_of("migration.md", "python")}
 WRITTEN = Path(__file__).parent / "migration"
 
 

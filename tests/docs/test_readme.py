@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+from blocks import say
 
 README = Path(__file__).parents[2] / "README.md"
 TOML = '[project]\nname = "empty"\n[privacy]\nkey = "env:PII"\n'
@@ -20,8 +19,8 @@ ROWS = 200
 def commands() -> list[list[str]]:
     """Return the command lines of the section, those in its sentences too, without what stands behind a `#`."""
     section = README.read_text("utf-8").partition("\n## Data\n")[2].partition("\n## ")[0]
-    lines = re.findall(r"^    (mlopsfw data .*)$|`(mlopsfw data [^`]*)`", section, re.MULTILINE)
-    return [shlex.split(block or inline, comments=True)[1:] for block, inline in lines]
+    lines = re.findall(r"^(mlopsfw data .*)$|`(mlopsfw data [^`]*)`", section, re.MULTILINE)
+    return [shlex.split(block or inline, comments=True) for block, inline in lines]
 
 
 def deliver(folder: Path, day: int) -> None:
@@ -42,13 +41,11 @@ def test_the_data_section_works_as_it_stands(tmp_path, monkeypatch):
     (tmp_path / "mlopsfw.toml").write_text(TOML)
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "one.txt").write_text("a text is a file, too")
+    monkeypatch.chdir(tmp_path)
     outputs = {}
     for day, words in enumerate(commands()):
         deliver(tmp_path, day)
-        command = [sys.executable, "-m", "mlopsfw", *words]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, input="y\n", check=False)
-        assert done.returncode == 0, (words, done.stdout, done.stderr)
-        outputs[" ".join(words[1:3])] = done.stdout
+        outputs[" ".join(words[2:4])] = say(words)
         if "--infer" in words:
             (tmp_path / "mlopsfw.toml").write_text(TOML + NAMED)
     assert {
