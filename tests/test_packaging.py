@@ -9,12 +9,16 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from email import message_from_bytes
 from functools import partial
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
+ASK = "import sys; sys.path.insert(0, sys.argv[1]); from mlopsfw.cli import run; sys.exit(run(sys.argv[2:]))"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -151,3 +155,33 @@ def test_a_cached_module_counts_for_its_source_headers_and_flags_alone(stored, m
 def test_a_build_keeps_nothing_where_no_folder_is_named(stored, monkeypatch):
     monkeypatch.delenv("MLOPSFW_BUILD_CACHE")
     assert stored() is None
+
+
+def closure(names, seen):
+    """Return the installed distributions that requirements lead to, without those of extras."""
+    for each in map(Requirement, names):
+        if (each.marker is None or each.marker.evaluate({"extra": ""})) and each.name not in seen:
+            seen[each.name] = distribution(each.name)
+            closure(seen[each.name].requires or (), seen)
+    return seen
+
+
+def test_an_installation_without_extras_has_no_packages_of_tables_and_answers(dist, tmp_path):
+    (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path / "site")
+        (name,) = [name for name in file.namelist() if name.endswith(".dist-info/METADATA")]
+        needed = message_from_bytes(file.read(name)).get_all("Requires-Dist")
+    packages = closure(needed, {})
+    assert not {"polars", "pyarrow", "deltalake"} & packages.keys()
+    for package in packages.values():
+        for part in {file.parts[0] for file in package.files if file.parts[0] not in {"..", "__pycache__"}}:
+            (tmp_path / "site" / part).symlink_to(package.locate_file(part))
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "mlopsfw.toml").write_text("")
+    for line in ("status", "runs list", "models list", "alerts list", "audit verify", "plugins list"):
+        command = [sys.executable, "-S", "-E", "-s", "-c", ASK, tmp_path / "site", *line.split()]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), line
+        assert done.stdout, line

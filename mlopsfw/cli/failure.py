@@ -12,6 +12,7 @@ import click
 from mlopsfw.cli.output import printable
 from mlopsfw.kernel.base.errors import MlopsfwError, StorageError, StorageFull, text_of
 from mlopsfw.kernel.plugins.blame import PluginWarning, is_blamed
+from mlopsfw.operations.installation import missing_tables
 from mlopsfw.privacy.credentials import redacted
 
 _python_format = warnings.formatwarning
@@ -28,7 +29,7 @@ INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of t
 
 def report(error: BaseException, *, with_traceback: bool) -> int:
     """Print `error` on stderr and return its exit code."""
-    typed = _of_this_machine(error)
+    typed = missing_tables(error) or _of_this_machine(error)
     if with_traceback or os.environ.get("MLOPSFW_TRACEBACK"):
         click.echo(redacted("".join(traceback.format_exception(error))), err=True, nl=False)
     click.echo(f"{click.style('error:', fg='red', bold=True)} {_sentence(typed)}", err=True)

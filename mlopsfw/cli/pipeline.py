@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
+from mlopsfw.operations.installation import require_tables
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.engine import Failure
@@ -67,6 +68,7 @@ def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> 
     """
     if only_plan:
         return _show_plan(project, options["steps"], force=options["force"], as_json=as_json)
+    require_tables()
     overrides = _root_options().get("overrides", ())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return _tell(
@@ -87,6 +89,7 @@ def resume(project: Project, run_id: str, *, debug: bool, as_json: bool) -> int:
 
     Steps that have finished do not run again.
     """
+    require_tables()
     view = project.pipeline.latest(run_id)
     project = _as_it_was(project, view.facts)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

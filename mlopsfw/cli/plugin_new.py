@@ -24,7 +24,7 @@ name = "{distribution}"
 version = "0.1.0"
 description = "{summary}"
 requires-python = ">=3.11"
-dependencies = ["mlopsfw>={version}"]
+dependencies = ["mlopsfw[data]>={version}"]
 
 [project.optional-dependencies]
 test = ["pytest"]

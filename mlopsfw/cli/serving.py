@@ -18,6 +18,7 @@ from mlopsfw.cli.output import (
 )
 from mlopsfw.cli.output_file import OutputFile
 from mlopsfw.cli.sources import csv_options, sheet_option
+from mlopsfw.operations.installation import require_tables
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.deployer import EndpointStatus
@@ -70,6 +71,7 @@ def deploy(
 
 def _listening(context: click.Context, port: int | None, model: str, name: str | None, deployer: str = "") -> Project:
     """Open the project. Its deployer for this endpoint listens on `port`."""
+    require_tables()
     project = open_project(context)
     if port is None:
         return project
@@ -142,6 +144,7 @@ def stop(project: Project, *, name: str) -> None:
 @pass_project
 def start(project: Project, *, name: str) -> None:
     """Start the endpoint NAME again if it should be serving and is not, such as after a reboot."""
+    require_tables()
     click.echo(f"{name}: {project.endpoints.supervise(name).state}")
 
 
@@ -150,6 +153,7 @@ def start(project: Project, *, name: str) -> None:
 @pass_project
 def rollback(project: Project, *, name: str) -> None:
     """Serve the previous version at endpoint NAME again."""
+    require_tables()
     now = project.endpoints.rollback(name)
     click.echo(f"{name} serves {now.model}@{now.version} (revision {now.revision}) at {now.url}")
 

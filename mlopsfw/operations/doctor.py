@@ -10,6 +10,7 @@ import msgspec
 from mlopsfw.kernel.base.errors import MlopsfwError, text_of
 from mlopsfw.kernel.plugins.blame import blame_of
 from mlopsfw.kernel.roles.check import Check, Diagnosis
+from mlopsfw.operations.installation import missing_tables
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.component import Component
@@ -54,9 +55,10 @@ def _answers(check: Check) -> Iterator[Finding]:
     try:
         answers = list(check.ask())
     except Exception as error:  # noqa: BLE001 - one check must not keep the others from being asked
-        hint = error.hint if isinstance(error, MlopsfwError) else ""
-        message = error.message if isinstance(error, MlopsfwError) else text_of(error)
-        message = "; ".join(filter(None, (message, blame_of(error))))
+        typed = missing_tables(error) or error
+        hint = typed.hint if isinstance(typed, MlopsfwError) else ""
+        message = typed.message if isinstance(typed, MlopsfwError) else text_of(typed)
+        message = "; ".join(filter(None, (message, blame_of(typed))))
         answers = [Diagnosis("error", message, hint)]
     if any(answer.level == "error" for answer in answers):
         answers = [answer for answer in answers if answer.level != "ok"]  # all is well: not where something is wrong
