@@ -62,15 +62,14 @@ class KernelWiring(ABC):
     @cached_property
     def plugins(self) -> PluginManager:
         """The installed plugins and those of the project's own code, less the disabled ones."""
-        from mlopsfw.kernel.plugins.catalog import Catalog, installed
+        if self.config.modules:
+            from mlopsfw.project.own_plugins import ProjectPlugins
+
+            return ProjectPlugins(self.root, self.config)
+        from mlopsfw.kernel.plugins.catalog import Catalog
         from mlopsfw.kernel.plugins.manager import PluginManager
 
-        if not self.config.modules:
-            return PluginManager(Catalog(disabled=self.config.disabled))
-        from mlopsfw.project.own_plugins import own_claims
-
-        claims = [*installed(), *own_claims(self.root, self.config)]
-        return PluginManager(Catalog(claims, disabled=self.config.disabled))
+        return PluginManager(Catalog(disabled=self.config.disabled))
 
     @cached_property
     def providers(self) -> Providers:

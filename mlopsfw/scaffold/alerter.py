@@ -10,7 +10,7 @@ import msgspec
 
 from mlopsfw import Provider, hookimpl
 from mlopsfw.errors import ConfigError, DeliveryFailed
-from mlopsfw.roles import Alert, Alerter, Host
+from mlopsfw.roles import Alert, AlertChange, Alerter, Host, Receipt
 
 
 class SampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,18 +24,27 @@ class SampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class SampleAlerter(Alerter):
-    """Appends to `log`."""
+    """Appends to `log`. The receipt of an alert is its place in the file, and what a person does about it names this place."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
 
-    def deliver(self, alert: Alert) -> None:
+    def deliver(self, alert: Alert) -> Receipt:
         """Append the alert. mlopsfw repeats a failed delivery later, so the same id may arrive twice."""
+        return Receipt(id=str(self._append(alert)))
+
+    def update(self, alert: Alert, change: AlertChange) -> None:
+        """Append what a person did about an alert. Without this method, the receiver is not told."""
+        self._append({"about": alert.receipt.id if alert.receipt else "", "change": change})
+
+    def _append(self, record: object) -> int:
         try:
             with self._log.open("ab") as file:
-                file.write(msgspec.json.encode(alert) + b"\n")
+                place = file.tell()
+                file.write(msgspec.json.encode(record) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+                return place
         except OSError as error:
             raise DeliveryFailed(f"{self._log}: {error.strerror}") from error
 

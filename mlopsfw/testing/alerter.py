@@ -30,6 +30,8 @@ class AlerterConformance:
     - `alerter`: one whose receiver listens.
     - `received`: a function that returns the ids that its receiver has, in order, repeats and resolved ones included.
     - `shown`: a function that returns all that its receiver has, as one text that people read.
+    - `changes`: a function that returns what its receiver knows of what people did, in order: pairs of an alert's id and
+      `acknowledged` or `silenced`. None for an alerter without an `update` of its own.
     - `broken`: one whose receiver cannot be reached, or None where that cannot happen.
     """
 
@@ -47,6 +49,11 @@ class AlerterConformance:
     def shown(self) -> Callable[[], str]:
         """Override: what people read at the receiver."""
         raise NotImplementedError
+
+    @pytest.fixture
+    def changes(self) -> Callable[[], list[tuple[str, str]]] | None:
+        """Override: what the receiver knows of what people did."""
+        return None
 
     @pytest.fixture
     def broken(self) -> Alerter | None:
@@ -109,12 +116,27 @@ class AlerterConformance:
         alerter.deliver(alert)
         assert alert == ALERT
 
+    def test_receipts_tell_alerts_apart(self, alerter: Alerter) -> None:
+        receipts = [alerter.deliver(alert) for alert in (_fresh(), _another())]
+        ids = {receipt.id for receipt in receipts if receipt is not None}
+        assert len(ids) in (0, len(receipts)), "a receipt has the receiver's own id of that one alert"
+
     def test_a_change_by_a_person_is_taken(self, alerter: Alerter) -> None:
-        receipt = alerter.deliver(_fresh())
-        known = msgspec.structs.replace(_fresh(), receipt=receipt)
-        for kind, until in (("acknowledged", ""), ("silenced", "2026-01-02T00:00:00Z")):
-            change = AlertChange(kind=kind, actor="user:1", time=ALERT.time, until=until)  # type: ignore[arg-type]
+        for known, change in _changed(alerter):
             alerter.update(known, change)
+
+    def test_a_change_by_a_person_reaches_the_receiver_under_its_alert(
+        self, alerter: Alerter, changes: Callable[[], list[tuple[str, str]]] | None
+    ) -> None:
+        if changes is None:
+            inherited = getattr(type(alerter), "update", Alerter.update) is Alerter.update
+            assert inherited, "it has an `update` of its own: override the fixture `changes`"
+            pytest.skip("it passes on nothing of what people do")
+        changed = _changed(alerter)
+        assert changes() == []
+        for known, change in changed:
+            alerter.update(known, change)
+        assert changes() == [(known.id, change.kind) for known, change in changed]
 
     def test_a_check_of_one_that_works_passes_and_sends_nothing(
         self, alerter: Alerter, received: Callable[[], list[str]]
@@ -139,3 +161,17 @@ class AlerterConformance:
 def _fresh() -> Alert:
     """Return the alert, of which no alerter has changed anything."""
     return deepcopy(ALERT)
+
+
+def _another() -> Alert:
+    return msgspec.structs.replace(_fresh(), id="1" * 32, group="delay/quality")
+
+
+def _changed(alerter: Alerter) -> list[tuple[Alert, AlertChange]]:
+    """Deliver two alerts; return each as the alerter gets it again, with what a person did: first about the later one."""
+    first, second = (msgspec.structs.replace(alert, receipt=alerter.deliver(alert)) for alert in (_fresh(), _another()))
+    until = "2026-01-02T00:00:00Z"
+    return [
+        (second, AlertChange(kind="acknowledged", actor="user:1", time=ALERT.time)),
+        (first, AlertChange(kind="silenced", actor="user:1", time=ALERT.time, until=until)),
+    ]

@@ -9,6 +9,7 @@ import pytest
 
 from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import ConfigError, PluginBroken
+from mlopsfw.project.facade import Project
 
 PLUGINS = """
 import msgspec
@@ -49,8 +50,10 @@ title = "Counted"
 def fresh(monkeypatch):
     """Each test has a module of that name of its own."""
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     yield
-    sys.modules.pop("my_plugins", None)
+    for name in ("my_plugins", "helpers", "helpers.numbers"):
+        sys.modules.pop(name, None)
 
 
 def test_its_step_its_alerter_and_its_observer_take_part_in_a_run(make_project, capsys):
@@ -86,6 +89,46 @@ def test_a_module_that_fails_is_blamed_where_it_is_selected_and_stops_nothing_el
     with pytest.warns(match="my_plugins"), pytest.raises(PluginBroken, match=r"step.count.*my_plugins of this project"):
         project.plugins.provider("step", "count")
     assert run(["--project", str(project.root), "models", "list"]) == 0
+
+
+def counted(project):
+    _, provider = project.plugins.provider("step", "count")
+    return provider.build(provider.config(), None).run(None)["result"]
+
+
+OWN = PLUGINS.replace("from mlopsfw.roles", "from helpers import numbers\nfrom mlopsfw.roles").replace(
+    "41 + c.add", "numbers.BASE + c.add"
+)
+
+
+def own_project(folder, base, *, namespace):
+    (folder / "helpers").mkdir(parents=True)
+    files = {"mlopsfw.toml": f'[project]\nname = "{folder.name}"\n{TOML}', "my_plugins.py": OWN}
+    files |= {"helpers/numbers.py": f"BASE = {base}"} | ({} if namespace else {"helpers/__init__.py": ""})
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("namespace", [False, True])
+@pytest.mark.parametrize("second", ["second", "first/below"])
+def test_two_projects_of_one_process_have_modules_of_equal_names_of_their_own(tmp_path, second, namespace):
+    bases = {"first": 100, second: 200}
+    folders = [own_project(tmp_path / name, base, namespace=namespace) for name, base in bases.items()]
+    for _ in range(2):  # also where a project of before was left open
+        one, two = map(Project.open, folders)
+        with one, two:
+            assert [counted(each) for each in (two, one, two, one)] == [201, 101, 201, 101]
+    with Project.open(folders[0]) as one:
+        assert counted(one) == 101
+    assert len(sys.path) == len(set(sys.path))
+
+
+def test_a_module_whose_name_python_gives_to_another_is_refused(make_project):
+    project = make_project(TOML.replace("my_plugins", "colorsys"), colorsys=PLUGINS)
+    with pytest.raises(PluginBroken, match=r"colorsys.* is hidden: Python imports .*colorsys\.py") as caught:
+        counted(project)
+    assert "Rename the file" in caught.value.hint
 
 
 @pytest.mark.parametrize(

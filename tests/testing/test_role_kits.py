@@ -162,12 +162,21 @@ def test_a_sound_monitor_passes_all_of_it(failing):
 # -- alerters -------------------------------------------------------------------------------------------------------------
 
 
+def records(log):
+    return [json.loads(line) for line in log.read_bytes().splitlines()]
+
+
 def alerter_fixtures(make):
     def given(folder):
         log = folder / "log"
         return {
             "alerter": make(log),
-            "received": lambda: [json.loads(line)["id"] for line in log.read_bytes().splitlines()],
+            "received": lambda: [each["id"] for each in records(log) if "id" in each],
+            "changes": lambda: [
+                (json.loads(log.read_bytes()[int(each["about"]) :].splitlines()[0])["id"], each["change"]["kind"])
+                for each in records(log)
+                if "about" in each
+            ],
             "shown": lambda: log.read_text(encoding="utf-8").replace("\\n", "\n") if log.exists() else "",
             "broken": make(folder / "absent" / "log"),
         }
@@ -236,6 +245,33 @@ class CannotBeAcknowledged(SampleAlerter):
         raise NotImplementedError
 
 
+class IgnoresAcknowledgements(SampleAlerter):
+    def update(self, alert, change):
+        return
+
+
+class IgnoresReceipts(SampleAlerter):
+    """Takes every change for one of the alert that was delivered last."""
+
+    def deliver(self, alert):
+        self.last = super().deliver(alert)
+        return self.last
+
+    def update(self, alert, change):
+        super().update(replace(alert, receipt=self.last), change)
+
+
+class GivesEveryAlertOneReceipt(SampleAlerter):
+    def deliver(self, alert):
+        super().deliver(alert)
+        return Receipt(id="0")
+
+
+class SaysThatAllIsAcknowledged(SampleAlerter):
+    def update(self, alert, change):
+        super().update(alert, replace(change, kind="acknowledged"))
+
+
 class SendsToCheck(SampleAlerter):
     def check(self):
         self._log.write_bytes(self._log.read_bytes() + b'{"id": "test"}\n')
@@ -272,6 +308,10 @@ ALERTERS = {
     AnswersWithAText: "a_receipt_is_a_receipt_or_nothing",
     ChangesTheFacts: "an_alert_is_left_as_it_was",
     CannotBeAcknowledged: "a_change_by_a_person_is_taken",
+    IgnoresAcknowledgements: "a_change_by_a_person_reaches_the_receiver_under_its_alert",
+    IgnoresReceipts: "a_change_by_a_person_reaches_the_receiver_under_its_alert",
+    SaysThatAllIsAcknowledged: "a_change_by_a_person_reaches_the_receiver_under_its_alert",
+    GivesEveryAlertOneReceipt: "receipts_tell_alerts_apart",
     SendsToCheck: "a_check_of_one_that_works_passes_and_sends_nothing",
     RefusesHostileText: "hostile_text_arrives_and_harms_nothing",
     SwallowsFailures: "a_receiver_that_cannot_be_reached_is_a_failed_delivery",
@@ -286,6 +326,12 @@ def test_an_alerter_that_breaks_a_promise_fails_its_test(mutant, test, failing):
 
 def test_a_sound_alerter_passes_all_of_it(failing):
     assert failing(AlerterConformance, alerter_fixtures(SampleAlerter)) == set()
+
+
+def test_an_alerter_with_an_update_of_its_own_must_show_the_kit_what_becomes_of_it(failing):
+    given = alerter_fixtures(IgnoresAcknowledgements)
+    failed = failing(AlerterConformance, lambda folder: {**given(folder), "changes": None})
+    assert failed == {"a_change_by_a_person_reaches_the_receiver_under_its_alert"}
 
 
 # -- observers ------------------------------------------------------------------------------------------------------------

@@ -116,6 +116,14 @@ class TestAcmeAlerter(AlerterConformance):
         return lambda: [line["id"] for line in lines_of(log) if "id" in line]
 
     @pytest.fixture
+    def changes(self, log):
+        return lambda: [
+            (msgspec.json.decode(log.read_bytes()[int(line["about"]) :].splitlines()[0])["id"], line["change"]["kind"])
+            for line in lines_of(log)
+            if "about" in line
+        ]
+
+    @pytest.fixture
     def shown(self, log):
         return lambda: "\n".join(f"{value}" for line in lines_of(log) for value in line.values())
 

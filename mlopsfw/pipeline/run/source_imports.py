@@ -25,12 +25,13 @@ class SourceImports:
     """
 
     def __init__(self, code: Sequence[str]) -> None:
-        self._code = tuple(os.path.realpath(folder) + os.sep for folder in code)
+        self.code = tuple(os.path.realpath(folder) + os.sep for folder in code)
+        """The folders, each as it lies on the disk and with a separator at its end."""
         self.packages: list[str] = []
         """Further packages that are edited: those of an editable installation."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SourceImports) and (self._code, self.packages) == (other._code, other.packages)
+        return isinstance(other, SourceImports) and (self.code, self.packages) == (other.code, other.packages)
 
     __hash__ = None  # type: ignore[assignment] # packages are added
 
@@ -40,7 +41,7 @@ class SourceImports:
             return name.partition(".")[0] in self.packages
         if SITES.intersection(Path(file).parts):
             return False
-        return os.path.realpath(file).startswith(self._code) or name.partition(".")[0] in self.packages
+        return os.path.realpath(file).startswith(self.code) or name.partition(".")[0] in self.packages
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,17 @@ class TestSampleAlerter(AlerterConformance):
     @pytest.fixture
     def received(self, tmp_path: Path) -> Callable[[], list[str]]:
         """Return a reader of the ids in the file."""
-        return lambda: [json.loads(line)["id"] for line in (tmp_path / "log").read_bytes().splitlines()]
+        return lambda: [record["id"] for record in _records(tmp_path / "log") if "id" in record]
+
+    @pytest.fixture
+    def changes(self, tmp_path: Path) -> Callable[[], list[tuple[str, str]]]:
+        """Return a reader of what people did about the alerts in the file."""
+        log = tmp_path / "log"
+        return lambda: [
+            (json.loads(log.read_bytes()[int(record["about"]) :].splitlines()[0])["id"], record["change"]["kind"])
+            for record in _records(log)
+            if "about" in record
+        ]
 
     @pytest.fixture
     def shown(self, tmp_path: Path) -> Callable[[], str]:
@@ -35,3 +46,7 @@ class TestSampleAlerter(AlerterConformance):
     def broken(self, tmp_path: Path) -> Alerter:
         """Return one whose folder does not exist."""
         return SampleAlerter(tmp_path / "absent" / "log")
+
+
+def _records(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_bytes().splitlines()]

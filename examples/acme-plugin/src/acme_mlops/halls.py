@@ -73,7 +73,9 @@ class CleanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _build(config: CleanConfig, _host: Host) -> Step:
     def clean(context: StepContext, alerts: Alerts) -> Mapping[str, object]:
         """Clean the rows. `alerts` is a part of the project: a step gets those that its parameters name."""
-        rows = context.load("rows")
+        import polars as pl
+
+        rows = context.load("rows", pl.DataFrame)  # a version of a dataset would be a LazyFrame
         if missing := sorted(set(config.columns) - set(rows.columns)):
             raise DataError(f"step {context.step}: the rows have no column {missing[0]!r}", hint="Correct `columns`.")
         kept = rows.drop_nulls(config.columns or None).unique(maintain_order=True)
@@ -81,8 +83,7 @@ def _build(config: CleanConfig, _host: Host) -> Step:
         context.log(f"{kept.height:,} of {rows.height:,} rows are kept")
         context.log_metric("left_out", share)
         if share > config.alert_above:
-            title = f"{share:.0%} of the rows were left out"
-            alerts.raise_(f"clean/{context.step}", "warning", title, "See the step's log.")
+            alerts.raise_(f"clean/{context.step}", "warning", f"{share:.0%} of the rows were left out", "See the log.")
         return {"rows": kept}
 
     return Step(run=clean, inputs=("rows",), outputs=("rows",), version=1)

@@ -56,8 +56,7 @@ def _means(window: Window) -> dict[str, float]:
 
 @hookimpl
 def mlopsfw_monitors() -> Iterable[Provider[Monitor]]:
-    summary = "Means of columns against the windows before"
-    yield Provider("acme", MonitorConfig, lambda config, _host: AcmeMonitor(config), summary)
+    yield Provider("acme", MonitorConfig, lambda config, _: AcmeMonitor(config), "Means against the windows before")
 
 
 class AlerterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
