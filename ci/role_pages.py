@@ -62,6 +62,10 @@ def _page(kind: Kind) -> str:
         claim.name for claim in installed() if claim.kind == kind.name and claim.distribution == "mlopsfw"
     ):
         parts.append(f"\nmlopsfw has {', '.join(f'`{name}`' for name in bundled)}.\n")
+    if kind.reserved:
+        parts.append(
+            f"\nNo plugin can have the names {', '.join(f'`{name}`' for name in kind.reserved)}: they are mlopsfw's own.\n"
+        )
     if kind.name in samples():
         parts.append(f"\n`mlopsfw plugins new {kind.name} NAME` writes a package that works.\n")
     if kind.builds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlopsfw._public import MlopsfwDeprecationWarning
 from mlopsfw.kernel.base.errors import (
     AnswerMismatch,
     BundleError,
@@ -65,6 +66,7 @@ __all__ = [
     "InvalidReference",
     "LedgerError",
     "MissingExtra",
+    "MlopsfwDeprecationWarning",
     "MlopsfwError",
     "NewerVersion",
     "NotFound",

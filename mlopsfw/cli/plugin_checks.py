@@ -12,34 +12,18 @@ import json
 import os
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlopsfw._public import PUBLIC
 from mlopsfw.kernel.base.errors import MlopsfwError, PluginError, UnknownName, text_of
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.plugins.catalog import Catalog, Claim
 from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.roles.names import KINDS, ROLES
-
-PUBLIC = (
-    "capturelog",
-    "commands",
-    "components",
-    "errors",
-    "evaluation",
-    "events",
-    "features",
-    "formats",
-    "http",
-    "pages",
-    "roles",
-    "sources",
-    "testing",
-    "worker",
-)
-"""The modules of mlopsfw that a plugin may import, beside `mlopsfw` itself and `mlopsfw_core`."""
 
 _HEAVY = ("numpy", "polars", "pyarrow", "pandas", "torch", "sklearn", "scipy", "deltalake", "obstore", "onnxruntime")
 _SLOW = 1.0  # seconds that an import may take
@@ -108,13 +92,38 @@ def _demand(condition: object, message: str) -> None:
 
 def _check_import(manager: PluginManager, claim: Claim) -> str:
     manager.catalog.find(claim.kind, claim.name)  # clashes, and the version of the hooks
-    before, began = set(sys.modules), time.monotonic()
-    manager.load(claim)
+    began, heavy = time.monotonic(), _HeavyImports()
+    sys.meta_path.insert(0, heavy)
+    try:
+        manager.load(claim)
+    finally:
+        sys.meta_path.remove(heavy)
     seconds = time.monotonic() - began
-    heavy = [each for each in _HEAVY if each in sys.modules and each not in before]
-    _demand(not heavy, f"importing {claim.module} imports {', '.join(heavy)}. Import these inside functions")
+    names = ", ".join(heavy.causes)
+    _demand(not names, f"importing {claim.module} imports {names}. Import {_listed(heavy)} inside functions")
     _demand(seconds < _SLOW, f"importing {claim.module} takes {seconds:.1f} s. Import what is slow inside functions")
     return f"{seconds * 1000:.0f} ms"
+
+
+class _HeavyImports:
+    """A finder of `sys.meta_path` that finds nothing. It notes each heavy library that is imported, and what a plugin imported for it.
+
+    `causes` maps the library to the public module of mlopsfw that imports it, or to itself.
+    """
+
+    def __init__(self) -> None:
+        self.causes: dict[str, str] = {}
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Note the import."""
+        if name in _HEAVY and name not in self.causes:
+            importers = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_stack(None)]
+            faces = [each for each in importers if each != "mlopsfw" and each in PUBLIC]
+            self.causes[name] = faces[-1] if faces else name
+
+
+def _listed(heavy: _HeavyImports) -> str:
+    return ", ".join(dict.fromkeys(heavy.causes.values()))
 
 
 def _check_hook(manager: PluginManager, claim: Claim) -> str:
@@ -186,7 +195,7 @@ def _imported(file: Path) -> Iterator[str]:
 
 def _is_public(name: str) -> bool:
     top, _, rest = name.partition(".")
-    return top != "mlopsfw" or not rest or rest.partition(".")[0] in PUBLIC
+    return top != "mlopsfw" or f"{top}.{rest.partition('.')[0]}".rstrip(".") in PUBLIC
 
 
 _CHECKS: dict[str, Callable[[PluginManager, Claim], str]] = {

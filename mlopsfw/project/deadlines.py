@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from mlopsfw.kernel.base.errors import PluginError, text_of
-from mlopsfw.kernel.plugins.blame import blame, blaming, warn
+from mlopsfw.kernel.plugins.blame import blaming, warn
 from mlopsfw.kernel.roles.names import KINDS
 
 if TYPE_CHECKING:
@@ -112,13 +112,8 @@ class Limited:
             return value
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            where = f"{self._claim.kind.capitalize()}.{name}"
-            with blaming(self._claim, where):
-                try:
-                    return self._deadline.call(value, *args, **kwargs)
-                except PluginTimeout as error:  # of mlopsfw's own tree, but the plugin's fault for every role
-                    blame(error, self._claim, where)
-                    raise
+            with blaming(self._claim, f"{self._claim.kind.capitalize()}.{name}"):
+                return self._deadline.call(value, *args, **kwargs)
 
         return call
 

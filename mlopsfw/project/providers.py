@@ -14,7 +14,7 @@ from mlopsfw.kernel.config.model import ProjectConfig, Selection
 from mlopsfw.kernel.config.validation import validation_error
 from mlopsfw.kernel.roles.names import KINDS
 from mlopsfw.project.answers import CHECKED, Checked
-from mlopsfw.project.defaults import add_defaults
+from mlopsfw.project.defaults import behind_border
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.formats import Formats
@@ -56,8 +56,9 @@ class Providers:
 
     def _build(self, role: str, selection: Selection) -> Any:
         host = self._host(f"{role}.{selection.use}", f"{role}.{selection.called}")
-        built = add_defaults(self._plugins.build(role, selection, self._config, host), role)
-        return Checked(built, role) if role in CHECKED else built
+        claim, built = self._plugins.built(role, selection, self._config, host)
+        provider = behind_border(built, claim)
+        return Checked(provider, role) if role in CHECKED else provider
 
     @cached_property
     def storage(self) -> Storage:
@@ -73,7 +74,7 @@ class Providers:
         [(_, selection)] = self._config.providers(f"trainer.{name}")
         if selection.called not in self._trainers:
             trainer, claim = self._build("trainer", selection), self._plugins.catalog.find("trainer", selection.use)
-            self._trainers[selection.called] = CheckedTrainer(trainer, claim)
+            self._trainers[selection.called] = CheckedTrainer(trainer, claim, selection.called)
         return self._trainers[selection.called]
 
     def deployer(self, name: str = "") -> NamedDeployer:

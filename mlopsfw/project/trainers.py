@@ -1,4 +1,4 @@
-"""The border of trainers: what one returns is checked, and an error names its plugin."""
+"""The border of trainers: what one is asked for and what it returns is checked, and an error names its plugin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.kernel.base.errors import PluginError, UsageError
 from mlopsfw.kernel.plugins.blame import blaming
 from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.kernel.roles.training import Ability, TrainedModel
@@ -26,10 +26,11 @@ class CheckedTrainer:
     Args:
         trainer: The plugin's, behind the border.
         claim: The plugin.
+        name: What the project calls it.
     """
 
-    def __init__(self, trainer: Trainer, claim: Claim) -> None:
-        self._trainer, self._claim = trainer, claim
+    def __init__(self, trainer: Trainer, claim: Claim, name: str) -> None:
+        self._trainer, self._claim, self._name = trainer, claim, name
 
     @property
     def tasks(self) -> Collection[str]:
@@ -46,10 +47,31 @@ class CheckedTrainer:
     def fit(
         self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext
     ) -> TrainedModel:
-        """Train a model. Raise `PluginError` where what the trainer returns is no trained model."""
+        """Train a model.
+
+        Raises:
+            UsageError: The trainer does not learn such a task, or would ignore something that it is asked for.
+            PluginError: What the trainer returns is no trained model.
+        """
+        with blaming(self._claim, "Trainer.fit"):
+            self._check_asked(task, validates=valid is not None)
         trained = self._trainer.fit(task, train, valid, context)
         with blaming(self._claim, "Trainer.fit"):
             return _checked(trained)
+
+    def _check_asked(self, task: TrainingTask, *, validates: bool) -> None:
+        if task.task not in self.tasks:
+            raise UsageError(
+                f"the trainer {self._name!r} does not learn {task.task} models",
+                hint=f"It learns {', '.join(sorted(self.tasks))}. Name another trainer in the step's params.",
+            )
+        for asked, ability, what, hint in (
+            (task.weight, "weight", "the weights of rows", "Remove `weight`."),
+            (validates, "valid", "validation rows", "Remove the input `valid`."),
+            (task.derived, "derived", "derived columns", 'Derive them in a step before, by `use = "features"`.'),
+        ):
+            if asked and ability not in self.abilities:
+                raise UsageError(f"the trainer {self._name!r} would ignore {what}", hint=hint)
 
 
 def _names(value: object, what: str, example: str) -> Collection[str]:

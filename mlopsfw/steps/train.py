@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
@@ -18,7 +17,7 @@ from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.derived import Derived
     from mlopsfw.kernel.roles.host import Host
-    from mlopsfw.kernel.roles.training import TrainedModel, Trainer
+    from mlopsfw.kernel.roles.training import TrainedModel
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.pipeline.graph.parts import Trainers
     from mlopsfw.privacy.marks import Privacy
@@ -73,9 +72,7 @@ def _run(
         derived=_derived(privacy, context, params, train),
     )
     valid: TrainingData | None = context.load("valid", TrainingData) if "valid" in context.inputs else None
-    trainer = trainers(params.trainer)
-    _check_abilities(trainer, params, validates=valid is not None)
-    trained = trainer.fit(task, train, valid, context)
+    trained = trainers(params.trainer).fit(task, train, valid, context)
     _report(context, trained)
     folder = context.scratch / "bundle"
     manifest = bundles.write(folder, trained, task, train)
@@ -84,23 +81,6 @@ def _run(
     return {
         "model": msgspec.structs.replace(artifact, meta={**artifact.meta, "task": task.task, "target": task.target})
     }
-
-
-def _check_abilities(trainer: Trainer, params: TrainParams, *, validates: bool) -> None:
-    """Raise `UsageError` for what the trainer does not learn, or would silently ignore."""
-    name = params.trainer or "of the project"
-    if params.task not in trainer.tasks:
-        raise UsageError(
-            f"the trainer {name} does not learn {params.task} models",
-            hint=f"It learns {', '.join(sorted(trainer.tasks))}. Name another trainer in the step's params.",
-        )
-    for asked, ability, what in (
-        (bool(params.weight), "weight", "the weights of rows; remove `weight`"),
-        (validates, "valid", "validation rows; remove the input `valid`"),
-        (bool(params.derive), "derived", 'derived columns; derive them in a step before, by `use = "features"`'),
-    ):
-        if asked and ability not in trainer.abilities:
-            raise UsageError(f"the trainer {name} would ignore {what.partition(';')[0]}", hint=what.partition("; ")[2])
 
 
 def _options(privacy: Privacy, params: TrainParams) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 from mlopsfw.kernel.roles.artifact import Artifact
-from mlopsfw.kernel.roles.engine import Engine, EngineAbility, Handle, Resources, StepResult, StepSpec
+from mlopsfw.kernel.roles.engine import Engine, EngineAbility, Failure, Handle, Resources, StepResult, StepSpec
 from mlopsfw.project.facade import Project
 
 TOML = """\
@@ -201,17 +201,44 @@ class EngineConformance:
 
     def test_an_attempt_that_waits_can_be_cancelled_and_does_not_begin(self, project: Project, engine: Engine) -> None:
         held = [engine.submit(self.spec(project, self.hold(engine))) for _ in range(engine.slots)]
-        waiting = engine.submit(self.spec(project, "add"))
+        waiting = engine.submit(self.spec(project, "talk"))
+        assert waiting.wait(0.2) is None, "it began although every slot was taken"
         waiting.cancel()
-        assert self.finish(waiting, 30).failure is not None
+        result = self.finish(waiting, 30)
+        assert result.failure is not None, "a cancelled attempt is reported as a success"
+        ended = msgspec.structs.replace(result.failure, type="", message="", exit_code=1)
+        assert ended == Failure(type="", message="", retryable=False), "return `mlopsfw.roles.NEVER_BEGAN`"
         for handle in held:
             handle.cancel()
+            self.finish(handle, 30)
+        for _ in range(engine.slots):  # there was room for the cancelled one before
+            self.finish(engine.submit(self.spec(project, "add")))
+        steps = [event.body.get("step") for event in project.ledger.stream("run/conformance").events()]
+        assert "talk" not in steps, "the cancelled attempt ran nevertheless"
 
     def test_one_attempt_runs_beside_another(self, project: Project, engine: Engine) -> None:
         assert engine.slots >= 2
         held = engine.submit(self.spec(project, self.hold(engine)))
         assert self.value(project, self.finish(engine.submit(self.spec(project, "add")))) == 3
         held.cancel()
+
+    def test_what_fits_beside_another_runs_beside_it_and_what_does_not_waits(
+        self, project: Project, engine: Engine
+    ) -> None:
+        most = Resources(cpus=engine.capacity(Resources(cpus=1)).cpus)
+        if not most.cpus:
+            pytest.skip("the engine gives no resources")
+        fits = engine.fits(most, [most])
+        first, second = (
+            engine.submit(msgspec.structs.replace(self.spec(project, step), resources=most))
+            for step in ((self.hold(engine), "add") if fits else ("hold", "hold"))
+        )
+        if fits:
+            assert self.value(project, self.finish(second)) == 3
+            first.cancel()
+            return
+        spans = sorted(self.value(project, self.finish(handle)) for handle in (first, second))
+        assert spans[0][1] <= spans[1][0], "`fits` says that one waits for the other, and they ran side by side"
 
     def test_no_more_run_at_once_than_there_are_slots(self, project: Project, engine: Engine) -> None:
         handles = [engine.submit(self.spec(project, "hold")) for _ in range(engine.slots + 2)]

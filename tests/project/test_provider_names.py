@@ -20,6 +20,7 @@ class Thing:
     def __init__(self, options, host):
         self.mark, self.folder = options.mark, host.private_folder()
         self.tasks, self.abilities = (self.mark,), (str(self.folder),)
+    fit = signals = None
     def deliver(self, alert):
         (self.folder / "delivered").write_text(self.mark + alert.title)
 @hookimpl

@@ -111,22 +111,25 @@ WORK = "from mlopsfw.testing.trainer import training_rows\ndef rows(): return tr
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("asked", "words", "name"),
     [
-        ({"task": "binary"}, "does not learn binary models"),
-        ({"more": 'weight = "count"'}, "would ignore the weights of rows"),
-        ({"inputs": ', valid = "rows"'}, "would ignore validation rows"),
-        ({"more": 'derive = { twice = "count * 2" }'}, "would ignore derived columns"),
+        ({"task": "binary"}, "does not learn binary models", "acme"),
+        ({"more": 'weight = "count"'}, "would ignore the weights of rows", "ridge"),
+        ({"inputs": ', valid = "rows"'}, "would ignore validation rows", "acme"),
+        ({"more": 'derive = { twice = "count * 2" }'}, "would ignore derived columns", "ridge"),
     ],
 )
-def test_a_step_asks_no_trainer_for_what_it_does_not_declare(asked, words, install_plugin, bench):
+def test_a_step_asks_no_trainer_for_what_it_does_not_declare(asked, words, name, install_plugin, bench):
     install_plugin(SOURCE.format(answer="1 / 0", tasks='("regression",)', abilities="()"), "trainer.acme")
+    trainer = "[trainer]" if name == "acme" else f"[trainer.{name}]"
     bench.write(
-        '[trainer]\nuse = "acme"\n' + STEPS.format(**{"task": "regression", "more": "", "inputs": ""} | asked),
+        f'{trainer}\nuse = "acme"\n' + STEPS.format(**{"task": "regression", "more": "", "inputs": ""} | asked),
         work=WORK,
     )
     failure = bench.run().failure
-    assert words in failure.message
+    assert f"the trainer {name!r} {words}" in failure.message
+    assert "raised by plugin 'trainer.acme' (acme-mlops-0 1.2) in Trainer.fit" in failure.message
+    assert "step.train" not in failure.message
     assert failure.type == "UsageError"
 
 

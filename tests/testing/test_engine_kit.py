@@ -12,12 +12,10 @@ import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.project.facade import Project
-from mlopsfw.roles import Engine, Failure, Resources, StepResult
+from mlopsfw.roles import NEVER_BEGAN, Engine, Failure, Resources, StepResult
 from mlopsfw.testing.engine import EngineConformance
 from mlopsfw.worker import execute
 from mlopsfw_engine_local.engine import LocalEngine
-
-BEGAN = StepResult(failure=Failure(type="Stopped", message="stopped before it began", retryable=False))
 
 
 class ThreadHandle:
@@ -26,7 +24,7 @@ class ThreadHandle:
 
     def wait(self, timeout=None):
         if self._future.cancelled():
-            return BEGAN
+            return NEVER_BEGAN
         try:
             return msgspec.json.decode(self._future.result(timeout), type=StepResult)
         except Late:
@@ -137,6 +135,13 @@ class FitsEverything(Mutant):
         return True
 
 
+class FitsBesideAnything(Mutant):
+    """Says that a slot is all that an attempt needs, and lets it wait for cores."""
+
+    def fits(self, asked, running):
+        return len(running) < self.slots
+
+
 class Changed:
     """A handle of which some method is another."""
 
@@ -173,6 +178,34 @@ class LosesWhatWaitsWhenItIsClosed(Mutant):
 class CancelsNothing(Mutant):
     def submit(self, spec):
         return Changed(super().submit(spec), cancel=lambda: None)
+
+
+class RunsWhatWasCancelled(Mutant):
+    """Says that an attempt never began, and lets it begin."""
+
+    def submit(self, spec):
+        handle, cancelled = super().submit(spec), threading.Event()
+        if handle._worker is not None:
+            return handle
+
+        def wait(timeout=None):
+            return NEVER_BEGAN if cancelled.is_set() else handle.wait(timeout)
+
+        return Changed(handle, wait=wait, cancel=cancelled.set)
+
+
+class LosesWhatWasCancelled(Mutant):
+    """Reports an attempt that never began as one that was lost, so that it is tried again."""
+
+    def submit(self, spec):
+        handle = super().submit(spec)
+        lost = StepResult(failure=Failure(type="WorkerLost", message="it is gone", lost=True))
+
+        def wait(timeout=None):
+            result = handle.wait(timeout)
+            return lost if result == NEVER_BEGAN else result
+
+        return Changed(handle, wait=wait)
 
 
 class ReportsALostWorkerAsSuccess(Mutant):
@@ -223,6 +256,7 @@ TESTS = {
     "cancel": SUITE.test_cancelling_ends_the_attempt_and_leaves_the_engine_usable,
     "cancel waiting": SUITE.test_an_attempt_that_waits_can_be_cancelled_and_does_not_begin,
     "lost": SUITE.test_a_worker_that_vanishes_is_told_from_one_that_raises,
+    "room": SUITE.test_what_fits_beside_another_runs_beside_it_and_what_does_not_waits,
     "submit": SUITE.test_submitting_returns_at_once_and_waiting_keeps_its_limit,
 }
 ASKED = {
@@ -250,6 +284,10 @@ def opened(tmp_path):
         (LosesWhatWaitsWhenItIsClosed, "close"),
         (CancelsNothing, "cancel"),
         (CancelsNothing, "cancel waiting"),
+        (RunsWhatWasCancelled, "cancel waiting"),
+        (LosesWhatWasCancelled, "cancel waiting"),
+        (DropsResources, "room"),
+        (FitsBesideAnything, "room"),
         (ReportsALostWorkerAsSuccess, "lost"),
         (ReportsALostWorkerAsAnError, "lost"),
         (WaitsInSubmit, "submit"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import onnx
 import polars as pl
@@ -10,10 +12,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mlopsfw.features import FeaturePlan
 from mlopsfw.features.fit import training_columns
-from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.features.labels import labelled, numbers
+from mlopsfw.features.tables import signature_of
+from mlopsfw.kernel.base.errors import DataError, MlopsfwError
 from mlopsfw.kernel.roles.training import TrainedModel
 from mlopsfw.models import bundle
-from mlopsfw.testing.trainer import Context, RecordedData, TrainerConformance
+from mlopsfw.roles import read_model
+from mlopsfw.testing.trainer import Context, RecordedData, TrainerConformance, training_rows
 from mlopsfw_runtime_onnx.runtime import OnnxRuntime
 
 
@@ -26,7 +31,7 @@ class Ridge:
     def fit(self, task, train, valid, context):
         frame = self.rows(train, task)
         if not frame.height:
-            raise DataError("no training row has a label")
+            raise DataError(f"no training row has a label in {task.target!r}")
         plan = FeaturePlan.fit(frame, task)
         design, labels, weights = self.arrays(plan, frame, task)
         gram = design.T @ (design * weights[:, None]) + 1e-3 * np.eye(design.shape[1])
@@ -119,6 +124,87 @@ class TestATrainerThatReadsShardsPasses(TrainerConformance):
         return Sharded()
 
 
+WORDS = {"good": 2.0, "fine": 1.0, "bad": -1.0, "awful": -2.0, "plain": 0.0}
+
+
+def texts(rows=1200, seed=0):
+    """Return texts, with labels that follow from their words."""
+    draw = np.random.default_rng(seed)
+    said = draw.choice(list(WORDS), (rows, 6))
+    signal = np.vectorize(WORDS.get)(said).sum(axis=1) + draw.normal(0, 0.5, rows)
+    return pl.DataFrame(
+        {
+            "text": [" ".join(words) for words in said],
+            "binary": signal > 0,
+            "multiclass": np.array(["low", "middle", "high"])[np.digitize(signal, [-2.0, 2.0])],
+            "regression": signal * 10 + 100,
+        }
+    )
+
+
+class TextModel:
+    """Answers with the mean label of the rows that had most words in common, by a weight for each word."""
+
+    def __init__(self, weights):
+        self.weights = weights
+
+    def predict(self, columns):
+        return {"value": np.array([self.value(text) for text in columns["text"]], dtype=float)}
+
+    def value(self, text):
+        return self.weights[""] + sum(self.weights.get(word, 0.0) for word in (text or "").split())
+
+
+class TextRuntime:
+    def load(self, folder, manifest):
+        return TextModel(json.loads(read_model(folder, manifest, "words")))
+
+
+class TextTrainer:
+    """Learns a weight for each word of the one column `text`, and can learn from no other column."""
+
+    tasks = ("regression",)
+    abilities = ()
+
+    def fit(self, task, train, valid, context):
+        columns = training_columns(train.schema.names, task)
+        rows = labelled(train, task, columns, "training")
+        if rows.schema.get("text") != pl.String:
+            raise DataError("the column 'text' holds no texts")
+        words = sorted({word for text in rows["text"] for word in text.split()})
+        design = np.array([[1.0, *(text.split().count(word) for word in words)] for text in rows["text"]])
+        weights, *_ = np.linalg.lstsq(design, numbers(rows[task.target]), rcond=None)
+        context.progress("solved", 1.0)
+        context.log_metric("rows", rows.height)
+        file = context.scratch / "words.json"
+        file.write_text(json.dumps(dict(zip(["", *words], weights.tolist(), strict=True))))
+        return TrainedModel(
+            inputs=signature_of(rows, ["text"]), files={"words.json": file}, formats={"words": "words.json"}
+        )
+
+
+class TestATrainerOfTextsPasses(TrainerConformance):
+    @pytest.fixture
+    def trainer(self):
+        return TextTrainer()
+
+    @pytest.fixture
+    def make_rows(self):
+        return texts
+
+    @pytest.fixture
+    def runtimes(self):
+        return {"words": TextRuntime()}
+
+
+class NamesNoColumn(Ridge):
+    def fit(self, task, train, valid, context):
+        try:
+            return super().fit(task, train, valid, context)
+        except MlopsfwError:
+            raise DataError("this label cannot be learned") from None
+
+
 class IgnoresWeights(Ridge):
     def arrays(self, plan, frame, task):
         design, labels, weights = super().arrays(plan, frame, task)
@@ -173,10 +259,15 @@ def kit(trainer, tmp_path):
         return bundle.open_bundle(folder, {"onnx": OnnxRuntime()}.__getitem__)
 
     return {
-        "weight": lambda: suite.test_weights_of_rows_count(trainer, train_and_open, "regression"),
-        "valid": lambda: suite.test_validation_rows_are_measured(trainer, train, "regression"),
-        "shard": lambda: suite.test_an_epoch_read_in_shards_reads_each_shard_once(trainer, tmp_path, "regression"),
+        "weight": lambda: suite.test_weights_of_rows_count(training_rows, trainer, train_and_open, "regression"),
+        "valid": lambda: suite.test_validation_rows_are_measured(training_rows, trainer, train, "regression"),
+        "shard": lambda: suite.test_an_epoch_read_in_shards_reads_each_shard_once(
+            training_rows, trainer, tmp_path, "regression"
+        ),
         "names": lambda: suite.test_it_names_its_tasks_and_abilities(trainer),
+        "refuses": lambda: suite.test_rows_that_cannot_be_learned_from_are_refused(
+            training_rows, train, "regression", "no labels"
+        ),
     }
 
 
@@ -184,6 +275,7 @@ def kit(trainer, tmp_path):
     ("mutant", "test"),
     [
         (IgnoresWeights, "weight"),
+        (NamesNoColumn, "refuses"),
         (IgnoresValidation, "valid"),
         (MeasuresTheTrainingRows, "valid"),
         (ReadsPastItsShard, "shard"),
@@ -199,6 +291,6 @@ def test_the_kit_catches(mutant, test, tmp_path):
         kit(mutant(), tmp_path)[test]()
 
 
-@pytest.mark.parametrize("test", ["weight", "valid", "shard", "names"])
+@pytest.mark.parametrize("test", ["weight", "valid", "shard", "names", "refuses"])
 def test_the_kit_passes_what_heeds_all_of_it(test, tmp_path):
     kit(Sharded(), tmp_path)[test]()

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mlopsfw.kernel.base import interrupts
-from mlopsfw.kernel.base.errors import MlopsfwError, PluginAborted, text_of
+from mlopsfw.kernel.base.errors import MlopsfwError, PluginAborted, PluginError, text_of
 from mlopsfw.kernel.roles.names import KINDS
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _judge(error: BaseException, claim: Claim, where: str, counted: int) -> None
         if not isinstance(error, KeyboardInterrupt):  # what the plugin made of a Ctrl-C
             raise KeyboardInterrupt from error
     elif isinstance(error, Exception):
-        if not KINDS[claim.kind].about_data or not isinstance(error, MlopsfwError):
+        if isinstance(error, PluginError) or not (KINDS[claim.kind].about_data and isinstance(error, MlopsfwError)):
             blame(error, claim, where)
     else:
         aborted = PluginAborted(
