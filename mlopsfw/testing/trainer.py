@@ -29,13 +29,12 @@ from mlopsfw.kernel.roles.bundle import Runtime
 from mlopsfw.kernel.roles.training import Ability, TrainedModel, Trainer, TrainingTask
 from mlopsfw.models import bundle
 from mlopsfw.models.bundle.loaded import LoadedBundle
-from mlopsfw.models.evaluation import auc
 from mlopsfw.project.facade import Project
+from mlopsfw.testing.labelled_rows import HOSTILE, TASKS, Rows, agreement, columns_of, contradicted
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TASKS = ("binary", "multiclass", "regression")
 OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
 
 
@@ -107,16 +106,6 @@ def training_task(kind: str, **more: object) -> TrainingTask:
     return TrainingTask(task=kind, target=kind, **{"exclude": others, "seed": 3, **more})  # type: ignore[arg-type]
 
 
-def contradicted(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """Return the rows with the opposite label: true for false, high for low, a small number for a large one."""
-    opposite = {
-        "binary": ~pl.col("binary"),
-        "multiclass": pl.col("multiclass").replace({"low": "high", "high": "low"}),
-        "regression": 200 - pl.col("regression"),
-    }
-    return rows.with_columns(opposite[kind].alias(kind))
-
-
 class RecordedData(TableHandle):
     """A table in memory as a `TrainingData` that notes each reading in a file, in other processes too.
 
@@ -155,35 +144,6 @@ class RecordedData(TableHandle):
 def digests(trained: TrainedModel) -> dict[str, str]:
     """Return the digest of each file of a trained model."""
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in trained.files.items()}
-
-
-def agreement(kind: str, labels: pl.Series, outputs: np.ndarray) -> float:
-    """Return how well outputs agree with labels: near 1 if they do, near 0 (of numbers, -1) if they say the opposite."""
-    if kind == "binary":
-        return auc(labels.to_numpy(), outputs)
-    if kind == "multiclass":
-        return float((np.array(["high", "low", "middle"])[outputs.argmax(axis=1)] == labels.to_numpy()).mean())
-    return float(np.corrcoef(outputs, labels.to_numpy())[0, 1])
-
-
-def columns_of(rows: pl.DataFrame, *types: pl.DataType | type[pl.DataType]) -> list[str]:
-    """Return the columns that are no labels, of these types if some are given."""
-    names = [name for name in rows.columns if name not in TASKS]
-    return [name for name in names if not types or rows[name].dtype in types]
-
-
-Rows = Callable[..., pl.DataFrame]
-"""Makes rows with labels: `make_rows(rows=1200, seed=0)`."""
-
-HOSTILE: dict[str, Callable[[pl.DataFrame, str], pl.DataFrame]] = {
-    "no target": lambda rows, kind: rows.drop(kind),
-    "no labels": lambda rows, kind: rows.with_columns(pl.lit(None, rows[kind].dtype).alias(kind)),
-    "one class": lambda rows, kind: rows.with_columns(pl.lit(rows[kind][0]).alias(kind)),
-    "numbers for classes": lambda rows, kind: rows.with_columns(pl.col("regression").alias(kind)),
-    "a list column": lambda rows, _: rows.with_columns(pl.lit([1, 2]).alias(columns_of(rows)[0])),
-    "no rows": lambda rows, _: rows[:0],
-}
-"""Rows that nothing can be learned from."""
 
 
 class TrainerConformance:
