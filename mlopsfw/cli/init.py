@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -18,7 +21,7 @@ _TOML = """\
 
 [project]
 name = "{name}"
-# code = ["src"]                # folders that hold your Python modules; by default this one
+{definition}# code = ["src"]                # folders that hold your Python modules; by default this one
 
 # [storage.object]              # the place of data, models and the ledger; by default this folder
 # url = "s3://bucket/prefix"
@@ -48,6 +51,12 @@ inputs = {{ train = "split.train" }}
 [steps.report]
 python = "steps:report"
 inputs = {{ model = "fit", test = "split.test" }}
+
+# What a model must reach, by when. The gate refuses one that misses it, and the model card shows it.
+# [[objective]]
+# metric = "rmse"
+# target = "<= 20000"
+# by = "2027-01-01"
 
 # Built-in steps train, evaluate and register models. [trainer] use = "torch" selects the trainer:
 #
@@ -97,15 +106,27 @@ def report(model: dict[str, float], test: pl.DataFrame) -> dict[str, float]:
     return {"mean_absolute_error": error, "rows": len(test)}
 '''
 
+_LATER = {
+    "purpose": '# purpose = "Help buyers to judge an offer"    # what the models are for; the model card shows this and the next\n',
+    "owner": '# owner = "the pricing team"    # who answers for them; see also `stakeholders` and `out_of_scope`\n',
+}
+
 _IGNORED = ".mlopsfw/\n__pycache__/\n"
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 @click.option("--name", default="", help="The project's name. By default the folder's name.")
-def init(folder: Path, name: str) -> None:
+@click.option("--purpose", default=None, help="What its models are for. Asked for in a terminal.")
+@click.option("--owner", default=None, help="Who answers for them. Asked for in a terminal.")
+def init(folder: Path, name: str, purpose: str | None, owner: str | None) -> None:
     """Start a project in FOLDER (default: this folder) with a commented mlopsfw.toml and a small example that runs."""
-    files = example(folder, name)
+    example(folder, name)  # a wrong name is refused before anything is asked
+    definition = {
+        "purpose": _asked(purpose, "What are its models for? (Enter: later)"),
+        "owner": _asked(owner, "Who answers for them? (Enter: later)"),
+    }
+    files = example(folder, name, definition)
     existing = [file for file in files if file.exists()]
     if existing:
         raise UsageError(f"{existing[0]} exists", hint="Nothing was written. Choose an empty folder.")
@@ -119,11 +140,23 @@ def init(folder: Path, name: str) -> None:
     click.echo(f"Next: {change_folder}mlopsfw run")
 
 
-def example(folder: Path, name: str = "") -> dict[Path, str]:
+def _asked(answer: str | None, question: str) -> str:
+    """Return the answer of the command line, or that of the person at the terminal."""
+    if answer is not None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return answer or ""
+    return str(click.prompt(question, default="", show_default=False, err=True))
+
+
+def example(folder: Path, name: str = "", definition: Mapping[str, str] | None = None) -> dict[Path, str]:
     """Return the example's files with their content. Raise `UsageError` if `name` is no valid project name."""
     project = check_name(name, "project name") if name else _name_of(folder)
+    given = {key: text for key, text in (definition or {}).items() if text}
+    lines = [
+        f"{key} = {json.dumps(text, ensure_ascii=False)}\n" for key, text in given.items()
+    ]  # a string of JSON is one of TOML
+    lines += [line for key, line in _LATER.items() if key not in given]
     return {
-        folder / "mlopsfw.toml": _TOML.format(name=project),
+        folder / "mlopsfw.toml": _TOML.format(name=project, definition="".join(lines)),
         folder / "steps.py": _STEPS,
         folder / "data" / "houses.csv": _houses(),
     }

@@ -206,7 +206,8 @@ def card(project: Project, ref: str, *, out: Path | None) -> None:
     """Print the model card of a version as Markdown."""
     from mlopsfw.models.registry.version_card import version_card
 
-    text = version_card(project.people.show(project.registry.resolve(ref)), project.blobs, project.datasets)
+    version = project.people.show(project.registry.resolve(ref))
+    text = version_card(version, project.blobs, project.datasets, project.config.definition, project.objectives)
     if out is None:
         click.echo(text, nl=False)
     else:

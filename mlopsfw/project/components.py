@@ -83,7 +83,7 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
         monitoring(report_holdings),
         filesets(lambda: parts.filesets),
         datasets(lambda: parts.datasets, dataset_holdings),
-        models(lambda: parts.registry, lambda: parts.lineage, lambda: parts.index),
+        models(lambda: parts.registry, lambda: parts.lineage, lambda: parts.index, lambda: parts.objectives),
         alerts(lambda: parts.alerts),
         governance(lambda: parts.erasures, lambda: parts.people),
     )

@@ -26,6 +26,7 @@ class Project(Wiring):
     - `datasets`, `filesets`: versions of tables and of folders.
     - `pipeline`, `runs`, `values`: runs are started, resumed and planned; what became of them, and what their steps returned.
     - `registry`, `bundles`, `scorer`: model versions and aliases, their files, and scores of a file.
+    - `objectives`: what models must reach, and by when.
     - `endpoints`, `captures`, `labels`: what is served, what it answered, and what turned out to be true.
     - `windows`, `monitoring`, `watcher`, `alerts`: drift and decay of what was captured.
     - `lineage`, `erasures`, `doctor`: questions about all of it.

@@ -98,6 +98,7 @@ class StepParts:
             "metrics": lambda: project.metrics,
             "models": lambda: project.registry,
             "monitoring": lambda: project.monitoring,
+            "objectives": lambda: project.objectives,
             "origins": lambda: _origins(project),
             "privacy": lambda: project.privacy,
             "runs": lambda: project.runs,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlopsfw.lineage.graph import LineageGraph
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.metrics import MetricSet
+    from mlopsfw.models.objectives import Objectives
     from mlopsfw.models.offline import OfflineScorer
     from mlopsfw.models.registry import Registry
     from mlopsfw.models.registry.personal_columns import PersonalColumns
@@ -164,6 +165,13 @@ class Wiring(KernelWiring):
         from mlopsfw.models.installed_metrics import InstalledMetrics
 
         return InstalledMetrics(self.plugins, self.config, self.host)
+
+    @cached_property
+    def objectives(self) -> Objectives:
+        """What models must reach."""
+        from mlopsfw.models.objectives import Objectives
+
+        return Objectives(self.config.objectives, self.clock)
 
     @cached_property
     def registry(self) -> Registry:

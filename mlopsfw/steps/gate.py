@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import GateRefused, UnknownName
+from mlopsfw.kernel.base.errors import GateRefused, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
+from mlopsfw.models.objectives import Standing, rule_of
+from mlopsfw.models.rules import Rule, Verdict, parse_rule
 from mlopsfw.pipeline.graph.step import StepContext
-from mlopsfw.steps.rules import Rule, parse_rule
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Host
+    from mlopsfw.models.objectives import Objectives
     from mlopsfw.models.registry import ModelVersion, Registry
 
 _UNNAMED = 'If the candidate may be the champion, name the bundle of these metrics: inputs = { …, model = "train" }.'
@@ -33,11 +35,12 @@ class GateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             one, of the version that the alias points at. Such a rule has nothing to decide, and holds, while there is no champion, or
             if the candidate is the champion, with the same bundle by its digest. `evaluate` writes the digest of its model
             into the metrics; beside metrics of your own, connect the input `model`. Equal metrics of another model do not count.
-        model: The model with the champion; needed for rules that name it without an input `champion`.
+        model: The model with the champion; needed for rules that name it without an input `champion`, and for the
+            `[[objective]]` that name it. An objective that is due is a rule too.
         alias: The alias of the champion.
     """
 
-    rules: tuple[str, ...]
+    rules: tuple[str, ...] = ()
     model: str = ""
     alias: str = "champion"
 
@@ -51,9 +54,10 @@ class GateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return tuple(map(parse_rule, self.rules))
 
 
-def _facts(params: GateParams, *, models: Registry) -> Mapping[str, object]:
+def _facts(params: GateParams, *, models: Registry, objectives: Objectives) -> Mapping[str, object]:
     champion = _champion(models, params)
-    return {"champion": champion.version if champion else 0}
+    due = {rule_of(each).text: objectives.due(each) for each in objectives.of(params.model)}
+    return {"champion": champion.version if champion else 0, **({"objectives": due} if due else {})}
 
 
 def _champion(models: Registry, params: GateParams) -> ModelVersion | None:
@@ -65,15 +69,20 @@ def _champion(models: Registry, params: GateParams) -> ModelVersion | None:
         return None
 
 
-def _run(params: GateParams, context: StepContext, *, models: Registry) -> Mapping[str, Any]:
+def _run(params: GateParams, context: StepContext, *, models: Registry, objectives: Objectives) -> Mapping[str, Any]:
     metrics = context.load("metrics")
+    if not params.rules and not objectives.of(params.model):
+        raise UsageError(
+            "the gate has no rules, and no [[objective]] is about its model", hint='Such as rules = ["auc >= 0.65"].'
+        )
     champion, bundle = _rival(models, context, params)
     same = bool(bundle) and _candidate(context, metrics) == bundle
     exempt = "the candidate is the champion" if same else ""
-    verdicts = [rule.judge(metrics, champion, exempt=exempt) for rule in params.parsed()]
+    verdicts: list[Verdict | Standing] = [rule.judge(metrics, champion, exempt=exempt) for rule in params.parsed()]
+    verdicts += objectives.standings(params.model, metrics)
     for verdict in verdicts:
         context.log(str(verdict))
-    refused = [str(verdict) for verdict in verdicts if not verdict.holds]
+    refused = [str(verdict) for verdict in verdicts if not verdict.passes]
     if refused:
         listed = "".join(f"\n  - {line}" for line in refused)
         raise GateRefused(

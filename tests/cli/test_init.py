@@ -27,7 +27,20 @@ def test_the_commented_keys_are_right_too(tmp_path):
     cli("init", cwd=tmp_path)
     file = tmp_path / "mlopsfw.toml"
     lines = file.read_text().splitlines()
-    wanted = ("# [steps.model]", "# use =", "# task", "# target", "# inputs", "# [engine.local]", "# workers")
+    wanted = (
+        "# [steps.model]",
+        "# use =",
+        "# task",
+        "# target",
+        "# inputs",
+        "# [[objective]]",
+        "# metric",
+        "# by",
+        "# purpose",
+        "# owner",
+        "# [engine.local]",
+        "# workers",
+    )
     text = "\n".join(line[2:] if line.startswith(wanted) else line for line in lines)
     file.write_text(text)
     plan = cli("run", "--plan", cwd=tmp_path)

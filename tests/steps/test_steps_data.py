@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import DataError, GateRefused, UsageError
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.models.rules import parse_rule
 from mlopsfw.steps import gate
 from mlopsfw.steps.gate import GateParams
-from mlopsfw.steps.rules import parse_rule
 from mlopsfw.steps.split import PARTS, SplitParams, deal, split
 
 # -- gate: the rules ---------------------------------------------------------------------------------------------------------
@@ -98,7 +98,9 @@ def judged(project, metrics, champion, **inputs):
     context = SimpleNamespace(
         step="gate", inputs={**dict.fromkeys(values), **inputs}, load=values.get, log=logged.append
     )
-    gate.build(GateParams(rules=("auc > champion.auc",)), None).run(context, models=project.registry)
+    gate.build(GateParams(rules=("auc > champion.auc",)), None).run(
+        context, models=project.registry, objectives=project.objectives
+    )
     return logged
 
 

@@ -113,6 +113,38 @@ class AuditConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     every: Annotated[int, msgspec.Meta(ge=1)] = 1000
 
 
+class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the project is for, as `[project]` says. Model cards show it.
+
+    Args:
+        purpose: What the models are for: the decision that they help with.
+        owner: Who answers for them.
+        stakeholders: Who is affected.
+        out_of_scope: Uses that they are not made for.
+    """
+
+    purpose: str = ""
+    owner: str = ""
+    stakeholders: tuple[str, ...] = ()
+    out_of_scope: tuple[str, ...] = ()
+
+
+class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[[objective]]`: what a model must reach.
+
+    Args:
+        metric: A metric of the evaluation, or a path in it, such as `segments.carrier.AA.auc`.
+        target: What it must be, such as `>= 0.7`.
+        by: The date from which it must be so, such as `2027-01-01`; by default at once.
+        on: The model that it is about; by default every model.
+    """
+
+    metric: str
+    target: str
+    by: str = ""
+    on: str = ""
+
+
 class PrivacyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[privacy]`: the key with which personal columns are hashed.
 
@@ -173,6 +205,8 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         data: What holds for datasets, by name.
         privacy: The key of keyed hashes.
         capture: Which event times and label times are taken.
+        definition: What the project is for.
+        objectives: What its models must reach.
         encryption: Of what the storage holds.
         audit: Automatic checkpoints of the ledger.
         steps: The pipeline, in the order of the file.
@@ -191,6 +225,8 @@ class ProjectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     data: dict[str, DataConfig] = {}
     privacy: PrivacyConfig = PrivacyConfig()
     capture: CaptureConfig = CaptureConfig()
+    definition: Definition = Definition()
+    objectives: tuple[Objective, ...] = ()
     selected: dict[str, tuple[Selection, ...]] = {}
     named: dict[str, tuple[Selection, ...]] = {}
     options: dict[str, dict[str, dict[str, Any]]] = {}

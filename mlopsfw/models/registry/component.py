@@ -10,6 +10,7 @@ import msgspec
 from mlopsfw.data.datasets.removal.needs import numbers_of
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.check import Check
 from mlopsfw.lineage.references import parse_reference
 from mlopsfw.models.registry.events import EVENTS, VersionRegistered
 from mlopsfw.models.registry.holding import ModelHolding
@@ -18,7 +19,10 @@ from mlopsfw.models.registry.versions import CHAMPION
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.index import Index
+    from mlopsfw.models.objectives import Objectives
     from mlopsfw.models.registry.catalog import Registry
+
+_OBJECTIVES = "Every champion meets the objectives that are due"
 
 
 class Ancestors(Protocol):
@@ -30,7 +34,10 @@ class Ancestors(Protocol):
 
 
 def component(
-    registry: Callable[[], Registry], lineage: Callable[[], Ancestors], index: Callable[[], Index]
+    registry: Callable[[], Registry],
+    lineage: Callable[[], Ancestors],
+    index: Callable[[], Index],
+    objectives: Callable[[], Objectives],
 ) -> Component:
     """Return the component. It reads its arguments only when it is used."""
     references = _References(registry)
@@ -53,6 +60,7 @@ def component(
         references=(kind,),
         needs=needs,
         holdings=lambda: (ModelHolding(),),
+        checks=(Check("objectives", _OBJECTIVES, lambda: objectives().diagnoses(registry())),),
     )
 
 

@@ -15,17 +15,23 @@ from mlopsfw.models.registry.versions import ModelVersion
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets import Datasets
+    from mlopsfw.kernel.config.model import Definition
     from mlopsfw.kernel.roles.bundle import Manifest
     from mlopsfw.kernel.store.blobs import BlobStore
+    from mlopsfw.models.objectives import Objectives, Standing
 
+_MET = {True: "met", False: "missed", None: "not measured"}
 _SPECIAL = re.compile(r"([\\`*_\[\]#!|<>])")
 
 
-def version_card(version: ModelVersion, blobs: BlobStore, datasets: Datasets) -> str:
+def version_card(
+    version: ModelVersion, blobs: BlobStore, datasets: Datasets, definition: Definition, objectives: Objectives
+) -> str:
     """Return the card. Escapes names and texts of users, since pages show cards."""
     parts = [
         f"# {_text(version.name)}, version {version.version}",
         _table(_identity(version)),
+        *_defined(definition),
         "## What it does",
         *_purpose(_manifest(blobs, version)),
         "## Where it came from",
@@ -33,10 +39,41 @@ def version_card(version: ModelVersion, blobs: BlobStore, datasets: Datasets) ->
         "## How well it does",
         *_standing(version),
         _table(_flat(version.metrics)) or "It was registered without metrics.",
+        *_reached(objectives.standings(version.name, version.metrics)),
         "## Who approved it",
         _table((a.actor, f"{a.time} {a.comment}".strip()) for a in version.approvals) or "Nobody yet.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _defined(definition: Definition) -> Iterator[str]:
+    """Say what the project is for, as its file does today."""
+    facts = {
+        "Purpose": definition.purpose,
+        "Owner": definition.owner,
+        "Stakeholders": ", ".join(definition.stakeholders),
+        "Out of scope": "; ".join(definition.out_of_scope),
+    }
+    yield "## What it is for"
+    missing = [name for name, text in facts.items() if not text]
+    if len(missing) < len(facts):
+        yield _table(facts.items())
+    if missing:
+        yield f"`[project]` does not say: {', '.join(missing).lower()}."
+
+
+def _reached(standings: Iterable[Standing]) -> Iterator[str]:
+    rows = [
+        (f"{each.objective.metric} {each.objective.target}", f"{_MET[each.met]}{_limit(each)} ({each.words})")
+        for each in standings
+    ]
+    if rows:
+        yield "## What it must reach"
+        yield _table(rows)
+
+
+def _limit(standing: Standing) -> str:
+    return f", {'since' if standing.due else 'due'} {standing.objective.by}" if standing.objective.by else ""
 
 
 def _standing(version: ModelVersion) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,9 @@ from mlopsfw.kernel.config.model import (
     AuditConfig,
     CaptureConfig,
     DataConfig,
+    Definition,
     Encryption,
+    Objective,
     PrivacyConfig,
     ProjectConfig,
     Selection,
@@ -36,13 +39,13 @@ if TYPE_CHECKING:
 
 FILE_NAME = "mlopsfw.toml"
 
-_TABLES = ("project", "plugins", "data", "privacy", "capture", "audit", "steps", "env")
+_TABLES = ("project", "objective", "plugins", "data", "privacy", "capture", "audit", "steps", "env")
 _STEP = StepConfig.__struct_fields__
 
 T = TypeVar("T")
 
 
-class ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ProjectTable(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The project itself.
 
     Args:
@@ -195,10 +198,37 @@ def _build(tree: dict[str, Any], fail: Fail, stores: Collection[str], **origin: 
     _check_key(fields, fail, stores)
     fields["capture"] = _capture(tree, fail)
     fields["audit"] = _audit(tree, fail, Path(origin["file"]).absolute().parent)
+    fields["definition"] = {key: getattr(project, key) for key in Definition.__struct_fields__}
+    fields["objectives"] = _objectives(tree.get("objective", []), fail)
     steps = _table(tree, "steps", fail)
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
     plain = {"name": name, "code": project.code, **msgspec.structs.asdict(plugins)}
     return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
+
+
+def _objectives(tables: Any, fail: Fail) -> list[Objective]:
+    if not isinstance(tables, list):
+        raise fail("must be an array of tables", "objective", hint="Write [[objective]], once for each.")
+    if not tables:
+        return []
+    from mlopsfw.models.objectives import rule_of
+
+    objectives = []
+    for number, table in enumerate(tables):
+        key = f"objective.{number}"
+        each = _convert(table, Objective, key, fail)
+        try:
+            rule_of(each)
+            if each.on:
+                check_name(each.on, "model")
+        except UsageError as error:
+            raise fail(error.message, key, hint='Write metric = "auc" and target = ">= 0.7".') from None
+        try:
+            date.fromisoformat(each.by or "2000-01-01")
+        except ValueError:
+            raise fail(f"{each.by!r} is no date", f"{key}.by", hint='Write by = "2027-01-01".') from None
+        objectives.append(each)
+    return objectives
 
 
 def _check_settings(monitors: Sequence[Selection], fail: Fail) -> None:

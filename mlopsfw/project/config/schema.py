@@ -18,6 +18,7 @@ from mlopsfw.kernel.config.model import (
     CaptureConfig,
     DataConfig,
     Encryption,
+    Objective,
     PrivacyConfig,
     Selection,
     StepConfig,
@@ -40,6 +41,7 @@ _CHOICE = {
 }
 _TABLES: dict[str, type[msgspec.Struct]] = {
     "project": ProjectTable,
+    "objective": Objective,
     "plugins": PluginsTable,
     "data": DataConfig,
     "privacy": PrivacyConfig,
@@ -72,8 +74,11 @@ def config_schema(plugins: PluginManager) -> Schema:
 
 def _table(record: type[msgspec.Struct], definitions: Schema) -> Schema:
     reference = _refer(record, definitions)
-    by_name = {"type": "object", "additionalProperties": reference} if record is DataConfig else reference
-    return by_name | {"description": description(record)}
+    whole = {
+        DataConfig: {"type": "object", "additionalProperties": reference},
+        Objective: {"type": "array", "items": reference},
+    }.get(record, reference)
+    return whole | {"description": description(record)}
 
 
 def _roles(plugins: PluginManager, definitions: Schema) -> Schema:

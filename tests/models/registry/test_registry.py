@@ -198,7 +198,9 @@ def test_a_card_tells_everything_and_escapes_what_users_wrote(registry, bundle, 
         message="<script>alert(1)</script> | *bold*",
     )
     registry.approve("delay", 1, "fine")
-    card = version_card(registry.resolve(version), project.blobs, project.datasets)
+    card = version_card(
+        registry.resolve(version), project.blobs, project.datasets, project.config.definition, project.objectives
+    )
     assert "| baseline.auc | 0.5 |" in card
     assert "data:/flights@1: 2 rows" in card
     assert "data:/gone@1" in card
