@@ -168,18 +168,21 @@ def test_values_beyond_the_bounds_count_as_the_bounds():
     assert inside.to_dict() == beyond.to_dict()
 
 
+@pytest.mark.parametrize(
+    "count", [pytest.param(500, id="push"), pytest.param(2000, id="nightly", marks=pytest.mark.nightly)]
+)
 @pytest.mark.parametrize("error", [0.05, 0.3])
-def test_intervals_hold_what_they_state(error):
+def test_intervals_hold_what_they_state(error, count):
     rng = np.random.default_rng(25)
     for p in (0.001, 0.2, 0.5, 1.0):
         for n in (5, 100, 2000):
-            ones = rng.binomial(n, p, 2000)
+            ones = rng.binomial(n, p, count)
             missed = np.mean([not low <= p <= high for low, high in (share_interval(int(k), n, error) for k in ones)])
-            assert missed <= error + 3 * np.sqrt(error / 2000)
+            assert missed <= error + 3 * np.sqrt(error / count)
     missed = np.mean(
-        [not low <= 0.2 <= high for low, high in (mean_interval(rng.beta(1, 4, 200), error) for _ in range(2000))]
+        [not low <= 0.2 <= high for low, high in (mean_interval(rng.beta(1, 4, 200), error) for _ in range(count))]
     )
-    assert missed <= error + 3 * np.sqrt(error / 2000)
+    assert missed <= error + 3 * np.sqrt(error / count)
 
 
 @given(st.integers(0, 50), st.integers(0, 50))

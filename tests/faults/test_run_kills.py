@@ -83,9 +83,16 @@ def test_the_appends_are_as_many_as_are_struck_at(root):
     assert strike(root, "after", 1000).stdout.strip() == str(APPENDS)
 
 
+BOUNDARIES = [
+    ("before", 1),
+    *(("after", number) for number in range(1, APPENDS + 1)),
+    # the same boundaries from their other side
+    *(pytest.param("before", number, marks=pytest.mark.nightly) for number in range(2, APPENDS + 1)),
+]
+
+
 @pytest.mark.faults
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, APPENDS + 1))
+@pytest.mark.parametrize(("when", "number"), BOUNDARIES)
 def test_a_kill_at_a_boundary_redoes_nothing_that_was_finished(root, when, number):
     assert strike(root, when, number).returncode == -9
     with Project.open(root) as project:
