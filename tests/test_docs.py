@@ -52,8 +52,16 @@ def test_every_verb_has_a_help_text_of_its_own(verb):
 
 def test_every_local_link_in_the_documentation_leads_somewhere():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} → {target}"
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+            file = page.parent / target if target else page
+            assert file.exists(), f"{page.name} → {target}"
+            assert not anchor or anchor in anchors(file), f"{page.name} → {target}#{anchor}"
+
+
+def anchors(page):
+    """Return what a link may name in a page: its headings, as GitHub and the site spell them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 # -- what is claimed of alarms ---------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
+import inspect
 import io
 import re
 import shlex
@@ -18,6 +19,8 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"README.md": ROOT / "README.md"} | {file.name: file for file in sorted((ROOT / "docs").glob("*.md"))}
+ROLES = {f"roles/{file.name}": file for file in sorted((ROOT / "docs" / "roles").glob("*.md"))}
+"""Pages that are written from the code: their blocks are Python without a fence."""
 
 
 class Block(NamedTuple):
@@ -58,7 +61,7 @@ def blocks_of(page: str, language: str = "") -> list[Block]:
 
 def _blocks(page: str) -> Iterator[Block]:
     above = ""
-    for token in MarkdownIt().parse(PAGES[page].read_text(encoding="utf-8")):
+    for token in MarkdownIt().parse((PAGES | ROLES)[page].read_text(encoding="utf-8")):
         if token.type in ("fence", "code_block"):
             reason = re.fullmatch(r"<!-- not run: (.+) -->", above.strip())
             command = bool(re.fullmatch(r"<!-- command .+ -->", above.strip()))
@@ -98,9 +101,33 @@ def _commands(line: str) -> Iterator[list[str]]:
 
 def inline(page: str) -> list[list[str]]:
     """Return the command lines of mlopsfw in the sentences of a page."""
-    tokens = MarkdownIt().enable("table").parse(PAGES[page].read_text(encoding="utf-8"))
-    codes = [child.content for token in tokens for child in token.children or () if child.type == "code_inline"]
-    return [words for code in codes if code.startswith("mlopsfw ") for words in commands(code)]
+    return [words for code in _codes(page) if code.startswith("mlopsfw ") for words in commands(code)]
+
+
+def names(page: str) -> list[str]:
+    """Return the names of Python in the sentences of a page that begin with a package of ours."""
+    name = re.compile(r"(?<![\w./:\[-])mlopsfw(?:_\w+)?(?:\.\w+)+(?!\.v1)")
+    every = [found for code in _codes(page) for found in name.findall(code)]
+    return [each for each in every if not each.endswith((".toml", ".json", ".v1"))]
+
+
+def _codes(page: str) -> list[str]:
+    tokens = MarkdownIt().enable("table").parse((PAGES | ROLES)[page].read_text(encoding="utf-8"))
+    return [child.content for token in tokens for child in token.children or () if child.type == "code_inline"]
+
+
+def is_name(dotted: str) -> bool:
+    """Return whether a module, or something in one, is called so."""
+    module, _, rest = dotted.partition(".")
+    value = importlib.import_module(module)
+    for part in rest.split("."):
+        if not hasattr(value, part) and inspect.ismodule(value):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(f"{value.__name__}.{part}")
+        if not hasattr(value, part):
+            return False
+        value = getattr(value, part)
+    return True
 
 
 def say(words: list[str]) -> str:

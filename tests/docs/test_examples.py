@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
+import textwrap
 import tomllib
 
 import pytest
-from blocks import PAGES, ROOT, blocks_of, commands, complaint, inline, missing_imports
+from blocks import PAGES, ROLES, ROOT, blocks_of, commands, complaint, inline, is_name, missing_imports, names
 
 from mlopsfw.data.contracts.loading import load_contract
 from mlopsfw.project.facade import Project
@@ -47,10 +48,16 @@ def test_every_block_of_shell_is_shell(page):
         assert done.returncode == 0, (block.place, done.stderr)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *ROLES])
 def test_every_block_of_python_compiles_and_its_imports_are_there(page):
-    wrong = [(block.place, missing) for block in blocks_of(page, "python") if (missing := missing_imports(block.text))]
+    blocks = blocks_of(page) if page in ROLES else blocks_of(page, "python")
+    wrong = [(each.place, missing) for each in blocks if (missing := missing_imports(textwrap.dedent(each.text)))]
     assert wrong == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROLES])
+def test_every_name_of_python_in_a_sentence_is_there(page):
+    assert [name for name in names(page) if not is_name(name)] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
