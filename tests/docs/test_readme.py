@@ -7,8 +7,9 @@ import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
-from blocks import say
+from blocks import blocks_of, say
 
 README = Path(__file__).parents[2] / "README.md"
 TOML = '[project]\nname = "empty"\n[privacy]\nkey = "env:PII"\n'
@@ -61,3 +62,12 @@ def test_the_data_section_works_as_it_stands(tmp_path, monkeypatch):
     assert re.search(r"rows erased: 1 from version 1, 2 from version 2", outputs["forget trips"])
     assert (tmp_path / "copy" / "one.txt").read_text() == "a text is a file, too"
     assert "<html" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_the_core_section_works_as_it_stands():
+    rng = np.random.default_rng(1)
+    january, february = ({"fare": rng.normal(size=500)} for _ in range(2))
+    names = {"a": rng.normal(size=500), "b": rng.normal(size=500), "texts": ["one", "two"]}
+    names |= {"reference": january, "current": february, "january": january, "february": february}
+    (block,) = blocks_of("README.md", "python")
+    exec(compile(block.text, block.place, "exec"), names)
