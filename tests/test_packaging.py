@@ -101,14 +101,14 @@ def clone(tmp_path_factory):
     compiler = common / "cc"
     compiler.write_text(f'#!/bin/sh\necho "$@" >> {common}/calls\nexec gcc "$@"\n')
     compiler.chmod(0o755)
-    environment = {"CC": str(compiler), "LDSHARED": f"{compiler} -shared", "MLOPSFW_BUILD_CACHE": str(common / "cache")}
+    environment = {"CC": str(compiler), "LDSHARED": f"{compiler} -shared"}
 
-    def build(name, answer):
+    def build(name, answer, cache=common / "cache"):
         (common / name).mkdir()
         (common / name / "tiny.pyx").write_text(f"def answer(): return {answer}\n")
         run = partial(subprocess.run, check=True, cwd=common / name, capture_output=True, text=True)
         command = [sys.executable, "-c", CACHED.format(root=str(ROOT)), "-q", "build_ext", "--inplace"]
-        run(command, env=os.environ | environment)
+        run(command, env=os.environ | environment | {"MLOPSFW_BUILD_CACHE": str(cache)})
         calls = (common / "calls").read_text().split("\n")
         (common / "calls").write_text("")
         return run([sys.executable, "-c", "import tiny; print(tiny.answer())"]).stdout, [
@@ -124,6 +124,12 @@ def test_a_second_build_of_the_same_sources_translates_and_compiles_nothing(clon
     assert clone("second", 42) == ("42\n", [])
     other, calls = clone("edited", 43)
     assert (other, len(calls)) == ("43\n", 1)
+
+
+def test_a_cache_that_cannot_be_written_stops_no_build(clone, tmp_path):
+    (tmp_path / "a file").touch()
+    built, calls = clone("unwritten", 44, cache=tmp_path / "a file" / "cache")
+    assert (built, len(calls)) == ("44\n", 1)
 
 
 @pytest.fixture

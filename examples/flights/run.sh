@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 unset PYTHONDONTWRITEBYTECODE # without bytecode each process of the job would compile the libraries anew
-export MLOPSFW_BUILD_CACHE="${MLOPSFW_BUILD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlopsfw-build}"
+export MLOPSFW_BUILD_CACHE="${MLOPSFW_BUILD_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mlopsfw-build}"
 [ -x .venv-flights/bin/python ] || "${PYTHON:-python3}" -m venv .venv-flights
 .venv-flights/bin/python -m pip install --quiet --no-compile -c ci/cpu.txt torch '.[torch,http]'
 # The data: a package of CSV files; its own requirement (pandas) is not needed to read them.
