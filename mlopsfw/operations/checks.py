@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from mlopsfw.kernel.base.errors import MlopsfwError
 from mlopsfw.kernel.component import released
+from mlopsfw.kernel.plugins.blame import blame_of
 from mlopsfw.kernel.roles.check import Check, Diagnosis
 from mlopsfw.kernel.roles.names import chosen_as
 
@@ -335,13 +337,28 @@ def index_content(index: Index, workspace: Workspace) -> Iterator[Diagnosis]:
 
 
 def selected_providers(plugins: PluginManager, config: ProjectConfig) -> Iterator[Diagnosis]:
-    """Load the plugin behind each selected provider and name its distribution; name what is not installed or misnamed."""
+    """Load the plugin behind each selected provider, read its options and name its distribution.
+
+    Name what is not installed or misnamed, and each provider whose options are wrong.
+    """
     for claim in plugins.catalog.claims:
         if claim.misnamed:
             message = f"{claim.distribution} {claim.version} has an entry point {claim.key!r}: {claim.misnamed}"
             yield Diagnosis("warning", message, f"Upgrade {claim.distribution}, or tell its author.")
     for _, _, missing in plugins.missing(config):
         yield Diagnosis("error", missing.message, missing.hint)
-    for role, selection in config.chosen(*chosen_as("one")):
-        claim, _ = plugins.provider(role, selection.use)
-        yield Diagnosis("ok", f"{role} {selection.called!r}: {claim.distribution} {claim.version}")
+    absent = {(kind, name) for kind, name, _ in plugins.missing(config)}
+    named = [
+        (kind, config.by_name(kind, name))
+        for kind in chosen_as("name")
+        for name in config.options.get(kind, {})
+        if (kind, name) not in absent
+    ]
+    for role, selection in [*config.chosen(*chosen_as("one")), *named]:
+        try:
+            claim, _, _ = plugins.selected(role, selection, config)
+        except MlopsfwError as error:
+            message = "; ".join(filter(None, (error.message, blame_of(error))))
+            yield Diagnosis("error", message, error.hint)
+        else:
+            yield Diagnosis("ok", f"{role} {selection.called!r}: {claim.distribution} {claim.version}")

@@ -95,6 +95,7 @@ def test_a_folder_that_exists_is_left_as_it_is(tmp_path):
         (odd(first="import sys; sys.exit(3)"), "import", "would have ended mlopsfw"),
         (odd(first="import os; os._exit(3)"), "import", "ended the process with code 3"),
         (odd(first="import time; time.sleep(60)"), "import", "did not end within 8 s"),
+        (odd(first="import time; time.sleep(3.1)"), "import", "takes 3."),
         (odd(first="import numpy"), "import", "imports numpy. Import numpy inside functions"),
         (odd(first="import mlopsfw.worker"), "import", "imports numpy. Import mlopsfw.worker inside functions"),
         (odd(first="from mlopsfw.evaluation import evaluate"), "import", "Import mlopsfw.evaluation inside functions"),

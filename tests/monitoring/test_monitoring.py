@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
-from captured import DAY, START, capture
+from captured import DAY, START, TOML, capture
 
 from mlopsfw.capturelog.records import Header, LabelRows, Predictions, encode
 from mlopsfw.capturelog.times import micros, now_micros
@@ -560,6 +560,22 @@ def test_run_writes_the_page_where_it_is_told_to(project, verb, tmp_path):
     capture(project, 0)
     assert verb("monitor", "run", "delay", *DAYS, "--html", tmp_path / "page.html", "--check")[0] == 0
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_run_says_of_an_alert_that_is_not_delivered_which_alerter_failed_and_why(monitored, verb, install_plugin):
+    install_plugin(
+        "import msgspec\nfrom mlopsfw import Provider, hookimpl\nfrom mlopsfw.errors import DeliveryFailed\n"
+        "class C(msgspec.Struct, frozen=True, forbid_unknown_fields=True): pass\n"
+        "class Bell:\n    def deliver(self, alert): raise DeliveryFailed('the rope is torn')\n"
+        "@hookimpl\ndef mlopsfw_alerters(): yield Provider('bell', C, lambda config, host: Bell(), '')\n",
+        "alerter.bell",
+    )
+    capture(monitored(f'{TOML}\n[[alerter]]\nuse = "bell"\nname = "tower"\n'), 0, mean=2.0)
+    code, _, err = verb("monitor", "run", "delay", *DAYS)
+    assert code == 0
+    assert "An alert was raised and could not be delivered:" in err
+    assert "tower" in err
+    assert "the rope is torn" in err
 
 
 def test_run_without_alert_raises_none(project, verb):

@@ -78,6 +78,18 @@ def test_a_project_whose_pipeline_has_run_is_sound(make_project, capsys):
     assert run(["--project", str(made.root), "doctor"]) == 0, capsys.readouterr().out
 
 
+def test_doctor_names_every_option_that_a_run_would_refuse_with_its_line_and_the_sound_ones_are_no_complaint(
+    make_project,
+):
+    tables = ("trainer.torch", "engine.local", "deployer.http", "format.csv", "source.http", "secrets.vault")
+    toml = "".join(f"[{table}]\nbogus = 1\n" for table in tables)
+    project = make_project(f'{toml}[[monitor]]\nuse = "drift"\nbogus = 1\n[metric.auc]\n')
+    complaints = [each.message for each in found(project, "plugins")]
+    keys = {f"{table}.bogus" for table in (*tables, "monitor.0")}
+    assert {key for key in keys if any(f"{key}: unknown key" in text for text in complaints)} == keys
+    assert len(complaints) == len(keys)
+
+
 def test_verify_names_every_flipped_blob(filled):
     digests = [filled.blobs.put(b"blob %d" % n) for n in range(5)]
     for digest in digests[1:4]:
