@@ -35,6 +35,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _current: Current[start_run] = Current("runs")
+_EXPORT = (
+    "Save it in an open format first, such as ONNX, and give that file. In a pipeline, trainers do so by themselves."
+)
 
 
 class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as run
@@ -110,6 +113,9 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         if isinstance(value, str):
             value = Path(value)
         name = name or (value.name if isinstance(value, Path) else "")
+        if not name:
+            kind = type(value).__name__
+            raise UsageError(f"an artifact of type {kind} needs a name", hint='Write log_artifact(value, "name").')
         if "/" in name or not is_reference(f"runs:/{self.id}/{name}"):
             raise UsageError(
                 f"an artifact cannot be called {name!r}",
@@ -149,6 +155,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
             message: Why, for people.
 
         Raises:
+            UsageError: It is no file, such as a model object of a library.
             UnknownFormat: No installed plugin loads it.
             BundleError: It does not answer as declared.
         """
@@ -156,9 +163,10 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
 
         self._check_open()
         check_name(name, "model")
+        path = _file_of(file)
         model = ModelFile(
-            file=Path(file),
-            format=format or Path(file).suffix[1:],
+            file=path,
+            format=format or path.suffix[1:],
             task=task,
             target=target,
             classes=classes,
@@ -201,6 +209,13 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
 
     def _repr_html_(self) -> str:
         return self._project.runs.get(self.id)._repr_html_()
+
+
+def _file_of(model: object) -> Path:
+    """Return the path that `log_model` was given. Raise `UsageError` for anything else, such as an estimator."""
+    if not isinstance(model, str | Path):
+        raise UsageError(f"log_model takes the file of a model, not a {type(model).__name__}", hint=_EXPORT)
+    return Path(model)
 
 
 def _outcome(error: BaseException | None, root: Path) -> tuple[str, int, str]:

@@ -189,6 +189,25 @@ def test_what_cannot_be_kept_is_refused_and_the_run_goes_on(project, call, error
     assert (view.status, view.params, view.artifacts) == ("done", {"x": 1}, {})
 
 
+@pytest.mark.parametrize("model", [object(), {"weights": 1}, None, 3, b"model.onnx"])
+def test_a_model_that_is_no_file_is_refused_with_the_way_out(project, model):
+    with (
+        mlopsfw.start_run("x", project=project) as run,
+        pytest.raises(UsageError, match=f"takes the file of a model, not a {type(model).__name__}") as refused,
+    ):
+        run.log_model("m", model, rows=ROWS, task="regression", target="y")
+    assert "ONNX" in refused.value.hint
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [1], ROWS, 3])
+def test_an_artifact_without_a_name_is_refused_with_its_type(project, value):
+    with (
+        mlopsfw.start_run("x", project=project) as run,
+        pytest.raises(UsageError, match=f"an artifact of type {type(value).__name__} needs a name"),
+    ):
+        run.log_artifact(value)
+
+
 @pytest.mark.parametrize("function", ["log_param", "log_params", "log_artifact", "log_model"])
 def test_outside_of_a_run_each_function_says_how_to_open_one(function):
     args = {"log_param": ("x", 1), "log_params": ({},), "log_artifact": ("x",), "log_model": ("m", "f")}[function]
