@@ -106,7 +106,9 @@ def bomb(request, tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("share", ["0", "0.01"])
+@pytest.mark.parametrize(
+    "share", [pytest.param("0", marks=pytest.mark.nightly), "0.01"]
+)  # of bad rows, which are set aside
 def test_a_bomb_is_refused_with_its_sizes_and_fills_neither_memory_nor_disk(project, bomb, share):
     path = bomb
     command = [sys.executable, "-c", MEASURED, str(project.root), str(path), share]
