@@ -531,11 +531,14 @@ def test_a_real_ctrl_c_while_a_plugin_runs_ends_with_130(point, install_plugin, 
 def test_a_step_that_is_asked_to_stop_while_a_trainer_runs_is_interrupted_and_not_the_trainers_fault(
     install_plugin, make_project, tmp_path
 ):
-    rest = SLEEP + BUILT.format(hook=KINDS["trainer"].spec).replace("return oops", "return lambda *_: sleep()")
+    answer = "return ('regression',) if name == 'tasks' else lambda *_: sleep()"
+    rest = SLEEP + BUILT.format(hook=KINDS["trainer"].spec).replace("return oops", answer)
     install_plugin(source("OSError", rest), "trainer.bell")
     project = make_project(
         '[trainer]\nuse = "bell"\n' + STEPS,
-        work="from mlopsfw import Project\ndef run():\n    return Project.open().providers.trainer().fit(1, 2, None, 4)\n",
+        work="from mlopsfw import Project\nfrom mlopsfw.roles import TrainingTask\ndef run():\n"
+        "    task = TrainingTask(task='regression', target='y')\n"
+        "    return Project.open().providers.trainer().fit(task, 2, None, 4)\n",
     )
     done = interrupted(project.root, tmp_path / "mark", ["run"])
     assert done.returncode == 130, done.stderr
