@@ -12,6 +12,5 @@ import pytest
 def no_folders_of_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take from `sys.path` what the conftests of other folders put there: a fingerprint would read all tests as code of the project."""
     tests = Path(__file__).parents[1]
-    monkeypatch.setattr(
-        sys, "path", [folder for folder in sys.path if not Path(folder).resolve().is_relative_to(tests)]
-    )
+    monkeypatch.syspath_prepend(tests)  # saves the whole path, and restores it whatever a test prepends later
+    sys.path[:] = [folder for folder in sys.path if not Path(folder).resolve().is_relative_to(tests)]
