@@ -9,6 +9,7 @@ from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.alerting import Alert, AlertChange, Alerter, Receipt
 from mlopsfw.kernel.roles.artifact import Artifact, ArtifactKind
 from mlopsfw.kernel.roles.bundle import (
+    TASK_OUTPUTS,
     Bundle,
     ColumnType,
     Dtype,
@@ -96,6 +97,7 @@ __all__ = [
     "NEVER_BEGAN",
     "PROJECT",
     "ROLES",
+    "TASK_OUTPUTS",
     "Ability",
     "Alert",
     "AlertChange",

@@ -160,6 +160,20 @@ def test_a_plugin_names_nothing_private_in_a_command_either(plugin):
                 assert not named & PRIVATE, (file.name, node.lineno)
 
 
+def test_the_names_of_a_tasks_own_outputs_stand_once():
+    """Everyone else imports `mlopsfw.roles.TASK_OUTPUTS`."""
+    holders = [
+        file.name
+        for folder in ("mlopsfw", "plugins", "examples")
+        for file in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Dict)
+        and {"binary", "regression"} <= {getattr(key, "value", None) for key in node.keys}
+        and {"probability", "value"} <= {getattr(value, "value", None) for value in node.values}
+    ]
+    assert holders == ["bundle.py"]
+
+
 @pytest.mark.parametrize("face", FACES, ids=lambda f: f.stem)
 def test_a_face_only_names_what_is_public(face):
     tree = ast.parse(face.read_text(encoding="utf-8"))

@@ -36,9 +36,9 @@ def known_before_departure(flights: pl.LazyFrame, start: str, end: str) -> pl.Da
 
 
 def observed(weather: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the weather by hour and airport; what an instrument did not tell is what it told last."""
-    told = pl.col("precip", "visib", "wind_speed", "humid").forward_fill().over("origin", order_by="time_hour")
-    return weather.with_columns(told)
+    """Return the weather by hour and airport; a missing reading is filled with the instrument's last one."""
+    filled = pl.col("precip", "visib", "wind_speed", "humid").forward_fill().over("origin", order_by="time_hour")
+    return weather.with_columns(filled)
 
 
 def scheduled_departure() -> pl.Expr:
@@ -60,6 +60,6 @@ def minute_of_day(column: str) -> pl.Expr:
     return (time // 100 * 60 + time % 100).cast(pl.Float64)
 
 
-def labelled(rows: pl.DataFrame) -> pl.DataFrame:
+def rows_with_label(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows whose outcome is known."""
     return rows.drop_nulls("late")

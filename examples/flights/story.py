@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import polars as pl
-from prepare import HOME, known_before_departure, labelled, observed
+from prepare import HOME, known_before_departure, observed, rows_with_label
 from receiver import Receiver
 from replay import Client, Tally, days, hours
 
@@ -95,7 +95,7 @@ class Story:
         print(
             f"\n-- replaying {self.flights.height:,} flights from {first} as requests over HTTP, one per departure hour"
         )
-        client, told, start = self.client(self.tally), None, first
+        client, previous, start = self.client(self.tally), None, first
         for flights in days(self.flights):
             day = flights["day"][0]
             if day >= last:
@@ -104,9 +104,9 @@ class Story:
                 self.examine(start, start + every)
                 start += every
             answered = self.ask(client, flights)
-            if told is not None:
-                client.label(told)
-            told = answered
+            if previous is not None:
+                client.label(previous)
+            previous = answered
         if start + every <= last:
             self.examine(start, start + every)
 
@@ -239,7 +239,7 @@ class Story:
         since, until = (
             moment(day).astimezone(UTC) for day in (date.fromisoformat(promoted[-1]["day"]), self.asked.until)
         )
-        rows = labelled(self.flights.filter(pl.col("scheduled").is_between(since, until, closed="left")))
+        rows = rows_with_label(self.flights.filter(pl.col("scheduled").is_between(since, until, closed="left")))
         with Project.open(self.folder) as project:
             scores = {}
             for name, version in (("before", "1"), ("after", "champion")):
@@ -271,8 +271,10 @@ def tell(found: dict) -> None:
     for window in found["windows"]:
         mark = "ALARM" if window["alarm"] else "  -  "
         metrics = window["metrics"]
-        told = f"AUC {metrics['auc']:.3f}, late {metrics['label_mean']:.1%}" if "auc" in metrics else ""
-        print(f"{window['day']}  v{window['version']}  {window['rows']:>6,} rows  {mark}  {told}  {window['summary']}")
+        quality = f"AUC {metrics['auc']:.3f}, late {metrics['label_mean']:.1%}" if "auc" in metrics else ""
+        print(
+            f"{window['day']}  v{window['version']}  {window['rows']:>6,} rows  {mark}  {quality}  {window['summary']}"
+        )
     print(
         f"\n{found['predictions']:,} predictions in {found['requests']:,} requests, {found['labels']:,} labels, {len(found['failed'])} failed"
     )

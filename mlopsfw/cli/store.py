@@ -178,7 +178,7 @@ def import_(project: Project, url: str, *, options: tuple[str, ...], heal: bool,
 
 def _open(project: Project, url: str, options: tuple[str, ...]) -> Storage:
     from mlopsfw.kernel.config.model import Selection
-    from mlopsfw.project.config.clear import secrets_in_clear
+    from mlopsfw.project.config.plaintext_secrets import plaintext_secrets
 
     pairs = [option.partition("=") for option in options]
     if wrong := [key for key, equals, _ in pairs if not equals]:
@@ -187,7 +187,7 @@ def _open(project: Project, url: str, options: tuple[str, ...]) -> Storage:
         "url": url if _SCHEME.match(url) else Path(url).absolute().as_uri(),
         "options": {key: value for key, _, value in pairs},
     }
-    for key, problem, hint in secrets_in_clear(chosen, project.secret_stores):
+    for key, problem, hint in plaintext_secrets(chosen, project.secret_stores):
         raise UsageError(f"{key.replace('options.', '--option ')} {problem}", hint=hint)
     selection = Selection(use="object", options=chosen, key="storage")
     storage: Storage = project.plugins.build("storage", selection, project.config, project.host("storage.object"))

@@ -10,7 +10,7 @@ import polars as pl
 from mlopsfw.capturelog.classes import class_codes
 from mlopsfw.features.encoding import Encoding
 from mlopsfw.features.fit import ColumnWish, learned_columns, read_wishes
-from mlopsfw.features.labels import classes_of, labelled, numbers, row_weights
+from mlopsfw.features.labels import classes_of, numbers, row_weights, rows_with_label
 from mlopsfw.features.tables import signature_of, table_arrays
 from mlopsfw.kernel.base.errors import DataError, UsageError
 
@@ -54,13 +54,13 @@ class Columns(NamedTuple):
 def training_rows(data: TrainingData, task: TrainingTask) -> tuple[Columns, Rows]:
     """Return the training rows, and how their columns are encoded. Raise `DataError` or `UsageError`."""
     names = learned_columns(data.schema.names, task)
-    frame = labelled(data, task, _labels_of(task, data), "training")
+    frame = rows_with_label(data, task, _labels_of(task, data), "training")
     classes = () if task.task == "regression" else classes_of(frame[task.target], task.task)
     wishes = read_wishes(task)
     inputs, encodings = [], []
     matrix = np.empty((frame.height, len(names)), order="F")
     for at, name in enumerate(names):
-        column = labelled(data, task, [name], "training")
+        column = rows_with_label(data, task, [name], "training")
         (signature,) = signature_of(column, [name])
         encoding = _encoding(column[name], signature, wishes.get(name, ColumnWish()), task.seed)
         matrix[:, at] = encoding.numbers(table_arrays(column, (signature,))[name])
@@ -72,10 +72,10 @@ def training_rows(data: TrainingData, task: TrainingTask) -> tuple[Columns, Rows
 
 def validation_rows(data: TrainingData, task: TrainingTask, columns: Columns) -> Rows:
     """Return the validation rows, encoded as the training rows are. Raise `DataError`."""
-    frame = labelled(data, task, _labels_of(task, data), "validation")
+    frame = rows_with_label(data, task, _labels_of(task, data), "validation")
     matrix = np.empty((frame.height, len(columns.inputs)), order="F")
     for at, (signature, encoding) in enumerate(zip(columns.inputs, columns.encodings, strict=True)):
-        column = labelled(data, task, [signature.name], "validation")
+        column = rows_with_label(data, task, [signature.name], "validation")
         matrix[:, at] = encoding.numbers(table_arrays(column, (signature,))[signature.name])
     return Rows(matrix, _labels(frame, task, columns.classes), row_weights(frame, task))
 

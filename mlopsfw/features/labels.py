@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 
 
-def labelled(data: TrainingData, task: TrainingTask, columns: Sequence[str], which: str) -> pl.DataFrame:
+def rows_with_label(data: TrainingData, task: TrainingTask, columns: Sequence[str], which: str) -> pl.DataFrame:
     """Return `columns` of the rows that have a label, in their order. NaN is no label.
 
     Args:
@@ -66,8 +66,15 @@ def row_weights(rows: pl.DataFrame, task: TrainingTask) -> np.ndarray | None:
     """Return the weights of rows as float32, 0 for a null; None where all weigh alike. Raise `DataError` if they are no weights."""
     if not task.weight or task.weight not in rows.columns:
         return None
+    return check_weights(rows[task.weight], np.float32)
+
+
+def check_weights(column: pl.Series, dtype: type[np.floating] = np.float64) -> np.ndarray:
+    """Return a column of weights as numbers of a type, 0 for a null. Raise `DataError` if they are no weights."""
+    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        raise DataError(f"the weights in {column.name!r} must be numbers, not {column.dtype}")
     with np.errstate(over="ignore"):
-        values: np.ndarray = rows[task.weight].cast(float).fill_null(0.0).to_numpy().astype(np.float32)
+        values: np.ndarray = column.cast(float).fill_null(0.0).to_numpy().astype(dtype)
     if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
-        raise DataError(f"the weights in {task.weight!r} must be finite, not negative, and not all zero")
+        raise DataError(f"the weights in {column.name!r} must be finite, not negative, and not all zero")
     return values

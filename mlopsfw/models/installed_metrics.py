@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ import numpy as np
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.plugins.blame import blaming
 from mlopsfw.kernel.roles.metric import Metric
-from mlopsfw.models.metrics import OWN, MetricSet, check_value
+from mlopsfw.models.metrics import OWN, check_value
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import ProjectConfig
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Host
 
 
-class InstalledMetrics(MetricSet):
-    """The metrics of the installed plugins, mlopsfw's first. A disabled one is not among them.
+class InstalledMetrics(Mapping[str, Metric]):
+    """The metrics of the installed plugins by name, mlopsfw's first. A disabled one is not among them.
 
     All are built when the first one is asked for. That raises `ConfigError` where the options of one are wrong, and `PluginError` where two
     plugins offer one name or a plugin is at fault.
@@ -36,8 +36,17 @@ class InstalledMetrics(MetricSet):
     def __init__(self, plugins: PluginManager, config: ProjectConfig, host: Callable[[str], Host]) -> None:
         self._plugins, self._config, self._host = plugins, config, host
 
+    def __getitem__(self, name: str) -> Metric:
+        return self._metrics[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._metrics)
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
     @cached_property
-    def _metrics(self) -> Mapping[str, Metric]:  # type: ignore[override]
+    def _metrics(self) -> dict[str, Metric]:
         claims = self._plugins.catalog.of("metric")
         found = dict.fromkeys(claim.name for claim in claims if not claim.misnamed)
         names = [*(name for name in OWN if name in found), *(name for name in found if name not in OWN)]
@@ -59,9 +68,8 @@ def _guarded(metric: Metric, claim: Claim) -> Callable[..., float | None]:
     def compute(labels: np.ndarray, outputs: Mapping[str, np.ndarray], weight: np.ndarray | None) -> float | None:
         columns = {name: _read_only(column) for name, column in outputs.items()}
         with blaming(claim, "Metric.compute"):
-            return check_value(
-                metric.compute(_read_only(labels), columns, None if weight is None else _read_only(weight))
-            )
+            value = metric.compute(_read_only(labels), columns, None if weight is None else _read_only(weight))
+            return check_value(metric, value)
 
     return compute
 

@@ -23,6 +23,7 @@ from mlopsfw.models.evaluation import auc, calibration_error, log_loss, macro_f1
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.host import Host
 
+_ROUNDING = 1e-9
 _PRIMARY = {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}
 
 Weight = np.ndarray | None
@@ -46,6 +47,8 @@ class MetricSet:
         return iter(self._metrics)
 
     def __getitem__(self, name: str) -> Metric:
+        if name not in self._metrics:
+            raise UsageError(f"there is no metric {name!r}", hint=nearest(name, self._metrics))
         return self._metrics[name]
 
     def of(self, task: str) -> list[str]:
@@ -71,15 +74,9 @@ class MetricSet:
         values = {name: self._metrics[name].compute(labels, outputs, weight) for name in names}
         return {name: float(value) for name, value in values.items() if value is not None}
 
-    def higher_is_better(self, name: str) -> bool:
-        """Return whether a larger value of a metric is better. Raise `UsageError` where there is no such metric."""
-        if name not in self._metrics:
-            raise UsageError(f"there is no metric {name!r}", hint=nearest(name, self._metrics))
-        return self._metrics[name].higher_is_better
-
     def gain(self, name: str, value: float, other: float) -> float:
         """Return by how much a value of a metric is better than another: negative where it is worse."""
-        return value - other if self.higher_is_better(name) else other - value
+        return value - other if self[name].higher_is_better else other - value
 
     def primary(self, task: str) -> str:
         """Return the metric that compares models of a task by default. Raise `UsageError` where nothing says which."""
@@ -93,14 +90,16 @@ class MetricSet:
         return names[0]
 
 
-def check_value(value: Any) -> float | None:
-    """Return what a metric computed. Raise `PluginError` unless it is a finite number, or None."""
+def check_value(metric: Metric, value: Any) -> float | None:
+    """Return what a metric computed. Raise `PluginError` unless it is None or a finite number, within its bounds."""
     if value is None:
         return None
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise PluginError(f"it returned {_described(value)} instead of a number or None")
     if not math.isfinite(value):
         raise PluginError(f"it returned {value}: return None where the metric is undefined")
+    if metric.bounded and not -_ROUNDING <= value <= 1 + _ROUNDING:
+        raise PluginError(f"it returned {value}, which is not between 0 and 1", hint="Build it without bounded=True.")
     return float(value)
 
 
@@ -204,6 +203,7 @@ def _r2(labels: np.ndarray, outputs: Outputs, weight: Weight) -> float | None:
 
 
 _CLASSES, _BINARY, _REGRESSION = ("binary", "multiclass"), ("binary",), ("regression",)
+_BOUNDED = frozenset({"accuracy", "auc", "ece", "f1", "positive_rate", "precision", "recall"})
 _OWN: tuple[tuple[str, Callable[..., float | None], bool, tuple[str, ...], str], ...] = (
     ("log_loss", _log_loss, False, _CLASSES, "Mean negative log-likelihood"),
     ("accuracy", _accuracy, True, _CLASSES, "Share of right answers"),
@@ -219,7 +219,10 @@ _OWN: tuple[tuple[str, Callable[..., float | None], bool, tuple[str, ...], str],
     ("r2", _r2, True, _REGRESSION, "Share of the variance that is explained"),
 )
 OWN = MetricSet(
-    {name: Metric(compute=compute, higher_is_better=higher, tasks=tasks) for name, compute, higher, tasks, _ in _OWN}
+    {
+        name: Metric(compute=compute, higher_is_better=higher, tasks=tasks, bounded=name in _BOUNDED)
+        for name, compute, higher, tasks, _ in _OWN
+    }
 )
 """mlopsfw's own metrics, in the order in which they are shown."""
 

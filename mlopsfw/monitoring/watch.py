@@ -163,7 +163,7 @@ class _Turn:
         if not waiting:
             return
         spans = [(looked.start, looked.end) for looked in waiting]
-        for looked, labelled in zip(waiting, self.windows.labelled(self.schedule.endpoint, spans), strict=True):
+        for looked, labelled in zip(waiting, self.windows.count_labels(self.schedule.endpoint, spans), strict=True):
             if self.stop.is_set():
                 return
             if looked.is_due(labelled, now):

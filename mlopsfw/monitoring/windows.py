@@ -101,7 +101,7 @@ class Windows:
         rows = self._events(endpoint, start, end).select(pl.col("event_time").dt.truncate("1m"))
         return tiles(rows.unique().collect().to_series().sort().to_list(), start, end, every=every, zone=zone)
 
-    def labelled(self, endpoint: str, spans: Sequence[tuple[datetime, datetime]]) -> list[int]:
+    def count_labels(self, endpoint: str, spans: Sequence[tuple[datetime, datetime]]) -> list[int]:
         """Return how many rows of each span have a label by now."""
         import polars as pl
 

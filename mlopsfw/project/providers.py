@@ -111,7 +111,7 @@ class Providers:
             ConfigError: The options of a monitor are wrong.
         """
         from mlopsfw.monitoring.examination import WatchingMonitor
-        from mlopsfw.monitoring.unbuilt import UnbuiltMonitor
+        from mlopsfw.monitoring.failed_monitor import FailedMonitor
 
         watching: dict[str, WatchingMonitor] = {}
         for each in self._config.selections("monitor"):
@@ -120,7 +120,7 @@ class Providers:
             except ConfigError:
                 raise
             except Exception as error:  # noqa: BLE001 - raised when it is asked
-                monitor = UnbuiltMonitor(error)
+                monitor = FailedMonitor(error)
             watching[each.called] = WatchingMonitor(monitor, self._settings(each))
         return watching
 

@@ -163,8 +163,9 @@ class Wiring(KernelWiring):
     def metrics(self) -> MetricSet:
         """Metrics of models."""
         from mlopsfw.models.installed_metrics import InstalledMetrics
+        from mlopsfw.models.metrics import MetricSet
 
-        return InstalledMetrics(self.plugins, self.config, self.host)
+        return MetricSet(InstalledMetrics(self.plugins, self.config, self.host))
 
     @cached_property
     def objectives(self) -> Objectives:

@@ -64,7 +64,7 @@ class SampleTrainer:
 
         from mlopsfw.features import FeaturePlan
 
-        rows = _labelled(train, task)
+        rows = _rows_with_label(train, task)
         if not rows.height:
             raise DataError(f"no training row has a label in {task.target!r}", hint="Correct `target`.")
         plan = FeaturePlan.fit(rows, task)
@@ -74,7 +74,7 @@ class SampleTrainer:
         coefficients = np.linalg.solve(gram, design.T @ (labels * weights))
         metrics = {"train_mse": float(np.mean((design @ coefficients - labels) ** 2))}
         if valid is not None:
-            checked = _labelled(valid, task)
+            checked = _rows_with_label(valid, task)
             answers = _design(plan, plan.polars(checked)) @ coefficients
             metrics["valid_mse"] = float(np.mean((answers - checked[task.target].cast(float).to_numpy()) ** 2))
         context.progress("solved", 1.0)
@@ -116,7 +116,7 @@ class SampleRuntime:
         return SampleModel(plan, coefficients)
 
 
-def _labelled(data: TrainingData, task: TrainingTask) -> pl.DataFrame:
+def _rows_with_label(data: TrainingData, task: TrainingTask) -> pl.DataFrame:
     from mlopsfw.features.fit import training_columns
 
     rows: pl.DataFrame = data.lazy().select(training_columns(data.schema.names, task)).collect()

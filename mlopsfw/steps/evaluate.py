@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from mlopsfw.models.registry import Registry
 
 
+_ALL = slice(None)
+
+
 class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[steps.evaluate]`.
 
@@ -39,12 +42,14 @@ class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         champion: A model to compare with on the same rows, such as `models:/delay@champion`; skipped while it does not
             exist. (The input `champion` does the same, but must exist.)
         metric: The metric of the comparison; by default AUC for binary, log loss for multiclass, RMSE for regression.
+        weight: A column of weights: every metric counts each row so many times.
     """
 
     segments: tuple[str, ...] = ()
     min_rows: Annotated[int, msgspec.Meta(ge=1)] = 30
     champion: str = ""
     metric: str = ""
+    weight: str = ""
 
     def __post_init__(self) -> None:
         check_options(self, champion=partial(parse_reference, scheme="models"))
@@ -68,26 +73,23 @@ def _run(
     params: EvaluateParams, context: StepContext, *, models: Registry, bundles: BundleStore, metrics: MetricSet
 ) -> Mapping[str, Any]:
     bundle = bundles.open(context.load("model", Path))
-    rows, labels = _labelled(bundle, context.load("rows"), "rows")
-    outputs = bundle.predict_table(rows)
-    task = bundle.manifest.task
-    name = params.metric or metrics.primary(task)
-    subject = {"bundle": context.inputs["model"].blob, "rows": rows.height}
-    result: dict[str, Any] = {**subject, **metrics.evaluate(task, labels, outputs)}
+    model = _score(bundle, context.load("rows"), params.weight)
+    name = params.metric or metrics.primary(bundle.manifest.task)
+    subject = {"bundle": context.inputs["model"].blob, "rows": model.rows.height}
+    result: dict[str, Any] = {**subject, **model.evaluate(metrics)}
     if "train" in context.inputs:
-        result["baseline"] = _baselines(metrics, bundle, context.load("train"), rows, labels)
+        result["baseline"] = _baselines(metrics, model, context.load("train"))
         result["against_baseline"] = compare_with_baselines(metrics, name, result)
     if params.segments:
-        result["segments"] = _segments(partial(metrics.evaluate, task), params, rows, labels, outputs)
+        result["segments"] = _segments(metrics, params, model)
     wired = context.inputs.get("champion")
     digest = wired.blob if wired is not None else _champion(models, params)
     champion = None
     if digest:
-        scored = _champion_scored(bundles, context, digest, rows)
-        measured = metrics.evaluate(scored.bundle.manifest.task, scored.labels, scored.outputs)
-        champion = {"bundle": digest, "rows": len(scored.labels), **measured}
-        pair = (_Scored(bundle, labels, outputs), scored)
-        result["compare"] = _compare(metrics, name, (result, champion), pair)
+        other = bundles.open(context.blobs.get_folder(digest, context.scratch / "champion"))
+        scored = _score(other, model.rows, params.weight)
+        champion = {"bundle": digest, "rows": scored.rows.height, **scored.evaluate(metrics)}
+        result["compare"] = _compare(metrics, name, (result, champion), (model, scored))
     _report(context, result)
     return {"metrics": _noted(context, result), "champion": champion}
 
@@ -101,7 +103,7 @@ def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
     return msgspec.structs.replace(stored, meta={**stored.meta, "note": metrics["against_baseline"]["says"]})
 
 
-def _labelled(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFrame, np.ndarray]:
+def _rows_with_label(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFrame, np.ndarray]:
     """Return the rows with a label, and the labels as codes or numbers."""
     import numpy as np
     import polars as pl
@@ -120,19 +122,52 @@ def _labelled(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFram
     return kept, kept[manifest.target].cast(pl.Float64).to_numpy().astype(np.float64)
 
 
-def _baselines(
-    metrics: MetricSet, bundle: LoadedBundle, train: Any, rows: pl.DataFrame, labels: np.ndarray
-) -> dict[str, dict[str, float]]:
+class _Scored(NamedTuple):
+    """A model, and the rows that have a label: as a table, their labels, the model's answers, and their weights."""
+
+    bundle: LoadedBundle
+    rows: pl.DataFrame
+    labels: np.ndarray
+    outputs: Mapping[str, np.ndarray]
+    weights: np.ndarray | None
+
+    def evaluate(
+        self, metrics: MetricSet, at: np.ndarray | slice = _ALL, only: Collection[str] | None = None
+    ) -> dict[str, float]:
+        """Return the metrics of the rows at an index: none where all their weights are 0."""
+        outputs = {name: values[at] for name, values in self.outputs.items()}
+        weights = None if self.weights is None else self.weights[at]
+        if weights is not None and not weights.any():
+            return {}
+        return metrics.evaluate(self.bundle.manifest.task, self.labels[at], outputs, weights, only=only)
+
+
+def _score(bundle: LoadedBundle, loaded: Any, weight: str) -> _Scored:
+    rows, labels = _rows_with_label(bundle, loaded, "rows")
+    return _Scored(bundle, rows, labels, bundle.predict_table(rows), _weights(rows, weight))
+
+
+def _weights(rows: pl.DataFrame, name: str) -> np.ndarray | None:
+    if not name:
+        return None
+    if name not in rows.columns:
+        raise UsageError(f"weight: the rows have no column {name!r}", hint=nearest(name, rows.columns))
+    from mlopsfw.features.labels import check_weights
+
+    return check_weights(rows[name])
+
+
+def _baselines(metrics: MetricSet, model: _Scored, train: Any) -> dict[str, dict[str, float]]:
     from mlopsfw.training.baselines import majority, regression
 
-    manifest = bundle.manifest
-    learned, known = _labelled(bundle, train, "training rows")
-    always = majority(known, len(manifest.classes), rows.height)
-    fitted = regression(manifest, learned, known, rows)
+    manifest = model.bundle.manifest
+    learned, known = _rows_with_label(model.bundle, train, "training rows")
+    always = majority(known, len(manifest.classes), model.rows.height)
+    fitted = regression(manifest, learned, known, model.rows)
     name = "linear" if manifest.task == "regression" else "logistic"
     main = manifest.outputs[0].name
     answers = {"majority": always, name: fitted}
-    return {each: metrics.evaluate(manifest.task, labels, {main: answer}) for each, answer in answers.items()}
+    return {each: model._replace(outputs={main: answer}).evaluate(metrics) for each, answer in answers.items()}
 
 
 def compare_with_baselines(metrics: MetricSet, metric: str, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +175,7 @@ def compare_with_baselines(metrics: MetricSet, metric: str, result: Mapping[str,
     rivals = {name: found[metric] for name, found in result["baseline"].items() if metric in found}
     if metric not in result or not rivals:
         return {}
-    best = (max if metrics.higher_is_better(metric) else min)(rivals, key=rivals.__getitem__)
+    best = (max if metrics[metric].higher_is_better else min)(rivals, key=rivals.__getitem__)
     own, other = float(result[metric]), float(rivals[best])
     gain = metrics.gain(metric, own, other)
     verdict = "tied" if f"{own:.3g}" == f"{other:.3g}" else "better" if gain > 0 else "worse"
@@ -149,49 +184,25 @@ def compare_with_baselines(metrics: MetricSet, metric: str, result: Mapping[str,
     return {"metric": metric, "baseline": best, "verdict": verdict, "gain": gain, "says": says}
 
 
-def _segments(
-    evaluate: Callable[[np.ndarray, Mapping[str, np.ndarray]], dict[str, float]],
-    params: EvaluateParams,
-    rows: pl.DataFrame,
-    labels: np.ndarray,
-    outputs: Mapping[str, np.ndarray],
-) -> dict[str, Any]:
+def _segments(metrics: MetricSet, params: EvaluateParams, model: _Scored) -> dict[str, Any]:
     from mlopsfw.models.evaluation import by_segment
 
+    rows = model.rows
     for name in params.segments:
         if name not in rows.columns:
             raise UsageError(f"segments: the rows have no column {name!r}", hint=nearest(name, rows.columns))
-
-    def score(at: np.ndarray) -> dict[str, float]:
-        return evaluate(labels[at], {name: column[at] for name, column in outputs.items()})
-
+    score = partial(model.evaluate, metrics)
     return {name: by_segment(rows[name], score, fewest=params.min_rows) for name in params.segments}
 
 
-class _Scored(NamedTuple):
-    """A model's labels and answers on the rows that have a label."""
-
-    bundle: LoadedBundle
-    labels: np.ndarray
-    outputs: Mapping[str, np.ndarray]
-
-    def metric(self, metrics: MetricSet, name: str, at: np.ndarray) -> float | None:
-        """Return a metric of the rows at an index, None where it is undefined."""
-        outputs = {column: values[at] for column, values in self.outputs.items()}
-        return metrics.evaluate(self.bundle.manifest.task, self.labels[at], outputs, only=[name]).get(name)
-
-
-def _champion_scored(bundles: BundleStore, context: StepContext, digest: str, rows: pl.DataFrame) -> _Scored:
-    bundle = bundles.open(context.blobs.get_folder(digest, context.scratch / "champion"))
-    labelled, labels = _labelled(bundle, rows, "rows")
-    return _Scored(bundle, labels, bundle.predict_table(labelled))
-
-
 def _compare(
-    metrics: MetricSet, metric: str, found: tuple[Mapping[str, Any], Mapping[str, Any]], models: tuple[_Scored, _Scored]
+    metrics: MetricSet,
+    metric: str,
+    results: tuple[Mapping[str, Any], Mapping[str, Any]],
+    models: tuple[_Scored, _Scored],
 ) -> dict[str, Any]:
     """Compare the model with the champion; both come in this order."""
-    result, champion = found
+    result, champion = results
     for name, each in (("the model", result), ("the champion", champion)):
         if metric not in each:
             raise UsageError(f"{name} has no metric {metric!r} on these rows", hint=nearest(metric, each))
@@ -214,7 +225,7 @@ def _interval(metrics: MetricSet, metric: str, model: _Scored, champion: _Scored
         return {}
 
     def gain(at: np.ndarray) -> float | None:
-        own, other = (each.metric(metrics, metric, at) for each in (model, champion))
+        own, other = (each.evaluate(metrics, at, [metric]).get(metric) for each in (model, champion))
         return None if own is None or other is None else metrics.gain(metric, own, other)
 
     ends = interval(gain, len(model.labels))
@@ -248,7 +259,7 @@ def build(params: EvaluateParams, _host: Host) -> Step:
         outputs=("metrics", "champion"),
         plugins=("metric",),
         facts=partial(_facts, params),
-        version=4,
+        version=5,
     )
 
 

@@ -129,7 +129,7 @@ def _computed(metric: Metric, labels: Any, outputs: Any, weight: np.ndarray | No
     for array in (labels, *outputs.values()):
         array.flags.writeable = False
     try:
-        return check_value(metric.compute(labels, outputs, weight))
+        return check_value(metric, metric.compute(labels, outputs, weight))
     finally:
         for array in (labels, *outputs.values()):
             array.flags.writeable = True

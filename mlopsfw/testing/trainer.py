@@ -25,7 +25,7 @@ from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.features.recipe import derived_columns
 from mlopsfw.kernel.base.errors import MlopsfwError
 from mlopsfw.kernel.config import ProjectConfig
-from mlopsfw.kernel.roles.bundle import Runtime
+from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS, Runtime
 from mlopsfw.kernel.roles.training import Ability, TrainedModel, Trainer, TrainingTask
 from mlopsfw.models import bundle
 from mlopsfw.models.bundle.loaded import LoadedBundle
@@ -34,8 +34,6 @@ from mlopsfw.testing.labelled_rows import HOSTILE, TASKS, Rows, agreement, colum
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
 
 
 class Stopped(BaseException):
@@ -221,8 +219,8 @@ class TrainerConformance:
             pytest.skip(f"it learns no {kind} models")
         rows, later = make_rows(1200), make_rows(1200, seed=1)
         loaded = train_and_open(training_task(kind), rows[:1000], rows[1000:])
-        found = loaded.predict_table(later)[OUTPUTS[kind]]
-        assert [output.name for output in loaded.manifest.outputs] == [OUTPUTS[kind]]
+        found = loaded.predict_table(later)[TASK_OUTPUTS[kind]]
+        assert [output.name for output in loaded.manifest.outputs] == [TASK_OUTPUTS[kind]]
         if kind == "binary":
             assert loaded.manifest.classes == (False, True)
             assert found.shape == (later.height,)
@@ -275,7 +273,7 @@ class TrainerConformance:
         for right, wrong in ((1.0, 1e-3), (1e-3, 1.0)):
             both = [rows.with_columns(w=right), contradicted(rows, kind).with_columns(w=wrong)]
             loaded = train_and_open(training_task(kind, weight="w"), pl.concat(both))
-            found.append(agreement(kind, later[kind], loaded.predict_table(later)[OUTPUTS[kind]]))
+            found.append(agreement(kind, later[kind], loaded.predict_table(later)[TASK_OUTPUTS[kind]]))
         assert found[0] > found[1] + 0.3, "rows of weight 1 teach no more than rows of weight 0.001"
 
     def test_validation_rows_are_measured(
@@ -364,15 +362,15 @@ class TrainerConformance:
                 for name in floats[1:][-1:]
             ),
         )
-        assert np.isfinite(train_and_open(training_task(kind), rows).predict_table(rows)[OUTPUTS[kind]]).all()
+        assert np.isfinite(train_and_open(training_task(kind), rows).predict_table(rows)[TASK_OUTPUTS[kind]]).all()
 
     def test_rows_without_a_label_are_not_learned_from(
         self, make_rows: Rows, train_and_open: Callable[..., LoadedBundle], kind: str
     ) -> None:
         rows = make_rows(400)
         half = rows.with_columns(pl.when(pl.int_range(pl.len()) < 200).then(kind).alias(kind))
-        with_nulls = train_and_open(training_task(kind), half).predict_table(rows)[OUTPUTS[kind]]
-        without = train_and_open(training_task(kind), rows[:200]).predict_table(rows)[OUTPUTS[kind]]
+        with_nulls = train_and_open(training_task(kind), half).predict_table(rows)[TASK_OUTPUTS[kind]]
+        without = train_and_open(training_task(kind), rows[:200]).predict_table(rows)[TASK_OUTPUTS[kind]]
         assert np.array_equal(with_nulls, without)
 
     @pytest.mark.parametrize("case", HOSTILE)

@@ -11,14 +11,13 @@ import numpy as np
 
 from mlopsfw.errors import BundleError
 from mlopsfw.features.encoding import FILE, Encoding, matrix, read_encodings
-from mlopsfw.roles import read_listed, read_model
+from mlopsfw.roles import TASK_OUTPUTS, read_listed, read_model
 from mlopsfw_lightgbm.text import checked_text
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Manifest, Model
 
 FORMAT = "lightgbm"
-OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
 
 
 class LightGbmRuntime:
@@ -37,7 +36,7 @@ class LightGbmRuntime:
         booster = _booster(read_model(folder, manifest, FORMAT), file)
         encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, booster.num_feature())
         _check(booster, manifest, file)
-        return LightGbmModel(booster, encodings, OUTPUTS[manifest.task], self._threads)
+        return LightGbmModel(booster, encodings, TASK_OUTPUTS[manifest.task], self._threads)
 
 
 class LightGbmModel:
@@ -79,7 +78,7 @@ def _booster(data: bytes, file: Path) -> lightgbm.Booster:
 def _check(booster: lightgbm.Booster, manifest: Manifest, file: Path) -> None:
     """Raise `BundleError` where the trees and the manifest disagree."""
     declared = [output.name for output in manifest.outputs]
-    if declared != [OUTPUTS.get(manifest.task)]:
+    if declared != [TASK_OUTPUTS.get(manifest.task)]:
         raise BundleError(
             f"{file}: the manifest declares {', '.join(declared)}, which no {manifest.task} model returns"
         )

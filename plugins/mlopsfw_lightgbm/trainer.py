@@ -12,8 +12,8 @@ import numpy as np
 from mlopsfw import evaluation
 from mlopsfw.features.encoded import Columns, Rows, training_rows, validation_rows
 from mlopsfw.features.encoding import FILE
-from mlopsfw.roles import TrainedModel
-from mlopsfw_lightgbm.runtime import FORMAT, OUTPUTS, predictions
+from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
+from mlopsfw_lightgbm.runtime import FORMAT, predictions
 
 if TYPE_CHECKING:
     from lightgbm.callback import CallbackEnv
@@ -36,7 +36,7 @@ class LightGbmTrainer:
         config: `[trainer.lightgbm]`.
     """
 
-    tasks = frozenset(OUTPUTS)
+    tasks = frozenset(TASK_OUTPUTS)
     abilities: frozenset[Ability] = frozenset({"weight", "valid", "seed"})
 
     def __init__(self, config: LightGbmConfig) -> None:

@@ -32,8 +32,8 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         design_effect: The smallest design effect to use, for windows too short to estimate it.
         zone: The time zone of the days, such as `America/New_York`.
         min_rows: A window with fewer rows is not compared, and its report says so.
-        metric_drop: How much lower a metric such as AUC may be than at evaluation.
-        error_rise: How much higher an error such as log loss or RMSE may be than at evaluation, as a share of it.
+        metric_drop: How much lower a metric between 0 and 1, such as AUC, may be than at evaluation.
+        error_rise: How much worse any other metric, such as log loss or RMSE, may be than at evaluation, as a share of it.
     """
 
     alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.01

@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mlopsfw.evaluation import OWN, class_codes
-from mlopsfw.roles import Baseline, Finding, Metrics, Number, Window
+from mlopsfw.roles import Baseline, Finding, Metric, Metrics, Number, Window
 from mlopsfw_monitor_drift.groups import enough, numbered, student_tail
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, 
     alpha = config.alpha / 2 / window.looks / max(len(comparable), 1)
     freedom = np.unique(parts).size - 1
     realised = [
-        Realised(name, metrics[name], errors[name], joined.height, freedom, measures.higher_is_better(name))
-        for name in comparable
+        Realised(name, measures[name], metrics[name], errors[name], joined.height, freedom) for name in comparable
     ]
     findings = tuple(finding for each in realised if (finding := _worse(each, baseline, config, alpha)) is not None)
     text = ", ".join(_text(name, metrics[name], errors.get(name), baseline.metrics.get(name)) for name in watched)
@@ -74,22 +73,21 @@ def decay(window: Window, baseline: Baseline, groups: NDArray[np.int64] | None, 
 
 @dataclass(frozen=True)
 class Realised:
-    """A metric on the window: name, value, standard error, number of rows, the degrees of freedom of the error, and the direction."""
+    """A metric on the window: its name and record, value, standard error, number of rows, and the degrees of freedom of the error."""
 
     name: str
+    metric: Metric
     value: float
     error: float
     rows: int
     freedom: int
-    higher_is_better: bool
 
 
 def _worse(now: Realised, baseline: Baseline, config: DriftConfig, alpha: float) -> Finding | None:
     """Return a finding if the metric lost more than allowed, and more than its standard errors explain."""
-    before, better = baseline.metrics[now.name], now.higher_is_better
+    before, better = baseline.metrics[now.name], now.metric.higher_is_better
     loss = before - now.value if better else now.value - before
-    is_share = better and now.name in OWN  # the scale of a plugin's metric is not known
-    allowed = config.metric_drop if is_share else config.error_rise * abs(before)
+    allowed = config.metric_drop if better and now.metric.bounded else config.error_rise * abs(before)
     spread = now.error * math.sqrt(1 + now.rows / baseline.metrics.get("rows", now.rows))
     pvalue = student_tail((loss - allowed) / spread, now.freedom) if spread > 0 else float(loss <= allowed)
     if loss <= allowed or pvalue > alpha:

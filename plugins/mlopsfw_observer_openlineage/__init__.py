@@ -43,5 +43,5 @@ def mlopsfw_event(event: Event, host: Host, options: Mapping[str, Any]) -> None:
     from mlopsfw_observer_openlineage.sending import read_config, send
 
     config = read_config(options)
-    for told in run_events(event, host, config.namespace or host.project):
-        send(told, config, host)
+    for run_event in run_events(event, host, config.namespace or host.project):
+        send(run_event, config, host)

@@ -74,7 +74,7 @@ class HttpFile:
         return f"{name}.gz" if self._packed and not name.endswith(".gz") else name
 
     def facts(self) -> dict[str, Any]:
-        """Return `etag`, `modified` and `size`, as far as the server told them."""
+        """Return `etag`, `modified` and `size`, as far as the server states them."""
         return dict(self._facts)
 
     def unchanged(self, known: Mapping[str, Any]) -> bool:
@@ -123,8 +123,12 @@ class HttpFile:
 
     def _remember(self, stream: Stream, size: int | None) -> None:
         """Keep what tells whether the file changes; raise `DataError` where it has since it was first opened."""
-        told = {"etag": _known(stream, "ETag", _ETAG), "modified": _known(stream, "Last-Modified", _DATE), "size": size}
-        facts = {name: value for name, value in told.items() if value not in ("", None)}
+        headers = {
+            "etag": _known(stream, "ETag", _ETAG),
+            "modified": _known(stream, "Last-Modified", _DATE),
+            "size": size,
+        }
+        facts = {name: value for name, value in headers.items() if value not in ("", None)}
         if self._opened:
             if any(self._facts.get(name, value) != value for name, value in facts.items()):
                 raise DataError(f"{self.shown} changed while mlopsfw read it", hint="Nothing was committed. Try again.")

@@ -174,5 +174,5 @@ def _held(kind: str, value: Any) -> Any:
 def _reason(name: str, kind: str, value: Any) -> str:
     if isinstance(value, _Garbled):
         return f"{name} is text that is not UTF-8"
-    told = {int: "a whole number", float: "a real number", str: "a text"}.get(type(value), "a blob")
-    return f"{name} is {told}, which a column of {kind} cannot hold"
+    described = {int: "a whole number", float: "a real number", str: "a text"}.get(type(value), "a blob")
+    return f"{name} is {described}, which a column of {kind} cannot hold"

@@ -11,7 +11,6 @@ import polars as pl
 if TYPE_CHECKING:
     from mlopsfw.roles import SignatureColumn
 
-OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
 _TYPES: dict[str, Any] = {
     "number": pl.Float64, "integer": pl.Int64, "boolean": pl.Boolean, "string": pl.String, "date": pl.Date,
     "datetime": pl.Datetime("us"), "binary": pl.Binary,

@@ -18,7 +18,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 
-from mlopsfw_trainer_sklearn.frame import OUTPUTS
+from mlopsfw.roles import TASK_OUTPUTS
 
 if TYPE_CHECKING:
     from mlopsfw.roles import SignatureColumn
@@ -29,7 +29,7 @@ _NUMBERS = ("number", "integer", "boolean")
 _DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64"}
 
 
-class NotAlike(Exception):
+class ConversionRefused(Exception):
     """The model cannot be kept as ONNX. The text says why."""
 
 
@@ -48,7 +48,7 @@ def convert(estimator: Any, task: str, inputs: Sequence[SignatureColumn], width:
         width: `float64` or `float32`: what the graph computes in.
 
     Raises:
-        NotAlike: skl2onnx does not convert it.
+        ConversionRefused: skl2onnx does not convert it.
     """
     types = [(column.name, _type(column, width)([None, 1])) for column in inputs]
     options = None if task == "regression" else {"zipmap": False}
@@ -62,15 +62,15 @@ def convert(estimator: Any, task: str, inputs: Sequence[SignatureColumn], width:
                 custom_conversion_functions=_converters(),
             )
     except Exception as error:  # skl2onnx's errors share no base
-        raise NotAlike(f"skl2onnx does not convert it: {_first_line(error)}") from error
+        raise ConversionRefused(f"skl2onnx does not convert it: {_first_line(error)}") from error
     if any(node.op_type == "StringNormalizer" for node in model.graph.node):
-        raise NotAlike("it lowers the case of texts by a locale that a server may lack")
+        raise ConversionRefused("it lowers the case of texts by a locale that a server may lack")
     data: bytes = _with_output(model, task).SerializeToString(deterministic=True)
     return data
 
 
 def answers(data: bytes, frame: pl.DataFrame, inputs: Sequence[SignatureColumn]) -> np.ndarray:
-    """Return what the model answers for the rows of a frame. Raise `NotAlike` if ONNX Runtime cannot."""
+    """Return what the model answers for the rows of a frame. Raise `ConversionRefused` if ONNX Runtime cannot."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, _ERRORS_ONLY
     numbers = {column.name for column in inputs if column.type in _NUMBERS}
@@ -83,28 +83,30 @@ def answers(data: bytes, frame: pl.DataFrame, inputs: Sequence[SignatureColumn])
                 feed[each.name] = values.astype(_DTYPES.get(each.type, "object"))[:, None]
         (returned,) = session.run(None, feed)
     except Exception as error:  # ONNX Runtime's errors share no base
-        raise NotAlike(f"ONNX Runtime does not compute it: {_first_line(error)}") from error
+        raise ConversionRefused(f"ONNX Runtime does not compute it: {_first_line(error)}") from error
     flat: np.ndarray = returned[:, 0] if returned.ndim > 1 and returned.shape[1] == 1 else returned
     return flat
 
 
-def alike(expected: np.ndarray, returned: np.ndarray, task: str) -> float:
+def max_difference(expected: np.ndarray, returned: np.ndarray, task: str) -> float:
     """Return the largest difference of two answers.
 
     Raises:
-        NotAlike: A probability differs by more than 1e-5, a value by more than 1e-5 of the largest one, or a row has another
+        ConversionRefused: A probability differs by more than 1e-5, a value by more than 1e-5 of the largest one, or a row has another
             label. Of two labels that are as probable as each other, either may be first.
     """
     if expected.shape != returned.shape:
-        raise NotAlike(f"its answers have the shape {list(returned.shape)}, not {list(expected.shape)}")
+        raise ConversionRefused(f"its answers have the shape {list(returned.shape)}, not {list(expected.shape)}")
     difference = float(np.abs(expected - returned).max(initial=0.0))
     allowed = _TOLERANCE * (max(1.0, float(np.abs(expected).max(initial=0.0))) if task == "regression" else 1.0)
     if not difference <= allowed:
-        raise NotAlike(f"its answers differ from scikit-learn's by {difference:.1e}, and {allowed:.1e} are allowed")
+        raise ConversionRefused(
+            f"its answers differ from scikit-learn's by {difference:.1e}, and {allowed:.1e} are allowed"
+        )
     if task != "regression":
         wrong = int((_margin(expected, returned) > 2 * _TOLERANCE).sum())
         if wrong:
-            raise NotAlike(f"it gives {wrong} of {len(expected)} rows another label")
+            raise ConversionRefused(f"it gives {wrong} of {len(expected)} rows another label")
     return difference
 
 
@@ -122,7 +124,7 @@ def _type(column: SignatureColumn, width: str) -> Any:
         return DoubleTensorType if width == "float64" else FloatTensorType
     if column.type == "string":
         return StringTensorType
-    raise NotAlike(f"the input {column.name!r} is a {column.type}")
+    raise ConversionRefused(f"the input {column.name!r} is a {column.type}")
 
 
 def _by_column(estimator: Any, names: list[str]) -> Any:
@@ -138,7 +140,7 @@ def _by_column(estimator: Any, names: list[str]) -> Any:
 
 def _with_output(model: onnx.ModelProto, task: str) -> onnx.ModelProto:
     """Return the model with the task's output alone: of a binary one, the probability of the second class."""
-    graph, name = model.graph, OUTPUTS[task]
+    graph, name = model.graph, TASK_OUTPUTS[task]
     made = graph.output[-1].name
     for node in graph.node:  # the graph's own name may be the output's
         for names in (node.input, node.output):

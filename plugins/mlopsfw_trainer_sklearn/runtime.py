@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopsfw.errors import BundleError
-from mlopsfw.roles import read_model
-from mlopsfw_trainer_sklearn.frame import OUTPUTS, frame_of, outputs_of
+from mlopsfw.roles import TASK_OUTPUTS, read_model
+from mlopsfw_trainer_sklearn.frame import frame_of, outputs_of
 from mlopsfw_trainer_sklearn.skops_file import NotAllowed, load
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class SkopsRuntime:
         """Load the file that the manifest lists for `skops`. Raise `BundleError`."""
         file = folder / manifest.formats.get(FORMAT, "")
         declared = [output.name for output in manifest.outputs]
-        if declared != [OUTPUTS.get(manifest.task)]:
+        if declared != [TASK_OUTPUTS.get(manifest.task)]:
             raise BundleError(
                 f"{file}: the manifest declares {', '.join(declared)}, which no {manifest.task} model returns"
             )
@@ -57,4 +57,4 @@ class SkopsModel:
     def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Return the output for the rows of `columns`."""
         answer = outputs_of(self._estimator, frame_of(columns, self._inputs), self._task)
-        return {OUTPUTS[self._task]: answer}
+        return {TASK_OUTPUTS[self._task]: answer}

@@ -14,13 +14,13 @@ from mlopsfw import evaluation
 from mlopsfw.errors import DataError, UsageError
 from mlopsfw.evaluation import class_codes, golden_rows
 from mlopsfw.features.fit import ColumnWish, learned_columns, read_wishes
-from mlopsfw.features.labels import classes_of, labelled, numbers, row_weights
+from mlopsfw.features.labels import classes_of, numbers, row_weights, rows_with_label
 from mlopsfw.features.signature import Signature
 from mlopsfw.features.tables import signature_of, table_arrays
 from mlopsfw.roles import TrainedModel
 from mlopsfw_trainer_sklearn.estimator import make_estimator, seed_all, tasks_of, used_columns, weight_parameter
+from mlopsfw_trainer_sklearn.formats import Comparison, keep
 from mlopsfw_trainer_sklearn.frame import frame_of, outputs_of
-from mlopsfw_trainer_sklearn.keeping import Comparison, keep
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Ability, SignatureColumn, TrainingContext, TrainingData, TrainingTask
@@ -118,7 +118,7 @@ class _Rows(NamedTuple):
 def _training_rows(data: TrainingData, task: TrainingTask) -> _Rows:
     names = learned_columns(data.schema.names, task)
     _check_wishes(names, task)
-    head = labelled(data, task, [*names, task.target], "training")
+    head = rows_with_label(data, task, [*names, task.target], "training")
     classes = () if task.task == "regression" else classes_of(head[task.target], task.task)
     return _rows(data, task, signature_of(head, names), classes, "training")
 
@@ -132,7 +132,7 @@ def _rows(
 ) -> _Rows:
     columns = dict.fromkeys([*(column.name for column in inputs), task.target])
     weight = [task.weight] if task.weight in data.schema.names else []
-    frame = labelled(data, task, [*columns, *weight], which)
+    frame = rows_with_label(data, task, [*columns, *weight], which)
     return _Rows(
         inputs, classes, frame_of(table_arrays(frame, inputs), inputs), frame[task.target], row_weights(frame, task)
     )

@@ -14,14 +14,13 @@ from safetensors.torch import save_file
 
 from mlopsfw.errors import BundleError
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC
+from mlopsfw.roles import TASK_OUTPUTS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from mlopsfw_trainer_torch.network import TabularNetwork
     from mlopsfw_trainer_torch.rows import Rows, Target
-
-OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
 
 _OPSET, _IR = 17, 8  # read by every ONNX Runtime since 1.13
 _TOLERANCE = 1e-5
@@ -37,12 +36,12 @@ def export_onnx(network: TabularNetwork, target: Target, file: Path) -> None:
     graph = _Graph()
     result = _network(graph, network)
     result, shape = _ending(graph, result, target)
-    graph.node("Identity", [result], OUTPUTS[target.task])
+    graph.node("Identity", [result], TASK_OUTPUTS[target.task])
     onnx_graph = helper.make_graph(
         graph.nodes,
         "mlopsfw",
         graph.inputs,
-        [helper.make_tensor_value_info(OUTPUTS[target.task], TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(TASK_OUTPUTS[target.task], TensorProto.FLOAT, shape)],
         graph.weights,
     )
     model = helper.make_model(

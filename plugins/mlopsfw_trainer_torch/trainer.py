@@ -13,11 +13,11 @@ import torch
 from mlopsfw import evaluation
 from mlopsfw.features import FeaturePlan
 from mlopsfw.features.fit import training_columns
-from mlopsfw.features.labels import classes_of, labelled, numbers
-from mlopsfw.roles import TrainedModel
+from mlopsfw.features.labels import classes_of, numbers, rows_with_label
+from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
 from mlopsfw_trainer_torch.checkpoint import Checkpoints
 from mlopsfw_trainer_torch.device import choose_device, choose_mixed, repeatable
-from mlopsfw_trainer_torch.export import OUTPUTS, check_export, export_onnx, export_weights, outputs_of
+from mlopsfw_trainer_torch.export import check_export, export_onnx, export_weights, outputs_of
 from mlopsfw_trainer_torch.importance import importance
 from mlopsfw_trainer_torch.loop import Training, loss_of
 from mlopsfw_trainer_torch.network import TabularNetwork
@@ -40,7 +40,7 @@ class TorchTrainer:
         config: `[trainer.torch]`.
     """
 
-    tasks = frozenset(OUTPUTS)
+    tasks = frozenset(TASK_OUTPUTS)
     abilities: frozenset[Ability] = frozenset({"weight", "valid", "seed", "derived"})
 
     def __init__(self, config: TorchConfig) -> None:
@@ -136,11 +136,13 @@ class _Problem(NamedTuple):
 
 
 def _prepare(task: TrainingTask, train: TrainingData, valid: TrainingData | None) -> _Problem:
-    frame = labelled(train, task, training_columns(train.schema.names, task), "training")
+    frame = rows_with_label(train, task, training_columns(train.schema.names, task), "training")
     plan = FeaturePlan.fit(frame, task)
     target = _target(frame, task)
     rows = tensors(frame, plan, target, task)
-    checked = None if valid is None or not valid.rows else labelled(valid, task, valid.schema.names, "validation")
+    checked = (
+        None if valid is None or not valid.rows else rows_with_label(valid, task, valid.schema.names, "validation")
+    )
     evaluated = None if checked is None else tensors(checked, plan, target, task)
     return _Problem(plan, target, rows, evaluated, train.rows - frame.height)
 

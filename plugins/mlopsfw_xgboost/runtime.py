@@ -12,14 +12,13 @@ import xgboost
 
 from mlopsfw.errors import BundleError
 from mlopsfw.features.encoding import FILE, Encoding, matrix, read_encodings
-from mlopsfw.roles import read_listed, read_model
+from mlopsfw.roles import TASK_OUTPUTS, read_listed, read_model
 from mlopsfw_xgboost.document import checked_document
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Manifest, Model
 
 FORMAT = "xgboost"
-OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -38,7 +37,7 @@ class XgBoostRuntime:
         """Load the file that the manifest lists for `xgboost`, and the encoding beside it. Raise `BundleError`."""
         file = folder / manifest.formats.get(FORMAT, "")
         declared = [output.name for output in manifest.outputs]
-        if declared != [OUTPUTS.get(manifest.task)]:
+        if declared != [TASK_OUTPUTS.get(manifest.task)]:
             raise BundleError(
                 f"{file}: the manifest declares {', '.join(declared)}, which no {manifest.task} model returns"
             )
@@ -48,7 +47,7 @@ class XgBoostRuntime:
         except (msgspec.DecodeError, ValueError, xgboost.core.XGBoostError) as error:
             raise BundleError(f"{file} is not a model that XGBoost can load: {error}") from error
         encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, columns)
-        return XgBoostModel(booster, encodings, OUTPUTS[manifest.task])
+        return XgBoostModel(booster, encodings, TASK_OUTPUTS[manifest.task])
 
 
 class XgBoostModel:

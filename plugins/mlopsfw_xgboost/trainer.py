@@ -12,9 +12,9 @@ import xgboost
 from mlopsfw import evaluation
 from mlopsfw.features.encoded import Columns, Rows, training_rows, validation_rows
 from mlopsfw.features.encoding import FILE
-from mlopsfw.roles import TrainedModel
+from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
 from mlopsfw_xgboost.document import OBJECTIVES
-from mlopsfw_xgboost.runtime import FORMAT, OUTPUTS, finite, predictions
+from mlopsfw_xgboost.runtime import FORMAT, finite, predictions
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Ability, TrainingContext, TrainingData, TrainingTask
@@ -32,7 +32,7 @@ class XgBoostTrainer:
         config: `[trainer.xgboost]`.
     """
 
-    tasks = frozenset(OUTPUTS)
+    tasks = frozenset(TASK_OUTPUTS)
     abilities: frozenset[Ability] = frozenset({"weight", "valid", "seed"})
 
     def __init__(self, config: XgBoostConfig) -> None:

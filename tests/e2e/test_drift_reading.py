@@ -11,7 +11,7 @@ import pytest
 import xlsxwriter
 
 from mlopsfw.cli import run
-from mlopsfw.data.drift.alike import agree, applied
+from mlopsfw.data.drift.representation import agree, applied
 from mlopsfw.data.intake.inferred import InferredFile, table_of
 from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw_format_csv import strict as csvsource

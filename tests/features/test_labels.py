@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from mlopsfw.data.tables.handle import TableHandle
-from mlopsfw.features.labels import classes_of, labelled, numbers, row_weights
+from mlopsfw.features.labels import check_weights, classes_of, numbers, row_weights, rows_with_label
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.training import TrainingTask
 
@@ -16,7 +16,7 @@ TASK = TrainingTask(task="regression", target="y", weight="w")
 
 def test_rows_without_a_label_are_left_out_and_nan_is_none():
     rows = pl.DataFrame({"x": [1, 2, 3, 4], "y": [0.5, None, float("nan"), 2.0]})
-    assert labelled(TableHandle.of(rows), TASK, ["x"], "training")["x"].to_list() == [1, 4]
+    assert rows_with_label(TableHandle.of(rows), TASK, ["x"], "training")["x"].to_list() == [1, 4]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_rows_without_a_label_are_left_out_and_nan_is_none():
 )
 def test_rows_without_any_label_are_refused(rows, message):
     with pytest.raises(DataError, match=message):
-        labelled(TableHandle.of(rows), TASK, ["x"], "validation")
+        rows_with_label(TableHandle.of(rows), TASK, ["x"], "validation")
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,9 @@ def test_a_null_weighs_nothing():
 def test_what_is_no_weight_is_refused(weights):
     with pytest.raises(DataError, match="the weights in 'w'"):
         row_weights(pl.DataFrame({"w": weights}), TASK)
+
+
+@pytest.mark.parametrize("values", [["a"], [-1.0, 2.0], [float("nan")], [float("inf")], [0.0, 0.0], [None]])
+def test_what_cannot_weigh_is_refused_with_its_column(values):
+    with pytest.raises(DataError, match="the weights in 'w' must be"):
+        check_weights(pl.Series("w", values, strict=False))

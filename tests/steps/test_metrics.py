@@ -73,8 +73,8 @@ model = "delay"
 @pytest.fixture
 def cost(install_plugin):
     """Return an installer of the metric `cost`, whose function has a body."""
-    return lambda body=BODY, tasks='("binary",)': install_plugin(
-        COST.replace("BODY", body).replace("TASKS", tasks), "metric.cost"
+    return lambda body=BODY, tasks='("binary",)', facts="higher_is_better=False": install_plugin(
+        COST.replace("BODY", body).replace("TASKS", tasks).replace("higher_is_better=False", facts), "metric.cost"
     )
 
 
@@ -124,6 +124,32 @@ def test_a_comparison_has_the_interval_of_the_difference_and_a_gate_can_ask_for_
     compared = evaluated(models, done)["compare"]
     assert compared["low"] <= compared["gain"] <= compared["high"]
     assert compared["low"] < compared["high"]
+
+
+def test_weights_count_in_every_metric_of_an_evaluation(cost, models):
+    """The column `hour` as weight; the weights of red-eye flights alone, which leave the other segment empty."""
+    cost()
+    models.edit("mlopsfw.toml", 'segments = ["carrier"]', 'segments = ["red_eye"]\nmetric = "cost"\nweight = "hour"')
+    models.edit("mlopsfw.toml", ', "cost <= champion.cost + 1"', "")
+    by_hour = evaluated(models, models.run())
+    with models.open() as project:
+        bundle = project.bundles.open(
+            project.blobs.get_folder(project.registry.resolve("models:/delay@1").bundle, models.root / "x")
+        )
+        namespace: dict = {}
+        exec(ROWS, namespace)
+        rows = namespace["rows"]()
+        probability = bundle.predict_table(rows)[bundle.manifest.outputs[0].name]
+    wrong, weight = (probability >= 0.5) != rows["late"].to_numpy(), rows["hour"].to_numpy()
+    assert by_hour["cost"] == pytest.approx(np.average(wrong, weights=weight))
+    assert by_hour["accuracy"] == pytest.approx(1 - np.average(wrong, weights=weight))
+    assert by_hour["compare"]["champion"] != pytest.approx(wrong.mean())
+    models.edit("mlopsfw.toml", 'weight = "hour"', 'weight = "red_eye"')
+    segments = evaluated(models, models.run())["segments"]["red_eye"]
+    assert set(segments["false"]) == {"rows"}
+    assert segments["true"]["cost"] == pytest.approx(wrong[rows["red_eye"].to_numpy()].mean())
+    models.edit("mlopsfw.toml", 'weight = "red_eye"', 'weight = "hours"')
+    assert "weight: the rows have no column 'hours'" in str(models.run().failure)
 
 
 def test_a_gate_on_a_plugins_metric_refuses(cost, models):
@@ -257,10 +283,22 @@ def test_a_monitor_watches_a_plugins_metric_in_its_direction(cost, project, fact
     assert ("cost" in {finding.subject for finding in report.findings}) == worse
 
 
+@pytest.mark.parametrize(("bounded", "worse"), [(True, True), (False, False)])
+def test_a_monitor_judges_the_loss_of_a_bounded_metric_as_it_is(cost, project, bounded, worse):
+    """0.07 is more than the 0.02 that a share may fall, and less than the tenth that another number may."""
+    cost("return float(np.mean((main >= 0.5) == (labels == 1)))", facts=f"higher_is_better=True, bounded={bounded}")
+    frame = make(np.random.default_rng(1), rows=20_000)
+    now = float(((frame["probability"] >= 0.5) == frame["label"]).mean())
+    known = baseline(frame, metrics={"cost": now + 0.07, "rows": 20_000.0})
+    seen = msgspec.structs.replace(window(frame, labelled=True), metrics=project.metrics)
+    report = examine(against(seen, known), known)
+    assert ("cost" in {finding.subject for finding in report.findings}) == worse
+
+
 def test_windows_of_a_project_carry_its_metrics(cost, project):
     cost()
     assert project.windows._metrics is project.metrics
     assert "cost" in project.metrics
     with pytest.raises(UsageError):
-        project.metrics.higher_is_better("csot")
-    assert not project.metrics.higher_is_better("cost")
+        project.metrics["csot"]
+    assert not project.metrics["cost"].higher_is_better

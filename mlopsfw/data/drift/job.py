@@ -9,8 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.data.drift.alike import agree, applied, is_text
 from mlopsfw.data.drift.blocks import Blocks, known_columns
+from mlopsfw.data.drift.representation import agree, applied, is_text
 from mlopsfw.data.tables.batches import without_rows
 from mlopsfw.data.tables.exact import is_number
 from mlopsfw.kernel.base.errors import UsageError
@@ -19,7 +19,7 @@ from mlopsfw.kernel.roles.reading import ReadOptions
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.data.drift.alike import Plan
+    from mlopsfw.data.drift.representation import Plan
     from mlopsfw.data.intake.formats import Formats
     from mlopsfw_core import ColumnDrift, StreamedDrift
 

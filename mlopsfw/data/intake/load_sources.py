@@ -172,8 +172,8 @@ def _digest(parts: Any) -> str:
 
 def _outside(parts: Sequence[_Source]) -> list[RemoteFile | SourceTable]:
     """Return the parts that may say whether they changed."""
-    told = [part.remote if isinstance(part, _Elsewhere) else part for part in parts]
-    return [part for part in told if not isinstance(part, SourceFile)]
+    remotes = [part.remote if isinstance(part, _Elsewhere) else part for part in parts]
+    return [part for part in remotes if not isinstance(part, SourceFile)]
 
 
 def _tellers(parts: Sequence[_Source]) -> list[tuple[str, Callable[[], Mapping[str, Any]]]]:

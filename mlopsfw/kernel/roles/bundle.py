@@ -46,6 +46,10 @@ class SignatureColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     shape: tuple[int | None, ...] = ()
 
 
+TASK_OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
+"""Task → the name of its own output, which a model has unless its trainer declares others."""
+
+
 class OutputColumn(SignatureColumn, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One output of a model, and what its values must obey. Every answer is checked; numbers are finite.
 

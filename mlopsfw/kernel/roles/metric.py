@@ -25,15 +25,18 @@ class Metric:
             `[rows, classes]` of a multiclass model); `weight` is float64 `[rows]`, None where all rows count equally.
         higher_is_better: Whether a larger value is better.
         tasks: The tasks that it is computed for, such as `binary` and `regression`.
+        bounded: Whether its values lie between 0 and 1. A monitor judges their loss as it is, and that of others relative
+            to the value at evaluation.
     """
 
     compute: Callable[[np.ndarray, Mapping[str, np.ndarray], np.ndarray | None], float | None]
     higher_is_better: bool
     tasks: tuple[str, ...]
+    bounded: bool = False
 
     def __post_init__(self) -> None:
-        if not callable(self.compute) or not isinstance(self.higher_is_better, bool):
-            raise TypeError("Metric.compute is a function, and Metric.higher_is_better True or False")
+        if not callable(self.compute) or not all(isinstance(b, bool) for b in (self.higher_is_better, self.bounded)):
+            raise TypeError("Metric.compute is a function, Metric.higher_is_better and Metric.bounded True or False")
         if not isinstance(self.tasks, tuple) or not self.tasks or not all(isinstance(t, str) for t in self.tasks):
             raise TypeError(f"Metric.tasks is a tuple of at least one task, not {self.tasks!r}")
 
@@ -52,5 +55,5 @@ class Metrics(Protocol):
     ) -> dict[str, float]:
         """Return the metrics of a task, or `only` some of them; arguments as for `Metric.compute`."""
 
-    def higher_is_better(self, name: str) -> bool:
-        """Return whether a larger value of a metric is better. Raise `UsageError` where there is no such metric."""
+    def __getitem__(self, name: str) -> Metric:
+        """Return a metric. Raise `UsageError` where there is none of this name."""

@@ -8,11 +8,10 @@ from typing import Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import BundleError, UnknownFormat
-from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn, SignatureColumn
+from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS, Manifest, OutputColumn, SignatureColumn
 
 FORMAT = 2
 _TWO = 2
-_OUTPUT_NAMES = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
 
 
 class _Version(msgspec.Struct):
@@ -42,7 +41,7 @@ def _upcast(raw: Any) -> dict[str, Any]:
     """Return a manifest of format 1, whose outputs were names, in format 2."""
     names = msgspec.convert(raw.get("outputs"), tuple[str, ...])
     classes = msgspec.convert(raw.get("classes", ()), tuple[str | int | bool, ...])
-    if raw.get("task") not in _OUTPUT_NAMES or len(names) != 1:
+    if raw.get("task") not in TASK_OUTPUTS or len(names) != 1:
         raise BundleError(f"a manifest of format 1 has no task {raw.get('task')!r} with {len(names)} outputs")
     declared = (OutputColumn(name=names[0], type="tensor" if raw["task"] == "multiclass" else "number"),)
     return {**raw, "format": FORMAT, "outputs": msgspec.to_builtins(outputs_for(raw["task"], classes, declared))}
@@ -61,9 +60,9 @@ def outputs_for(
     Raises:
         BundleError: The classes do not suit the task, the first output is not what it asks for, or another task declares none.
     """
-    if task not in _OUTPUT_NAMES:
+    if task not in TASK_OUTPUTS:
         if not declared:
-            known = ", ".join(_OUTPUT_NAMES)
+            known = ", ".join(TASK_OUTPUTS)
             raise BundleError(
                 f"the task {task!r} has no outputs of its own, and the trainer declares none",
                 hint=f"Declare them in TrainedModel.outputs. Tasks with outputs of their own: {known}.",
@@ -79,7 +78,7 @@ def outputs_for(
 
 
 def _first(task: str, classes: Sequence[str | int | bool]) -> OutputColumn:
-    name = _OUTPUT_NAMES[task]
+    name = TASK_OUTPUTS[task]
     if task == "regression":
         return OutputColumn(name=name, type="number")
     if not classes or (task == "binary" and len(classes) != _TWO):

@@ -30,7 +30,7 @@ from mlopsfw.kernel.config.validation import Fail, validation_error
 from mlopsfw.kernel.roles.names import chosen_as
 from mlopsfw.kernel.workspace import STATE
 from mlopsfw.privacy.secrets import is_reference, scheme_hint
-from mlopsfw.project.config.clear import secrets_in_clear
+from mlopsfw.project.config.plaintext_secrets import plaintext_secrets
 from mlopsfw.project.config.selections import merged, several, single
 from mlopsfw.project.secrets import Schemes
 
@@ -101,7 +101,7 @@ def load_config(file: Path, *, env: str | None = None, overrides: Sequence[str] 
         return ProjectConfig(name="", file=str(file), lines=lines).error(message, key, hint=hint)
 
     stores = _secret_schemes(dict(tree), fail, file, lines)
-    for key, problem, hint in secrets_in_clear(tree, stores):
+    for key, problem, hint in plaintext_secrets(tree, stores):
         raise fail(problem, key, hint=hint)
     overlays = tree.pop("env", {})
     if env is not None:
@@ -110,7 +110,7 @@ def load_config(file: Path, *, env: str | None = None, overrides: Sequence[str] 
         tree = merged(tree, overlays[env])
     for override in overrides:
         changed = _override(override)
-        for key, problem, hint in secrets_in_clear(changed, stores):
+        for key, problem, hint in plaintext_secrets(changed, stores):
             raise ConfigError(f"--set {key} {problem}", hint=hint)
         tree = merged(tree, changed)
     return _build(tree, fail, stores, file=str(file), env=env or "", lines=lines)

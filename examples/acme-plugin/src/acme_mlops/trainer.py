@@ -67,11 +67,11 @@ class AcmeTrainer:
         import numpy as np
 
         from mlopsfw.features.fit import learned_columns, training_columns
-        from mlopsfw.features.labels import labelled, numbers, row_weights
+        from mlopsfw.features.labels import numbers, row_weights, rows_with_label
         from mlopsfw.features.tables import signature_of, table_arrays
 
         names = train.schema.names
-        rows = labelled(train, task, training_columns(names, task), "training")
+        rows = rows_with_label(train, task, training_columns(names, task), "training")
         arrays = table_arrays(rows, inputs := signature_of(rows, learned_columns(names, task)))
         columns = tuple(_column(each, arrays[each.name]) for each in inputs)
         design, labels, weights = AcmeModel(columns).design(arrays), numbers(rows[task.target]), row_weights(rows, task)

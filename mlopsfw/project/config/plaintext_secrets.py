@@ -1,4 +1,4 @@
-"""Refuse secrets in clear: every text of `mlopsfw.toml` and of `--set`, whichever plugin reads it."""
+"""Refuse secrets in plain text: every text of `mlopsfw.toml` and of `--set`, whichever plugin reads it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _STORES = "secrets"
 _PUBLIC = frozenset({"user", "username", "name", "type", "region"})
 
 
-class InClear(NamedTuple):
-    """A secret in clear: the dotted key of its option, what gives it away, and what to do. No part of its text."""
+class PlaintextSecret(NamedTuple):
+    """A secret in plain text: the dotted key of its option, what gives it away, and what to do. No part of its text."""
 
     key: str
     problem: str
     hint: str
 
 
-def secrets_in_clear(value: Any, stores: Collection[str] = ()) -> Iterator[InClear]:
-    """Yield each secret that a configuration holds in clear, and each reference of a secret store to a store.
+def plaintext_secrets(value: Any, stores: Collection[str] = ()) -> Iterator[PlaintextSecret]:
+    """Yield each secret that a configuration holds in plain text, and each reference of a secret store to a store.
 
     Args:
         value: A table.
@@ -39,9 +39,9 @@ def secrets_in_clear(value: Any, stores: Collection[str] = ()) -> Iterator[InCle
         if is_reference(text):
             continue
         if place[:1] == (_STORES,) and ":" in text and is_reference(text, stores):
-            yield InClear(key, "is a reference to a secret store, which a store's own options cannot be", HINT)
+            yield PlaintextSecret(key, "is a reference to a secret store, which a store's own options cannot be", HINT)
         elif problem := _problem(text, place, stores):
-            yield InClear(key, problem, HINT + scheme_hint(text, stores))
+            yield PlaintextSecret(key, problem, HINT + scheme_hint(text, stores))
 
 
 def _texts(value: Any, key: str = "", path: tuple[str, ...] = ()) -> Iterator[tuple[str, str, tuple[str, ...]]]:

@@ -1,4 +1,4 @@
-"""`UnbuiltMonitor`: stands for a monitor that could not be built."""
+"""`FailedMonitor`: stands for a monitor that could not be built."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.monitoring import Window
 
 
-class UnbuiltMonitor(Monitor):
+class FailedMonitor(Monitor):
     """Raises, when it is asked, what kept the monitor from being built.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlopsfw.errors import UsageError
 from mlopsfw_trainer_sklearn.frame import outputs_of
-from mlopsfw_trainer_sklearn.onnx_file import NotAlike, alike, answers, convert, versions
+from mlopsfw_trainer_sklearn.onnx_file import ConversionRefused, answers, convert, max_difference, versions
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,8 +94,8 @@ def _as_onnx(estimator: Any, compared: Comparison, folder: Path) -> tuple[Kept |
         try:
             data = convert(estimator, task, inputs, width)
             returned = [answers(data, frame, inputs) for frame in frames]
-            difference = max(alike(a, b, task) for a, b in zip(expected, returned, strict=True))
-        except NotAlike as error:
+            difference = max(max_difference(a, b, task) for a, b in zip(expected, returned, strict=True))
+        except ConversionRefused as error:
             reason = str(error)
             continue
         file = folder / "model.onnx"
