@@ -87,13 +87,13 @@ def compare_streams(reference: Blocks, current: Blocks, alpha: float = 0.05, thr
 def _each(side: _Side, block: Mapping[str, Any], names: list[str], work: Callable[[_Side, str, Any], None]) -> None:
     """Do the work for each named column of a block, in parallel; a column that cannot be read is noted and left out from then on."""
 
-    def one(name: str) -> None:
+    def visit(name: str) -> None:
         try:
             work(side, name, block[name])
         except TypeError as error:
             side.unread[name] = str(error)
 
-    map_columns(one, [name for name in names if name not in side.unread], worthwhile=True)
+    map_columns(visit, [name for name in names if name not in side.unread], worthwhile=True)
 
 
 def _thin(side: _Side, name: str, column: Any) -> None:

@@ -122,8 +122,8 @@ class Story:
         """Return the flights, with two columns swapped where that was asked for."""
         if not self.asked.swap:
             return flights
-        one, other = self.asked.swap
-        return flights.rename({one: other, other: one})
+        first, second = self.asked.swap
+        return flights.rename({first: second, second: first})
 
     def examine(self, start: date, end: date) -> None:
         """Examine a window; where it alarms, train a challenger, unless the last one is too recent."""

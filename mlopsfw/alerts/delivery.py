@@ -63,36 +63,36 @@ class Deliveries:
         """Have each alerter deliver what is due to it, in order, until its first failure."""
         if not due:
             return Pumped()
-        turns = {name: list(reversed(waiting)) for name, waiting in due.items()}
-        running = {future: one for turn in turns.values() for future, one in self._next(turn)}
+        turns = {name: list(reversed(each)) for name, each in due.items()}
+        running = {future: waiting for turn in turns.values() for future, waiting in self._next(turn)}
         delivered, reasons = 0, dict[str, str]()
         while running:
             for future in futures.wait(running, return_when="FIRST_COMPLETED").done:
-                one = running.pop(future)
-                if reason := self._record(one, future):
-                    reasons[one.alerter] = reason
+                waiting = running.pop(future)
+                if reason := self._record(waiting, future):
+                    reasons[waiting.alerter] = reason
                 else:
                     delivered += 1
-                    running |= self._next(turns[one.alerter])
+                    running |= self._next(turns[waiting.alerter])
         return Pumped(delivered, len(reasons), sum(map(len, turns.values())), reasons)
 
     def _next(self, turn: list[Waiting]) -> list[tuple[futures.Future[Receipt | None], Waiting]]:
         """Start the next delivery of an alerter, if there is one."""
         if not turn:
             return []
-        one = turn.pop()
+        waiting = turn.pop()
         future: futures.Future[Receipt | None] = futures.Future()
         try:
-            deliver = self._alerter(one.alerter).deliver
+            deliver = self._alerter(waiting.alerter).deliver
         except Exception as error:  # noqa: BLE001 - an alerter that cannot be built must not stop the others
             future.set_exception(error)
         else:  # an alerter may change its copy
-            Thread(target=_fulfil, args=(future, deliver, deepcopy(one.alert)), daemon=True).start()
-        return [(future, one)]
+            Thread(target=_fulfil, args=(future, deliver, deepcopy(waiting.alert)), daemon=True).start()
+        return [(future, waiting)]
 
-    def _record(self, one: Waiting, future: futures.Future[Receipt | None]) -> str:
+    def _record(self, waiting: Waiting, future: futures.Future[Receipt | None]) -> str:
         """Record what came of a delivery; return why it failed, or an empty text."""
-        alert, alerter, attempt = one.alert, one.alerter, one.delivery.attempts + 1
+        alert, alerter, attempt = waiting.alert, waiting.alerter, waiting.delivery.attempts + 1
         error = future.exception()
         if error is None:
             record = AlertDelivered(

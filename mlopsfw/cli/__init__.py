@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main", "run"]
@@ -21,7 +22,9 @@ def run(args: list[str]) -> int:
     if args in ([], ["-h"], ["--help"]):
         from mlopsfw.cli.verbs import help_text
 
-        sys.stdout.write(help_text())
+        sys.stdout.write(
+            help_text({"project": os.environ.get("MLOPSFW_PROJECT"), "env": os.environ.get("MLOPSFW_ENV")})
+        )
         return 0
     from mlopsfw.cli.failure import print_warnings_plainly
     from mlopsfw.cli.root import invoke

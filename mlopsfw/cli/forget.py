@@ -32,7 +32,17 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Read COLUMN=VALUE from this file, so that the shell's history does not hold the value.",
 )
-@click.option("--text", "texts", multiple=True, help="Another text to look for in logs and values. May be repeated.")
+@click.option(
+    "--text",
+    "texts",
+    multiple=True,
+    help="Another text, of at least 6 characters, to look for in logs and values. May be repeated.",
+)
+@click.option(
+    "--text-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Read such texts from this file, one a line.",
+)
 @click.option(
     "--endpoint", "endpoints", multiple=True, help="Search also this endpoint, which the lineage does not reach."
 )
@@ -47,6 +57,7 @@ def forget(
     key: str,
     key_file: Path | None,
     texts: tuple[str, ...],
+    text_file: Path | None,
     endpoints: tuple[str, ...],
     dry_run: bool,
     yes: bool,
@@ -62,7 +73,8 @@ def forget(
     if bool(key) == bool(key_file):
         raise UsageError("give either --key or --key-file", hint="mlopsfw data forget people --key customer=123")
     column, value = parse(key or (key_file or Path()).read_text(encoding="utf-8").rstrip("\r\n"))
-    subject = Subject(column, value, project.privacy.key, texts)
+    more = text_file.read_text(encoding="utf-8").splitlines() if text_file else []
+    subject = Subject(column, value, project.privacy.key, (*texts, *filter(None, more)))
     also = [f"endpoints:/{endpoint}" for endpoint in endpoints]
     if not (dry_run or yes):
         with project.index.pinned():

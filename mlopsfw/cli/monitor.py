@@ -186,6 +186,8 @@ def _line(examined: Examined) -> dict[str, Any]:
 def watch(project: Project, endpoint: str, *, every: str, delay: str, zone: str) -> None:
     """Examine each window of ENDPOINT after its end, and deliver alerts, until Ctrl-C.
 
+    A window is one day long unless --every says otherwise. `monitor replay` shows how often windows of a length alarmed so far.
+
     The watcher examines a window again as labels arrive: when 10, 50 and 90% of its rows have labels, and 7 and 30 days after the first
     look if more labels have arrived. At a later look only the labels can raise an alarm. All looks share one level.
 

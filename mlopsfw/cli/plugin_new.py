@@ -64,6 +64,21 @@ def write_package(role: str, name: str, parent: Path) -> Path:
     Raises:
         UsageError: There is no such role, the name is no name, a plugin or a folder of that name exists.
     """
+    keys = _entry_points(role, name)
+    folder = parent / f"mlopsfw-{role}-{name}"
+    files = _files(folder.name, role, name, keys)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise UsageError(f"{folder} exists already", hint="Choose another name, or another --folder.") from None
+    for relative, text in files.items():
+        (folder / relative).parent.mkdir(parents=True, exist_ok=True)
+        (folder / relative).write_text(text, encoding="utf-8")
+    return folder
+
+
+def _entry_points(role: str, name: str) -> list[str]:
+    """Return the names of the package's entry points; raises as `write_package`."""
     if role not in roles():
         raise UsageError(f"there is no role {role!r}", hint=nearest(role, roles()))
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
@@ -73,34 +88,30 @@ def write_package(role: str, name: str, parent: Path) -> Path:
     for claim in Catalog().claims:
         if claim.key in keys:
             raise UsageError(f"{claim} exists", hint="Choose another name.")
-    folder = parent / f"mlopsfw-{role}-{name}"
-    module = folder.name.replace("-", "_")
+    return keys
+
+
+def _files(distribution: str, role: str, name: str, keys: list[str]) -> dict[str, str]:
+    """Return the files of the package: path → text."""
+    module = distribution.replace("-", "_")
     plugin = _sample(f"{role}.py", role, name)
     summary = plugin.removeprefix('"""').partition("\n")[0].removesuffix('"""').replace("`", "")
     points = "\n".join(f'"{key}" = "{module}"' for key in keys)
     about = {
         "points": points,
-        "distribution": folder.name,
+        "distribution": distribution,
         "module": module,
         "role": role,
         "name": name,
         "version": __version__,
     }
-    files = {
+    return {
         "pyproject.toml": _PYPROJECT.format(summary=summary.replace('"', "'"), **about),
         "README.md": _README.format(summary=summary, **about),
         f"src/{module}/__init__.py": plugin,
         f"src/{module}/py.typed": "",
         f"tests/test_{module}.py": _sample(f"kits/{role}.py", role, name),
     }
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise UsageError(f"{folder} exists already", hint="Choose another name, or another --folder.") from None
-    for relative, text in files.items():
-        (folder / relative).parent.mkdir(parents=True, exist_ok=True)
-        (folder / relative).write_text(text, encoding="utf-8")
-    return folder
 
 
 def _sample(file: str, role: str, name: str) -> str:

@@ -31,9 +31,9 @@ class VerbGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
-    def get_help(self, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
+    def get_help(self, ctx: click.Context) -> str:
         """Return the help page."""
-        return help_text().rstrip()
+        return help_text(ctx.params).rstrip()
 
 
 def _plugin_command(name: str, options: Mapping[str, Any]) -> click.Command:
@@ -54,9 +54,11 @@ def _help_of(option: str) -> str:
 
 
 @click.command(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.option("--project", type=click.Path(path_type=Path), envvar="MLOPSFW_PROJECT", help=_help_of("--project"))
-@click.option("--env", envvar="MLOPSFW_ENV", help=_help_of("--env"))
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_help_of("--set"))
+@click.option(
+    "--project", type=click.Path(path_type=Path), envvar="MLOPSFW_PROJECT", is_eager=True, help=_help_of("--project")
+)
+@click.option("--env", envvar="MLOPSFW_ENV", is_eager=True, help=_help_of("--env"))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", is_eager=True, help=_help_of("--set"))
 @click.option("--traceback", is_flag=True, envvar="MLOPSFW_TRACEBACK", help=_help_of("--traceback"))
 @click.version_option(package_name="mlopsfw", help=_help_of("--version"))
 @click.pass_context

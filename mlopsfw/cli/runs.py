@@ -106,7 +106,20 @@ def show(project: Project, run_id: str, *, as_json: bool) -> None:
     code = view.facts.code
     if code.commit:
         click.echo(f"code {code.commit[:12]}{' with uncommitted changes' if code.diff else ''}")
-    rows = [
+    table(_results(view), ("step", "status", "engine", "output", "kind", "digest"), empty="No results yet.")
+    if view.params:
+        table([{"parameter": name, "value": value} for name, value in view.params.items()])
+    for step in view.steps.values():
+        if step.failure:
+            click.echo(f"{step.name}: {step.failure}")
+    if view.metrics:
+        table([{"metric": name, "value": value} for name, value in view.metrics.items()])
+    _tell_notes(view)
+
+
+def _results(view: RunView) -> list[dict[str, Any]]:
+    """Return a row for each output of a step, and for each artifact of the run itself."""
+    rows: list[dict[str, Any]] = [
         {
             "step": step.name,
             "status": step.status,
@@ -122,15 +135,7 @@ def show(project: Project, run_id: str, *, as_json: bool) -> None:
         {"step": "", "status": "", "engine": "", "output": name, "kind": artifact.kind, "digest": artifact.digest[:12]}
         for name, artifact in view.artifacts.items()
     ]
-    table(rows, ("step", "status", "engine", "output", "kind", "digest"), empty="No results yet.")
-    if view.params:
-        table([{"parameter": name, "value": value} for name, value in view.params.items()])
-    for step in view.steps.values():
-        if step.failure:
-            click.echo(f"{step.name}: {step.failure}")
-    if view.metrics:
-        table([{"metric": name, "value": value} for name, value in view.metrics.items()])
-    _tell_notes(view)
+    return rows
 
 
 def _tell_notes(view: RunView) -> None:

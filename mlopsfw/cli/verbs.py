@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("mlopsfw.cli.init:init", "Start a project in this folder"),
     "run": ("mlopsfw.cli.pipeline:run", "Run the steps of the pipeline that have changed"),
@@ -43,8 +46,12 @@ OPTIONS: dict[str, str] = {
 """Maps each global option to its help text."""
 
 
-def help_text() -> str:
-    """Return the help page: verbs, verbs of plugins (from metadata), global options."""
+def help_text(options: Mapping[str, Any]) -> str:
+    """Return the help page: verbs, verbs of plugins (from metadata), global options.
+
+    Args:
+        options: The global options that stand before `--help`: which project says what is disabled.
+    """
     lines = [
         "Usage: mlopsfw [OPTIONS] VERB …",
         "",
@@ -52,7 +59,7 @@ def help_text() -> str:
         "",
     ]
     lines += ["Verbs:", *_columns({name: summary for name, (_, summary) in VERBS.items()}), ""]
-    if plugin_verbs := _plugin_verbs():
+    if plugin_verbs := _plugin_verbs(options):
         lines += ["Verbs of plugins:", *_columns(plugin_verbs), ""]
     lines += ["Options:", *_columns(OPTIONS), "", "Run `mlopsfw VERB --help` for more. Start with `mlopsfw init`."]
     return "\n".join(lines) + "\n"
@@ -63,19 +70,17 @@ def _columns(rows: dict[str, str]) -> list[str]:
     return [f"  {name:<{width}}{text}" for name, text in rows.items()]
 
 
-def _plugin_verbs() -> dict[str, str]:
+def _plugin_verbs(options: Mapping[str, Any]) -> dict[str, str]:
     from mlopsfw.kernel.plugins.catalog import Catalog
 
     verbs = {c.name: f"{c.distribution} {c.version}" for c in Catalog().of("command") if c.name not in VERBS}
     if not verbs:
         return {}  # then no configuration is read either
-    import os
-
     from mlopsfw.cli.output import disabled_plugins
     from mlopsfw.kernel.base.errors import MlopsfwError
 
     try:
-        allowed = Catalog(disabled=disabled_plugins({"project": os.environ.get("MLOPSFW_PROJECT")})).of("command")
+        allowed = Catalog(disabled=disabled_plugins(options)).of("command")
     except MlopsfwError:
         return verbs  # the page is shown all the same
     return {name: text for name, text in verbs.items() if name in {claim.name for claim in allowed}}

@@ -15,6 +15,6 @@ def drop(services: Services, digest: str, stone: Tombstone) -> None:
     """Delete a blob and this machine's copy of it, leaving a tombstone; one that is gone already is no error."""
     bury(services.storage, digest, stone)
     copy = services.workspace.private_folder("blobs") / digest[:2] / digest
-    copy.unlink(missing_ok=True)  # before the blob: while that is there, whoever finishes this finds it again
+    copy.unlink(missing_ok=True)  # before the blob: while that is there, the process that finishes this finds it again
     services.storage.delete(key_of(digest))
     services.blobs.doubt()

@@ -24,7 +24,7 @@ class Subject:
         column: The column.
         text: The value, as text.
         key: The project's key of keyed hashes.
-        words: Further texts to look for where there are no columns.
+        words: Further texts to look for where there are no columns, of at least 6 characters.
         values: What the text stands for; None for itself.
     """
 
@@ -34,6 +34,9 @@ class Subject:
         if not key:
             hint = 'Make one with `openssl rand -hex 32`, and refer to it: [privacy] key = "env:NAME".'
             raise ConfigError("the key to prove an erasure is missing", key="privacy.key", hint=hint)
+        if any(len(word) < SEARCHABLE for word in words):
+            hint = "A shorter one stands in texts that are about somebody else. Omit it, or give more of the text."
+            raise UsageError(f"a text to look for has at least {SEARCHABLE} characters", hint=hint)
         self.column, self.text, self._key, self._more = column, text, key, words
         self.digest = keyed_hash(key, f"mlopsfw subject\0{column}\0{text}")
         self._values = (text,) if values is None else values

@@ -1,6 +1,6 @@
 """Whether texts stand in a file: as bytes, and inside what is packed (gzip, zip, Parquet, Arrow IPC).
 
-Made for `forget`, which drops what it cannot rewrite, and for whoever wants to see for himself that a value is gone.
+Made for `forget`, which drops what it cannot rewrite, and for people who want to check that a value is gone.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from mlopsfw.kernel.base.errors import MlopsfwError
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # outside lie site-local and IPv4 in old clothes
 _DOCUMENTATION = ipaddress.ip_network("3fff::/20")  # RFC 9637, newer than the interpreter's own list
-_RELAY = ipaddress.ip_network("192.88.99.0/24")  # 6to4 relays, RFC 7526: whoever is nearest answers
+_RELAY = ipaddress.ip_network("192.88.99.0/24")  # 6to4 relays, RFC 7526: the nearest relay answers
 _PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")  # RFC 6890; interpreters differ in which of its addresses they list
 _ANYCAST = tuple(map(ipaddress.ip_address, ("192.0.0.9", "192.0.0.10")))  # the two that IANA lists as global
 

@@ -93,13 +93,19 @@ class Installation(Protocol):
 
 def checks(store: Store, project: Installation) -> tuple[Check, ...]:
     """Return the checks."""
-    return (
+    on_machine = (
         Check(
             "machine",
             "This machine has free space, and the project's state is private",
             lambda: machine(project.workspace),
         ),
         Check("startup", "Which files run code whenever Python starts", startup_files),
+    )
+    return (*on_machine, *_of_store(store, project), *_of_installation(store, project))
+
+
+def _of_store(store: Store, project: Installation) -> tuple[Check, ...]:
+    return (
         Check(
             "storage",
             "The storage answers and keeps its protocol",
@@ -125,6 +131,11 @@ def checks(store: Store, project: Installation) -> tuple[Check, ...]:
             "Every blob that an event refers to exists",
             lambda: references(store.ledger, released(project.components), _installed(project.plugins)),
         ),
+    )
+
+
+def _of_installation(store: Store, project: Installation) -> tuple[Check, ...]:
+    return (
         Check(
             "plugins",
             "Every selected provider is installed and can be loaded",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -11,7 +13,8 @@ from mlopsfw.kernel.base.errors import SignatureMismatch
 from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.privacy.treatments import Treatment
 
-_PLAIN = (str, int, float, list, dict, type(None))
+_VALUES = (str, int, float, list, dict, type(None), bytes, Decimal, dt.date, dt.time, dt.timedelta)
+"""What JSON and typed files hold."""
 
 
 class Requests:
@@ -36,13 +39,13 @@ class Requests:
         """Return a request's columns as the model was trained on them; what was dropped then is left out.
 
         Raises:
-            SignatureMismatch: A marked column holds what is no value of JSON, so that it has no text to hash.
+            SignatureMismatch: A marked column holds what is no value of JSON or of a file, so that it has no text to hash.
         """
         if not self._learned.marks:
             return columns
         for name in self._learned.marks:
             for row, value in enumerate(columns.get(name, ())):
-                if not isinstance(value, _PLAIN):
+                if not isinstance(value, _VALUES):
                     raise SignatureMismatch(f"{value!r} is not a value of any column", column=name, row=row)
         return self._learned.columns(columns)
 

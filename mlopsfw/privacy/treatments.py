@@ -5,14 +5,16 @@ or time the year stays; anything else becomes null. `hash`: HMAC-SHA256 under th
 equal values stay equal, in every table of every project that has the key, and nobody without it can try values out. Null stays null.
 
 A value's text is the same whatever file it came from: `123` for 123, 123.0 and "123"; `true`; RFC 3339 for dates and times, times
-in UTC with microseconds; JSON for lists and records.
+in UTC with microseconds; base64 for bytes, as JSON holds them; JSON for lists and records.
 """
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlopsfw.governance.keyed import keyed_hash
@@ -125,13 +127,18 @@ def _moment(value: dt.datetime) -> str:
     return utc.isoformat(timespec="microseconds")
 
 
+def _decimal(value: Decimal) -> str:
+    return format(value.normalize(), "f") if value.is_finite() else str(float(value))
+
+
 _TEXTS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (bool, lambda value: str(value).lower()),
     (float, lambda value: str(int(value)) if value.is_integer() else repr(value)),
     (dt.datetime, _moment),
     (dt.date, dt.date.isoformat),
-    (bytes, bytes.hex),
-    ((list, dict), lambda value: json.dumps(value, sort_keys=True, default=str)),
+    (Decimal, _decimal),
+    (bytes, lambda value: base64.b64encode(value).decode()),
+    ((list, dict), lambda value: json.dumps(value, sort_keys=True, default=text_of)),
 )
 """What has a text of its own, the narrower type before the wider."""
 

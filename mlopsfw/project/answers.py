@@ -13,6 +13,7 @@ from mlopsfw.kernel.roles.alerting import Receipt
 from mlopsfw.kernel.roles.deployer import DeployerMode, EndpointStatus
 from mlopsfw.kernel.roles.engine import EngineAbility, Resources, StepResult
 from mlopsfw.kernel.roles.monitoring import Signals
+from mlopsfw.kernel.roles.source import SourceOption
 from mlopsfw.privacy.secrets import secret_problem
 
 _NONE = type(None)
@@ -31,13 +32,14 @@ _ANSWERS: dict[tuple[str, str], tuple[type, ...]] = {
 _DECLARED: dict[tuple[str, str], tuple[str, ...]] = {
     ("deployer", "mode"): get_args(DeployerMode),
     ("engine", "abilities"): get_args(EngineAbility),
+    ("source", "takes"): get_args(SourceOption),
 }
-_SEVERAL = ("abilities",)
+_SEVERAL = ("abilities", "takes")
 _PROBLEMS: dict[tuple[str, str], Callable[[Any], str]] = {("secrets", "read"): secret_problem}
 _PARTS = {("engine", "submit"): "handle"}
 _METHODS = {"handle": ("wait", "cancel")}
 
-CHECKED = frozenset(role for role, _ in (*_ANSWERS, *_PARTS)) - {*_METHODS}
+CHECKED = frozenset(role for role, _ in (*_ANSWERS, *_DECLARED, *_PARTS)) - {*_METHODS}
 """The roles whose answers are checked here; the rooms of the others check theirs."""
 
 

@@ -41,52 +41,71 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
     from mlopsfw.project.checks import secret_check
     from mlopsfw.serving.component import component as endpoints
 
-    def capture_holdings() -> Iterable[Holding]:
-        from mlopsfw.serving.captures.erasure import CaptureErasure
-
-        return (CaptureErasure(parts.services, parts.tables, parts.captures, parts.endpoints),)
-
-    def capture_tables() -> Iterator[str]:
-        from mlopsfw.serving.component import table_names
-
-        return table_names(parts.endpoints, parts.captures, parts.ledger)
-
-    def run_needs(name: str) -> Iterator[tuple[int, str]]:
-        from mlopsfw.pipeline.run.version_needs import RunNeeds, StepNeeds
-
-        yield from RunNeeds(parts.runs, parts.datasets, parts.index).of(name)
-        yield from StepNeeds(parts.config.steps).of(name)
-
-    def run_holdings() -> Iterable[Holding]:
-        from mlopsfw.pipeline.run.holding import run_holding
-
-        return (run_holding(parts.services, parts.values, parts.datasets),)
-
-    def report_holdings() -> Iterable[Holding]:
-        from mlopsfw.monitoring.component import report_holding
-
-        return (report_holding(parts.services, parts.values),)
-
-    def dataset_holdings() -> Iterable[Holding]:
-        from mlopsfw.data.datasets.loading.bad_rows import BadRowErasure
-        from mlopsfw.data.datasets.removal.holding import DatasetHolding
-
-        return (
-            DatasetHolding(parts.datasets, BadRowErasure(parts.services), parts.row_erasure, parts.version_removal),
-        )
-
+    rooms = _Rooms(parts)
     return (
         operations(parts, parts),
         Component(name="secrets", checks=(secret_check(parts),)),
-        endpoints(lambda: parts.endpoints, lambda: parts.captures, capture_holdings, capture_tables),
-        runs(lambda: parts.runs, run_needs, run_holdings),
-        monitoring(report_holdings),
+        endpoints(lambda: parts.endpoints, lambda: parts.captures, rooms.capture_holdings, rooms.capture_tables),
+        runs(lambda: parts.runs, rooms.run_needs, rooms.run_holdings),
+        monitoring(rooms.report_holdings),
         filesets(lambda: parts.filesets),
-        datasets(lambda: parts.datasets, dataset_holdings),
+        datasets(lambda: parts.datasets, rooms.dataset_holdings),
         models(lambda: parts.registry, lambda: parts.lineage, lambda: parts.index, lambda: parts.objectives),
         alerts(lambda: parts.alerts),
         governance(lambda: parts.erasures, lambda: parts.people),
     )
+
+
+class _Rooms:
+    """What several rooms together say: which rows of people they hold, and what they need. Each answer is put together when it is asked for.
+
+    Args:
+        parts: The parts of the project.
+    """
+
+    def __init__(self, parts: Wiring) -> None:
+        self._parts = parts
+
+    def capture_holdings(self) -> Iterable[Holding]:
+        """Return what is captured."""
+        from mlopsfw.serving.captures.erasure import CaptureErasure
+
+        parts = self._parts
+        return (CaptureErasure(parts.services, parts.tables, parts.captures, parts.endpoints),)
+
+    def capture_tables(self) -> Iterator[str]:
+        """Return the names of the tables of captures and labels."""
+        from mlopsfw.serving.component import table_names
+
+        return table_names(self._parts.endpoints, self._parts.captures, self._parts.ledger)
+
+    def run_needs(self, name: str) -> Iterator[tuple[int, str]]:
+        """Yield the versions of a dataset that runs and steps need, and why."""
+        from mlopsfw.pipeline.run.version_needs import RunNeeds, StepNeeds
+
+        yield from RunNeeds(self._parts.runs, self._parts.datasets, self._parts.index).of(name)
+        yield from StepNeeds(self._parts.config.steps).of(name)
+
+    def run_holdings(self) -> Iterable[Holding]:
+        """Return the values of steps."""
+        from mlopsfw.pipeline.run.holding import run_holding
+
+        return (run_holding(self._parts.services, self._parts.values, self._parts.datasets),)
+
+    def report_holdings(self) -> Iterable[Holding]:
+        """Return the reports of monitors."""
+        from mlopsfw.monitoring.component import report_holding
+
+        return (report_holding(self._parts.services, self._parts.values),)
+
+    def dataset_holdings(self) -> Iterable[Holding]:
+        """Return the datasets."""
+        from mlopsfw.data.datasets.loading.bad_rows import BadRowErasure
+        from mlopsfw.data.datasets.removal.holding import DatasetHolding
+
+        parts = self._parts
+        bad_rows = BadRowErasure(parts.services)
+        return (DatasetHolding(parts.datasets, bad_rows, parts.row_erasure, parts.version_removal),)
 
 
 def event_types(components: tuple[Component, ...]) -> EventTypes:

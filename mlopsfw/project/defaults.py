@@ -21,9 +21,9 @@ from mlopsfw.kernel.roles.source import Source
 from mlopsfw.kernel.roles.storage import Storage
 from mlopsfw.kernel.roles.training import Trainer
 
-_GROWN: dict[str, type] = {each.__name__: each for each in (Storage, Monitor, Alerter, Engine)}
+_GROWN: dict[str, type] = {each.__name__: each for each in (Storage, Monitor, Alerter, Engine, Source)}
 """The roles with methods that a provider may leave out: each that is not abstract."""
-_WHOLE: dict[str, type] = {each.__name__: each for each in (Trainer, Runtime, Deployer, Format, Source, SecretStore)}
+_WHOLE: dict[str, type] = {each.__name__: each for each in (Trainer, Runtime, Deployer, Format, SecretStore)}
 """The roles of which a provider has every attribute and method."""
 
 

@@ -27,8 +27,8 @@ def open_scorer(spec: EndpointSpec, bundle: Path, root: Path, config: str) -> Sc
         UnknownFormat: No runtime loads it.
     """
     project = _open(root, config)
-    opened = project.bundles.open(bundle, f"{spec.model}@{spec.version}")
-    return Scorer(opened, project.recorder(spec, opened.manifest))
+    loaded = project.bundles.open(bundle, f"{spec.model}@{spec.version}")
+    return Scorer(loaded, project.recorder(spec, loaded.manifest))
 
 
 def compact_log(endpoint: str, root: Path, config: str) -> int:

@@ -14,7 +14,7 @@ from mlopsfw.errors import DataError
 from mlopsfw.roles import Host, Source
 
 if TYPE_CHECKING:
-    from mlopsfw.roles import Received, SourceRequest
+    from mlopsfw.roles import Received, SourceOption, SourceRequest
 
 _CHUNK = 1 << 20
 
@@ -66,6 +66,7 @@ class SampleSource:
     """Finds files on the share; no URL leads out of it."""
 
     queries = False
+    takes: tuple[SourceOption, ...] = ()
 
     def __init__(self, share: Path) -> None:
         self._share = share.resolve()

@@ -65,8 +65,8 @@ def join(
     here = arrived.filter(pl.col("endpoint").is_null() | (pl.col("endpoint") == endpoint))
     by_id = _labelled(predictions, "id", arrived)
     by_name = _labelled(predictions, "name", here).filter(_earlier())
-    clear = by_name.join(_meaning_one(by_name, named), on="name", how="semi")
-    matched = pl.concat([by_id.filter(pl.col("id").is_unique()), clear]).sort(ARRIVAL, nulls_last=False)
+    unambiguous = by_name.join(_meaning_one(by_name, named), on="name", how="semi")
+    matched = pl.concat([by_id.filter(pl.col("id").is_unique()), unambiguous]).sort(ARRIVAL, nulls_last=False)
     matched = matched.unique("prediction_id", keep="last", maintain_order=True)
     unclear = pl.concat([by_id, by_name]).join(matched, on="prediction_id", how="anti").height
     typed = matched.select("prediction_id", as_classes(matched["label"], manifest), "label_time")

@@ -291,7 +291,7 @@ def _read(reader: Format, path: Path, options: ReadOptions, sheet: str = "") -> 
     formats = Formats([inner_suffix(path).removeprefix(".")], lambda _name: reader)
     guesses = Guesses()
     files = [SourceFile(path, sheet=sheet)]
-    return guesses.settled(lambda: _table(list(formats.read(files, options, guesses))))
+    return guesses.retry(lambda: _table(list(formats.read(files, options, guesses))))
 
 
 def _names(error: DataError, file: Path) -> None:

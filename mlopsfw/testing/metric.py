@@ -139,5 +139,5 @@ def _at(labels: np.ndarray, outputs: Mapping[str, np.ndarray], rows: np.ndarray)
     return labels[rows], {name: column[rows] for name, column in outputs.items()}
 
 
-def _close(one: float | None, other: float | None) -> bool:
-    return one == other if one is None or other is None else math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+def _close(value: float | None, other: float | None) -> bool:
+    return value == other if value is None or other is None else math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-9)

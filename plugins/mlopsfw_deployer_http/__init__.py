@@ -51,7 +51,7 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 def _build(config: HttpConfig, host: Host) -> Deployer:
     try:
-        import httptools  # noqa: F401 - looked for here, so that a missing one is told by whoever deploys, not by a process's log
+        import httptools  # noqa: F401 - looked for here, so that a missing one is an error of the deployment, and not a line in a process's log
     except ImportError as error:
         from mlopsfw.errors import MissingExtra
 

@@ -30,7 +30,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_busy", "_client", "_eof", "_headers", "_listener", "_parser", "_queue", "_size", "_transport", "_url",
+        "_body", "_busy", "_client", "_discards", "_eof", "_headers", "_listener", "_parser", "_queue", "_size", "_transport", "_url",
         "asked", "blocked", "finished", "in_head", "in_message", "reserved", "since", "unsent",
     )  # fmt: skip
 
@@ -110,6 +110,7 @@ class Connection(asyncio.Protocol):
         self._url, self._size = b"", 0
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
+        self._discards = False  # the request is refused, whatever its body holds
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request's target."""
@@ -134,20 +135,36 @@ class Connection(asyncio.Protocol):
             raise Refusal(431, f"the request's head is longer than {self._listener.limits.head} bytes")
 
     def on_headers_complete(self) -> None:
-        """Refuse a body that is too long before reading it; answer `Expect: 100-continue`."""
-        length = self._headers.get(b"content-length", b"0")
-        if int(length) > self._listener.limits.body:
+        """Check the head before a body is read: one that is too long ends the connection, one that may not pass is not kept.
+
+        Answer `Expect: 100-continue`.
+        """
+        length = int(self._headers.get(b"content-length", b"0"))
+        if length > self._listener.limits.body:
             raise self._too_long()
         self._size, self.in_head = 0, False
-        if self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._queue and not self.unsent:
+        asks = self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._queue and not self.unsent
+        if length or b"transfer-encoding" in self._headers:
+            try:
+                self._listener.check(self._request(b""))
+            except Refusal:
+                if asks:
+                    raise
+                self._discards = True
+        if asks:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _request(self, body: bytes) -> Request:
+        path = self._url.partition(b"?")[0].decode("ascii", "replace")
+        return Request(self._parser.get_method().decode("ascii"), path, self._headers, body, self._client)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
         self._size += len(body)
         if self._size > self._listener.limits.body:
             raise self._too_long()
-        self._body.append(body)
+        if not self._discards:
+            self._body.append(body)
 
     def _too_long(self) -> Refusal:
         return Refusal(413, f"the body is longer than {self._listener.limits.body} bytes; send fewer rows at a time")
@@ -157,9 +174,7 @@ class Connection(asyncio.Protocol):
         self.in_message, self.asked, self.since = False, True, self._listener.loop.time()
         if self.finished:
             return  # pipelined after a request that ended the connection
-        path = self._url.partition(b"?")[0].decode("ascii", "replace")
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = Request(self._parser.get_method().decode("ascii"), path, self._headers, body, self._client)
+        request = self._request(self._body[0] if len(self._body) == 1 else b"".join(self._body))
         self.unsent += 1
         if self._busy:
             self._queue.append((request, self._parser.should_keep_alive()))

@@ -65,10 +65,14 @@ class HttpDeployer:
             self._refuse_older(folder, spec)
             settings = self._settings(folder, spec)
             self._refuse_moved(folder, settings)
-            self._refuse_unheard(folder, spec)
+            self._refuse_unresponsive(folder, spec)
             write_changed(folder / WANTED, settings)
-            self._tell(folder, settings)
-            self._await(folder, settings)
+            try:
+                self._tell(folder, settings)
+                self._await(folder, settings)
+            except Exception:
+                _withdraw(folder)
+                raise
             self._clean(folder, spec)
         return self.status(spec.endpoint)
 
@@ -161,7 +165,7 @@ class HttpDeployer:
                 hint=f"Run: mlopsfw endpoints stop {settings.spec.endpoint}, then deploy again.",
             )
 
-    def _refuse_unheard(self, folder: Path, spec: EndpointSpec) -> None:
+    def _refuse_unresponsive(self, folder: Path, spec: EndpointSpec) -> None:
         if alive(folder) and not reacts(folder):
             process = supervisor_of(folder)
             raise ServingError(
@@ -290,6 +294,18 @@ class HttpDeployer:
         finally:
             connection.close()
         return answer.status == http.HTTPStatus.OK, "" if answer.status == http.HTTPStatus.OK else "it is not ready"
+
+
+def _withdraw(folder: Path) -> None:
+    """Ask for what is served again, so that a change that failed is not made later; end a supervisor that serves nothing."""
+    status = read(folder / STATUS, Status)
+    served = status.serving if status is not None else None
+    settings = read(folder / f"revision-{served.revision}.json", Settings) if served is not None else None
+    if settings is not None:
+        write_changed(folder / WANTED, settings)
+    if alive(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(supervisor_of(folder), signal.SIGTERM if settings is None else signal.SIGHUP)
 
 
 def _facts(status: Status) -> dict[str, Any]:

@@ -59,6 +59,10 @@ class Service(Protocol):
         """Return the answer; never raises."""
         ...
 
+    def check(self, head: Request) -> None:
+        """Raise `Refusal` where a request may not pass, whatever its body holds."""
+        ...
+
     def refused(self, refusal: Refusal) -> Answer:
         """Return the answer to an invalid request."""
         ...
@@ -144,6 +148,10 @@ class Listener:
     def forget(self, connection: Connection) -> None:
         """Stop counting the connection."""
         self._connections.discard(connection)
+
+    def check(self, head: Request) -> None:
+        """Raise `Refusal` where a request may not pass, whatever its body holds."""
+        self._service.check(head)
 
     def answer(self, request: Request) -> Answer:
         """Answer on the event loop. If the model turns out to be slow, answer fewer requests there from now on."""

@@ -75,6 +75,11 @@ class Service:
 
     # -- answering -------------------------------------------------------------------------------------------------------
 
+    def check(self, head: Request) -> None:
+        """Raise `Refusal` where a request may not pass, whatever its body holds."""
+        self._gate.check(head, public=head.path in PUBLIC)
+        self._route(head)
+
     def answer(self, request: Request) -> Answer:
         """Return the answer to any request."""
         begun, name = time.perf_counter(), "none"

@@ -135,6 +135,12 @@ class Supervisor:
             log("refused", revision=wanted.spec.revision, error=str(error))
             self._publish()
             return False
+        if self._withdrawn(wanted):
+            self._retire(started)
+            self._attempt = Attempt(revision=wanted.spec.revision, state="failed", detail="it was given up meanwhile")
+            log("withdrawn", revision=wanted.spec.revision)
+            self._publish()
+            return False
         old, self._settings, self._serving = self._worker, wanted, wanted.spec
         self._attempt = Attempt(revision=wanted.spec.revision, state="ready")
         self._adopt(started)
@@ -142,6 +148,11 @@ class Supervisor:
         if old is not None:
             self._retire(old)
         return True
+
+    def _withdrawn(self, settings: Settings) -> bool:
+        """Return whether the deployer gave a change up, or asks for another by now."""
+        wanted = self._wanted()
+        return wanted is not None and wanted.spec.revision != settings.spec.revision
 
     def _state(self, settings: Settings) -> Path:
         """Return the file with a revision's settings."""

@@ -39,7 +39,7 @@ def main() -> None:
 def _listen(pipe: IO[bytes], waiting: SimpleQueue[bytes]) -> None:
     while (frame := receive(pipe)) is not None:
         waiting.put(frame)
-    os._exit(1)  # the coordinator is gone, and with it whoever would take the result
+    os._exit(1)  # the coordinator is gone, and nobody would take the result
 
 
 def _detach_standard_streams() -> None:

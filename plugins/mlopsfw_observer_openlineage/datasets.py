@@ -124,5 +124,5 @@ def _uri(source: str) -> str:
     return quote(source, safe="/:@%") if "://" in source else f"file:{quote(source)}"
 
 
-def _distinct(found: list[Json]) -> list[Json]:
-    return list({(one["namespace"], one["name"], str(one["facets"])): one for one in found}.values())
+def _distinct(datasets: list[Json]) -> list[Json]:
+    return list({(each["namespace"], each["name"], str(each["facets"])): each for each in datasets}.values())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlopsfw.roles import Clock
 
 _PAUSE = 30.0  # seconds after a failure in which nothing is tried: a receiver that is down costs a run one timeout, not one an event
-_MOST = 10_000  # events that wait; more are for whoever reads the ledger
+_MOST = 10_000  # events that wait; a reader of the ledger finds the others
 
 
 class Waiting:

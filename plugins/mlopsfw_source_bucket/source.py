@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
-    from mlopsfw.roles import SourceRequest
+    from mlopsfw.roles import SourceOption, SourceRequest
 
 _PATTERN = re.compile(r"[*?\[]")
 
@@ -28,6 +28,7 @@ class BucketSource:
     """Finds objects."""
 
     queries = False
+    takes: tuple[SourceOption, ...] = ("options",)
 
     def find(self, request: SourceRequest) -> Sequence[ObjectFile]:
         """Return the objects that the URL means, by key, as `mlopsfw.roles.Source` has it.

@@ -11,13 +11,14 @@ from mlopsfw.sources import check_credentials
 from mlopsfw_source_http.file import HttpFile
 
 if TYPE_CHECKING:
-    from mlopsfw.roles import SourceRequest
+    from mlopsfw.roles import SourceOption, SourceRequest
 
 
 class HttpSource:
     """Finds files behind URLs."""
 
     queries = False
+    takes: tuple[SourceOption, ...] = ("headers",)
 
     def find(self, request: SourceRequest) -> Sequence[HttpFile]:
         """Return the file, as `mlopsfw.roles.Source` has it; the server is asked when the file is."""

@@ -12,13 +12,14 @@ from mlopsfw_source_lakehouse.reading import read
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.roles import ReadOptions, RejectSink, SourceRequest
+    from mlopsfw.roles import ReadOptions, RejectSink, SourceOption, SourceRequest
 
 
 class DeltaSource:
     """Finds Delta tables."""
 
     queries = False
+    takes: tuple[SourceOption, ...] = ("options",)
 
     def find(self, request: SourceRequest) -> DeltaTable:
         """Return the table at the version that is asked for, the newest for none; as `mlopsfw.roles.Source` has it."""

@@ -14,13 +14,14 @@ from mlopsfw_source_lakehouse.reading import read
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.roles import ReadOptions, RejectSink, SourceRequest
+    from mlopsfw.roles import ReadOptions, RejectSink, SourceOption, SourceRequest
 
 
 class IcebergSource:
     """Finds Iceberg tables."""
 
     queries = False
+    takes: tuple[SourceOption, ...] = ()
 
     def find(self, request: SourceRequest) -> IcebergTable:
         """Return the table at the snapshot that is asked for, the newest for none; as `mlopsfw.roles.Source` has it."""

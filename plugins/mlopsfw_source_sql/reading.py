@@ -14,7 +14,7 @@ from mlopsfw.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlopsfw.roles import ReadOptions, RejectSink, SourceRequest
+    from mlopsfw.roles import ReadOptions, RejectSink, SourceOption, SourceRequest
     from mlopsfw_source_sql.sqlite import Reject
 
 _POSTGRES = ("postgresql", "postgres")
@@ -28,6 +28,7 @@ class SqlSource:
     """
 
     queries = True
+    takes: tuple[SourceOption, ...] = ()
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -65,7 +65,7 @@ def read(path: str, query: str, expected: Mapping[str, str], reject: Reject) -> 
         chunks = _chunks(cursor)
         rows, before = next(chunks, []), 0
         known = [(expected.get(name, ""), declared.get(name, "")) for name in names]
-        kinds = [_chosen(two, column) for two, column in zip(known, _columns(rows, len(names)), strict=True)]
+        kinds = [_chosen(types, column) for types, column in zip(known, _columns(rows, len(names)), strict=True)]
         yield _batch([], 0, names, kinds, reject)  # without rows there are no batches
         while rows:
             yield _batch(rows, before, names, kinds, reject)

@@ -19,7 +19,7 @@ from mlopsfw.features.signature import Signature
 from mlopsfw.features.tables import signature_of, table_arrays
 from mlopsfw.roles import TrainedModel
 from mlopsfw_trainer_sklearn.estimator import make_estimator, seed_all, tasks_of, used_columns, weight_parameter
-from mlopsfw_trainer_sklearn.formats import Comparison, keep
+from mlopsfw_trainer_sklearn.formats import Comparison, Kept, keep
 from mlopsfw_trainer_sklearn.frame import frame_of, outputs_of
 
 if TYPE_CHECKING:
@@ -64,13 +64,7 @@ class SklearnTrainer:
             UsageError: The options do not fit, or the model cannot be kept in an open format.
         """
         context.progress("preparing rows", 0.0)
-        rows = _training_rows(train, task)
-        estimator = make_estimator(self._config)
-        seed_all(estimator, task.seed)
-        context.progress("fitting", 0.1)
-        with threadpool_limits(self._config.threads or None):
-            _fit(estimator, rows)
-        rows = rows.only(used_columns(estimator, rows.frame.columns))
+        estimator, rows = self._fitted(task, _training_rows(train, task), context)
         context.progress("writing the model", 0.8)
         examples = golden_rows(rows.inputs, None, task.seed, _spans(rows.frame))
         golden = frame_of(Signature(rows.inputs).arrays(examples), rows.inputs)
@@ -91,15 +85,25 @@ class SklearnTrainer:
             examples=examples,
             metrics=metrics,
             facts={
-                "trainer": "sklearn",
-                "estimator": self._config.estimator or self._config.factory,
-                "versions": {"scikit-learn": sklearn.__version__, "numpy": np.__version__, "polars": pl.__version__}
-                | kept.versions,
                 "rows": rows.frame.height,
                 "rows_without_label": train.rows - rows.frame.height,
-                **kept.facts,
+                **self._facts(kept),
             },
         )
+
+    def _fitted(self, task: TrainingTask, rows: _Rows, context: TrainingContext) -> tuple[Any, _Rows]:
+        """Return the estimator, fitted, and the rows with those columns that it uses."""
+        estimator = make_estimator(self._config)
+        seed_all(estimator, task.seed)
+        context.progress("fitting", 0.1)
+        with threadpool_limits(self._config.threads or None):
+            _fit(estimator, rows)
+        return estimator, rows.only(used_columns(estimator, rows.frame.columns))
+
+    def _facts(self, kept: Kept) -> dict[str, Any]:
+        versions = {"scikit-learn": sklearn.__version__, "numpy": np.__version__, "polars": pl.__version__}
+        estimator = self._config.estimator or self._config.factory
+        return {"trainer": "sklearn", "estimator": estimator, "versions": versions | kept.versions, **kept.facts}
 
 
 class _Rows(NamedTuple):

@@ -177,7 +177,6 @@ def _check_sets(tree: _Tree, nodes: Sequence[int], place: str) -> int:
 def _written(document: _Document, width: int, columns: int) -> dict[str, Any]:
     learner = document.learner
     name, param = learner.objective.name, learner.learner_model_param
-    trees = learner.gradient_booster.model.trees
     kinds = {
         "multi:softprob": {"softmax_multiclass_param": {"num_class": str(width)}},
     }
@@ -187,13 +186,7 @@ def _written(document: _Document, width: int, columns: int) -> dict[str, Any]:
             "feature_names": [],
             "feature_types": [],
             "gradient_booster": {
-                "model": {
-                    "cats": {"enc": [], "feature_segments": [], "sorted_idx": []},
-                    "gbtree_model_param": {"num_parallel_tree": "1", "num_trees": str(len(trees))},
-                    "iteration_indptr": list(range(0, len(trees) + 1, width)),
-                    "tree_info": [at % width for at in range(len(trees))],
-                    "trees": [_written_tree(tree, at, columns) for at, tree in enumerate(trees)],
-                },
+                "model": _written_trees(learner.gradient_booster.model.trees, width, columns),
                 "name": "gbtree",
             },
             "learner_model_param": {
@@ -215,6 +208,16 @@ def _scores(text: str, width: int) -> str:
     if len(scores) != width or not all(map(math.isfinite, scores)):
         raise ValueError(f"base_score does not hold {width} finite numbers")
     return f"[{','.join(map(repr, scores))}]"
+
+
+def _written_trees(trees: Sequence[_Tree], width: int, columns: int) -> dict[str, Any]:
+    return {
+        "cats": {"enc": [], "feature_segments": [], "sorted_idx": []},
+        "gbtree_model_param": {"num_parallel_tree": "1", "num_trees": str(len(trees))},
+        "iteration_indptr": list(range(0, len(trees) + 1, width)),
+        "tree_info": [at % width for at in range(len(trees))],
+        "trees": [_written_tree(tree, at, columns) for at, tree in enumerate(trees)],
+    }
 
 
 def _written_tree(tree: _Tree, at: int, columns: int) -> dict[str, Any]:

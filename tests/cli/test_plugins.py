@@ -137,6 +137,10 @@ def test_a_disabled_verb_is_neither_run_nor_shown(way, install_plugin, make_proj
     assert listed(capsys)[1]["command.bell", "acme-mlops-0"]["state"] == "disabled"
     monkeypatch.chdir(project.root.parent)
     monkeypatch.delenv("MLOPSFW_DISABLE_PLUGINS", raising=False)
+    capsys.readouterr()
+    for before in (["--project", str(project.root)], ["--set", "plugins.disabled=[]", "--project", str(project.root)]):
+        assert cli([*before, "--help"]) == 0
+        assert ("acme-mlops-0" in capsys.readouterr().out) == (way == "the environment" or "--set" in before)
     assert cli(["--project", str(project.root), "bell"]) == (0 if way == "the environment" else 5)
     assert cli(["bell"]) == 0
 

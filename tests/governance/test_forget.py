@@ -514,6 +514,36 @@ def test_an_unknown_dataset_or_column_and_a_missing_key_are_named(root):
             parse(text)
 
 
+@pytest.mark.parametrize("text", ["", "Ada", "ann-b"])
+def test_a_further_text_too_short_to_be_looked_for_is_refused_and_not_shown(root, text, capsys):
+    """It was passed over, and the erasure seemed to have looked for it."""
+    from mlopsfw.cli import run
+
+    project = Project.open(root)
+    project.datasets.commit("people", people("a"))
+    with pytest.raises(UsageError, match="at least 6 characters") as caught:
+        subject(words=(CANARY, text))
+    assert not text or text not in str(caught.value)
+    forget = ["--project", str(root), "data", "forget", "people", "--key", "customer=a", "--yes"]
+    assert run([*forget, "--text", text]) == 2
+    assert "at least 6 characters" in capsys.readouterr().err
+    assert project.datasets.scan("people").collect().height == people("a").height
+
+
+def test_the_verb_looks_for_further_texts_and_for_those_of_a_file_one_a_line(root, tmp_path, capsys):
+    from mlopsfw.cli import run
+
+    project = Project.open(root)
+    project.datasets.commit("people", people(CANARY, "other"))
+    for number, text in enumerate(("A. Lovelace", "Ada Lovelace", "ada@example.org", "Bob Babbage")):
+        (root / ".mlopsfw" / f"notes-{number}").write_text(f"for {text} only")
+    (tmp_path / "texts").write_text("Ada Lovelace\n\nada@example.org\r\n")
+    forget = ["--project", str(root), "data", "forget", "people", "--key", f"customer={CANARY}", "--yes", "--json"]
+    assert run([*forget, "--text", "A. Lovelace", "--text-file", str(tmp_path / "texts")]) == 0
+    remaining = json.loads(capsys.readouterr().out)["remaining"]
+    assert sorted(file[-7:] for file in remaining) == ["notes-0", "notes-1", "notes-2"]
+
+
 def test_the_verb_takes_the_key_from_a_file_asks_first_and_prints_json(root, tmp_path, capsys):
     from mlopsfw.cli import run
 

@@ -21,6 +21,8 @@ from load import Load
 from mlopsfw.kernel.base.errors import ServingError
 from mlopsfw.kernel.roles.deployer import EndpointSpec
 from mlopsfw.project.facade import Project
+from mlopsfw_deployer_http.deployer import HttpDeployer
+from mlopsfw_deployer_http.settings import STATUS, Settings, Status, read
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -63,6 +65,27 @@ def endpoint(make_project: Callable[..., Project], tmp_path: Path) -> Iterator[E
     project = make_project("[deployer.http]\ndrain_seconds = 1.5\ncompact_seconds = 0\n")
     yield Endpoint(project, tmp_path)
     project.providers.deployer().deployer.stop("delay")
+
+
+def test_a_change_that_was_given_up_is_never_served_however_late_it_is_ready(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(_: object, folder: Path, settings: Settings) -> None:
+        while read(folder / STATUS, Status).attempt.revision != settings.spec.revision:
+            time.sleep(0.005)
+        raise ServingError("it did not start")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HttpDeployer, "_await", give_up)
+        with pytest.raises(ServingError, match="did not start"):
+            endpoint.change()
+    deployer = endpoint.project.providers.deployer().deployer
+    while "refused" not in (status := deployer.status("delay")).facts:
+        assert status.revision == 1
+        time.sleep(0.05)
+    assert (status.state, status.revision) == ("ready", 1)
+    assert "given up" in status.facts["refused"]["reason"]
+    assert endpoint.change().revision == 3
 
 
 @pytest.mark.timeout(400)

@@ -186,6 +186,34 @@ def test_only_the_token_itself_opens(guarded: RunningServer, value: str) -> None
     assert guarded.ask("POST", INFER, infer_body(ROW), Authorization=value)[0] == 401
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 600000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(("token", "path"), [("x", INFER), (TOKEN, "/nothing")])
+def test_a_body_of_a_request_that_is_refused_is_not_kept(
+    guarded: RunningServer, length: str, token: str, path: str
+) -> None:
+    part = b"x" * 300_000
+    chunk = b"%x\r\n%b\r\n" % (len(part), part) if "chunked" in length else part
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{length}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=30) as client:
+        client.sendall(head + chunk)
+        while not (arriving := [each for each in list(guarded.listener._connections) if each.in_message]):
+            time.sleep(0.005)
+        while arriving[0]._size < len(part):
+            time.sleep(0.005)
+        assert arriving[0]._body == []
+        client.sendall(chunk + (b"0\r\n\r\n" if "chunked" in length else b""))
+        assert client.recv(65536).split(b" ")[1] == (b"404" if token == TOKEN else b"401")
+        client.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")  # the connection stays
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_who_may_not_pass_is_not_told_to_continue(guarded: RunningServer) -> None:
+    head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n".encode()
+    assert guarded.raw(head + b"\r\n").startswith(b"HTTP/1.1 401")
+    known = guarded.raw(head + f"Authorization: Bearer {TOKEN}\r\n\r\n".encode(), timeout=0.5)
+    assert known.startswith(b"HTTP/1.1 100")
+
+
 def test_a_second_authorization_header_is_refused(guarded: RunningServer) -> None:
     request = post(REQUEST, "Host: localhost", "Authorization: Bearer x", f"Authorization: Bearer {TOKEN}")
     assert guarded.raw(request).startswith(b"HTTP/1.1 400")

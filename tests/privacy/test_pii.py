@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hmac
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -103,6 +104,24 @@ def test_hashes_join_across_types_files_and_tables_and_need_the_key():
         == text_of(noon.replace(tzinfo=None))
     )
     assert treat.value("a", None) is None
+
+
+@pytest.mark.parametrize(
+    ("stored", "sent"),
+    [
+        (b"\x00\xff", "AP8="),
+        (Decimal("123.00"), 123),
+        (Decimal("1.50"), 1.5),
+        ([b"\x00\xff"], ["AP8="]),
+        (dt.date(1990, 5, 17), "1990-05-17"),
+    ],
+    ids=["bytes", "whole decimal", "decimal", "bytes in a list", "date"],
+)
+def test_a_value_of_a_file_has_the_hash_of_the_same_value_in_a_request(stored, sent):
+    """A file's bytes were hashed as hex, and a request's base64 as it is; `predict FILE` refused them."""
+    assert Treatment({"a": "hash"}, KEY).value("a", stored) == Treatment({"a": "hash"}, KEY).value("a", sent)
+    requests = Requests(Treatment({"a": "hash"}, KEY), Treatment({}))
+    assert requests.asked({"a": [stored]}) == requests.asked({"a": [sent]})
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def _spool(formats: Formats, paths: Sequence[Path], target: Path) -> None:
                 writer.write_batch(batch)
 
     try:
-        guesses.settled(write)
+        guesses.retry(write)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"the files have different columns: {error}") from None
 

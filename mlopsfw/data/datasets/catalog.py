@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.kernel.roles.source import SourceOptions
 
-_PREFIX = "dataset/"
 _LEFTOVER_AGE = 24 * 3600.0  # seconds; `tidy` would remove the files of a commit that takes longer
 
 

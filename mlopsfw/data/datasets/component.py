@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 
 def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[Holding]]) -> Component:
     """Return the component. It reads its arguments only when it is used."""
-    references = _References(datasets)
-    kind = ReferenceKind(
-        scheme="data",
-        exact=references.exact,
-        facts=references.facts,
-        artifact=references.artifact,
-        colour="blue",
-    )
 
     def needs(name: str) -> Iterator[tuple[int, str]]:
         yield from of_tags(datasets(), name)
@@ -49,11 +41,21 @@ def component(datasets: Callable[[], Datasets], holdings: Callable[[], Iterable[
         events=EVENTS,
         index=INDEX,
         edges=edges,
-        references=(kind,),
+        references=(_reference_kind(_References(datasets)),),
         needs=needs,
         holdings=holdings,
         tables=tables,
         checks=checks(datasets),
+    )
+
+
+def _reference_kind(references: _References) -> ReferenceKind:
+    return ReferenceKind(
+        scheme="data",
+        exact=references.exact,
+        facts=references.facts,
+        artifact=references.artifact,
+        colour="blue",
     )
 
 

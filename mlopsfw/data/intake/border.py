@@ -31,7 +31,7 @@ def check_format(reader: Format, suffix: str) -> Format:
     if not isinstance(reader.typed, bool):
         raise _fault(reader, "typed", f"the format {suffix} has a `typed` that is a {type(reader.typed).__name__}")
     for name, what, known in (("media_types", reader.media_types, None), ("options", reader.options, FORMAT_OPTIONS)):
-        if isinstance(what, str) or not all(isinstance(one, str) for one in what):
+        if isinstance(what, str) or not all(isinstance(text, str) for text in what):
             raise _fault(reader, name, f"the format {suffix} has {name} that are no collection of texts: {what!r}")
         if known and (unknown := sorted(set(what) - set(known))):
             raise _fault(reader, name, f"the format {suffix} takes an option that there is not: {unknown[0]!r}")

@@ -52,4 +52,4 @@ def _read_through(reader: Format, path: Path, options: ReadOptions) -> None:
             pass
 
     with contextlib.suppress(WrongInference):  # nothing new was learnt
-        guesses.settled(read)
+        guesses.retry(read)

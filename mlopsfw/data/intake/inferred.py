@@ -63,7 +63,7 @@ class InferredFile:
                 self.notes.append(f"{error.message}: the column is read as text.")
                 raise WrongType(error.message, error.column, "string") from None
 
-        return self._guesses.settled(read)
+        return self._guesses.retry(read)
 
     def batches(self, columns: tuple[str, ...] = ()) -> Generator[pa.RecordBatch, None, None]:
         """Yield the rows, in these columns or in all, by what was learnt of their types in earlier passes."""

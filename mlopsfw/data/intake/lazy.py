@@ -48,7 +48,7 @@ def scan_files(formats: Formats, opened: Opened, options: ReadOptions) -> pl.Laz
             if rows == 0:
                 return
 
-    first = guesses.settled(lambda: _first(batches()))
+    first = guesses.retry(lambda: _first(batches()))
     return register_io_source(frames, schema=_frame(first).schema)
 
 

@@ -83,19 +83,15 @@ def gather(  # noqa: PLR0917 - called in one place
         StorageUnavailable: A server cannot be reached.
     """
     requests = [_request(services, intake, place, outside) for place in places]
-    queries = [harmless_query(one.url) for place, one in zip(places, requests, strict=True) if isinstance(place, str)]
-    parts: list[_Source] = []
-    names: list[str] = []
-    for place, request in zip(places, requests, strict=True):
-        if isinstance(place, Path):
-            parts.extend(_here(place, intake, request))
-            names.append(place.name)
-        else:
-            at_place = _found(intake.sources.find(request), request)
-            parts.extend(at_place)
-            names.append(_label(at_place, request))
-    if not _outside(parts):
-        _check_untaken(outside)
+    queries = [
+        harmless_query(request.url) for place, request in zip(places, requests, strict=True) if isinstance(place, str)
+    ]
+    _check_unused(intake, places, requests, outside)
+    by_place = [_parts(place, intake, request) for place, request in zip(places, requests, strict=True)]
+    parts = [part for at_place in by_place for part in at_place]
+    names = [
+        _label(at_place, place, request) for at_place, place, request in zip(by_place, places, requests, strict=True)
+    ]
     origin: dict[str, Any] = {"how": _digest([how, outside.sheet, outside.at, queries])}
     if known and _unchanged(parts, origin["how"], known):
         yield Gathered((), ", ".join(names), known, unchanged=True)
@@ -104,6 +100,12 @@ def gather(  # noqa: PLR0917 - called in one place
         files = [_at_hand(part, folder / str(number), outside, received) for number, part in enumerate(parts)]
         facts = {name: facts for name, ask in _tellers(parts) if (facts := dict(ask()))}
         yield Gathered(files, ", ".join(names), origin | {"files": facts} if facts else {})
+
+
+def _parts(place: Path | str | Query, intake: Intake, request: SourceRequest) -> Sequence[_Source]:
+    if isinstance(place, Path):
+        return _here(place, intake, request)
+    return _found(intake.sources.find(request), request)
 
 
 def _request(services: Services, intake: Intake, place: Path | str | Query, outside: SourceOptions) -> SourceRequest:
@@ -144,8 +146,10 @@ def _found(answer: SourceTable | Sequence[RemoteFile], request: SourceRequest) -
     return [_Elsewhere(file, folder) for folder, file in zip(folders, answer, strict=True)]
 
 
-def _label(parts: Sequence[_Source], request: SourceRequest) -> str:
+def _label(parts: Sequence[_Source], place: Path | str | Query, request: SourceRequest) -> str:
     """Return what people call a place: a table as it calls itself, files by the URL that means them."""
+    if isinstance(place, Path):
+        return place.name
     return shown(request.url) if isinstance(parts[0], _Elsewhere) else parts[0].shown
 
 
@@ -156,13 +160,24 @@ def _without_versions(request: SourceRequest) -> UsageError:
     )
 
 
-def _check_untaken(outside: SourceOptions) -> None:
-    """Raise `UsageError` for an option that only sources take, where every place is a plain file here."""
-    for name, flag in (("headers", "--header"), ("options", "--option")):
-        if given := getattr(outside, name):
+def _check_unused(
+    intake: Intake, places: Sequence[Path | str | Query], requests: Sequence[SourceRequest], outside: SourceOptions
+) -> None:
+    """Raise `UsageError` for an option that no source of the load uses."""
+    given = [
+        (name, flag, ", ".join(getattr(outside, name)))
+        for name, flag in (("headers", "--header"), ("options", "--option"))
+        if getattr(outside, name)
+    ]
+    for name, flag, keys in given:
+        if not any(
+            name in intake.sources.takes(request, place if isinstance(place, Path) else None)
+            for place, request in zip(places, requests, strict=True)
+        ):
+            users = "http(s) URLs use" if name == "headers" else "Buckets and the tables in them use"
             raise UsageError(
-                f"{name} is given ({', '.join(given)}), but the sources are files here, which take none",
-                hint=f"Omit {flag} (`{name}` in a step). URLs, buckets and tables of other systems take it.",
+                f"{name} is given ({keys}), and nothing that is read here uses it",
+                hint=f"Omit {flag} (`{name}` in a step). {users} it, and sources of plugins may.",
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -14,7 +14,7 @@ from mlopsfw.kernel.roles.source import TableFolder
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.formats import Formats
-    from mlopsfw.kernel.roles.source import RemoteFile, Source, SourceRequest, SourceTable
+    from mlopsfw.kernel.roles.source import RemoteFile, Source, SourceOption, SourceRequest, SourceTable
 
 
 class Sources:
@@ -51,15 +51,21 @@ class Sources:
                 raise
             return self._of(folder.mark).find(request)
 
+    def takes(self, request: SourceRequest, here: Path | None) -> Collection[SourceOption]:
+        """Return which options the source of a URL, or of a table `here`, uses: none for plain files. Raise as `find`."""
+        if here is None:
+            return self._of_scheme(request).takes
+        mark = self._mark_of(here)
+        return self._of(mark).takes if mark else ()
+
     def find_table(self, folder: Path, request: SourceRequest) -> SourceTable | Sequence[RemoteFile] | None:
         """Return the table that a folder here is by its mark, None where it is none.
 
         Raises:
             DataError: A table lies deeper in the folder, so that its files alone do not give its rows; or as `Source.find`.
         """
-        for mark in self.marks if folder.is_dir() else ():
-            if next(folder.glob(mark), None):
-                return self._of(mark).find(replace(request, url=str(folder)))
+        if mark := self._mark_of(folder):
+            return self._of(mark).find(replace(request, url=str(folder)))
         for mark in self.marks if folder.is_dir() else ():
             if deeper := next(folder.rglob(mark), None):
                 table = deeper.parents[mark.rstrip("/").count("/")]
@@ -68,6 +74,9 @@ class Sources:
                     hint=f"Name the table itself: {table}.",
                 )
         return None
+
+    def _mark_of(self, folder: Path) -> str:
+        return next((mark for mark in self.marks if folder.is_dir() and next(folder.glob(mark), None)), "")
 
     def _of_scheme(self, request: SourceRequest) -> Source:
         scheme = scheme_of(request.url)

@@ -80,7 +80,7 @@ class Guesses:
         """Return the columns of a file, if they were learnt."""
         return self._schemas.get(path)
 
-    def settled(self, read: Callable[[], Result]) -> Result:
+    def retry(self, read: Callable[[], Result]) -> Result:
         """Return what `read` returns; it is called again as long as it raises `WrongInference` with news. Raise what has none."""
         while True:
             try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
     from deltalake import DeltaTable
+    from deltalake.transaction import RemoveAction
 
     from mlopsfw.data.tables.delta_place import DeltaPlace
     from mlopsfw.data.tables.files import TableFiles
@@ -77,7 +78,7 @@ class TableErasure:
         """Commit the files without the rows; return whether no other writer was faster."""
         from deltalake import CommitProperties
         from deltalake.exceptions import CommitFailedError
-        from deltalake.transaction import AddAction, RemoveAction
+        from deltalake.transaction import AddAction
 
         files = self._files(name)
         with files.delta() as place:
@@ -88,12 +89,7 @@ class TableErasure:
                 new = _without(files, old, table, which)
                 if new is not None:
                     written.extend(new)
-                    at = int(time.time() * 1000)
-                    actions.append(
-                        RemoveAction(
-                            old.path, data_change=True, deletion_timestamp=at, size=old.size, partition_values={}
-                        )
-                    )
+                    actions.append(_removal(old))
             actions += [
                 AddAction(f.path, f.size, {}, f.modified, data_change=True, stats=f.stats) for f in written if f.rows
             ]
@@ -141,6 +137,13 @@ def _active(table: DeltaTable) -> list[DataFile]:
     return [
         DataFile(path=add["path"], rows=add["num_records"] or 0, size=add["size_bytes"], modified=0) for add in actions
     ]
+
+
+def _removal(old: DataFile) -> RemoveAction:
+    from deltalake.transaction import RemoveAction as Removal
+
+    at = int(time.time() * 1000)
+    return Removal(old.path, data_change=True, deletion_timestamp=at, size=old.size, partition_values={})
 
 
 def _without(files: TableFiles, old: DataFile, table: DeltaTable, which: Which) -> tuple[DataFile, ...] | None:

@@ -59,7 +59,7 @@ class EventTypes:
     """The event types of the installed components.
 
     Args:
-        records: Their records. Two of one type are a mistake of whoever put them together: `ValueError`.
+        records: Their records. Two of one type are a mistake of their wiring: `ValueError`.
     """
 
     def __init__(self, records: Iterable[type[EventRecord]] = ()) -> None:

@@ -59,7 +59,7 @@ def step(stream: str, head: Head, line: bytes) -> tuple[Event, Head]:
         )
     if event.prev != head.digest:
         raise ChainBroken(f"{where} does not follow the entry before it", hint="Run `mlopsfw audit verify`.")
-    if is_foreign(event):  # whoever wrote it could neither fence nor end the stream
+    if is_foreign(event):  # its writer could neither fence nor end the stream
         return event, Head(event.seq, codec.digest(line), head.epoch)
     return event, Head(event.seq, codec.digest(line), event.epoch, event.final)
 

@@ -25,8 +25,8 @@ class Metric:
             `[rows, classes]` of a multiclass model); `weight` is float64 `[rows]`, None where all rows count equally.
         higher_is_better: Whether a larger value is better.
         tasks: The tasks that it is computed for, such as `binary` and `regression`.
-        bounded: Whether its values lie between 0 and 1. A monitor judges their loss as it is, and that of others relative
-            to the value at evaluation.
+        bounded: Whether its values lie between 0 and 1. A monitor judges their loss as it is, and that of others
+            relative to the value at evaluation.
     """
 
     compute: Callable[[np.ndarray, Mapping[str, np.ndarray], np.ndarray | None], float | None]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -20,6 +21,9 @@ else:
 
 Received = Callable[[int, int | None], None]
 """Is given how many bytes came so far, and how many there will be (None where nobody knows)."""
+
+
+SourceOption = Literal["headers", "options"]
 
 
 class SourceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -133,12 +137,19 @@ class SourceTable(Protocol):
 
 
 class Source(Protocol):
-    """Finds what a URL names. It holds nothing open between two calls."""
+    """Finds what a URL names. It holds nothing open between two calls. A subclass inherits what is not abstract."""
 
     @property
+    @abstractmethod
     def queries(self) -> bool:
         """Return whether it needs a query or the name of a table, as a database does."""
 
+    @property
+    def takes(self) -> Collection[SourceOption]:
+        """Return which of a request's `headers` and `options` it uses. One that no source of a load uses is refused."""
+        return ("headers", "options")
+
+    @abstractmethod
     def find(self, request: SourceRequest) -> SourceTable | Sequence[RemoteFile]:
         """Return the table at the place, or its files in order.
 

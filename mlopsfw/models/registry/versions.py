@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -169,6 +169,17 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def _move(moved: AliasMoved, stamp: Mapping[str, Any]) -> AliasMove:
+    return AliasMove(
+        alias=moved.alias,
+        version=moved.version,
+        was=moved.was or 0,
+        how=moved.how or "promote",
+        reason=moved.reason,
+        **stamp,
+    )
+
+
 def fold(name: str, events: Iterable[Event]) -> Model:
     """Return the model, folded from `events` (a whole `model/NAME` stream)."""
     seq = 0
@@ -182,17 +193,7 @@ def fold(name: str, events: Iterable[Event]) -> Model:
             facts |= {"code": msgspec.to_builtins(facts["code"]), **stamp}
             versions.append(ModelVersion(name=name, **facts))
         elif event.type == AliasMoved.type:
-            moved = AliasMoved.of(event)
-            moves.append(
-                AliasMove(
-                    alias=moved.alias,
-                    version=moved.version,
-                    was=moved.was or 0,
-                    how=moved.how or "promote",
-                    reason=moved.reason,
-                    **stamp,
-                )
-            )
+            moves.append(_move(AliasMoved.of(event), stamp))
         elif event.type == VersionApproved.type:
             approved = VersionApproved.of(event)
             approvals.setdefault(approved.version, []).append(Approval(comment=approved.comment, **stamp))

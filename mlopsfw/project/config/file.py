@@ -175,13 +175,7 @@ def _build(tree: dict[str, Any], fail: Fail, stores: Collection[str], **origin: 
     _only(tree, (*_TABLES, *chosen_as("one", "many", "name", "all")), "", fail)
     project = _convert(_table(tree, "project", fail), ProjectTable, "project", fail)
     plugins = _convert(_table(tree, "plugins", fail), PluginsTable, "plugins", fail)
-    name = project.name
-    if name is None:
-        name = Path(origin["file"]).absolute().parent.name.lower() if origin["file"] else "project"
-    try:
-        check_name(name, "project name")
-    except UsageError as error:
-        raise fail(error.message, "project.name", hint=error.hint) from None
+    name = _project_name(project, origin["file"], fail)
     encryption = _encryption(tree, fail, stores)
     chosen = {role: single(tree[role], role, fail) for role in chosen_as("one") if role in tree}
     arrays = {role: several(tree[role], role, fail) for role in chosen_as("many") if role in tree}
@@ -204,6 +198,16 @@ def _build(tree: dict[str, Any], fail: Fail, stores: Collection[str], **origin: 
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
     plain = {"name": name, "code": project.code, **msgspec.structs.asdict(plugins)}
     return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
+
+
+def _project_name(project: ProjectTable, file: str, fail: Fail) -> str:
+    name = project.name
+    if name is None:
+        name = Path(file).absolute().parent.name.lower() if file else "project"
+    try:
+        return check_name(name, "project name")
+    except UsageError as error:
+        raise fail(error.message, "project.name", hint=error.hint) from None
 
 
 def _objectives(tables: Any, fail: Fail) -> list[Objective]:

@@ -50,7 +50,7 @@ def read(path, quarantine=None):
         return pa.Table.from_batches(FORMATS.read([SourceFile(path)], ReadOptions(), guesses, quarantine))
 
     try:
-        table = guesses.settled(once)
+        table = guesses.retry(once)
     except DataError as error:
         return None if str(path) in error.message else error
     table.validate(full=True)

@@ -167,6 +167,48 @@ def test_a_disabled_source_is_named_and_its_tables_are_not_read_as_files(name, m
         project.datasets.add("d", [place])
 
 
+HEADER, OPTION = {"headers": {"Authorization": "env:FEED"}}, {"options": {"aws_region": "eu-1"}}
+
+
+@pytest.mark.parametrize(
+    ("place", "given"),
+    [
+        ("s3://lake/x.csv", HEADER),
+        ("gs://lake/x.csv", HEADER),
+        (Query("sqlite:///x.db", table="t"), HEADER),
+        (Query("sqlite:///x.db", table="t"), OPTION),
+        ("https://example.org/x.csv", OPTION),
+        ("delta", HEADER),
+    ],
+    ids=str,
+)
+def test_an_option_that_no_source_of_a_load_uses_is_refused_before_anything_is_asked(
+    place, given, project, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FEED", "Bearer x")
+    pl.DataFrame({"a": [1]}).write_delta(str(tmp_path / "delta"))
+    places = [tmp_path / place if place == "delta" else place]
+    (name,) = given
+    with pytest.raises(UsageError, match=rf"^{name} is given .* nothing that is read here uses it"):
+        project.datasets.add("d", places, outside=SourceOptions(**given))
+
+
+@pytest.mark.usefixtures("hall")
+def test_an_option_that_one_source_of_a_load_uses_is_taken(make_project, tmp_path):
+    (tmp_path / "plain.csv").write_text("machine,name\n8,saw\n")
+    project = make_project()
+    project.datasets.add(
+        "d", [tmp_path / "plain.csv", "hall://counters/day.csv"], outside=SourceOptions(options={"name": "mill"})
+    )
+    assert project.datasets.scan("d").collect().height == 2
+
+
+def test_a_source_that_names_an_unknown_option_is_blamed(install_plugin, project):
+    install_plugin(HALL.replace("queries = False", 'queries = False\n    takes = ("heads",)'), "source.hall")
+    with pytest.raises(PluginError, match=r"its takes is \('heads',\)"):
+        project.datasets.add("d", ["hall://counters/day.csv"], outside=SourceOptions(**OPTION))
+
+
 @pytest.mark.usefixtures("hall")
 def test_an_option_that_a_source_does_not_have_is_an_error_with_its_line(make_project):
     project = make_project('[source.hall]\nprefx = "x"\n')

@@ -42,6 +42,7 @@ class MachineFile:
 
 class AcmeSource:
     queries = False
+    takes = ()
 
     def __init__(self, share: Path) -> None:
         self._share = share

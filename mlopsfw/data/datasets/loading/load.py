@@ -98,7 +98,7 @@ class Load:
                 return self._made(_counted(batches, progress, files) if progress else batches, quarantine, **facts)
 
         try:
-            return guesses.settled(read)
+            return guesses.retry(read)
         except DataError as error:
             raise self._withheld(located(error, self._intake.formats, files, options)) from None
 
