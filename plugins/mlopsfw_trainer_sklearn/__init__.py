@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from mlopsfw.errors import MissingExtra
+from mlopsfw.errors import ConfigError, MissingExtra
 from mlopsfw.roles import Provider, hookimpl
 
 if TYPE_CHECKING:
@@ -35,6 +35,14 @@ class SklearnConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     params: dict[str, Any] = {}
     format: Literal["auto", "onnx", "skops"] = "auto"
     threads: Annotated[int, msgspec.Meta(ge=0)] = 1
+
+    def __post_init__(self) -> None:
+        if bool(self.estimator) == bool(self.factory):
+            raise ConfigError(
+                "the trainer 'sklearn' has either `estimator` or `factory`",
+                key="factory" if self.factory else "estimator",
+                hint='Set estimator = "sklearn.linear_model:LogisticRegression", or factory = "acme.models:make" for a Pipeline.',
+            )
 
 
 class SkopsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +75,13 @@ def _check_installed(feature: str, *modules: str) -> None:
 @hookimpl
 def mlopsfw_trainers() -> Iterable[Provider[Trainer]]:
     """Offer the trainer `sklearn`."""
-    yield Provider("sklearn", SklearnConfig, build_trainer, "Estimators and pipelines of scikit-learn")
+    yield Provider(
+        "sklearn",
+        SklearnConfig,
+        build_trainer,
+        "Estimators and pipelines of scikit-learn",
+        code=("estimator", "factory"),
+    )
 
 
 @hookimpl

@@ -23,11 +23,6 @@ _SEEDS = 2**32
 
 def make_estimator(config: SklearnConfig) -> Any:
     """Return a new estimator. Raise `UsageError` if the options name none, or one that cannot be used."""
-    if bool(config.estimator) == bool(config.factory):
-        raise UsageError(
-            "the trainer 'sklearn' has either `estimator` or `factory`",
-            hint='Set estimator = "sklearn.linear_model:LogisticRegression", or factory = "acme.models:make" for a Pipeline.',
-        )
     key, target = ("estimator", config.estimator) if config.estimator else ("factory", config.factory)
     make = _imported(target, key)
     try:

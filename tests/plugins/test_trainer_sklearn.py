@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 
 import msgspec
@@ -21,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from mlopsfw.data.tables.handle import TableHandle
-from mlopsfw.kernel.base.errors import BundleError, DataError, MissingExtra, UsageError
+from mlopsfw.kernel.base.errors import BundleError, ConfigError, DataError, MissingExtra, UsageError
 from mlopsfw.kernel.roles.training import TrainingTask
 from mlopsfw.models import bundle
 from mlopsfw.testing.runtime import RuntimeConformance
@@ -232,6 +233,56 @@ def test_options_that_name_no_usable_estimator_are_refused(config, message):
         _ = trainer(**config).tasks
 
 
+PIPELINE = """
+[trainer.{table}]
+{use}{option}
+[steps.load]
+python = "m:load"
+[steps.train]
+inputs = {{ train = "load" }}
+target = "y"
+task = "binary"
+"""
+CODE = """
+import elsewhere
+from sklearn.svm import SVC as Renamed
+def load(): raise SystemExit("ran")
+def __getattr__(name): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ('estimator = "sklearn.linear_model:LogisticRegresion"', "Did you mean 'LogisticRegression'"),
+        ('estimator = "sklearn.linear_modle:LogisticRegression"', "Did you mean 'sklearn.linear_model'"),
+        ('estimator = "sklearnn:Ridge"', "no installed package 'sklearnn'"),
+        ('estimator = "sklearn.linear_model.Ridge"', "does not name a class or a function of a module"),
+        ('factory = "mine:maek"', "Did you mean 'make'"),
+        ('factory = "mine.models:make"', "there is no module 'mine.models'"),
+        ("threads = 2", "either `estimator` or `factory`"),
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_a_mistyped_path_is_an_error_of_its_line_before_anything_runs(make_project, option, message, named):
+    table, use = ("mine", 'use = "sklearn"\n') if named else ("sklearn", "")
+    project = make_project(PIPELINE.format(table=table, use=use, option=option), m=CODE, mine="def make(): ...\n")
+    with pytest.raises(ConfigError, match=message) as caught:
+        project.pipeline.plan()
+    assert re.search(rf"mlopsfw\.toml:\d+: trainer\.{table}", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "target", ["m:Renamed", "m:anything", "sklearn:linear_model.Ridge", "stars:Ridge", "package.inner:make"]
+)
+def test_a_path_that_may_be_right_is_left_to_the_import(make_project, target):
+    toml = PIPELINE.format(table="sklearn", use="", option=f'factory = "{target}"')
+    project = make_project(toml, m=CODE, stars="from sklearn.linear_model import *\n")
+    (project.root / "package").mkdir()
+    (project.root / "package" / "inner.py").write_text("make = None\n")
+    assert [step.action for step in project.pipeline.plan()] == ["run", "run"]
+
+
 def failing(depth=1):
     return depth + "levels"
 
@@ -298,7 +349,7 @@ def test_weights_are_an_ability_of_estimators_that_take_them():
 
 
 @pytest.mark.parametrize(
-    ("build", "config"), [(build_trainer, SklearnConfig()), (build_runtime, SkopsConfig())], ids=["trainer", "runtime"]
+    ("build", "config"), [(build_trainer, SklearnConfig(factory="acme:make")), (build_runtime, SkopsConfig())], ids=["trainer", "runtime"]
 )
 def test_a_missing_extra_is_named(build, config, monkeypatch):
     monkeypatch.setattr("mlopsfw_trainer_sklearn.find_spec", lambda _name: None)

@@ -22,9 +22,12 @@ class Provider(Generic[T]):
         config: The `msgspec.Struct` (with `forbid_unknown_fields=True`, `frozen=True`) that `[role.name]` is read into.
         build: Makes the implementation from its config and the host. Heavy imports belong in here.
         summary: One line for `plugins list`.
+        code: Options that name code as `module:name`, such as a trainer's factory. That it is there is checked before
+            anything runs, without an import.
     """
 
     name: str
     config: type[msgspec.Struct]
     build: Callable[[Any, Host], T]
     summary: str = ""
+    code: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.lineage.environment import SITES
 from mlopsfw.pipeline.cache.source import FORMAT, ModuleFacts, read_module
 
@@ -135,6 +136,20 @@ def project_codebase(root: Path, code: Sequence[str], store: Path | None) -> Cod
     folders = [folder.resolve() for folder in extra if folder.is_dir()]
     outside = [folder for folder in folders if folder not in ours and not _is_installation(folder)]
     return Codebase([*(root / folder for folder in code), *outside], store)
+
+
+def check_bound(codebase: Codebase, module_name: str, name: str) -> None:
+    """Raise `UsageError` if a module surely binds no such name at its top level; one that is compiled or passes on all of another may."""
+    module = codebase.module(module_name)
+    if module is None:
+        where = ", ".join(map(str, codebase.roots))
+        raise UsageError(f"there is no module {module_name!r} in {where}", hint="Correct the name.")
+    if module.file is None or module.file.suffix != ".py" or module.facts.stars:
+        return
+    known = {*module.facts.imports, *(each for unit in module.facts.units for each in unit.names)}
+    if not known & {name, "__getattr__"} and codebase.module(f"{module_name}.{name}") is None:
+        public = [each for each in known if not each.startswith("_")]
+        raise UsageError(f"{module_name} has no {name!r}", hint=nearest(name, public))
 
 
 def _is_installation(folder: Path) -> bool:

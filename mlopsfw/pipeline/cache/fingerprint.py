@@ -22,7 +22,7 @@ from mlopsfw.kernel.roles.names import chosen_as
 from mlopsfw.lineage import canonical
 from mlopsfw.lineage.environment import environment, environment_digest, interpreter
 from mlopsfw.pipeline.cache.closure import Code, code_of
-from mlopsfw.pipeline.cache.codebase import Codebase, project_codebase
+from mlopsfw.pipeline.cache.codebase import Codebase, check_bound, project_codebase
 from mlopsfw.pipeline.cache.env import variables
 from mlopsfw.pipeline.cache.installed import content_digest, package_codebase
 from mlopsfw.pipeline.cache.key import Fingerprint
@@ -74,6 +74,17 @@ class Fingerprinter:
         if self.codebase.module(module) is not None:
             return self.codebase
         return package_codebase(target, self.codebase, self._reach.providers(module.partition(".")[0]) or ())
+
+    def check_named(self, target: str, key: str) -> None:
+        """Check that code which an option names as `module:name` is there; nothing is imported. Raise `ConfigError` at `key`."""
+        module_name, _, path = target.partition(":")
+        if not _TARGET.fullmatch(target):
+            hint = "Write `module:name`, such as acme.models:make."
+            raise self._config.error(f"{target!r} does not name a class or a function of a module", key, hint=hint)
+        try:
+            check_bound(self._holding(target), module_name, path.partition(".")[0])
+        except UsageError as error:
+            raise self._config.error(error.message, key, hint=error.hint) from None
 
     def check_function(self, node: Node) -> None:
         """Check a Python step's wiring against the parameters of its function. Raise `ConfigError`."""

@@ -182,18 +182,25 @@ class Sessions:
         for node in graph.nodes.values():
             prints.check_function(node)
         prints.codebase.save()
-        self._check_options(graph)
+        self._check_options(graph, prints)
         if not debug:  # then no engine is used
             check_requirements(graph, self._execution.workers, self._config)
         return graph, prints
 
-    def _check_options(self, graph: Graph) -> None:
-        """Read the options of every plugin that the pipeline uses or the file selects. Raise `ConfigError`, `UnknownName`."""
+    def _check_options(self, graph: Graph, prints: Fingerprinter) -> None:
+        """Read the options of every plugin that the pipeline uses or the file selects, and look up the code that they name.
+
+        Raise `ConfigError`, `UnknownName`.
+        """
         config = self._config
         steps = [(node, plugin) for node in graph.nodes.values() if node.plugin for plugin in node.plugin.plugins]
         chosen = [each for node, plugin in steps for each in config.providers(plugin, f"steps.{node.step}")]
         for role, selection in [*chosen, *config.chosen("engine")]:
-            self._plugins.selected(role, selection, config)
+            _, provider, options = self._plugins.selected(role, selection, config)
+            table = selection.options_key or f"{selection.key}.{selection.use}"
+            for name in provider.code:
+                if target := getattr(options, name):
+                    prints.check_named(target, f"{table}.{name}")
 
     def _journal(self, prints: Fingerprinter, run: str, epoch: int = 0) -> Journal:
         environment = self._services.blobs.put(canonical.encode(prints.environment))
