@@ -57,18 +57,17 @@ class OfflineScorer:
             DataError: The file cannot be read, or has a column called as an output of the model.
             SignatureMismatch: Its rows do not fit the model.
         """
-        from mlopsfw.models.bundle.scoring import check_names, rows_for, score
+        from mlopsfw.models.bundle.scoring import added_names, check_names, rows_for, score, with_class
 
         version = self._models.resolve(model)
         with tempfile.TemporaryDirectory(dir=self._services.workspace.private_folder("scratch")) as scratch:
             folder = self._services.blobs.get_folder(version.bundle, Path(scratch) / "bundle")
             bundle = self._bundles.open(folder, f"{version.name}@{version.version}")
             rows = rows_for(self._formats, bundle.manifest.inputs, file, options, sheet)
-            check_names(rows.columns, (output.name for output in bundle.manifest.outputs))
+            check_names(rows.columns, added_names(bundle.manifest))
             check(rows.schema)
             scored = score(bundle, self._personal.rows(version, rows))
-            return (
-                rows.with_columns(scored.select(output.name for output in bundle.manifest.outputs))
-                if rows.height
-                else rows
-            )
+            if not rows.height:
+                return rows
+            outputs = scored.select(output.name for output in bundle.manifest.outputs)
+            return with_class(rows.with_columns(outputs), bundle.manifest)

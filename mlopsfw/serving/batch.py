@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.data.intake.formats import Formats
     from mlopsfw.data.intake.inferred import InferredFile
-    from mlopsfw.kernel.roles.bundle import Dtype, Manifest, OutputColumn
+    from mlopsfw.kernel.roles.bundle import Dtype, Manifest
     from mlopsfw.kernel.roles.reading import ReadOptions
     from mlopsfw.kernel.services import Services
     from mlopsfw.serving.endpoints import Endpoints
@@ -87,7 +87,7 @@ def _answered(name: str, answers: Iterator[Scores], requests: _Requests, manifes
                 if not requests.waiting:
                     raise PluginError(f"the deployer {name} answered more than it was asked, after row {total}")
                 rows = requests.waiting.popleft()
-                yield _joined(name, rows, scores, manifest.outputs)
+                yield _joined(name, rows, scores, manifest)
                 total += rows.height
         except SignatureMismatch as error:
             raise error.counted_from(total) from None
@@ -154,19 +154,19 @@ def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
 
 def _empty(source: InferredFile, manifest: Manifest) -> pl.DataFrame:
     """Return the columns that the answer will have. Raise `SignatureMismatch` where the file lacks one that the model takes."""
-    from mlopsfw.models.bundle.scoring import check_names
+    from mlopsfw.models.bundle.scoring import added_names, check_names
 
     with contextlib.closing(source.batches()) as batches:
         rows = _frame(next(batches)).clear()
-    check_names(rows.columns, (PREDICTION_ID, *(output.name for output in manifest.outputs)))
+    check_names(rows.columns, (PREDICTION_ID, *added_names(manifest)))
     missing = [column.name for column in manifest.inputs if column.name not in rows.columns]
     if missing:
         raise SignatureMismatch(f"the rows lack {', '.join(missing)}, which the model needs")
-    return _with(rows, [], {output.name: [] for output in manifest.outputs}, manifest.outputs)
+    return _with(rows, [], {output.name: [] for output in manifest.outputs}, manifest)
 
 
-def _joined(name: str, rows: pl.DataFrame, scores: Scores, outputs: Sequence[OutputColumn]) -> pl.DataFrame:
-    names, wanted = set(scores.outputs), {output.name for output in outputs}
+def _joined(name: str, rows: pl.DataFrame, scores: Scores, manifest: Manifest) -> pl.DataFrame:
+    names, wanted = set(scores.outputs), {output.name for output in manifest.outputs}
     if names != wanted:
         raise PluginError(f"the deployer {name} answered with {sorted(names)}, not with the model's {sorted(wanted)}")
     for column, values in {PREDICTION_ID: scores.ids, **scores.outputs}.items():
@@ -174,17 +174,19 @@ def _joined(name: str, rows: pl.DataFrame, scores: Scores, outputs: Sequence[Out
             raise PluginError(
                 f"the deployer {name} answered {rows.height} rows with {len(values)} values of {column!r}"
             )
-    return _with(rows, scores.ids, scores.outputs, outputs)
+    return _with(rows, scores.ids, scores.outputs, manifest)
 
 
 def _with(
-    rows: pl.DataFrame, ids: Sequence[str], outputs: Mapping[str, Sequence[Any]], columns: Sequence[OutputColumn]
+    rows: pl.DataFrame, ids: Sequence[str], outputs: Mapping[str, Sequence[Any]], manifest: Manifest
 ) -> pl.DataFrame:
     import polars as pl
 
+    from mlopsfw.models.bundle.scoring import with_class
+
     series = [pl.Series(PREDICTION_ID, ids, dtype=pl.String)]
-    series += [pl.Series(column.name, outputs[column.name], dtype=_type(column)) for column in columns]
-    return rows.with_columns(series)
+    series += [pl.Series(column.name, outputs[column.name], dtype=_type(column)) for column in manifest.outputs]
+    return with_class(rows.with_columns(series), manifest)
 
 
 def _type(column: SignatureColumn) -> Any:

@@ -71,7 +71,9 @@ def test_a_file_is_scored_as_the_model_scores_it_and_each_row_is_captured(
     assert mlopsfw(delay, "predict", "models:/delay@1", file, "--out", offline) == 0
     read = {".parquet": pl.read_parquet, ".csv": pl.read_csv, ".jsonl": pl.read_ndjson}[suffix]
     scored, wanted = read(out), pl.read_parquet(offline)
-    assert scored.columns == [*rows.columns, "prediction_id", "probability"]
+    assert scored.columns == [*rows.columns, "prediction_id", "probability", "prediction"]
+    assert scored["prediction"].to_list() == wanted["prediction"].to_list()
+    assert scored["prediction"].to_list() == [value >= 0.5 for value in scored["probability"]]
     assert scored["probability"].to_list() == pytest.approx(wanted["probability"].to_list(), abs=0)
     captured = delay.captures.scan("delay").collect()
     assert sorted(captured["prediction_id"]) == sorted(scored["prediction_id"])
@@ -88,7 +90,7 @@ def test_without_out_the_rows_go_to_the_terminal(
     (tmp_path / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
     assert mlopsfw(delay, "predict", "endpoints:/delay", tmp_path / "rows.jsonl") == 0
     (line,) = capsys.readouterr().out.splitlines()
-    assert set(json.loads(line)) == {*ROW, "prediction_id", "probability"}
+    assert set(json.loads(line)) == {*ROW, "prediction_id", "probability", "prediction"}
 
 
 def test_a_column_event_time_says_when_each_event_happened(delay: Project, tmp_path: Path) -> None:

@@ -349,7 +349,9 @@ def test_weights_are_an_ability_of_estimators_that_take_them():
 
 
 @pytest.mark.parametrize(
-    ("build", "config"), [(build_trainer, SklearnConfig(factory="acme:make")), (build_runtime, SkopsConfig())], ids=["trainer", "runtime"]
+    ("build", "config"),
+    [(build_trainer, SklearnConfig(factory="acme:make")), (build_runtime, SkopsConfig())],
+    ids=["trainer", "runtime"],
 )
 def test_a_missing_extra_is_named(build, config, monkeypatch):
     monkeypatch.setattr("mlopsfw_trainer_sklearn.find_spec", lambda _name: None)

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.data.intake.formats import Formats
-    from mlopsfw.kernel.roles.bundle import Bundle, SignatureColumn
+    from mlopsfw.kernel.roles.bundle import Bundle, Manifest, SignatureColumn
     from mlopsfw.kernel.roles.reading import ReadOptions
 
 _READ_AS = {"string": "string", "number": "double", "boolean": "bool"}
 """The types of a signature for which CSV texts are read directly; whole numbers and times are inferred, and checked."""
+
+PREDICTION = "prediction"
+"""The column that has a classifier's predicted class, beside the rows of a file."""
 
 _BATCH = 65_536  # rows scored at a time
 
@@ -39,6 +42,32 @@ def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
             raise error.counted_from(number * _BATCH) from None
         scored.append(part.with_columns(**{name: pl.Series(values) for name, values in outputs.items()}))
     return pl.concat(scored) if scored else rows
+
+
+def added_names(manifest: Manifest) -> list[str]:
+    """Return the columns that scoring a file adds: the outputs, and the predicted class of a classifier."""
+    return [*(output.name for output in manifest.outputs), *([PREDICTION] if _tells_class(manifest) else [])]
+
+
+def _tells_class(manifest: Manifest) -> bool:
+    own = {column.name for column in (*manifest.inputs, *manifest.outputs)}
+    return manifest.task in {"binary", "multiclass"} and PREDICTION not in own
+
+
+def with_class(scored: pl.DataFrame, manifest: Manifest) -> pl.DataFrame:
+    """Return scored rows with the class that a classifier predicts beside its probabilities.
+
+    That is the most probable class, the first of equals; of two classes the second one from a probability of 0.5 on. A row
+    without a probability has no class.
+    """
+    import polars as pl
+
+    if not _tells_class(manifest):
+        return scored
+    probability = pl.col(manifest.outputs[0].name)
+    chosen = (probability >= 0.5).cast(pl.UInt32) if manifest.task == "binary" else probability.list.arg_max()  # noqa: PLR2004
+    classes = pl.lit(pl.Series(list(manifest.classes)))
+    return scored.with_columns(classes.gather(chosen).alias(PREDICTION))
 
 
 def check_names(columns: Iterable[str], added: Iterable[str]) -> None:
