@@ -228,7 +228,7 @@ class Wiring(KernelWiring):
         """What is served."""
         from mlopsfw.serving.endpoints import Endpoints
 
-        return Endpoints(self.ledger, self.registry, self.providers.deployer, self.personal_columns)
+        return Endpoints(self.ledger, self.registry, self.providers.deployer, self.personal_columns, self.captures)
 
     @cached_property
     def batch_scorer(self) -> BatchScorer:
@@ -249,6 +249,7 @@ class Wiring(KernelWiring):
         from mlopsfw.capturelog.times import Bounds
         from mlopsfw.serving.recorder import Recorder
 
+        self.captures.check_place(spec.endpoint)
         bounds = Bounds.of(self.config.capture)
         return Recorder(spec, manifest, self.clock, self.privacy.requests(spec.pii), bounds)
 

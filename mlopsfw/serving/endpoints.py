@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mlopsfw.models.registry import Registry
     from mlopsfw.models.registry.personal_columns import PersonalColumns
     from mlopsfw.models.registry.versions import ModelVersion
+    from mlopsfw.serving.captures import Captures
 
 Ready = Callable[[EndpointStatus], None]
 
@@ -67,12 +68,19 @@ class Endpoints:
         models: The registered models.
         deployers: Returns the deployer of a name, the default one for none, built at its first use.
         personal: Knows the treatment of models' training data.
+        captures: Knows whether an endpoint's predictions can be kept.
     """
 
     def __init__(
-        self, ledger: Ledger, models: Registry, deployers: Callable[[str], NamedDeployer], personal: PersonalColumns
+        self,
+        ledger: Ledger,
+        models: Registry,
+        deployers: Callable[[str], NamedDeployer],
+        personal: PersonalColumns,
+        captures: Captures,
     ) -> None:
         self._ledger, self._models, self._deployers, self._personal = ledger, models, deployers, personal
+        self._captures = captures
 
     def list(self) -> list[str]:
         """Return the endpoints' names."""
@@ -261,7 +269,8 @@ class Endpoints:
         return fold(self._stream(name).events())
 
     def _want(self, endpoint: str, change: EndpointWanted) -> Wanted:
-        """Record a change under the next revision."""
+        """Record a change under the next revision. Raise `TablesUnsupported` where its predictions could not be kept."""
+        self._captures.check_place(endpoint)
         stream = self._stream(endpoint)
         while True:
             events = list(stream.events())

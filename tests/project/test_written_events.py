@@ -161,7 +161,11 @@ def models(project, tmp_path):
         project.registry.promote("delay", version, reason="better")
     project.registry.rollback("delay", reason="worse")
     project.endpoints = Endpoints(
-        project.ledger, project.registry, lambda _: NamedDeployer("shelf", Shelf()), project.personal_columns
+        project.ledger,
+        project.registry,
+        lambda _: NamedDeployer("shelf", Shelf()),
+        project.personal_columns,
+        project.captures,
     )
     project.endpoints.deploy("models:/delay@1", reason="go")
     with pytest.raises(ServingError):

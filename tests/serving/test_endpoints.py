@@ -53,7 +53,11 @@ def shelf(project: Project, tmp_path: Path) -> Shelf:
     """A shelf as the project's deployer, and a model `delay` with three versions."""
     shelf = Shelf()
     project.endpoints = Endpoints(
-        project.ledger, project.registry, lambda name: NamedDeployer(name or "shelf", shelf), project.personal_columns
+        project.ledger,
+        project.registry,
+        lambda name: NamedDeployer(name or "shelf", shelf),
+        project.personal_columns,
+        project.captures,
     )
     for version in (1, 2, 3):
         folder = tmp_path / str(version)
@@ -103,7 +107,11 @@ def test_changes_at_once_have_revisions_of_their_own(project: Project, shelf: Sh
 
     def deploy(other: Project) -> None:
         other.endpoints = Endpoints(
-            other.ledger, other.registry, lambda name: NamedDeployer(name or "shelf", shelf), other.personal_columns
+            other.ledger,
+            other.registry,
+            lambda name: NamedDeployer(name or "shelf", shelf),
+            other.personal_columns,
+            other.captures,
         )
         together.wait()
         for version in (1, 2, 3):

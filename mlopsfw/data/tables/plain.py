@@ -32,6 +32,10 @@ class PlainTables:
     def __init__(self, locations: TableLocations) -> None:
         self._locations = locations
 
+    def check(self, name: str) -> None:
+        """Raise `TablesUnsupported` where no such table may lie."""
+        self._locations.find(name)
+
     def append(self, name: str, rows: Any) -> int:
         """Append `rows` (any input of `mlopsfw.data.tables.digest.record_batches`) durably; return the table's new version.
 

@@ -40,6 +40,10 @@ class Captures:
         """Return the endpoints that have an append-log on this machine."""
         return logged_endpoints(self._workspace.root)
 
+    def check_place(self, endpoint: str) -> None:
+        """Raise `TablesUnsupported` where predictions of `endpoint` could not be kept: blobs are encrypted, and tables are not."""
+        self._tables.check(_table_name(endpoint))
+
     def compact(self, endpoint: str) -> int:
         """Move the new records of `endpoint` into its tables; return how many predictions they hold."""
         from mlopsfw.capturelog.appendlog import segments
@@ -97,7 +101,7 @@ class Captures:
 
         columns = CAPTURE_COLUMNS | LOG_COLUMNS
         try:
-            rows = completed(self._tables.scan(f"captures/{check_name(endpoint, 'endpoint')}"), columns)
+            rows = completed(self._tables.scan(_table_name(endpoint)), columns)
         except NotFound:
             return pl.LazyFrame(schema=columns)
         return rows.filter(*_bounds(start, end)).unique(ONCE, keep="first", maintain_order=True)
@@ -143,3 +147,7 @@ def _bounds(start: str | datetime | None, end: str | datetime | None) -> list[pl
     lower = [moment >= pl.lit(micros(start)).cast(TIME)] if start is not None else []
     upper = [moment < pl.lit(micros(end)).cast(TIME)] if end is not None else []
     return [*lower, *upper]
+
+
+def _table_name(endpoint: str) -> str:
+    return f"captures/{check_name(endpoint, 'endpoint')}"

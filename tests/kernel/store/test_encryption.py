@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -11,10 +12,12 @@ import threading
 
 import msgspec
 import obstore.store
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
 from mlopsfw import start_run
+from mlopsfw.cli.root import cli
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import ConfigError, Corrupt, DataError, TablesUnsupported, WrongKey
 from mlopsfw.kernel.events.record import PlainRecord
@@ -24,12 +27,15 @@ from mlopsfw.kernel.store.blobs import BlobStore, key_of
 from mlopsfw.kernel.store.keyring import ROOT, Keyring
 from mlopsfw.kernel.store.sealed import CHUNK, HEADER
 from mlopsfw.kernel.store.vault import Vault, parse_key
+from mlopsfw.models.bundle.stored import stored_manifest
 from mlopsfw.operations.gc import collect
 from mlopsfw.operations.plaintext import peek
 from mlopsfw.operations.transfer import transfer
 from mlopsfw.pipeline.cache.results import Results
 from mlopsfw.project.config import load_config
 from mlopsfw.project.facade import Project
+from mlopsfw.roles import EndpointSpec
+from mlopsfw.testing.bundles import write_bundle
 from mlopsfw_storage_object.local import LocalStorage
 from mlopsfw_storage_object.remote import RemoteStorage
 from mlopsfw_storage_object.retry import Retries
@@ -282,16 +288,64 @@ def make_project(root, monkeypatch, extra=""):
     return Project.open(root)
 
 
-def test_tables_are_refused_unless_their_disk_is_declared_encrypted(tmp_path, monkeypatch):
-    import polars as pl
+SECRET = "canary-4f1c9e77"
+TABLES = {
+    "a version of a dataset": lambda project: project.datasets.commit("d", {"a": [SECRET]}),
+    "a file that is added": lambda project: verb(project, "data", "add", "d", "rows.csv"),
+    "rows in quarantine": lambda project: verb(
+        project, "data", "add", "d", "bad.csv", "--type", "n=int64", "--max-bad", "0.9"
+    ),
+    "a plugin's table": lambda project: project.host("monitor.acme").tables.append(
+        "plugin/monitor.acme/t", pa.table({"a": [SECRET]})
+    ),
+    "labels of a file": lambda project: project.labels.add("m", [{"prediction_id": SECRET, "label": 1}]),
+    "captures of an endpoint": lambda project: project.endpoints.deploy("models:/m@1"),
+    "captures of a deployer": lambda project: project.host("deployer.acme").capture(
+        EndpointSpec(endpoint="e", revision=1, model="m", version=1, bundle="b"), manifest_of(project)
+    ),
+}
 
-    rows = pl.DataFrame({"a": [1]})
+
+@pytest.fixture
+def encrypted(tmp_path, monkeypatch):
+    """A project with encrypted blobs and a model, and files whose rows hold the secret."""
     with make_project(tmp_path / "p", monkeypatch) as project:
-        for write in (lambda: project.datasets.commit("d", rows), lambda: project.tables.append("t", rows)):
-            with pytest.raises(TablesUnsupported, match="cannot encrypt the table"):
-                write()
-    with make_project(tmp_path / "p", monkeypatch, 'tables = "encrypted-disk"') as project:
-        assert project.datasets.commit("d", rows).rows == 1
+        (project.root / "rows.csv").write_text(f"a,n\n{SECRET},1\n")
+        (project.root / "bad.csv").write_text(f"n\n1\n2\n{SECRET},{SECRET}\n")
+        project.registry.register("m", project.blobs.put_folder(write_bundle(tmp_path / "bundle", 0.0)))
+        yield project
+
+
+def verb(project, *args):
+    """Run a verb and raise its error."""
+    with contextlib.chdir(project.root):
+        cli.main(args=args, prog_name="mlopsfw", standalone_mode=False)
+
+
+def manifest_of(project):
+    return stored_manifest(project.blobs, project.registry.resolve("m@1").bundle)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_no_kind_of_table_is_written_in_clear_where_blobs_are_encrypted(encrypted, kind):
+    with pytest.raises(TablesUnsupported, match="cannot encrypt the table"):
+        TABLES[kind](encrypted)
+    below = [file for file in (encrypted.root / ".mlopsfw").rglob("*") if file.is_file()]
+    assert not [file for file in below if SECRET.encode() in file.read_bytes()]
+    assert encrypted.endpoints.list() == []
+
+
+def test_results_of_steps_and_bundles_with_their_profiles_lie_encrypted_in_the_store(tmp_path, monkeypatch):
+    steps = '[steps.a]\npython = "m:a"\n'
+    source = f"import polars as pl\ndef a():\n    return pl.DataFrame({{'a': ['{SECRET}'] * 10}})\n"
+    with make_project(tmp_path / "p", monkeypatch, steps) as project:
+        (project.root / "m.py").write_text(source)
+        verb(project, "run", "--debug")
+        folder = write_bundle(tmp_path / "bundle", 0.0)
+        project.registry.register("m", project.blobs.put_folder(folder))
+        store = [file.read_bytes() for file in (project.root / ".mlopsfw" / "store").rglob("*") if file.is_file()]
+    plain = [SECRET.encode(), *(file.read_bytes() for file in folder.iterdir() if file.stat().st_size > 64)]
+    assert not [content for content in plain if any(content in stored for stored in store)]
 
 
 def test_gc_keeps_what_an_encrypted_manifest_names(tmp_path, monkeypatch):
