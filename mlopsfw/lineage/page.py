@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _WIDE, _HIGH = 270, 46  # of a box, in pixels
 _STEP_X, _STEP_Y = 360, 64  # from one box to the next
 _EDGE = 12  # around the drawing
+_PAGE = 1350  # of the drawing in the page, in pixels: a wider one is drawn smaller
+_SMALLEST = 0.6  # of the full size, at which letters can still be read: what is then too wide scrolls
 _LETTERS = 34  # of 12.5 px monospace that a box holds; a run's reference has 32
 _FOOTER = (
     "Time runs from left to right. The thick box is the one that you asked for. To its left is its origin; to its right are "
@@ -44,8 +46,10 @@ def _graph(found: Lineage, colours: Mapping[str, str]) -> str:
     )
     boxes = "".join(_box(found, node, plan, colours) for node in found.nodes)
     wide, high = (plan.layers - 1) * _STEP_X + _WIDE + 2 * _EDGE, plan.tallest * _STEP_Y + _EDGE
-    size = f'width="{wide}" height="{high}" viewBox="0 0 {wide} {high}"'
-    return f'<svg {size} role="img" aria-label="{escape(found.root)}">{lines}{boxes}</svg>'
+    scale = max(_SMALLEST, min(1.0, _PAGE / wide))
+    size = f'width="{wide * scale:g}" height="{high * scale:g}" viewBox="0 0 {wide} {high}"'
+    way = f'<a href="#asked">Show {escape(_short(found.root))}</a>' if wide * scale > _PAGE else ""
+    return f'{way}<svg {size} role="img" aria-label="{escape(found.root)}">{lines}{boxes}</svg>'
 
 
 def _corner(spot: Spot) -> tuple[float, float]:
@@ -68,10 +72,12 @@ def _curve(route: tuple[Spot, ...]) -> str:
 
 def _box(found: Lineage, node: str, plan: Layout, colours: Mapping[str, str]) -> str:
     x, y = _corner(plan.nodes[node])
-    kind = _class(node, colours) + (" root" if node == found.root else "")
+    kind, name = _class(node, colours), ""
+    if node == found.root:
+        kind, name = f"{kind} root", ' id="asked"'
     facts = _facts(found.nodes[node])
     return (
-        f'<g class="{kind}"><title>{escape(node)}{escape(f": {facts}" if facts else "")}</title>'
+        f'<g{name} class="{kind}"><title>{escape(node)}{escape(f": {facts}" if facts else "")}</title>'
         f'<rect x="{x:g}" y="{y:g}" width="{_WIDE}" height="{_HIGH}" rx="7"/>'
         f'<text x="{x + 10:g}" y="{y + 20:g}">{escape(_short(node))}</text>'
         f'<text class="facts" x="{x + 10:g}" y="{y + 36:g}">{escape(_short(facts, 42))}</text></g>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from html import unescape
@@ -184,6 +185,31 @@ def test_a_real_browser_executes_and_fetches_nothing_that_a_name_holds(browser):
     out = browser.open(hostile([payload.replace("MARK", browser.url) for payload in PAYLOADS]))
     assert re.search("<title>Lineage of source:", out)
     assert browser.asked == []
+
+
+def chain(length):
+    nodes = {f"data:/step-{n}@1": {} for n in range(length)}
+    names = list(nodes)
+    edges = tuple(Edge(source=a, how="fed", target=b) for a, b in itertools.pairwise(names))
+    return Lineage(root=names[-1], nodes=nodes, up=edges, down=())
+
+
+@pytest.mark.parametrize("layers", range(1, 7))
+def test_from_a_source_to_an_endpoint_the_drawing_fits_a_page_of_1400_pixels(layers):
+    page = render(chain(layers))
+    size = re.search(r'<svg width="([\d.]+)" height="([\d.]+)" viewBox="0 0 (\d+) (\d+)"', page)
+    wide, high, inner, deep = map(float, size.groups())
+    assert wide <= 1350
+    assert 0.6 <= wide / inner <= 1
+    assert high / deep == pytest.approx(wide / inner, rel=1e-4)
+    assert max(float(x) for x in re.findall(r'<rect x="([\d.]+)"', page)) + 270 <= inner
+
+
+def test_what_was_asked_for_can_be_reached_where_the_drawing_is_wider_still():
+    page = render(chain(12))
+    assert '<a href="#asked">Show data:/step-11@1</a>' in page
+    assert page.count('<g id="asked" class="outside root">') == 1
+    assert "#asked" not in render(chain(6))
 
 
 # -- the layout ------------------------------------------------------------------------------------------------------------
