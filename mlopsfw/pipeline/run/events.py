@@ -133,7 +133,7 @@ class StepFinished(EventRecord, frozen=True, kw_only=True):
         step: The step.
         attempt: From 1.
         outputs: Output → value.
-        seconds: Wall time in the worker.
+        seconds: Wall time in the worker; of a step by parts, the time from its first part to its join.
         metrics: The last value of each metric.
         node: Where it ran.
         logs: What it printed.

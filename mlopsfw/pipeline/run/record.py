@@ -33,7 +33,7 @@ class StepView(msgspec.Struct, kw_only=True):
         name: The name.
         status: `waiting`, `running`, `done`, `cached`, `failed` or `interrupted`.
         attempt: The latest attempt, from 1; 0 before the first.
-        seconds: Of the attempt that finished.
+        seconds: Of the attempt that finished; of a step by parts, from its first part on.
         engine: The name of the engine of that attempt; empty for a cached step.
         node: Where it ran.
         outputs: What it returned.

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mlopsfw.kernel.base.errors import DataError, NotFound, StepTimeout, UsageError
 from mlopsfw.kernel.roles.engine import Failure, Handle, StepResult, StepSpec
 from mlopsfw.pipeline.cache.events import Result
@@ -80,6 +82,7 @@ class Coordinator:
     failed: str = ""
     different: list[str] = field(default_factory=list)
     _nodes: dict[str, Node] = field(default_factory=dict)  # of the graph, and of the steps by parts
+    _cut_at: dict[str, float] = field(default_factory=dict)  # when a step by parts was cut, on the monotonic clock
     _running: dict[str, Attempt] = field(default_factory=dict)
     _ready: dict[str, Attempt] = field(default_factory=dict)
     _results: SimpleQueue[tuple[Attempt, StepResult]] = field(default_factory=SimpleQueue)
@@ -147,6 +150,7 @@ class Coordinator:
             self._cannot_start(node, error)
             return False
         attempt.node = replace(node, parts=tuple(part.name for part in parts))
+        self._cut_at[node.name] = time.monotonic()
         each = {node.name: (*parts, attempt.node)}
         self._nodes = {n.name: n for old in self._nodes.values() for n in each.get(old.name, (old,))}
         return True
@@ -285,6 +289,8 @@ class Coordinator:
 
     def _succeeded(self, attempt: Attempt, result: StepResult) -> None:
         node, name = attempt.node, attempt.node.name
+        if name in self._cut_at:  # a step by parts takes as long as from its first part to its join
+            result = msgspec.structs.replace(result, seconds=time.monotonic() - self._cut_at[name])
         changed = self.prints.codebase.changed()
         self.journal.append(
             StepFinished(

@@ -143,6 +143,17 @@ def test_a_list_is_run_item_by_item(bench, items, expected):
     assert bench.value(bench.run(), "work") == expected
 
 
+def test_the_time_of_a_step_by_parts_has_its_parts_in_it(bench):
+    slow = DOUBLED + "import time\ndef slow(x): time.sleep(0.3); return x\n"
+    bench.write('[steps.items]\npython = "work:settings"\n' + by_parts("slow", each="x", rows='"items"'), work=slow)
+    outcome = bench.run()
+    with bench.open() as project:
+        steps = project.runs.get(outcome.run).steps
+    parts = [step.seconds for name, step in steps.items() if name.startswith("work[")]
+    assert len(parts) == 3
+    assert max(parts) <= steps["work"].seconds <= outcome.seconds
+
+
 def test_categories_of_all_parts_come_together(bench):
     bench.write(by_parts("name"), work=DOUBLED)
     commit(bench, numbers(0, ROWS))
