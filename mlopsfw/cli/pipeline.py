@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
+from mlopsfw.kernel.base.interrupts import interrupt
 from mlopsfw.operations.installation import require_tables
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def run(project: Project, *, only_plan: bool, as_json: bool, **options: Any) -> 
         return _show_plan(project, options["steps"], force=options["force"], as_json=as_json)
     require_tables()
     overrides = _root_options().get("overrides", ())
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
     return _tell(
         project,
         project.pipeline.start(_display(project, as_json=as_json), overrides=overrides, **options),
@@ -92,7 +93,7 @@ def resume(project: Project, run_id: str, *, debug: bool, as_json: bool) -> int:
     require_tables()
     view = project.pipeline.latest(run_id)
     project = _as_it_was(project, view.facts)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
     return _tell(
         project, project.pipeline.resume(_display(project, as_json=as_json), view, debug=debug), as_json=as_json
     )

@@ -316,6 +316,27 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_exits_130(bench, sent):
     assert bench.events(outcome.run).count("step.started") == 4
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_within_a_call_of_a_plugin_interrupts_the_run_and_blames_nobody(bench, sent):
+    bench.write(CHAIN, steps=f"{SLOW}SLEEPS = False\n")
+    code = f"""if True:
+        import os
+        from mlopsfw.cli import run
+        from mlopsfw_storage_object.local import LocalStorage
+        put = LocalStorage.put_if_absent
+        def signalled(self, key, data):
+            if b"step.started" in (data if isinstance(data, bytes) else b""):
+                os.kill(os.getpid(), {int(sent)})
+            return put(self, key, data)
+        LocalStorage.put_if_absent = signalled
+        raise SystemExit(run(["--project", {str(bench.root)!r}, "run"]))
+    """
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 130, ended.stderr
+    assert "storage" not in ended.stderr
+    assert bench.resume().status == "done"
+
+
 def test_a_coordinator_that_was_killed_is_taken_over_and_its_worker_goes_with_it(bench):
     bench.write(CHAIN, steps=f"{SLOW}SLEEPS = True\n")
     process = start(bench)
