@@ -95,7 +95,7 @@ def test_an_unknown_step_is_an_error_that_names_the_nearest_one_whose_ever_it_is
 
 def test_a_pipeline_imports_the_steps_that_it_selects_and_no_other_and_builds_no_plugin(make_project):
     project = make_project(
-        '[steps.split]\nby = "fraction"\ninputs = { rows = "data:/a" }\n'
+        '[steps.split]\nby = "fraction"\ntest = 0.2\ninputs = { rows = "data:/a" }\n'
         '[steps.train]\ntask = "binary"\ntarget = "y"\ninputs = { train = "split" }\n'
     )
     code = (
