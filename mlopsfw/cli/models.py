@@ -142,8 +142,12 @@ def promote(
     project: Project, name: str, version: int, *, alias: str, expecting: int | None, reason: str, as_json: bool
 ) -> None:
     """Move an alias of the model NAME to VERSION."""
+    pointed = project.registry.model(_bare(name)).aliases().get(alias)
     move = project.registry.promote(_bare(name), version, alias, expecting=expecting, reason=reason)
-    _tell(_bare(name), project.people.show(move), as_json=as_json)
+    if pointed == version and not as_json:
+        click.echo(f"{_bare(name)}@{alias} points at version {version} already")
+    else:
+        _tell(_bare(name), project.people.show(move), as_json=as_json)
 
 
 @models.command()

@@ -283,6 +283,18 @@ def test_a_path_that_may_be_right_is_left_to_the_import(make_project, target):
     assert [step.action for step in project.pipeline.plan()] == ["run", "run"]
 
 
+@pytest.mark.parametrize("written", ["threads = 1", 'format = "auto"', "params = {}", 'factory = ""'])
+def test_a_default_of_a_provider_written_out_changes_no_cache_key(make_project, written):
+    def key(*more):
+        option = "\n".join(['estimator = "sklearn.linear_model:Ridge"', *more])
+        project = make_project(PIPELINE.format(table="sklearn", use="", option=option), m=CODE)
+        fingerprinter = project.pipeline.fingerprinter()
+        return fingerprinter.fingerprint(project.pipeline.graph.nodes["train"], {}).key
+
+    assert key(written) == key()
+    assert key("threads = 2") != key()
+
+
 def failing(depth=1):
     return depth + "levels"
 

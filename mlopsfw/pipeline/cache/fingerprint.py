@@ -8,7 +8,7 @@ declares to read. If a step depends on anything else (a clock, the network), it 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +46,17 @@ class Fingerprinter:
         workspace: Where code and declared files lie.
         config: The configuration from which the graph of steps was made.
         plugins: The installed plugins, whose versions the keys of their steps contain.
+        options: Returns the options of a provider, by role and selection, that differ from their defaults.
     """
 
-    def __init__(self, workspace: Workspace, config: ProjectConfig, plugins: Catalog) -> None:
-        self._root, self._config, self._plugins = workspace.root, config, plugins
+    def __init__(
+        self,
+        workspace: Workspace,
+        config: ProjectConfig,
+        plugins: Catalog,
+        options: Callable[[str, Selection], Mapping[str, Any]],
+    ) -> None:
+        self._root, self._config, self._plugins, self._options = workspace.root, config, plugins, options
         facts = workspace.private_folder() / "code.json"
         self.codebase: Codebase = project_codebase(workspace.root, config.code, facts)
         self.environment = environment()
@@ -154,7 +161,7 @@ class Fingerprinter:
     def _installed(self, node: Node, step: Step, common: dict[str, Any]) -> Fingerprint:
         used = [selection for plugin in step.plugins for selection in self._used(plugin)]
         keys = [f"step.{node.config.use}", *(f"{role}.{selection.use}" for role, selection in used)]
-        options = {f"{role}.{selection.called}": selection.options for role, selection in used}
+        options = {f"{role}.{selection.called}": self._options(role, selection) for role, selection in used}
         named = self._named_code(options)
         return Fingerprint(
             runs=f"{node.config.use}/{step.version}",

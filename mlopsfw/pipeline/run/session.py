@@ -12,6 +12,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import Conflict, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import new_run_id
+from mlopsfw.kernel.config.options import differing
 from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.roles.engine import Failure
 from mlopsfw.lineage import canonical
@@ -27,7 +28,7 @@ from mlopsfw.pipeline.run.requirements import check_requirements
 from mlopsfw.pipeline.run.runner import Coordinator, Options
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.config.model import ProjectConfig
+    from mlopsfw.kernel.config.model import ProjectConfig, Selection
     from mlopsfw.kernel.plugins.manager import PluginManager
     from mlopsfw.kernel.roles.artifact import Artifact
     from mlopsfw.pipeline.graph.model import StepCatalog
@@ -87,7 +88,12 @@ class Sessions:
 
     def fingerprinter(self) -> Fingerprinter:
         """Return the maker of one run's cache keys, for code and environment as they are now."""
-        return Fingerprinter(self._services.workspace, self._config, self._plugins.catalog)
+        return Fingerprinter(self._services.workspace, self._config, self._plugins.catalog, self._set_options)
+
+    def _set_options(self, role: str, selection: Selection) -> dict[str, Any]:
+        """Return the options of a provider that differ from their defaults: writing a default out changes nothing."""
+        _, _, options = self._plugins.selected(role, selection, self._config)
+        return differing(options, selection.options)
 
     def start(
         self,

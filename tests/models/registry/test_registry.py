@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import Conflict, Corrupt, InvalidReference, NotFound, UnknownName, UsageError
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.models.bundle.manifest import outputs_for
@@ -105,6 +106,15 @@ def test_promoting_to_where_it_points_already_appends_nothing(registry, bundle):
     move = registry.promote("delay", 1)
     assert registry.promote("delay", 1) == move
     assert len(registry.model("delay").moves) == 1
+
+
+def test_promoting_to_where_it_points_already_is_said_so(project, bundle, capsys):
+    verb = ["--project", str(project.root), "models", "promote", "delay"]
+    for content in "ab":
+        project.registry.register("delay", bundle(content))
+    for version, said in (("1", "(was nowhere)"), ("2", "(was version 1)"), ("2", "points at version 2 already")):
+        assert run([*verb, version]) == 0
+        assert said in capsys.readouterr().out
 
 
 def test_rollback_goes_back_promotion_by_promotion(registry, bundle):
