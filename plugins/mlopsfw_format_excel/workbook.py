@@ -6,6 +6,7 @@ A text that is shared stands in a cell by its number: a few bytes that stand for
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tempfile
 import zipfile
@@ -21,6 +22,10 @@ from mlopsfw.formats import Allowance, Bounded
 if TYPE_CHECKING:
     from typing import IO
 
+_PLACE = re.compile(rb"""\sr=["']([A-Za-z]{1,3})([0-9]{1,9})["']""")
+_OVERLAP = 64  # bytes of the longest place of a cell, which two pieces may share
+_EXTENT = 1 << 24  # places that a sheet of any cells may span
+_SPARSE = 100  # places for each cell beyond that
 _CELL = 12  # bytes of the shortest cell that names a shared text: <c t="s"><v>…
 
 
@@ -36,6 +41,7 @@ def unpacked(path: Path, allowance: Allowance) -> Iterator[Path]:
         try:
             _unpack(path, plain, allowance)
             _check_texts(plain, allowance)
+            _check_extents(plain, path)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, expat.ExpatError) as error:
             raise DataError(f"{path} is not an Excel workbook (.xlsx), or is damaged: {error}") from None
         yield plain
@@ -58,6 +64,46 @@ def _check_texts(plain: Path, allowance: Allowance) -> None:
         for info in sheets:
             for index in _indices(book, info):
                 allowance.spend(lengths[index] if index < len(lengths) else 0)
+
+
+def _check_extents(plain: Path, path: Path) -> None:
+    """Raise `DataError` for a sheet whose few cells lie far apart: the reader takes memory for all cells between them."""
+    with zipfile.ZipFile(plain) as book:
+        for info in book.infolist():
+            if info.filename.lower().startswith("xl/worksheets/"):
+                _check_extent(book, info, path)
+
+
+def _check_extent(book: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> None:
+    count, rest = 0, b""
+    top, left, bottom, right = 1 << 30, 1 << 30, 0, 0
+    with book.open(info) as member:
+        while piece := member.read(1 << 20):
+            data = rest + piece
+            found = list(_PLACE.finditer(data))
+            rest = data[max(found[-1].end() if found else 0, len(data) - _OVERLAP) :]
+            cells = [match.groups() for match in found]
+            rows, columns = (
+                [int(row) for _, row in cells],
+                [_column(letters) for letters in {name for name, _ in cells}],
+            )
+            count += len(cells)
+            if cells:
+                top, bottom = min(top, *rows), max(bottom, *rows)
+                left, right = min(left, *columns), max(right, *columns)
+    extent = (bottom - top + 1) * (right - left + 1) if count else 0
+    if extent > max(_EXTENT, _SPARSE * count):
+        raise DataError(
+            f"{path}: the {count:,} cells of {info.filename} span {extent:,} places, which need too much memory",
+            hint="Delete the stray cells far from the others, or save the sheet as CSV.",
+        )
+
+
+def _column(letters: bytes) -> int:
+    number = 0
+    for letter in letters.upper():
+        number = number * 26 + letter - 64
+    return number
 
 
 def _lengths(book: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[int]:

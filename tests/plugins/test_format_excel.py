@@ -205,6 +205,27 @@ def test_a_long_text_that_stands_in_a_hundred_thousand_cells_is_an_error(tmp_pat
         add(tmp_path / "x.xlsx")
 
 
+@pytest.mark.parametrize(
+    "cells", [["A1", "XFD1048576"], ["A1", "A2", "ZZ900000"], [f"A{n}" for n in range(1, 99)] + ["XFD99999"]]
+)
+def test_a_sheet_whose_few_cells_lie_far_apart_is_an_error_and_ends_no_process(tmp_path, add, cells):
+    with xlsxwriter.Workbook(tmp_path / "x.xlsx") as workbook:
+        sheet = workbook.add_worksheet()
+        for cell in cells:
+            sheet.write(cell, 1)
+    with pytest.raises(DataError, match=rf"the {len(cells)} cells of xl/worksheets/sheet1.xml span .* places"):
+        add(tmp_path / "x.xlsx")
+
+
+def test_a_sheet_with_a_gap_of_some_rows_is_read(tmp_path, add):
+    with xlsxwriter.Workbook(tmp_path / "x.xlsx") as workbook:
+        sheet = workbook.add_worksheet()
+        for cell, value in (("A1", "a"), ("A2", 1), ("A20000", 2)):
+            sheet.write(cell, value)
+    _, rows = add(tmp_path / "x.xlsx")
+    assert [int(value) for (value,) in rows] == [1, 2]
+
+
 def test_without_the_reader_the_error_says_what_to_install(book, add, monkeypatch):
     import sys
 
