@@ -19,13 +19,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from mlopsfw_trainer_torch import TorchConfig
 from mlopsfw_trainer_torch.checkpoint import Checkpoints
 from mlopsfw_trainer_torch.device import repeatable
-from mlopsfw_trainer_torch.loop import Training, loss_of
+from mlopsfw_trainer_torch.loop import Training
 from mlopsfw_trainer_torch.network import TabularNetwork
 from mlopsfw_trainer_torch.rows import Rows
 from mlopsfw_trainer_torch.schedule import schedule_of
 
 ROWS, COUNTS, WIDTH = 100_000, (20, 100, 4096), 40
-CONFIG = TorchConfig(epochs=2, batch_size=1024, dropout=0.2)
+CONFIG = TorchConfig(network="mlp", epochs=2, hidden=(128, 64), batch_size=1024, dropout=0.2)
 SCHEDULE = schedule_of(CONFIG, ROWS)
 SILENT = SimpleNamespace(log_metric=lambda *_: None, progress=lambda *_: None)
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ def network():
 
 def ours(rows, folder):
     with repeatable(1, CONFIG.threads, CPU):
-        training = Training(network(), rows, None, loss_of("binary"), CONFIG, schedule=SCHEDULE, seed=1, mixed=False)
+        training = Training(network(), rows, None, "binary", CONFIG, schedule=SCHEDULE, seed=1, mixed=False)
         start = time.perf_counter()
         training.run(SILENT, Checkpoints(folder, "bench"))
         return training.network.state_dict(), time.perf_counter() - start

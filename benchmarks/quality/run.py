@@ -31,10 +31,10 @@ from table import markdown
 from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.evaluation import class_codes, evaluate
 from mlopsfw.kernel.config import ProjectConfig
-from mlopsfw.kernel.roles.training import TrainingTask
 from mlopsfw.models import bundle
 from mlopsfw.project.facade import Project
-from mlopsfw.testing.trainer import OUTPUTS, Context
+from mlopsfw.roles import TASK_OUTPUTS, TrainingTask
+from mlopsfw.testing.trainer import Context
 from mlopsfw_trainer_torch import TorchConfig
 from mlopsfw_trainer_torch.trainer import TorchTrainer
 
@@ -67,7 +67,7 @@ def ours(config: TorchConfig, each: DataSet, train: pl.DataFrame, test: pl.DataF
             runtimes = {"onnx": project.providers.runtime("onnx")}
             bundle.write(folder / "bundle", trained, task, TableHandle.of(train), runtimes)
             opened = bundle.open_bundle(folder / "bundle", runtimes.__getitem__)
-            return opened.predict_table(test)[OUTPUTS[each.task]], trained.classes, trained.facts
+            return opened.predict_table(test)[TASK_OUTPUTS[each.task]], trained.classes, trained.facts
 
 
 def cell(each: DataSet, model: str, seed: int, data: Path, config: TorchConfig | None) -> dict[str, Any]:

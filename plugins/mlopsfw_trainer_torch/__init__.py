@@ -1,4 +1,4 @@
-"""Trainer `torch`: a neural network for tables, with scaled numbers and embedded categories. Imports torch when it is built."""
+"""Trainer `torch`: a neural network for tables, with encoded numbers and embedded categories. Imports torch when it is built."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Configure `[trainer.torch]`.
 
     Args:
-        epochs: Passes over the training rows, at most; `auto` for at least 3,000 steps of the optimiser, from 10 to 400 epochs.
-        batch_size: Rows in a step; `auto` for a thirty-second of the training rows as a power of two, from 32 to 1,024.
+        network: `tabm` for members that share their layers and answer with their mean probability, `mlp` for a single network.
+        members: Members of `tabm`. Training and the model's size grow with them.
+        epochs: Passes over the training rows, at most; `auto` for at least 1,000 steps of the optimiser, from 10 to 400 epochs.
+        batch_size: Rows in a step; `auto` for a sixteenth of the training rows as a power of two, from 32 to 1,024.
         learning_rate: The largest learning rate. It rises over the first twentieth of all steps, then falls to zero along a cosine.
         hidden: Widths of the hidden layers; none for a linear model.
         embedding: Width of each category's embedding.
         dropout: Share of activations dropped in training.
         weight_decay: The weight decay of AdamW.
         patience: Epochs without a better validation loss before it stops; 0 to use all epochs, `auto` for a quarter of them, at least 3.
+        holdout: Share of the training rows that are held out to stop early, where no validation rows are connected: the latest where the
+            rows have an event time. 0, or `patience = 0`, to learn from all.
         class_weights: `balanced` weighs rows so that all classes have the same total weight.
         device: `cuda` fails on a machine without a GPU; `auto` uses the CPU there. The model's facts name the device.
         precision: `mixed` computes in bfloat16 where that is safe, on CUDA only; `auto` does so if the device can.
@@ -41,14 +45,17 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         checkpoint_every: Steps between checkpoints; 0 for one at the end of an epoch if the last is two seconds old.
     """
 
+    network: Literal["tabm", "mlp"] = "tabm"
+    members: _Positive = 8
     epochs: _Positive | _Auto = "auto"
     batch_size: _Positive | _Auto = "auto"
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-2
     hidden: tuple[_Positive, ...] = (128, 64)
     embedding: _Positive = 8
-    dropout: _Share = 0.2
-    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 1e-2
+    dropout: _Share = 0.05
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 3e-4
     patience: _NotNegative | _Auto = "auto"
+    holdout: _Share = 0.15
     class_weights: Literal["none", "balanced"] = "none"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "full", "mixed"] = "auto"

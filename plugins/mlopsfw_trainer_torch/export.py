@@ -15,27 +15,33 @@ from safetensors.torch import save_file
 from mlopsfw.errors import BundleError
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC
 from mlopsfw.roles import TASK_OUTPUTS
+from mlopsfw_trainer_torch.tabm import MemberNetwork
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
-    from mlopsfw_trainer_torch.network import TabularNetwork
+    from mlopsfw_trainer_torch.network import CategoryTable, TabularNetwork
     from mlopsfw_trainer_torch.rows import Rows, Target
+
+    Network = TabularNetwork | MemberNetwork
 
 _OPSET, _IR = 17, 8  # read by every ONNX Runtime since 1.13
 _TOLERANCE = 1e-5
 
 
-def export_weights(network: TabularNetwork, file: Path) -> None:
+def export_weights(network: Network, file: Path) -> None:
     """Write the network's parameters as safetensors."""
     save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, file)
 
 
-def export_onnx(network: TabularNetwork, target: Target, file: Path) -> None:
+def export_onnx(network: Network, target: Target, file: Path) -> None:
     """Write the network as one ONNX file, with the layers that turn its logits into probabilities or values."""
     graph = _Graph()
-    result = _network(graph, network)
-    result, shape = _ending(graph, result, target)
+    members = isinstance(network, MemberNetwork)
+    result = _of_members(graph, network) if isinstance(network, MemberNetwork) else _of_one(graph, network)
+    result, shape = _ending(graph, result, target, members=members)
     graph.node("Identity", [result], TASK_OUTPUTS[target.task])
     onnx_graph = helper.make_graph(
         graph.nodes,
@@ -77,43 +83,79 @@ class _Graph:
         return self.node("Gemm", [x, *weights], name, transB=1)
 
 
-def _network(graph: _Graph, network: TabularNetwork) -> str:
-    """Add the operations of `TabularNetwork.forward` in evaluation; return the name of the result."""
-    numeric = network.linear.in_features
-    parts: list[str] = []
-    if network.embedding is not None:
-        columns, each = len(network.offsets), network.embedding.embedding_dim
-        numeric -= columns * each
-        codes = graph.input(CATEGORICAL, TensorProto.INT64, columns)
-        rows = graph.node("Add", [codes, graph.weight("offsets", network.offsets)], "rows_of_table")
-        table = graph.weight("embedding.weight", network.embedding.weight)
-        embedded = graph.node("Gather", [table, rows], "embedded", axis=0)
-        flat = graph.weight("flat", np.array([0, columns * each], dtype=np.int64))
-        parts.append(graph.node("Reshape", [embedded, flat], "embeddings"))
-    if numeric:
-        parts.insert(0, graph.input(NUMERIC, TensorProto.FLOAT, numeric))
-    whole = parts[0] if len(parts) == 1 else graph.node("Concat", parts, "whole", axis=1)
+def _categories(graph: _Graph, categories: CategoryTable | None) -> list[str]:
+    """Add the embedding of all codes; return the name of the result, if there are codes."""
+    if categories is None:
+        return []
+    codes = graph.input(CATEGORICAL, TensorProto.INT64, len(categories.offsets))
+    rows = graph.node("Add", [codes, graph.weight("offsets", categories.offsets)], "rows_of_table")
+    embedded = graph.node("Gather", [graph.weight("table", categories.table.weight), rows], "embedded", axis=0)
+    flat = graph.weight("flat", np.array([0, categories.width], dtype=np.int64))
+    return [graph.node("Reshape", [embedded, flat], "embeddings")]
+
+
+def _whole(graph: _Graph, parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else graph.node("Concat", parts, "whole", axis=1)
+
+
+def _of_members(graph: _Graph, network: MemberNetwork) -> str:
+    """Add the operations of `MemberNetwork.forward` in evaluation; return the name of the result, `[members, rows, outputs]`."""
+    parts = []
+    if network.numbers is not None:
+        weights = network.number_weights
+        numeric = graph.input(NUMERIC, TensorProto.FLOAT, len(weights))
+        parts.append(graph.node("MatMul", [numeric, graph.weight("numbers", weights)], "embedded_numbers"))
+    parts += _categories(graph, network.categories)
+    deep = graph.node("Mul", [_whole(graph, parts), graph.weight("scaling", network.scaling)], "scaled_rows")
+    for number, layer in enumerate(_dense(network.hidden)):
+        name = f"hidden.{number}"
+        product = graph.node("MatMul", [deep, graph.weight(f"{name}.weight", layer.weight.T)], f"{name}.product")
+        deep = graph.node("Add", [product, graph.weight(f"{name}.bias", layer.bias)], name)
+        deep = graph.node("Relu", [deep], f"relu.{number}")
+    result = graph.node("MatMul", [deep, graph.weight("head", network.head)], "heads")
+    return graph.node("Add", [result, graph.weight("bias", network.bias)], "logits")
+
+
+def _dense(layers: torch.nn.ModuleList) -> Iterator[torch.nn.Linear]:
+    for layer in layers:
+        if not isinstance(layer, torch.nn.Linear):
+            raise TypeError(type(layer))
+        yield layer
+
+
+def _of_one(graph: _Graph, network: TabularNetwork) -> str:
+    """Add the operations of `TabularNetwork.forward` in evaluation; return the name of the result, `[rows, outputs]`."""
+    numeric = network.linear.in_features - (0 if network.categories is None else network.categories.width)
+    parts = [graph.input(NUMERIC, TensorProto.FLOAT, numeric)] if numeric else []
+    whole = _whole(graph, parts + _categories(graph, network.categories))
     result = graph.dense(whole, network.linear, "linear")
     if network.head is None:
         return result
     deep = whole
-    for number, layer in enumerate(network.hidden):
-        if not isinstance(layer, torch.nn.Linear):
-            raise TypeError(type(layer))
+    for number, layer in enumerate(_dense(network.hidden)):
         deep = graph.node("Relu", [graph.dense(deep, layer, f"hidden.{number}")], f"relu.{number}")
     return graph.node("Add", [result, graph.dense(deep, network.head, "head")], "logits")
 
 
-def _ending(graph: _Graph, result: str, target: Target) -> tuple[str, list[str | int]]:
+def _ending(graph: _Graph, result: str, target: Target, *, members: bool) -> tuple[str, list[str | int]]:
+    """Add what makes probabilities or values of logits, and the mean over the members; return the name and the shape of the result."""
     if target.task == "multiclass":
-        return graph.node("Softmax", [result], "softmax", axis=1), ["rows", target.outputs]
-    result = graph.node("Squeeze", [result, graph.weight("last", np.array([1], dtype=np.int64))], "squeezed")
+        result = graph.node("Softmax", [result], "softmax", axis=-1)
+        return _mean(graph, result, members=members), ["rows", target.outputs]
     if target.task == "binary":
-        return graph.node("Sigmoid", [result], "sigmoid"), ["rows"]
-    scaled = graph.node("Mul", [result, graph.weight("scale", np.array([target.scale], dtype=np.float32))], "scaled")
-    return graph.node("Add", [scaled, graph.weight("mean", np.array([target.mean], dtype=np.float32))], "shifted"), [
-        "rows"
-    ]
+        result = graph.node("Sigmoid", [result], "sigmoid")
+    result = _mean(graph, result, members=members)
+    result = graph.node("Squeeze", [result, graph.weight("last", np.array([1], dtype=np.int64))], "squeezed")
+    if target.task == "regression":
+        result = graph.node(
+            "Mul", [result, graph.weight("scale", np.array([target.scale], dtype=np.float32))], "scaled"
+        )
+        result = graph.node("Add", [result, graph.weight("mean", np.array([target.mean], dtype=np.float32))], "shifted")
+    return result, ["rows"]
+
+
+def _mean(graph: _Graph, result: str, *, members: bool) -> str:
+    return graph.node("ReduceMean", [result], "answer", axes=[0], keepdims=0) if members else result
 
 
 def outputs_of(logits: Tensor, target: Target) -> np.ndarray:

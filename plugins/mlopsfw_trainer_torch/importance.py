@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from mlopsfw.features import FeaturePlan
     from mlopsfw_trainer_torch.loop import Training
 
-_ROWS = 4096
+_ROWS = 512, 4096  # at least, at most
+_EVALUATED = 200_000  # rows for all columns together
 _TIMES = 3
 
 
@@ -22,16 +23,19 @@ def importance(training: Training, plan: FeaturePlan, rows: Rows, seed: int) -> 
     Args:
         training: The training with the trained network.
         plan: Maps columns to features.
-        rows: The rows to shuffle, at most 4,096 of them.
+        rows: The rows to shuffle, at most 4,096 of them, fewer for many columns.
         seed: Seeds the choice and the shuffling.
     """
     draw = torch.Generator().manual_seed(seed)
-    some = rows.at(torch.randperm(len(rows), generator=draw)[:_ROWS].to(rows.target.device))
+    sources = {*plan.numeric_sources, *plan.categorical_sources}
+    columns = [column.name for column in plan.inputs] + [column.name for column in plan.derived]
+    names = [name for name in columns if name in sources]
+    fewest, most = _ROWS
+    count = min(most, max(fewest, _EVALUATED // (_TIMES * max(1, len(names)))))
+    some = rows.at(torch.randperm(len(rows), generator=draw)[:count].to(rows.target.device))
     base = training.evaluate(some)
     costs = {}
-    sources = {*plan.numeric_sources, *plan.categorical_sources}
-    names = [column.name for column in plan.inputs] + [column.name for column in plan.derived]
-    for name in filter(sources.__contains__, names):
+    for name in names:
         losses = [training.evaluate(_shuffled(some, plan, name, draw)) for _ in range(_TIMES)]
         costs[name] = max(0.0, sum(losses) / _TIMES - base)
     total = sum(costs.values())

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mlopsfw_trainer_torch.tabm import mean_logits
+
 if TYPE_CHECKING:
     from mlopsfw.roles import TrainingContext
     from mlopsfw_trainer_torch import TorchConfig
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _WARM_UP = 0.05
 _SECONDS_BETWEEN = 2.0  # between checkpoints of short epochs: repeating less time is cheaper than storing it
 _EVALUATED_AT_ONCE = 8192
+_OF_MEMBERS = 3  # dimensions of an output with members
 
 Loss = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 
@@ -51,7 +54,7 @@ class Training:
     Args:
         network: The network to train, on its device.
         train, valid: The rows, on the same device.
-        loss: Mean loss of a batch.
+        task: `binary`, `multiclass` or `regression`; decides the loss.
         config: The trainer's configuration.
         schedule: The length of the training.
         seed: Seeds the order of the rows.
@@ -59,10 +62,11 @@ class Training:
     """
 
     def __init__(
-        self, network: nn.Module, train: Rows, valid: Rows | None, loss: Loss, config: TorchConfig, *, schedule: Schedule, seed: int,
+        self, network: nn.Module, train: Rows, valid: Rows | None, task: str, config: TorchConfig, *, schedule: Schedule, seed: int,
         mixed: bool,
     ) -> None:  # fmt: skip
-        self.network, self._train, self._valid, self._loss, self._config = network, train, valid, loss, config
+        self.network, self._train, self._valid, self._task, self._config = network, train, valid, task, config
+        self._loss = loss_of(task)
         self.schedule = schedule
         self.device = train.target.device
         self.optimizer = torch.optim.AdamW(
@@ -154,17 +158,17 @@ class Training:
         return float(self._loss(self.logits(rows), rows.target, rows.weight))
 
     def logits(self, rows: Rows) -> Tensor:
-        """Return the network's output for rows, without dropout."""
+        """Return `[rows, outputs]`, the network's output for rows, without dropout; that of several members is their mean."""
         self.network.eval()
         with torch.no_grad():
             parts = zip(
                 torch.split(rows.numeric, _EVALUATED_AT_ONCE), torch.split(rows.codes, _EVALUATED_AT_ONCE), strict=True
             )
-            return torch.cat([self.network(*part) for part in parts])
+            return torch.cat([mean_logits(self.network(*part), self._task) for part in parts])
 
 
 def loss_of(task: str) -> Loss:
-    """Return the loss of a task: the mean over rows, weighted if there are weights."""
+    """Return the loss of a task: the mean over rows, weighted if there are weights, and over the members of a network that has several."""
     kinds: dict[str, Callable[..., Tensor]] = {
         "binary": functional.binary_cross_entropy_with_logits,
         "multiclass": functional.cross_entropy,
@@ -173,6 +177,10 @@ def loss_of(task: str) -> Loss:
     function = kinds[task]
 
     def loss(output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        if output.dim() == _OF_MEMBERS:
+            members = len(output)
+            output, target = output.flatten(0, 1), target.expand(members, *target.shape).flatten(0, 1)
+            weight = None if weight is None else weight.repeat(members)
         if weight is None:
             return function(output, target)
         each = function(output, target, reduction="none").reshape(-1)

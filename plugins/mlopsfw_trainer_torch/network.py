@@ -1,4 +1,4 @@
-"""The network: one embedding table for all categories, a stack of dense layers, and a linear path beside them."""
+"""A single network: an embedding table for all categories, a stack of dense layers, and a linear path beside them."""
 
 from __future__ import annotations
 
@@ -35,6 +35,34 @@ class ByteDropout(nn.Module):
         return x * mask.to(x.dtype).mul_(self._scale)
 
 
+class CategoryTable(nn.Module):
+    """One embedding table for the codes of all columns.
+
+    Args:
+        code_counts: The number of codes of each column.
+        embedding: Width of an embedding.
+    """
+
+    offsets: Tensor
+
+    def __init__(self, code_counts: tuple[int, ...], embedding: int) -> None:
+        super().__init__()
+        starts = torch.tensor([0, *code_counts], dtype=torch.int64).cumsum(0)
+        self.register_buffer("offsets", starts[:-1])
+        self.table = nn.Embedding(int(starts[-1]), embedding)
+        nn.init.normal_(self.table.weight, std=_SMALL)
+
+    @property
+    def width(self) -> int:
+        """Values of an embedded row."""
+        return len(self.offsets) * self.table.embedding_dim
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return `[rows, columns × embedding]` for int64 `[rows, columns]`."""
+        embedded: Tensor = self.table(codes + self.offsets)
+        return embedded.flatten(1)
+
+
 class TabularNetwork(nn.Module):
     """Maps floats and codes of a feature plan to logits (or a standardised value).
 
@@ -47,18 +75,12 @@ class TabularNetwork(nn.Module):
         outputs: Width of the output.
     """
 
-    offsets: Tensor
-
     def __init__(
         self, *, numeric: int, code_counts: tuple[int, ...], embedding: int, hidden: tuple[int, ...], dropout: float,
         outputs: int,
     ) -> None:  # fmt: skip
         super().__init__()
-        starts = torch.tensor([0, *code_counts], dtype=torch.int64).cumsum(0)
-        self.register_buffer("offsets", starts[:-1])
-        self.embedding = nn.Embedding(int(starts[-1]), embedding) if code_counts else None
-        if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, std=_SMALL)
+        self.categories = CategoryTable(code_counts, embedding) if code_counts else None
         width = numeric + embedding * len(code_counts)
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((width, *hidden)))
         self.dropout = ByteDropout(dropout)
@@ -68,9 +90,8 @@ class TabularNetwork(nn.Module):
     def forward(self, numeric: Tensor, codes: Tensor) -> Tensor:
         """Return `[rows, outputs]` for `numeric` (float32 `[rows, k]`) and `codes` (int64 `[rows, c]`)."""
         whole = numeric
-        if self.embedding is not None:
-            embedded = self.dropout(self.embedding(codes + self.offsets).flatten(1))
-            whole = torch.cat((numeric, embedded), dim=1)
+        if self.categories is not None:
+            whole = torch.cat((numeric, self.dropout(self.categories(codes))), dim=1)
         flat: Tensor = self.linear(whole)
         if self.head is None:
             return flat

@@ -99,3 +99,16 @@ def balanced(rows: Rows, classes: int) -> Rows:
     totals = torch.zeros(classes).index_add_(0, code, row_weight)
     weight = row_weight * (row_weight.sum() / (classes * totals.clamp_min(1e-12)))[code]
     return Rows(rows.numeric, rows.codes, rows.target, weight)
+
+
+def held_out(rows: Rows, times: pl.Series | None, count: int, seed: int) -> tuple[Rows, Rows | None]:
+    """Return the rows to learn from, and `count` rows to stop by: the latest, or random ones without `times`; None for none."""
+    if not count:
+        return rows, None
+    random = np.random.default_rng(seed).permutation(len(rows))
+    order = random if times is None else times.arg_sort(nulls_last=False).to_numpy()
+    learned, held = (torch.from_numpy(np.sort(each).astype(np.int64)) for each in (order[:-count], order[-count:]))
+    stopping = rows.at(held)
+    if stopping.weight is not None and not bool(stopping.weight.any()):
+        return rows, None  # rows without weight tell nothing
+    return rows.at(learned), stopping

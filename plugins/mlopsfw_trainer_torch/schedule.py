@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from mlopsfw_trainer_torch import TorchConfig
 
-BATCHES: Final = 32
+BATCHES: Final = 16
 """The least number of batches per epoch of a small table."""
 BATCH_SIZES: Final = (32, 1024)
 """The smallest and the largest batch."""
-STEPS: Final = 3000
+STEPS: Final = 1000
 """The least number of steps of the optimiser."""
 EPOCHS: Final = (10, 400)
 """The fewest epochs, for any number of rows, and the most."""

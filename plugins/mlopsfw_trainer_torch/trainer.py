@@ -19,10 +19,10 @@ from mlopsfw_trainer_torch.checkpoint import Checkpoints
 from mlopsfw_trainer_torch.device import choose_device, choose_mixed, repeatable
 from mlopsfw_trainer_torch.export import check_export, export_onnx, export_weights, outputs_of
 from mlopsfw_trainer_torch.importance import importance
-from mlopsfw_trainer_torch.loop import Training, loss_of
-from mlopsfw_trainer_torch.network import TabularNetwork
-from mlopsfw_trainer_torch.rows import Rows, Target, balanced, tensors
+from mlopsfw_trainer_torch.loop import Training
+from mlopsfw_trainer_torch.rows import Rows, Target, balanced, held_out, tensors
 from mlopsfw_trainer_torch.schedule import schedule_of
+from mlopsfw_trainer_torch.tabm import network_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +61,7 @@ class TorchTrainer:
         device = choose_device(self._config)
         mixed = choose_mixed(self._config, device)
         context.progress("preparing rows", 0.0)
-        problem = _prepare(task, train, valid)
+        problem = _prepare(task, train, valid, self._config)
         with repeatable(task.seed, self._config.threads, device):
             training = self._training(problem, task, device, mixed=mixed)
             checkpoints = Checkpoints(context.checkpoints, self._identity(problem, task, device, mixed=mixed))
@@ -72,16 +72,13 @@ class TorchTrainer:
 
     def _training(self, problem: _Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> Training:
         c, plan = self._config, problem.plan
-        network = TabularNetwork(
-            numeric=len(plan.numeric_sources), code_counts=plan.code_counts, embedding=c.embedding, hidden=c.hidden,
-            dropout=c.dropout, outputs=problem.target.outputs,
-        ).to(device)  # fmt: skip
+        network = network_of(c, plan, problem.target.outputs).to(device)
         train = problem.train
         if c.class_weights == "balanced" and task.task != "regression":
             train = balanced(train, len(problem.target.classes))
         valid = None if problem.valid is None else problem.valid.to(device)
         return Training(
-            network, train.to(device), valid, loss_of(task.task), c,
+            network, train.to(device), valid, task.task, c,
             schedule=schedule_of(c, len(train)), seed=task.seed, mixed=mixed,
         )  # fmt: skip
 
@@ -133,18 +130,24 @@ class _Problem(NamedTuple):
     train: Rows
     valid: Rows | None
     unlabelled: int
+    validation: str = "valid"
+    """The name of the rows that stop the training: `valid` if they were connected, `holdout` if they come out of the training rows."""
 
 
-def _prepare(task: TrainingTask, train: TrainingData, valid: TrainingData | None) -> _Problem:
-    frame = rows_with_label(train, task, training_columns(train.schema.names, task), "training")
+def _prepare(task: TrainingTask, train: TrainingData, valid: TrainingData | None, config: TorchConfig) -> _Problem:
+    columns = training_columns(train.schema.names, task)
+    timed = task.time in train.schema.names and task.time not in columns
+    frame = rows_with_label(train, task, [*columns, task.time] if timed else columns, "training")
     plan = FeaturePlan.fit(frame, task)
     target = _target(frame, task)
     rows = tensors(frame, plan, target, task)
-    checked = (
-        None if valid is None or not valid.rows else rows_with_label(valid, task, valid.schema.names, "validation")
-    )
-    evaluated = None if checked is None else tensors(checked, plan, target, task)
-    return _Problem(plan, target, rows, evaluated, train.rows - frame.height)
+    unlabelled = train.rows - frame.height
+    if valid is not None and valid.rows:
+        checked = rows_with_label(valid, task, valid.schema.names, "validation")
+        return _Problem(plan, target, rows, tensors(checked, plan, target, task), unlabelled)
+    times = frame[task.time] if task.time in frame.columns else None
+    held = 0 if config.patience == 0 else int(config.holdout * frame.height)
+    return _Problem(plan, target, *held_out(rows, times, held, task.seed), unlabelled, "holdout")
 
 
 def _target(frame: pl.DataFrame, task: TrainingTask) -> Target:
@@ -165,6 +168,7 @@ def _facts(training: Training, problem: _Problem) -> dict[str, Any]:
         "parameters": sum(each.numel() for each in training.network.parameters()),
         "rows": len(problem.train),
         "validation_rows": 0 if problem.valid is None else len(problem.valid),
+        "held_out": problem.valid is not None and problem.validation == "holdout",
         "rows_without_label": problem.unlabelled,
         "schedule": training.schedule._asdict(),
         "epochs": p.epoch,
@@ -175,7 +179,7 @@ def _facts(training: Training, problem: _Problem) -> dict[str, Any]:
 
 def _metrics(training: Training, problem: _Problem) -> dict[str, float]:
     metrics: dict[str, float] = {}
-    for name, rows in (("train", problem.train), ("valid", problem.valid)):
+    for name, rows in (("train", problem.train), (problem.validation, problem.valid)):
         if rows is not None:
             on_device = rows.to(training.device)
             outputs = outputs_of(training.logits(on_device), problem.target)
