@@ -199,6 +199,23 @@ def test_a_model_that_is_no_file_is_refused_with_the_way_out(project, model):
     assert "ONNX" in refused.value.hint
 
 
+@pytest.mark.parametrize("name", [3, None, ["x"]])
+def test_a_run_whose_name_is_no_text_is_refused_and_spoils_nothing(project, name):
+    with pytest.raises(UsageError, match="run.started cannot be recorded: Expected `str`"):
+        mlopsfw.start_run(name, project=project)
+    with mlopsfw.start_run("right", project=project):
+        pass
+    assert mlopsfw.search_runs(project=project)["name"].to_list() == ["right"]
+
+
+@pytest.mark.parametrize("message", [3, ["why"]])
+def test_a_message_that_is_no_text_is_refused_and_spoils_nothing(project, model_file, message):
+    with mlopsfw.start_run("x", project=project) as run:
+        with pytest.raises(UsageError, match="cannot be recorded"):
+            run.log_model("m", model_file, rows=ROWS, task="regression", target="y", message=message)
+        assert run.log_model("m", model_file, rows=ROWS, task="regression", target="y").version == 1
+
+
 @pytest.mark.parametrize("value", [{"a": 1}, [1], ROWS, 3])
 def test_an_artifact_without_a_name_is_refused_with_its_type(project, value):
     with (

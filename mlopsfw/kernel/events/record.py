@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import LedgerError
+from mlopsfw.kernel.base.errors import LedgerError, UsageError
 from mlopsfw.kernel.roles.artifact import BlobMark
 from mlopsfw.kernel.roles.event import Event
 
@@ -65,8 +65,12 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             ) from None
 
     def body(self) -> dict[str, Any]:
-        """Return what is stored."""
+        """Return what is stored. Raise `UsageError` for a value that no reader would take: it would spoil the stream."""
         body: dict[str, Any] = msgspec.to_builtins(self)
+        try:
+            msgspec.convert(body, type(self))
+        except msgspec.ValidationError as error:
+            raise UsageError(f"{self.type} cannot be recorded: {error}") from None
         return body
 
 
