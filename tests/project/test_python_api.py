@@ -201,7 +201,7 @@ def test_a_model_that_is_no_file_is_refused_with_the_way_out(project, model):
 
 @pytest.mark.parametrize("name", [3, None, ["x"]])
 def test_a_run_whose_name_is_no_text_is_refused_and_spoils_nothing(project, name):
-    with pytest.raises(UsageError, match="run.started cannot be recorded: Expected `str`"):
+    with pytest.raises(UsageError, match=r"run\.started cannot be recorded: Expected `str`"):
         mlopsfw.start_run(name, project=project)
     with mlopsfw.start_run("right", project=project):
         pass
