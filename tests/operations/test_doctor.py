@@ -59,6 +59,7 @@ def test_every_check_comes_from_checks_py_of_the_room_whose_component_contribute
         "governance",
         "alerts",
         "endpoints",
+        "models",
         "secrets",
     }
     for _, check in contributed:

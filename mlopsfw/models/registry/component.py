@@ -10,8 +10,8 @@ import msgspec
 from mlopsfw.data.datasets.removal.needs import numbers_of
 from mlopsfw.kernel.component import Component, Edge, Fact, ReferenceKind
 from mlopsfw.kernel.roles.artifact import Artifact
-from mlopsfw.kernel.roles.check import Check
 from mlopsfw.lineage.references import parse_reference
+from mlopsfw.models.registry.checks import checks
 from mlopsfw.models.registry.events import EVENTS, VersionRegistered
 from mlopsfw.models.registry.holding import ModelHolding
 from mlopsfw.models.registry.index_tables import INDEX
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.index import Index
     from mlopsfw.models.objectives import Objectives
     from mlopsfw.models.registry.catalog import Registry
-
-_OBJECTIVES = "Every champion meets the objectives that are due"
 
 
 class Ancestors(Protocol):
@@ -60,7 +58,7 @@ def component(
         references=(kind,),
         needs=needs,
         holdings=lambda: (ModelHolding(),),
-        checks=(Check("objectives", _OBJECTIVES, lambda: objectives().diagnoses(registry())),),
+        checks=checks(registry, objectives),
     )
 
 
