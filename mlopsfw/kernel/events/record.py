@@ -65,7 +65,7 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             ) from None
 
     def body(self) -> dict[str, Any]:
-        """Return what is stored. Raise `UsageError` for a value that no reader would take: it would spoil the stream."""
+        """Return what is stored. Raise `UsageError` for a value that no reader takes: it would spoil the stream."""
         body: dict[str, Any] = msgspec.to_builtins(self)
         try:
             msgspec.convert(body, type(self))
