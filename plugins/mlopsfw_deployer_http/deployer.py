@@ -190,9 +190,11 @@ class HttpDeployer:
         return digest(self._host.secrets.bearer_token(reference, key=f"deployer.http.{key}", issued_here=True))
 
     def _lay_out(self, folder: Path, spec: EndpointSpec) -> Path:
-        """Return the bundle's folder, which appears atomically."""
+        """Return the bundle's folder, which appears atomically. Where it lies already, a damaged file is replaced."""
         there = folder / "bundles" / spec.bundle
-        if not there.is_dir():
+        if there.is_dir():
+            self._host.blobs.get_folder(spec.bundle, there)
+        else:
             part = there.with_name(f"{spec.bundle}.part")
             shutil.rmtree(part, ignore_errors=True)
             part.parent.mkdir(mode=0o700, exist_ok=True)

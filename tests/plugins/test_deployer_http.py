@@ -186,6 +186,17 @@ def test_serving_in_the_foreground_ends_with_the_terminal(delay: Project) -> Non
     assert delay.endpoints.status("delay").state == "stopped"
 
 
+def test_a_bundle_that_was_damaged_where_it_is_served_is_made_whole_by_the_next_deploy(delay: Project) -> None:
+    status = delay.endpoints.deploy("models:/delay@1")
+    answer = predict(status.url, ROW)["outputs"]
+    delay.endpoints.stop("delay")
+    (file,) = delay.workspace.root.rglob("bundles/*/model.onnx")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    assert predict(delay.endpoints.deploy("models:/delay@1").url, ROW)["outputs"] == answer
+
+
 def test_an_endpoint_that_was_stopped_comes_back_on_its_port(delay: Project) -> None:
     before = delay.endpoints.deploy("models:/delay@1").url
     delay.endpoints.stop("delay")

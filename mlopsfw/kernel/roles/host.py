@@ -79,7 +79,7 @@ class Blobs(Protocol):
         """Store every file of `folder` and a manifest (`{relative path: digest}`); return the manifest's digest."""
 
     def get_folder(self, digest: str, to: Path) -> Path:
-        """Lay the folder out under `to` (new or empty); return `to`."""
+        """Lay the folder out under `to`; return `to`. It is new, empty, or what a former call for this folder left."""
 
 
 class Tables(Protocol):

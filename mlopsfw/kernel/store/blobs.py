@@ -243,20 +243,26 @@ class BlobStore:
                 plain.unlink(missing_ok=True)
 
     def get_folder(self, digest: str, to: Path) -> Path:
-        """Lay the folder out under `to` (new or empty), every file verified; return `to`.
+        """Lay the folder out under `to`, every file verified and on the disk; return `to`.
+
+        `to` is new, empty, or what a call for this folder left: files that are whole stay, others are replaced.
 
         Raises:
-            DataError: `to` holds something, or the manifest names a path outside it; nothing is written then.
+            DataError: `to` holds something else, or the manifest names a path outside it; nothing is written then.
         """
         manifest = self.manifest(digest)
-        if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        if to.exists() and (not to.is_dir() or _names_below(to) - manifest.keys()):
             raise DataError(f"{to} is not empty", hint="Name a new or empty folder.")
-        for path, copy in zip(manifest, _beside(self.path, manifest.values()), strict=True):
+        due = {path: blob for path, blob in manifest.items() if not _holds(to / path, blob)}
+        for path, copy in zip(due, _beside(self.path, due.values()), strict=True):
             target = to / path
             target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)  # a process that has the old file keeps it
             with copy.open("rb") as source, target.open("xb") as sink:
                 while chunk := source.read(_CHUNK):
                     sink.write(chunk)
+                sink.flush()
+                os.fsync(sink.fileno())
         to.mkdir(parents=True, exist_ok=True)
         return to
 
@@ -336,6 +342,19 @@ def is_inside(path: str) -> bool:
     pure = PurePosixPath(path)
     plain = path == pure.as_posix() and not pure.is_absolute() and ".." not in pure.parts and path not in {"", "."}
     return plain and "\0" not in path
+
+
+def _names_below(folder: Path) -> set[str]:
+    """Return what a folder holds besides folders, as paths below it."""
+    below = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    return {path.relative_to(folder).as_posix() for path in below}
+
+
+def _holds(file: Path, digest: str) -> bool:
+    if file.is_symlink() or not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest() == digest
 
 
 def _beside(act: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -160,8 +160,39 @@ def test_an_empty_folder_comes_back_empty(blobs, tmp_path):
 
 
 def test_a_folder_is_not_laid_over_another(blobs, folder, tmp_path):
+    digest = blobs.put_folder(folder)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "own").write_text("own")
     with pytest.raises(DataError, match="not empty"):
-        blobs.get_folder(blobs.put_folder(folder), folder)
+        blobs.get_folder(digest, other)
+    assert listing(other) == {"own": b"own"}
+
+
+@pytest.mark.parametrize("harm", ["a byte", "a cut", "a loss", "a link", "none"])
+def test_a_folder_that_was_laid_out_is_made_whole_again(blobs, folder, tmp_path, harm):
+    digest, to = blobs.put_folder(folder), tmp_path / "out"
+    file = next(
+        path for path in sorted(blobs.get_folder(digest, to).rglob("*")) if path.is_file() and path.stat().st_size
+    )
+    whole, data = listing(to), file.read_bytes()
+    untouched = {path: path.stat().st_ino for path in to.rglob("*") if path.is_file() and path != file}
+    with file.open("rb") as in_use:
+        if harm == "a byte":
+            file.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+        elif harm == "a cut":
+            file.write_bytes(data[:-1])
+        elif harm != "none":
+            file.unlink()
+        if harm == "a link":
+            (tmp_path / "elsewhere").write_bytes(data)
+            file.symlink_to(tmp_path / "elsewhere")
+        damaged = in_use.read()
+        assert listing(blobs.get_folder(digest, to)) == whole
+        in_use.seek(0)
+        assert in_use.read() == damaged  # a process that has the old file keeps it
+    assert not file.is_symlink()
+    assert {path: path.stat().st_ino for path in untouched} == untouched
 
 
 @pytest.mark.parametrize("kind", ["file link", "folder link", "dangling", "fifo"])
