@@ -127,11 +127,18 @@ def list_(project: Project, *, name: str | None, limit: int, as_json: bool) -> N
 
 @index.command()
 @click.argument("sql")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds that the statement may take.",
+)
 @json_option
 @pass_project
-def query(project: Project, sql: str, *, as_json: bool) -> None:
+def query(project: Project, sql: str, *, timeout: float, as_json: bool) -> None:
     """Run one SELECT statement on the tables of the index."""
-    _show(project.people.show(project.index.query(sql)), as_json)
+    _show(project.people.show(project.index.query(sql, seconds=timeout)), as_json)
 
 
 def _place(verb: Any) -> Any:

@@ -6,6 +6,7 @@ itself. What deletes confirms with the ledger what the index says.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 import zlib
@@ -28,6 +29,7 @@ from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.events.authority import believed
 from mlopsfw.kernel.index import snapshots
 from mlopsfw.kernel.index.changes import DAMAGE, TABLE, UNAVAILABLE, Changes
+from mlopsfw.kernel.index.deadline import limited
 from mlopsfw.kernel.index.part import IndexPart, Listing, create, drop, transaction
 from mlopsfw.kernel.ledger import Ledger, layout
 from mlopsfw.kernel.ledger.reader import Head, Reader, step
@@ -108,18 +110,21 @@ class Index:
             finally:
                 self._snapshots = before
 
-    def query(self, sql: str, params: Sequence[Any] = (), *, fresh: bool = True) -> list[dict[str, Any]]:
+    def query(
+        self, sql: str, params: Sequence[Any] = (), *, fresh: bool = True, seconds: float = math.inf
+    ) -> list[dict[str, Any]]:
         """Return the rows of one statement that only reads, refreshing first unless `fresh` is False.
 
         Raises:
-            UsageError: The statement is wrong, or does more than read.
+            UsageError: The statement is wrong, does more than read, or takes longer than `seconds`.
             StorageUnavailable: Another process holds the file, or it cannot be read.
         """
         with self._lock:
             if fresh:
                 self.refresh()
             try:
-                names, rows = self._select(sql, params)
+                with limited(self._connection(), seconds):
+                    names, rows = self._select(sql, params)
             except sqlite3.DatabaseError as error:
                 if error.sqlite_errorcode not in DAMAGE:
                     raise

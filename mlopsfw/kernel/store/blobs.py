@@ -251,9 +251,9 @@ class BlobStore:
             DataError: `to` holds something else, or the manifest names a path outside it; nothing is written then.
         """
         manifest = self.manifest(digest)
-        if to.exists() and (not to.is_dir() or _names_below(to) - manifest.keys()):
+        if to.exists() and {path.relative_to(to).as_posix() for path in _files(to)} - manifest.keys():
             raise DataError(f"{to} is not empty", hint="Name a new or empty folder.")
-        due = {path: blob for path, blob in manifest.items() if not _holds(to / path, blob)}
+        due = {path: blob for path, blob in manifest.items() if not self._is_good(to / path, blob)}
         for path, copy in zip(due, _beside(self.path, due.values()), strict=True):
             target = to / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -342,19 +342,6 @@ def is_inside(path: str) -> bool:
     pure = PurePosixPath(path)
     plain = path == pure.as_posix() and not pure.is_absolute() and ".." not in pure.parts and path not in {"", "."}
     return plain and "\0" not in path
-
-
-def _names_below(folder: Path) -> set[str]:
-    """Return what a folder holds besides folders, as paths below it."""
-    below = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
-    return {path.relative_to(folder).as_posix() for path in below}
-
-
-def _holds(file: Path, digest: str) -> bool:
-    if file.is_symlink() or not file.is_file():
-        return False
-    with file.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest() == digest
 
 
 def _beside(act: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -208,6 +208,15 @@ def test_the_query_cannot_write(index):
         index.query("DELETE FROM runs")
 
 
+def test_a_query_without_end_ends_with_its_time(index):
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    with pytest.raises(UsageError, match=r"longer than 0\.1 seconds"):
+        index.query(endless, seconds=0.1)
+    assert index.query("SELECT 1 AS one", seconds=5) == [{"one": 1}]
+    with pytest.raises(UsageError, match="one SELECT"):
+        index.query("SELECT nothing FROM nowhere", seconds=5)
+
+
 class Counting(LocalStorage):
     """Counts the calls of each kind."""
 
