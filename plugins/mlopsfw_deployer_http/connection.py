@@ -7,6 +7,7 @@ llhttp parses (strictly, through httptools). The service decides on the answers;
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,7 @@ from mlopsfw_deployer_http.message import Answer, Refusal, Request, to_bytes
 if TYPE_CHECKING:
     from mlopsfw_deployer_http.listener import Listener
 
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _ONCE = frozenset({b"host", b"content-length", b"content-type", b"authorization", b"origin", b"content-encoding"})
 _MAX_HEADERS = 100
 CROWDED = Refusal(503, "too many connections; try again", headers=b"retry-after: 1\r\n")
@@ -155,7 +157,12 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _request(self, body: bytes) -> Request:
-        path = self._url.partition(b"?")[0].decode("ascii", "replace")
+        target = self._url
+        if target[:1] != b"/" and (
+            absolute := _ABSOLUTE.fullmatch(target)
+        ):  # its authority stands for the Host header (RFC 9112, 3.2.2)
+            self._headers[b"host"], target = absolute[1], absolute[2] or b"/"
+        path = target.partition(b"?")[0].decode("ascii", "replace")
         return Request(self._parser.get_method().decode("ascii"), path, self._headers, body, self._client)
 
     def on_body(self, body: bytes) -> None:

@@ -268,6 +268,25 @@ def test_our_own_hosts_are_answered(server: RunningServer, host: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        ("http://localhost/v2/health/live", "localhost", 200),
+        ("HTTP://localhost:80/v2/health/live?x=1", "evil.example", 200),  # the target's authority counts alone
+        ("http://localhost/nothing", "localhost", 404),
+        ("http://localhost", "localhost", 404),
+        ("http://evil.example/v2/health/live", "localhost", 403),
+        ("http://user@localhost/v2/health/live", "localhost", 403),
+        ("http:///v2/health/live", "localhost", 403),
+    ],
+)
+def test_a_target_may_be_a_whole_url_whose_host_counts(
+    server: RunningServer, target: str, host: str, status: int
+) -> None:
+    answer = server.raw(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+
+
+@pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "http://localhost:1", "file://", "http://localhost.evil.example", ""]
 )
 def test_another_sites_page_is_refused(server: RunningServer, origin: str) -> None:

@@ -14,6 +14,8 @@ from mlopsfw.kernel.base.errors import DataError
 if TYPE_CHECKING:
     import polars as pl
 
+_FORMULA = r"^(?:[=@\t\r]|[+-](?:[^0-9.]|$))"  # a number may have a sign
+
 
 def check_writable(columns: Mapping[str, pl.DataType], file: Path | None) -> None:
     """Raise `DataError` unless rows with these columns can be written to `file`, or as JSON lines to the terminal if it is None."""
@@ -81,7 +83,16 @@ def _parquet(out: BinaryIO, first: pl.DataFrame) -> Iterator[Callable[[pl.DataFr
 @contextlib.contextmanager
 def _csv(out: BinaryIO, first: pl.DataFrame) -> Iterator[Callable[[pl.DataFrame], object]]:
     first.clear().write_csv(out)
-    yield lambda frame: frame.write_csv(out, include_header=False)
+    yield lambda frame: _without_formulas(frame).write_csv(out, include_header=False)
+
+
+def _without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with a ' before each text that a spreadsheet would compute: it may come from a client."""
+    import polars as pl
+    from polars import selectors
+
+    text = selectors.string(include_categorical=True).cast(pl.String)
+    return frame.with_columns(text.str.replace(_FORMULA, "'${0}"))
 
 
 @contextlib.contextmanager

@@ -320,6 +320,20 @@ def test_rows_are_scored_alike_from_a_table_and_from_the_csv_that_was_written_of
     assert found["probability"].to_list() == wanted["probability"].to_list()
 
 
+def test_no_text_of_a_written_csv_is_a_formula_and_other_files_hold_texts_as_they_are(tmp_path):
+    formulas = ["=1+1", "@SUM(A1)", "+cmd|x", "-x", "-", "\t=1", "=cmd|' /C calc'!A0"]
+    texts = [*formulas, "-5", "+1.5", "-.5", "a=1", "", None, "'=1"]
+    rows = pl.DataFrame({"t": texts, "c": pl.Series(texts, dtype=pl.Categorical), "n": [-1.5] * len(texts)})
+    wanted = [f"'{each}" if each in formulas else each for each in texts]
+    for name, texts_of in (("x.csv", wanted), ("x.parquet", texts), ("x.jsonl", texts)):
+        row_file.write_rows([rows], tmp_path / name)
+        read = {".csv": pl.read_csv, ".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson}[(tmp_path / name).suffix]
+        found = read(tmp_path / name)
+        assert found["t"].to_list() == texts_of
+        assert found["c"].cast(pl.String).to_list() == texts_of
+        assert found["n"].to_list() == rows["n"].to_list()
+
+
 @pytest.mark.parametrize("first", ["", "1"])
 @pytest.mark.parametrize("last", ["7", "1.5", "word", ""])
 @pytest.mark.parametrize("rows", [3, 4_096, 4_097])
