@@ -60,8 +60,7 @@ class AcmeSource:
 
 @hookimpl
 def mlopsfw_sources() -> Iterable[Provider[Source]]:
-    summary = "Files that the machines of Acme's halls write"
-    yield Provider("acme", SourceConfig, lambda config, host: AcmeSource(host.root / config.share), summary)
+    yield Provider("acme", SourceConfig, lambda config, host: AcmeSource(host.root / config.share), "Acme's files")
 
 
 class CleanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
