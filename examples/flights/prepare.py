@@ -60,6 +60,6 @@ def minute_of_day(column: str) -> pl.Expr:
     return (time // 100 * 60 + time % 100).cast(pl.Float64)
 
 
-def rows_with_label(rows: pl.DataFrame) -> pl.DataFrame:
+def labelled(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows whose outcome is known."""
     return rows.drop_nulls("late")

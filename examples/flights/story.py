@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import polars as pl
-from prepare import HOME, known_before_departure, observed, rows_with_label
+from prepare import HOME, known_before_departure, labelled, observed
 from receiver import Receiver
 from replay import Client, Tally, days, hours
 
@@ -239,7 +239,7 @@ class Story:
         since, until = (
             moment(day).astimezone(UTC) for day in (date.fromisoformat(promoted[-1]["day"]), self.asked.until)
         )
-        rows = rows_with_label(self.flights.filter(pl.col("scheduled").is_between(since, until, closed="left")))
+        rows = labelled(self.flights.filter(pl.col("scheduled").is_between(since, until, closed="left")))
         with Project.open(self.folder) as project:
             scores = {}
             for name, version in (("before", "1"), ("after", "champion")):
