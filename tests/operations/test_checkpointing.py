@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -65,7 +66,7 @@ with Project.open(sys.argv[1]) as project:
         project.ledger.stream(sys.argv[2]).append(PlainRecord("test.happened", {"n": n}))
 """
     project = make_project(TOML.replace("4", "40"))
-    command = ["python", "-c", code, str(project.root)]
+    command = [sys.executable, "-c", code, str(project.root)]
     started = [subprocess.Popen([*command, f"model/m{number}"]) for number in range(2)]
     assert [process.wait() for process in started] == [0, 0]
     (kept,) = lines(project)

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mlopsfw.features import FeaturePlan
 from mlopsfw.features.fit import training_columns
-from mlopsfw.features.labels import labelled, numbers
+from mlopsfw.features.labels import numbers, rows_with_label
 from mlopsfw.features.tables import signature_of
 from mlopsfw.kernel.base.errors import DataError, MlopsfwError
 from mlopsfw.kernel.roles.training import TrainedModel
@@ -168,7 +168,7 @@ class TextTrainer:
 
     def fit(self, task, train, valid, context):
         columns = training_columns(train.schema.names, task)
-        rows = labelled(train, task, columns, "training")
+        rows = rows_with_label(train, task, columns, "training")
         if rows.schema.get("text") != pl.String:
             raise DataError("the column 'text' holds no texts")
         words = sorted({word for text in rows["text"] for word in text.split()})
