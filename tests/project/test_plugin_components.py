@@ -316,7 +316,7 @@ def test_a_reference_of_a_plugin_is_taken_by_a_step_linked_and_drawn_like_ours(r
     down = json.loads(verb("lineage", reference, "--json", "--html", "page.html")[1])["down"]
     assert [(edge["source"], edge["target"], edge["how"]) for edge in down] == [("acme:/x@1", run_, "read by")]
     page = (people / "page.html").read_text()
-    assert re.search(r'<g class="red root" id="asked"><title>acme:/x@1</title>', page)
+    assert re.search(r'<g id="asked" class="red root"><title>acme:/x@1</title>', page)
     assert re.search(rf'<g class="soft"><title>{run_}', page)
 
 

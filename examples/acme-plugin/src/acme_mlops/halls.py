@@ -41,8 +41,7 @@ class MachineFile:
 
 
 class AcmeSource:
-    queries = False
-    takes = ()
+    queries, takes = False, ()
 
     def __init__(self, share: Path) -> None:
         self._share = share
@@ -60,7 +59,8 @@ class AcmeSource:
 
 @hookimpl
 def mlopsfw_sources() -> Iterable[Provider[Source]]:
-    yield Provider("acme", SourceConfig, lambda config, host: AcmeSource(host.root / config.share), "Acme's files")
+    summary = "Files that the machines of Acme's halls write"
+    yield Provider("acme", SourceConfig, lambda config, host: AcmeSource(host.root / config.share), summary)
 
 
 class CleanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
