@@ -44,7 +44,8 @@ def test_after_every_so_many_events_a_checkpoint_is_taken_that_finds_a_cut_tail(
     assert kept.heads["model/delay"].seq == 4
     with make_project(TOML) as project:
         append(project, 9)
-    assert [line.heads["model/delay"].seq for line in lines(project)][1:] in ([8, 12], [9, 12], [9, 13], [8, 13])
+    first, second = (line.heads["model/delay"].seq for line in lines(project)[1:])
+    assert 8 <= first <= 12 <= second <= 13  # a thread takes it while the next events are appended
     assert findings(project)[0].level == "ok"
     for seq in (12, 13):
         project.storage.delete(entry_key("model/delay", seq))
