@@ -121,7 +121,8 @@ _IGNORED = ".mlopsfw/\n__pycache__/\n"
 @click.option("--owner", default=None, help="Who answers for them. Asked for in a terminal.")
 def init(folder: Path, name: str, purpose: str | None, owner: str | None) -> None:
     """Start a project in FOLDER (default: this folder) with a commented mlopsfw.toml and a small example that runs."""
-    example(folder, name)  # a wrong name is refused before anything is asked
+    if name:
+        check_name(name, "project name")  # before anything is asked
     definition = {
         "purpose": _asked(purpose, "What are its models for? (Enter: later)"),
         "owner": _asked(owner, "Who answers for them? (Enter: later)"),
@@ -151,9 +152,8 @@ def example(folder: Path, name: str = "", definition: Mapping[str, str] | None =
     """Return the example's files with their content. Raise `UsageError` if `name` is no valid project name."""
     project = check_name(name, "project name") if name else _name_of(folder)
     given = {key: text for key, text in (definition or {}).items() if text}
-    lines = [
-        f"{key} = {json.dumps(text, ensure_ascii=False)}\n" for key, text in given.items()
-    ]  # a string of JSON is one of TOML
+    # A string of JSON is one of TOML.
+    lines = [f"{key} = {json.dumps(text, ensure_ascii=False)}\n" for key, text in given.items()]
     lines += [line for key, line in _LATER.items() if key not in given]
     return {
         folder / "mlopsfw.toml": _TOML.format(name=project, definition="".join(lines)),

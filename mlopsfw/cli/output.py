@@ -69,7 +69,7 @@ def stdout_on_stderr() -> Iterator[TextIO]:
         with redirect_stdout(sys.stderr):
             yield stream
     finally:
-        with suppress(BrokenPipeError):  # the reader has gone, which was told where it was noticed
+        with suppress(BrokenPipeError):  # the reader is gone; the write that failed has said so
             stream.close()
         os.dup2(kept, 1)
         os.close(kept)

@@ -13,9 +13,12 @@ import msgspec
 import numpy as np
 
 from mlopsfw.kernel.base.errors import BundleError
+from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS
 from mlopsfw_core import hash_indices
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlopsfw.kernel.roles.bundle import Manifest
 
 FILE = "encoding.json"
@@ -66,6 +69,21 @@ def matrix(encodings: Sequence[Encoding], columns: Mapping[str, np.ndarray]) -> 
     for at, encoding in enumerate(encodings):
         numbers[:, at] = encoding.numbers(columns[encoding.column])
     return numbers
+
+
+def output_of(manifest: Manifest, file: Path) -> str:
+    """Return the name of the one output that trees have. Raise `BundleError` where the manifest declares others.
+
+    Args:
+        manifest: Of the bundle.
+        file: The file of the trees, for messages.
+    """
+    declared = [output.name for output in manifest.outputs]
+    if declared != [TASK_OUTPUTS.get(manifest.task)]:
+        raise BundleError(
+            f"{file}: the manifest declares {', '.join(declared)}, which no {manifest.task} model returns"
+        )
+    return declared[0]
 
 
 def read_encodings(data: bytes, manifest: Manifest, columns: int) -> tuple[Encoding, ...]:

@@ -33,8 +33,8 @@ class Standing(NamedTuple):
     words: str
 
     @property
-    def passes(self) -> bool:
-        """Whether a gate lets it pass: it is met, or not due yet."""
+    def holds(self) -> bool:
+        """Whether a gate lets the model pass: it is met, or not due yet."""
         return bool(self.met) or not self.due
 
     def __str__(self) -> str:
@@ -88,7 +88,7 @@ class Objectives:
     def _missed(self, version: ModelVersion) -> Iterator[Diagnosis]:
         hint = f"Train a better one, or agree on another objective. `mlopsfw models card {version.name}` shows all."
         for standing in self.standings(version.name, version.metrics):
-            wrong = not standing.passes
+            wrong = not standing.holds
             yield Diagnosis("warning" if wrong else "ok", f"{version.ref}: {standing}", hint if wrong else "")
 
 

@@ -54,11 +54,6 @@ class Verdict(msgspec.Struct, frozen=True):
     right: float | None = None
     why: str = ""
 
-    @property
-    def passes(self) -> bool:
-        """Whether a gate lets it pass."""
-        return self.holds
-
     def __str__(self) -> str:
         if self.left is None or self.right is None:
             return f"{self.rule}: holds, {self.why}"

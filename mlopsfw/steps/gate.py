@@ -82,7 +82,7 @@ def _run(params: GateParams, context: StepContext, *, models: Registry, objectiv
     verdicts += objectives.standings(params.model, metrics)
     for verdict in verdicts:
         context.log(str(verdict))
-    refused = [str(verdict) for verdict in verdicts if not verdict.passes]
+    refused = [str(verdict) for verdict in verdicts if not verdict.holds]
     if refused:
         listed = "".join(f"\n  - {line}" for line in refused)
         raise GateRefused(

@@ -10,8 +10,8 @@ import lightgbm
 import numpy as np
 
 from mlopsfw.errors import BundleError
-from mlopsfw.features.encoding import FILE, Encoding, matrix, read_encodings
-from mlopsfw.roles import TASK_OUTPUTS, read_listed, read_model
+from mlopsfw.features.encoding import FILE, Encoding, matrix, output_of, read_encodings
+from mlopsfw.roles import read_listed, read_model
 from mlopsfw_lightgbm.text import checked_text
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ class LightGbmRuntime:
         file = folder / manifest.formats.get(FORMAT, "")
         booster = _booster(read_model(folder, manifest, FORMAT), file)
         encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, booster.num_feature())
+        output = output_of(manifest, file)
         _check(booster, manifest, file)
-        return LightGbmModel(booster, encodings, TASK_OUTPUTS[manifest.task], self._threads)
+        return LightGbmModel(booster, encodings, output, self._threads)
 
 
 class LightGbmModel:
@@ -77,11 +78,6 @@ def _booster(data: bytes, file: Path) -> lightgbm.Booster:
 
 def _check(booster: lightgbm.Booster, manifest: Manifest, file: Path) -> None:
     """Raise `BundleError` where the trees and the manifest disagree."""
-    declared = [output.name for output in manifest.outputs]
-    if declared != [TASK_OUTPUTS.get(manifest.task)]:
-        raise BundleError(
-            f"{file}: the manifest declares {', '.join(declared)}, which no {manifest.task} model returns"
-        )
     classes = len(manifest.classes) if manifest.task == "multiclass" else 1
     if booster.num_model_per_iteration() != classes:
         raise BundleError(f"{file} has {booster.num_model_per_iteration()} outputs, but the manifest needs {classes}")

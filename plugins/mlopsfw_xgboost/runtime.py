@@ -11,8 +11,8 @@ import numpy as np
 import xgboost
 
 from mlopsfw.errors import BundleError
-from mlopsfw.features.encoding import FILE, Encoding, matrix, read_encodings
-from mlopsfw.roles import TASK_OUTPUTS, read_listed, read_model
+from mlopsfw.features.encoding import FILE, Encoding, matrix, output_of, read_encodings
+from mlopsfw.roles import read_listed, read_model
 from mlopsfw_xgboost.document import checked_document
 
 if TYPE_CHECKING:
@@ -36,18 +36,14 @@ class XgBoostRuntime:
     def load(self, folder: Path, manifest: Manifest) -> Model:
         """Load the file that the manifest lists for `xgboost`, and the encoding beside it. Raise `BundleError`."""
         file = folder / manifest.formats.get(FORMAT, "")
-        declared = [output.name for output in manifest.outputs]
-        if declared != [TASK_OUTPUTS.get(manifest.task)]:
-            raise BundleError(
-                f"{file}: the manifest declares {', '.join(declared)}, which no {manifest.task} model returns"
-            )
+        output = output_of(manifest, file)
         try:
             data, columns = checked_document(read_model(folder, manifest, FORMAT), manifest.task, len(manifest.classes))
             booster = xgboost.Booster({"nthread": self._threads}, model_file=bytearray(data))
         except (msgspec.DecodeError, ValueError, xgboost.core.XGBoostError) as error:
             raise BundleError(f"{file} is not a model that XGBoost can load: {error}") from error
         encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, columns)
-        return XgBoostModel(booster, encodings, TASK_OUTPUTS[manifest.task])
+        return XgBoostModel(booster, encodings, output)
 
 
 class XgBoostModel:

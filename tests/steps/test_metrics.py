@@ -89,6 +89,17 @@ def models(bench):
     return bench
 
 
+def scored(models):
+    """Return the pipeline's rows, and what version 1 answers."""
+    namespace: dict = {}
+    exec(ROWS, namespace)
+    rows = namespace["rows"]()
+    with models.open() as project:
+        version = project.registry.resolve("models:/delay@1")
+        bundle = project.bundles.open(project.blobs.get_folder(version.bundle, models.root / "x"))
+        return rows, bundle.predict_table(rows)[bundle.manifest.outputs[0].name]
+
+
 def evaluated(bench, done, output="metrics"):
     return bench.value(done, "evaluate", output)
 
@@ -99,14 +110,7 @@ def test_a_plugins_metric_is_evaluated_compared_by_segment_and_gated(cost, model
     done = models.run()
     assert done.status == "done", done.failure
     found, champion = evaluated(models, done), evaluated(models, done, "champion")
-    with models.open() as project:
-        bundle = project.bundles.open(
-            project.blobs.get_folder(project.registry.resolve("models:/delay@1").bundle, models.root / "x")
-        )
-        namespace: dict = {}
-        exec(ROWS, namespace)
-        rows = namespace["rows"]()
-        probability = bundle.predict_table(rows)[bundle.manifest.outputs[0].name]
+    rows, probability = scored(models)
     assert found["cost"] == pytest.approx(float(((probability >= 0.5) != rows["late"].to_numpy()).mean()))
     assert set(found) >= {"cost", "auc", "log_loss", "accuracy"}
     assert all("cost" in each for each in found["segments"]["carrier"].values())
@@ -132,14 +136,7 @@ def test_weights_count_in_every_metric_of_an_evaluation(cost, models):
     models.edit("mlopsfw.toml", 'segments = ["carrier"]', 'segments = ["red_eye"]\nmetric = "cost"\nweight = "hour"')
     models.edit("mlopsfw.toml", ', "cost <= champion.cost + 1"', "")
     by_hour = evaluated(models, models.run())
-    with models.open() as project:
-        bundle = project.bundles.open(
-            project.blobs.get_folder(project.registry.resolve("models:/delay@1").bundle, models.root / "x")
-        )
-        namespace: dict = {}
-        exec(ROWS, namespace)
-        rows = namespace["rows"]()
-        probability = bundle.predict_table(rows)[bundle.manifest.outputs[0].name]
+    rows, probability = scored(models)
     wrong, weight = (probability >= 0.5) != rows["late"].to_numpy(), rows["hour"].to_numpy()
     assert by_hour["cost"] == pytest.approx(np.average(wrong, weights=weight))
     assert by_hour["accuracy"] == pytest.approx(1 - np.average(wrong, weights=weight))
