@@ -52,7 +52,7 @@ def diff(
     if html is not None or (drifting and not found.equal):
         outcome, bound = _drift(project, a, b, found, whole=html is not None, **rule)
     if html is not None and outcome is not None:
-        write_page(html, outcome, found.before, found.after, **rule)
+        write_page(html, outcome, found.before, found.after, _sentences(found), **rule)
     if as_json:
         emit_json(_as_json(found, outcome, bound) if drifting else found)
     else:
@@ -91,7 +91,26 @@ def _print(found: Difference) -> None:
         click.echo("The content is the same.")
         return
     table(_changes(found), empty="The columns are the same.")
-    _print_rows(found)
+    for line in _rows(found):
+        click.echo(printable(line))
+    if found.changed_columns:
+        table([{"column": name, "rows changed": count} for name, count in found.changed_columns.items()])
+
+
+def _sentences(found: Difference) -> list[str]:
+    """Return what differs besides distributions, a sentence each."""
+    if found.equal:
+        return ["The content is the same."]
+    columns = [f"The column {each['column']!r} was {_became(each)}." for each in _changes(found)]
+    changed = [f"{count:,} rows changed in {name!r}." for name, count in found.changed_columns.items()]
+    return [*(columns or ["The columns are the same."]), *_rows(found), *changed]
+
+
+def _became(change: dict[str, Any]) -> str:
+    before, after = change["before"], change["after"]
+    if before is None:
+        return f"added, of type {after}"
+    return "removed" if after is None else f"of type {before}, and is {after} now"
 
 
 def _changes(found: Difference) -> list[dict[str, Any]]:
@@ -101,15 +120,14 @@ def _changes(found: Difference) -> list[dict[str, Any]]:
     return [*added, *removed, *retyped]
 
 
-def _print_rows(found: Difference) -> None:
+def _rows(found: Difference) -> list[str]:
     changed = f", {found.changed:,} changed" if found.key else ""
     by = f"by {', '.join(found.key)}" if found.key else "whole rows compared"
-    click.echo(f"Rows ({by}): {found.added:,} added, {found.removed:,} removed{changed}")
+    lines = [f"Rows ({by}): {found.added:,} added, {found.removed:,} removed{changed}"]
     for what, keys in found.examples.items():
         such = "; ".join(", ".join(f"{name}={value}" for name, value in row.items()) for row in keys)
-        click.echo(f"  {what}, such as {printable(such)}")
-    if found.changed_columns:
-        table([{"column": name, "rows changed": count} for name, count in found.changed_columns.items()])
+        lines.append(f"  {what}, such as {such}")
+    return lines
 
 
 def _print_drift(outcome: Outcome | None, bound: float) -> None:

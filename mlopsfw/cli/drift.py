@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,12 +105,21 @@ def drift(
         raise DriftFound(f"{job.current} has drifted from {job.reference}: {', '.join(outcome.drifted)}")
 
 
-def write_page(html: Path, outcome: Outcome, reference: str, current: str, *, alpha: float, threshold: float) -> None:
+def write_page(
+    html: Path,
+    outcome: Outcome,
+    reference: str,
+    current: str,
+    changes: Sequence[str] = (),
+    *,
+    alpha: float,
+    threshold: float,
+) -> None:
     """Write the page of a comparison, as the `drift` monitor draws it."""
     from mlopsfw.monitoring.page import comparison_page
 
     monitor = open_monitor("drift", {"alpha": alpha, "threshold": threshold, "group": "none", "min_rows": 0})
-    html.write_text(comparison_page(monitor, outcome, reference, current), encoding="utf-8")
+    html.write_text(comparison_page(monitor, outcome, reference, current, changes), encoding="utf-8")
 
 
 def _use_threads(threads: int | None) -> None:

@@ -217,13 +217,11 @@ def report(project: Project, endpoint: str, *, as_json: bool) -> None:
     """List the examined windows of ENDPOINT with their findings, newest last."""
     import msgspec
 
-    from mlopsfw.monitoring.events import WindowExamined
+    from mlopsfw.monitoring.past import examined_windows
 
-    events = project.ledger.stream(f"monitor/{endpoint}").events()
-    windows = [WindowExamined.of(event) for event in events if event.type == WindowExamined.type]
     rows = [
         {**msgspec.structs.asdict(each), "look": each.look or 1, "alarm": "ALARM" if each.alarm else ""}
-        for each in windows
+        for each in examined_windows(project.ledger, endpoint)
     ]
     if as_json:
         emit_json(rows)

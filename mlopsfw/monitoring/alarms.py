@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopsfw.monitoring.events import WindowExamined
+from mlopsfw.monitoring.past import examined_windows
 
 if TYPE_CHECKING:
     from mlopsfw.alerts import Alerts
     from mlopsfw.kernel.ledger import Ledger
     from mlopsfw.kernel.roles.monitoring import Report, Window
+    from mlopsfw.monitoring.events import WindowExamined
 
 CALM_WINDOWS = 2
 """How many calm windows in a row resolve an alert: a single calm window may lie between two alarms."""
@@ -63,10 +64,7 @@ class Alarms:
         about labels. Windows with too few rows do not count, nor do replays.
         """
         seen: dict[tuple[str, str], dict[int | None, bool]] = {}
-        for event in self._ledger.stream(f"monitor/{report.endpoint}").events():
-            if event.type != WindowExamined.type:
-                continue
-            window = WindowExamined.of(event)
+        for window in examined_windows(self._ledger, report.endpoint):
             if window.monitor == report.monitor and _counts(window, late=late):
                 seen.setdefault((window.end, window.start), {})[window.version] = window.alarm
         last = sorted(seen)[-CALM_WINDOWS:]

@@ -16,6 +16,7 @@ import msgspec
 from mlopsfw.kernel.base.errors import ConfigError, text_of
 from mlopsfw.monitoring.alarms import Alarms
 from mlopsfw.monitoring.events import WindowExamined
+from mlopsfw.monitoring.past import PastWindows
 from mlopsfw.monitoring.reporting import examine
 from mlopsfw.monitoring.states import MonitorStates
 from mlopsfw.monitoring.window_bounds import check_length, opening
@@ -76,6 +77,7 @@ class Monitoring:
         self._services, self._monitors, self._windows, self._baselines = services, monitors, windows, baselines
         self._alarms = Alarms(services.ledger, alerts)
         self._states = MonitorStates(services.ledger, services.blobs)
+        self._past = PastWindows(services.ledger, services.blobs)
 
     def examine(
         self, endpoint: str, start: datetime, end: datetime, *, alert: bool = True, look: int = 1, looks: int = 1
@@ -164,7 +166,8 @@ class Monitoring:
         window = msgspec.structs.replace(window, baseline=baseline)
         before = self._states.before(name, window)
         report, state = examine(name, watching.monitor, window, settings, self._states.load(before))
-        page = watching.monitor.page(report, window)
+        past = self._past.before(name, window)
+        page = watching.monitor.page(report, msgspec.structs.replace(window, past=past))
         digest = blobs.put(msgspec.json.encode(report))
         page_digest = blobs.put(page.encode()) if page is not None else ""
         file = None if page is None else self._lay_out(report, page, window.look)

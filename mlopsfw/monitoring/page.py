@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from mlopsfw.data.drift.table import column_row
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from mlopsfw.data.drift.job import Outcome
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 _DRAWN = 10_000  # rows that stand for a streamed column of categories in its picture
 
 
-def comparison_page(monitor: Monitor, outcome: Outcome, reference: str, current: str) -> str:
+def comparison_page(
+    monitor: Monitor, outcome: Outcome, reference: str, current: str, changes: Sequence[str] = ()
+) -> str:
     """Return one self-contained HTML page with a picture of each column.
 
     Args:
@@ -23,6 +27,7 @@ def comparison_page(monitor: Monitor, outcome: Outcome, reference: str, current:
         outcome: The result of the comparison.
         reference: The name of the reference table.
         current: The name of the current table.
+        changes: What else differs between the two, a sentence each.
     """
     from mlopsfw.kernel.roles.monitoring import Baseline, Window
     from mlopsfw.monitoring.reporting import examine
@@ -34,7 +39,16 @@ def comparison_page(monitor: Monitor, outcome: Outcome, reference: str, current:
     rows, baseline = after.to_arrow(), Baseline(profile=profile)
     window = Window(endpoint=current, model=reference, version=0, start="", end="", rows=rows, baseline=baseline)
     report, _ = examine("drift", monitor, window, AlarmRule())
-    return monitor.page(_as_found(report, outcome), window) or ""
+    return monitor.page(_with(changes, _as_found(report, outcome)), window) or ""
+
+
+def _with(changes: Sequence[str], report: Report) -> Report:
+    import msgspec
+
+    from mlopsfw.kernel.roles.monitoring import Finding
+
+    said = (Finding(kind="quality", subject="rows", severity="info", message=text) for text in changes)
+    return msgspec.structs.replace(report, findings=(*report.findings, *said))
 
 
 def _as_found(report: Report, outcome: Outcome) -> Report:

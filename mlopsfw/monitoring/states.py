@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import Erased
-from mlopsfw.monitoring.events import WindowExamined
+from mlopsfw.monitoring.past import examined_windows
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.ledger import Ledger
     from mlopsfw.kernel.roles.monitoring import Window
     from mlopsfw.kernel.store.blobs import BlobStore
+    from mlopsfw.monitoring.events import WindowExamined
 
 
 class _State(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -39,7 +40,8 @@ class MonitorStates:
 
         A window that was examined before gets the state that it got then, whatever was examined since.
         """
-        theirs = [each for each in self._examined(window) if each.monitor == monitor and each.version == window.version]
+        examined = examined_windows(self._ledger, window.endpoint)
+        theirs = [each for each in examined if each.monitor == monitor and each.version == window.version]
         for each in theirs:
             if (each.start, each.end) == (window.start, window.end) and each.state_before is not None:
                 return each.state_before
@@ -66,10 +68,6 @@ class MonitorStates:
             return ""
         stored = _State(content=state) if isinstance(state, bytes) else _State(value=state)
         return self._blobs.put(msgspec.json.encode(stored))
-
-    def _examined(self, window: Window) -> list[WindowExamined]:
-        events = self._ledger.stream(f"monitor/{window.endpoint}").events()
-        return [WindowExamined.of(event) for event in events if event.type == WindowExamined.type]
 
 
 def _time(stamp: str) -> datetime:

@@ -114,8 +114,10 @@ class MonitorConformance:
 
     def test_the_page_stands_alone(self, monitor: Monitor, changed: Window, state: Any) -> None:
         report = report_of("kit", changed, monitor.signals(changed, state), AlarmRule())
-        page = monitor.page(report, changed)
-        if page is not None:
+        for past in ((), (report, report)):
+            page = monitor.page(report, msgspec.structs.replace(changed, past=past))
+            if page is None:
+                return
             assert "<script" not in page
             assert "http-equiv" in page
             assert "Content-Security-Policy" in page

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -12,11 +11,12 @@ from mlopsfw.roles import Baseline, Report, Window
 from mlopsfw_monitor_drift.drawing import draw
 from mlopsfw_monitor_drift.shapes import shape_of
 from mlopsfw_monitor_drift.timeline import by_day, draw_days
+from mlopsfw_monitor_drift.trend import Series, metrics
+from mlopsfw_monitor_drift.trend_drawing import trend
 
 if TYPE_CHECKING:
     from mlopsfw_monitor_drift import DriftConfig
 
-_ERROR = "_standard_error"
 _LEAST = 1e-300  # below, doubles run out
 
 
@@ -25,22 +25,50 @@ def render(report: Report, window: Window, config: DriftConfig) -> str:
     baseline = window.baseline
     return framed(
         "mlopsfw_monitor_drift",
-        f"{report.endpoint}: {report.start[:10]} to {report.end[:10]}",
+        _title(report),
         _rule(window, config),
         verdict="alarm" if report.alarm else "calm",
-        word="Alarm" if report.alarm else "No alarm",
+        word=_word(report),
         summary=escape(report.summary),
         facts=_facts(report),
         findings=_findings(report),
         table=_table(report),
-        metrics=_metrics(report, baseline),
+        metrics=_metrics(report, window, config),
+        trend=trend(report, window, config),
         days=_days(window, baseline, config),
         plots=_plots(report, window, baseline),
+        before=escape(report.model) if _of_tables(report) else "training",
+        now=escape(report.endpoint) if _of_tables(report) else "this window",
     )
 
 
+def _of_tables(report: Report) -> bool:
+    """Return whether two tables were compared, named as the model and the endpoint, rather than a window with its model."""
+    return not report.version
+
+
+def _word(report: Report) -> str:
+    what = "drift" if _of_tables(report) else "alarm"
+    return what.capitalize() if report.alarm else f"No {what}"
+
+
+def _title(report: Report) -> str:
+    if _of_tables(report):
+        return f"{report.endpoint} compared with {report.model}"
+    return f"{report.endpoint}: {report.start[:10]} to {report.end[:10]}"
+
+
 def _facts(report: Report) -> str:
-    facts = {
+    facts = _tables(report) if _of_tables(report) else _window(report)
+    return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts.items())
+
+
+def _tables(report: Report) -> dict[str, str]:
+    return {"reference": report.model, "current": report.endpoint, "rows of the current table": f"{report.rows:,}"}
+
+
+def _window(report: Report) -> dict[str, str]:
+    return {
         "endpoint": report.endpoint,
         "model": f"{report.model} version {report.version}",
         "from": report.start,
@@ -49,25 +77,21 @@ def _facts(report: Report) -> str:
         "labelled": f"{report.labelled:,}",
         **{f"labels left out: {reason}": f"{count:,}" for reason, count in report.labels_aside.items()},
     }
-    return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts.items())
 
 
-def _metrics(report: Report, baseline: Baseline) -> str:
-    names = [name for name in report.metrics if not name.endswith(_ERROR) and name != "label_mean"]
-    if not names:
+def _metrics(report: Report, window: Window, config: DriftConfig) -> str:
+    shown = [each for each in metrics((report,), window, config) if each.name != "label_mean"]
+    if not shown:
         return ""
-    lines = "".join(
-        _metric(name, report.metrics, baseline)
-        for name in sorted(names, key=lambda n: n + _ERROR not in report.metrics)
-    )
-    head = "<tr><th>metric<th>this window<th>standard error<th>at evaluation</tr>"
+    lines = "".join(f"<tr><td>{escape(each.name)}</td>{_cells(each)}</tr>" for each in shown)
+    head = "<tr><th>metric<th>this window<th>standard error<th>at evaluation<th>bound</tr>"
     return f'<h2>Metrics</h2><div class="scroll"><table class="narrow"><thead>{head}</thead><tbody>{lines}</tbody></table></div>'
 
 
-def _metric(name: str, metrics: Mapping[str, float], baseline: Baseline) -> str:
-    numbers = (metrics[name], metrics.get(name + _ERROR), baseline.metrics.get(name))
-    cells = "".join(f"<td>{'' if number is None else f'{number:.4g}'}</td>" for number in numbers)
-    return f"<tr><td>{escape(name)}</td>{cells}</tr>"
+def _cells(metric: Series) -> str:
+    (point,) = metric.points
+    numbers = (point.value, point.error, metric.reference, point.limit)
+    return "".join(f"<td>{'' if number is None else f'{number:.4g}'}</td>" for number in numbers)
 
 
 def _findings(report: Report) -> str:
@@ -150,6 +174,7 @@ def _rule(window: Window, config: DriftConfig) -> str:
             if labelled
             else ""
         )
-        + f"If rows are exchangeable, at most {config.alpha:.0%} of unchanged windows raise an alarm; rows of successive days rarely are. "
-        f"The effect is the smallest share of rows that must have changed. For the p-values {grouped}."
+        + f"If rows are exchangeable, at most {config.alpha:.0%} of unchanged {'windows' if window.version else 'tables'} raise an alarm; "
+        + "rows of successive days rarely are. "
+        + f"The effect is the smallest share of rows that must have changed. For the p-values {grouped}."
     )

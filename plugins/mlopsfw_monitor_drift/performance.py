@@ -87,7 +87,7 @@ def _worse(now: Realised, baseline: Baseline, config: DriftConfig, alpha: float)
     """Return a finding if the metric lost more than allowed, and more than its standard errors explain."""
     before, better = baseline.metrics[now.name], now.metric.higher_is_better
     loss = before - now.value if better else now.value - before
-    allowed = config.metric_drop if better and now.metric.bounded else config.error_rise * abs(before)
+    allowed = _allowed(now.metric, before, config)
     spread = now.error * math.sqrt(1 + now.rows / baseline.metrics.get("rows", now.rows))
     pvalue = student_tail((loss - allowed) / spread, now.freedom) if spread > 0 else float(loss <= allowed)
     if loss <= allowed or pvalue > alpha:
@@ -95,9 +95,19 @@ def _worse(now: Realised, baseline: Baseline, config: DriftConfig, alpha: float)
     return Finding(
         kind="performance", subject=now.name, severity="critical",
         message=f"the model is worse: {_text(now.name, now.value, now.error, before)}",
-        value=now.value, threshold=before - allowed if better else before + allowed, pvalue=pvalue,
+        value=now.value, threshold=bound(now.metric, before, config), pvalue=pvalue,
         facts={"loss": loss, "standard_error": now.error, "labelled": now.rows},
     )  # fmt: skip
+
+
+def bound(metric: Metric, before: float, config: DriftConfig) -> float:
+    """Return the value of a metric beyond which it lost more than is allowed, by its value at evaluation."""
+    allowed = _allowed(metric, before, config)
+    return before - allowed if metric.higher_is_better else before + allowed
+
+
+def _allowed(metric: Metric, before: float, config: DriftConfig) -> float:
+    return config.metric_drop if metric.higher_is_better and metric.bounded else config.error_rise * abs(before)
 
 
 def _text(name: str, now: float, error: float | None, before: float | None) -> str:

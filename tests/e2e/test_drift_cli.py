@@ -66,6 +66,10 @@ def test_a_page_is_written(files, tmp_path):
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("<figure") == 3
     assert page.count('<figure class="drifted"') == 1
+    assert "<h1>current.csv compared with reference.parquet</h1>" in page
+    assert not {
+        word for word in ("version 0", "endpoint", "training", "window") if word in page.partition("</style>")[2]
+    }
 
 
 def test_an_unknown_column_gets_the_nearest_name(files, capsys):

@@ -20,7 +20,9 @@ from mlopsfw.kernel.base.errors import ConfigError, DataError, NotFound, UsageEr
 from mlopsfw.kernel.base.spans import duration
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.bundle import SignatureColumn
-from mlopsfw.kernel.roles.monitoring import Report, Signals
+from mlopsfw.kernel.roles.monitoring import Number, Report, Signals
+from mlopsfw.kernel.store.blobs import key_of
+from mlopsfw.monitoring import past
 from mlopsfw.monitoring.baseline import Baselines
 from mlopsfw.monitoring.examination import Examined
 from mlopsfw.monitoring.looks import LOOKS
@@ -554,6 +556,71 @@ def test_run_as_json_is_one_document_that_is_the_report(project, verb):
     (said,) = json.loads(verb("monitor", "run", "delay", *DAYS, "--json")[1])
     assert msgspec.convert(said["report"], Report).alarm
     assert project.blobs.get(said["digest"])
+
+
+def seen_by_page(project, monkeypatch, *spans):
+    """Examine a day, or from one day to another, each; return for each the days on which the windows before began that its page got."""
+    seen = []
+    monkeypatch.setattr(DriftMonitor, "page", lambda _, __, window: seen.append(window.past))
+    for span in spans:
+        start, end = span if isinstance(span, tuple) else (span, span + 1)
+        project.monitoring.examine("delay", START + start * DAY, START + end * DAY)
+    return [[int(each.start[8:10]) - 1 for each in past] for past in seen]
+
+
+def test_a_page_gets_the_windows_before_and_no_later_one(project, monkeypatch):
+    for day in range(3):
+        capture(project, day)
+    assert seen_by_page(project, monkeypatch, 0, 2, 1, 2) == [[], [0], [0], [0, 1]]
+
+
+def test_the_signals_of_a_monitor_get_no_windows_before(project, monkeypatch):
+    capture(project, 0)
+    capture(project, 1)
+    seen = []
+    monkeypatch.setattr(DriftMonitor, "signals", lambda _, window, __: seen.append(window.past) or Signals())
+    alarms(project, [0, 1])
+    assert seen == [(), ()]
+
+
+def test_windows_of_another_length_and_windows_that_overlap_are_left_out_of_the_trend(project, monkeypatch):
+    for day in range(8):
+        capture(project, day)
+    assert seen_by_page(project, monkeypatch, (0, 5), (5.5, 6.5), 5, 6, 7)[-1] == [5, 6]
+
+
+def test_a_page_gets_the_newest_thirty_windows(project, monkeypatch):
+    monkeypatch.setattr(past, "MOST", 2)
+    for day in range(4):
+        capture(project, day)
+    assert seen_by_page(project, monkeypatch, 0, 1, 2, 3)[-1] == [1, 2]
+
+
+def test_a_window_whose_report_is_gone_stays_in_the_trend_with_what_its_event_says(project, monkeypatch):
+    capture(project, 0, mean=3.0)
+    got = []
+    monkeypatch.setattr(DriftMonitor, "page", lambda _, __, window: got.extend(window.past))
+    (first,) = project.monitoring.examine("delay", START, START + DAY)
+    project.storage.delete(key_of(first.digest))
+    capture(project, 1)
+    project.monitoring.examine("delay", START + DAY, START + 2 * DAY)
+    assert [(each.rows, each.alarm, each.columns) for each in got] == [(200, True, ())]
+
+
+def test_the_trend_has_the_columns_of_the_first_look_and_the_metrics_of_the_last(project, monkeypatch):
+    capture(project, 0)
+    capture(project, 1)
+    numbers = {
+        1: Number(name="x", kind="drift", effect=0.1, threshold=0.2),
+        2: Number(name="auc", kind="performance", value=0.6),
+    }
+    monkeypatch.setattr(DriftMonitor, "signals", lambda _, window, __: Signals(numbers=(numbers[window.look],)))
+    got = []
+    monkeypatch.setattr(DriftMonitor, "page", lambda _, __, window: got.extend(window.past))
+    for look in (1, 2):
+        project.monitoring.examine("delay", START, START + DAY, look=look, looks=6)
+    project.monitoring.examine("delay", START + DAY, START + 2 * DAY)
+    assert [([column["column"] for column in each.columns], each.metrics) for each in got] == [(["x"], {"auc": 0.6})]
 
 
 def test_run_writes_the_page_where_it_is_told_to(project, verb, tmp_path):

@@ -21,6 +21,7 @@ from mlopsfw_monitor_drift.groups import clustering, concentration, days, design
 from mlopsfw_monitor_drift.monitor import DriftMonitor, columns_alpha
 from mlopsfw_monitor_drift.shapes import shape_of
 from mlopsfw_monitor_drift.timeline import by_day
+from mlopsfw_monitor_drift.trend import columns, metrics
 
 
 @pytest.fixture
@@ -376,6 +377,57 @@ def test_whole_numbers_are_plotted_without_combs(rng):
     assert shape.current.sum() == pytest.approx(1)
 
 
+def weeks(rng, config, counts=(False, True, True)):
+    """Examine a week after the other, the last with a worse model and a shift; return the last window with those before."""
+    kept, past = baseline(make(rng), metrics={"auc": 0.9, "log_loss": 0.4, "rows": ROWS}), []
+    for week, labelled in enumerate(counts):
+        last = week == len(counts) - 1
+        frame = make(rng, shift=0.5 * last, quality=0.5 if last else 2.0)
+        span = {"start": f"2026-03-{1 + 7 * week:02}T00:00:00Z", "end": f"2026-03-{8 + 7 * week:02}T00:00:00Z"}
+        current = against(msgspec.structs.replace(window(frame, labelled=labelled), **span), kept)
+        past.append(examine(current, kept))
+    return past[-1], msgspec.structs.replace(current, past=tuple(past[:-1])), config
+
+
+def test_the_trend_has_every_metric_and_column_of_the_windows_with_its_bound(rng):
+    report, current, config = weeks(rng, DriftConfig(metric_drop=0.03))
+    reports = (*current.past, report)
+    (auc,) = [each for each in metrics(reports, current, config) if each.name == "auc"]
+    assert [point.value for point in auc.points] == [each.metrics.get("auc") for each in reports]
+    assert [point.limit for point in auc.points] == [pytest.approx(0.87)] * 3
+    assert [point.beyond for point in auc.points] == [False, False, True]
+    number, *others = columns(reports)
+    assert (number.name, [point.beyond for point in number.points]) == ("number", [False, False, True])
+    assert {each.name for each in others} == {"kind", "probability"}
+    assert number.points[2].limit == config.threshold
+
+
+def test_a_bound_of_a_metric_ends_where_another_version_begins(rng):
+    report, current, config = weeks(rng, DriftConfig())
+    past = tuple(msgspec.structs.replace(each, version=7) for each in current.past)
+    (auc,) = [each for each in metrics((*past, report), current, config) if each.name == "auc"]
+    assert [point.limit is None for point in auc.points] == [True, True, False]
+
+
+@pytest.mark.server
+def test_a_real_browser_shows_the_trend_with_its_alarms_and_as_a_table(rng, browser):
+    report, current, config = weeks(rng, DriftConfig())
+    page = browser.open(DriftMonitor(config).page(report, current))
+    section = page.partition("Trend over 3 windows")[2].partition("Day by day")[0]
+    auc = section.partition("<figcaption>auc</figcaption>")[2].partition("</svg>")[0]
+    assert auc.count("<circle") == 2  # the first week has no labels
+    assert auc.count('class="lim"') == auc.count('class="out"') == auc.count('class="mark"') == 1
+    assert section.count('<th scope="row">2026-03-') == 3
+    assert f"<td>{report.metrics['auc']:.4g} !</td>" in section
+
+
+def test_the_first_window_has_no_trend(rng):
+    report, current, config = weeks(rng, DriftConfig(), counts=(True,))
+    page = DriftMonitor(config).page(report, current)
+    assert "Trend" not in page
+    assert "<th>bound</tr>" in page
+
+
 PAYLOADS = [
     "<script>document.title='pwned'</script>",
     "<img src=x onerror=\"document.title='pwned'\">",
@@ -404,8 +456,8 @@ def hostile_page(rng, payloads=PAYLOADS):
     )
     moved = frame.with_columns(pl.col(p) + 2 for p in payloads).with_columns(kind=pl.lit(payloads[0]))
     current = msgspec.structs.replace(window(moved), endpoint=payloads[0], model=payloads[1])
-    monitor = DriftMonitor(DriftConfig())
-    return monitor.page(examine(current, kept), against(current, kept))
+    monitor, report = DriftMonitor(DriftConfig()), examine(current, kept)
+    return monitor.page(report, msgspec.structs.replace(against(current, kept), past=(report,)))
 
 
 def test_names_and_categories_are_escaped(rng):

@@ -50,8 +50,7 @@ class Number(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         name: What it measures: a column, an output, a metric.
         kind: As in `Finding`.
         value: The statistic or the metric; None where it is undefined.
-        pvalue, effect, threshold, error: Its p-value, its effect, the smallest effect that counts and its standard
-            error, where it has them.
+        pvalue, effect, threshold, error: Its p-value, effect, smallest effect that counts and standard error, if any.
         changed: Whether it is beyond the monitor's own level and threshold. mlopsfw decides whether that is an alarm.
         facts: More for the report, such as `type`, `statistic` and `importance` of a column.
     """
@@ -101,8 +100,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """What to compare with.
 
     Args:
-        profile: Column → `mlopsfw_core.Reference` as a dict: the bundle's training profile, or that of a dataset that
-            `reference` in `[[monitor]]` names.
+        profile: Column → `mlopsfw_core.Reference` as a dict: of the bundle, or of the dataset that `reference` names.
         unprofiled: Inputs and outputs whose type has no statistics: binary columns, lists and tensors.
         task, target, outputs, classes: From the bundle's manifest.
         importance: Column → share of the model's decision it carries, where known.
@@ -126,8 +124,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         endpoint: The endpoint they were captured at, or a name for rows from elsewhere.
         model, version: What answered them.
         start, end: Event time, RFC 3339 with zone, start included, end excluded.
-        rows: Inputs and outputs, one row a prediction; columns as in the signature, plus the outputs, `prediction_id`,
-            `event_time` and `processed_time`.
+        rows: One row a prediction: its inputs and outputs, `prediction_id`, `event_time` and `processed_time`.
         labels: `prediction_id`, `label`, `label_time`: what has arrived so far, the last correction of each. `label` is
             of the type of the model's classes, and one of them; a number for regression.
         labels_aside: Why a row's label is not among them → how many such rows there are: its id means several
@@ -137,6 +134,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
             findings of `performance` and `bias` count.
         baseline: What to compare the rows with.
         metrics: Computes the metrics of models, with those of plugins; None where only the rows are known.
+        past: The reports of earlier windows of this monitor, endpoint and model, oldest first. `page` gets them;
+            `signals` gets none, since its numbers rest on the window and the state alone.
     """
 
     endpoint: str
@@ -151,6 +150,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     looks: int = 1
     baseline: Baseline = Baseline()
     metrics: Metrics | None = None
+    past: tuple[Report, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

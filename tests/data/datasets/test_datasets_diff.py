@@ -240,7 +240,8 @@ def test_the_verb_tells_rows_and_drift_as_a_table_as_json_and_as_a_page(datasets
     assert "Drift: 1 of 2 columns" in text
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("<figure") == 2
-    assert "data:/x@1" in page
+    assert "<h1>data:/x@3 compared with data:/x@1</h1>" in page
+    assert "0 added, 0 removed, 999 changed" in page
     said = json.loads(verb("1", "3", "--json")[1])
     assert said["drift"]["drifted"] == ["v"]
     assert said["changed_columns"] == {}
