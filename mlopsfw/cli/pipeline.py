@@ -126,6 +126,8 @@ def status(project: Project, run_id: str, *, as_json: bool) -> None:
         emit_json(view)
         return
     click.echo(f"run {view.id}: {view.status}, started {view.started[:19]} by {view.actor}")
+    if view.status == "lost":
+        click.echo("Its process is gone. " + (f"To go on: mlopsfw resume {view.id}" if view.steps else ""))
     columns = ("name", "status", "attempt", "seconds", "engine", "node", "failure")
     steps = [step for step in view.steps.values() if not is_part(step.name) or step.status in ("running", "failed")]
     rows = [{**{c: getattr(step, c) or None for c in columns}, "name": step.name} for step in steps]

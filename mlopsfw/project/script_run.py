@@ -23,6 +23,7 @@ from mlopsfw.models.registry.versions import ModelVersion
 from mlopsfw.pipeline.run.current import Current
 from mlopsfw.pipeline.run.events import ArtifactLogged, ParamsLogged, RunFinished, RunStarted
 from mlopsfw.pipeline.run.failure import failure_of
+from mlopsfw.pipeline.run.liveness import identity
 from mlopsfw.pipeline.run.metrics import MetricLog, commit, logging_to
 from mlopsfw.project.facade import Project, opened
 
@@ -60,7 +61,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         self._project = project if isinstance(project, Project) else Project.open(project)
         self._open = contextlib.ExitStack()
         self._began, self._ended = time.monotonic(), False
-        self._stream.append(RunStarted(pipeline=self.name, params=self._params, kind="script"))
+        self._stream.append(RunStarted(pipeline=self.name, params=self._params, kind="script", process=identity()))
         self._log = MetricLog(self._project.private_folder("runs", self.id) / "metrics.jsonl")
 
     @property

@@ -109,7 +109,7 @@ def test_runs_are_a_table(project):
     assert mlopsfw.search_runs("tuning", project=project, limit=1)["run"].to_list() == [found["run"][1]]
     assert mlopsfw.search_runs(status="failed", project=project)["name"].to_list() == ["other"]
     with pytest.raises(UsageError, match="no status"):
-        mlopsfw.search_runs(status="lost", project=project)
+        mlopsfw.search_runs(status="gone", project=project)
     with pytest.raises(UsageError, match="limit"):
         mlopsfw.search_runs(limit=0, project=project)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from mlopsfw.pipeline.graph.partnames import is_part, step_of
+from mlopsfw.pipeline.run.metrics import newest_of_log
 from mlopsfw.pipeline.run.terminal import writable
 from mlopsfw.pipeline.values.codec import notes, summary
 
@@ -104,7 +105,10 @@ class Display:
         if not self.live or self._stream is None:
             return
         now = time.monotonic()
-        parts = [f"{name} {_duration(now - began)}{self._progress(run, name)}" for name, began in running.items()]
+        parts = [
+            f"{name} {_duration(now - began)}{self._progress(run, name)}{self._metrics(run, name)}"
+            for name, began in running.items()
+        ]
         line = " · ".join(parts)[: shutil.get_terminal_size().columns - 3]
         self._write(f"{_CLEAR}{self._dim('▸ ' + line) if line else ''}")
         self._shown = bool(line)
@@ -119,6 +123,14 @@ class Display:
         except (OSError, msgspec.DecodeError, ValueError):
             return ""
         return f" {phase} {share:.0%}"
+
+    def _metrics(self, run: str, name: str) -> str:
+        """Return the newest value of the metrics that a step logged last, and their step; empty from another machine."""
+        newest = newest_of_log(self._workspace.state / "runs" / run / name)
+        if not newest:
+            return ""
+        step = f"step {newest[0].step}: " if newest[0].step is not None else ""
+        return " " + step + ", ".join(f"{_printable(metric.name)}={metric.number:.4g}" for metric in newest[:3])
 
     def _step(self, mark: str, name: str, seconds: str, text: str) -> None:
         sign, colour = _MARKS[mark]

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ HEARTBEAT = 10.0
 """Seconds without any other event after which a coordinator appends `run.heartbeat`."""
 LOST_AFTER = 30.0
 """Seconds of silence, on the observer's monotonic clock, after which a run may be taken over."""
+SILENT = 600.0
+"""Seconds since the newest event, by the clocks of two machines, after which a run is shown as lost."""
 
 
 def identity() -> dict[str, Any]:
@@ -46,6 +49,18 @@ def _born(pid: int) -> int:
     return 0 if fields[0] == b"Z" else int(fields[19])  # a zombie coordinates nothing
 
 
+def is_lost(view: RunView, clock: Clock) -> bool:
+    """Return whether a run that has not ended has lost its coordinator.
+
+    That is certain on its own machine. From another one, or after a restart, ten minutes without a heartbeat count as lost; a script sends none.
+    """
+    owner = view.facts.process
+    if owner.get("machine") and owner["machine"] == _machine():
+        return bool(_born(int(owner["pid"])) != owner["born"])
+    silent = clock.now() - datetime.fromisoformat(view.seen).timestamp() if view.seen else 0.0
+    return view.facts.kind != "script" and silent > SILENT
+
+
 def wait_until_lost(stream: Stream, view: RunView, clock: Clock, *, sleep: Callable[[float], None] = time.sleep) -> int:
     """Return the number of the run's newest event if its coordinator is gone, or must be presumed gone.
 
@@ -54,7 +69,7 @@ def wait_until_lost(stream: Stream, view: RunView, clock: Clock, *, sleep: Calla
     """
     owner = view.facts.process
     if owner.get("machine") and owner["machine"] == _machine():
-        if _born(int(owner["pid"])) == owner["born"]:
+        if not is_lost(view, clock):
             raise Conflict(
                 f"run {view.id} is running in process {owner['pid']}", hint="Wait for it, or stop that process."
             )

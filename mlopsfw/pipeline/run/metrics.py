@@ -34,6 +34,8 @@ _FLUSH_BYTES = 1 << 16
 _FLUSH_SECONDS = 0.5
 
 _LONGEST_NAME = 250
+_FILE = "metrics.jsonl"
+_TAIL = 4096  # bytes of a log in which the newest metrics lie
 
 _current: Current[MetricLog] = Current("metrics")
 
@@ -194,6 +196,22 @@ def read_complete_lines(file: Path) -> list[Metric]:
     except FileNotFoundError:
         return []
     return list(_records(data.split(b"\n")[:-1]))
+
+
+def read_open_logs(folder: Path) -> list[Metric]:
+    """Return what the attempts of a run that have not ended logged so far. `folder` is the run's on this machine."""
+    return [line for file in (folder / _FILE, *sorted(folder.glob(f"*/{_FILE}"))) for line in read_complete_lines(file)]
+
+
+def newest_of_log(folder: Path) -> list[Metric]:
+    """Return the metrics of the newest step in the log of an open attempt, each once; empty where it has none yet."""
+    try:
+        with (folder / _FILE).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            newest = list(_records(file.read().split(b"\n")[:-1]))
+    except OSError:
+        return []
+    return list({metric.name: metric for metric in newest if metric.step == newest[-1].step}.values())
 
 
 def _records(lines: Iterable[bytes]) -> Iterator[Metric]:

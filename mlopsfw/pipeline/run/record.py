@@ -22,7 +22,7 @@ from mlopsfw.pipeline.run.events import (
     StepStarted,
 )
 
-OPEN = ("running", "failed", "interrupted")
+OPEN = ("running", "lost", "failed", "interrupted")
 """Statuses of a run that can be resumed."""
 
 
@@ -67,7 +67,7 @@ class RunView(msgspec.Struct, kw_only=True):
     Args:
         id: Its id.
         pipeline: What ran.
-        status: `running`, `done`, `failed`, `refused` or `interrupted`.
+        status: `running`, `lost` (it has not ended, and its process is gone), `done`, `failed`, `refused` or `interrupted`.
         started, finished: RFC 3339, UTC; `finished` is empty while it runs.
         seconds: How long it took, resumptions apart.
         exit_code: What the command returned.
@@ -77,6 +77,7 @@ class RunView(msgspec.Struct, kw_only=True):
         epoch: Its fencing number.
         segments: Blobs of its metrics.
         head: Number of its newest event.
+        seen: When that was written.
         params: What a script gave and logged as its parameters.
         artifacts: What a script logged, by name.
         logged: Last value of each metric that a script logged.
@@ -95,6 +96,7 @@ class RunView(msgspec.Struct, kw_only=True):
     epoch: int = 0
     segments: list[str] = []
     head: int = 0
+    seen: str = ""
     params: dict[str, Any] = {}
     artifacts: dict[str, Artifact] = {}
     logged: dict[str, float | None] = {}
@@ -128,7 +130,7 @@ def fold(run: str, events: Iterable[Event]) -> RunView:
     """Return the run, folded from `events` (its stream, in order)."""
     view = RunView(id=run)
     for event in events:
-        view.head, view.epoch = event.seq, event.epoch
+        view.head, view.epoch, view.seen = event.seq, event.epoch, event.time
         if fold_event := _FOLDS.get(event.type):
             fold_event(view, event)
     return view
@@ -143,10 +145,16 @@ def _run_started(view: RunView, event: Event) -> None:
 
 def _run_finished(view: RunView, event: Event) -> None:
     finished = RunFinished.of(event)
-    view.status, view.finished = finished.status, event.time
+    view.finished = event.time
+    stop(view, finished.status)
+    view.exit_code, view.seconds = finished.exit_code, view.seconds + finished.seconds
+
+
+def stop(view: RunView, status: str) -> None:
+    """Give a run that goes on no more its status; what ran in it was interrupted."""
+    view.status = status
     for step in view.steps.values():
         step.status = "interrupted" if step.status == "running" else step.status
-    view.exit_code, view.seconds = finished.exit_code, view.seconds + finished.seconds
 
 
 def _taken_over(view: RunView, event: Event) -> None:

@@ -12,8 +12,9 @@ from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.lineage.references import parse_reference
 from mlopsfw.pipeline.run.flow import RunFlow, inputs_of, wiring_of
-from mlopsfw.pipeline.run.metrics import Metric, read_segment
-from mlopsfw.pipeline.run.record import RunView, StepView, fold
+from mlopsfw.pipeline.run.liveness import is_lost
+from mlopsfw.pipeline.run.metrics import Metric, read_open_logs, read_segment
+from mlopsfw.pipeline.run.record import RunView, StepView, fold, stop
 from mlopsfw.pipeline.run.search import search
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = ["RunView", "Runs", "StepView"]
 
 _PREFIX = "run/"
 _SHORT = 6
+_ALL = 1 << 62
 
 
 class Runs:
@@ -37,6 +39,7 @@ class Runs:
     def __init__(self, services: Services, index: Callable[[], Index]) -> None:
         self._index = index
         self._ledger, self._blobs, self._state = services.ledger, services.blobs, services.workspace.state
+        self._clock = services.clock
 
     def ids(self) -> list[str]:
         """Return the ids of all runs, newest first (ids sort by their time)."""
@@ -79,7 +82,10 @@ class Runs:
         raise UnknownName(f"there is no run {run!r}", hint=nearest(run, ids[:20]))
 
     def _view(self, run: str) -> RunView:
-        return fold(run, self._ledger.stream(_PREFIX + run).events())
+        view = fold(run, self._ledger.stream(_PREFIX + run).events())
+        if view.status == "running" and is_lost(view, self._clock):
+            stop(view, "lost")
+        return view
 
     def artifact(self, reference: str) -> Artifact:
         """Return the artifact of `runs:/id/step.output` (or `runs:/id/step`, its first output), or `runs:/id/name` of a script's run.
@@ -106,8 +112,13 @@ class Runs:
         return outputs[output or next(iter(outputs))]
 
     def metrics(self, run: str) -> list[Metric]:
-        """Return every number that the run logged, in the order of logging within each step."""
-        return [metric for segment in self.get(run).segments for metric in read_segment(self._blobs.get(segment))]
+        """Return every number that the run logged, in the order of logging within each step.
+
+        Of a run that has not ended they include what its open attempts on this machine have logged so far.
+        """
+        view = self.get(run)
+        kept = [metric for segment in view.segments for metric in read_segment(self._blobs.get(segment))]
+        return kept if view.finished else kept + read_open_logs(self._state / "runs" / view.id)
 
     def log(self, run: str, step: str) -> str:
         """Return the output of a step's latest attempt. Raise `UnknownName` if the run has no such step."""
@@ -115,7 +126,7 @@ class Runs:
         if step not in view.steps:
             raise UnknownName(f"run {view.id} has no step {step!r}", hint=nearest(step, view.steps))
         found = view.steps[step]
-        if found.status == "running":
+        if not found.logs and found.status in ("running", "interrupted"):
             file = self._state / "runs" / view.id / step / "log.txt"
             return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
         if found.status == "cached" and not found.logs and found.from_run != view.id:
@@ -168,7 +179,15 @@ class Runs:
 
     def search(self, name: str = "", *, status: str = "", limit: int = 1000) -> list[dict[str, Any]]:
         """Return runs as flat records, newest first; see `mlopsfw.pipeline.run.search.search`."""
-        return search(self._index(), lambda digest: msgspec.json.decode(self._blobs.get(digest)), name, status, limit)
+        open_ = status in ("running", "lost")  # the index knows no processes
+        configs: Callable[[str], dict[str, Any]] = lambda digest: msgspec.json.decode(self._blobs.get(digest))  # noqa: E731
+        records = search(
+            self._index(), configs, name, "running" if open_ else status, _ALL if open_ and limit > 0 else limit
+        )
+        for record in records:
+            if record["status"] == "running":
+                record["status"] = self._view(record["run"]).status
+        return [record for record in records if not status or record["status"] == status][:limit]
 
     def list(self, limit: int | None = None) -> list[RunView]:
         """Return the newest runs, newest first."""

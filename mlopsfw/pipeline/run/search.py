@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.kernel.index import Index
 
-STATUSES = ("running", "done", "failed", "refused", "interrupted")
+STATUSES = ("running", "lost", "done", "failed", "refused", "interrupted")
 
 _FACTS = ("run", "name", "status", "started", "seconds", "actor")
 _RUNS = """SELECT run, pipeline AS name, status, started, seconds, actor, facts ->> '$.config' AS config

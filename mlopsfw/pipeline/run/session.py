@@ -152,7 +152,7 @@ class Sessions:
         graph, prints = self._prepare(view.facts.only, debug=debug)
         stream = self._services.ledger.stream(f"run/{view.id}")
         head = view.head
-        if view.status == "running":
+        if view.status in ("running", "lost"):
             head = wait_until_lost(stream, view, self._services.clock)
         epoch = stream.takeover(expecting=head, record=Takeover(process=identity()))
         coordinator = self._coordinator(

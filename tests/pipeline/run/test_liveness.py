@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 
+from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import Conflict
 from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.events.record import PlainRecord
@@ -38,9 +40,9 @@ def clock():
     return HeldClock()
 
 
-def begin(project, process):
+def begin(project, process, **facts):
     stream = project.ledger.stream("run/01")
-    stream.append(PlainRecord("run.started", {"pipeline": "p", "steps": [], "process": process}))
+    stream.append(PlainRecord("run.started", {"pipeline": "p", "steps": [], "process": process, **facts}))
     return stream, fold("01", stream.events())
 
 
@@ -93,3 +95,44 @@ def test_a_zombie_is_not_alive(project, clock):
         pass
     assert _born(child.pid) == 0
     child.wait()
+
+
+GONE = {**identity(), "born": 1}
+ELSEWHERE = {"host": "elsewhere", "machine": "other", "pid": 1, "born": 1}
+
+
+def test_a_run_whose_process_is_gone_is_shown_as_lost_and_its_step_as_interrupted(project):
+    stream, _ = begin(project, GONE)
+    stream.append(PlainRecord("step.started", {"step": "a", "attempt": 1}))
+    view = project.runs.get("01")
+    assert (view.status, view.steps["a"].status) == ("lost", "interrupted")
+    assert [row["status"] for row in project.runs.search()] == ["lost"]
+    assert len(project.runs.search(status="lost")) == 1
+    assert project.runs.search(status="running") == []
+
+
+def test_a_run_that_goes_on_is_shown_as_running(project):
+    begin(project, identity())
+    assert project.runs.get("01").status == "running"
+    assert len(project.runs.search(status="running")) == 1
+    assert project.runs.search(status="lost") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "minutes", "status"), [("", 9, "running"), ("", 11, "lost"), ("script", 11, "running")]
+)
+def test_a_run_of_another_machine_is_lost_after_ten_minutes_without_a_heartbeat(project, kind, minutes, status):
+    begin(project, ELSEWHERE, kind=kind)
+    clock = HeldClock()
+    clock.now = lambda: time.time() + 60 * minutes
+    project.runs._clock = clock
+    assert project.runs.get("01").status == status
+
+
+def test_status_says_how_to_go_on_with_a_lost_run(project, capsys):
+    stream, _ = begin(project, GONE)
+    stream.append(PlainRecord("step.started", {"step": "a", "attempt": 1}))
+    assert run(["--project", str(project.root), "status"]) == 0
+    said = capsys.readouterr().out
+    assert "run 01: lost" in said
+    assert "mlopsfw resume 01" in said

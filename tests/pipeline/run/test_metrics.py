@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,6 +15,8 @@ import pytest
 import mlopsfw
 from mlopsfw import start_run
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.pipeline.run import metrics
+from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.metrics import MetricLog, read_complete_lines
 
 
@@ -44,6 +48,27 @@ def test_a_run_outside_of_any_pipeline(project):
     view = project.runs.get(run.id)
     assert (view.pipeline, view.status, view.facts.params) == ("tuning", "done", {"rate": 0.1})
     assert [m.number for m in project.runs.metrics(run.id)] == [3, 2]
+
+
+def test_the_metrics_of_a_run_can_be_read_while_it_goes_on(project, monkeypatch):
+    monkeypatch.setattr(metrics, "_FLUSH_SECONDS", 0)
+    with start_run("tuning", project=project) as run:
+        run.log_metric("loss", 3)
+        assert [m.number for m in project.runs.metrics(run.id)] == [3]
+    assert [m.number for m in project.runs.metrics(run.id)] == [3]
+
+
+def test_the_moving_line_of_a_terminal_has_the_newest_metrics_of_a_running_step(project):
+    log = MetricLog(project.workspace.private_folder("runs", "01", "train") / "metrics.jsonl")
+    for epoch in range(300):
+        log.log("train_loss", 1.5, epoch)
+        log.log("valid_loss", 1 / (epoch + 1), epoch)
+    log.close()
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    display = Display(project.workspace, terminal)
+    display.tick("01", {"train": time.monotonic(), "other": time.monotonic()})
+    assert "step 299: train_loss=1.5, valid_loss=0.003333" in terminal.getvalue()
 
 
 def test_the_index_has_the_last_number_of_a_run_outside_of_any_pipeline(project):
