@@ -103,6 +103,9 @@ def show(project: Project, run_id: str, *, as_json: bool) -> None:
     click.echo(
         f"run {view.id} of {view.pipeline}: {view.status}, {view.seconds:.2f} s, started {view.started[:19]} by {view.actor}"
     )
+    if view.facts.reproduces:
+        compared = ", ".join(f"{step} {verdict}" for step, verdict in view.verdicts.items())
+        click.echo(f"reproduces {view.facts.reproduces}: {compared or 'not compared'}")
     code = view.facts.code
     if code.commit:
         click.echo(f"code {code.commit[:12]}{' with uncommitted changes' if code.diff else ''}")

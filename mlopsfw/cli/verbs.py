@@ -12,6 +12,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "status": ("mlopsfw.cli.pipeline:status", "Show the steps and their states"),
     "why": ("mlopsfw.cli.pipeline:why", "Say why a step would run again, or why not"),
     "runs": ("mlopsfw.cli.runs:runs", "List, show and compare runs"),
+    "reproduce": ("mlopsfw.cli.reproduce:reproduce", "Run an earlier run again, as it was, and compare the results"),
     "data": ("mlopsfw.cli.data:data", "Add, list, compare and restore dataset versions"),
     "models": ("mlopsfw.cli.models:models", "List, show, promote, approve, roll back and verify models"),
     "lineage": ("mlopsfw.cli.lineage:lineage", "Show the origin and the descendants of a model, run or dataset"),

@@ -56,8 +56,8 @@ class CodeState:
     @classmethod
     def begin(cls, root: Path) -> CodeState:
         """Start to ask about the repository that holds `root`, if any does."""
-        top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
-        commit = _head(top / ".git") if top else ""
+        top = repository(root)
+        commit = _head(_metadata(top)) if top else ""
         if not commit or shutil.which("git") is None:
             return cls(commit, root)
         import subprocess
@@ -75,6 +75,11 @@ class CodeState:
         diff += b"".join(_as_new(self._root, name) for name in sorted(names.split(b"\0")) if name)
         found = {"commit": self._commit, "diff": blobs.put(diff) if diff else ""}
         return {name: value for name, value in found.items() if value}
+
+
+def repository(root: Path) -> Path | None:
+    """Return the top of the work tree that holds `root`, or None."""
+    return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
 
 
 def _as_new(root: Path, name: bytes) -> bytes:
@@ -110,16 +115,28 @@ def _is_text(data: bytes) -> bool:
         return False
 
 
+def _metadata(top: Path) -> Path:
+    """Return the folder that HEAD lies in: of a linked work tree or a submodule, the one that the file `.git` names."""
+    git = top / ".git"
+    if git.is_dir():
+        return git
+    try:
+        return top / git.read_text(encoding="utf-8").removeprefix("gitdir: ").strip()
+    except (OSError, UnicodeDecodeError):
+        return git
+
+
 def _head(git: Path) -> str:
-    """Return the commit that HEAD stands for, read from the files; nothing for a work tree kept elsewhere or no commit."""
+    """Return the commit that HEAD stands for, read from the files; nothing where there is none yet."""
     try:
         head = (git / "HEAD").read_text(encoding="utf-8").strip()
         if not head.startswith("ref: "):
             return head
-        name = head.removeprefix("ref: ")
-        if (git / name).is_file():
-            return (git / name).read_text(encoding="utf-8").strip()
-        for line in (git / "packed-refs").read_text(encoding="utf-8").splitlines():
+        name, common = head.removeprefix("ref: "), git / "commondir"
+        shared = git / common.read_text(encoding="utf-8").strip() if common.is_file() else git
+        if (shared / name).is_file():
+            return (shared / name).read_text(encoding="utf-8").strip()
+        for line in (shared / "packed-refs").read_text(encoding="utf-8").splitlines():
             if line.endswith(f" {name}"):
                 return line.partition(" ")[0]
     except OSError:

@@ -147,17 +147,18 @@ class KernelWiring(ABC):
             self._check_options  # noqa: B018 - made once
         return self.texts.seal(record) if self.event_types.text_paths(record.type) else record.body()
 
+    @property
+    def observers(self) -> Callable[[Event], None]:
+        """What tells the project's observers of an event."""
+        options = self.config.options.get("observer", {})
+        return partial(self.plugins.notify, call=self._observer_calls, host=self.host, options=options)
+
     @cached_property
     def ledger(self) -> Ledger:
         """Everything that happened; observers get each event that is appended."""
         from mlopsfw.kernel.ledger import Ledger
 
-        observe = self._observe or partial(
-            self.plugins.notify,
-            call=self._observer_calls,
-            host=self.host,
-            options=self.config.options.get("observer", {}),
-        )
+        observe = self._observe or self.observers
         if self._observe is None and self.config.audit.checkpoint:  # the coordinator announces what its workers append
             observe = partial(self._count, observe)
 

@@ -106,8 +106,9 @@ class Shelf:
 
 
 def runs(project):
-    """Run the pipeline: done, failed and taken up again, cached, certified; and a script."""
+    """Run the pipeline: done, failed and taken up again, cached, certified, reproduced; and a script."""
     from mlopsfw import start_run
+    from mlopsfw.project.reproduce import reproduce
 
     (project.root / "people.csv").write_text("customer,amount\nann,1\nbob,2\n")
     begin = project.pipeline
@@ -117,6 +118,7 @@ def runs(project):
     assert begin.resume(Display(project.workspace, None), begin.latest()).exit_code == 0
     assert begin.start(Display(project.workspace, None)).exit_code == 0
     begin.start(Display(project.workspace, None), certify=True)
+    reproduce(project, "latest", 0.0, lambda again: Display(again.workspace, None), debug=True)
     with start_run("tuning", project=project) as script:
         script.log_metric("auc", 0.5)
         script.log_param("rate", 0.1)

@@ -43,16 +43,22 @@ class Results:
 
     def is_stored(self, artifact: Artifact) -> bool:
         """Return whether the storage still has the bytes behind a reference."""
-        if artifact.kind == "dataset":
-            return self._is_whole(artifact)
-        return not artifact.blob or entry_of(self._storage, artifact.blob) is not None
+        return not self.missing(artifact)
 
-    def _is_whole(self, artifact: Artifact) -> bool:
-        """Return whether a dataset's version still exists, with all its rows."""
+    def missing(self, artifact: Artifact) -> str:
+        """Return why the storage lacks the bytes behind a reference; empty where it has them."""
+        if artifact.kind == "dataset":
+            return self._incomplete(artifact)
+        if artifact.blob and entry_of(self._storage, artifact.blob) is None:
+            return f"the {artifact.kind} {artifact.ref or artifact.digest[:12]} is no longer stored"
+        return ""
+
+    def _incomplete(self, artifact: Artifact) -> str:
+        """Return why a dataset's version has no longer all its rows."""
         try:
             self._datasets.resolve(artifact)
-        except (Erased, Vacuumed):
-            return False
+        except (Erased, Vacuumed) as error:
+            return error.message
         except UnknownName:  # the reader of the dataset reports it
-            return True
-        return True
+            return ""
+        return ""

@@ -57,6 +57,9 @@ class _RunLineage:
             for ref in sorted(flow.used.difference(made.get(run, ()))):
                 yield Edge(ref, f"runs:/{run}", "read by")
             yield from flow.derived(made.get(run, ()))
+        origins = "SELECT run, facts ->> '$.reproduces' AS origin FROM runs WHERE origin <> ''"
+        for row in index.query(origins, fresh=False):
+            yield Edge(f"runs:/{row['origin']}", f"runs:/{row['run']}", "reproduced by")
 
     def _configured(self, run: str) -> Wiring:
         """Return the wiring of a run of an earlier release, whose first event does not hold it."""

@@ -28,6 +28,7 @@ class RunStarted(EventRecord, frozen=True, kw_only=True):
         process: The process that coordinates the run.
         params: The parameters that a script gave.
         kind: `script` for a run outside of any pipeline.
+        reproduces: The run whose results this one makes anew.
     """
 
     type = "run.started"
@@ -45,6 +46,7 @@ class RunStarted(EventRecord, frozen=True, kw_only=True):
     process: dict[str, Any] = {}
     params: dict[str, Any] = {}
     kind: str = ""
+    reproduces: str = ""
 
 
 class RunHeartbeat(EventRecord, frozen=True, kw_only=True):
@@ -198,6 +200,22 @@ class StepCertified(EventRecord, frozen=True, kw_only=True):
     from_run: str
 
 
+class RunReproduced(EventRecord, frozen=True, kw_only=True):
+    """The results of a run were made anew by this one, and compared.
+
+    Args:
+        origin: The run that made them first.
+        tolerance: How far apart two numbers may be, as a share of the larger, or of 1.
+        verdicts: Step → `equal`, `within` the tolerance, `parted`, `failed`, `taken` as recorded, or `skipped`.
+    """
+
+    type = "run.reproduced"
+    streams = ("run/RUN",)
+    origin: str
+    tolerance: float
+    verdicts: dict[str, str]
+
+
 class MetricsRecorded(EventRecord, frozen=True, kw_only=True):
     """Logged metrics became durable as one segment.
 
@@ -252,6 +270,7 @@ EVENTS: tuple[type[EventRecord], ...] = (
     StepFinished,
     StepFailed,
     StepCertified,
+    RunReproduced,
     MetricsRecorded,
     ParamsLogged,
     ArtifactLogged,

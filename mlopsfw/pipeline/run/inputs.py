@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.errors import InvalidReference
@@ -19,10 +20,17 @@ class Inputs:
 
     Args:
         components: Contribute the kinds of references that a step can take.
+        taken: Step → parameter → what an earlier run took by reference: it counts, whatever the reference names now.
     """
 
-    def __init__(self, components: Sequence[Component]) -> None:
-        self._components = components
+    def __init__(
+        self, components: Sequence[Component], taken: Mapping[str, Mapping[str, Artifact]] = MappingProxyType({})
+    ) -> None:
+        self._components, self._taken = components, taken
+
+    def as_taken(self, taken: Mapping[str, Mapping[str, Artifact]]) -> Inputs:
+        """Return what finds the same inputs as an earlier run took."""
+        return Inputs(self._components, taken)
 
     @property
     def schemes(self) -> Mapping[str, Callable[[str], Artifact]]:
@@ -34,12 +42,12 @@ class Inputs:
         """Return the step's inputs by parameter name. Raise the component's error for a wrong reference."""
         if node.taken is not None:
             return dict(node.taken)
-        found = {}
+        found, taken = {}, self._taken.get(node.name, {})
         for parameter, source in node.inputs.items():
             if isinstance(source, Output):
                 found[parameter] = outputs[source.step][source.name]
             else:
-                found[parameter] = self.resolve(source)
+                found[parameter] = taken[parameter] if parameter in taken else self.resolve(source)
         return found
 
     def resolve(self, text: str) -> Artifact:

@@ -15,6 +15,7 @@ from mlopsfw.pipeline.run.events import (
     MetricsRecorded,
     ParamsLogged,
     RunFinished,
+    RunReproduced,
     RunStarted,
     StepCached,
     StepFailed,
@@ -81,6 +82,7 @@ class RunView(msgspec.Struct, kw_only=True):
         params: What a script gave and logged as its parameters.
         artifacts: What a script logged, by name.
         logged: Last value of each metric that a script logged.
+        verdicts: Of a run that reproduces another: step → how its results compare; see `RunReproduced`.
     """
 
     id: str
@@ -100,6 +102,7 @@ class RunView(msgspec.Struct, kw_only=True):
     params: dict[str, Any] = {}
     artifacts: dict[str, Artifact] = {}
     logged: dict[str, float | None] = {}
+    verdicts: dict[str, str] = {}
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -212,6 +215,10 @@ def _artifact_logged(view: RunView, event: Event) -> None:
     view.artifacts[logged.name] = logged.artifact
 
 
+def _reproduced(view: RunView, event: Event) -> None:
+    view.verdicts = RunReproduced.of(event).verdicts
+
+
 _FOLDS: dict[str, Callable[[RunView, Event], None]] = {
     RunStarted.type: _run_started,
     RunFinished.type: _run_finished,
@@ -223,4 +230,5 @@ _FOLDS: dict[str, Callable[[RunView, Event], None]] = {
     MetricsRecorded.type: _metrics_recorded,
     ParamsLogged.type: _params_logged,
     ArtifactLogged.type: _artifact_logged,
+    RunReproduced.type: _reproduced,
 }

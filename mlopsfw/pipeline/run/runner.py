@@ -46,11 +46,13 @@ class Options:
         force: Steps whose cached results must not be used.
         certify: Run cached steps too, and compare the results.
         debug: Run every step in this process, one at a time, and let its exception propagate.
+        alone: Use no cached result, and keep none.
     """
 
     force: frozenset[str] = frozenset()
     certify: bool = False
     debug: bool = False
+    alone: bool = False
 
 
 @dataclass(kw_only=True)
@@ -169,7 +171,7 @@ class Coordinator:
         if mine is not None and mine[0] == key:
             self._use(attempt, mine[1], self.journal.run)
             return None
-        if not node.cacheable or node.step in self.options.force:
+        if not node.cacheable or self.options.alone or node.step in self.options.force:
             return attempt
         attempt.kept = self.execution.results.find(key)
         if attempt.kept is None or self.options.certify:
@@ -308,7 +310,7 @@ class Coordinator:
             self.display.note(
                 f"{name}: {changed[0].name} was edited during the run, so that its result does not go into the cache"
             )
-        elif node.cacheable:
+        elif node.cacheable and not self.options.alone:
             self._keep(attempt, result)
         self.outputs[name] = result.outputs
         self.display.finished(name, result)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,12 @@ from mlopsfw.lineage import canonical
 from mlopsfw.lineage.codestate import CodeRecord, CodeState
 from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
 from mlopsfw.pipeline.graph.model import Graph, build_graph
-from mlopsfw.pipeline.run.events import RunBroken, RunStarted
+from mlopsfw.pipeline.run.events import RunBroken, RunStarted, StepCached
 from mlopsfw.pipeline.run.journal import Journal
 from mlopsfw.pipeline.run.liveness import identity, wait_until_lost
 from mlopsfw.pipeline.run.plan import Planned, Planner
 from mlopsfw.pipeline.run.record import OPEN, RunView, fold
+from mlopsfw.pipeline.run.reproduction import Judge, Origin, StepVerdict
 from mlopsfw.pipeline.run.requirements import check_requirements
 from mlopsfw.pipeline.run.runner import Coordinator, Options
 
@@ -121,22 +122,47 @@ class Sessions:
         state = CodeState.begin(self._services.workspace.root)
         graph, prints = self._prepare(steps, debug=debug)
         journal = self._journal(prints, new_run_id())
-        blobs = self._services.blobs
-        started = RunStarted(
-            pipeline=self._services.project,
-            steps=tuple(graph.nodes),
-            config=blobs.put(self._config.to_json().encode()),
-            wiring={name: dict(step.inputs) for name, step in self._config.steps.items()},
-            code=CodeRecord(**state.result(blobs)),
-            argv=tuple(sys.argv[1:]),
-            env=self._config.env,
-            overrides=tuple(overrides),
-            only=tuple(steps),
-        )
-        journal.begin(started)
+        code = CodeRecord(**state.result(self._services.blobs))
+        journal.begin(self._started(graph, code, overrides=tuple(overrides), only=tuple(steps)))
         forced = frozenset(steps or graph.nodes) if force else frozenset[str]()
         options = Options(force=forced, certify=certify, debug=debug)
         return _see_through(self._coordinator(graph, journal, prints, options, display))
+
+    def _started(self, graph: Graph, code: CodeRecord, **facts: Any) -> RunStarted:
+        return RunStarted(
+            pipeline=self._services.project,
+            steps=tuple(graph.nodes),
+            config=self._services.blobs.put(self._config.to_json().encode()),
+            wiring={name: dict(step.inputs) for name, step in self._config.steps.items()},
+            code=code,
+            argv=tuple(sys.argv[1:]),
+            env=self._config.env,
+            **facts,
+        )
+
+    def reproduce(self, display: Display, origin: Origin, judge: Judge, *, debug: bool = False) -> Outcome:
+        """Run the steps of an earlier run again, without the cache, on what it took, and let `judge` compare the results.
+
+        Steps that made dataset versions, or act outside of the cache, do not run: their results are taken as recorded.
+        """
+        graph, prints = self._prepare(origin.finished, debug=debug)
+        facts, journal = origin.view.facts, self._journal(prints, new_run_id())
+        journal.begin(self._started(graph, facts.code, overrides=facts.overrides, reproduces=origin.view.id))
+        kept = origin.kept(graph)
+        for name in kept:
+            step = origin.step(name)
+            taken = dict(origin.taken.get(name, {}))
+            journal.append(StepCached(step=name, inputs=taken, outputs=step.outputs, from_run=origin.view.id))
+        coordinator = self._coordinator(graph, journal, prints, Options(alone=True, debug=debug), display)
+        coordinator.execution = replace(self._execution, inputs=self._execution.inputs.as_taken(origin.taken))
+        coordinator.outputs = {name: origin.step(name).outputs for name in kept}
+        return _see_through(coordinator, lambda: judge.compare(coordinator, kept))
+
+    def lost(self, origin: Origin) -> tuple[StepVerdict, ...]:
+        """Return a verdict for each step of which the recorded data is no longer stored; none if all of it is."""
+        graph = self.graph.up_to(origin.finished)
+        gone = ((name, self._execution.results.missing(artifact)) for name, artifact in origin.used(graph))
+        return tuple(StepVerdict(step=name, verdict="parted", why=(text,)) for name, text in gone if text)
 
     def resume(self, display: Display, view: RunView, *, debug: bool = False) -> Outcome:
         """Resume a run that failed, was interrupted, or lost its coordinator. Finished steps do not run again.
@@ -145,6 +171,9 @@ class Sessions:
             Conflict: It is still going on, or another resumed it first.
             UsageError: It has ended for good.
         """
+        if view.facts.reproduces:
+            again = f"Start it again: mlopsfw reproduce {view.facts.reproduces}"
+            raise UsageError(f"run {view.id} reproduced another, and its folder is gone", hint=again)
         if view.status not in OPEN:
             raise UsageError(
                 f"run {view.id} is {view.status}: there is nothing to resume", hint="Start a new one: mlopsfw run"
@@ -172,7 +201,7 @@ class Sessions:
         if run:
             return self._runs.get(run)
         for view in self._runs.not_done():
-            if view.status in OPEN and view.facts.kind != "script":
+            if view.status in OPEN and view.facts.kind != "script" and not view.facts.reproduces:
                 return view
         raise UnknownName("no run failed, was interrupted or was lost", hint="Start a new one: mlopsfw run")
 
@@ -234,11 +263,12 @@ def _finished(view: RunView) -> dict[str, tuple[str, dict[str, Artifact]]]:
     }
 
 
-def _see_through(coordinator: Coordinator) -> Outcome:
+def _see_through(coordinator: Coordinator, then: Callable[[], None] = lambda: None) -> Outcome:
     journal, display = coordinator.journal, coordinator.display
     display.began(journal.run, len(coordinator.graph.nodes))
     try:
         coordinator.run()
+        then()
     except KeyboardInterrupt:
         return _ended(coordinator, "interrupted", _INTERRUPTED)
     except Conflict:
