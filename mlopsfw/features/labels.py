@@ -26,15 +26,22 @@ def rows_with_label(data: TrainingData, task: TrainingTask, columns: Sequence[st
     Raises:
         DataError: There is no target column, or no row has a label.
     """
-    schema = data.lazy().collect_schema()
-    if task.target not in schema:
-        raise DataError(f"the {which} rows lack the target column {task.target!r}")
-    target = pl.col(task.target)
-    has_label = target.is_not_null() & target.is_not_nan() if schema[task.target].is_float() else target.is_not_null()
-    frame: pl.DataFrame = data.lazy().filter(has_label).select(columns).collect()
+    frame: pl.DataFrame = labelled(data, task, which).select(columns).collect()
     if not frame.height:
         raise DataError(f"none of the {data.rows} {which} rows has a label in {task.target!r}")
     return frame
+
+
+def labelled(data: TrainingData, task: TrainingTask, which: str) -> pl.LazyFrame:
+    """Return the rows that have a label, unread. NaN is no label. Raise `DataError` if there is no target column."""
+    rows: pl.LazyFrame = data.lazy()
+    schema = rows.collect_schema()
+    if task.target not in schema:
+        raise DataError(f"the {which} rows lack the target column {task.target!r}")
+    target = pl.col(task.target)
+    return rows.filter(
+        target.is_not_null() & target.is_not_nan() if schema[task.target].is_float() else target.is_not_null()
+    )
 
 
 def numbers(labels: pl.Series) -> np.ndarray:

@@ -64,13 +64,7 @@ def _run(
     origins: ColumnOrigins,
 ) -> Mapping[str, Any]:
     train: TrainingData = context.load("train", TrainingData)
-    task = TrainingTask(
-        **{
-            name: getattr(params, name) for name in TrainingTask.__struct_fields__ if name not in ("options", "derived")
-        },
-        options=_options(privacy, params),
-        derived=_derived(privacy, context, params, train),
-    )
+    task = training_task(params, context, privacy, train)
     valid: TrainingData | None = context.load("valid", TrainingData) if "valid" in context.inputs else None
     trained = trainers(params.trainer).fit(task, train, valid, context)
     _report(context, trained)
@@ -81,6 +75,16 @@ def _run(
     return {
         "model": msgspec.structs.replace(artifact, meta={**artifact.meta, "task": task.task, "target": task.target})
     }
+
+
+def training_task(params: TrainParams, context: StepContext, privacy: Privacy, rows: TrainingData) -> TrainingTask:
+    """Return what a step that trains is to learn from `rows`."""
+    plain = [name for name in TrainingTask.__struct_fields__ if name not in ("options", "derived")]
+    return TrainingTask(
+        **{name: getattr(params, name) for name in plain},
+        options=_options(privacy, params),
+        derived=_derived(privacy, context, params, rows),
+    )
 
 
 def _options(privacy: Privacy, params: TrainParams) -> dict[str, dict[str, Any]]:

@@ -9,22 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
-import numpy as np
 
-from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.kernel.base.errors import ConfigError, DataError
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.base.spans import duration
 from mlopsfw.kernel.config.options import check_options
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
+    from mlopsfw.data.tables.handle import TableHandle
     from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
+else:
+    np = lazy("numpy")
 
 Order = Literal["time", "purged", "random", "stratified", "group"]
 _IN_TIME = ("time", "purged")
-_NEVER = np.iinfo(np.int64).max
+_NEVER = (1 << 63) - 1
 _MICROSECOND = 1e-6  # seconds
 _ROW = "\1row"
 
@@ -159,7 +162,7 @@ def _in_time(rows: pl.DataFrame, folds: Folds, task: TrainingTask, by: str) -> I
     A model learns from rows whose label is known when the fold begins; `purged` also from rows after the fold's last label is known, and
     the embargo is over (López de Prado, Advances in Financial Machine Learning, 2018, section 7.4).
     """
-    time = _micros(rows, task.time)
+    time = micros(rows, task.time)
     known = _known(rows, folds, time)
     there = time < _NEVER
     if not there.any():
@@ -191,13 +194,13 @@ def _edges(time: np.ndarray, folds: Folds, by: str) -> list[int]:
 def _known(rows: pl.DataFrame, folds: Folds, time: np.ndarray) -> np.ndarray:
     """Return when each label is known, in microseconds."""
     if folds.label_time:
-        known: np.ndarray = np.maximum(_micros(rows, folds.label_time), time)
+        known: np.ndarray = np.maximum(micros(rows, folds.label_time), time)
         return known
     return np.where(time < _NEVER, time + _span(folds.label_delay), _NEVER)
 
 
-def _micros(rows: pl.DataFrame, name: str) -> np.ndarray:
-    """Return a column of dates or datetimes in microseconds; the largest number for null."""
+def micros(rows: pl.DataFrame, name: str) -> np.ndarray:
+    """Return a column of dates or datetimes in microseconds; the largest number for null. Raise `DataError` if it holds others."""
     import polars as pl
 
     kind = rows.schema[name]
@@ -220,7 +223,7 @@ def _fold_numbers(rows: pl.DataFrame, folds: Folds, task: TrainingTask, by: str)
     """Return the fold of each row, from 0. Of a hold-out, the rows of fold 0 judge."""
     draw = np.random.Generator(np.random.PCG64(task.seed))
     if by == "group":
-        return _by_group(_codes(rows[folds.group]), folds, draw)
+        return _by_group(codes_of(rows[folds.group]), folds, draw)
     place: np.ndarray = draw.permutation(rows.height)
     if by == "stratified":
         place = _by_class(rows[task.target], place)
@@ -238,7 +241,7 @@ def _by_class(target: pl.Series, place: np.ndarray) -> np.ndarray:
             f"folds by stratified need classes, and the target {target.name!r} holds {target.dtype}",
             hint='Write by = "random".',
         )
-    order = np.lexsort((place, _codes(target)))
+    order = np.lexsort((place, codes_of(target)))
     places = np.empty(len(order), dtype=np.int64)
     places[order] = np.arange(len(order))
     return places
@@ -266,7 +269,7 @@ def _by_group(codes: np.ndarray, folds: Folds, draw: np.random.Generator) -> np.
     return of_rows
 
 
-def _codes(column: pl.Series) -> np.ndarray:
+def codes_of(column: pl.Series) -> np.ndarray:
     """Return each value as a code from 0, in the order of the first row of each; null is a value."""
     import polars as pl
 
@@ -291,6 +294,8 @@ def rows_at(data: TrainingData, index: np.ndarray, copy: Path) -> TableHandle:
         copy: Where the rows are written as an Arrow file, if the trainer reads batches.
     """
     import polars as pl
+
+    from mlopsfw.data.tables.handle import TableHandle
 
     digest = hashlib.sha256(f"{data.digest} {len(index)}".encode() + np.ascontiguousarray(index).tobytes()).hexdigest()
     chosen = pl.Series(index, dtype=pl.UInt32).implode()

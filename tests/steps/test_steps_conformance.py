@@ -54,6 +54,17 @@ class TestLeakage(Bundled):
     name, given, wired = "leakage", {"target": "y", "features": ["x"], "level": "warn"}, {"rows": ROWS}
 
 
+class TestValidate(Bundled):
+    name, given = "validate", {"trainer": "lightgbm", "task": "binary", "target": "y", "time": "at"}
+    wired = {"rows": ROWS.with_columns(y=pl.int_range(pl.len()) % 3 == 0)}  # noqa: RUF012
+
+    @pytest.fixture
+    def project(self, tmp_path):
+        (tmp_path / "mlopsfw.toml").write_text('[project]\nname = "conformance"\n[trainer]\nuse = "lightgbm"\n')
+        with Project.open(tmp_path) as project:
+            yield project
+
+
 class TestCheck(Bundled):
     name, given, wired = "check", {"contract": {"columns": {"x": {"type": "number"}}}}, {"rows": ROWS}
 

@@ -51,8 +51,19 @@ class BundleStore:
 
     def write(self, folder: Path, trained: TrainedModel, task: TrainingTask, train: TrainingData) -> Manifest:
         """Make the bundle of a trained model in `folder` (new or empty); see `write`."""
-        runtimes = {name: self._runtimes(name) for name in list(trained.formats)[:1]}
-        return write(folder, trained, task, train, runtimes)
+        return write(folder, trained, task, train, self._first(trained))
+
+    def try_out(self, folder: Path, trained: TrainedModel, task: TrainingTask) -> LoadedBundle:
+        """Return a trained model, loaded from its own files in `folder` (new or empty), to score rows with.
+
+        It has no profile, golden rows or card: it judges a fold, and is not kept. Raise as `write` does.
+        """
+        from mlopsfw.models.bundle.writing import lay_out
+
+        return lay_out(folder, trained, task, self._first(trained))
+
+    def _first(self, trained: TrainedModel) -> dict[str, Runtime]:
+        return {name: self._runtimes(name) for name in list(trained.formats)[:1]}
 
 
 def open_bundle(folder: Path, runtimes: Callable[[str], Runtime], name: str = "") -> LoadedBundle:

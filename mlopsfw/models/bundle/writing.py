@@ -32,6 +32,20 @@ def write_bundle(
     folder: Path, trained: TrainedModel, task: TrainingTask, train: TrainingData, runtimes: Mapping[str, Runtime]
 ) -> Manifest:
     """Make the bundle of a trained model in `folder`; see `mlopsfw.models.bundle.write`."""
+    bundle = lay_out(folder, trained, task, runtimes)
+    manifest, digests = bundle.manifest, dict(bundle.manifest.files)
+    check_derived(bundle.plan, task)
+    for name, data in _made(bundle, trained, task, train).items():
+        digests[name] = _put(folder, name, data)
+    whole = msgspec.structs.replace(manifest, files=dict(sorted(digests.items())))
+    files.check_manifest(whole, str(folder / files.MANIFEST))
+    (folder / files.MANIFEST).write_bytes(_json(whole))
+    files.verify_files(folder, whole)
+    return whole
+
+
+def lay_out(folder: Path, trained: TrainedModel, task: TrainingTask, runtimes: Mapping[str, Runtime]) -> LoadedBundle:
+    """Put a trained model's own files into `folder`, and load it; see `mlopsfw.models.bundle.BundleStore.try_out`."""
     _check(folder, trained, runtimes)
     folder.mkdir(parents=True, exist_ok=True)
     digests = {name: _copy(source, folder / name) for name, source in trained.files.items()}
@@ -48,15 +62,7 @@ def write_bundle(
         facts={**trained.facts, "metrics": dict(trained.metrics)},
     )
     check_columns(manifest)
-    bundle = load_unproven(folder, manifest, runtimes.__getitem__, "the trained model")
-    check_derived(bundle.plan, task)
-    for name, data in _made(bundle, trained, task, train).items():
-        digests[name] = _put(folder, name, data)
-    whole = msgspec.structs.replace(manifest, files=dict(sorted(digests.items())))
-    files.check_manifest(whole, str(folder / files.MANIFEST))
-    (folder / files.MANIFEST).write_bytes(_json(whole))
-    files.verify_files(folder, whole)
-    return whole
+    return load_unproven(folder, manifest, runtimes.__getitem__, "the trained model")
 
 
 def _check(folder: Path, trained: TrainedModel, runtimes: Mapping[str, Runtime]) -> None:
