@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, open_formats, open_project, printable, table
-from mlopsfw.cli.output_file import OutputFile
+from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.data.contracts.model import COLUMN_RULES
 from mlopsfw.kernel.base.errors import ContractBroken, UsageError
 
@@ -69,7 +69,7 @@ def check(
     if html is not None:
         from mlopsfw.data.contracts.page import render
 
-        html.write_text(render(report), encoding="utf-8")
+        write_file(html, render(report))
     if as_json:
         emit_json(report.to_dict())
     else:
@@ -127,7 +127,7 @@ def _infer(context: click.Context, target: str, output: Path | None, *, force: b
     )
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
+        write_file(output, text)
     if as_json:
         emit_json(contract)
     elif output is None:

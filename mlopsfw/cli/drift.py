@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option_with, open_formats, open_monitor, printable, table
-from mlopsfw.cli.output_file import OutputFile
+from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.cli.sources import csv_options, sheet_option
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def write_page(
     from mlopsfw.monitoring.page import comparison_page
 
     monitor = open_monitor("drift", {"alpha": alpha, "threshold": threshold, "group": "none", "min_rows": 0})
-    html.write_text(comparison_page(monitor, outcome, reference, current, changes), encoding="utf-8")
+    write_file(html, comparison_page(monitor, outcome, reference, current, changes))
 
 
 def _use_threads(threads: int | None) -> None:

@@ -10,6 +10,7 @@ import warnings
 import click
 
 from mlopsfw.cli.output import printable
+from mlopsfw.data.tables.local import FULL, refused
 from mlopsfw.kernel.base.errors import MlopsfwError, StorageError, StorageFull, text_of
 from mlopsfw.kernel.plugins.blame import PluginWarning, is_blamed
 from mlopsfw.operations.installation import missing_tables
@@ -18,10 +19,11 @@ from mlopsfw.privacy.credentials import redacted
 _python_format = warnings.formatwarning
 _CLOSED = StorageError, "This verb writes there. Make it writable, or work in a copy of the project."
 _FULL = StorageFull, "Free some space there, and run it again."
+_TOO_MANY = StorageError, "Allow more open files: ulimit -n 4096."
 _REFUSED: dict[int, tuple[type[StorageError], str]] = {
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _CLOSED),
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
-    errno.EMFILE: (StorageError, "Allow more open files: ulimit -n 4096."),
+    **dict.fromkeys(FULL, _FULL),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), _TOO_MANY),
     errno.EIO: (StorageError, "The disk reports a fault. Look at the system's log."),
 }
 INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of the request
@@ -40,10 +42,20 @@ def report(error: BaseException, *, with_traceback: bool) -> int:
 
 def _of_this_machine(error: BaseException) -> BaseException:
     """Return the typed error for what the operating system refused: a fault of the machine's state, of no code."""
-    if not isinstance(error, OSError) or error.errno not in _REFUSED or is_blamed(error):
+    if isinstance(error, FileNotFoundError) and "temporary directory" in (error.strerror or ""):  # all were tried
+        return StorageError(
+            str(error.strerror), hint="Free some space in one of them, or set TMPDIR to a folder with room."
+        )
+    if not (number := refused(error)) or (is_blamed(error) and not getattr(error, "filename", None)):
         return error
-    kind, hint = _REFUSED[error.errno]
-    return kind(f"{error.filename or 'a local file'}: {error.strerror}", hint=hint)
+    kind, hint = _REFUSED[number]
+    message = text_of(error)
+    if isinstance(error, OSError) and error.errno:
+        message = f"{error.filename or 'a file of the project, or a temporary one'}: {error.strerror}"
+    typed = kind(message, hint=hint)
+    for note in getattr(error, "__notes__", ()):  # such as the plugin that was refused
+        typed.add_note(note)
+    return typed
 
 
 def print_warnings_plainly() -> None:

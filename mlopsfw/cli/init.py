@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from mlopsfw.cli.output_file import write_file
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import check_name
 
@@ -133,9 +134,9 @@ def init(folder: Path, name: str, purpose: str | None, owner: str | None) -> Non
         raise UsageError(f"{existing[0]} exists", hint="Nothing was written. Choose an empty folder.")
     for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        write_file(file, text)
     if not (folder / ".gitignore").exists():
-        (folder / ".gitignore").write_text(_IGNORED, encoding="utf-8")
+        write_file(folder / ".gitignore", _IGNORED)
     click.echo(f"Wrote {', '.join(str(file.relative_to(folder)) for file in files)}.")
     change_folder = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     click.echo(f"Next: {change_folder}mlopsfw run")

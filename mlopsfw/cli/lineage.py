@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_snapshot, printable
-from mlopsfw.cli.output_file import OutputFile
+from mlopsfw.cli.output_file import OutputFile, write_file
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.component import Edge
@@ -30,7 +30,7 @@ def lineage(project: Project, ref: str, *, html: Path | None, as_json: bool) -> 
     if html is not None:
         from mlopsfw.lineage.page import render
 
-        html.write_text(render(found, project.lineage.colours()), encoding="utf-8")
+        write_file(html, render(found, project.lineage.colours()))
     if as_json:
         emit_json(found)
         return

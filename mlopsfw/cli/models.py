@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
-from mlopsfw.cli.output_file import OutputFile
+from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.lineage.references import parse_reference
 
 if TYPE_CHECKING:
@@ -215,4 +215,4 @@ def card(project: Project, ref: str, *, out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
     else:
-        out.write_text(text, encoding="utf-8")
+        write_file(out, text)

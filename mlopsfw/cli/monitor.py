@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
-from mlopsfw.cli.output_file import OutputFile
+from mlopsfw.cli.output_file import OutputFile, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ def run(
     _show(examined, as_json=as_json)
     pages = [each.page for each in examined if each.page is not None]
     if html is not None and pages:
-        html.write_text(pages[-1].read_text(encoding="utf-8"), encoding="utf-8")  # of several versions, the newest
+        write_file(html, pages[-1].read_text(encoding="utf-8"))  # of several versions, the newest
     alarms = [each.report.summary for each in examined if each.report.alarm]
     if check and alarms:
         raise DriftFound(printable(f"{endpoint}: {'; '.join(alarms)}"))

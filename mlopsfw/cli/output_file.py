@@ -1,8 +1,13 @@
-"""`OutputFile`: the type of an option that names a file to write. A place that cannot be written is refused before the verb begins."""
+"""`OutputFile`: the type of an option that names a file to write. A place that cannot be written is refused before the verb begins.
+
+`write_file` writes it: whole, or not at all.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 from pathlib import Path
 
 import click
@@ -44,3 +49,26 @@ class OutputFile(click.ParamType[Path]):
         if not above.is_dir():
             return f"{above} is no folder." if above.exists() else f"there is no folder {above}. Make it first."
         return "" if os.access(above, os.W_OK | os.X_OK) else f"the folder {above} is not writable."
+
+
+def write_file(file: Path, text: str) -> None:
+    """Write a file in UTF-8. If the disk is full, what was there before is left as it was.
+
+    Raises:
+        OSError: The file cannot be written; its `filename` is set.
+    """
+    file = file.resolve()
+    if file.exists() and not file.is_file():  # a pipe or a terminal cannot be replaced
+        file.write_text(text, encoding="utf-8")
+        return
+    part = file.with_name(f".mlopsfw-{secrets.token_hex(8)}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        if file.exists():
+            shutil.copymode(file, part)
+        part.replace(file)
+    except OSError as error:
+        error.filename, error.filename2 = str(file), None
+        raise
+    finally:
+        part.unlink(missing_ok=True)

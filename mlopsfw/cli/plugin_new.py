@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from mlopsfw import __version__
+from mlopsfw.cli.output_file import write_file
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.plugins.catalog import Catalog
@@ -73,7 +74,7 @@ def write_package(role: str, name: str, parent: Path) -> Path:
         raise UsageError(f"{folder} exists already", hint="Choose another name, or another --folder.") from None
     for relative, text in files.items():
         (folder / relative).parent.mkdir(parents=True, exist_ok=True)
-        (folder / relative).write_text(text, encoding="utf-8")
+        write_file(folder / relative, text)
     return folder
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mlopsfw.cli.output import disabled_plugins, emit_json, json_option, open_project, table
+from mlopsfw.cli.output_file import write_file
 from mlopsfw.cli.plugin_new import roles, write_package
 from mlopsfw.cli.verbs import VERBS
 from mlopsfw.kernel.base.errors import MlopsfwError, PluginError, text_of
@@ -189,4 +190,4 @@ def _add_disabled(file: Path, names: list[str]) -> None:
         lines.insert(where["plugins"], entry)
     else:
         lines += ["" if text.endswith("\n") or not text else "\n", "\n[plugins]\n", entry]
-    file.write_text("".join(lines), encoding="utf-8")
+    write_file(file, "".join(lines))

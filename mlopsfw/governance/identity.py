@@ -6,6 +6,7 @@ Only who appends an event asks, so that one who reads is in no directory.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import msgspec
 
@@ -65,10 +66,14 @@ class Identity:
             return {}
 
     def _remember(self, known: dict[str, str]) -> None:
-        self._write({**self._remembered(), self._store: known})
+        with suppress(OSError):  # the store has it too: a project that can only be read, or a full disk, ends no verb
+            self._write({**self._remembered(), self._store: known})
 
     def _write(self, known: _Known) -> None:
         self._folder()
         part = self._file.with_name(f"actor.{os.getpid()}.part")
-        part.write_bytes(msgspec.json.encode(known))
-        part.replace(self._file)
+        try:
+            part.write_bytes(msgspec.json.encode(known))
+            part.replace(self._file)
+        finally:
+            part.unlink(missing_ok=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import os
 import socket
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -238,9 +240,20 @@ class KernelWiring(ABC):
         from mlopsfw.project.components import index_parts
 
         store = sha256(self.storage.describe().encode()).hexdigest()[:12]
-        index = Index(self.private_folder("index") / f"{store}.sqlite", self.ledger, index_parts(self.components))
+        index = Index(self._index_folder() / f"{store}.sqlite", self.ledger, index_parts(self.components))
         self._closing.callback(self._close_index)
         return index
+
+    def _index_folder(self) -> Path:
+        """Return the index's folder: this process's own where the project can only be read, since the index can be made anew."""
+        try:
+            folder = self.private_folder("index")
+            if os.access(folder, os.W_OK):
+                return folder
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+        return Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="mlopsfw-index-")))
 
     def _close_index(self) -> None:
         """Close the index; the next use opens it anew."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mlopsfw.kernel.base.errors import StorageError, StorageFull
+from mlopsfw.kernel.base.errors import MlopsfwError, StorageError, StorageFull
 
 
 def local_folder(uri: str) -> Path | None:
@@ -21,11 +22,36 @@ def local_folder(uri: str) -> Path | None:
     return Path(uri) if not parts.scheme or len(parts.scheme) == 1 else None  # one letter is a Windows drive
 
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The numbers of a disk, a quota or a file that takes no more."""
+REFUSED = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO}
+"""The numbers by which a system refuses a file: a state of the machine, and no fault of the code."""
+_NUMBER = re.compile(r"(?:[(\[](?:os error|errno)|Os \{ code:) (\d+)")  # of Rust, of Arrow, and of a panic in Rust
+
+
+def refused(error: BaseException) -> int:
+    """Return the number in `REFUSED` by which the system refused a file; 0 for another error.
+
+    An `OSError` has it. Polars, Arrow and delta-rs raise errors of their own that have it in their text alone.
+    """
+    if isinstance(error, OSError) and error.errno:
+        number = error.errno
+    elif isinstance(error, MlopsfwError) or not (stated := _NUMBER.search(str(error))):
+        return 0
+    else:
+        number = int(stated[1])
+    return number if number in REFUSED else 0
+
+
 @contextlib.contextmanager
 def as_storage_error(what: str) -> Iterator[None]:
     """Raise the error that the storage protocol names for a failed write."""
     try:
         yield
-    except OSError as error:
-        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else StorageError
-        raise kind(f"{what}: {error.strerror or error}", hint="Nothing was written. Try again.") from error
+    except Exception as error:
+        number = refused(error)
+        if not number and not isinstance(error, OSError):
+            raise
+        kind = StorageFull if number in FULL else StorageError
+        message = getattr(error, "strerror", None) or error
+        raise kind(f"{what}: {message}", hint="Nothing was written. Try again.") from error

@@ -95,8 +95,7 @@ class Index:
             try:
                 return self._refresh()
             except sqlite3.OperationalError as error:  # locked, full or read-only: not damaged
-                message = f"the index cannot be used: {self._path}: {error}"
-                raise StorageUnavailable(message, hint="Another process may hold it: try again.") from None
+                raise self._unavailable(error) from None
             except (sqlite3.DatabaseError, ChainBroken):  # damaged; or the store was restored from another copy
                 return self.rebuild()
 
@@ -107,6 +106,8 @@ class Index:
             before, self._snapshots = self._snapshots, False
             try:
                 return self._refresh()
+            except sqlite3.OperationalError as error:
+                raise self._unavailable(error) from None
             finally:
                 self._snapshots = before
 
@@ -157,13 +158,16 @@ class Index:
             if code in DAMAGE:
                 raise
             if code in UNAVAILABLE:
-                message = f"the index cannot be read: {self._path}: {error}"
-                raise StorageUnavailable(message, hint="Another process may hold it: try again.") from None
+                raise self._unavailable(error) from None
             hint = "Ask with one SELECT over its tables."
             raise UsageError(f"the index refuses {sql!r}: {error}", hint=hint) from None
         finally:
             db.set_authorizer(None)
         return [column[0] for column in cursor.description or ()], rows
+
+    def _unavailable(self, error: BaseException) -> StorageUnavailable:
+        hint = "Another process may hold it, or the disk may be full: free some space there, and try again."
+        return StorageUnavailable(f"the index cannot be used: {self._path}: {error}", hint=hint)
 
     def _contents(self) -> dict[str, set[tuple[Any, ...]]]:
         tables = {name: f'SELECT * FROM "{name}"' for name in _names(self._connection())}  # noqa: S608 - our own tables
@@ -178,10 +182,8 @@ class Index:
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each table holds."""
-        tables = [
-            row["name"] for row in self.query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-        ]
-        counts = {name: f'SELECT count(*) AS n FROM "{name}"' for name in tables}  # noqa: S608 - our own tables
+        rows = self.query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        counts = {row["name"]: f'SELECT count(*) AS n FROM "{row["name"]}"' for row in rows}  # noqa: S608 - our own tables
         return {name: self.query(sql, fresh=False)[0]["n"] for name, sql in counts.items()}
 
     def differences(self, path: Path) -> list[str]:
@@ -286,9 +288,7 @@ class Index:
             return 0
         with transaction(db):
             known = _positions(db)  # another process may have been at it since
-            if (
-                not known.keys() <= listed.keys()
-            ):  # streams are gone: another ledger, or one restored from an older copy
+            if not known.keys() <= listed.keys():  # gone streams: another ledger, or one restored from an older copy
                 self._make(db)
                 known, changed = {}, list(listed)
             before = 0
