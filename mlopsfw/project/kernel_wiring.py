@@ -71,7 +71,12 @@ class KernelWiring(ABC):
         from mlopsfw.kernel.plugins.catalog import Catalog
         from mlopsfw.kernel.plugins.manager import PluginManager
 
-        return PluginManager(Catalog(disabled=self.config.disabled))
+        catalog = Catalog(disabled=self.config.disabled)
+        if any(claim.distribution != "mlopsfw" for claim in catalog.claims):
+            from mlopsfw.project.own_plugins import check_bytecode
+
+            check_bytecode(catalog.claims)
+        return PluginManager(catalog)
 
     @cached_property
     def providers(self) -> Providers:

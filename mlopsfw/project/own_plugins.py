@@ -10,7 +10,7 @@ import ast
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class ProjectPlugins(PluginManager):
 
     def __init__(self, root: Path, config: ProjectConfig) -> None:
         super().__init__(Catalog([*installed(), *own_claims(root, config)], disabled=config.disabled))
+        check_bytecode(claim for claim in self.catalog.claims if claim.version != _VERSION)
         self._folders = [root / folder for folder in config.code]
         self._imported: set[str] = set()
 
@@ -55,6 +56,16 @@ class ProjectPlugins(PluginManager):
             raise PluginBroken(message, hint="Rename the file, and write its new name in [plugins] modules.")
         self._imported.add(claim.module)
         return plugin
+
+
+def check_bytecode(claims: Iterable[Claim]) -> None:
+    """Have this process import plugins of third parties from their source where their bytecode is in doubt: their code is part of cache keys."""
+    packages = {_top(claim.module.partition(":")[0]) for claim in claims if claim.distribution != "mlopsfw"}
+    finders = (each for each in sys.meta_path if isinstance(each, SourceImports) and not each.code)
+    if (finder := next(finders, None)) is None:
+        finder = SourceImports(())
+        sys.meta_path.insert(0, finder)
+    finder.plugins |= packages
 
 
 def _make_way(folders: list[Path]) -> None:

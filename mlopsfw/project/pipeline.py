@@ -36,5 +36,8 @@ class _Workers:
     def engine(self, name: str) -> Engine:
         return self._project.providers.engine(name)
 
+    def renew(self) -> None:
+        self._project.providers.close_engines()
+
     def run_here(self, spec: StepSpec) -> StepResult:
         return self._project.step_runner.run(spec, self._project.config.code, debug=True)

@@ -92,8 +92,17 @@ class Providers:
         called = selection.called
         if called not in self._engines:
             self._engines[called] = self._build("engine", selection)
-            self._closing.callback(lambda: self._engines.pop(called).close())
+            self._closing.callback(self._close_engine, called)
         return self._engines[called]
+
+    def close_engines(self) -> None:
+        """Close every engine: a worker keeps what it imported, and the next use starts others."""
+        for called in list(self._engines):
+            self._close_engine(called)
+
+    def _close_engine(self, called: str) -> None:
+        if (engine := self._engines.pop(called, None)) is not None:
+            engine.close()
 
     def monitor(self, name: str) -> Monitor:
         """Return a selected monitor."""

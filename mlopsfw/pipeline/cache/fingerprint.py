@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.plugins.catalog import Catalog, Claim
     from mlopsfw.kernel.roles.step import Step
     from mlopsfw.kernel.workspace import Workspace
-    from mlopsfw.pipeline.graph.model import Node
+    from mlopsfw.pipeline.graph.model import Graph, Node
 
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -63,6 +63,7 @@ class Fingerprinter:
         self._reach = Reach()
         self._code: dict[str, Code] = {}
         self._versions: dict[str, str] = {}
+        self._digests: dict[tuple[str, str], str] = {}
 
     def code(self, node: Node) -> Code:
         """Return the code that a Python step's function reaches. Raise `ConfigError` if there is no such function."""
@@ -132,12 +133,23 @@ class Fingerprinter:
             runs=node.config.python,
             code=code.digest,
             units=code.units,
-            plugins={f"package.{top}": self._package(top, found or (), code)} if top else {},
+            plugins=self._contents(node),
             reads=self._reads(node.step, node.config.reads),
             env=variables(node.config.env),
             **self._packages((), outside, is_open=code.is_open),
             **common,
         )
+
+    def installed(self, graph: Graph) -> dict[str, str]:
+        """Return what identifies the installed code that these steps run: each distribution, and packages by their content."""
+        parts = [self._contents(node) for node in graph.nodes.values()]
+        return self.environment | {name: part for each in parts for name, part in each.items()}
+
+    def _contents(self, node: Node) -> dict[str, str]:
+        if node.plugin is not None:
+            return {key: self._version(key) for key in self._keys(node, node.plugin)}
+        top, found = self._package_of(node.config.python)
+        return {f"package.{top}": self._package(top, found or (), self.code(node))} if top else {}
 
     def _package_of(self, target: str) -> tuple[str, tuple[str, ...] | None]:
         """Return the package of `module:function` and its distributions; none for a function of the project itself.
@@ -155,13 +167,16 @@ class Fingerprinter:
 
     def _package(self, top: str, found: Iterable[str], code: Code) -> str:
         """Return the part of the key for the installed package of a step's function, as for a plugin's."""
+        if (top, code.digest) not in self._digests:
+            self._digests[top, code.digest] = content_digest(code.digest, top, found)
         versions = ", ".join(f"{name} {self.environment[name]}" for name in found)
-        return f"{versions}, code {content_digest(code.digest, top, found)}".removeprefix(", ")
+        return f"{versions}, code {self._digests[top, code.digest]}".removeprefix(", ")
 
     def _installed(self, node: Node, step: Step, common: dict[str, Any]) -> Fingerprint:
-        used = [selection for plugin in step.plugins for selection in self._used(plugin)]
-        keys = [f"step.{node.config.use}", *(f"{role}.{selection.use}" for role, selection in used)]
-        options = {f"{role}.{selection.called}": self._options(role, selection) for role, selection in used}
+        keys = self._keys(node, step)
+        options = {
+            f"{role}.{selection.called}": self._options(role, selection) for role, selection in self._used_by(step)
+        }
         named = self._named_code(options)
         return Fingerprint(
             runs=f"{node.config.use}/{step.version}",
@@ -178,6 +193,13 @@ class Fingerprinter:
             ),
             **common,
         )
+
+    def _keys(self, node: Node, step: Step) -> list[str]:
+        """Return the step's own entry point and those of the plugins that it may use."""
+        return [f"step.{node.config.use}", *(f"{role}.{selection.use}" for role, selection in self._used_by(step))]
+
+    def _used_by(self, step: Step) -> list[tuple[str, Selection]]:
+        return [selection for plugin in step.plugins for selection in self._used(plugin)]
 
     def _named_code(self, options: object) -> dict[str, Code]:
         """Return the project's code that options name as `module:function`, such as a trainer's factory, by that name."""

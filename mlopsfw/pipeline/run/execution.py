@@ -20,6 +20,10 @@ class Workers(Protocol):
         """Return an engine, built when it is first asked for."""
         ...
 
+    def renew(self) -> None:
+        """Let go of every worker, between two runs."""
+        ...
+
     def run_here(self, spec: StepSpec) -> StepResult:
         """Make an attempt in this process, for a debugger: the step owns the terminal, and its exception propagates."""
         ...

@@ -81,6 +81,7 @@ class Sessions:
     ) -> None:
         self._execution, self._config, self._catalog = execution, config, catalog
         self._plugins, self._runs, self._services = plugins, runs, execution.services
+        self._imported: dict[str, str] = {}  # what the workers of this process may have imported
 
     @cached_property
     def graph(self) -> Graph:
@@ -244,6 +245,7 @@ class Sessions:
     def _coordinator(
         self, graph: Graph, journal: Journal, prints: Fingerprinter, options: Options, display: Display
     ) -> Coordinator:
+        self._renew_workers(graph, prints)
         return Coordinator(
             execution=self._execution,
             config=self._config,
@@ -253,6 +255,14 @@ class Sessions:
             options=options,
             display=display,
         )
+
+    def _renew_workers(self, graph: Graph, prints: Fingerprinter) -> None:
+        """Let go of workers if a package that they may have imported was installed anew: a process runs what it imported."""
+        now = prints.installed(graph)
+        if any(self._imported.get(name, each) != each for name, each in now.items()):
+            self._execution.workers.renew()
+            self._imported = {}
+        self._imported |= now
 
 
 def _finished(view: RunView) -> dict[str, tuple[str, dict[str, Artifact]]]:

@@ -2,7 +2,8 @@
 
 Python trusts a `.pyc` if its source has the second and the size from which it was compiled. An edit within that second that
 keeps the size would run the old code, and the old result would be kept under the new key. Libraries keep their bytecode: they
-are large, and nobody edits them.
+are large, and nobody edits them. Of installed packages whose code is part of a key, bytecode is read unless it was written
+in the second of its source: later edits have another second.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import cache_from_source
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -28,7 +30,9 @@ class SourceImports:
         self.code = tuple(os.path.realpath(folder) + os.sep for folder in code)
         """The folders, each as it lies on the disk and with a separator at its end."""
         self.packages: list[str] = []
-        """Further packages that are edited: those of an editable installation."""
+        """Packages of steps' functions. Those of an editable installation are edited too."""
+        self.plugins: set[str] = set()
+        """The packages of installed plugins of third parties."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SourceImports) and (self.code, self.packages) == (other.code, other.packages)
@@ -58,9 +62,24 @@ class SourceImports:
         loader = spec and spec.loader
         if spec is None or type(loader) is not SourceFileLoader:
             return spec
-        if any(each.covers(name, loader.path) for each in (self, *after) if isinstance(each, SourceImports)):
+        ours = [each for each in (self, *after) if isinstance(each, SourceImports)]
+        edited = any(each.covers(name, loader.path) for each in ours)
+        if edited or (any(each.is_in_keys(name) for each in ours) and _is_in_doubt(Path(loader.path))):
             spec.loader, spec.cached = _FromSource(name, loader.path), None
         return spec
+
+    def is_in_keys(self, name: str) -> bool:
+        """Return whether a module is of a package whose code is part of cache keys."""
+        top = name.partition(".")[0]
+        return top in self.packages or top in self.plugins
+
+
+def _is_in_doubt(file: Path) -> bool:
+    """Return whether a module may have been edited after it was compiled, and in the same second."""
+    try:
+        return int(Path(cache_from_source(file)).stat().st_mtime) <= int(file.stat().st_mtime)
+    except (OSError, NotImplementedError):  # no bytecode, or none is ever used
+        return False
 
 
 class _FromSource(SourceFileLoader):
