@@ -22,6 +22,7 @@ from mlopsfw.data.tables.manifest import DataFile
 from mlopsfw.data.tables.parquet import ParquetFile
 from mlopsfw.kernel.base.errors import NotFound, StorageError
 from mlopsfw.kernel.base.ids import new_run_id
+from mlopsfw.kernel.store.blobs import is_inside
 
 if TYPE_CHECKING:
     import polars as pl
@@ -100,8 +101,10 @@ class TableFiles:
         return tuple(file.describe(now) for file in files)
 
     def delete(self, paths: Iterable[str]) -> None:
-        """Remove files; those already gone are no error. Raise `StorageError` where one stays."""
+        """Remove files; those already gone are no error. Raise `StorageError` where one stays or is none of the table."""
         for path in paths:
+            if not is_inside(path):  # the ledger of a project that somebody else made may name any
+                raise StorageError(f"{path[:200]!r} is no file of {self.shown}", hint="Nothing more was deleted.")
             try:
                 (self.folder / path).unlink() if self.folder is not None else self._remote.delete_file(path)
             except FileNotFoundError:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
+from mlopsfw.kernel.base.errors import Corrupt
 from mlopsfw.kernel.roles.host import Blobs
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 class DataFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One Parquet file.
 
     Args:
-        path: Relative to the table's location.
+        path: Its name in the table's location. It cannot lead out of it.
         rows: Its number of rows.
         size: Bytes.
         modified: Milliseconds since the epoch, for Delta's log.
@@ -52,5 +57,17 @@ def save(manifest: Manifest, blobs: Blobs) -> str:
 
 
 def load(digest: str, blobs: Blobs) -> Manifest:
-    """Return the manifest in the blob `digest`."""
-    return msgspec.json.decode(blobs.get(digest), type=Manifest)
+    """Return the manifest in the blob `digest`.
+
+    Raises:
+        Corrupt: It is none, or names a file that may lie outside of its table: its project comes from somebody else.
+    """
+    hint = "Do not use this project. Take another copy of it, or ask those who made it."
+    try:
+        manifest = msgspec.json.decode(blobs.get(digest), type=Manifest)
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"the blob {digest} is no manifest of a table: {error}", hint=hint) from None
+    for file in manifest.files:
+        if not _NAME.fullmatch(file.path):
+            raise Corrupt(f"the manifest {digest} names {file.path[:200]!r}, which is no file of a table", hint=hint)
+    return manifest
