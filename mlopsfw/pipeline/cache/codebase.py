@@ -111,10 +111,13 @@ class Codebase:
 
     def every_module(self) -> Iterator[Module]:
         """Yield all modules under the roots, sorted by name: for code that cannot be followed."""
-        names = {name for root in self.roots for name in _names(root, self._places)}
-        for name in sorted(names):
+        for name in self.every_name():
             if module := self.module(name):
                 yield module
+
+    def every_name(self) -> list[str]:
+        """Return the sorted names of all modules under the roots. No file is read."""
+        return sorted({name for root in self.roots for name in _names(root, self._places)})
 
     def changed(self) -> list[Path]:
         """Return the files that have changed since they were read."""

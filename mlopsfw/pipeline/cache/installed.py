@@ -61,7 +61,7 @@ def package_codebase(target: str, project: Codebase, installed: Collection[str])
     tops = {top, *(name for each in installed for name in _packages(each))}
     found = project.of_packages({name: _places(name) for name in sorted(tops)})
     if found.module(module) is None:
-        known = sorted(each.name for each in found.every_module() if each.name.startswith(f"{top}."))
+        known = [name for name in found.every_name() if name.startswith(f"{top}.")]
         versions = ", ".join(f"{name} {each.version}" for name in installed if (each := distributions().get(name)))
         raise UsageError(
             f"the installed package {top!r} ({versions or 'of no distribution'}) has no module {module!r}",
