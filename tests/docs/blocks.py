@@ -22,6 +22,11 @@ PAGES = {"README.md": ROOT / "README.md"} | {file.name: file for file in sorted(
 ROLES = {f"roles/{file.name}": file for file in sorted((ROOT / "docs" / "roles").glob("*.md"))}
 """Pages that are written from the code: their blocks are Python without a fence."""
 
+RUN = ("core.md", "core-online.md", "core-profile.md", "contracts.md", "data.md", "drift.md", "filesets.md", "privacy.md", "python.md")  # fmt: skip
+"""Pages that run in test_pages_run.py."""
+STORIES = ("features.md", "installation.md", "lineage.md", "monitoring.md", "pipelines.md", "serving.md", "training.md")
+"""Pages about the model `delay`, which run in test_stories.py."""
+
 
 class Block(NamedTuple):
     """One code block.

@@ -8,14 +8,29 @@ import textwrap
 import tomllib
 
 import pytest
-from blocks import PAGES, ROLES, ROOT, blocks_of, commands, complaint, inline, is_name, missing_imports, names
+from blocks import PAGES, ROLES, RUN, STORIES, blocks_of, commands, complaint, inline, is_name, missing_imports, names
 
 from mlopsfw.data.contracts.loading import load_contract
 from mlopsfw.project.facade import Project
 
+RUNS = {"sh", "toml", "python", "console"}
 LANGUAGES = {"sh", "toml", "python", "console", "text", "ini", "{toctree}"}
-NOT_RUN = 3
-"""How many blocks say why they do not run. It may only become smaller."""
+NOT_RUN = {
+    "data.md": ["needs a web server and a bucket", "needs a PostgreSQL server"],
+    "installation.md": ["installs packages", "installs packages"],
+    "pipelines.md": ["needs a Ray cluster", "needs a Ray cluster with a GPU"],
+    "privacy.md": ["needs the id of a person of this project"],
+    "serving.md": ["needs root and systemd", "needs supervisord"],
+    "training-quality.md": ["downloads packages, and takes hours"],
+}
+"""Page → why blocks of it do not run. It may only become shorter."""
+ELSEWHERE = {
+    "README.md": "its data and its core run in test_readme.py; the rest are the first lines of the other pages",
+    "migration.md": "its scripts run in test_migration.py",
+    "tutorial.md": "it runs in test_tutorial.py",
+    "writing-plugins.md": "its parts are those of examples/acme-plugin, whose tests run",
+}
+"""Page whose blocks do not run from top to bottom here → what stands for it."""
 
 (BASE,) = [block.text for block in blocks_of("README.md", "toml")]
 """The pipeline over which the parts of a configuration are laid."""
@@ -28,8 +43,13 @@ def test_every_block_says_its_language(page):
 
 
 def test_the_blocks_that_do_not_run_only_become_fewer():
-    reasons = [(block.place, block.reason) for page in PAGES for block in blocks_of(page) if block.reason]
-    assert len(reasons) == NOT_RUN, reasons
+    reasons = {page: [block.reason for block in blocks_of(page) if block.reason] for page in PAGES}
+    assert {page: why for page, why in reasons.items() if why} == NOT_RUN
+
+
+def test_every_page_with_an_example_runs():
+    having = {page for page in PAGES if any(block.language in RUNS and not block.reason for block in blocks_of(page))}
+    assert having == {*RUN, *STORIES, *ELSEWHERE}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -73,19 +93,6 @@ def test_every_part_of_a_configuration_is_read(page, acme, tmp_path):
             assert load_contract(tmp_path / block.file).columns, block.place
         else:
             assert block.file == "pyproject.toml", block.place
-
-
-@pytest.fixture
-def acme(tmp_path_factory, monkeypatch):
-    """Install examples/acme-plugin, which the pages take their plugins from."""
-    folder = ROOT / "examples" / "acme-plugin"
-    info = tmp_path_factory.mktemp("site") / "acme_mlops-1.2.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-mlops\nVersion: 1.2.0\n")
-    points = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["entry-points"]["mlopsfw.v1"]
-    (info / "entry_points.txt").write_text("[mlopsfw.v1]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()))
-    monkeypatch.syspath_prepend(folder / "src")
-    monkeypatch.syspath_prepend(info.parent)
 
 
 def read(text, folder, *, whole):
