@@ -44,6 +44,8 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         key: By fraction: columns whose values decide the part, so that rows of one key stay together, and keep their part when
             rows are added. Without it each row is drawn by itself.
         seed: By fraction: the seed of the draw.
+        shuffle_time: By fraction: consent to draw rows although they have a column of dates or datetimes. A model then learns from
+            rows later than those that judge it.
     """
 
     by: Literal["time", "fraction", "column"]
@@ -55,6 +57,7 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     end: str = ""
     key: tuple[str, ...] = ()
     seed: int = 0
+    shuffle_time: bool = False
 
     def __post_init__(self) -> None:
         limits = (self.validation, self.test)
@@ -111,6 +114,8 @@ def _run(params: SplitParams, context: StepContext) -> Mapping[str, Any]:
     for name in (params.column, *params.key):
         if name and name not in there:
             raise DataError(f"step {context.step}: there is no column {name!r}", hint=nearest(name, there))
+    if params.by == "fraction" and not params.shuffle_time:
+        _check_untimed(there, context.step)
     labels = deal(rows, params)
     counts = {name: int((labels == name).sum()) for name in PARTS}
     context.log(", ".join(f"{name} {count:,}" for name, count in counts.items()) + f" of {len(labels):,} rows")
@@ -118,6 +123,19 @@ def _run(params: SplitParams, context: StepContext) -> Mapping[str, Any]:
     if empty:
         raise DataError(f"step {context.step} leaves no rows for {' and '.join(empty)}", hint=_limits(rows, params))
     return {name: context.values.store_frames(part) for name, part in split(rows, labels).items()}
+
+
+def _check_untimed(columns: Mapping[str, pl.DataType], step: str) -> None:
+    """Raise `DataError` where rows may have an event time, so that a draw would put later rows into train than into test."""
+    import polars as pl
+
+    times = [name for name, kind in columns.items() if kind in (pl.Date, pl.Datetime)]
+    if times:
+        hint = f'Write by = "time", column = "{times[0]}"; or shuffle_time = true if no order in time matters.'
+        message = (
+            f"column {times[0]!r} holds times, and by fraction a model learns from rows later than those that judge it"
+        )
+        raise DataError(f"step {step}: {message}", hint=hint)
 
 
 def _limits(rows: pl.LazyFrame, params: SplitParams) -> str:

@@ -57,6 +57,7 @@ at = "at"
 use = "split"
 inputs = { rows = "data:/big@1" }
 by = "fraction"
+shuffle_time = true
 test = 0.2
 key = ["id"]
 

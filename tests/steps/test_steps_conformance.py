@@ -43,7 +43,7 @@ class TestJoin(Bundled):
 
 
 class TestSplit(Bundled):
-    name, given, wired = "split", {"by": "fraction", "test": 0.2}, {"rows": ROWS}
+    name, given, wired = "split", {"by": "fraction", "test": 0.2, "shuffle_time": True}, {"rows": ROWS}
 
 
 class TestSql(Bundled):

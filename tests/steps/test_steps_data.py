@@ -237,7 +237,7 @@ def test_a_split_that_names_no_part_but_train_is_refused(params):
 @pytest.mark.parametrize(
     ("options", "part", "hint"),
     [
-        ('by = "fraction"\ntest = 1e-12', "test", "Raise its share"),
+        ('by = "fraction"\ntest = 1e-12\nshuffle_time = true', "test", "Raise its share"),
         ('by = "time"\ncolumn = "day"\ntest = "2031-01-01"', "test", "goes from 2013-01-01 to 2013-01-04"),
         ('by = "time"\ncolumn = "day"\nvalidation = "2013-01-03"\ntest = "2013-01-03"', "validation", "goes from"),
         (
@@ -256,6 +256,19 @@ def test_a_part_that_was_asked_for_and_gets_no_rows_fails_the_step(make_project,
     assert run(["--project", str(project.root), "run", "--debug"]) == 1
     error = capsys.readouterr().err
     assert re.search(rf"step split leaves no rows for {part}\b.*\n.*{hint}", error), error
+
+
+def test_rows_with_a_time_are_drawn_only_with_consent(make_project, capsys):
+    load = "import polars as pl\ndef load():\n    return pl.read_parquet('rows.parquet')\n"
+    toml = '[steps.load]\npython = "m:load"\n[steps.split]\ninputs = { rows = "load" }\nby = "fraction"\ntest = 0.5\n'
+    project = make_project(toml, m=load)
+    ROWS.write_parquet(project.root / "rows.parquet")
+    assert run(["--project", str(project.root), "run"]) == 1
+    error = capsys.readouterr().err
+    assert "column 'day' holds times, and by fraction a model learns from rows later than those that judge it" in error
+    assert 'Write by = "time", column = "day"; or shuffle_time = true' in error
+    project = make_project(f"{toml}shuffle_time = true\n", m=load)
+    assert run(["--project", str(project.root), "run"]) == 0
 
 
 def test_a_split_by_time_needs_times():

@@ -33,6 +33,7 @@ params = { seed = 1, count = 400 }
 [steps.split]
 inputs = { rows = "rows" }
 by = "fraction"
+shuffle_time = true
 validation = 0.2
 [steps.train]
 inputs = { train = "split.train", valid = "split.validation" }

@@ -1,0 +1,209 @@
+"""Split-conformal prediction: intervals of numbers and sets of classes that hold the truth as often as they are asked to. Needs only NumPy.
+
+The promise is about rows that are drawn as the calibration rows were (Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from mlopsfw.kernel.base.errors import BundleError, DataError, UsageError
+
+Kind = Literal["absolute", "normalised", "cqr", "lac", "aps"]
+CLASS = "class"
+_MOST = 5000  # scores of a group: their quantiles then lie within half a percent of the asked coverage
+_GROUP = 50  # rows that a group needs for scores of its own
+_BINS = 10
+_EVERY = ""
+
+
+class Conformal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The scores of the calibration rows, and how a row's score is computed.
+
+    Args:
+        kind: `absolute` (|y - ŷ|), `normalised` (divided by the usual error of such predictions), `cqr` (Romano, Patterson &
+            Candès, 2019), `lac` (1 - p of the class; Sadinle, Lei & Wasserman, 2019), or `aps` (the probabilities down to that
+            of the class; Romano, Sesia & Candès, 2020, without randomisation).
+        by: Groups with scores of their own: `class`, an input of the model, or nothing.
+        scores: Group → scores, ascending. The empty name has those of all rows, for groups that have none.
+        edges: Of `normalised`: the predictions between bins, ascending.
+        scales: Of `normalised`: the mean error of each bin.
+    """
+
+    kind: Kind
+    by: str = ""
+    scores: dict[str, tuple[float, ...]]
+    edges: tuple[float, ...] = ()
+    scales: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for values in (*self.scores.values(), self.edges):
+            if not all(map(math.isfinite, values)) or any(a > b for a, b in itertools.pairwise(values)):
+                raise BundleError("the scores of a conformal prediction are not ascending numbers")
+        if not self.scores.get(_EVERY) or not all(scale > 0 and math.isfinite(scale) for scale in self.scales):
+            raise BundleError("a conformal prediction lacks scores of all rows, or has a scale that is not above 0")
+        if self.kind == "normalised" and len(self.scales) != len(self.edges) + 1:
+            raise BundleError(f"{len(self.edges)} edges need {len(self.edges) + 1} scales, not {len(self.scales)}")
+
+    def limits(self, groups: np.ndarray, alpha: float) -> np.ndarray:
+        """Return the score that a group exceeds in at most `alpha` of its rows: the ⌈(n + 1)(1 - alpha)⌉-th smallest of n; infinity if there is none.
+
+        Args:
+            groups: Names of groups.
+            alpha: The share of rows whose truth may be missed, in (0, 1).
+        """
+        check_alpha(alpha)
+        names, place = np.unique(groups, return_inverse=True)
+        limits: np.ndarray = np.array(
+            [_limit(self.scores.get(str(name), self.scores[_EVERY]), alpha) for name in names]
+        )
+        return limits[place]
+
+    def scale(self, predictions: np.ndarray) -> np.ndarray:
+        """Return the usual error of rows with these predictions."""
+        if not self.scales:
+            return np.ones(len(predictions))
+        return np.asarray(self.scales)[np.searchsorted(self.edges, predictions, side="right")]
+
+
+class Answer(NamedTuple):
+    """What a model answers about rows.
+
+    Args:
+        main: Its main output: values or probabilities of the second class `[rows]`, or of all `[rows, classes]`.
+        groups: The group of each row, by name.
+        lower, upper: Of `cqr`: the two quantiles.
+    """
+
+    main: np.ndarray
+    groups: np.ndarray
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise `UsageError` unless a share lies between 0 and 1."""
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < 1:
+        raise UsageError(f"alpha lies between 0 and 1, not at {alpha!r}", hint="0.1 asks for 90%.")
+
+
+def _limit(scores: tuple[float, ...], alpha: float) -> float:
+    place = math.ceil((len(scores) + 1) * (1 - alpha) - 1e-9)
+    return scores[place - 1] if place <= len(scores) else math.inf
+
+
+def learn(kind: Kind, labels: np.ndarray, answer: Answer, *, by: str = "", seed: int = 0) -> Conformal:
+    """Return the conformal prediction of calibration rows. A group with fewer than 50 rows shares the scores of all.
+
+    Args:
+        kind: As `Conformal` has it.
+        labels: int64 codes of classes, or float64.
+        answer: What the model answers about these rows; `groups` is ignored by class.
+        by: As `Conformal` has it.
+        seed: Draws the rows of scales, and those whose scores are kept where there are more than 5,000.
+
+    Raises:
+        DataError: There are fewer than 20 rows.
+    """
+    if len(labels) < 2 * _BINS:
+        raise DataError(f"{len(labels)} rows are too few to calibrate on; {2 * _BINS} are needed")
+    draw, rows = np.random.Generator(np.random.PCG64(seed)), np.arange(len(labels))
+    edges: np.ndarray = np.array([])
+    scales: np.ndarray = np.array([])
+    if kind == "normalised":
+        drawn = draw.random(len(labels)) < 0.5  # noqa: PLR2004 - a scale that has seen a row makes its score small
+        edges, scales = _scales(labels[drawn], answer.main[drawn])
+        rows = np.flatnonzero(~drawn)
+    empty = Conformal(
+        kind=kind, by=by, scores={_EVERY: (0.0,)}, edges=tuple(edges.tolist()), scales=tuple(scales.tolist())
+    )
+    scores = _own_scores(empty, labels, answer)[rows]
+    groups = labels[rows].astype(str) if by == CLASS else answer.groups[rows]
+    kept = {_EVERY: _sorted(scores, draw)}
+    if by:
+        names, counts = np.unique(groups, return_counts=True)
+        kept |= {str(name): _sorted(scores[groups == name], draw) for name in names[counts >= _GROUP]}
+    return msgspec.structs.replace(empty, scores=kept)
+
+
+def _sorted(scores: np.ndarray, draw: np.random.Generator) -> tuple[float, ...]:
+    chosen = scores if len(scores) <= _MOST else draw.choice(scores, _MOST, replace=False)
+    return tuple(np.sort(chosen).tolist())
+
+
+def _scales(labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges of bins of predictions with equal shares of rows, and the mean error in each."""
+    errors = np.abs(labels - predictions)
+    edges = np.unique(np.quantile(predictions, np.arange(1, _BINS) / _BINS))
+    place = np.searchsorted(edges, predictions, side="right")
+    counts = np.bincount(place, minlength=len(edges) + 1)
+    means = np.bincount(place, weights=errors, minlength=len(edges) + 1) / np.maximum(counts, 1)
+    usual = float(errors.mean()) or 1.0
+    return edges, np.maximum(np.where(counts > 0, means, usual), usual / 100)
+
+
+def _own_scores(conformal: Conformal, labels: np.ndarray, answer: Answer) -> np.ndarray:
+    """Return the score of each row's own label."""
+    scores: np.ndarray
+    if conformal.kind in ("lac", "aps"):
+        scores = class_scores(conformal.kind, answer.main)[np.arange(len(labels)), labels]
+    elif conformal.kind == "cqr":
+        lower, upper = _quantiles(answer)
+        scores = np.maximum(lower - labels, labels - upper)
+    else:
+        scores = np.abs(labels - answer.main) / conformal.scale(answer.main)
+    return scores
+
+
+def class_scores(kind: str, main: np.ndarray) -> np.ndarray:
+    """Return the score of each class of each row, `[rows, classes]`."""
+    p = np.stack([1 - main, main], axis=1) if main.ndim == 1 else main
+    if kind == "lac":
+        return 1 - p
+    order = np.argsort(-p, axis=1, kind="stable")
+    totals = np.cumsum(np.take_along_axis(p, order, axis=1), axis=1)
+    scores = np.empty_like(totals)
+    np.put_along_axis(scores, order, totals, axis=1)
+    return scores
+
+
+def _quantiles(answer: Answer) -> tuple[np.ndarray, np.ndarray]:
+    if answer.lower is None or answer.upper is None:
+        raise UsageError(
+            "the model has no two outputs that are quantiles of the target", hint='Write kind = "normalised".'
+        )
+    return answer.lower, answer.upper
+
+
+def class_sets(conformal: Conformal, answer: Answer, alpha: float) -> np.ndarray:
+    """Return which classes of each row its set holds, bool `[rows, classes]`. A set may be empty."""
+    scores = class_scores(conformal.kind, answer.main)
+    if conformal.by == CLASS:
+        limits: np.ndarray = conformal.limits(np.arange(scores.shape[1]).astype(str), alpha)
+        return scores <= limits
+    return scores <= conformal.limits(answer.groups, alpha)[:, None]
+
+
+def value_intervals(conformal: Conformal, answer: Answer, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of each row's interval.
+
+    Raises:
+        UsageError: There are too few calibration rows for so small an alpha.
+    """
+    limits = conformal.limits(answer.groups, alpha)
+    if not np.isfinite(limits).all():
+        fewest = min(len(scores) for scores in conformal.scores.values())
+        raise UsageError(
+            f"alpha {alpha:g} needs {math.ceil(1 / alpha) - 1:,} calibration rows, and the model has {fewest:,}",
+            hint=f"Ask for {1 / (fewest + 1):.2g} or more.",
+        )
+    if conformal.kind == "cqr":
+        lower, upper = _quantiles(answer)
+        return np.minimum(lower - limits, upper + limits), np.maximum(lower - limits, upper + limits)
+    reach = limits * conformal.scale(answer.main)
+    return answer.main - reach, answer.main + reach
