@@ -41,7 +41,7 @@ rises and an upcaster reads the old bodies as new ones. Stored events never chan
 | blob | sha256 of a blob. `doctor` checks that the blob exists, and `gc` keeps it |
 | blob of text | a blob of text that may quote values of rows. `data forget` searches it |
 | blob of a model bundle | a blob that lists the files of a bundle. `data forget` searches it and names the model |
-| personal text | words that a person wrote. The event holds a reference; the words are encrypted under their author's key, and `audit forget` erases them |
+| free text | what a person wrote, or what code said and may quote values of rows. The event holds a reference; the text is encrypted under the key of the actor that wrote the event. `data forget` searches it, and `audit forget` of that actor erases it |
 """
 _RECORDS = """
 ## Records in fields
@@ -106,7 +106,7 @@ def _type(type_: Any) -> str:  # noqa: PLR0911 - one line for each kind
         if isinstance(mark, BlobMark):
             return _BLOBS[mark.holds]
         if isinstance(mark, TextMark):
-            return "personal text"
+            return "free text"
     if type_ in _PLAIN:
         return _PLAIN[type_]
     if fields_of(type_) is not None:

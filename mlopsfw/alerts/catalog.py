@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from mlopsfw.alerts.delivery import Deliveries, Pumped, Waiting
-from mlopsfw.alerts.events import AlertAcknowledged, AlertRaised, AlertRepeated, AlertResolved, AlertRose, AlertSilenced
+from mlopsfw.alerts.delivery import Deliveries, Pumped, Waiting, Words
+from mlopsfw.alerts.events import (
+    AlertAcknowledged,
+    AlertRaised,
+    AlertRecord,
+    AlertRepeated,
+    AlertResolved,
+    AlertRose,
+    AlertSilenced,
+)
 from mlopsfw.alerts.state import SEVERITIES, AlertState, Outbox, covers, fold
 from mlopsfw.kernel.base.clock import rfc3339
 from mlopsfw.kernel.base.errors import Conflict, UnknownName
@@ -31,22 +39,25 @@ class Alerts:
         services: The kernel's services.
         alerters: The names of the alerters that get every alert, in order.
         build: Builds an alerter by its name.
+        words: Reads the words of alerts.
     """
 
-    def __init__(self, services: Services, alerters: Sequence[str], build: Callable[[str], Alerter]) -> None:
-        self._services, self._alerters = services, list(alerters)
-        self._deliveries = Deliveries(services.ledger, build)
+    def __init__(
+        self, services: Services, alerters: Sequence[str], build: Callable[[str], Alerter], words: Words
+    ) -> None:
+        self._services, self._alerters, self._words = services, list(alerters), words
+        self._deliveries = Deliveries(services.ledger, build, words)
 
     @property
     def _stream(self) -> Stream:
         return self._services.ledger.stream(STREAM)
 
     def outbox(self) -> Outbox:
-        """Return the state of every alert."""
-        return self._outbox_at()[0]
+        """Return the state of every alert, with the words of alerts and failures in clear."""
+        return fold(self._words.clear(self._stream.events()))
 
     def _outbox_at(self) -> tuple[Outbox, int]:
-        """Return the state of every alert, and the number of the event after which it is so."""
+        """Return the state of every alert, its words as references, and the number of the event after which it is so."""
         events = list(self._stream.events())
         return fold(events), len(events)
 
@@ -65,7 +76,7 @@ class Alerts:
         Returns:
             The open alert. It is in the ledger; `pump` delivers it if it is new, or has risen.
         """
-        alert = Alert(
+        alert = AlertRecord(
             id=uuid.uuid4().hex,
             group=group,
             severity=severity,
@@ -82,9 +93,11 @@ class Alerts:
             record, now = self._raising(alert, outbox.open_in(group))
             with suppress(Conflict):
                 self._stream.append(record, expecting=seq)
-                return now
+                return self._deliveries.clear(now)
 
-    def _raising(self, alert: Alert, state: AlertState | None) -> tuple[AlertRaised | AlertRose | AlertRepeated, Alert]:
+    def _raising(
+        self, alert: AlertRecord, state: AlertState | None
+    ) -> tuple[AlertRaised | AlertRose | AlertRepeated, AlertRecord]:
         """Return what to record of an alert whose group has the open alert `state`, and the open alert from then on."""
         if state is None:
             return AlertRaised(alert=alert, alerters=tuple(self._alerters)), alert
@@ -99,12 +112,12 @@ class Alerts:
 
         Return the newest's notice, or None if the group has no open alert.
         """
-        newest: Alert | None = None
+        newest: AlertRecord | None = None
         while True:
             outbox, seq = self._outbox_at()
             state = outbox.open_in(group)
             if state is None:
-                return newest
+                return newest and self._deliveries.clear(newest)
             over = msgspec.structs.replace(
                 state.alert, state="resolved", text=text or state.alert.text, time=rfc3339(self._services.clock.now())
             )
@@ -129,7 +142,9 @@ class Alerts:
         until = self._services.clock.now() + seconds
         event = self._stream.append(AlertSilenced(group=group, until=until))
         change = AlertChange(kind="silenced", actor=event.actor, time=event.time, until=rfc3339(until))
-        concerned = [each for each in self.outbox().alerts.values() if each.open and covers(group, each.alert.group)]
+        concerned = [
+            each for each in self._outbox_at()[0].alerts.values() if each.open and covers(group, each.alert.group)
+        ]
         self._tell(concerned, change)
         return until
 
@@ -158,7 +173,7 @@ class Alerts:
 
         The first failure of an alerter ends its turn, so a receiver that hangs costs one time-out per pass.
         """
-        outbox, now = self.outbox(), self._services.clock.now()
+        (outbox, _), now = self._outbox_at(), self._services.clock.now()
         due: dict[str, list[Waiting]] = {}
         held: set[tuple[str, str]] = set()  # what comes later of an alert waits for what comes before
         waiting = 0

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
 from copy import deepcopy
 from threading import Thread
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -20,9 +20,11 @@ from mlopsfw.alerts.events import AlertDelivered, AlertFailed
 from mlopsfw.kernel.base.errors import MlopsfwError, text_of
 
 if TYPE_CHECKING:
+    from mlopsfw.alerts.events import AlertRecord
     from mlopsfw.alerts.state import Delivery
     from mlopsfw.kernel.ledger import Ledger, Stream
     from mlopsfw.kernel.roles.alerting import Alert, AlertChange, Alerter, Receipt
+    from mlopsfw.kernel.roles.event import Event
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 600.0
 
@@ -42,9 +44,21 @@ class Pumped(msgspec.Struct, frozen=True):
 class Waiting(NamedTuple):
     """An alert that waits for its delivery by one alerter."""
 
-    alert: Alert
+    alert: AlertRecord
     alerter: str
     delivery: Delivery
+
+
+class Words(Protocol):
+    """Free text, which events hold by reference."""
+
+    def clear(self, events: Iterable[Event]) -> list[Event]:
+        """Return events with their words in clear."""
+        ...
+
+    def read(self, texts: Iterable[str]) -> Mapping[str, str]:
+        """Return each of `texts` with the words that it leads to; a text that is no reference leads to itself."""
+        ...
 
 
 class Deliveries:
@@ -53,10 +67,11 @@ class Deliveries:
     Args:
         ledger: Keeps what came of each attempt.
         build: Builds an alerter by its name. Its calls have a deadline.
+        words: Reads the words of alerts, which alerters get in clear.
     """
 
-    def __init__(self, ledger: Ledger, build: Callable[[str], Alerter]) -> None:
-        self._ledger, self._build = ledger, build
+    def __init__(self, ledger: Ledger, build: Callable[[str], Alerter], words: Words) -> None:
+        self._ledger, self._build, self._words = ledger, build, words
         self._built: dict[str, Alerter] = {}
 
     def run(self, due: Mapping[str, Sequence[Waiting]]) -> Pumped:
@@ -83,11 +98,11 @@ class Deliveries:
         waiting = turn.pop()
         future: futures.Future[Receipt | None] = futures.Future()
         try:
-            deliver = self._alerter(waiting.alerter).deliver
+            deliver, alert = self._alerter(waiting.alerter).deliver, self.clear(waiting.alert)
         except Exception as error:  # noqa: BLE001 - an alerter that cannot be built must not stop the others
             future.set_exception(error)
         else:  # an alerter may change its copy
-            Thread(target=_fulfil, args=(future, deliver, deepcopy(waiting.alert)), daemon=True).start()
+            Thread(target=_fulfil, args=(future, deliver, deepcopy(alert)), daemon=True).start()
         return [(future, waiting)]
 
     def _record(self, waiting: Waiting, future: futures.Future[Receipt | None]) -> str:
@@ -111,10 +126,10 @@ class Deliveries:
         self._stream.append(failed)
         return reason
 
-    def update(self, alerter: str, alert: Alert, change: AlertChange) -> None:
+    def update(self, alerter: str, alert: AlertRecord, change: AlertChange) -> None:
         """Tell an alerter what a person did about an alert. A failure is a warning: the ledger has the change."""
         try:
-            self._alerter(alerter).update(deepcopy(alert), change)
+            self._alerter(alerter).update(deepcopy(self.clear(alert)), change)
         except Exception as error:  # noqa: BLE001 - the ledger has the change already
             text = f"the alerter {alerter!r} was not told that {alert.group} is {change.kind}: {_reason(error)}"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
@@ -126,6 +141,10 @@ class Deliveries:
         except Exception as error:  # noqa: BLE001 - each alerter is asked, whatever another one raises
             return error
         return None
+
+    def clear(self, alert: AlertRecord) -> Alert:
+        """Return an alert with its words in clear."""
+        return alert.clear(self._words.read((alert.title, alert.text)))
 
     @property
     def _stream(self) -> Stream:

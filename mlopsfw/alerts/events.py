@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from mlopsfw.kernel.events.record import EventRecord
+import msgspec
+
+from mlopsfw.kernel.events.record import EventRecord, Text
 from mlopsfw.kernel.roles.alerting import Alert, Receipt
+
+
+class AlertRecord(Alert, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An alert as an event holds it: a monitor, a step or an exception may quote values in the title and the text."""
+
+    title: Text
+    text: Text
+
+    def clear(self, words: Mapping[str, str]) -> Alert:
+        """Return the alert as an alerter gets it, with its `words` by their references."""
+        facts = msgspec.structs.asdict(self)
+        return Alert(**{**facts, "title": words[self.title], "text": words[self.text]})
 
 
 class AlertRaised(EventRecord, frozen=True, kw_only=True):
@@ -18,7 +33,7 @@ class AlertRaised(EventRecord, frozen=True, kw_only=True):
 
     type = "alert.raised"
     streams = ("alerts",)
-    alert: Alert
+    alert: AlertRecord
     alerters: tuple[str, ...] | None = None
 
 
@@ -34,7 +49,7 @@ class AlertRepeated(EventRecord, frozen=True, kw_only=True):
     type = "alert.repeated"
     streams = ("alerts",)
     id: str = ""
-    title: str = ""
+    title: Text = ""
     facts: dict[str, Any] = {}
 
 
@@ -49,7 +64,7 @@ class AlertRose(EventRecord, frozen=True, kw_only=True):
     type = "alert.rose"
     streams = ("alerts",)
     id: str
-    alert: Alert
+    alert: AlertRecord
 
 
 class AlertAcknowledged(EventRecord, frozen=True, kw_only=True):
@@ -77,7 +92,7 @@ class AlertResolved(EventRecord, frozen=True, kw_only=True):
     streams = ("alerts",)
     id: str = ""
     group: str = ""
-    alert: Alert
+    alert: AlertRecord
 
 
 class AlertSilenced(EventRecord, frozen=True, kw_only=True):
@@ -134,7 +149,7 @@ class AlertFailed(EventRecord, frozen=True, kw_only=True):
     state: str
     alerter: str
     attempt: int
-    reason: str
+    reason: Text = ""
     retry_after: float
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from sqlite3 import Connection
 
-from mlopsfw.alerts.events import AlertAcknowledged, AlertRaised, AlertResolved, AlertRose
+from mlopsfw.alerts.events import AlertAcknowledged, AlertRaised, AlertRecord, AlertResolved, AlertRose
 from mlopsfw.kernel.index.part import IndexPart, as_json, upsert
-from mlopsfw.kernel.roles.alerting import Alert
 from mlopsfw.kernel.roles.event import Event
 
 _TABLES = """
@@ -23,7 +22,7 @@ def _rose(db: Connection, _: str, event: Event) -> None:
     _enter(db, AlertRose.of(event).alert)
 
 
-def _enter(db: Connection, alert: Alert) -> None:
+def _enter(db: Connection, alert: AlertRecord) -> None:
     values = {
         "group": alert.group,
         "severity": alert.severity,

@@ -17,12 +17,13 @@ from mlopsfw.alerts.events import (
     AlertDelivered,
     AlertFailed,
     AlertRaised,
+    AlertRecord,
     AlertRepeated,
     AlertResolved,
     AlertRose,
     AlertSilenced,
 )
-from mlopsfw.kernel.roles.alerting import Alert, Receipt
+from mlopsfw.kernel.roles.alerting import Receipt
 from mlopsfw.kernel.roles.event import Event
 
 SEVERITIES = ("info", "warning", "critical")
@@ -70,10 +71,10 @@ class AlertState:
         receipts: Alerter → what its receiver last made of the alert.
     """
 
-    alert: Alert
+    alert: AlertRecord
     repeats: int = 0
     acknowledged: str = ""
-    resolved: Alert | None = None
+    resolved: AlertRecord | None = None
     deliveries: dict[tuple[str, str], Delivery] = field(default_factory=dict)
     alerters: tuple[str, ...] | None = None
     receipts: dict[str, Receipt] = field(default_factory=dict)
@@ -83,13 +84,13 @@ class AlertState:
         """Whether the alert is not resolved yet."""
         return self.resolved is None
 
-    def notices(self) -> Iterator[Alert]:
+    def notices(self) -> Iterator[AlertRecord]:
         """Yield the notices to deliver: the alert, then its resolution."""
         yield self.alert
         if self.resolved is not None:
             yield self.resolved
 
-    def notice(self, alerter: str, state: str) -> Alert:
+    def notice(self, alerter: str, state: str) -> AlertRecord:
         """Return the notice with `state` as `alerter` gets it: with the receipt that it returned before."""
         notice = self.resolved if state == "resolved" and self.resolved is not None else self.alert
         return msgspec.structs.replace(notice, receipt=self.receipts.get(alerter))
@@ -98,7 +99,7 @@ class AlertState:
         """Return whether `alerter` gets this alert. An alerter that was added after the alert was resolved does not."""
         return self.open or self.alerters is None or alerter in self.alerters or ("firing", alerter) in self.deliveries
 
-    def rise(self, alert: Alert) -> None:
+    def rise(self, alert: AlertRecord) -> None:
         """Take the alert as it is now: nobody takes care of it at this severity, and every alerter gets it again."""
         self.alert, self.acknowledged = alert, ""
         for state, alerter in [key for key in self.deliveries if key[0] == "firing"]:

@@ -95,6 +95,7 @@ _SHOWN = {
     "quarantine",
     "tables",
     "dropped",
+    "messages",
     "elsewhere",
     "models",
     "bundles",
@@ -114,6 +115,8 @@ def _show(done: Erasure) -> None:
     click.echo(
         f"Values of steps: {done.held['tables']} tables {would}rewritten, {done.held['dropped']} others {would}dropped."
     )
+    if messages := done.held["messages"]:
+        click.echo(f"Messages that quote the subject: {messages} {would}erased.")
     for name, paths in done.held["elsewhere"].items():
         more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
         click.echo(

@@ -223,6 +223,7 @@ def report(project: Project, endpoint: str, *, as_json: bool) -> None:
         {**msgspec.structs.asdict(each), "look": each.look or 1, "alarm": "ALARM" if each.alarm else ""}
         for each in examined_windows(project.ledger, endpoint)
     ]
+    rows = project.people.show(rows)
     if as_json:
         emit_json(rows)
     else:

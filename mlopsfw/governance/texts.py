@@ -1,4 +1,4 @@
-"""`Texts`: words that people write. Each is a blob under its author's own key; events hold the reference.
+"""`Texts`: free text, of people and of code that may quote values. Each is a blob under its author's own key; events hold the reference.
 
     text:<actor>/<digest of the blob>
 
@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from mlopsfw.governance.actors import Actors
 from mlopsfw.kernel.base.errors import Corrupt, Erased, NotFound, WrongKey
-from mlopsfw.kernel.events.registry import EventTypes, FieldPath
+from mlopsfw.kernel.events.registry import EventTypes, FieldPath, values_at
 from mlopsfw.kernel.ledger.stream import Record
+from mlopsfw.kernel.roles.event import Event
 from mlopsfw.kernel.store.blobs import BlobStore
 
 ERASED = "(erased)"
@@ -36,6 +39,11 @@ _KEPT = 16  # texts whose references are remembered: an append that loses a race
 def is_reference(text: str) -> bool:
     """Return whether `text` is a reference to words."""
     return _REFERENCE.fullmatch(text) is not None
+
+
+def blob_of(reference: str) -> str:
+    """Return the digest of the blob that a reference leads to."""
+    return reference.rpartition("/")[2]
 
 
 class Texts:
@@ -76,6 +84,23 @@ class Texts:
         for path in self._types.text_paths(record.type):
             body = _changed(body, path, self.put)
         return dict(body)
+
+    def references(self, event: Event) -> list[str]:
+        """Return the references to words in an event."""
+        paths = self._types.text_paths(event.type)
+        return [text for path in paths for _, text in values_at(event.body, path) if is_reference(text)]
+
+    def clear(self, events: Iterable[Event]) -> list[Event]:
+        """Return events with their words in clear."""
+        listed = list(events)
+        words = self.read(text for event in listed for text in self.references(event))
+        return [self._cleared(event, words) for event in listed] if words else listed
+
+    def _cleared(self, event: Event, words: Mapping[str, str]) -> Event:
+        body: Any = event.body
+        for path in self._types.text_paths(event.type):
+            body = _changed(body, path, lambda text: words.get(text, text))
+        return msgspec.structs.replace(event, body=body)
 
     def get(self, text: str) -> str:
         """Return the words that a reference leads to. Other text, as older releases wrote it, is returned as it is."""

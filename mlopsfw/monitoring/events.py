@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mlopsfw.kernel.events.record import EventRecord, WordsBlob
+from mlopsfw.kernel.events.record import EventRecord, Text, WordsBlob
 
 
 class WindowExamined(EventRecord, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class WindowExamined(EventRecord, frozen=True, kw_only=True):
     labelled: int | None = None
     labels_aside: dict[str, int] = {}
     alarm: bool
-    summary: str = ""
+    summary: Text = ""
     metrics: dict[str, float | None] = {}
     report: WordsBlob = ""
     page: WordsBlob = ""

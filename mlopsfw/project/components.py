@@ -10,7 +10,7 @@ from mlopsfw.kernel.events.lease import LEASE_EVENTS
 from mlopsfw.kernel.events.registry import EventTypes
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.component import Holding
+    from mlopsfw.kernel.component import ErasureScope, Holding
     from mlopsfw.kernel.index import IndexPart
     from mlopsfw.project.wiring import Wiring
 
@@ -52,7 +52,7 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
         datasets(lambda: parts.datasets, rooms.dataset_holdings),
         models(lambda: parts.registry, lambda: parts.lineage, lambda: parts.index, lambda: parts.objectives),
         alerts(lambda: parts.alerts),
-        governance(lambda: parts.erasures, lambda: parts.people),
+        governance(lambda: parts.erasures, lambda: parts.people, rooms.word_holdings),
     )
 
 
@@ -98,6 +98,21 @@ class _Rooms:
 
         return (report_holding(self._parts.services, self._parts.values),)
 
+    def word_holdings(self) -> Iterable[Holding]:
+        """Return what people and code said about what an erasure reaches, such as the message of a failed step."""
+        from mlopsfw.governance.words import WordHolding
+        from mlopsfw.pipeline.run.holding import runs_of
+
+        parts = self._parts
+
+        def streams(scope: ErasureScope) -> Iterator[str]:
+            yield "alerts"
+            yield from (f"run/{run}" for run in runs_of(parts.datasets, scope))
+            for scheme, roots in _STREAMS.items():
+                yield from (f"{root}/{name}" for root in roots for name in scope.names(scheme))
+
+        return (WordHolding(parts.ledger, parts.texts, streams),)
+
     def dataset_holdings(self) -> Iterable[Holding]:
         """Return the datasets."""
         from mlopsfw.data.datasets.loading.bad_rows import BadRowErasure
@@ -106,6 +121,10 @@ class _Rooms:
         parts = self._parts
         bad_rows = BadRowErasure(parts.services)
         return (DatasetHolding(parts.datasets, bad_rows, parts.row_erasure, parts.version_removal),)
+
+
+_STREAMS = {"data": ("dataset",), "models": ("model",), "endpoints": ("endpoint", "monitor")}
+"""Scheme of a reference → the streams with what is said about such a thing."""
 
 
 def event_types(components: tuple[Component, ...]) -> EventTypes:

@@ -190,9 +190,8 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         commit(self._project.services, self.id, self._log)
         with contextlib.suppress(OSError):  # a file that someone put beside the log
             self._log.file.parent.rmdir()
-        status, code, message = _outcome(error, self._project.root)
-        seconds = time.monotonic() - self._began
-        self._stream.seal(RunFinished(status=status, exit_code=code, seconds=seconds, message=message))
+        finished = _outcome(error, self._project.root, time.monotonic() - self._began)
+        self._stream.seal(finished)
         self._ended = True
         self._let_go()
 
@@ -219,13 +218,14 @@ def _file_of(model: object) -> Path:
     return Path(model)
 
 
-def _outcome(error: BaseException | None, root: Path) -> tuple[str, int, str]:
-    """Return status, exit code and message of a run that ended with `error`."""
+def _outcome(error: BaseException | None, root: Path, seconds: float) -> RunFinished:
+    """Return what to record of a run that ended with `error`."""
     if error is None or (isinstance(error, SystemExit) and not error.code):
-        return "done", 0, ""
+        return RunFinished(status="done", exit_code=0, seconds=seconds)
     code = failure_of(error, root).exit_code
     status = {130: "interrupted", GateRefused.exit_code: "refused"}.get(code, "failed")
-    return status, code, text_of(error)
+    name, _, text = text_of(error).partition(": ")
+    return RunFinished(status=status, exit_code=code, seconds=seconds, error=name, message=text)
 
 
 def checked_params(params: Mapping[str, Any]) -> dict[str, Any]:

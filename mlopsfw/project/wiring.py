@@ -193,7 +193,7 @@ class Wiring(KernelWiring):
         """Runs of the pipeline."""
         from mlopsfw.pipeline.run.runs import Runs
 
-        return Runs(self.services, lambda: self.index)
+        return Runs(self.services, lambda: self.index, self.texts)
 
     @cached_property
     def values(self) -> Values:
@@ -275,7 +275,7 @@ class Wiring(KernelWiring):
         from mlopsfw.alerts import Alerts
 
         alerters = [selection.called for selection in self.config.selections("alerter")]
-        return Alerts(self.services, alerters, self.providers.alerter)
+        return Alerts(self.services, alerters, self.providers.alerter, self.texts)
 
     @cached_property
     def windows(self) -> Windows:

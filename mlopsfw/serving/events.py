@@ -46,13 +46,13 @@ class EndpointFailed(EventRecord, frozen=True, kw_only=True):
 
     Args:
         revision: The number of the change.
-        reason: Why it failed or was stopped.
+        reason: Why it failed.
     """
 
     type = "endpoint.failed"
     streams = ("endpoint/ENDPOINT",)
     revision: int
-    reason: str = ""
+    reason: Text = ""
 
 
 class EndpointStopped(EventRecord, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ class EndpointStopped(EventRecord, frozen=True, kw_only=True):
 
     Args:
         revision: The number of the change that held.
-        reason: Why it failed or was stopped.
+        reason: Why it was stopped: which deployer has the endpoint now.
     """
 
     type = "endpoint.stopped"

@@ -73,7 +73,7 @@ def raise_one(project, severity="warning", group="g"):
 
 
 def bodies(project, kind):
-    return [event.body for event in project.ledger.stream("alerts").events() if event.type == kind]
+    return [event.body for event in project.texts.clear(project.ledger.stream("alerts").events()) if event.type == kind]
 
 
 # -- deadlines -----------------------------------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def test_a_graver_alarm_of_the_same_group_raises_the_same_alert_again(project):
     assert [project.alerts.pump().delivered for _ in range(2)] == [1, 0]
     assert got(project) == [[first.id, "firing", "Drift"], [first.id, "firing", "Worse"]]
     (state,) = project.alerts.outbox().alerts.values()
-    assert (state.alert, state.repeats) == (risen, 1)
+    assert (msgspec.structs.asdict(state.alert), state.repeats) == (msgspec.structs.asdict(risen), 1)
 
 
 def test_an_alert_that_rises_before_its_first_delivery_is_delivered_once_as_it_is_now(project):

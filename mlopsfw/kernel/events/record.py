@@ -1,8 +1,8 @@
 """`EventRecord`: the body of one type of event. Each room declares its own in `events.py`; this knows none of them.
 
 A field says by its annotation what else reads it. `Blob` is the digest of a blob: `doctor` looks for the blob, and an
-erasure looks into it where the mark says what it holds. `Text` is a reference to words that a person wrote, which can
-be erased.
+erasure looks into it where the mark says what it holds. `Text` is a reference to free text, of a person or of code,
+which can be erased.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ BundleBlob = Annotated[str, BlobMark("bundle")]
 
 
 class TextMark:
-    """Marks a field that refers to a person's words (`mlopsfw.governance.texts`)."""
+    """Marks a field that refers to free text (`mlopsfw.governance.texts`)."""
 
 
 Text = Annotated[str, TextMark()]
-"""A reference to words that a person wrote; empty for none."""
+"""A reference to free text: what a person wrote, or what code said and may quote values; empty for none."""
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

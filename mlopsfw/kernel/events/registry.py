@@ -122,7 +122,7 @@ class EventTypes:
             yield from (BlobReference(digest, "") for digest in _digests(event.body))
             return
         for path, mark in self._marks(event.type):
-            for owner, value in _values(event.body, path):
+            for owner, value in values_at(event.body, path):
                 holds = "words" if isinstance(mark, TextMark) else mark.holds or str(owner.get(mark.holds_field, ""))
                 yield from (BlobReference(digest, holds) for digest in _DIGEST.findall(value))
 
@@ -179,7 +179,7 @@ def _is_collection(type_: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, list | tuple | Mapping)
 
 
-def _values(
+def values_at(
     value: Any, path: FieldPath, owner: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[Mapping[str, Any], str]]:
     """Yield each text at the end of `path`, with the mapping that it is a field of."""
@@ -191,9 +191,9 @@ def _values(
     if head is _EACH:
         inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
         for each in inner:
-            yield from _values(each, tuple(rest), owner)
+            yield from values_at(each, tuple(rest), owner)
     elif isinstance(value, Mapping) and head in value:
-        yield from _values(value[head], tuple(rest), value)
+        yield from values_at(value[head], tuple(rest), value)
 
 
 def _digests(value: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mlopsfw.kernel.events.record import Blob, EventRecord, WordsBlob
+from mlopsfw.kernel.events.record import Blob, EventRecord, Text, WordsBlob
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.lineage.codestate import CodeRecord
 
@@ -67,7 +67,7 @@ class RunBroken(EventRecord, frozen=True, kw_only=True):
     type = "run.broken"
     streams = ("run/RUN",)
     error: str = msgspec.field(name="type")
-    message: str
+    message: Text = ""
 
 
 class RunFinished(EventRecord, frozen=True, kw_only=True):
@@ -77,7 +77,8 @@ class RunFinished(EventRecord, frozen=True, kw_only=True):
         status: `done`, `failed`, `refused` or `interrupted`.
         exit_code: What the command returned.
         seconds: How long the session took.
-        message: What a script failed with.
+        error: The class of the exception with which a script failed; earlier releases put it into the message.
+        message: The exception's message.
     """
 
     type = "run.finished"
@@ -85,7 +86,8 @@ class RunFinished(EventRecord, frozen=True, kw_only=True):
     status: str
     exit_code: int | None = None
     seconds: float = 0.0
-    message: str = ""
+    error: str = msgspec.field(name="type", default="")
+    message: Text = ""
 
 
 class StepStarted(EventRecord, frozen=True, kw_only=True):
@@ -174,7 +176,7 @@ class StepFailed(EventRecord, frozen=True, kw_only=True):
     step: str
     attempt: int
     error: str = msgspec.field(name="type")
-    message: str
+    message: Text = ""
     exit_code: int | None = None
     lost: bool = False
     traceback: WordsBlob = ""

@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.values.codec import Values
 
 
+def runs_of(store: VersionStore, scope: ErasureScope) -> list[str]:
+    """Return the runs that read what an erasure reaches, and those that made it."""
+    made = {version.run for name in scope.names("data") for version in store.history(name).versions}
+    return sorted({*made, *scope.names("runs")} - {""})
+
+
 def run_holding(services: Services, values: Values, store: VersionStore) -> BlobHolding:
     """Return the holding of runs: those that read what the erasure reaches, and those that made it."""
 
-    def runs(scope: ErasureScope) -> list[str]:
-        made = {version.run for name in scope.names("data") for version in store.history(name).versions}
-        return sorted({*made, *scope.names("runs")} - {""})
-
     def streams(scope: ErasureScope) -> Iterable[str]:
-        return [f"run/{run}" for run in runs(scope)]
+        return [f"run/{run}" for run in runs_of(store, scope)]
 
     def folders(scope: ErasureScope) -> Iterable[Path]:
-        return [services.workspace.state / "runs" / run for run in runs(scope)]
+        return [services.workspace.state / "runs" / run for run in runs_of(store, scope)]
 
     return BlobHolding(services, values, streams, folders)

@@ -25,7 +25,7 @@ _TABLES = """
 CREATE TABLE runs (run TEXT PRIMARY KEY, pipeline TEXT, status TEXT, started TEXT, finished TEXT, seconds REAL,
     exit_code INTEGER, actor TEXT, wiring TEXT, facts TEXT) WITHOUT ROWID;
 CREATE TABLE steps (run TEXT, step TEXT, status TEXT, attempt INTEGER, node TEXT, seconds REAL, fingerprint TEXT,
-    from_run TEXT, inputs TEXT, outputs TEXT, failure TEXT, PRIMARY KEY (run, step)) WITHOUT ROWID;
+    from_run TEXT, inputs TEXT, outputs TEXT, failure TEXT, message TEXT, PRIMARY KEY (run, step)) WITHOUT ROWID;
 CREATE TABLE metrics (run TEXT, step TEXT, name TEXT, value REAL, PRIMARY KEY (run, step, name)) WITHOUT ROWID;
 CREATE TABLE params (run TEXT, name TEXT, value TEXT, PRIMARY KEY (run, name)) WITHOUT ROWID;
 CREATE INDEX metrics_by_value ON metrics (name, value);
@@ -92,12 +92,12 @@ def _step_cached(db: Connection, run: str, event: Event) -> None:
 
 def _step_failed(db: Connection, run: str, event: Event) -> None:
     failed = StepFailed.of(event)
-    values = {"attempt": failed.attempt, "node": failed.node, "failure": f"{failed.error}: {failed.message}"}
+    values = {"attempt": failed.attempt, "node": failed.node, "failure": failed.error, "message": failed.message}
     _step(db, run, failed.step, "failed", values)
 
 
 def _step(db: Connection, run: str, step: str, status: str, values: dict[str, Any]) -> None:
-    upsert(db, "steps", {"run": run, "step": step}, {"status": status, "failure": None, **values})
+    upsert(db, "steps", {"run": run, "step": step}, {"status": status, "failure": None, "message": None, **values})
 
 
 def _references(inputs: Mapping[str, Artifact]) -> str:
@@ -132,7 +132,7 @@ _METRICS = Listing(
 INDEX = IndexPart(
     tables=_TABLES,
     listings=(_METRICS,),
-    version=3,
+    version=4,
     changes={
         ("run", RunStarted.type): _run_started,
         ("run", RunFinished.type): _run_finished,

@@ -195,7 +195,7 @@ def _step_cached(view: RunView, event: Event) -> None:
 def _step_failed(view: RunView, event: Event) -> None:
     failed = StepFailed.of(event)
     step = _step(view, failed.step)
-    step.status, step.failure = "failed", f"{failed.error}: {failed.message}"
+    step.status, step.failure = "failed", f"{failed.error}: {failed.message}".removesuffix(": ")
     step.logs, step.traceback = failed.logs, failed.traceback
 
 

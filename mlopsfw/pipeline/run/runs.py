@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -19,6 +19,7 @@ from mlopsfw.pipeline.run.search import search
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.index import Index
+    from mlopsfw.kernel.roles.event import Event
     from mlopsfw.kernel.services import Services
 
 __all__ = ["RunView", "Runs", "StepView"]
@@ -28,16 +29,25 @@ _SHORT = 6
 _ALL = 1 << 62
 
 
+class Words(Protocol):
+    """Free text, which events hold by reference."""
+
+    def clear(self, events: Iterable[Event]) -> list[Event]:
+        """Return events with their words in clear."""
+        ...
+
+
 class Runs:
     """The runs of a project.
 
     Args:
         services: The kernel's.
         index: Returns the index, which says which runs to open.
+        words: Reads the messages of failed steps.
     """
 
-    def __init__(self, services: Services, index: Callable[[], Index]) -> None:
-        self._index = index
+    def __init__(self, services: Services, index: Callable[[], Index], words: Words) -> None:
+        self._index, self._words = index, words
         self._ledger, self._blobs, self._state = services.ledger, services.blobs, services.workspace.state
         self._clock = services.clock
 
@@ -62,7 +72,8 @@ class Runs:
         Raises:
             UnknownName: There is none, or several.
         """
-        return self._view(self.resolve(run))
+        resolved = self.resolve(run)
+        return self._folded(resolved, self._words.clear(self._events(resolved)))
 
     def resolve(self, run: str) -> str:
         """Return the full id that `run` stands for. Raise `UnknownName`."""
@@ -82,10 +93,17 @@ class Runs:
         raise UnknownName(f"there is no run {run!r}", hint=nearest(run, ids[:20]))
 
     def _view(self, run: str) -> RunView:
-        view = fold(run, self._ledger.stream(_PREFIX + run).events())
+        """Return a run; the message of a failed step is a reference, which only `get` reads."""
+        return self._folded(run, self._events(run))
+
+    def _folded(self, run: str, events: Iterable[Event]) -> RunView:
+        view = fold(run, events)
         if view.status == "running" and is_lost(view, self._clock):
             stop(view, "lost")
         return view
+
+    def _events(self, run: str) -> Iterator[Event]:
+        return self._ledger.stream(_PREFIX + run).events()
 
     def artifact(self, reference: str) -> Artifact:
         """Return the artifact of `runs:/id/step.output` (or `runs:/id/step`, its first output), or `runs:/id/name` of a script's run.
@@ -143,7 +161,7 @@ class Runs:
     def flow(self, run: str) -> RunFlow:
         """Return the inputs and outputs of a run so far, from the ledger."""
         view = self.get(run)
-        events = self._ledger.stream(_PREFIX + view.id).events()
+        events = self._events(view.id)
         outputs = {step.name: step.outputs for step in view.steps.values()}
         return RunFlow(wiring_of(self.config(view.id)), inputs_of(events), outputs)
 
