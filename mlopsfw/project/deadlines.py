@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 from mlopsfw.kernel.base.errors import PluginError, text_of
 from mlopsfw.kernel.plugins.blame import blaming, warn
 from mlopsfw.kernel.roles.names import KINDS
+from mlopsfw.operations.observer_options import observer_options, record_of
 
 if TYPE_CHECKING:
+    from pluggy import HookCaller
+
+    from mlopsfw.kernel.config.model import ProjectConfig
     from mlopsfw.kernel.plugins.catalog import Claim
 
 _GRACE = 1.0  # beyond the plugin's own `timeout`: one that keeps to it says itself what it waited for
@@ -119,18 +123,25 @@ class Limited:
 
 
 class ObserverCalls:
-    """Calls observers with a deadline each. One that hangs gets no more events: it would cost every event its timeout."""
+    """Calls observers with a deadline each. One that hangs gets no more events: it would cost every event its timeout.
 
-    def __init__(self) -> None:
+    Args:
+        config: Has their options.
+    """
+
+    def __init__(self, config: ProjectConfig) -> None:
+        self._config = config
         self._deadlines: dict[Claim, Deadline] = {}
         self._hanging: set[Claim] = set()
 
-    def __call__(self, claim: Claim, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    def __call__(self, claim: Claim, function: HookCaller, arguments: dict[str, Any]) -> None:
         """Call `mlopsfw_event` of one observer."""
         if claim in self._hanging:
             return
         if claim not in self._deadlines:
             self._deadlines[claim] = Deadline(KINDS["observer"].timeout, arguments["options"])
+        if record := record_of(function.get_hookimpls()[0].function):
+            arguments = arguments | {"options": observer_options(record, self._config, claim)}
         try:
             self._deadlines[claim].call(function, **arguments)
         except PluginTimeout as error:

@@ -141,8 +141,12 @@ class KernelWiring(ABC):
 
     @cached_property
     def _check_options(self) -> None:
+        from mlopsfw.operations.observer_options import wrong_options
+
         for _, _, missing in self.plugins.missing(self.config):
             raise missing
+        for wrong in wrong_options(self.plugins, self.config) if "observer" in self.config.options else ():
+            raise wrong
 
     def _seal(self, record: Record) -> dict[str, Any]:
         """Return a record's body without words of people; most records have none, and then no `texts` are made.
@@ -195,7 +199,7 @@ class KernelWiring(ABC):
     def _observer_calls(self) -> ObserverCalls:
         from mlopsfw.project.deadlines import ObserverCalls
 
-        return ObserverCalls()
+        return ObserverCalls(self.config)
 
     @cached_property
     def blobs(self) -> BlobStore:

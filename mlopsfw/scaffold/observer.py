@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 
 from mlopsfw import hookimpl
@@ -12,7 +9,7 @@ from mlopsfw.roles import Event, Host
 
 
 class SampleOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[observer.sample]`.
+    """`[observer.sample]`: mlopsfw reads and checks it before the first event.
 
     Args:
         file: The file to append to, relative to the project.
@@ -24,8 +21,8 @@ class SampleOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 @hookimpl
-def mlopsfw_event(event: Event, host: Host, options: Mapping[str, Any]) -> None:
+def mlopsfw_event(event: Event, host: Host, options: SampleOptions | None) -> None:
     """Write the event down. It is in the ledger already: an error here is a warning and ends no run."""
-    file = host.root / msgspec.convert(options, SampleOptions).file
+    file = host.root / (options or SampleOptions()).file  # None where the project has no such table
     with file.open("ab") as lines:
         lines.write(msgspec.json.encode(event) + b"\n")

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from mlopsfw.kernel.roles.event import Event
+from mlopsfw.operations.observer_options import record_of
 from mlopsfw.pipeline.run.events import RunFinished, RunStarted, StepFinished
 from mlopsfw.testing.host import FakeHost
 
@@ -74,6 +75,10 @@ class ObserverConformance:
     def test_it_names_only_arguments_of_the_hook(self, observe: Any) -> None:
         assert set(inspect.signature(observe).parameters) <= {"event", "host", "options"}
 
+    def test_its_options_refuse_unknown_keys(self, observe: Any) -> None:
+        record = record_of(observe)
+        assert record is None or record.__struct_config__.forbid_unknown_fields
+
     def test_it_takes_every_event_in_time_and_prints_nothing(
         self, observe: Any, host: FakeHost, options: Mapping[str, Any], events: tuple[Event, ...],
         capsys: pytest.CaptureFixture[str],
@@ -108,5 +113,7 @@ class ObserverConformance:
 
 
 def _see(observe: Any, seen: Event, host: FakeHost, options: Mapping[str, Any]) -> Any:
-    arguments = {"event": seen, "host": host, "options": options}
+    record = record_of(observe)
+    read = (msgspec.convert(options, record) if options else None) if record else options
+    arguments = {"event": seen, "host": host, "options": read}
     return observe(**{name: arguments[name] for name in inspect.signature(observe).parameters})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlopsfw import hookimpl
+from mlopsfw.errors import ConfigError
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Event, Host
@@ -33,15 +33,19 @@ class OpenLineageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     allow_private: bool = False
     namespace: str = ""
 
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` unless there is one place to send events to."""
+        if bool(self.file) == bool(self.url):
+            raise ConfigError("needs exactly one of `file` and `url`")
+
 
 @hookimpl
-def mlopsfw_event(event: Event, host: Host, options: Mapping[str, Any]) -> None:
+def mlopsfw_event(event: Event, host: Host, options: OpenLineageConfig | None) -> None:
     """Send what the event tells of a run; nothing without `[observer.openlineage]`."""
     if not options or not event.stream.startswith("run/"):
         return
     from mlopsfw_observer_openlineage.mapping import run_events
-    from mlopsfw_observer_openlineage.sending import read_config, send
+    from mlopsfw_observer_openlineage.sending import send
 
-    config = read_config(options)
-    for run_event in run_events(event, host, config.namespace or host.project):
-        send(run_event, config, host)
+    for run_event in run_events(event, host, options.namespace or host.project):
+        send(run_event, options, host)

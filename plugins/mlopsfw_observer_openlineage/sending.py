@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.errors import ConfigError
 from mlopsfw.http import check_url, deliver
-from mlopsfw_observer_openlineage import OpenLineageConfig
 from mlopsfw_observer_openlineage.waiting import Waiting
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Host
-
-
-def read_config(options: Mapping[str, Any]) -> OpenLineageConfig:
-    """Return the options as a record. Raise `ConfigError`."""
-    try:
-        config = msgspec.convert(options, OpenLineageConfig)
-    except msgspec.ValidationError as error:
-        known = ", ".join(OpenLineageConfig.__struct_fields__)
-        raise ConfigError(str(error), key="observer.openlineage", hint=f"Known keys: {known}.") from None
-    if bool(config.file) == bool(config.url):
-        raise ConfigError("needs exactly one of `file` and `url`", key="observer.openlineage")
-    return config
+    from mlopsfw_observer_openlineage import OpenLineageConfig
 
 
 def send(event: dict[str, Any], config: OpenLineageConfig, host: Host) -> None:

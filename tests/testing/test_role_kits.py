@@ -365,6 +365,14 @@ def answers(event):
     return event.type
 
 
+class Loose(msgspec.Struct):
+    a: int = 0
+
+
+def takes_unknown_keys(event, options: Loose | None):
+    return None
+
+
 def names_an_argument_of_its_own(event, project=None):
     return None
 
@@ -389,6 +397,7 @@ OBSERVERS = [
     (answers, TAKES),
     (changes_the_event, LEAVES),
     (changes_the_options, LEAVES),
+    (takes_unknown_keys, "its_options_refuse_unknown_keys"),
     (names_an_argument_of_its_own, "it_names_only_arguments_of_the_hook"),
     (OnlyOnce(), "it_can_see_an_event_again"),
 ]

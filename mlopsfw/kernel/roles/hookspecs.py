@@ -8,7 +8,7 @@ project is opened).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -223,12 +223,12 @@ def mlopsfw_secrets() -> Iterable[Provider[SecretStore]]:
 
 
 @hookspec
-def mlopsfw_event(event: Event, host: Host, options: Mapping[str, Any]) -> None:
+def mlopsfw_event(event: Event, host: Host, options: Any) -> None:
     """Observe an event after it was appended to the ledger. An implementation names the arguments that it wants.
 
     Called in the coordinating process. An exception is logged and never ends a run; an exporter that must not miss an
-    event reads the ledger by cursor instead. The options are what `[observer.NAME]` says, unread; empty where the
-    project has no such table.
+    event reads the ledger by cursor instead. The options are what `[observer.NAME]` says: an unread dict, empty without
+    such a table; or, annotated as `AcmeOptions | None`, that record, read and checked before the first event.
 
     Example::
 

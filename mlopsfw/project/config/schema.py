@@ -28,6 +28,7 @@ from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.roles import hookspecs
 from mlopsfw.kernel.roles.names import KINDS, Kind, chosen_as
 from mlopsfw.monitoring.settings import MonitorSettings
+from mlopsfw.operations.observer_options import declared
 from mlopsfw.project.config.docstrings import description, meanings, summary
 from mlopsfw.project.config.file import PluginsTable, ProjectTable
 
@@ -188,16 +189,25 @@ def _by_name(plugins: PluginManager, kind: str, definitions: Schema) -> Schema:
 
 def _config_of(plugins: PluginManager, claim: Claim, definitions: Schema) -> Schema:
     """Return the schema of a provider's options, with what the provider is."""
-    if not KINDS[claim.kind].builds:
-        says = f"Options of {claim.key}. It declares no record of them; its own documentation lists them."
-        return {"type": "object", "description": says}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # the schema is printed all the same
-            _, provider = plugins.provider(claim.kind, claim.name)
+            record, says = _declared(plugins, claim)
     except PluginError:
         return {"type": "object", "description": f"Options of {claim}, which is broken: `mlopsfw doctor` says why."}
-    return _refer(provider.config, definitions, owner=f"{claim.key}.") | {"description": f"{provider.summary}."}
+    if record is None:
+        says = f"Options of {claim.key}. It declares no record of them; its own documentation lists them."
+        return {"type": "object", "description": says}
+    return _refer(record, definitions, owner=f"{claim.key}.") | {"description": says}
+
+
+def _declared(plugins: PluginManager, claim: Claim) -> tuple[type[msgspec.Struct] | None, str]:
+    """Return the record of a plugin's options, with what the plugin is; None for an observer that declares none."""
+    if KINDS[claim.kind].builds:
+        _, provider = plugins.provider(claim.kind, claim.name)
+        return provider.config, f"{provider.summary}."
+    record = declared(plugins, claim)
+    return record, description(record) if record else ""
 
 
 def _refer(kind: type[msgspec.Struct], definitions: Schema, owner: str = "") -> Schema:
