@@ -31,10 +31,11 @@ class LightGbmRuntime:
         self._threads = threads
 
     def load(self, folder: Path, manifest: Manifest) -> Model:
-        """Load the file that the manifest lists for `lightgbm`, and the encoding beside it. Raise `BundleError`."""
+        """Load the file that the manifest lists for `lightgbm`, and the encoding beside it, if it has one. Raise `BundleError`."""
         file = folder / manifest.formats.get(FORMAT, "")
         booster = _booster(read_model(folder, manifest, FORMAT), file)
-        encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, booster.num_feature())
+        kept = read_listed(folder, manifest, FILE) if FILE in manifest.files else None
+        encodings = read_encodings(kept, manifest, booster.num_feature(), _names(booster))
         output = output_of(manifest, file)
         _check(booster, manifest, file)
         return LightGbmModel(booster, encodings, output, self._threads)
@@ -74,6 +75,12 @@ def _booster(data: bytes, file: Path) -> lightgbm.Booster:
         return lightgbm.Booster(model_str=checked_text(data.decode("ascii")))
     except (lightgbm.basic.LightGBMError, ValueError) as error:
         raise BundleError(f"{file} is not a model that LightGBM can load: {error}") from error
+
+
+def _names(booster: lightgbm.Booster) -> list[str]:
+    """Return the names of the columns; none where they were trained without names, which LightGBM calls `Column_0`."""
+    names = booster.feature_name()
+    return [] if names == [f"Column_{number}" for number in range(len(names))] else names
 
 
 def _check(booster: lightgbm.Booster, manifest: Manifest, file: Path) -> None:

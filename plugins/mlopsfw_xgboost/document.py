@@ -77,6 +77,7 @@ class _Learner(msgspec.Struct, frozen=True):
     gradient_booster: _Booster
     learner_model_param: _Model
     objective: _Objective
+    feature_names: list[str] = []
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -84,8 +85,8 @@ class _Document(msgspec.Struct, frozen=True):
     version: tuple[int, int, int]
 
 
-def checked_document(data: bytes, task: str, classes: int) -> tuple[bytes, int]:
-    """Return the document of checked parts, and how many columns its trees read.
+def checked_document(data: bytes, task: str, classes: int) -> tuple[bytes, int, list[str]]:
+    """Return the document of checked parts, how many columns its trees read, and their names where it has them.
 
     Args:
         data: The file's content.
@@ -115,7 +116,7 @@ def checked_document(data: bytes, task: str, classes: int) -> tuple[bytes, int]:
     bits = sum(_check_tree(tree, columns, f"tree {at}") for at, tree in enumerate(trees))
     if bits > _MOST_BITS:
         raise ValueError("its sets of categories need too much memory")
-    return msgspec.json.encode(_written(document, width, columns)), columns
+    return msgspec.json.encode(_written(document, width, columns)), columns, learner.feature_names
 
 
 def _whole(text: str, name: str) -> int:

@@ -34,15 +34,17 @@ class XgBoostRuntime:
         self._threads = threads
 
     def load(self, folder: Path, manifest: Manifest) -> Model:
-        """Load the file that the manifest lists for `xgboost`, and the encoding beside it. Raise `BundleError`."""
+        """Load the file that the manifest lists for `xgboost`, and the encoding beside it, if it has one. Raise `BundleError`."""
         file = folder / manifest.formats.get(FORMAT, "")
         output = output_of(manifest, file)
         try:
-            data, columns = checked_document(read_model(folder, manifest, FORMAT), manifest.task, len(manifest.classes))
+            document = read_model(folder, manifest, FORMAT)
+            data, columns, names = checked_document(document, manifest.task, len(manifest.classes))
             booster = xgboost.Booster({"nthread": self._threads}, model_file=bytearray(data))
         except (msgspec.DecodeError, ValueError, xgboost.core.XGBoostError) as error:
             raise BundleError(f"{file} is not a model that XGBoost can load: {error}") from error
-        encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, columns)
+        kept = read_listed(folder, manifest, FILE) if FILE in manifest.files else None
+        encodings = read_encodings(kept, manifest, columns, names)
         return XgBoostModel(booster, encodings, output)
 
 
