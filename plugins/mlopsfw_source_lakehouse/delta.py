@@ -19,7 +19,7 @@ class DeltaSource:
     """Finds Delta tables."""
 
     queries = False
-    takes: tuple[SourceOption, ...] = ("options",)
+    takes: tuple[SourceOption, ...] = ()  # of a table in a folder here; a bucket says itself what it takes
 
     def find(self, request: SourceRequest) -> DeltaTable:
         """Return the table at the version that is asked for, the newest for none; as `mlopsfw.roles.Source` has it."""

@@ -17,11 +17,12 @@ import msgspec
 from mlopsfw.data.intake.paths import SourceFile, agreeing, locate, partition_of
 from mlopsfw.data.intake.places import Query, harmless_query, name_of, resolved, shown, url_of
 from mlopsfw.kernel.base.errors import DataError, UsageError
-from mlopsfw.kernel.roles.source import RemoteFile, SourceRequest, SourceTable
+from mlopsfw.kernel.roles.reading import ReadOptions
+from mlopsfw.kernel.roles.source import RemoteFile, SourceOptions, SourceRequest, SourceTable
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.sources import Intake
-    from mlopsfw.kernel.roles.source import Received, SourceOptions
+    from mlopsfw.kernel.roles.source import Received
     from mlopsfw.kernel.services import Services
     from mlopsfw.kernel.workspace import Workspace
 
@@ -89,6 +90,8 @@ def gather(  # noqa: PLR0917 - called in one place
     _check_unused(intake, places, requests, outside)
     by_place = [_parts(place, intake, request) for place, request in zip(places, requests, strict=True)]
     parts = [part for at_place in by_place for part in at_place]
+    if outside.sheet and not any(isinstance(part, SourceFile | _Elsewhere) for part in parts):
+        intake.formats.check_options((), ReadOptions(), outside.sheet)
     names = [
         _label(at_place, place, request) for at_place, place, request in zip(by_place, places, requests, strict=True)
     ]
@@ -135,10 +138,10 @@ def _here(place: Path, intake: Intake, request: SourceRequest) -> Sequence[_Sour
 
 def _found(answer: SourceTable | Sequence[RemoteFile], request: SourceRequest) -> Sequence[_Source]:
     """Return what a source found, with what the names of folders say of files."""
+    if request.options.at and (isinstance(answer, Sequence) or request.query or request.table):
+        raise _without_versions(request)
     if not isinstance(answer, Sequence):
         return [answer]
-    if request.options.at:
-        raise _without_versions(request)
     if not answer:
         raise DataError(f"there is nothing at {name_of(request)}", hint="Correct the URL.")
     folders = [partition_of(PurePosixPath(file.relative).parent) for file in answer]
@@ -164,6 +167,11 @@ def _check_unused(
     intake: Intake, places: Sequence[Path | str | Query], requests: Sequence[SourceRequest], outside: SourceOptions
 ) -> None:
     """Raise `UsageError` for an option that no source of the load uses."""
+    if outside.timeout != SourceOptions().timeout and not any(isinstance(place, str) for place in places):
+        raise UsageError(
+            f"timeout is given ({outside.timeout:g}), and nothing that is read here uses it",
+            hint="Omit --timeout (`timeout` in a step). URLs of files and folders use it.",
+        )
     given = [
         (name, flag, ", ".join(getattr(outside, name)))
         for name, flag in (("headers", "--header"), ("options", "--option"))

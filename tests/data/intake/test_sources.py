@@ -179,6 +179,9 @@ HEADER, OPTION = {"headers": {"Authorization": "env:FEED"}}, {"options": {"aws_r
         (Query("sqlite:///x.db", table="t"), OPTION),
         ("https://example.org/x.csv", OPTION),
         ("delta", HEADER),
+        ("delta", OPTION),
+        ("delta", {"timeout": 3.0}),
+        (Query("sqlite:///x.db", table="t"), {"timeout": 3.0}),
     ],
     ids=str,
 )
@@ -191,6 +194,23 @@ def test_an_option_that_no_source_of_a_load_uses_is_refused_before_anything_is_a
     (name,) = given
     with pytest.raises(UsageError, match=rf"^{name} is given .* nothing that is read here uses it"):
         project.datasets.add("d", places, outside=SourceOptions(**given))
+
+
+@pytest.mark.parametrize(
+    ("place", "given", "why"),
+    [
+        ("delta", {"sheet": "S"}, "sheet is no option of a table"),
+        ("base", {"sheet": "S"}, "sheet is no option of a table"),
+        ("base", {"at": "3"}, "is not a table with versions"),
+    ],
+)
+def test_a_sheet_of_a_table_and_a_version_of_a_database_are_refused(place, given, why, project, tmp_path):
+    pl.DataFrame({"a": [1]}).write_delta(str(tmp_path / "delta"))
+    with sqlite3.connect(tmp_path / "x.db") as connection:
+        connection.execute("create table t (a int)")
+    places = {"delta": tmp_path / "delta", "base": Query(f"sqlite:///{tmp_path}/x.db", table="t")}
+    with pytest.raises(UsageError, match=why):
+        project.datasets.add("d", [places[place]], outside=SourceOptions(**given))
 
 
 @pytest.mark.usefixtures("hall")
