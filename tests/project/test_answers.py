@@ -177,6 +177,6 @@ def test_a_deployer_whose_answer_is_not_that_the_endpoint_is_ready_has_failed(
     wanted = project.endpoints._want("orders", change)
     with pytest.raises(Exception, match=WRONG[answer]):
         project.endpoints._deploy("orders", wanted)
-    (change,) = project.endpoints.history("orders")
+    (change,) = project.people.show(project.endpoints.history("orders"))
     assert change.state == "failed"
     assert WRONG[answer] in change.detail
