@@ -78,7 +78,7 @@ class PastWindows:
 
 def _facts(look: WindowExamined) -> Report:
     facts = {name: getattr(look, name) for name in _FACTS} | {"metrics": _numbers(look)}
-    counts = {"rows": look.rows or 0, "labelled": look.labelled or 0, "version": look.version or 0}
+    counts = {"rows": look.rows or 0, "labelled": look.labelled or 0, "version": look.version or 0, "summary": ""}
     return Report(**facts | counts | {"compared": look.compared is not False})
 
 

@@ -21,6 +21,7 @@ IN_CLEAR = {
         RewrittenVersion.digest RewrittenVersion.was StepCached.fingerprint StepCached.from_run StepCertified.from_run StepFinished.fingerprint
         StepStarted.fingerprint VersionOrigin.how VersionRecord.added VersionRecord.digest VersionRecord.pin VersionRecord.run
         VersionRegistered.datasets VersionRegistered.run
+        RunReproduced.origin RunStarted.reproduces
     """,
     "a name that the configuration, a schema or code gives to a thing": """
         Alert.group Alert.project AlertDelivered.alerter AlertFailed.alerter AlertRaised.alerters AlertResolved.group AlertSilenced.group
@@ -35,7 +36,7 @@ IN_CLEAR = {
     """,
     "a word of a closed list": """
         AlertDelivered.state AlertFailed.state AliasMoved.how BrokenRule.level RunFinished.status RunStarted.kind VersionRecord.mode
-        VersionRegistered.task
+        VersionRegistered.task RunReproduced.verdicts
     """,
     "a moment": """
         Alert.time LookRecord.at LookRecord.first LookRecord.start LookRecord.until WatchBegun.start WindowExamined.end WindowExamined.start
