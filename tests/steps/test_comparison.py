@@ -46,7 +46,11 @@ GOOD_AND_BAD = {
 
 @pytest.mark.parametrize(
     ("task", "metric", "better"),
-    [("regression", "rmse", True), ("regression", "rmse", False), ("binary", "log_loss", True)],
+    [
+        pytest.param("regression", "rmse", True, marks=pytest.mark.nightly),
+        ("regression", "rmse", False),
+        ("binary", "log_loss", True),
+    ],
 )
 def test_a_gain_is_positive_where_the_model_is_better_and_the_documented_rule_refuses_the_worse(
     bench, task, metric, better

@@ -146,7 +146,7 @@ print(version.rows)
 @pytest.mark.slow
 @pytest.mark.disk
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("share", ["0", "0.01"])
+@pytest.mark.parametrize("share", [pytest.param("0", marks=pytest.mark.nightly), "0.01"])
 def test_files_larger_than_the_memory_that_there_is_are_taken_in(project, tmp_path, share):
     path = tmp_path / "x.csv"
     columns = {"id": range(500_000)} | {f"t{n}": [f"text {n} of this row, which is long"] * 500_000 for n in range(6)}
