@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, printable, table
+from mlopsfw.cli.run_artifact import get
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.pipeline.run.search import STATUSES
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 @click.group()
 def runs() -> None:
     """List, show and compare runs."""
+
+
+runs.add_command(get)
 
 
 @runs.command("list")

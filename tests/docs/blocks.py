@@ -24,7 +24,16 @@ ROLES = {f"roles/{file.name}": file for file in sorted((ROOT / "docs" / "roles")
 
 RUN = ("core.md", "core-online.md", "core-profile.md", "contracts.md", "data.md", "drift.md", "filesets.md", "privacy.md", "python.md")  # fmt: skip
 """Pages that run in test_pages_run.py."""
-STORIES = ("features.md", "installation.md", "lineage.md", "monitoring.md", "pipelines.md", "serving.md", "training.md")
+STORIES = (
+    "features.md",
+    "installation.md",
+    "lineage.md",
+    "monitoring.md",
+    "pipelines.md",
+    "runs.md",
+    "serving.md",
+    "training.md",
+)
 """Pages about the model `delay`, which run in test_stories.py."""
 
 

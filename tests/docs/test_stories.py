@@ -79,6 +79,7 @@ def story(trained, tmp_path, monkeypatch):
 
 
 @pytest.mark.server
+@pytest.mark.timeout(300)
 def test_serving(story, monkeypatch):
     rows = flights(84, 30, seed=2).drop("late")
     rows.head(20).write_csv("rows.csv")
@@ -173,6 +174,15 @@ def test_pipelines(story, tmp_path, monkeypatch, acme):
     page = story("pipelines.md")
     page.run()
     assert "the arrivals team" in page.said[-1]
+
+
+def test_runs(story):
+    page = story("runs.md")
+    page.run()
+    assert json.loads(next(said for said in page.said if said.startswith("{")))["auc"] > 0.5
+    assert pl.read_parquet("test.parquet").height == 96
+    (month,) = json.loads(page.said[-1])
+    assert month["runs"] > 2
 
 
 def test_installation(story):
