@@ -44,6 +44,7 @@ def flights(first: int, days: int, *, seed: int = 1) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "scheduled": times,
+            "day": [time.timetuple().tm_yday for time in times],
             "sched_dep_time": [time.hour * 100 + 15 for time in times],
             "carrier": carrier,
             "distance": distance,
